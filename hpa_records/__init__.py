@@ -1,0 +1,1 @@
+"""Human Protein Atlas images and labels to TFRecords, and back to batches."""

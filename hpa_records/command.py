@@ -1,0 +1,44 @@
+"""The way every command of the project starts and ends.
+
+Exit code 0: done. 2: the user's input is wrong, said in one line (or one list)
+on stderr, without a traceback. 1: something broke, with its traceback. absl
+alone leaves with 1 and a page of help for a mistyped flag.
+"""
+
+import sys
+from typing import Callable
+
+from absl import app
+from absl import flags
+
+from hpa_records import schema
+
+
+def run(main: Callable[[], None]) -> None:
+  """Parses the flags, calls main() and exits with the project's exit codes.
+
+  Args:
+    main: called without arguments; raises schema.DataError for wrong input.
+  """
+  app.run(lambda argv: _guard(main, argv), flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+  try:
+    return flags.FLAGS(argv, known_only=False)
+  except flags.Error as error:
+    _refuse(f'{error}; {argv[0]} --help lists the flags.')
+
+
+def _guard(main: Callable[[], None], argv: list[str]) -> None:
+  if len(argv) > 1:
+    _refuse(f'Expected flags only, received {argv[1]!r}; write --name=value.')
+  try:
+    main()
+  except schema.DataError as error:
+    _refuse(str(error))
+
+
+def _refuse(message: str) -> None:
+  print(message, file=sys.stderr)
+  sys.exit(2)

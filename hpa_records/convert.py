@@ -1,0 +1,372 @@
+"""Plans shards and converts them: CSV and PNGs to a dataset folder.
+
+convert_shard(task) is all the work and a pure function of its task; processes
+only map it. Everything that decides the bytes (order, folds, repeats, cut
+points) is fixed before the first pixel is read, so the number of workers and
+their timing change nothing. Shards appear under a temporary name and are
+renamed; the manifest is written last and only if no sample was at fault.
+
+Spawned processes, not forked ones: pyarrow starts threads, and forking a
+process with threads may hang the child.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import importlib.metadata
+import multiprocessing
+import os
+import re
+from typing import Iterator, Sequence
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from hpa_records import balance
+from hpa_records import fault
+from hpa_records import folds
+from hpa_records import image
+from hpa_records import manifest
+from hpa_records import progress
+from hpa_records import record
+from hpa_records import sample_table
+from hpa_records import schema
+from hpa_records import shard
+
+SKIPPED_NAME = 'skipped.csv'
+_PACKAGES = ('kornia-rs', 'numpy', 'opencv-python-headless', 'pyarrow',
+             'iterative-stratification')
+_OWN_FILE = re.compile(
+    r'(fold\d+-\d{5}-of-\d{5}\.tfrecord|index\.parquet|manifest\.json|'
+    r'skipped\.csv)(\.tmp)?')
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What decides the bytes of a dataset, beside the data.
+
+  Raises:
+    schema.DataError: a value is out of range.
+  """
+  image_size: int = 299
+  resize: str = 'area'
+  encoding: str = 'raw'
+  num_folds: int = 5
+  seed: int = 0
+  balance: str = 'none'
+  balance_target: int = 500
+  shard_mb: int = 128
+  limit: int = 0
+
+  def __post_init__(self):
+    for name, values in (('resize', image.RESIZE_FILTERS),
+                         ('encoding', schema.ENCODINGS),
+                         ('balance', balance.POLICIES)):
+      if getattr(self, name) not in values:
+        raise schema.DataError(f'Expected --{name} to be one of {values}, '
+                               f'received {getattr(self, name)!r}.')
+    for name, least in (('image_size', 1), ('num_folds', 2), ('seed', 0),
+                        ('balance_target', 1), ('shard_mb', 1), ('limit', 0)):
+      if getattr(self, name) < least:
+        raise schema.DataError(f'Expected --{name} of at least {least}, '
+                               f'received {getattr(self, name)}.')
+
+  @property
+  def records_per_shard(self) -> int:
+    """At most this many: shard_mb of raw pixels, whatever the encoding."""
+    record_bytes = self.image_size**2 * schema.NUM_CHANNELS
+    return max(1, self.shard_mb * 2**20 // record_bytes)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+  """All that one shard is made from.
+
+  Attributes:
+    directory: of the dataset.
+    name: of the shard's file.
+    fold: of its records.
+    rows: line of each sample in the CSV, for messages.
+    ids: of each sample.
+    files: the four paths of each sample, in schema.CHANNELS order.
+    labels: [N, K] uint8 multi-hot.
+    repeats: [N, F] float32.
+    settings: of the dataset.
+  """
+  directory: str
+  name: str
+  fold: int
+  rows: tuple[int, ...]
+  ids: tuple[str, ...]
+  files: tuple[tuple[str, ...], ...]
+  labels: np.ndarray
+  repeats: np.ndarray
+  settings: Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardResult:
+  """What came of one shard.
+
+  Attributes:
+    shard: the manifest's entry.
+    index: the shard's rows of the index.
+    histogram: [C, 256] int64 intensity counts over its images.
+  """
+  shard: manifest.Shard
+  index: pd.DataFrame
+  histogram: np.ndarray
+
+
+class _Unreadable(Exception):
+  """Samples of a shard whose pixels could not be read: args[0], faults."""
+
+
+@dataclasses.dataclass
+class _Pass:
+  """What accumulates while the records of one shard stream by."""
+  histogram: np.ndarray
+  heads: list[int] = dataclasses.field(default_factory=list)
+  payloads: list[int] = dataclasses.field(default_factory=list)
+
+
+def convert(csv: str, images: str, output: str, settings: Settings,
+            workers: int = 0, on_error: str = 'stop',
+            overwrite: bool = False) -> manifest.Manifest:
+  """Converts a CSV and its images to a dataset folder.
+
+  Args:
+    csv: path of the table, columns Id and Target.
+    images: folder of <Id>_<channel>.png.
+    output: folder of the dataset; made if missing.
+    settings: what to make.
+    workers: processes; 0 takes one a core.
+    on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
+      samples out and lists them in skipped.csv.
+    overwrite: replace a dataset with other settings.
+
+  Returns:
+    The manifest of the dataset, new or found finished with these settings.
+
+  Raises:
+    schema.DataError: the input is wrong, or the folder holds something else.
+  """
+  loaded = sample_table.load(csv, images, settings.limit, on_error)
+  done = _prepare_output(output, settings, loaded.csv_sha256, overwrite)
+  if done is not None:
+    return done
+  table, skipped = loaded.table, list(loaded.faults)
+  while True:
+    tasks = plan_shards(table, output, settings)
+    results, faults = _run(tasks, workers)
+    if not faults:
+      break
+    if on_error == 'stop':
+      fault.refuse(faults, csv)
+    # Without these samples every fold and cut point may change.
+    skipped += faults
+    table = table[~table['id'].isin({each.id for each in faults})]
+    _remove_own_files(output)
+  return _finish(output, settings, loaded.csv_sha256, results, skipped)
+
+
+def plan_shards(table: pd.DataFrame, output: str,
+                settings: Settings) -> list[ShardTask]:
+  """Returns the shards of a dataset in file order; reads no pixel.
+
+  Args:
+    table: as sample_table.load returns it, in any row order.
+    output: folder of the dataset.
+    settings: what to make.
+
+  Raises:
+    schema.DataError: there are fewer samples than folds.
+  """
+  table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
+  labels = sample_table.multi_hot(table['labels'])
+  fold_of = folds.assign(list(table['id']), labels, settings.num_folds,
+                         settings.seed)
+  repeats = balance.repeats(labels, fold_of, settings.num_folds,
+                            settings.balance, settings.balance_target,
+                            settings.seed)
+  files = list(zip(*(table[channel] for channel in schema.CHANNELS)))
+  tasks = []
+  for fold in range(settings.num_folds):
+    members = np.flatnonzero(fold_of == fold)
+    cuts = shard.cut(len(members), settings.records_per_shard)
+    for number, (start, stop) in enumerate(cuts):
+      chosen = members[start:stop]
+      tasks.append(
+          ShardTask(
+              directory=output,
+              name=shard.file_name(f'fold{fold}', number, len(cuts)),
+              fold=fold,
+              rows=tuple(table['row'].iloc[chosen]),
+              ids=tuple(table['id'].iloc[chosen]),
+              files=tuple(files[i] for i in chosen),
+              labels=labels[chosen],
+              repeats=repeats[chosen],
+              settings=settings))
+  return tasks
+
+
+def convert_shard(
+    task: ShardTask) -> ShardResult | tuple[fault.Fault, ...]:
+  """Writes one shard; returns what it is, or the faults that stopped it.
+
+  With a fault no file is left, but every sample of the shard has been looked
+  at, so that all faults can be listed together.
+  """
+  cv2.setNumThreads(1)  # the other cores have shards of their own
+  done = _Pass(np.zeros((schema.NUM_CHANNELS, 256), np.int64))
+  path = os.path.join(task.directory, task.name)
+  try:
+    written = shard.write(path, _records(task, done))
+  except _Unreadable as error:
+    return error.args[0]
+  payloads = np.array(done.payloads, np.int64)
+  index = pd.DataFrame({
+      'id': task.ids,
+      'fold': task.fold,
+      'shard': task.name,
+      'record_offset': written.offsets,
+      'record_bytes': written.sizes,
+      'image_offset': written.offsets + shard.FRAME_HEAD_BYTES +
+                      np.array(done.heads, np.int64),
+      'image_bytes': payloads,
+      'labels': [np.flatnonzero(row) for row in task.labels],
+      'repeats': list(task.repeats),
+  })
+  entry = manifest.Shard(task.name, len(index), written.num_bytes,
+                         written.sha256)
+  return ShardResult(entry, index, done.histogram)
+
+
+def _records(task: ShardTask,
+             done: _Pass) -> Iterator[tuple[bytes, np.ndarray]]:
+  """Yields (head, image bytes) of each sample; raises _Unreadable at the end.
+  """
+  faults = []
+  for i, sample_id in enumerate(task.ids):
+    try:
+      pixels = image.load(task.files[i], task.settings.image_size)
+    except (schema.DataError, OSError) as error:
+      faults.append(_fault(task.rows[i], sample_id, error))
+      continue
+    payload = image.encode(pixels, task.settings.encoding)
+    head = record.encode_head(
+        record.Sample(sample_id, payload, task.fold, task.labels[i],
+                      task.repeats[i]))
+    done.histogram += image.histogram(pixels)
+    done.heads.append(len(head))
+    done.payloads.append(len(payload))
+    yield head, payload
+  if faults:
+    raise _Unreadable(tuple(faults))
+
+
+def _fault(row: int, sample_id: str, error: Exception) -> fault.Fault:
+  if isinstance(error, OSError):
+    message, path = f'cannot be read: {error.strerror}', error.filename
+  else:
+    message, path = error.args
+  return fault.Fault(row, sample_id, os.path.basename(path), message)
+
+
+def _run(
+    tasks: Sequence[ShardTask], workers: int
+) -> tuple[list[ShardResult], list[fault.Fault]]:
+  """Returns the results in file order, and all faults in order of rows."""
+  results: list[ShardResult | None] = [None] * len(tasks)
+  faults: list[fault.Fault] = []
+  total = sum(len(task.ids) for task in tasks)
+  with progress.Bar('convert', total, 'samples') as bar:
+    for number, outcome in _map(tasks, workers or os.cpu_count() or 1):
+      if isinstance(outcome, ShardResult):
+        results[number] = outcome
+      else:
+        faults += outcome
+      bar.advance(len(tasks[number].ids))
+  return results, sorted(faults, key=lambda each: each.row)
+
+
+def _map(tasks: Sequence[ShardTask], workers: int):
+  """Yields (number of the task, its outcome) in order of completion."""
+  if min(workers, len(tasks)) == 1:
+    yield from ((i, convert_shard(task)) for i, task in enumerate(tasks))
+    return
+  context = multiprocessing.get_context('spawn')
+  with concurrent.futures.ProcessPoolExecutor(
+      min(workers, len(tasks)), mp_context=context) as pool:
+    numbers = {pool.submit(convert_shard, t): i for i, t in enumerate(tasks)}
+    try:
+      for future in concurrent.futures.as_completed(numbers):
+        yield numbers[future], future.result()
+    except BaseException:
+      pool.shutdown(wait=True, cancel_futures=True)
+      raise
+
+
+def _prepare_output(output: str, settings: Settings, csv_sha256: str,
+                    overwrite: bool) -> manifest.Manifest | None:
+  """Makes the folder ready; returns the manifest if all is done already."""
+  os.makedirs(output, exist_ok=True)
+  foreign = [name for name in os.listdir(output) if not _OWN_FILE.fullmatch(
+      name)]
+  if foreign:
+    raise schema.DataError(
+        f'Expected an empty folder or a dataset, received {output} with '
+        f'{sorted(foreign)[0]!r} in it; choose another --output.')
+  if manifest.exists(output) and not overwrite:
+    found = manifest.load(output)
+    asked = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
+    have = {**found.settings, 'csv_sha256': found.csv_sha256}
+    differ = [f'{name} {have.get(name)!r}, asked {asked[name]!r}'
+              for name in asked if have.get(name) != asked[name]]
+    if not differ:
+      return found
+    raise schema.DataError(
+        f'Expected the settings of the dataset at {output}, received others: '
+        f'{"; ".join(differ)}. Choose another --output, or pass --overwrite.')
+  _remove_own_files(output)
+  return None
+
+
+def _remove_own_files(output: str) -> None:
+  """Removes what a conversion writes, the manifest first."""
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(os.path.join(output, manifest.MANIFEST_NAME))
+  for name in os.listdir(output):
+    if _OWN_FILE.fullmatch(name):
+      os.remove(os.path.join(output, name))
+
+
+def _finish(output: str, settings: Settings, csv_sha256: str,
+            results: Sequence[ShardResult],
+            skipped: Sequence[fault.Fault]) -> manifest.Manifest:
+  """Writes skipped.csv, the index and, last, the manifest."""
+  index = pd.concat([result.index for result in results], ignore_index=True)
+  files = {manifest.INDEX_NAME: manifest.write_index(output, index)}
+  if skipped:
+    path = os.path.join(output, SKIPPED_NAME)
+    fault.write(skipped, path)
+    files[SKIPPED_NAME] = manifest.file_sha256(path)
+  labels = sample_table.multi_hot(index['labels'])
+  counts = [
+      labels[index['fold'] == fold].sum(axis=0, dtype=int).tolist()
+      for fold in range(settings.num_folds)
+  ]
+  made = manifest.Manifest(
+      settings=dataclasses.asdict(settings),
+      csv_sha256=csv_sha256,
+      num_records=len(index),
+      num_skipped=len({each.row for each in skipped}),
+      shards=tuple(result.shard for result in results),
+      class_counts=counts,
+      pixels=manifest.pixel_statistics(
+          sum(result.histogram for result in results)),
+      files=files,
+      versions={name: importlib.metadata.version(name) for name in _PACKAGES})
+  manifest.write(output, made)
+  return made

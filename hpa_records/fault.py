@@ -1,0 +1,75 @@
+"""What is wrong with the input: one fault, and all of them in one message.
+
+A command that stops at the first bad file of 124,288 is started again for each
+of them, so faults are collected and listed together.
+"""
+
+import csv as csv_module
+import dataclasses
+import io
+from typing import NoReturn, Sequence
+
+from hpa_records import filesystem
+from hpa_records import schema
+
+MAX_SHOWN = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+  """One thing wrong with the input.
+
+  Attributes:
+    row: line number in the CSV as an editor shows it; the header is row 1.
+    id: the sample's Id; empty where the line could not be split.
+    file: name of the PNG inside the image folder; empty where the row itself
+      is wrong. Without its folder: two machines list a fault in the same bytes.
+    message: what was expected and what was received.
+  """
+  row: int
+  id: str
+  file: str
+  message: str
+
+  def __str__(self) -> str:
+    place = f'row {self.row}, {self.file}' if self.file else f'row {self.row}'
+    return f'{place}: {self.message}'
+
+
+def refuse(faults: Sequence[Fault], csv: str) -> NoReturn:
+  """Raises the error that lists the faults, the first 20 of them in full.
+
+  Args:
+    faults: at least one, in the order to be shown.
+    csv: path of the CSV that the rows are counted in.
+
+  Raises:
+    schema.DataError: always.
+  """
+  head = (f'Expected sound samples in {csv}; mend them, or pass '
+          '--on_error=skip to leave them out')
+  raise schema.DataError(describe(head, faults))
+
+
+def write(faults: Sequence[Fault], path: str) -> None:
+  """Writes the faults as CSV: row,id,file,fault.
+
+  Args:
+    faults: written in the order given.
+    path: of the new file; it appears whole or not at all.
+  """
+  text = io.StringIO()
+  writer = csv_module.writer(text, lineterminator='\n')
+  writer.writerow(('row', 'id', 'file', 'fault'))
+  writer.writerows(dataclasses.astuple(fault) for fault in faults)
+  filesystem.write_atomically(path, text.getvalue().encode())
+
+
+def describe(head: str, faults: Sequence[Fault]) -> str:
+  """Returns head, the number of faults, and the first 20 of them, a line each.
+  """
+  lines = [f'{head}. {len(faults):,} fault{"s" if len(faults) > 1 else ""}:']
+  lines += [f'  {fault}' for fault in faults[:MAX_SHOWN]]
+  if len(faults) > MAX_SHOWN:
+    lines.append(f'  ... and {len(faults) - MAX_SHOWN:,} more')
+  return '\n'.join(lines)

@@ -1,0 +1,218 @@
+"""manifest.json and index.parquet: what a dataset is, and proof that it is.
+
+The manifest is written last, so a folder without one is not a dataset. It
+holds its own hash and that of every other file, counts, settings and pixel
+sums as whole numbers. No time, path, host name or worker count stands in it:
+two conversions of the same data with the same settings are the same bytes.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from typing import Any, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from hpa_records import filesystem
+from hpa_records import schema
+
+MANIFEST_NAME = 'manifest.json'
+INDEX_NAME = 'index.parquet'
+
+_INDEX_SCHEMA = pa.schema([
+    ('id', pa.string()),
+    ('fold', pa.int32()),
+    ('shard', pa.string()),
+    ('record_offset', pa.int64()),
+    ('record_bytes', pa.int64()),
+    ('image_offset', pa.int64()),
+    ('image_bytes', pa.int64()),
+    ('labels', pa.list_(pa.int32())),
+    ('repeats', pa.list_(pa.float32())),
+])
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """One shard file: name, number of records, size, sha256 hex digest."""
+  name: str
+  records: int
+  bytes: int
+  sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+  """What manifest.json says.
+
+  Attributes:
+    settings: every flag that bears on the bytes, by name.
+    csv_sha256: of the CSV that was converted.
+    num_records: over all shards.
+    num_skipped: faulty samples that --on_error=skip left out.
+    shards: in file order, grouped by fold.
+    class_counts: [F][K] images of each class in each fold.
+    pixels: per channel count, sum and sum_of_squares (whole numbers), mean and
+      std, 0..255, over all records.
+    files: sha256 of each other file by name, the index among them.
+    versions: of the packages that made the pixels.
+    classes: the 28 names, in order.
+    channels: the four names, in order.
+    format_version: schema.FORMAT_VERSION.
+  """
+  settings: dict[str, Any]
+  csv_sha256: str
+  num_records: int
+  num_skipped: int
+  shards: tuple[Shard, ...]
+  class_counts: list[list[int]]
+  pixels: dict[str, Any]
+  files: dict[str, str]
+  versions: dict[str, str]
+  classes: Sequence[str] = schema.CLASS_NAMES
+  channels: Sequence[str] = schema.CHANNELS
+  format_version: int = schema.FORMAT_VERSION
+
+  @property
+  def fingerprint(self) -> str:
+    """The manifest's own sha256: the same for the same bytes of data."""
+    return hashlib.sha256(_canonical(dataclasses.asdict(self))).hexdigest()
+
+  @property
+  def image_size(self) -> int:
+    """Height and width of every image, in pixels."""
+    return self.settings['image_size']
+
+  @property
+  def num_folds(self) -> int:
+    """F."""
+    return self.settings['num_folds']
+
+
+def file_sha256(path: str) -> str:
+  """Returns the hex digest of a file's content."""
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(
+        hashlib, 'file_digest') else hashlib.sha256(file.read()).hexdigest()
+
+
+def pixel_statistics(histogram: np.ndarray) -> dict[str, Any]:
+  """Returns the manifest's `pixels` from [C, 256] int64 intensity counts."""
+  values = np.arange(256, dtype=np.int64)
+  count = int(histogram[0].sum())
+  sums = histogram @ values
+  squares = histogram @ values**2
+  mean = sums / count
+  return {
+      'count': count,
+      'sum': sums.tolist(),
+      'sum_of_squares': squares.tolist(),
+      'mean': mean.tolist(),
+      'std': np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist(),
+  }
+
+
+def write_index(directory: str, index: pd.DataFrame) -> str:
+  """Writes index.parquet and returns its sha256.
+
+  Args:
+    directory: of the dataset.
+    index: one row a record in file order, with the columns that schema.py and
+      `load_index` name.
+  """
+  path = os.path.join(directory, INDEX_NAME)
+  table = pa.Table.from_pandas(index, schema=_INDEX_SCHEMA,
+                               preserve_index=False).replace_schema_metadata()
+  with filesystem.atomic_writer(path) as file:
+    parquet.write_table(table, file)
+  return file_sha256(path)
+
+
+def write(directory: str, manifest: Manifest) -> None:
+  """Writes manifest.json; call it last."""
+  content = dataclasses.asdict(manifest)
+  text = json.dumps({**content, 'sha256': manifest.fingerprint}, indent=1,
+                    sort_keys=True)
+  filesystem.write_atomically(
+      os.path.join(directory, MANIFEST_NAME), text.encode() + b'\n')
+
+
+def exists(directory: str) -> bool:
+  """Returns whether the folder holds a finished dataset."""
+  return os.path.exists(os.path.join(directory, MANIFEST_NAME))
+
+
+def load(directory: str) -> Manifest:
+  """Returns the manifest of a dataset.
+
+  Raises:
+    schema.DataError: there is none, it is damaged, or of another version.
+  """
+  path = os.path.join(directory, MANIFEST_NAME)
+  if not exists(directory):
+    raise schema.DataError(
+        f'Expected a finished dataset, received {directory} without '
+        f'{MANIFEST_NAME}; make one with tools/make_records.py '
+        f'--output={directory}.')
+  try:
+    with open(path, 'rb') as file:
+      content = json.load(file)
+    version, digest = content['format_version'], content.pop('sha256')
+  except (ValueError, KeyError, TypeError) as error:
+    raise schema.DataError(f'Expected a manifest, received a damaged one at '
+                           f'{path}; convert the data again.') from error
+  if version != schema.FORMAT_VERSION:
+    raise schema.DataError(
+        f'Expected record format {schema.FORMAT_VERSION}, received {version!r} '
+        f'at {path}; convert the data again with this version.')
+  if digest != hashlib.sha256(_canonical(content)).hexdigest():
+    raise schema.DataError(f'Expected a manifest whose sha256 is {digest}, '
+                           f'received a changed one at {path}; convert again.')
+  shards = tuple(Shard(**shard) for shard in content.pop('shards'))
+  return Manifest(shards=shards, **content)
+
+
+def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
+  """Returns the index: one row a record, in file order.
+
+  Returns:
+    Columns id (str), fold (int), shard (file name), record_offset and
+    record_bytes (the TFRecord frame in the shard), image_offset and
+    image_bytes (the payload in the shard), labels ([n] int), repeats
+    ([F] float32).
+
+  Raises:
+    schema.DataError: the index is missing or not the manifest's.
+  """
+  path = os.path.join(directory, INDEX_NAME)
+  if not os.path.exists(path):
+    raise schema.DataError(f'Expected {INDEX_NAME}, received none in '
+                           f'{directory}; convert the data again.')
+  if file_sha256(path) != manifest.files[INDEX_NAME]:
+    raise schema.DataError(
+        f'Expected an index whose sha256 is {manifest.files[INDEX_NAME]}, '
+        f'received a changed one at {path}; convert the data again.')
+  return pd.read_parquet(path)
+
+
+def check_shards(directory: str, manifest: Manifest) -> None:
+  """Checks that every shard is there and has its size; reads no content.
+
+  Raises:
+    schema.DataError: names the first shard that is missing or of another size.
+  """
+  for shard in manifest.shards:
+    path = os.path.join(directory, shard.name)
+    size = os.path.getsize(path) if os.path.exists(path) else None
+    if size != shard.bytes:
+      received = 'none' if size is None else f'{size} bytes'
+      raise schema.DataError(f'Expected {shard.bytes} bytes, received '
+                             f'{received} at {path}; convert the data again.')
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+  return json.dumps(content, sort_keys=True, separators=(',', ':')).encode()

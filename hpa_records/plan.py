@@ -1,0 +1,119 @@
+"""The order of training: a pure function of seed, epoch, fold and repeats.
+
+Every record is expanded to its copies of this epoch, each copy gets one of
+the eight symmetries of the square, and a permutation of all copies is cut into
+global batches. Slot j of batch i is then the same copy with the same transform
+on one device or on eight, and in a run that was killed and resumed: its
+position is (epoch, step), two integers.
+
+Random numbers come from Philox, a counter-based generator, keyed by (seed,
+epoch, held-out fold, purpose); so no stream depends on another's length.
+
+Fractions are rounded by systematic sampling: one random start u in [0, 1), and
+a record is rounded up where the running sum of fractions plus u passes a whole
+number. Each record's mean is exact as with independent coins, but the number
+of copies in an epoch varies by less than one instead of by the square root of
+the number of records.
+"""
+
+import dataclasses
+
+import numpy as np
+
+NUM_ELEMENTS = 8  # symmetries of the square
+
+# Which copies are transformed. The paper transforms the copies of oversampled
+# images only.
+AUGMENTS = ('copies', 'all', 'none')
+
+ROUNDING, ELEMENT, ORDER = range(3)  # purposes of random streams
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+  """All copies of one epoch; one entry a copy.
+
+  Attributes:
+    record: [M] int64, row of the index.
+    copy: [M] int64, 0 for a record's first copy in this epoch, then 1, 2, ...
+    element: [M] int32 in 0..7, the symmetry to apply; 0 is the identity.
+  """
+  record: np.ndarray
+  copy: np.ndarray
+  element: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.record)
+
+  def take(self, positions: np.ndarray) -> 'Epoch':
+    """Returns the copies at positions [n] int64, in that order."""
+    return Epoch(self.record[positions], self.copy[positions],
+                 self.element[positions])
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+  """What an epoch's random numbers depend on: three integers >= 0."""
+  seed: int
+  epoch: int
+  fold: int
+
+  def generator(self, purpose: int) -> np.random.Generator:
+    """Returns the random stream of one purpose, independent of all others."""
+    word = self.epoch << 24 | self.fold << 8 | purpose
+    return np.random.Generator(np.random.Philox(key=[self.seed, word]))
+
+
+def draw_counts(repeats: np.ndarray, key: Key) -> np.ndarray:
+  """Returns how often each record is drawn in one epoch.
+
+  Args:
+    repeats: [N] float32 >= 0, expected draws of each record.
+    key: of the epoch.
+
+  Returns:
+    [N] int64, floor or ceiling of repeats; the mean over epochs is repeats.
+  """
+  repeats = np.asarray(repeats, np.float64)
+  whole = np.floor(repeats)
+  start = key.generator(ROUNDING).random()
+  passed = np.floor(np.cumsum(repeats - whole) + start)
+  return (whole + np.diff(passed, prepend=0.0)).astype(np.int64)
+
+
+def expand(repeats: np.ndarray, key: Key, augment: str = 'copies') -> Epoch:
+  """Returns the copies of one epoch in record order, not yet permuted.
+
+  Args:
+    repeats: [N] float32 >= 0, expected draws of each record.
+    key: of the epoch.
+    augment: 'copies' transforms every copy but a record's first, 'all' every
+      one, 'none' none.
+
+  Raises:
+    ValueError: augment is none of AUGMENTS.
+  """
+  if augment not in AUGMENTS:
+    raise ValueError(f'Expected augment in {AUGMENTS}, received {augment!r}.')
+  counts = draw_counts(repeats, key)
+  record = np.repeat(np.arange(len(counts)), counts)
+  first = np.cumsum(counts) - counts
+  copy = np.arange(len(record)) - first[record]
+  element = key.generator(ELEMENT).integers(
+      0, NUM_ELEMENTS, len(record), dtype=np.int32)
+  if augment == 'copies':
+    element[copy == 0] = 0
+  elif augment == 'none':
+    element[:] = 0
+  return Epoch(record, copy, element)
+
+
+def order(length: int, key: Key) -> np.ndarray:
+  """Returns the epoch's permutation [length] int64 of its copies."""
+  return key.generator(ORDER).permutation(length)
+
+
+def num_steps(length: int, batch_size: int) -> int:
+  """Returns how many global batches hold length copies; the last may be part.
+  """
+  return -(-length // batch_size)

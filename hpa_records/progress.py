@@ -1,0 +1,52 @@
+"""A progress bar on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+
+import tqdm
+
+_LINE_EVERY_S = 15.0
+
+
+class Bar:
+  """Counts units of work; shows rate and time left on stderr.
+
+  On a terminal it is a tqdm bar. In a log file or a pipe it writes one line
+  every 15 seconds and one at the end, so that logs stay readable.
+  """
+
+  def __init__(self, title: str, total: int, unit: str):
+    """Args: title before the bar; total units expected; unit's plural name."""
+    self._title, self._total, self._unit = title, total, unit
+    self._done, self._note = 0, ''
+    self._start = self._last = time.monotonic()
+    self._bar = tqdm.tqdm(
+        desc=title, total=total, unit=f' {unit}', dynamic_ncols=True
+    ) if sys.stderr.isatty() else None
+
+  def __enter__(self) -> 'Bar':
+    return self
+
+  def __exit__(self, exc_type, exc, traceback) -> None:
+    if self._bar is not None:
+      self._bar.close()
+    elif exc_type is None:
+      self._line()
+
+  def advance(self, count: int, note: str = '') -> None:
+    """Adds count finished units; note is shown behind the rate."""
+    self._done, self._note = self._done + count, note
+    if self._bar is not None:
+      self._bar.set_postfix_str(note, refresh=False)
+      self._bar.update(count)
+    elif time.monotonic() - self._last >= _LINE_EVERY_S:
+      self._line()
+
+  def _line(self) -> None:
+    self._last = time.monotonic()
+    rate = self._done / max(self._last - self._start, 1e-9)
+    left_s = (self._total - self._done) / rate if rate else float('inf')
+    print(
+        f'{self._title}: {self._done}/{self._total} {self._unit}, '
+        f'{rate:.1f}/s, {left_s:.0f} s left {self._note}'.rstrip(),
+        file=sys.stderr, flush=True)

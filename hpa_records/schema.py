@@ -1,0 +1,73 @@
+"""The record format on one page: channels, classes, keys, types, version.
+
+Letters in docstrings everywhere: B examples in a batch, N examples in all,
+H and W pixels, C = 4 channels, K = 28 classes, F folds.
+
+A dataset is a folder of TFRecord shards of tf.train.Example, index.parquet
+with one row a record, and manifest.json, written last. Each record has
+
+  id       bytes       the sample's Id in the CSV
+  fold     int64       the fold that holds the sample, 0..F-1
+  labels   int64[K]    multi-hot
+  repeats  float32[F]  repeats[k]: expected draws of the record in one training
+                       epoch when fold k is held out; 0 where k is its own fold
+  image    bytes       raw (H*W*C bytes, row-major, channels in CHANNELS order)
+                       or png (one RGBA PNG: the four channels, lossless)
+
+An integer r in repeats means exactly r copies, every epoch. A fraction is
+rounded up or down afresh each epoch, so that its mean over epochs is exact.
+"""
+
+FORMAT_VERSION = 1
+
+CHANNELS = ('red', 'green', 'blue', 'yellow')
+NUM_CHANNELS = len(CHANNELS)
+
+# Source: Kaggle, "Human Protein Atlas Image Classification" (2018), the
+# competition's list of labels 0..27.
+CLASS_NAMES = (
+    'Nucleoplasm',
+    'Nuclear membrane',
+    'Nucleoli',
+    'Nucleoli fibrillar center',
+    'Nuclear speckles',
+    'Nuclear bodies',
+    'Endoplasmic reticulum',
+    'Golgi apparatus',
+    'Peroxisomes',
+    'Endosomes',
+    'Lysosomes',
+    'Intermediate filaments',
+    'Actin filaments',
+    'Focal adhesion sites',
+    'Microtubules',
+    'Microtubule ends',
+    'Cytokinetic bridge',
+    'Mitotic spindle',
+    'Microtubule organizing center',
+    'Centrosome',
+    'Lipid droplets',
+    'Plasma membrane',
+    'Cell junctions',
+    'Mitochondria',
+    'Aggresome',
+    'Cytosol',
+    'Cytoplasmic bodies',
+    'Rods & rings',
+)
+NUM_CLASSES = len(CLASS_NAMES)
+
+ID = 'id'
+FOLD = 'fold'
+LABELS = 'labels'
+REPEATS = 'repeats'
+IMAGE = 'image'
+
+ENCODINGS = ('raw', 'png')
+
+
+class DataError(ValueError):
+  """The user's input is wrong; the message says what, where, what to do.
+
+  command.run prints the message and exits with code 2, without a traceback.
+  """

@@ -1,0 +1,122 @@
+"""Order, cut points, names and bytes of shards; sees keys and bytes only.
+
+Records are ordered by a salted hash of their key (the way of TensorFlow
+Datasets), so the bytes on disk depend on the data and the settings alone. Cut
+points depend on counts alone, so the plan of shards is known before a pixel is
+read. Frames are TFRecord's: length, its masked CRC-32C, data, its masked
+CRC-32C; google-crc32c does that without TensorFlow.
+
+Source: tensorflow/core/lib/io/record_writer.h for the frame and the mask.
+"""
+
+import dataclasses
+import hashlib
+import os
+import struct
+from typing import Iterable, Iterator, Sequence
+
+import google_crc32c
+import numpy as np
+
+from hpa_records import filesystem
+from hpa_records import schema
+
+FRAME_HEAD_BYTES = 12  # length and its checksum; a frame ends with 4 more
+FRAME_BYTES = 16
+_MASK_DELTA = 0xa282ead8
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+  """What a shard is made of.
+
+  Attributes:
+    num_bytes: size of the file.
+    sha256: hex digest of the file.
+    offsets: [N] int64, where each record's frame begins.
+    sizes: [N] int64, bytes of each frame.
+  """
+  num_bytes: int
+  sha256: str
+  offsets: np.ndarray
+  sizes: np.ndarray
+
+
+def hash_order(keys: Sequence[str], salt: int) -> np.ndarray:
+  """Returns the positions [N] int64 of keys in order of their salted hash."""
+  digests = [hashlib.sha256(f'{salt}:{key}'.encode()).digest() for key in keys]
+  return np.array(
+      sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
+
+
+def cut(num_records: int, records_per_shard: int) -> list[tuple[int, int]]:
+  """Returns (start, stop) of each shard: as few as fit, as even as can be."""
+  count = -(-num_records // records_per_shard)
+  return [(num_records * i // count, num_records * (i + 1) // count)
+          for i in range(count)]
+
+
+def file_name(group: str, index: int, count: int) -> str:
+  """Returns for example fold2-00003-of-00012.tfrecord."""
+  return f'{group}-{index:05d}-of-{count:05d}.tfrecord'
+
+
+def write(path: str,
+          records: Iterable[Sequence[bytes | np.ndarray]]) -> Written:
+  """Writes one shard, whole or not at all.
+
+  Args:
+    path: of the shard.
+    records: each record as its pieces, in order: bytes or [n] uint8.
+
+  Returns:
+    The sizes and hash of what was written.
+  """
+  digest, offsets, sizes, position = hashlib.sha256(), [], [], 0
+  with filesystem.atomic_writer(path) as file:
+    for pieces in records:
+      frame = _frame(pieces)
+      for piece in frame:
+        file.write(piece)
+        digest.update(piece)
+      offsets.append(position)
+      sizes.append(sum(map(len, frame)))
+      position += sizes[-1]
+  return Written(position, digest.hexdigest(), np.array(offsets, np.int64),
+                 np.array(sizes, np.int64))
+
+
+def read(path: str) -> Iterator[tuple[int, bytes]]:
+  """Yields (frame offset, data) of every record; checks both checksums.
+
+  Raises:
+    schema.DataError: a frame is damaged or cut short.
+  """
+  size, position = os.path.getsize(path), 0
+  with open(path, 'rb') as file:
+    while position < size:
+      head = file.read(FRAME_HEAD_BYTES)
+      length = struct.unpack('<Q', head[:8])[0] if len(head) >= 8 else 0
+      fits = position + FRAME_BYTES + length <= size
+      data = file.read(length) if fits else b''
+      if not fits or head[8:] != _checksum([head[:8]]) or (
+          file.read(4) != _checksum([data])):
+        raise schema.DataError(
+            f'Expected whole records, received a damaged one at byte {position}'
+            f' of {path}; convert the data again.')
+      yield position, data
+      position += FRAME_BYTES + length
+
+
+def _frame(
+    pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
+  length = struct.pack('<Q', sum(map(len, pieces)))
+  return [length + _checksum([length]), *pieces, _checksum(pieces)]
+
+
+def _checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
+  crc = 0
+  for piece in pieces:
+    crc = google_crc32c.extend(crc, piece)
+  masked = ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xffffffff
+  return struct.pack('<I', masked)

@@ -1,0 +1,53 @@
+"""checkpoint: what is saved comes back, and a damaged file is refused."""
+
+import numpy as np
+import pytest
+
+from hpa_records import schema
+from hpa_records.backend import keras
+from trainer import checkpoint
+from trainer import schedule
+
+
+def _make(tmp_path, units=3):
+  model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+  optimizer = schedule.make_optimizer(0.1, 0.9)
+  optimizer.build(model.trainable_variables)
+  return model, optimizer, checkpoint.Checkpoints(
+      str(tmp_path / 'checkpoints'), model, optimizer)
+
+
+def test_restore_sets_weights_momentum_and_state(tmp_path):
+  model, optimizer, checkpoints = _make(tmp_path)
+  for _ in range(3):
+    optimizer.apply([np.ones((2, 3), np.float32), np.ones(3, np.float32)],
+                    model.trainable_variables)
+  checkpoints.save(3, 3, {'history': [1.5, None]})
+  other, other_optimizer, fresh = _make(tmp_path)
+  assert fresh.epochs() == [3]
+  assert fresh.restore(3) == {'history': [1.5, None]}
+  for mine, theirs in zip([*model.variables, *optimizer.variables],
+                          [*other.variables, *other_optimizer.variables]):
+    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_newest_and_best_are_kept(tmp_path):
+  _, _, checkpoints = _make(tmp_path)
+  for epoch, best in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 2)):
+    checkpoints.save(epoch, best, {})
+  assert checkpoints.epochs() == [2, 5]
+
+
+def test_a_cut_file_is_refused_with_its_path(tmp_path):
+  _, _, checkpoints = _make(tmp_path)
+  checkpoints.save(1, 1, {})
+  path = tmp_path / 'checkpoints' / 'epoch-00001.npz'
+  path.write_bytes(path.read_bytes()[:-200])
+  with pytest.raises(schema.DataError, match=str(path)):
+    checkpoints.restore(1)
+
+
+def test_another_network_is_refused(tmp_path):
+  _make(tmp_path)[2].save(1, 1, {})
+  with pytest.raises(schema.DataError, match='checkpoint of this network'):
+    _make(tmp_path, units=4)[2].restore(1)

@@ -1,0 +1,44 @@
+"""config: checks, JSON, what may change when a run goes on."""
+
+import dataclasses
+
+import pytest
+
+from hpa_records import schema
+from trainer import config
+
+_CONFIG = config.Config(records='r', workdir='w')
+
+
+def test_defaults_are_table_1_of_the_paper():
+  values = dataclasses.asdict(_CONFIG)
+  paper = {'epochs': 80, 'batch_size': 80, 'eval_batch_size': 16,
+           'learning_rate': 0.1, 'momentum': 0.9, 'plateau_factor': 0.5}
+  assert {name: values[name] for name in paper} == paper
+
+
+def test_json_gives_the_same_configuration_back():
+  other = dataclasses.replace(_CONFIG, fold=3, l2=1e-5, activation='elu')
+  assert config.Config.from_json(other.to_json('abc')) == (other, 'abc')
+
+
+@pytest.mark.parametrize('name,value', [
+    ('activation', 'tanh'), ('variant', 'other'), ('augment', 'some'),
+    ('fold', -1), ('epochs', 0), ('batch_size', 0), ('learning_rate', 0.0),
+    ('learning_rate', float('nan')), ('momentum', 1.0), ('clip_norm', -1.0),
+    ('plateau_factor', 1.0), ('plateau_patience', 0), ('seed', 2**31),
+])
+def test_values_out_of_range_are_refused(name, value):
+  with pytest.raises(schema.DataError, match=f'Expected --{name} .*{value}'):
+    dataclasses.replace(_CONFIG, **{name: value})
+
+
+def test_differences_name_what_decides_the_numbers():
+  other = dataclasses.replace(_CONFIG, seed=1, epochs=3, workdir='elsewhere')
+  assert _CONFIG.differences(other) == ['seed 0, not 1']
+
+
+def test_loss_is_better_when_it_is_less():
+  assert _CONFIG.monitor_mode == 'max'
+  assert dataclasses.replace(_CONFIG,
+                             plateau_monitor='loss').monitor_mode == 'min'

@@ -1,0 +1,256 @@
+"""convert and tools/make_records.py, on real PNG files."""
+
+import collections
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image
+import pytest
+
+from hpa_records import convert
+from hpa_records import image
+from hpa_records import manifest
+from hpa_records import record
+from hpa_records import schema
+from hpa_records import shard
+from tests import fakes
+from tests import test_image
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_SMALL = convert.Settings(image_size=16)
+
+
+@pytest.fixture(name='source')
+def _source(tmp_path):
+  return fakes.write_source(tmp_path)
+
+
+def _convert(source, output, settings=_SMALL, **kwargs):
+  return convert.convert(*source, str(output), settings,
+                         **{'workers': 1, **kwargs})
+
+
+def _content(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _samples(folder):
+  """Every record of a dataset by id, read from the shards."""
+  found = {}
+  for entry in manifest.load(str(folder)).shards:
+    for _, data in shard.read(str(folder / entry.name)):
+      sample = record.decode(data)
+      found[sample.id] = sample
+  return found
+
+
+def test_records_hold_what_the_source_holds(source, tmp_path):
+  made = _convert(source, tmp_path / 'records')
+  samples = _samples(tmp_path / 'records')
+  assert set(samples) == {f's{i}' for i in range(20)}
+  for i in range(20):
+    sample = samples[f's{i}']
+    pixels = image.decode(sample.image, 'raw', 16)
+    np.testing.assert_array_equal(pixels, image.resize(fakes.image(i), 16))
+    want = {i % 5} | ({5 + i % 7} if i % 3 == 0 else set())
+    assert set(np.flatnonzero(sample.labels)) == want
+    others = np.arange(5) != sample.fold
+    np.testing.assert_array_equal(sample.repeats, others.astype(np.float32))
+  assert made.num_records == 20 and made.num_skipped == 0
+
+
+@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+def test_index_points_at_every_image(source, tmp_path, encoding):
+  output = tmp_path / 'records'
+  made = _convert(source, output,
+                  convert.Settings(image_size=16, encoding=encoding))
+  index = manifest.load_index(str(output), made)
+  samples = _samples(output)
+  for row in index.itertuples():
+    data = (output / row.shard).read_bytes()
+    stored = data[row.image_offset:row.image_offset + row.image_bytes]
+    assert stored == bytes(samples[row.id].image)
+    frame = data[row.record_offset:row.record_offset + row.record_bytes]
+    assert stored in frame and len(frame) == row.record_bytes
+    assert row.labels.tolist() == np.flatnonzero(samples[row.id].labels).tolist()
+
+
+def test_manifest_counts_what_is_there(source, tmp_path):
+  made = _convert(source, tmp_path / 'records')
+  index = pd.read_parquet(tmp_path / 'records' / 'index.parquet')
+  counted = collections.Counter(
+      (row.fold, label) for row in index.itertuples() for label in row.labels)
+  for fold, counts in enumerate(made.class_counts):
+    assert counts == [counted[fold, c] for c in range(28)]
+  for entry in made.shards:
+    path = tmp_path / 'records' / entry.name
+    assert entry.sha256 == manifest.file_sha256(str(path))
+    assert (index['shard'] == entry.name).sum() == entry.records
+  pixels = np.stack([image.resize(fakes.image(i), 16) for i in range(20)])
+  np.testing.assert_allclose(made.pixels['mean'], pixels.mean(axis=(0, 1, 2)))
+  np.testing.assert_allclose(made.pixels['std'], pixels.std(axis=(0, 1, 2)))
+
+
+def test_bytes_depend_on_data_and_settings_alone(source, tmp_path):
+  settings = convert.Settings(image_size=300, shard_mb=1)  # 2 records a shard
+  _convert(source, tmp_path / 'one', settings)
+  _convert(source, tmp_path / 'two', settings, workers=2)
+  lines = pathlib.Path(source[0]).read_text().splitlines()
+  assert len(_content(tmp_path / 'one')) > 10
+  assert _content(tmp_path / 'one') == _content(tmp_path / 'two')
+  pathlib.Path(source[0]).write_text('\n'.join([lines[0]] + lines[:0:-1]))
+  _convert(source, tmp_path / 'back', settings)
+  for name, data in _content(tmp_path / 'one').items():
+    if name != 'manifest.json':  # it holds the CSV's own hash
+      assert data == _content(tmp_path / 'back')[name]
+
+
+def test_limit_takes_the_first_rows(source, tmp_path):
+  _convert(source, tmp_path / 'records',
+           convert.Settings(image_size=16, limit=7))
+  assert set(_samples(tmp_path / 'records')) == {f's{i}' for i in range(7)}
+
+
+def test_hybrid_repeats_are_in_the_records(source, tmp_path):
+  settings = convert.Settings(image_size=16, balance='hybrid', balance_target=9)
+  made = _convert(source, tmp_path / 'records', settings)
+  index = manifest.load_index(str(tmp_path / 'records'), made)
+  samples = _samples(tmp_path / 'records')
+  for row in index.itertuples():
+    np.testing.assert_array_equal(row.repeats, samples[row.id].repeats)
+    assert row.repeats[row.fold] == 0
+  assert np.stack(index['repeats']).max() > 1
+
+
+def test_finished_dataset_is_left_as_it_is(source, tmp_path):
+  first = _convert(source, tmp_path / 'records')
+  before = {p: p.stat().st_mtime_ns for p in (tmp_path / 'records').iterdir()}
+  assert _convert(source, tmp_path / 'records') == first
+  after = {p: p.stat().st_mtime_ns for p in (tmp_path / 'records').iterdir()}
+  assert before == after
+
+
+def test_other_settings_are_refused_then_overwritten(source, tmp_path):
+  output = tmp_path / 'records'
+  _convert(source, output)
+  before = _content(output)
+  other = convert.Settings(image_size=16, encoding='png')
+  with pytest.raises(schema.DataError, match="encoding 'raw', asked 'png'"):
+    _convert(source, output, other)
+  assert _content(output) == before
+  _convert(source, output, other, overwrite=True)
+  assert manifest.load(str(output)).settings['encoding'] == 'png'
+
+
+def test_unfinished_conversion_is_made_anew(source, tmp_path):
+  output = tmp_path / 'records'
+  _convert(source, output)
+  whole = _content(output)
+  (output / 'manifest.json').unlink()
+  (output / 'fold0-00000-of-00002.tfrecord').write_bytes(b'of other settings')
+  (output / 'fold1-00000-of-00001.tfrecord.tmp').write_bytes(b'half')
+  _convert(source, output)
+  assert _content(output) == whole
+
+
+def test_a_folder_with_other_files_is_refused(source, tmp_path):
+  output = tmp_path / 'records'
+  output.mkdir()
+  (output / 'thesis.tex').write_text('mine')
+  with pytest.raises(schema.DataError, match="'thesis.tex' in it"):
+    _convert(source, output, overwrite=True)
+  assert _content(output) == {'thesis.tex': b'mine'}
+
+
+def _damage(source, *names):
+  for name in names:
+    path = pathlib.Path(source[1]) / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x40  # the header is sound, the pixels are not
+    path.write_bytes(data)
+
+
+def test_damaged_pixels_stop_with_every_fault_and_no_manifest(source, tmp_path):
+  _damage(source, 's3_green.png', 's11_red.png')
+  with pytest.raises(schema.DataError) as error:
+    _convert(source, tmp_path / 'records')
+  assert 's3_green.png' in str(error.value)
+  assert 's11_red.png' in str(error.value)
+  assert not (tmp_path / 'records' / 'manifest.json').exists()
+
+
+def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
+  _damage(source, 's3_green.png', 's11_red.png')
+  (pathlib.Path(source[1]) / 's5_blue.png').unlink()
+  made = _convert(source, tmp_path / 'records', on_error='skip')
+  listed = pd.read_csv(tmp_path / 'records' / 'skipped.csv')
+  assert set(listed['id']) == {'s3', 's5', 's11'}
+  assert made.num_skipped == 3 and made.num_records == 17
+  assert set(_samples(tmp_path / 'records')) == {
+      f's{i}' for i in range(20)
+  } - set(listed['id'])
+
+
+@pytest.mark.parametrize('values,message', [
+    ({'image_size': 0}, '--image_size of at least 1, received 0'),
+    ({'num_folds': 1}, '--num_folds of at least 2, received 1'),
+    ({'encoding': 'gif'}, "received 'gif'"),
+    ({'balance': 'magic'}, "received 'magic'"),
+])
+def test_settings_out_of_range_are_refused(values, message):
+  with pytest.raises(schema.DataError, match=message):
+    convert.Settings(**values)
+
+
+def _run_tool(*flags):
+  return subprocess.run(
+      [sys.executable, 'tools/make_records.py', *flags], cwd=_ROOT,
+      capture_output=True, text=True, check=False)
+
+
+def test_tool_converts_and_says_where(source, tmp_path):
+  done = _run_tool(f'--csv={source[0]}', f'--images={source[1]}',
+                   f'--output={tmp_path / "records"}', '--image_size=16')
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith('20 records in 5 shards, 0 samples skipped')
+  assert manifest.load(str(tmp_path / 'records')).image_size == 16
+
+
+@pytest.mark.parametrize('flags,message', [
+    (['--csv=none.csv', '--images=.', '--output=x'], 'none.csv'),
+    (['--cvs=none.csv'], "Unknown command line flag 'cvs'"),
+    (['--csv=a', '--images=b'], 'pass --output=PATH'),
+    (['--csv=a', '--images=b', '--output=gs://bucket/x'], 'Expected a local'),
+    (['--csv=a', '--images=b', '--output=x', '--shard_mb=0'], '--shard_mb'),
+    (['extra'], "received 'extra'"),
+])
+def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message):
+  done = _run_tool(*flags)
+  assert done.returncode == 2
+  assert message in done.stderr and 'Traceback' not in done.stderr
+  assert len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+def test_real_fields_decode_to_an_independent_resize(shared_data, tmp_path):
+  fields = shared_data / 'hpa' / 'fields'
+  made = _convert((shared_data / 'hpa' / 'fields.csv', fields),
+                  tmp_path / 'records', convert.Settings(), workers=2)
+  assert made.num_records == 345
+  samples = _samples(tmp_path / 'records')
+  labels = pd.read_csv(shared_data / 'hpa' / 'fields.csv', index_col='Id')
+  for sample_id, sample in samples.items():
+    want = sorted(map(int, str(labels['Target'][sample_id]).split()))
+    assert np.flatnonzero(sample.labels).tolist() == want
+  for sample_id in sorted(samples)[::7]:
+    stored = image.decode(samples[sample_id].image, 'raw', 299)
+    for c, channel in enumerate(schema.CHANNELS):
+      plane = np.asarray(Image.open(fields / f'{sample_id}_{channel}.png'))
+      exact = test_image.area_means(plane, 299)
+      assert np.abs(stored[..., c] - exact).max() <= 0.5 + 1e-3
+      np.testing.assert_array_equal(
+          stored[..., c],
+          cv2.resize(plane, (299, 299), interpolation=cv2.INTER_AREA))

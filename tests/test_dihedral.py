@@ -1,0 +1,76 @@
+"""Tests of trainer.dihedral."""
+
+import numpy as np
+import pytest
+
+from hpa_records.backend import tf
+from trainer import dihedral
+
+_MODES = {
+    'eager': dihedral.transform,
+    'function': tf.function(dihedral.transform),
+    'xla': tf.function(dihedral.transform, jit_compile=True),
+}
+
+
+def _coded_images(count, size):
+  """Pixels that tell where they come from: y, x, image, all three."""
+  image, y, x = np.indices((count, size, size))
+  coded = np.stack([y, x, image, 37 * y + 101 * x + 7 * image], axis=-1)
+  return coded.astype(np.uint8)
+
+
+def _reference(image, element):
+  turned = np.rot90(image, element % 4)
+  return np.fliplr(turned) if element >= 4 else turned
+
+
+@pytest.mark.parametrize('mode', _MODES)
+@pytest.mark.parametrize('size', [1, 2, 5, 12])
+def test_all_eight_bit_for_bit(mode, size):
+  images = _coded_images(8, size)
+  elements = np.array([3, 6, 0, 5, 7, 1, 4, 2], np.int32)
+  result = _MODES[mode](tf.constant(images), tf.constant(elements)).numpy()
+  expected = [_reference(*pair) for pair in zip(images, elements)]
+  assert result.dtype == np.uint8
+  np.testing.assert_array_equal(result, expected)
+
+
+def test_quarter_turn_is_counterclockwise():
+  image = np.zeros((1, 3, 3, 4), np.uint8)
+  image[0, 0, 2] = 1, 2, 3, 4  # top right
+  result = dihedral.transform(tf.constant(image), tf.constant([1])).numpy()
+  assert result[0, 0, 0].tolist() == [1, 2, 3, 4]  # top left
+  assert result.sum() == 10
+
+
+def test_all_eight_differ():
+  images = tf.constant(np.repeat(_coded_images(1, 5), 8, axis=0))
+  result = dihedral.transform(images, tf.range(8)).numpy()
+  assert len({image.tobytes() for image in result}) == 8
+
+
+def test_every_byte_value_survives():
+  images = np.arange(256, dtype=np.uint8).reshape(1, 8, 8, 4)
+  result = dihedral.transform(tf.constant(images), tf.constant([6])).numpy()
+  np.testing.assert_array_equal(result[0], _reference(images[0], 6))
+
+
+def test_batch_size_may_be_unknown():
+  image_spec = tf.TensorSpec([None, 5, 5, 4], tf.uint8)
+  element_spec = tf.TensorSpec([None], tf.int32)
+  function = tf.function(dihedral.transform, [image_spec, element_spec])
+  images = _coded_images(3, 5)
+  result = function(images, np.array([0, 0, 2], np.int32)).numpy()
+  np.testing.assert_array_equal(result[2], np.rot90(images[2], 2))
+
+
+@pytest.mark.parametrize('images', [
+    np.zeros((2, 5, 4, 4), np.uint8),
+    np.zeros((2, 5, 5, 3), np.uint8),
+    np.zeros((5, 5, 4), np.uint8),
+    np.zeros((2, 5, 5, 4), np.int8),
+])
+def test_wrong_images_are_refused(images):
+  with pytest.raises(ValueError, match='Expected square images .* received'):
+    dihedral.transform(tf.constant(images), tf.constant([0, 0]))

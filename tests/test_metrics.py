@@ -1,0 +1,304 @@
+"""Tests of trainer.metrics."""
+
+import json
+import pathlib
+
+import hypothesis
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from hpa_records import schema
+from trainer import metrics
+
+_GOLDEN = pathlib.Path(__file__).parents[2] / 'shared' / 'metrics'
+_CLASSES = schema.NUM_CLASSES
+
+
+def _random(count, seed=0, share=0.1):
+  rng = np.random.default_rng(seed)
+  labels = rng.random((count, _CLASSES)) < share
+  return labels.astype(np.int64), rng.random((count, _CLASSES))
+
+
+def _rows(*rows):
+  """Multi-hot rows of lists of classes."""
+  labels = np.zeros((len(rows), _CLASSES), np.int64)
+  for row, classes in zip(labels, rows):
+    row[classes] = 1
+  return labels
+
+
+def _sklearn_ratios(labels, predicted, average):
+  classes = np.flatnonzero(labels.any(axis=0)) if average == 'macro' else None
+  if classes is not None and not classes.size:
+    return [None] * 3
+  return sklearn_metrics.precision_recall_fscore_support(labels,
+                                                         predicted,
+                                                         labels=classes,
+                                                         average=average,
+                                                         zero_division=0)[:3]
+
+
+def _sklearn_auc(labels, scores):
+  both = [k for k in range(_CLASSES) if len(set(labels[:, k])) == 2]
+  areas = [
+      sklearn_metrics.roc_auc_score(labels[:, k], scores[:, k]) for k in both
+  ]
+  return np.mean(areas) if areas else None
+
+
+def _expected(labels, scores, threshold):
+  """The same numbers as scikit-learn and plain loops have them."""
+  predicted = (scores > threshold).astype(int)
+  match = [
+      np.argmax(row) == np.argmax(other) for row, other in zip(labels, scores)
+  ]
+  expected = {
+      'auc_macro': _sklearn_auc(labels, scores),
+      'accuracy_subset': sklearn_metrics.accuracy_score(labels, predicted),
+      'accuracy_binary': 1 - sklearn_metrics.hamming_loss(labels, predicted),
+      'accuracy_argmax': np.mean(match),
+  }
+  names = ('precision', 'recall', 'f1')
+  for average in ('macro', 'micro', 'samples'):
+    values = _sklearn_ratios(labels, predicted, average)
+    expected |= {f'{n}_{average}': v for n, v in zip(names, values)}
+  batches = [
+      _sklearn_ratios(labels[i:i + 16], predicted[i:i + 16], 'micro')
+      for i in range(0, len(labels), 16)
+  ]
+  return expected | {
+      f'{n}_paper': v for n, v in zip(names, np.mean(batches, axis=0))
+  }
+
+
+@st.composite
+def _cases(draw):
+  shape = (draw(st.integers(1, 40)), _CLASSES)
+  share = draw(st.sampled_from([0.0, 0.03, 0.3, 1.0]))
+  labels, _ = _random(shape[0], draw(st.integers(0, 2**32)), share)
+  # Few values, so that scores tie with each other and with the threshold.
+  ties = hnp.arrays(np.float64,
+                    shape,
+                    elements=st.sampled_from([0, .25, .5, 1]))
+  scores = draw(st.one_of(ties, st.just(_random(shape[0], 1)[1])))
+  return labels, scores, draw(st.sampled_from([0.25, 0.5]))
+
+
+@hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
+@hypothesis.given(_cases())
+def test_equals_scikit_learn(case):
+  result = metrics.score(*case)
+  for name, value in _expected(*case).items():
+    if value is None:
+      assert result[name] is None, name
+    else:
+      assert result[name] == pytest.approx(value, abs=1e-12), name
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_micro_auc_equals_scikit_learn(seed):
+  labels, scores = _random(200, seed)
+  scores = scores.round(1)
+  expected = sklearn_metrics.roc_auc_score(labels, scores, average='micro')
+  result = metrics.score(labels, scores)['auc_micro']
+  assert result == pytest.approx(expected, abs=1e-12)
+
+
+def test_wrong_reference_would_be_seen():
+  labels, noise = _random(100)
+  scores = 0.3 * labels + 0.6 * noise**4
+  result = metrics.score(labels, scores)
+  expected = _expected(labels, scores, 0.6)
+  differing = [n for n, v in expected.items() if abs(result[n] - v) > 1e-6]
+  assert set(expected) - set(differing) == {'auc_macro', 'accuracy_argmax'}
+
+
+def test_names_and_json():
+  result = metrics.score(*_random(50))
+  ratios = {
+      f'{name}_{average}' for name in ('f1', 'precision', 'recall')
+      for average in ('macro', 'micro', 'samples', 'paper')
+  }
+  assert set(result) == ratios | {
+      'auc_macro', 'auc_micro', 'accuracy_binary', 'accuracy_subset',
+      'accuracy_argmax', 'num_samples', 'threshold', 'classes_scored',
+      'auc_classes'
+  }
+  assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_paper_f1_by_hand():
+  labels = _rows(*[[0]] * 17)
+  scores = labels * 0.9
+  scores[:8] = 0  # half of the first batch is missed
+  scores[16, 1] = 0.9  # the batch of one row has a false positive
+  result = metrics.score(labels, scores)
+  assert result['recall_paper'] == pytest.approx((8 / 16 + 1) / 2)
+  assert result['precision_paper'] == pytest.approx((1 + 1 / 2) / 2)
+  assert result['f1_paper'] == pytest.approx((2 / 3 + 2 / 3) / 2)
+  assert result['f1_micro'] == pytest.approx(2 * 9 / (17 + 10))
+
+
+def test_paper_f1_depends_on_the_order():
+  labels, scores = _random(100)
+  turned = metrics.score(labels[::-1], scores[::-1])
+  result = metrics.score(labels, scores)
+  assert turned['f1_paper'] != result['f1_paper']
+  assert turned['f1_micro'] == result['f1_micro']
+
+
+def test_three_accuracies_by_hand():
+  labels = _rows([0, 1], [2], [3])
+  scores = np.zeros((3, _CLASSES))
+  scores[0, [0, 1]] = 0.9, 0.8  # all right
+  scores[1, [2, 5]] = 0.9, 0.8  # argmax right, one class too many
+  scores[2, [3, 4]] = 0.3, 0.4  # argmax wrong, nothing predicted
+  result = metrics.score(labels, scores)
+  assert result['accuracy_subset'] == pytest.approx(1 / 3)
+  assert result['accuracy_argmax'] == pytest.approx(2 / 3)
+  assert result['accuracy_binary'] == pytest.approx(1 - 2 / 84)
+
+
+def test_argmax_takes_the_first_of_equals_as_keras_does():
+  labels = _rows([3, 7])
+  scores = np.full((1, _CLASSES), 0.1)
+  scores[0, [3, 7]] = 0.9
+  assert metrics.score(labels, scores)['accuracy_argmax'] == 1.0
+  scores[0, 7] = 0.95
+  assert metrics.score(labels, scores)['accuracy_argmax'] == 0.0
+
+
+def test_score_at_the_threshold_is_not_predicted():
+  labels = _rows([0])
+  assert metrics.score(labels, labels * 0.5)['recall_micro'] == 0.0
+  assert metrics.score(labels, labels * 0.501)['recall_micro'] == 1.0
+
+
+def test_empty_class_is_left_out_and_said():
+  labels, scores = _rows([0], [1], [0, 1]), np.zeros((3, _CLASSES))
+  scores[:, :3] = 0.9  # class 2 is predicted and never true
+  result = metrics.score(labels, scores)
+  assert result['classes_scored'] == 2
+  assert result['precision_macro'] == pytest.approx(2 / 3)
+  assert result['precision_micro'] == pytest.approx(4 / 9)
+
+
+def test_class_without_negatives_counts_in_f1_but_not_in_auc():
+  labels = _rows([0, 1], [0])
+  result = metrics.score(labels, labels * 0.9)
+  assert (result['classes_scored'], result['auc_classes']) == (2, 1)
+  assert (result['f1_macro'], result['auc_macro']) == (1.0, 1.0)
+
+
+def test_no_positive_at_all_is_none_not_nan():
+  result = metrics.score(np.zeros((4, _CLASSES)), np.full((4, _CLASSES), 0.9))
+  nones = {name for name, value in result.items() if value is None}
+  assert nones == {
+      'auc_macro', 'auc_micro', 'f1_macro', 'precision_macro', 'recall_macro'
+  }
+  assert result['f1_micro'] == 0.0
+
+
+def test_per_class_counts():
+  labels, scores = _random(300)
+  labels[:, 4] = 0
+  table = metrics.per_class(labels, scores, 0.7)
+  matrices = sklearn_metrics.multilabel_confusion_matrix(labels, scores > 0.7)
+  names = ['true_negative', 'false_positive', 'false_negative', 'true_positive']
+  np.testing.assert_array_equal(table[names], matrices.reshape(_CLASSES, 4))
+  np.testing.assert_array_equal(table['positives'], labels.sum(axis=0))
+  np.testing.assert_array_equal(table['predicted'], (scores > 0.7).sum(axis=0))
+
+
+def test_per_class_columns_and_names():
+  table = metrics.per_class(*_random(5))
+  assert list(table) == [
+      'class', 'name', 'positives', 'predicted', 'true_positive',
+      'false_positive', 'false_negative', 'true_negative', 'precision',
+      'recall', 'f1', 'auc'
+  ]
+  assert list(table['class']) == list(range(_CLASSES))
+  assert tuple(table['name']) == schema.CLASS_NAMES
+
+
+def test_means_of_the_table_are_the_macro_scores():
+  labels, scores = _random(40, share=0.02)
+  assert not labels.any(axis=0).all()
+  table = metrics.per_class(labels, scores)
+  result = metrics.score(labels, scores)
+  assert table['f1'].count() == result['classes_scored']
+  for name in ('precision', 'recall', 'f1', 'auc'):
+    assert table[name].mean() == pytest.approx(result[f'{name}_macro'])
+
+
+def test_undefined_fields_are_empty_in_csv():
+  labels = _rows([0], [0])
+  lines = metrics.per_class(labels,
+                            labels * 0.9).to_csv(index=False).split('\n')
+  assert lines[1] == '0,Nucleoplasm,2,2,2,0,0,0,1.0,1.0,1.0,'
+  assert lines[3] == '2,Nucleoli,0,0,0,0,0,2,,,,'
+
+
+def test_float32_scores_of_the_real_size_keep_exact_ranks():
+  labels, scores = _random(31_072)
+  scores = scores.astype(np.float32)
+  expected = sklearn_metrics.roc_auc_score(labels[:, 3], scores[:, 3])
+  assert metrics.per_class(labels, scores)['auc'][3] == pytest.approx(expected,
+                                                                      abs=1e-12)
+
+
+@pytest.mark.parametrize('labels, scores, message', [
+    (np.zeros((3, 28)), np.zeros((3, 27)), r'\[N, 28\].* received \[3, 27\]'),
+    (np.zeros((3, 28)), np.zeros((2, 28)), r'\[2, 28\], received \[3, 28\]'),
+    (np.zeros((0, 28)), np.zeros((0, 28)), r'N >= 1, received \[0, 28\]'),
+    (np.zeros(28), np.zeros(28), r'received \[28\]'),
+    (np.full((3, 28), 2), np.zeros((3, 28)), 'labels of 0 and 1, received 2'),
+    (np.zeros((3, 28)), np.full((3, 28), np.nan), 'nan at row 0, class 0'),
+])
+@pytest.mark.parametrize('function', [metrics.score, metrics.per_class])
+def test_wrong_input_is_refused(function, labels, scores, message):
+  with pytest.raises(ValueError, match=message):
+    function(labels, scores)
+
+
+@pytest.fixture(name='golden')
+def _golden():
+  if not _GOLDEN.exists():
+    pytest.skip('the reference scores of ../shared/metrics are not here')
+  return json.loads((_GOLDEN / 'golden_metrics.json').read_text())
+
+
+def _golden_labels():
+  table = pd.read_csv(_GOLDEN / 'leak_ground_truth.csv')
+  targets = table['Target'].str.split()
+  return table['Id'], _rows(*[list(map(int, target)) for target in targets])
+
+
+@pytest.mark.parametrize('model', ['vpp_summary_final', 'vpp_xception_512'])
+def test_real_competition_scores(golden, model):
+  _, labels = _golden_labels()
+  scores = np.load(_GOLDEN / f'leak605_{model}_scores.npy')
+  result = metrics.score(labels, scores)
+  expected = golden[model]
+  assert result['num_samples'] == expected['n']
+  assert result['classes_scored'] == expected['classes_present']
+  assert result['f1_macro'] == pytest.approx(expected['macro_f1_at_0_5'])
+  assert result['auc_macro'] == pytest.approx(expected['macro_AUC_present'],
+                                              abs=1e-6)
+
+
+def test_real_competition_answer(golden):
+  _, labels = _golden_labels()
+  table = pd.read_csv(_GOLDEN / 'leak605_vpp_summary_final_predicted.csv')
+  answers = table['Predicted'].fillna('').str.split()
+  predicted = _rows(*[list(map(int, answer)) for answer in answers])
+  result = metrics.score(labels, predicted)
+  expected = golden['vpp_summary_final']
+  for average in ('macro', 'micro', 'samples'):
+    assert result[f'f1_{average}'] == pytest.approx(
+        expected[f'predicted_{average}_f1'])

@@ -1,0 +1,285 @@
+"""Each fault is a real file in a real folder; the rows are read as written."""
+
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from hpa_records import fault
+from hpa_records import sample_table
+from hpa_records import schema
+
+# Not square, so that a swapped height and width would show.
+_SIZE_PX = (6, 8)
+_HPA = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa'
+
+
+def _write_png(path, mode='L', size_px=_SIZE_PX, **options):
+  Image.new(mode, size_px[::-1]).save(path, **options)
+
+
+def _write_set(folder, sample_id, size_px=_SIZE_PX):
+  for channel in schema.CHANNELS:
+    _write_png(folder / f'{sample_id}_{channel}.png', size_px=size_px)
+
+
+def _patch(path, offset, value):
+  _write_png(path)
+  content = bytearray(path.read_bytes())
+  content[offset] = value
+  path.write_bytes(content)
+
+
+def _cut(path, num_bytes):
+  _write_png(path)
+  path.write_bytes(path.read_bytes()[:num_bytes])
+
+
+@pytest.fixture(name='images')
+def _images(tmp_path):
+  folder = tmp_path / 'images'
+  folder.mkdir()
+  for sample_id in ('a', 'b', 'c'):
+    _write_set(folder, sample_id)
+  return folder
+
+
+def _load(images, text='Id,Target\na,0\nb,1 2\nc,27\n', **options):
+  csv = images.parent / 'train.csv'
+  csv.write_bytes(text if isinstance(text, bytes) else text.encode())
+  return sample_table.load(str(csv), str(images), **options)
+
+
+def _refusal(images, *args, **options):
+  with pytest.raises(schema.DataError) as caught:
+    _load(images, *args, **options)
+  return str(caught.value)
+
+
+def test_table_holds_rows_labels_and_paths_in_csv_order(images):
+  text = 'Id,Target\nb,16 0\na,3\n'
+  loaded = _load(images, text)
+  assert loaded.table['id'].tolist() == ['b', 'a']
+  assert loaded.table['labels'].tolist() == [(0, 16), (3,)]
+  assert loaded.table['row'].tolist() == [2, 3]
+  for channel in schema.CHANNELS:
+    assert loaded.table[channel][0] == str(images / f'b_{channel}.png')
+  assert loaded.size_px == _SIZE_PX
+  assert loaded.csv_sha256 == hashlib.sha256(text.encode()).hexdigest()
+  assert not loaded.faults
+
+
+@pytest.mark.parametrize('sample_id', ['001', 'NA', '1e3', 'a b', 'é', 'None'])
+def test_ids_stay_as_written(images, sample_id):
+  _write_set(images, sample_id)
+  loaded = _load(images, f'Id,Target\n{sample_id},0\n')
+  assert loaded.table['id'].tolist() == [sample_id]
+
+
+@pytest.mark.parametrize('text', [
+    b'\xef\xbb\xbfId,Target\na,1 0\n',
+    b'Id,Target\r\na,1 0\r\n',
+    b'Id,Target\ra,1 0\r',
+    b'Id,Target\na,1 0',
+    b'Target,Id\n1 0,a\n',
+    b'Id,Plate,Target\na,"x, y",01  00 \n',
+    b'"Id","Target"\n"a","1 0"\n',
+])
+def test_csv_dialects(images, text):
+  table = _load(images, text).table
+  assert (table['id'][0], table['labels'][0]) == ('a', (0, 1))
+
+
+def test_blank_lines_are_passed_over_but_counted(images):
+  loaded = _load(images, '\nId,Target\n\na,0\n  \nb,1\n\n')
+  assert loaded.table['row'].tolist() == [4, 6]
+
+
+def test_limit_reads_only_the_first_rows(images):
+  text = 'Id,Target\na,0\nb,1\nmissing,2\n'
+  assert _load(images, text, limit=2).table['id'].tolist() == ['a', 'b']
+  assert 'row 4, missing_red.png' in _refusal(images, text, limit=3)
+
+
+@pytest.mark.parametrize('line,received', [
+    ('a', 'expected 2 fields, received 1'),
+    ('a,16,0', "expected 2 fields, received 3: 'a,16,0'"),
+    ('"a,0', 'unexpected end of data'),
+    ('"a"b,0', "received '\"a\"b,0'"),
+    ('a,', "in Target, received ''"),
+    ('a,28', "received '28'"),
+    ('a,-1', "received '-1'"),
+    ('a,1.0', "received '1.0'"),
+    ('a,1_0', "received '1_0'"),
+    ('a,٣', "received '٣'"),
+    ('a,Nucleoli', "received 'Nucleoli'"),
+    ('a,' + '9' * 5000, "received '99999"),
+    ('a,3 0 3', "expected each label once, received '3 0 3'"),
+    (',0', "plain name without path parts, received ''"),
+    ('../a,0', "received '../a'"),
+    ('x\\a,0', 'plain name'),
+    ('.,0', "received '.'"),
+    ('..,0', "received '..'"),
+    (' a,0', "received ' a'"),
+    ('a ,0', "received 'a '"),
+    ('a\x00,0', "received 'a\\x00"),
+    ('a\x1b[0m,0', 'plain name'),
+])
+def test_faulty_row_is_named(images, line, received):
+  message = _refusal(images, f'Id,Target\nb,0\n\n{line}\nc,1\n')
+  assert '1 fault:\n  row 4: expected ' in message
+  assert received in message
+
+
+def test_broken_quote_spoils_its_own_row_only(images):
+  loaded = _load(images, 'Id,Target\n"a,0\nb,1\n', on_error='skip')
+  assert loaded.table['id'].tolist() == ['b']
+
+
+def test_of_two_equal_ids_the_later_row_is_the_fault(images):
+  text = 'Id,Target\na,0\nb,1\na,2\n'
+  assert "row 4: expected each Id once, received 'a' again, first in row 2" in (
+      _refusal(images, text))
+  loaded = _load(images, text, on_error='skip')
+  assert loaded.table['labels'].tolist() == [(0,), (1,)]
+
+
+@pytest.mark.parametrize('damage,received', [
+    (pathlib.Path.unlink, 'expected this file, received none'),
+    (lambda path: _write_png(path, 'P'), 'bit palette'),
+    (lambda path: _write_png(path, 'RGB'), 'received 8-bit RGB'),
+    (lambda path: _write_png(path, 'LA'), 'received 8-bit gray+alpha'),
+    (lambda path: _write_png(path, 'RGBA'), 'received 8-bit RGBA'),
+    (lambda path: _write_png(path, 'I;16'), 'received 16-bit gray'),
+    (lambda path: _write_png(path, '1'), 'received 1-bit gray'),
+    (lambda path: _patch(path, 28, 1), 'interlaced'),
+    (lambda path: _patch(path, 25, 5), 'type 5'),
+    (lambda path: _patch(path, 12, 0), 'received no PNG'),
+    (lambda path: _patch(path, 19, 0), 'received 6 x 0'),
+    (lambda path: _write_png(path, format='JPEG'), 'received a JPEG'),
+    (lambda path: _write_png(path, format='BMP'), 'received no PNG'),
+    (lambda path: path.write_bytes(b''), 'received an empty file'),
+    (lambda path: _cut(path, 20), 'received 20 bytes of one'),
+    (lambda path: _cut(path, 33), '33 bytes without it: the file was cut'),
+    (lambda path: _cut(path, -1), 'the file was cut short'),
+    (lambda path: _write_png(path, size_px=(8, 6)),
+     'expected 6 x 8 pixels as most files have, received 8 x 6'),
+])
+def test_faulty_file_is_named(images, damage, received):
+  damage(images / 'b_green.png')
+  message = _refusal(images)
+  assert '1 fault:\n  row 3, b_green.png: expected ' in message
+  assert received in message
+
+
+def test_folder_in_place_of_a_file_is_a_fault(images):
+  (images / 'b_blue.png').unlink()
+  (images / 'b_blue.png').mkdir()
+  assert 'row 3, b_blue.png: expected this file' in _refusal(images)
+
+
+def test_all_faults_are_listed_together_by_row(images):
+  (images / 'a_blue.png').write_bytes(b'')
+  (images / 'a_red.png').unlink()
+  message = _refusal(images, 'Id,Target\na,99\n../b,zero\nc,1\n')
+  lines = message.splitlines()
+  assert '5 faults:' in lines[0] and '--on_error=skip' in lines[0]
+  assert str(images.parent / 'train.csv') in lines[0]
+  assert [line.split(':')[0].strip() for line in lines[1:]] == [
+      'row 2', 'row 2, a_red.png', 'row 2, a_blue.png', 'row 3', 'row 3'
+  ]
+
+
+def test_long_list_of_faults_ends_with_their_number(images):
+  rows = ''.join(f'x{i},0\n' for i in range(1000))
+  lines = _refusal(images, 'Id,Target\n' + rows).splitlines()
+  assert '4,000 faults:' in lines[0]
+  assert len(lines) == 22
+  assert lines[-1] == '  ... and 3,980 more'
+
+
+def test_skip_leaves_faulty_samples_out_and_returns_them(images):
+  (images / 'b_red.png').unlink()
+  loaded = _load(images, on_error='skip')
+  assert loaded.table['id'].tolist() == ['a', 'c']
+  assert loaded.table.index.tolist() == [0, 1]
+  assert loaded.faults == (fault.Fault(
+      3, 'b', 'b_red.png', 'expected this file, received none'),)
+
+
+def test_skip_refuses_when_no_sample_is_left(images):
+  message = _refusal(images, 'Id,Target\nx,0\n', on_error='skip')
+  assert 'Expected a sound sample' in message
+  assert 'row 2, x_red.png' in message and 'on_error' not in message
+
+
+@pytest.mark.parametrize('text,received', [
+    ('', "received ''"),
+    ('Id;Target\na;0\n', "received 'Id;Target'"),
+    ('id,target\na,0\n', "received 'id,target'"),
+    ('Id\na\n', "received 'Id'"),
+    ('Id,Target,Id\na,0,a\n', "received 'Id,Target,Id'"),
+    ('"Id,Target\na,0\n', 'row 1 of'),
+    ('Id' * 100_000, 'row 1 of'),
+    ('Id,Target\n\n', 'received only a header'),
+    ('Id,Target\na,0\n'.encode('utf-16'), 'byte 0xff in row 1'),
+    (b'Id,Target\n\xe9,0\n', 'byte 0xe9 in row 2'),
+])
+def test_unreadable_csv_stops_even_with_skip(images, text, received):
+  message = _refusal(images, text, on_error='skip')
+  assert 'train.csv' in message and received in message
+  assert len(message.splitlines()) == 1
+
+
+def test_missing_csv_or_folder_is_one_line(images):
+  with pytest.raises(schema.DataError, match=r'^Expected a CSV file at .*none'):
+    sample_table.load(str(images / 'none.csv'), str(images))
+  csv = images.parent / 'train.csv'
+  csv.write_text('Id,Target\na,0\n../b,99\n')
+  for folder in (images / 'none', csv):
+    with pytest.raises(schema.DataError, match=r'^Expected a folder .*\.$'):
+      sample_table.load(str(csv), str(folder))
+
+
+def test_written_faults_read_back(tmp_path):
+  path = tmp_path / 'faults.csv'
+  faults = [
+      fault.Fault(2, 'a', 'a_red.png', 'expected x, received "y"'),
+      fault.Fault(3, '', '', 'expected 2 fields')
+  ]
+  fault.write(faults, str(path))
+  assert path.read_text() == ('row,id,file,fault\n'
+                              '2,a,a_red.png,"expected x, received ""y"""\n'
+                              '3,,,expected 2 fields\n')
+  assert os.listdir(tmp_path) == ['faults.csv']
+
+
+def test_multi_hot():
+  hot = sample_table.multi_hot([(0, 27), (), (5,)])
+  assert hot.dtype == np.uint8 and hot.shape == (3, 28)
+  assert np.argwhere(hot).tolist() == [[0, 0], [0, 27], [2, 5]]
+
+
+@pytest.mark.skipif(not _HPA.exists(), reason='the real images are not here')
+def test_real_fields_are_sound():
+  loaded = sample_table.load(str(_HPA / 'fields.csv'), str(_HPA / 'fields'))
+  assert loaded.size_px == (512, 512)
+  counts = sample_table.multi_hot(loaded.table['labels']).sum(axis=0)
+  assert {
+      k: int(counts[k]) for k in np.flatnonzero(counts)
+  } == {
+      0: 266,
+      2: 18,
+      21: 34,
+      23: 87,
+      25: 195
+  }
+
+
+@pytest.mark.skipif(not _HPA.exists(), reason='the real images are not here')
+def test_real_single_channels_lack_three_of_four_files():
+  with pytest.raises(schema.DataError, match='124,264 faults'):
+    sample_table.load(str(_HPA / 'train.csv'), str(_HPA / 'single_channel'))

@@ -1,0 +1,100 @@
+"""shard: order, cuts, names, and frames that TensorFlow reads."""
+
+import numpy as np
+import pytest
+
+from hpa_records import schema
+from hpa_records import shard
+from hpa_records.backend import tf
+
+_RECORDS = [b'', b'one', b'two' * 1000, bytes(range(256))]
+
+
+@pytest.fixture(name='path')
+def _path(tmp_path):
+  return str(tmp_path / 'fold0-00000-of-00001.tfrecord')
+
+
+def _write(path):
+  return shard.write(path, [(r[:2], np.frombuffer(r[2:], np.uint8))
+                            for r in _RECORDS])
+
+
+def test_tensorflow_reads_the_same_records(path):
+  _write(path)
+  found = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
+  assert found == _RECORDS
+
+
+def test_bytes_are_those_of_tensorflows_writer(path, tmp_path):
+  _write(path)
+  theirs = tmp_path / 'theirs'
+  with tf.io.TFRecordWriter(str(theirs)) as writer:
+    for data in _RECORDS:
+      writer.write(data)
+  with open(path, 'rb') as ours:
+    assert ours.read() == theirs.read_bytes()
+
+
+def test_written_says_what_lies_where(path):
+  written = _write(path)
+  assert [offset for offset, _ in shard.read(path)] == written.offsets.tolist()
+  assert [data for _, data in shard.read(path)] == _RECORDS
+  assert written.offsets[-1] + written.sizes[-1] == written.num_bytes
+
+
+@pytest.mark.parametrize('position', [0, 9, 14, 40, 3100, -1])
+def test_a_flipped_byte_is_found(path, position):
+  _write(path)
+  with open(path, 'rb') as file:
+    data = bytearray(file.read())
+  data[position] ^= 0x10
+  with open(path, 'wb') as file:
+    file.write(data)
+  with pytest.raises(schema.DataError, match='damaged one at byte'):
+    list(shard.read(path))
+
+
+def test_a_cut_shard_is_found(path):
+  _write(path)
+  with open(path, 'r+b') as file:
+    file.truncate(3030)
+  with pytest.raises(schema.DataError, match='damaged one at byte 35'):
+    list(shard.read(path))
+
+
+def test_failed_write_leaves_nothing(path, tmp_path):
+
+  def records():
+    yield (b'one',)
+    raise RuntimeError('source ended')
+
+  with pytest.raises(RuntimeError, match='source ended'):
+    shard.write(path, records())
+  assert not list(tmp_path.iterdir())
+
+
+def test_hash_order_depends_on_keys_and_salt_not_on_input_order():
+  keys = [f's{i}' for i in range(50)]
+  forward = [keys[i] for i in shard.hash_order(keys, 0)]
+  backward = [keys[::-1][i] for i in shard.hash_order(keys[::-1], 0)]
+  assert forward == backward
+  assert forward != [keys[i] for i in shard.hash_order(keys, 1)]
+  assert sorted(forward) == sorted(keys) and forward != keys
+
+
+@pytest.mark.parametrize('count,most', [(1, 1), (10, 3), (375, 375), (376, 375),
+                                        (0, 5), (1000, 7)])
+def test_cuts_are_even_and_cover(count, most):
+  cuts = shard.cut(count, most)
+  sizes = [stop - start for start, stop in cuts]
+  assert sum(sizes) == count
+  assert [start for start, _ in cuts[1:]] == [stop for _, stop in cuts[:-1]]
+  assert max(sizes, default=0) <= most
+  assert max(sizes, default=0) - min(sizes, default=0) <= 1
+  assert len(cuts) == -(-count // most)
+
+
+def test_file_name():
+  name = shard.file_name('fold2', 3, 12)
+  assert name == 'fold2-00003-of-00012.tfrecord'

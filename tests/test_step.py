@@ -1,0 +1,145 @@
+"""step: the arithmetic of one training and one evaluation step."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hpa_records import plan
+from hpa_records.backend import tf
+from trainer import config as config_lib
+from trainer import gapnet
+from trainer import schedule
+from trainer import step
+from trainer import strategy as strategy_lib
+
+_B, _SIZE = 8, 16
+_CONFIG = config_lib.Config(records='', workdir='', batch_size=_B,
+                            activation='selu', distribute='cpu', clip_norm=0.0)
+
+
+def _batch(seed=0):
+  rng = np.random.default_rng(seed)
+  return {
+      'image': rng.integers(0, 256, (_B, _SIZE, _SIZE, 4), dtype=np.uint8),
+      'labels': (rng.random((_B, 28)) < 0.2).astype(np.float32),
+      'weight': np.ones(_B, np.float32),
+      'element': rng.integers(0, plan.NUM_ELEMENTS, _B, dtype=np.int32),
+      'slot': np.arange(_B, dtype=np.int32),
+  }
+
+
+class _Trained:
+  """A fresh network, trained on batches; its weights before and after."""
+
+  def __init__(self, batches, config=_CONFIG):
+    strategy = strategy_lib.make('cpu')
+    with strategy.scope():
+      self.model = gapnet.build(_SIZE, 'original', config.activation,
+                                mean=[100] * 4, std=[50] * 4)
+      optimizer = schedule.make_optimizer(config.learning_rate, config.momentum)
+      optimizer.build(self.model.trainable_variables)
+    self.before = [np.array(w) for w in self.model.get_weights()]
+    self.stepper = step.Stepper(strategy, self.model, optimizer, config)
+    stacked = {name: np.stack([b[name] for b in batches]) for name in batches[0]}
+    data = tf.data.Dataset.from_tensor_slices(stacked)
+    iterator = iter(strategy.experimental_distribute_dataset(data))
+    self.loss = float(
+        self.stepper.train(iterator, tf.constant(0), tf.constant(0),
+                           tf.constant(len(batches))))
+    self.after = [np.array(w) for w in self.model.get_weights()]
+
+  def move(self):
+    """Norm of the weights' change."""
+    return np.sqrt(sum(((a - b)**2).sum()
+                       for a, b in zip(self.after, self.before)))
+
+
+def _assert_same(first, second, tolerance=0.0):
+  for a, b in zip(first.after, second.after):
+    np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+def test_a_step_is_reproducible_and_moves_every_weight():
+  first, second = _Trained([_batch()]), _Trained([_batch()])
+  _assert_same(first, second)
+  assert all((a != b).any() for a, b in zip(first.after, first.before))
+
+
+def test_what_fills_a_batch_up_changes_nothing():
+  blank, noise = _batch(), _batch()
+  for batch in (blank, noise):
+    batch['weight'][5:] = 0
+  blank['image'][5:] = 0
+  noise['labels'][5:] = 1
+  _assert_same(_Trained([blank]), _Trained([noise]), 1e-7)
+
+
+def test_loss_is_the_mean_over_real_examples():
+  config = dataclasses.replace(_CONFIG, learning_rate=1e-12)
+  whole, part = _batch(), _batch()
+  part['weight'][3:] = 0
+  single = []
+  for i in range(3):
+    one = _batch()
+    one['weight'][:] = 0
+    one['weight'][i] = 1
+    single.append(_Trained([one], config).loss)
+  assert _Trained([part], config).loss == pytest.approx(np.mean(single),
+                                                        rel=1e-6)
+  assert _Trained([whole], config).loss != pytest.approx(np.mean(single))
+
+
+def test_dropout_follows_the_slot_not_the_place_in_the_batch():
+  batch, order = _batch(), np.random.default_rng(1).permutation(_B)
+  moved = {name: value[order] for name, value in batch.items()}
+  _assert_same(_Trained([batch]), _Trained([moved]), 1e-6)
+  moved['slot'] = np.arange(_B, dtype=np.int32)
+  with pytest.raises(AssertionError):
+    _assert_same(_Trained([batch]), _Trained([moved]), 1e-6)
+
+
+def test_transform_is_the_one_that_the_batch_names():
+  batch, turned = _batch(), _batch()
+  batch['element'][:] = 1
+  turned['element'][:] = 0
+  turned['image'] = np.rot90(turned['image'], 1, axes=(1, 2)).copy()
+  _assert_same(_Trained([batch]), _Trained([turned]))
+
+
+def test_gradients_are_clipped_by_global_norm():
+  batch = _batch()
+  free = _Trained([batch])
+  limit = free.move() / 0.1 / 2  # half of the gradient's norm
+  clipped = _Trained([batch], dataclasses.replace(_CONFIG, clip_norm=limit))
+  assert clipped.move() == pytest.approx(0.1 * limit, rel=1e-5)
+  loose = _Trained([batch], dataclasses.replace(_CONFIG, clip_norm=10 * limit))
+  _assert_same(free, loose, 1e-7)
+
+
+def test_weight_decay_pulls_kernels_by_its_gradient():
+  batch = _batch()
+  plain = _Trained([batch])
+  decayed = _Trained([batch], dataclasses.replace(_CONFIG, l1=1e-2, l2=1e-3))
+  for a, b, start in zip(plain.after, decayed.after, plain.before):
+    pull = 0.1 * (1e-2 * np.sign(start) + 2e-3 * start) if start.ndim > 1 else 0
+    np.testing.assert_allclose(a - b, pull, atol=1e-6)
+
+
+def test_steps_in_one_call_are_the_steps_one_by_one():
+  batches = [_batch(0), _batch(1), _batch(2)]
+  together = _Trained(batches)
+  strategy_free = _Trained(batches[:1])
+  assert together.loss > strategy_free.loss > 0
+  _assert_same(together, _Trained(batches))
+
+
+def test_score_gives_probabilities_and_losses_of_each_example():
+  trained, batch = _Trained([_batch()]), _batch()
+  scores, losses = trained.stepper.score(batch)
+  logits = gapnet.infer(trained.model, batch['image']).numpy().astype(float)
+  want = 1 / (1 + np.exp(-logits))
+  np.testing.assert_allclose(scores, want, atol=1e-6)
+  entropy = -(batch['labels'] * np.log(want) +
+              (1 - batch['labels']) * np.log(1 - want))
+  np.testing.assert_allclose(losses, entropy.mean(axis=1), rtol=1e-5)

@@ -1,0 +1,79 @@
+"""Checkpoints: the whole state of a fold after an epoch, in one file.
+
+One .npz holds every variable of model and optimizer by position, and the rest
+of the state (epoch, plateau, history) as JSON text. One file appears whole
+under its name or not at all; a tf.train.Checkpoint is several files, whose
+moment of being finished would need a protocol. The newest is kept, and the
+best epoch's.
+"""
+
+import json
+import os
+import re
+from typing import Any
+
+import numpy as np
+
+from hpa_records import filesystem
+from hpa_records import schema
+from hpa_records.backend import keras
+
+_NAME = re.compile(r'epoch-(\d{5})\.npz')
+_STATE = 'state'
+
+
+class Checkpoints:
+  """The checkpoints of one fold, in one folder."""
+
+  def __init__(self, directory: str, model: keras.Model,
+               optimizer: keras.optimizers.Optimizer):
+    """Args: folder, made if missing; model and built optimizer to save."""
+    self._directory = directory
+    self._variables = [*model.variables, *optimizer.variables]
+    os.makedirs(directory, exist_ok=True)
+
+  def epochs(self) -> list[int]:
+    """Returns the finished epochs that have a checkpoint, ascending."""
+    found = map(_NAME.fullmatch, os.listdir(self._directory))
+    return sorted(int(match[1]) for match in found if match)
+
+  def save(self, epoch: int, best_epoch: int, state: dict[str, Any]) -> None:
+    """Saves the state after `epoch` finished epochs; keeps it and the best.
+
+    Args:
+      epoch: number of finished epochs.
+      best_epoch: the epoch to keep besides.
+      state: JSON types.
+    """
+    arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
+    with filesystem.atomic_writer(self._path(epoch)) as file:
+      np.savez(file, **arrays, **{_STATE: json.dumps(state)})
+    for old in self.epochs():
+      if old not in (epoch, best_epoch):
+        os.remove(self._path(old))
+
+  def restore(self, epoch: int) -> dict[str, Any]:
+    """Sets model and optimizer to the state after `epoch` epochs.
+
+    Returns:
+      The state that was given to save.
+
+    Raises:
+      schema.DataError: the file is damaged or of another network.
+    """
+    path = self._path(epoch)
+    try:
+      with np.load(path) as file:
+        values = [file[str(i)] for i in range(len(self._variables))]
+        state = json.loads(str(file[_STATE]))
+      for variable, value in zip(self._variables, values):
+        variable.assign(value)
+    except Exception as error:  # zipfile, NumPy and Keras each raise their own
+      raise schema.DataError(
+          f'Expected a checkpoint of this network, received a damaged or other '
+          f'one at {path} ({error}); remove it to start from an earlier one.'
+      ) from error
+    return state
+
+  def _path(self, epoch: int) -> str:
+    return os.path.join(self._directory, f'epoch-{epoch:05d}.npz')

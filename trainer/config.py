@@ -1,0 +1,182 @@
+"""What a training run is: one frozen value, checked when it is made.
+
+Defaults are the original GapNet-PL's where it has one, Table 1's of the paper
+otherwise; main.py gives each field a flag. A run writes its configuration to
+config.json, and a run that is continued must have the same arithmetic.
+"""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+from hpa_records import plan
+from hpa_records import schema
+
+ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu')
+VARIANTS = ('original', 'kaggle')
+MODELS = ('gapnet_pl',)
+LOSSES = ('bce',)
+INPUT_SCALINGS = ('dataset', 'image')
+PRECISIONS = ('float32', 'bfloat16')
+READERS = ('auto', 'streaming')
+DISTRIBUTIONS = ('auto', 'cpu', 'gpu')
+MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
+
+_FINGERPRINT = 'records_sha256'
+
+# May differ when a run goes on: they change where and how long, not what.
+_FREE = ('records', 'workdir', 'epochs', 'distribute', 'steps_per_call')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Everything that a run depends on.
+
+  Attributes:
+    records: folder of the dataset.
+    workdir: folder of the results; a fold has its own folder inside.
+    fold: held out of training and scored, 0..F-1.
+    epochs: to train for.
+    batch_size: global batch of training.
+    eval_batch_size: batch of evaluation.
+    learning_rate: of SGD, at the start.
+    momentum: of SGD.
+    activation: of every hidden layer; it also picks initial weights and
+      dropout.
+    variant: 'original' (of ml-jku/gapnet-pl) or 'kaggle'.
+    model: the network.
+    loss: the training loss.
+    input_scaling: 'dataset' (its mean and deviation per channel) or 'image'
+      (each image's own, as the original).
+    precision: 'float32' or 'bfloat16'.
+    augment: which draws get a random symmetry of the square; plan.AUGMENTS.
+    clip_norm: largest global norm of the gradients; 0 does not clip.
+    l1: weight decay, sum of |w| over kernels (the original: 1e-7).
+    l2: weight decay, sum of w**2 over kernels (the original: 1e-5).
+    plateau_monitor: held-out score that halves the rate and picks the best.
+    plateau_patience: epochs in a row without improvement before the rate falls.
+    plateau_factor: what the rate is then multiplied by.
+    plateau_threshold: smallest improvement that counts.
+    min_learning_rate: floor of the rate.
+    threshold: a score above it counts as a predicted label.
+    reader: how records are read.
+    shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.
+    distribute: the device.
+    steps_per_call: training steps in one call of the compiled function.
+    seed: of the weights, the order, the transforms and the dropout.
+
+  Raises:
+    schema.DataError: a value is out of range.
+  """
+  records: str
+  workdir: str
+  fold: int = 0
+  epochs: int = 80
+  batch_size: int = 80
+  eval_batch_size: int = 16
+  learning_rate: float = 0.1
+  momentum: float = 0.9
+  activation: str = 'prelu'
+  variant: str = 'original'
+  model: str = 'gapnet_pl'
+  loss: str = 'bce'
+  input_scaling: str = 'dataset'
+  precision: str = 'float32'
+  augment: str = 'copies'
+  clip_norm: float = 5.0
+  l1: float = 0.0
+  l2: float = 0.0
+  plateau_monitor: str = 'f1_macro'
+  plateau_patience: int = 30
+  plateau_factor: float = 0.5
+  plateau_threshold: float = 0.0
+  min_learning_rate: float = 0.0
+  threshold: float = 0.5
+  reader: str = 'auto'
+  shuffle_mb: int = 512
+  distribute: str = 'auto'
+  steps_per_call: int = 10
+  seed: int = 0
+
+  def __post_init__(self):
+    for name, values in _CHOICES.items():
+      if getattr(self, name) not in values:
+        raise schema.DataError(f'Expected --{name} to be one of '
+                               f'{", ".join(values)}, received '
+                               f'{getattr(self, name)!r}.')
+    for name, (least, below) in _RANGES.items():
+      value = getattr(self, name)
+      if not least <= value < below:
+        raise schema.DataError(f'Expected --{name} from {least} to below '
+                               f'{below}, received {value}.')
+    if not self.learning_rate > 0:
+      raise schema.DataError('Expected --learning_rate above 0, received '
+                             f'{self.learning_rate}.')
+
+  @property
+  def monitor_mode(self) -> str:
+    """'max' if more of the monitored score is better, else 'min'."""
+    return 'min' if self.plateau_monitor == 'loss' else 'max'
+
+  def to_json(self, fingerprint: str) -> str:
+    """Returns config.json: all fields, and the dataset's fingerprint."""
+    content = {**dataclasses.asdict(self), _FINGERPRINT: fingerprint}
+    return json.dumps(content, indent=1) + '\n'
+
+  @classmethod
+  def from_json(cls, text: str) -> tuple['Config', str]:
+    """Returns the configuration and the fingerprint that to_json wrote.
+
+    Raises:
+      ValueError: text is no JSON, or a value is out of range.
+      TypeError: a field is unknown or missing.
+      KeyError: there is no fingerprint.
+    """
+    content = json.loads(text)
+    fingerprint = content.pop(_FINGERPRINT)
+    return cls(**content), fingerprint
+
+  def differences(self, other: 'Config') -> list[str]:
+    """Returns 'name mine, not other' for each field that decides the numbers.
+    """
+    mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+    return [
+        f'{name} {mine[name]!r}, not {theirs[name]!r}' for name in mine
+        if name not in _FREE and mine[name] != theirs[name]
+    ]
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    'activation': ACTIVATIONS,
+    'variant': VARIANTS,
+    'model': MODELS,
+    'loss': LOSSES,
+    'input_scaling': INPUT_SCALINGS,
+    'precision': PRECISIONS,
+    'augment': plan.AUGMENTS,
+    'plateau_monitor': MONITORS,
+    'reader': READERS,
+    'distribute': DISTRIBUTIONS,
+}
+
+# name: (least, below)
+_RANGES: dict[str, tuple[Any, Any]] = {
+    'fold': (0, math.inf),
+    'epochs': (1, math.inf),
+    'batch_size': (1, math.inf),
+    'eval_batch_size': (1, math.inf),
+    'learning_rate': (0, math.inf),
+    'momentum': (0, 1),
+    'clip_norm': (0, math.inf),
+    'l1': (0, math.inf),
+    'l2': (0, math.inf),
+    'plateau_patience': (1, math.inf),
+    'plateau_factor': (1e-9, 1),
+    'plateau_threshold': (0, math.inf),
+    'min_learning_rate': (0, math.inf),
+    'threshold': (0, 1),
+    'shuffle_mb': (1, math.inf),
+    'steps_per_call': (1, math.inf),
+    'seed': (0, 2**31),
+}

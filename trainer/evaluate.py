@@ -1,0 +1,66 @@
+"""Scores of a held-out fold, and the files that other tools read."""
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from hpa_records import dataset
+from hpa_records import filesystem
+from hpa_records.backend import tf
+from trainer import config as config_lib
+from trainer import metrics
+from trainer import step as step_lib
+
+SCORES_NAME = 'scores.json'
+BEST_SCORES_NAME = 'best_scores.json'
+PER_CLASS_NAME = 'per_class.csv'
+ARRAYS_NAME = 'scores.npz'
+
+
+class Evaluator:
+  """Scores one fold, every record of it exactly once, in index order."""
+
+  def __init__(self, strategy: tf.distribute.Strategy,
+               stepper: step_lib.Stepper, records: dataset.Records,
+               config: config_lib.Config):
+    """Args: strategy and steps of the model; dataset; the configuration."""
+    self._stepper = stepper
+    self._config = config
+    rows = records.rows(config.fold)
+    self._batches = strategy.experimental_distribute_dataset(
+        dataset.evaluation_batches(records, config.fold,
+                                   config.eval_batch_size))
+    self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
+    self.labels = records.multi_hot(rows)
+
+  def scores(self) -> tuple[np.ndarray, float]:
+    """Returns the scores [N, K] float32 in 0..1 and the mean loss."""
+    scores, losses = zip(*map(self._stepper.score, self._batches))
+    count = len(self.ids)  # what comes after are blanks
+    return (np.concatenate(scores)[:count],
+            float(np.concatenate(losses)[:count].mean()))
+
+  def write(self, directory: str, scores: np.ndarray,
+            summary: dict[str, Any]) -> None:
+    """Writes scores.npz, per_class.csv and, last, scores.json.
+
+    Args:
+      directory: of the fold.
+      scores: [N, K] float32, of the last epoch.
+      summary: what scores.json says.
+    """
+    with filesystem.atomic_writer(os.path.join(directory, ARRAYS_NAME)) as file:
+      np.savez_compressed(file, ids=self.ids, labels=self.labels, scores=scores)
+    table = metrics.per_class(self.labels, scores, self._config.threshold)
+    filesystem.write_atomically(
+        os.path.join(directory, PER_CLASS_NAME),
+        table.to_csv(index=False).encode())
+    write_json(os.path.join(directory, SCORES_NAME), summary)
+
+
+def write_json(path: str, content: dict[str, Any]) -> None:
+  """Writes JSON, whole or not at all; a NaN raises ValueError."""
+  text = json.dumps(content, indent=1, allow_nan=False) + '\n'
+  filesystem.write_atomically(path, text.encode())

@@ -1,0 +1,267 @@
+"""The outer loop: epochs, evaluation, plateau, checkpoints, resume, logs.
+
+The one place that says how far training has come. A fold's whole state is in
+its own folder WORKDIR/fold<k>, and an epoch is the unit of work: everything
+random depends on (seed, epoch), so a run that was cut off and continued from
+its newest checkpoint repeats the lost epoch exactly.
+"""
+
+import dataclasses
+import math
+import os
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import dataset
+from hpa_records import filesystem
+from hpa_records import plan
+from hpa_records import progress
+from hpa_records import schema
+from hpa_records.backend import keras, tf
+from trainer import checkpoint
+from trainer import config as config_lib
+from trainer import evaluate
+from trainer import gapnet
+from trainer import metrics
+from trainer import schedule
+from trainer import step
+from trainer import strategy as strategy_lib
+
+CONFIG_NAME = 'config.json'
+HISTORY_NAME = 'history.csv'
+
+_LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
+           'learning_rate')
+
+
+@dataclasses.dataclass
+class _State:
+  """What a checkpoint holds beside the weights.
+
+  Attributes:
+    epoch: finished epochs.
+    plateau: the learning rate's state.
+    best_epoch: finished epochs at the best monitored score.
+    best: that epoch's summary.
+    history: one row an epoch.
+  """
+  epoch: int
+  plateau: schedule.Plateau
+  best_epoch: int = 0
+  best: dict[str, Any] = dataclasses.field(default_factory=dict)
+  history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+  def to_dict(self) -> dict[str, Any]:
+    return {**dataclasses.asdict(self), 'plateau': self.plateau.to_dict()}
+
+  @classmethod
+  def from_dict(cls, values: dict[str, Any]) -> '_State':
+    plateau = schedule.Plateau.from_dict(values['plateau'])
+    return cls(**{**values, 'plateau': plateau})
+
+
+def fold_directory(config: config_lib.Config) -> str:
+  """Returns the folder of the run's fold."""
+  return os.path.join(config.workdir, f'fold{config.fold}')
+
+
+def train(config: config_lib.Config) -> dict[str, Any]:
+  """Trains one fold to the end, from its newest checkpoint if there is one.
+
+  Args:
+    config: the run.
+
+  Returns:
+    What scores.json says: the held-out fold's scores after the last epoch.
+
+  Raises:
+    schema.DataError: the dataset or the folder does not fit the configuration.
+  """
+  records = dataset.load(config.records)
+  repeats = _check_fold(config, records)
+  directory = fold_directory(config)
+  _check_resumable(config, records, directory)
+  return _Run(config, records, repeats, directory).run()
+
+
+class _Run:
+  """One fold on its device."""
+
+  def __init__(self, config: config_lib.Config, records: dataset.Records,
+               repeats: np.ndarray, directory: str):
+    self._config, self._records = config, records
+    self._repeats, self._directory = repeats, directory
+    self._strategy = strategy_lib.make(config.distribute)
+    with self._strategy.scope():
+      self._model = _build_model(config, records)
+      self._optimizer = schedule.make_optimizer(config.learning_rate,
+                                                config.momentum)
+      self._optimizer.build(self._model.trainable_variables)
+    self._stepper = step.Stepper(self._strategy, self._model, self._optimizer,
+                                 config)
+    self._evaluator = evaluate.Evaluator(self._strategy, self._stepper, records,
+                                         config)
+    self._checkpoints = checkpoint.Checkpoints(
+        os.path.join(directory, 'checkpoints'), self._model, self._optimizer)
+    self._log = tf.summary.create_file_writer(
+        os.path.join(directory, 'tensorboard'))
+
+  def run(self) -> dict[str, Any]:
+    state = self._restore()
+    scores = None
+    while state.epoch < self._config.epochs:
+      row = self._train_epoch(state)
+      scores, summary = self._evaluate(state.epoch + 1)
+      self._finish_epoch(state, row, summary)
+    if scores is None:
+      print(f'Finished before, {state.epoch} epochs; scoring again.')
+      scores, summary = self._evaluate(state.epoch)
+    evaluate.write_json(
+        os.path.join(self._directory, evaluate.BEST_SCORES_NAME), {
+            **state.best,
+            'note': f'the epoch of the best {self._config.plateau_monitor}, '
+                    'chosen on the fold that it scores'
+        })
+    self._evaluator.write(self._directory, scores, summary)
+    return summary
+
+  def _restore(self) -> _State:
+    done = self._checkpoints.epochs()
+    if not done:
+      return _State(0, _plateau(self._config))
+    if done[-1] > self._config.epochs:
+      raise schema.DataError(
+          f'Expected at most --epochs={self._config.epochs}, received '
+          f'{done[-1]} finished ones at {self._directory}; ask for at least '
+          'as many, or choose another --workdir.')
+    state = _State.from_dict(self._checkpoints.restore(done[-1]))
+    print(f'Continuing {self._directory} after epoch {state.epoch}.')
+    return state
+
+  def _train_epoch(self, state: _State) -> dict[str, Any]:
+    """Trains one epoch; returns its row of the history."""
+    config = self._config
+    key = plan.Key(config.seed, state.epoch, config.fold)
+    epoch = plan.expand(self._repeats, key, config.augment)
+    self._optimizer.learning_rate.assign(state.plateau.learning_rate)
+    batches = self._strategy.experimental_distribute_dataset(
+        dataset.training_batches(self._records, config.fold, epoch,
+                                 config.batch_size, config.shuffle_mb, key))
+    steps = plan.num_steps(len(epoch), config.batch_size)
+    iterator, total, start = iter(batches), 0.0, time.perf_counter()
+    title = f'epoch {state.epoch + 1}/{config.epochs}'
+    with progress.Bar(title, len(epoch), 'images') as bar:
+      for first in range(0, steps, config.steps_per_call):
+        count = min(config.steps_per_call, steps - first)
+        total += float(
+            self._stepper.train(iterator, tf.constant(state.epoch),
+                                tf.constant(first), tf.constant(count)))
+        drawn = min((first + count) * config.batch_size, len(epoch))
+        bar.advance(drawn - first * config.batch_size,
+                    f'loss {total / (first + count):.4f}')
+    seconds = time.perf_counter() - start
+    return {
+        'epoch': state.epoch + 1,
+        'loss': total / steps,
+        'learning_rate': state.plateau.learning_rate,
+        'images': len(epoch),
+        'images_per_s': len(epoch) / seconds,
+    }
+
+  def _evaluate(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
+    scores, loss = self._evaluator.scores()
+    found = metrics.score(self._evaluator.labels, scores,
+                          self._config.threshold)
+    return scores, {'epoch': epoch, 'loss': loss, **found}
+
+  def _finish_epoch(self, state: _State, row: dict[str, Any],
+                    summary: dict[str, Any]) -> None:
+    """Moves the state on, saves it, and says how the epoch went."""
+    value = summary[self._config.plateau_monitor]
+    value = math.nan if value is None else value
+    if state.plateau.improves(value) or not state.best:
+      state.best_epoch, state.best = state.epoch + 1, summary
+    state.epoch += 1
+    state.plateau = state.plateau.update(value)
+    row['val_loss'] = summary['loss']
+    state.history.append({**row, **{k: v for k, v in summary.items()
+                                    if k not in row}})
+    self._checkpoints.save(state.epoch, state.best_epoch, state.to_dict())
+    filesystem.write_atomically(
+        os.path.join(self._directory, HISTORY_NAME),
+        pd.DataFrame(state.history).to_csv(index=False).encode())
+    self._say(state.history[-1])
+
+  def _say(self, row: dict[str, Any]) -> None:
+    numbers = {name: row[name] for name in _LOGGED if row[name] is not None}
+    print(f'epoch {row["epoch"]}/{self._config.epochs}: ' +
+          ', '.join(f'{name} {value:.4f}' for name, value in numbers.items()) +
+          f', {row["images_per_s"]:.1f} images/s', flush=True)
+    with self._log.as_default():
+      for name, value in row.items():
+        if isinstance(value, float):
+          tf.summary.scalar(name, value, step=row['epoch'])
+    self._log.flush()
+
+
+def _build_model(config: config_lib.Config,
+                 records: dataset.Records) -> keras.Model:
+  pixels = records.manifest.pixels
+  try:
+    return gapnet.build(records.manifest.image_size, config.variant,
+                        config.activation, mean=pixels['mean'],
+                        std=pixels['std'], input_scaling=config.input_scaling,
+                        precision=config.precision, seed=config.seed)
+  except ValueError as error:
+    raise schema.DataError(str(error)) from error
+
+
+def _plateau(config: config_lib.Config) -> schedule.Plateau:
+  return schedule.Plateau(
+      config.learning_rate, config.plateau_factor, config.plateau_patience,
+      config.plateau_threshold, config.min_learning_rate, config.monitor_mode)
+
+
+def _check_fold(config: config_lib.Config,
+                records: dataset.Records) -> np.ndarray:
+  """Returns the repeats [N] of training with the fold held out."""
+  folds = records.manifest.num_folds
+  if config.fold >= folds:
+    raise schema.DataError(f'Expected --fold from 0 to {folds - 1}, received '
+                           f'{config.fold}; {config.records} has {folds}.')
+  repeats = records.repeats(config.fold)
+  if not repeats.any():
+    raise schema.DataError(
+        f'Expected records to train on with fold {config.fold} held out, '
+        f'received none with repeats above 0 at {config.records}; convert '
+        'again with another --balance.')
+  return repeats
+
+
+def _check_resumable(config: config_lib.Config, records: dataset.Records,
+                     directory: str) -> None:
+  """Writes config.json, or compares it with the one that is there."""
+  path = os.path.join(directory, CONFIG_NAME)
+  os.makedirs(directory, exist_ok=True)
+  if os.path.exists(path):
+    with open(path, encoding='utf-8') as file:
+      text = file.read()
+    try:
+      found, made_from = config_lib.Config.from_json(text)
+    except (ValueError, TypeError, KeyError) as error:
+      raise schema.DataError(
+          f'Expected the {CONFIG_NAME} of a run, received another file at '
+          f'{path} ({error}); choose another --workdir.') from error
+    differ = found.differences(config)
+    if made_from != records.manifest.fingerprint:
+      differ.append(f'records {made_from[:12]}, not '
+                    f'{records.manifest.fingerprint[:12]}')
+    if differ:
+      raise schema.DataError(
+          f'Expected the settings of the run at {directory}, received others: '
+          f'{"; ".join(differ)}. Choose another --workdir.')
+  filesystem.write_atomically(
+      path, config.to_json(records.manifest.fingerprint).encode())

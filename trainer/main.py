@@ -1,0 +1,92 @@
+"""Trains and scores one fold: flags to configuration to one call.
+
+  python -m trainer.main --flagfile=prelu.flags --records=DIR --workdir=DIR
+"""
+
+import dataclasses
+import os
+
+from absl import flags
+
+from hpa_records import command
+from hpa_records import filesystem
+from hpa_records import plan
+from trainer import config as config_lib
+
+_DEFAULT = {f.name: f.default for f in dataclasses.fields(config_lib.Config)}
+_SHOWN = ('auc_macro', 'auc_micro', 'accuracy_binary', 'accuracy_subset',
+          'accuracy_argmax') + tuple(
+              f'{score}_{kind}' for score in ('f1', 'precision', 'recall')
+              for kind in ('macro', 'micro', 'samples', 'paper'))
+
+flags.DEFINE_string('records', '', 'Folder that make_records.py wrote.')
+flags.DEFINE_string('workdir', '', 'Folder of the results.')
+
+
+def _integer(name: str, text: str) -> None:
+  flags.DEFINE_integer(name, _DEFAULT[name], text)
+
+
+def _float(name: str, text: str) -> None:
+  flags.DEFINE_float(name, _DEFAULT[name], text)
+
+
+def _choice(name: str, values: tuple[str, ...], text: str) -> None:
+  flags.DEFINE_enum(name, _DEFAULT[name], values, text)
+
+
+_integer('fold', 'Fold to hold out and score.')
+_integer('epochs', 'Epochs to train for.')
+_integer('batch_size', 'Global batch of training.')
+_integer('eval_batch_size', 'Batch of evaluation.')
+_float('learning_rate', 'Of SGD, at the start.')
+_float('momentum', 'Of SGD.')
+_choice('activation', config_lib.ACTIVATIONS,
+        'Of every hidden layer; picks initial weights and dropout too.')
+_choice('variant', config_lib.VARIANTS, 'Of the network.')
+_choice('model', config_lib.MODELS, 'The network.')
+_choice('loss', config_lib.LOSSES, 'The training loss.')
+_choice('input_scaling', config_lib.INPUT_SCALINGS,
+        "dataset: its mean and deviation per channel; image: each image's "
+        'own, as the original GapNet-PL.')
+_choice('precision', config_lib.PRECISIONS, 'Of the arithmetic.')
+_choice('augment', plan.AUGMENTS,
+        'Which draws get a random rotation or flip: copies of a record beyond '
+        'its first, all, or none.')
+_float('clip_norm', 'Largest global norm of the gradients; 0 does not clip. '
+       'The original GapNet-PL: 5.')
+_float('l1', 'Weight decay, sum of |w|. The original GapNet-PL: 1e-7.')
+_float('l2', 'Weight decay, sum of w**2. The original GapNet-PL: 1e-5.')
+_choice('plateau_monitor', config_lib.MONITORS,
+        'Held-out score whose plateau cuts the rate, and that picks the best '
+        'epoch.')
+_integer('plateau_patience', 'Epochs in a row without improvement before the '
+         'rate falls. The original GapNet-PL: 30.')
+_float('plateau_factor', 'What the rate is then multiplied by.')
+_float('plateau_threshold', 'Smallest improvement that counts.')
+_float('min_learning_rate', 'Floor of the rate.')
+_float('threshold', 'Scores above it are predicted labels.')
+_choice('reader', config_lib.READERS, 'How records are read.')
+_integer('shuffle_mb', 'Shuffle buffer of the streaming reader, in MiB.')
+_choice('distribute', config_lib.DISTRIBUTIONS, 'Device; auto takes a GPU.')
+_integer('steps_per_call', 'Training steps in one compiled call.')
+_integer('seed', 'Of weights, order, transforms and dropout.')
+
+
+def main() -> None:
+  values = {name: flags.FLAGS[name].value for name in _DEFAULT}
+  for name in ('records', 'workdir'):
+    values[name] = filesystem.require_local(values[name], name)
+  config = config_lib.Config(**values)
+  # TensorFlow takes seconds to import; a wrong flag is told before that.
+  from trainer import loop  # pylint: disable=import-outside-toplevel
+  scores = loop.train(config)
+  for name in _SHOWN:
+    value = scores[name]
+    print(f'{name:18s}' + ('none' if value is None else f'{value:.4f}'))
+  print(f'Held-out fold {config.fold}, {scores["num_samples"]} images, epoch '
+        f'{scores["epoch"]}: {os.path.join(loop.fold_directory(config), "")}')
+
+
+if __name__ == '__main__':
+  command.run(main)

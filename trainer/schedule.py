@@ -1,0 +1,101 @@
+"""The optimizer, and the rate that halves when a score stops improving.
+
+The paper says "the rate is halved when performance plateaus" and no more. The
+plateau is a value, not a callback: settings and state in one frozen dataclass
+that goes into the checkpoint's JSON and comes back equal, so that a resumed run
+halves in the same epoch. keras.callbacks.ReduceLROnPlateau keeps its state in
+attributes that no checkpoint saves, and needs fit().
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+from hpa_records.backend import keras
+
+
+MODES = ('max', 'min')
+
+
+def make_optimizer(learning_rate: float,
+                   momentum: float) -> keras.optimizers.SGD:
+  """Returns SGD: v = momentum * v - rate * gradient; weight += v."""
+  return keras.optimizers.SGD(learning_rate=learning_rate, momentum=momentum)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plateau:
+  """A learning rate that is cut when a score has not improved for a while.
+
+  A value improves when it is above best + threshold (mode 'max') or below
+  best - threshold (mode 'min'); the first finite value always does, None and
+  one that is not finite never do. After patience epochs in a row without
+  improvement the rate is multiplied by factor, never to fall below
+  min_learning_rate, and the count starts again at 0; best stays.
+
+  Attributes:
+    learning_rate: the rate to train the next epoch with.
+    factor: what a plateau multiplies the rate by, 0 < factor <= 1.
+    patience: epochs in a row without improvement that make a plateau, >= 1.
+    threshold: smallest difference that counts, >= 0.
+    min_learning_rate: floor of the rate, >= 0.
+    mode: 'max' if more is better, 'min' if less is.
+    best: best value so far, None before the first.
+    bad_epochs: epochs in a row without improvement since the last cut.
+  """
+  learning_rate: float
+  factor: float = 0.5
+  patience: int = 30
+  threshold: float = 0.0
+  min_learning_rate: float = 0.0
+  mode: str = 'max'
+  best: float | None = None
+  bad_epochs: int = 0
+
+  def __post_init__(self):
+    checks = (
+        ('mode', f'one of {", ".join(MODES)}', self.mode in MODES),
+        ('factor', 'above 0 and at most 1', 0 < self.factor <= 1),
+        ('patience', 'at least 1', self.patience >= 1),
+        ('threshold', 'at least 0', self.threshold >= 0),
+        ('min_learning_rate', 'at least 0', self.min_learning_rate >= 0),
+        ('learning_rate', 'above 0', self.learning_rate > 0),
+    )
+    for name, expected, holds in checks:
+      if not holds:
+        raise ValueError(f'Expected {name} to be {expected}, received '
+                         f'{getattr(self, name)!r}.')
+
+  def improves(self, value: float | None) -> bool:
+    """Returns whether the value beats the best by more than the threshold."""
+    if value is None or not math.isfinite(value):
+      return False
+    if self.best is None:
+      return True
+    gain = value - self.best if self.mode == 'max' else self.best - value
+    return gain > self.threshold
+
+  def update(self, value: float | None) -> 'Plateau':
+    """Returns the state after an epoch that scored this value."""
+    if self.improves(value):
+      return dataclasses.replace(self, best=float(value), bad_epochs=0)
+    if self.bad_epochs + 1 < self.patience:
+      return dataclasses.replace(self, bad_epochs=self.bad_epochs + 1)
+    # A rate that starts under the floor stays where it is.
+    floor = min(self.learning_rate, self.min_learning_rate)
+    rate = max(self.learning_rate * self.factor, floor)
+    return dataclasses.replace(self, learning_rate=rate, bad_epochs=0)
+
+  def to_dict(self) -> dict[str, Any]:
+    """Returns settings and state as JSON types."""
+    return dataclasses.asdict(self)
+
+  @classmethod
+  def from_dict(cls, values: dict[str, Any]) -> 'Plateau':
+    """Returns the plateau that to_dict() wrote.
+
+    Raises:
+      TypeError: a key is unknown.
+      ValueError: a setting is out of range.
+    """
+    return cls(**values)

@@ -1,0 +1,22 @@
+"""The device to train on, as a tf.distribute strategy."""
+
+from hpa_records import schema
+from hpa_records.backend import tf
+
+
+def make(distribute: str) -> tf.distribute.Strategy:
+  """Returns the strategy that a --distribute names.
+
+  Args:
+    distribute: 'cpu', 'gpu', or 'auto' (a GPU if there is one).
+
+  Raises:
+    schema.DataError: a GPU is asked for and TensorFlow sees none.
+  """
+  gpus = tf.config.list_logical_devices('GPU')
+  if distribute == 'gpu' and not gpus:
+    raise schema.DataError(
+        'Expected a GPU, received --distribute=gpu where TensorFlow sees none; '
+        'pip install "hpa-records[gpu]", or pass --distribute=cpu.')
+  device = 'cpu' if distribute == 'cpu' or not gpus else 'gpu'
+  return tf.distribute.OneDeviceStrategy(f'/{device}:0')
