@@ -1,10 +1,9 @@
-"""Plans shards and converts them: CSV and PNGs to a dataset folder.
+"""Converts planned shards: CSV and PNGs to a dataset folder.
 
 convert_shard(task) is all the work and a pure function of its task; processes
-only map it. Everything that decides the bytes (order, folds, repeats, cut
-points) is fixed before the first pixel is read, so the number of workers and
-their timing change nothing. Shards appear under a temporary name and are
-renamed; the manifest is written last and only if no sample was at fault.
+only map it, so their number and timing change nothing. Shards appear under a
+temporary name and are renamed; the manifest is written last, and only if no
+sample was at fault.
 
 Spawned processes, not forked ones: pyarrow starts threads, and forking a
 process with threads may hang the child.
@@ -20,12 +19,12 @@ import re
 from typing import Iterator, Sequence
 
 import cv2
+import kornia_rs
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from hpa_records import balance
 from hpa_records import fault
-from hpa_records import folds
 from hpa_records import image
 from hpa_records import manifest
 from hpa_records import progress
@@ -33,76 +32,12 @@ from hpa_records import record
 from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard
+from hpa_records import shard_plan
 
 SKIPPED_NAME = 'skipped.csv'
-_PACKAGES = ('kornia-rs', 'numpy', 'opencv-python-headless', 'pyarrow',
-             'iterative-stratification')
 _OWN_FILE = re.compile(
     r'(fold\d+-\d{5}-of-\d{5}\.tfrecord|index\.parquet|manifest\.json|'
     r'skipped\.csv)(\.tmp)?')
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-  """What decides the bytes of a dataset, beside the data.
-
-  Raises:
-    schema.DataError: a value is out of range.
-  """
-  image_size: int = 299
-  resize: str = 'area'
-  encoding: str = 'raw'
-  num_folds: int = 5
-  seed: int = 0
-  balance: str = 'none'
-  balance_target: int = 500
-  shard_mb: int = 128
-  limit: int = 0
-
-  def __post_init__(self):
-    for name, values in (('resize', image.RESIZE_FILTERS),
-                         ('encoding', schema.ENCODINGS),
-                         ('balance', balance.POLICIES)):
-      if getattr(self, name) not in values:
-        raise schema.DataError(f'Expected --{name} to be one of {values}, '
-                               f'received {getattr(self, name)!r}.')
-    for name, least in (('image_size', 1), ('num_folds', 2), ('seed', 0),
-                        ('balance_target', 1), ('shard_mb', 1), ('limit', 0)):
-      if getattr(self, name) < least:
-        raise schema.DataError(f'Expected --{name} of at least {least}, '
-                               f'received {getattr(self, name)}.')
-
-  @property
-  def records_per_shard(self) -> int:
-    """At most this many: shard_mb of raw pixels, whatever the encoding."""
-    record_bytes = self.image_size**2 * schema.NUM_CHANNELS
-    return max(1, self.shard_mb * 2**20 // record_bytes)
-
-
-@dataclasses.dataclass(frozen=True)
-class ShardTask:
-  """All that one shard is made from.
-
-  Attributes:
-    directory: of the dataset.
-    name: of the shard's file.
-    fold: of its records.
-    rows: line of each sample in the CSV, for messages.
-    ids: of each sample.
-    files: the four paths of each sample, in schema.CHANNELS order.
-    labels: [N, K] uint8 multi-hot.
-    repeats: [N, F] float32.
-    settings: of the dataset.
-  """
-  directory: str
-  name: str
-  fold: int
-  rows: tuple[int, ...]
-  ids: tuple[str, ...]
-  files: tuple[tuple[str, ...], ...]
-  labels: np.ndarray
-  repeats: np.ndarray
-  settings: Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +66,12 @@ class _Pass:
   payloads: list[int] = dataclasses.field(default_factory=list)
 
 
-def convert(csv: str, images: str, output: str, settings: Settings,
-            workers: int = 0, on_error: str = 'stop',
+def convert(csv: str,
+            images: str,
+            output: str,
+            settings: shard_plan.Settings,
+            workers: int = 0,
+            on_error: str = 'stop',
             overwrite: bool = False) -> manifest.Manifest:
   """Converts a CSV and its images to a dataset folder.
 
@@ -158,7 +97,7 @@ def convert(csv: str, images: str, output: str, settings: Settings,
     return done
   table, skipped = loaded.table, list(loaded.faults)
   while True:
-    tasks = plan_shards(table, output, settings)
+    tasks = shard_plan.plan(table, output, settings)
     results, faults = _run(tasks, workers)
     if not faults:
       break
@@ -171,48 +110,8 @@ def convert(csv: str, images: str, output: str, settings: Settings,
   return _finish(output, settings, loaded.csv_sha256, results, skipped)
 
 
-def plan_shards(table: pd.DataFrame, output: str,
-                settings: Settings) -> list[ShardTask]:
-  """Returns the shards of a dataset in file order; reads no pixel.
-
-  Args:
-    table: as sample_table.load returns it, in any row order.
-    output: folder of the dataset.
-    settings: what to make.
-
-  Raises:
-    schema.DataError: there are fewer samples than folds.
-  """
-  table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
-  labels = sample_table.multi_hot(table['labels'])
-  fold_of = folds.assign(list(table['id']), labels, settings.num_folds,
-                         settings.seed)
-  repeats = balance.repeats(labels, fold_of, settings.num_folds,
-                            settings.balance, settings.balance_target,
-                            settings.seed)
-  files = list(zip(*(table[channel] for channel in schema.CHANNELS)))
-  tasks = []
-  for fold in range(settings.num_folds):
-    members = np.flatnonzero(fold_of == fold)
-    cuts = shard.cut(len(members), settings.records_per_shard)
-    for number, (start, stop) in enumerate(cuts):
-      chosen = members[start:stop]
-      tasks.append(
-          ShardTask(
-              directory=output,
-              name=shard.file_name(f'fold{fold}', number, len(cuts)),
-              fold=fold,
-              rows=tuple(table['row'].iloc[chosen]),
-              ids=tuple(table['id'].iloc[chosen]),
-              files=tuple(files[i] for i in chosen),
-              labels=labels[chosen],
-              repeats=repeats[chosen],
-              settings=settings))
-  return tasks
-
-
 def convert_shard(
-    task: ShardTask) -> ShardResult | tuple[fault.Fault, ...]:
+    task: shard_plan.ShardTask) -> ShardResult | tuple[fault.Fault, ...]:
   """Writes one shard; returns what it is, or the faults that stopped it.
 
   With a fault no file is left, but every sample of the shard has been looked
@@ -227,23 +126,31 @@ def convert_shard(
     return error.args[0]
   payloads = np.array(done.payloads, np.int64)
   index = pd.DataFrame({
-      'id': task.ids,
-      'fold': task.fold,
-      'shard': task.name,
-      'record_offset': written.offsets,
-      'record_bytes': written.sizes,
-      'image_offset': written.offsets + shard.FRAME_HEAD_BYTES +
-                      np.array(done.heads, np.int64),
-      'image_bytes': payloads,
+      'id':
+          task.ids,
+      'fold':
+          task.fold,
+      'shard':
+          task.name,
+      'record_offset':
+          written.offsets,
+      'record_bytes':
+          written.sizes,
+      'image_offset':
+          written.offsets + shard.FRAME_HEAD_BYTES +
+          np.array(done.heads, np.int64),
+      'image_bytes':
+          payloads,
       'labels': [np.flatnonzero(row) for row in task.labels],
-      'repeats': list(task.repeats),
+      'repeats':
+          list(task.repeats),
   })
   entry = manifest.Shard(task.name, len(index), written.num_bytes,
                          written.sha256)
   return ShardResult(entry, index, done.histogram)
 
 
-def _records(task: ShardTask,
+def _records(task: shard_plan.ShardTask,
              done: _Pass) -> Iterator[tuple[bytes, np.ndarray]]:
   """Yields (head, image bytes) of each sample; raises _Unreadable at the end.
   """
@@ -274,9 +181,8 @@ def _fault(row: int, sample_id: str, error: Exception) -> fault.Fault:
   return fault.Fault(row, sample_id, os.path.basename(path), message)
 
 
-def _run(
-    tasks: Sequence[ShardTask], workers: int
-) -> tuple[list[ShardResult], list[fault.Fault]]:
+def _run(tasks: Sequence[shard_plan.ShardTask],
+         workers: int) -> tuple[list[ShardResult], list[fault.Fault]]:
   """Returns the results in file order, and all faults in order of rows."""
   results: list[ShardResult | None] = [None] * len(tasks)
   faults: list[fault.Fault] = []
@@ -291,14 +197,14 @@ def _run(
   return results, sorted(faults, key=lambda each: each.row)
 
 
-def _map(tasks: Sequence[ShardTask], workers: int):
+def _map(tasks: Sequence[shard_plan.ShardTask], workers: int):
   """Yields (number of the task, its outcome) in order of completion."""
   if min(workers, len(tasks)) == 1:
     yield from ((i, convert_shard(task)) for i, task in enumerate(tasks))
     return
   context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(
-      min(workers, len(tasks)), mp_context=context) as pool:
+  with concurrent.futures.ProcessPoolExecutor(min(workers, len(tasks)),
+                                              mp_context=context) as pool:
     numbers = {pool.submit(convert_shard, t): i for i, t in enumerate(tasks)}
     try:
       for future in concurrent.futures.as_completed(numbers):
@@ -308,12 +214,13 @@ def _map(tasks: Sequence[ShardTask], workers: int):
       raise
 
 
-def _prepare_output(output: str, settings: Settings, csv_sha256: str,
+def _prepare_output(output: str, settings: shard_plan.Settings, csv_sha256: str,
                     overwrite: bool) -> manifest.Manifest | None:
   """Makes the folder ready; returns the manifest if all is done already."""
   os.makedirs(output, exist_ok=True)
-  foreign = [name for name in os.listdir(output) if not _OWN_FILE.fullmatch(
-      name)]
+  foreign = [
+      name for name in os.listdir(output) if not _OWN_FILE.fullmatch(name)
+  ]
   if foreign:
     raise schema.DataError(
         f'Expected an empty folder or a dataset, received {output} with '
@@ -322,8 +229,10 @@ def _prepare_output(output: str, settings: Settings, csv_sha256: str,
     found = manifest.load(output)
     asked = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
     have = {**found.settings, 'csv_sha256': found.csv_sha256}
-    differ = [f'{name} {have.get(name)!r}, asked {asked[name]!r}'
-              for name in asked if have.get(name) != asked[name]]
+    differ = [
+        f'{name} {have.get(name)!r}, asked {asked[name]!r}' for name in asked
+        if have.get(name) != asked[name]
+    ]
     if not differ:
       return found
     raise schema.DataError(
@@ -342,7 +251,7 @@ def _remove_own_files(output: str) -> None:
       os.remove(os.path.join(output, name))
 
 
-def _finish(output: str, settings: Settings, csv_sha256: str,
+def _finish(output: str, settings: shard_plan.Settings, csv_sha256: str,
             results: Sequence[ShardResult],
             skipped: Sequence[fault.Fault]) -> manifest.Manifest:
   """Writes skipped.csv, the index and, last, the manifest."""
@@ -367,6 +276,16 @@ def _finish(output: str, settings: Settings, csv_sha256: str,
       pixels=manifest.pixel_statistics(
           sum(result.histogram for result in results)),
       files=files,
-      versions={name: importlib.metadata.version(name) for name in _PACKAGES})
+      versions=_versions())
   manifest.write(output, made)
   return made
+
+
+def _versions() -> dict[str, str]:
+  """Versions of what decides the bytes."""
+  versions = {
+      module.__name__: module.__version__
+      for module in (cv2, kornia_rs, np, pa)
+  }
+  versions['iterstrat'] = importlib.metadata.version('iterative-stratification')
+  return versions

@@ -99,9 +99,9 @@ def training_batches(records: Records, fold: int, epoch: plan.Epoch,
   seed = int(key.generator(plan.ORDER).integers(2**31))
   draws = _interleave(records, fold, counts, firsts, seed)
   mean_bytes = records.index['record_bytes'].mean()
-  draws = draws.shuffle(
-      max(1, int(shuffle_mb * 2**20 / mean_bytes)), seed=seed,
-      reshuffle_each_iteration=False)
+  draws = draws.shuffle(max(1, int(shuffle_mb * 2**20 / mean_bytes)),
+                        seed=seed,
+                        reshuffle_each_iteration=False)
   return _batch(draws, records, epoch.element, len(epoch), batch_size)
 
 
@@ -125,7 +125,8 @@ def _shard_names(records: Records, wanted) -> list[str]:
   firsts = records.index.groupby('shard', sort=False)['fold'].first()
   return [
       os.path.join(records.directory, name)
-      for name, fold in firsts.items() if wanted(fold)
+      for name, fold in firsts.items()
+      if wanted(fold)
   ]
 
 
@@ -151,7 +152,9 @@ def _interleave(records: Records, fold: int, counts: np.ndarray,
 
   shards = tf.data.Dataset.range(len(first_rows)).shuffle(
       len(first_rows), seed=seed, reshuffle_each_iteration=False)
-  return shards.interleave(one_shard, cycle_length=_CYCLE, block_length=1,
+  return shards.interleave(one_shard,
+                           cycle_length=_CYCLE,
+                           block_length=1,
                            num_parallel_calls=tf.data.AUTOTUNE,
                            deterministic=True)
 
@@ -162,8 +165,8 @@ def _batch(draws: tf.data.Dataset, records: Records, elements: np.ndarray,
   made = records.manifest
   steps = plan.num_steps(total, batch_size)
   blank = tf.data.Dataset.from_tensors(
-      (_blank_record(made), np.int64(_BLANK))).repeat(steps * batch_size -
-                                                      total)
+      (_blank_record(made),
+       np.int64(_BLANK))).repeat(steps * batch_size - total)
   elements = tf.constant(np.append(elements, np.int32(0)), tf.int32)
   parse = _parser(made)
 
@@ -178,9 +181,8 @@ def _batch(draws: tf.data.Dataset, records: Records, elements: np.ndarray,
         SLOT: tf.range(batch_size),
     }
 
-  batches = draws.concatenate(blank).batch(
-      batch_size, drop_remainder=True).map(
-          finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  batches = draws.concatenate(blank).batch(batch_size, drop_remainder=True).map(
+      finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
   # A shard that lost its tail reads clean; the count is what shows it.
   counted = batches.apply(tf.data.experimental.assert_cardinality(steps))
   options = tf.data.Options()
@@ -211,13 +213,14 @@ def _parser(made: manifest_lib.Manifest):
   }
 
   def decode_png(data):
-    return tf.ensure_shape(
-        tf.io.decode_png(data, channels=schema.NUM_CHANNELS), shape)
+    return tf.ensure_shape(tf.io.decode_png(data, channels=schema.NUM_CHANNELS),
+                           shape)
 
   def parse(serialized):
     parsed = tf.io.parse_example(serialized, features)
     if made.settings['encoding'] == 'png':
-      image = tf.map_fn(decode_png, parsed[schema.IMAGE],
+      image = tf.map_fn(decode_png,
+                        parsed[schema.IMAGE],
                         fn_output_signature=tf.uint8)
     else:
       image = tf.reshape(tf.io.decode_raw(parsed[schema.IMAGE], tf.uint8),

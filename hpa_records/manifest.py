@@ -125,7 +125,8 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
       `load_index` name.
   """
   path = os.path.join(directory, INDEX_NAME)
-  table = pa.Table.from_pandas(index, schema=_INDEX_SCHEMA,
+  table = pa.Table.from_pandas(index,
+                               schema=_INDEX_SCHEMA,
                                preserve_index=False).replace_schema_metadata()
   with filesystem.atomic_writer(path) as file:
     parquet.write_table(table, file)
@@ -135,10 +136,13 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
 def write(directory: str, manifest: Manifest) -> None:
   """Writes manifest.json; call it last."""
   content = dataclasses.asdict(manifest)
-  text = json.dumps({**content, 'sha256': manifest.fingerprint}, indent=1,
+  text = json.dumps({
+      **content, 'sha256': manifest.fingerprint
+  },
+                    indent=1,
                     sort_keys=True)
-  filesystem.write_atomically(
-      os.path.join(directory, MANIFEST_NAME), text.encode() + b'\n')
+  filesystem.write_atomically(os.path.join(directory, MANIFEST_NAME),
+                              text.encode() + b'\n')
 
 
 def exists(directory: str) -> bool:
@@ -172,8 +176,10 @@ def load(directory: str) -> Manifest:
   if digest != hashlib.sha256(_canonical(content)).hexdigest():
     raise schema.DataError(f'Expected a manifest whose sha256 is {digest}, '
                            f'received a changed one at {path}; convert again.')
-  shards = tuple(Shard(**shard) for shard in content.pop('shards'))
-  return Manifest(shards=shards, **content)
+  content['shards'] = tuple(Shard(**shard) for shard in content['shards'])
+  for names in ('classes', 'channels'):
+    content[names] = tuple(content[names])
+  return Manifest(**content)
 
 
 def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:

@@ -99,8 +99,10 @@ def expand(repeats: np.ndarray, key: Key, augment: str = 'copies') -> Epoch:
   record = np.repeat(np.arange(len(counts)), counts)
   first = np.cumsum(counts) - counts
   copy = np.arange(len(record)) - first[record]
-  element = key.generator(ELEMENT).integers(
-      0, NUM_ELEMENTS, len(record), dtype=np.int32)
+  element = key.generator(ELEMENT).integers(0,
+                                            NUM_ELEMENTS,
+                                            len(record),
+                                            dtype=np.int32)
   if augment == 'copies':
     element[copy == 0] = 0
   elif augment == 'none':

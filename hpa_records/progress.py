@@ -21,8 +21,8 @@ class Bar:
     self._done, self._note = 0, ''
     self._start = self._last = time.monotonic()
     self._bar = tqdm.tqdm(
-        desc=title, total=total, unit=f' {unit}', dynamic_ncols=True
-    ) if sys.stderr.isatty() else None
+        desc=title, total=total, unit=f' {unit}',
+        dynamic_ncols=True) if sys.stderr.isatty() else None
 
   def __enter__(self) -> 'Bar':
     return self
@@ -46,7 +46,7 @@ class Bar:
     self._last = time.monotonic()
     rate = self._done / max(self._last - self._start, 1e-9)
     left_s = (self._total - self._done) / rate if rate else float('inf')
-    print(
-        f'{self._title}: {self._done}/{self._total} {self._unit}, '
-        f'{rate:.1f}/s, {left_s:.0f} s left {self._note}'.rstrip(),
-        file=sys.stderr, flush=True)
+    print(f'{self._title}: {self._done}/{self._total} {self._unit}, '
+          f'{rate:.1f}/s, {left_s:.0f} s left {self._note}'.rstrip(),
+          file=sys.stderr,
+          flush=True)

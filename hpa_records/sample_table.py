@@ -238,8 +238,9 @@ def _list_names(images: str) -> frozenset[str]:
                            f'received: {error.strerror}.') from error
 
 
-def _check_files(samples: Sequence[_Sample], images: str,
-                 names: frozenset[str]) -> tuple[list[fault.Fault], tuple[int, int]]:
+def _check_files(
+    samples: Sequence[_Sample], images: str,
+    names: frozenset[str]) -> tuple[list[fault.Fault], tuple[int, int]]:
   """Returns the faulty files and the commonest (height, width)."""
   wanted = [(sample.row, sample.id, f'{sample.id}_{channel}.png')
             for sample in samples

@@ -45,8 +45,8 @@ class Written:
 def hash_order(keys: Sequence[str], salt: int) -> np.ndarray:
   """Returns the positions [N] int64 of keys in order of their salted hash."""
   digests = [hashlib.sha256(f'{salt}:{key}'.encode()).digest() for key in keys]
-  return np.array(
-      sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
+  return np.array(sorted(range(len(keys)), key=digests.__getitem__),
+                  dtype=np.int64)
 
 
 def cut(num_records: int, records_per_shard: int) -> list[tuple[int, int]]:
@@ -99,8 +99,8 @@ def read(path: str) -> Iterator[tuple[int, bytes]]:
       length = struct.unpack('<Q', head[:8])[0] if len(head) >= 8 else 0
       fits = position + FRAME_BYTES + length <= size
       data = file.read(length) if fits else b''
-      if not fits or head[8:] != _checksum([head[:8]]) or (
-          file.read(4) != _checksum([data])):
+      if not fits or head[8:] != _checksum(
+          [head[:8]]) or (file.read(4) != _checksum([data])):
         raise schema.DataError(
             f'Expected whole records, received a damaged one at byte {position}'
             f' of {path}; convert the data again.')
@@ -108,8 +108,7 @@ def read(path: str) -> Iterator[tuple[int, bytes]]:
       position += FRAME_BYTES + length
 
 
-def _frame(
-    pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
+def _frame(pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
   length = struct.pack('<Q', sum(map(len, pieces)))
   return [length + _checksum([length]), *pieces, _checksum(pieces)]
 

@@ -22,7 +22,8 @@ def image(sample: int, size_px: int = 24) -> np.ndarray:
   return np.stack([plane(sample, c, size_px) for c in range(4)], axis=-1)
 
 
-def write_source(folder: pathlib.Path, num_samples: int = 20,
+def write_source(folder: pathlib.Path,
+                 num_samples: int = 20,
                  size_px: int = 24) -> tuple[str, str]:
   """Writes train.csv and real PNGs; returns the paths of CSV and images.
 

@@ -13,15 +13,15 @@ def _make(tmp_path, units=3):
   model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
   optimizer = schedule.make_optimizer(0.1, 0.9)
   optimizer.build(model.trainable_variables)
-  return model, optimizer, checkpoint.Checkpoints(
-      str(tmp_path / 'checkpoints'), model, optimizer)
+  return model, optimizer, checkpoint.Checkpoints(str(tmp_path / 'checkpoints'),
+                                                  model, optimizer)
 
 
 def test_restore_sets_weights_momentum_and_state(tmp_path):
   model, optimizer, checkpoints = _make(tmp_path)
   for _ in range(3):
-    optimizer.apply([np.ones((2, 3), np.float32), np.ones(3, np.float32)],
-                    model.trainable_variables)
+    optimizer.apply([np.ones((2, 3), np.float32),
+                     np.ones(3, np.float32)], model.trainable_variables)
   checkpoints.save(3, 3, {'history': [1.5, None]})
   other, other_optimizer, fresh = _make(tmp_path)
   assert fresh.epochs() == [3]

@@ -12,8 +12,14 @@ _CONFIG = config.Config(records='r', workdir='w')
 
 def test_defaults_are_table_1_of_the_paper():
   values = dataclasses.asdict(_CONFIG)
-  paper = {'epochs': 80, 'batch_size': 80, 'eval_batch_size': 16,
-           'learning_rate': 0.1, 'momentum': 0.9, 'plateau_factor': 0.5}
+  paper = {
+      'epochs': 80,
+      'batch_size': 80,
+      'eval_batch_size': 16,
+      'learning_rate': 0.1,
+      'momentum': 0.9,
+      'plateau_factor': 0.5
+  }
   assert {name: values[name] for name in paper} == paper
 
 
@@ -23,10 +29,19 @@ def test_json_gives_the_same_configuration_back():
 
 
 @pytest.mark.parametrize('name,value', [
-    ('activation', 'tanh'), ('variant', 'other'), ('augment', 'some'),
-    ('fold', -1), ('epochs', 0), ('batch_size', 0), ('learning_rate', 0.0),
-    ('learning_rate', float('nan')), ('momentum', 1.0), ('clip_norm', -1.0),
-    ('plateau_factor', 1.0), ('plateau_patience', 0), ('seed', 2**31),
+    ('activation', 'tanh'),
+    ('variant', 'other'),
+    ('augment', 'some'),
+    ('fold', -1),
+    ('epochs', 0),
+    ('batch_size', 0),
+    ('learning_rate', 0.0),
+    ('learning_rate', float('nan')),
+    ('momentum', 1.0),
+    ('clip_norm', -1.0),
+    ('plateau_factor', 1.0),
+    ('plateau_patience', 0),
+    ('seed', 2**31),
 ])
 def test_values_out_of_range_are_refused(name, value):
   with pytest.raises(schema.DataError, match=f'Expected --{name} .*{value}'):

@@ -17,11 +17,12 @@ from hpa_records import manifest
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard
+from hpa_records import shard_plan
 from tests import fakes
 from tests import test_image
 
 _ROOT = pathlib.Path(__file__).parent.parent
-_SMALL = convert.Settings(image_size=16)
+_SMALL = shard_plan.Settings(image_size=16)
 
 
 @pytest.fixture(name='source')
@@ -30,8 +31,10 @@ def _source(tmp_path):
 
 
 def _convert(source, output, settings=_SMALL, **kwargs):
-  return convert.convert(*source, str(output), settings,
-                         **{'workers': 1, **kwargs})
+  return convert.convert(*source, str(output), settings, **{
+      'workers': 1,
+      **kwargs
+  })
 
 
 def _content(folder):
@@ -67,7 +70,7 @@ def test_records_hold_what_the_source_holds(source, tmp_path):
 def test_index_points_at_every_image(source, tmp_path, encoding):
   output = tmp_path / 'records'
   made = _convert(source, output,
-                  convert.Settings(image_size=16, encoding=encoding))
+                  shard_plan.Settings(image_size=16, encoding=encoding))
   index = manifest.load_index(str(output), made)
   samples = _samples(output)
   for row in index.itertuples():
@@ -76,7 +79,8 @@ def test_index_points_at_every_image(source, tmp_path, encoding):
     assert stored == bytes(samples[row.id].image)
     frame = data[row.record_offset:row.record_offset + row.record_bytes]
     assert stored in frame and len(frame) == row.record_bytes
-    assert row.labels.tolist() == np.flatnonzero(samples[row.id].labels).tolist()
+    assert row.labels.tolist() == np.flatnonzero(
+        samples[row.id].labels).tolist()
 
 
 def test_manifest_counts_what_is_there(source, tmp_path):
@@ -96,7 +100,8 @@ def test_manifest_counts_what_is_there(source, tmp_path):
 
 
 def test_bytes_depend_on_data_and_settings_alone(source, tmp_path):
-  settings = convert.Settings(image_size=300, shard_mb=1)  # 2 records a shard
+  settings = shard_plan.Settings(image_size=300,
+                                 shard_mb=1)  # 2 records a shard
   _convert(source, tmp_path / 'one', settings)
   _convert(source, tmp_path / 'two', settings, workers=2)
   lines = pathlib.Path(source[0]).read_text().splitlines()
@@ -111,12 +116,14 @@ def test_bytes_depend_on_data_and_settings_alone(source, tmp_path):
 
 def test_limit_takes_the_first_rows(source, tmp_path):
   _convert(source, tmp_path / 'records',
-           convert.Settings(image_size=16, limit=7))
+           shard_plan.Settings(image_size=16, limit=7))
   assert set(_samples(tmp_path / 'records')) == {f's{i}' for i in range(7)}
 
 
 def test_hybrid_repeats_are_in_the_records(source, tmp_path):
-  settings = convert.Settings(image_size=16, balance='hybrid', balance_target=9)
+  settings = shard_plan.Settings(image_size=16,
+                                 balance='hybrid',
+                                 balance_target=9)
   made = _convert(source, tmp_path / 'records', settings)
   index = manifest.load_index(str(tmp_path / 'records'), made)
   samples = _samples(tmp_path / 'records')
@@ -138,7 +145,7 @@ def test_other_settings_are_refused_then_overwritten(source, tmp_path):
   output = tmp_path / 'records'
   _convert(source, output)
   before = _content(output)
-  other = convert.Settings(image_size=16, encoding='png')
+  other = shard_plan.Settings(image_size=16, encoding='png')
   with pytest.raises(schema.DataError, match="encoding 'raw', asked 'png'"):
     _convert(source, output, other)
   assert _content(output) == before
@@ -190,26 +197,35 @@ def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
   listed = pd.read_csv(tmp_path / 'records' / 'skipped.csv')
   assert set(listed['id']) == {'s3', 's5', 's11'}
   assert made.num_skipped == 3 and made.num_records == 17
-  assert set(_samples(tmp_path / 'records')) == {
-      f's{i}' for i in range(20)
-  } - set(listed['id'])
+  assert set(_samples(
+      tmp_path / 'records')) == {f's{i}' for i in range(20)} - set(listed['id'])
 
 
 @pytest.mark.parametrize('values,message', [
-    ({'image_size': 0}, '--image_size of at least 1, received 0'),
-    ({'num_folds': 1}, '--num_folds of at least 2, received 1'),
-    ({'encoding': 'gif'}, "received 'gif'"),
-    ({'balance': 'magic'}, "received 'magic'"),
+    ({
+        'image_size': 0
+    }, '--image_size of at least 1, received 0'),
+    ({
+        'num_folds': 1
+    }, '--num_folds of at least 2, received 1'),
+    ({
+        'encoding': 'gif'
+    }, "received 'gif'"),
+    ({
+        'balance': 'magic'
+    }, "received 'magic'"),
 ])
 def test_settings_out_of_range_are_refused(values, message):
   with pytest.raises(schema.DataError, match=message):
-    convert.Settings(**values)
+    shard_plan.Settings(**values)
 
 
 def _run_tool(*flags):
-  return subprocess.run(
-      [sys.executable, 'tools/make_records.py', *flags], cwd=_ROOT,
-      capture_output=True, text=True, check=False)
+  return subprocess.run([sys.executable, 'tools/make_records.py', *flags],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
 
 
 def test_tool_converts_and_says_where(source, tmp_path):
@@ -238,7 +254,9 @@ def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message):
 def test_real_fields_decode_to_an_independent_resize(shared_data, tmp_path):
   fields = shared_data / 'hpa' / 'fields'
   made = _convert((shared_data / 'hpa' / 'fields.csv', fields),
-                  tmp_path / 'records', convert.Settings(), workers=2)
+                  tmp_path / 'records',
+                  shard_plan.Settings(),
+                  workers=2)
   assert made.num_records == 345
   samples = _samples(tmp_path / 'records')
   labels = pd.read_csv(shared_data / 'hpa' / 'fields.csv', index_col='Id')

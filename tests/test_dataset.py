@@ -10,6 +10,7 @@ from hpa_records import dataset
 from hpa_records import image
 from hpa_records import plan
 from hpa_records import schema
+from hpa_records import shard_plan
 from hpa_records.backend import tf
 from tests import fakes
 
@@ -23,8 +24,11 @@ def _folders(tmp_path_factory):
   folder = tmp_path_factory.mktemp('dataset')
   csv, images = fakes.write_source(folder, num_samples=40, size_px=_SIZE)
   for encoding in schema.ENCODINGS:
-    settings = convert.Settings(image_size=_SIZE, shard_mb=1, encoding=encoding,
-                                balance='hybrid', balance_target=9)
+    settings = shard_plan.Settings(image_size=_SIZE,
+                                   shard_mb=1,
+                                   encoding=encoding,
+                                   balance='hybrid',
+                                   balance_target=9)
     convert.convert(csv, images, str(folder / encoding), settings, workers=1)
   return folder
 
@@ -69,9 +73,8 @@ def test_labels_and_transforms_go_with_their_images(records):
     want = {number % 5} | ({5 + number % 7} if number % 3 == 0 else set())
     assert set(np.flatnonzero(labels)) == want
   rows = {f's{number}': number for number in range(40)}
-  planned = collections.Counter(
-      (rows[records.index['id'][r]], e)
-      for r, e in zip(epoch.record, epoch.element))
+  planned = collections.Counter((rows[records.index['id'][r]], e)
+                                for r, e in zip(epoch.record, epoch.element))
   assert collections.Counter(zip(numbers, _real(batches, 'element'))) == planned
 
 
@@ -84,8 +87,8 @@ def test_batches_are_static_and_the_last_is_filled_with_weight_0(records):
     assert batch['labels'].shape == (11, 28)
     assert batch['slot'].tolist() == list(range(11))
   weights = np.concatenate([b['weight'] for b in batches])
-  assert weights.tolist() == [1] * len(epoch) + [0] * (len(weights) -
-                                                       len(epoch))
+  assert weights.tolist(
+  ) == [1] * len(epoch) + [0] * (len(weights) - len(epoch))
 
 
 def test_order_is_a_function_of_seed_and_epoch(records):
@@ -109,8 +112,7 @@ def test_training_opens_no_file_of_the_held_out_fold(folders, tmp_path):
 
 def test_evaluation_gives_every_record_once_in_order(records):
   rows = records.rows(2)
-  batches = list(
-      dataset.evaluation_batches(records, 2, 3).as_numpy_iterator())
+  batches = list(dataset.evaluation_batches(records, 2, 3).as_numpy_iterator())
   numbers = [_sample_of(p) for p in _real(batches, 'image')]
   assert [f's{n}' for n in numbers] == records.index['id'].iloc[rows].tolist()
   np.testing.assert_array_equal(_real(batches, 'labels'),
@@ -145,6 +147,5 @@ def test_stored_pixels_are_what_the_reader_gives(records):
   with open(f'{records.directory}/{row["shard"]}', 'rb') as file:
     file.seek(row['image_offset'])
     data = file.read(row['image_bytes'])
-  pixels = image.decode(data, records.manifest.settings['encoding'],
-                        _SIZE)
+  pixels = image.decode(data, records.manifest.settings['encoding'], _SIZE)
   np.testing.assert_array_equal(pixels, fakes.image(int(row['id'][1:]), _SIZE))

@@ -15,6 +15,7 @@ import pytest
 
 from hpa_records import convert
 from hpa_records import schema
+from hpa_records import shard_plan
 from hpa_records.backend import tf
 from tests import fakes
 from trainer import config as config_lib
@@ -28,15 +29,23 @@ _EPOCHS = 3
 def _records(tmp_path_factory):
   folder = tmp_path_factory.mktemp('loop')
   csv, images = fakes.write_source(folder, num_samples=40, size_px=32)
-  settings = convert.Settings(image_size=32, balance='hybrid', balance_target=9)
+  settings = shard_plan.Settings(image_size=32,
+                                 balance='hybrid',
+                                 balance_target=9)
   convert.convert(csv, images, str(folder / 'records'), settings, workers=1)
   return str(folder / 'records')
 
 
 def _config(records, workdir, **values):
-  return config_lib.Config(
-      records=records, workdir=str(workdir), distribute='cpu',
-      **{'fold': 1, 'epochs': _EPOCHS, 'batch_size': 16, **values})
+  return config_lib.Config(records=records,
+                           workdir=str(workdir),
+                           distribute='cpu',
+                           **{
+                               'fold': 1,
+                               'epochs': _EPOCHS,
+                               'batch_size': 16,
+                               **values
+                           })
 
 
 @pytest.fixture(name='whole', scope='module')
@@ -58,8 +67,8 @@ def _assert_same_end(directory, other):
     assert set(first) == set(second)
     for key in set(first) - {'state'}:
       np.testing.assert_array_equal(first[key], second[key])
-  assert (directory / 'scores.json').read_text() == (
-      other / 'scores.json').read_text()
+  assert (directory / 'scores.json').read_text() == (other /
+                                                     'scores.json').read_text()
 
 
 def test_run_writes_what_other_tools_read(whole):
@@ -120,63 +129,100 @@ def test_a_finished_run_says_so_and_scores_the_same(whole, capsys):
 
 
 def _command(config):
-  flags = [f'--{name}={getattr(config, name)}' for name in
-           ('records', 'workdir', 'fold', 'epochs', 'batch_size', 'distribute')]
+  flags = [
+      f'--{name}={getattr(config, name)}' for name in ('records', 'workdir',
+                                                       'fold', 'epochs',
+                                                       'batch_size',
+                                                       'distribute')
+  ]
   return [sys.executable, '-m', 'trainer.main', *flags]
 
 
 def test_a_killed_process_is_continued_by_the_same_command(whole, tmp_path):
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   first = tmp_path / 'fold1' / 'checkpoints' / 'epoch-00001.npz'
-  with subprocess.Popen(_command(config), cwd=_ROOT, stdout=subprocess.DEVNULL,
+  with subprocess.Popen(_command(config),
+                        cwd=_ROOT,
+                        stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL) as process:
     while not first.exists() and process.poll() is None:
       time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
   assert not (tmp_path / 'fold1' / 'scores.json').exists()
-  done = subprocess.run(_command(config), cwd=_ROOT, capture_output=True,
-                        text=True, check=False)
+  done = subprocess.run(_command(config),
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
   assert done.returncode == 0, done.stderr
   assert 'Continuing' in done.stdout and 'f1_macro' in done.stdout
   _assert_same_end(tmp_path / 'fold1', whole[2])
 
 
 @pytest.mark.parametrize('changes,message', [
-    ({'seed': 1}, 'seed 0, not 1'),
-    ({'activation': 'selu', 'l2': 1e-5}, "activation 'prelu', not 'selu'; l2"),
-    ({'epochs': 1}, f'at most --epochs=1, received {_EPOCHS} finished'),
-    ({'fold': 5}, 'Expected --fold from 0 to 4, received 5'),
-    ({'records': 'none'}, 'received none without manifest.json'),
+    ({
+        'seed': 1
+    }, 'seed 0, not 1'),
+    ({
+        'activation': 'selu',
+        'l2': 1e-5
+    }, "activation 'prelu', not 'selu'; l2"),
+    ({
+        'epochs': 1
+    }, f'at most --epochs=1, received {_EPOCHS} finished'),
+    ({
+        'fold': 5
+    }, 'Expected --fold from 0 to 4, received 5'),
+    ({
+        'records': 'none'
+    }, 'received none without manifest.json'),
 ])
 def test_what_does_not_fit_is_refused(whole, changes, message):
   before = {p: p.read_bytes() for p in whole[2].rglob('*') if p.is_file()}
   with pytest.raises(schema.DataError, match=message):
     loop.train(dataclasses.replace(whole[0], **changes))
-  after = {p: p.read_bytes() for p in whole[2].rglob('*')
-           if p.is_file() and p.name != 'config.json'}
-  assert all(before[path] == data for path, data in after.items()
+  after = {
+      p: p.read_bytes()
+      for p in whole[2].rglob('*')
+      if p.is_file() and p.name != 'config.json'
+  }
+  assert all(before[path] == data
+             for path, data in after.items()
              if 'tensorboard' not in str(path))
 
 
 def test_other_records_are_refused(whole, tmp_path):
   csv, images = fakes.write_source(tmp_path, num_samples=30, size_px=32)
-  convert.convert(csv, images, str(tmp_path / 'records'),
-                  convert.Settings(image_size=32), workers=1)
+  convert.convert(csv,
+                  images,
+                  str(tmp_path / 'records'),
+                  shard_plan.Settings(image_size=32),
+                  workers=1)
   with pytest.raises(schema.DataError, match='received others: records'):
     loop.train(dataclasses.replace(whole[0], records=str(tmp_path / 'records')))
 
 
-@pytest.mark.parametrize('variant,size,activation,precision', [
-    ('kaggle', 160, 'relu', 'float32'), ('original', 32, 'elu', 'bfloat16'),
-    ('original', 32, 'selu', 'float32')])
+@pytest.mark.parametrize('variant,size,activation,precision',
+                         [('kaggle', 160, 'relu', 'float32'),
+                          ('original', 32, 'elu', 'bfloat16'),
+                          ('original', 32, 'selu', 'float32')])
 def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
                                       precision):
   csv, images = fakes.write_source(tmp_path, num_samples=15, size_px=size)
-  convert.convert(csv, images, str(tmp_path / 'records'),
-                  convert.Settings(image_size=size, encoding='png'), workers=1)
-  config = _config(str(tmp_path / 'records'), tmp_path / 'run', epochs=1,
-                   batch_size=6, variant=variant, activation=activation,
-                   precision=precision, augment='all', input_scaling='image')
+  convert.convert(csv,
+                  images,
+                  str(tmp_path / 'records'),
+                  shard_plan.Settings(image_size=size, encoding='png'),
+                  workers=1)
+  config = _config(str(tmp_path / 'records'),
+                   tmp_path / 'run',
+                   epochs=1,
+                   batch_size=6,
+                   variant=variant,
+                   activation=activation,
+                   precision=precision,
+                   augment='all',
+                   input_scaling='image')
   summary = loop.train(config)
   assert np.isfinite(summary['loss'])
 
@@ -188,10 +234,16 @@ def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
     (['--flagfile=missing.flags'], 'missing.flags'),
     (['--activation=tanh'], 'tanh'),
 ])
-def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message, tmp_path):
+def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message,
+                                                       tmp_path):
   flags = [flag.replace('=x', f'={tmp_path}') for flag in flags]
   done = subprocess.run([sys.executable, '-m', 'trainer.main', *flags],
-                        cwd=_ROOT, capture_output=True, text=True, check=False,
-                        env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'})
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False,
+                        env={
+                            **os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'
+                        })
   assert done.returncode == 2
   assert message in done.stderr and 'Traceback' not in done.stderr

@@ -9,6 +9,7 @@ import pytest
 from hpa_records import convert
 from hpa_records import manifest
 from hpa_records import schema
+from hpa_records import shard_plan
 from tests import fakes
 
 
@@ -16,8 +17,11 @@ from tests import fakes
 def _directory(tmp_path_factory):
   folder = tmp_path_factory.mktemp('manifest')
   csv, images = fakes.write_source(folder)
-  convert.convert(csv, images, str(folder / 'records'),
-                  convert.Settings(image_size=16), workers=1)
+  convert.convert(csv,
+                  images,
+                  str(folder / 'records'),
+                  shard_plan.Settings(image_size=16),
+                  workers=1)
   return folder / 'records'
 
 

@@ -55,8 +55,7 @@ def test_expand_lists_each_copy_once_with_its_number():
 def test_augment_says_which_copies_are_transformed(augment):
   epoch = plan.expand(np.full(4000, 2, np.float32), _KEY, augment)
   for first in (True, False):
-    counts = np.bincount(epoch.element[(epoch.copy == 0) == first],
-                         minlength=8)
+    counts = np.bincount(epoch.element[(epoch.copy == 0) == first], minlength=8)
     if augment == 'none' or (augment == 'copies' and first):
       assert counts[0] == 4000
     else:  # uniform: 500 each, deviation 21

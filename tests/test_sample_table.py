@@ -206,8 +206,8 @@ def test_skip_leaves_faulty_samples_out_and_returns_them(images):
   loaded = _load(images, on_error='skip')
   assert loaded.table['id'].tolist() == ['a', 'c']
   assert loaded.table.index.tolist() == [0, 1]
-  assert loaded.faults == (fault.Fault(
-      3, 'b', 'b_red.png', 'expected this file, received none'),)
+  assert loaded.faults == (fault.Fault(3, 'b', 'b_red.png',
+                                       'expected this file, received none'),)
 
 
 def test_skip_refuses_when_no_sample_is_left(images):

@@ -16,8 +16,8 @@ def _path(tmp_path):
 
 
 def _write(path):
-  return shard.write(path, [(r[:2], np.frombuffer(r[2:], np.uint8))
-                            for r in _RECORDS])
+  return shard.write(
+      path, [(r[:2], np.frombuffer(r[2:], np.uint8)) for r in _RECORDS])
 
 
 def test_tensorflow_reads_the_same_records(path):

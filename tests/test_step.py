@@ -14,8 +14,12 @@ from trainer import step
 from trainer import strategy as strategy_lib
 
 _B, _SIZE = 8, 16
-_CONFIG = config_lib.Config(records='', workdir='', batch_size=_B,
-                            activation='selu', distribute='cpu', clip_norm=0.0)
+_CONFIG = config_lib.Config(records='',
+                            workdir='',
+                            batch_size=_B,
+                            activation='selu',
+                            distribute='cpu',
+                            clip_norm=0.0)
 
 
 def _batch(seed=0):
@@ -35,8 +39,11 @@ class _Trained:
   def __init__(self, batches, config=_CONFIG):
     strategy = strategy_lib.make('cpu')
     with strategy.scope():
-      self.model = gapnet.build(_SIZE, 'original', config.activation,
-                                mean=[100] * 4, std=[50] * 4)
+      self.model = gapnet.build(_SIZE,
+                                'original',
+                                config.activation,
+                                mean=[100] * 4,
+                                std=[50] * 4)
       optimizer = schedule.make_optimizer(config.learning_rate, config.momentum)
       optimizer.build(self.model.trainable_variables)
     self.before = [np.array(w) for w in self.model.get_weights()]
@@ -51,8 +58,8 @@ class _Trained:
 
   def move(self):
     """Norm of the weights' change."""
-    return np.sqrt(sum(((a - b)**2).sum()
-                       for a, b in zip(self.after, self.before)))
+    return np.sqrt(
+        sum(((a - b)**2).sum() for a, b in zip(self.after, self.before)))
 
 
 def _assert_same(first, second, tolerance=0.0):

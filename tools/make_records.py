@@ -14,8 +14,9 @@ from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import manifest
 from hpa_records import schema
+from hpa_records import shard_plan
 
-_DEFAULT = convert.Settings()
+_DEFAULT = shard_plan.Settings()
 
 _CSV = flags.DEFINE_string('csv', '', 'Table with the columns Id and Target.')
 _IMAGES = flags.DEFINE_string('images', '', 'Folder of <Id>_<channel>.png.')
@@ -37,7 +38,9 @@ flags.DEFINE_integer('shard_mb', _DEFAULT.shard_mb,
                      'Largest shard, in MiB of raw pixels.')
 flags.DEFINE_integer('limit', _DEFAULT.limit,
                      'Takes only the first rows of the CSV; 0 takes all.')
-_WORKERS = flags.DEFINE_integer('workers', 0, 'Processes; 0 is one a core.',
+_WORKERS = flags.DEFINE_integer('workers',
+                                0,
+                                'Processes; 0 is one a core.',
                                 lower_bound=0)
 _ON_ERROR = flags.DEFINE_enum(
     'on_error', 'stop', ('stop', 'skip'),
@@ -48,12 +51,12 @@ _OVERWRITE = flags.DEFINE_bool('overwrite', False,
 
 def main() -> None:
   names = [name for name in vars(_DEFAULT) if name in flags.FLAGS]
-  settings = convert.Settings(**{n: flags.FLAGS[n].value for n in names})
+  settings = shard_plan.Settings(**{n: flags.FLAGS[n].value for n in names})
   output = filesystem.require_local(_OUTPUT.value, 'output')
-  made = convert.convert(
-      filesystem.require_local(_CSV.value, 'csv'),
-      filesystem.require_local(_IMAGES.value, 'images'), output, settings,
-      _WORKERS.value, _ON_ERROR.value, _OVERWRITE.value)
+  made = convert.convert(filesystem.require_local(_CSV.value, 'csv'),
+                         filesystem.require_local(_IMAGES.value,
+                                                  'images'), output, settings,
+                         _WORKERS.value, _ON_ERROR.value, _OVERWRITE.value)
   print(f'{made.num_records} records in {len(made.shards)} shards, '
         f'{made.num_skipped} samples skipped: '
         f'{os.path.join(output, manifest.MANIFEST_NAME)}')

@@ -54,9 +54,8 @@ class Evaluator:
     with filesystem.atomic_writer(os.path.join(directory, ARRAYS_NAME)) as file:
       np.savez_compressed(file, ids=self.ids, labels=self.labels, scores=scores)
     table = metrics.per_class(self.labels, scores, self._config.threshold)
-    filesystem.write_atomically(
-        os.path.join(directory, PER_CLASS_NAME),
-        table.to_csv(index=False).encode())
+    filesystem.write_atomically(os.path.join(directory, PER_CLASS_NAME),
+                                table.to_csv(index=False).encode())
     write_json(os.path.join(directory, SCORES_NAME), summary)
 
 

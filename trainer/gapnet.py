@@ -268,8 +268,7 @@ def build(image_size: int,
   """
   _check_choice('variant', variant, config.VARIANTS)
   _check_choice('activation', activation, config.ACTIVATIONS)
-  _check_choice('input_scaling', input_scaling,
-                config.INPUT_SCALINGS)
+  _check_choice('input_scaling', input_scaling, config.INPUT_SCALINGS)
   _check_choice('precision', precision, config.PRECISIONS)
   for name, values in (('mean', mean), ('std', std)):
     if len(values) != schema.NUM_CHANNELS or not np.isfinite(values).all():

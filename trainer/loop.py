@@ -121,9 +121,9 @@ class _Run:
       scores, summary = self._evaluate(state.epoch)
     evaluate.write_json(
         os.path.join(self._directory, evaluate.BEST_SCORES_NAME), {
-            **state.best,
-            'note': f'the epoch of the best {self._config.plateau_monitor}, '
-                    'chosen on the fold that it scores'
+            **state.best, 'note':
+                f'the epoch of the best {self._config.plateau_monitor}, '
+                'chosen on the fold that it scores'
         })
     self._evaluator.write(self._directory, scores, summary)
     return summary
@@ -187,8 +187,12 @@ class _Run:
     state.epoch += 1
     state.plateau = state.plateau.update(value)
     row['val_loss'] = summary['loss']
-    state.history.append({**row, **{k: v for k, v in summary.items()
-                                    if k not in row}})
+    state.history.append({
+        **row,
+        **{
+            k: v for k, v in summary.items() if k not in row
+        }
+    })
     self._checkpoints.save(state.epoch, state.best_epoch, state.to_dict())
     filesystem.write_atomically(
         os.path.join(self._directory, HISTORY_NAME),
@@ -199,7 +203,8 @@ class _Run:
     numbers = {name: row[name] for name in _LOGGED if row[name] is not None}
     print(f'epoch {row["epoch"]}/{self._config.epochs}: ' +
           ', '.join(f'{name} {value:.4f}' for name, value in numbers.items()) +
-          f', {row["images_per_s"]:.1f} images/s', flush=True)
+          f', {row["images_per_s"]:.1f} images/s',
+          flush=True)
     with self._log.as_default():
       for name, value in row.items():
         if isinstance(value, float):
@@ -211,18 +216,22 @@ def _build_model(config: config_lib.Config,
                  records: dataset.Records) -> keras.Model:
   pixels = records.manifest.pixels
   try:
-    return gapnet.build(records.manifest.image_size, config.variant,
-                        config.activation, mean=pixels['mean'],
-                        std=pixels['std'], input_scaling=config.input_scaling,
-                        precision=config.precision, seed=config.seed)
+    return gapnet.build(records.manifest.image_size,
+                        config.variant,
+                        config.activation,
+                        mean=pixels['mean'],
+                        std=pixels['std'],
+                        input_scaling=config.input_scaling,
+                        precision=config.precision,
+                        seed=config.seed)
   except ValueError as error:
     raise schema.DataError(str(error)) from error
 
 
 def _plateau(config: config_lib.Config) -> schedule.Plateau:
-  return schedule.Plateau(
-      config.learning_rate, config.plateau_factor, config.plateau_patience,
-      config.plateau_threshold, config.min_learning_rate, config.monitor_mode)
+  return schedule.Plateau(config.learning_rate, config.plateau_factor,
+                          config.plateau_patience, config.plateau_threshold,
+                          config.min_learning_rate, config.monitor_mode)
 
 
 def _check_fold(config: config_lib.Config,
@@ -264,4 +273,5 @@ def _check_resumable(config: config_lib.Config, records: dataset.Records,
           f'Expected the settings of the run at {directory}, received others: '
           f'{"; ".join(differ)}. Choose another --workdir.')
   filesystem.write_atomically(
-      path, config.to_json(records.manifest.fingerprint).encode())
+      path,
+      config.to_json(records.manifest.fingerprint).encode())

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from hpa_records.backend import tf
 
 
-
 def binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   """Returns the sigmoid cross-entropy an example, its mean over the classes.
 

@@ -46,22 +46,27 @@ _choice('activation', config_lib.ACTIVATIONS,
 _choice('variant', config_lib.VARIANTS, 'Of the network.')
 _choice('model', config_lib.MODELS, 'The network.')
 _choice('loss', config_lib.LOSSES, 'The training loss.')
-_choice('input_scaling', config_lib.INPUT_SCALINGS,
-        "dataset: its mean and deviation per channel; image: each image's "
-        'own, as the original GapNet-PL.')
+_choice(
+    'input_scaling', config_lib.INPUT_SCALINGS,
+    "dataset: its mean and deviation per channel; image: each image's "
+    'own, as the original GapNet-PL.')
 _choice('precision', config_lib.PRECISIONS, 'Of the arithmetic.')
-_choice('augment', plan.AUGMENTS,
-        'Which draws get a random rotation or flip: copies of a record beyond '
-        'its first, all, or none.')
-_float('clip_norm', 'Largest global norm of the gradients; 0 does not clip. '
-       'The original GapNet-PL: 5.')
+_choice(
+    'augment', plan.AUGMENTS,
+    'Which draws get a random rotation or flip: copies of a record beyond '
+    'its first, all, or none.')
+_float(
+    'clip_norm', 'Largest global norm of the gradients; 0 does not clip. '
+    'The original GapNet-PL: 5.')
 _float('l1', 'Weight decay, sum of |w|. The original GapNet-PL: 1e-7.')
 _float('l2', 'Weight decay, sum of w**2. The original GapNet-PL: 1e-5.')
-_choice('plateau_monitor', config_lib.MONITORS,
-        'Held-out score whose plateau cuts the rate, and that picks the best '
-        'epoch.')
-_integer('plateau_patience', 'Epochs in a row without improvement before the '
-         'rate falls. The original GapNet-PL: 30.')
+_choice(
+    'plateau_monitor', config_lib.MONITORS,
+    'Held-out score whose plateau cuts the rate, and that picks the best '
+    'epoch.')
+_integer(
+    'plateau_patience', 'Epochs in a row without improvement before the '
+    'rate falls. The original GapNet-PL: 30.')
 _float('plateau_factor', 'What the rate is then multiplied by.')
 _float('plateau_threshold', 'Smallest improvement that counts.')
 _float('min_learning_rate', 'Floor of the rate.')

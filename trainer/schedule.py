@@ -13,7 +13,6 @@ from typing import Any
 
 from hpa_records.backend import keras
 
-
 MODES = ('max', 'min')
 
 

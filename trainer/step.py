@@ -63,8 +63,9 @@ class Stepper:
       batch: of dataset.evaluation_batches, distributed.
     """
     scores, losses = self._strategy.run(self._score_step, args=(batch,))
-    return (self._strategy.gather(scores, axis=0),
-            self._strategy.gather(losses, axis=0))
+    return (self._strategy.gather(scores,
+                                  axis=0), self._strategy.gather(losses,
+                                                                 axis=0))
 
   def _train_step(self, batch, epoch, step):
     image = dihedral.transform(batch[schema.IMAGE], batch[dataset.ELEMENT])

@@ -1,0 +1,134 @@
+"""sample_data: Kaggle's layout, the real table's statistics, learnable."""
+
+import csv as csv_module
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from sklearn import linear_model
+
+from hpa_records import sample_data
+from hpa_records import sample_table
+from hpa_records import schema
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+
+def _content(folder):
+  return {path.name: path.read_bytes() for path in folder.rglob('*.*')}
+
+
+def test_bytes_depend_on_the_seed_not_on_the_workers(tmp_path):
+  for name, seed, workers in (('one', 3, 1), ('two', 3, 2), ('other', 4, 1)):
+    sample_data.make(str(tmp_path / name), 9, seed, 96, workers=workers)
+  assert len(_content(tmp_path / 'one')) == 9 * 4 + 1
+  assert _content(tmp_path / 'one') == _content(tmp_path / 'two')
+  assert not set(_content(tmp_path / 'one')) & set(
+      _content(tmp_path / 'other')) - {'train.csv'}
+
+
+def test_the_converter_accepts_it(tmp_path):
+  sample_data.make(str(tmp_path), 5, size_px=128, workers=1)
+  loaded = sample_table.load(str(tmp_path / 'train.csv'),
+                             str(tmp_path / 'train'))
+  assert loaded.size_px == (128, 128) and len(loaded.table) == 5
+  with open(tmp_path / 'train.csv', encoding='utf-8') as file:
+    assert next(csv_module.reader(file)) == ['Id', 'Target']
+
+
+def _counts(labels):
+  return np.bincount(np.concatenate(labels), minlength=schema.NUM_CLASSES)
+
+
+def test_label_sets_are_those_of_the_real_table(shared_data):
+  with open(shared_data / 'hpa' / 'train.csv', encoding='utf-8') as file:
+    real = [tuple(map(int, row['Target'].split()))
+            for row in csv_module.DictReader(file)]
+  made = sample_data.draw_labels(31072, seed=1)
+  ratio = _counts(made) / _counts(real)
+  assert 0.55 < ratio.min() and ratio.max() < 1.6
+  for count, low, high in ((1, .9, 1.2), (2, .9, 1.2), (3, .5, 1.1)):
+    share = sum(len(m) == count for m in made) / sum(
+        len(r) == count for r in real)
+    assert low < share < high
+  assert all(9 in each for each in made if 10 in each)
+
+
+@pytest.mark.parametrize('num_samples,least', [(280, 10), (600, 5), (2000, 30)])
+def test_min_per_class_is_kept(num_samples, least):
+  labels = sample_data.draw_labels(num_samples, 0, least)
+  assert len(labels) == num_samples
+  assert _counts(labels).min() >= least
+
+
+def test_labels_are_in_no_order():
+  pairs = [each for each in sample_data.draw_labels(500, 0) if len(each) == 2]
+  ascending = np.mean([first < second for first, second in pairs])
+  assert 0.35 < ascending < 0.65
+
+
+def test_images_have_the_statistics_of_real_ones():
+  labels = sample_data.draw_labels(24, 0)
+  images = [sample_data.draw_image(each, 0, i, 512)
+            for i, each in enumerate(labels)]
+  # Ranges of real images by channel: BUILD_NOTES.md, "Sample data".
+  for channel, (zeros, means, kilobytes) in enumerate((
+      ((.32, .81), (10, 28), (46, 172)), ((.10, .79), (9, 30), (46, 229)),
+      ((.79, .93), (6, 17), (16, 63)), ((.27, .81), (8, 20), (44, 164)))):
+    planes = [np.ascontiguousarray(image[..., channel]) for image in images]
+    sizes = [len(cv2.imencode('.png', p, sample_data.PNG_SETTINGS)[1])
+             for p in planes]
+    assert zeros[0] <= np.median([(p == 0).mean() for p in planes]) <= zeros[1]
+    assert means[0] <= np.median([p.mean() for p in planes]) <= means[1]
+    assert kilobytes[0] <= np.median(sizes) / 1000 <= kilobytes[1]
+
+
+def _features(label, number):
+  """A few numbers of the green channel, each seen against blue and red."""
+  image = sample_data.draw_image((label,), 0, number, 256).astype(np.float32)
+  red, green, blue, yellow = np.moveaxis(image, -1, 0)
+  nucleus, cell = blue > 20, (red > 5) | (yellow > 5) | (blue > 20)
+  blurs = [cv2.GaussianBlur(green, (0, 0), s) for s in (1, 2, 4, 8)]
+  fine = [(a - b).std() for a, b in zip([green, *blurs], blurs)]
+  edge = cv2.morphologyEx(nucleus.astype(np.uint8), cv2.MORPH_GRADIENT,
+                          np.ones((5, 5))) > 0
+  values = [green[nucleus].mean(), green[cell & ~nucleus].mean(),
+            green[~cell].mean(), green[edge].mean(), green.max(),
+            (green > 60).mean(), *fine]
+  return np.log1p(values)
+
+
+def test_every_class_has_a_pattern_of_its_own():
+  x = np.array([_features(label, 28 * k + label) for k in range(10)
+                for label in range(28)])
+  y = np.tile(np.arange(28), 10)
+  x = (x - x.mean(axis=0)) / x.std(axis=0)
+  model = linear_model.LogisticRegression(C=30, max_iter=500)
+  model.fit(x[:196], y[:196])
+  assert (model.predict(x[196:]) == y[196:]).mean() > 0.5  # chance: 0.036
+
+
+@pytest.mark.parametrize('values,message', [
+    ({'num_samples': 0}, '--num_samples from 1'),
+    ({'num_samples': 9, 'size_px': 32}, '--size_px from 64'),
+    ({'num_samples': 56, 'min_per_class': 3}, '--min_per_class from 0 to 2'),
+    ({'num_samples': 9, 'seed': -1}, '--seed from 0'),
+])
+def test_values_out_of_range_are_refused(tmp_path, values, message):
+  with pytest.raises(schema.DataError, match=message):
+    sample_data.make(str(tmp_path), **values)
+
+
+def test_tool_makes_samples_once(tmp_path):
+  tool = [sys.executable, 'tools/make_sample_data.py', '--num_samples=2',
+          f'--output={tmp_path}', '--size_px=64']
+  done = subprocess.run(tool, cwd=_ROOT, capture_output=True, text=True,
+                        check=True)
+  assert done.stdout.startswith(f'2 samples: {tmp_path}/train.csv')
+  again = subprocess.run(tool, cwd=_ROOT, capture_output=True, text=True,
+                         check=False)
+  assert again.returncode == 2
+  assert 'Expected no train.csv yet' in again.stderr

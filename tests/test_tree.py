@@ -1,0 +1,126 @@
+"""The import rule: tools -> trainer -> hpa_records, leaf to root inside each.
+
+The ordered lists here are the rule. A module that is in none of them fails, so
+a new one finds its place before it finds its users.
+"""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+# A module may import those before it.
+HPA_RECORDS = ('schema command progress backend filesystem fault image record '
+               'shard manifest tfds_metadata sample_table folds balance '
+               'shard_plan plan convert dataset sample_pattern sample_data'
+              ).split()
+TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
+           'checkpoint evaluate loop main').split()
+TOOLS = 'check_python make_sample_data make_records'.split()
+
+# What trainer may use of hpa_records.
+OPEN_TO_TRAINER = {
+    'schema', 'command', 'progress', 'backend', 'filesystem', 'image',
+    'manifest', 'sample_table', 'balance', 'plan', 'dataset'
+}
+WITH_TENSORFLOW = {
+    'hpa_records': {'backend', 'dataset'},
+    'trainer': set(TRAINER) - {'config', 'metrics', 'main'},
+}
+
+
+def imports(path: pathlib.Path) -> set[tuple[str, str]]:
+  """Returns (package, module) of every import of the project's own code."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.ImportFrom) and node.module:
+      package, _, module = node.module.partition('.')
+      names = [module] if module else [alias.name for alias in node.names]
+    elif isinstance(node, ast.Import):
+      package, names = '', [alias.name for alias in node.names]
+    else:
+      continue
+    for name in names:
+      head, _, tail = f'{package}.{name}'.lstrip('.').partition('.')
+      if head in ('hpa_records', 'trainer', 'tools', 'tests'):
+        found.add((head, tail))
+  return found
+
+
+def violations(root: pathlib.Path) -> list[str]:
+  """Returns each import that breaks the rule, and each module without place."""
+  found = []
+  orders = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
+  for package, order in orders.items():
+    names = {path.stem for path in (root / package).glob('*.py')} - {'__init__'}
+    found += [f'{package}.{name} is not in the list' for name in
+              names - set(order)]
+    found += [f'{package}.{name} is not there' for name in set(order) - names]
+    for name in names & set(order):
+      for other, module in imports(root / package / f'{name}.py'):
+        if not _is_allowed(package, name, other, module):
+          found.append(f'{package}.{name} imports {other}.{module}')
+  return found
+
+
+def _is_allowed(package: str, name: str, other: str, module: str) -> bool:
+  if package == 'tools':
+    return other in ('trainer', 'hpa_records')
+  order = HPA_RECORDS if package == 'hpa_records' else TRAINER
+  if other == package:
+    return module in order[:order.index(name)]
+  return package == 'trainer' and other == 'hpa_records' and (
+      module in OPEN_TO_TRAINER)
+
+
+def test_tree_keeps_the_import_rule():
+  assert not violations(_ROOT)
+
+
+@pytest.mark.parametrize('path,line,found', [
+    ('hpa_records/schema.py', 'from hpa_records import plan',
+     'hpa_records.schema imports hpa_records.plan'),
+    ('hpa_records/plan.py', 'import trainer.loop',
+     'hpa_records.plan imports trainer.loop'),
+    ('trainer/config.py', 'from trainer.loop import train',
+     'trainer.config imports trainer.loop'),
+    ('trainer/loop.py', 'from hpa_records import convert',
+     'trainer.loop imports hpa_records.convert'),
+    ('trainer/utils.py', '', 'trainer.utils is not in the list'),
+])
+def test_a_planted_import_is_found(tmp_path, path, line, found):
+  for package in ('hpa_records', 'trainer', 'tools'):
+    (tmp_path / package).mkdir()
+    for source in (_ROOT / package).glob('*.py'):
+      (tmp_path / package / source.name).write_text(source.read_text())
+  with open(tmp_path / path, 'a', encoding='utf-8') as file:
+    file.write(f'\n{line}\n')
+  assert violations(tmp_path) == [found]
+
+
+def _loaded_by(modules: list[str]) -> set[str]:
+  """Names in sys.modules of a new process that imported the modules."""
+  code = f'import sys, {", ".join(modules)}; print(" ".join(sys.modules))'
+  done = subprocess.run([sys.executable, '-c', code], cwd=_ROOT, check=True,
+                        capture_output=True, text=True)
+  return set(done.stdout.split())
+
+
+def test_tables_and_local_conversion_start_without_tensorflow():
+  free = [f'hpa_records.{name}' for name in HPA_RECORDS
+          if name not in WITH_TENSORFLOW['hpa_records']]
+  free += [f'trainer.{name}' for name in TRAINER
+           if name not in WITH_TENSORFLOW['trainer']]
+  free += [f'tools.{name}' for name in TOOLS]
+  assert len(free) > 20
+  assert not _loaded_by(free) & {'tensorflow', 'keras'}
+  assert 'tensorflow' in _loaded_by(['hpa_records.backend'])
+
+
+def test_no_module_is_a_drawer_for_the_rest():
+  names = {path.stem for path in _ROOT.glob('*/*.py')}
+  assert not names & {'utils', 'util', 'common', 'helpers', 'misc'}

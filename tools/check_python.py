@@ -1,0 +1,31 @@
+"""Says in one line whether this Python can run the project; make env calls it.
+
+Written for any Python 3, since it is the wrong ones that it is for.
+"""
+
+import sys
+
+# Those with wheels of TensorFlow 2.17 to 2.21; setup.cfg has the same.
+OLDEST = (3, 10)
+NEWEST = (3, 13)
+
+
+def complaint(version, executable):
+  """Returns what is wrong with a Python, '' if nothing is.
+
+  Args:
+    version: (major, minor, ...) of it.
+    executable: its path.
+  """
+  if OLDEST <= tuple(version[:2]) <= NEWEST:
+    return ''
+  return ('Expected Python {}.{} to {}.{}, those that TensorFlow has wheels '
+          'for, received {}.{} at {}; name another one: make PYTHON=python3.12 '
+          'env'.format(*OLDEST, *NEWEST, version[0], version[1], executable))
+
+
+if __name__ == '__main__':
+  MESSAGE = complaint(sys.version_info, sys.executable)
+  if MESSAGE:
+    sys.stderr.write(MESSAGE + '\n')
+    sys.exit(2)

@@ -1,0 +1,33 @@
+"""Draws made-up cells in Kaggle's layout: a CSV and four PNGs a sample.
+
+  python tools/make_sample_data.py --output=data --num_samples=600
+"""
+
+import os
+
+from absl import flags
+
+from hpa_records import command
+from hpa_records import filesystem
+from hpa_records import sample_data
+
+_OUTPUT = flags.DEFINE_string('output', '', 'Folder to make.')
+_NUM_SAMPLES = flags.DEFINE_integer('num_samples', 600, 'How many samples.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Another seed draws other samples.')
+_SIZE_PX = flags.DEFINE_integer('size_px', 512, 'Height and width.')
+_MIN_PER_CLASS = flags.DEFINE_integer(
+    'min_per_class', 0, 'Samples that each class has at least.')
+_WORKERS = flags.DEFINE_integer('workers', 0, 'Processes; 0 is one a core.',
+                                lower_bound=0)
+
+
+def main() -> None:
+  output = filesystem.require_local(_OUTPUT.value, 'output')
+  sample_data.make(output, _NUM_SAMPLES.value, _SEED.value, _SIZE_PX.value,
+                   _MIN_PER_CLASS.value, _WORKERS.value)
+  print(f'{_NUM_SAMPLES.value} samples: {os.path.join(output, "train.csv")} '
+        f'and the PNGs in {os.path.join(output, "train")}')
+
+
+if __name__ == '__main__':
+  command.run(main)
