@@ -1,12 +1,13 @@
 """The way every command of the project starts and ends.
 
 Exit code 0: done. 2: the user's input is wrong, said in one line (or one list)
-on stderr, without a traceback. 1: something broke, with its traceback. absl
-alone leaves with 1 and a page of help for a mistyped flag.
+on stderr, without a traceback. 1: something broke, with its traceback. 130: the
+user pressed Ctrl-C. absl alone leaves with 1 and a page of help for a mistyped
+flag.
 """
 
 import sys
-from typing import Callable
+from typing import Callable, NoReturn
 
 from absl import app
 from absl import flags
@@ -27,7 +28,7 @@ def _parse(argv: list[str]) -> list[str]:
   try:
     return flags.FLAGS(argv, known_only=False)
   except flags.Error as error:
-    _refuse(f'{error}; {argv[0]} --help lists the flags.')
+    return _refuse(f'{error}; {argv[0]} --help lists the flags.')
 
 
 def _guard(main: Callable[[], None], argv: list[str]) -> None:
@@ -37,8 +38,12 @@ def _guard(main: Callable[[], None], argv: list[str]) -> None:
     main()
   except schema.DataError as error:
     _refuse(str(error))
+  except KeyboardInterrupt:
+    print('Interrupted; the same command goes on or starts again.',
+          file=sys.stderr)
+    sys.exit(130)  # as a shell reports SIGINT
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
   print(message, file=sys.stderr)
   sys.exit(2)

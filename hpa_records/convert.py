@@ -33,11 +33,12 @@ from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan
+from hpa_records import tfds_metadata
 
 SKIPPED_NAME = 'skipped.csv'
 _OWN_FILE = re.compile(
     r'(fold\d+-\d{5}-of-\d{5}\.tfrecord|index\.parquet|manifest\.json|'
-    r'skipped\.csv)(\.tmp)?')
+    r'features\.json|dataset_info\.json|skipped\.csv)(\.tmp)?')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,13 +188,13 @@ def _run(tasks: Sequence[shard_plan.ShardTask],
   results: list[ShardResult | None] = [None] * len(tasks)
   faults: list[fault.Fault] = []
   total = sum(len(task.ids) for task in tasks)
-  with progress.Bar('convert', total, 'samples') as bar:
+  with progress.Bar('convert', total, 'samples') as shown:
     for number, outcome in _map(tasks, workers or os.cpu_count() or 1):
       if isinstance(outcome, ShardResult):
         results[number] = outcome
       else:
         faults += outcome
-      bar.advance(len(tasks[number].ids))
+      shown.advance(len(tasks[number].ids))
   return results, sorted(faults, key=lambda each: each.row)
 
 
@@ -256,7 +257,11 @@ def _finish(output: str, settings: shard_plan.Settings, csv_sha256: str,
             skipped: Sequence[fault.Fault]) -> manifest.Manifest:
   """Writes skipped.csv, the index and, last, the manifest."""
   index = pd.concat([result.index for result in results], ignore_index=True)
-  files = {manifest.INDEX_NAME: manifest.write_index(output, index)}
+  shards = tuple(result.shard for result in results)
+  files = {
+      manifest.INDEX_NAME: manifest.write_index(output, index),
+      **tfds_metadata.write(output, dataclasses.asdict(settings), shards)
+  }
   if skipped:
     path = os.path.join(output, SKIPPED_NAME)
     fault.write(skipped, path)
@@ -266,17 +271,16 @@ def _finish(output: str, settings: shard_plan.Settings, csv_sha256: str,
       labels[index['fold'] == fold].sum(axis=0, dtype=int).tolist()
       for fold in range(settings.num_folds)
   ]
-  made = manifest.Manifest(
-      settings=dataclasses.asdict(settings),
-      csv_sha256=csv_sha256,
-      num_records=len(index),
-      num_skipped=len({each.row for each in skipped}),
-      shards=tuple(result.shard for result in results),
-      class_counts=counts,
-      pixels=manifest.pixel_statistics(
-          sum(result.histogram for result in results)),
-      files=files,
-      versions=_versions())
+  made = manifest.Manifest(settings=dataclasses.asdict(settings),
+                           csv_sha256=csv_sha256,
+                           num_records=len(index),
+                           num_skipped=len({each.row for each in skipped}),
+                           shards=shards,
+                           class_counts=counts,
+                           pixels=manifest.pixel_statistics(
+                               sum(result.histogram for result in results)),
+                           files=files,
+                           versions=_versions())
   manifest.write(output, made)
   return made
 
@@ -284,8 +288,7 @@ def _finish(output: str, settings: shard_plan.Settings, csv_sha256: str,
 def _versions() -> dict[str, str]:
   """Versions of what decides the bytes."""
   versions = {
-      module.__name__: module.__version__
-      for module in (cv2, kornia_rs, np, pa)
+      module.__name__: module.__version__ for module in (cv2, kornia_rs, np, pa)
   }
   versions['iterstrat'] = importlib.metadata.version('iterative-stratification')
   return versions

@@ -10,7 +10,6 @@ changes nothing. The CSV is written last: a folder without it is unfinished.
 import concurrent.futures
 import functools
 import hashlib
-import itertools
 import multiprocessing
 import os
 
@@ -70,8 +69,7 @@ def make(output: str,
     num_samples: how many, >= 1.
     seed: >= 0; another seed draws other samples.
     size_px: height and width of the images, 64..1024.
-    min_per_class: images that each class has at least; the samples are then
-      drawn from the first so many, the others as often as they are.
+    min_per_class: images that each class has at least; see draw_labels.
     workers: processes; 0 takes one a core.
 
   Raises:
@@ -84,37 +82,35 @@ def make(output: str,
   task = functools.partial(_write_samples, images, labels, seed, size_px)
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
   workers = min(workers or os.cpu_count() or 1, len(starts))
-  with progress.Bar('sample data', num_samples, 'samples') as bar:
+  with progress.Bar('sample data', num_samples, 'samples') as shown:
     for count in _map(task, starts, workers):
-      bar.advance(count)
-  rows = [f'{sample_id(seed, i)},{" ".join(map(str, each))}\n'
-          for i, each in enumerate(labels)]
-  filesystem.write_atomically(
-      os.path.join(output, 'train.csv'),
-      ''.join(['Id,Target\n', *rows]).encode())
+      shown.advance(count)
+  rows = [
+      f'{sample_id(seed, i)},{" ".join(map(str, each))}\n'
+      for i, each in enumerate(labels)
+  ]
+  filesystem.write_atomically(os.path.join(output, 'train.csv'),
+                              ''.join(['Id,Target\n', *rows]).encode())
 
 
-def draw_labels(num_samples: int, seed: int,
+def draw_labels(num_samples: int,
+                seed: int,
                 min_per_class: int = 0) -> list[tuple[int, ...]]:
-  """Returns each sample's labels, in no order, as in the real table."""
+  """Returns each sample's labels, in no order, as often as in the real table.
+
+  The first 28 * min_per_class samples have each class in turn, in one of the
+  label sets that it occurs in.
+  """
   rng = np.random.default_rng([seed, 1])
   sets = list(LABEL_SETS)
   weights = np.array(list(LABEL_SETS.values()), float)
-  chosen = [sets[i] for i in rng.choice(len(sets), num_samples,
-                                        p=weights / weights.sum())]
-  counts = np.zeros(schema.NUM_CLASSES, int)
-  for each in chosen:
-    counts[list(each)] += 1
-  # Rare classes take the place of the commonest sets' samples.
-  spare = (i for i in rng.permutation(num_samples)
-           if (counts[list(chosen[i])] > min_per_class).all())
-  for label in np.argsort(counts, kind='stable'):
-    with_label = [i for i, each in enumerate(sets) if label in each]
-    share = weights[with_label] / weights[with_label].sum()
-    for i in itertools.islice(spare, max(0, min_per_class - counts[label])):
-      counts[list(chosen[i])] -= 1
-      chosen[i] = sets[rng.choice(with_label, p=share)]
-      counts[list(chosen[i])] += 1
+  chosen = []
+  for number in range(num_samples):
+    likely = weights
+    if number < schema.NUM_CLASSES * min_per_class:
+      label = number % schema.NUM_CLASSES
+      likely = weights * [label in each for each in sets]
+    chosen.append(sets[rng.choice(len(sets), p=likely / likely.sum())])
   return [tuple(rng.permutation(each).tolist()) for each in chosen]
 
 
@@ -153,11 +149,11 @@ def _check(output, num_samples, seed, size_px, min_per_class):
   if os.path.exists(csv):
     raise schema.DataError(f'Expected no train.csv yet, received {csv}; '
                            'remove it or choose another --output.')
-  for name, value, least, most in (('num_samples', num_samples, 1, 10**7),
-                                   ('seed', seed, 0, 2**31 - 1),
-                                   ('size_px', size_px, 64, 1024),
-                                   ('min_per_class', min_per_class, 0,
-                                    num_samples // schema.NUM_CLASSES)):
+  for name, value, least, most in (('num_samples', num_samples, 1,
+                                    10**7), ('seed', seed, 0, 2**31 - 1),
+                                   ('size_px', size_px, 64,
+                                    1024), ('min_per_class', min_per_class, 0,
+                                            num_samples // schema.NUM_CLASSES)):
     if not least <= value <= most:
       raise schema.DataError(f'Expected --{name} from {least} to {most}, '
                              f'received {value}.')

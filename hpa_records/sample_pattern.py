@@ -54,8 +54,8 @@ class Textures:
     self.mesh = np.clip(np.abs(noise(2.5)) < .55, 0, 1).astype(np.float32)
     self.worms = (ridges(4, .35) > .6) * (noise(5) > .1)
     steps = np.arange(_TEXTURE_PX, dtype=np.float32) / scale
-    self.cables = (np.sin(steps * 2 * np.pi / 9 + self.cloud) > .75) * (
-        .6 + .4 * (noise(9) > 0))
+    self.cables = (np.sin(steps * 2 * np.pi / 9 + self.cloud)
+                   > .75) * (.6 + .4 * (noise(9) > 0))
     for name in ('worms', 'cables'):
       setattr(self, name, getattr(self, name).astype(np.float32))
 
@@ -105,12 +105,14 @@ class Cell:
   def places(self, where: np.ndarray, count: int) -> np.ndarray:
     """Returns count random pixels [n, 2] (x, y) where the mask is over 0.5."""
     inside = np.flatnonzero(where.ravel() > .5)
-    if not len(inside):
+    if inside.size == 0:
       return np.zeros((0, 2), int)
     chosen = self.rng.choice(inside, count)
     return np.stack([chosen % self._shape[1], chosen // self._shape[1]], axis=1)
 
-  def spots(self, points: np.ndarray, radius_px: tuple[float, float],
+  def spots(self,
+            points: np.ndarray,
+            radius_px: tuple[float, float],
             ring_px: float = 0) -> np.ndarray:
     """Returns discs, or rings of some width, at points: [s, s] 0..1."""
     canvas = np.zeros(self._shape, np.uint8)
@@ -142,8 +144,8 @@ class Cell:
     """Returns a Gaussian bump [s, s] at a point, radius in cell radii."""
     y, x = np.ogrid[:self._shape[0], :self._shape[1]]
     width = 2 * (radius * self.radius)**2
-    return (np.exp(-(x - point[0])**2 / width) * np.exp(
-        -(y - point[1])**2 / width)).astype(np.float32)
+    return (np.exp(-(x - point[0])**2 / width) *
+            np.exp(-(y - point[1])**2 / width)).astype(np.float32)
 
   def radial(self, points: np.ndarray) -> np.ndarray:
     """Returns unit vectors [n, 2] from the nucleus to points."""
@@ -170,8 +172,10 @@ def _nucleoplasm(c):
 
 
 def _fibrillar_center(c):
-  dots = [c.places(c.spots(point[None], (7, 8)), 7)
-          for point in c.places(c.nuclear < .6, 3)]
+  dots = [
+      c.places(c.spots(point[None], (7, 8)), 7)
+      for point in c.places(c.nuclear < .6, 3)
+  ]
   return c.spots(np.concatenate(dots), (.8, 1.4)) * c.nucleus
 
 
@@ -236,9 +240,11 @@ def _spindle(c):
   angle = c.rng.uniform(0, np.pi)
   pole = .42 * c.radius * np.array([np.cos(angle), np.sin(angle)])
   plate = c.centre + np.linspace(-.9, .9, 9)[:, None] * pole[::-1] * (-1, 1)
-  fans = [c.strokes((plate + c.centre + sign * pole) / 2,
-                    c.centre + sign * pole - plate, .5 / c.px, 1.6)
-          for sign in (-1, 1)]
+  fans = [
+      c.strokes((plate + c.centre + sign * pole) / 2,
+                c.centre + sign * pole - plate, .5 / c.px, 1.6)
+      for sign in (-1, 1)
+  ]
   fan = np.maximum(*fans)
   poles = c.spots(np.stack([c.centre - pole, c.centre + pole]), (3, 4))
   return np.maximum(fan, poles)

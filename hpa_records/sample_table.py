@@ -22,7 +22,7 @@ import hashlib
 import io
 import os
 import re
-from typing import Iterable, NamedTuple, NoReturn, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 import numpy as np
 import pandas as pd
@@ -48,8 +48,8 @@ class SampleTable:
 
   Attributes:
     table: one row a sample in CSV order, index 0..N-1: id (str), labels (tuple
-      of int, ascending, 0..K-1), row (int, as in fault.Fault), and red, green, blue,
-      yellow (str, the path of each PNG).
+      of int, ascending, 0..K-1), row (int, as in fault.Fault), and red, green,
+      blue, yellow (str, the path of each PNG).
     size_px: (height, width) of every image.
     csv_sha256: hex digest of the whole CSV file.
     faults: what on_error='skip' left out, by row.

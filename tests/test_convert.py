@@ -104,10 +104,11 @@ def test_bytes_depend_on_data_and_settings_alone(source, tmp_path):
                                  shard_mb=1)  # 2 records a shard
   _convert(source, tmp_path / 'one', settings)
   _convert(source, tmp_path / 'two', settings, workers=2)
-  lines = pathlib.Path(source[0]).read_text().splitlines()
+  lines = pathlib.Path(source[0]).read_text('utf-8').splitlines()
   assert len(_content(tmp_path / 'one')) > 10
   assert _content(tmp_path / 'one') == _content(tmp_path / 'two')
-  pathlib.Path(source[0]).write_text('\n'.join([lines[0]] + lines[:0:-1]))
+  pathlib.Path(source[0]).write_text('\n'.join([lines[0]] + lines[:0:-1]),
+                                     'utf-8')
   _convert(source, tmp_path / 'back', settings)
   for name, data in _content(tmp_path / 'one').items():
     if name != 'manifest.json':  # it holds the CSV's own hash

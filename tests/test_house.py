@@ -21,8 +21,11 @@ def _options():
 
 
 def _python(code):
-  return subprocess.run([sys.executable, '-c', code], cwd=_ROOT, check=False,
-                        capture_output=True, text=True)
+  return subprocess.run([sys.executable, '-c', code],
+                        cwd=_ROOT,
+                        check=False,
+                        capture_output=True,
+                        text=True)
 
 
 @pytest.mark.parametrize('module', ['hpa_records.dataset', 'trainer.gapnet'])
@@ -74,8 +77,11 @@ def test_pyproject_holds_the_build_system_alone():
 
 
 def test_make_lists_its_targets():
-  done = subprocess.run(['make', 'help'], cwd=_ROOT, check=True,
-                        capture_output=True, text=True)
+  done = subprocess.run(['make', 'help'],
+                        cwd=_ROOT,
+                        check=True,
+                        capture_output=True,
+                        text=True)
   for target in ('env', 'demo', 'test', 'lint'):
     assert f'make {target} ' in done.stdout
 
@@ -87,9 +93,15 @@ def test_make_env_refuses_a_wrong_python_in_one_line(tmp_path):
                     'exec(open(\'$1\').read())"\n')
   python.chmod(0o755)
   done = subprocess.run(
-      ['make', 'env', f'PYTHON={python}', f'VENV={tmp_path}/venv'], cwd=_ROOT,
-      capture_output=True, text=True, check=False, env={
-          'REAL': sys.executable, 'PATH': '/usr/bin:/bin'})
+      ['make', 'env', f'PYTHON={python}', f'VENV={tmp_path}/venv'],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+      env={
+          'REAL': sys.executable,
+          'PATH': '/usr/bin:/bin'
+      })
   assert done.returncode == 2
   assert 'Expected Python 3.10 to 3.13' in done.stderr
   assert not (tmp_path / 'venv').exists()

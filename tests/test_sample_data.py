@@ -26,8 +26,8 @@ def test_bytes_depend_on_the_seed_not_on_the_workers(tmp_path):
     sample_data.make(str(tmp_path / name), 9, seed, 96, workers=workers)
   assert len(_content(tmp_path / 'one')) == 9 * 4 + 1
   assert _content(tmp_path / 'one') == _content(tmp_path / 'two')
-  assert not set(_content(tmp_path / 'one')) & set(
-      _content(tmp_path / 'other')) - {'train.csv'}
+  assert not set(_content(
+      tmp_path / 'one')) & set(_content(tmp_path / 'other')) - {'train.csv'}
 
 
 def test_the_converter_accepts_it(tmp_path):
@@ -45,8 +45,10 @@ def _counts(labels):
 
 def test_label_sets_are_those_of_the_real_table(shared_data):
   with open(shared_data / 'hpa' / 'train.csv', encoding='utf-8') as file:
-    real = [tuple(map(int, row['Target'].split()))
-            for row in csv_module.DictReader(file)]
+    real = [
+        tuple(map(int, row['Target'].split()))
+        for row in csv_module.DictReader(file)
+    ]
   made = sample_data.draw_labels(31072, seed=1)
   ratio = _counts(made) / _counts(real)
   assert 0.55 < ratio.min() and ratio.max() < 1.6
@@ -72,15 +74,18 @@ def test_labels_are_in_no_order():
 
 def test_images_have_the_statistics_of_real_ones():
   labels = sample_data.draw_labels(24, 0)
-  images = [sample_data.draw_image(each, 0, i, 512)
-            for i, each in enumerate(labels)]
+  images = [
+      sample_data.draw_image(each, 0, i, 512) for i, each in enumerate(labels)
+  ]
   # Ranges of real images by channel: BUILD_NOTES.md, "Sample data".
-  for channel, (zeros, means, kilobytes) in enumerate((
-      ((.32, .81), (10, 28), (46, 172)), ((.10, .79), (9, 30), (46, 229)),
-      ((.79, .93), (6, 17), (16, 63)), ((.27, .81), (8, 20), (44, 164)))):
+  for channel, (zeros, means, kilobytes) in enumerate(
+      (((.32, .81), (10, 28), (46, 172)), ((.10, .79), (9, 30), (46, 229)),
+       ((.79, .93), (6, 17), (16, 63)), ((.27, .81), (8, 20), (44, 164)))):
     planes = [np.ascontiguousarray(image[..., channel]) for image in images]
-    sizes = [len(cv2.imencode('.png', p, sample_data.PNG_SETTINGS)[1])
-             for p in planes]
+    sizes = [
+        len(cv2.imencode('.png', p, sample_data.PNG_SETTINGS)[1])
+        for p in planes
+    ]
     assert zeros[0] <= np.median([(p == 0).mean() for p in planes]) <= zeros[1]
     assert means[0] <= np.median([p.mean() for p in planes]) <= means[1]
     assert kilobytes[0] <= np.median(sizes) / 1000 <= kilobytes[1]
@@ -95,15 +100,18 @@ def _features(label, number):
   fine = [(a - b).std() for a, b in zip([green, *blurs], blurs)]
   edge = cv2.morphologyEx(nucleus.astype(np.uint8), cv2.MORPH_GRADIENT,
                           np.ones((5, 5))) > 0
-  values = [green[nucleus].mean(), green[cell & ~nucleus].mean(),
-            green[~cell].mean(), green[edge].mean(), green.max(),
-            (green > 60).mean(), *fine]
+  values = [
+      green[nucleus].mean(), green[cell & ~nucleus].mean(), green[~cell].mean(),
+      green[edge].mean(),
+      green.max(), (green > 60).mean(), *fine
+  ]
   return np.log1p(values)
 
 
 def test_every_class_has_a_pattern_of_its_own():
-  x = np.array([_features(label, 28 * k + label) for k in range(10)
-                for label in range(28)])
+  x = np.array([
+      _features(label, 28 * k + label) for k in range(10) for label in range(28)
+  ])
   y = np.tile(np.arange(28), 10)
   x = (x - x.mean(axis=0)) / x.std(axis=0)
   model = linear_model.LogisticRegression(C=30, max_iter=500)
@@ -112,10 +120,21 @@ def test_every_class_has_a_pattern_of_its_own():
 
 
 @pytest.mark.parametrize('values,message', [
-    ({'num_samples': 0}, '--num_samples from 1'),
-    ({'num_samples': 9, 'size_px': 32}, '--size_px from 64'),
-    ({'num_samples': 56, 'min_per_class': 3}, '--min_per_class from 0 to 2'),
-    ({'num_samples': 9, 'seed': -1}, '--seed from 0'),
+    ({
+        'num_samples': 0
+    }, '--num_samples from 1'),
+    ({
+        'num_samples': 9,
+        'size_px': 32
+    }, '--size_px from 64'),
+    ({
+        'num_samples': 56,
+        'min_per_class': 3
+    }, '--min_per_class from 0 to 2'),
+    ({
+        'num_samples': 9,
+        'seed': -1
+    }, '--seed from 0'),
 ])
 def test_values_out_of_range_are_refused(tmp_path, values, message):
   with pytest.raises(schema.DataError, match=message):
@@ -123,12 +142,20 @@ def test_values_out_of_range_are_refused(tmp_path, values, message):
 
 
 def test_tool_makes_samples_once(tmp_path):
-  tool = [sys.executable, 'tools/make_sample_data.py', '--num_samples=2',
-          f'--output={tmp_path}', '--size_px=64']
-  done = subprocess.run(tool, cwd=_ROOT, capture_output=True, text=True,
+  tool = [
+      sys.executable, 'tools/make_sample_data.py', '--num_samples=2',
+      f'--output={tmp_path}', '--size_px=64'
+  ]
+  done = subprocess.run(tool,
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
                         check=True)
   assert done.stdout.startswith(f'2 samples: {tmp_path}/train.csv')
-  again = subprocess.run(tool, cwd=_ROOT, capture_output=True, text=True,
+  again = subprocess.run(tool,
+                         cwd=_ROOT,
+                         capture_output=True,
+                         text=True,
                          check=False)
   assert again.returncode == 2
   assert 'Expected no train.csv yet' in again.stderr

@@ -48,7 +48,7 @@ class _Trained:
       optimizer.build(self.model.trainable_variables)
     self.before = [np.array(w) for w in self.model.get_weights()]
     self.stepper = step.Stepper(strategy, self.model, optimizer, config)
-    stacked = {name: np.stack([b[name] for b in batches]) for name in batches[0]}
+    stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
     data = tf.data.Dataset.from_tensor_slices(stacked)
     iterator = iter(strategy.experimental_distribute_dataset(data))
     self.loss = float(

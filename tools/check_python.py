@@ -19,6 +19,7 @@ def complaint(version, executable):
   """
   if OLDEST <= tuple(version[:2]) <= NEWEST:
     return ''
+  # pylint: disable-next=consider-using-f-string
   return ('Expected Python {}.{} to {}.{}, those that TensorFlow has wheels '
           'for, received {}.{} at {}; name another one: make PYTHON=python3.12 '
           'env'.format(*OLDEST, *NEWEST, version[0], version[1], executable))

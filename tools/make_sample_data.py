@@ -15,9 +15,11 @@ _OUTPUT = flags.DEFINE_string('output', '', 'Folder to make.')
 _NUM_SAMPLES = flags.DEFINE_integer('num_samples', 600, 'How many samples.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Another seed draws other samples.')
 _SIZE_PX = flags.DEFINE_integer('size_px', 512, 'Height and width.')
-_MIN_PER_CLASS = flags.DEFINE_integer(
-    'min_per_class', 0, 'Samples that each class has at least.')
-_WORKERS = flags.DEFINE_integer('workers', 0, 'Processes; 0 is one a core.',
+_MIN_PER_CLASS = flags.DEFINE_integer('min_per_class', 0,
+                                      'Samples that each class has at least.')
+_WORKERS = flags.DEFINE_integer('workers',
+                                0,
+                                'Processes; 0 is one a core.',
                                 lower_bound=0)
 
 

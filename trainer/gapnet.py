@@ -255,7 +255,8 @@ def build(image_size: int,
   Args:
     image_size: height and width in pixels.
     variant: 'original', or 'kaggle' (no padding, batch norm, more dropout).
-    activation: one of config.ACTIVATIONS; it also picks initial weights and dropout.
+    activation: one of config.ACTIVATIONS; it also picks the initial weights and
+      the kind of dropout.
     mean: the data set's mean pixel a channel, 0..255.
     std: its standard deviation a channel, >= 0.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each

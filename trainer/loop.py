@@ -153,15 +153,15 @@ class _Run:
     steps = plan.num_steps(len(epoch), config.batch_size)
     iterator, total, start = iter(batches), 0.0, time.perf_counter()
     title = f'epoch {state.epoch + 1}/{config.epochs}'
-    with progress.Bar(title, len(epoch), 'images') as bar:
+    with progress.Bar(title, len(epoch), 'images') as shown:
       for first in range(0, steps, config.steps_per_call):
         count = min(config.steps_per_call, steps - first)
         total += float(
             self._stepper.train(iterator, tf.constant(state.epoch),
                                 tf.constant(first), tf.constant(count)))
         drawn = min((first + count) * config.batch_size, len(epoch))
-        bar.advance(drawn - first * config.batch_size,
-                    f'loss {total / (first + count):.4f}')
+        shown.advance(drawn - first * config.batch_size,
+                      f'loss {total / (first + count):.4f}')
     seconds = time.perf_counter() - start
     return {
         'epoch': state.epoch + 1,
