@@ -15,14 +15,18 @@ class Bar:
   every 15 seconds and one at the end, so that logs stay readable.
   """
 
-  def __init__(self, title: str, total: int, unit: str):
-    """Args: title before the bar; total units expected; unit's plural name."""
+  def __init__(self, title: str, total: int, unit: str, leave: bool = True):
+    """Args: title before the bar; total units expected; unit's plural name;
+    leave the finished bar, or a last line, behind."""
+    self._leave = leave
     self._title, self._total, self._unit = title, total, unit
-    self._done, self._note = 0, ''
+    self._done, self._note, self._said = 0, '', -1
     self._start = self._last = time.monotonic()
-    self._bar = tqdm.tqdm(
-        desc=title, total=total, unit=f' {unit}',
-        dynamic_ncols=True) if sys.stderr.isatty() else None
+    self._bar = tqdm.tqdm(desc=title,
+                          total=total,
+                          unit=f' {unit}',
+                          leave=leave,
+                          dynamic_ncols=True) if sys.stderr.isatty() else None
 
   def __enter__(self) -> 'Bar':
     return self
@@ -30,7 +34,7 @@ class Bar:
   def __exit__(self, exc_type, exc, traceback) -> None:
     if self._bar is not None:
       self._bar.close()
-    elif exc_type is None:
+    elif exc_type is None and self._leave and self._said < self._total:
       self._line()
 
   def advance(self, count: int, note: str = '') -> None:
@@ -43,7 +47,7 @@ class Bar:
       self._line()
 
   def _line(self) -> None:
-    self._last = time.monotonic()
+    self._last, self._said = time.monotonic(), self._done
     rate = self._done / max(self._last - self._start, 1e-9)
     left_s = (self._total - self._done) / rate if rate else float('inf')
     print(f'{self._title}: {self._done}/{self._total} {self._unit}, '

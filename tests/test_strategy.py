@@ -11,6 +11,7 @@ _HAS_GPU = bool(tf.config.list_physical_devices('GPU'))
 
 def test_cpu_is_always_there():
   assert strategy.make('cpu').extended.worker_devices[0].endswith('CPU:0')
+  assert strategy.device_name(strategy.make('cpu')) == 'CPU'
 
 
 def test_auto_takes_a_gpu_if_there_is_one():

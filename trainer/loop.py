@@ -111,6 +111,10 @@ class _Run:
 
   def run(self) -> dict[str, Any]:
     state = self._restore()
+    print(f'Fold {self._config.fold} held out: '
+          f'{len(self._evaluator.ids)} images to score, '
+          f'{self._repeats.sum():.0f} draws an epoch to train on, on the '
+          f'{strategy_lib.device_name(self._strategy)}.')
     scores = None
     while state.epoch < self._config.epochs:
       row = self._train_epoch(state)
@@ -153,7 +157,7 @@ class _Run:
     steps = plan.num_steps(len(epoch), config.batch_size)
     iterator, total, start = iter(batches), 0.0, time.perf_counter()
     title = f'epoch {state.epoch + 1}/{config.epochs}'
-    with progress.Bar(title, len(epoch), 'images') as shown:
+    with progress.Bar(title, len(epoch), 'images', leave=False) as shown:
       for first in range(0, steps, config.steps_per_call):
         count = min(config.steps_per_call, steps - first)
         total += float(

@@ -20,3 +20,8 @@ def make(distribute: str) -> tf.distribute.Strategy:
         'pip install "hpa-records[gpu]", or pass --distribute=cpu.')
   device = 'cpu' if distribute == 'cpu' or not gpus else 'gpu'
   return tf.distribute.OneDeviceStrategy(f'/{device}:0')
+
+
+def device_name(strategy: tf.distribute.Strategy) -> str:
+  """Returns what the strategy trains on, for the user: CPU or GPU."""
+  return strategy.extended.worker_devices[0].rpartition('device:')[2][:3]
