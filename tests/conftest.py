@@ -5,10 +5,14 @@ import pathlib
 import pytest
 
 
-@pytest.fixture(name='shared_data')
-def _shared_data() -> pathlib.Path:
-  """The folder of real data beside the checkout; skips where it is not."""
+def find_shared_data() -> pathlib.Path:
+  """Returns the folder of real data beside the checkout; skips without it."""
   path = pathlib.Path(__file__).parent.parent.parent / 'shared'
   if not (path / 'hpa').is_dir():
     pytest.skip('the real data is not beside this checkout')
   return path
+
+
+@pytest.fixture(name='shared_data')
+def _shared_data() -> pathlib.Path:
+  return find_shared_data()

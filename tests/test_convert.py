@@ -5,7 +5,6 @@ import pathlib
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -18,6 +17,7 @@ from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan
+from tests import conftest
 from tests import fakes
 from tests import test_image
 
@@ -252,24 +252,46 @@ def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message):
   assert len(done.stderr.splitlines()) == 1 and not done.stdout
 
 
-def test_real_fields_decode_to_an_independent_resize(shared_data, tmp_path):
-  fields = shared_data / 'hpa' / 'fields'
-  made = _convert((shared_data / 'hpa' / 'fields.csv', fields),
-                  tmp_path / 'records',
-                  shard_plan.Settings(),
-                  workers=2)
-  assert made.num_records == 345
-  samples = _samples(tmp_path / 'records')
-  labels = pd.read_csv(shared_data / 'hpa' / 'fields.csv', index_col='Id')
+@pytest.fixture(name='fields', scope='module')
+def _fields(tmp_path_factory):
+  """(folder of the real data, folder of their records at 299 px)."""
+  shared = conftest.find_shared_data()
+  output = tmp_path_factory.mktemp('fields')
+  _convert((shared / 'hpa' / 'fields.csv', shared / 'hpa' / 'fields'),
+           output / 'one', shard_plan.Settings())
+  return shared / 'hpa', output / 'one'
+
+
+def test_real_fields_give_their_labels(fields):
+  samples = _samples(fields[1])
+  labels = pd.read_csv(fields[0] / 'fields.csv', index_col='Id')['Target']
+  assert len(samples) == 345
   for sample_id, sample in samples.items():
-    want = sorted(map(int, str(labels['Target'][sample_id]).split()))
+    want = sorted(map(int, str(labels[sample_id]).split()))
     assert np.flatnonzero(sample.labels).tolist() == want
-  for sample_id in sorted(samples)[::7]:
-    stored = image.decode(samples[sample_id].image, 'raw', 299)
+
+
+def test_real_fields_equal_an_independent_decode_and_resize(fields):
+  for sample_id, sample in _samples(fields[1]).items():
+    stored = image.decode(sample.image, 'raw', 299)
     for c, channel in enumerate(schema.CHANNELS):
-      plane = np.asarray(Image.open(fields / f'{sample_id}_{channel}.png'))
-      exact = test_image.area_means(plane, 299)
+      path = fields[0] / 'fields' / f'{sample_id}_{channel}.png'
+      exact = test_image.area_means(np.asarray(Image.open(path)), 299)
       assert np.abs(stored[..., c] - exact).max() <= 0.5 + 1e-3
-      np.testing.assert_array_equal(
-          stored[..., c],
-          cv2.resize(plane, (299, 299), interpolation=cv2.INTER_AREA))
+
+
+def test_real_fields_by_two_workers_are_the_same_bytes(fields, tmp_path):
+  _convert((fields[0] / 'fields.csv', fields[0] / 'fields'),
+           tmp_path / 'two',
+           shard_plan.Settings(),
+           workers=2)
+  assert _content(tmp_path / 'two') == _content(fields[1])
+
+
+def test_real_table_without_its_images_is_told_on_one_screen(fields, tmp_path):
+  done = _run_tool(f'--csv={fields[0] / "train.csv"}',
+                   f'--images={fields[0] / "single_channel"}',
+                   f'--output={tmp_path / "records"}')
+  assert done.returncode == 2 and not (tmp_path / 'records').exists()
+  assert '124,264 faults:' in done.stderr
+  assert len(done.stderr.splitlines()) == 22
