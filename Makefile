@@ -31,7 +31,7 @@ $(STAMP): setup.cfg pyproject.toml
 demo: env  ## Make sample data, convert it, train on it, show the scores.
 	rm -rf $(DEMO)
 	$(BIN)/python tools/make_sample_data.py --output=$(DEMO)/data \
-	  --num_samples=600 --min_per_class=10
+	  --num_samples=1000 --min_per_class=10
 	$(BIN)/python tools/make_records.py --csv=$(DEMO)/data/train.csv \
 	  --images=$(DEMO)/data/train --output=$(DEMO)/records --image_size=128
 	$(BIN)/python -m trainer.main --flagfile=demo.flags \

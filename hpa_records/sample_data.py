@@ -51,9 +51,9 @@ PNG_SETTINGS = [
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY,
     cv2.IMWRITE_PNG_STRATEGY_RLE
 ]
-# Peak intensity of each channel, and deviation of its noise at full signal.
-_GAIN = np.array([165, 150, 190, 150], np.float32)
-_NOISE = np.array([13, 11, 9, 12], np.float32)
+# Peak intensity of each channel, and deviation of its noise by the signal.
+_GAIN = (165.0, 150.0, 190.0, 150.0)
+_NOISE = (.12, .12, .08, .12)
 
 
 def make(output: str,
@@ -190,21 +190,23 @@ def _paste(field, channels, centre):
 
 
 def _photograph(rng, field, textures) -> np.ndarray:
-  """Exposes the field: gain, noise that grows with the signal, black level."""
+  """Exposes the field: gain, noise in proportion to the signal, 0..255.
+
+  The background stays black, as it is in the real images.
+  """
   size = field.shape[0]
   reach = textures.grain.shape[0] - size
-  image = np.empty(field.shape, np.uint8)
+  planes = []
   for channel in range(schema.NUM_CHANNELS):
     if reach >= 0:
       top, left = rng.integers(0, reach + 1, 2)
       grain = textures.grain[top:top + size, left:left + size]
     else:
       grain = rng.standard_normal((size, size), np.float32)
-    signal = field[..., channel]
-    exposed = _GAIN[channel] * rng.uniform(.75, 1.2) * signal
-    exposed += _NOISE[channel] * np.sqrt(signal) * grain
-    image[..., channel] = np.clip(exposed - .5, 0, 255)
-  return image
+    gain = _GAIN[channel] * rng.uniform(.75, 1.2)
+    signal = field[..., channel] * (grain * (_NOISE[channel] * gain) + gain)
+    planes.append(cv2.convertScaleAbs(signal))  # rounds, stops at 255
+  return cv2.merge(planes)
 
 
 def _write_samples(images, labels, seed, size_px, start) -> int:

@@ -76,7 +76,7 @@ class Cell:
                radius: float, scale: float):
     self.rng, self._textures = rng, textures
     self.px, self.radius = scale, radius
-    half = int(radius * 1.4)
+    half = int(radius * 1.35)
     x = np.arange(-half, half + 1, dtype=np.float32)
     self._shape = (len(x), len(x))
     y = x[:, None]
@@ -343,5 +343,5 @@ def draw(cell: Cell, labels: tuple[int, ...]) -> np.ndarray:
     protein = np.maximum(protein, PATTERNS[label](cell), dtype=np.float32)
   chromatin = cell.nucleus * (.7 + .12 * cell.texture('smooth'))
   reticulum = cell.cytoplasm * (.3 + .4 * cell.texture('mesh'))
-  reticulum *= np.exp(.6 - cell.nuclear / 2.2)
+  reticulum *= 2 / (1 + cell.nuclear)
   return cv2.merge([microtubules, protein, chromatin, reticulum])

@@ -63,7 +63,8 @@ class Checkpoints:
     """
     path = self._path(epoch)
     try:
-      with np.load(path) as file:
+      # np.load leaves a path of its own opening open when the file is damaged.
+      with open(path, 'rb') as raw, np.load(raw) as file:
         values = [file[str(i)] for i in range(len(self._variables))]
         state = json.loads(str(file[_STATE]))
       for variable, value in zip(self._variables, values):
