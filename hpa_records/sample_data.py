@@ -3,8 +3,9 @@
 For the demo and for tests on machines without the real data. Label sets are
 drawn with the frequencies of the real table; images have about its share of
 black pixels, its intensities and its file sizes (BUILD_NOTES.md, "Sample
-data"). Sample i depends on (seed, i, size) alone, so the number of processes
-changes nothing. The CSV is written last: a folder without it is unfinished.
+data"). Sample i depends on (seed, i, size, min_per_class) alone, not on the
+number of samples or processes. The CSV is written last: a folder without it is
+unfinished.
 """
 
 import concurrent.futures
@@ -18,32 +19,87 @@ import numpy as np
 
 from hpa_records import filesystem
 from hpa_records import progress
+from hpa_records import sample_cell
 from hpa_records import sample_pattern
 from hpa_records import schema
 
-# Label sets and how many images carry each. Source: Kaggle's train.csv (31,072
-# rows, 577 sets): sets of 45 images or more, and of the rarest classes those
-# that make up three quarters of the class.
-LABEL_SETS = {
-    tuple(map(int, labels.split('+'))): int(count)
-    for labels, count in (entry.split(':') for entry in """
-0:2414 0+25:1998 23:1653 25:1470 7:1163 4:1077 21:1058 0+2:996 5:983 2:808
-0+21:769 0+7:668 3:654 6:622 11:601 0+23:572 19:522 14:484 0+5:479 21+25:425
-0+19:395 0+3:383 5+25:350 0+1:317 18:314 2+25:301 1:271 4+25:269 0+2+25:257
-12:232 22:213 0+21+25:206 0+22:192 7+25:173 13:157 0+18:153 0+11:150
-0+7+25:144 0+5+25:143 18+25:143 19+25:136 26:134 3+25:132 0+14:129 2+23:128
-24:122 0+1+25:102 1+25:101 23+25:101 20:98 0+3+25:96 0+19+25:91 14+25:91
-0+12:84 0+26:81 6+25:80 4+21:76 0+2+7:75 0+4:75 0+16:75 2+21:75 21+22:72
-0+18+25:71 2+7:71 0+16+25:70 12+25:68 0+13:67 11+25:66 5+21:64 0+23+25:61
-1+2:60 13+21:57 12+21:55 0+2+23:54 0+6:52 0+7+21:52 13+25:50 0+1+2:45 0+24:42
-0+20:36 24+25:35 25+26:35 8:31 14+16:30 16+25:29 16:27 5+24:24 17+25:22
-0+14+16:19 7+16:19 14+16+17:18 9:17 9+10:17 11+24:16 0+2+16:15 0+16+17+25:15
-0+17+25:15 14+17:15 0+16+17+18:14 0+17:14 16+21:14 0+24+25:13 17+18+25:13
-6+9+10:11 17+21:11 2+8:10 0+5+16:9 0+16+21:9 2+15+16:9 14+16+25:9 17+18+21:9
-0+5+15:8 4+14+16:8 16+17+18:8 17+19:8 0+16+22:7 0+5+27:4 0+27:2 23+27:2
-0+2+27:1
-""".split())
-}
+# Every label set of the real table, behind the number of images that carry it.
+# With the commonest 120 alone, classes 12, 13 and 22 come to 0.7 of their share
+# and sets of four to a tenth. Source: Kaggle's train.csv (31,072 rows).
+_TABLE = """
+2414: 0 1998: 0+25 1653: 23 1470: 25 1163: 7 1077: 4 1058: 21 996: 0+2 983: 5
+808: 2 769: 0+21 668: 0+7 654: 3 622: 6 601: 11 572: 0+23 522: 19 484: 14 479:
+0+5 425: 21+25 395: 0+19 383: 0+3 350: 5+25 317: 0+1 314: 18 301: 2+25 271: 1
+269: 4+25 257: 0+2+25 232: 12 213: 22 206: 0+21+25 192: 0+22 173: 7+25 157: 13
+153: 0+18 150: 0+11 144: 0+7+25 143: 0+5+25 18+25 136: 19+25 134: 26 132: 3+25
+129: 0+14 128: 2+23 122: 24 102: 0+1+25 101: 1+25 23+25 98: 20 96: 0+3+25 91:
+0+19+25 14+25 84: 0+12 81: 0+26 80: 6+25 76: 4+21 75: 0+2+7 0+4 0+16 2+21 72:
+21+22 71: 0+18+25 2+7 70: 0+16+25 68: 12+25 67: 0+13 66: 11+25 64: 5+21 61:
+0+23+25 60: 1+2 57: 13+21 55: 12+21 54: 0+2+23 52: 0+6 0+7+21 50: 13+25 45:
+0+1+2 44: 4+23 5+7 42: 0+24 41: 0+2+21 40: 2+14 38: 0+12+25 0+22+25 7+21 37:
+2+6+25 36: 0+20 2+11 22+25 35: 0+5+21 24+25 25+26 32: 0+13+25 31: 0+11+25 1+23
+8 30: 14+16 29: 2+6 3+23 16+25 28: 0+2+21+25 27: 0+2+22 5+23 16 26: 1+4 3+7 25:
+0+5+7 24: 5+24 19+23 23: 0+14+25 2+4 2+21+25 5+14 19+21 22: 6+7 6+21 12+21+25
+17+25 21: 0+19+21 4+7 4+21+25 20: 0+2+5 0+7+21+25 0+12+21 1+21 2+19 21+23 19:
+0+14+16 1+6 7+16 18: 0+1+21 0+2+11 0+2+11+25 2+5 2+21+23 3+21 14+16+17 18+21
+17: 3+6 9 9+10 13+21+25 14+21 16: 0+2+19 4+26 11+24 15: 0+2+14 0+2+16 0+3+23
+0+16+17+25 0+17+25 0+21+22 1+5 1+21+25 14+17 14: 0+6+25 0+13+21 0+16+17+18 0+17
+0+20+23 2+5+25 5+11 16+21 13: 0+1+2+4 0+24+25 2+22 4+12 4+22 5+22 17+18+25 12:
+0+1+13 0+7+13 0+11+19 0+18+21 2+7+25 5+19 5+21+25 13+18 19+21+25 11: 0+3+7
+0+5+23 0+12+23 1+7 3+22 4+11 5+6 6+9+10 11+21 17+21 21+22+25 10: 0+3+14 0+3+19
+0+5+11 0+5+19 0+7+22 2+8 2+14+25 2+23+25 4+14 4+19 4+21+22 5+12 7+21+25 12+13
+12+14 18+24 21+23+25 9: 0+1+23 0+2+12 0+5+16 0+7+12 0+16+21 0+21+23 0+25+26
+2+15+16 2+18 5+18 7+19 14+16+25 14+19 14+21+25 17+18+21 8: 0+1+7 0+1+7+25
+0+1+11 0+2+24 0+2+26 0+5+15 1+3 3+4 4+14+16 4+24 7+22 11+13 11+21+25 16+17+18
+17+19 18+21+25 21+25+26 22+23 7: 0+1+2+7 0+1+5 0+1+18 0+3+11 0+5+12+26 0+5+13
+0+7+16 0+16+17 0+16+22 0+19+23 0+22+23 1+19 3+19 3+21+25 3+26 4+7+25 7+14 7+18
+11+22 6: 0+1+3 0+1+19 0+2+7+25 0+5+24 0+12+21+25 0+14+21 0+16+19 0+18+21+23
+0+19+22 1+2+25 1+4+25 1+5+7 1+7+25 2+4+25 2+11+25 2+12+25 2+14+17+25 2+16+21
+2+19+21 3+13 3+14 4+18+21 5+14+16 6+18 6+20 11+19 12+19 13+19+25 5: 0+1+7+21
+0+2+19+25 0+2+20 0+3+5+25 0+3+6+25 0+4+21 0+5+21+25 0+5+22 0+7+19 0+8 0+13+19
+0+13+21+25 0+16+24 1+3+4 1+5+25 1+11 1+12+21 2+4+7 2+16+25 3+4+25 3+5 3+11 4+5
+4+13 4+18 6+21+25 6+23 7+16+19 12+21+22 14+18 17+18 18+23 21+24 21+26 4: 0+2+3
+0+2+6 0+2+13+25 0+2+18 0+3+21 0+5+27 0+7+13+25 0+7+23 0+12+13+21 0+18+22+25
+2+12+21 2+24 3+8 3+23+25 4+7+21 4+12+21 4+13+21 5+18+25 5+23+25 6+16 7+16+17
+7+24 12+19+25 12+23 13+22 14+17+21 16+23 19+22 20+25 3: 0+1+2+23 0+1+21+25
+0+1+22 0+2+6+16 0+2+13 0+2+19+21 0+2+23+25 0+3+22 0+6+21+25 0+14+16+17
+0+14+16+25 0+15 0+16+23 0+17+23 0+20+25 0+23+26 1+22 2+6+14 2+18+23 3+24
+4+12+25 4+18+25 5+7+25 5+16 5+17 5+19+25 6+14 6+19 7+11+14 7+13 7+21+22 7+22+25
+7+23 11+14+25 11+16 11+23 13+21+22+25 14+22 16+17+25 16+18+22+25 18+22 19+22+25
+22+24 23+24 2: 0+1+2+13 0+1+5+19 0+1+6 0+1+14 0+2+7+21 0+2+12+25 0+2+16+25
+0+2+18+21 0+2+22+25 0+3+5+26 0+3+13+25 0+3+18+25 0+3+26 0+4+11 0+4+25 0+6+16
+0+7+14 0+7+19+25 0+11+16 0+12+13 0+12+19 0+12+19+25 0+14+16+21 0+14+19
+0+16+17+21 0+21+26 0+22+24 0+27 1+2+5+21 1+2+7 1+2+19 1+2+21 1+2+21+25 1+4+7
+1+14 1+18 1+19+21+25 2+5+6+25 2+7+16 2+7+21+25 2+11+22 2+12 2+13 2+13+23 2+16
+2+16+26 2+19+25 2+22+23 2+22+25 3+4+12+18 3+4+21+25 3+5+23 3+6+25 3+11+25
+3+16+25 3+19+25 3+21+22+25 4+6 4+7+12 4+11+19 4+16+25 4+19+21 4+20 5+13 5+26
+6+7+25 6+13 6+22 7+11 7+12+25 8+21+25 11+14 11+24+25 12+13+21 12+18 13+14
+13+21+22 14+16+21 14+18+25 14+23 16+17 16+21+25 16+22 18+25+26 19+21+23
+20+23+25 21+24+25 23+27 1: 0+1+5+21 0+1+5+25 0+1+12+21 0+1+18+25 0+1+23+25
+0+2+5+23 0+2+6+25 0+2+7+13+25 0+2+7+22 0+2+15 0+2+27 0+3+7+19 0+3+16 0+3+21+23
+0+3+21+26 0+5+6 0+5+12 0+5+16+25 0+6+11 0+6+19 0+7+13+22 0+7+18 0+7+22+25
+0+12+16 0+12+16+25 0+13+21+23 0+14+16+23 0+16+19+21 0+17+19+25 0+17+21 0+18+22
+0+18+23 0+19+21+25 0+19+23+24 0+21+24 1+2+7+25 1+12 1+18+25 1+22+23 1+24 2+4+26
+2+5+12 2+5+22 2+7+8 2+7+22 2+11+19 2+12+23 2+16+22 2+16+23 2+17+19 2+20 3+4+7
+3+7+25 3+12 3+12+25 3+14+16 3+16 3+18 4+13+21+22+25 4+13+25 4+19+25 4+19+27
+5+7+14+25 5+7+22 5+11+25 5+12+21 5+16+25 6+12 6+12+21 7+12 7+12+21 7+14+18+21
+7+17 7+17+25 7+21+24+25 7+26 11+12 11+12+23 11+12+25 11+13+21 11+14+21 11+18
+11+19+25 11+21+23 12+14+19 12+21+23 16+17+22 16+18+25 16+19+25 16+24 19+21+22
+19+23+25 20+23 27
+"""
+
+
+def _parse(table: str) -> dict[tuple[int, ...], int]:
+  sets, count = {}, 0
+  for word in table.split():
+    if word.endswith(':'):
+      count = int(word[:-1])
+    else:
+      sets[tuple(map(int, word.split('+')))] = count
+  return sets
+
+
+LABEL_SETS = _parse(_TABLE)
 
 _SAMPLES_PER_TASK = 8
 # Fast, and near the real files' sizes.
@@ -75,7 +131,7 @@ def make(output: str,
   Raises:
     schema.DataError: a value is out of range, or train.csv is there.
   """
-  _check(output, num_samples, seed, size_px, min_per_class)
+  _check(output, num_samples, seed, size_px, min_per_class, workers)
   images = os.path.join(output, 'train')
   os.makedirs(images, exist_ok=True)
   labels = draw_labels(num_samples, seed, min_per_class)
@@ -111,7 +167,11 @@ def draw_labels(num_samples: int,
       label = number % schema.NUM_CLASSES
       likely = weights * [label in each for each in sets]
     chosen.append(sets[rng.choice(len(sets), p=likely / likely.sum())])
-  return [tuple(rng.permutation(each).tolist()) for each in chosen]
+  # One stream a sample: a shared one would shift with num_samples.
+  return [
+      tuple(np.random.default_rng([seed, 3, i]).permutation(each).tolist())
+      for i, each in enumerate(chosen)
+  ]
 
 
 def sample_id(seed: int, number: int) -> str:
@@ -136,32 +196,35 @@ def draw_image(labels: tuple[int, ...], seed: int, number: int,
   field = np.zeros((size_px, size_px, schema.NUM_CHANNELS), np.float32)
   radius = rng.uniform(46, 70) * scale
   for centre in _lay_out(rng, radius, size_px):
-    cell = sample_pattern.Cell(rng, textures, radius * rng.uniform(.85, 1.15),
-                               scale)
+    cell = sample_cell.Cell(rng, textures, radius * rng.uniform(.85, 1.15),
+                            scale)
     channels = sample_pattern.draw(cell, labels)
     channels *= rng.uniform(.6, 1.0, schema.NUM_CHANNELS).astype(np.float32)
     _paste(field, channels, centre)
   return _photograph(rng, field, textures)
 
 
-def _check(output, num_samples, seed, size_px, min_per_class):
+def _check(output, num_samples, seed, size_px, min_per_class, workers):
   csv = os.path.join(output, 'train.csv')
   if os.path.exists(csv):
     raise schema.DataError(f'Expected no train.csv yet, received {csv}; '
                            'remove it or choose another --output.')
-  for name, value, least, most in (('num_samples', num_samples, 1,
-                                    10**7), ('seed', seed, 0, 2**31 - 1),
-                                   ('size_px', size_px, 64,
-                                    1024), ('min_per_class', min_per_class, 0,
-                                            num_samples // schema.NUM_CLASSES)):
+  most_per_class = num_samples // schema.NUM_CLASSES
+  for name, value, least, most in (
+      ('num_samples', num_samples, 1, 10**7),
+      ('seed', seed, 0, 2**31 - 1),
+      ('size_px', size_px, 64, 1024),
+      ('min_per_class', min_per_class, 0, most_per_class),
+      ('workers', workers, 0, 1024),
+  ):
     if not least <= value <= most:
       raise schema.DataError(f'Expected --{name} from {least} to {most}, '
                              f'received {value}.')
 
 
 @functools.lru_cache(maxsize=1)
-def _textures(scale: float) -> sample_pattern.Textures:
-  return sample_pattern.Textures(scale)
+def _textures(scale: float) -> sample_cell.Textures:
+  return sample_cell.Textures(scale)
 
 
 def _lay_out(rng, radius, size_px) -> np.ndarray:

@@ -5,6 +5,7 @@ a dataset as it is, each fold a split. They are written as plain JSON, since
 importing tensorflow_datasets would bring TensorFlow into the converter; the
 test opens them with the real library. Raw pixels are a Tensor in the encoding
 'bytes', which TFDS stores and reads as H*W*C bytes, just as schema.py says.
+An unlabelled set is the one split `test`, its records id and image alone.
 
 Source: tensorflow_datasets 4.9.10, core/folder_dataset/writing.py and the
 feature.proto and dataset_info.proto that it writes as JSON.
@@ -22,6 +23,7 @@ FEATURES_NAME = 'features.json'
 INFO_NAME = 'dataset_info.json'
 
 _CLASS = 'tensorflow_datasets.core.features.'
+_UNLABELLED = 'test'  # group of the shards of a set without labels
 
 
 def write(directory: str, settings: dict[str, Any],
@@ -31,23 +33,33 @@ def write(directory: str, settings: dict[str, Any],
   Args:
     directory: of the dataset.
     settings: as in the manifest: image_size, encoding and num_folds.
-    shards: every shard, in file order.
+    shards: every shard, in file order: of folds, or of the unlabelled set.
 
   Returns:
     The sha256 of each file by its name.
+
+  Raises:
+    ValueError: some shards are of folds and some of the unlabelled set.
   """
+  splits = _splits(shards)
+  names = [split['name'] for split in splits]
+  labelled = _UNLABELLED not in names
+  if not labelled and len(names) > 1:
+    raise ValueError(f'Expected shards of folds or of {_UNLABELLED!r} alone, '
+                     f'received those of {names}; features.json has one list '
+                     'of features for all splits, so write two folders.')
   contents = {
       FEATURES_NAME: {
           'pythonClassName': f'{_CLASS}features_dict.FeaturesDict',
           'featuresDict': {
-              'features': _features(settings)
+              'features': _features(settings, labelled)
           },
       },
       INFO_NAME: {
-          'description': _description(),
+          'description': _description(labelled),
           'fileFormat': 'tfrecord',
           'name': 'hpa_records',
-          'splits': _splits(shards),
+          'splits': splits,
           'version': f'{schema.FORMAT_VERSION}.0.0',
       },
   }
@@ -60,7 +72,7 @@ def write(directory: str, settings: dict[str, Any],
   }
 
 
-def _features(settings: dict[str, Any]) -> dict[str, Any]:
+def _features(settings: dict[str, Any], labelled: bool) -> dict[str, Any]:
   shape = (settings['image_size'], settings['image_size'], schema.NUM_CHANNELS)
   if settings['encoding'] == 'png':
     image = {
@@ -73,20 +85,24 @@ def _features(settings: dict[str, Any]) -> dict[str, Any]:
     }
   else:
     image = _tensor('tensor_feature.Tensor', 'uint8', shape, 'bytes')
-  return {
+  features = {
       schema.ID: {
           'pythonClassName': f'{_CLASS}text_feature.Text',
           'text': {}
       },
-      schema.FOLD:
-          _tensor('scalar.Scalar', 'int64', ()),
-      schema.LABELS:
-          _tensor('tensor_feature.Tensor', 'int64', (schema.NUM_CLASSES,)),
-      schema.REPEATS:
-          _tensor('tensor_feature.Tensor', 'float32', (settings['num_folds'],)),
-      schema.IMAGE:
-          image,
+      schema.IMAGE: image,
   }
+  if labelled:
+    features |= {
+        schema.FOLD:
+            _tensor('scalar.Scalar', 'int64', ()),
+        schema.LABELS:
+            _tensor('tensor_feature.Tensor', 'int64', (schema.NUM_CLASSES,)),
+        schema.REPEATS:
+            _tensor('tensor_feature.Tensor', 'float32',
+                    (settings['num_folds'],)),
+    }
+  return features
 
 
 def _tensor(kind: str,
@@ -119,8 +135,10 @@ def _splits(shards: Sequence[manifest.Shard]) -> list[dict[str, Any]]:
   } for group, members in groups.items()]
 
 
-def _description() -> str:
+def _description(labelled: bool) -> str:
+  start = f'Human Protein Atlas images, channels {", ".join(schema.CHANNELS)}; '
+  if not labelled:
+    return start + 'without labels.'
   classes = ', '.join(
       f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES))
-  return (f'Human Protein Atlas images, channels {", ".join(schema.CHANNELS)}; '
-          f'one split a fold; labels are multi-hot over {classes}.')
+  return start + f'one split a fold; labels are multi-hot over {classes}.'

@@ -7,9 +7,13 @@ import pytest
 import tensorflow_datasets as tfds
 
 from hpa_records import convert
+from hpa_records import image
 from hpa_records import manifest
+from hpa_records import record
 from hpa_records import schema
+from hpa_records import shard
 from hpa_records import shard_plan
+from hpa_records import tfds_metadata
 from tests import fakes
 
 
@@ -69,3 +73,60 @@ def test_manifest_has_the_hashes(opened):
   for name in ('features.json', 'dataset_info.json'):
     assert files[name] == manifest.file_sha256(str(folder / name))
     json.loads((folder / name).read_text())
+
+
+def _shard(folder, name, samples):
+  """Writes a shard of samples and returns the manifest's entry."""
+  written = shard.write(
+      str(folder / name),
+      [(record.encode_head(each), each.image) for each in samples])
+  return manifest.Shard(name, len(samples), written.num_bytes, written.sha256)
+
+
+@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+def test_an_unlabelled_set_is_the_split_test(tmp_path, encoding):
+  payloads = [image.encode(fakes.image(i), encoding) for i in range(5)]
+  samples = [record.Sample(f's{i}', each) for i, each in enumerate(payloads)]
+  shards = (_shard(tmp_path, shard.file_name('test', 0, 2), samples[:3]),
+            _shard(tmp_path, shard.file_name('test', 1, 2), samples[3:]))
+  settings = {'image_size': 24, 'encoding': encoding, 'num_folds': 5}
+  tfds_metadata.write(str(tmp_path), settings, shards)
+  builder = tfds.builder_from_directory(tmp_path)
+  examples = list(tfds.as_numpy(builder.as_dataset(split='test')))
+  assert [each['id'] for each in examples
+         ] == [b's0', b's1', b's2', b's3', b's4']
+  for i, example in enumerate(examples):
+    assert set(example) == {'id', 'image'}
+    np.testing.assert_array_equal(example['image'], fakes.image(i))
+
+
+def test_folds_and_an_unlabelled_set_do_not_mix(tmp_path):
+  shards = [
+      manifest.Shard(shard.file_name(group, 0, 1), 1, 1, '')
+      for group in ('fold0', 'test')
+  ]
+  settings = {'image_size': 24, 'encoding': 'raw', 'num_folds': 2}
+  with pytest.raises(ValueError, match=r"received those of \['fold0', 'test'"):
+    tfds_metadata.write(str(tmp_path), settings, shards)
+
+
+@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+def test_features_are_what_tfds_itself_would_write(tmp_path, encoding):
+  features = tfds.features
+  shape = (16, 16, 4)
+  pixels = features.Image(shape=shape, encoding_format='png')
+  if encoding == 'raw':
+    pixels = features.Tensor(shape=shape,
+                             dtype=np.uint8,
+                             encoding=features.Encoding.BYTES)
+  features.FeaturesDict({
+      'id': features.Text(),
+      'fold': features.Scalar(np.int64),
+      'labels': features.Tensor(shape=(28,), dtype=np.int64),
+      'repeats': features.Tensor(shape=(5,), dtype=np.float32),
+      'image': pixels,
+  }).save_config(tmp_path)
+  expected = json.loads((tmp_path / 'features.json').read_text())
+  settings = {'image_size': 16, 'encoding': encoding, 'num_folds': 5}
+  tfds_metadata.write(str(tmp_path), settings, ())
+  assert json.loads((tmp_path / 'features.json').read_text()) == expected
