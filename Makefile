@@ -19,9 +19,12 @@ help:  ## List the targets.
 
 env: $(STAMP)  ## Make .venv with all that is needed (EXTRA=cpu or gpu).
 
-# The stamp comes last: an environment that was cut off is made again.
+# The stamp comes last: an environment that was cut off is made again, and one
+# of the other EXTRA is removed first: two TensorFlows write the same files.
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) tools/check_python.py
+	@for stamp in $(VENV)/.installed-*; do case $$stamp in $@|*'*') ;; \
+	  *) rm -rf $(VENV);; esac; done
 	@rm -f $(VENV)/.installed-*
 	@$(PYTHON) -m venv $(VENV) || { echo "Expected Python's venv module" \
 	  "with ensurepip; on Debian: apt-get install python3-venv" >&2; exit 2; }

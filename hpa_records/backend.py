@@ -71,5 +71,6 @@ def _check_version(version: str) -> None:
 
 
 tf = _import('tensorflow')
-_check_version(tf.__version__)
+# A folder that an uninstalled TensorFlow left behind imports as an empty one.
+_check_version(getattr(tf, '__version__', '0.0'))
 keras = _import('keras')

@@ -104,8 +104,9 @@ LABEL_SETS = _parse(_TABLE)
 _SAMPLES_PER_TASK = 8
 # Fast, and near the real files' sizes.
 PNG_SETTINGS = [
-    cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY,
-    cv2.IMWRITE_PNG_STRATEGY_RLE
+    cv2.IMWRITE_PNG_COMPRESSION, 2, cv2.IMWRITE_PNG_STRATEGY,
+    cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER,
+    cv2.IMWRITE_PNG_FILTER_NONE
 ]
 # Peak intensity of each channel, and deviation of its noise by the signal.
 _GAIN = (165.0, 150.0, 190.0, 150.0)
@@ -258,12 +259,12 @@ def _photograph(rng, field, textures) -> np.ndarray:
   The background stays black, as it is in the real images.
   """
   size = field.shape[0]
-  reach = textures.grain.shape[0] - size
+  reach = textures.grain.shape[1] - size
   planes = []
   for channel in range(schema.NUM_CHANNELS):
     if reach >= 0:
       top, left = rng.integers(0, reach + 1, 2)
-      grain = textures.grain[top:top + size, left:left + size]
+      grain = textures.grain[0, top:top + size, left:left + size]
     else:
       grain = rng.standard_normal((size, size), np.float32)
     gain = _GAIN[channel] * rng.uniform(.75, 1.2)

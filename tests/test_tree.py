@@ -38,8 +38,11 @@ def imports(path: pathlib.Path) -> set[tuple[str, str]]:
   """Returns (package, module) of every import of the project's own code."""
   found = set()
   for node in ast.walk(ast.parse(path.read_text())):
-    if isinstance(node, ast.ImportFrom) and node.module:
-      package, _, module = node.module.partition('.')
+    if isinstance(node, ast.ImportFrom):
+      # A relative import means the file's own package: all are one level deep.
+      base = path.parent.name if node.level else ''
+      package, _, module = f'{base}.{node.module or ""}'.strip('.').partition(
+          '.')
       names = [module] if module else [alias.name for alias in node.names]
     elif isinstance(node, ast.Import):
       package, names = '', [alias.name for alias in node.names]
@@ -57,7 +60,10 @@ def violations(root: pathlib.Path) -> list[str]:
   found = []
   orders = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
   for package, order in orders.items():
-    names = {path.stem for path in (root / package).glob('*.py')} - {'__init__'}
+    names = {
+        '.'.join(path.relative_to(root / package).with_suffix('').parts)
+        for path in (root / package).rglob('*.py')
+    } - {'__init__'}
     found += [
         f'{package}.{name} is not in the list' for name in names - set(order)
     ]
@@ -92,13 +98,19 @@ def test_tree_keeps_the_import_rule():
      'trainer.config imports trainer.loop'),
     ('trainer/loop.py', 'from hpa_records import convert',
      'trainer.loop imports hpa_records.convert'),
+    ('hpa_records/schema.py', 'from . import plan',
+     'hpa_records.schema imports hpa_records.plan'),
+    ('trainer/config.py', 'from .loop import train',
+     'trainer.config imports trainer.loop'),
     ('trainer/utils.py', '', 'trainer.utils is not in the list'),
+    ('trainer/sub/deep.py', '', 'trainer.sub.deep is not in the list'),
 ])
 def test_a_planted_import_is_found(tmp_path, path, line, found):
   for package in ('hpa_records', 'trainer', 'tools'):
     (tmp_path / package).mkdir()
     for source in (_ROOT / package).glob('*.py'):
       (tmp_path / package / source.name).write_text(source.read_text())
+  (tmp_path / path).parent.mkdir(exist_ok=True)
   with open(tmp_path / path, 'a', encoding='utf-8') as file:
     file.write(f'\n{line}\n')
   assert violations(tmp_path) == [found]
