@@ -16,7 +16,9 @@ _TEXTURE_PX = 768  # a crop is under 250 px at 512
 
 
 class Textures:
-  """Textures [2, T, T] float32 that cells are cut from; the same in any process.
+  """Textures [2, T, T] float32 that cells are cut from, as they are and turned.
+
+  They are the same in any process.
 
   Attributes:
     grain: white noise, mean 0, deviation 1.
