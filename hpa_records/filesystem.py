@@ -1,13 +1,21 @@
 """Where files come from and go to; the one seam to other storage.
 
-Only local folders for now. Everything is written under a temporary name and
-renamed when it is whole, so that no reader ever sees half a file: rename is
-atomic within one local folder (POSIX), and the data is flushed to the disk
-before it, so that a power cut cannot leave a whole name on an empty file.
+A path is local, or an address such as gs://bucket/folder. Local files take the
+operating system's own way; addresses take TensorFlow's filesystems, which are
+imported when the first address is met, so that local work starts without
+TensorFlow. gs:// is built into it.
+
+Everything is written under a temporary name and renamed when it is whole, so
+that no reader ever sees half a file: rename is atomic within one local folder
+(POSIX), and the data is flushed to the disk before it, so that a power cut
+cannot leave a whole name on an empty file. An object store shows an object
+when it is closed, and not before.
 """
 
 import contextlib
 import os
+import shutil
+import uuid
 from typing import BinaryIO, Iterator
 
 from hpa_records import schema
@@ -15,41 +23,161 @@ from hpa_records import schema
 TEMPORARY_SUFFIX = '.tmp'
 
 
-def require_local(path: str, flag: str) -> str:
-  """Returns path, a local one, without a trailing slash.
+def is_remote(path: str) -> bool:
+  """Returns whether the path is an address such as gs://bucket/folder."""
+  return '://' in path
+
+
+def require_path(path: str, flag: str) -> str:
+  """Returns path, local or an address, without a trailing slash.
 
   Args:
     path: what the user gave.
     flag: the flag's name, for the message.
 
   Raises:
-    schema.DataError: path is empty or an address such as gs://bucket/folder.
+    schema.DataError: path is empty.
   """
   if not path:
     raise schema.DataError(
         f'Expected a path, received none; pass --{flag}=PATH.')
-  if '://' in path:
+  return path.rstrip('/') if is_remote(path) else os.path.normpath(path)
+
+
+def require_local(path: str, flag: str) -> str:
+  """Returns path, a local one, without a trailing slash.
+
+  Raises:
+    schema.DataError: path is empty or an address.
+  """
+  path = require_path(path, flag)
+  if is_remote(path):
     raise schema.DataError(f'Expected a local path, received --{flag}={path}; '
                            'copy the files to local disk first.')
-  return os.path.normpath(path)
+  return path
+
+
+def _gfile():
+  from hpa_records import backend  # pylint: disable=import-outside-toplevel
+  return backend.tf.io.gfile
+
+
+def open_read(path: str) -> BinaryIO:
+  """Returns a binary file to read and seek in, a context manager.
+
+  Raises:
+    OSError: a local file cannot be opened.
+  """
+  return _gfile().GFile(path, 'rb') if is_remote(path) else open(path, 'rb')
+
+
+def read_bytes(path: str) -> bytes:
+  """Returns a file's content.
+
+  Raises:
+    OSError: a local file cannot be read.
+  """
+  with open_read(path) as file:
+    return file.read()
+
+
+def size(path: str) -> int | None:
+  """Returns a file's size in bytes; None where there is no such file."""
+  if is_remote(path):
+    found = _gfile().exists(path) and not _gfile().isdir(path)
+    return _gfile().stat(path).length if found else None
+  return os.path.getsize(path) if os.path.isfile(path) else None
+
+
+def list_names(folder: str, recursive: bool = False) -> list[str]:
+  """Returns the names of the files under a folder, sorted, relative to it.
+
+  Args:
+    folder: local or an address.
+    recursive: also those in folders below, with '/' between the parts.
+
+  Raises:
+    OSError: a local folder cannot be read.
+  """
+  if is_remote(folder):
+    walked = ((top[len(folder):].strip('/'), names)
+              for top, _, names in _gfile().walk(folder))
+  else:
+    os.listdir(folder)  # os.walk says nothing of a folder that is not there
+    walked = ((os.path.relpath(top, folder).replace(os.sep, '/'), names)
+              for top, _, names in os.walk(folder))
+  found = []
+  for below, names in walked:
+    at_top = below in ('', '.')
+    if at_top or recursive:
+      found += names if at_top else [f'{below}/{name}' for name in names]
+  return sorted(found)
+
+
+def make_folder(path: str) -> None:
+  """Makes a folder, and those above it, where they are missing."""
+  if is_remote(path):
+    _gfile().makedirs(path)
+  else:
+    os.makedirs(path, exist_ok=True)
+
+
+def remove(path: str) -> None:
+  """Removes a file, if it is there."""
+  if is_remote(path):
+    if _gfile().exists(path):
+      _gfile().remove(path)
+  else:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(path)
+
+
+def remove_folder(path: str) -> None:
+  """Removes a folder with all that is in it, if it is there."""
+  if is_remote(path):
+    if _gfile().exists(path):
+      _gfile().rmtree(path)
+  elif os.path.isdir(path):
+    shutil.rmtree(path)
+
+
+def rename(source: str, target: str) -> None:
+  """Gives a file another name, in place of a file that has it."""
+  if is_remote(source):
+    _gfile().rename(source, target, overwrite=True)
+  else:
+    os.replace(source, target)
 
 
 @contextlib.contextmanager
-def atomic_writer(path: str) -> Iterator[BinaryIO]:
+def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
   """Yields a binary file that takes the name path when the block succeeds.
 
   When the block raises, the temporary file is removed and path is as before.
+
+  Args:
+    path: of the file to write.
+    temporary_folder: where the unfinished file lies, on the same disk, under a
+      name of its own, so that two processes that write the same path do not
+      write into one file; the caller tidies up after killed ones. By default
+      it lies beside the finished file, and the next writer replaces it.
   """
   temporary = path + TEMPORARY_SUFFIX
+  if temporary_folder:
+    name = f'{os.path.basename(path)}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}'
+    temporary = os.path.join(temporary_folder, name)
   try:
-    with open(temporary, 'wb') as file:
-      yield file
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
+    if is_remote(path):
+      with _gfile().GFile(temporary, 'wb') as file:
+        yield file
+    else:
+      with open(temporary, 'wb') as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    rename(temporary, path)
   except BaseException:
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(temporary)
+    remove(temporary)
     raise
 
 

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
-from hpa_records import image
+from hpa_records import image_file
 from hpa_records import schema
 
 COLUMNS = ('Id', 'Target')
@@ -278,11 +278,11 @@ def _read_sizes(names: Sequence[str],
 def _read_size(path: str) -> tuple[int, int] | str:
   try:
     with open(path, 'rb', buffering=0) as file:
-      head = file.read(image.HEADER_BYTES)
+      head = file.read(image_file.HEADER_BYTES)
       file_bytes = file.seek(0, os.SEEK_END)
       file.seek(max(0, file_bytes - len(_END)))
       tail = file.read(len(_END))
-    size = image.read_header(head)
+    size = image_file.read_header(head)
   except OSError as error:
     return f'expected a readable file, received: {error.strerror}'
   except schema.DataError as error:

@@ -34,6 +34,9 @@ class Settings:
   balance_target: int = 500
   shard_mb: int = 128
   limit: int = 0
+  pattern: str = '{id}_{channel}.png'
+  white_level: int = 0
+  unlabelled: bool = False
 
   def __post_init__(self):
     for name, values in (('resize', image.RESIZE_FILTERS),
@@ -43,7 +46,8 @@ class Settings:
         raise schema.DataError(f'Expected --{name} to be one of {values}, '
                                f'received {getattr(self, name)!r}.')
     for name, least in (('image_size', 1), ('num_folds', 2), ('seed', 0),
-                        ('balance_target', 1), ('shard_mb', 1), ('limit', 0)):
+                        ('balance_target',
+                         1), ('shard_mb', 1), ('limit', 0), ('white_level', 0)):
       if getattr(self, name) < least:
         raise schema.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')

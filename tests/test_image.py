@@ -6,6 +6,7 @@ from PIL import Image
 import pytest
 
 from hpa_records import image
+from hpa_records import image_file
 from hpa_records import schema
 from tests import fakes
 
@@ -34,7 +35,8 @@ def test_decode_gray_gives_pillows_pixels(height, width, tmp_path):
   pixels = fakes.plane(3, 1, 31)[:height, :width]
   path = tmp_path / 'gray.png'
   Image.fromarray(pixels).save(path)
-  np.testing.assert_array_equal(image.decode_gray(path.read_bytes()), pixels)
+  np.testing.assert_array_equal(image_file.decode_gray(path.read_bytes()),
+                                pixels)
 
 
 _RGB = np.zeros((8, 8, 3), np.uint8)
@@ -51,14 +53,14 @@ _RGB = np.zeros((8, 8, 3), np.uint8)
 ])
 def test_other_files_are_refused_by_name(data, received):
   with pytest.raises(schema.DataError, match=f'received {received}'):
-    image.decode_gray(data)
+    image_file.decode_gray(data)
 
 
 def test_palette_is_refused_by_name(tmp_path):
   path = tmp_path / 'palette.png'
   Image.fromarray(fakes.plane(0, 0)).convert('P').save(path)
   with pytest.raises(schema.DataError, match='8-bit palette'):
-    image.decode_gray(path.read_bytes())
+    image_file.decode_gray(path.read_bytes())
 
 
 def test_every_flipped_byte_is_refused_or_harmless():
@@ -69,7 +71,7 @@ def test_every_flipped_byte_is_refused_or_harmless():
     data = bytearray(whole)
     data[position] ^= 1 << rng.integers(8)
     try:
-      found = image.decode_gray(bytes(data))
+      found = image_file.decode_gray(bytes(data))
     except schema.DataError:
       continue
     np.testing.assert_array_equal(found, pixels)
