@@ -1,294 +1,228 @@
-"""Converts planned shards: CSV and PNGs to a dataset folder.
+"""Converts a CSV and its image files to a dataset folder.
 
-convert_shard(task) is all the work and a pure function of its task; processes
-only map it, so their number and timing change nothing. Shards appear under a
-temporary name and are renamed; the manifest is written last, and only if no
-sample was at fault.
-
-Spawned processes, not forked ones: pyarrow starts threads, and forking a
-process with threads may hang the child.
+Look, then write: the whole input, the folder, the room on the disk. Then the
+shards, which any number of processes or machines make by convert_shard, and
+of which those stay that are whole from an earlier run. Then, from their
+sidecars, the index, and last the manifest: a folder without it is no dataset.
 """
 
-import concurrent.futures
 import contextlib
 import dataclasses
-import importlib.metadata
-import multiprocessing
 import os
-import re
-from typing import Iterator, Sequence
+from typing import Iterable, Iterator, Sequence
 
-import cv2
-import kornia_rs
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
+from hpa_records import completion
 from hpa_records import fault
+from hpa_records import filesystem
 from hpa_records import image
+from hpa_records import layout
 from hpa_records import manifest
+from hpa_records import output_folder
 from hpa_records import progress
-from hpa_records import record
+from hpa_records import runner
 from hpa_records import sample_table
 from hpa_records import schema
-from hpa_records import shard
 from hpa_records import shard_plan
-from hpa_records import tfds_metadata
 
-SKIPPED_NAME = 'skipped.csv'
-_OWN_FILE = re.compile(
-    r'(fold\d+-\d{5}-of-\d{5}\.tfrecord|index\.parquet|manifest\.json|'
-    r'features\.json|dataset_info\.json|skipped\.csv)(\.tmp)?')
+_ALL = -1
+_PROBED = 16  # images from which the size of PNG records is estimated
 
 
 @dataclasses.dataclass(frozen=True)
-class ShardResult:
-  """What came of one shard.
+class How:
+  """How to convert; nothing of it bears on the bytes.
 
   Attributes:
-    shard: the manifest's entry.
-    index: the shard's rows of the index.
-    histogram: [C, 256] int64 intensity counts over its images.
-  """
-  shard: manifest.Shard
-  index: pd.DataFrame
-  histogram: np.ndarray
-
-
-class _Unreadable(Exception):
-  """Samples of a shard whose pixels could not be read: args[0], faults."""
-
-
-@dataclasses.dataclass
-class _Pass:
-  """What accumulates while the records of one shard stream by."""
-  histogram: np.ndarray
-  heads: list[int] = dataclasses.field(default_factory=list)
-  payloads: list[int] = dataclasses.field(default_factory=list)
-
-
-def convert(csv: str,
-            images: str,
-            output: str,
-            settings: shard_plan.Settings,
-            workers: int = 0,
-            on_error: str = 'stop',
-            overwrite: bool = False) -> manifest.Manifest:
-  """Converts a CSV and its images to a dataset folder.
-
-  Args:
-    csv: path of the table, columns Id and Target.
-    images: folder of <Id>_<channel>.png.
-    output: folder of the dataset; made if missing.
-    settings: what to make.
-    workers: processes; 0 takes one a core.
+    workers: processes; 0 is one a core.
     on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
       samples out and lists them in skipped.csv.
-    overwrite: replace a dataset with other settings.
+    overwrite: replaces a dataset with other settings.
+    runner: one of runner.RUNNERS.
+    beam_options: Beam's own flags.
+    only_shard: number of the one shard to make; -1 makes all, and the manifest.
+  """
+  workers: int = 0
+  on_error: str = 'stop'
+  overwrite: bool = False
+  runner: str = 'local'
+  beam_options: tuple[str, ...] = ()
+  only_shard: int = _ALL
+
+
+def convert(
+    csv: str,
+    images: str,
+    output: str,
+    settings: shard_plan.Settings,
+    how: How = How()) -> manifest.Manifest | None:
+  """Converts a CSV and its images to a dataset folder.
+
+  Run again after it was cut off, it keeps the shards that are whole and makes
+  the rest, to the same bytes.
+
+  Args:
+    csv: path of the table, columns Id and Target; with settings.unlabelled Id
+      alone, or '' to take the ids from the file names.
+    images: folder of the image files.
+    output: folder of the dataset; made if missing.
+    settings: what to make.
+    how: by what means.
 
   Returns:
-    The manifest of the dataset, new or found finished with these settings.
+    The manifest of the dataset, new or found finished with these settings;
+    None after a single shard.
 
   Raises:
-    schema.DataError: the input is wrong, or the folder holds something else.
+    schema.DataError: the input is wrong, the folder holds something else or
+      cannot be written, or another converter is at work there.
   """
-  loaded = sample_table.load(csv, images, settings.limit, on_error)
-  done = _prepare_output(output, settings, loaded.csv_sha256, overwrite)
-  if done is not None:
-    return done
+  loaded = _load(csv, images, settings, how.on_error)
+  output_folder.refuse_foreign(output)
+  if not how.overwrite:
+    output_folder.refuse_other(output, settings, loaded.csv_sha256)
+  plan = shard_plan.Plan(images, output, settings)
+  with _told_in_one_line(output):
+    if how.only_shard != _ALL:
+      _convert_one(plan, loaded, csv, how)
+      return None
+    with output_folder.lock(output):
+      done = output_folder.prepare(output, settings, loaded.csv_sha256,
+                                   how.overwrite)
+      done = done or _convert_all(plan, loaded, csv, how)
+      output_folder.tidy(output)
+      return done
+
+
+def describe(csv: str,
+             images: str,
+             output: str,
+             settings: shard_plan.Settings,
+             on_error: str = 'stop') -> str:
+  """Returns what convert would write, after checking the whole input.
+
+  Args and errors: as of convert. Writes nothing.
+  """
+  loaded = _load(csv, images, settings, on_error)
+  output_folder.refuse_foreign(output)
+  output_folder.refuse_other(output, settings, loaded.csv_sha256)
+  plan = shard_plan.Plan(images, output, settings)
+  shards = layout.lay_out(loaded.table, settings)
+  lines = [
+      f'{count:,} samples of {height} x {width} pixels'
+      for (height, width), count in loaded.sizes.items()
+  ]
+  groups: dict[str, list[int]] = {}
+  for each in shards:
+    groups.setdefault(each.name.partition('-')[0], []).append(len(each.ids))
+  lines += [
+      f'{group}: {sum(counts):,} records in {len(counts)} shards of at most '
+      f'{max(counts):,}' for group, counts in groups.items()
+  ]
+  free_bytes = output_folder.free(output)
+  room = '' if free_bytes is None else f', {free_bytes / 1e9:.2f} GB are free'
+  size_bytes = _needed_bytes(plan, shards)
+  lines.append(f'{len(loaded.table):,} records, {len(shards)} shards, about '
+               f'{size_bytes / 1e9:.2f} GB would be written to {output}{room}')
+  return '\n'.join(lines)
+
+
+def _load(csv: str, images: str, settings: shard_plan.Settings,
+          on_error: str) -> sample_table.SampleTable:
+  return sample_table.load(csv,
+                           images,
+                           pattern=settings.pattern,
+                           white_level=settings.white_level,
+                           unlabelled=settings.unlabelled,
+                           limit=settings.limit,
+                           on_error=on_error)
+
+
+@contextlib.contextmanager
+def _told_in_one_line(output: str) -> Iterator[None]:
+  """Makes an error of the system, met while writing, the user's to mend."""
+  try:
+    yield
+  except OSError as error:
+    raise schema.DataError(
+        f'Expected to write to {output}, received: {error.strerror or error} '
+        f'({error.filename}). Mend that and run the same command: whole shards '
+        'are kept.') from error
+
+
+def _convert_one(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
+                 csv: str, how: How) -> None:
+  shards = layout.lay_out(loaded.table, plan.settings)
+  if how.only_shard >= len(shards):
+    raise schema.DataError(f'Expected --only_shard of 0..{len(shards) - 1}, '
+                           f'received {how.only_shard}.')
+  if how.overwrite:
+    raise schema.DataError('Expected --only_shard without --overwrite: each '
+                           'job would remove the shards of the others.')
+  shard = shards[how.only_shard]
+  with output_folder.lock(plan.output, shard.name):
+    if output_folder.prepare(plan.output, plan.settings, loaded.csv_sha256,
+                             False):
+      return
+    output_folder.require_room(plan.output, _needed_bytes(plan, [shard]))
+    faults = _make(plan, [shard], how)
+  if faults:
+    fault.refuse(faults, csv)
+
+
+def _convert_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
+                 csv: str, how: How) -> manifest.Manifest:
   table, skipped = loaded.table, list(loaded.faults)
   while True:
-    tasks = shard_plan.plan(table, output, settings)
-    results, faults = _run(tasks, workers)
+    shards = layout.lay_out(table, plan.settings)
+    output_folder.remove_strays(plan.output, {each.name for each in shards})
+    output_folder.require_room(plan.output, _needed_bytes(plan, shards))
+    faults = _make(plan, shards, how)
     if not faults:
-      break
-    if on_error == 'stop':
+      return completion.complete(plan, loaded.csv_sha256, shards, skipped)
+    if how.on_error == 'stop':
       fault.refuse(faults, csv)
     # Without these samples every fold and cut point may change.
     skipped += faults
     table = table[~table['id'].isin({each.id for each in faults})]
-    _remove_own_files(output)
-  return _finish(output, settings, loaded.csv_sha256, results, skipped)
 
 
-def convert_shard(
-    task: shard_plan.ShardTask) -> ShardResult | tuple[fault.Fault, ...]:
-  """Writes one shard; returns what it is, or the faults that stopped it.
-
-  With a fault no file is left, but every sample of the shard has been looked
-  at, so that all faults can be listed together.
-  """
-  cv2.setNumThreads(1)  # the other cores have shards of their own
-  done = _Pass(np.zeros((schema.NUM_CHANNELS, 256), np.int64))
-  path = os.path.join(task.directory, task.name)
-  try:
-    written = shard.write(path, _records(task, done))
-  except _Unreadable as error:
-    return error.args[0]
-  payloads = np.array(done.payloads, np.int64)
-  index = pd.DataFrame({
-      'id':
-          task.ids,
-      'fold':
-          task.fold,
-      'shard':
-          task.name,
-      'record_offset':
-          written.offsets,
-      'record_bytes':
-          written.sizes,
-      'image_offset':
-          written.offsets + shard.FRAME_HEAD_BYTES +
-          np.array(done.heads, np.int64),
-      'image_bytes':
-          payloads,
-      'labels': [np.flatnonzero(row) for row in task.labels],
-      'repeats':
-          list(task.repeats),
-  })
-  entry = manifest.Shard(task.name, len(index), written.num_bytes,
-                         written.sha256)
-  return ShardResult(entry, index, done.histogram)
+def _needed_bytes(plan: shard_plan.Plan,
+                  shards: Iterable[shard_plan.Shard]) -> int:
+  """Room for the shards that are not there; for PNG an estimate."""
+  missing = [
+      sample_id for each in shards
+      if filesystem.size(os.path.join(plan.output, each.name)) is None
+      for sample_id in each.ids
+  ]
+  record_bytes = plan.settings.most_record_bytes
+  if plan.settings.encoding != 'raw' and missing:
+    probed = missing[::-(-len(missing) // _PROBED)]
+    sizes = []
+    for sample_id in probed:
+      with contextlib.suppress(schema.DataError, OSError):  # told when read
+        pixels = image.load(plan.files(sample_id), plan.settings.image_size,
+                            plan.settings.resize, plan.settings.white_level)
+        sizes.append(len(image.encode(pixels, plan.settings.encoding)))
+    spare = record_bytes - plan.settings.raw_bytes
+    record_bytes = int(np.mean(sizes or [0]) * 1.2) + spare
+  return len(missing) * record_bytes
 
 
-def _records(task: shard_plan.ShardTask,
-             done: _Pass) -> Iterator[tuple[bytes, np.ndarray]]:
-  """Yields (head, image bytes) of each sample; raises _Unreadable at the end.
-  """
-  faults = []
-  for i, sample_id in enumerate(task.ids):
-    try:
-      pixels = image.load(task.files[i], task.settings.image_size)
-    except (schema.DataError, OSError) as error:
-      faults.append(_fault(task.rows[i], sample_id, error))
-      continue
-    payload = image.encode(pixels, task.settings.encoding)
-    head = record.encode_head(
-        record.Sample(sample_id, payload, task.fold, task.labels[i],
-                      task.repeats[i]))
-    done.histogram += image.histogram(pixels)
-    done.heads.append(len(head))
-    done.payloads.append(len(payload))
-    yield head, payload
-  if faults:
-    raise _Unreadable(tuple(faults))
-
-
-def _fault(row: int, sample_id: str, error: Exception) -> fault.Fault:
-  if isinstance(error, OSError):
-    message, path = f'cannot be read: {error.strerror}', error.filename
-  else:
-    message, path = error.args
-  return fault.Fault(row, sample_id, os.path.basename(path), message)
-
-
-def _run(tasks: Sequence[shard_plan.ShardTask],
-         workers: int) -> tuple[list[ShardResult], list[fault.Fault]]:
-  """Returns the results in file order, and all faults in order of rows."""
-  results: list[ShardResult | None] = [None] * len(tasks)
-  faults: list[fault.Fault] = []
-  total = sum(len(task.ids) for task in tasks)
+def _make(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
+          how: How) -> list[fault.Fault]:
+  """Makes the shards; returns all faults in order of rows."""
+  total = sum(len(each.ids) for each in shards)
   with progress.Bar('convert', total, 'samples') as shown:
-    for number, outcome in _map(tasks, workers or os.cpu_count() or 1):
-      if isinstance(outcome, ShardResult):
-        results[number] = outcome
-      else:
-        faults += outcome
-      shown.advance(len(tasks[number].ids))
-  return results, sorted(faults, key=lambda each: each.row)
-
-
-def _map(tasks: Sequence[shard_plan.ShardTask], workers: int):
-  """Yields (number of the task, its outcome) in order of completion."""
-  if min(workers, len(tasks)) == 1:
-    yield from ((i, convert_shard(task)) for i, task in enumerate(tasks))
-    return
-  context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(min(workers, len(tasks)),
-                                              mp_context=context) as pool:
-    numbers = {pool.submit(convert_shard, t): i for i, t in enumerate(tasks)}
-    try:
-      for future in concurrent.futures.as_completed(numbers):
-        yield numbers[future], future.result()
-    except BaseException:
-      pool.shutdown(wait=True, cancel_futures=True)
-      raise
-
-
-def _prepare_output(output: str, settings: shard_plan.Settings, csv_sha256: str,
-                    overwrite: bool) -> manifest.Manifest | None:
-  """Makes the folder ready; returns the manifest if all is done already."""
-  os.makedirs(output, exist_ok=True)
-  foreign = [
-      name for name in os.listdir(output) if not _OWN_FILE.fullmatch(name)
+    if how.runner == 'beam':
+      runner.run_beam(plan, shards, how.beam_options)
+      shown.advance(total)
+    else:
+      for each in runner.run_local(plan, shards, how.workers):
+        shown.advance(len(each.ids))
+  faults = [
+      found for each in completion.read_sidecars(plan, shards)
+      for found in each.faults
   ]
-  if foreign:
-    raise schema.DataError(
-        f'Expected an empty folder or a dataset, received {output} with '
-        f'{sorted(foreign)[0]!r} in it; choose another --output.')
-  if manifest.exists(output) and not overwrite:
-    found = manifest.load(output)
-    asked = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
-    have = {**found.settings, 'csv_sha256': found.csv_sha256}
-    differ = [
-        f'{name} {have.get(name)!r}, asked {asked[name]!r}' for name in asked
-        if have.get(name) != asked[name]
-    ]
-    if not differ:
-      return found
-    raise schema.DataError(
-        f'Expected the settings of the dataset at {output}, received others: '
-        f'{"; ".join(differ)}. Choose another --output, or pass --overwrite.')
-  _remove_own_files(output)
-  return None
-
-
-def _remove_own_files(output: str) -> None:
-  """Removes what a conversion writes, the manifest first."""
-  with contextlib.suppress(FileNotFoundError):
-    os.remove(os.path.join(output, manifest.MANIFEST_NAME))
-  for name in os.listdir(output):
-    if _OWN_FILE.fullmatch(name):
-      os.remove(os.path.join(output, name))
-
-
-def _finish(output: str, settings: shard_plan.Settings, csv_sha256: str,
-            results: Sequence[ShardResult],
-            skipped: Sequence[fault.Fault]) -> manifest.Manifest:
-  """Writes skipped.csv, the index and, last, the manifest."""
-  index = pd.concat([result.index for result in results], ignore_index=True)
-  shards = tuple(result.shard for result in results)
-  files = {
-      manifest.INDEX_NAME: manifest.write_index(output, index),
-      **tfds_metadata.write(output, dataclasses.asdict(settings), shards)
-  }
-  if skipped:
-    path = os.path.join(output, SKIPPED_NAME)
-    fault.write(skipped, path)
-    files[SKIPPED_NAME] = manifest.file_sha256(path)
-  labels = sample_table.multi_hot(index['labels'])
-  counts = [
-      labels[index['fold'] == fold].sum(axis=0, dtype=int).tolist()
-      for fold in range(settings.num_folds)
-  ]
-  made = manifest.Manifest(settings=dataclasses.asdict(settings),
-                           csv_sha256=csv_sha256,
-                           num_records=len(index),
-                           num_skipped=len({each.row for each in skipped}),
-                           shards=shards,
-                           class_counts=counts,
-                           pixels=manifest.pixel_statistics(
-                               sum(result.histogram for result in results)),
-                           files=files,
-                           versions=_versions())
-  manifest.write(output, made)
-  return made
-
-
-def _versions() -> dict[str, str]:
-  """Versions of what decides the bytes."""
-  versions = {
-      module.__name__: module.__version__ for module in (cv2, kornia_rs, np, pa)
-  }
-  versions['iterstrat'] = importlib.metadata.version('iterative-stratification')
-  return versions
+  return sorted(faults, key=lambda each: each.row)

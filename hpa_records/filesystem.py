@@ -13,6 +13,7 @@ when it is closed, and not before.
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import uuid
@@ -21,6 +22,7 @@ from typing import BinaryIO, Iterator
 from hpa_records import schema
 
 TEMPORARY_SUFFIX = '.tmp'
+_BLOCK_BYTES = 2**20
 
 
 def is_remote(path: str) -> bool:
@@ -79,6 +81,23 @@ def read_bytes(path: str) -> bytes:
   """
   with open_read(path) as file:
     return file.read()
+
+
+def sha256(path: str) -> str:
+  """Returns the hex digest of a file's content.
+
+  Raises:
+    OSError: a local file cannot be read.
+  """
+  digest, block = hashlib.sha256(), memoryview(bytearray(_BLOCK_BYTES))
+  with open_read(path) as file:
+    if is_remote(path):
+      while data := file.read(_BLOCK_BYTES):
+        digest.update(data)
+    else:
+      while count := file.readinto(block):
+        digest.update(block[:count])
+  return digest.hexdigest()
 
 
 def size(path: str) -> int | None:
@@ -149,6 +168,16 @@ def rename(source: str, target: str) -> None:
     os.replace(source, target)
 
 
+class _BufferWriter:
+  """Takes whatever has bytes, as local files do; GFile wants the type."""
+
+  def __init__(self, file):
+    self._file = file
+
+  def write(self, data) -> None:
+    self._file.write(bytes(data))
+
+
 @contextlib.contextmanager
 def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
   """Yields a binary file that takes the name path when the block succeeds.
@@ -169,7 +198,7 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
   try:
     if is_remote(path):
       with _gfile().GFile(temporary, 'wb') as file:
-        yield file
+        yield _BufferWriter(file)
     else:
       with open(temporary, 'wb') as file:
         yield file
@@ -181,7 +210,9 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
     raise
 
 
-def write_atomically(path: str, data: bytes) -> None:
-  """Writes data to path, whole or not at all."""
-  with atomic_writer(path) as file:
+def write_atomically(path: str,
+                     data: bytes,
+                     temporary_folder: str = '') -> None:
+  """Writes data to path, whole or not at all; see atomic_writer."""
+  with atomic_writer(path, temporary_folder) as file:
     file.write(data)

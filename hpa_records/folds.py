@@ -2,18 +2,19 @@
 
 Classes of 11 to 12,885 images that occur together cannot be cut by one class,
 and cutting at random leaves a fold without Rods & rings. Iterative
-stratification deals the rarest class first: on Kaggle's whole table each class
-is within 0.8 of n/5 in every fold for seeds 0..7, in one second. It does not
-force equal fold sizes; there they lie within 90 of 6,214.
+stratification deals the rarest class first, each sample to the fold that still
+wants most of that class: on Kaggle's whole table each class is within 1 of n/5
+in every fold (BUILD_NOTES.md, "Folds"). It does not force equal fold sizes.
 
-The result depends on ids, labels and seed alone. iterative-stratification
-breaks ties by row, so the rows are put in the order of a salted hash first,
-the way that shards order their records.
+Written here, not taken from iterative-stratification: that brings scikit-learn
+and SciPy, whose import takes longer than converting 300 samples.
+
+The result depends on ids, labels and seed alone: rows are dealt in the order of
+a salted hash, the way that shards order their records.
 """
 
 from typing import Sequence
 
-from iterstrat import ml_stratifiers
 import numpy as np
 
 from hpa_records import schema
@@ -47,11 +48,38 @@ def assign(ids: Sequence[str], labels: np.ndarray, num_folds: int,
                            f'{num_folds} folds, received {len(ids)}; '
                            'lower --num_folds.')
   order = shard.hash_order(ids, seed)
-  # scikit-learn refuses a random_state beyond 32 bits, or without shuffle.
-  splitter = ml_stratifiers.MultilabelStratifiedKFold(num_folds,
-                                                      shuffle=True,
-                                                      random_state=seed % 2**32)
+  # Raw bits: what a generator makes of them may change with NumPy.
+  bits = np.random.Philox(key=seed % 2**64).random_raw(len(ids)).tolist()
   folds = np.empty(len(ids), np.int64)
-  for fold, (_, held_out) in enumerate(splitter.split(order, labels[order])):
-    folds[order[held_out]] = fold
+  folds[order] = _deal(labels[order], num_folds, bits)
   return folds
+
+
+def _deal(labels: np.ndarray, num_folds: int, bits: list[int]) -> list[int]:
+  """Returns the fold of each row of labels [N, K]; bits [N] break ties."""
+  of_row = [np.flatnonzero(row).tolist() for row in labels]
+  counts = labels.sum(axis=0, dtype=np.int64)
+  # How much each fold still wants, of each class and in all, times num_folds,
+  # so that all are whole numbers.
+  wanted = [counts.tolist() for _ in range(num_folds)]
+  room = [len(labels)] * num_folds
+  fold_of = [-1] * len(labels)
+
+  def deal(rows, key):
+    for row in rows:
+      best = max(map(key, range(num_folds)))
+      tied = [fold for fold in range(num_folds) if key(fold) == best]
+      fold = fold_of[row] = tied[bits[row] % len(tied)]
+      room[fold] -= num_folds
+      for label in of_row[row]:
+        wanted[fold][label] -= num_folds
+
+  undealt = np.ones(len(labels), bool)
+  while counts.any():
+    rarest = int(np.where(counts > 0, counts, len(labels) + 1).argmin())
+    rows = np.flatnonzero(undealt & (labels[:, rarest] > 0))
+    deal(rows.tolist(), lambda fold: (wanted[fold][rarest], room[fold]))  # pylint: disable=cell-var-from-loop
+    undealt[rows] = False
+    counts -= labels[rows].sum(axis=0, dtype=np.int64)
+  deal(np.flatnonzero(undealt).tolist(), lambda fold: room[fold])
+  return fold_of

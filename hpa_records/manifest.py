@@ -8,6 +8,7 @@ two conversions of the same data with the same settings are the same bytes.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 from typing import Any, Sequence
@@ -93,19 +94,15 @@ class Manifest:
     return self.settings['num_folds']
 
 
-def file_sha256(path: str) -> str:
-  """Returns the hex digest of a file's content."""
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(
-        hashlib, 'file_digest') else hashlib.sha256(file.read()).hexdigest()
+def pixel_statistics(count: int, sums: np.ndarray,
+                     squares: np.ndarray) -> dict[str, Any]:
+  """Returns the manifest's `pixels`.
 
-
-def pixel_statistics(histogram: np.ndarray) -> dict[str, Any]:
-  """Returns the manifest's `pixels` from [C, 256] int64 intensity counts."""
-  values = np.arange(256, dtype=np.int64)
-  count = int(histogram[0].sum())
-  sums = histogram @ values
-  squares = histogram @ values**2
+  Args:
+    count: pixels of one channel, over all images.
+    sums: [C] int64, of each channel.
+    squares: [C] int64, of each channel's squares.
+  """
   mean = sums / count
   return {
       'count': count,
@@ -125,12 +122,13 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
       `load_index` name.
   """
   path = os.path.join(directory, INDEX_NAME)
-  table = pa.Table.from_pandas(index,
-                               schema=_INDEX_SCHEMA,
+  fields = [field for field in _INDEX_SCHEMA if field.name in index]
+  table = pa.Table.from_pandas(index, pa.schema(fields),
                                preserve_index=False).replace_schema_metadata()
-  with filesystem.atomic_writer(path) as file:
-    parquet.write_table(table, file)
-  return file_sha256(path)
+  content = io.BytesIO()
+  parquet.write_table(table, content)
+  filesystem.write_atomically(path, content.getvalue())
+  return filesystem.sha256(path)
 
 
 def write(directory: str, manifest: Manifest) -> None:
@@ -198,7 +196,7 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
   if not os.path.exists(path):
     raise schema.DataError(f'Expected {INDEX_NAME}, received none in '
                            f'{directory}; convert the data again.')
-  if file_sha256(path) != manifest.files[INDEX_NAME]:
+  if filesystem.sha256(path) != manifest.files[INDEX_NAME]:
     raise schema.DataError(
         f'Expected an index whose sha256 is {manifest.files[INDEX_NAME]}, '
         f'received a changed one at {path}; convert the data again.')

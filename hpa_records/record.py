@@ -32,7 +32,7 @@ class Sample:
     image: stored bytes of the pixels, raw or PNG, as one of the types that
       have a length and share their memory.
     fold: the fold that holds the sample; None in an unlabelled set.
-    labels: [K] int64 multi-hot; None in an unlabelled set.
+    labels: [K] multi-hot, 0 or 1; None in an unlabelled set.
     repeats: [F] float32 expected draws an epoch; None in an unlabelled set.
   """
   id: str
@@ -49,7 +49,8 @@ def encode_head(sample: Sample) -> bytes:
   """
   entries = [_entry(schema.ID, _BYTES, sample.id.encode())]
   if sample.labels is not None:
-    labels = b''.join(_varint(int(value)) for value in sample.labels)
+    # A varint below 128 is its own byte.
+    labels = np.asarray(sample.labels, np.uint8).tobytes()
     repeats = np.asarray(sample.repeats, '<f4').tobytes()
     entries += [
         _entry(schema.FOLD, _INT64, _varint(sample.fold)),

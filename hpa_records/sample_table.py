@@ -55,7 +55,7 @@ class SampleTable:
     faults: what on_error='skip' left out, by row.
   """
   table: pd.DataFrame
-  size_px: tuple[int, int]
+  sizes: dict
   csv_sha256: str
   faults: tuple[fault.Fault, ...]
 
@@ -68,6 +68,10 @@ class _Sample(NamedTuple):
 
 def load(csv: str,
          images: str,
+         *,
+         pattern='',
+         white_level=0,
+         unlabelled=False,
          limit: int = 0,
          on_error: str = 'stop') -> SampleTable:
   """Returns the checked samples of a CSV and a folder of PNGs.
@@ -96,7 +100,7 @@ def load(csv: str,
   if table.empty:
     head = f'Expected a sound sample in {csv}, received none; mend them'
     raise schema.DataError(fault.describe(head, faults))
-  return SampleTable(table, size_px,
+  return SampleTable(table, {size_px: len(table)},
                      hashlib.sha256(content).hexdigest(), tuple(faults))
 
 

@@ -62,18 +62,20 @@ def file_name(group: str, index: int, count: int) -> str:
 
 
 def write(path: str,
-          records: Iterable[Sequence[bytes | np.ndarray]]) -> Written:
+          records: Iterable[Sequence[bytes | np.ndarray]],
+          temporary_folder: str = '') -> Written:
   """Writes one shard, whole or not at all.
 
   Args:
     path: of the shard.
     records: each record as its pieces, in order: bytes or [n] uint8.
+    temporary_folder: as filesystem.atomic_writer takes it.
 
   Returns:
     The sizes and hash of what was written.
   """
   digest, offsets, sizes, position = hashlib.sha256(), [], [], 0
-  with filesystem.atomic_writer(path) as file:
+  with filesystem.atomic_writer(path, temporary_folder) as file:
     for pieces in records:
       frame = _frame(pieces)
       for piece in frame:

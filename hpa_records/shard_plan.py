@@ -1,32 +1,36 @@
-"""Settings and samples to shards: everything that decides a dataset's bytes.
+"""What a dataset's bytes depend on: settings, and what stands in which shard.
 
-Order, folds, repeats and cut points are fixed here, before the first pixel is
-read; they depend on the samples and the settings alone, not on the order of
-the CSV's rows.
+Light to import and to send: worker processes, Beam workers and Slurm jobs get
+a Plan, which does not grow with the data, and one Shard at a time. layout.py
+makes them.
 """
 
 import dataclasses
+import hashlib
+import json
+import os
 
 import numpy as np
-import pandas as pd
 
 from hpa_records import balance
-from hpa_records import folds
 from hpa_records import image
-from hpa_records import sample_table
 from hpa_records import schema
-from hpa_records import shard
+
+UNLABELLED_GROUP = 'test'  # its shards: test-00000-of-00012.tfrecord
+_FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
   """What decides the bytes of a dataset, beside the data.
 
+  Attributes are the flags of tools/make_records.py with the same names.
+
   Raises:
     schema.DataError: a value is out of range.
   """
   image_size: int = 299
-  resize: str = 'area'
+  resize: str = image.DEFAULT_FILTER
   encoding: str = 'raw'
   num_folds: int = 5
   seed: int = 0
@@ -55,70 +59,66 @@ class Settings:
   @property
   def records_per_shard(self) -> int:
     """At most this many: shard_mb of raw pixels, whatever the encoding."""
-    record_bytes = self.image_size**2 * schema.NUM_CHANNELS
-    return max(1, self.shard_mb * 2**20 // record_bytes)
+    return max(1, self.shard_mb * 2**20 // self.raw_bytes)
+
+  @property
+  def raw_bytes(self) -> int:
+    """Bytes of the pixels of one image."""
+    return self.image_size**2 * schema.NUM_CHANNELS
+
+  @property
+  def most_record_bytes(self) -> int:
+    """No record of raw pixels takes more, id of 64 bytes included."""
+    repeats = 0 if self.unlabelled else 4 * self.num_folds
+    return self.raw_bytes + repeats + _FRAME_AND_HEAD_BYTES
 
 
 @dataclasses.dataclass(frozen=True)
-class ShardTask:
-  """All that one shard is made from.
+class Plan:
+  """What is the same for all shards of a conversion.
 
   Attributes:
-    directory: of the dataset.
-    name: of the shard's file.
-    fold: of its records.
-    rows: line of each sample in the CSV, for messages.
-    ids: of each sample.
-    files: the four paths of each sample, in schema.CHANNELS order.
-    labels: [N, K] uint8 multi-hot.
-    repeats: [N, F] float32.
+    images: folder of the image files.
+    output: folder of the dataset.
     settings: of the dataset.
   """
-  directory: str
-  name: str
-  fold: int
-  rows: tuple[int, ...]
-  ids: tuple[str, ...]
-  files: tuple[tuple[str, ...], ...]
-  labels: np.ndarray
-  repeats: np.ndarray
+  images: str
+  output: str
   settings: Settings
 
+  def files(self, sample_id: str) -> tuple[str, ...]:
+    """Returns a sample's four paths, in schema.CHANNELS order."""
+    return tuple(
+        os.path.join(
+            self.images,
+            self.settings.pattern.replace('{id}', sample_id).replace(
+                '{channel}', channel)) for channel in schema.CHANNELS)
 
-def plan(table: pd.DataFrame, output: str,
-         settings: Settings) -> list[ShardTask]:
-  """Returns the shards of a dataset in file order; reads no pixel.
 
-  Args:
-    table: as sample_table.load returns it, in any row order.
-    output: folder of the dataset.
-    settings: what to make.
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """What stands in one shard, in order.
 
-  Raises:
-    schema.DataError: there are fewer samples than folds.
+  Attributes:
+    name: of the file.
+    fold: of its records; None in an unlabelled set.
+    rows: line of each sample in the CSV, for messages.
+    ids: of each sample.
+    labels: [N, K] uint8 multi-hot; None in an unlabelled set.
+    repeats: [N, F] float32; None in an unlabelled set.
   """
-  table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
-  labels = sample_table.multi_hot(table['labels'])
-  fold_of = folds.assign(list(table['id']), labels, settings.num_folds,
-                         settings.seed)
-  repeats = balance.repeats(labels, fold_of, settings.num_folds,
-                            settings.balance, settings.balance_target,
-                            settings.seed)
-  files = list(zip(*(table[channel] for channel in schema.CHANNELS)))
-  tasks = []
-  for fold in range(settings.num_folds):
-    members = np.flatnonzero(fold_of == fold)
-    cuts = shard.cut(len(members), settings.records_per_shard)
-    for number, (start, stop) in enumerate(cuts):
-      chosen = members[start:stop]
-      tasks.append(
-          ShardTask(directory=output,
-                    name=shard.file_name(f'fold{fold}', number, len(cuts)),
-                    fold=fold,
-                    rows=tuple(table['row'].iloc[chosen]),
-                    ids=tuple(table['id'].iloc[chosen]),
-                    files=tuple(files[i] for i in chosen),
-                    labels=labels[chosen],
-                    repeats=repeats[chosen],
-                    settings=settings))
-  return tasks
+  name: str
+  fold: int | None
+  rows: tuple[int, ...]
+  ids: tuple[str, ...]
+  labels: np.ndarray | None
+  repeats: np.ndarray | None
+
+  def sha256(self) -> str:
+    """Returns the hex digest of all that the shard's records say."""
+    digest = hashlib.sha256(
+        json.dumps([schema.FORMAT_VERSION, self.name, self.fold,
+                    self.ids]).encode())
+    for array in (self.labels, self.repeats):
+      digest.update(b'' if array is None else array.tobytes())
+    return digest.hexdigest()

@@ -11,6 +11,7 @@ from PIL import Image
 import pytest
 
 from hpa_records import convert
+from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import manifest
 from hpa_records import record
@@ -31,10 +32,11 @@ def _source(tmp_path):
 
 
 def _convert(source, output, settings=_SMALL, **kwargs):
-  return convert.convert(*source, str(output), settings, **{
-      'workers': 1,
-      **kwargs
-  })
+  return convert.convert(str(source[0]), str(source[1]), str(output), settings,
+                         convert.How(**{
+                             'workers': 1,
+                             **kwargs
+                         }))
 
 
 def _content(folder):
@@ -92,7 +94,7 @@ def test_manifest_counts_what_is_there(source, tmp_path):
     assert counts == [counted[fold, c] for c in range(28)]
   for entry in made.shards:
     path = tmp_path / 'records' / entry.name
-    assert entry.sha256 == manifest.file_sha256(str(path))
+    assert entry.sha256 == filesystem.sha256(str(path))
     assert (index['shard'] == entry.name).sum() == entry.records
   pixels = np.stack([image.resize(fakes.image(i), 16) for i in range(20)])
   np.testing.assert_allclose(made.pixels['mean'], pixels.mean(axis=(0, 1, 2)))
@@ -241,7 +243,7 @@ def test_tool_converts_and_says_where(source, tmp_path):
     (['--csv=none.csv', '--images=.', '--output=x'], 'none.csv'),
     (['--cvs=none.csv'], "Unknown command line flag 'cvs'"),
     (['--csv=a', '--images=b'], 'pass --output=PATH'),
-    (['--csv=a', '--images=b', '--output=gs://bucket/x'], 'Expected a local'),
+    (['--csv=a', '--images=b', '--output=x', '--only_shard=x'], 'only_shard'),
     (['--csv=a', '--images=b', '--output=x', '--shard_mb=0'], '--shard_mb'),
     (['extra'], "received 'extra'"),
 ])
@@ -271,13 +273,26 @@ def test_real_fields_give_their_labels(fields):
     assert np.flatnonzero(sample.labels).tolist() == want
 
 
-def test_real_fields_equal_an_independent_decode_and_resize(fields):
-  for sample_id, sample in _samples(fields[1]).items():
+def _differences(folder, fields, exact):
+  """Largest difference of each plane of a dataset to an exact reduction."""
+  for sample_id, sample in _samples(folder).items():
     stored = image.decode(sample.image, 'raw', 299)
     for c, channel in enumerate(schema.CHANNELS):
       path = fields[0] / 'fields' / f'{sample_id}_{channel}.png'
-      exact = test_image.area_means(np.asarray(Image.open(path)), 299)
-      assert np.abs(stored[..., c] - exact).max() <= 0.5 + 1e-3
+      pixels = np.asarray(Image.open(path))
+      yield np.abs(stored[..., c] - exact(pixels, 299)).max()
+
+
+def test_real_fields_equal_an_independent_decode_and_resize(fields):
+  found = list(_differences(fields[1], fields, test_image.triangle_means))
+  assert len(found) == 4 * 345 and max(found) <= 1.001
+
+
+def test_real_fields_by_area_equal_exact_means(fields, tmp_path):
+  _convert((fields[0] / 'fields.csv', fields[0] / 'fields'), tmp_path / 'area',
+           shard_plan.Settings(resize='area', limit=60))
+  found = list(_differences(tmp_path / 'area', fields, test_image.area_means))
+  assert len(found) == 4 * 60 and max(found) <= 0.5 + 1e-3
 
 
 def test_real_fields_by_two_workers_are_the_same_bytes(fields, tmp_path):

@@ -29,7 +29,8 @@ def _folders(tmp_path_factory):
                                    encoding=encoding,
                                    balance='hybrid',
                                    balance_target=9)
-    convert.convert(csv, images, str(folder / encoding), settings, workers=1)
+    convert.convert(csv, images, str(folder / encoding), settings,
+                    convert.How(workers=1))
   return folder
 
 

@@ -32,7 +32,8 @@ def _records(tmp_path_factory):
   settings = shard_plan.Settings(image_size=32,
                                  balance='hybrid',
                                  balance_target=9)
-  convert.convert(csv, images, str(folder / 'records'), settings, workers=1)
+  convert.convert(csv, images, str(folder / 'records'), settings,
+                  convert.How(workers=1))
   return str(folder / 'records')
 
 
@@ -193,11 +194,8 @@ def test_what_does_not_fit_is_refused(whole, changes, message):
 
 def test_other_records_are_refused(whole, tmp_path):
   csv, images = fakes.write_source(tmp_path, num_samples=30, size_px=32)
-  convert.convert(csv,
-                  images,
-                  str(tmp_path / 'records'),
-                  shard_plan.Settings(image_size=32),
-                  workers=1)
+  convert.convert(csv, images, str(tmp_path / 'records'),
+                  shard_plan.Settings(image_size=32), convert.How(workers=1))
   with pytest.raises(schema.DataError, match='received others: records'):
     loop.train(dataclasses.replace(whole[0], records=str(tmp_path / 'records')))
 
@@ -205,11 +203,8 @@ def test_other_records_are_refused(whole, tmp_path):
 def test_it_learns_from_real_images(shared_data, tmp_path):
   hpa = shared_data / 'hpa'
   settings = shard_plan.Settings(image_size=96)
-  convert.convert(str(hpa / 'fields.csv'),
-                  str(hpa / 'fields'),
-                  str(tmp_path / 'records'),
-                  settings,
-                  workers=2)
+  convert.convert(str(hpa / 'fields.csv'), str(hpa / 'fields'),
+                  str(tmp_path / 'records'), settings, convert.How(workers=2))
   summary = loop.train(
       _config(str(tmp_path / 'records'), tmp_path / 'run', fold=0, epochs=8))
   # Answering "0 and 25" to every image gives 0.71.
@@ -223,11 +218,9 @@ def test_it_learns_from_real_images(shared_data, tmp_path):
 def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
                                       precision):
   csv, images = fakes.write_source(tmp_path, num_samples=15, size_px=size)
-  convert.convert(csv,
-                  images,
-                  str(tmp_path / 'records'),
+  convert.convert(csv, images, str(tmp_path / 'records'),
                   shard_plan.Settings(image_size=size, encoding='png'),
-                  workers=1)
+                  convert.How(workers=1))
   config = _config(str(tmp_path / 'records'),
                    tmp_path / 'run',
                    epochs=1,

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from hpa_records import convert
 from hpa_records import image
+from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import record
 from hpa_records import schema
@@ -25,7 +26,8 @@ def _opened(tmp_path_factory, request):
   settings = shard_plan.Settings(image_size=300,
                                  shard_mb=1,
                                  encoding=request.param)
-  convert.convert(csv, images, str(folder / 'records'), settings, workers=1)
+  convert.convert(csv, images, str(folder / 'records'), settings,
+                  convert.How(workers=1))
   return folder / 'records', tfds.builder_from_directory(folder / 'records')
 
 
@@ -71,7 +73,7 @@ def test_manifest_has_the_hashes(opened):
   folder, _ = opened
   files = manifest.load(str(folder)).files
   for name in ('features.json', 'dataset_info.json'):
-    assert files[name] == manifest.file_sha256(str(folder / name))
+    assert files[name] == filesystem.sha256(str(folder / name))
     json.loads((folder / name).read_text())
 
 

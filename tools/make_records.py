@@ -3,28 +3,29 @@
   python tools/make_records.py --csv=train.csv --images=train --output=records
 """
 
+import dataclasses
 import os
+import shlex
 
 from absl import flags
 
 from hpa_records import balance
 from hpa_records import command
-from hpa_records import convert
 from hpa_records import filesystem
 from hpa_records import image
-from hpa_records import manifest
+from hpa_records import runner
 from hpa_records import schema
 from hpa_records import shard_plan
 
 _DEFAULT = shard_plan.Settings()
 
 _CSV = flags.DEFINE_string('csv', '', 'Table with the columns Id and Target.')
-_IMAGES = flags.DEFINE_string('images', '', 'Folder of <Id>_<channel>.png.')
+_IMAGES = flags.DEFINE_string('images', '', 'Folder of the image files.')
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the records to make.')
 flags.DEFINE_integer('image_size', _DEFAULT.image_size,
                      'Height and width of the stored images, in pixels.')
 flags.DEFINE_enum('resize', _DEFAULT.resize, image.RESIZE_FILTERS,
-                  'Filter that reduces the images; area averages.')
+                  'Filter that reduces the images; both are antialiased.')
 flags.DEFINE_enum('encoding', _DEFAULT.encoding, schema.ENCODINGS,
                   'Stored form: raw reads fastest, png is smallest.')
 flags.DEFINE_integer('num_folds', _DEFAULT.num_folds, 'Folds to cut.')
@@ -38,28 +39,61 @@ flags.DEFINE_integer('shard_mb', _DEFAULT.shard_mb,
                      'Largest shard, in MiB of raw pixels.')
 flags.DEFINE_integer('limit', _DEFAULT.limit,
                      'Takes only the first rows of the CSV; 0 takes all.')
-_WORKERS = flags.DEFINE_integer('workers',
-                                0,
-                                'Processes; 0 is one a core.',
-                                lower_bound=0)
-_ON_ERROR = flags.DEFINE_enum(
+flags.DEFINE_string('pattern', _DEFAULT.pattern,
+                    'Name of an image file in --images.')
+flags.DEFINE_integer(
+    'white_level', _DEFAULT.white_level,
+    'Intensity of 16-bit files that becomes 255: 65535, or 4095 for 12 bits.')
+flags.DEFINE_bool('unlabelled', _DEFAULT.unlabelled,
+                  'Takes ids alone, from --csv or from the file names.')
+flags.DEFINE_integer('workers', 0, 'Processes; 0 is one a core.', lower_bound=0)
+flags.DEFINE_enum(
     'on_error', 'stop', ('stop', 'skip'),
     'stop refuses input with a fault; skip leaves faulty samples out.')
-_OVERWRITE = flags.DEFINE_bool('overwrite', False,
-                               'Replaces a dataset that is in --output.')
+flags.DEFINE_bool('overwrite', False, 'Replaces a dataset that is in --output.')
+flags.DEFINE_enum('runner', 'local', runner.RUNNERS,
+                  'local: processes of this machine; beam: Apache Beam.')
+flags.DEFINE_multi_string(
+    'beam_options', [], 'Beam\'s own flags, such as '
+    '--beam_options="--runner=FlinkRunner --flink_master=host:8081".')
+flags.DEFINE_integer(
+    'only_shard', -1, 'Makes the shard of this number alone, as one of many '
+    'jobs; the command without it then writes the manifest.')
+_PLAN_ONLY = flags.DEFINE_bool(
+    'plan_only', False,
+    'Checks the input and says what would be written; writes nothing.')
 
 
 def main() -> None:
-  names = [name for name in vars(_DEFAULT) if name in flags.FLAGS]
-  settings = shard_plan.Settings(**{n: flags.FLAGS[n].value for n in names})
-  output = filesystem.require_local(_OUTPUT.value, 'output')
-  made = convert.convert(filesystem.require_local(_CSV.value, 'csv'),
-                         filesystem.require_local(_IMAGES.value,
-                                                  'images'), output, settings,
-                         _WORKERS.value, _ON_ERROR.value, _OVERWRITE.value)
-  print(f'{made.num_records} records in {len(made.shards)} shards, '
-        f'{made.num_skipped} samples skipped: '
-        f'{os.path.join(output, manifest.MANIFEST_NAME)}')
+  # Worker processes import this file, and need neither pandas nor pyarrow.
+  from hpa_records import convert  # pylint: disable=import-outside-toplevel
+  settings = _from_flags(shard_plan.Settings)
+  how = _from_flags(convert.How)
+  how = dataclasses.replace(how,
+                            beam_options=tuple(
+                                shlex.split(' '.join(how.beam_options))))
+  csv = _CSV.value and filesystem.require_path(_CSV.value, 'csv')
+  if not csv and not settings.unlabelled:
+    raise schema.DataError('Expected a table, received none; pass --csv=PATH.')
+  images = filesystem.require_path(_IMAGES.value, 'images')
+  output = filesystem.require_path(_OUTPUT.value, 'output')
+  if _PLAN_ONLY.value:
+    print(convert.describe(csv, images, output, settings, how.on_error))
+    return
+  made = convert.convert(csv, images, output, settings, how)
+  if made is None:
+    print(f'Shard {how.only_shard} is in {output}; when all are, run the '
+          'command without --only_shard.')
+  else:
+    print(f'{made.num_records} records in {len(made.shards)} shards, '
+          f'{made.num_skipped} samples skipped: '
+          f'{os.path.join(output, "manifest.json")}')
+
+
+def _from_flags(kind):
+  """An instance of a dataclass whose fields are flags of the same names."""
+  names = [field.name for field in dataclasses.fields(kind)]
+  return kind(**{name: flags.FLAGS[name].value for name in names})
 
 
 if __name__ == '__main__':

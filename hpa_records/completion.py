@@ -1,0 +1,121 @@
+"""From the sidecars of all shards to a dataset: index, metadata, manifest.
+
+The manifest comes last and commits the conversion.
+"""
+
+import dataclasses
+import os
+from typing import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import fault
+from hpa_records import filesystem
+from hpa_records import manifest
+from hpa_records import schema
+from hpa_records import shard as shard_file
+from hpa_records import shard_conversion
+from hpa_records import shard_plan
+from hpa_records import tfds_metadata
+
+SKIPPED_NAME = 'skipped.csv'
+
+
+def read_sidecars(
+    plan: shard_plan.Plan,
+    shards: Iterable[shard_plan.Shard]) -> list[shard_conversion.Sidecar]:
+  """Returns the sidecar of each shard.
+
+  Raises:
+    RuntimeError: a shard that was to be made has none.
+  """
+  found = [shard_conversion.read_sidecar(plan, each) for each in shards]
+  if None in found:
+    raise RuntimeError(f'{found.count(None)} shards left no sidecar in '
+                       f'{plan.output}; are its folders the workers\' too?')
+  return found
+
+
+def complete(plan: shard_plan.Plan, csv_sha256: str,
+             shards: Sequence[shard_plan.Shard],
+             skipped: Sequence[fault.Fault]) -> manifest.Manifest:
+  """Writes skipped.csv, the index and, last, the manifest.
+
+  Args:
+    plan: of the conversion.
+    csv_sha256: of the CSV that was converted.
+    shards: all of the plan's, made, in file order.
+    skipped: faults of the samples that were left out.
+  """
+  settings = dataclasses.asdict(plan.settings)
+  sidecars = read_sidecars(plan, shards)
+  index = pd.concat(map(_index, shards, sidecars), ignore_index=True)
+  entries = tuple(
+      manifest.Shard(each.name, len(each.ids), made.bytes, made.sha256)
+      for each, made in zip(shards, sidecars))
+  files = {
+      manifest.INDEX_NAME: manifest.write_index(plan.output, index),
+      **tfds_metadata.write(plan.output, settings, entries)
+  }
+  if skipped:
+    path = os.path.join(plan.output, SKIPPED_NAME)
+    fault.write(skipped, path)
+    files[SKIPPED_NAME] = filesystem.sha256(path)
+  made = manifest.Manifest(settings=settings,
+                           csv_sha256=csv_sha256,
+                           num_records=len(index),
+                           num_skipped=len({each.row for each in skipped}),
+                           shards=entries,
+                           class_counts=_class_counts(shards, plan.settings),
+                           pixels=manifest.pixel_statistics(
+                               len(index) * plan.settings.image_size**2,
+                               np.sum([each.sums for each in sidecars],
+                                      axis=0,
+                                      dtype=np.int64),
+                               np.sum(
+                                   [each.sums_of_squares for each in sidecars],
+                                   axis=0,
+                                   dtype=np.int64)),
+                           files=files,
+                           versions=shard_conversion.versions())
+  manifest.write(plan.output, made)
+  return made
+
+
+def _class_counts(shards: Iterable[shard_plan.Shard],
+                  settings: shard_plan.Settings) -> list[list[int]]:
+  if settings.unlabelled:
+    return []
+  counts = np.zeros((settings.num_folds, schema.NUM_CLASSES), np.int64)
+  for each in shards:
+    counts[each.fold] += each.labels.sum(axis=0, dtype=np.int64)
+  return counts.tolist()
+
+
+def _index(shard: shard_plan.Shard,
+           made: shard_conversion.Sidecar) -> pd.DataFrame:
+  """The shard's rows of the index; see manifest.load_index."""
+  offsets = np.array(made.offsets, np.int64)
+  columns = {
+      'id':
+          shard.ids,
+      'shard':
+          shard.name,
+      'record_offset':
+          offsets,
+      'record_bytes':
+          made.sizes,
+      'image_offset':
+          offsets + shard_file.FRAME_HEAD_BYTES +
+          np.array(made.heads, np.int64),
+      'image_bytes':
+          made.payloads,
+  }
+  if shard.labels is not None:
+    columns |= {
+        'fold': shard.fold,
+        'labels': [np.flatnonzero(row) for row in shard.labels],
+        'repeats': list(shard.repeats),
+    }
+  return pd.DataFrame(columns)

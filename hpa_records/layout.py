@@ -1,0 +1,57 @@
+"""Settings and samples to shards: which record stands where.
+
+Order, folds, repeats and cut points are fixed here, before the first pixel is
+read; they depend on the samples and the settings alone, not on the order of
+the CSV's rows.
+"""
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import balance
+from hpa_records import folds
+from hpa_records import sample_table
+from hpa_records import shard
+from hpa_records import shard_plan
+
+
+def lay_out(table: pd.DataFrame,
+            settings: shard_plan.Settings) -> list[shard_plan.Shard]:
+  """Returns the shards of a dataset in file order; reads no pixel.
+
+  Args:
+    table: as sample_table.load returns it, in any row order.
+    settings: what to make.
+
+  Raises:
+    schema.DataError: there are fewer samples than folds.
+  """
+  table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
+  rows, ids = table['row'].to_numpy(), table['id'].to_numpy()
+  if settings.unlabelled:
+    return [
+        shard_plan.Shard(name, None, tuple(rows[chosen].tolist()),
+                         tuple(ids[chosen]), None, None)
+        for name, chosen in _cut(shard_plan.UNLABELLED_GROUP,
+                                 np.arange(len(table)), settings)
+    ]
+  labels = sample_table.multi_hot(table['labels'])
+  fold_of = folds.assign(list(ids), labels, settings.num_folds, settings.seed)
+  repeats = balance.repeats(labels, fold_of, settings.num_folds,
+                            settings.balance, settings.balance_target,
+                            settings.seed)
+  return [
+      shard_plan.Shard(name, fold, tuple(rows[chosen].tolist()),
+                       tuple(ids[chosen]), labels[chosen], repeats[chosen])
+      for fold in range(settings.num_folds)
+      for name, chosen in _cut(f'fold{fold}', np.flatnonzero(
+          fold_of == fold), settings)
+  ]
+
+
+def _cut(group: str, members: np.ndarray,
+         settings: shard_plan.Settings) -> list[tuple[str, np.ndarray]]:
+  """Returns (file name, which members) of every shard of a group."""
+  cuts = shard.cut(len(members), settings.records_per_shard)
+  return [(shard.file_name(group, number, len(cuts)), members[start:stop])
+          for number, (start, stop) in enumerate(cuts)]

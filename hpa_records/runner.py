@@ -1,0 +1,115 @@
+"""Maps convert_shard over the shards of a plan: processes here, or Beam.
+
+Spawned processes, not forked ones: pyarrow starts threads, and forking a
+process with threads may hang the child. A worker ends with its parent, also
+with one that was killed, so that nothing goes on writing behind a second run.
+"""
+
+import concurrent.futures
+import contextlib
+import ctypes
+import functools
+import multiprocessing
+from multiprocessing import connection
+import os
+import threading
+from typing import Iterator, Sequence
+
+from hpa_records import schema
+from hpa_records import shard_conversion
+from hpa_records import shard_plan
+
+RUNNERS = ('local', 'beam')
+
+# glibc's malloc.h. By default it gives a freed megabyte back to the system at
+# once, and the next image faults it in again, page by page: a third of the
+# time of decoding.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 2**27
+
+
+def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
+              workers: int) -> Iterator[shard_plan.Shard]:
+  """Makes the shards in processes of this machine; yields each as it is done.
+
+  Args:
+    plan: of the conversion.
+    shards: to make.
+    workers: processes; 0 takes one a core that this process may use. A single
+      one is this process itself.
+
+  Raises:
+    schema.DataError: the output cannot be written, or a worker was killed.
+  """
+  workers = min(workers or _num_cores(), len(shards))
+  if workers <= 1:
+    _keep_memory()
+    for shard in shards:
+      shard_conversion.convert_shard(plan, shard)
+      yield shard
+    return
+  context = multiprocessing.get_context('spawn')
+  with concurrent.futures.ProcessPoolExecutor(workers, context,
+                                              _start_worker) as pool:
+    work = functools.partial(shard_conversion.convert_shard, plan)
+    made = {pool.submit(work, shard): shard for shard in shards}
+    try:
+      for future in concurrent.futures.as_completed(made):
+        future.result()
+        yield made[future]
+    except concurrent.futures.BrokenExecutor as error:
+      raise schema.DataError(
+          'Expected the workers to live, found one killed, often for lack of '
+          'memory; run the same command with fewer --workers: whole shards are '
+          'kept.') from error
+    finally:
+      pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
+             options: Sequence[str]) -> None:
+  """Makes the shards in an Apache Beam pipeline and waits for its end.
+
+  Args:
+    plan: of the conversion; its folders must be the workers' too.
+    shards: to make.
+    options: Beam's own flags, such as --runner=DataflowRunner. By default the
+      pipeline runs here.
+
+  Raises:
+    schema.DataError: Beam is not installed, or the output cannot be written.
+  """
+  try:
+    import apache_beam as beam  # pylint: disable=import-outside-toplevel
+  except ImportError as error:
+    raise schema.DataError('Expected Apache Beam for --runner=beam, found none;'
+                           ' pip install "hpa-records[beam]".') from error
+  chosen = beam.options.pipeline_options.PipelineOptions(list(options))
+  with beam.Pipeline(options=chosen) as pipeline:
+    # Reshuffle, or a runner fuses all shards into one worker's work.
+    _ = (pipeline | beam.Create(shards) | beam.Reshuffle() |
+         beam.Map(functools.partial(shard_conversion.convert_shard, plan)))
+
+
+def _num_cores() -> int:
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+  _keep_memory()
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+  connection.wait([multiprocessing.parent_process().sentinel])
+  os._exit(1)  # pylint: disable=protected-access
+
+
+def _keep_memory() -> None:
+  """Lets malloc keep freed memory, where it is glibc's."""
+  with contextlib.suppress(OSError, AttributeError, TypeError):
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -1,0 +1,207 @@
+"""convert_shard: one shard from its samples' image files, and its proof.
+
+It is all the work of a conversion. Local processes, Beam and Slurm jobs only
+map it over the shards of a plan, so their number and timing change nothing.
+
+Beside a shard, in the folder .unfinished, a sidecar is written after it: what
+the manifest and the index need to know of the shard, and what it was made from.
+A shard whose sidecar names the same samples, settings, package versions and
+input files (sizes and times), and whose content has the sidecar's hash, is
+kept when the command is run again. Faulty samples are told in the same way, so
+that whoever maps the function needs to bring nothing home.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+from typing import Iterator
+
+import cv2
+import kornia_rs
+import numpy as np
+import PIL
+
+from hpa_records import fault
+from hpa_records import filesystem
+from hpa_records import image
+from hpa_records import record
+from hpa_records import schema
+from hpa_records import shard as shard_file
+from hpa_records import shard_plan
+
+UNFINISHED_NAME = '.unfinished'
+_SIDECAR_SUFFIX = '.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Sidecar:
+  """What came of one shard.
+
+  Attributes:
+    made_from: sha256 over everything the bytes depend on.
+    faults: of the samples that could not be read; then there is no shard and
+      all below is empty.
+    bytes: size of the file.
+    sha256: hex digest of the file.
+    offsets: where each record's frame begins in the file.
+    sizes: bytes of each frame.
+    heads: bytes of each record before its image.
+    payloads: bytes of each image as stored.
+    sums: per channel, over all pixels of the shard.
+    sums_of_squares: the same of the squares.
+  """
+  made_from: str
+  faults: tuple[fault.Fault, ...] = ()
+  bytes: int = 0
+  sha256: str = ''
+  offsets: tuple[int, ...] = ()
+  sizes: tuple[int, ...] = ()
+  heads: tuple[int, ...] = ()
+  payloads: tuple[int, ...] = ()
+  sums: tuple[int, ...] = ()
+  sums_of_squares: tuple[int, ...] = ()
+
+
+class _Unreadable(Exception):
+  """Samples of a shard whose pixels could not be read: args[0], faults."""
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+  """Returns the versions of what decides the bytes, by module name."""
+  return {
+      **{
+          each.__name__: each.__version__ for each in (cv2, kornia_rs, np, PIL)
+      },
+      # Not imported: a worker needs none of them.
+      'cykooz_resizer': importlib.metadata.version('cykooz-resizer'),
+      'pyarrow': importlib.metadata.version('pyarrow'),
+  }
+
+
+def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
+  """Makes one shard and its sidecar, unless they are there and whole.
+
+  With a faulty sample there is no shard, but every sample has been looked at,
+  so that all faults can be listed together; the sidecar holds them.
+
+  Args:
+    plan: of the conversion; its output folder has the folder .unfinished.
+    shard: one of its shards.
+
+  Raises:
+    schema.DataError: the output cannot be written.
+  """
+  cv2.setNumThreads(1)  # the other cores have shards of their own
+  made_from = _made_from(plan, shard)
+  path = os.path.join(plan.output, shard.name)
+  found = read_sidecar(plan, shard)
+  if found and found.made_from == made_from and not found.faults and (
+      filesystem.size(path) == found.bytes and
+      filesystem.sha256(path) == found.sha256):
+    return
+  unfinished = os.path.join(plan.output, UNFINISHED_NAME)
+  try:
+    filesystem.remove(_sidecar_path(plan, shard))
+    made = _write(plan, shard, path, unfinished, made_from)
+    filesystem.write_atomically(_sidecar_path(plan, shard),
+                                json.dumps(dataclasses.asdict(made)).encode(),
+                                unfinished)
+  except OSError as error:
+    raise schema.DataError(
+        f'Expected to write {path}, received: {error.strerror or error}. '
+        'Mend that and run the same command: whole shards are kept.') from error
+
+
+def read_sidecar(plan: shard_plan.Plan,
+                 shard: shard_plan.Shard) -> Sidecar | None:
+  """Returns what a shard's sidecar says; None where there is none."""
+  path = _sidecar_path(plan, shard)
+  if filesystem.size(path) is None:
+    return None
+  try:
+    content = json.loads(filesystem.read_bytes(path))
+    content['faults'] = tuple(fault.Fault(**each) for each in content['faults'])
+    return Sidecar(**content)
+  except (ValueError, KeyError, TypeError):  # damaged, or another version's
+    return None
+
+
+def _sidecar_path(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
+  return os.path.join(plan.output, UNFINISHED_NAME,
+                      shard.name + _SIDECAR_SUFFIX)
+
+
+def _made_from(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
+  """sha256 of settings, versions, samples, and sizes and times of the files."""
+  told = [dataclasses.asdict(plan.settings), versions(), shard.sha256()]
+  if not filesystem.is_remote(plan.images):
+    for sample_id in shard.ids:
+      told += [_size_and_time(path) for path in plan.files(sample_id)]
+  return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _size_and_time(path: str) -> tuple[int, int] | None:
+  try:
+    found = os.stat(path)
+  except OSError:  # told with its reason when the file is read
+    return None
+  return found.st_size, found.st_mtime_ns
+
+
+@dataclasses.dataclass
+class _Pass:
+  """What accumulates while the records of one shard stream by."""
+  sums: np.ndarray
+  heads: list[int] = dataclasses.field(default_factory=list)
+  payloads: list[int] = dataclasses.field(default_factory=list)
+
+
+def _write(plan: shard_plan.Plan, shard: shard_plan.Shard, path: str,
+           temporary_folder: str, made_from: str) -> Sidecar:
+  done = _Pass(np.zeros((2, schema.NUM_CHANNELS), np.int64))
+  try:
+    written = shard_file.write(path, _records(plan, shard, done),
+                               temporary_folder)
+  except _Unreadable as error:
+    return Sidecar(made_from, error.args[0])
+  return Sidecar(made_from, (), written.num_bytes, written.sha256,
+                 tuple(written.offsets.tolist()), tuple(written.sizes.tolist()),
+                 tuple(done.heads), tuple(done.payloads),
+                 *(tuple(row) for row in done.sums.tolist()))
+
+
+def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
+             done: _Pass) -> Iterator[tuple[bytes, np.ndarray]]:
+  """Yields (head, image bytes) of each sample; raises _Unreadable at the end.
+  """
+  settings, faults = plan.settings, []
+  for i, sample_id in enumerate(shard.ids):
+    try:
+      pixels = image.load(plan.files(sample_id), settings.image_size,
+                          settings.resize, settings.white_level)
+    except (schema.DataError, OSError) as error:
+      faults.append(_fault(shard.rows[i], sample_id, error))
+      continue
+    payload = image.encode(pixels, settings.encoding)
+    head = record.encode_head(
+        record.Sample(sample_id, payload, shard.fold,
+                      None if shard.labels is None else shard.labels[i],
+                      None if shard.repeats is None else shard.repeats[i]))
+    done.sums += image.sums(pixels)
+    done.heads.append(len(head))
+    done.payloads.append(len(payload))
+    yield head, payload
+  if faults:
+    raise _Unreadable(tuple(faults))
+
+
+def _fault(row: int, sample_id: str, error: Exception) -> fault.Fault:
+  if isinstance(error, OSError):
+    message, path = f'cannot be read: {error.strerror}', error.filename
+  else:
+    message, path = error.args
+  return fault.Fault(row, sample_id, os.path.basename(path), message)

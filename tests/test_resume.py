@@ -1,0 +1,372 @@
+"""Conversions that are killed, hindered, doubled or split still end right."""
+
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hpa_records import convert
+from hpa_records import manifest
+from hpa_records import schema
+from hpa_records import shard_plan
+from tests import fakes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_SIZE_PX = 300  # two records a shard of 1 MiB
+_NUM_SAMPLES = 120
+
+
+@pytest.fixture(name='source', scope='module')
+def _source(tmp_path_factory):
+  return fakes.write_source(tmp_path_factory.mktemp('source'), _NUM_SAMPLES)
+
+
+@pytest.fixture(name='undisturbed', scope='module')
+def _undisturbed(source, tmp_path_factory):
+  """(content of the dataset, seconds from the first file to the last)."""
+  output = tmp_path_factory.mktemp('undisturbed') / 'records'
+  process = _start(source, output)
+  _wait_for(output / '.unfinished' / 'lock', process)
+  start = time.monotonic()
+  assert process.wait() == 0
+  return _content(output), time.monotonic() - start
+
+
+def _command(source, output, *flags):
+  return [
+      sys.executable, 'tools/make_records.py', f'--csv={source[0]}',
+      f'--images={source[1]}', f'--output={output}', f'--image_size={_SIZE_PX}',
+      '--shard_mb=1', *flags
+  ]
+
+
+def _start(source, output, *flags):
+  return subprocess.Popen(_command(source, output, *flags),
+                          cwd=_ROOT,
+                          stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL)
+
+
+def _run(source, output, *flags, **kwargs):
+  return subprocess.run(_command(source, output, *flags),
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False,
+                        **kwargs)
+
+
+def _wait_for(path, process):
+  """Waits until the process has made the file."""
+  while not path.exists():
+    assert process.poll() is None, f'it ended before {path} appeared'
+    time.sleep(0.002)
+
+
+def _content(folder):
+  return {
+      str(path.relative_to(folder)): path.read_bytes()
+      for path in folder.rglob('*')
+      if path.is_file()
+  }
+
+
+def _assert_refused(done, message):
+  assert done.returncode == 2, done.stderr
+  lines = [line for line in done.stderr.splitlines() if '/s, ' not in line]
+  assert len(lines) == 1 and message in lines[0], done.stderr
+
+
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
+    source, undisturbed, tmp_path):
+  content, duration_s = undisturbed
+  output = tmp_path / 'records'
+  num_shards = sum(name.endswith('.tfrecord') for name in content)
+  rng = random.Random(20)
+  seen = []
+  for number in range(20):
+    (output / '.unfinished' / 'lock').unlink(missing_ok=True)
+    process = _start(source, output, f'--workers={1 + number % 2}')
+    _wait_for(output / '.unfinished' / 'lock', process)
+    time.sleep(rng.uniform(0, duration_s))
+    process.kill()
+    process.wait()
+    seen.append(len(list(output.glob('*.tfrecord'))))
+    if (output / 'manifest.json').exists():
+      assert content.items() <= _content(output).items()
+    if seen[-1] == num_shards:  # nothing left to disturb
+      assert _run(source, output).returncode == 0
+      assert _content(output) == content
+      shutil.rmtree(output)
+  assert len(set(seen)) > 3, f'killed at the same moment each time: {seen}'
+  assert _run(source, output).returncode == 0
+  assert _content(output) == content
+
+
+def test_whole_shards_are_kept(source, undisturbed, tmp_path):
+  output = tmp_path / 'records'
+  process = _start(source, output, '--workers=1')
+  sidecars = output / '.unfinished'
+  deadline = time.monotonic() + 120
+  while len(list(sidecars.glob('*.tfrecord.json'))) < 3:
+    assert time.monotonic() < deadline
+    time.sleep(0.002)
+  process.kill()
+  process.wait()
+  kept = {path.name.removesuffix('.json') for path in sidecars.glob('*.json')
+         } - {'settings'}
+  before = {name: (output / name).stat().st_ino for name in kept}
+  assert 3 <= len(kept) < 30
+  assert _run(source, output).returncode == 0
+  assert {name: (output / name).stat().st_ino for name in kept} == before
+  assert _content(output) == undisturbed[0]
+
+
+def _half_done(source, output, monkeypatch):
+  """Makes all shards but the last, and no manifest, as a killed run leaves."""
+  settings = shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1)
+  monkeypatch.setattr(convert.completion, 'complete', _interrupt)
+  with pytest.raises(KeyboardInterrupt):
+    convert.convert(*source, str(output), settings, convert.How(workers=1))
+  monkeypatch.undo()
+  last = sorted(output.glob('*.tfrecord'))[-1]
+  last.unlink()
+
+
+def _interrupt(*_):
+  raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('harm', ['flip', 'cut', 'input'])
+def test_a_kept_shard_must_prove_itself(harm, undisturbed, tmp_path,
+                                        monkeypatch):
+  source = fakes.write_source(tmp_path, _NUM_SAMPLES)
+  output = tmp_path / 'records'
+  _half_done(source, output, monkeypatch)
+  shard = sorted(output.glob('*.tfrecord'))[0]
+  data = bytearray(shard.read_bytes())
+  if harm == 'flip':
+    data[1000] ^= 1
+    shard.write_bytes(data)
+  elif harm == 'cut':
+    shard.write_bytes(data[:-1])
+  else:  # the pixels of a sample change: other bytes are right now
+    path = pathlib.Path(source[1]) / 's0_red.png'
+    shutil.copy(pathlib.Path(source[1]) / 's1_red.png', path)
+  assert _run(source, output).returncode == 0
+  same = _content(output) == undisturbed[0]
+  assert same == (harm != 'input')
+  fresh = tmp_path / 'fresh'
+  assert _run(source, fresh).returncode == 0
+  assert _content(output) == _content(fresh)
+
+
+@pytest.mark.parametrize('flags,differs', [
+    (['--seed=1'], 'seed 0, asked 1'),
+    (['--encoding=png', '--num_folds=4'
+     ], "encoding 'raw', asked 'png'; num_folds 5, asked 4"),
+])
+def test_an_unfinished_folder_is_kept_from_other_settings(
+    source, tmp_path, monkeypatch, flags, differs):
+  output = tmp_path / 'records'
+  _half_done(source, output, monkeypatch)
+  before = _content(output)
+  _assert_refused(_run(source, output, *flags), differs)
+  assert _content(output) == before
+  done = _run(source, output, *flags, '--overwrite')
+  assert done.returncode == 0, done.stderr
+  assert not (output / '.unfinished').exists()
+
+
+def test_an_unfinished_folder_is_kept_from_another_csv(source, tmp_path,
+                                                       monkeypatch):
+  output = tmp_path / 'records'
+  _half_done(source, output, monkeypatch)
+  other = tmp_path / 'other.csv'
+  lines = pathlib.Path(source[0]).read_text('utf-8').splitlines()
+  other.write_text('\n'.join(lines[:-1]), 'utf-8')
+  _assert_refused(_run((other, source[1]), output), 'csv_sha256')
+
+
+def test_a_second_converter_says_so_and_leaves(source, undisturbed, tmp_path):
+  output = tmp_path / 'records'
+  first = _start(source, output, '--workers=1')
+  _wait_for(output / '.unfinished' / 'settings.json', first)
+  first.send_signal(signal.SIGSTOP)
+  _assert_refused(_run(source, output), 'found one')
+  _assert_refused(_run(source, output, '--only_shard=0'), 'found one')
+  first.send_signal(signal.SIGCONT)
+  assert first.wait() == 0
+  assert _content(output) == undisturbed[0]
+
+
+def test_workers_end_with_a_killed_converter(source, tmp_path):
+  process = _start(source, tmp_path / 'records', '--workers=2')
+  _wait_for(tmp_path / 'records' / '.unfinished' / 'settings.json', process)
+  process.kill()
+  process.wait()
+  deadline = time.monotonic() + 30
+  while _processes_that_name(source[0]) or _children_of(process.pid):
+    assert time.monotonic() < deadline, 'a worker outlived its parent'
+    time.sleep(0.05)
+
+
+def _processes_that_name(text):
+  """Pids whose command line has the text."""
+  found = []
+  for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+    try:
+      if text.encode() in path.read_bytes():
+        found.append(int(path.parent.name))
+    except OSError:
+      pass
+  return found
+
+
+def _children_of(pid):
+  """Pids of spawned processes whose command line names their parent."""
+  return _processes_that_name(f'parent_pid={pid}')
+
+
+def _limit_file_size():
+  resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+
+
+def test_a_file_that_cannot_be_written_stops_in_one_line(
+    source, undisturbed, tmp_path):
+  output = tmp_path / 'records'
+  done = _run(source, output, '--workers=1', preexec_fn=_limit_file_size)
+  _assert_refused(done, 'File too large')
+  assert 'whole shards are kept' in done.stderr
+  assert not (output / 'manifest.json').exists()
+  assert _run(source, output).returncode == 0
+  assert _content(output) == undisturbed[0]
+
+
+def test_a_full_disk_is_seen_before_the_first_shard(source, tmp_path):
+  free = shutil.disk_usage(tmp_path).free
+  size_px = int((free / 4 / _NUM_SAMPLES)**0.5) + 100
+  done = _run(source, tmp_path / 'records', f'--image_size={size_px}')
+  _assert_refused(done, 'GB of free disk space')
+  assert not list((tmp_path / 'records').glob('*.tfrecord'))
+
+
+def test_a_disk_that_fills_up_stops_in_one_line(source, tmp_path):
+  """On a real small disk, mounted where the test may do so."""
+  disk = tmp_path / 'disk'
+  disk.mkdir()
+  free_kb = _NUM_SAMPLES * _SIZE_PX**2 * 4 // 1024 + 500
+  unshare = ['unshare', '--map-root-user', '--mount', 'sh', '-c']
+  if shutil.which('unshare') is None or subprocess.run(
+      [*unshare, f'mount -t tmpfs none {disk}'],
+      check=False,
+      capture_output=True).returncode:
+    pytest.skip('this machine lets no test mount a disk')
+  script = f'''mount -t tmpfs -o size={free_kb}k none {disk}
+(while ! ls {disk}/records/*.tfrecord >/dev/null 2>&1; do sleep 0.01; done
+ head -c 100000000 /dev/zero > {disk}/other.bin) 2>/dev/null &
+"$@"; code=$?; ls {disk}/records; exit $code'''
+  done = subprocess.run(
+      [*unshare, script, 'sh', *_command(source, disk / 'records')],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False)
+  _assert_refused(done, 'No space left on device')
+  assert '.tfrecord' in done.stdout and 'manifest.json' not in done.stdout
+
+
+def test_a_read_only_target_is_told_in_one_line(source):
+  _assert_refused(_run(source, '/sys/records'), 'write to /sys/records')
+
+
+def test_an_input_that_vanishes_is_named_and_whole_shards_stay(
+    tmp_path, undisturbed):
+  source = fakes.write_source(tmp_path, _NUM_SAMPLES)
+  output = tmp_path / 'records'
+  gone = pathlib.Path(source[1]) / 's7_blue.png'
+  kept = gone.read_bytes(), gone.stat()
+  process = _start(source, output, '--workers=1')
+  _wait_for(output / '.unfinished' / 'settings.json', process)
+  gone.unlink()
+  code = process.wait()
+  if code == 0:  # it had been read already
+    assert _content(output) == undisturbed[0]
+    return
+  assert code == 2 and not (output / 'manifest.json').exists()
+  assert len(list(output.glob('*.tfrecord'))) >= 29
+  gone.write_bytes(kept[0])
+  os.utime(gone, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
+  assert _run(source, output).returncode == 0
+  assert _content(output) == undisturbed[0]
+
+
+def test_shards_made_alone_are_the_same_dataset(source, undisturbed, tmp_path):
+  content, output = undisturbed[0], tmp_path / 'records'
+  count = sum(name.endswith('.tfrecord') for name in content)
+  settings = shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1)
+  jobs = [_start(source, output, f'--only_shard={i}') for i in (3, 4, 5)]
+  assert [job.wait() for job in jobs] == [0, 0, 0]
+  assert not (output / 'manifest.json').exists()
+  for i in range(count - 1):
+    assert convert.convert(*source, str(output), settings,
+                           convert.How(only_shard=i)) is None
+  _assert_refused(_run(source, output, f'--only_shard={count}'),
+                  f'of 0..{count - 1}, received {count}')
+  done = _run(source, output)
+  assert done.returncode == 0 and _content(output) == content
+
+
+def test_beam_makes_the_same_bytes(source, undisturbed, tmp_path):
+  done = _run(source, tmp_path / 'records', '--runner=beam',
+              '--beam_options=--runner=FnApiRunner')
+  assert done.returncode == 0, done.stderr
+  assert _content(tmp_path / 'records') == undisturbed[0]
+
+
+def test_plan_only_tells_all_and_writes_nothing(source, undisturbed, tmp_path):
+  output = tmp_path / 'records'
+  done = _run(source, output, '--plan_only')
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  assert lines[0] == f'{_NUM_SAMPLES} samples of 24 x 24 pixels'
+  shards = sum(name.endswith('.tfrecord') for name in undisturbed[0])
+  assert lines[-1].startswith(f'{_NUM_SAMPLES} records, {shards} shards, ')
+  assert not output.exists()
+  (tmp_path / 'bad.csv').write_text('Id,Target\ns0,99\n', 'utf-8')
+  done = _run((tmp_path / 'bad.csv', source[1]), output, '--plan_only')
+  assert done.returncode == 2 and "received '99'" in done.stderr
+  assert not output.exists()
+
+
+def test_an_address_gets_the_same_bytes(source, undisturbed):
+  """Through TensorFlow's filesystems, with the one that needs no network."""
+  from hpa_records.backend import tf  # pylint: disable=import-outside-toplevel
+  convert.convert(*source, 'ram://bucket/records',
+                  shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1),
+                  convert.How(workers=1))
+  found = {}
+  for name in tf.io.gfile.listdir('ram://bucket/records'):
+    with tf.io.gfile.GFile(f'ram://bucket/records/{name}', 'rb') as file:
+      found[name] = file.read()
+  assert found == undisturbed[0]
+
+
+def test_a_folder_with_a_damaged_manifest_can_be_overwritten(source, tmp_path):
+  output = tmp_path / 'records'
+  settings = shard_plan.Settings(image_size=16)
+  convert.convert(*source, str(output), settings, convert.How(workers=1))
+  path = output / manifest.MANIFEST_NAME
+  path.write_bytes(path.read_bytes()[:-20])
+  with pytest.raises(schema.DataError, match='damaged one'):
+    convert.convert(*source, str(output), settings)
+  convert.convert(*source, str(output), settings,
+                  convert.How(workers=1, overwrite=True))
+  assert manifest.load(str(output)).num_records == _NUM_SAMPLES
