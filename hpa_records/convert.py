@@ -1,4 +1,4 @@
-"""Converts planned shards: CSV and PNGs to a dataset folder.
+"""Converts planned shards: CSV and images to a dataset folder.
 
 convert_shard(task) is all the work and a pure function of its task; processes
 only map it, so their number and timing change nothing. Shards appear under a
@@ -22,9 +22,11 @@ import cv2
 import kornia_rs
 import numpy as np
 import pandas as pd
+import PIL
 import pyarrow as pa
 
 from hpa_records import fault
+from hpa_records import file_pattern
 from hpa_records import image
 from hpa_records import manifest
 from hpa_records import progress
@@ -37,7 +39,7 @@ from hpa_records import tfds_metadata
 
 SKIPPED_NAME = 'skipped.csv'
 _OWN_FILE = re.compile(
-    r'(fold\d+-\d{5}-of-\d{5}\.tfrecord|index\.parquet|manifest\.json|'
+    r'((fold\d+|test)-\d{5}-of-\d{5}\.tfrecord|index\.parquet|manifest\.json|'
     r'features\.json|dataset_info\.json|skipped\.csv)(\.tmp)?')
 
 
@@ -77,8 +79,9 @@ def convert(csv: str,
   """Converts a CSV and its images to a dataset folder.
 
   Args:
-    csv: path of the table, columns Id and Target.
-    images: folder of <Id>_<channel>.png.
+    csv: path of the table, columns Id and Target; of an unlabelled set Id, or
+      '' to take the ids from the folder.
+    images: folder of the image files, named as settings.pattern says.
     output: folder of the dataset; made if missing.
     settings: what to make.
     workers: processes; 0 takes one a core.
@@ -92,7 +95,13 @@ def convert(csv: str,
   Raises:
     schema.DataError: the input is wrong, or the folder holds something else.
   """
-  loaded = sample_table.load(csv, images, settings.limit, on_error)
+  loaded = sample_table.load(csv,
+                             images,
+                             pattern=settings.pattern,
+                             white_level=settings.white_level,
+                             unlabelled=settings.unlabelled,
+                             limit=settings.limit,
+                             on_error=on_error)
   done = _prepare_output(output, settings, loaded.csv_sha256, overwrite)
   if done is not None:
     return done
@@ -103,7 +112,7 @@ def convert(csv: str,
     if not faults:
       break
     if on_error == 'stop':
-      fault.refuse(faults, csv)
+      fault.refuse(faults, csv or images)
     # Without these samples every fold and cut point may change.
     skipped += faults
     table = table[~table['id'].isin({each.id for each in faults})]
@@ -125,27 +134,19 @@ def convert_shard(
     written = shard.write(path, _records(task, done))
   except _Unreadable as error:
     return error.args[0]
-  payloads = np.array(done.payloads, np.int64)
+  heads = np.array(done.heads, np.int64)
   index = pd.DataFrame({
-      'id':
-          task.ids,
-      'fold':
-          task.fold,
-      'shard':
-          task.name,
-      'record_offset':
-          written.offsets,
-      'record_bytes':
-          written.sizes,
-      'image_offset':
-          written.offsets + shard.FRAME_HEAD_BYTES +
-          np.array(done.heads, np.int64),
-      'image_bytes':
-          payloads,
-      'labels': [np.flatnonzero(row) for row in task.labels],
-      'repeats':
-          list(task.repeats),
+      'id': task.ids,
+      'shard': task.name,
+      'record_offset': written.offsets,
+      'record_bytes': written.sizes,
+      'image_offset': written.offsets + shard.FRAME_HEAD_BYTES + heads,
+      'image_bytes': np.array(done.payloads, np.int64),
   })
+  if task.labels is not None:
+    index = index.assign(fold=task.fold,
+                         labels=[np.flatnonzero(row) for row in task.labels],
+                         repeats=list(task.repeats))
   entry = manifest.Shard(task.name, len(index), written.num_bytes,
                          written.sha256)
   return ShardResult(entry, index, done.histogram)
@@ -158,14 +159,15 @@ def _records(task: shard_plan.ShardTask,
   faults = []
   for i, sample_id in enumerate(task.ids):
     try:
-      pixels = image.load(task.files[i], task.settings.image_size)
-    except (schema.DataError, OSError) as error:
-      faults.append(_fault(task.rows[i], sample_id, error))
+      pixels = image.load(task.files[i], task.settings.image_size,
+                          task.settings.white_level)
+    except schema.DataError as error:
+      faults.append(_fault(task, i, error))
       continue
     payload = image.encode(pixels, task.settings.encoding)
-    head = record.encode_head(
-        record.Sample(sample_id, payload, task.fold, task.labels[i],
-                      task.repeats[i]))
+    labelled = () if task.labels is None else (task.fold, task.labels[i],
+                                               task.repeats[i])
+    head = record.encode_head(record.Sample(sample_id, payload, *labelled))
     done.histogram += image.histogram(pixels)
     done.heads.append(len(head))
     done.payloads.append(len(payload))
@@ -174,12 +176,12 @@ def _records(task: shard_plan.ShardTask,
     raise _Unreadable(tuple(faults))
 
 
-def _fault(row: int, sample_id: str, error: Exception) -> fault.Fault:
-  if isinstance(error, OSError):
-    message, path = f'cannot be read: {error.strerror}', error.filename
-  else:
-    message, path = error.args
-  return fault.Fault(row, sample_id, os.path.basename(path), message)
+def _fault(task: shard_plan.ShardTask, i: int,
+           error: schema.DataError) -> fault.Fault:
+  message, path = error.args
+  channel = schema.CHANNELS[task.files[i].index(path)]
+  name = file_pattern.name(task.settings.pattern, task.ids[i], channel)
+  return fault.Fault(task.rows[i], task.ids[i], name, message)
 
 
 def _run(tasks: Sequence[shard_plan.ShardTask],
@@ -266,11 +268,13 @@ def _finish(output: str, settings: shard_plan.Settings, csv_sha256: str,
     path = os.path.join(output, SKIPPED_NAME)
     fault.write(skipped, path)
     files[SKIPPED_NAME] = manifest.file_sha256(path)
-  labels = sample_table.multi_hot(index['labels'])
-  counts = [
-      labels[index['fold'] == fold].sum(axis=0, dtype=int).tolist()
-      for fold in range(settings.num_folds)
-  ]
+  counts = []
+  if not settings.unlabelled:
+    labels = sample_table.multi_hot(index['labels'])
+    counts = [
+        labels[index['fold'] == fold].sum(axis=0, dtype=int).tolist()
+        for fold in range(settings.num_folds)
+    ]
   made = manifest.Manifest(settings=dataclasses.asdict(settings),
                            csv_sha256=csv_sha256,
                            num_records=len(index),
@@ -288,7 +292,8 @@ def _finish(output: str, settings: shard_plan.Settings, csv_sha256: str,
 def _versions() -> dict[str, str]:
   """Versions of what decides the bytes."""
   versions = {
-      module.__name__: module.__version__ for module in (cv2, kornia_rs, np, pa)
+      module.__name__: module.__version__
+      for module in (cv2, kornia_rs, np, PIL, pa)
   }
   versions['iterstrat'] = importlib.metadata.version('iterative-stratification')
   return versions

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
+from hpa_records import file_pattern
 from hpa_records import folds
 from hpa_records import image
 from hpa_records import sample_table
@@ -21,6 +22,8 @@ from hpa_records import shard
 @dataclasses.dataclass(frozen=True)
 class Settings:
   """What decides the bytes of a dataset, beside the data.
+
+  Of an unlabelled set the folds and the balance decide nothing.
 
   Raises:
     schema.DataError: a value is out of range.
@@ -51,6 +54,11 @@ class Settings:
       if getattr(self, name) < least:
         raise schema.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
+    if self.white_level > 65535:
+      raise schema.DataError(
+          'Expected --white_level of at most 65535, the '
+          f'largest of 16 bits, received {self.white_level}.')
+    file_pattern.check(self.pattern)
 
   @property
   def records_per_shard(self) -> int:
@@ -66,22 +74,22 @@ class ShardTask:
   Attributes:
     directory: of the dataset.
     name: of the shard's file.
-    fold: of its records.
+    fold: of its records; None in an unlabelled set.
     rows: line of each sample in the CSV, for messages.
     ids: of each sample.
     files: the four paths of each sample, in schema.CHANNELS order.
-    labels: [N, K] uint8 multi-hot.
-    repeats: [N, F] float32.
+    labels: [N, K] uint8 multi-hot; None in an unlabelled set.
+    repeats: [N, F] float32; None in an unlabelled set.
     settings: of the dataset.
   """
   directory: str
   name: str
-  fold: int
+  fold: int | None
   rows: tuple[int, ...]
   ids: tuple[str, ...]
   files: tuple[tuple[str, ...], ...]
-  labels: np.ndarray
-  repeats: np.ndarray
+  labels: np.ndarray | None
+  repeats: np.ndarray | None
   settings: Settings
 
 
@@ -95,30 +103,44 @@ def plan(table: pd.DataFrame, output: str,
     settings: what to make.
 
   Raises:
-    schema.DataError: there are fewer samples than folds.
+    schema.DataError: there are fewer samples than folds; of an unlabelled set,
+      none.
   """
   table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
+  if settings.unlabelled:
+    if table.empty:
+      raise schema.DataError('Expected at least one sound sample, received '
+                             'none.')
+    return _cut(table, output, settings, None, None, None)
   labels = sample_table.multi_hot(table['labels'])
   fold_of = folds.assign(list(table['id']), labels, settings.num_folds,
                          settings.seed)
   repeats = balance.repeats(labels, fold_of, settings.num_folds,
                             settings.balance, settings.balance_target,
                             settings.seed)
-  files = list(zip(*(table[channel] for channel in schema.CHANNELS)))
   tasks = []
   for fold in range(settings.num_folds):
     members = np.flatnonzero(fold_of == fold)
-    cuts = shard.cut(len(members), settings.records_per_shard)
-    for number, (start, stop) in enumerate(cuts):
-      chosen = members[start:stop]
-      tasks.append(
-          ShardTask(directory=output,
-                    name=shard.file_name(f'fold{fold}', number, len(cuts)),
-                    fold=fold,
-                    rows=tuple(table['row'].iloc[chosen]),
-                    ids=tuple(table['id'].iloc[chosen]),
-                    files=tuple(files[i] for i in chosen),
-                    labels=labels[chosen],
-                    repeats=repeats[chosen],
-                    settings=settings))
+    tasks += _cut(table.iloc[members], output, settings, fold, labels[members],
+                  repeats[members])
   return tasks
+
+
+def _cut(table: pd.DataFrame, output: str, settings: Settings, fold: int | None,
+         labels: np.ndarray | None,
+         repeats: np.ndarray | None) -> list[ShardTask]:
+  """Returns the shards of one fold, or of an unlabelled set."""
+  group = schema.UNLABELLED_GROUP if fold is None else f'fold{fold}'
+  files = list(zip(*(table[channel] for channel in schema.CHANNELS)))
+  cuts = shard.cut(len(table), settings.records_per_shard)
+  return [
+      ShardTask(directory=output,
+                name=shard.file_name(group, number, len(cuts)),
+                fold=fold,
+                rows=tuple(table['row'].iloc[start:stop]),
+                ids=tuple(table['id'].iloc[start:stop]),
+                files=tuple(files[start:stop]),
+                labels=None if labels is None else labels[start:stop],
+                repeats=None if repeats is None else repeats[start:stop],
+                settings=settings) for number, (start, stop) in enumerate(cuts)
+  ]

@@ -15,8 +15,9 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 # A module may import those before it.
 HPA_RECORDS = (
-    'schema command progress backend filesystem fault image_file image record '
-    'shard manifest tfds_metadata sample_table folds balance '
+    'schema command progress backend filesystem fault file_pattern '
+    'image_header tint image_file image record shard manifest tfds_metadata '
+    'csv_table sample_table folds balance '
     'shard_plan plan convert dataset sample_cell sample_pattern sample_data'
 ).split()
 TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
