@@ -168,7 +168,7 @@ def _convert_one(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     output_folder.require_room(plan.output, _needed_bytes(plan, [shard]))
     faults = _make(plan, [shard], how)
   if faults:
-    fault.refuse(faults, csv)
+    fault.refuse(faults, csv or plan.images)
 
 
 def _convert_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
@@ -182,7 +182,7 @@ def _convert_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     if not faults:
       return completion.complete(plan, loaded.csv_sha256, shards, skipped)
     if how.on_error == 'stop':
-      fault.refuse(faults, csv)
+      fault.refuse(faults, csv or plan.images)
     # Without these samples every fold and cut point may change.
     skipped += faults
     table = table[~table['id'].isin({each.id for each in faults})]
@@ -201,7 +201,7 @@ def _needed_bytes(plan: shard_plan.Plan,
     probed = missing[::-(-len(missing) // _PROBED)]
     sizes = []
     for sample_id in probed:
-      with contextlib.suppress(schema.DataError, OSError):  # told when read
+      with contextlib.suppress(schema.DataError):  # told when read
         pixels = image.load(plan.files(sample_id), plan.settings.image_size,
                             plan.settings.resize, plan.settings.white_level)
         sizes.append(len(image.encode(pixels, plan.settings.encoding)))

@@ -68,9 +68,13 @@ def load(directory: str) -> Records:
 
   Raises:
     schema.DataError: the manifest, the index or a shard is missing or not
-      what it was.
+      what it was; or the records have no labels.
   """
   found = manifest_lib.load(directory)
+  if not found.is_labelled:
+    raise schema.DataError(
+        f'Expected records with labels, received unlabelled ones at {directory}'
+        '; convert a CSV with the column Target, without --unlabelled.')
   manifest_lib.check_shards(directory, found)
   return Records(directory, found, manifest_lib.load_index(directory, found))
 

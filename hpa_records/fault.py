@@ -20,10 +20,11 @@ class Fault:
   """One thing wrong with the input.
 
   Attributes:
-    row: line number in the CSV as an editor shows it; the header is row 1.
+    row: line number in the CSV as an editor shows it; the header is row 1. Of
+      samples found in a folder, the line in a CSV of their sorted ids.
     id: the sample's Id; empty where the line could not be split.
-    file: name of the PNG inside the image folder; empty where the row itself
-      is wrong. Without its folder: two machines list a fault in the same bytes.
+    file: name of the image inside its folder; empty where the row itself is
+      wrong. Without its folder: two machines list a fault in the same bytes.
     message: what was expected and what was received.
   """
   row: int
@@ -36,17 +37,18 @@ class Fault:
     return f'{place}: {self.message}'
 
 
-def refuse(faults: Sequence[Fault], csv: str) -> NoReturn:
+def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
   """Raises the error that lists the faults, the first 20 of them in full.
 
   Args:
     faults: at least one, in the order to be shown.
-    csv: path of the CSV that the rows are counted in.
+    source: path of the CSV that the rows are counted in, or of the image
+      folder that stands for it.
 
   Raises:
     schema.DataError: always.
   """
-  head = (f'Expected sound samples in {csv}; mend them, or pass '
+  head = (f'Expected sound samples in {source}; mend them, or pass '
           '--on_error=skip to leave them out')
   raise schema.DataError(describe(head, faults))
 

@@ -13,6 +13,7 @@ when it is closed, and not before.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -64,20 +65,36 @@ def _gfile():
   return backend.tf.io.gfile
 
 
-def open_read(path: str) -> BinaryIO:
+def open_read(path: str, buffered: bool = True) -> BinaryIO:
   """Returns a binary file to read and seek in, a context manager.
 
+  Args:
+    path: local or an address.
+    buffered: False reads of a local file just the bytes that are asked for.
+
   Raises:
-    OSError: a local file cannot be opened.
+    OSError: it cannot be opened or, inside the block, read.
   """
-  return _gfile().GFile(path, 'rb') if is_remote(path) else open(path, 'rb')
+  if is_remote(path):
+    return _open_remote(path)
+  return open(path, 'rb', buffering=-1 if buffered else 0)
+
+
+@contextlib.contextmanager
+def _open_remote(path: str) -> Iterator[BinaryIO]:
+  from hpa_records import backend  # pylint: disable=import-outside-toplevel
+  try:
+    with backend.tf.io.gfile.GFile(path, 'rb') as file:
+      yield file
+  except backend.tf.errors.OpError as error:
+    raise OSError(errno.EIO, error.message, path) from error
 
 
 def read_bytes(path: str) -> bytes:
   """Returns a file's content.
 
   Raises:
-    OSError: a local file cannot be read.
+    OSError: it cannot be read.
   """
   with open_read(path) as file:
     return file.read()
@@ -128,8 +145,9 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
   found = []
   for below, names in walked:
     at_top = below in ('', '.')
-    if at_top or recursive:
-      found += names if at_top else [f'{below}/{name}' for name in names]
+    found += names if at_top else [f'{below}/{name}' for name in names]
+    if not recursive:
+      break  # the folder itself comes first; those below are not looked into
   return sorted(found)
 
 

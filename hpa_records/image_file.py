@@ -1,62 +1,113 @@
-"""One image file to one plane [H, W] uint8.
+"""One image file to one plane [H, W]: PNG, TIFF or JPEG, gray or tinted.
 
-Decoder: kornia_rs takes 0.45 ms for a real 512x512 PNG on one core, cv2 1.02,
-Pillow 1.24 (BUILD_NOTES.md, "Decode"). It reads palette PNGs as if they were
-gray, so the header is checked before every decode, not only beforehand.
+Decoders, each for what it reads right and never by half (BUILD_NOTES.md,
+"Image files"): kornia_rs for PNG, of all kinds that are read here, since it
+takes 0.45 ms for a real 512x512 one on one core, cv2 1.02, Pillow 1.24, and
+holds the pixels to their checksum, as Pillow does not; its libjpeg-turbo for
+JPEG, since it refuses a picture that ends early, whose rest cv2 and Pillow
+return as gray; Pillow for TIFF, since cv2 returns what is left of a damaged
+8-bit one. All three read other kinds wrong or half, so the header is checked
+before every decode, not only beforehand.
 """
 
-import struct
+import io
+import warnings
 
 import kornia_rs
 import numpy as np
+from PIL import Image
 
+from hpa_records import filesystem
+from hpa_records import image_header
 from hpa_records import schema
+from hpa_records import tint
 
-PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-HEADER_BYTES = 33  # signature and IHDR chunk
-_COLOR_TYPES = {0: 'gray', 2: 'RGB', 3: 'palette', 4: 'gray+alpha', 6: 'RGBA'}
+MAX_PIXELS = image_header.MAX_PIXELS
+
+# Ours is checked in the header, before memory is taken; Pillow's own limit
+# warns, and refuses only what is twice as large.
+Image.MAX_IMAGE_PIXELS = None
 
 
-def read_header(head: bytes) -> tuple[int, int]:
-  """Returns (height, width) of an 8-bit gray PNG from its first bytes.
+def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
+  """Returns (height, width) of an image file; reads its header and its end.
 
   Args:
-    head: at least the first HEADER_BYTES bytes of the file.
+    path: local or an address.
+    channel: of schema.CHANNELS.
+    white_level: the 16-bit intensity that becomes 255; 0 where none is stated.
 
   Raises:
-    schema.DataError: it is something else; the message says what.
-
-  Source: PNG specification (W3C), 5.2 signature and 11.2.1 IHDR.
+    schema.DataError: the file is of a kind that is not read, larger than
+      MAX_PIXELS, cut short, or of 16 bits with no white_level.
+    OSError: it cannot be read.
   """
-  if not head:
-    raise schema.DataError('expected an 8-bit gray PNG, received an empty file')
-  if head[:3] == b'\xff\xd8\xff':
-    raise schema.DataError('expected an 8-bit gray PNG, received a JPEG')
-  if head[:8] != PNG_SIGNATURE or head[12:16] != b'IHDR':
-    raise schema.DataError('expected an 8-bit gray PNG, received no PNG')
-  if len(head) < HEADER_BYTES:
-    raise schema.DataError(
-        f'expected an 8-bit gray PNG, received {len(head)} bytes of one')
-  width, height, depth, color, _, _, interlace = struct.unpack(
-      '>IIBBBBB', head[16:29])
-  if (depth, color, interlace) != (8, 0, 0):
-    name = _COLOR_TYPES.get(color, f'color type {color}')
-    raise schema.DataError(
-        f'expected an 8-bit gray PNG, received {depth}-bit {name}'
-        f'{", interlaced" if interlace else ""}')
-  return height, width
+  with filesystem.open_read(path, buffered=False) as file:
+    header = image_header.read(file, path, channel)
+  _check_white_level(header, white_level)
+  return header.height, header.width
 
 
-def decode_gray(data: bytes) -> np.ndarray:
-  """Returns the pixels [H, W] uint8, 0..255, of an 8-bit gray PNG.
+def decode(data: bytes, name: str, channel: str,
+           white_level: int) -> np.ndarray:
+  """Returns the plane [H, W] of a file's content, uint8 or (16-bit) uint16.
+
+  Args:
+    data: the whole file.
+    name: the file's, whose ending says what it holds.
+    channel: of schema.CHANNELS; of a tinted picture its color is returned.
+    white_level: as in check; the pixels are returned as they are, see
+      image.to_uint8.
 
   Raises:
-    schema.DataError: data is another kind of file, or damaged.
+    schema.DataError: as in check; or the pixels are damaged or of another
+      tint.
   """
-  height, width = read_header(data[:HEADER_BYTES])
+  header = image_header.read_bytes(data, name, channel)
+  _check_white_level(header, white_level)
   try:
-    pixels = kornia_rs.io.decode_image_png_u8(data, (height, width), 'mono')
-  except Exception as error:  # kornia_rs raises nothing narrower
+    pixels = _DECODERS[header.format](data, header)
+  except MemoryError:
+    raise
+  except Exception as error:  # kornia_rs raises nothing narrower, Pillow much
+    raise schema.DataError(f'expected a whole {header.format}, received a '
+                           f'damaged one ({error})') from error
+  shape = (header.height, header.width, header.colors)
+  if pixels.size != np.prod(shape) or pixels.shape[:2] != shape[:2] or (
+      pixels.dtype.itemsize * 8 != header.bits):
     raise schema.DataError(
-        f'expected a whole PNG, received a damaged one ({error})') from error
-  return pixels[..., 0]
+        f'expected {shape} values of {header.bits} bits, received '
+        f'{pixels.shape} {pixels.dtype}: the {header.format} is damaged')
+  return (tint.extract(pixels, channel)
+          if header.colors == 3 else pixels.reshape(shape[:2]))
+
+
+def _check_white_level(header: image_header.Header, white_level: int) -> None:
+  if header.bits == 16 and not white_level:
+    raise schema.DataError(
+        'expected 8-bit pixels, received 16-bit; pass --white_level=N, the '
+        'intensity that becomes 255: 65535, or 4095 for a 12-bit camera')
+
+
+def _decode_png(data: bytes, header: image_header.Header) -> np.ndarray:
+  read = (kornia_rs.io.decode_image_png_u8
+          if header.bits == 8 else kornia_rs.io.decode_image_png_u16)
+  return read(data, (header.height, header.width),
+              'mono' if header.colors == 1 else 'rgb')
+
+
+def _decode_jpeg(data: bytes, header: image_header.Header) -> np.ndarray:
+  return kornia_rs.io.decode_image_jpegturbo(
+      data, 'mono' if header.colors == 1 else 'rgb')
+
+
+def _decode_tiff(data: bytes, header: image_header.Header) -> np.ndarray:
+  with warnings.catch_warnings():  # of tags that do not bear on the pixels
+    warnings.simplefilter('ignore')
+    with Image.open(io.BytesIO(data), formats=('TIFF',)) as image:
+      pixels = np.asarray(image)
+  # Big-endian ones keep their order; so does what is not whole numbers.
+  return pixels.astype(f'u{header.bits // 8}', casting='equiv', copy=False)
+
+
+_DECODERS = {'PNG': _decode_png, 'JPEG': _decode_jpeg, 'TIFF': _decode_tiff}

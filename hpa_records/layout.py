@@ -11,6 +11,7 @@ import pandas as pd
 from hpa_records import balance
 from hpa_records import folds
 from hpa_records import sample_table
+from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan
 
@@ -24,16 +25,18 @@ def lay_out(table: pd.DataFrame,
     settings: what to make.
 
   Raises:
-    schema.DataError: there are fewer samples than folds.
+    schema.DataError: there are fewer samples than folds; of an unlabelled set,
+      none.
   """
   table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
   rows, ids = table['row'].to_numpy(), table['id'].to_numpy()
   if settings.unlabelled:
+    if not ids.size:
+      raise schema.DataError('Expected a sound sample, received none.')
     return [
         shard_plan.Shard(name, None, tuple(rows[chosen].tolist()),
-                         tuple(ids[chosen]), None, None)
-        for name, chosen in _cut(shard_plan.UNLABELLED_GROUP,
-                                 np.arange(len(table)), settings)
+                         tuple(ids[chosen]), None, None) for name, chosen in
+        _cut(schema.UNLABELLED_GROUP, np.arange(len(table)), settings)
     ]
   labels = sample_table.multi_hot(table['labels'])
   fold_of = folds.assign(list(ids), labels, settings.num_folds, settings.seed)

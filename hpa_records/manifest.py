@@ -56,7 +56,8 @@ class Manifest:
     num_records: over all shards.
     num_skipped: faulty samples that --on_error=skip left out.
     shards: in file order, grouped by fold.
-    class_counts: [F][K] images of each class in each fold.
+    class_counts: [F][K] images of each class in each fold; [] of an
+      unlabelled set.
     pixels: per channel count, sum and sum_of_squares (whole numbers), mean and
       std, 0..255, over all records.
     files: sha256 of each other file by name, the index among them.
@@ -89,6 +90,11 @@ class Manifest:
     return self.settings['image_size']
 
   @property
+  def is_labelled(self) -> bool:
+    """Whether the records have fold, labels and repeats."""
+    return not self.settings.get('unlabelled')
+
+  @property
   def num_folds(self) -> int:
     """F."""
     return self.settings['num_folds']
@@ -118,8 +124,8 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
 
   Args:
     directory: of the dataset.
-    index: one row a record in file order, with the columns that schema.py and
-      `load_index` name.
+    index: one row a record in file order, with the columns that `load_index`
+      names.
   """
   path = os.path.join(directory, INDEX_NAME)
   fields = [field for field in _INDEX_SCHEMA if field.name in index]
@@ -187,7 +193,7 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     Columns id (str), fold (int), shard (file name), record_offset and
     record_bytes (the TFRecord frame in the shard), image_offset and
     image_bytes (the payload in the shard), labels ([n] int), repeats
-    ([F] float32).
+    ([F] float32). An unlabelled set has no fold, labels and repeats.
 
   Raises:
     schema.DataError: the index is missing or not the manifest's.

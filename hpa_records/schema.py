@@ -14,6 +14,9 @@ with one row a record, and manifest.json, written last. Each record has
   image    bytes       raw (H*W*C bytes, row-major, channels in CHANNELS order)
                        or png (one RGBA PNG: the four channels, lossless)
 
+Records of an unlabelled set, such as Kaggle's test images, have id and image
+alone; so has its index, and its shards are those of the group `test`.
+
 An integer r in repeats means exactly r copies, every epoch. A fraction is
 rounded up or down afresh each epoch, so that its mean over epochs is exact.
 """
@@ -64,6 +67,8 @@ REPEATS = 'repeats'
 IMAGE = 'image'
 
 ENCODINGS = ('raw', 'png')
+
+UNLABELLED_GROUP = 'test'  # names the shards of a set without labels
 
 
 class DataError(ValueError):

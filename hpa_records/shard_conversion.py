@@ -183,8 +183,8 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     try:
       pixels = image.load(plan.files(sample_id), settings.image_size,
                           settings.resize, settings.white_level)
-    except (schema.DataError, OSError) as error:
-      faults.append(_fault(shard.rows[i], sample_id, error))
+    except schema.DataError as error:
+      faults.append(_fault(plan, shard.rows[i], sample_id, error))
       continue
     payload = image.encode(pixels, settings.encoding)
     head = record.encode_head(
@@ -199,9 +199,8 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     raise _Unreadable(tuple(faults))
 
 
-def _fault(row: int, sample_id: str, error: Exception) -> fault.Fault:
-  if isinstance(error, OSError):
-    message, path = f'cannot be read: {error.strerror}', error.filename
-  else:
-    message, path = error.args
-  return fault.Fault(row, sample_id, os.path.basename(path), message)
+def _fault(plan: shard_plan.Plan, row: int, sample_id: str,
+           error: schema.DataError) -> fault.Fault:
+  message, path = error.args
+  return fault.Fault(row, sample_id, path[len(plan.images):].lstrip('/'),
+                     message)

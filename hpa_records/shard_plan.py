@@ -13,10 +13,10 @@ import os
 import numpy as np
 
 from hpa_records import balance
+from hpa_records import file_pattern
 from hpa_records import image
 from hpa_records import schema
 
-UNLABELLED_GROUP = 'test'  # its shards: test-00000-of-00012.tfrecord
 _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 
 
@@ -24,7 +24,8 @@ _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 class Settings:
   """What decides the bytes of a dataset, beside the data.
 
-  Attributes are the flags of tools/make_records.py with the same names.
+  Attributes are the flags of tools/make_records.py with the same names. Of an
+  unlabelled set the folds and the balance decide nothing.
 
   Raises:
     schema.DataError: a value is out of range.
@@ -55,6 +56,11 @@ class Settings:
       if getattr(self, name) < least:
         raise schema.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
+    if self.white_level > 65535:
+      raise schema.DataError(
+          'Expected --white_level of at most 65535, the '
+          f'largest of 16 bits, received {self.white_level}.')
+    file_pattern.check(self.pattern)
 
   @property
   def records_per_shard(self) -> int:
@@ -91,8 +97,8 @@ class Plan:
     return tuple(
         os.path.join(
             self.images,
-            self.settings.pattern.replace('{id}', sample_id).replace(
-                '{channel}', channel)) for channel in schema.CHANNELS)
+            file_pattern.name(self.settings.pattern, sample_id, channel))
+        for channel in schema.CHANNELS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,6 @@ FEATURES_NAME = 'features.json'
 INFO_NAME = 'dataset_info.json'
 
 _CLASS = 'tensorflow_datasets.core.features.'
-_UNLABELLED = 'test'  # group of the shards of a set without labels
 
 
 def write(directory: str, settings: dict[str, Any],
@@ -43,11 +42,12 @@ def write(directory: str, settings: dict[str, Any],
   """
   splits = _splits(shards)
   names = [split['name'] for split in splits]
-  labelled = _UNLABELLED not in names
+  labelled = schema.UNLABELLED_GROUP not in names
   if not labelled and len(names) > 1:
-    raise ValueError(f'Expected shards of folds or of {_UNLABELLED!r} alone, '
-                     f'received those of {names}; features.json has one list '
-                     'of features for all splits, so write two folders.')
+    raise ValueError(
+        f'Expected shards of folds or of {schema.UNLABELLED_GROUP!r} alone, '
+        f'received those of {names}; features.json has one list '
+        'of features for all splits, so write two folders.')
   contents = {
       FEATURES_NAME: {
           'pythonClassName': f'{_CLASS}features_dict.FeaturesDict',

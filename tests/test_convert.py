@@ -259,7 +259,7 @@ def _fields(tmp_path_factory):
   """(folder of the real data, folder of their records at 299 px)."""
   shared = conftest.find_shared_data()
   output = tmp_path_factory.mktemp('fields')
-  _convert((shared / 'hpa' / 'fields.csv', shared / 'hpa' / 'fields'),
+  _convert((str(shared / 'hpa' / 'fields.csv'), str(shared / 'hpa' / 'fields')),
            output / 'one', shard_plan.Settings())
   return shared / 'hpa', output / 'one'
 
@@ -296,7 +296,7 @@ def test_real_fields_by_area_equal_exact_means(fields, tmp_path):
 
 
 def test_real_fields_by_two_workers_are_the_same_bytes(fields, tmp_path):
-  _convert((fields[0] / 'fields.csv', fields[0] / 'fields'),
+  _convert((str(fields[0] / 'fields.csv'), str(fields[0] / 'fields')),
            tmp_path / 'two',
            shard_plan.Settings(),
            workers=2)

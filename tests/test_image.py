@@ -64,7 +64,7 @@ _RGB = np.zeros((8, 8, 3), np.uint8)
 ])
 def test_other_files_are_refused_by_name(data, received):
   with pytest.raises(schema.DataError, match=f'received {received}'):
-    image_file.decode_gray(data)
+    image_file.decode(data, "a.png", "red", 0)
 
 
 def test_palette_is_refused_by_name(tmp_path):

@@ -13,6 +13,7 @@ from sklearn import linear_model
 from hpa_records import sample_data
 from hpa_records import sample_table
 from hpa_records import schema
+from hpa_records import shard_plan
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -33,8 +34,9 @@ def test_bytes_depend_on_the_seed_not_on_the_workers(tmp_path):
 def test_the_converter_accepts_it(tmp_path):
   sample_data.make(str(tmp_path), 5, size_px=128, workers=1)
   loaded = sample_table.load(str(tmp_path / 'train.csv'),
-                             str(tmp_path / 'train'))
-  assert loaded.size_px == (128, 128) and len(loaded.table) == 5
+                             str(tmp_path / 'train'),
+                             pattern=shard_plan.Settings.pattern)
+  assert loaded.sizes == {(128, 128): 5} and len(loaded.table) == 5
   with open(tmp_path / 'train.csv', encoding='utf-8') as file:
     assert next(csv_module.reader(file)) == ['Id', 'Target']
 

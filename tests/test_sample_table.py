@@ -14,6 +14,7 @@ from hpa_records import schema
 
 # Not square, so that a swapped height and width would show.
 _SIZE_PX = (6, 8)
+_PATTERN = '{id}_{channel}.png'
 _HPA = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa'
 
 
@@ -50,7 +51,10 @@ def _images(tmp_path):
 def _load(images, text='Id,Target\na,0\nb,1 2\nc,27\n', **options):
   csv = images.parent / 'train.csv'
   csv.write_bytes(text if isinstance(text, bytes) else text.encode())
-  return sample_table.load(str(csv), str(images), **options)
+  return sample_table.load(str(csv), str(images), **{
+      'pattern': _PATTERN,
+      **options
+  })
 
 
 def _refusal(images, *args, **options):
@@ -67,7 +71,7 @@ def test_table_holds_rows_labels_and_paths_in_csv_order(images):
   assert loaded.table['row'].tolist() == [2, 3]
   for channel in schema.CHANNELS:
     assert loaded.table[channel][0] == str(images / f'b_{channel}.png')
-  assert loaded.size_px == _SIZE_PX
+  assert loaded.sizes == {_SIZE_PX: 2}
   assert loaded.csv_sha256 == hashlib.sha256(text.encode()).hexdigest()
   assert not loaded.faults
 
@@ -150,23 +154,22 @@ def test_of_two_equal_ids_the_later_row_is_the_fault(images):
 @pytest.mark.parametrize('damage,received', [
     (pathlib.Path.unlink, 'expected this file, received none'),
     (lambda path: _write_png(path, 'P'), 'bit palette'),
-    (lambda path: _write_png(path, 'RGB'), 'received 8-bit RGB'),
     (lambda path: _write_png(path, 'LA'), 'received 8-bit gray+alpha'),
     (lambda path: _write_png(path, 'RGBA'), 'received 8-bit RGBA'),
-    (lambda path: _write_png(path, 'I;16'), 'received 16-bit gray'),
+    (lambda path: _write_png(path, 'I;16'), 'received 16-bit; pass --white_l'),
     (lambda path: _write_png(path, '1'), 'received 1-bit gray'),
-    (lambda path: _patch(path, 28, 1), 'interlaced'),
     (lambda path: _patch(path, 25, 5), 'type 5'),
-    (lambda path: _patch(path, 12, 0), 'received no PNG'),
+    (lambda path: _patch(path, 12, 0), 'without the whole of its header'),
     (lambda path: _patch(path, 19, 0), 'received 6 x 0'),
-    (lambda path: _write_png(path, format='JPEG'), 'received a JPEG'),
-    (lambda path: _write_png(path, format='BMP'), 'received no PNG'),
+    (lambda path: _write_png(path, format='JPEG'),
+     'expected a PNG as its name says, received a JPEG'),
+    (lambda path: _write_png(path, format='BMP'), 'another kind of file'),
     (lambda path: path.write_bytes(b''), 'received an empty file'),
-    (lambda path: _cut(path, 20), 'received 20 bytes of one'),
-    (lambda path: _cut(path, 33), '33 bytes without it: the file was cut'),
+    (lambda path: _cut(path, 20), 'received 20 bytes without the whole'),
+    (lambda path: _cut(path, 33), '33 bytes without its end: the file was cut'),
     (lambda path: _cut(path, -1), 'the file was cut short'),
     (lambda path: _write_png(path, size_px=(8, 6)),
-     'expected 6 x 8 pixels as most files have, received 8 x 6'),
+     'expected 6 x 8 pixels like b_red.png, received 8 x 6'),
 ])
 def test_faulty_file_is_named(images, damage, received):
   damage(images / 'b_green.png')
@@ -236,12 +239,12 @@ def test_unreadable_csv_stops_even_with_skip(images, text, received):
 
 def test_missing_csv_or_folder_is_one_line(images):
   with pytest.raises(schema.DataError, match=r'^Expected a CSV file at .*none'):
-    sample_table.load(str(images / 'none.csv'), str(images))
+    sample_table.load(str(images / 'none.csv'), str(images), pattern=_PATTERN)
   csv = images.parent / 'train.csv'
   csv.write_text('Id,Target\na,0\n../b,99\n')
   for folder in (images / 'none', csv):
     with pytest.raises(schema.DataError, match=r'^Expected a folder .*\.$'):
-      sample_table.load(str(csv), str(folder))
+      sample_table.load(str(csv), str(folder), pattern=_PATTERN)
 
 
 def test_written_faults_read_back(tmp_path):
@@ -265,8 +268,10 @@ def test_multi_hot():
 
 @pytest.mark.skipif(not _HPA.exists(), reason='the real images are not here')
 def test_real_fields_are_sound():
-  loaded = sample_table.load(str(_HPA / 'fields.csv'), str(_HPA / 'fields'))
-  assert loaded.size_px == (512, 512)
+  loaded = sample_table.load(str(_HPA / 'fields.csv'),
+                             str(_HPA / 'fields'),
+                             pattern=_PATTERN)
+  assert loaded.sizes == {(512, 512): 345}
   counts = sample_table.multi_hot(loaded.table['labels']).sum(axis=0)
   assert {
       k: int(counts[k]) for k in np.flatnonzero(counts)
@@ -282,4 +287,6 @@ def test_real_fields_are_sound():
 @pytest.mark.skipif(not _HPA.exists(), reason='the real images are not here')
 def test_real_single_channels_lack_three_of_four_files():
   with pytest.raises(schema.DataError, match='124,264 faults'):
-    sample_table.load(str(_HPA / 'train.csv'), str(_HPA / 'single_channel'))
+    sample_table.load(str(_HPA / 'train.csv'),
+                      str(_HPA / 'single_channel'),
+                      pattern=_PATTERN)

@@ -1,6 +1,7 @@
 """Converts a CSV and its images to a folder of records.
 
   python tools/make_records.py --csv=train.csv --images=train --output=records
+  python tools/make_records.py --unlabelled --images=test --output=test_records
 """
 
 import dataclasses
@@ -19,8 +20,12 @@ from hpa_records import shard_plan
 
 _DEFAULT = shard_plan.Settings()
 
-_CSV = flags.DEFINE_string('csv', '', 'Table with the columns Id and Target.')
-_IMAGES = flags.DEFINE_string('images', '', 'Folder of the image files.')
+_CSV = flags.DEFINE_string(
+    'csv', '', 'Table with the columns Id and Target. With --unlabelled Id is '
+    'enough, and without --csv the ids are those of the files in --images.')
+_IMAGES = flags.DEFINE_string(
+    'images', '', 'Folder of the image files: PNG, TIFF or JPEG, gray or '
+    'tinted in the color of their channel.')
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the records to make.')
 flags.DEFINE_integer('image_size', _DEFAULT.image_size,
                      'Height and width of the stored images, in pixels.')
@@ -39,13 +44,18 @@ flags.DEFINE_integer('shard_mb', _DEFAULT.shard_mb,
                      'Largest shard, in MiB of raw pixels.')
 flags.DEFINE_integer('limit', _DEFAULT.limit,
                      'Takes only the first rows of the CSV; 0 takes all.')
-flags.DEFINE_string('pattern', _DEFAULT.pattern,
-                    'Name of an image file in --images.')
+flags.DEFINE_string(
+    'pattern', _DEFAULT.pattern,
+    'Names of the files inside --images, with {id} and {channel} (red, green, '
+    'blue, yellow); / parts folders. Its ending tells PNG, TIFF or JPEG.')
 flags.DEFINE_integer(
     'white_level', _DEFAULT.white_level,
-    'Intensity of 16-bit files that becomes 255: 65535, or 4095 for 12 bits.')
-flags.DEFINE_bool('unlabelled', _DEFAULT.unlabelled,
-                  'Takes ids alone, from --csv or from the file names.')
+    'Intensity in 16-bit files that becomes 255; brighter ones become 255 too. '
+    '65535 is the full scale, 4095 that of a 12-bit camera; 0 refuses 16 bits.')
+flags.DEFINE_bool(
+    'unlabelled', _DEFAULT.unlabelled,
+    'Makes records without labels and folds, as of a test set: the column '
+    'Target is not read.')
 flags.DEFINE_integer('workers', 0, 'Processes; 0 is one a core.', lower_bound=0)
 flags.DEFINE_enum(
     'on_error', 'stop', ('stop', 'skip'),
