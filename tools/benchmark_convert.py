@@ -3,9 +3,9 @@
 Every way converts the same files to the same size on the same core, in a
 process of its own, one after another in each repeat, so that a busy minute
 hits all. cold is the whole command, from before its start; warm is the
-conversion alone, in a process that has converted a few samples before. The
-files are read once before, so no one waits for the disk to read; the converter
-waits until its shards are on the disk, the others do not.
+conversion alone, in a process that has converted before. The files are read
+once before, so no one waits for the disk to read; the converter waits until its
+shards are on the disk, the others do not.
 
 Afterwards the records of all are counted, and one is compared.
 """
@@ -136,13 +136,12 @@ def measure(job: Job) -> dict[str, Any]:
       print(f'repeat {number + 1} of {job.repeats}: {peer.title}',
             file=sys.stderr,
             flush=True)
-      runs[peer.key]['warm'].append(_run_warm(job, peer))
-      runs[peer.key]['cold'].append(_run_cold(job, peer))
+      for kind, run in (_run_ours if peer.is_ours else _run)(job, peer).items():
+        runs[peer.key][kind].append(run)
   peers = {peer.key: _numbers(job, peer, runs[peer.key]) for peer in PEERS}
   _check_records(job, peers)
   path = _write_job(job, 'steps', repeats=job.repeats)
-  steps = benchmark_process.run(
-      [sys.executable, str(_TOOLS / 'benchmark_step.py'), path], 1)
+  steps = benchmark_process.run(_script('benchmark_step', path), 1)
   return {
       'num_samples': len(job.samples),
       'image_size': job.image_size,
@@ -152,39 +151,37 @@ def measure(job: Job) -> dict[str, Any]:
   }
 
 
-def _run_cold(job: Job, peer: Peer) -> dict[str, Any]:
-  """The whole command: a fresh process, and the start of it counts."""
+def _run_ours(job: Job, peer: Peer) -> dict[str, dict]:
+  """The user's command, and the same call in a process that is warm."""
   _clear(job, peer)
-  if peer.is_ours:
-    command = [
-        sys.executable,
-        str(_TOOLS / 'make_records.py'), f'--csv={job.csv}',
-        f'--images={job.images}', f'--output={job.output(peer)}',
-        f'--image_size={job.image_size}', f'--workers={peer.cores}',
-        f'--limit={len(job.samples)}'
-    ]
-  else:
-    command = _peer_command(job, peer, warm=False)
-  finished = dataclasses.asdict(benchmark_process.run(command, peer.cores))
-  del finished['stdout']
-  return finished
-
-
-def _run_warm(job: Job, peer: Peer) -> dict[str, Any]:
-  """The conversion alone, in a process that has done some before."""
+  path = _write_job(job, peer.key, output=job.output(peer), workers=peer.cores)
+  warm = benchmark_process.run(_script('benchmark_peer', 'ours', path),
+                               peer.cores)
   _clear(job, peer)
-  command = _peer_command(job, peer, warm=True)
-  return json.loads(benchmark_process.run(command, peer.cores).stdout)
+  command = _script('make_records', f'--csv={job.csv}',
+                    f'--images={job.images}', f'--output={job.output(peer)}',
+                    f'--image_size={job.image_size}', f'--workers={peer.cores}',
+                    f'--limit={len(job.samples)}')
+  cold = dataclasses.asdict(benchmark_process.run(command, peer.cores))
+  del cold['stdout']
+  return {'cold': cold, 'warm': json.loads(warm.stdout)}
 
 
-def _peer_command(job: Job, peer: Peer, warm: bool) -> list[str]:
-  path = _write_job(job,
-                    peer.key,
-                    output=job.output(peer),
-                    warm=warm,
-                    workers=peer.cores)
-  name = 'ours' if peer.is_ours else peer.key
-  return [sys.executable, str(_TOOLS / 'benchmark_peer.py'), name, path]
+def _run(job: Job, peer: Peer) -> dict[str, dict]:
+  """Another way's process, which converts twice."""
+  _clear(job, peer)
+  path = _write_job(job, peer.key, output=job.output(peer))
+  cold = dataclasses.asdict(
+      benchmark_process.run(_script('benchmark_peer', peer.key, path),
+                            peer.cores))
+  warm = json.loads(cold.pop('stdout'))
+  for name, taken in warm.pop('again').items():
+    cold[name] -= taken
+  return {'cold': cold, 'warm': warm}
+
+
+def _script(name: str, *words: str) -> list[str]:
+  return [sys.executable, str(_TOOLS / f'{name}.py'), *words]
 
 
 def _write_job(job: Job, name: str, **more: Any) -> str:
@@ -197,10 +194,10 @@ def _write_job(job: Job, name: str, **more: Any) -> str:
 def _clear(job: Job, peer: Peer) -> None:
   """Removes what the peer wrote; lets the disk finish what others wrote."""
   path = job.output(peer)
-  if os.path.isdir(path):
-    shutil.rmtree(path)
-  else:
-    pathlib.Path(path).unlink(missing_ok=True)
+  if peer.is_ours:
+    shutil.rmtree(path, ignore_errors=True)
+  for each in (path, path + '.again'):
+    pathlib.Path(each).unlink(missing_ok=True)
   os.sync()
 
 
@@ -214,8 +211,10 @@ def _numbers(job: Job, peer: Peer, runs: dict[str, list]) -> dict[str, Any]:
         'median': len(job.samples) / statistics.median(walls_s),
         'cpu_ms': min(run['cpu_s'] for run in each) / len(job.samples) * 1e3,
     }
-  for name in ('parent_mib', 'worker_mib'):
-    numbers[name] = max(run[name] for run in runs['cold'])
+  # Importing TensorFlow runs a small process too, which is no worker.
+  numbers['parent_mib'] = max(run['parent_mib'] for run in runs['cold'])
+  numbers['worker_mib'] = max(
+      run['worker_mib'] for run in runs['cold']) if peer.cores > 1 else 0.0
   if peer.is_ours:
     numbers['steady'] = _steady_rate(len(job.samples), runs['warm'])
   return numbers

@@ -82,7 +82,7 @@ def _peer_row(peer: dict[str, Any], plain: dict[str, Any]) -> Sequence[str]:
         f'{peer[kind]["best"]:.1f} ({peer[kind]["median"]:.1f})', f'{ratio:.2f}'
     ]
   memory = f'{peer["parent_mib"]:.0f}'
-  if peer['worker_mib'] and peer['cores'] > 1:
+  if peer['worker_mib']:
     memory += f' + {peer["worker_mib"]:.0f}'
   return row + [
       f'{peer["cold"]["cpu_ms"]:.2f} / {peer["warm"]["cpu_ms"]:.2f}', memory,
