@@ -7,7 +7,7 @@ flag.
 """
 
 import sys
-from typing import Callable, NoReturn
+from typing import Callable, Mapping, NoReturn
 
 from absl import app
 from absl import flags
@@ -15,13 +15,19 @@ from absl import flags
 from hpa_records import schema
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None] | None = None,
+        subcommands: Mapping[str, Callable[[], None]] | None = None) -> None:
   """Parses the flags, calls main() and exits with the project's exit codes.
 
   Args:
     main: called without arguments; raises schema.DataError for wrong input.
+    subcommands: in place of main, name → such a function; the command's one
+      argument that is no flag chooses among them, and they share all flags.
   """
-  app.run(lambda argv: _guard(main, argv), flags_parser=_parse)
+  # By default absl takes all behind the first word for words.
+  flags.FLAGS.set_gnu_getopt(True)
+  app.run(lambda argv: _guard(main or _choose(argv, subcommands), argv),
+          flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -29,6 +35,17 @@ def _parse(argv: list[str]) -> list[str]:
     return flags.FLAGS(argv, known_only=False)
   except flags.Error as error:
     return _refuse(f'{error}; {argv[0]} --help lists the flags.')
+
+
+def _choose(
+    argv: list[str],
+    subcommands: Mapping[str, Callable[[], None]]) -> Callable[[], None]:
+  """Returns the function that argv[1] names, and takes argv[1] out."""
+  if len(argv) < 2 or argv[1] not in subcommands:
+    received = repr(argv[1]) if len(argv) > 1 else 'none'
+    _refuse(f'Expected one of {", ".join(subcommands)}, received {received}; '
+            f'write {argv[0]} {next(iter(subcommands))} --name=value.')
+  return subcommands[argv.pop(1)]
 
 
 def _guard(main: Callable[[], None], argv: list[str]) -> None:

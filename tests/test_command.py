@@ -16,9 +16,17 @@ def main():
 command.run(main)
 '''
 
+_SUBCOMMANDS = '''
+from absl import flags
+from hpa_records import command
+N = flags.DEFINE_integer("n", 0, "")
+command.run(subcommands={{"one": lambda: print("one", N.value),
+                         "two": lambda: print("two", N.value)}})
+'''
 
-def _run(body, *flags):
-  code = _SCRIPT.format(body=body)
+
+def _run(body, *flags, script=_SCRIPT):
+  code = script.format(body=body)
   return subprocess.run([sys.executable, '-c', code, *flags],
                         check=False,
                         capture_output=True,
@@ -36,6 +44,29 @@ def _run(body, *flags):
 def test_exit_codes_and_lines(body, flags, code, lines):
   done = _run(body, *flags)
   assert (done.returncode, len(done.stderr.splitlines())) == (code, lines)
+
+
+@pytest.mark.parametrize('words,said', [
+    (['one'], 'one 0'),
+    (['two', '--n=3'], 'two 3'),
+    (['--n=3', 'two'], 'two 3'),
+])
+def test_a_word_chooses_the_subcommand(words, said):
+  done = _run('', *words, script=_SUBCOMMANDS)
+  assert (done.returncode, done.stdout.strip()) == (0, said)
+
+
+@pytest.mark.parametrize('words,received', [
+    ([], 'none'),
+    (['three'], "'three'"),
+    (['one', 'two'], "'two'"),
+    (['--n=3'], 'none'),
+])
+def test_another_word_or_none_is_refused_in_one_line(words, received):
+  done = _run('', *words, script=_SUBCOMMANDS)
+  assert (done.returncode, done.stdout) == (2, '')
+  assert f'received {received}; write ' in done.stderr
+  assert done.stderr.count('\n') == 1
 
 
 def test_a_fault_of_ours_keeps_its_traceback():

@@ -1,0 +1,291 @@
+"""How fast the converter is, beside other ways to do the same work.
+
+Every way converts the same files to the same size on the same core, in a
+process of its own, one after another in each repeat, so that a busy minute
+hits all. cold is the whole command, from before its start; warm is the
+conversion alone, in a process that has converted before. The files are read
+once before, so no one waits for the disk to read; the converter waits until its
+shards are on the disk, the others do not.
+
+Afterwards the records of all are counted, and one is compared.
+"""
+
+import csv as csv_module
+import dataclasses
+import importlib.util
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import struct
+import sys
+from typing import Any
+
+import numpy as np
+
+import benchmark_process
+from hpa_records import record
+from hpa_records import schema
+from hpa_records import shard
+
+_TOOLS = pathlib.Path(__file__).resolve().parent
+# Of 255. Filters lie within 0.7 of each other on real images, also one that
+# aliases: this finds a wrong channel or sample, not a poor filter.
+MAX_MEAN_DIFFERENCE = 2.0
+# Below it the workers' start hides the rest of a call.
+_MIN_CALL_RATIO = 1.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+  """One way to convert.
+
+  Attributes:
+    key: its name in the JSON and in benchmark_peer.
+    title: its name in the table.
+    cores: that it may use.
+    is_ours: it is this project's converter, with a worker a core.
+  """
+  key: str
+  title: str
+  cores: int = 1
+  is_ours: bool = False
+
+
+PLAIN = Peer('pillow', 'Pillow, tf.train.Example')
+PEERS = (
+    Peer('ours', 'make_records, 1 worker', is_ours=True),
+    Peer('ours_2', 'make_records, 2 workers', cores=2, is_ours=True),
+    PLAIN,
+    Peer('graph', 'tf.data graph, tf.train.Example'),
+    Peer('opencv', 'OpenCV AREA, tf.train.Example'),
+    Peer('inflate', 'inflate only, no records'),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What is converted, and where to.
+
+  Attributes:
+    csv: path of the table.
+    images: folder of <Id>_<channel>.png.
+    samples: id, multi-hot labels and files of each of its rows.
+    image_size: height and width of the results.
+    scratch: folder for the results, on a disk with room for them all.
+    repeats: of everything.
+  """
+  csv: str
+  images: str
+  samples: list[dict[str, Any]]
+  image_size: int
+  scratch: str
+  repeats: int
+
+  def output(self, peer: Peer) -> str:
+    return os.path.join(self.scratch, peer.key)
+
+
+def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
+  """Returns id, multi-hot labels and files of the first rows; 0 takes all.
+
+  Raises:
+    schema.DataError: a file is not there, or the table is another one.
+  """
+  samples = []
+  try:
+    with open(csv, encoding='utf-8', newline='') as file:
+      for row in itertools.islice(csv_module.DictReader(file), limit or None):
+        files = [
+            os.path.join(images, f'{row["Id"]}_{channel}.png')
+            for channel in schema.CHANNELS
+        ]
+        for path in files:
+          pathlib.Path(path).read_bytes()  # now it is in the page cache
+        labels = [0] * schema.NUM_CLASSES
+        for number in row['Target'].split():
+          labels[int(number)] = 1
+        samples.append({'id': row['Id'], 'labels': labels, 'files': files})
+  except OSError as error:
+    raise schema.DataError(f'Expected to read {error.filename}, received: '
+                           f'{error.strerror}.') from error
+  except (KeyError, ValueError, IndexError, AttributeError) as error:
+    raise schema.DataError(f'Expected the columns Id and Target in {csv}, '
+                           f'received others ({error!r}).') from error
+  if not samples:
+    raise schema.DataError(f'Expected rows in {csv}, received none.')
+  return samples
+
+
+def measure(job: Job) -> dict[str, Any]:
+  """Returns all numbers, as JSON has them: peers by key, and steps.
+
+  Raises:
+    schema.DataError: the converter refused the input, or TensorFlow is
+      missing, without which there is nothing to compare with.
+    RuntimeError: a peer failed, or did other work than the converter.
+  """
+  if importlib.util.find_spec('tensorflow') is None:
+    raise schema.DataError('Expected TensorFlow, which plain conversion needs, '
+                           'found none; pip install "hpa-records[cpu]".')
+  runs = {peer.key: {'cold': [], 'warm': []} for peer in PEERS}
+  for number in range(job.repeats):
+    for peer in PEERS:
+      print(f'repeat {number + 1} of {job.repeats}: {peer.title}',
+            file=sys.stderr,
+            flush=True)
+      for kind, run in (_run_ours if peer.is_ours else _run)(job, peer).items():
+        runs[peer.key][kind].append(run)
+  peers = {peer.key: _numbers(job, peer, runs[peer.key]) for peer in PEERS}
+  _check_records(job, peers)
+  path = _write_job(job, 'steps', repeats=job.repeats)
+  steps = benchmark_process.run(_script('benchmark_step', path), 1)
+  return {
+      'num_samples': len(job.samples),
+      'image_size': job.image_size,
+      'repeats': job.repeats,
+      'peers': peers,
+      'steps': json.loads(steps.stdout)
+  }
+
+
+def _run_ours(job: Job, peer: Peer) -> dict[str, dict]:
+  """The user's command, and the same call in a process that is warm."""
+  _clear(job, peer)
+  path = _write_job(job, peer.key, output=job.output(peer), workers=peer.cores)
+  warm = benchmark_process.run(_script('benchmark_peer', 'ours', path),
+                               peer.cores)
+  _clear(job, peer)
+  command = _script('make_records', f'--csv={job.csv}',
+                    f'--images={job.images}', f'--output={job.output(peer)}',
+                    f'--image_size={job.image_size}', f'--workers={peer.cores}',
+                    f'--limit={len(job.samples)}')
+  cold = dataclasses.asdict(benchmark_process.run(command, peer.cores))
+  del cold['stdout']
+  return {'cold': cold, 'warm': json.loads(warm.stdout)}
+
+
+def _run(job: Job, peer: Peer) -> dict[str, dict]:
+  """Another way's process, which converts twice."""
+  _clear(job, peer)
+  path = _write_job(job, peer.key, output=job.output(peer))
+  cold = dataclasses.asdict(
+      benchmark_process.run(_script('benchmark_peer', peer.key, path),
+                            peer.cores))
+  warm = json.loads(cold.pop('stdout'))
+  for name, taken in warm.pop('again').items():
+    cold[name] -= taken
+  return {'cold': cold, 'warm': warm}
+
+
+def _script(name: str, *words: str) -> list[str]:
+  return [sys.executable, str(_TOOLS / f'{name}.py'), *words]
+
+
+def _write_job(job: Job, name: str, **more: Any) -> str:
+  path = os.path.join(job.scratch, f'{name}.json')
+  with open(path, 'w', encoding='utf-8') as file:
+    json.dump({**dataclasses.asdict(job), **more}, file)
+  return path
+
+
+def _clear(job: Job, peer: Peer) -> None:
+  """Removes what the peer wrote; lets the disk finish what others wrote."""
+  path = job.output(peer)
+  if peer.is_ours:
+    shutil.rmtree(path, ignore_errors=True)
+  for each in (path, path + '.again'):
+    pathlib.Path(each).unlink(missing_ok=True)
+  os.sync()
+
+
+def _numbers(job: Job, peer: Peer, runs: dict[str, list]) -> dict[str, Any]:
+  """Returns a peer's rates, in samples a second, and all that they are of."""
+  numbers = {'title': peer.title, 'cores': peer.cores, 'runs': runs}
+  for kind, each in runs.items():
+    walls_s = [run['wall_s'] for run in each]
+    numbers[kind] = {
+        'best': len(job.samples) / min(walls_s),
+        'median': len(job.samples) / statistics.median(walls_s),
+        'cpu_ms': min(run['cpu_s'] for run in each) / len(job.samples) * 1e3,
+    }
+  # Importing TensorFlow runs a small process too, which is no worker.
+  numbers['parent_mib'] = max(run['parent_mib'] for run in runs['cold'])
+  numbers['worker_mib'] = max(
+      run['worker_mib'] for run in runs['cold']) if peer.cores > 1 else 0.0
+  if peer.is_ours:
+    numbers['steady'] = _steady_rate(len(job.samples), runs['warm'])
+  return numbers
+
+
+def _steady_rate(num_samples: int, runs: list[dict]) -> float | None:
+  """Samples a second without a call's fixed part; None if that hides it."""
+  few = runs[0]['num_few']
+  whole_s = min(run['wall_s'] for run in runs)
+  few_s = min(run['few']['wall_s'] for run in runs)
+  if whole_s < _MIN_CALL_RATIO * few_s:
+    return None
+  return (num_samples - few) / (whole_s - few_s)
+
+
+def _check_records(job: Job, peers: dict[str, dict]) -> None:
+  """Adds num_records and mean_difference to each peer.
+
+  Raises:
+    RuntimeError: a number of records, or a peer's pixels, are others.
+  """
+  images = {}
+  for peer in PEERS:
+    if peer.key == 'inflate':
+      peers['inflate']['num_records'] = _check_inflated(
+          job, peers['inflate']['runs']['warm'][-1])
+    else:
+      count, images[peer.key] = read_records(job, peer)
+      peers[peer.key]['num_records'] = count
+    if peers[peer.key]['num_records'] != len(job.samples):
+      raise RuntimeError(f'Expected {len(job.samples)} records of {peer.key}, '
+                         f'found {peers[peer.key]["num_records"]}')
+  for key, pixels in images.items():
+    difference = float(np.abs(pixels - images['ours']).mean())
+    peers[key]['mean_difference'] = difference
+    if difference > MAX_MEAN_DIFFERENCE:
+      raise RuntimeError(
+          f'Expected pixels of {key} within {MAX_MEAN_DIFFERENCE} of ours in '
+          f'the mean, found {difference:.2f}')
+
+
+def _check_inflated(job: Job, made: dict[str, int]) -> int:
+  """Returns the number of samples; raises if their bytes are too few."""
+  expected = 0
+  for sample in job.samples:
+    for path in sample['files']:
+      with open(path, 'rb') as file:
+        width, height = struct.unpack('>II', file.read(24)[16:])
+      expected += height * (width + 1)  # a filter byte a row, and the pixels
+  if made['num_bytes'] != expected:
+    raise RuntimeError(f'Expected {expected} inflated bytes, found '
+                       f'{made["num_bytes"]}')
+  return made['num_samples']
+
+
+def read_records(job: Job, peer: Peer) -> tuple[int, np.ndarray]:
+  """Returns how many records there are, and the first sample's pixels.
+
+  Raises:
+    RuntimeError: the first sample is not among them, or of another size.
+  """
+  path = pathlib.Path(job.output(peer))
+  paths = sorted(path.glob('*.tfrecord')) if path.is_dir() else [path]
+  count, found = 0, None
+  for each in paths:
+    for _, data in shard.read(str(each)):
+      count += 1
+      sample = record.decode(data)
+      if sample.id == job.samples[0]['id']:
+        found = np.frombuffer(sample.image, np.uint8).astype(float)
+  if found is None or found.size != job.image_size**2 * schema.NUM_CHANNELS:
+    raise RuntimeError(f'Expected {job.samples[0]["id"]} among the {count} '
+                       f'records of {peer.key}, {job.image_size} px')
+  return count, found

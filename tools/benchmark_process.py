@@ -1,0 +1,164 @@
+"""Runs one command in a process of its own and says what it took.
+
+Time starts before the interpreter does. Processor time is that of the process
+and of all processes that it waited for. The peak of memory is VmHWM of the
+kernel, looked at every 20 ms, since the kernel's ru_maxrss counts what the
+starting process held as the started one's; where there is no /proc, ru_maxrss
+has to do, and the workers' memory is not told apart.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import Iterator, Sequence
+
+from hpa_records import schema
+
+_LOOK_EVERY_S = 0.02
+# One thread each, so that a core is a core; no peer gets help from another.
+_ENVIRONMENT = {
+    'OMP_NUM_THREADS': '1',
+    'OPENBLAS_NUM_THREADS': '1',
+    'MKL_NUM_THREADS': '1',
+    'OPENCV_FOR_THREADS_NUM': '1',
+    'TF_CPP_MIN_LOG_LEVEL': '3',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+  """What a command took and said.
+
+  Attributes:
+    wall_s: from before its start until it was gone.
+    cpu_s: user and system time, with its workers'.
+    parent_mib: peak of resident memory of the command's own process.
+    worker_mib: the same of the largest process below it; 0 without one.
+    stdout: what it printed.
+  """
+  wall_s: float
+  cpu_s: float
+  parent_mib: float
+  worker_mib: float
+  stdout: str
+
+
+def run(command: Sequence[str], num_cores: int) -> Finished:
+  """Runs a command to its end on num_cores cores, where that can be set.
+
+  Raises:
+    schema.DataError: the command refused its input (exit code 2).
+    RuntimeError: the command failed.
+  """
+  with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    start_s = time.perf_counter()
+    with _cores(num_cores):
+      child = subprocess.Popen(  # pylint: disable=consider-using-with
+          command,
+          stdout=out,
+          stderr=err,
+          env={
+              **os.environ,
+              **_ENVIRONMENT
+          })
+    memory = _Memory(child.pid)
+    try:
+      with memory:
+        _, status, usage = os.wait4(child.pid, 0)
+    except BaseException:
+      child.kill()
+      child.wait()
+      raise
+    wall_s = time.perf_counter() - start_s
+    child.returncode = os.waitstatus_to_exitcode(status)
+    out.seek(0)
+    err.seek(0)
+    if child.returncode:
+      _fail(command, child.returncode, err.read().decode(errors='replace'))
+    parent_kib = memory.parent_kib or _maxrss_kib(usage)
+    return Finished(wall_s, usage.ru_utime + usage.ru_stime, parent_kib / 1024,
+                    memory.worker_kib / 1024,
+                    out.read().decode())
+
+
+def _fail(command: Sequence[str], code: int, said: str) -> None:
+  if code == 2:
+    raise schema.DataError(said.strip())
+  raise RuntimeError(f'{" ".join(command)} ended with {code}:\n{said}')
+
+
+def _maxrss_kib(usage) -> float:
+  """macOS counts bytes, everyone else KiB."""
+  return usage.ru_maxrss / (1024 if sys.platform == 'darwin' else 1)
+
+
+@contextlib.contextmanager
+def _cores(count: int) -> Iterator[None]:
+  """Lets what is started in the block have the first count cores of ours."""
+  if not hasattr(os, 'sched_setaffinity'):
+    yield
+    return
+  ours = os.sched_getaffinity(0)
+  os.sched_setaffinity(0, sorted(ours)[:count])
+  try:
+    yield
+  finally:
+    os.sched_setaffinity(0, ours)
+
+
+class _Memory:
+  """Looks at the peak memory of a process, and of those below it.
+
+  A process that is just being started still shows the memory of the one that
+  starts it. A peak never falls, so what was seen last is the right one.
+  """
+
+  def __init__(self, pid: int):
+    self._pid, self._peaks_kib = pid, {}
+    self._stop = threading.Event()
+    self._thread = threading.Thread(target=self._look, daemon=True)
+
+  def __enter__(self) -> '_Memory':
+    self._thread.start()
+    return self
+
+  def __exit__(self, *exc) -> None:
+    self._stop.set()
+    self._thread.join()
+
+  @property
+  def parent_kib(self) -> int:
+    return self._peaks_kib.get(self._pid, 0)
+
+  @property
+  def worker_kib(self) -> int:
+    return max(
+        (kib for pid, kib in self._peaks_kib.items() if pid != self._pid),
+        default=0)
+
+  def _look(self) -> None:
+    while not self._stop.wait(_LOOK_EVERY_S):
+      pids = [self._pid]
+      while pids:
+        folder = pathlib.Path('/proc', str(pids.pop()))
+        with contextlib.suppress(OSError):  # it ended, or there is no /proc
+          pids += _children(folder)
+          found = re.search(r'VmHWM:\s+(\d+) kB',
+                            (folder / 'status').read_text())
+          if found:
+            self._peaks_kib[int(folder.name)] = int(found[1])
+
+
+def _children(folder: pathlib.Path) -> list[int]:
+  return [
+      int(pid)
+      for task in (folder / 'task').iterdir()
+      for pid in (task / 'children').read_text().split()
+  ]
