@@ -11,6 +11,7 @@ before every decode, not only beforehand.
 """
 
 import io
+import os
 import warnings
 
 import kornia_rs
@@ -43,6 +44,14 @@ def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
     OSError: it cannot be read.
   """
   with filesystem.open_read(path, buffered=False) as file:
+    head = file.read(image_header.HEAD_BYTES)
+    if len(head) == image_header.HEAD_BYTES:
+      file.seek(-image_header.END_BYTES, os.SEEK_END)
+      size = image_header.read_gray_png(head, file.read(image_header.END_BYTES),
+                                        path)
+      if size:
+        return size
+    file.seek(0)
     header = image_header.read(file, path, channel)
   _check_white_level(header, white_level)
   return header.height, header.width
@@ -63,8 +72,13 @@ def decode(data: bytes, name: str, channel: str,
     schema.DataError: as in check; or the pixels are damaged or of another
       tint.
   """
-  header = image_header.read_bytes(data, name, channel)
-  _check_white_level(header, white_level)
+  size = image_header.read_gray_png(data[:image_header.HEAD_BYTES],
+                                    data[-image_header.END_BYTES:], name)
+  if size:
+    header = image_header.Header('PNG', *size, bits=8, colors=1)
+  else:
+    header = image_header.read_bytes(data, name, channel)
+    _check_white_level(header, white_level)
   try:
     pixels = _DECODERS[header.format](data, header)
   except MemoryError:
@@ -73,13 +87,11 @@ def decode(data: bytes, name: str, channel: str,
     raise schema.DataError(f'expected a whole {header.format}, received a '
                            f'damaged one ({error})') from error
   shape = (header.height, header.width, header.colors)
-  if pixels.size != np.prod(shape) or pixels.shape[:2] != shape[:2] or (
-      pixels.dtype.itemsize * 8 != header.bits):
+  if pixels.shape != shape or pixels.itemsize * 8 != header.bits:
     raise schema.DataError(
         f'expected {shape} values of {header.bits} bits, received '
         f'{pixels.shape} {pixels.dtype}: the {header.format} is damaged')
-  return (tint.extract(pixels, channel)
-          if header.colors == 3 else pixels.reshape(shape[:2]))
+  return tint.extract(pixels, channel) if header.colors == 3 else pixels[..., 0]
 
 
 def _check_white_level(header: image_header.Header, white_level: int) -> None:
@@ -107,7 +119,8 @@ def _decode_tiff(data: bytes, header: image_header.Header) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=('TIFF',)) as image:
       pixels = np.asarray(image)
   # Big-endian ones keep their order; so does what is not whole numbers.
-  return pixels.astype(f'u{header.bits // 8}', casting='equiv', copy=False)
+  pixels = pixels.astype(f'u{header.bits // 8}', casting='equiv', copy=False)
+  return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 _DECODERS = {'PNG': _decode_png, 'JPEG': _decode_jpeg, 'TIFF': _decode_tiff}

@@ -23,10 +23,15 @@ from hpa_records import schema
 # 8192 x 8192, 64 MiB of 8-bit gray; the largest HPA image is 3072 x 3072.
 MAX_PIXELS = 2**26
 
-_HEAD_BYTES = 33  # a PNG's signature and IHDR chunk
+HEAD_BYTES = 33  # a PNG's signature and IHDR chunk
+END_BYTES = 12  # its IEND chunk
+_PNG_START = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'
+_PNG_8_BIT_GRAY = b'\x08\0\0\0\0'  # depth, color, methods, no interlace
+_PNG_SIZE = struct.Struct('>II')
 _SIGNATURES = ((b'\x89PNG\r\n\x1a\n', 'PNG'), (b'II*\0', 'TIFF'),
                (b'MM\0*', 'TIFF'), (b'\xff\xd8\xff', 'JPEG'))
 _ENDS = {'PNG': b'\0\0\0\0IEND\xaeB`\x82', 'JPEG': b'\xff\xd9'}
+_READ = ((8, 1), (16, 1), (8, 3))  # bits and colors
 _PNG_COLORS = {0: 'gray', 2: 'RGB', 3: 'palette', 4: 'gray+alpha', 6: 'RGBA'}
 
 _TIFF_TYPES = {1: 'B', 3: 'H', 4: 'I'}  # BYTE, SHORT, LONG
@@ -70,6 +75,25 @@ class Header(NamedTuple):
   colors: int
 
 
+def read_gray_png(head: bytes, end: bytes, name: str) -> tuple[int, int] | None:
+  """Returns (height, width) of Kaggle's kind of file; None for others and bad.
+
+  The hot path: 124,288 files pass it twice, and hardly one asks `read`, which
+  takes 20 us more, what it is.
+
+  Args:
+    head: the file's first HEAD_BYTES bytes.
+    end: its last END_BYTES.
+    name: the file's.
+  """
+  if not (head.startswith(_PNG_START) and head[24:29] == _PNG_8_BIT_GRAY and
+          len(head) == HEAD_BYTES and end == _ENDS['PNG'] and
+          name.endswith('.png')):
+    return None
+  width, height = _PNG_SIZE.unpack_from(head, 16)
+  return (height, width) if 0 < height * width <= MAX_PIXELS else None
+
+
 def read(file: BinaryIO, name: str, channel: str) -> Header:
   """Returns the header of an image file, whose end is looked at as well.
 
@@ -82,7 +106,7 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
     schema.DataError: the file is of a kind that is not read, larger than
       MAX_PIXELS, or cut short; the message says what it is.
   """
-  head = file.read(_HEAD_BYTES)
+  head = file.read(HEAD_BYTES)
   file.seek(0, os.SEEK_END)
   num_bytes = file.tell()  # a remote file's seek returns nothing
   kind = _check_kind(head, name)
@@ -97,7 +121,7 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
           f'expected a whole {kind}, received {num_bytes:,} bytes without the '
           'whole of its header') from error
   _, height, width, bits, colors = header
-  if received or (bits, colors) not in ((8, 1), (16, 1), (8, 3)):
+  if received or (bits, colors) not in _READ:
     raise schema.DataError(f'expected gray or {channel}-tinted pixels, received'
                            f' {received or f"{bits}-bit RGB"}')
   if not 0 < height * width <= MAX_PIXELS:
@@ -142,7 +166,7 @@ def _check_kind(head: bytes, name: str) -> str:
 
 def _read_png(head: bytes) -> tuple[Header, str]:
   """Returns the header, and what is not read: empty where all is."""
-  if len(head) < _HEAD_BYTES or head[12:16] != b'IHDR':
+  if len(head) < HEAD_BYTES or head[12:16] != b'IHDR':
     raise schema.DataError(f'expected a whole PNG, received {len(head)} bytes '
                            'without the whole of its header')
   width, height, bits, color = struct.unpack('>IIBB', head[16:26])
@@ -195,7 +219,7 @@ def _read_tiff(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
   elif set(tags.get(_SAMPLE_FORMAT, (1,))) != {1}:
     kind = _SAMPLE_FORMATS.get(one[_SAMPLE_FORMAT], 'untyped')
     received = f'{kind} {bits}-bit {color}'
-  elif bits not in (8, 16) or len(set(tags[_BITS])) > 1:
+  elif (bits, samples) not in _READ or len(set(tags[_BITS])) > 1:
     received = f'{bits}-bit {color}'
   elif one[_COMPRESSION] not in _LOSSLESS:
     received = f'a TIFF of compression {one[_COMPRESSION]}'

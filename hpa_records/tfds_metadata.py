@@ -67,8 +67,7 @@ def write(directory: str, settings: dict[str, Any],
     text = json.dumps(content, indent=1, sort_keys=True) + '\n'
     filesystem.write_atomically(os.path.join(directory, name), text.encode())
   return {
-      name: filesystem.sha256(os.path.join(directory, name))
-      for name in contents
+      name: filesystem.sha256(os.path.join(directory, name)) for name in contents
   }
 
 

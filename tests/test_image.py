@@ -1,4 +1,7 @@
-"""image: decode, resize, store; against Pillow and exact arithmetic."""
+"""image: four files to one, resize, store; against exact arithmetic."""
+
+import fractions
+import math
 
 import cv2
 import numpy as np
@@ -6,13 +9,10 @@ from PIL import Image
 import pytest
 
 from hpa_records import image
-from hpa_records import image_file
 from hpa_records import schema
 from tests import fakes
 
-
-def _png(pixels):
-  return cv2.imencode('.png', pixels)[1].tobytes()
+_HALF = fractions.Fraction(1, 2)
 
 
 def area_means(plane, size_px):
@@ -41,53 +41,6 @@ def triangle_means(plane, size_px):
   return plane
 
 
-@pytest.mark.parametrize('height,width', [(1, 1), (24, 24), (24, 31)])
-def test_decode_gray_gives_pillows_pixels(height, width, tmp_path):
-  pixels = fakes.plane(3, 1, 31)[:height, :width]
-  path = tmp_path / 'gray.png'
-  Image.fromarray(pixels).save(path)
-  np.testing.assert_array_equal(image_file.decode_gray(path.read_bytes()),
-                                pixels)
-
-
-_RGB = np.zeros((8, 8, 3), np.uint8)
-
-
-@pytest.mark.parametrize('data,received', [
-    (b'', 'an empty file'),
-    (b'GIF89a' * 10, 'no PNG'),
-    (cv2.imencode('.jpg', _RGB)[1].tobytes(), 'a JPEG'),
-    (_png(_RGB), '8-bit RGB'),
-    (_png(np.zeros((8, 8, 4), np.uint8)), '8-bit RGBA'),
-    (_png(np.zeros((8, 8), np.uint16)), '16-bit gray'),
-    (_png(np.zeros((8, 8), np.uint8))[:20], '20 bytes of one'),
-])
-def test_other_files_are_refused_by_name(data, received):
-  with pytest.raises(schema.DataError, match=f'received {received}'):
-    image_file.decode(data, "a.png", "red", 0)
-
-
-def test_palette_is_refused_by_name(tmp_path):
-  path = tmp_path / 'palette.png'
-  Image.fromarray(fakes.plane(0, 0)).convert('P').save(path)
-  with pytest.raises(schema.DataError, match='8-bit palette'):
-    image_file.decode_gray(path.read_bytes())
-
-
-def test_every_flipped_byte_is_refused_or_harmless():
-  rng = np.random.default_rng(0)
-  pixels = rng.integers(0, 256, (40, 40), np.uint8)
-  whole = _png(pixels)
-  for position in rng.choice(len(whole), 200, replace=False):
-    data = bytearray(whole)
-    data[position] ^= 1 << rng.integers(8)
-    try:
-      found = image_file.decode_gray(bytes(data))
-    except schema.DataError:
-      continue
-    np.testing.assert_array_equal(found, pixels)
-
-
 @pytest.mark.parametrize('size_px', [7, 13, 23])
 def test_resize_averages_areas(size_px):
   pixels = fakes.image(5)
@@ -95,6 +48,18 @@ def test_resize_averages_areas(size_px):
   for c in range(4):
     exact = area_means(pixels[..., c], size_px)
     assert np.abs(small[..., c] - exact).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_resize_of_a_plane_is_that_of_the_image(dtype):
+  pixels = fakes.image(5).astype(dtype) * dtype(1 if dtype == np.uint8 else 257)
+  small = image.resize(pixels, 13, 'area')
+  assert small.dtype == dtype
+  for c in range(4):
+    np.testing.assert_array_equal(image.resize(pixels[..., c], 13, 'area'),
+                                  small[..., c])
+    exact = area_means(pixels[..., c], 13)
+    assert np.abs(small[..., c] - exact).max() <= 0.5 + 1e-2
 
 
 @pytest.mark.parametrize('size_px', [7, 13, 23, 48])
@@ -183,3 +148,72 @@ def test_sums_are_exact(pixels):
   assert found.dtype == np.int64
   np.testing.assert_array_equal(found,
                                 [flat.sum(axis=0), (flat**2).sum(axis=0)])
+
+
+@pytest.mark.parametrize('white_level', [1, 2, 254, 255, 4095, 65534, 65535])
+def test_to_uint8_is_the_rounded_share_of_white(white_level):
+  levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+  scaled = image.to_uint8(levels, white_level)
+  want = [
+      min(255, math.floor(fractions.Fraction(v * 255, white_level) + _HALF))
+      for v in range(65536)
+  ]
+  assert scaled.dtype == np.uint8 and scaled.ravel().tolist() == want
+
+
+@pytest.mark.parametrize('plane,white_level', [
+    (np.zeros((2, 2), np.uint8), 255),
+    (np.zeros((2, 2), np.uint16), 0),
+    (np.zeros((2, 2), np.uint16), 65536),
+])
+def test_to_uint8_refuses_other_values(plane, white_level):
+  with pytest.raises(ValueError, match='expected uint16 and a white level'):
+    image.to_uint8(plane, white_level)
+
+
+def _write_planes(folder, planes, ending='png'):
+  paths = tuple(f'{folder}/a_{name}.{ending}' for name in schema.CHANNELS)
+  for path, plane in zip(paths, planes):
+    cv2.imwrite(path, plane)
+  return paths
+
+
+@pytest.mark.parametrize('ending', ['png', 'tif'])
+def test_load_scales_16_bits_after_the_resize(tmp_path, ending):
+  planes = [fakes.plane(0, c).astype(np.uint16) * 16 + 5 for c in range(4)]
+  found = image.load(_write_planes(tmp_path, planes, ending), 13, 'area', 4095)
+  for c, plane in enumerate(planes):
+    exact = area_means(plane, 13) * 255 / 4095
+    assert np.abs(found[..., c] - exact).max() <= 0.5 + 255 / 4095
+
+
+def test_load_takes_files_of_8_and_16_bits_together(tmp_path):
+  planes = [fakes.plane(0, c) for c in range(4)]
+  want = image.load(_write_planes(tmp_path, planes), 13, 'area')
+  planes[1] = planes[1].astype(np.uint16) * 257
+  found = image.load(_write_planes(tmp_path, planes), 13, 'area', 65535)
+  np.testing.assert_array_equal(np.delete(found, 1, 2), np.delete(want, 1, 2))
+  assert np.abs(found.astype(int) - want).max() <= 1  # rounded later
+
+
+@pytest.mark.parametrize('height,width,dtype', [(2048, 2048, np.uint8),
+                                                (3072, 3072, np.uint16),
+                                                (300, 500, np.uint8)])
+def test_load_brings_full_size_tiffs_to_one_size(tmp_path, height, width,
+                                                 dtype):
+  planes = [
+      fakes.plane(0, c, 3072)[:height, :width].astype(dtype) for c in range(4)
+  ]
+  found = image.load(_write_planes(tmp_path, planes, 'tif'), 299, 'area', 255)
+  assert found.shape == (299, 299, 4) and found.dtype == np.uint8
+  exact = cv2.resize(planes[3].astype(np.float32), (299, 299),
+                     interpolation=cv2.INTER_AREA)
+  assert np.abs(found[..., 3] - exact).max() <= 0.5 + 1e-2
+
+
+def test_load_names_a_file_that_cannot_be_read(tmp_path):
+  paths = _write_planes(tmp_path, [fakes.plane(0, c) for c in range(4)])
+  with pytest.raises(schema.DataError) as error:
+    image.load((*paths[:3], f'{tmp_path}/none.png'), 24)
+  assert error.value.args == ('cannot be read: No such file or directory',
+                              f'{tmp_path}/none.png')

@@ -165,10 +165,8 @@ def _ours(job: dict) -> dict:
   def call(limit: int, name: str) -> dict:
     settings = shard_plan.Settings(image_size=job['image_size'], limit=limit)
     clock = _Clock()
-    convert.convert(job['csv'],
-                    job['images'],
-                    os.path.join(job['output'], name),
-                    settings,
+    convert.convert(job['csv'], job['images'],
+                    os.path.join(job['output'], name), settings,
                     convert.How(workers=job['workers']))
     return clock.read()
 

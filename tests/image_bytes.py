@@ -1,0 +1,119 @@
+"""Image files byte by byte: the kinds that no library here writes.
+
+Interlaced PNGs, tiles, big-endian TIFFs, headers that declare what is not
+there. Independent of hpa_records, which is held to them.
+"""
+
+import struct
+import zlib
+
+import numpy as np
+
+_PNG_COLORS = {1: 0, 2: 4, 3: 2, 4: 6}  # by values a pixel
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2),
+          (0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+  """Returns one chunk of a PNG."""
+  return struct.pack('>I', len(data)) + kind + data + struct.pack(
+      '>I', zlib.crc32(kind + data))
+
+
+def png_header(height: int,
+               width: int,
+               bits: int = 8,
+               color: int = 0,
+               interlaced: bool = False) -> bytes:
+  """Returns signature and IHDR, 33 bytes."""
+  ihdr = struct.pack('>IIBBBBB', width, height, bits, color, 0, 0, interlaced)
+  return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', ihdr)
+
+
+def png(pixels: np.ndarray,
+        interlaced: bool = False,
+        before_data: bytes = b'') -> bytes:
+  """Returns [H, W] or [H, W, 1..4], uint8 or uint16, as a PNG.
+
+  Source: PNG specification (W3C), 8.2: Adam7 passes.
+  """
+  pixels = pixels.reshape(*pixels.shape[:2], -1)
+  passes = [pixels]
+  if interlaced:
+    passes = [pixels[y::dy, x::dx] for y, x, dy, dx in _ADAM7]
+  rows = b''.join(b'\0' + row.astype(f'>u{row.itemsize}').tobytes()
+                  for part in passes
+                  for row in part
+                  if row.size)
+  head = png_header(*pixels.shape[:2], pixels.itemsize * 8,
+                    _PNG_COLORS[pixels.shape[2]], interlaced)
+  return head + before_data + chunk(b'IDAT', zlib.compress(rows)) + chunk(
+      b'IEND', b'')
+
+
+def tiff(tags: dict[int, int | list[int]],
+         parts: list[bytes],
+         order: str = '<',
+         following: int = 0) -> bytes:
+  """Returns a TIFF: header, parts, directory.
+
+  Args:
+    tags: by number, in the place of what tiff() itself gives; each is written
+      as LONGs. 324 in it makes the parts tiles.
+    parts: strips, or tiles.
+    order: '<' or '>'.
+    following: offset of the next image's directory.
+  """
+  data, starts = bytearray(8), []
+  for part in parts:
+    starts.append(len(data))
+    data += part + bytes(len(part) % 2)
+  places = (324, 325) if 324 in tags else (273, 279)
+  tags = {
+      **tags, places[0]: starts,
+      places[1]: list(map(len, parts)),
+      **{
+          tag: tags[tag] for tag in places if tag in tags and tag != 324
+      }
+  }
+  entries = b''
+  for tag, value in sorted(tags.items()):
+    values = value if isinstance(value, list) else [value]
+    content = struct.pack(f'{order}{len(values)}I', *values)
+    if len(content) > 4:
+      data += content
+      content = struct.pack(f'{order}I', len(data) - len(content))
+    entries += struct.pack(f'{order}HHI', tag, 4, len(values)) + content
+  magic = b'II*\0' if order == '<' else b'MM\0*'
+  data[:8] = magic + struct.pack(f'{order}I', len(data))
+  return bytes(data + struct.pack(f'{order}H', len(tags)) + entries +
+               struct.pack(f'{order}I', following))
+
+
+def gray_tags(pixels: np.ndarray, **changes: int) -> dict[int, int]:
+  """Returns the tags of [H, W] gray pixels in one strip; t262=0 changes 262."""
+  height, width = pixels.shape[:2]
+  return {
+      256: width,
+      257: height,
+      258: pixels.itemsize * 8,
+      259: 1,
+      262: 1,
+      277: 1,
+      278: height,
+      **{
+          int(tag[1:]): value for tag, value in changes.items()
+      }
+  }
+
+
+def jpeg_header(height: int,
+                width: int,
+                bits: int = 8,
+                colors: int = 1,
+                kind: int = 0) -> bytes:
+  """Returns a JPEG that ends after its frame header (SOF0 + kind)."""
+  frame = struct.pack('>BHHB', bits, height, width,
+                      colors) + b'\1\x11\0' * colors
+  return b'\xff\xd8\xff' + bytes([0xc0 + kind]) + struct.pack(
+      '>H', 2 + len(frame)) + frame + b'\xff\xd9'
