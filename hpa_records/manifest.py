@@ -8,6 +8,7 @@ two conversions of the same data with the same settings are the same bytes.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 from typing import Any, Sequence
@@ -22,6 +23,8 @@ from hpa_records import schema
 
 MANIFEST_NAME = 'manifest.json'
 INDEX_NAME = 'index.parquet'
+
+_HASH_BYTES = 2**20
 
 _INDEX_SCHEMA = pa.schema([
     ('id', pa.string()),
@@ -95,9 +98,11 @@ class Manifest:
 
 def file_sha256(path: str) -> str:
   """Returns the hex digest of a file's content."""
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(
-        hashlib, 'file_digest') else hashlib.sha256(file.read()).hexdigest()
+  digest = hashlib.sha256()
+  with filesystem.open_read(path) as file:
+    while block := file.read(_HASH_BYTES):
+      digest.update(block)
+  return digest.hexdigest()
 
 
 def pixel_statistics(histogram: np.ndarray) -> dict[str, Any]:
@@ -147,7 +152,7 @@ def write(directory: str, manifest: Manifest) -> None:
 
 def exists(directory: str) -> bool:
   """Returns whether the folder holds a finished dataset."""
-  return os.path.exists(os.path.join(directory, MANIFEST_NAME))
+  return filesystem.size(os.path.join(directory, MANIFEST_NAME)) is not None
 
 
 def load(directory: str) -> Manifest:
@@ -162,9 +167,21 @@ def load(directory: str) -> Manifest:
         f'Expected a finished dataset, received {directory} without '
         f'{MANIFEST_NAME}; make one with tools/make_records.py '
         f'--output={directory}.')
+  return parse(filesystem.read_bytes(path), path)
+
+
+def parse(data: bytes, path: str) -> Manifest:
+  """Returns the manifest that a file's content is.
+
+  Args:
+    data: the content.
+    path: of the file, for messages.
+
+  Raises:
+    schema.DataError: it is damaged, or of another version.
+  """
   try:
-    with open(path, 'rb') as file:
-      content = json.load(file)
+    content = json.loads(data)
     version, digest = content['format_version'], content.pop('sha256')
   except (ValueError, KeyError, TypeError) as error:
     raise schema.DataError(f'Expected a manifest, received a damaged one at '
@@ -195,14 +212,15 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     schema.DataError: the index is missing or not the manifest's.
   """
   path = os.path.join(directory, INDEX_NAME)
-  if not os.path.exists(path):
+  if filesystem.size(path) is None:
     raise schema.DataError(f'Expected {INDEX_NAME}, received none in '
                            f'{directory}; convert the data again.')
-  if file_sha256(path) != manifest.files[INDEX_NAME]:
+  data = filesystem.read_bytes(path)
+  if hashlib.sha256(data).hexdigest() != manifest.files[INDEX_NAME]:
     raise schema.DataError(
         f'Expected an index whose sha256 is {manifest.files[INDEX_NAME]}, '
         f'received a changed one at {path}; convert the data again.')
-  return pd.read_parquet(path)
+  return pd.read_parquet(io.BytesIO(data))
 
 
 def check_shards(directory: str, manifest: Manifest) -> None:
@@ -213,7 +231,7 @@ def check_shards(directory: str, manifest: Manifest) -> None:
   """
   for shard in manifest.shards:
     path = os.path.join(directory, shard.name)
-    size = os.path.getsize(path) if os.path.exists(path) else None
+    size = filesystem.size(path)
     if size != shard.bytes:
       received = 'none' if size is None else f'{size} bytes'
       raise schema.DataError(f'Expected {shard.bytes} bytes, received '

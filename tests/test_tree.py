@@ -15,8 +15,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 # A module may import those before it.
 HPA_RECORDS = (
-    'schema command progress backend filesystem fault image_file image record '
-    'shard manifest tfds_metadata sample_table folds balance '
+    'schema command progress backend address filesystem fault image_file image '
+    'record shard manifest staging tfds_metadata sample_table folds balance '
     'shard_plan plan convert dataset sample_cell sample_pattern sample_data'
 ).split()
 TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
@@ -25,8 +25,8 @@ TOOLS = 'check_python make_sample_data make_records'.split()
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
-    'schema', 'command', 'progress', 'backend', 'filesystem', 'image',
-    'manifest', 'sample_table', 'balance', 'plan', 'dataset'
+    'schema', 'command', 'progress', 'backend', 'address', 'filesystem',
+    'image', 'manifest', 'staging', 'sample_table', 'balance', 'plan', 'dataset'
 }
 WITH_TENSORFLOW = {
     'hpa_records': {'backend', 'dataset'},
