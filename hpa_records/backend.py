@@ -10,11 +10,15 @@ oneDNN is on: TensorFlow leaves it off on AMD CPUs, where a train step of
 GapNet-PL at 299 px then does 25 images/s instead of 36 (two cores).
 """
 
+import atexit
 import contextlib
+import ctypes
+import functools
 import importlib
 import os
 import sys
 import tempfile
+import warnings
 
 from hpa_records import schema
 
@@ -68,6 +72,41 @@ def _check_version(version: str) -> None:
     raise MissingTensorFlow(
         f'Expected TensorFlow 2.17 to 2.21, found {version}; pip install '
         '"hpa-records[cpu]", or [gpu], or [tpu].')
+
+
+@functools.cache
+def has_scheme(scheme: str) -> bool:
+  """Returns whether TensorFlow reads addresses of a scheme.
+
+  Loads tensorflow-io for those that TensorFlow itself does not know. Beside a
+  TensorFlow that it was not built for, it imports with a warning and brings
+  none; so TensorFlow is asked.
+
+  Args:
+    scheme: without '://'.
+  """
+  if scheme in tf.io.gfile.get_registered_schemes():
+    return True
+  # One name for the server's address, as the other drivers of S3 read it.
+  if 'AWS_ENDPOINT_URL' in os.environ:
+    os.environ.setdefault('S3_ENDPOINT', os.environ['AWS_ENDPOINT_URL'])
+  with contextlib.suppress(ImportError), warnings.catch_warnings(), _quiet():
+    warnings.simplefilter('ignore')
+    importlib.import_module('tensorflow_io')
+    atexit.register(_skip_destructors)
+  return scheme in tf.io.gfile.get_registered_schemes()
+
+
+def _skip_destructors() -> None:
+  """Makes the process end right after Python has, with Python's exit code.
+
+  A process that has read from s3:// otherwise dies of 'pure virtual method
+  called' and signal 6 when its C++ objects are destroyed (tensorflow/io issue
+  1912). What exit() calls last is called first, hence not earlier than now.
+  """
+  libc = ctypes.CDLL(None)
+  if hasattr(libc, 'on_exit'):  # glibc's; gives the handler the exit code
+    libc.on_exit(ctypes.cast(libc._exit, ctypes.c_void_p), None)  # pylint: disable=protected-access
 
 
 tf = _import('tensorflow')

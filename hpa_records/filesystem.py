@@ -3,7 +3,7 @@
 A path is local, or an address such as gs://bucket/folder. Local files take the
 operating system's own way; addresses take TensorFlow's filesystems, which are
 imported when the first address is met, so that local work starts without
-TensorFlow. gs:// is built into it.
+TensorFlow; address.py says which there are.
 
 Everything is written under a temporary name and renamed when it is whole, so
 that no reader ever sees half a file: rename is atomic within one local folder
@@ -13,22 +13,23 @@ when it is closed, and not before.
 """
 
 import contextlib
-import errno
 import hashlib
+import io
 import os
 import shutil
 import uuid
 from typing import BinaryIO, Iterator
 
+from hpa_records import address
 from hpa_records import schema
 
 TEMPORARY_SUFFIX = '.tmp'
-_BLOCK_BYTES = 2**20
+_READ_BYTES = 2**20
 
 
 def is_remote(path: str) -> bool:
   """Returns whether the path is an address such as gs://bucket/folder."""
-  return '://' in path
+  return address.is_address(path)
 
 
 def require_path(path: str, flag: str) -> str:
@@ -60,11 +61,6 @@ def require_local(path: str, flag: str) -> str:
   return path
 
 
-def _gfile():
-  from hpa_records import backend  # pylint: disable=import-outside-toplevel
-  return backend.tf.io.gfile
-
-
 def open_read(path: str, buffered: bool = True) -> BinaryIO:
   """Returns a binary file to read and seek in, a context manager.
 
@@ -73,28 +69,21 @@ def open_read(path: str, buffered: bool = True) -> BinaryIO:
     buffered: False reads of a local file just the bytes that are asked for.
 
   Raises:
-    OSError: it cannot be opened or, inside the block, read.
+    OSError: a local file cannot be opened; at an address the first read or
+      seek raises it, as StorageError.
+    schema.DataError: nothing here reads the address.
   """
   if is_remote(path):
-    return _open_remote(path)
+    return io.BufferedReader(address.ReadFile(path), _READ_BYTES)
   return open(path, 'rb', buffering=-1 if buffered else 0)
-
-
-@contextlib.contextmanager
-def _open_remote(path: str) -> Iterator[BinaryIO]:
-  from hpa_records import backend  # pylint: disable=import-outside-toplevel
-  try:
-    with backend.tf.io.gfile.GFile(path, 'rb') as file:
-      yield file
-  except backend.tf.errors.OpError as error:
-    raise OSError(errno.EIO, error.message, path) from error
 
 
 def read_bytes(path: str) -> bytes:
   """Returns a file's content.
 
   Raises:
-    OSError: it cannot be read.
+    OSError: the file cannot be read.
+    schema.DataError: nothing here reads the address.
   """
   with open_read(path) as file:
     return file.read()
@@ -106,23 +95,22 @@ def sha256(path: str) -> str:
   Raises:
     OSError: a local file cannot be read.
   """
-  digest, block = hashlib.sha256(), memoryview(bytearray(_BLOCK_BYTES))
-  with open_read(path) as file:
-    if is_remote(path):
-      while data := file.read(_BLOCK_BYTES):
-        digest.update(data)
-    else:
-      while count := file.readinto(block):
-        digest.update(block[:count])
+  digest, block = hashlib.sha256(), memoryview(bytearray(_READ_BYTES))
+  with open_read(path, buffered=False) as file:
+    while count := file.readinto(block):
+      digest.update(block[:count])
   return digest.hexdigest()
 
 
 def size(path: str) -> int | None:
-  """Returns a file's size in bytes; None where there is no such file."""
-  if is_remote(path):
-    found = _gfile().exists(path) and not _gfile().isdir(path)
-    return _gfile().stat(path).length if found else None
-  return os.path.getsize(path) if os.path.isfile(path) else None
+  """Returns a file's size in bytes; None where there is no such file.
+
+  Raises:
+    schema.DataError: the address does not answer, or nothing here reads it.
+  """
+  if not is_remote(path):
+    return os.path.getsize(path) if os.path.isfile(path) else None
+  return address.size(path)
 
 
 def list_names(folder: str, recursive: bool = False) -> list[str]:
@@ -134,14 +122,19 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
 
   Raises:
     OSError: a local folder cannot be read.
+    schema.DataError: the address does not answer, or has no lists of files.
   """
+  if not address.has_folders(folder):
+    raise schema.DataError(f'Expected a folder that can be listed, received '
+                           f'{folder}; copy it to local disk first.')
   if is_remote(folder):
-    walked = ((top[len(folder):].strip('/'), names)
-              for top, _, names in _gfile().walk(folder))
+    with address.told_errors(folder):
+      walked = [(top[len(folder):].strip('/'), names)
+                for top, _, names in address.gfile(folder).walk(folder)]
   else:
     os.listdir(folder)  # os.walk says nothing of a folder that is not there
-    walked = ((os.path.relpath(top, folder).replace(os.sep, '/'), names)
-              for top, _, names in os.walk(folder))
+    walked = [(os.path.relpath(top, folder).replace(os.sep, '/'), names)
+              for top, _, names in os.walk(folder)]
   found = []
   for below, names in walked:
     at_top = below in ('', '.')
@@ -154,7 +147,8 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
 def make_folder(path: str) -> None:
   """Makes a folder, and those above it, where they are missing."""
   if is_remote(path):
-    _gfile().makedirs(path)
+    with address.told_errors(path):
+      address.gfile(path, write=True).makedirs(path)
   else:
     os.makedirs(path, exist_ok=True)
 
@@ -162,8 +156,9 @@ def make_folder(path: str) -> None:
 def remove(path: str) -> None:
   """Removes a file, if it is there."""
   if is_remote(path):
-    if _gfile().exists(path):
-      _gfile().remove(path)
+    with address.told_errors(path):
+      if address.gfile(path, write=True).exists(path):
+        address.gfile(path).remove(path)
   else:
     with contextlib.suppress(FileNotFoundError):
       os.remove(path)
@@ -172,8 +167,9 @@ def remove(path: str) -> None:
 def remove_folder(path: str) -> None:
   """Removes a folder with all that is in it, if it is there."""
   if is_remote(path):
-    if _gfile().exists(path):
-      _gfile().rmtree(path)
+    with address.told_errors(path):
+      if address.gfile(path, write=True).exists(path):
+        address.gfile(path).rmtree(path)
   elif os.path.isdir(path):
     shutil.rmtree(path)
 
@@ -181,7 +177,8 @@ def remove_folder(path: str) -> None:
 def rename(source: str, target: str) -> None:
   """Gives a file another name, in place of a file that has it."""
   if is_remote(source):
-    _gfile().rename(source, target, overwrite=True)
+    with address.told_errors(source):
+      address.gfile(source, write=True).rename(source, target, overwrite=True)
   else:
     os.replace(source, target)
 
@@ -209,13 +206,14 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
       write into one file; the caller tidies up after killed ones. By default
       it lies beside the finished file, and the next writer replaces it.
   """
+  gfile = address.gfile(path, write=True) if is_remote(path) else None
   temporary = path + TEMPORARY_SUFFIX
   if temporary_folder:
     name = f'{os.path.basename(path)}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}'
     temporary = os.path.join(temporary_folder, name)
   try:
-    if is_remote(path):
-      with _gfile().GFile(temporary, 'wb') as file:
+    if gfile:
+      with address.told_errors(path), gfile.GFile(temporary, 'wb') as file:
         yield _BufferWriter(file)
     else:
       with open(temporary, 'wb') as file:

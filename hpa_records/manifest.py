@@ -151,7 +151,7 @@ def write(directory: str, manifest: Manifest) -> None:
 
 def exists(directory: str) -> bool:
   """Returns whether the folder holds a finished dataset."""
-  return os.path.exists(os.path.join(directory, MANIFEST_NAME))
+  return filesystem.size(os.path.join(directory, MANIFEST_NAME)) is not None
 
 
 def load(directory: str) -> Manifest:
@@ -166,9 +166,21 @@ def load(directory: str) -> Manifest:
         f'Expected a finished dataset, received {directory} without '
         f'{MANIFEST_NAME}; make one with tools/make_records.py '
         f'--output={directory}.')
+  return parse(filesystem.read_bytes(path), path)
+
+
+def parse(data: bytes, path: str) -> Manifest:
+  """Returns the manifest that a file's content is.
+
+  Args:
+    data: the content.
+    path: of the file, for messages.
+
+  Raises:
+    schema.DataError: it is damaged, or of another version.
+  """
   try:
-    with open(path, 'rb') as file:
-      content = json.load(file)
+    content = json.loads(data)
     version, digest = content['format_version'], content.pop('sha256')
   except (ValueError, KeyError, TypeError) as error:
     raise schema.DataError(f'Expected a manifest, received a damaged one at '
@@ -199,14 +211,15 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     schema.DataError: the index is missing or not the manifest's.
   """
   path = os.path.join(directory, INDEX_NAME)
-  if not os.path.exists(path):
+  if filesystem.size(path) is None:
     raise schema.DataError(f'Expected {INDEX_NAME}, received none in '
                            f'{directory}; convert the data again.')
-  if filesystem.sha256(path) != manifest.files[INDEX_NAME]:
+  data = filesystem.read_bytes(path)
+  if hashlib.sha256(data).hexdigest() != manifest.files[INDEX_NAME]:
     raise schema.DataError(
         f'Expected an index whose sha256 is {manifest.files[INDEX_NAME]}, '
         f'received a changed one at {path}; convert the data again.')
-  return pd.read_parquet(path)
+  return pd.read_parquet(io.BytesIO(data))
 
 
 def check_shards(directory: str, manifest: Manifest) -> None:
@@ -217,7 +230,7 @@ def check_shards(directory: str, manifest: Manifest) -> None:
   """
   for shard in manifest.shards:
     path = os.path.join(directory, shard.name)
-    size = os.path.getsize(path) if os.path.exists(path) else None
+    size = filesystem.size(path)
     if size != shard.bytes:
       received = 'none' if size is None else f'{size} bytes'
       raise schema.DataError(f'Expected {shard.bytes} bytes, received '

@@ -15,10 +15,10 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 # A module may import those before it.
 HPA_RECORDS = (
-    'schema command progress backend filesystem fault file_pattern '
-    'image_header tint image_file image record shard manifest tfds_metadata '
-    'csv_table sample_table folds balance shard_plan layout shard_conversion '
-    'output_folder runner completion convert plan dataset '
+    'schema command progress backend address filesystem fault file_pattern '
+    'image_header tint image_file image record shard manifest staging '
+    'tfds_metadata csv_table sample_table folds balance shard_plan layout '
+    'shard_conversion output_folder runner completion convert plan dataset '
     'sample_cell sample_pattern sample_data').split()
 TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
            'checkpoint evaluate loop main').split()
@@ -29,8 +29,8 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
-    'schema', 'command', 'progress', 'backend', 'filesystem', 'image',
-    'manifest', 'sample_table', 'balance', 'plan', 'dataset'
+    'schema', 'command', 'progress', 'backend', 'address', 'filesystem',
+    'image', 'manifest', 'staging', 'sample_table', 'balance', 'plan', 'dataset'
 }
 WITH_TENSORFLOW = {
     'hpa_records': {'backend', 'dataset'},

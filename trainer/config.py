@@ -26,7 +26,8 @@ MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
 _FINGERPRINT = 'records_sha256'
 
 # May differ when a run goes on: they change where and how long, not what.
-_FREE = ('records', 'workdir', 'epochs', 'distribute', 'steps_per_call')
+_FREE = ('records', 'stage_dir', 'workdir', 'epochs', 'distribute',
+         'steps_per_call')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Config:
   """Everything that a run depends on.
 
   Attributes:
-    records: folder of the dataset.
+    records: folder of the dataset, or its address.
+    stage_dir: local folder to copy the dataset to first; '' does not copy.
     workdir: folder of the results; a fold has its own folder inside.
     fold: held out of training and scored, 0..F-1.
     epochs: to train for.
@@ -71,6 +73,7 @@ class Config:
   """
   records: str
   workdir: str
+  stage_dir: str = ''
   fold: int = 0
   epochs: int = 80
   batch_size: int = 80

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpa_records import address
 from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import plan
 from hpa_records import progress
 from hpa_records import schema
+from hpa_records import staging
 from hpa_records.backend import keras, tf
 from trainer import checkpoint
 from trainer import config as config_lib
@@ -78,13 +80,18 @@ def train(config: config_lib.Config) -> dict[str, Any]:
     What scores.json says: the held-out fold's scores after the last epoch.
 
   Raises:
-    schema.DataError: the dataset or the folder does not fit the configuration.
+    schema.DataError: the dataset or the folder does not fit the configuration,
+      or the dataset's address does not answer.
   """
-  records = dataset.load(config.records)
+  where = config.records
+  if config.stage_dir:
+    where = staging.stage(where, config.stage_dir)
+  records = dataset.load(where)
   repeats = _check_fold(config, records)
   directory = fold_directory(config)
   _check_resumable(config, records, directory)
-  return _Run(config, records, repeats, directory).run()
+  with address.told_errors(where, naming='IteratorGetNext'):
+    return _Run(config, records, repeats, directory).run()
 
 
 class _Run:

@@ -19,8 +19,15 @@ _SHOWN = ('auc_macro', 'auc_micro', 'accuracy_binary', 'accuracy_subset',
               f'{score}_{kind}' for score in ('f1', 'precision', 'recall')
               for kind in ('macro', 'micro', 'samples', 'paper'))
 
-flags.DEFINE_string('records', '', 'Folder that make_records.py wrote.')
+flags.DEFINE_string(
+    'records', '', 'Folder that make_records.py wrote, or its address: gs://, '
+    'with the extra [io] s3://, az:// and http(s):// too, with --stage_dir '
+    'any that fsspec knows.')
 flags.DEFINE_string('workdir', '', 'Folder of the results.')
+flags.DEFINE_string(
+    'stage_dir', _DEFAULT['stage_dir'],
+    'Local folder to copy the records to before training; what is there and '
+    'whole is not copied again.')
 
 
 def _integer(name: str, text: str) -> None:
@@ -80,7 +87,8 @@ _integer('seed', 'Of weights, order, transforms and dropout.')
 
 def main() -> None:
   values = {name: flags.FLAGS[name].value for name in _DEFAULT}
-  for name in ('records', 'workdir'):
+  values['records'] = filesystem.require_path(values['records'], 'records')
+  for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
     values[name] = filesystem.require_local(values[name], name)
   config = config_lib.Config(**values)
   # TensorFlow takes seconds to import; a wrong flag is told before that.
