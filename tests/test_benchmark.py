@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import benchmark_check
 import benchmark_convert
 import benchmark_peer
 import benchmark_process
@@ -18,6 +19,7 @@ from hpa_records import record
 from hpa_records import sample_data
 from hpa_records import schema
 from hpa_records import shard
+from tests import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _PEERS = {'ours', 'ours_2', 'pillow', 'graph', 'opencv', 'inflate'}
@@ -144,17 +146,6 @@ def test_a_command_that_fails_passes_on_what_it_said(code, error):
     benchmark_process.run([sys.executable, '-c', text], 1)
 
 
-def _job(tmp_path):
-  return benchmark_convert.Job(csv='',
-                               images='',
-                               samples=[{
-                                   'id': 'a'
-                               }],
-                               image_size=2,
-                               scratch=str(tmp_path),
-                               repeats=1)
-
-
 def _write_record(path, sample_id, num_bytes):
   pixels = np.zeros(num_bytes, np.uint8)
   head = record.encode_head(record.Sample(sample_id, pixels))
@@ -163,13 +154,24 @@ def _write_record(path, sample_id, num_bytes):
 
 @pytest.mark.parametrize('sample_id,num_bytes', [('b', 16), ('a', 15)])
 def test_records_of_other_work_are_found(tmp_path, sample_id, num_bytes):
-  job = _job(tmp_path)
-  _write_record(tmp_path / 'pillow', 'a', 16)
-  read = benchmark_convert.read_records
-  assert read(job, benchmark_convert.PLAIN)[0] == 1
-  _write_record(tmp_path / 'pillow', sample_id, num_bytes)
-  with pytest.raises(RuntimeError, match='Expected a among the 1 records'):
-    read(job, benchmark_convert.PLAIN)
+  path = tmp_path / 'records'
+  _write_record(path, 'a', 16)
+  count, pixels = benchmark_check.read(str(path), 'a', 2)
+  assert (count, pixels.shape) == (1, (2, 2, 4))
+  _write_record(path, sample_id, num_bytes)
+  with pytest.raises(RuntimeError, match='Expected a with .* among the 1 rec'):
+    benchmark_check.read(str(path), 'a', 2)
+
+
+def test_other_pixels_or_swapped_channels_are_found():
+  ours = fakes.image(0)
+  for same in (ours, np.zeros_like(ours)):
+    assert benchmark_check.compare({'b': same, 'a': same}, 'b')['a'] == 0
+  faint = ours // 64  # its channels lie less than 4 apart
+  for image, other in ((ours, ours // 2), (ours, ours.swapaxes(0, 1)),
+                       (faint, faint[..., [1, 0, 2, 3]])):
+    with pytest.raises(RuntimeError, match='pixels of a within 4.0 of b'):
+      benchmark_check.compare({'b': image, 'a': other}, 'b')
 
 
 def test_a_rate_that_the_start_hides_is_left_out(done):

@@ -23,8 +23,8 @@ HPA_RECORDS = (
 TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
            'checkpoint evaluate loop main').split()
 TOOLS = ('check_python make_sample_data make_records benchmark_process '
-         'benchmark_peer benchmark_step benchmark_convert benchmark_table '
-         'benchmark').split()
+         'benchmark_peer benchmark_step benchmark_check benchmark_convert '
+         'benchmark_table benchmark').split()
 _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.

@@ -19,21 +19,14 @@ import os
 import pathlib
 import shutil
 import statistics
-import struct
 import sys
 from typing import Any
 
-import numpy as np
-
+import benchmark_check
 import benchmark_process
-from hpa_records import record
 from hpa_records import schema
-from hpa_records import shard
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
-# Of 255. Filters lie within 0.7 of each other on real images, also one that
-# aliases: this finds a wrong channel or sample, not a poor filter.
-MAX_MEAN_DIFFERENCE = 2.0
 # Below it the workers' start hides the rest of a call.
 _MIN_CALL_RATIO = 1.25
 
@@ -54,11 +47,10 @@ class Peer:
   is_ours: bool = False
 
 
-PLAIN = Peer('pillow', 'Pillow, tf.train.Example')
 PEERS = (
     Peer('ours', 'make_records, 1 worker', is_ours=True),
     Peer('ours_2', 'make_records, 2 workers', cores=2, is_ours=True),
-    PLAIN,
+    Peer('pillow', 'Pillow, tf.train.Example'),
     Peer('graph', 'tf.data graph, tf.train.Example'),
     Peer('opencv', 'OpenCV AREA, tf.train.Example'),
     Peer('inflate', 'inflate only, no records'),
@@ -239,53 +231,25 @@ def _check_records(job: Job, peers: dict[str, dict]) -> None:
   images = {}
   for peer in PEERS:
     if peer.key == 'inflate':
-      peers['inflate']['num_records'] = _check_inflated(
-          job, peers['inflate']['runs']['warm'][-1])
+      count = _check_inflated(job, peers[peer.key]['runs']['warm'])
     else:
-      count, images[peer.key] = read_records(job, peer)
-      peers[peer.key]['num_records'] = count
-    if peers[peer.key]['num_records'] != len(job.samples):
+      count, images[peer.key] = benchmark_check.read(job.output(peer),
+                                                     job.samples[0]['id'],
+                                                     job.image_size)
+    peers[peer.key]['num_records'] = count
+    if count != len(job.samples):
       raise RuntimeError(f'Expected {len(job.samples)} records of {peer.key}, '
-                         f'found {peers[peer.key]["num_records"]}')
-  for key, pixels in images.items():
-    difference = float(np.abs(pixels - images['ours']).mean())
+                         f'found {count}')
+  for key, difference in benchmark_check.compare(images, 'ours').items():
     peers[key]['mean_difference'] = difference
-    if difference > MAX_MEAN_DIFFERENCE:
-      raise RuntimeError(
-          f'Expected pixels of {key} within {MAX_MEAN_DIFFERENCE} of ours in '
-          f'the mean, found {difference:.2f}')
 
 
-def _check_inflated(job: Job, made: dict[str, int]) -> int:
-  """Returns the number of samples; raises if their bytes are too few."""
-  expected = 0
-  for sample in job.samples:
-    for path in sample['files']:
-      with open(path, 'rb') as file:
-        width, height = struct.unpack('>II', file.read(24)[16:])
-      expected += height * (width + 1)  # a filter byte a row, and the pixels
-  if made['num_bytes'] != expected:
-    raise RuntimeError(f'Expected {expected} inflated bytes, found '
-                       f'{made["num_bytes"]}')
-  return made['num_samples']
-
-
-def read_records(job: Job, peer: Peer) -> tuple[int, np.ndarray]:
-  """Returns how many records there are, and the first sample's pixels.
-
-  Raises:
-    RuntimeError: the first sample is not among them, or of another size.
-  """
-  path = pathlib.Path(job.output(peer))
-  paths = sorted(path.glob('*.tfrecord')) if path.is_dir() else [path]
-  count, found = 0, None
-  for each in paths:
-    for _, data in shard.read(str(each)):
-      count += 1
-      sample = record.decode(data)
-      if sample.id == job.samples[0]['id']:
-        found = np.frombuffer(sample.image, np.uint8).astype(float)
-  if found is None or found.size != job.image_size**2 * schema.NUM_CHANNELS:
-    raise RuntimeError(f'Expected {job.samples[0]["id"]} among the {count} '
-                       f'records of {peer.key}, {job.image_size} px')
-  return count, found
+def _check_inflated(job: Job, runs: list[dict[str, Any]]) -> int:
+  """Returns the number of samples; raises if their bytes are others."""
+  expected = benchmark_check.count_inflated(
+      path for sample in job.samples for path in sample['files'])
+  for run in runs:
+    if run['num_bytes'] != expected:
+      raise RuntimeError(f'Expected {expected} inflated bytes, found '
+                         f'{run["num_bytes"]}')
+  return runs[0]['num_samples']
