@@ -1,17 +1,39 @@
-"""Image files byte by byte: the kinds that no library here writes.
+"""Image files of every kind, as bytes; by hand those that no library writes.
 
 Interlaced PNGs, tiles, big-endian TIFFs, headers that declare what is not
 there. Independent of hpa_records, which is held to them.
 """
 
+import io
 import struct
+from typing import Callable
 import zlib
 
 import numpy as np
+from PIL import Image
+
+_COLORS = {
+    'red': (1, 0, 0),
+    'green': (0, 1, 0),
+    'blue': (0, 0, 1),
+    'yellow': (1, 1, 0)
+}
 
 _PNG_COLORS = {1: 0, 2: 4, 3: 2, 4: 6}  # by values a pixel
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2),
           (0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def save(pixels: np.ndarray, file_format: str, **options) -> bytes:
+  """Returns what Pillow writes of an array."""
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, file_format, **options)
+  return file.getvalue()
+
+
+def tint(plane: np.ndarray, channel: str) -> np.ndarray:
+  """Returns [H, W, 3] in the channel's color of a plane [H, W]."""
+  return plane[..., None] * np.array(_COLORS[channel], plane.dtype)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -105,6 +127,29 @@ def gray_tags(pixels: np.ndarray, **changes: int) -> dict[int, int]:
           int(tag[1:]): value for tag, value in changes.items()
       }
   }
+
+
+def gray_tiff(pixels: np.ndarray, **changes: int) -> bytes:
+  """Returns [H, W] in one strip, with changes to its tags as in gray_tags."""
+  return tiff(gray_tags(pixels, **changes), [pixels.tobytes()])
+
+
+def tile(
+    pixels: np.ndarray,
+    side: int,
+    compress: Callable[[bytes], bytes] = bytes
+) -> tuple[dict[int, int], list[bytes]]:
+  """Returns tags and tiles, for tiff, of [H, W]; filled up at the edges."""
+  height, width = pixels.shape
+  padded = np.pad(pixels, ((0, -height % side), (0, -width % side)))
+  tiles = [
+      compress(padded[y:y + side, x:x + side].tobytes())
+      for y in range(0, height, side)
+      for x in range(0, width, side)
+  ]
+  tags = gray_tags(pixels, t322=side, t323=side, t324=0)
+  del tags[278]
+  return tags, tiles
 
 
 def jpeg_header(height: int,

@@ -13,29 +13,29 @@ from hpa_records import sample_table
 from hpa_records import schema
 
 # Not square, so that a swapped height and width would show.
-_SIZE_PX = (6, 8)
-_PATTERN = '{id}_{channel}.png'
+SIZE_PX = (6, 8)
+PATTERN = '{id}_{channel}.png'
 _HPA = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa'
 
 
-def _write_png(path, mode='L', size_px=_SIZE_PX, **options):
+def write_png(path, mode='L', size_px=SIZE_PX, **options):
   Image.new(mode, size_px[::-1]).save(path, **options)
 
 
-def _write_set(folder, sample_id, size_px=_SIZE_PX):
+def write_set(folder, sample_id, size_px=SIZE_PX):
   for channel in schema.CHANNELS:
-    _write_png(folder / f'{sample_id}_{channel}.png', size_px=size_px)
+    write_png(folder / f'{sample_id}_{channel}.png', size_px=size_px)
 
 
 def _patch(path, offset, value):
-  _write_png(path)
+  write_png(path)
   content = bytearray(path.read_bytes())
   content[offset] = value
   path.write_bytes(content)
 
 
 def _cut(path, num_bytes):
-  _write_png(path)
+  write_png(path)
   path.write_bytes(path.read_bytes()[:num_bytes])
 
 
@@ -44,42 +44,42 @@ def _images(tmp_path):
   folder = tmp_path / 'images'
   folder.mkdir()
   for sample_id in ('a', 'b', 'c'):
-    _write_set(folder, sample_id)
+    write_set(folder, sample_id)
   return folder
 
 
-def _load(images, text='Id,Target\na,0\nb,1 2\nc,27\n', **options):
+def load(images, text='Id,Target\na,0\nb,1 2\nc,27\n', **options):
   csv = images.parent / 'train.csv'
   csv.write_bytes(text if isinstance(text, bytes) else text.encode())
   return sample_table.load(str(csv), str(images), **{
-      'pattern': _PATTERN,
+      'pattern': PATTERN,
       **options
   })
 
 
 def _refusal(images, *args, **options):
   with pytest.raises(schema.DataError) as caught:
-    _load(images, *args, **options)
+    load(images, *args, **options)
   return str(caught.value)
 
 
 def test_table_holds_rows_labels_and_paths_in_csv_order(images):
   text = 'Id,Target\nb,16 0\na,3\n'
-  loaded = _load(images, text)
+  loaded = load(images, text)
   assert loaded.table['id'].tolist() == ['b', 'a']
   assert loaded.table['labels'].tolist() == [(0, 16), (3,)]
   assert loaded.table['row'].tolist() == [2, 3]
   for channel in schema.CHANNELS:
     assert loaded.table[channel][0] == str(images / f'b_{channel}.png')
-  assert loaded.sizes == {_SIZE_PX: 2}
+  assert loaded.sizes == {SIZE_PX: 2}
   assert loaded.csv_sha256 == hashlib.sha256(text.encode()).hexdigest()
   assert not loaded.faults
 
 
 @pytest.mark.parametrize('sample_id', ['001', 'NA', '1e3', 'a b', 'é', 'None'])
 def test_ids_stay_as_written(images, sample_id):
-  _write_set(images, sample_id)
-  loaded = _load(images, f'Id,Target\n{sample_id},0\n')
+  write_set(images, sample_id)
+  loaded = load(images, f'Id,Target\n{sample_id},0\n')
   assert loaded.table['id'].tolist() == [sample_id]
 
 
@@ -93,18 +93,18 @@ def test_ids_stay_as_written(images, sample_id):
     b'"Id","Target"\n"a","1 0"\n',
 ])
 def test_csv_dialects(images, text):
-  table = _load(images, text).table
+  table = load(images, text).table
   assert (table['id'][0], table['labels'][0]) == ('a', (0, 1))
 
 
 def test_blank_lines_are_passed_over_but_counted(images):
-  loaded = _load(images, '\nId,Target\n\na,0\n  \nb,1\n\n')
+  loaded = load(images, '\nId,Target\n\na,0\n  \nb,1\n\n')
   assert loaded.table['row'].tolist() == [4, 6]
 
 
 def test_limit_reads_only_the_first_rows(images):
   text = 'Id,Target\na,0\nb,1\nmissing,2\n'
-  assert _load(images, text, limit=2).table['id'].tolist() == ['a', 'b']
+  assert load(images, text, limit=2).table['id'].tolist() == ['a', 'b']
   assert 'row 4, missing_red.png' in _refusal(images, text, limit=3)
 
 
@@ -139,7 +139,7 @@ def test_faulty_row_is_named(images, line, received):
 
 
 def test_broken_quote_spoils_its_own_row_only(images):
-  loaded = _load(images, 'Id,Target\n"a,0\nb,1\n', on_error='skip')
+  loaded = load(images, 'Id,Target\n"a,0\nb,1\n', on_error='skip')
   assert loaded.table['id'].tolist() == ['b']
 
 
@@ -147,28 +147,28 @@ def test_of_two_equal_ids_the_later_row_is_the_fault(images):
   text = 'Id,Target\na,0\nb,1\na,2\n'
   assert "row 4: expected each Id once, received 'a' again, first in row 2" in (
       _refusal(images, text))
-  loaded = _load(images, text, on_error='skip')
+  loaded = load(images, text, on_error='skip')
   assert loaded.table['labels'].tolist() == [(0,), (1,)]
 
 
 @pytest.mark.parametrize('damage,received', [
     (pathlib.Path.unlink, 'expected this file, received none'),
-    (lambda path: _write_png(path, 'P'), 'bit palette'),
-    (lambda path: _write_png(path, 'LA'), 'received 8-bit gray+alpha'),
-    (lambda path: _write_png(path, 'RGBA'), 'received 8-bit RGBA'),
-    (lambda path: _write_png(path, 'I;16'), 'received 16-bit; pass --white_l'),
-    (lambda path: _write_png(path, '1'), 'received 1-bit gray'),
+    (lambda path: write_png(path, 'P'), 'bit palette'),
+    (lambda path: write_png(path, 'LA'), 'received 8-bit gray+alpha'),
+    (lambda path: write_png(path, 'RGBA'), 'received 8-bit RGBA'),
+    (lambda path: write_png(path, 'I;16'), 'received 16-bit; pass --white_l'),
+    (lambda path: write_png(path, '1'), 'received 1-bit gray'),
     (lambda path: _patch(path, 25, 5), 'type 5'),
     (lambda path: _patch(path, 12, 0), 'without the whole of its header'),
     (lambda path: _patch(path, 19, 0), 'received 6 x 0'),
-    (lambda path: _write_png(path, format='JPEG'),
+    (lambda path: write_png(path, format='JPEG'),
      'expected a PNG as its name says, received a JPEG'),
-    (lambda path: _write_png(path, format='BMP'), 'another kind of file'),
+    (lambda path: write_png(path, format='BMP'), 'another kind of file'),
     (lambda path: path.write_bytes(b''), 'received an empty file'),
     (lambda path: _cut(path, 20), 'received 20 bytes without the whole'),
     (lambda path: _cut(path, 33), '33 bytes without its end: the file was cut'),
     (lambda path: _cut(path, -1), 'the file was cut short'),
-    (lambda path: _write_png(path, size_px=(8, 6)),
+    (lambda path: write_png(path, size_px=(8, 6)),
      'expected 6 x 8 pixels like b_red.png, received 8 x 6'),
 ])
 def test_faulty_file_is_named(images, damage, received):
@@ -206,7 +206,7 @@ def test_long_list_of_faults_ends_with_their_number(images):
 
 def test_skip_leaves_faulty_samples_out_and_returns_them(images):
   (images / 'b_red.png').unlink()
-  loaded = _load(images, on_error='skip')
+  loaded = load(images, on_error='skip')
   assert loaded.table['id'].tolist() == ['a', 'c']
   assert loaded.table.index.tolist() == [0, 1]
   assert loaded.faults == (fault.Fault(3, 'b', 'b_red.png',
@@ -239,12 +239,33 @@ def test_unreadable_csv_stops_even_with_skip(images, text, received):
 
 def test_missing_csv_or_folder_is_one_line(images):
   with pytest.raises(schema.DataError, match=r'^Expected a CSV file at .*none'):
-    sample_table.load(str(images / 'none.csv'), str(images), pattern=_PATTERN)
+    sample_table.load(str(images / 'none.csv'), str(images), pattern=PATTERN)
   csv = images.parent / 'train.csv'
   csv.write_text('Id,Target\na,0\n../b,99\n')
   for folder in (images / 'none', csv):
     with pytest.raises(schema.DataError, match=r'^Expected a folder .*\.$'):
-      sample_table.load(str(csv), str(folder), pattern=_PATTERN)
+      sample_table.load(str(csv), str(folder), pattern=PATTERN)
+
+
+def test_sizes_may_differ_between_samples(images):
+  write_set(images, 'b', size_px=(9, 5))
+  assert load(images).sizes == {SIZE_PX: 2, (9, 5): 1}
+
+
+def test_of_a_sample_of_two_sizes_the_rarer_is_the_fault(images):
+  for channel in ('red', 'green', 'blue'):
+    write_png(images / f'b_{channel}.png', size_px=(9, 5))
+  message = _refusal(images)
+  assert 'row 3, b_yellow.png: expected 9 x 5 pixels like b_red.png' in message
+  assert '1 fault' in message
+  assert load(images, on_error='skip').sizes == {SIZE_PX: 2}
+
+
+def test_files_that_are_all_bad_are_not_called_misnamed(images):
+  for path in images.iterdir():
+    path.write_bytes(b'')
+  message = _refusal(images)
+  assert '12 faults' in message and 'is there' not in message
 
 
 def test_written_faults_read_back(tmp_path):
@@ -270,7 +291,7 @@ def test_multi_hot():
 def test_real_fields_are_sound():
   loaded = sample_table.load(str(_HPA / 'fields.csv'),
                              str(_HPA / 'fields'),
-                             pattern=_PATTERN)
+                             pattern=PATTERN)
   assert loaded.sizes == {(512, 512): 345}
   counts = sample_table.multi_hot(loaded.table['labels']).sum(axis=0)
   assert {
@@ -289,4 +310,4 @@ def test_real_single_channels_lack_three_of_four_files():
   with pytest.raises(schema.DataError, match='124,264 faults'):
     sample_table.load(str(_HPA / 'train.csv'),
                       str(_HPA / 'single_channel'),
-                      pattern=_PATTERN)
+                      pattern=PATTERN)

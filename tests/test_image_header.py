@@ -1,0 +1,202 @@
+"""image_header: what is not read is refused by name, from the header.
+
+Through image_file, so that the check of a file and the decoding of its bytes
+are both held to it.
+"""
+
+import io
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from hpa_records import image_file
+from hpa_records import schema
+from tests import fakes
+from tests import image_bytes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_GRAY = fakes.plane(3, 1, 31)[:21]
+_DEEP = _GRAY.astype(np.uint16) * 257 + 13
+
+
+def _refusal(data, name, channel='red', white_level=65535):
+  with pytest.raises(schema.DataError) as error:
+    image_file.decode(data, name, channel, white_level)
+  assert str(error.value).startswith('expected ')
+  return str(error.value)
+
+
+def _extra(colors):
+  return np.zeros((21, 31, colors), np.uint8)
+
+
+def _pages():
+  file = io.BytesIO()
+  page = Image.fromarray(_GRAY)
+  page.save(file, 'TIFF', save_all=True, append_images=[page])
+  return file.getvalue()
+
+
+@pytest.mark.parametrize('name,data,received', [
+    ('a.png', b'', 'expected a PNG as its name says, received an empty file'),
+    ('a.tif', b'', 'expected a TIFF as its name says, received an empty file'),
+    ('a.png', b'GIF89a' * 10, 'received another kind of file'),
+    ('a.png', image_bytes.save(
+        _GRAY, 'JPEG'), 'a PNG as its name says, received a JPEG'),
+    ('a.jpg', image_bytes.png(_GRAY), 'a JPEG as its name says, received a PN'),
+    ('a.tif', image_bytes.png(_GRAY), 'a TIFF as its name says, received a PN'),
+    ('a.gif', image_bytes.png(_GRAY), "one of .png, .tif, .tiff, .jpg, .jpeg"),
+    ('a.png', image_bytes.png(_GRAY)[:20], '20 bytes without the whole'),
+    ('a.png', image_bytes.png(_extra(2)), 'received 8-bit gray+alpha'),
+    ('a.png', image_bytes.png(_extra(4)), 'received 8-bit RGBA'),
+    ('a.png', image_bytes.png(_extra(4), True), 'received 8-bit RGBA'),
+    ('a.png', image_bytes.png(_extra(3).astype(np.uint16)), '16-bit RGB'),
+    ('a.png', image_bytes.save(_GRAY > 99, 'PNG'), 'received 1-bit gray'),
+    ('a.png', image_bytes.png_header(9, 9, 4), 'received 4-bit gray'),
+    ('a.jpg', image_bytes.jpeg_header(9, 9, colors=4), 'received a CMYK JPEG'),
+    ('a.jpg', image_bytes.jpeg_header(9, 9, bits=12), '1 colors of 12 bits'),
+    ('a.jpg', image_bytes.jpeg_header(9, 9, kind=3), 'the rare kind SOF3'),
+    ('a.jpg', image_bytes.jpeg_header(0, 9), 'received 0 x 9'),
+    ('a.jpg', b'\xff\xd8\xff\xe0\0\4ab\xff\xda\0\2', 'without a frame header'),
+    ('a.jpg', b'\xff\xd8\xff\xe0\0\4ab', 'without a frame header'),
+    ('a.jpg', b'\xff\xd8\xff\xe0', 'without the whole of its header'),
+    ('a.tif', _pages(), 'received a TIFF of several images'),
+    ('a.tif', image_bytes.gray_tiff(
+        _GRAY, t262=0), 'received 8-bit gray with white as 0'),
+    ('a.tif', image_bytes.gray_tiff(_DEEP,
+                                    t262=0), '16-bit gray with white as 0'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY, t262=3), 'received 8-bit palette'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY, t262=5,
+                                    t277=4), 'received 8-bit CMYK'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY,
+                                    t277=2), 'received 8-bit gray with alpha'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY, t262=2,
+                                    t277=4), 'received 8-bit RGB with alpha'),
+    ('a.tif', image_bytes.gray_tiff(_DEEP, t262=2,
+                                    t277=3), 'received 16-bit RGB'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY, t262=2, t277=3,
+                                    t284=2), 'colors in separate planes'),
+    ('a.tif', image_bytes.gray_tiff(_DEEP,
+                                    t339=2), 'received signed 16-bit gray'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY.astype('f4'),
+                                    t339=3), 'floating-point 32-bit'),
+    ('a.tif', image_bytes.gray_tiff(
+        _GRAY.astype('u4')), 'received 32-bit gray'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY, t258=1), 'received 1-bit gray'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY, t259=7), 'a TIFF of compression 7'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY,
+                                    t266=2), 'a TIFF with its bits in reverse'),
+    ('a.tif', image_bytes.gray_tiff(
+        _GRAY, t274=3), 'turned or mirrored (orientation 3)'),
+    ('a.tif', image_bytes.gray_tiff(
+        _GRAY, t257=22), 'received 1 parts of 651 bytes in all'),
+    ('a.tif', image_bytes.gray_tiff(
+        _GRAY, t278=10), 'received 1 parts of 651 bytes in all'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY,
+                                    t279=0), 'received 1 parts of 0 bytes'),
+    ('a.tif', image_bytes.gray_tiff(
+        _GRAY, t273=9999), 'received 774: the file was cut short'),
+    ('a.tif', image_bytes.gray_tiff(
+        _GRAY, t256=0), 'received 21 x 0 (height x width)'),
+    ('a.tif', b'II+\0' + bytes(99), 'received another kind of file'),
+    ('a.tif', b'II*\0' + bytes(2), 'without the whole of its header'),
+    ('a.tif', b'II*\0\xff\xff\xff\xff', 'without the whole of its header'),
+])
+def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
+  assert received in _refusal(data, name)
+  path = tmp_path / name
+  path.write_bytes(data)
+  with pytest.raises(schema.DataError, match='^expected '):
+    image_file.check(str(path), 'red', 65535)
+
+
+@pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])
+def test_palettes_are_refused_by_name(name, kind):
+  file = io.BytesIO()
+  Image.fromarray(_GRAY).convert('P').save(file, kind)
+  assert '8-bit palette' in _refusal(file.getvalue(), name)
+
+
+@pytest.mark.parametrize('name,data', [('a.png', image_bytes.png(_DEEP)),
+                                       ('a.tif', image_bytes.gray_tiff(_DEEP))])
+def test_16_bits_want_a_white_level(name, data):
+  message = _refusal(data, name, white_level=0)
+  assert 'received 16-bit; pass --white_level=N' in message
+
+
+_BOMBS = {
+    'png':
+        image_bytes.png_header(60000, 60000) + image_bytes.chunk(b'IDAT', b'') +
+        image_bytes.chunk(b'IEND', b''),
+    'deep.png':
+        image_bytes.png_header(60000, 60000, 16) +
+        image_bytes.chunk(b'IEND', b''),
+    'tif':
+        image_bytes.gray_tiff(_GRAY, t256=60000, t257=60000),
+    'tile.tif':
+        image_bytes.tiff(
+            image_bytes.gray_tags(_GRAY, t322=60000, t323=60000, t324=0),
+            [b'abc']),
+    'tags.tif':
+        image_bytes.gray_tiff(_GRAY)[:-4].replace(
+            b'\x11\x01\x04\0\1\0\0\0', b'\x11\x01\x04\0\xff\xff\xff\x3f') +
+        bytes(4),
+    'jpg':
+        image_bytes.jpeg_header(60000, 60000),
+    'color.jpg':
+        image_bytes.jpeg_header(60000, 60000, colors=3),
+}
+
+_UNDER_A_LIMIT = '''
+import pathlib, resource, sys
+from hpa_records import image_file, schema
+kib = int(open('/proc/self/statm').read().split()[0]) * 4
+limit = (kib + 64 * 1024) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+  bytearray(2**27)
+  sys.exit('the limit does not bite')
+except MemoryError:
+  pass
+for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+  for read in (lambda: image_file.check(str(path), 'red', 9),
+               lambda: image_file.decode(path.read_bytes(), path.name, 'red',
+                                         9)):
+    try:
+      read()
+    except schema.DataError as error:
+      print(path.name, error)
+'''
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='/proc')
+def test_bombs_are_refused_before_memory_is_taken(tmp_path):
+  for name, data in _BOMBS.items():
+    (tmp_path / f'a.{name}').write_bytes(data)
+  done = subprocess.run([sys.executable, '-c', _UNDER_A_LIMIT,
+                         str(tmp_path)],
+                        cwd=_ROOT,
+                        check=False,
+                        capture_output=True,
+                        text=True)
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  assert len(lines) == 2 * len(_BOMBS)
+  assert sum('received 60,000 x 60,000' in line for line in lines) == 10
+  assert all('damaged' not in line for line in lines)
+
+
+@pytest.mark.parametrize('height,fits', [(8192, True), (8193, False)])
+def test_the_limit_of_pixels_is_8192_squared(tmp_path, height, fits):
+  path = tmp_path / 'a.png'
+  path.write_bytes(
+      image_bytes.png_header(height, 8192) + image_bytes.chunk(b'IEND', b''))
+  if fits:
+    assert image_file.check(str(path), 'red', 0) == (8192, 8192)
+  else:
+    with pytest.raises(schema.DataError, match='1 to 67,108,864 pixels'):
+      image_file.check(str(path), 'red', 0)

@@ -1,0 +1,156 @@
+"""Where the samples come from: patterns, folders without a CSV, addresses."""
+
+import hashlib
+
+import pytest
+
+from hpa_records import sample_table
+from hpa_records import schema
+from tests import test_sample_table
+
+_PATTERN = test_sample_table.PATTERN
+
+
+@pytest.fixture(name='images')
+def _images(tmp_path):
+  folder = tmp_path / 'images'
+  folder.mkdir()
+  for sample_id in ('a', 'b', 'c'):
+    test_sample_table.write_set(folder, sample_id)
+  return folder
+
+
+def _refusal(images, *args, **options):
+  with pytest.raises(schema.DataError) as caught:
+    test_sample_table.load(images, *args, **options)
+  return str(caught.value)
+
+
+@pytest.mark.parametrize('pattern', [
+    '{id}/{channel}.png', '{channel}/x/{id}.png', '{channel}-{id}.tif',
+    '{id}_{channel}.jpeg'
+])
+def test_files_are_found_by_their_pattern(tmp_path, pattern):
+  for sample_id in ('a', 'b c', '001'):
+    for channel in schema.CHANNELS:
+      path = tmp_path / 'images' / pattern.replace('{id}', sample_id).replace(
+          '{channel}', channel)
+      path.parent.mkdir(parents=True, exist_ok=True)
+      test_sample_table.write_png(path)
+  text = 'Id,Target\n001,1\nb c,2\n'
+  loaded = test_sample_table.load(tmp_path / 'images', text, pattern=pattern)
+  assert loaded.table['blue'].tolist() == [
+      str(tmp_path / 'images' / pattern.format(id=sample_id, channel='blue'))
+      for sample_id in ('001', 'b c')
+  ]
+  loaded = sample_table.load('',
+                             str(tmp_path / 'images'),
+                             pattern=pattern,
+                             unlabelled=True)
+  assert loaded.table['id'].tolist() == ['001', 'a', 'b c']
+  assert loaded.table['labels'].tolist() == [()] * 3
+
+
+def test_a_fault_in_a_subfolder_is_named_with_it(images):
+  (images / 'p').mkdir()
+  test_sample_table.write_set(images / 'p', 'a')
+  (images / 'p' / 'a_red.png').write_bytes(b'')
+  message = _refusal(images, 'Id,Target\na,0\n', pattern='p/{id}_{channel}.png')
+  assert 'row 2, p/a_red.png: expected a PNG' in message
+
+
+@pytest.mark.parametrize('name', ['a_red.tif', 'p/a_red.png'])
+def test_other_names_are_met_with_one_of_them(tmp_path, name):
+  path = tmp_path / 'images' / name
+  path.parent.mkdir(parents=True)
+  test_sample_table.write_png(path)
+  message = _refusal(tmp_path / 'images', 'Id,Target\na,0\nb,1\n')
+  lines = message.splitlines()
+  assert f'{name!r} is there' in lines[0] and '--pattern' in lines[0]
+  assert '8 faults' in lines[0] and len(lines) == 9
+
+
+def test_an_empty_folder_is_said_to_be_empty(tmp_path):
+  (tmp_path / 'images').mkdir()
+  assert 'there is no file in' in _refusal(tmp_path / 'images')
+
+
+@pytest.mark.parametrize('text,ids', [
+    ('Id,Predicted\nb,0\na,0\n', ['b', 'a']),
+    ('Id\nc\n', ['c']),
+    ('Target,Id\nno label,b\n', ['b']),
+])
+def test_unlabelled_needs_the_column_id_alone(images, text, ids):
+  loaded = test_sample_table.load(images, text, unlabelled=True)
+  assert loaded.table['id'].tolist() == ids
+  assert loaded.table['labels'].tolist() == [()] * len(ids)
+  assert loaded.csv_sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_unlabelled_still_refuses_a_csv_without_ids(images):
+  message = _refusal(images, 'Predicted\n0\n', unlabelled=True)
+  assert 'Expected the columns Id in row 1' in message
+
+
+def _load_folder(images, **options):
+  return sample_table.load('',
+                           str(images),
+                           pattern=_PATTERN,
+                           unlabelled=True,
+                           **options)
+
+
+def test_ids_of_a_folder_are_sorted_and_stand_for_a_csv(images):
+  (images / 'readme.txt').write_text('not an image')
+  test_sample_table.write_set(images, 'B, "x"')
+  loaded = _load_folder(images)
+  assert loaded.table['id'].tolist() == ['B, "x"', 'a', 'b', 'c']
+  assert loaded.table['row'].tolist() == [2, 3, 4, 5]
+  text = 'Id\nB, "x"\na\nb\nc\n'
+  assert loaded.csv_sha256 == hashlib.sha256(text.encode()).hexdigest()
+  limited = _load_folder(images, limit=2)
+  assert limited.table['id'].tolist() == ['B, "x"', 'a']
+  assert limited.csv_sha256 == loaded.csv_sha256
+
+
+def test_a_folder_sample_with_a_channel_missing_is_a_fault(images):
+  (images / 'b_red.png').unlink()
+  with pytest.raises(schema.DataError) as error:
+    _load_folder(images)
+  assert str(images) in str(error.value)
+  assert 'row 3, b_red.png: expected this file' in str(error.value)
+  loaded = _load_folder(images, on_error='skip')
+  assert loaded.table['id'].tolist() == ['a', 'c']
+
+
+def test_a_folder_id_that_is_no_plain_name_is_a_fault(images):
+  test_sample_table.write_set(images, ' x')
+  with pytest.raises(schema.DataError, match="row 2: expected an Id that is"):
+    _load_folder(images)
+
+
+def test_without_csv_and_labels_there_is_nothing_to_read(images):
+  with pytest.raises(schema.DataError, match='pass --csv=PATH, or --unlab'):
+    sample_table.load('', str(images), pattern=_PATTERN)
+
+
+def test_addresses_are_read_as_folders_are(images):
+  tf = pytest.importorskip('hpa_records.backend').tf
+  remote = 'ram://sample_table/images'
+  tf.io.gfile.makedirs(f'{remote}/p')
+  for path in images.iterdir():
+    with tf.io.gfile.GFile(f'{remote}/p/{path.name}', 'wb') as file:
+      file.write(b'GIF' if path.name == 'b_red.png' else path.read_bytes())
+  csv = 'ram://sample_table/train.csv'
+  with tf.io.gfile.GFile(csv, 'wb') as file:
+    file.write(b'Id,Target\na,0\nb,1\nc,2\nd,3\n')
+  loaded = sample_table.load(csv,
+                             remote,
+                             pattern='p/{id}_{channel}.png',
+                             on_error='skip')
+  assert loaded.table['red'].tolist() == [
+      f'{remote}/p/a_red.png', f'{remote}/p/c_red.png'
+  ]
+  assert [each.file for each in loaded.faults][0] == 'p/b_red.png'
+  with pytest.raises(schema.DataError, match='^Expected a CSV file at ram://'):
+    sample_table.load(f'{csv}x', remote, pattern=_PATTERN)

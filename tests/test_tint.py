@@ -1,0 +1,78 @@
+"""tint: the color of a channel, and no other, out of RGB files."""
+
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from hpa_records import image_file
+from hpa_records import schema
+from tests import fakes
+from tests import image_bytes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_GRAY = fakes.plane(3, 1, 31)[:21]
+
+
+def _refusal(data, name, channel='red', white_level=65535):
+  with pytest.raises(schema.DataError) as error:
+    image_file.decode(data, name, channel, white_level)
+  assert str(error.value).startswith('expected ')
+  return str(error.value)
+
+
+@pytest.mark.parametrize('channel', schema.CHANNELS)
+@pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])
+def test_lossless_tints_give_their_plane(channel, name, kind):
+  data = image_bytes.save(image_bytes.tint(_GRAY, channel), kind)
+  np.testing.assert_array_equal(image_file.decode(data, name, channel, 0),
+                                _GRAY)
+
+
+def _real_planes(channel):
+  """Three real planes of a channel, made-up ones where there are none."""
+  folder = _ROOT.parent / 'shared' / 'hpa' / 'fields'
+  paths = sorted(folder.glob(f'*_{channel}.png'))[::150]
+  return [np.asarray(Image.open(path)) for path in paths
+         ] or [fakes.plane(i, 0, 512) for i in range(3)]
+
+
+@pytest.mark.parametrize('quality', [75, 85, 95])
+@pytest.mark.parametrize('channel', schema.CHANNELS)
+def test_tinted_jpegs_give_their_color_and_no_other(channel, quality):
+  for plane in _real_planes(channel):
+    data = image_bytes.save(image_bytes.tint(plane, channel),
+                            'JPEG',
+                            quality=quality,
+                            subsampling='4:2:0')
+    red, green, blue = np.asarray(Image.open(io.BytesIO(data)),
+                                  np.int64).transpose(2, 0, 1)
+    want = {
+        'red': red,
+        'green': green,
+        'blue': blue,
+        'yellow': (red + green + 1) // 2
+    }
+    np.testing.assert_array_equal(image_file.decode(data, 'a.jpg', channel, 0),
+                                  want[channel])
+    for other in set(schema.CHANNELS) - {channel}:
+      message = _refusal(data, 'a.jpg', other)
+      assert f'expected gray or {other}-tinted pixels' in message
+
+
+@pytest.mark.parametrize('channel', schema.CHANNELS)
+def test_gray_as_three_equal_colors_is_gray(channel):
+  for kind, name in (('JPEG', 'a.jpg'), ('PNG', 'a.png')):
+    data = image_bytes.save(np.stack([_GRAY] * 3, axis=-1), kind)
+    want = np.asarray(Image.open(io.BytesIO(data)))[..., 0]
+    np.testing.assert_array_equal(image_file.decode(data, name, channel, 0),
+                                  want)
+
+
+@pytest.mark.parametrize('channel', schema.CHANNELS)
+def test_a_picture_of_several_channels_is_refused(channel):
+  merged = np.stack([fakes.plane(0, c, 64) for c in range(3)], axis=-1)
+  assert 'received R, G, B of mean' in _refusal(image_bytes.save(merged, 'PNG'),
+                                                'a.png', channel)
