@@ -8,9 +8,10 @@ two conversions of the same data with the same settings are the same bytes.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
-from typing import Any, Sequence
+from typing import Any, BinaryIO, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from hpa_records import schema
 
 MANIFEST_NAME = 'manifest.json'
 INDEX_NAME = 'index.parquet'
+_BLOCK_BYTES = 8 * 2**20
 
 _INDEX_SCHEMA = pa.schema([
     ('id', pa.string()),
@@ -94,10 +96,26 @@ class Manifest:
 
 
 def file_sha256(path: str) -> str:
-  """Returns the hex digest of a file's content."""
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(
-        hashlib, 'file_digest') else hashlib.sha256(file.read()).hexdigest()
+  """Returns the hex digest of a file's content.
+
+  Threads may do so side by side: hashing and reading hold no lock.
+
+  Raises:
+    OSError: a local file cannot be read.
+  """
+  digest = hashlib.sha256()
+  block = memoryview(bytearray(_BLOCK_BYTES))
+  with filesystem.open_read(path) as file:
+    while data := _read_block(file, block):
+      digest.update(data)
+  return digest.hexdigest()
+
+
+def _read_block(file: BinaryIO, block: memoryview) -> bytes | memoryview:
+  """The file's next bytes, in block where the file can read into one."""
+  if hasattr(file, 'readinto'):
+    return block[:file.readinto(block)]
+  return file.read(len(block))  # TensorFlow's files
 
 
 def pixel_statistics(histogram: np.ndarray) -> dict[str, Any]:
@@ -136,18 +154,14 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
 def write(directory: str, manifest: Manifest) -> None:
   """Writes manifest.json; call it last."""
   content = dataclasses.asdict(manifest)
-  text = json.dumps({
-      **content, 'sha256': manifest.fingerprint
-  },
-                    indent=1,
-                    sort_keys=True)
-  filesystem.write_atomically(os.path.join(directory, MANIFEST_NAME),
-                              text.encode() + b'\n')
+  data = _text({**content, 'sha256': manifest.fingerprint})
+  filesystem.write_atomically(os.path.join(directory, MANIFEST_NAME), data)
 
 
 def exists(directory: str) -> bool:
   """Returns whether the folder holds a finished dataset."""
-  return os.path.exists(os.path.join(directory, MANIFEST_NAME))
+  path = os.path.join(directory, MANIFEST_NAME)
+  return filesystem.size(path) is not None
 
 
 def load(directory: str) -> Manifest:
@@ -163,8 +177,10 @@ def load(directory: str) -> Manifest:
         f'{MANIFEST_NAME}; make one with tools/make_records.py '
         f'--output={directory}.')
   try:
-    with open(path, 'rb') as file:
-      content = json.load(file)
+    data = filesystem.read_bytes(path)
+    content = json.loads(data)
+    # Damage to spaces or to how a number is spelled does not change content.
+    is_as_written = data == _text(content)
     version, digest = content['format_version'], content.pop('sha256')
   except (ValueError, KeyError, TypeError) as error:
     raise schema.DataError(f'Expected a manifest, received a damaged one at '
@@ -173,7 +189,8 @@ def load(directory: str) -> Manifest:
     raise schema.DataError(
         f'Expected record format {schema.FORMAT_VERSION}, received {version!r} '
         f'at {path}; convert the data again with this version.')
-  if digest != hashlib.sha256(_canonical(content)).hexdigest():
+  if not is_as_written or digest != hashlib.sha256(
+      _canonical(content)).hexdigest():
     raise schema.DataError(f'Expected a manifest whose sha256 is {digest}, '
                            f'received a changed one at {path}; convert again.')
   content['shards'] = tuple(Shard(**shard) for shard in content['shards'])
@@ -189,20 +206,21 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     Columns id (str), fold (int), shard (file name), record_offset and
     record_bytes (the TFRecord frame in the shard), image_offset and
     image_bytes (the payload in the shard), labels ([n] int), repeats
-    ([F] float32).
+    ([F] float32). An unlabelled set's has no fold, labels and repeats.
 
   Raises:
     schema.DataError: the index is missing or not the manifest's.
   """
   path = os.path.join(directory, INDEX_NAME)
-  if not os.path.exists(path):
+  if filesystem.size(path) is None:
     raise schema.DataError(f'Expected {INDEX_NAME}, received none in '
                            f'{directory}; convert the data again.')
-  if file_sha256(path) != manifest.files[INDEX_NAME]:
+  data = filesystem.read_bytes(path)
+  if hashlib.sha256(data).hexdigest() != manifest.files[INDEX_NAME]:
     raise schema.DataError(
         f'Expected an index whose sha256 is {manifest.files[INDEX_NAME]}, '
         f'received a changed one at {path}; convert the data again.')
-  return pd.read_parquet(path)
+  return pd.read_parquet(io.BytesIO(data))
 
 
 def check_shards(directory: str, manifest: Manifest) -> None:
@@ -213,7 +231,7 @@ def check_shards(directory: str, manifest: Manifest) -> None:
   """
   for shard in manifest.shards:
     path = os.path.join(directory, shard.name)
-    size = os.path.getsize(path) if os.path.exists(path) else None
+    size = filesystem.size(path)
     if size != shard.bytes:
       received = 'none' if size is None else f'{size} bytes'
       raise schema.DataError(f'Expected {shard.bytes} bytes, received '
@@ -222,3 +240,8 @@ def check_shards(directory: str, manifest: Manifest) -> None:
 
 def _canonical(content: dict[str, Any]) -> bytes:
   return json.dumps(content, sort_keys=True, separators=(',', ':')).encode()
+
+
+def _text(content: dict[str, Any]) -> bytes:
+  """The file's one spelling of its content."""
+  return json.dumps(content, indent=1, sort_keys=True).encode() + b'\n'

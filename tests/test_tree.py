@@ -16,12 +16,13 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # A module may import those before it.
 HPA_RECORDS = (
     'schema command progress backend filesystem fault image_file image record '
-    'shard manifest tfds_metadata sample_table folds balance '
-    'shard_plan plan convert dataset sample_cell sample_pattern sample_data'
-).split()
+    'shard manifest tfds_metadata sample_table folds balance shard_plan plan '
+    'convert index_check verify summary figure gallery dataset sample_cell '
+    'sample_pattern sample_data').split()
 TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
            'checkpoint evaluate loop main').split()
-TOOLS = 'check_python make_sample_data make_records'.split()
+TOOLS = ('check_python make_sample_data make_records verify_records '
+         'inspect_records').split()
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
