@@ -54,7 +54,7 @@ def draw_labels_per_image(labels: np.ndarray) -> figure.Figure:
   counts = np.bincount(labels.sum(axis=1, dtype=int))
   numbers = np.flatnonzero(counts)
   drawn = figure.Figure(figsize=(5, 3.5), layout='constrained')
-  axes = drawn.subplots()
+  axes = drawn.add_subplot()
   bars = axes.bar(numbers, counts[numbers], color=_BEFORE)
   axes.bar_label(bars, fmt='{:,.0f}', padding=2)
   axes.set(title='Labels of an image',
@@ -81,8 +81,8 @@ def draw_class_counts(before: np.ndarray,
   drawn = figure.Figure(figsize=(11, 7.5), layout='constrained')
   drawn.suptitle(title)
   places = np.arange(schema.NUM_CLASSES)
-  panels = zip(drawn.subplots(1, 2, sharey=True), (before, after), titles,
-               (_BEFORE, _AFTER))
+  both = drawn.subplots(1, 2, sharey=True)
+  panels = zip(both, (before, after), titles, (_BEFORE, _AFTER))
   for axes, counts, name, color in panels:
     bars = axes.barh(places, counts, color=color)
     axes.bar_label(bars, fmt='{:,.0f}', padding=3, fontsize=8)
@@ -91,7 +91,7 @@ def draw_class_counts(before: np.ndarray,
     _tidy(axes, 'x')
     axes.set_yticks(
         places, [f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES)])
-  axes.invert_yaxis()  # shared by both
+  both[0].invert_yaxis()  # shared
   return drawn
 
 

@@ -172,7 +172,8 @@ def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
       set(labels)) < len(labels))
   faults = [
       f'expected labels 0..{schema.NUM_CLASSES - 1} of {row.id}, each once, '
-      f'received {list(row.labels)}' for row in index[wrong].itertuples()
+      f'received {[int(k) for k in row.labels]}'
+      for row in index[wrong].itertuples()
   ]
   if faults:
     return faults
@@ -198,6 +199,6 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   wrong = (own != 0) | ~(np.isfinite(repeats) & (repeats >= 0)).all(axis=1)
   return [
       f'expected repeats of {row.id} of at least 0, and 0 in its fold '
-      f'{row.fold}, received {row.repeats.tolist()}'
+      f'{row.fold}, received {[float(r) for r in row.repeats]}'
       for row in index[wrong].itertuples()
   ]

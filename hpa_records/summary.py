@@ -42,8 +42,8 @@ def describe(made: manifest.Manifest, index: pd.DataFrame, fold: int) -> str:
   num_bytes = sum(each.bytes for each in made.shards)
   parts = [
       f'{made.num_records:,} records in {len(made.shards)} shards, '
-      f'{num_bytes / 1e9:.3f} GB; {size} x {size} x {len(made.channels)} uint8, '
-      f'{made.settings["encoding"]}; {made.num_skipped} samples skipped',
+      f'{num_bytes / 1e9:.3f} GB; {size} x {size} x {len(made.channels)} '
+      f'uint8, {made.settings["encoding"]}; {made.num_skipped} samples skipped',
       _entries('settings', made.settings),
       _entries('made with', made.versions),
       _table('shards', tabulate_shards(made)),

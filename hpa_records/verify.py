@@ -106,9 +106,8 @@ def _check_files(directory: str, made: manifest.Manifest,
   ]
   owners = {file.sha256: file.name for file in files}
   wrong, num_bytes = {}, 0
-  total_mb = sum(each.bytes for each in made.shards) / 1e6
   pool = concurrent.futures.ThreadPoolExecutor(workers)
-  with progress.Bar('files', round(total_mb), 'MB') as shown:
+  with progress.Bar('hash', len(files), 'files') as shown:
     for file, (size, digest, message) in zip(files, _map(pool, _hash, files)):
       if not message and digest != file.sha256:
         other = f'those of {owners[digest]}' if digest in owners else digest
@@ -116,7 +115,7 @@ def _check_files(directory: str, made: manifest.Manifest,
       if message:
         wrong[file.name] = message
       num_bytes += size
-      shown.advance(num_bytes // 10**6 - (num_bytes - size) // 10**6)
+      shown.advance(1)
   known = {manifest.MANIFEST_NAME, *(file.name for file in files)}
   for name in filesystem.list_names(directory, recursive=True):
     if name.startswith(f'{UNFINISHED_FOLDER}/'):
@@ -157,7 +156,7 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
           workers, multiprocessing.get_context('spawn')), _check_shard, tasks)
   faults = []
   histogram = np.zeros((schema.NUM_CHANNELS, 256), np.int64)
-  with progress.Bar('records', made.num_records, 'records') as shown:
+  with progress.Bar('decode', made.num_records, 'records') as shown:
     for task, (found, counted) in zip(tasks, results):
       faults += found
       histogram += counted
@@ -244,13 +243,14 @@ def _show(value: Any) -> str:
 
 
 def _check_pixels(made: manifest.Manifest, found: dict[str, Any]) -> list[str]:
+  """Returns a fault for the first statistic that differs, or none."""
   # Whole numbers, and quotients and roots of them: equal on every machine.
   return [
       f'{manifest.MANIFEST_NAME}: expected pixels with {name} {found[name]}, '
       f'as in the records, received {made.pixels.get(name)}'
       for name in found
       if made.pixels.get(name) != found[name]
-  ]
+  ][:1]
 
 
 def _map(pool: concurrent.futures.Executor, function: Callable[[Any], Any],
