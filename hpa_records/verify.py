@@ -32,6 +32,7 @@ from hpa_records import schema
 from hpa_records import shard
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
+_DIGITS = 12  # of a sha256, in messages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +111,9 @@ def _check_files(directory: str, made: manifest.Manifest,
   with progress.Bar('hash', len(files), 'files') as shown:
     for file, (size, digest, message) in zip(files, _map(pool, _hash, files)):
       if not message and digest != file.sha256:
-        other = f'those of {owners[digest]}' if digest in owners else digest
-        message = f'expected bytes with sha256 {file.sha256}, received {other}'
+        received = owners.get(digest, f'{digest[:_DIGITS]}...')
+        message = f'expected sha256 {file.sha256[:_DIGITS]}..., received '
+        message += f'that of {received}' if digest in owners else received
       if message:
         wrong[file.name] = message
       num_bytes += size

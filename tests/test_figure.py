@@ -20,7 +20,7 @@ _IMAGES = np.stack([fakes.image(i, 8) for i in range(3)])
     ((200, 10, 7, 200), (255, 210, 7)),
 ])
 def test_composite_has_the_atlas_colors(pixel, color):
-  image = np.array(pixel, np.uint8).reshape(1, 1, 4)
+  image = np.array([[pixel]], np.uint8)
   mixed = figure.composite(image)
   assert mixed.dtype == np.uint8 and mixed.tolist() == [[list(color)]]
 
@@ -30,9 +30,9 @@ def test_bars_of_labels_per_image_are_the_counts():
   for row, count in enumerate((1, 1, 1, 2, 2, 4)):
     labels[row, :count] = 1
   axes, = figure.draw_labels_per_image(labels).axes
-  bars = {bar.get_x() + bar.get_width() / 2: bar for bar in axes.patches}
+  bars = {each.get_x() + each.get_width() / 2: each for each in axes.patches}
   assert {
-      round(x): bar.get_height() for x, bar in bars.items()
+      round(x): each.get_height() for x, each in bars.items()
   } == {
       1: 3,
       2: 2,
@@ -45,9 +45,9 @@ def test_bars_of_class_counts_are_the_counts_beside_their_names():
   before, after = np.arange(28) * 1000, np.arange(28)[::-1] + 0.25
   drawn = figure.draw_class_counts(before, after, ('all', 'drawn'))
   left, right = drawn.axes
-  np.testing.assert_array_equal([bar.get_width() for bar in left.patches],
+  np.testing.assert_array_equal([each.get_width() for each in left.patches],
                                 before)
-  np.testing.assert_array_equal([bar.get_width() for bar in right.patches],
+  np.testing.assert_array_equal([each.get_width() for each in right.patches],
                                 after)
   names = [text.get_text() for text in left.get_yticklabels()]
   assert names == [f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES)]
@@ -81,12 +81,11 @@ def test_sheet_of_composites_shows_each_under_its_title():
   images = np.repeat(_IMAGES, 2, axis=0)
   drawn = figure.draw_composites(images, [f'{i} $x$' for i in range(6)])
   assert len(drawn.axes) == 10
-  for i, image in enumerate(images):
-    axes = drawn.axes[i]
+  for i, (axes, image) in enumerate(zip(list(drawn.axes), images)):
     assert axes.get_title() == f'{i} $x$'
     np.testing.assert_array_equal(axes.images[0].get_array(),
                                   figure.composite(image))
-  assert not any(axes.axison for axes in drawn.axes[6:])
+  assert [axes.axison for axes in drawn.get_axes()] == [True] * 6 + [False] * 4
 
 
 def test_saved_figures_are_whole_pngs_and_the_same_each_time(tmp_path):

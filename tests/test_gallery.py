@@ -70,7 +70,7 @@ def test_figures_show_the_dataset(tmp_path, monkeypatch):
   left, right = saved['class_counts.png'].axes
   want = np.delete(np.array(made.class_counts), 2, axis=0).sum(axis=0)
   for axes in (left, right):
-    assert [bar.get_width() for bar in axes.patches] == want.tolist()
+    assert [each.get_width() for each in axes.patches] == want.tolist()
   assert 'balance none' in right.get_title()
   titles = [axes.get_title() for axes in saved['samples_by_class.png'].axes]
   assert titles[:2] == ['0 Nucleoplasm', '1 Nuclear membrane']
@@ -81,7 +81,8 @@ def test_a_set_without_labels_has_its_samples_drawn(tmp_path, monkeypatch):
   (tmp_path / 'records').mkdir()
   forgery.write_unlabelled(tmp_path / 'records')
   saved = _draw(tmp_path / 'records', tmp_path / 'figures', monkeypatch)
-  sheet, = saved.values()
+  assert set(saved) == {'samples_by_channel.png'}
+  sheet = saved['samples_by_channel.png']
   assert sheet.axes[0].get_ylabel() == 'u0'
   np.testing.assert_array_equal(sheet.axes[3].images[0].get_array(),
                                 fakes.plane(0, 3, 16))

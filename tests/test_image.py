@@ -143,3 +143,9 @@ def test_histogram_counts_every_pixel():
   for c in range(4):
     np.testing.assert_array_equal(
         counts[c], np.bincount(pixels[..., c].ravel(), minlength=256))
+
+
+def test_a_stored_png_of_16_bits_is_refused():
+  data = _png(np.zeros((24, 24, 4), np.uint16))
+  with pytest.raises(schema.DataError, match='expected a png image'):
+    image.decode(data, 'png', 24)
