@@ -67,7 +67,7 @@ def write(faults: Sequence[Fault], path: str) -> None:
   filesystem.write_atomically(path, text.getvalue().encode())
 
 
-def describe(head: str, faults: Sequence[Fault]) -> str:
+def describe(head: str, faults: Sequence[Fault | str]) -> str:
   """Returns head, the number of faults, and the first 20 of them, a line each.
   """
   lines = [f'{head}. {len(faults):,} fault{"s" if len(faults) > 1 else ""}:']

@@ -185,7 +185,8 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
   flat = np.frombuffer(data, np.uint8)
   if encoding == 'png':
     pixels = cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
-    if pixels is not None and pixels.shape == shape:
+    is_8_bit = pixels is not None and pixels.dtype == np.uint8
+    if is_8_bit and pixels.shape == shape:
       return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
   elif flat.size == np.prod(shape):
     return flat.reshape(shape)

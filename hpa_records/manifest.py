@@ -140,13 +140,8 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
 def write(directory: str, manifest: Manifest) -> None:
   """Writes manifest.json; call it last."""
   content = dataclasses.asdict(manifest)
-  text = json.dumps({
-      **content, 'sha256': manifest.fingerprint
-  },
-                    indent=1,
-                    sort_keys=True)
-  filesystem.write_atomically(os.path.join(directory, MANIFEST_NAME),
-                              text.encode() + b'\n')
+  data = _text({**content, 'sha256': manifest.fingerprint})
+  filesystem.write_atomically(os.path.join(directory, MANIFEST_NAME), data)
 
 
 def exists(directory: str) -> bool:
@@ -181,6 +176,8 @@ def parse(data: bytes, path: str) -> Manifest:
   """
   try:
     content = json.loads(data)
+    # Damage to spaces or to how a number is spelled does not change content.
+    is_as_written = data == _text(content)
     version, digest = content['format_version'], content.pop('sha256')
   except (ValueError, KeyError, TypeError) as error:
     raise schema.DataError(f'Expected a manifest, received a damaged one at '
@@ -189,7 +186,8 @@ def parse(data: bytes, path: str) -> Manifest:
     raise schema.DataError(
         f'Expected record format {schema.FORMAT_VERSION}, received {version!r} '
         f'at {path}; convert the data again with this version.')
-  if digest != hashlib.sha256(_canonical(content)).hexdigest():
+  if not is_as_written or digest != hashlib.sha256(
+      _canonical(content)).hexdigest():
     raise schema.DataError(f'Expected a manifest whose sha256 is {digest}, '
                            f'received a changed one at {path}; convert again.')
   content['shards'] = tuple(Shard(**shard) for shard in content['shards'])
@@ -239,3 +237,8 @@ def check_shards(directory: str, manifest: Manifest) -> None:
 
 def _canonical(content: dict[str, Any]) -> bytes:
   return json.dumps(content, sort_keys=True, separators=(',', ':')).encode()
+
+
+def _text(content: dict[str, Any]) -> bytes:
+  """The file's one spelling of its content."""
+  return json.dumps(content, indent=1, sort_keys=True).encode() + b'\n'

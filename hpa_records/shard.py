@@ -11,7 +11,6 @@ Source: tensorflow/core/lib/io/record_writer.h for the frame and the mask.
 
 import dataclasses
 import hashlib
-import os
 import struct
 from typing import Iterable, Iterator, Sequence
 
@@ -94,8 +93,8 @@ def read(path: str) -> Iterator[tuple[int, bytes]]:
   Raises:
     schema.DataError: a frame is damaged or cut short.
   """
-  size, position = os.path.getsize(path), 0
-  with open(path, 'rb') as file:
+  size, position = filesystem.size(path) or 0, 0
+  with filesystem.open_read(path) as file:
     while position < size:
       head = file.read(FRAME_HEAD_BYTES)
       length = struct.unpack('<Q', head[:8])[0] if len(head) >= 8 else 0

@@ -66,9 +66,8 @@ def write(directory: str, settings: dict[str, Any],
   for name, content in contents.items():
     text = json.dumps(content, indent=1, sort_keys=True) + '\n'
     filesystem.write_atomically(os.path.join(directory, name), text.encode())
-  return {
-      name: filesystem.sha256(os.path.join(directory, name)) for name in contents
-  }
+  paths = {name: os.path.join(directory, name) for name in contents}
+  return {name: filesystem.sha256(path) for name, path in paths.items()}
 
 
 def _features(settings: dict[str, Any], labelled: bool) -> dict[str, Any]:

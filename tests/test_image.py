@@ -79,7 +79,8 @@ def test_resize_by_triangles_is_exact_within_one(size_px, channels, high):
 
 def test_resize_by_triangles_is_pillows_within_one():
   pixels = np.random.default_rng(3).integers(0, 256, (100, 90)).astype(np.uint8)
-  theirs = np.asarray(Image.fromarray(pixels).resize((37, 37), Image.BILINEAR))
+  theirs = np.asarray(
+      Image.fromarray(pixels).resize((37, 37), Image.Resampling.BILINEAR))
   ours = image.resize(pixels, 37)
   assert np.abs(ours.astype(int) - theirs).max() <= 1
 
@@ -217,3 +218,9 @@ def test_load_names_a_file_that_cannot_be_read(tmp_path):
     image.load((*paths[:3], f'{tmp_path}/none.png'), 24)
   assert error.value.args == ('cannot be read: No such file or directory',
                               f'{tmp_path}/none.png')
+
+
+def test_a_stored_png_of_16_bits_is_refused():
+  data = cv2.imencode('.png', np.zeros((24, 24, 4), np.uint16))[1].tobytes()
+  with pytest.raises(schema.DataError, match='expected a png image'):
+    image.decode(data, 'png', 24)

@@ -60,11 +60,16 @@ def test_a_folder_without_manifest_is_no_dataset(tmp_path):
     manifest.load(str(tmp_path))
 
 
-@pytest.mark.parametrize('old,new', [
-    (b'"num_records": 20', b'"num_records": 21'),
-    (b'"Nucleoli"', b'"Nucleolus"'),
-    (b'{', b''),
-])
+@pytest.mark.parametrize(
+    'old,new',
+    [
+        (b'"num_records": 20', b'"num_records": 21'),
+        (b'"Nucleoli"', b'"Nucleolus"'),
+        (b'{', b''),
+        (b'"num_records": 20', b'"num_records":\t20'),  # the same content
+        (b'"num_folds": 5', b'"num_folds": 0, "num_folds": 5'),
+        (b'\n', b'\r'),
+    ])
 def test_a_changed_manifest_is_refused(copy, old, new):
   path = copy / 'manifest.json'
   data = path.read_bytes()

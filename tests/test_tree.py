@@ -18,13 +18,14 @@ HPA_RECORDS = (
     'schema command progress backend address filesystem fault file_pattern '
     'image_header tint image_file image record shard manifest staging '
     'tfds_metadata csv_table sample_table folds balance shard_plan layout '
-    'shard_conversion output_folder runner completion convert plan dataset '
+    'shard_conversion output_folder runner completion convert plan '
+    'index_check verify summary figure gallery dataset '
     'sample_cell sample_pattern sample_data').split()
 TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
            'checkpoint evaluate loop main').split()
-TOOLS = ('check_python make_sample_data make_records benchmark_process '
-         'benchmark_peer benchmark_step benchmark_check benchmark_convert '
-         'benchmark_table benchmark').split()
+TOOLS = ('check_python make_sample_data make_records verify_records '
+         'inspect_records benchmark_process benchmark_peer benchmark_step '
+         'benchmark_check benchmark_convert benchmark_table benchmark').split()
 _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.

@@ -13,6 +13,7 @@ import pytest
 
 from hpa_records import convert
 from hpa_records import image
+from hpa_records import layout
 from hpa_records import manifest
 from hpa_records import record
 from hpa_records import schema
@@ -40,7 +41,8 @@ def _samples(folder):
 def _convert(csv, images, output, **settings):
   return convert.convert(
       csv, images, str(output),
-      shard_plan.Settings(image_size=16, unlabelled=True, **settings), 1)
+      shard_plan.Settings(image_size=16, unlabelled=True, **settings),
+      convert.How(workers=1))
 
 
 def _kaggle_csv(images):
@@ -99,7 +101,8 @@ def test_tensorflow_datasets_gets_the_split_test(images, tmp_path):
 def test_shards_hold_what_they_may(images, tmp_path):
   made = convert.convert(
       '', images, str(tmp_path / 'out'),
-      shard_plan.Settings(image_size=300, unlabelled=True, shard_mb=1), 1)
+      shard_plan.Settings(image_size=300, unlabelled=True, shard_mb=1),
+      convert.How(workers=1))
   assert sorted(each.records for each in made.shards) == [1, 2, 2, 2]
   assert made.shards[3].name == 'test-00003-of-00004.tfrecord'
 
@@ -114,15 +117,16 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
   assert f'sound samples in {images}; mend' in str(error.value)
   assert 'row 5, s3_green.png: expected a whole PNG' in str(error.value)
   settings = shard_plan.Settings(image_size=16, unlabelled=True)
-  made = convert.convert('', images, str(tmp_path / 'out'), settings, 1, 'skip')
+  made = convert.convert('', images, str(tmp_path / 'out'), settings,
+                         convert.How(workers=1, on_error='skip'))
   assert made.num_skipped == 1 and 's3' not in _samples(tmp_path / 'out')
 
 
 def test_nothing_sound_is_said_in_one_line():
   columns = ['id', 'labels', 'row', *schema.CHANNELS]
-  with pytest.raises(schema.DataError, match='^Expected at least one sound'):
-    shard_plan.plan(pd.DataFrame(columns=columns), '',
-                    shard_plan.Settings(unlabelled=True))
+  with pytest.raises(schema.DataError, match='^Expected a sound sample'):
+    layout.lay_out(pd.DataFrame(columns=columns),
+                   shard_plan.Settings(unlabelled=True))
 
 
 def test_training_refuses_an_unlabelled_set(images, tmp_path):

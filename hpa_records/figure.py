@@ -1,0 +1,166 @@
+"""Figures of a dataset, from arrays: what is drawn, nothing of where it lies.
+
+Figures are made as objects, without pyplot: no window, no state between them,
+and safe in threads.
+"""
+
+import io
+import textwrap
+from typing import Sequence
+
+from matplotlib import colors
+from matplotlib import figure
+from matplotlib import ticker
+import numpy as np
+
+from hpa_records import filesystem
+from hpa_records import schema
+
+_BEFORE, _AFTER = '#4477aa', '#cc6677'  # told apart by the colour-blind too
+_TINTS = {'red': 'red', 'green': 'lime', 'blue': 'blue', 'yellow': 'yellow'}
+_DPI = 120
+_ID_CHARS = 40
+_COMPOSITES_A_ROW = 5
+
+
+def save(drawn: figure.Figure, path: str) -> None:
+  """Writes a figure as PNG, whole or not at all; path may be an address."""
+  data = io.BytesIO()
+  drawn.savefig(data, format='png', dpi=_DPI)
+  filesystem.write_atomically(path, data.getvalue())
+
+
+def composite(image: np.ndarray) -> np.ndarray:
+  """Returns the four channels in the colours that the HPA shows them in.
+
+  Args:
+    image: [..., C] uint8, channels in schema.CHANNELS order.
+
+  Returns:
+    [..., 3] uint8: red microtubules, green protein, blue nucleus, and yellow
+    endoplasmic reticulum, added to red and green and cut off at 255.
+  """
+  red, green, blue, yellow = np.moveaxis(image.astype(np.uint16), -1, 0)
+  mixed = np.stack([red + yellow, green + yellow, blue], axis=-1)
+  return np.minimum(mixed, 255).astype(np.uint8)
+
+
+def draw_labels_per_image(labels: np.ndarray) -> figure.Figure:
+  """Returns a bar chart of how many images have 1, 2, ... labels.
+
+  Args:
+    labels: [N, K] uint8 multi-hot.
+  """
+  counts = np.bincount(labels.sum(axis=1, dtype=int))
+  numbers = np.flatnonzero(counts)
+  drawn = figure.Figure(figsize=(5, 3.5), layout='constrained')
+  axes = drawn.add_subplot()
+  bars = axes.bar(numbers, counts[numbers], color=_BEFORE)
+  axes.bar_label(bars, fmt='{:,.0f}', padding=2)
+  axes.set(title='Labels of an image',
+           xlabel='labels',
+           ylabel='images',
+           xticks=numbers)
+  axes.margins(y=0.12)
+  _tidy(axes, 'y')
+  return drawn
+
+
+def draw_class_counts(before: np.ndarray,
+                      after: np.ndarray,
+                      titles: tuple[str, str] = ('before', 'after'),
+                      title: str = 'Class counts') -> figure.Figure:
+  """Returns two bar charts of class counts, side by side, one bar a class.
+
+  Args:
+    before: [K] counts, drawn on the left.
+    after: [K] counts, drawn on the right.
+    titles: over the two.
+    title: over both.
+  """
+  drawn = figure.Figure(figsize=(11, 7.5), layout='constrained')
+  drawn.suptitle(title)
+  places = np.arange(schema.NUM_CLASSES)
+  both = drawn.subplots(1, 2, sharey=True)
+  panels = zip(both, (before, after), titles, (_BEFORE, _AFTER))
+  for axes, counts, name, color in panels:
+    bars = axes.barh(places, counts, color=color)
+    axes.bar_label(bars, fmt='{:,.0f}', padding=3, fontsize=8)
+    axes.set(title=f'{name}: {np.sum(counts):,.0f} labels', xlabel='images')
+    axes.margins(x=0.12, y=0.01)
+    _tidy(axes, 'x')
+    axes.set_yticks(
+        places, [f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES)])
+  both[0].invert_yaxis()  # shared
+  return drawn
+
+
+def draw_channels(images: np.ndarray, ids: Sequence[str],
+                  labels: Sequence[Sequence[int]]) -> figure.Figure:
+  """Returns a sheet: a row a sample, its four channels and their composite.
+
+  Args:
+    images: [n, H, W, C] uint8, n >= 1.
+    ids: of each sample.
+    labels: classes of each sample; none where they are not known.
+  """
+  columns = (*schema.CHANNELS, 'composite')
+  drawn = figure.Figure(figsize=(12, 2.0 * len(images) + 0.4),
+                        layout='constrained')
+  grid = drawn.subplots(len(images), len(columns), squeeze=False)
+  for row, image, sample_id, classes in zip(grid, images, ids, labels):
+    for c, (axes, channel) in enumerate(zip(row, schema.CHANNELS)):
+      shades = colors.LinearSegmentedColormap.from_list(
+          channel, ['black', _TINTS[channel]])
+      _show(axes, image[..., c], shades)
+    _show(row[-1], composite(image))
+    row[0].set_ylabel(_caption(sample_id, classes, 24),
+                      rotation=0,
+                      ha='right',
+                      va='center',
+                      fontsize=9,
+                      parse_math=False)
+  for axes, name in zip(grid[0], columns):
+    axes.set_title(name)
+  return drawn
+
+
+def draw_composites(images: np.ndarray, titles: Sequence[str]) -> figure.Figure:
+  """Returns a sheet of colour composites, each under its title.
+
+  Args:
+    images: [n, H, W, C] uint8, n >= 1.
+    titles: of each image, such as the name of its class.
+  """
+  rows = -(-len(images) // _COMPOSITES_A_ROW)
+  drawn = figure.Figure(figsize=(12, 2.75 * rows), layout='constrained')
+  grid = drawn.subplots(rows, _COMPOSITES_A_ROW, squeeze=False).reshape(-1)
+  for axes, image, title in zip(grid, images, titles):
+    _show(axes, composite(image))
+    axes.set_title(textwrap.fill(title, 26), fontsize=9, parse_math=False)
+  for axes in grid[len(images):]:
+    axes.set_axis_off()
+  return drawn
+
+
+def _show(axes, pixels: np.ndarray, shades=None) -> None:
+  axes.imshow(pixels, cmap=shades, vmin=0, vmax=255, interpolation='nearest')
+  axes.set(xticks=[], yticks=[])
+
+
+def _caption(sample_id: str, classes: Sequence[int], width: int) -> str:
+  if len(sample_id) > _ID_CHARS:
+    sample_id = f'{sample_id[:_ID_CHARS - 1]}…'
+  lines = textwrap.wrap(sample_id, width)
+  for number in classes:
+    lines += textwrap.wrap(schema.CLASS_NAMES[number], width)
+  return '\n'.join(lines)
+
+
+def _tidy(axes, along: str) -> None:
+  axis = axes.yaxis if along == 'y' else axes.xaxis
+  axis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
+  axis.set_major_locator(ticker.MaxNLocator(6, integer=True))
+  axes.grid(axis=along, alpha=0.3)
+  axes.set_axisbelow(True)
+  axes.spines[['top', 'right']].set_visible(False)

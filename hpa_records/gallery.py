@@ -1,0 +1,118 @@
+"""A dataset's figures as files: which samples stand for it, and where from."""
+
+import os
+from typing import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import figure
+from hpa_records import filesystem
+from hpa_records import image
+from hpa_records import manifest
+from hpa_records import sample_table
+from hpa_records import schema
+from hpa_records import summary
+
+_NUM_ROWS = 6  # of the sheet by channel
+
+
+def draw(directory: str, made: manifest.Manifest, index: pd.DataFrame,
+         fold: int, output: str) -> list[str]:
+  """Draws the dataset's figures and returns their paths.
+
+  A set without labels has no more than its samples by channel.
+
+  Args:
+    directory: of the dataset.
+    made: its manifest.
+    index: its index.
+    fold: held out where class counts after balance are drawn.
+    output: folder of the figures, made where it is missing.
+
+  Raises:
+    schema.DataError: a stored image is damaged.
+  """
+  labelled = made.is_labelled
+  figures = {}
+  rows, captions = list(range(len(index))), [()] * len(index)
+  if labelled:
+    captions = list(index['labels'])
+    hot = sample_table.multi_hot(captions)
+    chosen = pick_by_class(hot)
+    figures['labels_per_image'] = figure.draw_labels_per_image(hot)
+    figures['class_counts'] = _draw_balance(made, index, hot, fold)
+    figures['samples_by_class'] = figure.draw_composites(
+        load_images(directory, made, index, list(chosen.values())),
+        [f'{k} {schema.CLASS_NAMES[k]}' for k in chosen])
+    rows = sorted(chosen.values(), key=lambda row: -len(captions[row]))
+  rows = rows[:_NUM_ROWS]
+  figures['samples_by_channel'] = figure.draw_channels(
+      load_images(directory, made, index, rows),
+      [index['id'].iloc[row] for row in rows], [captions[row] for row in rows])
+  filesystem.make_folder(output)
+  paths = [os.path.join(output, f'{name}.png') for name in sorted(figures)]
+  for name, path in zip(sorted(figures), paths):
+    figure.save(figures[name], path)
+  return paths
+
+
+def pick_by_class(labels: np.ndarray) -> dict[int, int]:
+  """Returns one row for each class that occurs, by class.
+
+  Rare classes choose first. Each takes a row that no other has taken, if it
+  can, then one with few labels, then the first in file order.
+
+  Args:
+    labels: [N, K] uint8 multi-hot.
+  """
+  taken, chosen = np.zeros(len(labels), bool), {}
+  num_labels = labels.sum(axis=1)
+  for one_class in np.argsort(labels.sum(axis=0), kind='stable').tolist():
+    members = np.flatnonzero(labels[:, one_class])
+    if len(members):
+      order = np.lexsort((members, num_labels[members], taken[members]))
+      chosen[one_class] = int(members[order[0]])
+      taken[chosen[one_class]] = True
+  return dict(sorted(chosen.items()))
+
+
+def load_images(directory: str, made: manifest.Manifest, index: pd.DataFrame,
+                rows: Sequence[int]) -> np.ndarray:
+  """Returns the images of some rows of the index, [n, H, W, C] uint8.
+
+  Args:
+    directory: of the dataset.
+    made: its manifest.
+    index: its index.
+    rows: positions in the index, n >= 1.
+
+  Raises:
+    schema.DataError: a stored image is damaged.
+    OSError: a local shard cannot be read.
+  """
+  images = []
+  for row in index.iloc[list(rows)].itertuples():
+    path = os.path.join(directory, row.shard)
+    with filesystem.open_read(path) as file:
+      file.seek(row.image_offset)
+      data = file.read(row.image_bytes)
+    try:
+      images.append(
+          image.decode(data, made.settings['encoding'], made.image_size))
+    except schema.DataError as error:
+      raise schema.DataError(
+          f'Expected the image of {row.id} at byte {row.image_offset} of '
+          f'{path}: {error}; verify_records tells what is damaged.') from error
+  return np.stack(images)
+
+
+def _draw_balance(made: manifest.Manifest, index: pd.DataFrame, hot: np.ndarray,
+                  fold: int):
+  training = (index['fold'] != fold).to_numpy()
+  drawn = summary.take_repeats(index, fold) @ hot
+  policy = made.settings.get('balance', 'none')
+  return figure.draw_class_counts(
+      hot[training].sum(axis=0, dtype=int), drawn,
+      ('images', f'drawn an epoch, balance {policy}'),
+      f'Classes of the training images, fold {fold} held out')

@@ -1,0 +1,150 @@
+"""A dataset at a glance: its manifest and index as text and tables."""
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import balance
+from hpa_records import manifest
+from hpa_records import sample_table
+from hpa_records import schema
+
+# What each channel is stained for. Source: Kaggle, the competition's data page.
+STAINS = {
+    'red': 'microtubules',
+    'green': 'protein of interest',
+    'blue': 'nucleus',
+    'yellow': 'endoplasmic reticulum',
+}
+
+
+def require_fold(made: manifest.Manifest, fold: int) -> int:
+  """Returns fold, one of the dataset's.
+
+  Raises:
+    schema.DataError: the dataset has no such fold.
+  """
+  if made.is_labelled and not 0 <= fold < made.num_folds:
+    raise schema.DataError(
+        f'Expected --fold of 0..{made.num_folds - 1}, received {fold}.')
+  return fold
+
+
+def describe(made: manifest.Manifest, index: pd.DataFrame, fold: int) -> str:
+  """Returns the dataset at a glance, in some eighty lines.
+
+  Args:
+    made: manifest of the dataset.
+    index: as manifest.load_index returns it.
+    fold: that is held out where an epoch's draws are told.
+  """
+  size = made.image_size
+  num_bytes = sum(each.bytes for each in made.shards)
+  parts = [
+      f'{made.num_records:,} records in {len(made.shards)} shards, '
+      f'{num_bytes / 1e9:.3f} GB; {size} x {size} x {len(made.channels)} '
+      f'uint8, {made.settings["encoding"]}; {made.num_skipped} samples skipped',
+      _entries('settings', made.settings),
+      _entries('made with', made.versions),
+      _table('shards', tabulate_shards(made)),
+  ]
+  if made.is_labelled:
+    parts += [
+        _table(
+            'images of each class; drawn is an epoch without fold '
+            f'{fold}', tabulate_classes(made, index, fold)),
+        _table('labels of an image', count_labels(index)),
+        _describe_epoch(index, fold)
+    ]
+  parts += [
+      _table('pixels, 0..255', tabulate_pixels(made)),
+      f'sha256 of the CSV      {made.csv_sha256}\n'
+      f'sha256 of the dataset  {made.fingerprint}'
+  ]
+  return '\n\n'.join(parts)
+
+
+def tabulate_shards(made: manifest.Manifest) -> pd.DataFrame:
+  """Returns shards, records and megabytes of each group, and of all.
+
+  Returns:
+    Index: fold0, fold1, ..., or test; and all. Columns shards, records, MB.
+  """
+  table = pd.DataFrame({
+      'group': [each.name.partition('-')[0] for each in made.shards],
+      'shards': 1,
+      'records': [each.records for each in made.shards],
+      'MB': [each.bytes / 1e6 for each in made.shards],
+  })
+  table = table.groupby('group', sort=False).sum()
+  table.loc['all'] = table.sum()
+  return table.astype({'shards': int, 'records': int}).rename_axis(None)
+
+
+def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
+                     fold: int) -> pd.DataFrame:
+  """Returns the images of each class, by fold and in all, and their draws.
+
+  Args:
+    made: manifest of a labelled dataset.
+    index: of the same.
+    fold: held out where draws are counted.
+
+  Returns:
+    One row a class, named '<number> <name>'. Columns fold0, ..., all (int) and
+    drawn (float): expected draws in an epoch with that fold held out.
+  """
+  names = [f'{i:2} {name}' for i, name in enumerate(made.classes)]
+  table = pd.DataFrame(
+      {
+          f'fold{i}': counts for i, counts in enumerate(made.class_counts)
+      },
+      index=names)
+  table['all'] = table.sum(axis=1)
+  hot = sample_table.multi_hot(index['labels'])
+  table['drawn'] = take_repeats(index, fold) @ hot
+  return table
+
+
+def take_repeats(index: pd.DataFrame, fold: int) -> np.ndarray:
+  """Returns each record's expected draws with a fold held out, [N] float64."""
+  return np.stack(list(index['repeats']))[:, fold].astype(np.float64)
+
+
+def count_labels(index: pd.DataFrame) -> pd.DataFrame:
+  """Returns how many images have 1, 2, ... labels: one column, images."""
+  counts = index['labels'].map(len).value_counts().sort_index()
+  return pd.DataFrame({'images': counts}).rename_axis(None)
+
+
+def tabulate_pixels(made: manifest.Manifest) -> pd.DataFrame:
+  """Returns mean and std of each channel, 0..255, and what it is stained for.
+  """
+  return pd.DataFrame(
+      {
+          'mean': made.pixels['mean'],
+          'std': made.pixels['std'],
+          'stain': [STAINS[channel] for channel in made.channels],
+      },
+      index=list(made.channels))
+
+
+def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
+  training = (index['fold'] != fold).to_numpy()
+  hot = sample_table.multi_hot(index['labels'])
+  drawn = take_repeats(index, fold)
+  said = balance.summary(hot[training], drawn[training])
+  said = {'training_images': training.sum(), **said}
+  return _entries(f'an epoch without fold {fold}', {
+      name: f'{value:.6g}' for name, value in said.items()
+  })
+
+
+def _entries(title: str, entries: dict) -> str:
+  width = max(map(len, entries))
+  return '\n'.join([title] +
+                   [f'  {name:{width}}  {entries[name]}' for name in entries])
+
+
+def _table(title: str, table: pd.DataFrame) -> str:
+  text = table.to_string(float_format='{:.1f}'.format)
+  return '\n'.join([title] + [f'  {line}' for line in text.splitlines()])

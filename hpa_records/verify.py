@@ -1,0 +1,268 @@
+"""Is a dataset whole? Every file against the manifest; records on request.
+
+Sizes, hashes and tables are checked first, which costs one reading of the
+files: a flipped byte, a cut, missing, extra or swapped file shows there.
+Nothing is decoded for that. `deep` decodes every record and holds each field
+to the index and the pixels to the manifest: it finds what a converter at fault
+would write, whose hashes are right.
+
+Hashing runs in threads, since hashlib and reading let go of Python's lock;
+decoding in processes, spawned ones as in convert.py.
+"""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+from typing import Any, Callable, Iterator, Sequence
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from hpa_records import fault
+from hpa_records import filesystem
+from hpa_records import image
+from hpa_records import index_check
+from hpa_records import manifest
+from hpa_records import progress
+from hpa_records import record
+from hpa_records import sample_table
+from hpa_records import schema
+from hpa_records import shard
+
+UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
+_DIGITS = 12  # of a sha256, in messages
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+  """A dataset that was found sound.
+
+  Attributes:
+    manifest: of the dataset.
+    num_bytes: of all files that the manifest lists.
+  """
+  manifest: manifest.Manifest
+  num_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+  """A file that the manifest lists; bytes is None where it does not say."""
+  path: str
+  name: str
+  sha256: str
+  bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShardTask:
+  """One shard to decode: where it is, its rows of the index, its dataset."""
+  path: str
+  name: str
+  rows: pd.DataFrame
+  made: manifest.Manifest
+
+
+def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
+  """Returns a dataset's manifest after checking that the dataset is whole.
+
+  Args:
+    directory: of the dataset, local or an address.
+    deep: also decode every record and check every field.
+    workers: threads to hash with and processes to decode with; 0 takes one a
+      core.
+
+  Returns:
+    What was checked.
+
+  Raises:
+    schema.DataError: lists what is wrong, one line a fault, each with its file.
+  """
+  made = manifest.load(directory)
+  workers = workers or os.cpu_count() or 1
+  num_bytes, wrong = _check_files(directory, made, workers)
+  contradictions = index_check.check_manifest(made)
+  if not contradictions and manifest.INDEX_NAME not in wrong:
+    index = manifest.load_index(directory, made)
+    contradictions = index_check.check_index(made, index)
+    if deep and not contradictions:
+      contradictions = _check_records(directory, made, index, workers)
+  faults = [f'{name}: {message}' for name, message in wrong.items()]
+  faults += contradictions
+  if faults:
+    head = f'Expected a sound dataset at {directory}; copy or convert it again'
+    raise schema.DataError(fault.describe(head, faults))
+  return Verified(made, num_bytes)
+
+
+def _check_files(directory: str, made: manifest.Manifest,
+                 workers: int) -> tuple[int, dict[str, str]]:
+  """Returns the bytes of all listed files, and what is wrong by file name."""
+  entries = [(each.name, each.sha256, each.bytes) for each in made.shards]
+  entries += [(name, digest, None) for name, digest in made.files.items()]
+  files = [
+      _File(os.path.join(directory, entry[0]), *entry) for entry in entries
+  ]
+  owners = {file.sha256: file.name for file in files}
+  wrong, num_bytes = {}, 0
+  pool = concurrent.futures.ThreadPoolExecutor(workers)
+  with progress.Bar('hash', len(files), 'files') as shown:
+    for file, (size, digest, message) in zip(files, _map(pool, _hash, files)):
+      if not message and digest != file.sha256:
+        received = owners.get(digest, f'{digest[:_DIGITS]}...')
+        message = f'expected sha256 {file.sha256[:_DIGITS]}..., received '
+        message += f'that of {received}' if digest in owners else received
+      if message:
+        wrong[file.name] = message
+      num_bytes += size
+      shown.advance(1)
+  known = {manifest.MANIFEST_NAME, *(file.name for file in files)}
+  for name in filesystem.list_names(directory, recursive=True):
+    if name.startswith(f'{UNFINISHED_FOLDER}/'):
+      wrong[f'{UNFINISHED_FOLDER}/'] = (
+          'expected none, received the rest of a conversion that was cut off; '
+          'run make_records again to tidy')
+    elif name not in known:
+      wrong[name] = 'expected no such file; remove it'
+  return num_bytes, wrong
+
+
+def _hash(file: _File) -> tuple[int, str, str]:
+  """Returns size and sha256 of a file, or a message why there are none."""
+  try:
+    size = filesystem.size(file.path)
+    if size is None:
+      return 0, '', 'expected this file, received none'
+    if file.bytes not in (None, size):
+      return size, '', f'expected {file.bytes} bytes, received {size}'
+    return size, filesystem.sha256(file.path), ''
+  except OSError as error:
+    return 0, '', f'cannot be read: {error.strerror or error}'
+
+
+def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
+                   workers: int) -> list[str]:
+  """Returns what is wrong with the content of the shards that are there."""
+  tasks, row = [], 0
+  for each in made.shards:
+    path = os.path.join(directory, each.name)
+    if filesystem.size(path) is not None:
+      rows = index.iloc[row:row + each.records]
+      tasks.append(_ShardTask(path, each.name, rows, made))
+    row += each.records
+  workers = min(workers, len(tasks))
+  results = map(_check_shard, tasks) if workers < 2 else _map(
+      concurrent.futures.ProcessPoolExecutor(
+          workers, multiprocessing.get_context('spawn')), _check_shard, tasks)
+  faults = []
+  sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
+  with progress.Bar('decode', made.num_records, 'records') as shown:
+    for task, (found, counted) in zip(tasks, results):
+      faults += found
+      sums += counted
+      shown.advance(len(task.rows))
+  if not faults and len(tasks) == len(made.shards):
+    faults = _check_pixels(
+        made,
+        manifest.pixel_statistics(made.num_records * made.image_size**2, *sums))
+  return faults
+
+
+def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
+  """Returns the faults of one shard, and image.sums [2, C] of its images."""
+  cv2.setNumThreads(1)  # the other cores have shards of their own
+  sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
+  faults, count = [], 0
+  try:
+    for offset, data in shard.read(task.path):
+      if count == len(task.rows) or (offset
+                                     != task.rows['record_offset'].iloc[count]):
+        raise schema.DataError(f'expected no record at byte {offset} after '
+                               f'{count} records')
+      row = task.rows.iloc[count]
+      count += 1
+      try:
+        sums += image.sums(_check_record(row, data, task.made))
+      except schema.DataError as error:
+        faults.append(f'{task.name}: record {count - 1} at byte {offset} '
+                      f'({row["id"]}): {error}')
+    if count < len(task.rows):
+      raise schema.DataError(
+          f'expected {len(task.rows)} records, received {count}')
+  except (schema.DataError, OSError) as error:
+    faults.append(f'{task.name}: {error}')
+  return faults, sums
+
+
+def _check_record(row: pd.Series, data: bytes,
+                  made: manifest.Manifest) -> np.ndarray:
+  """Returns a record's image [H, W, C] uint8 if all fields are the index's.
+
+  Args:
+    row: of the index.
+    data: the record.
+    made: the manifest.
+
+  Raises:
+    schema.DataError: names the first field that differs.
+  """
+  sample = record.decode(data)
+  labelled = made.is_labelled
+  expected = {
+      schema.ID:
+          row['id'],
+      schema.FOLD:
+          row['fold'] if labelled else None,
+      schema.LABELS:
+          sample_table.multi_hot([row['labels']])[0] if labelled else None,
+      schema.REPEATS:
+          row['repeats'] if labelled else None,
+  }
+  for name, value in expected.items():
+    received = getattr(sample, name)
+    if not _is_same(received, value):
+      raise schema.DataError(f'expected {name} {_show(value)} as in '
+                             f'{manifest.INDEX_NAME}, received '
+                             f'{_show(received)}')
+  start = row['image_offset'] - row['record_offset'] - shard.FRAME_HEAD_BYTES
+  if not isinstance(sample.image, memoryview) or (data[start:start +
+                                                       row['image_bytes']]
+                                                  != bytes(sample.image)):
+    raise schema.DataError(
+        f'expected its image {row["image_bytes"]} bytes long at byte {start} '
+        f'of the record, as in {manifest.INDEX_NAME}, received another there')
+  return image.decode(sample.image, made.settings['encoding'], made.image_size)
+
+
+def _is_same(received: Any, expected: Any) -> bool:
+  if isinstance(expected, np.ndarray):
+    return np.array_equal(received, expected)
+  return not isinstance(received, np.ndarray) and received == expected
+
+
+def _show(value: Any) -> str:
+  return str(value.tolist() if isinstance(value, np.ndarray) else value)
+
+
+def _check_pixels(made: manifest.Manifest, found: dict[str, Any]) -> list[str]:
+  """Returns a fault for the first statistic that differs, or none."""
+  # Whole numbers, and quotients and roots of them: equal on every machine.
+  return [
+      f'{manifest.MANIFEST_NAME}: expected pixels with {name} {found[name]}, '
+      f'as in the records, received {made.pixels.get(name)}'
+      for name in found
+      if made.pixels.get(name) != found[name]
+  ][:1]
+
+
+def _map(pool: concurrent.futures.Executor, function: Callable[[Any], Any],
+         tasks: Sequence[Any]) -> Iterator[Any]:
+  """Yields what function returns, in the order of tasks."""
+  with pool:
+    try:
+      yield from pool.map(function, tasks)
+    except BaseException:
+      pool.shutdown(wait=True, cancel_futures=True)
+      raise

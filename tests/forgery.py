@@ -1,0 +1,71 @@
+"""Small datasets, and forged ones: hashes right, content wrong.
+
+All are written through the library, as a converter at fault would do it.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, Callable
+
+import pandas as pd
+
+from hpa_records import convert
+from hpa_records import filesystem
+from hpa_records import manifest
+from hpa_records import record
+from hpa_records import shard
+from hpa_records import shard_plan
+from tests import fakes
+
+
+def write_dataset(folder: pathlib.Path, encoding: str = 'raw') -> pathlib.Path:
+  """Returns a folder with 20 records of 16x16 in 5 shards, made by convert."""
+  settings = shard_plan.Settings(image_size=16, encoding=encoding)
+  csv, images = fakes.write_source(folder)
+  convert.convert(csv, images, str(folder / 'records'), settings,
+                  convert.How(workers=1))
+  return folder / 'records'
+
+
+def forge_manifest(folder: pathlib.Path, **changes: Any) -> None:
+  """Writes a manifest with changed entries, its own hash right."""
+  made = dataclasses.replace(manifest.load(str(folder)), **changes)
+  manifest.write(str(folder), made)
+
+
+def forge_index(folder: pathlib.Path, change: Callable[[pd.DataFrame],
+                                                       pd.DataFrame]) -> None:
+  """Writes the index as change leaves it, with the hash in the manifest."""
+  made = manifest.load(str(folder))
+  index = change(manifest.load_index(str(folder), made))
+  digest = manifest.write_index(str(folder), index)
+  forge_manifest(folder, files={**made.files, manifest.INDEX_NAME: digest})
+
+
+def forge_shard(folder: pathlib.Path, data: bytes) -> None:
+  """Replaces the first shard's bytes, and their hash in the manifest."""
+  first, *others = manifest.load(str(folder)).shards
+  (folder / first.name).write_bytes(data)
+  digest = filesystem.sha256(str(folder / first.name))
+  first = dataclasses.replace(first, sha256=digest, bytes=len(data))
+  forge_manifest(folder, shards=(first, *others))
+
+
+def forge_record(folder: pathlib.Path, **changes: Any) -> None:
+  """Writes the first record of the first shard anew, with other fields."""
+  path = folder / manifest.load(str(folder)).shards[0].name
+  records = [data for _, data in shard.read(str(path))]
+  sample = dataclasses.replace(record.decode(records[0]), **changes)
+  records[0] = record.encode_head(sample) + bytes(sample.image)
+  shard.write(str(path), [[data] for data in records])
+  forge_shard(folder, path.read_bytes())
+
+
+def write_unlabelled(folder: pathlib.Path, num_samples: int = 7) -> None:
+  """Makes folder a dataset of samples s0, s1, ... without labels."""
+  _, images = fakes.write_source(folder.with_name('unlabelled'),
+                                 num_samples,
+                                 size_px=16)
+  convert.convert('', images, str(folder),
+                  shard_plan.Settings(image_size=16, unlabelled=True),
+                  convert.How(workers=1))

@@ -1,0 +1,126 @@
+"""figure: what is drawn is what was given."""
+
+import cv2
+from matplotlib.backends import backend_agg
+import numpy as np
+import pytest
+
+from hpa_records import figure
+from hpa_records import schema
+from tests import fakes
+
+_IMAGES = np.stack([fakes.image(i, 8) for i in range(3)])
+
+
+@pytest.mark.parametrize('pixel,color', [
+    ((200, 0, 0, 0), (200, 0, 0)),
+    ((0, 200, 0, 0), (0, 200, 0)),
+    ((0, 0, 200, 0), (0, 0, 200)),
+    ((0, 0, 0, 200), (200, 200, 0)),
+    ((200, 10, 7, 200), (255, 210, 7)),
+])
+def test_composite_has_the_atlas_colors(pixel, color):
+  image = np.array([[pixel]], np.uint8)
+  mixed = figure.composite(image)
+  assert mixed.dtype == np.uint8 and mixed.tolist() == [[list(color)]]
+
+
+def test_bars_of_labels_per_image_are_the_counts():
+  labels = np.zeros((6, 28), np.uint8)
+  for row, count in enumerate((1, 1, 1, 2, 2, 4)):
+    labels[row, :count] = 1
+  axes, = figure.draw_labels_per_image(labels).axes
+  bars = {each.get_x() + each.get_width() / 2: each for each in axes.patches}
+  assert {
+      round(x): each.get_height() for x, each in bars.items()
+  } == {
+      1: 3,
+      2: 2,
+      4: 1
+  }
+  assert [text.get_text() for text in axes.texts] == ['3', '2', '1']
+
+
+def test_bars_of_class_counts_are_the_counts_beside_their_names():
+  before, after = np.arange(28) * 1000, np.arange(28)[::-1] + 0.25
+  drawn = figure.draw_class_counts(before, after, ('all', 'drawn'))
+  left, right = drawn.axes
+  np.testing.assert_array_equal([each.get_width() for each in left.patches],
+                                before)
+  np.testing.assert_array_equal([each.get_width() for each in right.patches],
+                                after)
+  names = [text.get_text() for text in left.get_yticklabels()]
+  assert names == [f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES)]
+  assert left.texts[27].get_text() == '27,000'
+  low, high = left.get_ylim()
+  assert low > high  # class 0 on top
+  assert left.get_title() == 'all: 378,000 labels'
+
+
+def test_sheet_of_channels_shows_the_pixels():
+  drawn = figure.draw_channels(_IMAGES, ['a', 'b$', 'c' * 99], [(0, 27), (3,),
+                                                                ()])
+  grid = np.array(drawn.axes).reshape(3, 5)
+  for row, image in zip(grid, _IMAGES):
+    for c in range(4):
+      shown = row[c].images[0]
+      np.testing.assert_array_equal(shown.get_array(), image[..., c])
+      assert shown.get_clim() == (0, 255)
+      # Full intensity has the channel's own colour.
+      assert shown.to_rgba(255)[:3] == ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1,
+                                                                          0))[c]
+    np.testing.assert_array_equal(row[4].images[0].get_array(),
+                                  figure.composite(image))
+  assert grid[0, 0].get_ylabel() == 'a\nNucleoplasm\nRods & rings'
+  assert '…' in grid[2, 0].get_ylabel()
+  assert [axes.get_title() for axes in grid[0]
+         ] == ['red', 'green', 'blue', 'yellow', 'composite']
+
+
+def test_sheet_of_composites_shows_each_under_its_title():
+  images = np.repeat(_IMAGES, 2, axis=0)
+  drawn = figure.draw_composites(images, [f'{i} $x$' for i in range(6)])
+  assert len(drawn.axes) == 10
+  for i, (axes, image) in enumerate(zip(list(drawn.axes), images)):
+    assert axes.get_title() == f'{i} $x$'
+    np.testing.assert_array_equal(axes.images[0].get_array(),
+                                  figure.composite(image))
+  assert [axes.axison for axes in drawn.get_axes()] == [True] * 6 + [False] * 4
+
+
+def test_saved_figures_are_whole_pngs_and_the_same_each_time(tmp_path):
+  paths = [tmp_path / name for name in ('one.png', 'two.png')]
+  for path in paths:
+    drawn = figure.draw_composites(_IMAGES, ['a', 'b', 'c'])
+    figure.save(drawn, str(path))
+  height, width, _ = cv2.imread(str(paths[0])).shape
+  assert (width, height) == (1440, 330)
+  assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def _overlaps(drawn):
+  """Pairs of texts of a figure that cover each other."""
+  canvas = backend_agg.FigureCanvasAgg(drawn)
+  canvas.draw()
+  texts = list(drawn.texts)
+  for axes in drawn.axes:
+    texts += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+  boxes = [(text.get_text(), text.get_window_extent(canvas.get_renderer()))
+           for text in texts
+           if text.get_text()]
+  return [(a, b)
+          for i, (a, box) in enumerate(boxes)
+          for b, other in boxes[:i]
+          if box.overlaps(other)]
+
+
+@pytest.mark.parametrize('drawn', [
+    figure.draw_labels_per_image(np.tri(5, 28, dtype=np.uint8)),
+    figure.draw_class_counts(np.full(28, 12885), np.full(28, 99999),
+                             ('images', 'drawn an epoch, balance protected'),
+                             'Classes of a fold'),
+    figure.draw_channels(_IMAGES, ['c' * 99] * 3, [(0, 3, 18, 22, 27)] * 3),
+    figure.draw_composites(_IMAGES[[0] * 7], ['18 ' + 'organizing ' * 4] * 7),
+])
+def test_no_text_covers_another(drawn):
+  assert not _overlaps(drawn)

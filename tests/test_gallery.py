@@ -1,0 +1,115 @@
+"""gallery: the samples drawn are the dataset's."""
+
+import cv2
+import numpy as np
+import pytest
+
+from hpa_records import convert
+from hpa_records import figure
+from hpa_records import gallery
+from hpa_records import image
+from hpa_records import manifest
+from hpa_records import schema
+from hpa_records import shard_plan
+from tests import conftest
+from tests import fakes
+from tests import forgery
+
+
+def _load(folder):
+  made = manifest.load(str(folder))
+  return made, manifest.load_index(str(folder), made)
+
+
+@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+def test_images_are_those_of_the_samples(tmp_path, encoding):
+  folder = forgery.write_dataset(tmp_path, encoding)
+  made, index = _load(folder)
+  found = gallery.load_images(str(folder), made, index, [17, 3])
+  for row, pixels in zip((17, 3), found):
+    number = int(index['id'][row][1:])
+    np.testing.assert_array_equal(pixels, image.resize(fakes.image(number), 16))
+
+
+def test_every_class_gets_a_sample_and_rare_ones_choose_first():
+  labels = np.zeros((4, 28), np.uint8)
+  labels[0, [2, 5]] = labels[1, 2] = labels[2, [2, 5, 9]] = labels[3, 2] = 1
+  # 9 has no choice, 5 takes the one that is left, 2 the first of its own.
+  assert gallery.pick_by_class(labels) == {2: 1, 5: 0, 9: 2}
+
+
+def test_classes_share_a_sample_where_there_is_no_other():
+  labels = np.zeros((1, 28), np.uint8)
+  labels[0, [1, 4]] = 1
+  assert gallery.pick_by_class(labels) == {1: 0, 4: 0}
+
+
+def _draw(folder, output, monkeypatch, fold=0):
+  """Returns the figures that draw saves, by file name."""
+  saved, save = {}, figure.save
+
+  def keep(drawn, path):
+    saved[path.rpartition('/')[2]] = drawn
+    save(drawn, path)
+
+  monkeypatch.setattr(figure, 'save', keep)
+  paths = gallery.draw(str(folder), *_load(folder), fold, str(output))
+  assert paths == sorted(str(path) for path in output.iterdir())
+  assert all(cv2.imread(path) is not None for path in paths)
+  return saved
+
+
+def test_figures_show_the_dataset(tmp_path, monkeypatch):
+  folder = forgery.write_dataset(tmp_path)
+  saved = _draw(folder, tmp_path / 'figures', monkeypatch, fold=2)
+  assert set(saved) == {
+      'class_counts.png', 'labels_per_image.png', 'samples_by_channel.png',
+      'samples_by_class.png'
+  }
+  made = manifest.load(str(folder))
+  left, right = saved['class_counts.png'].axes
+  want = np.delete(np.array(made.class_counts), 2, axis=0).sum(axis=0)
+  for axes in (left, right):
+    assert [each.get_width() for each in axes.patches] == want.tolist()
+  assert 'balance none' in right.get_title()
+  titles = [axes.get_title() for axes in saved['samples_by_class.png'].axes]
+  assert titles[:2] == ['0 Nucleoplasm', '1 Nuclear membrane']
+  assert len(saved['samples_by_channel.png'].axes) == 6 * 5
+
+
+def test_a_set_without_labels_has_its_samples_drawn(tmp_path, monkeypatch):
+  forgery.write_unlabelled(tmp_path / 'records')
+  saved = _draw(tmp_path / 'records', tmp_path / 'figures', monkeypatch)
+  assert set(saved) == {'samples_by_channel.png'}
+  sheet = saved['samples_by_channel.png']
+  name = sheet.axes[0].get_ylabel()
+  np.testing.assert_array_equal(sheet.axes[3].images[0].get_array(),
+                                fakes.plane(int(name[1:]), 3, 16))
+
+
+def test_a_damaged_image_is_named(tmp_path):
+  folder = forgery.write_dataset(tmp_path, 'png')
+  made, index = _load(folder)
+  path = folder / made.shards[0].name
+  path.write_bytes(bytes(path.stat().st_size))
+  with pytest.raises(schema.DataError, match=f'of {path}: expected a png'):
+    gallery.load_images(str(folder), made, index, [0])
+
+
+def test_real_fields_are_drawn_as_they_are(tmp_path, monkeypatch):
+  shared = conftest.find_shared_data() / 'hpa'
+  convert.convert(str(shared / 'fields.csv'), str(shared / 'fields'),
+                  str(tmp_path / 'records'),
+                  shard_plan.Settings(image_size=64, limit=12, num_folds=2),
+                  convert.How(workers=1))
+  saved = _draw(tmp_path / 'records', tmp_path / 'figures', monkeypatch)
+  row = saved['samples_by_channel.png'].axes[:5]
+  sample_id = row[0].get_ylabel().splitlines()[0]
+  paths = tuple(
+      str(shared / 'fields' / f'{sample_id}_{channel}.png')
+      for channel in schema.CHANNELS)
+  pixels = image.load(paths, 64)
+  for c in range(4):
+    np.testing.assert_array_equal(row[c].images[0].get_array(), pixels[..., c])
+  np.testing.assert_array_equal(row[4].images[0].get_array(),
+                                figure.composite(pixels))

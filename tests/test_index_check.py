@@ -1,0 +1,128 @@
+"""index_check: manifests and indexes that contradict themselves are named."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hpa_records import index_check
+from hpa_records import manifest
+from tests import forgery
+
+
+@pytest.fixture(name='dataset', scope='module')
+def _dataset(tmp_path_factory):
+  """(manifest, index) of a sound dataset."""
+  folder = str(forgery.write_dataset(tmp_path_factory.mktemp('index')))
+  made = manifest.load(folder)
+  return made, manifest.load_index(folder, made)
+
+
+def test_a_sound_dataset_has_no_faults(dataset):
+  made, index = dataset
+  assert not index_check.check_manifest(made)
+  assert not index_check.check_index(made, index)
+
+
+def _set(column, value, row=0):
+
+  def change(index):
+    values = list(index[column])
+    values[row] = value(values[row]) if callable(value) else value
+    return index.assign(**{column: values})
+
+  return change
+
+
+_NAN_REPEATS = np.array([0, 1, 1, 1, np.nan], np.float32)
+
+
+@pytest.mark.parametrize('change,message', [
+    (_set('record_offset', 5), 'expected record 0 of fold0'),
+    (_set('record_bytes', lambda n: n + 1), 'expected record 1 of fold0'),
+    (_set('record_bytes', lambda n: n + 1, -1), 'received'),
+    (_set('image_offset', 0), 'inside its record'),
+    (_set('image_bytes', lambda n: n + 9), 'inside its record'),
+    (_set('image_bytes', 0), 'inside its record'),
+    (lambda index: index.assign(id=['s0'] * 20), 'expected s0 once'),
+    (_set('fold', 4), 'expected fold 0 of s'),
+    (_set('labels', [28]), 'expected labels 0..27 of s'),
+    (_set('labels', [-1]), 'expected labels 0..27 of s'),
+    (_set('labels', [5, 5]), 'expected labels 0..27 of s'),
+    (_set('labels', [26]), 'class counts of fold 0'),
+    (_set('repeats', [0, 1, 1, 1]), 'expected 5 repeats of s'),
+    (_set('repeats', [1, 1, 1, 1, 1]), '0 in its fold 0'),
+    (_set('repeats', [0, 1, 1, 1, -1]), 'at least 0'),
+    (_set('repeats', _NAN_REPEATS), 'at least 0'),
+    (lambda index: index[:-1], 'rows of fold4-00000-of-00001.tfrecord'),
+    (lambda index: index[::-1], 'in the order of the shards'),
+    (_set('shard', 'x.tfrecord'), 'expected no rows of x.tfrecord'),
+])
+def test_an_index_that_makes_no_sense_is_named(dataset, change, message):
+  made, index = dataset
+  faults = index_check.check_index(made, change(index))
+  assert all(line.startswith('index.parquet: ') for line in faults)
+  assert any(message in line for line in faults)
+
+
+@pytest.mark.parametrize('change', [
+    lambda index: index.drop(columns='repeats'),
+    lambda index: index.assign(extra=1),
+])
+def test_an_index_of_other_columns_is_named(dataset, change):
+  made, index = dataset
+  fault, = index_check.check_index(made, change(index))
+  assert fault.startswith('index.parquet: expected the columns')
+
+
+def test_class_counts_of_the_manifest_are_checked(dataset):
+  made, index = dataset
+  counts = [list(row) for row in made.class_counts]
+  counts[4][27] += 1
+  made = dataclasses.replace(made, class_counts=counts)
+  fault, = index_check.check_index(made, index)
+  assert 'class counts of fold 4' in fault
+
+
+@pytest.mark.parametrize('change,message', [
+    (lambda m: {
+        'num_records': 21
+    }, 'expected 21 records, received shards with 20'),
+    (lambda m: {
+        'classes': ('a',) * 28
+    }, 'expected the classes'),
+    (lambda m: {
+        'channels': m.channels[::-1]
+    }, "channels ('yellow'"),
+    (lambda m: {
+        'settings': {}
+    }, "expected the settings ['encoding', 'image_size', 'num_folds']"),
+    (lambda m: {
+        'settings': {
+            **m.settings, 'unlabelled': True
+        }
+    }, 'expected the shards of test'),
+    (lambda m: {
+        'shards': m.shards[::-1]
+    }, 'expected the shards of all folds in order'),
+    (lambda m: {
+        'files': {
+            'index.parquet': m.files['index.parquet']
+        }
+    }, "expected the sha256 of ['dataset_info.json', 'features.json']"),
+])
+def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
+  made = dataclasses.replace(dataset[0], **change(dataset[0]))
+  faults = index_check.check_manifest(made)
+  assert all(line.startswith('manifest.json: ') for line in faults)
+  assert any(message in line for line in faults)
+
+
+def test_a_set_without_labels_has_fewer_columns(tmp_path):
+  forgery.write_unlabelled(tmp_path)
+  made = manifest.load(str(tmp_path))
+  index = manifest.load_index(str(tmp_path), made)
+  assert not index_check.check_manifest(made)
+  assert not index_check.check_index(made, index)
+  fault, = index_check.check_index(made, index.assign(fold=0))
+  assert 'expected the columns' in fault

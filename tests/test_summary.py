@@ -1,0 +1,115 @@
+"""summary: the tables are those of the data; and tools/inspect_records.py."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hpa_records import manifest
+from hpa_records import schema
+from hpa_records import summary
+from tests import fakes
+from tests import forgery
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(name='folder', scope='module')
+def _folder(tmp_path_factory):
+  return forgery.write_dataset(tmp_path_factory.mktemp('summary'))
+
+
+@pytest.fixture(name='dataset', scope='module')
+def _dataset(folder):
+  """(manifest, index) of 20 records."""
+  made = manifest.load(str(folder))
+  return made, manifest.load_index(str(folder), made)
+
+
+def test_shards_add_up(dataset, folder):
+  table = summary.tabulate_shards(dataset[0])
+  assert list(table.index) == [f'fold{i}' for i in range(5)] + ['all']
+  assert table['shards'].tolist() == [1] * 5 + [5]
+  assert table['records'].tolist()[-1] == 20 == table['records'][:-1].sum()
+  sizes = [path.stat().st_size for path in folder.glob('*.tfrecord')]
+  np.testing.assert_allclose(table['MB'].iloc[-1], sum(sizes) / 1e6)
+
+
+def test_classes_are_counted_by_fold_and_by_draws(dataset):
+  made, index = dataset
+  doubled = index.assign(repeats=[2 * row for row in index['repeats']])
+  table = summary.tabulate_classes(made, doubled, fold=3)
+  assert len(table) == 28 and table.index[27] == '27 Rods & rings'
+  # Of 20 samples, i has class i % 5, every third also 5 + i % 7.
+  second = [5 + i % 7 for i in range(0, 20, 3)]
+  want = [4] * 5 + [second.count(k) for k in range(5, 28)]
+  assert table['all'].tolist() == want
+  folds = [f'fold{i}' for i in range(5)]
+  np.testing.assert_array_equal(table[folds].sum(axis=1), table['all'])
+  np.testing.assert_array_equal(table['drawn'],
+                                2 * (table['all'] - table['fold3']))
+
+
+def test_labels_of_an_image_are_counted(dataset):
+  table = summary.count_labels(dataset[1])
+  assert table['images'].to_dict() == {1: 13, 2: 7}
+
+
+def test_pixels_are_those_of_the_source(dataset):
+  pixels = np.stack([fakes.image(i) for i in range(20)])
+  table = summary.tabulate_pixels(dataset[0])
+  assert list(table.index) == list(schema.CHANNELS)
+  np.testing.assert_allclose(table['mean'], pixels.mean(axis=(0, 1, 2)), atol=2)
+
+
+def test_the_text_names_settings_classes_and_hashes(dataset):
+  made, index = dataset
+  text = summary.describe(made, index, fold=2)
+  assert text.startswith('20 records in 5 shards, 0.000 GB; 16 x 16 x 4 uint8')
+  for name in (*made.settings, *made.versions, *schema.CLASS_NAMES,
+               made.csv_sha256, made.fingerprint, 'an epoch without fold 2'):
+    assert name in text
+
+
+@pytest.mark.parametrize('fold', [-1, 5])
+def test_a_fold_that_is_not_there_is_refused(dataset, fold):
+  with pytest.raises(schema.DataError, match=f'0..4, received {fold}'):
+    summary.require_fold(dataset[0], fold)
+
+
+def test_a_set_without_labels_has_no_classes(tmp_path):
+  forgery.write_unlabelled(tmp_path)
+  made = manifest.load(str(tmp_path))
+  text = summary.describe(made, manifest.load_index(str(tmp_path), made), 0)
+  assert text.startswith('7 records in 1 shards') and 'Nucleoli' not in text
+
+
+def _run_tool(*flags):
+  return subprocess.run([sys.executable, 'tools/inspect_records.py', *flags],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+
+
+def test_tool_prints_the_text_and_draws_on_request(folder, dataset, tmp_path):
+  done = _run_tool(f'--records={folder}')
+  assert done.returncode == 0, done.stderr
+  assert done.stdout == summary.describe(*dataset, 0) + '\n'
+  done = _run_tool(f'--records={folder}', f'--figures={tmp_path / "figures"}')
+  paths = sorted(map(str, (tmp_path / 'figures').iterdir()))
+  assert done.returncode == 0 and len(paths) == 4, done.stderr
+  assert done.stdout.splitlines()[-4:] == paths
+
+
+@pytest.mark.parametrize('flags,message', [
+    ([], 'pass --records=PATH'),
+    (['--records=nowhere'], 'received nowhere without manifest.json'),
+    (['--records={folder}', '--fold=5'], 'Expected --fold of 0..4, received 5'),
+])
+def test_wrong_flags_end_with_one_line_and_exit_code_2(folder, flags, message):
+  done = _run_tool(*(flag.format(folder=folder) for flag in flags))
+  assert done.returncode == 2 and not done.stdout
+  assert message in done.stderr and len(done.stderr.splitlines()) == 1

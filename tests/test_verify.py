@@ -1,0 +1,273 @@
+"""verify: every damage is found and named."""
+
+import numpy as np
+import pytest
+
+from hpa_records import filesystem
+from hpa_records import manifest
+from hpa_records import schema
+from hpa_records import shard
+from hpa_records import verify
+from tests import forgery
+
+
+@pytest.fixture(name='sound', scope='module')
+def _sound(tmp_path_factory):
+  return forgery.write_dataset(tmp_path_factory.mktemp('verify'))
+
+
+@pytest.fixture(name='copy')
+def _copy(sound, tmp_path):
+  for path in sound.iterdir():
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+  return tmp_path
+
+
+def _faults(folder, deep=False, workers=1):
+  """The lines of faults that verify lists."""
+  with pytest.raises(schema.DataError) as error:
+    verify.verify(str(folder), deep, workers)
+  head, *lines = str(error.value).splitlines()
+  assert str(folder) in head
+  return [line.strip() for line in lines] or [head]
+
+
+def _shard_paths(folder):
+  return [folder / each.name for each in manifest.load(str(folder)).shards]
+
+
+@pytest.mark.parametrize('deep', [False, True])
+def test_a_sound_dataset_passes(sound, deep):
+  found = verify.verify(str(sound), deep, workers=1)
+  assert found.manifest.num_records == 20
+  sizes = {path.name: path.stat().st_size for path in sound.iterdir()}
+  assert found.num_bytes == sum(sizes.values()) - sizes['manifest.json']
+
+
+def test_an_address_is_read_like_a_folder(copy):
+  assert verify.verify(f'file://{copy}', deep=True, workers=1).num_bytes
+  _shard_paths(copy)[1].unlink()
+  assert _faults(f'file://{copy}')[0].endswith('this file, received none')
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_any_flipped_byte_is_found_and_its_file_named(copy, seed):
+  rng = np.random.default_rng(seed)
+  names = sorted(path.name for path in copy.iterdir())
+  assert len(names) == 9
+  for flip in range(50):
+    path = copy / names[flip % len(names)]
+    whole = path.read_bytes()
+    position = rng.integers(len(whole))
+    damaged = bytearray(whole)
+    damaged[position] ^= rng.integers(1, 256)
+    path.write_bytes(damaged)
+    faults = _faults(copy)
+    assert len(faults) == 1 and path.name in faults[0], (path, position)
+    path.write_bytes(whole)
+  verify.verify(str(copy), workers=1)
+
+
+@pytest.mark.parametrize('keep', ['bytes', 'records'])
+def test_a_cut_shard_is_named(copy, keep):
+  path = _shard_paths(copy)[2]
+  offsets = [offset for offset, _ in shard.read(str(path))]
+  size = path.stat().st_size
+  cut = offsets[-1] if keep == 'records' else size - 100
+  path.write_bytes(path.read_bytes()[:cut])
+  assert _faults(copy) == [
+      f'{path.name}: expected {size} bytes, received {cut}'
+  ]
+
+
+def test_an_empty_a_missing_and_an_extra_file_are_all_named(copy):
+  paths = _shard_paths(copy)
+  paths[0].write_bytes(b'')
+  paths[3].unlink()
+  (copy / 'features.json').unlink()
+  (copy / 'notes').mkdir()
+  (copy / 'notes' / 'a.txt').write_text('mine')
+  (copy / 'fold9-00000-of-00001.tfrecord').write_bytes(b'')
+  faults = _faults(copy)
+  assert len(faults) == 5
+  assert faults[0].startswith(
+      paths[0].name) and faults[0].endswith('received 0')
+  assert f'{paths[3].name}: expected this file, received none' in faults
+  assert 'features.json: expected this file, received none' in faults
+  assert 'notes/a.txt: expected no such file; remove it' in faults
+  assert faults[3].startswith('fold9-00000-of-00001.tfrecord: expected no such')
+
+
+@pytest.mark.parametrize(
+    'first,second',
+    [('features.json', 'dataset_info.json'),
+     ('fold0-00000-of-00001.tfrecord', 'fold3-00000-of-00001.tfrecord')])
+def test_swapped_files_are_named(copy, first, second):
+  (copy / first).rename(copy / 'kept')
+  (copy / second).rename(copy / first)
+  (copy / 'kept').rename(copy / second)
+  faults = _faults(copy)
+  assert {line.partition(':')[0] for line in faults} == {first, second}
+
+
+def test_whose_bytes_a_file_holds_is_told(copy):
+  made = manifest.load(str(copy))
+  (copy / 'features.json').write_bytes(
+      (copy / 'dataset_info.json').read_bytes())
+  assert _faults(copy) == [
+      f'features.json: expected sha256 {made.files["features.json"][:12]}..., '
+      'received that of dataset_info.json'
+  ]
+
+
+def test_what_a_conversion_left_behind_is_one_fault(copy):
+  (copy / '.unfinished').mkdir()
+  for name in 'ab':
+    (copy / '.unfinished' / name).write_bytes(b'half')
+  faults = _faults(copy)
+  assert len(faults) == 1 and faults[0].startswith('.unfinished/: ')
+  assert 'run make_records again to tidy' in faults[0]
+
+
+def test_no_more_than_20_faults_are_shown(copy):
+  for i in range(25):
+    (copy / f'extra{i}').write_bytes(b'')
+  faults = _faults(copy)
+  assert len(faults) == 21 and faults[-1] == '... and 5 more'
+
+
+def test_an_unreadable_file_is_named(copy, monkeypatch):
+  read = filesystem.sha256
+
+  def fail(path):
+    if path.endswith('features.json'):
+      raise OSError(5, 'Input/output error', path)
+    return read(path)
+
+  monkeypatch.setattr(filesystem, 'sha256', fail)
+  assert _faults(copy) == ['features.json: cannot be read: Input/output error']
+
+
+_OTHER_LABELS = np.eye(28, dtype=np.int64)[27]
+
+
+@pytest.mark.parametrize('field,value', [
+    ('fold', 3),
+    ('labels', _OTHER_LABELS),
+    ('repeats', np.array([0, 1, 1, 1, 2], np.float32)),
+    ('repeats', np.array([0, 1, 1, 1, np.nan], np.float32)),
+    ('id', None),
+])
+def test_deep_finds_a_record_that_contradicts_the_index(copy, field, value):
+  name = _shard_paths(copy)[0].name
+  if field == 'id':
+    index = manifest.load_index(str(copy), manifest.load(str(copy)))
+    value = f'S{index["id"][0][1:]}'
+  forgery.forge_record(copy, **{field: value})
+  verify.verify(str(copy), workers=1)  # hashes and tables are right
+  faults = _faults(copy, deep=True)
+  assert len(faults) == 1
+  assert faults[0].startswith(f'{name}: record 0 at byte 0 (s')
+  assert f'expected {field} ' in faults[0]
+
+
+def test_deep_finds_pixels_that_are_not_the_manifests(copy):
+  forgery.forge_record(copy, image=b'x' * 16 * 16 * 4)
+  verify.verify(str(copy), workers=1)
+  fault, = _faults(copy, deep=True)
+  assert fault.startswith('manifest.json: expected pixels with sum')
+
+
+def test_deep_finds_a_png_that_is_none(tmp_path):
+  folder = forgery.write_dataset(tmp_path, 'png')
+  verify.verify(str(folder), deep=True, workers=1)
+  made = manifest.load(str(folder))
+  size = int(manifest.load_index(str(folder), made)['image_bytes'][0])
+  forgery.forge_record(folder, image=b'x' * size)
+  verify.verify(str(folder), workers=1)
+  fault, = _faults(folder, deep=True)
+  assert 'record 0 at byte 0' in fault and 'expected a png image' in fault
+
+
+def test_deep_finds_an_image_elsewhere_in_its_record(copy):
+
+  def move(index):
+    return index.assign(image_offset=index['image_offset'] - 1)
+
+  forgery.forge_index(copy, move)
+  verify.verify(str(copy), workers=1)
+  faults = _faults(copy, deep=True)
+  assert len(faults) == 20
+  assert all('expected its image 1024 bytes long' in line for line in faults)
+
+
+def test_deep_finds_a_wrong_checksum(copy):
+  data = bytearray(_shard_paths(copy)[0].read_bytes())
+  data[-1] ^= 1
+  forgery.forge_shard(copy, bytes(data))
+  verify.verify(str(copy), workers=1)
+  fault, = _faults(copy, deep=True)
+  assert 'expected whole records, received a damaged one' in fault.lower()
+
+
+def test_deep_finds_exchanged_records(copy):
+  path = _shard_paths(copy)[0]
+  records = [data for _, data in shard.read(str(path))]
+  sizes = [len(data) for data in records]
+  a, b = next((a, b)
+              for a in range(len(sizes))
+              for b in range(a)
+              if sizes[a] == sizes[b])
+  records[a], records[b] = records[b], records[a]
+  shard.write(str(path), [[data] for data in records])
+  forgery.forge_shard(copy, path.read_bytes())
+  faults = _faults(copy, deep=True)
+  assert len(faults) == 2 and all(': expected id s' in f for f in faults)
+
+
+def test_deep_finds_frames_cut_elsewhere(copy):
+  path = _shard_paths(copy)[0]
+  size = path.stat().st_size
+  shard.write(str(path), [[bytes(size - shard.FRAME_BYTES)]])
+  forgery.forge_shard(copy, path.read_bytes())
+  verify.verify(str(copy), workers=1)
+  faults = _faults(copy, deep=True)
+  assert 'record 0 at byte 0' in faults[0]
+  assert faults[1].startswith(f'{path.name}: expected ')
+  assert faults[1].endswith('records, received 1')
+
+
+def test_deep_tells_where_a_damaged_shard_is_damaged(copy):
+  path = _shard_paths(copy)[1]
+  data = bytearray(path.read_bytes())
+  data[40] ^= 1
+  path.write_bytes(data)
+  _shard_paths(copy)[2].unlink()
+  faults = _faults(copy, deep=True)
+  assert len(faults) == 3
+  assert 'at byte 0 of' in faults[2] and path.name in faults[2]
+
+
+def test_deep_in_two_processes_finds_the_same(copy):
+  forgery.forge_record(copy, labels=_OTHER_LABELS)
+  assert _faults(copy, True, workers=2) == _faults(copy, True, workers=1)
+
+
+def test_tables_are_checked_when_hashes_are_right(copy):
+  forgery.forge_index(copy, lambda index: index[:-1])
+  assert _faults(copy)[0].startswith('index.parquet: expected 5 rows of fold4')
+  (copy / 'index.parquet').unlink()
+  forgery.forge_manifest(copy, num_records=21)
+  assert _faults(copy) == [
+      'index.parquet: expected this file, received none',
+      'manifest.json: expected 21 records, received shards with 20'
+  ]
+
+
+def test_a_set_without_labels_is_checked_too(tmp_path):
+  folder = tmp_path / 'records'
+  forgery.write_unlabelled(folder)
+  assert verify.verify(str(folder), True, 1).manifest.num_records == 7
+  forgery.forge_record(folder, id='S8')
+  fault, = _faults(folder, deep=True)
+  assert fault.endswith(' as in index.parquet, received S8')

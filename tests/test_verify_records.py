@@ -1,0 +1,54 @@
+"""tools/verify_records.py: what it prints and how it ends."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests import forgery
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(name='folder')
+def _folder(tmp_path):
+  return forgery.write_dataset(tmp_path)
+
+
+def _run_tool(*flags):
+  return subprocess.run([sys.executable, 'tools/verify_records.py', *flags],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+
+
+def test_tool_says_in_one_line_that_all_is_sound(folder):
+  done = _run_tool(f'--records={folder}', '--deep', '--workers=1')
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith('20 records in 5 shards, sound to every field')
+  assert len(done.stdout.splitlines()) == 1
+
+
+def test_tool_ends_with_2_and_a_line_a_fault(folder):
+  paths = sorted(folder.glob('*.tfrecord'))
+  paths[0].write_bytes(b'')
+  paths[1].unlink()
+  done = _run_tool(f'--records={folder}')
+  assert done.returncode == 2 and not done.stdout
+  assert f'at {folder}; copy or convert it again. 2 faults:\n' in done.stderr
+  for path in paths[:2]:
+    assert f'\n  {path.name}: expected ' in done.stderr
+  assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('flags,message', [
+    ([], 'pass --records=PATH'),
+    (['--records=nowhere'], 'received nowhere without manifest.json'),
+    (['--records=.', '--workers=-1'], '--workers'),
+])
+def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message):
+  done = _run_tool(*flags)
+  assert done.returncode == 2
+  assert message in done.stderr and len(done.stderr.splitlines()) == 1

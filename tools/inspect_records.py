@@ -1,0 +1,34 @@
+"""Shows a folder of records at a glance, as text and as figures.
+
+  python tools/inspect_records.py --records=records --figures=figures
+"""
+
+from absl import flags
+
+from hpa_records import command
+from hpa_records import filesystem
+from hpa_records import gallery
+from hpa_records import manifest
+from hpa_records import summary
+
+_RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
+_FIGURES = flags.DEFINE_string(
+    'figures', '', 'Folder for figures as PNG; none are drawn without it.')
+_FOLD = flags.DEFINE_integer(
+    'fold', 0, 'Held out where the draws of an epoch are counted.')
+
+
+def main() -> None:
+  directory = filesystem.require_path(_RECORDS.value, 'records')
+  made = manifest.load(directory)
+  fold = summary.require_fold(made, _FOLD.value)
+  manifest.check_shards(directory, made)
+  index = manifest.load_index(directory, made)
+  print(summary.describe(made, index, fold))
+  if _FIGURES.value:
+    output = filesystem.require_path(_FIGURES.value, 'figures')
+    print('\n'.join(['', *gallery.draw(directory, made, index, fold, output)]))
+
+
+if __name__ == '__main__':
+  command.run(main)

@@ -1,0 +1,36 @@
+"""Checks that a folder of records is whole.
+
+  python tools/verify_records.py --records=records --deep
+"""
+
+import time
+
+from absl import flags
+
+from hpa_records import command
+from hpa_records import filesystem
+from hpa_records import verify
+
+_RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
+_DEEP = flags.DEFINE_bool('deep', False,
+                          'Also decodes every record and checks every field.')
+_WORKERS = flags.DEFINE_integer('workers',
+                                0,
+                                'Threads and processes; 0 is one a core.',
+                                lower_bound=0)
+
+
+def main() -> None:
+  directory = filesystem.require_path(_RECORDS.value, 'records')
+  start = time.monotonic()
+  found = verify.verify(directory, _DEEP.value, _WORKERS.value)
+  taken_s = time.monotonic() - start
+  print(f'{found.manifest.num_records} records in '
+        f'{len(found.manifest.shards)} shards, sound to '
+        f'{"every field" if _DEEP.value else "the byte"}: '
+        f'{found.num_bytes / 1e9:.3f} GB in {taken_s:.1f} s, '
+        f'{found.num_bytes / 1e9 / taken_s:.2f} GB/s')
+
+
+if __name__ == '__main__':
+  command.run(main)
