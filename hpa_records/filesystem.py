@@ -85,7 +85,7 @@ def read_bytes(path: str) -> bytes:
     OSError: the file cannot be read.
     schema.DataError: nothing here reads the address.
   """
-  with open_read(path) as file:
+  with open_read(path, buffered=False) as file:
     return file.read()
 
 

@@ -13,6 +13,7 @@ bytes_list = 1, float_list = 2, int64_list = 3, each with value = 1).
 """
 
 import dataclasses
+import functools
 from typing import Iterator
 
 import numpy as np
@@ -101,6 +102,7 @@ def _tag(field: int, length: int) -> bytes:
   return _varint(field << 3 | _LENGTH) + _varint(length)
 
 
+@functools.lru_cache(256)  # lengths hardly differ from record to record
 def _entry_head(key: str, kind: int, length: int) -> bytes:
   """The bytes of a Features map entry before its last field's content."""
   value = _tag(1, length)

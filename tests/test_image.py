@@ -141,6 +141,7 @@ def test_load_names_the_file_of_another_size(tmp_path):
 @pytest.mark.parametrize('pixels', [
     fakes.image(4),
     np.full((299, 299, 4), 255, np.uint8),
+    np.full((3072, 3072, 4), 254, np.uint8),
     np.random.default_rng(0).integers(0, 256, (512, 512, 4)).astype(np.uint8)
 ])
 def test_sums_are_exact(pixels):

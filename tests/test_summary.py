@@ -80,9 +80,10 @@ def test_a_fold_that_is_not_there_is_refused(dataset, fold):
 
 
 def test_a_set_without_labels_has_no_classes(tmp_path):
-  forgery.write_unlabelled(tmp_path)
-  made = manifest.load(str(tmp_path))
-  text = summary.describe(made, manifest.load_index(str(tmp_path), made), 0)
+  folder = tmp_path / 'records'
+  forgery.write_unlabelled(folder)
+  made = manifest.load(str(folder))
+  text = summary.describe(made, manifest.load_index(str(folder), made), 0)
   assert text.startswith('7 records in 1 shards') and 'Nucleoli' not in text
 
 
