@@ -86,9 +86,9 @@ def _error(kind, message):
         '<Error>\''), 'PermissionDeniedError: HTTP response code 403; check'),
     (_error(
         'NotFoundError',
-        'Graph execution error:\n\nDetected at node Get defined'
-        ' at (most recent call last):\n<stack traces unavailable>\n: No response'
-        ' body.\n\t [[{{node IteratorGetNext}}]]'),
+        'Graph execution error:\n\nDetected at node Get defined at (most '
+        'recent call last):\n<stack traces unavailable>\n: No response '
+        'body.\n\t [[{{node IteratorGetNext}}]]'),
      'NotFoundError: No response body; check'),
     (_error(
         'DataLossError', '{{function_node __wrapped__Get}} corrupted record '
