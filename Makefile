@@ -3,33 +3,47 @@
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
+IO_VENV = .venv-io
 DEMO = demo
 SOURCES = hpa_records trainer tools tests
 
 # The 1.9 GB of a GPU's TensorFlow only where there is a GPU.
 EXTRA ?= $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo gpu || echo cpu)
 STAMP = $(VENV)/.installed-$(EXTRA)
+COMMA = ,
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format clean
+.PHONY: help env env-io demo test lint format clean
 
 help:  ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' \
 	  Makefile
 
 env: $(STAMP)  ## Make .venv with all that is needed (EXTRA=cpu or gpu).
 
-# The stamp comes last: an environment that was cut off is made again, and one
-# of the other EXTRA is removed first: two TensorFlows write the same files.
+env-io: $(IO_VENV)/.installed  ## Make .venv-io with the extra [io]; the tests do.
+
+# $(call install,FOLDER,EXTRAS): the stamp comes last, so that an environment
+# that was cut off is made again.
+define install
+	@$(PYTHON) -m venv $(1) || { echo "Expected Python's venv module" \
+	  "with ensurepip; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	$(1)/bin/python -m pip install --quiet --editable ".[$(2)]"
+	@touch $@
+endef
+
+# An environment of the other EXTRA is removed first: two TensorFlows write the
+# same files.
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) tools/check_python.py
 	@for stamp in $(VENV)/.installed-*; do case $$stamp in $@|*'*') ;; \
 	  *) rm -rf $(VENV);; esac; done
 	@rm -f $(VENV)/.installed-*
-	@$(PYTHON) -m venv $(VENV) || { echo "Expected Python's venv module" \
-	  "with ensurepip; on Debian: apt-get install python3-venv" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRA),test]"
-	@touch $@
+	$(call install,$(VENV),$(EXTRA)$(COMMA)test)
+
+$(IO_VENV)/.installed: setup.cfg pyproject.toml
+	@$(PYTHON) tools/check_python.py io
+	$(call install,$(IO_VENV),io)
 
 demo: env  ## Make sample data, convert it, train on it, show the scores.
 	rm -rf $(DEMO)
@@ -51,4 +65,4 @@ format: env  ## Lay the code out as the linter wants it.
 	$(BIN)/yapf --in-place --recursive $(SOURCES)
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(IO_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info

@@ -17,6 +17,7 @@ from hpa_records import schema
 _BUILT_IN = ('gs', 'ram', 'file')  # ram: memory of the process, for tests
 _WITH_IO = ('s3', 'az', 'http', 'https')
 _WITHOUT_FOLDERS = ('http', 'https')
+_BLOCK_BYTES = 8 * 2**20
 
 # What TensorFlow wraps an error's text in: places in its graph; a page of HTML.
 _WRAPPING = re.compile(r'\{\{.*?\}\}[ :]*|^: |\[Op:.*|\[\[.*| with body .*')
@@ -140,14 +141,17 @@ class ReadFile(io.RawIOBase):
     return True
 
   def readinto(self, buffer) -> int:
-    with told_errors(self._path):
-      data = self._file.read(len(buffer))
+    data = self._read(len(buffer))
     buffer[:len(data)] = data
     return len(data)
 
   def readall(self) -> bytes:
+    # The file's own read() of all finds a missing one of az:// empty.
+    return b''.join(iter(lambda: self._read(_BLOCK_BYTES), b''))
+
+  def _read(self, size_bytes: int) -> bytes:
     with told_errors(self._path):
-      return self._file.read()
+      return self._file.read(size_bytes)
 
   def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
     with told_errors(self._path):

@@ -42,8 +42,8 @@ _PACKAGES = {
     'http': 'aiohttp',
     'https': 'aiohttp',
 }
-# They log every look for credentials, or every request, where others warn.
-_TALKATIVE = ('aiobotocore', 'azure', 'botocore', 's3fs')
+# They log each look for credentials, each request, and what they raise anyway.
+_TALKATIVE = ('aiobotocore', 'azure', 'botocore', 'gcsfs', 's3fs')
 _AZURE_HOST = '.blob.core.windows.net'
 
 
@@ -103,7 +103,7 @@ class _Source:
   def __init__(self, records: str):
     self._address = records
     for name in _TALKATIVE:
-      logging.getLogger(name).setLevel(logging.WARNING)
+      logging.getLogger(name).setLevel(logging.CRITICAL)
     scheme = records.partition('://')[0] if '://' in records else 'file'
     url, options = _azure(records) if scheme == 'az' else (records, {})
     try:

@@ -4,6 +4,8 @@ import pathlib
 
 import pytest
 
+from tests import object_store
+
 
 def find_shared_data() -> pathlib.Path:
   """Returns the folder of real data beside the checkout; skips without it."""
@@ -16,3 +18,9 @@ def find_shared_data() -> pathlib.Path:
 @pytest.fixture(name='shared_data')
 def _shared_data() -> pathlib.Path:
   return find_shared_data()
+
+
+@pytest.fixture(name='store', scope='session')
+def _store():
+  with object_store.serve() as store:
+    yield store

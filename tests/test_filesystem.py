@@ -1,4 +1,6 @@
-"""filesystem: whole files or none."""
+"""filesystem: whole files or none, on disk and at an address."""
+
+import os
 
 import pytest
 
@@ -33,3 +35,71 @@ def test_only_local_paths(path, message):
   with pytest.raises(schema.DataError, match=message):
     filesystem.require_local(path, 'output')
   assert filesystem.require_local('a/b/', 'output') == 'a/b'
+
+
+@pytest.fixture(name='folder', params=['local', 'ram'])
+def _folder(request, tmp_path):
+  """A folder on disk, and one that TensorFlow's filesystems keep in memory."""
+  if request.param == 'local':
+    yield str(tmp_path)
+  else:
+    path = f'ram://test{tmp_path}'
+    filesystem.make_folder(path)
+    yield path
+    filesystem.remove_folder(path)
+
+
+def test_files_are_written_read_renamed_and_removed(folder):
+  path = os.path.join(folder, 'file')
+  assert filesystem.size(path) is None
+  filesystem.write_atomically(path, b'0123456789')
+  assert filesystem.size(path) == 10 and filesystem.size(folder) is None
+  filesystem.write_atomically(path, b'abc')
+  filesystem.rename(path, path + '2')
+  assert filesystem.list_names(folder) == ['file2']
+  assert filesystem.read_bytes(path + '2') == b'abc'
+  filesystem.remove(path + '2')
+  filesystem.remove(path + '2')
+  assert filesystem.list_names(folder) == []
+
+
+def test_a_file_is_read_from_anywhere_in_it(folder):
+  data = bytes(range(256)) * 10_000
+  path = os.path.join(folder, 'file')
+  filesystem.write_atomically(path, data)
+  with filesystem.open_read(path) as file:
+    assert file.read(5) == data[:5]
+    assert file.seek(2_000_000) == 2_000_000
+    assert file.read(300) == data[2_000_000:2_000_300]
+    assert file.tell() == 2_000_300
+    assert file.seek(-10, os.SEEK_END) == len(data) - 10
+    assert file.read() == data[-10:] and file.read(1) == b''
+    assert file.seek(0) == 0 and file.read() == data
+
+
+def test_lists_go_down_when_asked(folder):
+  below = os.path.join(folder, 'b', 'c')
+  filesystem.make_folder(below)
+  filesystem.write_atomically(os.path.join(folder, 'a'), b'')
+  filesystem.write_atomically(os.path.join(below, 'd'), b'')
+  assert filesystem.list_names(folder) == ['a']
+  assert filesystem.list_names(folder, recursive=True) == ['a', 'b/c/d']
+  filesystem.remove_folder(os.path.join(folder, 'b'))
+  assert filesystem.list_names(folder, recursive=True) == ['a']
+
+
+def test_a_failed_write_leaves_nothing_new(folder):
+  path = os.path.join(folder, 'file')
+  for before in ([], ['file']):
+    with pytest.raises(KeyboardInterrupt):
+      with filesystem.atomic_writer(path) as file:
+        file.write(b'half')
+        raise KeyboardInterrupt
+    assert filesystem.list_names(folder) == before
+    filesystem.write_atomically(path, b'old')
+  assert filesystem.read_bytes(path) == b'old'
+
+
+def test_a_missing_file_is_an_os_error(folder):
+  with pytest.raises(OSError, match='none'):
+    filesystem.read_bytes(os.path.join(folder, 'none'))

@@ -1,0 +1,226 @@
+"""staging: whole copies of a dataset from a server that speaks S3."""
+
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from hpa_records import convert
+from hpa_records import manifest
+from hpa_records import schema
+from hpa_records import shard_plan
+from hpa_records import staging
+from tests import fakes
+from trainer import config as config_lib
+from trainer import loop
+
+_ROOT = pathlib.Path(__file__).parent.parent
+# A copy in steps of 1 kB, slow enough to be cut off.
+_SLOW = ('import sys; from hpa_records import staging; '
+         'staging.CHUNK_BYTES = 1024; staging.stage(*sys.argv[1:])')
+
+
+@pytest.fixture(name='records', scope='module')
+def _records(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('staging')
+  csv, images = fakes.write_source(folder, num_samples=40, size_px=32)
+  convert.convert(csv,
+                  images,
+                  str(folder / 'records'),
+                  shard_plan.Settings(image_size=32),
+                  convert.How(workers=1))
+  return folder / 'records'
+
+
+@pytest.fixture(name='address')
+def _address(records, store, request, monkeypatch):
+  """The records in a bucket of the test's own."""
+  for name, value in store.environment.items():
+    monkeypatch.setenv(name, value)
+  bucket = ''.join(c if c.isalnum() else '-' for c in request.node.name.lower())
+  return store.upload(records, bucket[-60:].strip('-'))
+
+
+def _content(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _times(folder):
+  return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def _key(address, name):
+  bucket, _, folder = address.removeprefix('s3://').partition('/')
+  return {'Bucket': bucket, 'Key': f'{folder}/{name}'}
+
+
+def _stage(*arguments):
+  return pathlib.Path(staging.stage(*map(str, arguments)))
+
+
+def test_the_copy_is_the_dataset_and_is_made_once(records, address, tmp_path):
+  copy = _stage(address, tmp_path)
+  assert copy.name == manifest.load(str(records)).fingerprint
+  assert _content(copy) == _content(records)
+  before = _times(copy)
+  assert _stage(address, tmp_path) == copy
+  del before['manifest.json']
+  assert before.items() <= _times(copy).items()
+
+
+def test_what_is_damaged_or_gone_is_copied_again(records, address, tmp_path):
+  copy = _stage(address, tmp_path)
+  first, second, third = sorted(copy.glob('*.tfrecord'))[:3]
+  data = bytearray(first.read_bytes())
+  data[len(data) // 2] ^= 1
+  first.write_bytes(data)
+  second.unlink()
+  third.write_bytes(third.read_bytes()[:-1])
+  (copy / 'index.parquet').write_bytes(b'')
+  _stage(address, tmp_path)
+  assert _content(copy) == _content(records)
+
+
+def test_only_the_shards_that_were_asked_for(records, address, tmp_path):
+  names = [shard.name for shard in manifest.load(str(records)).shards[1:3]]
+  copy = pathlib.Path(staging.stage(address, str(tmp_path), names))
+  assert sorted(path.name for path in copy.glob('*.tfrecord')) == names
+  assert (copy / 'index.parquet').exists()
+  with pytest.raises(schema.DataError, match="received 'fold9'"):
+    staging.stage(address, str(tmp_path), ['fold9'])
+
+
+def test_a_killed_copy_is_resumed(records, address, tmp_path):
+  copy = tmp_path / manifest.load(str(records)).fingerprint
+  with subprocess.Popen([sys.executable, '-c', _SLOW, address,
+                         str(tmp_path)],
+                        cwd=_ROOT,
+                        stderr=subprocess.DEVNULL) as process:
+    while not (list(copy.glob('*.json')) and list(copy.glob('*.tfrecord.tmp'))):
+      assert process.poll() is None
+      time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+  assert not (copy / 'manifest.json').exists()
+  assert len(list(copy.glob('*.tfrecord'))) < 5
+  before = {n: t for n, t in _times(copy).items() if not n.endswith('.tmp')}
+  assert before
+  _stage(address, tmp_path)
+  assert before.items() <= _times(copy).items()
+  assert _content(copy) == _content(records)
+
+
+def test_a_flipped_byte_on_the_server_is_refused(records, store, address,
+                                                 tmp_path):
+  name = 'fold2-00000-of-00001.tfrecord'
+  data = bytearray((records / name).read_bytes())
+  data[1000] ^= 1
+  store.client().put_object(**_key(address, name), Body=bytes(data))
+  with pytest.raises(schema.DataError, match=f'Expected {name} with sha256'):
+    _stage(address, tmp_path)
+  left = {path.name for path in tmp_path.rglob('*')}
+  assert not left & {name, f'{name}.tmp', 'manifest.json'}
+
+
+@pytest.mark.parametrize(
+    'name', ['fold2-00000-of-00001.tfrecord', 'index.parquet', 'manifest.json'])
+def test_a_missing_object_is_named(store, address, tmp_path, name):
+  store.client().delete_object(**_key(address, name))
+  with pytest.raises(schema.DataError,
+                     match=f'Expected {address}/{name}, received none'):
+    _stage(address, tmp_path)
+
+
+def test_a_changed_manifest_is_refused(records, store, address, tmp_path):
+  data = (records / 'manifest.json').read_bytes()
+  store.client().put_object(**_key(address, 'manifest.json'),
+                            Body=data.replace(b'40', b'41', 1))
+  with pytest.raises(schema.DataError,
+                     match=f'received a changed one at {address}/manifest'):
+    _stage(address, tmp_path)
+
+
+def test_other_schemes_give_the_same_copy(records, store, address, tmp_path):
+  public = f'{store.endpoint}/{address.removeprefix("s3://")}'
+  for i, source in enumerate((public, records.as_uri(), records)):
+    assert _content(_stage(source, tmp_path / str(i))) == _content(records)
+
+
+@pytest.mark.parametrize('source,message', [
+    ('http://127.0.0.1:9/records', 'Expected http://127.0.0.1:9/records/manif'
+     'est.json to answer, received ClientConnectorError'),
+    ('gs://bucket/records', 'driver of gs://, found none; pip install gcsfs'),
+    ('az://box/records', 'driver of az://, found none; pip install adlfs'),
+    ('abfs://box/records', 'driver of abfs://, found none; pip install adlfs'),
+    ('nowhere://x', r'of s3://, gs://, .*https:// or another .* nowhere://x'),
+    ('/nowhere/records', '/nowhere/records/manifest.json, received none'),
+])
+def test_what_cannot_be_read_is_told_in_one_line(monkeypatch, tmp_path, source,
+                                                 message):
+  for driver in ('gcsfs', 'adlfs'):
+    monkeypatch.setitem(sys.modules, driver, None)
+  with pytest.raises(schema.DataError, match=message) as told:
+    _stage(source, tmp_path)
+  assert '\n' not in str(told.value)
+
+
+def test_a_bucket_without_rights_is_told(store, address, tmp_path):
+  store.client().put_object_acl(**_key(address, 'manifest.json'), ACL='private')
+  public = f'{store.endpoint}/{address.removeprefix("s3://")}'
+  with pytest.raises(schema.DataError, match='to answer, received .*403'):
+    _stage(public, tmp_path)
+
+
+def test_a_full_disk_is_told_before_anything_is_copied(monkeypatch, records,
+                                                       tmp_path):
+  usage = type('Usage', (), {'free': 10**6})
+  monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+  with pytest.raises(schema.DataError, match='0.07 GB free at .*received 0.00'):
+    _stage(records, tmp_path)
+  assert not list(tmp_path.rglob('*.tfrecord'))
+
+
+def test_a_file_in_place_of_the_folder_is_refused(records, tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(schema.DataError, match='received --stage_dir='):
+    _stage(records, tmp_path / 'file')
+
+
+def test_processes_take_turns(records, tmp_path, capsys):
+  # pylint: disable=protected-access
+  fingerprint = manifest.load(str(records)).fingerprint
+  done = threading.Thread(target=_stage, args=(records, tmp_path))
+  (tmp_path / fingerprint).mkdir()
+  with staging._locked(str(tmp_path / fingerprint)):
+    done.start()
+    while 'Waiting for another process' not in capsys.readouterr().out:
+      time.sleep(0.01)
+    assert not list((tmp_path / fingerprint).iterdir())
+  done.join()
+  assert _content(tmp_path / fingerprint) == _content(records)
+
+
+def test_one_azure_address_for_both_ways():
+  # pylint: disable=protected-access
+  assert staging._azure('az://me.blob.core.windows.net/box/a/b') == (
+      'az://box/a/b', {
+          'account_name': 'me'
+      })
+  assert staging._azure('az://box/a') == ('az://box/a', {})
+
+
+def test_training_stages_first(records, address, tmp_path):
+  config = config_lib.Config(records=address,
+                             stage_dir=str(tmp_path / 'copies'),
+                             workdir=str(tmp_path / 'run'),
+                             epochs=1,
+                             batch_size=16,
+                             distribute='cpu')
+  assert np.isfinite(loop.train(config)['loss'])
+  copy, = (tmp_path / 'copies').glob('*/')
+  assert _content(copy) == _content(records)
