@@ -71,6 +71,12 @@ def test_installing_brings_no_tensorflow_unless_asked():
     assert 'tensorflow' in options['options.extras_require'][extra]
 
 
+def test_pip_finds_every_extra():
+  # pip 23 looks for io_gpu as io-gpu, warns, and installs without it.
+  for extra in _options()['options.extras_require']:
+    assert re.fullmatch('[a-z0-9-]+', extra)
+
+
 def test_pyproject_holds_the_build_system_alone():
   text = (_ROOT / 'pyproject.toml').read_text()
   assert re.findall(r'^\[.*\]$', text, re.MULTILINE) == ['[build-system]']
