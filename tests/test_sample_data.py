@@ -173,3 +173,8 @@ def test_tool_makes_samples_once(tmp_path):
                          check=False)
   assert again.returncode == 2
   assert 'Expected no train.csv yet' in again.stderr
+
+
+def test_small_images_can_be_made(tmp_path):
+  sample_data.make(str(tmp_path), 40, size_px=64, workers=1)
+  assert len(list((tmp_path / 'train').glob('*.png'))) == 160
