@@ -121,10 +121,7 @@ def test_other_errors_stay_as_they_are(path, naming, error):
 def test_a_dataset_at_an_address_is_read(tmp_path):
   csv, images = fakes.write_source(tmp_path, num_samples=10)
   local, remote = tmp_path / 'records', 'ram://dataset/records'
-  convert.convert(csv,
-                  images,
-                  str(local),
-                  shard_plan.Settings(image_size=16),
+  convert.convert(csv, images, str(local), shard_plan.Settings(image_size=16),
                   convert.How(workers=1))
   filesystem.make_folder(remote)
   for path in local.iterdir():

@@ -30,11 +30,8 @@ _SLOW = ('import sys; from hpa_records import staging; '
 def _records(tmp_path_factory):
   folder = tmp_path_factory.mktemp('staging')
   csv, images = fakes.write_source(folder, num_samples=40, size_px=32)
-  convert.convert(csv,
-                  images,
-                  str(folder / 'records'),
-                  shard_plan.Settings(image_size=32),
-                  convert.How(workers=1))
+  convert.convert(csv, images, str(folder / 'records'),
+                  shard_plan.Settings(image_size=32), convert.How(workers=1))
   return folder / 'records'
 
 
