@@ -217,7 +217,7 @@ def _steady_rate(num_samples: int, runs: list[dict]) -> float | None:
   few = runs[0]['num_few']
   whole_s = min(run['wall_s'] for run in runs)
   few_s = min(run['few']['wall_s'] for run in runs)
-  if whole_s < _MIN_CALL_RATIO * few_s:
+  if num_samples == few or whole_s < _MIN_CALL_RATIO * few_s:
     return None
   return (num_samples - few) / (whole_s - few_s)
 
