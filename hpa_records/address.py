@@ -53,6 +53,17 @@ def size(path: str) -> int | None:
   return None
 
 
+def stamp(path: str) -> list[int]:
+  """Returns a file's size and its time in ns.
+
+  Raises:
+    StorageError: it is not there, or the address does not answer.
+  """
+  with told_errors(path):
+    found = gfile(path).stat(path)
+  return [found.length, found.mtime_nsec]
+
+
 def _errors():
   from hpa_records import backend  # pylint: disable=import-outside-toplevel
   return backend.tf.errors

@@ -28,12 +28,14 @@ def read_sidecars(
   """Returns the sidecar of each shard.
 
   Raises:
-    RuntimeError: a shard that was to be made has none.
+    schema.DataError: a shard that was to be made has none.
   """
   found = [shard_conversion.read_sidecar(plan, each) for each in shards]
   if None in found:
-    raise RuntimeError(f'{found.count(None)} shards left no sidecar in '
-                       f'{plan.output}; are its folders the workers\' too?')
+    raise schema.DataError(
+        f'Expected a sidecar of each of {len(found)} shards in {plan.output}, '
+        f'received none of {found.count(None)}; give workers elsewhere the '
+        'same folders.')
   return found
 
 

@@ -8,7 +8,9 @@ sidecars, the index, and last the manifest: a folder without it is no dataset.
 
 import contextlib
 import dataclasses
+import json
 import os
+import sys
 from typing import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -24,9 +26,10 @@ from hpa_records import progress
 from hpa_records import runner
 from hpa_records import sample_table
 from hpa_records import schema
+from hpa_records import shard_conversion
 from hpa_records import shard_plan
 
-_ALL = -1
+ALL = -1
 _PROBED = 16  # images from which the size of PNG records is estimated
 
 
@@ -48,7 +51,7 @@ class How:
   overwrite: bool = False
   runner: str = 'local'
   beam_options: tuple[str, ...] = ()
-  only_shard: int = _ALL
+  only_shard: int = ALL
 
 
 def convert(
@@ -79,17 +82,17 @@ def convert(
       cannot be written, or another converter is at work there.
   """
   loaded = _load(csv, images, settings, how.on_error)
-  output_folder.refuse_foreign(output)
-  if not how.overwrite:
-    output_folder.refuse_other(output, settings, loaded.csv_sha256)
   plan = shard_plan.Plan(images, output, settings)
   with _told_in_one_line(output):
-    if how.only_shard != _ALL:
-      _convert_one(plan, loaded, csv, how)
+    done = _find(plan, loaded, how)
+    if how.only_shard != ALL:
+      if not done:
+        _convert_one(plan, loaded, csv, how)
       return None
     with output_folder.lock(output):
-      done = output_folder.prepare(output, settings, loaded.csv_sha256,
-                                   how.overwrite)
+      if how.overwrite:
+        output_folder.clear(output, settings, loaded.csv_sha256)
+      done = _find(plan, loaded, dataclasses.replace(how, overwrite=False))
       done = done or _convert_all(plan, loaded, csv, how)
       output_folder.tidy(output)
       return done
@@ -99,16 +102,20 @@ def describe(csv: str,
              images: str,
              output: str,
              settings: shard_plan.Settings,
-             on_error: str = 'stop') -> str:
+             how: How = How()) -> str:
   """Returns what convert would write, after checking the whole input.
 
   Args and errors: as of convert. Writes nothing.
   """
-  loaded = _load(csv, images, settings, on_error)
-  output_folder.refuse_foreign(output)
-  output_folder.refuse_other(output, settings, loaded.csv_sha256)
+  loaded = _load(csv, images, settings, how.on_error)
   plan = shard_plan.Plan(images, output, settings)
-  shards = layout.lay_out(loaded.table, settings)
+  with _told_in_one_line(output):
+    if _find(plan, loaded, how):
+      return f'The dataset is finished: {output}'
+    shards = layout.lay_out(loaded.table, settings)
+    size_bytes = _needed_bytes(plan, shards, how.overwrite)
+    output_folder.require_room(output, size_bytes)
+    free_bytes = output_folder.free(output)
   lines = [
       f'{count:,} samples of {height} x {width} pixels'
       for (height, width), count in loaded.sizes.items()
@@ -120,12 +127,25 @@ def describe(csv: str,
       f'{group}: {sum(counts):,} records in {len(counts)} shards of at most '
       f'{max(counts):,}' for group, counts in groups.items()
   ]
-  free_bytes = output_folder.free(output)
   room = '' if free_bytes is None else f', {free_bytes / 1e9:.2f} GB are free'
-  size_bytes = _needed_bytes(plan, shards)
   lines.append(f'{len(loaded.table):,} records, {len(shards)} shards, about '
                f'{size_bytes / 1e9:.2f} GB would be written to {output}{room}')
   return '\n'.join(lines)
+
+
+def _find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
+          how: How) -> manifest.Manifest | None:
+  """Returns the manifest if all is done already; refuses what is not ours."""
+  if how.overwrite:
+    output_folder.list_own(plan.output)
+    return None
+  found = output_folder.find(plan.output, plan.settings, loaded.csv_sha256)
+  if found and found.num_skipped and how.on_error == 'stop':
+    raise schema.DataError(
+        f'Expected a dataset of all samples at {plan.output}, received one '
+        f'without {found.num_skipped} ({completion.SKIPPED_NAME}); pass '
+        '--on_error=skip to take it, or mend them and pass --overwrite.')
+  return found
 
 
 def _load(csv: str, images: str, settings: shard_plan.Settings,
@@ -145,10 +165,7 @@ def _told_in_one_line(output: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise schema.DataError(
-        f'Expected to write to {output}, received: {error.strerror or error} '
-        f'({error.filename}). Mend that and run the same command: whole shards '
-        'are kept.') from error
+    raise filesystem.write_error(output, error) from error
 
 
 def _convert_one(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
@@ -162,38 +179,81 @@ def _convert_one(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
                            'job would remove the shards of the others.')
   shard = shards[how.only_shard]
   with output_folder.lock(plan.output, shard.name):
-    if output_folder.prepare(plan.output, plan.settings, loaded.csv_sha256,
-                             False):
-      return
+    output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
     output_folder.require_room(plan.output, _needed_bytes(plan, [shard]))
-    faults = _make(plan, [shard], how)
-  if faults:
+    faults = _make(plan, [shard], how, csv)
+  if faults and how.on_error == 'stop':
     fault.refuse(faults, csv or plan.images)
+  if faults:
+    head = (
+        f'{shard.name} is not made; the command without --only_shard leaves '
+        'these samples out and makes what changes')
+    print(fault.describe(head, faults), file=sys.stderr)
 
 
 def _convert_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
                  csv: str, how: How) -> manifest.Manifest:
-  table, skipped = loaded.table, list(loaded.faults)
+  output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
+  known = _read_known_faults(plan) if how.on_error == 'skip' else []
   while True:
+    out = {each.id for each in known}
+    table = loaded.table[~loaded.table['id'].isin(out)]
+    if table.empty:
+      fault.refuse(known, csv or plan.images)
     shards = layout.lay_out(table, plan.settings)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
     output_folder.require_room(plan.output, _needed_bytes(plan, shards))
-    faults = _make(plan, shards, how)
+    faults = _make(plan, shards, how, csv)
     if not faults:
-      return completion.complete(plan, loaded.csv_sha256, shards, skipped)
+      return completion.complete(plan, loaded.csv_sha256, shards,
+                                 [*loaded.faults, *known])
     if how.on_error == 'stop':
       fault.refuse(faults, csv or plan.images)
     # Without these samples every fold and cut point may change.
-    skipped += faults
-    table = table[~table['id'].isin({each.id for each in faults})]
+    known += faults
+    _write_known_faults(plan, known)
+
+
+def _read_known_faults(plan: shard_plan.Plan) -> list[fault.Fault]:
+  """Faults that decoding found in an earlier run, in files still the same.
+
+  Without them a run that was cut off would make the first layout again, over
+  the shards of the second.
+  """
+  path = _known_faults_path(plan)
+  if filesystem.size(path) is None:
+    return []
+  told = json.loads(filesystem.read_bytes(path))
+  return [
+      fault.Fault(**each['fault'])
+      for each in told
+      if each['stamps'] == shard_conversion.stamps(plan, each['fault']['id'])
+  ]
+
+
+def _write_known_faults(plan: shard_plan.Plan,
+                        faults: Sequence[fault.Fault]) -> None:
+  told = [{
+      'fault': dataclasses.asdict(each),
+      'stamps': shard_conversion.stamps(plan, each.id)
+  } for each in faults]
+  path = _known_faults_path(plan)
+  filesystem.write_atomically(path,
+                              json.dumps(told).encode(), os.path.dirname(path))
+
+
+def _known_faults_path(plan: shard_plan.Plan) -> str:
+  return os.path.join(plan.output, shard_conversion.UNFINISHED_NAME,
+                      'faults.json')
 
 
 def _needed_bytes(plan: shard_plan.Plan,
-                  shards: Iterable[shard_plan.Shard]) -> int:
-  """Room for the shards that are not there; for PNG an estimate."""
+                  shards: Iterable[shard_plan.Shard],
+                  anew: bool = False) -> int:
+  """Room for the shards, anew or those not there; for PNG an estimate."""
   missing = [
       sample_id for each in shards
-      if filesystem.size(os.path.join(plan.output, each.name)) is None
+      if anew or filesystem.size(os.path.join(plan.output, each.name)) is None
       for sample_id in each.ids
   ]
   record_bytes = plan.settings.most_record_bytes
@@ -210,9 +270,13 @@ def _needed_bytes(plan: shard_plan.Plan,
   return len(missing) * record_bytes
 
 
-def _make(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
-          how: How) -> list[fault.Fault]:
-  """Makes the shards; returns all faults in order of rows."""
+def _make(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard], how: How,
+          csv: str) -> list[fault.Fault]:
+  """Makes the shards; returns all faults in order of rows.
+
+  Raises:
+    schema.DataError: files could not be read.
+  """
   total = sum(len(each.ids) for each in shards)
   with progress.Bar('convert', total, 'samples') as shown:
     if how.runner == 'beam':
@@ -221,8 +285,10 @@ def _make(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
     else:
       for each in runner.run_local(plan, shards, how.workers):
         shown.advance(len(each.ids))
-  faults = [
-      found for each in completion.read_sidecars(plan, shards)
-      for found in each.faults
-  ]
+  sidecars = completion.read_sidecars(plan, shards)
+  unread = [found for each in sidecars for found in each.unread]
+  if unread:
+    unread.sort(key=lambda each: each.row)
+    fault.refuse_unread(unread, csv or plan.images)
+  faults = [found for each in sidecars for found in each.faults]
   return sorted(faults, key=lambda each: each.row)

@@ -53,6 +53,18 @@ def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
   raise schema.DataError(describe(head, faults))
 
 
+def refuse_unread(faults: Sequence[Fault], source: str) -> NoReturn:
+  """Raises the error that lists files that could not be read just now.
+
+  Their content may be sound, so no sample is left out for it.
+
+  Args and errors: as of refuse.
+  """
+  head = (f'Expected to read all files of {source}; mend that and run the same '
+          'command: whole shards are kept')
+  raise schema.DataError(describe(head, faults))
+
+
 def write(faults: Sequence[Fault], path: str) -> None:
   """Writes the faults as CSV: row,id,file,fault.
 

@@ -32,6 +32,11 @@ def is_remote(path: str) -> bool:
   return address.is_address(path)
 
 
+def has_folders(path: str) -> bool:
+  """Returns whether folders can be listed where the path is."""
+  return address.has_folders(path)
+
+
 def require_path(path: str, flag: str) -> str:
   """Returns path, local or an address, without a trailing slash.
 
@@ -113,6 +118,27 @@ def size(path: str) -> int | None:
   return address.size(path)
 
 
+def stamp(path: str) -> list[int] | None:
+  """Returns a file's size and its time in ns; None where it cannot be had."""
+  try:
+    if is_remote(path):
+      return address.stamp(path)
+    found = os.stat(path)
+  except OSError:  # told with its reason when the file is read
+    return None
+  return [found.st_size, found.st_mtime_ns]
+
+
+def write_error(path: str, error: OSError) -> schema.DataError:
+  """Returns what to raise where a conversion cannot write to a path."""
+  if isinstance(error, schema.DataError):
+    return error  # an address's, told already
+  place = error.filename or path
+  return schema.DataError(
+      f'Expected to write to {path}, received: {error.strerror or error} '
+      f'({place}). Mend that and run the same command: whole shards are kept.')
+
+
 def list_names(folder: str, recursive: bool = False) -> list[str]:
   """Returns the names of the files under a folder, sorted, relative to it.
 
@@ -124,7 +150,7 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     OSError: a local folder cannot be read.
     schema.DataError: the address does not answer, or has no lists of files.
   """
-  if not address.has_folders(folder):
+  if not has_folders(folder):
     raise schema.DataError(f'Expected a folder that can be listed, received '
                            f'{folder}; copy it to local disk first.')
   if is_remote(folder):

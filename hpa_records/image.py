@@ -13,6 +13,7 @@ the average is taken of what was measured.
 """
 
 import functools
+import os
 
 import cv2
 import cykooz_resizer as resizer
@@ -41,6 +42,10 @@ _PIXEL_TYPES = {
 _MERGED_BYTES = 10 * 2**20
 
 
+class UnreadError(schema.DataError):
+  """A file could not be read; what is in it may be sound. Args as of load."""
+
+
 def load(paths: tuple[str, ...],
          size_px: int,
          name: str = DEFAULT_FILTER,
@@ -57,8 +62,9 @@ def load(paths: tuple[str, ...],
     [size_px, size_px, C] uint8, 0..255.
 
   Raises:
-    schema.DataError: (message, path): a file cannot be read, is damaged, of a
-      kind that is not read here, or of another size than the first.
+    UnreadError: (message, path): a file cannot be read.
+    schema.DataError: (message, path): a file is damaged, of a kind that is not
+      read here, or of another size than the first.
   """
   planes: list[np.ndarray] = []
   shape = None
@@ -66,16 +72,16 @@ def load(paths: tuple[str, ...],
     try:
       plane = image_file.decode(filesystem.read_bytes(path), path, channel,
                                 white_level)
+    except OSError as error:
+      raise UnreadError(f'cannot be read: {error.strerror or error}',
+                        path) from error
     except schema.DataError as error:
       raise schema.DataError(str(error), path) from error
-    except OSError as error:
-      raise schema.DataError(f'cannot be read: {error.strerror}',
-                             path) from error
     shape = shape or plane.shape
     if plane.shape != shape:
       raise schema.DataError(
-          f'expected {shape} pixels like {paths[0]}, received {plane.shape}',
-          path)
+          f'expected {shape} pixels like {os.path.basename(paths[0])}, '
+          f'received {plane.shape}', path)
     planes.append(
         _reduce(plane, size_px, name, white_level) if plane.nbytes >
         _MERGED_BYTES else plane)
@@ -124,8 +130,8 @@ def resize(image: np.ndarray,
 
   Args:
     image: [H, W, C] or [H, W], uint8 or uint16.
-    size_px: output height and width; where it is larger than the input's, both
-      filters interpolate linearly.
+    size_px: output height and width; where a side is enlarged, both filters
+      are triangle, which interpolates linearly along it.
     name: one of RESIZE_FILTERS.
 
   Returns:
@@ -139,11 +145,8 @@ def resize(image: np.ndarray,
   height, width = image.shape[:2]
   if (height, width) == (size_px, size_px):
     return image
-  if name == 'area':
-    shrinks = size_px <= min(height, width)
-    return cv2.resize(
-        image, (size_px, size_px),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+  if name == 'area' and size_px <= min(height, width):
+    return cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA)
   channels = image.shape[2:]
   kind = _PIXEL_TYPES[image.dtype.type, channels[0] if channels else 1]
   source = resizer.ImageData(width, height, kind, image.tobytes())

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import shutil
-from typing import Any, Iterator
+from typing import Any, BinaryIO, Iterator
 
 from hpa_records import filesystem
 from hpa_records import manifest
@@ -23,7 +23,8 @@ from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 
-_SETTINGS_NAME = 'settings.json'
+_UNFINISHED = f'{shard_conversion.UNFINISHED_NAME}/'
+_SETTINGS = f'{_UNFINISHED}settings.json'
 _LOCK_NAME = 'lock'
 _OWN_NAME = re.compile(
     r'((fold\d+|test)-\d{5}-of-\d{5}\.tfrecord|index\.parquet|manifest\.json|'
@@ -60,8 +61,16 @@ def _locked(unfinished: str, name: str, mode: int,
             output: str) -> Iterator[None]:
   path = os.path.join(unfinished, name)
   while True:
-    filesystem.make_folder(unfinished)
-    with open(path, 'ab') as file:
+    # Another converter may finish and remove the folder at any moment; then
+    # what was opened is no longer there, and all begins again.
+    try:
+      filesystem.make_folder(unfinished)
+      file = open(path, 'a+b')  # NFS shares a lock only of a readable file
+    except (FileNotFoundError, FileExistsError):
+      if os.path.isfile(unfinished):
+        raise
+      continue
+    with file:
       try:
         fcntl.flock(file, mode | fcntl.LOCK_NB)
       except BlockingIOError as error:
@@ -69,76 +78,120 @@ def _locked(unfinished: str, name: str, mode: int,
             f'Expected no other converter at work on {output}, found one '
             f'(it holds {path}); wait for it, or choose another --output.'
         ) from error
-      with contextlib.suppress(FileNotFoundError):
-        if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-          yield
-          return
-    # Another converter finished and removed the folder just before: again.
+      if _is_still(file, path):
+        yield
+        return
 
 
-def prepare(output: str, settings: shard_plan.Settings, csv_sha256: str,
-            overwrite: bool) -> manifest.Manifest | None:
-  """Makes a locked folder ready; returns its manifest if all is done already.
+def _is_still(file: BinaryIO, path: str) -> bool:
+  try:
+    return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+  except FileNotFoundError:
+    return False
+
+
+def find(output: str, settings: shard_plan.Settings,
+         csv_sha256: str) -> manifest.Manifest | None:
+  """Returns the manifest of the finished conversion in a folder.
+
+  None where there is none yet, or an unfinished one. Sizes are looked at, not
+  content: that is verify's. Changes nothing.
 
   Raises:
-    schema.DataError: the folder holds something else than a conversion of
-      this CSV with these settings; nothing in it is changed then.
+    schema.DataError: the folder holds something else than a conversion of this
+      CSV with these settings, or a dataset that lacks something.
   """
-  if overwrite:
-    _remove_other(output, settings, csv_sha256)
-  refuse_other(output, settings, csv_sha256)
-  if manifest.exists(output):
-    return manifest.load(output)
-  told = json.dumps(_told(settings, csv_sha256), sort_keys=True)
-  path = os.path.join(_unfinished(output), _SETTINGS_NAME)
-  if filesystem.size(path) is None:
-    filesystem.write_atomically(path, told.encode(), _unfinished(output))
+  names = list_own(output)
+  if manifest.MANIFEST_NAME in names:
+    found = manifest.load(output)
+    _refuse_other(output, {
+        **found.settings, 'csv_sha256': found.csv_sha256
+    }, _told(settings, csv_sha256))
+    manifest.check_shards(output, found)
+    missing = sorted(set(found.files) - set(names))
+    if missing:
+      raise schema.DataError(f'Expected {missing[0]} in {output}, received '
+                             'none; pass --overwrite to convert again.')
+    return found
+  if _SETTINGS in names:
+    _refuse_other(output, _read_settings(output), _told(settings, csv_sha256))
+    return None
+  shown = [name for name in names if not name.startswith(_UNFINISHED)]
+  if shown:
+    raise schema.DataError(
+        f'Expected an empty folder or a conversion, received {output} with '
+        f'{shown[0]!r} and nothing that says of what; choose another '
+        '--output, or pass --overwrite to replace it.')
   return None
 
 
-def refuse_foreign(output: str) -> None:
-  """Raises schema.DataError if a folder holds what no conversion writes."""
+def list_own(output: str) -> list[str]:
+  """Returns the names of all files in a folder, [] where there is none.
+
+  Raises:
+    schema.DataError: it holds a file that no conversion writes, or is none.
+  """
   if not filesystem.is_remote(output) and not os.path.isdir(output):
-    return
-  foreign = [
-      name for name in filesystem.list_names(output, recursive=True)
-      if not _OWN_NAME.fullmatch(name)
-  ]
+    if os.path.lexists(output):
+      raise schema.DataError(f'Expected a folder at --output={output}, '
+                             'received a file; choose another.')
+    return []
+  names = filesystem.list_names(output, recursive=True)
+  foreign = [name for name in names if not _OWN_NAME.fullmatch(name)]
   if foreign:
     raise schema.DataError(
         f'Expected an empty folder or a dataset, received {output} with '
         f'{foreign[0]!r} in it; choose another --output.')
+  return names
 
 
-def refuse_other(output: str, settings: shard_plan.Settings,
-                 csv_sha256: str) -> None:
-  """Raises schema.DataError if the folder is another conversion's.
+def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
+  """Removes what a locked folder holds, but an unfinished same conversion.
 
-  The message says what differs. Nothing is changed.
+  That one is gone on with, so that --overwrite too can be cut off.
   """
-  differ = read_other(output, settings, csv_sha256)
+  names = list_own(output)
+  if manifest.MANIFEST_NAME not in names:
+    with contextlib.suppress(schema.DataError):
+      find(output, settings, csv_sha256)
+      return
+  filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
+  filesystem.remove(os.path.join(output, _SETTINGS))
+  remove_strays(output, set())
+
+
+def note_settings(output: str, settings: shard_plan.Settings,
+                  csv_sha256: str) -> None:
+  """Writes what a locked folder is the conversion of, if it does not say."""
+  path = os.path.join(output, _SETTINGS)
+  if filesystem.size(path) is None:
+    told = json.dumps(_told(settings, csv_sha256), sort_keys=True)
+    filesystem.write_atomically(path, told.encode(), _unfinished(output))
+
+
+def _read_settings(output: str) -> dict[str, Any]:
+  path = os.path.join(output, _SETTINGS)
+  try:
+    have = json.loads(filesystem.read_bytes(path))
+  except ValueError:
+    have = None
+  if not isinstance(have, dict):
+    raise schema.DataError(f'Expected the settings of a conversion at {path}, '
+                           'received a damaged file; pass --overwrite.')
+  return have
+
+
+def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
+                                                                 Any]) -> None:
+  """Raises schema.DataError that says what differs, if anything does."""
+  differ = [
+      f'{name} {have.get(name)!r}, asked {asked[name]!r}' for name in asked
+      if have.get(name) != asked[name]
+  ]
   if differ:
     raise schema.DataError(
         f'Expected the settings of the dataset at {output}, received others: '
         f'{"; ".join(differ)}. Choose another --output, or pass --overwrite.')
-
-
-def read_other(output: str, settings: shard_plan.Settings,
-               csv_sha256: str) -> list[str]:
-  """Returns what differs from the conversion, finished or not, in a folder."""
-  if manifest.exists(output):
-    found = manifest.load(output)
-    have = {**found.settings, 'csv_sha256': found.csv_sha256}
-  else:
-    path = os.path.join(_unfinished(output), _SETTINGS_NAME)
-    if filesystem.size(path) is None:
-      return []
-    have = json.loads(filesystem.read_bytes(path))
-  asked = _told(settings, csv_sha256)
-  return [
-      f'{name} {have.get(name)!r}, asked {asked[name]!r}' for name in asked
-      if have.get(name) != asked[name]
-  ]
 
 
 def remove_strays(output: str, shard_names: set[str]) -> None:
@@ -153,8 +206,18 @@ def remove_strays(output: str, shard_names: set[str]) -> None:
 
 
 def tidy(output: str) -> None:
-  """Removes the folder .unfinished of a finished conversion."""
-  filesystem.remove_folder(_unfinished(output))
+  """Removes the folder .unfinished of a finished, locked conversion."""
+  unfinished = _unfinished(output)
+  if filesystem.is_remote(output):
+    filesystem.remove_folder(unfinished)
+    return
+  # The lock last: another converter that has just made one anew keeps it,
+  # finds the manifest, and tidies in its turn.
+  for name in sorted(os.listdir(unfinished),
+                     key=lambda name: name == _LOCK_NAME):
+    filesystem.remove(os.path.join(unfinished, name))
+  with contextlib.suppress(OSError):
+    os.rmdir(unfinished)
 
 
 def require_room(output: str, needed_bytes: int) -> None:
@@ -185,15 +248,8 @@ def _unfinished(output: str) -> str:
 
 
 def _told(settings: shard_plan.Settings, csv_sha256: str) -> dict[str, Any]:
-  return {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
-
-
-def _remove_other(output: str, settings: shard_plan.Settings,
-                  csv_sha256: str) -> None:
-  """Removes another conversion, or a damaged one, the manifest first."""
-  with contextlib.suppress(schema.DataError):
-    if not read_other(output, settings, csv_sha256):
-      return
-  filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
-  filesystem.remove(os.path.join(_unfinished(output), _SETTINGS_NAME))
-  remove_strays(output, set())
+  told = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
+  if settings.unlabelled:  # then these decide nothing
+    for name in ('num_folds', 'balance', 'balance_target'):
+      del told[name]
+  return told

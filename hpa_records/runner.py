@@ -12,6 +12,7 @@ import functools
 import multiprocessing
 from multiprocessing import connection
 import os
+import signal
 import threading
 from typing import Iterator, Sequence
 
@@ -52,7 +53,12 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   with concurrent.futures.ProcessPoolExecutor(workers, context,
                                               _start_worker) as pool:
     work = functools.partial(shard_conversion.convert_shard, plan)
-    made = {pool.submit(work, shard): shard for shard in shards}
+    # Ctrl-C is the parent's to tell: workers start with it blocked.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+      made = {pool.submit(work, shard): shard for shard in shards}
+    finally:
+      signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
       for future in concurrent.futures.as_completed(made):
         future.result()
@@ -77,18 +83,25 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       pipeline runs here.
 
   Raises:
-    schema.DataError: Beam is not installed, or the output cannot be written.
+    schema.DataError: Beam is not installed, or the pipeline failed.
   """
   try:
     import apache_beam as beam  # pylint: disable=import-outside-toplevel
   except ImportError as error:
     raise schema.DataError('Expected Apache Beam for --runner=beam, found none;'
                            ' pip install "hpa-records[beam]".') from error
-  chosen = beam.options.pipeline_options.PipelineOptions(list(options))
-  with beam.Pipeline(options=chosen) as pipeline:
-    # Reshuffle, or a runner fuses all shards into one worker's work.
-    _ = (pipeline | beam.Create(shards) | beam.Reshuffle() |
-         beam.Map(functools.partial(shard_conversion.convert_shard, plan)))
+  try:
+    chosen = beam.options.pipeline_options.PipelineOptions(list(options))
+    with beam.Pipeline(options=chosen) as pipeline:
+      # Reshuffle, or a runner fuses all shards into one worker's work.
+      _ = (pipeline | beam.Create(shards) | beam.Reshuffle() | 'convert' >>
+           beam.Map(functools.partial(shard_conversion.convert_shard, plan)))
+  except Exception as error:  # what a runner raises, no two agree on
+    reason = str(error).strip().partition(' [while running')[0].splitlines()
+    raise schema.DataError(
+        f'Expected Beam to make the shards, received {type(error).__name__}: '
+        f'{reason[-1] if reason else "no reason"} (--beam_options='
+        f'{" ".join(options)}); whole shards are kept.') from error
 
 
 def _num_cores() -> int:

@@ -27,6 +27,7 @@ from hpa_records import schema
 ON_ERROR = ('stop', 'skip')
 
 _MISSING = 'expected this file, received none'
+_UNREAD = 'expected a readable file, received:'
 
 # More threads than cores: they wait for the disk, above all for a remote one.
 _NUM_THREADS = 16
@@ -79,7 +80,8 @@ def load(csv: str,
 
   Raises:
     schema.DataError: the CSV, the folder or the pattern cannot be used; or a
-      sample is faulty and on_error is not 'skip'; or no sample is left.
+      file cannot be read, which skip does not forgive; or a sample is faulty
+      and on_error is not 'skip'; or no sample is left.
   """
   file_pattern.check(pattern)
   if not csv and not unlabelled:
@@ -98,6 +100,9 @@ def load(csv: str,
   file_faults, size_of = files.check(samples, frozenset(names))
   faults = sorted(row_faults + file_faults, key=lambda each: each.row)
   source = csv or images
+  unread = [each for each in faults if each.message.startswith(_UNREAD)]
+  if unread:
+    fault.refuse_unread(unread, source)
   if file_faults and all(
       each.message == _MISSING for each in file_faults) and (not size_of):
     source += _describe_names(images, pattern, names)
@@ -216,7 +221,7 @@ class _Files:
       return image_file.check(os.path.join(self.images, name), channel,
                               self.white_level)
     except OSError as error:
-      return f'expected a readable file, received: {error.strerror}'
+      return f'{_UNREAD} {error.strerror or error}'
     except schema.DataError as error:
       return str(error)
 

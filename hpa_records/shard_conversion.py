@@ -42,8 +42,9 @@ class Sidecar:
 
   Attributes:
     made_from: sha256 over everything the bytes depend on.
-    faults: of the samples that could not be read; then there is no shard and
-      all below is empty.
+    faults: of the samples whose files hold something else than they should;
+      then there is no shard and all that follows on unread is empty.
+    unread: of the samples whose files could not be read just now; the same.
     bytes: size of the file.
     sha256: hex digest of the file.
     offsets: where each record's frame begins in the file.
@@ -55,6 +56,7 @@ class Sidecar:
   """
   made_from: str
   faults: tuple[fault.Fault, ...] = ()
+  unread: tuple[fault.Fault, ...] = ()
   bytes: int = 0
   sha256: str = ''
   offsets: tuple[int, ...] = ()
@@ -65,8 +67,8 @@ class Sidecar:
   sums_of_squares: tuple[int, ...] = ()
 
 
-class _Unreadable(Exception):
-  """Samples of a shard whose pixels could not be read: args[0], faults."""
+class _NoShard(Exception):
+  """Samples have no pixels: args[0], faults, and args[1], unread ones."""
 
 
 @functools.cache
@@ -99,7 +101,7 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
   made_from = _made_from(plan, shard)
   path = os.path.join(plan.output, shard.name)
   found = read_sidecar(plan, shard)
-  if found and found.made_from == made_from and not found.faults and (
+  if found and found.made_from == made_from and found.offsets and (
       filesystem.size(path) == found.bytes and
       filesystem.sha256(path) == found.sha256):
     return
@@ -111,9 +113,7 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
                                 json.dumps(dataclasses.asdict(made)).encode(),
                                 unfinished)
   except OSError as error:
-    raise schema.DataError(
-        f'Expected to write {path}, received: {error.strerror or error}. '
-        'Mend that and run the same command: whole shards are kept.') from error
+    raise filesystem.write_error(path, error) from error
 
 
 def read_sidecar(plan: shard_plan.Plan,
@@ -124,7 +124,8 @@ def read_sidecar(plan: shard_plan.Plan,
     return None
   try:
     content = json.loads(filesystem.read_bytes(path))
-    content['faults'] = tuple(fault.Fault(**each) for each in content['faults'])
+    for key in ('faults', 'unread'):
+      content[key] = tuple(fault.Fault(**each) for each in content[key])
     return Sidecar(**content)
   except (ValueError, KeyError, TypeError):  # damaged, or another version's
     return None
@@ -138,18 +139,15 @@ def _sidecar_path(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
 def _made_from(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
   """sha256 of settings, versions, samples, and sizes and times of the files."""
   told = [dataclasses.asdict(plan.settings), versions(), shard.sha256()]
-  if not filesystem.is_remote(plan.images):
-    for sample_id in shard.ids:
-      told += [_size_and_time(path) for path in plan.files(sample_id)]
+  for sample_id in shard.ids:
+    told += stamps(plan, sample_id)
   return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _size_and_time(path: str) -> tuple[int, int] | None:
-  try:
-    found = os.stat(path)
-  except OSError:  # told with its reason when the file is read
-    return None
-  return found.st_size, found.st_mtime_ns
+def stamps(plan: shard_plan.Plan, sample_id: str) -> list[list[int] | None]:
+  """Returns size and time of a sample's files, None for one that is not there.
+  """
+  return [filesystem.stamp(path) for path in plan.files(sample_id)]
 
 
 @dataclasses.dataclass
@@ -166,9 +164,9 @@ def _write(plan: shard_plan.Plan, shard: shard_plan.Shard, path: str,
   try:
     written = shard_file.write(path, _records(plan, shard, done),
                                temporary_folder)
-  except _Unreadable as error:
-    return Sidecar(made_from, error.args[0])
-  return Sidecar(made_from, (), written.num_bytes, written.sha256,
+  except _NoShard as error:
+    return Sidecar(made_from, *error.args)
+  return Sidecar(made_from, (), (), written.num_bytes, written.sha256,
                  tuple(written.offsets.tolist()), tuple(written.sizes.tolist()),
                  tuple(done.heads), tuple(done.payloads),
                  *(tuple(row) for row in done.sums.tolist()))
@@ -176,15 +174,16 @@ def _write(plan: shard_plan.Plan, shard: shard_plan.Shard, path: str,
 
 def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
              done: _Pass) -> Iterator[tuple[bytes, np.ndarray]]:
-  """Yields (head, image bytes) of each sample; raises _Unreadable at the end.
+  """Yields (head, image bytes) of each sample; raises _NoShard at the end.
   """
-  settings, faults = plan.settings, []
+  settings, faults, unread = plan.settings, [], []
   for i, sample_id in enumerate(shard.ids):
     try:
       pixels = image.load(plan.files(sample_id), settings.image_size,
                           settings.resize, settings.white_level)
     except schema.DataError as error:
-      faults.append(_fault(plan, shard.rows[i], sample_id, error))
+      told = unread if isinstance(error, image.UnreadError) else faults
+      told.append(_fault(plan, shard.rows[i], sample_id, error))
       continue
     payload = image.encode(pixels, settings.encoding)
     head = record.encode_head(
@@ -195,8 +194,8 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     done.heads.append(len(head))
     done.payloads.append(len(payload))
     yield head, payload
-  if faults:
-    raise _Unreadable(tuple(faults))
+  if faults or unread:
+    raise _NoShard(tuple(faults), tuple(unread))
 
 
 def _fault(plan: shard_plan.Plan, row: int, sample_id: str,

@@ -119,7 +119,10 @@ def _check_files(directory: str, made: manifest.Manifest,
       num_bytes += size
       shown.advance(1)
   known = {manifest.MANIFEST_NAME, *(file.name for file in files)}
-  for name in filesystem.list_names(directory, recursive=True):
+  # http:// has no folders to list: there, extra files stay unseen.
+  names = filesystem.list_names(
+      directory, recursive=True) if (filesystem.has_folders(directory)) else []
+  for name in names:
     if name.startswith(f'{UNFINISHED_FOLDER}/'):
       wrong[f'{UNFINISHED_FOLDER}/'] = (
           'expected none, received the rest of a conversion that was cut off; '

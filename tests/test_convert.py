@@ -156,14 +156,18 @@ def test_other_settings_are_refused_then_overwritten(source, tmp_path):
   assert manifest.load(str(output)).settings['encoding'] == 'png'
 
 
-def test_unfinished_conversion_is_made_anew(source, tmp_path):
+def test_what_says_not_what_it_is_is_made_anew_on_request(source, tmp_path):
   output = tmp_path / 'records'
   _convert(source, output)
   whole = _content(output)
   (output / 'manifest.json').unlink()
   (output / 'fold0-00000-of-00002.tfrecord').write_bytes(b'of other settings')
   (output / 'fold1-00000-of-00001.tfrecord.tmp').write_bytes(b'half')
-  _convert(source, output)
+  before = _content(output)
+  with pytest.raises(schema.DataError, match='nothing that says of what'):
+    _convert(source, output)
+  assert _content(output) == before
+  _convert(source, output, overwrite=True)
   assert _content(output) == whole
 
 
@@ -244,6 +248,8 @@ def test_tool_converts_and_says_where(source, tmp_path):
     (['--cvs=none.csv'], "Unknown command line flag 'cvs'"),
     (['--csv=a', '--images=b'], 'pass --output=PATH'),
     (['--csv=a', '--images=b', '--output=x', '--only_shard=x'], 'only_shard'),
+    (['--csv=a', '--images=b', '--output=x', '--only_shard=-2'], 'only_shard'),
+    (['--csv=a', '--images=b', '--output=x', '--beam_options="a'], 'quotation'),
     (['--csv=a', '--images=b', '--output=x', '--shard_mb=0'], '--shard_mb'),
     (['extra'], "received 'extra'"),
 ])

@@ -129,12 +129,13 @@ def test_whole_shards_are_kept(source, undisturbed, tmp_path):
   assert _content(output) == undisturbed[0]
 
 
-def _half_done(source, output, monkeypatch):
+def _half_done(source, output, monkeypatch, **how):
   """Makes all shards but the last, and no manifest, as a killed run leaves."""
   settings = shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1)
   monkeypatch.setattr(convert.completion, 'complete', _interrupt)
   with pytest.raises(KeyboardInterrupt):
-    convert.convert(*source, str(output), settings, convert.How(workers=1))
+    convert.convert(*source, str(output), settings, convert.How(workers=1,
+                                                                **how))
   monkeypatch.undo()
   last = sorted(output.glob('*.tfrecord'))[-1]
   last.unlink()
@@ -370,3 +371,74 @@ def test_a_folder_with_a_damaged_manifest_can_be_overwritten(source, tmp_path):
   convert.convert(*source, str(output), settings,
                   convert.How(workers=1, overwrite=True))
   assert manifest.load(str(output)).num_records == _NUM_SAMPLES
+
+
+def _damage(source, name):
+  path = pathlib.Path(source[1]) / name
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 0x40  # the header is sound, the pixels are not
+  path.write_bytes(data)
+
+
+def test_skipping_too_goes_on_where_it_was(tmp_path, monkeypatch):
+  source = fakes.write_source(tmp_path, _NUM_SAMPLES)
+  sound = (pathlib.Path(source[1]) / 's7_blue.png').read_bytes()
+  _damage(source, 's7_blue.png')
+  output = tmp_path / 'records'
+  _half_done(source, output, monkeypatch, on_error='skip')
+  kept = {path: path.stat().st_ino for path in output.glob('*.tfrecord')}
+  assert _run(source, output, '--on_error=skip').returncode == 0
+  assert {path: path.stat().st_ino for path in kept} == kept
+  fresh = tmp_path / 'fresh'
+  assert _run(source, fresh, '--on_error=skip').returncode == 0
+  assert _content(output) == _content(fresh)
+  # What was mended meanwhile is not left out.
+  _half_done(source, tmp_path / 'mended', monkeypatch, on_error='skip')
+  (pathlib.Path(source[1]) / 's7_blue.png').write_bytes(sound)
+  assert _run(source, tmp_path / 'mended', '--on_error=skip').returncode == 0
+  assert manifest.load(str(tmp_path / 'mended')).num_records == _NUM_SAMPLES
+
+
+@pytest.mark.parametrize('on_error', ['stop', 'skip'])
+def test_what_cannot_be_read_now_is_never_left_out(tmp_path, monkeypatch,
+                                                   on_error):
+  source = fakes.write_source(tmp_path, 20)
+  path = pathlib.Path(source[1]) / 's7_blue.png'
+  lay_out = convert.layout.lay_out
+
+  def vanish_then_lay_out(*args):  # after the input was checked
+    path.rename(path.with_name('elsewhere'))
+    return lay_out(*args)
+
+  monkeypatch.setattr(convert.layout, 'lay_out', vanish_then_lay_out)
+  output, how = tmp_path / 'records', convert.How(workers=1, on_error=on_error)
+  settings = shard_plan.Settings(image_size=16)
+  with pytest.raises(schema.DataError, match='(?s)to read all files.*s7_blue'):
+    convert.convert(*source, str(output), settings, how)
+  monkeypatch.undo()
+  assert len(list(output.glob('*.tfrecord'))) == 4
+  assert not (output / 'manifest.json').exists()
+  path.with_name('elsewhere').rename(path)
+  assert convert.convert(*source, str(output), settings, how).num_skipped == 0
+
+
+@pytest.mark.parametrize('flag', [[], ['--on_error=skip']])
+def test_a_disk_that_fails_to_read_stops(tmp_path, flag):
+  source = fakes.write_source(tmp_path, 20)
+  path = pathlib.Path(source[1]) / 's7_blue.png'
+  path.unlink()
+  path.symlink_to('/proc/self/mem')  # answers a read with EIO
+  done = _run(source, tmp_path / 'records', *flag)
+  assert done.returncode == 2 and 'Expected to read all files' in done.stderr
+  assert 's7_blue.png' in done.stderr and 'Input/output error' in done.stderr
+  assert not (tmp_path / 'records').exists()
+
+
+def test_a_job_that_skips_leaves_its_shard_to_the_last_call(tmp_path):
+  source = fakes.write_source(tmp_path, 10)
+  for i in range(10):
+    _damage(source, f's{i}_red.png')
+  done = _run(source, tmp_path / 'records', '--only_shard=0', '--on_error=skip')
+  assert done.returncode == 0 and 'is not made; the command' in done.stderr
+  done = _run(source, tmp_path / 'records', '--on_error=skip')
+  assert done.returncode == 2 and 'Expected sound samples' in done.stderr

@@ -66,9 +66,10 @@ flags.DEFINE_enum('runner', 'local', runner.RUNNERS,
 flags.DEFINE_multi_string(
     'beam_options', [], 'Beam\'s own flags, such as '
     '--beam_options="--runner=FlinkRunner --flink_master=host:8081".')
-flags.DEFINE_integer(
-    'only_shard', -1, 'Makes the shard of this number alone, as one of many '
-    'jobs; the command without it then writes the manifest.')
+flags.DEFINE_integer('only_shard',
+                     -1, 'Makes the shard of this number alone, as one of many '
+                     'jobs; the command without it then writes the manifest.',
+                     lower_bound=-1)
 _PLAN_ONLY = flags.DEFINE_bool(
     'plan_only', False,
     'Checks the input and says what would be written; writes nothing.')
@@ -79,20 +80,24 @@ def main() -> None:
   from hpa_records import convert  # pylint: disable=import-outside-toplevel
   settings = _from_flags(shard_plan.Settings)
   how = _from_flags(convert.How)
-  how = dataclasses.replace(how,
-                            beam_options=tuple(
-                                shlex.split(' '.join(how.beam_options))))
+  try:
+    options = tuple(shlex.split(' '.join(how.beam_options)))
+  except ValueError as error:
+    raise schema.DataError(
+        f'Expected flags in --beam_options, received '
+        f'{" ".join(how.beam_options)!r} ({error}).') from error
+  how = dataclasses.replace(how, beam_options=options)
   csv = _CSV.value and filesystem.require_path(_CSV.value, 'csv')
   if not csv and not settings.unlabelled:
     raise schema.DataError('Expected a table, received none; pass --csv=PATH.')
   images = filesystem.require_path(_IMAGES.value, 'images')
   output = filesystem.require_path(_OUTPUT.value, 'output')
   if _PLAN_ONLY.value:
-    print(convert.describe(csv, images, output, settings, how.on_error))
+    print(convert.describe(csv, images, output, settings, how))
     return
   made = convert.convert(csv, images, output, settings, how)
   if made is None:
-    print(f'Shard {how.only_shard} is in {output}; when all are, run the '
+    print(f'Shard {how.only_shard} of {output} is done; when all are, run the '
           'command without --only_shard.')
   else:
     print(f'{made.num_records} records in {len(made.shards)} shards, '

@@ -1,0 +1,171 @@
+"""Whose a folder is: what is kept, what is refused, what --overwrite does."""
+
+import multiprocessing
+import pathlib
+
+import pytest
+
+from hpa_records import convert
+from hpa_records import manifest
+from hpa_records import output_folder
+from hpa_records import schema
+from hpa_records import shard_plan
+from hpa_records import verify
+from tests import fakes
+
+_SMALL = shard_plan.Settings(image_size=16)
+_OTHER = shard_plan.Settings(image_size=16, num_folds=3)
+
+
+@pytest.fixture(name='source', scope='module')
+def _source(tmp_path_factory):
+  return fakes.write_source(tmp_path_factory.mktemp('source'))
+
+
+@pytest.fixture(name='output')
+def _output(source, tmp_path):
+  """A finished dataset."""
+  _convert(source, tmp_path / 'records')
+  return tmp_path / 'records'
+
+
+def _convert(source, output, settings=_SMALL, **how):
+  return convert.convert(*source, str(output), settings,
+                         convert.How(**{
+                             'workers': 1,
+                             **how
+                         }))
+
+
+def _content(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _first_shard(output):
+  return output / manifest.load(str(output)).shards[0].name
+
+
+@pytest.mark.parametrize('name', ['shard', 'index.parquet', 'features.json'])
+def test_a_dataset_that_lacks_a_file_is_not_finished(source, output, name):
+  whole = _content(output)
+  path = _first_shard(output) if name == 'shard' else output / name
+  path.unlink()
+  for how in ({}, {'only_shard': 0}):
+    with pytest.raises(schema.DataError, match=path.name):
+      _convert(source, output, **how)
+  _convert(source, output, overwrite=True)
+  assert _content(output) == whole
+
+
+def test_overwrite_mends_what_only_verify_finds(source, output):
+  whole = _content(output)
+  path = _first_shard(output)
+  data = bytearray(path.read_bytes())
+  data[1000] ^= 1
+  path.write_bytes(data)
+  _convert(source, output, overwrite=True)
+  assert _content(output) == whole
+
+
+@pytest.mark.parametrize('name', ['index.parquet', 'skipped.csv'])
+def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
+  mine = tmp_path / 'mine'
+  mine.mkdir()
+  (mine / name).write_text('of another project')
+  for how in ({}, {'only_shard': 0}):
+    with pytest.raises(schema.DataError, match=f"'{name}' and nothing"):
+      _convert(source, mine, **how)
+  assert _content(mine) == {name: b'of another project'}
+  _convert(source, mine, overwrite=True)
+  assert verify.verify(str(mine), True, 1)
+
+
+def test_shards_that_lost_their_manifest_are_not_replaced(source, output):
+  (output / 'manifest.json').unlink()
+  before = _content(output)
+  with pytest.raises(schema.DataError, match='nothing that says of what'):
+    _convert(source, output, _OTHER)
+  assert _content(output) == before
+  assert _convert(source, output, _OTHER, overwrite=True).num_folds == 3
+
+
+@pytest.mark.parametrize('how', [{'only_shard': 1}, {}])
+def test_a_late_call_leaves_a_finished_dataset_as_it_is(source, output, how):
+  _convert(source, output, **how)
+  assert not (output / '.unfinished').exists()
+  assert verify.verify(str(output), True, 1).manifest.num_records == 20
+
+
+@pytest.mark.parametrize('text', ['{"seed"', '[1]', ''])
+def test_damaged_settings_are_told_and_replaced(source, tmp_path, text):
+  output = tmp_path / 'records'
+  (output / '.unfinished').mkdir(parents=True)
+  (output / '.unfinished' / 'settings.json').write_text(text)
+  with pytest.raises(schema.DataError, match='damaged file; pass --overwrite'):
+    _convert(source, output)
+  _convert(source, output, overwrite=True)
+  assert verify.verify(str(output), True, 1)
+
+
+def test_a_file_is_no_folder(source, tmp_path):
+  path = tmp_path / 'records'
+  path.write_text('mine')
+  with pytest.raises(schema.DataError, match='received a file'):
+    _convert(source, path)
+  with pytest.raises(schema.DataError, match='received a file'):
+    convert.describe(*source, str(path), _SMALL)
+  assert path.read_text() == 'mine'
+
+
+def test_a_dataset_without_some_samples_is_not_all_of_them(tmp_path):
+  source = fakes.write_source(tmp_path)
+  path = pathlib.Path(source[1]) / 's3_green.png'
+  sound = path.read_bytes()
+  data = bytearray(sound)
+  data[len(data) // 2] ^= 0x40
+  path.write_bytes(data)
+  output = tmp_path / 'records'
+  assert _convert(source, output, on_error='skip').num_skipped == 1
+  with pytest.raises(schema.DataError, match='received one without 1'):
+    _convert(source, output)
+  path.write_bytes(sound)
+  assert _convert(source, output, overwrite=True).num_records == 20
+
+
+def test_folds_do_not_matter_where_there_are_none(source, tmp_path):
+  settings = {'image_size': 16, 'unlabelled': True}
+  first = _convert(('', source[1]), tmp_path / 'records',
+                   shard_plan.Settings(**settings))
+  assert first == _convert(('', source[1]), tmp_path / 'records',
+                           shard_plan.Settings(**settings, num_folds=3))
+
+
+def test_plan_only_says_what_is_there(source, output):
+  told = convert.describe(*source, str(output), _SMALL)
+  assert told == f'The dataset is finished: {output}'
+  how = convert.How(overwrite=True)
+  told = convert.describe(*source, str(output), _OTHER, how)
+  assert '20 records, 3 shards' in told
+  assert manifest.load(str(output)).num_folds == 5
+
+
+def _finish_again_and_again(output, times):
+  """Locks, and tidies as a finished conversion does; counts its turns."""
+  turns = 0
+  for _ in range(times):
+    try:
+      with output_folder.lock(output):
+        turns += 1
+        output_folder.tidy(output)
+    except schema.DataError as error:
+      if 'found one' not in str(error):
+        raise
+  return turns
+
+
+def test_one_may_tidy_while_another_starts(tmp_path):
+  with multiprocessing.get_context('spawn').Pool(2) as pool:
+    turns = pool.starmap(_finish_again_and_again, [(str(tmp_path), 1000)] * 2,
+                         chunksize=1)
+  assert min(turns) > 0 and sum(turns) > 1000
+  assert not (tmp_path / '.unfinished').exists()

@@ -1,0 +1,70 @@
+"""Processes and Beam: how they fail, and how Ctrl-C ends them."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests import fakes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(name='source', scope='module')
+def _source(tmp_path_factory):
+  return fakes.write_source(tmp_path_factory.mktemp('source'), 60)
+
+
+def _command(source, output, *flags):
+  return [
+      sys.executable, 'tools/make_records.py', f'--csv={source[0]}',
+      f'--images={source[1]}', f'--output={output}', '--image_size=300',
+      '--shard_mb=1', *flags
+  ]
+
+
+@pytest.mark.parametrize('option,message', [
+    ('--runner=Nope', 'received ValueError'),
+    ('--runner=FnApiRunner', 'File too large'),
+])
+def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
+                                                    message):
+  limit = 'ulimit -f 400; exec "$@"'
+  done = subprocess.run([
+      'sh', '-c', limit, 'sh',
+      *_command(source, tmp_path / 'records', '--runner=beam',
+                f'--beam_options={option}')
+  ],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 2
+  last = done.stderr.splitlines()[-1]
+  assert last.startswith('Expected Beam to make the shards') and message in last
+  assert 'functools' not in last
+
+
+@pytest.mark.parametrize('wait_s', [0.0, 0.3, 0.8])
+def test_ctrl_c_ends_all_in_one_line(source, tmp_path, wait_s):
+  output = tmp_path / 'records'
+  process = subprocess.Popen(_command(source, output, '--workers=2'),
+                             cwd=_ROOT,
+                             stderr=subprocess.PIPE,
+                             stdout=subprocess.DEVNULL,
+                             text=True,
+                             start_new_session=True)
+  while not (output / '.unfinished' / 'settings.json').exists():
+    assert process.poll() is None
+    time.sleep(0.002)
+  time.sleep(wait_s)
+  os.killpg(process.pid, signal.SIGINT)
+  said = process.communicate()[1]
+  if (output / 'manifest.json').exists():  # it was faster
+    return
+  assert process.returncode == 130
+  assert 'Traceback' not in said and 'Interrupted;' in said
