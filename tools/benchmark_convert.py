@@ -27,6 +27,10 @@ import benchmark_process
 from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
+# In shards of 128 MiB a thousand samples are five or six, and two workers end
+# apart by up to a whole one; in these they have as many as all of HPA has at 128.
+_SHARD_MB = 16
+
 # Below it the workers' start hides the rest of a call.
 _MIN_CALL_RATIO = 1.25
 
@@ -146,14 +150,18 @@ def measure(job: Job) -> dict[str, Any]:
 def _run_ours(job: Job, peer: Peer) -> dict[str, dict]:
   """The user's command, and the same call in a process that is warm."""
   _clear(job, peer)
-  path = _write_job(job, peer.key, output=job.output(peer), workers=peer.cores)
+  path = _write_job(job,
+                    peer.key,
+                    output=job.output(peer),
+                    workers=peer.cores,
+                    shard_mb=_SHARD_MB)
   warm = benchmark_process.run(_script('benchmark_peer', 'ours', path),
                                peer.cores)
   _clear(job, peer)
   command = _script('make_records', f'--csv={job.csv}',
                     f'--images={job.images}', f'--output={job.output(peer)}',
                     f'--image_size={job.image_size}', f'--workers={peer.cores}',
-                    f'--limit={len(job.samples)}')
+                    f'--shard_mb={_SHARD_MB}', f'--limit={len(job.samples)}')
   cold = dataclasses.asdict(benchmark_process.run(command, peer.cores))
   del cold['stdout']
   return {'cold': cold, 'warm': json.loads(warm.stdout)}

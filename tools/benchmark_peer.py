@@ -163,7 +163,9 @@ def _ours(job: dict) -> dict:
   from hpa_records import shard_plan
 
   def call(limit: int, name: str) -> dict:
-    settings = shard_plan.Settings(image_size=job['image_size'], limit=limit)
+    settings = shard_plan.Settings(image_size=job['image_size'],
+                                   shard_mb=job['shard_mb'],
+                                   limit=limit)
     clock = _Clock()
     convert.convert(job['csv'], job['images'],
                     os.path.join(job['output'], name), settings,
