@@ -1,4 +1,5 @@
-"""Made input whose every pixel is a function of (sample, channel, y, x).
+"""Made input whose every pixel is a function of (sample, channel, y, x), and
+what became of it.
 
 A swapped axis, channel or sample shows at once; nothing is drawn at random.
 """
@@ -8,7 +9,10 @@ import pathlib
 import cv2
 import numpy as np
 
+from hpa_records import manifest
+from hpa_records import record
 from hpa_records import schema
+from hpa_records import shard
 
 
 def plane(sample: int, channel: int, size_px: int = 24) -> np.ndarray:
@@ -39,3 +43,13 @@ def write_source(folder: pathlib.Path,
   csv = folder / 'train.csv'
   csv.write_text('\n'.join(rows) + '\n')
   return str(csv), str(images)
+
+
+def read_samples(folder: pathlib.Path) -> dict[str, record.Sample]:
+  """Returns every record of a dataset by id, read from its shards."""
+  found = {}
+  for entry in manifest.load(str(folder)).shards:
+    for _, data in shard.read(str(folder / entry.name)):
+      sample = record.decode(data)
+      found[sample.id] = sample
+  return found

@@ -14,9 +14,7 @@ from hpa_records import convert
 from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import manifest
-from hpa_records import record
 from hpa_records import schema
-from hpa_records import shard
 from hpa_records import shard_plan
 from tests import conftest
 from tests import fakes
@@ -43,19 +41,9 @@ def _content(folder):
   return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _samples(folder):
-  """Every record of a dataset by id, read from the shards."""
-  found = {}
-  for entry in manifest.load(str(folder)).shards:
-    for _, data in shard.read(str(folder / entry.name)):
-      sample = record.decode(data)
-      found[sample.id] = sample
-  return found
-
-
 def test_records_hold_what_the_source_holds(source, tmp_path):
   made = _convert(source, tmp_path / 'records')
-  samples = _samples(tmp_path / 'records')
+  samples = fakes.read_samples(tmp_path / 'records')
   assert set(samples) == {f's{i}' for i in range(20)}
   for i in range(20):
     sample = samples[f's{i}']
@@ -74,7 +62,7 @@ def test_index_points_at_every_image(source, tmp_path, encoding):
   made = _convert(source, output,
                   shard_plan.Settings(image_size=16, encoding=encoding))
   index = manifest.load_index(str(output), made)
-  samples = _samples(output)
+  samples = fakes.read_samples(output)
   for row in index.itertuples():
     data = (output / row.shard).read_bytes()
     stored = data[row.image_offset:row.image_offset + row.image_bytes]
@@ -120,7 +108,8 @@ def test_bytes_depend_on_data_and_settings_alone(source, tmp_path):
 def test_limit_takes_the_first_rows(source, tmp_path):
   _convert(source, tmp_path / 'records',
            shard_plan.Settings(image_size=16, limit=7))
-  assert set(_samples(tmp_path / 'records')) == {f's{i}' for i in range(7)}
+  assert set(fakes.read_samples(tmp_path /
+                                'records')) == {f's{i}' for i in range(7)}
 
 
 def test_hybrid_repeats_are_in_the_records(source, tmp_path):
@@ -129,7 +118,7 @@ def test_hybrid_repeats_are_in_the_records(source, tmp_path):
                                  balance_target=9)
   made = _convert(source, tmp_path / 'records', settings)
   index = manifest.load_index(str(tmp_path / 'records'), made)
-  samples = _samples(tmp_path / 'records')
+  samples = fakes.read_samples(tmp_path / 'records')
   for row in index.itertuples():
     np.testing.assert_array_equal(row.repeats, samples[row.id].repeats)
     assert row.repeats[row.fold] == 0
@@ -204,7 +193,7 @@ def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
   listed = pd.read_csv(tmp_path / 'records' / 'skipped.csv')
   assert set(listed['id']) == {'s3', 's5', 's11'}
   assert made.num_skipped == 3 and made.num_records == 17
-  assert set(_samples(
+  assert set(fakes.read_samples(
       tmp_path / 'records')) == {f's{i}' for i in range(20)} - set(listed['id'])
 
 
@@ -271,7 +260,7 @@ def _fields(tmp_path_factory):
 
 
 def test_real_fields_give_their_labels(fields):
-  samples = _samples(fields[1])
+  samples = fakes.read_samples(fields[1])
   labels = pd.read_csv(fields[0] / 'fields.csv', index_col='Id')['Target']
   assert len(samples) == 345
   for sample_id, sample in samples.items():
@@ -281,7 +270,7 @@ def test_real_fields_give_their_labels(fields):
 
 def _differences(folder, fields, exact):
   """Largest difference of each plane of a dataset to an exact reduction."""
-  for sample_id, sample in _samples(folder).items():
+  for sample_id, sample in fakes.read_samples(folder).items():
     stored = image.decode(sample.image, 'raw', 299)
     for c, channel in enumerate(schema.CHANNELS):
       path = fields[0] / 'fields' / f'{sample_id}_{channel}.png'

@@ -52,18 +52,18 @@ def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
 @pytest.mark.parametrize('wait_s', [0.0, 0.3, 0.8])
 def test_ctrl_c_ends_all_in_one_line(source, tmp_path, wait_s):
   output = tmp_path / 'records'
-  process = subprocess.Popen(_command(source, output, '--workers=2'),
-                             cwd=_ROOT,
-                             stderr=subprocess.PIPE,
-                             stdout=subprocess.DEVNULL,
-                             text=True,
-                             start_new_session=True)
-  while not (output / '.unfinished' / 'settings.json').exists():
-    assert process.poll() is None
-    time.sleep(0.002)
-  time.sleep(wait_s)
-  os.killpg(process.pid, signal.SIGINT)
-  said = process.communicate()[1]
+  with subprocess.Popen(_command(source, output, '--workers=2'),
+                        cwd=_ROOT,
+                        stderr=subprocess.PIPE,
+                        stdout=subprocess.DEVNULL,
+                        text=True,
+                        start_new_session=True) as process:
+    while not (output / '.unfinished' / 'settings.json').exists():
+      assert process.poll() is None
+      time.sleep(0.002)
+    time.sleep(wait_s)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate()[1]
   if (output / 'manifest.json').exists():  # it was faster
     return
   assert process.returncode == 130

@@ -15,9 +15,7 @@ from hpa_records import convert
 from hpa_records import image
 from hpa_records import layout
 from hpa_records import manifest
-from hpa_records import record
 from hpa_records import schema
-from hpa_records import shard
 from hpa_records import shard_plan
 from tests import fakes
 
@@ -27,15 +25,6 @@ _ROOT = pathlib.Path(__file__).parent.parent
 @pytest.fixture(name='images')
 def _images(tmp_path):
   return fakes.write_source(tmp_path, 7)[1]
-
-
-def _samples(folder):
-  found = {}
-  for entry in manifest.load(str(folder)).shards:
-    for _, data in shard.read(str(folder / entry.name)):
-      sample = record.decode(data)
-      found[sample.id] = sample
-  return found
 
 
 def _convert(csv, images, output, **settings):
@@ -57,7 +46,7 @@ def _kaggle_csv(images):
 def test_records_have_id_and_image_alone(images, tmp_path, with_csv):
   csv = _kaggle_csv(images) if with_csv else ''
   made = _convert(csv, images, tmp_path / 'out')
-  samples = _samples(tmp_path / 'out')
+  samples = fakes.read_samples(tmp_path / 'out')
   assert set(samples) == {f's{i}' for i in range(7)}
   for i in range(7):
     sample = samples[f's{i}']
@@ -75,7 +64,7 @@ def test_index_points_at_every_image_and_has_no_labels(images, tmp_path):
       'id', 'shard', 'record_offset', 'record_bytes', 'image_offset',
       'image_bytes'
   ]
-  samples = _samples(tmp_path / 'out')
+  samples = fakes.read_samples(tmp_path / 'out')
   for row in index.itertuples():
     data = (tmp_path / 'out' / row.shard).read_bytes()
     assert data[row.image_offset:row.image_offset + row.image_bytes] == bytes(
@@ -119,7 +108,8 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
   settings = shard_plan.Settings(image_size=16, unlabelled=True)
   made = convert.convert('', images, str(tmp_path / 'out'), settings,
                          convert.How(workers=1, on_error='skip'))
-  assert made.num_skipped == 1 and 's3' not in _samples(tmp_path / 'out')
+  assert made.num_skipped == 1 and 's3' not in fakes.read_samples(
+      tmp_path / 'out')
 
 
 def test_nothing_sound_is_said_in_one_line():
@@ -173,7 +163,7 @@ def test_other_kinds_of_files_from_start_to_end(tmp_path, pattern, make,
                         text=True,
                         check=False)
   assert done.returncode == 0, done.stderr
-  samples = _samples(tmp_path / 'out')
+  samples = fakes.read_samples(tmp_path / 'out')
   assert sorted(samples) == [f's{i}' for i in range(6)]
   ids = 'Id\ns0\ns1\ns2\ns3\ns4\ns5\n'
   assert manifest.load(str(tmp_path / 'out')).csv_sha256 == hashlib.sha256(

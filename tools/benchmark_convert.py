@@ -28,7 +28,7 @@ from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
 # In shards of 128 MiB a thousand samples are five or six, and two workers end
-# apart by up to a whole one; in these they have as many as all of HPA has at 128.
+# apart by up to a whole one. In these they have as many as all of HPA at 128.
 _SHARD_MB = 16
 
 # Below it the workers' start hides the rest of a call.
