@@ -6,66 +6,148 @@ Rods & rings has 63 true positives and 11 images), and another target would
 mean another conversion. So the folds are cut first, and each held-out fold k
 has repeats of its own, computed on the other folds alone.
 
-A policy maps the labels of the training images to their repeats; POLICIES
-names them all. none draws each image once. hybrid is the paper's, kept to
-reproduce it: each class undoes what the ones before it did. On Kaggle's whole
-table, target 500, 12 seeds, it draws 9,480 to 9,750 images, 80 % of the 31,072
-are never seen, and Nucleoplasm takes most of the 11 Rods & rings images with
-it, so that a survivor is drawn up to 500 times, or none survives.
+  none       each image once.
+  hybrid     the paper's: one pass over the classes, each brought to the target
+             by copies or removals at random. Later classes undo what earlier
+             ones did, and removing Nucleoplasm removes most of the 11 Rods &
+             rings images with it. Kept to reproduce it.
+  protected  the same means, no damage: copies spread evenly over a rare class;
+             an image is removed only if none of its classes falls below the
+             target.
+  table      the largest of its labels' factors, as was usual on Kaggle.
+  exact      class totals within a tolerance of the target, and of all such
+             repeats the most even ones (exact_balance).
+
+BUILD_NOTES.md, "Balance", has what each does to the real table.
 """
+
+import dataclasses
+import math
+import re
+from typing import Any, Sequence
 
 import numpy as np
 
+from hpa_records import exact_balance
 from hpa_records import schema
+from hpa_records import shard
+
+# The usual factors of Kaggle's competition, by class.
+_KAGGLE_FACTORS = '8:4,9:4,10:4,15:4,20:2,27:4'
 
 
-def repeats(labels: np.ndarray,
+@dataclasses.dataclass(frozen=True)
+class Balance:
+  """A policy and all that decides it, beside the data and the seed.
+
+  Attributes:
+    policy: one of POLICIES.
+    target: draws of each class in an epoch that hybrid, protected and exact
+      aim at, >= 1.
+    tolerance: part of the target by which exact may miss it, 0..1. More of it
+      lets fewer draws fall on the same images.
+    max_repeat: most draws of an image in an epoch under exact, >= 1; 0 is no
+      bound.
+    factors: of table, 'class:factor' with commas; other classes have 1. A
+      factor is a number >= 0.
+
+  Raises:
+    schema.DataError: a value is out of range.
+  """
+  policy: str = 'none'
+  target: int = 500
+  tolerance: float = 0.05
+  max_repeat: float = 0.0
+  factors: str = _KAGGLE_FACTORS
+
+  def __post_init__(self):
+    if self.policy not in POLICIES:
+      raise schema.DataError(f'Expected --balance to be one of '
+                             f'{", ".join(POLICIES)}, received '
+                             f'{self.policy!r}.')
+    if self.target < 1:
+      raise schema.DataError(
+          f'Expected --balance_target >= 1, received {self.target}.')
+    if not 0 <= self.tolerance <= 1:
+      raise schema.DataError('Expected --balance_tolerance of 0..1, received '
+                             f'{self.tolerance}.')
+    if self.max_repeat != 0 and not 1 <= self.max_repeat < math.inf:
+      raise schema.DataError('Expected --max_repeat >= 1, or 0 for none, '
+                             f'received {self.max_repeat}.')
+    self.factor_of_class()
+
+  def factor_of_class(self) -> np.ndarray:
+    """Returns the factors, [K] float64."""
+    found = np.ones(schema.NUM_CLASSES)
+    for entry in filter(None, self.factors.split(',')):
+      match = re.fullmatch(r'\s*([0-9]{1,9})\s*:\s*([0-9]{1,9}(\.[0-9]*)?)\s*',
+                           entry)
+      if not match or int(match[1]) >= schema.NUM_CLASSES:
+        raise schema.DataError(
+            'Expected --balance_factors such as '
+            f'{_KAGGLE_FACTORS!r}, classes 0..{schema.NUM_CLASSES - 1}, '
+            f'received {entry!r}.')
+      found[int(match[1])] = float(match[2])
+    return found
+
+
+def of_flags(values: Any) -> Balance:
+  """Returns the balance that an object with the flags' names as attributes says.
+
+  Raises:
+    schema.DataError: a value is out of range.
+  """
+  return Balance(values.balance, values.balance_target,
+                 values.balance_tolerance, values.max_repeat,
+                 values.balance_factors)
+
+
+def repeats(ids: Sequence[str],
+            labels: np.ndarray,
             folds: np.ndarray,
             num_folds: int,
-            policy: str,
-            target: int = 500,
+            balance: Balance,
             seed: int = 0) -> np.ndarray:
   """Returns the expected draws of each record in an epoch, by held-out fold.
 
-  A policy that draws at random does so by row: for a result that does not hang
-  on the order of the input, pass the rows in an order of their own (convert
-  passes them in hash order).
+  The order of the rows decides nothing: where a policy draws at random, it
+  does so in the order of the ids' salted hash.
 
   Args:
+    ids: N distinct ids.
     labels: [N, K] uint8 multi-hot.
     folds: [N] int64; a record outside 0..num_folds-1 is held out of no epoch.
     num_folds: number of columns of the result, F.
-    policy: one of POLICIES.
-    target: images a class that hybrid aims at, >= 1.
+    balance: what to compute.
     seed: of the random draws; any integer.
 
   Returns:
     [N, F] float32, >= 0; [i, k] is 0 where folds[i] == k. Whole numbers for
-    none and hybrid.
-
-  Raises:
-    schema.DataError: the policy is unknown, or target < 1.
+    none, hybrid and protected. With exact at least schema.LEAST_REPEATS for
+    every training image. A class without training images has no draws and
+    hinders no other; an image without labels is drawn once; under exact, totals
+    that bounds or other classes forbid are as near as least squares gets them.
   """
-  if policy not in POLICIES:
-    raise schema.DataError(f'Expected --balance to be one of '
-                           f'{", ".join(POLICIES)}, received {policy!r}.')
-  if target < 1:
-    raise schema.DataError(
-        f'Expected --balance_target >= 1, received {target}.')
-  drawn = np.zeros([len(labels), num_folds], np.float32)
+  order = shard.hash_order(ids, seed)
+  drawn = np.empty([len(labels), num_folds], np.float32)
   for fold in range(num_folds):
-    training = folds != fold
-    # Counter-based and keyed by fold: a fold's draws do not depend on how many
-    # the folds before it made.
-    key = np.array([seed % 2**64, fold], np.uint64)
-    rng = np.random.Generator(np.random.Philox(key=key))
-    drawn[training, fold] = _COMPUTE[policy](labels[training], target, rng)
+    drawn[order, fold] = _for_fold(labels[order], folds[order], fold, balance,
+                                   seed)
+  return drawn
+
+
+def repeats_of_fold(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
+                    fold: int, balance: Balance, seed: int) -> np.ndarray:
+  """Returns one column of repeats, [N] float32; the arguments are the same."""
+  order = shard.hash_order(ids, seed)
+  drawn = np.empty(len(labels), np.float32)
+  drawn[order] = _for_fold(labels[order], folds[order], fold, balance, seed)
   return drawn
 
 
 def summary(labels: np.ndarray,
             repeats_of_one_fold: np.ndarray) -> dict[str, float]:
-  """Returns what a balance does to an epoch, in six figures.
+  """Returns what a balance does to an epoch, in seven figures.
 
   Args:
     labels: [N, K] uint8 multi-hot, of the training images only: one that is
@@ -78,7 +160,8 @@ def summary(labels: np.ndarray,
       that have an image; infinite where one of them is never drawn.
     variation: standard deviation of those class totals by their mean.
     never_seen: share of the images with repeats 0.
-    largest_repeat: the largest of the repeats.
+    least_repeat: the smallest of the repeats.
+    largest_repeat: the largest.
     effective_sample_size: (sum r)^2 / sum r^2, N where all are drawn alike.
   """
   weights = repeats_of_one_fold.astype(np.float64)
@@ -89,18 +172,48 @@ def summary(labels: np.ndarray,
         'largest_over_smallest': float(totals.max() / totals.min()),
         'variation': float(totals.std() / totals.mean()),
         'never_seen': float((weights == 0).mean()),
+        'least_repeat': float(weights.min()),
         'largest_repeat': float(weights.max()),
         'effective_sample_size': float(weights.sum()**2 / (weights**2).sum()),
     }
 
 
-def _draw_once(labels: np.ndarray, target: int,
+def rank_label_sets(labels: np.ndarray) -> np.ndarray:
+  """Returns the place of each record's label set among all sets, [N] int64.
+
+  Sets of the rarest class come first, then those of the next; so records that
+  are neighbours in this order share their rarest class, and mostly all.
+
+  Args:
+    labels: [N, K] uint8 multi-hot.
+  """
+  rarest_last = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind='stable')
+  codes = labels[:, rarest_last].astype(
+      np.int64) @ (1 << np.arange(labels.shape[1]))
+  return np.unique(-codes, return_inverse=True)[1]
+
+
+def _for_fold(labels: np.ndarray, folds: np.ndarray, fold: int,
+              balance: Balance, seed: int) -> np.ndarray:
+  """The column of one fold; rows in the order in which they are drawn."""
+  drawn = np.zeros(len(labels))
+  training = folds != fold
+  # Counter-based and keyed by fold: a fold's draws do not depend on how many
+  # the folds before it made.
+  key = np.array([seed % 2**64, fold], np.uint64)
+  rng = np.random.Generator(np.random.Philox(key=key))
+  if training.any():
+    drawn[training] = _COMPUTE[balance.policy](labels[training], balance, rng)
+  return drawn
+
+
+def _draw_once(labels: np.ndarray, balance: Balance,
                rng: np.random.Generator) -> np.ndarray:
-  del target, rng  # The same for every policy; this one needs neither.
-  return np.ones(len(labels), np.int64)
+  del balance, rng  # The same for every policy; this one needs neither.
+  return np.ones(len(labels))
 
 
-def _draw_hybrid(labels: np.ndarray, target: int,
+def _draw_hybrid(labels: np.ndarray, balance: Balance,
                  rng: np.random.Generator) -> np.ndarray:
   """Returns [n] int64 copies of each image after one pass over the classes.
 
@@ -118,7 +231,7 @@ def _draw_hybrid(labels: np.ndarray, target: int,
   for one_class in labels.T:
     members = np.flatnonzero(one_class)
     copies = np.repeat(members, counts[members])
-    excess = len(copies) - target
+    excess = len(copies) - balance.target
     if excess > 0:
       gone = rng.choice(copies, excess, replace=False)
       counts -= np.bincount(gone, minlength=len(counts))
@@ -128,5 +241,75 @@ def _draw_hybrid(labels: np.ndarray, target: int,
   return counts
 
 
-_COMPUTE = {'none': _draw_once, 'hybrid': _draw_hybrid}
+def _draw_protected(labels: np.ndarray, balance: Balance,
+                    rng: np.random.Generator) -> np.ndarray:
+  """Returns [n] int64 copies: rare classes raised evenly, then others thinned.
+
+  Raising goes from the rarest class on, whose copies count for the next. What
+  a class still lacks is dealt to its images by divmod, the remainder to a
+  random choice of them. Then images are looked at once in random order, and
+  one goes if each of its classes stays at the target or above. So no image of
+  a class of at most the target goes, every class ends at the target or above
+  it, and none of those above it has an image left that could have gone.
+  """
+  counts = np.ones(len(labels), np.int64)
+  images = labels.sum(axis=0, dtype=np.int64)
+  for one_class in np.argsort(images, kind='stable'):
+    members = np.flatnonzero(labels[:, one_class])
+    lacking = balance.target - counts[members].sum()
+    if len(members) and lacking > 0:
+      each, rest = divmod(lacking, len(members))
+      counts[members] += each
+      counts[rng.choice(members, rest, replace=False)] += 1
+  totals = (counts @ labels.astype(np.int64)).tolist()
+  is_rare = labels[:, images <= balance.target].any(axis=1)
+  others = rng.permutation(np.flatnonzero(~is_rare & labels.any(axis=1)))
+  sets, numbers = _label_sets(labels[others])
+  classes_of_set = [np.flatnonzero(row).tolist() for row in sets]
+  for i, number in zip(others.tolist(), numbers.tolist()):
+    classes = classes_of_set[number]  # such an image has one copy
+    if all(totals[k] > balance.target for k in classes):
+      for k in classes:
+        totals[k] -= 1
+      counts[i] = 0
+  return counts
+
+
+def _draw_by_table(labels: np.ndarray, balance: Balance,
+                   rng: np.random.Generator) -> np.ndarray:
+  del rng
+  factors = balance.factor_of_class()
+  drawn = (labels * factors).max(axis=1)
+  return np.where(labels.any(axis=1), drawn, 1.0)
+
+
+def _draw_exactly(labels: np.ndarray, balance: Balance,
+                  rng: np.random.Generator) -> np.ndarray:
+  del rng
+  sets, numbers = _label_sets(labels)
+  counts = np.bincount(numbers)
+  drawn, labelled = np.ones(len(sets)), sets.any(axis=1)
+  if labelled.any():
+    drawn[labelled] = exact_balance.solve(sets[labelled], counts[labelled],
+                                          balance.target, balance.tolerance,
+                                          schema.LEAST_REPEATS,
+                                          balance.max_repeat or np.inf)
+  return drawn[numbers]
+
+
+def _label_sets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the distinct rows [S, K] of labels [n, K], and which each has."""
+  # One integer a row: unique rows of a matrix take ten times as long.
+  codes = labels.astype(np.int64) @ (1 << np.arange(labels.shape[1]))
+  _, firsts, numbers = np.unique(codes, return_index=True, return_inverse=True)
+  return labels[firsts], numbers
+
+
+_COMPUTE = {
+    'none': _draw_once,
+    'hybrid': _draw_hybrid,
+    'protected': _draw_protected,
+    'table': _draw_by_table,
+    'exact': _draw_exactly,
+}
 POLICIES = tuple(_COMPUTE)

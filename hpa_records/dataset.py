@@ -18,6 +18,7 @@ import os
 import numpy as np
 import pandas as pd
 
+from hpa_records import balance as balance_lib
 from hpa_records import image as image_lib
 from hpa_records import manifest as manifest_lib
 from hpa_records import plan
@@ -58,9 +59,28 @@ class Records:
       labels[i, classes] = 1
     return labels
 
-  def repeats(self, fold: int) -> np.ndarray:
-    """Returns each record's expected draws [N] float32, fold held out."""
-    return np.stack(self.index['repeats'])[:, fold]
+  def repeats(self,
+              fold: int,
+              balance: balance_lib.Balance | None = None) -> np.ndarray:
+    """Returns each record's expected draws [N] float32, fold held out.
+
+    Args:
+      fold: 0..F-1.
+      balance: in place of the stored repeats, those that the converter would
+        have stored with it; computed from the index.
+    """
+    if balance is None:
+      return np.stack(self.index['repeats'])[:, fold]
+    return balance_lib.repeats_of_fold(list(self.index['id']), self._labels(),
+                                       self.index['fold'].to_numpy(), fold,
+                                       balance, self.manifest.settings['seed'])
+
+  def ranks(self) -> np.ndarray:
+    """Returns the ranks [N] int64 that plan.expand rounds along."""
+    return balance_lib.rank_label_sets(self._labels())
+
+  def _labels(self) -> np.ndarray:
+    return self.multi_hot(np.arange(len(self.index)))
 
 
 def load(directory: str) -> Records:

@@ -40,9 +40,8 @@ def lay_out(table: pd.DataFrame,
     ]
   labels = sample_table.multi_hot(table['labels'])
   fold_of = folds.assign(list(ids), labels, settings.num_folds, settings.seed)
-  repeats = balance.repeats(labels, fold_of, settings.num_folds,
-                            settings.balance, settings.balance_target,
-                            settings.seed)
+  repeats = balance.repeats(list(ids), labels, fold_of, settings.num_folds,
+                            balance.of_flags(settings), settings.seed)
   return [
       shard_plan.Shard(name, fold, tuple(rows[chosen].tolist()),
                        tuple(ids[chosen]), labels[chosen], repeats[chosen])

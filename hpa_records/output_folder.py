@@ -250,6 +250,7 @@ def _unfinished(output: str) -> str:
 def _told(settings: shard_plan.Settings, csv_sha256: str) -> dict[str, Any]:
   told = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
   if settings.unlabelled:  # then these decide nothing
-    for name in ('num_folds', 'balance', 'balance_target'):
+    for name in ('num_folds', 'balance', 'balance_target', 'balance_tolerance',
+                 'max_repeat', 'balance_factors'):
       del told[name]
   return told

@@ -18,10 +18,17 @@ Records of an unlabelled set, such as Kaggle's test images, have id and image
 alone; so has its index, and its shards are those of the group `test`.
 
 An integer r in repeats means exactly r copies, every epoch. A fraction is
-rounded up or down afresh each epoch, so that its mean over epochs is exact.
+rounded up or down afresh each epoch, so that its mean over epochs is exact; and
+over each CYCLE_EPOCHS epochs in a row, counted from the first, the copies are
+within 1 of the sum of the repeats.
 """
 
 FORMAT_VERSION = 1
+
+# As many epochs as the paper trains for: with repeats of LEAST_REPEATS, each of
+# its runs sees the image.
+CYCLE_EPOCHS = 80
+LEAST_REPEATS = 1 / CYCLE_EPOCHS
 
 CHANNELS = ('red', 'green', 'blue', 'yellow')
 NUM_CHANNELS = len(CHANNELS)

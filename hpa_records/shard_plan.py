@@ -12,7 +12,7 @@ import os
 
 import numpy as np
 
-from hpa_records import balance
+from hpa_records import balance as balance_lib
 from hpa_records import file_pattern
 from hpa_records import image
 from hpa_records import schema
@@ -36,7 +36,10 @@ class Settings:
   num_folds: int = 5
   seed: int = 0
   balance: str = 'none'
-  balance_target: int = 500
+  balance_target: int = balance_lib.Balance.target
+  balance_tolerance: float = balance_lib.Balance.tolerance
+  max_repeat: float = balance_lib.Balance.max_repeat
+  balance_factors: str = balance_lib.Balance.factors
   shard_mb: int = 128
   limit: int = 0
   pattern: str = '{id}_{channel}.png'
@@ -44,15 +47,13 @@ class Settings:
   unlabelled: bool = False
 
   def __post_init__(self):
-    for name, values in (('resize', image.RESIZE_FILTERS),
-                         ('encoding', schema.ENCODINGS), ('balance',
-                                                          balance.POLICIES)):
+    for name, values in (('resize', image.RESIZE_FILTERS), ('encoding',
+                                                            schema.ENCODINGS)):
       if getattr(self, name) not in values:
         raise schema.DataError(f'Expected --{name} to be one of {values}, '
                                f'received {getattr(self, name)!r}.')
     for name, least in (('image_size', 1), ('num_folds', 2), ('seed', 0),
-                        ('balance_target',
-                         1), ('shard_mb', 1), ('limit', 0), ('white_level', 0)):
+                        ('shard_mb', 1), ('limit', 0), ('white_level', 0)):
       if getattr(self, name) < least:
         raise schema.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
@@ -61,6 +62,7 @@ class Settings:
           'Expected --white_level of at most 65535, the '
           f'largest of 16 bits, received {self.white_level}.')
     file_pattern.check(self.pattern)
+    balance_lib.of_flags(self)
 
   @property
   def records_per_shard(self) -> int:

@@ -17,7 +17,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 HPA_RECORDS = (
     'schema command progress backend address filesystem fault file_pattern '
     'image_header tint image_file image record shard manifest staging '
-    'tfds_metadata csv_table sample_table folds balance shard_plan layout '
+    'tfds_metadata csv_table sample_table folds exact_balance balance '
+    'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
     'index_check verify summary figure gallery dataset '
     'sample_cell sample_pattern sample_data').split()
@@ -31,7 +32,8 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
     'schema', 'command', 'progress', 'backend', 'address', 'filesystem',
-    'image', 'manifest', 'staging', 'sample_table', 'balance', 'plan', 'dataset'
+    'image', 'manifest', 'staging', 'sample_table', 'balance', 'balance_flags',
+    'plan', 'dataset'
 }
 WITH_TENSORFLOW = {
     'hpa_records': {'backend', 'dataset'},

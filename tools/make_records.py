@@ -10,7 +10,7 @@ import shlex
 
 from absl import flags
 
-from hpa_records import balance
+from hpa_records import balance_flags
 from hpa_records import command
 from hpa_records import filesystem
 from hpa_records import image
@@ -36,10 +36,7 @@ flags.DEFINE_enum('encoding', _DEFAULT.encoding, schema.ENCODINGS,
 flags.DEFINE_integer('num_folds', _DEFAULT.num_folds, 'Folds to cut.')
 flags.DEFINE_integer('seed', _DEFAULT.seed,
                      'Decides the folds, the order and the balance.')
-flags.DEFINE_enum('balance', _DEFAULT.balance, balance.POLICIES,
-                  'How often each record is drawn in training.')
-flags.DEFINE_integer('balance_target', _DEFAULT.balance_target,
-                     'Draws of each class that a balance aims for.')
+balance_flags.define(_DEFAULT.balance)
 flags.DEFINE_integer('shard_mb', _DEFAULT.shard_mb,
                      'Largest shard, in MiB of raw pixels.')
 flags.DEFINE_integer('limit', _DEFAULT.limit,

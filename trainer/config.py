@@ -10,6 +10,7 @@ import json
 import math
 from typing import Any
 
+from hpa_records import balance as balance_lib
 from hpa_records import plan
 from hpa_records import schema
 
@@ -52,6 +53,11 @@ class Config:
     input_scaling: 'dataset' (its mean and deviation per channel) or 'image'
       (each image's own, as the original).
     precision: 'float32' or 'bfloat16'.
+    balance: policy of the draws in place of the stored repeats, which '' keeps.
+    balance_target: this and the next three as in hpa_records.balance.Balance.
+    balance_tolerance: as there.
+    max_repeat: as there.
+    balance_factors: as there, factors.
     augment: which draws get a random symmetry of the square; plan.AUGMENTS.
     clip_norm: largest global norm of the gradients; 0 does not clip.
     l1: weight decay, sum of |w| over kernels (the original: 1e-7).
@@ -86,6 +92,11 @@ class Config:
   loss: str = 'bce'
   input_scaling: str = 'dataset'
   precision: str = 'float32'
+  balance: str = ''
+  balance_target: int = balance_lib.Balance.target
+  balance_tolerance: float = balance_lib.Balance.tolerance
+  max_repeat: float = balance_lib.Balance.max_repeat
+  balance_factors: str = balance_lib.Balance.factors
   augment: str = 'copies'
   clip_norm: float = 5.0
   l1: float = 0.0
@@ -116,6 +127,12 @@ class Config:
     if not self.learning_rate > 0:
       raise schema.DataError('Expected --learning_rate above 0, received '
                              f'{self.learning_rate}.')
+    _ = self.rebalance
+
+  @property
+  def rebalance(self) -> balance_lib.Balance | None:
+    """What replaces the stored repeats; None if nothing does."""
+    return balance_lib.of_flags(self) if self.balance else None
 
   @property
   def monitor_mode(self) -> str:

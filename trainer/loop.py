@@ -101,6 +101,7 @@ class _Run:
                repeats: np.ndarray, directory: str):
     self._config, self._records = config, records
     self._repeats, self._directory = repeats, directory
+    self._ranks = records.ranks()
     self._strategy = strategy_lib.make(config.distribute)
     with self._strategy.scope():
       self._model = _build_model(config, records)
@@ -156,7 +157,7 @@ class _Run:
     """Trains one epoch; returns its row of the history."""
     config = self._config
     key = plan.Key(config.seed, state.epoch, config.fold)
-    epoch = plan.expand(self._repeats, key, config.augment)
+    epoch = plan.expand(self._repeats, key, config.augment, self._ranks)
     self._optimizer.learning_rate.assign(state.plateau.learning_rate)
     batches = self._strategy.experimental_distribute_dataset(
         dataset.training_batches(self._records, config.fold, epoch,
@@ -252,12 +253,12 @@ def _check_fold(config: config_lib.Config,
   if config.fold >= folds:
     raise schema.DataError(f'Expected --fold from 0 to {folds - 1}, received '
                            f'{config.fold}; {config.records} has {folds}.')
-  repeats = records.repeats(config.fold)
+  repeats = records.repeats(config.fold, config.rebalance)
   if not repeats.any():
     raise schema.DataError(
         f'Expected records to train on with fold {config.fold} held out, '
-        f'received none with repeats above 0 at {config.records}; convert '
-        'again with another --balance.')
+        f'received none with repeats above 0 at {config.records}; pass '
+        'another --balance.')
   return repeats
 
 

@@ -8,6 +8,7 @@ import os
 
 from absl import flags
 
+from hpa_records import balance_flags
 from hpa_records import command
 from hpa_records import filesystem
 from hpa_records import plan
@@ -58,6 +59,7 @@ _choice(
     "dataset: its mean and deviation per channel; image: each image's "
     'own, as the original GapNet-PL.')
 _choice('precision', config_lib.PRECISIONS, 'Of the arithmetic.')
+balance_flags.define(_DEFAULT['balance'], also=('',))
 _choice(
     'augment', plan.AUGMENTS,
     'Which draws get a random rotation or flip: copies of a record beyond '
