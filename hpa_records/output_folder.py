@@ -200,7 +200,7 @@ def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
 def _tell_difference(name: str, have: Any, asked: Any) -> str:
   if name != 'groups_sha256':
     return f'{name} {have!r}, asked {asked!r}'
-  have, asked = (f'--groups of sha256 {value[:12]}...'
+  have, asked = (f'--groups of sha256 {str(value)[:12]}...'
                  if value else 'no --groups' for value in (have, asked))
   return f'{have}, asked {asked}'
 
