@@ -91,6 +91,8 @@ def convert(csv: str,
       if not done:
         _convert_one(plan, loaded, csv, how)
       return None
+    if how.overwrite:
+      layout.lay_out(loaded.table, settings)  # refuses before the old one goes
     with output_folder.lock(output):
       if how.overwrite:
         output_folder.clear(output, settings, loaded.csv_sha256)
@@ -208,7 +210,6 @@ def _convert_one(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
 
 def _convert_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
                  csv: str, how: How) -> manifest.Manifest:
-  output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
   known = _read_known_faults(plan) if how.on_error == 'skip' else []
   while True:
     out = {each.id for each in known}
@@ -216,6 +217,7 @@ def _convert_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     if table.empty:
       fault.refuse(known, csv or plan.images)
     shards = layout.lay_out(table, plan.settings)
+    output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
     output_folder.require_room(plan.output, _needed_bytes(plan, shards))
     faults = _make(plan, shards, how, csv)
