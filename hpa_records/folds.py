@@ -36,8 +36,8 @@ def assign(ids: Sequence[str],
 
   No fold is empty, since a group is dealt to the emptiest of the folds that
   want its rarest class most, and an empty fold wants every class most; no move
-  takes a fold's last group. A class
-  of fewer groups than folds is in as many folds as it has groups, at most.
+  takes a fold's last group. A class of fewer groups than folds is in as many
+  folds as it has groups, at most.
 
   Args:
     ids: N distinct ids.
