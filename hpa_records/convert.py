@@ -54,12 +54,12 @@ class How:
   only_shard: int = ALL
 
 
-def convert(
-    csv: str,
-    images: str,
-    output: str,
-    settings: shard_plan.Settings,
-    how: How = How()) -> manifest.Manifest | None:
+def convert(csv: str,
+            images: str,
+            output: str,
+            settings: shard_plan.Settings,
+            how: How = How(),
+            groups: str = '') -> manifest.Manifest | None:
   """Converts a CSV and its images to a dataset folder.
 
   Run again after it was cut off, it keeps the shards that are whole and makes
@@ -70,8 +70,10 @@ def convert(
       alone, or '' to take the ids from the file names.
     images: folder of the image files.
     output: folder of the dataset; made if missing.
-    settings: what to make.
+    settings: what to make; groups_sha256 is filled in here.
     how: by what means.
+    groups: path of a CSV of the columns Id and group: the samples of a group
+      are in one fold. '' has none.
 
   Returns:
     The manifest of the dataset, new or found finished with these settings;
@@ -81,7 +83,7 @@ def convert(
     schema.DataError: the input is wrong, the folder holds something else or
       cannot be written, or another converter is at work there.
   """
-  loaded = _load(csv, images, settings, how.on_error)
+  loaded, settings = _load(csv, images, settings, how.on_error, groups)
   plan = shard_plan.Plan(images, output, settings)
   with _told_in_one_line(output):
     done = _find(plan, loaded, how)
@@ -89,6 +91,8 @@ def convert(
       if not done:
         _convert_one(plan, loaded, csv, how)
       return None
+    if how.overwrite:
+      layout.lay_out(loaded.table, settings)  # refuses before the old one goes
     with output_folder.lock(output):
       if how.overwrite:
         output_folder.clear(output, settings, loaded.csv_sha256)
@@ -102,12 +106,13 @@ def describe(csv: str,
              images: str,
              output: str,
              settings: shard_plan.Settings,
-             how: How = How()) -> str:
+             how: How = How(),
+             groups: str = '') -> str:
   """Returns what convert would write, after checking the whole input.
 
   Args and errors: as of convert. Writes nothing.
   """
-  loaded = _load(csv, images, settings, how.on_error)
+  loaded, settings = _load(csv, images, settings, how.on_error, groups)
   plan = shard_plan.Plan(images, output, settings)
   with _told_in_one_line(output):
     if _find(plan, loaded, how):
@@ -148,15 +153,27 @@ def _find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
   return found
 
 
-def _load(csv: str, images: str, settings: shard_plan.Settings,
-          on_error: str) -> sample_table.SampleTable:
-  return sample_table.load(csv,
-                           images,
-                           pattern=settings.pattern,
-                           white_level=settings.white_level,
-                           unlabelled=settings.unlabelled,
-                           limit=settings.limit,
-                           on_error=on_error)
+def _load(csv: str, images: str, settings: shard_plan.Settings, on_error: str,
+          groups: str) -> tuple[sample_table.SampleTable, shard_plan.Settings]:
+  """Returns the samples, and the settings with the groups' sha256 in them."""
+  if groups and settings.unlabelled:
+    raise schema.DataError('Expected --groups without --unlabelled: such '
+                           'records have no fold.')
+  if groups and settings.fold_column:
+    raise schema.DataError('Expected --groups or --fold_column, received both: '
+                           'the column alone decides the folds; pass one.')
+  loaded = sample_table.load(csv,
+                             images,
+                             pattern=settings.pattern,
+                             white_level=settings.white_level,
+                             unlabelled=settings.unlabelled,
+                             limit=settings.limit,
+                             fold_column=settings.fold_column,
+                             num_folds=settings.num_folds,
+                             groups=groups,
+                             on_error=on_error)
+  return loaded, dataclasses.replace(settings,
+                                     groups_sha256=loaded.groups_sha256)
 
 
 @contextlib.contextmanager
@@ -193,7 +210,6 @@ def _convert_one(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
 
 def _convert_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
                  csv: str, how: How) -> manifest.Manifest:
-  output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
   known = _read_known_faults(plan) if how.on_error == 'skip' else []
   while True:
     out = {each.id for each in known}
@@ -201,6 +217,7 @@ def _convert_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     if table.empty:
       fault.refuse(known, csv or plan.images)
     shards = layout.lay_out(table, plan.settings)
+    output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
     output_folder.require_room(plan.output, _needed_bytes(plan, shards))
     faults = _make(plan, shards, how, csv)

@@ -1,4 +1,4 @@
-"""CSV text -> samples and the rows that are at fault.
+"""CSV text -> samples or groups, and the rows that are at fault.
 
 pandas.read_csv turns the id 001 into 1 and NA into nothing, and does not say
 in which line a quote stays open; the csv module, given one line at a time,
@@ -9,20 +9,25 @@ shows: the header is row 1, blank lines are passed over but counted.
 import csv as csv_module
 import io
 import re
-from typing import Iterable, NamedTuple, Sequence
+from typing import Iterable, Iterator, NamedTuple, Sequence
 
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import schema
 
 COLUMNS = ('Id', 'Target')
+GROUP_COLUMNS = ('Id', 'group')
 
 
 class Sample(NamedTuple):
-  """One row: its Id, labels 0..K-1 ascending (none: unlabelled), its line."""
+  """One row: its Id, labels 0..K-1 ascending (none: unlabelled), its line.
+
+  And its fold, None where no column of folds was asked for.
+  """
   id: str
   labels: tuple[int, ...]
   row: int
+  fold: int | None = None
 
 
 def read(csv: str) -> bytes:
@@ -41,8 +46,12 @@ def read(csv: str) -> bytes:
         f'Expected a CSV file at {csv}, received: {error.strerror}.') from error
 
 
-def parse(content: bytes, csv: str, unlabelled: bool,
-          limit: int) -> tuple[list[Sample], list[fault.Fault]]:
+def parse(content: bytes,
+          csv: str,
+          unlabelled: bool,
+          limit: int,
+          fold_column: str = '',
+          num_folds: int = 0) -> tuple[list[Sample], list[fault.Fault]]:
   """Returns the samples whose files can be looked up, and all faulty rows.
 
   Args:
@@ -50,17 +59,44 @@ def parse(content: bytes, csv: str, unlabelled: bool,
     csv: its path, for messages.
     unlabelled: no column Target is needed, and none is read.
     limit: reads the first so many rows, faulty ones included; 0 reads all.
+    fold_column: name of a column of folds, 0..num_folds-1; '' reads none. An
+      unlabelled set has none.
+    num_folds: how many there are.
 
   Raises:
     schema.DataError: content is no text, has not the columns, or no row.
   """
   needed = COLUMNS[:1] if unlabelled else COLUMNS
-  header, *lines = _split_lines(content, csv) or [(1, '')]
-  columns = _parse_header(*header, csv, needed)
-  if not lines:
-    raise schema.DataError(
-        f'Expected samples in {csv}, received only a header.')
-  return _parse_rows(lines[:limit] if limit else lines, columns, needed)
+  if fold_column:
+    needed += (fold_column,)
+  rows = _split_rows(content, csv, needed, 'samples', limit)
+  return _parse_rows(rows, fold_column, num_folds)
+
+
+def parse_groups(content: bytes,
+                 groups: str) -> tuple[dict[str, str], list[fault.Fault]]:
+  """Returns the group of each Id, and all faulty rows.
+
+  Args:
+    content: of a file of the columns Id and group, UTF-8. Spaces around the
+      name of a group are no part of it.
+    groups: its path, for messages.
+
+  Raises:
+    schema.DataError: content is no text, has not the columns, or no row.
+  """
+  group_of, faults, first_rows = {}, [], {}
+  for row, fields in _split_rows(content, groups, GROUP_COLUMNS, 'groups', 0):
+    if isinstance(fields, str):
+      faults.append(fault.Fault(row, '', '', fields))
+      continue
+    sample_id, group = fields[0], fields[1].strip()
+    wrong_id = _check_id(sample_id, row, first_rows)
+    wrong_group = '' if group else (
+        f'expected the name of a group, received {_shorten(fields[1])}')
+    faults += _list_faults(row, sample_id, wrong_id, wrong_group)
+    group_of.setdefault(sample_id, group)
+  return group_of, faults
 
 
 def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[fault.Fault]]:
@@ -112,26 +148,45 @@ def _parse_header(row: int, line: str, csv: str,
   return columns
 
 
-def _parse_rows(
-    lines: Iterable[tuple[int, str]], columns: list[str],
-    needed: Sequence[str]) -> tuple[list[Sample], list[fault.Fault]]:
+def _split_rows(content: bytes, csv: str, needed: Sequence[str], what: str,
+                limit: int) -> Iterator[tuple[int, list[str] | str]]:
+  """Returns (row, its needed fields, or what is wrong with it) of every row.
+
+  Raises:
+    schema.DataError: as parse.
+  """
+  header, *lines = _split_lines(content, csv) or [(1, '')]
+  columns = _parse_header(*header, csv, needed)
+  if not lines:
+    raise schema.DataError(f'Expected {what} in {csv}, received only a header.')
+  return ((row, _pick_fields(line, columns, needed))
+          for row, line in (lines[:limit] if limit else lines))
+
+
+def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], fold_column: str,
+                num_folds: int) -> tuple[list[Sample], list[fault.Fault]]:
   samples, faults, first_rows = [], [], {}
-  for row, line in lines:
-    try:
-      sample_id, *target = _pick_fields(line, columns, needed)
-    except schema.DataError as error:
-      faults.append(fault.Fault(row, '', '', str(error)))
+  for row, fields in rows:
+    if isinstance(fields, str):
+      faults.append(fault.Fault(row, '', '', fields))
       continue
-    labels, wrong_labels = _parse_target(*target) if target else ((), '')
+    sample_id, *fields = fields
     wrong_id = _check_id(sample_id, row, first_rows)
-    faults += [
-        fault.Fault(row, sample_id, '', message)
-        for message in (wrong_id, wrong_labels)
-        if message
-    ]
+    labels, wrong_labels = _parse_target(fields[0]) if fields else ((), '')
+    fold, wrong_fold = _parse_fold(fields[1], fold_column,
+                                   num_folds) if fold_column else (None, '')
+    faults += _list_faults(row, sample_id, wrong_id, wrong_labels, wrong_fold)
     if not wrong_id:
-      samples.append(Sample(sample_id, labels, row))
+      samples.append(Sample(sample_id, labels, row, fold))
   return samples, faults
+
+
+def _list_faults(row: int, sample_id: str, *messages: str) -> list[fault.Fault]:
+  return [
+      fault.Fault(row, sample_id, '', message)
+      for message in messages
+      if message
+  ]
 
 
 def _split_fields(line: str) -> list[str]:
@@ -143,11 +198,15 @@ def _split_fields(line: str) -> list[str]:
 
 
 def _pick_fields(line: str, columns: list[str],
-                 needed: Sequence[str]) -> list[str]:
-  fields = _split_fields(line)
+                 needed: Sequence[str]) -> list[str] | str:
+  """Returns the needed fields of a line, or why there are none."""
+  try:
+    fields = _split_fields(line)
+  except schema.DataError as error:
+    return str(error)
   if len(fields) != len(columns):
-    raise schema.DataError(f'expected {len(columns)} fields, received '
-                           f'{len(fields)}: {_shorten(line)}')
+    return (f'expected {len(columns)} fields, received {len(fields)}: '
+            f'{_shorten(line)}')
   return [fields[columns.index(name)] for name in needed]
 
 
@@ -174,3 +233,11 @@ def _parse_target(target: str) -> tuple[tuple[int, ...], str]:
       return labels, ''
   return (), (f'expected whole numbers 0..{schema.NUM_CLASSES - 1}, separated '
               f'by spaces, in Target, received {_shorten(target)}')
+
+
+def _parse_fold(text: str, name: str, num_folds: int) -> tuple[int, str]:
+  """Returns the fold and '', or 0 and why it is refused."""
+  if re.fullmatch(r'\s*[0-9]{1,9}\s*', text) and int(text) < num_folds:
+    return int(text), ''
+  return 0, (f'expected a fold 0..{num_folds - 1} in {name}, received '
+             f'{_shorten(text)}')

@@ -25,8 +25,8 @@ def lay_out(table: pd.DataFrame,
     settings: what to make.
 
   Raises:
-    schema.DataError: there are fewer samples than folds; of an unlabelled set,
-      none.
+    schema.DataError: there are fewer samples or groups than folds; a fold of
+      the settings' fold_column is empty; of an unlabelled set, there is none.
   """
   table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
   rows, ids = table['row'].to_numpy(), table['id'].to_numpy()
@@ -39,7 +39,7 @@ def lay_out(table: pd.DataFrame,
         _cut(schema.UNLABELLED_GROUP, np.arange(len(table)), settings)
     ]
   labels = sample_table.multi_hot(table['labels'])
-  fold_of = folds.assign(list(ids), labels, settings.num_folds, settings.seed)
+  fold_of = _find_folds(table, labels, settings)
   repeats = balance.repeats(list(ids), labels, fold_of, settings.num_folds,
                             balance.of_flags(settings), settings.seed)
   return [
@@ -49,6 +49,23 @@ def lay_out(table: pd.DataFrame,
       for name, chosen in _cut(f'fold{fold}', np.flatnonzero(
           fold_of == fold), settings)
   ]
+
+
+def _find_folds(table: pd.DataFrame, labels: np.ndarray,
+                settings: shard_plan.Settings) -> np.ndarray:
+  """Returns the fold of each row, [N] int64: its own, or dealt."""
+  if not settings.fold_column:
+    groups = list(table['group']) if 'group' in table else None
+    return folds.assign(list(table['id']), labels, settings.num_folds,
+                        settings.seed, groups)
+  fold_of = table['fold'].to_numpy(np.int64)
+  empty = np.setdiff1d(np.arange(settings.num_folds), fold_of)
+  if empty.size:
+    raise schema.DataError(
+        f'Expected a sample in each of {settings.num_folds} folds of the '
+        f'column {settings.fold_column}, received none in fold {empty[0]}; '
+        'pass --num_folds as the column has them.')
+  return fold_of
 
 
 def _cut(group: str, members: np.ndarray,

@@ -184,14 +184,25 @@ def _read_settings(output: str) -> dict[str, Any]:
 def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
                                                                  Any]) -> None:
   """Raises schema.DataError that says what differs, if anything does."""
+  # A dataset made before there was a setting was made with its default.
+  have = {**dataclasses.asdict(shard_plan.Settings()), **have}
   differ = [
-      f'{name} {have.get(name)!r}, asked {asked[name]!r}' for name in asked
+      _tell_difference(name, have.get(name), asked[name])
+      for name in asked
       if have.get(name) != asked[name]
   ]
   if differ:
     raise schema.DataError(
         f'Expected the settings of the dataset at {output}, received others: '
         f'{"; ".join(differ)}. Choose another --output, or pass --overwrite.')
+
+
+def _tell_difference(name: str, have: Any, asked: Any) -> str:
+  if name != 'groups_sha256':
+    return f'{name} {have!r}, asked {asked!r}'
+  have, asked = (f'--groups of sha256 {str(value)[:12]}...'
+                 if value else 'no --groups' for value in (have, asked))
+  return f'{have}, asked {asked}'
 
 
 def remove_strays(output: str, shard_names: set[str]) -> None:

@@ -41,16 +41,19 @@ class SampleTable:
   Attributes:
     table: one row a sample in CSV order, index 0..N-1: id (str), labels (tuple
       of int, ascending, 0..K-1; empty in an unlabelled set), row (int, as in
-      fault.Fault), and red, green, blue, yellow (str, the path of each file).
+      fault.Fault), and red, green, blue, yellow (str, the path of each file);
+      where asked for, fold (int, 0..num_folds-1) and group (str).
     sizes: number of samples by the (height, width) of their images.
     csv_sha256: hex digest of the whole CSV file, or of the list of ids that
       stands for it.
     faults: what on_error='skip' left out, by row.
+    groups_sha256: hex digest of the whole CSV of groups; '' without one.
   """
   table: pd.DataFrame
   sizes: dict[tuple[int, int], int]
   csv_sha256: str
   faults: tuple[fault.Fault, ...]
+  groups_sha256: str = ''
 
 
 def load(csv: str,
@@ -60,6 +63,9 @@ def load(csv: str,
          white_level: int = 0,
          unlabelled: bool = False,
          limit: int = 0,
+         fold_column: str = '',
+         num_folds: int = 0,
+         groups: str = '',
          on_error: str = 'stop') -> SampleTable:
   """Returns the checked samples of a CSV and a folder of images.
 
@@ -75,27 +81,36 @@ def load(csv: str,
     unlabelled: every sample's labels are ().
     limit: takes the first so many rows of the CSV, faulty ones included; 0
       takes all.
+    fold_column: column of the CSV that holds each sample's fold; '' is none.
+    num_folds: how many folds that column has.
+    groups: path of a CSV with the columns Id and group, where each sample must
+      have a group; '' is none. It may be an address, and may have other Ids.
     on_error: 'stop' refuses faulty samples, 'skip' leaves them out. Of rows
       with the same Id the first is sound, the later ones are faults.
 
   Raises:
-    schema.DataError: the CSV, the folder or the pattern cannot be used; or a
-      file cannot be read, which skip does not forgive; or a sample is faulty
-      and on_error is not 'skip'; or no sample is left.
+    schema.DataError: a CSV, the folder or the pattern cannot be used; or a
+      file cannot be read, or a row of groups is faulty, which skip does not
+      forgive; or a sample is faulty and on_error is not 'skip'; or no sample
+      is left.
   """
   file_pattern.check(pattern)
   if not csv and not unlabelled:
     raise schema.DataError('Expected a path, received none; pass --csv=PATH, '
                            'or --unlabelled to take the ids from --images.')
   content = csv_table.read(csv) if csv else b''
+  group_of, groups_sha256 = _load_groups(groups) if groups else ({}, '')
   if csv:
-    samples, row_faults = csv_table.parse(content, csv, unlabelled, limit)
+    samples, row_faults = csv_table.parse(content, csv, unlabelled, limit,
+                                          fold_column, num_folds)
     names = _list_names(images, pattern)
   else:
     names = _list_names(images, pattern)
     ids = _find_ids(images, pattern, names)
     content = ''.join(f'{line}\n' for line in ('Id', *ids)).encode()
     samples, row_faults = csv_table.name_rows(ids[:limit] if limit else ids)
+  if groups:
+    row_faults += _find_groupless(samples, group_of)
   files = _Files(images, pattern, white_level)
   file_faults, size_of = files.check(samples, frozenset(names))
   faults = sorted(row_faults + file_faults, key=lambda each: each.row)
@@ -114,8 +129,14 @@ def load(csv: str,
     head = f'Expected a sound sample in {source}, received none; mend them'
     raise schema.DataError(fault.describe(head, faults))
   sizes = collections.Counter(size_of[sample.row] for sample in kept)
-  return SampleTable(files.tabulate(kept), dict(sizes),
-                     hashlib.sha256(content).hexdigest(), tuple(faults))
+  table = files.tabulate(kept)
+  if fold_column:
+    table['fold'] = [sample.fold for sample in kept]
+  if groups:
+    table['group'] = [group_of[sample.id] for sample in kept]
+  return SampleTable(table, dict(sizes),
+                     hashlib.sha256(content).hexdigest(), tuple(faults),
+                     groups_sha256)
 
 
 def multi_hot(labels_column: Iterable[Sequence[int]]) -> np.ndarray:
@@ -129,6 +150,27 @@ def multi_hot(labels_column: Iterable[Sequence[int]]) -> np.ndarray:
   for row, classes in enumerate(labels):
     hot[row, list(classes)] = 1
   return hot
+
+
+def _load_groups(groups: str) -> tuple[dict[str, str], str]:
+  """Returns the group of each Id, and the file's sha256."""
+  content = csv_table.read(groups)
+  group_of, faults = csv_table.parse_groups(content, groups)
+  if faults:
+    # Not for skip: a sample whose group is in doubt may be in two folds.
+    head = f'Expected each Id once, with its group, in {groups}; mend it'
+    raise schema.DataError(fault.describe(head, faults))
+  return group_of, hashlib.sha256(content).hexdigest()
+
+
+def _find_groupless(samples: Iterable[csv_table.Sample],
+                    group_of: dict[str, str]) -> list[fault.Fault]:
+  return [
+      fault.Fault(
+          sample.row, sample.id, '',
+          f'expected a group of {sample.id!r} in --groups, received '
+          'none') for sample in samples if sample.id not in group_of
+  ]
 
 
 def _list_names(images: str, pattern: str) -> list[str]:
@@ -172,6 +214,7 @@ class _Files:
   def tabulate(self, samples: Sequence[csv_table.Sample]) -> pd.DataFrame:
     """Returns SampleTable.table."""
     table = pd.DataFrame(samples, columns=csv_table.Sample._fields)
+    del table['fold']
     for channel in schema.CHANNELS:
       names = [file_pattern.name(self.pattern, s.id, channel) for s in samples]
       table[channel] = [os.path.join(self.images, name) for name in names]

@@ -24,7 +24,8 @@ _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 class Settings:
   """What decides the bytes of a dataset, beside the data.
 
-  Attributes are the flags of tools/make_records.py with the same names. Of an
+  Attributes are the flags of tools/make_records.py with the same names, and
+  groups_sha256, which convert fills in: hex digest of the --groups CSV. Of an
   unlabelled set the folds and the balance decide nothing.
 
   Raises:
@@ -45,6 +46,8 @@ class Settings:
   pattern: str = '{id}_{channel}.png'
   white_level: int = 0
   unlabelled: bool = False
+  fold_column: str = ''
+  groups_sha256: str = ''
 
   def __post_init__(self):
     for name, values in (('resize', image.RESIZE_FILTERS), ('encoding',
@@ -61,6 +64,9 @@ class Settings:
       raise schema.DataError(
           'Expected --white_level of at most 65535, the '
           f'largest of 16 bits, received {self.white_level}.')
+    if self.fold_column and self.unlabelled:
+      raise schema.DataError('Expected --fold_column without --unlabelled: '
+                             'such records have no fold.')
     file_pattern.check(self.pattern)
     balance_lib.of_flags(self)
 

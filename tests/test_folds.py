@@ -96,6 +96,98 @@ def test_folds_stay_the_same_on_every_machine():
                       0).tolist() == [1, 1, 0, 0, 0, 1, 1, 0, 2, 2, 2, 2]
 
 
+def _cut_groups(count, most, seed):
+  """Returns names for count samples in groups of 1..most, put at random."""
+  rng = np.random.default_rng(seed)
+  sizes = rng.integers(1, most, count, endpoint=True)
+  return rng.permutation(np.repeat(np.arange(count), sizes)[:count]).astype(str)
+
+
+@pytest.mark.parametrize('num_folds', [2, 5, 10])
+@pytest.mark.parametrize('most,bound', [(8, 2), (50, 16)])
+def test_groups_of_the_real_table_are_whole_and_stratified(
+    real, num_folds, most, bound):
+  ids, labels = real
+  groups = _cut_groups(len(ids), most, num_folds)
+  assigned = folds.assign(ids, labels, num_folds, 0, groups)
+  assert pd.Series(assigned).groupby(groups).nunique().max() == 1
+  counts = np.stack(
+      [labels[assigned == k].sum(axis=0) for k in range(num_folds)])
+  assert np.abs(counts - labels.sum(axis=0) / num_folds).max() < bound
+  assert np.ptp(np.bincount(assigned)) < 0.05 * len(ids) / num_folds
+
+
+def test_a_group_of_one_each_is_no_group(real):
+  ids, labels = real
+  np.testing.assert_array_equal(folds.assign(ids, labels, 5, 3, ids),
+                                folds.assign(ids, labels, 5, 3))
+
+
+def _assign_groups(labels, group_of, num_folds, seed, turn=slice(None)):
+  ids = _name(len(labels))
+  return folds.assign(ids[turn], labels[turn], num_folds, seed, group_of[turn])
+
+
+@hypothesis.given(labels=_LABELS,
+                  num_folds=strategies.integers(2, 6),
+                  seed=strategies.integers(0, 9),
+                  rng=strategies.randoms(use_true_random=False))
+@hypothesis.settings(deadline=None, max_examples=100)
+def test_groups_stay_whole_whatever_their_names_and_order(
+    labels, num_folds, seed, rng):
+  group_of = [str(rng.randrange(12)) for _ in labels]
+  group_of[:num_folds] = map(str, range(num_folds))
+  assigned = _assign_groups(labels, group_of, num_folds, seed)
+  assert assigned.dtype == np.int64
+  np.testing.assert_array_equal(np.unique(assigned), np.arange(num_folds))
+  assert pd.Series(assigned).groupby(group_of).nunique().max() == 1
+  backwards = _assign_groups(labels, group_of, num_folds, seed,
+                             slice(None, None, -1))
+  np.testing.assert_array_equal(assigned, backwards[::-1])
+  names = rng.sample(range(100), 12)
+  renamed = [f'plate {names[int(group)]}' for group in group_of]
+  np.testing.assert_array_equal(
+      assigned, _assign_groups(labels, renamed, num_folds, seed))
+
+
+def test_large_groups_are_evened_out_by_small_ones():
+  # 6 + 1 + 1 + 1 against 3 + 3 + 3; in any other order 6 would come too late.
+  group_of = [
+      str(i) for i, n in enumerate([1, 3, 1, 6, 3, 1, 3]) for _ in 'x' * n
+  ]
+  labels = np.zeros([18, schema.NUM_CLASSES], np.uint8)
+  labels[:, 3] = 1
+  for seed in range(5):
+    assigned = _assign_groups(labels, group_of, 2, seed)
+    assert np.bincount(assigned).tolist() == [9, 9]
+
+
+def test_groups_without_labels_are_dealt_evenly():
+  labels = np.zeros([24, schema.NUM_CLASSES], np.uint8)
+  group_of = [str(i // 3) for i in range(24)]
+  assigned = _assign_groups(labels, group_of, 4, 0)
+  assert np.bincount(assigned).tolist() == [6, 6, 6, 6]
+
+
+def test_grouped_folds_stay_the_same_on_every_machine():
+  # Made by this call; a change of these numbers cuts all data sets anew.
+  labels = np.zeros([24, schema.NUM_CLASSES], np.uint8)
+  labels[:, 0] = 1
+  labels[np.arange(24), np.arange(24) % 5] = 1
+  group_of = [str(i * i % 7) for i in range(24)]
+  # The group of samples 0, 7, 14 and 21 is dealt to fold 2 and moved to fold 1.
+  assert _assign_groups(labels, group_of, 3, 0).tolist() == [
+      1, 2, 0, 1, 1, 0, 2, 1, 2, 0, 1, 1, 0, 2, 1, 2, 0, 1, 1, 0, 2, 1, 2, 0
+  ]
+
+
+def test_fewer_groups_than_folds_are_refused():
+  labels = np.ones([8, schema.NUM_CLASSES], np.uint8)
+  with pytest.raises(schema.DataError,
+                     match='at least 5 groups for 5 folds, received 4; lower'):
+    _assign_groups(labels, list('aabbccdd'), 5, 0)
+
+
 @pytest.mark.parametrize('num_folds,message', [
     (1, 'Expected --num_folds >= 2, received 1'),
     (0, 'received 0'),

@@ -23,6 +23,9 @@ _DEFAULT = shard_plan.Settings()
 _CSV = flags.DEFINE_string(
     'csv', '', 'Table with the columns Id and Target. With --unlabelled Id is '
     'enough, and without --csv the ids are those of the files in --images.')
+_GROUPS = flags.DEFINE_string(
+    'groups', '', 'Table with the columns Id and group: all samples of a group '
+    '(a plate, a protein, near-duplicates) are in one fold.')
 _IMAGES = flags.DEFINE_string(
     'images', '', 'Folder of the image files: PNG, TIFF or JPEG, gray or '
     'tinted in the color of their channel.')
@@ -34,6 +37,9 @@ flags.DEFINE_enum('resize', _DEFAULT.resize, image.RESIZE_FILTERS,
 flags.DEFINE_enum('encoding', _DEFAULT.encoding, schema.ENCODINGS,
                   'Stored form: raw reads fastest, png is smallest.')
 flags.DEFINE_integer('num_folds', _DEFAULT.num_folds, 'Folds to cut.')
+flags.DEFINE_string(
+    'fold_column', _DEFAULT.fold_column, 'Column of --csv that holds each '
+    'sample\'s fold, 0..num_folds-1; without it the folds are cut.')
 flags.DEFINE_integer('seed', _DEFAULT.seed,
                      'Decides the folds, the order and the balance.')
 balance_flags.define(_DEFAULT.balance)
@@ -75,7 +81,7 @@ _PLAN_ONLY = flags.DEFINE_bool(
 def main() -> None:
   # Worker processes import this file, and need neither pandas nor pyarrow.
   from hpa_records import convert  # pylint: disable=import-outside-toplevel
-  settings = _from_flags(shard_plan.Settings)
+  settings = _from_flags(shard_plan.Settings, without=('groups_sha256',))
   how = _from_flags(convert.How)
   try:
     options = tuple(shlex.split(' '.join(how.beam_options)))
@@ -87,12 +93,13 @@ def main() -> None:
   csv = _CSV.value and filesystem.require_path(_CSV.value, 'csv')
   if not csv and not settings.unlabelled:
     raise schema.DataError('Expected a table, received none; pass --csv=PATH.')
+  groups = _GROUPS.value and filesystem.require_path(_GROUPS.value, 'groups')
   images = filesystem.require_path(_IMAGES.value, 'images')
   output = filesystem.require_path(_OUTPUT.value, 'output')
   if _PLAN_ONLY.value:
-    print(convert.describe(csv, images, output, settings, how))
+    print(convert.describe(csv, images, output, settings, how, groups))
     return
-  made = convert.convert(csv, images, output, settings, how)
+  made = convert.convert(csv, images, output, settings, how, groups)
   if made is None:
     print(f'Shard {how.only_shard} of {output} is done; when all are, run the '
           'command without --only_shard.')
@@ -102,9 +109,9 @@ def main() -> None:
           f'{os.path.join(output, "manifest.json")}')
 
 
-def _from_flags(kind):
+def _from_flags(kind, without=()):
   """An instance of a dataclass whose fields are flags of the same names."""
-  names = [field.name for field in dataclasses.fields(kind)]
+  names = {field.name for field in dataclasses.fields(kind)}.difference(without)
   return kind(**{name: flags.FLAGS[name].value for name in names})
 
 

@@ -1,0 +1,344 @@
+"""Groups that stay together, and folds that a CSV brings, start to end."""
+
+import hashlib
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hpa_records import convert
+from hpa_records import manifest
+from hpa_records import schema
+from hpa_records import shard_plan
+from hpa_records import verify
+from tests import fakes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_NUM_SAMPLES = 40
+
+
+@pytest.fixture(name='source', scope='module')
+def _source(tmp_path_factory):
+  return fakes.write_source(tmp_path_factory.mktemp('source'), _NUM_SAMPLES)
+
+
+def _group(i):
+  return f'plate {i // 3}'
+
+
+def _write_groups(folder, rows=None, head='Id,group'):
+  if rows is None:
+    rows = [f's{i},{_group(i)}' for i in reversed(range(_NUM_SAMPLES))]
+  path = folder / 'groups.csv'
+  path.write_text('\n'.join([head, *rows]) + '\n', 'utf-8')
+  return str(path)
+
+
+def _write_folds(source, folder, fold_of):
+  """Returns the source with a column split, fold_of(i) for the sample s<i>."""
+  head, *lines = pathlib.Path(source[0]).read_text('utf-8').splitlines()
+  lines = [f'{line},{fold_of(i)}' for i, line in enumerate(lines)]
+  path = folder / 'folds.csv'
+  path.write_text('\n'.join([f'{head},split', *lines]), 'utf-8')
+  return str(path), source[1]
+
+
+def _convert(source, output, groups='', how=None, **settings):
+  return convert.convert(*source, str(output),
+                         shard_plan.Settings(**{
+                             'image_size': 16,
+                             **settings
+                         }), convert.How(**{
+                             'workers': 1,
+                             **(how or {})
+                         }), groups)
+
+
+def _refusal(*args, **kwargs):
+  with pytest.raises(schema.DataError) as caught:
+    _convert(*args, **kwargs)
+  return str(caught.value)
+
+
+def _folds(output):
+  """Returns the fold of each sample number, as the index says."""
+  index = manifest.load_index(str(output), manifest.load(str(output)))
+  return {int(row.id[1:]): row.fold for row in index.itertuples()}
+
+
+def _content(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_groups_stay_together_in_folds_that_are_even(source, tmp_path):
+  made = _convert(source, tmp_path / 'records', _write_groups(tmp_path))
+  fold_of = _folds(tmp_path / 'records')
+  assert set(fold_of) == set(range(_NUM_SAMPLES))
+  assert all(fold_of[i] == fold_of[i - i % 3] for i in fold_of)
+  counts = np.array(made.class_counts)
+  even = counts.sum(axis=0) / 5
+  assert np.abs(counts - even).max() < 2 and set(fold_of.values()) == set(
+      range(5))
+  assert verify.verify(str(tmp_path / 'records'), True, 1)
+  apart = tmp_path / 'apart'
+  _convert(source, apart)
+  assert any(_folds(apart)[i] != _folds(apart)[i - i % 3] for i in fold_of)
+
+
+def test_the_manifest_knows_the_groups_but_not_their_path(source, tmp_path):
+  groups = _write_groups(tmp_path)
+  made = _convert(source, tmp_path / 'records', groups)
+  content = pathlib.Path(groups).read_bytes()
+  assert made.settings['groups_sha256'] == hashlib.sha256(content).hexdigest()
+  for data in _content(tmp_path / 'records').values():
+    assert b'groups.csv' not in data and bytes(tmp_path) not in data
+
+
+def test_names_and_order_of_groups_do_not_bear_on_the_records(source, tmp_path):
+  _convert(source, tmp_path / 'one', _write_groups(tmp_path))
+  rows = [f's{i}, {99 - i // 3} ' for i in range(_NUM_SAMPLES)]
+  _convert(source, tmp_path / 'two', _write_groups(tmp_path, rows))
+  assert _folds(tmp_path / 'one') == _folds(tmp_path / 'two')
+
+
+@pytest.mark.parametrize('head,line', [
+    ('\ufeffId,group', 's{},"{}"'),
+    ('group,well,Id', '{1},"A, 1",s{0}'),
+    ('"Id","group"', '"s{}","{}"\n'),
+])
+def test_dialects_of_the_groups(source, tmp_path, head, line):
+  numbers = [*range(_NUM_SAMPLES), 1000]  # the last is in no other table
+  rows = [line.format(i, i % 7) for i in numbers]
+  _convert(source, tmp_path / 'records', _write_groups(tmp_path, rows, head))
+  fold_of = _folds(tmp_path / 'records')
+  assert all(fold_of[i] == fold_of[i % 7] for i in fold_of)
+
+
+def test_samples_without_a_group_are_listed_together(source, tmp_path):
+  rows = [f's{i},{i}' for i in range(_NUM_SAMPLES) if i not in (3, 7)]
+  groups = _write_groups(tmp_path, rows)
+  message = _refusal(source, tmp_path / 'records', groups)
+  assert message.splitlines()[0].endswith('2 faults:')
+  assert message.splitlines()[1:] == [
+      f"  row {i + 2}: expected a group of 's{i}' in --groups, received none"
+      for i in (3, 7)
+  ]
+  made = _convert(source,
+                  tmp_path / 'records',
+                  groups,
+                  how={'on_error': 'skip'})
+  assert made.num_skipped == 2
+  assert set(_folds(tmp_path / 'records')) == set(range(_NUM_SAMPLES)) - {3, 7}
+  skipped = (tmp_path / 'records' / 'skipped.csv').read_text('utf-8')
+  assert '5,s3,,"expected a group of \'s3\' in --groups, received none"' in (
+      skipped)
+
+
+@pytest.mark.parametrize('row,received', [
+    ('s3,again', "expected each Id once, received 's3' again, first in row 5"),
+    ('x,', "expected the name of a group, received ''"),
+    ('x,  ', "expected the name of a group, received '  '"),
+    (' x,a', "plain name without path parts, received ' x'"),
+    ('x', 'expected 2 fields, received 1'),
+    ('"x,a', 'unexpected end of data'),
+])
+@pytest.mark.parametrize('on_error', ['stop', 'skip'])
+def test_a_faulty_row_of_the_groups_is_named(source, tmp_path, row, received,
+                                             on_error):
+  rows = [f's{i},{i}' for i in range(_NUM_SAMPLES)] + [row, ',']
+  message = _refusal(source,
+                     tmp_path / 'records',
+                     _write_groups(tmp_path, rows),
+                     how={'on_error': on_error})
+  lines = message.splitlines()
+  assert f'each Id once, with its group, in {tmp_path}/groups.csv' in lines[0]
+  assert f'row {_NUM_SAMPLES + 2}: ' in lines[1] and received in lines[1]
+  assert f'row {_NUM_SAMPLES + 3}: ' in lines[2]
+
+
+@pytest.mark.parametrize('head,rows,received', [
+    ('Id,Group', ['s0,a'], "columns Id,group in row 1 of"),
+    ('Id,group,group', ['s0,a,a'], "received 'Id,group,group'"),
+    ('Id,group', [], 'Expected groups in'),
+])
+def test_unusable_groups_are_one_line(source, tmp_path, head, rows, received):
+  message = _refusal(source, tmp_path / 'records',
+                     _write_groups(tmp_path, rows, head))
+  assert received in message and 'groups.csv' in message
+  assert len(message.splitlines()) == 1
+
+
+def test_fewer_groups_than_folds_are_refused(source, tmp_path):
+  rows = [f's{i},{i % 4}' for i in range(_NUM_SAMPLES)]
+  message = _refusal(source, tmp_path / 'records',
+                     _write_groups(tmp_path, rows))
+  assert 'at least 5 groups for 5 folds, received 4' in message
+
+
+def test_a_folder_of_other_groups_is_refused(source, tmp_path, monkeypatch):
+  output, groups = tmp_path / 'records', _write_groups(tmp_path)
+  with monkeypatch.context() as patch:
+    patch.setattr(convert.completion, 'complete', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      _convert(source, output, groups)
+  shards = {path: path.stat().st_ino for path in output.glob('*.tfrecord')}
+  for _ in ('unfinished', 'finished'):
+    assert 'received others: --groups of sha256' in _refusal(source, output)
+    assert _refusal(source, output).endswith(
+        'asked no --groups. Choose another --output, or pass --overwrite.')
+    _write_groups(tmp_path, [f's{i},{i}' for i in range(_NUM_SAMPLES)])
+    assert ', asked --groups of sha256' in _refusal(source, output, groups)
+    _write_groups(tmp_path)
+    _convert(source, output, groups)
+    assert {path: path.stat().st_ino for path in shards} == shards
+  _convert(source, tmp_path / 'none')
+  assert 'no --groups, asked --groups of sha' in _refusal(
+      source, tmp_path / 'none', groups)
+
+
+def test_a_dataset_from_before_a_setting_was_made_with_its_default(
+    source, tmp_path):
+  output = tmp_path / 'records'
+  made = _convert(source, output)
+  settings = dict(made.settings)
+  del settings['groups_sha256'], settings['fold_column']
+  manifest.write(str(output),
+                 manifest.Manifest(**{
+                     **vars(made), 'settings': settings
+                 }))
+  assert _convert(source, output).settings == settings
+  assert 'no --groups, asked' in _refusal(source, output,
+                                          _write_groups(tmp_path))
+
+
+def test_folds_of_a_column_are_taken_as_they_are(source, tmp_path):
+  fixed = _write_folds(source, tmp_path, lambda i: i // 7 % 3)
+  made = _convert(fixed, tmp_path / 'records', fold_column='split', num_folds=3)
+  assert _folds(tmp_path / 'records') == {
+      i: i // 7 % 3 for i in range(_NUM_SAMPLES)
+  }
+  assert made.settings['fold_column'] == 'split'
+  assert made.settings['groups_sha256'] == ''
+  samples = fakes.read_samples(tmp_path / 'records')
+  for i in range(_NUM_SAMPLES):
+    assert samples[f's{i}'].fold == i // 7 % 3
+  assert 'fold_column \'split\', asked \'\'' in _refusal(fixed,
+                                                         tmp_path / 'records',
+                                                         num_folds=3)
+
+
+@pytest.mark.parametrize('text',
+                         ['5', '-1', '', '1.0', '٣', 'test', '1 2', '9' * 5000])
+def test_a_wrong_fold_is_a_fault_of_its_row(source, tmp_path, text):
+  fixed = _write_folds(source, tmp_path, lambda i: text if i == 4 else i % 5)
+  message = _refusal(fixed, tmp_path / 'records', fold_column='split')
+  assert '1 fault:' in message
+  assert f"row 6: expected a fold 0..4 in split, received '{text[:50]}" in (
+      message)
+  made = _convert(fixed,
+                  tmp_path / 'records',
+                  how={'on_error': 'skip'},
+                  fold_column='split')
+  assert made.num_skipped == 1
+  assert _folds(tmp_path / 'records') == {
+      i: i % 5 for i in range(_NUM_SAMPLES) if i != 4
+  }
+
+
+@pytest.mark.parametrize('settings,message', [
+    ({
+        'num_folds': 4
+    }, 'in each of 4 folds of the column split, received none in fold 3'),
+    ({
+        'fold_column': 'Split'
+    }, 'the columns Id,Target,Split in row 1 of'),
+])
+def test_columns_that_do_not_hold_the_folds(source, tmp_path, settings,
+                                            message):
+  fixed = _write_folds(source, tmp_path, lambda i: i % 3)
+  told = _refusal(fixed, tmp_path / 'records', **{
+      'fold_column': 'split',
+      **settings
+  })
+  assert message in told and len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize('there', [False, True])
+def test_after_an_impossible_number_of_folds_the_right_one_is_taken(
+    source, tmp_path, there):
+  fixed = _write_folds(source, tmp_path, lambda i: i % 3)
+  output = tmp_path / 'records'
+  if there:
+    _convert(source, output)
+    before = _content(output)
+  how = {'overwrite': there}
+  assert 'in fold 3' in _refusal(fixed, output, how=how, fold_column='split')
+  if there:
+    assert _content(output) == before
+  made = _convert(fixed, output, how=how, fold_column='split', num_folds=3)
+  assert made.num_folds == 3
+
+
+def test_a_sample_that_is_left_out_may_empty_a_fold(source, tmp_path):
+  fixed = _write_folds(source, tmp_path, lambda i: 'x' if i % 3 == 2 else i % 3)
+  message = _refusal(fixed,
+                     tmp_path / 'records',
+                     how={'on_error': 'skip'},
+                     fold_column='split',
+                     num_folds=3)
+  assert 'received none in fold 2; pass --num_folds' in message
+
+
+def _run_tool(source, output, *flags):
+  return subprocess.run([
+      sys.executable, 'tools/make_records.py', f'--csv={source[0]}',
+      f'--images={source[1]}', f'--output={output}', '--image_size=16', *flags
+  ],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+
+
+def test_the_tool_takes_both(source, tmp_path):
+  groups = _write_groups(tmp_path)
+  done = _run_tool(source, tmp_path / 'groups', f'--groups={groups}')
+  assert done.returncode == 0, done.stderr
+  again = _run_tool(source, tmp_path / 'groups', f'--groups={groups}',
+                    '--plan_only')
+  assert 'The dataset is finished' in again.stdout
+  fixed = _write_folds(source, tmp_path, lambda i: i % 5)
+  done = _run_tool(fixed, tmp_path / 'fixed', '--fold_column=split')
+  assert done.returncode == 0, done.stderr
+  assert set(_folds(tmp_path / 'fixed').items()) == {
+      (i, i % 5) for i in range(_NUM_SAMPLES)
+  }
+
+
+@pytest.mark.parametrize('flags,message', [
+    (['--groups=none.csv'], 'Expected a CSV file at none.csv, received: No s'),
+    (['--groups=none.csv', '--unlabelled'
+     ], 'Expected --groups without --unlabelled'),
+    (['--groups=none.csv', '--fold_column=split'
+     ], 'Expected --groups or --fold_column, received both'),
+    (['--unlabelled', '--fold_column=split'
+     ], 'Expected --fold_column without --unlabelled'),
+    (['--groups_sha256=1'], "Unknown command line flag 'groups_sha256'"),
+])
+def test_contradictions_end_with_one_line_and_exit_code_2(
+    source, tmp_path, flags, message):
+  done = _run_tool(source, tmp_path / 'records', *flags)
+  assert done.returncode == 2 and message in done.stderr
+  assert len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+def test_groups_may_be_at_an_address(source, tmp_path):
+  tf = pytest.importorskip('hpa_records.backend').tf
+  groups = _write_groups(tmp_path)
+  remote = 'ram://groups/groups.csv'
+  with tf.io.gfile.GFile(remote, 'wb') as file:
+    file.write(pathlib.Path(groups).read_bytes())
+  assert _convert(source, tmp_path / 'one',
+                  groups) == _convert(source, tmp_path / 'two', remote)
