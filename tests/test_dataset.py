@@ -5,6 +5,7 @@ import collections
 import numpy as np
 import pytest
 
+from hpa_records import balance
 from hpa_records import convert
 from hpa_records import dataset
 from hpa_records import image
@@ -37,6 +38,24 @@ def _folders(tmp_path_factory):
 @pytest.fixture(name='records', params=schema.ENCODINGS)
 def _records(folders, request):
   return dataset.load(str(folders / request.param))
+
+
+@pytest.mark.parametrize('policy', balance.POLICIES)
+def test_balance_from_the_index_is_what_the_converter_would_store(
+    records, tmp_path, policy):
+  asked = balance.Balance(policy, target=7, tolerance=0.1)
+  made = tmp_path / 'made'
+  settings = shard_plan.Settings(image_size=_SIZE,
+                                 balance=policy,
+                                 balance_target=7,
+                                 balance_tolerance=0.1)
+  csv, images = fakes.write_source(tmp_path, num_samples=40, size_px=_SIZE)
+  convert.convert(csv, images, str(made), settings, convert.How(workers=1))
+  stored = dataset.load(str(made))
+  assert stored.index['id'].tolist() == records.index['id'].tolist()
+  for fold in range(5):
+    np.testing.assert_array_equal(records.repeats(fold, asked),
+                                  stored.repeats(fold))
 
 
 def _train(records, fold=1, epoch_number=0, batch_size=7, augment='copies'):

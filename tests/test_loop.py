@@ -89,6 +89,19 @@ def test_run_writes_what_other_tools_read(whole):
          ] == [row.tolist() for row in held_out['labels']]
 
 
+def test_balance_overrides_the_stored_repeats(records, whole, tmp_path):
+  config = _config(records, tmp_path, epochs=1, balance='none')
+  loop.train(config)
+  history = pd.read_csv(tmp_path / 'fold1' / 'history.csv')
+  stored = pd.read_csv(whole[2] / 'history.csv')
+  index = pd.read_parquet(f'{records}/index.parquet')
+  assert history['images'].tolist() == [(index['fold'] != 1).sum()]
+  drawn = np.stack(list(index['repeats']))[:, 1].sum()
+  assert (stored['images'] == drawn).all() and drawn != history['images'][0]
+  with pytest.raises(schema.DataError, match="balance 'none', not 'exact'"):
+    loop.train(_config(records, tmp_path, epochs=1, balance='exact'))
+
+
 def test_history_has_a_row_an_epoch(whole):
   history = pd.read_csv(whole[2] / 'history.csv')
   assert history['epoch'].tolist() == list(range(1, _EPOCHS + 1))
