@@ -4,8 +4,8 @@
   python tools/benchmark.py balance --csv=train.csv
 
 Without --csv convert makes sample data first; balance needs no image. What is
-measured, and how, stands at the head of benchmark_<subcommand>.py. The numbers belong into BUILD_NOTES.md with
-the command; no test asserts one.
+measured, and how, stands at the head of benchmark_<subcommand>.py. The numbers
+belong into BUILD_NOTES.md with the command; no test asserts a speed.
 """
 
 import json

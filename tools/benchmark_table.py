@@ -15,7 +15,9 @@ _PACKAGES = {
     'SciPy': 'scipy',
 }
 
-_WHOLE, _TWO_DIGITS, _PERCENT = '{:,.0f}'.format, '{:.2f}'.format, '{:.1%}'.format
+_WHOLE = '{:,.0f}'.format
+_TWO_DIGITS = '{:.2f}'.format
+_PERCENT = '{:.1%}'.format
 # Head of the column, and how a number is shown.
 _FIGURES = {
     'images_drawn': ('images drawn', _WHOLE),
