@@ -46,7 +46,7 @@ def draw(directory: str,
   if labelled:
     captions = list(index['labels'])
     hot = sample_table.multi_hot(captions)
-    chosen = pick_by_class(hot)
+    shown = pick_by_class(hot)
     figures['labels_per_image'] = figure.draw_labels_per_image(hot)
     figures['class_counts'] = _draw_balance(made, index, hot, fold)
     _, totals = summary.compare_policies(made, index, fold, chosen)
@@ -54,9 +54,9 @@ def draw(directory: str,
       figures[f'class_counts_{policy}'] = _draw_counts(
           totals['images'].to_numpy(), totals[policy].to_numpy(), policy, fold)
     figures['samples_by_class'] = figure.draw_composites(
-        load_images(directory, made, index, list(chosen.values())),
-        [f'{k} {schema.CLASS_NAMES[k]}' for k in chosen])
-    rows = sorted(chosen.values(), key=lambda row: -len(captions[row]))
+        load_images(directory, made, index, list(shown.values())),
+        [f'{k} {schema.CLASS_NAMES[k]}' for k in shown])
+    rows = sorted(shown.values(), key=lambda row: -len(captions[row]))
   rows = rows[:_NUM_ROWS]
   figures['samples_by_channel'] = figure.draw_channels(
       load_images(directory, made, index, rows),
