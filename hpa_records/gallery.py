@@ -50,9 +50,7 @@ def draw(directory: str,
     figures['labels_per_image'] = figure.draw_labels_per_image(hot)
     figures['class_counts'] = _draw_balance(made, index, hot, fold)
     _, totals = summary.compare_policies(made, index, fold, chosen)
-    for policy in balance.POLICIES:
-      figures[f'class_counts_{policy}'] = _draw_counts(
-          totals['images'].to_numpy(), totals[policy].to_numpy(), policy, fold)
+    figures.update(draw_policies(totals, fold))
     figures['samples_by_class'] = figure.draw_composites(
         load_images(directory, made, index, list(shown.values())),
         [f'{k} {schema.CLASS_NAMES[k]}' for k in shown])
@@ -61,10 +59,30 @@ def draw(directory: str,
   figures['samples_by_channel'] = figure.draw_channels(
       load_images(directory, made, index, rows),
       [index['id'].iloc[row] for row in rows], [captions[row] for row in rows])
+  return save(figures, output)
+
+
+def draw_policies(totals: pd.DataFrame, fold: int):
+  """Returns class counts before and after every policy, figures by name.
+
+  Args:
+    totals: the second table of summary.compare.
+    fold: that was held out.
+  """
+  return {
+      f'class_counts_{policy}':
+          _draw_counts(totals['images'].to_numpy(), totals[policy].to_numpy(),
+                       policy, fold) for policy in balance.POLICIES
+  }
+
+
+def save(figures, output: str) -> list[str]:
+  """Writes figures, by name, into a folder, and returns their paths, sorted."""
   filesystem.make_folder(output)
-  paths = [os.path.join(output, f'{name}.png') for name in sorted(figures)]
-  for name, path in zip(sorted(figures), paths):
-    figure.save(figures[name], path)
+  paths = []
+  for name in sorted(figures):
+    paths.append(os.path.join(output, f'{name}.png'))
+    figure.save(figures[name], paths[-1])
   return paths
 
 

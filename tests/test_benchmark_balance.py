@@ -48,7 +48,8 @@ def _done(source):
   path = source[0].with_name('all.json')
   done = _run(f'--csv={source[0]}', f'--num_folds={_NUM_FOLDS}',
               f'--seeds={_SEEDS}', '--balance_target=40', '--repeats=1',
-              '--rows=450', f'--json={path}')
+              '--rows=450', f'--json={path}',
+              f'--figures={path.with_name("figures")}')
   assert done.returncode == 0, done.stderr
   return done.stdout, json.loads(path.read_text())
 
@@ -128,6 +129,13 @@ def test_both_tables_are_timed(done):
   for each in done[1]['seconds']:
     assert all(each[policy] > 0 for policy in balance.POLICIES)
   assert done[0].splitlines()[-1].startswith('exact against hybrid: ')
+
+
+def test_figures_are_drawn_of_every_policy(source, done):
+  paths = sorted(source[0].with_name('figures').iterdir())
+  assert [path.name for path in paths
+         ] == sorted(f'class_counts_{name}.png' for name in balance.POLICIES)
+  assert '\n'.join(map(str, paths)) in done[0]
 
 
 def test_without_rows_the_second_timing_is_left_out(source):

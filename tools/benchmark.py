@@ -22,7 +22,10 @@ import benchmark_table
 from hpa_records import balance_flags
 from hpa_records import command
 from hpa_records import filesystem
+from hpa_records import folds
+from hpa_records import gallery
 from hpa_records import sample_data
+from hpa_records import summary
 
 _CSV = flags.DEFINE_string(
     'csv', '', 'Table with the columns Id and Target; '
@@ -57,6 +60,9 @@ _ROWS = flags.DEFINE_integer(
     'Of balance: to how many rows the table is repeated for a second timing; '
     '0 has none.',
     lower_bound=0)
+_FIGURES = flags.DEFINE_string(
+    'figures', '', 'Of balance: folder for class counts before and after each '
+    'policy as PNG, fold 0 of the first cut held out.')
 balance_flags.define_settings()
 
 _NUM_MADE = 300
@@ -99,6 +105,12 @@ def main_balance() -> None:
   print(report['machine'])
   print(benchmark_table.format_balance(report))
   _write_json(report)
+  if _FIGURES.value:
+    output = filesystem.require_path(_FIGURES.value, 'figures')
+    cut = folds.assign(ids, labels, _NUM_FOLDS.value, 0)
+    _, totals = summary.compare(ids, labels, cut, 0, chosen, 0)
+    paths = gallery.save(gallery.draw_policies(totals, 0), output)
+    print('\n'.join(['', *paths]))
   print(f'\n{benchmark_table.closing_line_balance(report)}')
 
 
