@@ -6,6 +6,7 @@ from typing import Sequence
 import numpy as np
 import pandas as pd
 
+from hpa_records import balance
 from hpa_records import figure
 from hpa_records import filesystem
 from hpa_records import image
@@ -17,8 +18,12 @@ from hpa_records import summary
 _NUM_ROWS = 6  # of the sheet by channel
 
 
-def draw(directory: str, made: manifest.Manifest, index: pd.DataFrame,
-         fold: int, output: str) -> list[str]:
+def draw(directory: str,
+         made: manifest.Manifest,
+         index: pd.DataFrame,
+         fold: int,
+         output: str,
+         chosen: balance.Balance = balance.Balance()) -> list[str]:
   """Draws the dataset's figures and returns their paths.
 
   A set without labels has no more than its samples by channel.
@@ -29,6 +34,8 @@ def draw(directory: str, made: manifest.Manifest, index: pd.DataFrame,
     index: its index.
     fold: held out where class counts after balance are drawn.
     output: folder of the figures, made where it is missing.
+    chosen: with which class counts of every policy are drawn, as of
+      summary.compare_policies.
 
   Raises:
     schema.DataError: a stored image is damaged.
@@ -39,21 +46,43 @@ def draw(directory: str, made: manifest.Manifest, index: pd.DataFrame,
   if labelled:
     captions = list(index['labels'])
     hot = sample_table.multi_hot(captions)
-    chosen = pick_by_class(hot)
+    shown = pick_by_class(hot)
     figures['labels_per_image'] = figure.draw_labels_per_image(hot)
     figures['class_counts'] = _draw_balance(made, index, hot, fold)
+    _, totals = summary.compare_policies(made, index, fold, chosen)
+    figures.update(draw_policies(totals, fold))
     figures['samples_by_class'] = figure.draw_composites(
-        load_images(directory, made, index, list(chosen.values())),
-        [f'{k} {schema.CLASS_NAMES[k]}' for k in chosen])
-    rows = sorted(chosen.values(), key=lambda row: -len(captions[row]))
+        load_images(directory, made, index, list(shown.values())),
+        [f'{k} {schema.CLASS_NAMES[k]}' for k in shown])
+    rows = sorted(shown.values(), key=lambda row: -len(captions[row]))
   rows = rows[:_NUM_ROWS]
   figures['samples_by_channel'] = figure.draw_channels(
       load_images(directory, made, index, rows),
       [index['id'].iloc[row] for row in rows], [captions[row] for row in rows])
+  return save(figures, output)
+
+
+def draw_policies(totals: pd.DataFrame, fold: int):
+  """Returns class counts before and after every policy, figures by name.
+
+  Args:
+    totals: the second table of summary.compare.
+    fold: that was held out.
+  """
+  return {
+      f'class_counts_{policy}':
+          _draw_counts(totals['images'].to_numpy(), totals[policy].to_numpy(),
+                       policy, fold) for policy in balance.POLICIES
+  }
+
+
+def save(figures, output: str) -> list[str]:
+  """Writes figures, by name, into a folder, and returns their paths, sorted."""
   filesystem.make_folder(output)
-  paths = [os.path.join(output, f'{name}.png') for name in sorted(figures)]
-  for name, path in zip(sorted(figures), paths):
-    figure.save(figures[name], path)
+  paths = []
+  for name in sorted(figures):
+    paths.append(os.path.join(output, f'{name}.png'))
+    figure.save(figures[name], paths[-1])
   return paths
 
 
@@ -112,7 +141,10 @@ def _draw_balance(made: manifest.Manifest, index: pd.DataFrame, hot: np.ndarray,
   training = (index['fold'] != fold).to_numpy()
   drawn = summary.take_repeats(index, fold) @ hot
   policy = made.settings.get('balance', 'none')
+  return _draw_counts(hot[training].sum(axis=0, dtype=int), drawn, policy, fold)
+
+
+def _draw_counts(before: np.ndarray, after: np.ndarray, policy: str, fold: int):
   return figure.draw_class_counts(
-      hot[training].sum(axis=0, dtype=int), drawn,
-      ('images', f'drawn an epoch, balance {policy}'),
+      before, after, ('images', f'drawn an epoch, balance {policy}'),
       f'Classes of the training images, fold {fold} held out')

@@ -1,5 +1,8 @@
 """A dataset at a glance: its manifest and index as text and tables."""
 
+import dataclasses
+from typing import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -29,13 +32,17 @@ def require_fold(made: manifest.Manifest, fold: int) -> int:
   return fold
 
 
-def describe(made: manifest.Manifest, index: pd.DataFrame, fold: int) -> str:
-  """Returns the dataset at a glance, in some eighty lines.
+def describe(made: manifest.Manifest,
+             index: pd.DataFrame,
+             fold: int,
+             chosen: balance.Balance = balance.Balance()) -> str:
+  """Returns the dataset at a glance, in some 120 lines.
 
   Args:
     made: manifest of the dataset.
     index: as manifest.load_index returns it.
     fold: that is held out where an epoch's draws are told.
+    chosen: with which the policies are compared; its own policy is not read.
   """
   size = made.image_size
   num_bytes = sum(each.bytes for each in made.shards)
@@ -48,12 +55,20 @@ def describe(made: manifest.Manifest, index: pd.DataFrame, fold: int) -> str:
       _table('shards', tabulate_shards(made)),
   ]
   if made.is_labelled:
+    figures, totals = compare_policies(made, index, fold, chosen)
     parts += [
         _table(
             'images of each class; drawn is an epoch without fold '
             f'{fold}', tabulate_classes(made, index, fold)),
         _table('labels of an image', count_labels(index)),
-        _describe_epoch(index, fold)
+        _describe_epoch(index, fold),
+        _table(
+            f'every policy in an epoch without fold {fold}; target '
+            f'{chosen.target}, tolerance {chosen.tolerance:g}, max_repeat '
+            f'{chosen.max_repeat:g}', figures, '{:.6g}'),
+        _table(
+            'training images and draws of each class, by policy, without fold '
+            f'{fold}', totals)
     ]
   parts += [
       _table('pixels, 0..255', tabulate_pixels(made)),
@@ -93,12 +108,11 @@ def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
     One row a class, named '<number> <name>'. Columns fold0, ..., all (int) and
     drawn (float): expected draws in an epoch with that fold held out.
   """
-  names = [f'{i:2} {name}' for i, name in enumerate(made.classes)]
   table = pd.DataFrame(
       {
           f'fold{i}': counts for i, counts in enumerate(made.class_counts)
       },
-      index=names)
+      index=_name_classes(made.classes))
   table['all'] = table.sum(axis=1)
   hot = sample_table.multi_hot(index['labels'])
   table['drawn'] = take_repeats(index, fold) @ hot
@@ -108,6 +122,54 @@ def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
 def take_repeats(index: pd.DataFrame, fold: int) -> np.ndarray:
   """Returns each record's expected draws with a fold held out, [N] float64."""
   return np.stack(list(index['repeats']))[:, fold].astype(np.float64)
+
+
+def compare_policies(
+    made: manifest.Manifest, index: pd.DataFrame, fold: int,
+    chosen: balance.Balance) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """Returns what every policy does to an epoch, and to its classes.
+
+  Computed anew, whatever repeats the index holds, as the converter would with
+  the dataset's seed.
+
+  Args:
+    made: manifest of a labelled dataset.
+    index: of the same.
+    fold: that is held out.
+    chosen: target, tolerance and the like; its own policy is not read.
+
+  Returns:
+    One row a policy, with the columns of balance.summary; and one row a class,
+    named as by tabulate_classes, with the columns images (int), that is
+    training images, and each policy (float), its expected draws.
+  """
+  return compare(index['id'].tolist(), sample_table.multi_hot(index['labels']),
+                 index['fold'].to_numpy(), fold, chosen, made.settings['seed'])
+
+
+def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
+            fold: int, chosen: balance.Balance,
+            seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """Returns the tables of compare_policies.
+
+  Args:
+    ids: N distinct ids.
+    labels: [N, K] uint8 multi-hot.
+    folds: [N] ints.
+    fold: that is held out.
+    chosen: as of compare_policies.
+    seed: of the random draws.
+  """
+  training = folds != fold
+  figures, totals = {}, {'images': labels[training].sum(axis=0, dtype=int)}
+  for policy in balance.POLICIES:
+    drawn = balance.repeats_of_fold(ids, labels, folds, fold,
+                                    dataclasses.replace(chosen, policy=policy),
+                                    seed)
+    figures[policy] = balance.summary(labels[training], drawn[training])
+    totals[policy] = drawn.astype(np.float64) @ labels
+  return (pd.DataFrame(figures).T,
+          pd.DataFrame(totals, index=_name_classes(schema.CLASS_NAMES)))
 
 
 def count_labels(index: pd.DataFrame) -> pd.DataFrame:
@@ -128,6 +190,10 @@ def tabulate_pixels(made: manifest.Manifest) -> pd.DataFrame:
       index=list(made.channels))
 
 
+def _name_classes(classes: Sequence[str]) -> list[str]:
+  return [f'{i:2} {name}' for i, name in enumerate(classes)]
+
+
 def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
   training = (index['fold'] != fold).to_numpy()
   hot = sample_table.multi_hot(index['labels'])
@@ -145,6 +211,6 @@ def _entries(title: str, entries: dict) -> str:
                    [f'  {name:{width}}  {entries[name]}' for name in entries])
 
 
-def _table(title: str, table: pd.DataFrame) -> str:
-  text = table.to_string(float_format='{:.1f}'.format)
+def _table(title: str, table: pd.DataFrame, floats: str = '{:.1f}') -> str:
+  text = table.to_string(float_format=floats.format)
   return '\n'.join([title] + [f'  {line}' for line in text.splitlines()])

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hpa_records import balance
 from hpa_records import convert
 from hpa_records import figure
 from hpa_records import gallery
@@ -11,6 +12,7 @@ from hpa_records import image
 from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records import summary
 from tests import conftest
 from tests import fakes
 from tests import forgery
@@ -64,7 +66,8 @@ def test_figures_show_the_dataset(tmp_path, monkeypatch):
   saved = _draw(folder, tmp_path / 'figures', monkeypatch, fold=2)
   assert set(saved) == {
       'class_counts.png', 'labels_per_image.png', 'samples_by_channel.png',
-      'samples_by_class.png'
+      'samples_by_class.png',
+      *(f'class_counts_{policy}.png' for policy in balance.POLICIES)
   }
   made = manifest.load(str(folder))
   left, right = saved['class_counts.png'].axes
@@ -72,6 +75,13 @@ def test_figures_show_the_dataset(tmp_path, monkeypatch):
   for axes in (left, right):
     assert [each.get_width() for each in axes.patches] == want.tolist()
   assert 'balance none' in right.get_title()
+  _, totals = summary.compare_policies(*_load(folder), 2, balance.Balance())
+  for policy in balance.POLICIES:
+    left, right = saved[f'class_counts_{policy}.png'].axes
+    assert [each.get_width() for each in left.patches] == want.tolist()
+    assert [each.get_width() for each in right.patches
+           ] == totals[policy].tolist()
+    assert f'balance {policy}' in right.get_title()
   titles = [axes.get_title() for axes in saved['samples_by_class.png'].axes]
   assert titles[:2] == ['0 Nucleoplasm', '1 Nuclear membrane']
   assert len(saved['samples_by_channel.png'].axes) == 6 * 5

@@ -1,5 +1,6 @@
 """summary: the tables are those of the data; and tools/inspect_records.py."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -7,8 +8,12 @@ import sys
 import numpy as np
 import pytest
 
+from hpa_records import balance
+from hpa_records import convert
 from hpa_records import manifest
+from hpa_records import sample_table
 from hpa_records import schema
+from hpa_records import shard_plan
 from hpa_records import summary
 from tests import fakes
 from tests import forgery
@@ -101,14 +106,68 @@ def test_tool_prints_the_text_and_draws_on_request(folder, dataset, tmp_path):
   assert done.stdout == summary.describe(*dataset, 0) + '\n'
   done = _run_tool(f'--records={folder}', f'--figures={tmp_path / "figures"}')
   paths = sorted(map(str, (tmp_path / 'figures').iterdir()))
-  assert done.returncode == 0 and len(paths) == 4, done.stderr
-  assert done.stdout.splitlines()[-4:] == paths
+  assert done.returncode == 0 and len(paths) == 4 + len(
+      balance.POLICIES), done.stderr
+  assert done.stdout.splitlines()[-len(paths):] == paths
+
+
+@pytest.fixture(name='balanced', scope='module')
+def _balanced(tmp_path_factory):
+  """A folder that stores exact repeats of a target and seed of its own."""
+  folder = tmp_path_factory.mktemp('balanced')
+  csv, images = fakes.write_source(folder)
+  settings = shard_plan.Settings(image_size=16,
+                                 balance='exact',
+                                 balance_target=7,
+                                 seed=3)
+  convert.convert(csv, images, str(folder / 'records'), settings,
+                  convert.How(workers=1))
+  return folder / 'records'
+
+
+def test_every_policy_is_compared_as_the_converter_computes_it(balanced):
+  made = manifest.load(str(balanced))
+  index = manifest.load_index(str(balanced), made)
+  chosen = balance.Balance(target=7)
+  figures, totals = summary.compare_policies(made, index, 1, chosen)
+  labels = sample_table.multi_hot(index['labels'])
+  folds = index['fold'].to_numpy()
+  training = folds != 1
+  assert list(figures.index) == list(balance.POLICIES)
+  assert list(totals.columns) == ['images', *balance.POLICIES]
+  assert len(totals) == 28 and totals.index[27] == '27 Rods & rings'
+  np.testing.assert_array_equal(totals['images'], labels[training].sum(axis=0))
+  np.testing.assert_array_equal(totals['none'], totals['images'])
+  for policy in balance.POLICIES:
+    drawn = balance.repeats(index['id'].tolist(), labels, folds, 5,
+                            dataclasses.replace(chosen, policy=policy), 3)[:, 1]
+    assert figures.loc[policy].to_dict() == balance.summary(
+        labels[training], drawn[training])
+    np.testing.assert_array_equal(totals[policy],
+                                  drawn.astype(np.float64) @ labels)
+  stored = summary.tabulate_classes(made, index, 1)['drawn']
+  np.testing.assert_array_equal(totals['exact'], stored)
+  assert not np.array_equal(totals['hybrid'], stored)
+
+
+def test_tool_compares_with_the_datasets_settings_or_those_of_flags(balanced):
+  stored = _run_tool(f'--records={balanced}')
+  assert stored.returncode == 0, stored.stderr
+  assert 'target 7, tolerance 0.05, max_repeat 0' in stored.stdout
+  other = _run_tool(f'--records={balanced}', '--balance_target=9',
+                    '--max_repeat=30')
+  assert 'target 9, tolerance 0.05, max_repeat 30' in other.stdout
+  made = manifest.load(str(balanced))
+  index = manifest.load_index(str(balanced), made)
+  assert other.stdout == summary.describe(
+      made, index, 0, balance.Balance(target=9, max_repeat=30.0)) + '\n'
 
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
     (['--records=nowhere'], 'received nowhere without manifest.json'),
     (['--records={folder}', '--fold=5'], 'Expected --fold of 0..4, received 5'),
+    (['--records={folder}', '--balance_target=0'], 'balance_target >= 1'),
 ])
 def test_wrong_flags_end_with_one_line_and_exit_code_2(folder, flags, message):
   done = _run_tool(*(flag.format(folder=folder) for flag in flags))

@@ -4,13 +4,38 @@ import importlib.metadata
 import os
 import platform
 import re
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 _PACKAGES = {
     'OpenCV': 'opencv-python-headless',
     'kornia_rs': 'kornia-rs',
     'cykooz_resizer': 'cykooz-resizer',
     'Pillow': 'Pillow',
+    'NumPy': 'numpy',
+    'SciPy': 'scipy',
+}
+
+_WHOLE = '{:,.0f}'.format
+_TWO_DIGITS = '{:.2f}'.format
+_PERCENT = '{:.1%}'.format
+# Head of the column, and how a number is shown.
+_FIGURES = {
+    'images_drawn': ('images drawn', _WHOLE),
+    'largest_over_smallest': ('largest ÷ smallest class', _TWO_DIGITS),
+    'variation': ('variation', '{:.3f}'.format),
+    'never_seen': ('images never seen', _PERCENT),
+    'least_repeat': ('least repeat', '{:.3g}'.format),
+    'largest_repeat': ('largest repeat', '{:.1f}'.format),
+    'effective_sample_size': ('effective sample size', _WHOLE),
+    'off_target': ('class farthest from target', _PERCENT),
+}
+_POLICY_FIGURES = tuple(_FIGURES)
+_FRONTIER_FIGURES = ('effective_sample_size', 'largest_repeat', 'images_drawn',
+                     'variation', 'off_target')
+_ROUNDINGS = {
+    'coins': 'independent coins',
+    'systematic': 'draw_counts without ranks',
+    'ranked': 'draw_counts by label sets',
 }
 
 
@@ -72,6 +97,77 @@ def closing_line(report: dict[str, Any]) -> str:
           f'plain Pillow with its start ({ours["cold"]["best"]:.1f} against '
           f'{plain["cold"]["best"]:.1f}), {warm:.2f} times without '
           f'({ours["warm"]["best"]:.1f} against {plain["warm"]["best"]:.1f}).')
+
+
+def format_balance(report: dict[str, Any]) -> str:
+  """Returns the tables of benchmark_balance.measure, and what they mean."""
+  chosen = report['balance']
+  policies = [(name, *_figures(figures, _POLICY_FIGURES))
+              for name, figures in report['policies'].items()]
+  frontier = [(f'{row["tolerance"]:g}', f'{row["max_repeat"]:g}',
+               *_figures(row, _FRONTIER_FIGURES)) for row in report['frontier']]
+  rounding = [(title, f'{way["mean_std"]:.2f}', f'{way["largest_std"]:.2f}',
+               f'{way["largest_distance"]:.2f}', f'{way["never_drawn"]:,}')
+              for title, way in ((title, report['rounding'][name])
+                                 for name, title in _ROUNDINGS.items())]
+  differences = ', '.join(f'{each:.2f}' for each in report['folds'])
+  return '\n'.join([
+      f'{report["num_images"]:,} images, {report["num_folds"]} folds, '
+      f'{report["num_seeds"]} cuts into folds; target {chosen["target"]}, '
+      f'tolerance {chosen["tolerance"]:g}, max_repeat '
+      f'{chosen["max_repeat"]:g}, factors {chosen["factors"]}. Training images '
+      'of each held-out fold: least–largest over folds and cuts.', '',
+      _table(('policy', *_heads(_POLICY_FIGURES)), policies), '',
+      'Images by which a class in a fold differs most from n / F, by cut: '
+      f'{differences}.', '', 'exact, first cut, 0 being no max_repeat:', '',
+      _table(('tolerance', 'max_repeat', *_heads(_FRONTIER_FIGURES)),
+             frontier), '', 'Class totals of exact, fold 0 held out, over '
+      f'{report["rounding"]["epochs"]} epochs:', '',
+      _table(('rounding', 'mean standard deviation', 'largest',
+              'largest distance from the expected total', 'images never drawn'),
+             rounding), '',
+      _format_seconds(report['seconds'], report['num_folds'])
+  ])
+
+
+def closing_line_balance(report: dict[str, Any]) -> str:
+  """Returns the benchmark's one result: exact against the paper's hybrid."""
+  exact, hybrid = (report['policies'][name] for name in ('exact', 'hybrid'))
+
+  def say(name, show):
+    return (f'{_range(exact[name], show)} against '
+            f'{_range(hybrid[name], show)}')
+
+  return ('exact against hybrid: largest ÷ smallest class '
+          f'{say("largest_over_smallest", _TWO_DIGITS)}, images never seen '
+          f'{say("never_seen", _PERCENT)}, effective sample size '
+          f'{say("effective_sample_size", _WHOLE)}.')
+
+
+def _format_seconds(tables: Sequence[dict[str, Any]], num_folds: int) -> str:
+  names = [name for name in tables[0] if name != 'num_rows']
+  head = [f'seconds, all {num_folds} folds']
+  for table in tables:
+    head += [f'{table["num_rows"]:,} rows', '× none']
+  rows = []
+  for name in names:
+    rows.append([name])
+    for table in tables:
+      rows[-1] += [f'{table[name]:.3f}', f'{table[name] / table["none"]:.1f}']
+  return _table(head, rows)
+
+
+def _figures(figures: dict[str, Any], names: Sequence[str]) -> list[str]:
+  return [_range(figures[name], _FIGURES[name][1]) for name in names]
+
+
+def _heads(names: Sequence[str]) -> list[str]:
+  return [_FIGURES[name][0] for name in names]
+
+
+def _range(values: Sequence[float], show: Callable[[float], str]) -> str:
+  least, largest = map(show, values)
+  return least if least == largest else f'{least}–{largest}'
 
 
 def _peer_row(peer: dict[str, Any], plain: dict[str, Any]) -> Sequence[str]:

@@ -1,10 +1,13 @@
 """Shows a folder of records at a glance, as text and as figures.
 
+And what each policy of balance makes of its classes, whichever it stores.
+
   python tools/inspect_records.py --records=records --figures=figures
 """
 
 from absl import flags
 
+from hpa_records import balance_flags
 from hpa_records import command
 from hpa_records import filesystem
 from hpa_records import gallery
@@ -16,6 +19,7 @@ _FIGURES = flags.DEFINE_string(
     'figures', '', 'Folder for figures as PNG; none are drawn without it.')
 _FOLD = flags.DEFINE_integer(
     'fold', 0, 'Held out where the draws of an epoch are counted.')
+balance_flags.define_settings()
 
 
 def main() -> None:
@@ -24,10 +28,13 @@ def main() -> None:
   fold = summary.require_fold(made, _FOLD.value)
   manifest.check_shards(directory, made)
   index = manifest.load_index(directory, made)
-  print(summary.describe(made, index, fold))
+  # Where a flag is not given, as the dataset was made.
+  chosen = balance_flags.read_settings('none', made.settings)
+  print(summary.describe(made, index, fold, chosen))
   if _FIGURES.value:
     output = filesystem.require_path(_FIGURES.value, 'figures')
-    print('\n'.join(['', *gallery.draw(directory, made, index, fold, output)]))
+    paths = gallery.draw(directory, made, index, fold, output, chosen)
+    print('\n'.join(['', *paths]))
 
 
 if __name__ == '__main__':

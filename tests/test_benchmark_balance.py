@@ -1,0 +1,164 @@
+"""benchmark balance: its numbers are those of the library. Never how fast."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import benchmark_balance
+import numpy as np
+import pytest
+
+from hpa_records import balance
+from hpa_records import folds
+from hpa_records import sample_table
+from hpa_records import schema
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_NUM_ROWS, _NUM_FOLDS, _SEEDS = 200, 3, 2
+_CHOSEN = balance.Balance(target=40)
+
+
+def _run(*words):
+  return subprocess.run(
+      [sys.executable, _ROOT / 'tools' / 'benchmark.py', 'balance', *words],
+      check=False,
+      capture_output=True,
+      text=True)
+
+
+@pytest.fixture(name='source', scope='module')
+def _source(tmp_path_factory):
+  """(path of a CSV, its ids, its labels): 0 in most rows, 15 in seven."""
+  ids = [f's{i}' for i in range(_NUM_ROWS)]
+  targets = [
+      sorted({i % 3 and 25, i % 5, 15 if i % 30 == 0 else 0})
+      for i in range(_NUM_ROWS)
+  ]
+  rows = [f'{i},{" ".join(map(str, each))}' for i, each in zip(ids, targets)]
+  path = tmp_path_factory.mktemp('balance') / 'train.csv'
+  path.write_text('\n'.join(['Id,Target', *rows, '']))
+  return path, ids, sample_table.multi_hot(targets)
+
+
+@pytest.fixture(name='done', scope='module')
+def _done(source):
+  """One real run: (what it printed, its numbers)."""
+  path = source[0].with_name('all.json')
+  done = _run(f'--csv={source[0]}', f'--num_folds={_NUM_FOLDS}',
+              f'--seeds={_SEEDS}', '--balance_target=40', '--repeats=1',
+              '--rows=450', f'--json={path}',
+              f'--figures={path.with_name("figures")}')
+  assert done.returncode == 0, done.stderr
+  return done.stdout, json.loads(path.read_text())
+
+
+def _summaries(source, chosen, num_seeds):
+  """Returns the summary of each held-out fold of each cut, and its totals."""
+  _, ids, labels = source
+  found = []
+  for seed in range(num_seeds):
+    fold_of = folds.assign(ids, labels, _NUM_FOLDS, seed)
+    drawn = balance.repeats(ids, labels, fold_of, _NUM_FOLDS, chosen, seed)
+    for fold in range(_NUM_FOLDS):
+      rest = fold_of != fold
+      totals = drawn[rest, fold].astype(np.float64) @ labels[rest]
+      found.append((balance.summary(labels[rest], drawn[rest, fold]), totals))
+  return found
+
+
+@pytest.mark.parametrize('policy', balance.POLICIES)
+def test_policies_have_the_figures_of_their_summaries(source, done, policy):
+  chosen = dataclasses.replace(_CHOSEN, policy=policy)
+  found = _summaries(source, chosen, _SEEDS)
+  want = {
+      name: [f([each[name] for each, _ in found]) for f in (min, max)]
+      for name in found[0][0]
+  }
+  figures = dict(done[1]['policies'][policy])
+  off = figures.pop('off_target')
+  assert figures == want
+  # Every class of the table is in all training sets.
+  distances = [np.abs(totals[totals > 0] / 40 - 1).max() for _, totals in found]
+  np.testing.assert_allclose(off, [min(distances), max(distances)])
+  assert f'\n| {policy} | ' in done[0]
+
+
+def test_folds_differ_as_they_are_cut(source, done):
+  _, ids, labels = source
+  for seed, difference in enumerate(done[1]['folds']):
+    fold_of = folds.assign(ids, labels, _NUM_FOLDS, seed)
+    worst = max(
+        abs(labels[fold_of == fold, k].sum() - labels[:, k].sum() / _NUM_FOLDS)
+        for fold in range(_NUM_FOLDS)
+        for k in range(28))
+    np.testing.assert_allclose(difference, worst)
+
+
+def test_the_frontier_is_of_exact_with_each_tolerance_and_bound(source, done):
+  rows = done[1]['frontier']
+  assert [(row['tolerance'], row['max_repeat']) for row in rows] == [
+      (value, 0) for value in benchmark_balance.TOLERANCES
+  ] + [(_CHOSEN.tolerance, value) for value in benchmark_balance.BOUNDS]
+  for row in (rows[0], rows[4], rows[7]):
+    chosen = dataclasses.replace(_CHOSEN,
+                                 policy='exact',
+                                 tolerance=row['tolerance'],
+                                 max_repeat=row['max_repeat'])
+    sizes = [
+        each['effective_sample_size']
+        for each, _ in _summaries(source, chosen, 1)
+    ]
+    assert row['effective_sample_size'] == [min(sizes), max(sizes)]
+
+
+def test_rounding_by_a_cycle_leaves_no_image_out(done):
+  rounding = done[1]['rounding']
+  assert rounding['epochs'] == schema.CYCLE_EPOCHS
+  assert rounding['systematic']['never_drawn'] == 0
+  assert rounding['ranked']['never_drawn'] == 0
+  assert 0 < rounding['ranked']['mean_std'] < rounding['coins']['mean_std']
+  for way in ('coins', 'systematic', 'ranked'):
+    assert rounding[way]['mean_std'] <= rounding[way]['largest_std']
+    assert rounding[way]['largest_std'] <= rounding[way]['largest_distance']
+
+
+def test_both_tables_are_timed(done):
+  assert [each['num_rows'] for each in done[1]['seconds']] == [_NUM_ROWS, 450]
+  for each in done[1]['seconds']:
+    assert all(each[policy] > 0 for policy in balance.POLICIES)
+  assert done[0].splitlines()[-1].startswith('exact against hybrid: ')
+
+
+def test_figures_are_drawn_of_every_policy(source, done):
+  paths = sorted(source[0].with_name('figures').iterdir())
+  assert [path.name for path in paths
+         ] == sorted(f'class_counts_{name}.png' for name in balance.POLICIES)
+  assert '\n'.join(map(str, paths)) in done[0]
+
+
+def test_without_rows_the_second_timing_is_left_out(source):
+  done = _run(f'--csv={source[0]}', '--rows=0', '--seeds=1', '--repeats=1')
+  assert done.returncode == 0, done.stderr
+  assert f'| {_NUM_ROWS} rows | × none |\n' in done.stdout
+
+
+@pytest.mark.parametrize('words,received', [
+    ([], 'pass --csv=PATH'),
+    (['--csv=none.csv'], 'none.csv'),
+    (['--csv={csv}', '--num_folds=1'], 'received 1'),
+    (['--csv={csv}', '--balance_tolerance=2'], 'received 2.0'),
+    (['--csv={csv}', '--seeds=0'], 'seeds=0'),
+])
+def test_wrong_use_ends_with_one_line(source, words, received):
+  done = _run(*(word.format(csv=source[0]) for word in words))
+  assert (done.returncode, done.stdout) == (2, '')
+  assert received in done.stderr and done.stderr.count('\n') == 1
+
+
+def test_faulty_rows_are_listed(tmp_path):
+  (tmp_path / 'a.csv').write_text('Id,Target\na,1\na,2\nb,28\n')
+  done = _run(f'--csv={tmp_path / "a.csv"}')
+  assert (done.returncode, done.stdout) == (2, '')
+  assert '2 faults:' in done.stderr and 'row 4: ' in done.stderr

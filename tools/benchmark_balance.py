@@ -1,0 +1,199 @@
+"""What each policy of balance does to a table: draws, rounding and seconds.
+
+Takes a CSV alone; no image is read. Each held-out fold of several cuts into
+folds is balanced by every policy, and exact under several tolerances and
+bounds. Rounding is told on exact, since the other policies have whole repeats
+or few fractions: by independent coins, by plan.draw_counts along images in
+random order, and as training has it, along images of like labels.
+"""
+
+import dataclasses
+import time
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from hpa_records import balance
+from hpa_records import csv_table
+from hpa_records import fault
+from hpa_records import folds as folds_lib
+from hpa_records import plan
+from hpa_records import sample_table
+from hpa_records import schema
+
+TOLERANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+BOUNDS = (20.0, 40.0, 60.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What to measure.
+
+  Attributes:
+    ids: N distinct ids.
+    labels: [N, K] uint8 multi-hot.
+    num_folds: F.
+    num_seeds: how many cuts into folds, with the seeds 0, 1, ...
+    chosen: target, tolerance and the like; its own policy is not read.
+    num_rows: to which the table is repeated for the second timing; 0 has none.
+    repeats: how often the first timing is taken, of which the best counts.
+  """
+  ids: Sequence[str]
+  labels: np.ndarray
+  num_folds: int
+  num_seeds: int
+  chosen: balance.Balance
+  num_rows: int
+  repeats: int
+
+
+def read_labels(csv: str, limit: int) -> tuple[list[str], np.ndarray]:
+  """Returns ids and labels [N, K] uint8 of the first rows; 0 takes all.
+
+  Raises:
+    schema.DataError: the table cannot be read, or a row is faulty.
+  """
+  samples, faults = csv_table.parse(csv_table.read(csv), csv, False, limit)
+  if faults:
+    raise schema.DataError(
+        fault.describe(f'Expected sound rows in {csv}; mend them', faults))
+  return ([each.id for each in samples],
+          sample_table.multi_hot(each.labels for each in samples))
+
+
+def measure(job: Job) -> dict[str, Any]:
+  """Returns all numbers, as JSON has them; a range is [least, largest].
+
+  Raises:
+    schema.DataError: the table cannot be cut into so many folds.
+  """
+  cuts = [
+      folds_lib.assign(job.ids, job.labels, job.num_folds, seed)
+      for seed in range(job.num_seeds)
+  ]
+  return {
+      'num_images': len(job.ids),
+      'num_folds': job.num_folds,
+      'num_seeds': job.num_seeds,
+      'balance': dataclasses.asdict(job.chosen),
+      'policies': {
+          policy: _measure_policy(job, cuts, policy)
+          for policy in balance.POLICIES
+      },
+      'folds': [_largest_difference(job, folds) for folds in cuts],
+      'frontier': _measure_frontier(job, cuts[0]),
+      'rounding': _measure_rounding(job, cuts[0]),
+      'seconds': _measure_seconds(job, cuts[0]),
+  }
+
+
+def _measure_policy(job: Job, cuts: Sequence[np.ndarray],
+                    policy: str) -> dict[str, list[float]]:
+  rows = []
+  chosen = dataclasses.replace(job.chosen, policy=policy)
+  for seed, folds in enumerate(cuts):
+    rows += _describe_folds(job, folds, chosen, seed)
+  return _ranges(rows)
+
+
+def _describe_folds(job: Job, folds: np.ndarray, chosen: balance.Balance,
+                    seed: int) -> list[dict[str, float]]:
+  """Returns the summary of each held-out fold, and its distance from target."""
+  drawn = balance.repeats(job.ids, job.labels, folds, job.num_folds, chosen,
+                          seed)
+  rows = []
+  for fold, repeats in enumerate(drawn.T):
+    training = folds != fold
+    labels, repeats = job.labels[training], repeats[training]
+    totals = (repeats.astype(np.float64) @ labels)[labels.any(axis=0)]
+    off = float(np.abs(totals / chosen.target - 1).max())
+    rows.append({**balance.summary(labels, repeats), 'off_target': off})
+  return rows
+
+
+def _ranges(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+  return {
+      name: [min(row[name] for row in rows),
+             max(row[name] for row in rows)] for name in rows[0]
+  }
+
+
+def _largest_difference(job: Job, folds: np.ndarray) -> float:
+  """Returns by how many images a class in a fold differs most from n / F."""
+  counts = np.stack(
+      [job.labels[folds == fold].sum(axis=0) for fold in range(job.num_folds)])
+  return float(np.abs(counts - counts.mean(axis=0)).max())
+
+
+def _measure_frontier(job: Job, folds: np.ndarray) -> list[dict[str, Any]]:
+  exact = dataclasses.replace(job.chosen, policy='exact')
+  tried = [dataclasses.replace(exact, tolerance=value) for value in TOLERANCES]
+  tried += [dataclasses.replace(exact, max_repeat=value) for value in BOUNDS]
+  return [{
+      'tolerance': chosen.tolerance,
+      'max_repeat': chosen.max_repeat,
+      **_ranges(_describe_folds(job, folds, chosen, 0))
+  } for chosen in tried]
+
+
+def _measure_rounding(job: Job, folds: np.ndarray) -> dict[str, Any]:
+  """Returns how much draws vary over a cycle of epochs, by way to round."""
+  exact = dataclasses.replace(job.chosen, policy='exact')
+  repeats = balance.repeats_of_fold(job.ids, job.labels, folds, 0, exact, 0)
+  ranks = balance.rank_label_sets(job.labels)
+  rng = np.random.default_rng(0)
+  whole = np.floor(repeats)
+
+  def toss(epoch):
+    del epoch
+    return whole + (rng.random(len(repeats)) < repeats - whole)
+
+  ways: dict[str, Callable[[int], np.ndarray]] = {
+      'coins':
+          toss,
+      'systematic':
+          lambda epoch: plan.draw_counts(repeats, plan.Key(0, epoch, 0)),
+      'ranked':
+          lambda epoch: plan.draw_counts(repeats, plan.Key(0, epoch, 0), ranks),
+  }
+  training = folds != 0
+  expected = repeats.astype(np.float64) @ job.labels
+  result: dict[str, Any] = {'epochs': schema.CYCLE_EPOCHS}
+  for name, draw in ways.items():
+    seen, totals = np.zeros(len(repeats), bool), []
+    for epoch in range(schema.CYCLE_EPOCHS):
+      counts = draw(epoch)
+      seen |= counts > 0
+      totals.append(counts.astype(np.float64) @ job.labels)
+    deviations = np.std(totals, axis=0)
+    result[name] = {
+        'mean_std': float(deviations[expected > 0].mean()),
+        'largest_std': float(deviations.max()),
+        'largest_distance': float(np.abs(totals - expected).max()),
+        'never_drawn': int((~seen & training).sum()),
+    }
+  return result
+
+
+def _measure_seconds(job: Job, folds: np.ndarray) -> list[dict[str, Any]]:
+  """Returns the seconds of each policy for all folds, by number of rows."""
+  times = -(-job.num_rows // len(job.ids))
+  tables = [(job.ids, job.labels, folds, job.repeats)]
+  if times:
+    ids = [f'{i}-{each}' for i in range(times) for each in job.ids]
+    tables.append((ids[:job.num_rows], np.tile(job.labels,
+                                               (times, 1))[:job.num_rows],
+                   np.tile(folds, times)[:job.num_rows], 1))
+  result = []
+  for ids, labels, its_folds, repeats in tables:
+    taken = {}
+    for policy in balance.POLICIES:
+      chosen = dataclasses.replace(job.chosen, policy=policy)
+      tries = []
+      for _ in range(repeats):
+        start = time.perf_counter()
+        balance.repeats(ids, labels, its_folds, job.num_folds, chosen, 0)
+        tries.append(time.perf_counter() - start)
+      taken[policy] = min(tries)
+    result.append({'num_rows': len(ids), **taken})
+  return result
