@@ -92,7 +92,7 @@ class Balance:
 
 
 def of_flags(values: Any) -> Balance:
-  """Returns the balance that an object with the flags' names as attributes says.
+  """Returns the balance of an object with the flags' names as attributes.
 
   Raises:
     schema.DataError: a value is out of range.

@@ -87,15 +87,15 @@ def draw_counts(repeats: np.ndarray,
   cycle, epoch = divmod(key.epoch, schema.CYCLE_EPOCHS)
   random = Key(key.seed, cycle, key.fold).generator(ROUNDING)
   starts = random.permutation(schema.CYCLE_EPOCHS) + random.random()
-  order = random.permutation(len(repeats))
+  along = random.permutation(len(repeats))
   if ranks is not None:
-    order = order[np.argsort(ranks[order], kind='stable')]
-  repeats = np.asarray(repeats, np.float64)[order]
+    along = along[np.argsort(ranks[along], kind='stable')]
+  repeats = np.asarray(repeats, np.float64)[along]
   whole = np.floor(repeats)
   passed = np.floor(
       np.cumsum(repeats - whole) + starts[epoch] / schema.CYCLE_EPOCHS)
   counts = np.empty(len(repeats), np.int64)
-  counts[order] = whole + np.diff(passed, prepend=0.0)
+  counts[along] = whole + np.diff(passed, prepend=0.0)
   return counts
 
 

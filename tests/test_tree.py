@@ -24,11 +24,10 @@ HPA_RECORDS = (
     'sample_cell sample_pattern sample_data').split()
 TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
            'checkpoint evaluate loop main').split()
-TOOLS = (
-    'check_python make_sample_data make_records verify_records '
-    'inspect_records benchmark_process benchmark_peer benchmark_step '
-    'benchmark_check benchmark_convert benchmark_balance benchmark_table benchmark'
-).split()
+TOOLS = ('check_python make_sample_data make_records verify_records '
+         'inspect_records benchmark_process benchmark_peer benchmark_step '
+         'benchmark_check benchmark_convert benchmark_balance '
+         'benchmark_table benchmark').split()
 _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
