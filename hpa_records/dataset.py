@@ -23,6 +23,7 @@ from hpa_records import image as image_lib
 from hpa_records import manifest as manifest_lib
 from hpa_records import plan
 from hpa_records import record
+from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records.backend import tf
 
@@ -54,10 +55,7 @@ class Records:
 
   def multi_hot(self, rows: np.ndarray) -> np.ndarray:
     """Returns the labels [n, K] uint8 multi-hot of index rows [n]."""
-    labels = np.zeros((len(rows), schema.NUM_CLASSES), np.uint8)
-    for i, classes in enumerate(self.index['labels'].iloc[rows]):
-      labels[i, classes] = 1
-    return labels
+    return sample_table.multi_hot(self.index['labels'].iloc[rows])
 
   def repeats(self,
               fold: int,

@@ -12,7 +12,6 @@ _PACKAGES = {
     'cykooz_resizer': 'cykooz-resizer',
     'Pillow': 'Pillow',
     'NumPy': 'numpy',
-    'SciPy': 'scipy',
 }
 
 _WHOLE = '{:,.0f}'.format
