@@ -134,6 +134,14 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
       faults.append(f'expected record {wrong[0]} of {each.name} at byte '
                     f'{expected[wrong[0]]}, received {received[wrong[0]]}')
     row += each.records
+  size = made.image_size
+  raw_bytes = size * size * schema.NUM_CHANNELS
+  if made.settings['encoding'] == 'raw':
+    wrong = index['image_bytes'] != raw_bytes
+    faults += [
+        f'expected the {raw_bytes} bytes of {size}x{size} pixels of {row.id}, '
+        f'received {row.image_bytes}' for row in index[wrong].itertuples()
+    ]
   first = starts + shard.FRAME_HEAD_BYTES
   after = starts + sizes - (shard.FRAME_BYTES - shard.FRAME_HEAD_BYTES)
   outside = (index['image_offset'] < first) | (index['image_bytes'] < 1) | (

@@ -26,6 +26,7 @@ import numpy as np
 from hpa_records import schema
 
 NUM_ELEMENTS = 8  # symmetries of the square
+BLANK = -1  # instead of a row: what only fills a batch up
 
 # Which copies are transformed. The paper transforms the copies of oversampled
 # images only.
@@ -54,6 +55,63 @@ class Epoch:
     """Returns the copies at positions [n] int64, in that order."""
     return Epoch(self.record[positions], self.copy[positions],
                  self.element[positions])
+
+  def in_record_order(self) -> 'Epoch':
+    """Returns the same copies as expand() lists them."""
+    return self.take(np.lexsort((self.copy, self.record)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+  """Which slots of each global batch one input pipeline fills.
+
+  A global batch is cut into equal parts, one a replica; a pipeline feeds
+  `count` replicas from `first` on. What stands in a slot does not depend on
+  any of that, only who reads it.
+
+  Attributes:
+    batch_size: B, slots of a global batch.
+    num_replicas: parts of a batch, over all pipelines; divides B.
+    first: the pipeline's first part.
+    count: how many parts are the pipeline's.
+
+  Raises:
+    ValueError: the parts are not equal, or not there.
+  """
+  batch_size: int
+  num_replicas: int = 1
+  first: int = 0
+  count: int = 1
+
+  def __post_init__(self):
+    if self.batch_size % self.num_replicas:
+      raise ValueError(f'Expected a batch that {self.num_replicas} replicas '
+                       f'share evenly, received {self.batch_size}.')
+    if not 0 <= self.first < self.first + self.count <= self.num_replicas:
+      raise ValueError(
+          f'Expected parts of 0..{self.num_replicas - 1}, received '
+          f'{self.count} from {self.first} on.')
+
+  @property
+  def part_size(self) -> int:
+    """b, slots of one replica's part."""
+    return self.batch_size // self.num_replicas
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """One replica's part of a global batch.
+
+  Attributes:
+    record: [b] int64, row of the index; BLANK where the batch is filled up.
+    element: [b] int32 in 0..7; 0 in a blank.
+    weight: [b] float32, 1, or 0 for a blank.
+    slot: [b] int32, places in the global batch.
+  """
+  record: np.ndarray
+  element: np.ndarray
+  weight: np.ndarray
+  slot: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +193,39 @@ def expand(repeats: np.ndarray,
 def order(length: int, key: Key) -> np.ndarray:
   """Returns the epoch's permutation [length] int64 of its copies."""
   return key.generator(ORDER).permutation(length)
+
+
+def shuffle(repeats: np.ndarray,
+            key: Key,
+            augment: str = 'copies',
+            ranks: np.ndarray | None = None) -> Epoch:
+  """Returns the copies of one epoch in the order of training.
+
+  Args: as of expand.
+  """
+  epoch = expand(repeats, key, augment, ranks)
+  return epoch.take(order(len(epoch), key))
+
+
+def cut(epoch: Epoch, share: Share, number: int) -> Part:
+  """Returns a pipeline's part of that number: batch by batch, replica by
+  replica.
+
+  Args:
+    epoch: in the order of training.
+    share: of the pipeline.
+    number: 0..num_steps * share.count - 1.
+  """
+  step, replica = divmod(number, share.count)
+  slot = np.arange(share.part_size, dtype=np.int32)
+  slot += (share.first + replica) * share.part_size
+  position = step * share.batch_size + slot.astype(np.int64)
+  real = position < len(epoch)
+  position[~real] = 0
+  return Part(record=np.where(real, epoch.record[position], BLANK),
+              element=np.where(real, epoch.element[position], np.int32(0)),
+              weight=real.astype(np.float32),
+              slot=slot)
 
 
 def num_steps(length: int, batch_size: int) -> int:

@@ -100,8 +100,8 @@ def read(path: str) -> Iterator[tuple[int, bytes]]:
       length = struct.unpack('<Q', head[:8])[0] if len(head) >= 8 else 0
       fits = position + FRAME_BYTES + length <= size
       data = file.read(length) if fits else b''
-      if not fits or head[8:] != _checksum(
-          [head[:8]]) or (file.read(4) != _checksum([data])):
+      if not fits or head[8:] != checksum([head[:8]]) or (file.read(4)
+                                                          != checksum([data])):
         raise schema.DataError(
             f'Expected whole records, received a damaged one at byte {position}'
             f' of {path}; convert the data again.')
@@ -109,14 +109,15 @@ def read(path: str) -> Iterator[tuple[int, bytes]]:
       position += FRAME_BYTES + length
 
 
-def _frame(pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
-  length = struct.pack('<Q', sum(map(len, pieces)))
-  return [length + _checksum([length]), *pieces, _checksum(pieces)]
-
-
-def _checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
+def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
+  """Returns the masked CRC-32C, 4 bytes, of pieces of one whole."""
   crc = 0
   for piece in pieces:
     crc = google_crc32c.extend(crc, piece)
   masked = ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xffffffff
   return struct.pack('<I', masked)
+
+
+def _frame(pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
+  length = struct.pack('<Q', sum(map(len, pieces)))
+  return [length + checksum([length]), *pieces, checksum(pieces)]

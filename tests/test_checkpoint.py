@@ -22,10 +22,10 @@ def test_restore_sets_weights_momentum_and_state(tmp_path):
   for _ in range(3):
     optimizer.apply([np.ones((2, 3), np.float32),
                      np.ones(3, np.float32)], model.trainable_variables)
-  checkpoints.save(3, 3, {'history': [1.5, None]})
+  checkpoints.save((3, 0), 3, {'history': [1.5, None]})
   other, other_optimizer, fresh = _make(tmp_path)
-  assert fresh.epochs() == [3]
-  assert fresh.restore(3) == {'history': [1.5, None]}
+  assert fresh.positions() == [(3, 0)]
+  assert fresh.restore((3, 0)) == {'history': [1.5, None]}
   for mine, theirs in zip([*model.variables, *optimizer.variables],
                           [*other.variables, *other_optimizer.variables]):
     np.testing.assert_array_equal(mine, theirs)
@@ -34,20 +34,30 @@ def test_restore_sets_weights_momentum_and_state(tmp_path):
 def test_newest_and_best_are_kept(tmp_path):
   _, _, checkpoints = _make(tmp_path)
   for epoch, best in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 2)):
-    checkpoints.save(epoch, best, {})
-  assert checkpoints.epochs() == [2, 5]
+    checkpoints.save((epoch, 0), best, {})
+  assert checkpoints.positions() == [(2, 0), (5, 0)]
+
+
+def test_inside_an_epoch_the_newest_step_is_kept_until_its_end(tmp_path):
+  _, _, checkpoints = _make(tmp_path)
+  kept = []
+  for position in ((0, 5), (1, 0), (1, 5), (1, 10), (2, 0)):
+    checkpoints.save(position, 1, {'at': position})
+    kept.append(checkpoints.positions())
+  assert kept == [[(0, 5)], [(1, 0)], [(1, 0), (1, 5)], [(1, 0), (1, 10)],
+                  [(1, 0), (2, 0)]]
 
 
 def test_a_cut_file_is_refused_with_its_path(tmp_path):
   _, _, checkpoints = _make(tmp_path)
-  checkpoints.save(1, 1, {})
+  checkpoints.save((1, 0), 1, {})
   path = tmp_path / 'checkpoints' / 'epoch-00001.npz'
   path.write_bytes(path.read_bytes()[:-200])
   with pytest.raises(schema.DataError, match=str(path)):
-    checkpoints.restore(1)
+    checkpoints.restore((1, 0))
 
 
 def test_another_network_is_refused(tmp_path):
-  _make(tmp_path)[2].save(1, 1, {})
+  _make(tmp_path)[2].save((1, 0), 1, {})
   with pytest.raises(schema.DataError, match='checkpoint of this network'):
-    _make(tmp_path, units=4)[2].restore(1)
+    _make(tmp_path, units=4)[2].restore((1, 0))

@@ -24,9 +24,11 @@ _PYTHON = _ROOT / '.venv-io' / 'bin' / 'python'
 _READ = '''
 import sys
 from hpa_records import dataset
+from hpa_records import plan
 from hpa_records import schema
+from hpa_records import streaming
 found = dataset.load(sys.argv[1])
-batches = dataset.evaluation_batches(found, 2, 8)
+batches = streaming.evaluation_batches(found, 2, plan.Share(8))
 print(len(found.index), sum(int(b['weight'].numpy().sum()) for b in batches))
 try:
   dataset.load(sys.argv[2])

@@ -20,10 +20,12 @@ HPA_RECORDS = (
     'tfds_metadata csv_table sample_table folds exact_balance balance '
     'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
-    'index_check verify summary figure gallery dataset '
+    'index_check verify summary figure gallery dataset payload '
+    'streaming indexed reader '
     'sample_cell sample_pattern sample_data').split()
-TRAINER = ('config metrics dihedral gapnet loss schedule strategy step '
-           'checkpoint evaluate loop main').split()
+TRAINER = (
+    'config metrics dihedral gapnet loss schedule strategy device_cache step '
+    'checkpoint evaluate loop main').split()
 TOOLS = ('check_python make_sample_data make_records verify_records '
          'inspect_records benchmark_process benchmark_peer benchmark_step '
          'benchmark_check benchmark_convert benchmark_balance '
@@ -34,10 +36,10 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 OPEN_TO_TRAINER = {
     'schema', 'command', 'progress', 'backend', 'address', 'filesystem',
     'image', 'manifest', 'staging', 'sample_table', 'balance', 'balance_flags',
-    'plan', 'dataset'
+    'plan', 'dataset', 'reader'
 }
 WITH_TENSORFLOW = {
-    'hpa_records': {'backend', 'dataset'},
+    'hpa_records': {'backend', 'streaming', 'indexed', 'reader'},
     'trainer': set(TRAINER) - {'config', 'metrics', 'main'},
 }
 

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a fold after an epoch, in one file.
+"""Checkpoints: the whole state of a fold after a step, in one file.
 
 One .npz holds every variable of model and optimizer by position, and the rest
 of the state (epoch, plateau, history) as JSON text. One file appears whole
@@ -18,8 +18,11 @@ from hpa_records import filesystem
 from hpa_records import schema
 from hpa_records.backend import keras
 
-_NAME = re.compile(r'epoch-(\d{5})\.npz')
+_NAME = re.compile(r'epoch-(\d{5})(?:-step-(\d{7}))?\.npz')
 _STATE = 'state'
+
+# Finished epochs, and steps of the next one: (3, 0) is the end of the third.
+Position = tuple[int, int]
 
 
 class Checkpoints:
@@ -32,28 +35,30 @@ class Checkpoints:
     self._variables = [*model.variables, *optimizer.variables]
     os.makedirs(directory, exist_ok=True)
 
-  def epochs(self) -> list[int]:
-    """Returns the finished epochs that have a checkpoint, ascending."""
+  def positions(self) -> list[Position]:
+    """Returns where there is a checkpoint, in order of training."""
     found = map(_NAME.fullmatch, os.listdir(self._directory))
-    return sorted(int(match[1]) for match in found if match)
+    return sorted(
+        (int(match[1]), int(match[2] or 0)) for match in found if match)
 
-  def save(self, epoch: int, best_epoch: int, state: dict[str, Any]) -> None:
-    """Saves the state after `epoch` finished epochs; keeps it and the best.
+  def save(self, position: Position, best_epoch: int, state: dict[str,
+                                                                  Any]) -> None:
+    """Saves the state at a position; keeps it and the best epoch's.
 
     Args:
-      epoch: number of finished epochs.
-      best_epoch: the epoch to keep besides.
+      position: where training stands.
+      best_epoch: the epoch whose end to keep besides.
       state: JSON types.
     """
     arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
-    with filesystem.atomic_writer(self._path(epoch)) as file:
+    with filesystem.atomic_writer(self._path(position)) as file:
       np.savez(file, **arrays, **{_STATE: json.dumps(state)})
-    for old in self.epochs():
-      if old not in (epoch, best_epoch):
+    for old in self.positions():
+      if old not in (position, (best_epoch, 0)):
         os.remove(self._path(old))
 
-  def restore(self, epoch: int) -> dict[str, Any]:
-    """Sets model and optimizer to the state after `epoch` epochs.
+  def restore(self, position: Position) -> dict[str, Any]:
+    """Sets model and optimizer to the state at a position.
 
     Returns:
       The state that was given to save.
@@ -61,7 +66,7 @@ class Checkpoints:
     Raises:
       schema.DataError: the file is damaged or of another network.
     """
-    path = self._path(epoch)
+    path = self._path(position)
     try:
       # np.load leaves a path of its own opening open when the file is damaged.
       with open(path, 'rb') as raw, np.load(raw) as file:
@@ -76,5 +81,7 @@ class Checkpoints:
       ) from error
     return state
 
-  def _path(self, epoch: int) -> str:
-    return os.path.join(self._directory, f'epoch-{epoch:05d}.npz')
+  def _path(self, position: Position) -> str:
+    epoch, step = position
+    inside = f'-step-{step:07d}' if step else ''
+    return os.path.join(self._directory, f'epoch-{epoch:05d}{inside}.npz')

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from hpa_records import balance as balance_lib
+from hpa_records import dataset
 from hpa_records import plan
 from hpa_records import schema
 
@@ -20,15 +21,14 @@ MODELS = ('gapnet_pl',)
 LOSSES = ('bce',)
 INPUT_SCALINGS = ('dataset', 'image')
 PRECISIONS = ('float32', 'bfloat16')
-READERS = ('auto', 'streaming')
 DISTRIBUTIONS = ('auto', 'cpu', 'gpu')
 MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
 
 _FINGERPRINT = 'records_sha256'
 
 # May differ when a run goes on: they change where and how long, not what.
-_FREE = ('records', 'stage_dir', 'workdir', 'epochs', 'distribute',
-         'steps_per_call')
+_FREE = ('records', 'stage_dir', 'workdir', 'epochs', 'distribute', 'cache',
+         'check', 'steps_per_call', 'checkpoint_steps')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +68,14 @@ class Config:
     plateau_threshold: smallest improvement that counts.
     min_learning_rate: floor of the rate.
     threshold: a score above it counts as a predicted label.
-    reader: how records are read.
-    shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.
+    reader: this and the next three as in hpa_records.dataset.How.
+    cache: as there.
+    check: as there.
+    shuffle_mb: as there.
     distribute: the device.
     steps_per_call: training steps in one call of the compiled function.
+    checkpoint_steps: training steps after which a checkpoint is saved inside
+      an epoch, rounded up to whole calls; 0 saves at its end alone.
     seed: of the weights, the order, the transforms and the dropout.
 
   Raises:
@@ -107,10 +111,13 @@ class Config:
   plateau_threshold: float = 0.0
   min_learning_rate: float = 0.0
   threshold: float = 0.5
-  reader: str = 'auto'
-  shuffle_mb: int = 512
+  reader: str = dataset.How.reader
+  cache: str = dataset.How.cache
+  check: str = dataset.How.check
+  shuffle_mb: int = dataset.How.shuffle_mb
   distribute: str = 'auto'
   steps_per_call: int = 10
+  checkpoint_steps: int = 0
   seed: int = 0
 
   def __post_init__(self):
@@ -133,6 +140,11 @@ class Config:
   def rebalance(self) -> balance_lib.Balance | None:
     """What replaces the stored repeats; None if nothing does."""
     return balance_lib.of_flags(self) if self.balance else None
+
+  @property
+  def reading(self) -> dataset.How:
+    """How records are read."""
+    return dataset.How(self.reader, self.cache, self.check, self.shuffle_mb)
 
   @property
   def monitor_mode(self) -> str:
@@ -176,7 +188,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     'precision': PRECISIONS,
     'augment': plan.AUGMENTS,
     'plateau_monitor': MONITORS,
-    'reader': READERS,
+    'reader': dataset.READERS,
+    'cache': dataset.CACHES,
+    'check': dataset.CHECKS,
     'distribute': DISTRIBUTIONS,
 }
 
@@ -198,5 +212,6 @@ _RANGES: dict[str, tuple[Any, Any]] = {
     'threshold': (0, 1),
     'shuffle_mb': (1, math.inf),
     'steps_per_call': (1, math.inf),
+    'checkpoint_steps': (0, math.inf),
     'seed': (0, 2**31),
 }

@@ -8,10 +8,12 @@ import numpy as np
 
 from hpa_records import dataset
 from hpa_records import filesystem
+from hpa_records import reader as reader_lib
 from hpa_records.backend import tf
 from trainer import config as config_lib
 from trainer import metrics
 from trainer import step as step_lib
+from trainer import strategy as strategy_lib
 
 SCORES_NAME = 'scores.json'
 BEST_SCORES_NAME = 'best_scores.json'
@@ -24,16 +26,17 @@ class Evaluator:
 
   def __init__(self, strategy: tf.distribute.Strategy,
                stepper: step_lib.Stepper, records: dataset.Records,
-               config: config_lib.Config):
-    """Args: strategy and steps of the model; dataset; the configuration."""
+               reader: reader_lib.Reader, config: config_lib.Config):
+    """Args: strategy and steps of the model; dataset; its reader; the
+    configuration."""
     self._stepper = stepper
     self._config = config
     rows = records.rows(config.fold)
-    self._batches = strategy.experimental_distribute_dataset(
-        dataset.evaluation_batches(records, config.fold,
-                                   config.eval_batch_size))
+    self._batches = strategy.distribute_datasets_from_function(
+        lambda context: reader.evaluation(
+            config.fold, strategy_lib.share(context, config.eval_batch_size)))
     self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
-    self.labels = records.multi_hot(rows)
+    self.labels = records.labels[rows]
 
   def scores(self) -> tuple[np.ndarray, float]:
     """Returns the scores [N, K] float32 in 0..1 and the mean loss."""

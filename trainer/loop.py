@@ -1,9 +1,9 @@
 """The outer loop: epochs, evaluation, plateau, checkpoints, resume, logs.
 
 The one place that says how far training has come. A fold's whole state is in
-its own folder WORKDIR/fold<k>, and an epoch is the unit of work: everything
-random depends on (seed, epoch), so a run that was cut off and continued from
-its newest checkpoint repeats the lost epoch exactly.
+its own folder WORKDIR/fold<k>. Everything random depends on (seed, epoch,
+slot), so the place of a run is two integers, epoch and step: one that was cut
+off goes on from its newest checkpoint with the batch that would have come.
 """
 
 import dataclasses
@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpa_records import address
 from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import plan
 from hpa_records import progress
+from hpa_records import reader as reader_lib
 from hpa_records import schema
 from hpa_records import staging
 from hpa_records.backend import keras, tf
 from trainer import checkpoint
 from trainer import config as config_lib
+from trainer import device_cache
 from trainer import evaluate
 from trainer import gapnet
 from trainer import metrics
@@ -45,6 +46,8 @@ class _State:
 
   Attributes:
     epoch: finished epochs.
+    step: finished steps of the next epoch.
+    total: sum of those steps' losses.
     plateau: the learning rate's state.
     best_epoch: finished epochs at the best monitored score.
     best: that epoch's summary.
@@ -52,6 +55,8 @@ class _State:
   """
   epoch: int
   plateau: schedule.Plateau
+  step: int = 0
+  total: float = 0.0
   best_epoch: int = 0
   best: dict[str, Any] = dataclasses.field(default_factory=dict)
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -88,18 +93,21 @@ def train(config: config_lib.Config) -> dict[str, Any]:
     where = staging.stage(where, config.stage_dir)
   records = dataset.load(where)
   repeats = _check_fold(config, records)
+  reader = reader_lib.Reader(records, config.fold, config.reading)
+  # Which one it is decides the order, so a run that goes on must have the same.
+  config = dataclasses.replace(config, reader=reader.kind)
   directory = fold_directory(config)
   _check_resumable(config, records, directory)
-  with address.told_errors(where, naming='IteratorGetNext'):
-    return _Run(config, records, repeats, directory).run()
+  with reader.told_errors():
+    return _Run(config, records, reader, repeats, directory).run()
 
 
 class _Run:
   """One fold on its device."""
 
   def __init__(self, config: config_lib.Config, records: dataset.Records,
-               repeats: np.ndarray, directory: str):
-    self._config, self._records = config, records
+               reader: reader_lib.Reader, repeats: np.ndarray, directory: str):
+    self._config, self._reader = config, reader
     self._repeats, self._directory = repeats, directory
     self._ranks = records.ranks()
     self._strategy = strategy_lib.make(config.distribute)
@@ -108,10 +116,13 @@ class _Run:
       self._optimizer = schedule.make_optimizer(config.learning_rate,
                                                 config.momentum)
       self._optimizer.build(self._model.trainable_variables)
+    cache = (device_cache.DeviceCache(self._strategy, reader, records,
+                                      config.fold)
+             if config.cache == 'device' else None)
     self._stepper = step.Stepper(self._strategy, self._model, self._optimizer,
-                                 config)
+                                 config, cache)
     self._evaluator = evaluate.Evaluator(self._strategy, self._stepper, records,
-                                         config)
+                                         reader, config)
     self._checkpoints = checkpoint.Checkpoints(
         os.path.join(directory, 'checkpoints'), self._model, self._optimizer)
     self._log = tf.summary.create_file_writer(
@@ -141,47 +152,63 @@ class _Run:
     return summary
 
   def _restore(self) -> _State:
-    done = self._checkpoints.epochs()
-    if not done:
+    found = self._checkpoints.positions()
+    if not found:
       return _State(0, _plateau(self._config))
-    if done[-1] > self._config.epochs:
+    epoch, first = found[-1]
+    if epoch + (first > 0) > self._config.epochs:
       raise schema.DataError(
           f'Expected at most --epochs={self._config.epochs}, received '
-          f'{done[-1]} finished ones at {self._directory}; ask for at least '
-          'as many, or choose another --workdir.')
-    state = _State.from_dict(self._checkpoints.restore(done[-1]))
-    print(f'Continuing {self._directory} after epoch {state.epoch}.')
+          f'{epoch + (first > 0)} finished or begun at {self._directory}; ask '
+          'for at least as many, or choose another --workdir.')
+    state = _State.from_dict(self._checkpoints.restore(found[-1]))
+    inside = f', step {state.step} of the next' if state.step else ''
+    print(f'Continuing {self._directory} after epoch {state.epoch}{inside}.')
     return state
 
   def _train_epoch(self, state: _State) -> dict[str, Any]:
-    """Trains one epoch; returns its row of the history."""
+    """Trains to the end of an epoch; returns its row of the history."""
     config = self._config
     key = plan.Key(config.seed, state.epoch, config.fold)
-    epoch = plan.expand(self._repeats, key, config.augment, self._ranks)
+    epoch = plan.shuffle(self._repeats, key, config.augment, self._ranks)
     self._optimizer.learning_rate.assign(state.plateau.learning_rate)
-    batches = self._strategy.experimental_distribute_dataset(
-        dataset.training_batches(self._records, config.fold, epoch,
-                                 config.batch_size, config.shuffle_mb, key))
     steps = plan.num_steps(len(epoch), config.batch_size)
-    iterator, total, start = iter(batches), 0.0, time.perf_counter()
+    begun, start = state.step, time.perf_counter()
+    batches = iter(
+        self._strategy.
+        distribute_datasets_from_function(lambda context: self._reader.training(
+            epoch, key, strategy_lib.share(context, config.batch_size), begun)))
     title = f'epoch {state.epoch + 1}/{config.epochs}'
-    with progress.Bar(title, len(epoch), 'images', leave=False) as shown:
-      for first in range(0, steps, config.steps_per_call):
-        count = min(config.steps_per_call, steps - first)
-        total += float(
-            self._stepper.train(iterator, tf.constant(state.epoch),
-                                tf.constant(first), tf.constant(count)))
-        drawn = min((first + count) * config.batch_size, len(epoch))
-        shown.advance(drawn - first * config.batch_size,
-                      f'loss {total / (first + count):.4f}')
+    to_train = len(epoch) - begun * config.batch_size
+    with progress.Bar(title, to_train, 'images', leave=False) as shown:
+      while state.step < steps:
+        count = min(config.steps_per_call, steps - state.step)
+        state.total += float(
+            self._stepper.train(batches, tf.constant(state.epoch),
+                                tf.constant(state.step), tf.constant(count)))
+        before, state.step = state.step, state.step + count
+        drawn = min(state.step * config.batch_size, len(epoch))
+        shown.advance(drawn - before * config.batch_size,
+                      f'loss {state.total / state.step:.4f}')
+        if self._is_time_to_save(before, state.step) and state.step < steps:
+          self._save(state)
     seconds = time.perf_counter() - start
     return {
         'epoch': state.epoch + 1,
-        'loss': total / steps,
+        'loss': state.total / steps,
         'learning_rate': state.plateau.learning_rate,
         'images': len(epoch),
-        'images_per_s': len(epoch) / seconds,
+        'images_per_s': to_train / seconds,
     }
+
+  def _is_time_to_save(self, before: int, after: int) -> bool:
+    """Whether a checkpoint is due between two steps of an epoch."""
+    every = self._config.checkpoint_steps
+    return bool(every) and before // every < after // every
+
+  def _save(self, state: _State) -> None:
+    self._checkpoints.save((state.epoch, state.step), state.best_epoch,
+                           state.to_dict())
 
   def _evaluate(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
     scores, loss = self._evaluator.scores()
@@ -196,7 +223,7 @@ class _Run:
     value = math.nan if value is None else value
     if state.plateau.improves(value) or not state.best:
       state.best_epoch, state.best = state.epoch + 1, summary
-    state.epoch += 1
+    state.epoch, state.step, state.total = state.epoch + 1, 0, 0.0
     state.plateau = state.plateau.update(value)
     row['val_loss'] = summary['loss']
     state.history.append({
@@ -205,7 +232,7 @@ class _Run:
             k: v for k, v in summary.items() if k not in row
         }
     })
-    self._checkpoints.save(state.epoch, state.best_epoch, state.to_dict())
+    self._save(state)
     filesystem.write_atomically(
         os.path.join(self._directory, HISTORY_NAME),
         pd.DataFrame(state.history).to_csv(index=False).encode())

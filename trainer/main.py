@@ -10,6 +10,7 @@ from absl import flags
 
 from hpa_records import balance_flags
 from hpa_records import command
+from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import plan
 from trainer import config as config_lib
@@ -80,10 +81,23 @@ _float('plateau_factor', 'What the rate is then multiplied by.')
 _float('plateau_threshold', 'Smallest improvement that counts.')
 _float('min_learning_rate', 'Floor of the rate.')
 _float('threshold', 'Scores above it are predicted labels.')
-_choice('reader', config_lib.READERS, 'How records are read.')
+_choice(
+    'reader', dataset.READERS,
+    'indexed: in the order of the epoch plan, from raw records on local disk; '
+    'streaming: from anywhere, shuffled through a buffer; auto: indexed where '
+    'that is possible.')
+_choice(
+    'cache', dataset.CACHES,
+    'Where all pixels are kept after one reading: host memory, memory of the '
+    'device, or nowhere.')
+_choice('check', dataset.CHECKS,
+        'crc: check each record as the indexed reader reads it.')
 _integer('shuffle_mb', 'Shuffle buffer of the streaming reader, in MiB.')
 _choice('distribute', config_lib.DISTRIBUTIONS, 'Device; auto takes a GPU.')
 _integer('steps_per_call', 'Training steps in one compiled call.')
+_integer(
+    'checkpoint_steps', 'Training steps between checkpoints inside an epoch; '
+    '0 saves at its end alone.')
 _integer('seed', 'Of weights, order, transforms and dropout.')
 
 

@@ -15,6 +15,7 @@ from hpa_records import dataset
 from hpa_records import schema
 from hpa_records.backend import keras, tf
 from trainer import config as config_lib
+from trainer import device_cache
 from trainer import dihedral
 from trainer import gapnet
 from trainer import loss as loss_lib
@@ -23,15 +24,26 @@ from trainer import loss as loss_lib
 class Stepper:
   """Runs steps of one model; `train` and `score` are its two calls."""
 
-  def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model,
+  def __init__(self,
+               strategy: tf.distribute.Strategy,
+               model: keras.Model,
                optimizer: keras.optimizers.Optimizer,
-               config: config_lib.Config):
-    """Args: strategy whose scope made model and optimizer; the configuration.
+               config: config_lib.Config,
+               cache: device_cache.DeviceCache | None = None):
+    """Takes what a step works on.
+
+    Args:
+      strategy: whose scope made model and optimizer.
+      model: the network.
+      optimizer: built.
+      config: the run's.
+      cache: where pixels are, if batches have rows in place of images.
     """
     self._strategy = strategy
     self._model = model
     self._optimizer = optimizer
     self._config = config
+    self._cache = cache
     self._loss = loss_lib.get(config.loss)
     self._kernels = [
         v for v in model.trainable_variables if v.path.endswith('/kernel')
@@ -43,7 +55,7 @@ class Stepper:
     """Trains on the next count batches; returns the sum of their losses.
 
     Args:
-      iterator: over batches of dataset.training_batches, distributed.
+      iterator: over batches of reader.training, distributed.
       epoch: int32 scalar, for the dropout noise.
       first: int32 scalar, the step in the epoch that comes first.
       count: int32 scalar, steps to run.
@@ -60,7 +72,7 @@ class Stepper:
     """Returns one batch's scores [B, K] in 0..1 and losses [B], float32.
 
     Args:
-      batch: of dataset.evaluation_batches, distributed.
+      batch: of reader.evaluation, distributed.
     """
     scores, losses = self._strategy.run(self._score_step, args=(batch,))
     return (self._strategy.gather(scores,
@@ -68,7 +80,9 @@ class Stepper:
                                                                  axis=0))
 
   def _train_step(self, batch, epoch, step):
-    image = dihedral.transform(batch[schema.IMAGE], batch[dataset.ELEMENT])
+    image = (batch[schema.IMAGE]
+             if self._cache is None else self._cache.images(batch[dataset.ROW]))
+    image = dihedral.transform(image, batch[dataset.ELEMENT])
     noise = self._noise(batch[dataset.SLOT], epoch, step)
     replica = tf.distribute.get_replica_context()
     real = replica.all_reduce('SUM', tf.reduce_sum(batch[dataset.WEIGHT]))

@@ -1,5 +1,6 @@
 """The device to train on, as a tf.distribute strategy."""
 
+from hpa_records import plan
 from hpa_records import schema
 from hpa_records.backend import tf
 
@@ -20,6 +21,19 @@ def make(distribute: str) -> tf.distribute.Strategy:
         'pip install "hpa-records[gpu]", or pass --distribute=cpu.')
   device = 'cpu' if distribute == 'cpu' or not gpus else 'gpu'
   return tf.distribute.OneDeviceStrategy(f'/{device}:0')
+
+
+def share(context: tf.distribute.InputContext, batch_size: int) -> plan.Share:
+  """Returns which part of each global batch an input pipeline makes.
+
+  Args:
+    context: of the pipeline, as distribute_datasets_from_function gives it.
+    batch_size: of a global batch.
+  """
+  replicas = context.num_replicas_in_sync
+  count = replicas // context.num_input_pipelines
+  return plan.Share(batch_size, replicas, context.input_pipeline_id * count,
+                    count)
 
 
 def device_name(strategy: tf.distribute.Strategy) -> str:

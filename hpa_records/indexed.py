@@ -1,0 +1,145 @@
+"""The indexed reader: the epoch plan to the letter, as fast as memory goes.
+
+A batch's rows are known from the plan, so each payload is read straight into
+its slot of the batch, several batches at once, each on a thread that does not
+hold the GIL while bytes move. Slot j of batch i holds what the plan says, so
+order is exact, shuffling global, and the position two integers.
+
+What made it fast (BUILD_NOTES.md, "Indexed reader"): fresh memory for each
+batch costs more than its content, since the kernel hands it out page by page
+and zeroed; so batches lie in buffers that are used again when TensorFlow has
+dropped what it made of them. TensorFlow takes an array that a numpy_function
+returns as it is, if it is aligned and no one else holds it: nothing is copied.
+"""
+
+import collections
+import mmap
+import os
+import weakref
+
+import numpy as np
+
+from hpa_records import dataset
+from hpa_records import payload as payload_lib
+from hpa_records import plan
+from hpa_records import schema
+from hpa_records.backend import tf
+
+_IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
+_READY = 2  # batches that are filled and wait
+
+
+def batches(records: dataset.Records,
+            payload: payload_lib.Payload | None,
+            epoch: plan.Epoch,
+            share: plan.Share,
+            first_step: int = 0) -> tf.data.Dataset:
+  """Returns a share of an epoch's batches, as the plan orders them.
+
+  Args:
+    records: the dataset.
+    payload: where pixels come from; None leaves the image out.
+    epoch: the copies, in the order of training.
+    share: which part of each batch to make.
+    first_step: the step to start at; what comes before is not read.
+
+  Returns:
+    For each step from first_step on, for each of the share's parts, a dict of
+      image [b, H, W, C] uint8 (or row [b] int32, plan.BLANK for a blank),
+      labels [b, K] float32 multi-hot, weight [b] float32 (0 for a blank),
+      element [b] int32 (the symmetry to apply), slot [b] int32 (places in the
+      global batch).
+
+  Raises:
+    schema.DataError: as text of a tf.errors.OpError, when a batch is taken;
+      see reader.told_errors.
+  """
+  size = records.manifest.image_size
+  shape = (share.part_size, size, size, schema.NUM_CHANNELS)
+  # One row more, for blanks: index -1.
+  labels = np.zeros((len(records.index) + 1, schema.NUM_CLASSES), np.float32)
+  labels[:-1] = records.labels
+  buffers = _Buffers(shape)
+
+  def make(number):
+    part = plan.cut(epoch, share, int(number))
+    if payload is None:
+      pixels = part.record.astype(np.int32)
+    else:
+      pixels = buffers.take()
+      payload.read(part.record, pixels)
+    return (pixels, labels[part.record], part.weight, part.element, part.slot)
+
+  spec = {
+      **({
+          dataset.ROW: tf.TensorSpec(shape[:1], tf.int32)
+      } if payload is None else {
+             schema.IMAGE: tf.TensorSpec(shape, tf.uint8)
+         }),
+      schema.LABELS:
+          tf.TensorSpec((shape[0], schema.NUM_CLASSES), tf.float32),
+      dataset.WEIGHT:
+          tf.TensorSpec(shape[:1], tf.float32),
+      dataset.ELEMENT:
+          tf.TensorSpec(shape[:1], tf.int32),
+      dataset.SLOT:
+          tf.TensorSpec(shape[:1], tf.int32),
+  }
+
+  def gather(number):
+    made = tf.numpy_function(make, [number], [s.dtype for s in spec.values()])
+    return {
+        name: tf.ensure_shape(value, spec[name].shape)
+        for name, value in zip(spec, made)
+    }
+
+  steps = plan.num_steps(len(epoch), share.batch_size)
+  numbers = tf.data.Dataset.range(first_step * share.count, steps * share.count)
+  made = numbers.map(gather, _in_flight(shape), deterministic=True)
+  return made.with_options(whole_batches()).prefetch(_READY)
+
+
+def whole_batches() -> tf.data.Options:
+  """Returns options that leave a dataset of global batches as it is.
+
+  Replicas take parts of each batch, not files of their own.
+  """
+  options = tf.data.Options()
+  options.experimental_distribute.auto_shard_policy = (
+      tf.data.experimental.AutoShardPolicy.OFF)
+  return options
+
+
+def _in_flight(shape: tuple[int, ...]) -> int:
+  """How many parts are filled at once: one a core, as far as memory goes."""
+  cores = (len(os.sched_getaffinity(0))
+           if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1)
+  return max(2, min(cores, _IN_FLIGHT_BYTES // int(np.prod(shape))))
+
+
+class _Buffers:
+  """Arrays of one shape that come back when no one holds them any more."""
+
+  def __init__(self, shape: tuple[int, ...]):
+    self._shape = shape
+    self._free: collections.deque[np.ndarray] = collections.deque()
+
+  def take(self) -> np.ndarray:
+    """Returns an array [shape] uint8 with any content, aligned to a page."""
+    try:
+      memory = self._free.pop()
+    except IndexError:
+      memory = np.frombuffer(_map_memory(int(np.prod(self._shape))), np.uint8)
+    # A new array for each taker: its end is the end of this use. It is this
+    # very object that TensorFlow holds, not a view of it.
+    taken = memory.reshape(self._shape)
+    weakref.finalize(taken, self._free.append, memory)
+    return taken
+
+
+def _map_memory(num_bytes: int) -> mmap.mmap:
+  """Memory of its own, in huge pages where the kernel has them."""
+  found = mmap.mmap(-1, max(1, num_bytes))
+  if hasattr(mmap, 'MADV_HUGEPAGE'):
+    found.madvise(mmap.MADV_HUGEPAGE)
+  return found

@@ -1,0 +1,183 @@
+"""Pixels of single records: from shards on local disk, or from memory.
+
+Needed: the payloads of any rows, in any order, straight into a batch, from
+many threads at once, as fast as memory goes; and a shard that is cut, changed
+or removed meanwhile must stop the run with its name.
+
+preadv copies from the page cache into the batch without the GIL. On two cores
+it does as many images a second as slices of a memory-mapped shard, and both as
+many as copies from memory (BUILD_NOTES.md, "Indexed reader"). But a mapped file
+that is cut kills the process with SIGBUS, where a read comes back short and can
+be told; so files are read.
+"""
+
+import os
+import struct
+import threading
+import weakref
+from typing import Protocol
+
+import numpy as np
+
+from hpa_records import dataset
+from hpa_records import plan
+from hpa_records import schema
+from hpa_records import shard
+
+
+class Payload(Protocol):
+  """Where the pixels of records come from."""
+
+  def read(self, rows: np.ndarray, out: np.ndarray) -> None:
+    """Fills out with pixels.
+
+    Args:
+      rows: [n] int64, rows of the index; plan.BLANK stands for black.
+      out: [n, H, W, C] uint8, contiguous.
+
+    Raises:
+      schema.DataError: a record cannot be read.
+    """
+
+
+class Shards:
+  """Raw records in shards on local disk; what is read is not kept.
+
+  Attributes:
+    fault: the first that was raised; TensorFlow keeps its text alone.
+  """
+
+  def __init__(self, records: dataset.Records, check: str = 'none'):
+    """Takes a dataset; opens no file before a record of it is read.
+
+    Args:
+      records: raw, in a local folder.
+      check: 'crc' recomputes the checksum of each record that is read.
+    """
+    index = records.index
+    self._ids = index['id'].to_numpy()
+    names, self._shard = np.unique(index['shard'].to_numpy(str),
+                                   return_inverse=True)
+    self._paths = [os.path.join(records.directory, name) for name in names]
+    bytes_of = {each.name: each.bytes for each in records.manifest.shards}
+    self._bytes = [bytes_of[name] for name in names]
+    self._frame, self._frame_bytes, self._image, self._image_bytes = (
+        index[name].to_numpy(np.int64)
+        for name in ('record_offset', 'record_bytes', 'image_offset',
+                     'image_bytes'))
+    self.fault: schema.DataError | None = None
+    self._reads_crc = check == 'crc'
+    self._lock = threading.Lock()
+    self._open: dict[int, tuple[int, tuple]] = {}
+    weakref.finalize(self, _close, self._open)
+
+  def read(self, rows: np.ndarray, out: np.ndarray) -> None:
+    """As Payload.read.
+
+    Raises:
+      schema.DataError: a shard was cut, changed or removed since it was first
+        read from; or a checksum is wrong. Names file and record.
+    """
+    read = self._read_checked if self._reads_crc else self._read_plain
+    flat = out.reshape(len(rows), -1)
+    first_rows = {}
+    for row, pixels in zip(rows.tolist(), flat):
+      if row == plan.BLANK:
+        pixels[:] = 0
+        continue
+      number = int(self._shard[row])
+      first_rows.setdefault(number, row)
+      try:
+        read(self._descriptor(number), row, pixels)
+      except OSError as error:
+        raise self._fault(row, f'received {error.strerror}') from error
+    for number, row in first_rows.items():
+      self._check_unchanged(number, row)
+
+  def _read_plain(self, file: int, row: int, pixels: np.ndarray) -> None:
+    self._read_whole(file, row, [pixels], int(self._image[row]))
+
+  def _read_checked(self, file: int, row: int, pixels: np.ndarray) -> None:
+    frame, image = int(self._frame[row]), int(self._image[row])
+    before = np.empty(image - frame, np.uint8)
+    after = np.empty(
+        frame + self._frame_bytes[row] - image - self._image_bytes[row],
+        np.uint8)
+    self._read_whole(file, row, [before, pixels, after], frame)
+    head = shard.FRAME_HEAD_BYTES
+    crc_bytes = shard.FRAME_BYTES - head
+    found = shard.checksum([before[head:], pixels, after[:-crc_bytes]])
+    if found != after[-crc_bytes:].tobytes():
+      raise self._fault(
+          row, f'received bytes whose CRC-32C is {_hex(found)}, '
+          f'not {_hex(after[-crc_bytes:].tobytes())}')
+
+  def _read_whole(self, file: int, row: int, pieces: list[np.ndarray],
+                  offset: int) -> None:
+    """Fills the pieces; one call does unless the file is cut."""
+    wanted = sum(map(len, pieces))
+    received = os.preadv(file, pieces, offset)
+    if received != wanted:
+      raise self._fault(row, f'received {received} of its {wanted} bytes')
+
+  def _descriptor(self, number: int) -> int:
+    """The open file of a shard."""
+    found = self._open.get(number)
+    if found is None:
+      with self._lock:
+        found = self._open.get(number)
+        if found is None:
+          file = os.open(self._paths[number], os.O_RDONLY)
+          # Records are drawn at random: do not read ahead.
+          if hasattr(os, 'posix_fadvise'):
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+          found = self._open[number] = file, _state(os.fstat(file))
+    return found[0]
+
+  def _check_unchanged(self, number: int, row: int) -> None:
+    """Raises DataError if the shard is not the file that was opened."""
+    file, before = self._open[number]
+    now = os.fstat(file)
+    if now.st_size != self._bytes[number]:
+      raise self._fault(
+          row, f'received {now.st_size} bytes where the manifest says '
+          f'{self._bytes[number]}')
+    if _state(now) != before:
+      raise self._fault(
+          row, 'received a file that was '
+          f'{"changed" if now.st_nlink else "removed"} while it was read')
+
+  def _fault(self, row: int, received: str) -> schema.DataError:
+    found = schema.DataError(
+        f'Expected the whole record of {self._ids[row]} at byte '
+        f'{self._frame[row]} of {self._paths[self._shard[row]]}, {received}; '
+        'copy or convert the data again, then run the same command to go on.')
+    self.fault = self.fault or found
+    return found
+
+
+class Memory:
+  """Pixels that are held in memory."""
+
+  def __init__(self, pixels: np.ndarray):
+    """Args: [N, H, W, C] uint8, one row for each of the index."""
+    self._pixels = pixels
+
+  def read(self, rows: np.ndarray, out: np.ndarray) -> None:
+    """As Payload.read; raises nothing."""
+    for row, pixels in zip(rows.tolist(), out):
+      pixels[:] = 0 if row == plan.BLANK else self._pixels[row]
+
+
+def _state(stat: os.stat_result) -> tuple:
+  """What stays the same as long as a file is not touched."""
+  return stat.st_size, stat.st_mtime_ns, stat.st_nlink
+
+
+def _hex(crc: bytes) -> str:
+  return f'{struct.unpack("<I", crc)[0]:08x}'
+
+
+def _close(files: dict[int, tuple[int, tuple]]) -> None:
+  for file, _ in files.values():
+    os.close(file)

@@ -1,0 +1,182 @@
+"""How a run reads its records: which reader, what is kept, what is checked.
+
+`indexed` follows the epoch plan to the letter, from raw records on local disk
+or from memory; `streaming` reads anything from anywhere and shuffles through a
+buffer. Both draw each record as often as the plan says.
+"""
+
+import contextlib
+import os
+import re
+from typing import Iterable, Iterator
+
+import numpy as np
+
+from hpa_records import address
+from hpa_records import dataset
+from hpa_records import indexed
+from hpa_records import payload as payload_lib
+from hpa_records import plan
+from hpa_records import schema
+from hpa_records import streaming
+from hpa_records.backend import tf
+
+_FILL_BATCH = 32  # images, when a cache is filled
+_INPUT = 'IteratorGetNext'  # names the input in what TensorFlow raises
+
+
+class Reader:
+  """Reads the records of a run with one fold held out.
+
+  Attributes:
+    kind: 'indexed' or 'streaming'.
+    holds_pixels: whether all are in memory of the host.
+  """
+
+  def __init__(self, records: dataset.Records, fold: int, how: dataset.How):
+    """Args: dataset; the fold, 0..F-1; how. Fills the cache in host memory.
+
+    Raises:
+      schema.DataError: it cannot be read like that, or does not fit.
+    """
+    self._records, self._fold, self._how = records, fold, how
+    self.kind, self.holds_pixels = _kind(records, how), how.cache == 'host'
+    self._payload: payload_lib.Payload | None = None
+    if _is_indexable(records):
+      self._payload = payload_lib.Shards(records, how.check)
+    if self.holds_pixels:
+      pixels = _reserve(records)
+      for rows, images in self.images(range(records.manifest.num_folds)):
+        pixels[rows] = images
+      self._payload = payload_lib.Memory(pixels)
+
+  def training(self,
+               epoch: plan.Epoch,
+               key: plan.Key,
+               share: plan.Share,
+               first_step: int = 0) -> tf.data.Dataset:
+    """Returns one epoch of batches; opens no file of the held-out fold.
+
+    Args:
+      epoch: the copies, in the order of training.
+      key: of the epoch.
+      share: which part of each batch to make.
+      first_step: the step to start at.
+
+    Returns:
+      Batches as indexed.batches gives them; with the cache 'device' they have
+      rows in place of the image.
+    """
+    if self.kind == 'streaming':
+      return streaming.training_batches(self._records, self._fold, epoch, key,
+                                        share, self._how.shuffle_mb, first_step)
+    payload = None if self._how.cache == 'device' else self._payload
+    return indexed.batches(self._records, payload, epoch, share, first_step)
+
+  def evaluation(self, fold: int, share: plan.Share) -> tf.data.Dataset:
+    """Returns every record of a fold exactly once, in index order.
+
+    Returns:
+      Batches as indexed.batches gives them, with images and element 0.
+    """
+    if self._payload is None:
+      return streaming.evaluation_batches(self._records, fold, share)
+    rows = self._records.rows(fold)
+    once = plan.Epoch(rows, np.zeros_like(rows), np.zeros(len(rows), np.int32))
+    return indexed.batches(self._records, self._payload, once, share)
+
+  def images(self,
+             folds: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields all images of some folds, once, a batch at a time.
+
+    Yields:
+      Rows of the index [n] int64, and their pixels [n, H, W, C] uint8, which
+      are not to be kept.
+    """
+    share = plan.Share(_FILL_BATCH)
+    for fold in folds:
+      rows = self._records.rows(fold)
+      with self.told_errors():
+        for i, batch in enumerate(
+            self.evaluation(fold, share).as_numpy_iterator()):
+          part = rows[i * _FILL_BATCH:(i + 1) * _FILL_BATCH]
+          yield part, batch[schema.IMAGE][:len(part)]
+
+  @contextlib.contextmanager
+  def told_errors(self) -> Iterator[None]:
+    """Tells what went wrong with the records while a block took batches.
+
+    Raises:
+      schema.DataError: in place of TensorFlow's error; names file and record.
+    """
+    try:
+      with address.told_errors(self._records.directory, naming=_INPUT):
+        yield
+    except tf.errors.OpError as error:
+      fault = getattr(self._payload, 'fault', None)
+      if fault:
+        raise fault from error
+      raise
+
+
+def _is_indexable(records: dataset.Records) -> bool:
+  """Whether payloads can be read where they lie: raw, and local."""
+  return (records.manifest.settings['encoding'] == 'raw' and
+          not address.is_address(records.directory) and hasattr(os, 'preadv'))
+
+
+def _kind(records: dataset.Records, how: dataset.How) -> str:
+  """'indexed' or 'streaming'; refuses what does not go together."""
+  cached = how.cache != 'none'
+  if how.reader == 'streaming' and cached:
+    raise schema.DataError(
+        f'Expected --cache=none with --reader=streaming, received {how.cache}; '
+        'leave --reader out: what is cached is read by index.')
+  possible = cached or _is_indexable(records)
+  if how.reader == 'indexed' and not possible:
+    raise schema.DataError(
+        'Expected raw records on local disk for --reader=indexed, received '
+        f'{records.manifest.settings["encoding"]} ones at {records.directory}; '
+        'pass --cache=host, or --stage_dir=DIR for an address, or '
+        '--reader=streaming.')
+  return 'indexed' if possible and how.reader != 'streaming' else 'streaming'
+
+
+def _reserve(records: dataset.Records) -> np.ndarray:
+  """Memory [N, H, W, C] uint8 for all images, if there is as much."""
+  size = records.manifest.image_size
+  shape = (len(records.index), size, size, schema.NUM_CHANNELS)
+  check_fits(shape, free_memory(), 'host')
+  return np.empty(shape, np.uint8)
+
+
+def check_fits(shape: tuple[int, ...], free_bytes: int | None,
+               cache: str) -> None:
+  """Refuses a cache that is larger than the memory that is left.
+
+  Args:
+    shape: of the pixels, one byte each.
+    free_bytes: of the memory; None if unknown, which refuses nothing.
+    cache: 'host' or 'device'.
+
+  Raises:
+    schema.DataError: with the figures.
+  """
+  wanted = int(np.prod(shape, dtype=np.int64))
+  if free_bytes is not None and wanted > free_bytes:
+    raise schema.DataError(
+        f'Expected room for {wanted / 2**30:.2f} GiB of pixels ({shape[0]:,} '
+        f'images of {shape[1]}x{shape[2]}x{shape[3]}) with --cache={cache}, '
+        f'received {free_bytes / 2**30:.2f} GiB of free memory; pass '
+        '--cache=none, or convert with a smaller --image_size.')
+
+
+def free_memory() -> int | None:
+  """Returns the host's memory in bytes that can be taken without swapping;
+  None where it is not known."""
+  try:
+    with open('/proc/meminfo', encoding='ascii') as file:
+      found = re.search(r'MemAvailable:\s+(\d+) kB', file.read())
+  except OSError:
+    return None
+  return int(found[1]) * 1024 if found else None

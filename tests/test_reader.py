@@ -1,0 +1,344 @@
+"""reader: what every way to read gives, against the records it comes from."""
+
+import collections
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from hpa_records import convert
+from hpa_records import dataset
+from hpa_records import image
+from hpa_records import plan
+from hpa_records import reader
+from hpa_records import schema
+from hpa_records import shard_plan
+from hpa_records.backend import tf
+from tests import fakes
+
+_SIZE = 200  # six a shard of 1 MiB
+_WAYS = {
+    'indexed': ('raw', dataset.How()),
+    'indexed, crc': ('raw', dataset.How(check='crc')),
+    'streaming raw': ('raw', dataset.How(reader='streaming', shuffle_mb=64)),
+    'streaming png': ('png', dataset.How(shuffle_mb=64)),
+    'host, raw': ('raw', dataset.How(cache='host')),
+    'host, png': ('png', dataset.How(cache='host')),
+}
+_INDEXED = [name for name in _WAYS if not name.startswith('streaming')]
+
+
+@pytest.fixture(name='folders', scope='module')
+def _folders(tmp_path_factory):
+  """A dataset of each encoding, with balanced repeats, several shards a fold.
+  """
+  folder = tmp_path_factory.mktemp('reader')
+  csv, images = fakes.write_source(folder, num_samples=40, size_px=_SIZE)
+  for encoding in schema.ENCODINGS:
+    settings = shard_plan.Settings(image_size=_SIZE,
+                                   shard_mb=1,
+                                   encoding=encoding,
+                                   balance='hybrid',
+                                   balance_target=9)
+    convert.convert(csv, images, str(folder / encoding), settings,
+                    convert.How(workers=1))
+  return folder
+
+
+class _Way:
+  """One way to read one dataset, fold 1 held out."""
+
+  def __init__(self, folder, how, fold=1):
+    self.records, self.fold = dataset.load(str(folder)), fold
+    self.reader = reader.Reader(self.records, fold, how)
+
+  def shuffled(self, number=0, augment='copies'):
+    key = plan.Key(0, number, self.fold)
+    return key, plan.shuffle(self.records.repeats(self.fold), key, augment)
+
+  def train(self, number=0, share=plan.Share(7), augment='copies', first=0):
+    """Returns the planned epoch and its batches from step `first` on."""
+    key, epoch = self.shuffled(number, augment)
+    batches = self.reader.training(epoch, key, share, first)
+    return epoch, list(batches.as_numpy_iterator())
+
+
+@pytest.fixture(name='way', params=_WAYS)
+def _way(folders, request):
+  encoding, how = _WAYS[request.param]
+  return _Way(folders / encoding, how)
+
+
+@pytest.fixture(name='indexed', params=_INDEXED)
+def _indexed(folders, request):
+  encoding, how = _WAYS[request.param]
+  return _Way(folders / encoding, how)
+
+
+_SAMPLES = {fakes.image(i, _SIZE).tobytes(): i for i in range(40)}
+
+
+def _sample_of(pixels):
+  """Number of the sample that made an image: its planes name it."""
+  return _SAMPLES[pixels.tobytes()]
+
+
+def _real(batches, name):
+  return np.concatenate([b[name][b['weight'] == 1] for b in batches])
+
+
+def _numbers(batches):
+  return [_sample_of(pixels) for pixels in _real(batches, 'image')]
+
+
+def _planned(way, rows):
+  return [int(way.records.index['id'][row][1:]) for row in rows]
+
+
+def test_an_epoch_draws_each_record_its_number_of_times(way):
+  epoch, batches = way.train()
+  planned = collections.Counter(_planned(way, epoch.record))
+  assert collections.Counter(_numbers(batches)) == planned
+  assert max(planned.values()) > 1
+
+
+def test_labels_and_transforms_go_with_their_images(way):
+  epoch, batches = way.train()
+  numbers = _numbers(batches)
+  for number, labels in zip(numbers, _real(batches, 'labels')):
+    want = {number % 5} | ({5 + number % 7} if number % 3 == 0 else set())
+    assert set(np.flatnonzero(labels)) == want
+  planned = collections.Counter(
+      zip(_planned(way, epoch.record), epoch.element.tolist()))
+  assert collections.Counter(zip(numbers, _real(batches, 'element'))) == planned
+
+
+def test_batches_are_static_and_the_last_is_filled_with_weight_0(way):
+  epoch, batches = way.train(share=plan.Share(11))
+  assert len(batches) == plan.num_steps(len(epoch), 11)
+  for batch in batches:
+    assert batch['image'].shape == (11, _SIZE, _SIZE, 4)
+    assert batch['image'].dtype == np.uint8
+    assert batch['labels'].shape == (11, 28)
+    assert batch['labels'].dtype == np.float32
+    assert batch['slot'].tolist() == list(range(11))
+  weights = np.concatenate([b['weight'] for b in batches])
+  assert weights.tolist(
+  ) == [1] * len(epoch) + [0] * (len(weights) - len(epoch))
+
+
+def test_blanks_are_black_and_without_labels(way):
+  _, batches = way.train(share=plan.Share(11))
+  blank = batches[-1]['weight'] == 0
+  assert blank.any()
+  assert not batches[-1]['image'][blank].any()
+  assert not batches[-1]['labels'][blank].any()
+
+
+def test_order_is_a_function_of_seed_and_epoch(way):
+  orders = [_numbers(way.train(number)[1]) for number in (0, 0, 1)]
+  assert orders[0] == orders[1]
+  assert orders[0] != orders[2]
+
+
+def test_the_indexed_order_is_the_plan(indexed):
+  epoch, batches = indexed.train()
+  assert _numbers(batches) == _planned(indexed, epoch.record)
+  np.testing.assert_array_equal(_real(batches, 'element'), epoch.element)
+
+
+@pytest.mark.parametrize('first', [1, 4])
+def test_what_comes_after_a_step_is_what_would_have_come(way, first):
+  _, whole = way.train()
+  _, rest = way.train(first=first)
+  assert len(rest) == len(whole) - first > 0
+  for batch, other in zip(whole[first:], rest):
+    for name, value in batch.items():
+      np.testing.assert_array_equal(value, other[name])
+
+
+@pytest.mark.parametrize('replicas,pipelines', [(2, 1), (4, 1), (2, 2), (4, 2)])
+def test_global_batches_are_the_same_for_any_replicas(way, replicas, pipelines):
+  _, whole = way.train(share=plan.Share(8))
+  count = replicas // pipelines
+  parts = [
+      way.train(share=plan.Share(8, replicas, i * count, count))[1]
+      for i in range(pipelines)
+  ]
+  for step, batch in enumerate(whole):
+    mine = [each[step * count + i] for each in parts for i in range(count)]
+    for name, value in batch.items():
+      together = np.concatenate([part[name] for part in mine])
+      np.testing.assert_array_equal(together, value)
+
+
+def test_training_opens_no_file_of_the_held_out_fold(way, tmp_path):
+  if way.reader.kind == 'indexed' and way.reader.holds_pixels:
+    pytest.skip('the host cache holds the fold that is scored, too')
+  shutil.copytree(way.records.directory, tmp_path / 'copy')
+  copy = _Way(tmp_path / 'copy', dataset.How(reader=way.reader.kind))
+  for path in (tmp_path / 'copy').glob('fold1-*'):
+    path.unlink()
+  epoch, batches = copy.train()
+  assert len(_real(batches, 'image')) == len(epoch)
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 100])
+def test_evaluation_gives_every_record_once_in_order(way, batch_size):
+  rows = way.records.rows(2)
+  batches = list(
+      way.reader.evaluation(2, plan.Share(batch_size)).as_numpy_iterator())
+  assert _numbers(batches) == _planned(way, rows)
+  np.testing.assert_array_equal(_real(batches, 'labels'),
+                                way.records.labels[rows])
+  assert not _real(batches, 'element').any()
+  assert len(batches) == -(-len(rows) // batch_size)
+
+
+def test_stored_pixels_are_what_the_reader_gives(way):
+  row = way.records.index.iloc[0]
+  with open(f'{way.records.directory}/{row["shard"]}', 'rb') as file:
+    file.seek(row['image_offset'])
+    data = file.read(row['image_bytes'])
+  encoding = way.records.manifest.settings['encoding']
+  pixels = image.decode(data, encoding, _SIZE)
+  np.testing.assert_array_equal(pixels, fakes.image(int(row['id'][1:]), _SIZE))
+
+
+def test_all_images_come_once(way):
+  rows, numbers = [], []
+  for part, pixels in way.reader.images([0, 3]):
+    rows += part.tolist()
+    numbers += [_sample_of(each) for each in pixels]
+  index = way.records.index['fold']
+  assert rows == [*np.flatnonzero(index == 0), *np.flatnonzero(index == 3)]
+  assert numbers == _planned(way, rows)
+
+
+def test_rows_travel_in_place_of_images_with_a_device_cache(folders):
+  way = _Way(folders / 'raw', dataset.How(cache='device'))
+  epoch, batches = way.train(share=plan.Share(11))
+  assert 'image' not in batches[0]
+  assert _real(batches, 'row').tolist() == epoch.record.tolist()
+  assert (batches[-1]['row'][batches[-1]['weight'] == 0] == plan.BLANK).all()
+
+
+@pytest.mark.parametrize('encoding,how,message', [
+    ('png', dataset.How(reader='indexed'),
+     'Expected raw records on local disk .* received png ones'),
+    ('raw', dataset.How(reader='streaming', cache='host'),
+     'Expected --cache=none with --reader=streaming, received host'),
+])
+def test_what_does_not_go_together_is_refused(folders, encoding, how, message):
+  with pytest.raises(schema.DataError, match=message):
+    _Way(folders / encoding, how)
+
+
+def test_a_cache_that_does_not_fit_is_refused_with_the_figures():
+  with pytest.raises(schema.DataError,
+                     match=r'room for 10.35 GiB of pixels \(31,072 images of '
+                     r'299x299x4\) with --cache=device, received 8.00 GiB'):
+    reader.check_fits((31072, 299, 299, 4), 2**33, 'device')
+  reader.check_fits((31072, 299, 299, 4), 2**34, 'device')
+  reader.check_fits((31072, 299, 299, 4), None, 'device')
+
+
+def test_free_memory_is_what_the_kernel_says():
+  with open('/proc/meminfo', encoding='ascii') as file:
+    total_kib = int(file.readline().split()[1])
+  assert 0 < reader.free_memory() < total_kib * 1024
+
+
+class _Copy:
+  """A copy of a dataset, a reader that has begun, and what it says at the end.
+  """
+
+  def __init__(self, folders, tmp_path, how):
+    shutil.copytree(folders / 'raw', tmp_path / 'copy')
+    self.way = _Way(tmp_path / 'copy', how)
+    index = self.way.records.index
+    self.row = index[index['fold'] == 3].iloc[1]
+    self.path = tmp_path / 'copy' / self.row['shard']
+
+  def read_twice(self, damage):
+    """Reads an epoch, does damage, reads another."""
+    self.way.train()
+    damage(self)
+    with self.way.reader.told_errors():
+      self.way.train(1)
+
+
+def _cut(copy):
+  os.truncate(copy.path, copy.row['image_offset'] + 5)
+
+
+def _cut_between_records(copy):
+  os.truncate(copy.path, copy.row['record_offset'])
+
+
+def _touch(copy):
+  os.utime(copy.path, ns=(1, 1))
+
+
+def _flip(copy):
+  """Changes a byte of the image, and hides it from the file's time."""
+  before = os.stat(copy.path)
+  with open(copy.path, 'r+b') as file:
+    file.seek(copy.row['image_offset'] + 1000)
+    byte = file.read(1)[0]
+    file.seek(-1, os.SEEK_CUR)
+    file.write(bytes([byte ^ 1]))
+  os.utime(copy.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize('how,damage,message', [
+    (dataset.How(), _cut, 'received'),
+    (dataset.How(), _cut_between_records, 'received'),
+    (dataset.How(), lambda copy: copy.path.unlink(), 'received a file that was '
+     'removed'),
+    (dataset.How(), _touch, 'received a file that was changed'),
+    (dataset.How(check='crc'), _flip, 'received bytes whose CRC-32C is'),
+])
+def test_a_shard_that_is_damaged_while_training_is_named(
+    folders, tmp_path, how, damage, message):
+  copy = _Copy(folders, tmp_path, how)
+  with pytest.raises(schema.DataError, match=message) as caught:
+    copy.read_twice(damage)
+  assert str(copy.path) in str(caught.value)
+  ids = copy.way.records.index.set_index('id')['shard']
+  named = str(caught.value).split('record of ')[1].split()[0]
+  assert ids[named] == copy.row['shard']
+  assert '\n' not in str(caught.value)
+
+
+def test_a_flipped_byte_is_named_with_its_record(folders, tmp_path):
+  copy = _Copy(folders, tmp_path, dataset.How(check='crc'))
+  with pytest.raises(schema.DataError, match=f'record of {copy.row["id"]} at'):
+    copy.read_twice(_flip)
+
+
+def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
+  copy = _Copy(folders, tmp_path, dataset.How())
+  copy.path.unlink()
+  with pytest.raises(schema.DataError, match='received No such file'):
+    with copy.way.reader.told_errors():
+      copy.way.train()
+
+
+def test_a_shard_that_lost_its_tail_stops_the_streaming_epoch(
+    folders, tmp_path):
+  copy = _Copy(folders, tmp_path, dataset.How(reader='streaming'))
+  _cut_between_records(copy)
+  with pytest.raises(tf.errors.FailedPreconditionError, match='contained only'):
+    copy.way.train()
+
+
+def test_batches_are_not_written_over_while_they_are_held(folders):
+  way = _Way(folders / 'raw', dataset.How())
+  key, epoch = way.shuffled()
+  held = list(way.reader.training(epoch, key, plan.Share(2)))
+  numbers = [
+      _sample_of(each) for batch in held for each in batch['image'].numpy()
+  ]
+  assert numbers[:len(epoch)] == _planned(way, epoch.record)
