@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -144,33 +145,66 @@ def test_a_finished_run_says_so_and_scores_the_same(whole, capsys):
 
 def _command(config):
   flags = [
-      f'--{name}={getattr(config, name)}' for name in ('records', 'workdir',
-                                                       'fold', 'epochs',
-                                                       'batch_size',
-                                                       'distribute')
+      f'--{name}={getattr(config, name)}'
+      for name in ('records', 'workdir', 'fold', 'epochs', 'batch_size',
+                   'distribute', 'reader', 'steps_per_call', 'checkpoint_steps')
   ]
   return [sys.executable, '-m', 'trainer.main', *flags]
 
 
-def test_a_killed_process_is_continued_by_the_same_command(whole, tmp_path):
-  config = dataclasses.replace(whole[0], workdir=str(tmp_path))
-  first = tmp_path / 'fold1' / 'checkpoints' / 'epoch-00001.npz'
+def _kill_when(config, name):
+  """Runs the command until a checkpoint of that name is there, and kills it."""
+  folder = pathlib.Path(config.workdir) / 'fold1' / 'checkpoints'
   with subprocess.Popen(_command(config),
                         cwd=_ROOT,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL) as process:
-    while not first.exists() and process.poll() is None:
-      time.sleep(0.01)
+    while not list(folder.glob(name)) and process.poll() is None:
+      time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
-  assert not (tmp_path / 'fold1' / 'scores.json').exists()
+  assert not (folder.parent / 'scores.json').exists()
+
+
+def _go_on(config):
   done = subprocess.run(_command(config),
                         cwd=_ROOT,
                         capture_output=True,
                         text=True,
                         check=False)
   assert done.returncode == 0, done.stderr
-  assert 'Continuing' in done.stdout and 'f1_macro' in done.stdout
+  return done.stdout
+
+
+def test_a_killed_process_is_continued_by_the_same_command(whole, tmp_path):
+  config = dataclasses.replace(whole[0], workdir=str(tmp_path))
+  _kill_when(config, 'epoch-00001.npz')
+  said = _go_on(config)
+  assert 'Continuing' in said and 'f1_macro' in said
   _assert_same_end(tmp_path / 'fold1', whole[2])
+
+
+@pytest.mark.parametrize('reader', ['indexed', 'streaming'])
+def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
+    records, tmp_path, reader):
+  config = _config(records,
+                   tmp_path / 'killed',
+                   reader=reader,
+                   batch_size=4,
+                   steps_per_call=1,
+                   checkpoint_steps=1)
+  undisturbed = dataclasses.replace(config,
+                                    workdir=str(tmp_path / 'whole'),
+                                    checkpoint_steps=0)
+  loop.train(undisturbed)
+  _kill_when(config, 'epoch-00001-step-*2.npz')
+  said = _go_on(config)
+  assert re.search(r'after epoch 1, step [1-9]\d* of the next', said)
+  _assert_same_end(tmp_path / 'killed' / 'fold1', tmp_path / 'whole' / 'fold1')
+  histories = [
+      pd.read_csv(tmp_path / name / 'fold1' / 'history.csv').drop(
+          columns='images_per_s') for name in ('killed', 'whole')
+  ]
+  pd.testing.assert_frame_equal(*histories, check_exact=True)
 
 
 @pytest.mark.parametrize('changes,message', [
