@@ -45,7 +45,7 @@ $(IO_VENV)/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) tools/check_python.py io
 	$(call install,$(IO_VENV),io)
 
-demo: env  ## Make sample data, convert it, train on it, show the scores.
+demo: env  ## Make sample data, convert it, train on it, write the report.
 	rm -rf $(DEMO)
 	$(BIN)/python tools/make_sample_data.py --output=$(DEMO)/data \
 	  --num_samples=1000 --min_per_class=10
@@ -53,6 +53,7 @@ demo: env  ## Make sample data, convert it, train on it, show the scores.
 	  --images=$(DEMO)/data/train --output=$(DEMO)/records --image_size=128
 	$(BIN)/python -m trainer.main --flagfile=demo.flags \
 	  --records=$(DEMO)/records --workdir=$(DEMO)/run --fold=0
+	$(BIN)/python tools/report.py --workdir=$(DEMO)/run
 
 test: env lint  ## Run the tests and the linters.
 	$(BIN)/python -m pytest -q

@@ -9,6 +9,7 @@ so nothing is dropped and nothing is compiled twice.
 
 import dataclasses
 import functools
+import types
 
 import numpy as np
 import pandas as pd
@@ -35,10 +36,10 @@ class How:
 
   Attributes:
     reader: one of READERS; 'auto' is indexed where that is possible.
-    cache: one of CACHES; 'host' reads all pixels once and keeps them in memory, 'device'
-      leaves them to the caller, who gets rows.
-    check: one of CHECKS; 'crc' recomputes the checksum of each record that is read. The
-      streaming reader always does.
+    cache: one of CACHES; 'host' reads all pixels once and keeps them in memory,
+      'device' leaves them to the caller, who gets rows.
+    check: one of CHECKS; 'crc' recomputes the checksum of each record that is
+      read. The streaming reader always does.
     shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.
   """
   reader: str = 'auto'
@@ -84,6 +85,10 @@ class Records:
     return balance_lib.repeats_of_fold(list(self.index['id']), self.labels,
                                        self.index['fold'].to_numpy(), fold,
                                        balance, self.manifest.settings['seed'])
+
+  def stored_balance(self) -> balance_lib.Balance:
+    """Returns the balance that made the stored repeats."""
+    return balance_lib.of_flags(types.SimpleNamespace(**self.manifest.settings))
 
   def ranks(self) -> np.ndarray:
     """Returns the ranks [N] int64 that plan.expand rounds along."""

@@ -25,9 +25,14 @@ _COMPOSITES_A_ROW = 5
 
 def save(drawn: figure.Figure, path: str) -> None:
   """Writes a figure as PNG, whole or not at all; path may be an address."""
+  filesystem.write_atomically(path, to_png(drawn))
+
+
+def to_png(drawn: figure.Figure) -> bytes:
+  """Returns a figure as PNG."""
   data = io.BytesIO()
   drawn.savefig(data, format='png', dpi=_DPI)
-  filesystem.write_atomically(path, data.getvalue())
+  return data.getvalue()
 
 
 def composite(image: np.ndarray) -> np.ndarray:

@@ -71,9 +71,23 @@ def draw_policies(totals: pd.DataFrame, fold: int):
   """
   return {
       f'class_counts_{policy}':
-          _draw_counts(totals['images'].to_numpy(), totals[policy].to_numpy(),
-                       policy, fold) for policy in balance.POLICIES
+          draw_counts(totals['images'].to_numpy(), totals[policy].to_numpy(),
+                      policy, fold) for policy in balance.POLICIES
   }
+
+
+def draw_counts(before: np.ndarray, after: np.ndarray, policy: str, fold: int):
+  """Returns a figure of class counts before and after balance.
+
+  Args:
+    before: [K] training images.
+    after: [K] expected draws of an epoch.
+    policy: that made the draws.
+    fold: that was held out.
+  """
+  return figure.draw_class_counts(
+      before, after, ('images', f'drawn an epoch, balance {policy}'),
+      f'Classes of the training images, fold {fold} held out')
 
 
 def save(figures, output: str) -> list[str]:
@@ -141,10 +155,4 @@ def _draw_balance(made: manifest.Manifest, index: pd.DataFrame, hot: np.ndarray,
   training = (index['fold'] != fold).to_numpy()
   drawn = summary.take_repeats(index, fold) @ hot
   policy = made.settings.get('balance', 'none')
-  return _draw_counts(hot[training].sum(axis=0, dtype=int), drawn, policy, fold)
-
-
-def _draw_counts(before: np.ndarray, after: np.ndarray, policy: str, fold: int):
-  return figure.draw_class_counts(
-      before, after, ('images', f'drawn an epoch, balance {policy}'),
-      f'Classes of the training images, fold {fold} held out')
+  return draw_counts(hot[training].sum(axis=0, dtype=int), drawn, policy, fold)

@@ -71,20 +71,31 @@ def _other_size(index: pd.DataFrame):
   index['image_bytes'] -= 4
 
 
+def _other_version(content):
+  content['format_version'] = 2
+
+
+def _other_classes(content):
+  content['classes'] = ('Nucleus', *schema.CLASS_NAMES[1:])
+
+
+def _other_channels(content):
+  content['channels'] = schema.CHANNELS[::-1]
+
+
+_OTHER_KIND = 'expected the classes and channels of this version'
+
+
 @pytest.mark.parametrize('change,message', [
-    (dict(change_manifest=lambda m: m.update(format_version=2)),
-     'Expected record format 1, received 2'),
-    (dict(change_manifest=lambda m: m.update(classes=('Nucleus', *schema.
-                                                      CLASS_NAMES[1:]))),
-     'expected the classes and channels of this version'),
-    (dict(change_manifest=lambda m: m.update(channels=schema.CHANNELS[::-1])),
-     'expected the classes and channels of this version'),
-    (dict(change_index=_other_size),
+    ((_other_version, None), 'Expected record format 1, received 2'),
+    ((_other_classes, None), _OTHER_KIND),
+    ((_other_channels, None), _OTHER_KIND),
+    ((None, _other_size),
      'expected the 2304 bytes of 24x24 pixels of s[0-9]+, received 2300'),
 ])
 def test_records_of_another_kind_are_refused(tmp_path, change, message):
   output = _convert(tmp_path)
-  _forge(output, **change)
+  _forge(output, *change)
   with pytest.raises(schema.DataError, match=message):
     dataset.load(output)
 

@@ -201,8 +201,9 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
   assert re.search(r'after epoch 1, step [1-9]\d* of the next', said)
   _assert_same_end(tmp_path / 'killed' / 'fold1', tmp_path / 'whole' / 'fold1')
   histories = [
-      pd.read_csv(tmp_path / name / 'fold1' / 'history.csv').drop(
-          columns='images_per_s') for name in ('killed', 'whole')
+      pd.read_csv(tmp_path / name / 'fold1' /
+                  'history.csv').drop(columns='images_per_s')
+      for name in ('killed', 'whole')
   ]
   pd.testing.assert_frame_equal(*histories, check_exact=True)
 

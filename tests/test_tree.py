@@ -24,23 +24,25 @@ HPA_RECORDS = (
     'streaming indexed reader '
     'sample_cell sample_pattern sample_data').split()
 TRAINER = (
-    'config metrics dihedral gapnet loss schedule strategy device_cache step '
-    'checkpoint evaluate loop main').split()
-TOOLS = ('check_python make_sample_data make_records verify_records '
-         'inspect_records benchmark_process benchmark_peer benchmark_step '
-         'benchmark_check benchmark_convert benchmark_balance '
-         'benchmark_table benchmark').split()
+    'config metrics workdir report dihedral gapnet loss schedule strategy '
+    'device_cache step checkpoint evaluate loop main').split()
+TOOLS = (
+    'check_python make_sample_data make_records verify_records '
+    'inspect_records report benchmark_process benchmark_peer benchmark_step '
+    'benchmark_check benchmark_convert benchmark_balance '
+    'benchmark_table benchmark').split()
 _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
     'schema', 'command', 'progress', 'backend', 'address', 'filesystem',
     'image', 'manifest', 'staging', 'sample_table', 'balance', 'balance_flags',
-    'plan', 'dataset', 'reader'
+    'plan', 'dataset', 'reader', 'summary', 'gallery', 'figure'
 }
 WITH_TENSORFLOW = {
     'hpa_records': {'backend', 'streaming', 'indexed', 'reader'},
-    'trainer': set(TRAINER) - {'config', 'metrics', 'main'},
+    'trainer':
+        set(TRAINER) - {'config', 'metrics', 'workdir', 'report', 'main'},
 }
 
 

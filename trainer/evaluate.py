@@ -14,11 +14,7 @@ from trainer import config as config_lib
 from trainer import metrics
 from trainer import step as step_lib
 from trainer import strategy as strategy_lib
-
-SCORES_NAME = 'scores.json'
-BEST_SCORES_NAME = 'best_scores.json'
-PER_CLASS_NAME = 'per_class.csv'
-ARRAYS_NAME = 'scores.npz'
+from trainer import workdir
 
 
 class Evaluator:
@@ -54,12 +50,13 @@ class Evaluator:
       scores: [N, K] float32, of the last epoch.
       summary: what scores.json says.
     """
-    with filesystem.atomic_writer(os.path.join(directory, ARRAYS_NAME)) as file:
+    with filesystem.atomic_writer(os.path.join(directory,
+                                               workdir.ARRAYS_NAME)) as file:
       np.savez_compressed(file, ids=self.ids, labels=self.labels, scores=scores)
     table = metrics.per_class(self.labels, scores, self._config.threshold)
-    filesystem.write_atomically(os.path.join(directory, PER_CLASS_NAME),
+    filesystem.write_atomically(os.path.join(directory, workdir.PER_CLASS_NAME),
                                 table.to_csv(index=False).encode())
-    write_json(os.path.join(directory, SCORES_NAME), summary)
+    write_json(os.path.join(directory, workdir.SCORES_NAME), summary)
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:

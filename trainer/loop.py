@@ -32,9 +32,7 @@ from trainer import metrics
 from trainer import schedule
 from trainer import step
 from trainer import strategy as strategy_lib
-
-CONFIG_NAME = 'config.json'
-HISTORY_NAME = 'history.csv'
+from trainer import workdir
 
 _LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
            'learning_rate')
@@ -70,11 +68,6 @@ class _State:
     return cls(**{**values, 'plateau': plateau})
 
 
-def fold_directory(config: config_lib.Config) -> str:
-  """Returns the folder of the run's fold."""
-  return os.path.join(config.workdir, f'fold{config.fold}')
-
-
 def train(config: config_lib.Config) -> dict[str, Any]:
   """Trains one fold to the end, from its newest checkpoint if there is one.
 
@@ -96,8 +89,9 @@ def train(config: config_lib.Config) -> dict[str, Any]:
   reader = reader_lib.Reader(records, config.fold, config.reading)
   # Which one it is decides the order, so a run that goes on must have the same.
   config = dataclasses.replace(config, reader=reader.kind)
-  directory = fold_directory(config)
+  directory = workdir.fold_directory(config.workdir, config.fold)
   _check_resumable(config, records, directory)
+  _write_samples(config, records, repeats, directory)
   with reader.told_errors():
     return _Run(config, records, reader, repeats, directory).run()
 
@@ -143,7 +137,7 @@ class _Run:
       print(f'Finished before, {state.epoch} epochs; scoring again.')
       scores, summary = self._evaluate(state.epoch)
     evaluate.write_json(
-        os.path.join(self._directory, evaluate.BEST_SCORES_NAME), {
+        os.path.join(self._directory, workdir.BEST_SCORES_NAME), {
             **state.best, 'note':
                 f'the epoch of the best {self._config.plateau_monitor}, '
                 'chosen on the fold that it scores'
@@ -234,7 +228,7 @@ class _Run:
     })
     self._save(state)
     filesystem.write_atomically(
-        os.path.join(self._directory, HISTORY_NAME),
+        os.path.join(self._directory, workdir.HISTORY_NAME),
         pd.DataFrame(state.history).to_csv(index=False).encode())
     self._say(state.history[-1])
 
@@ -292,17 +286,10 @@ def _check_fold(config: config_lib.Config,
 def _check_resumable(config: config_lib.Config, records: dataset.Records,
                      directory: str) -> None:
   """Writes config.json, or compares it with the one that is there."""
-  path = os.path.join(directory, CONFIG_NAME)
+  path = os.path.join(directory, workdir.CONFIG_NAME)
   os.makedirs(directory, exist_ok=True)
   if os.path.exists(path):
-    with open(path, encoding='utf-8') as file:
-      text = file.read()
-    try:
-      found, made_from = config_lib.Config.from_json(text)
-    except (ValueError, TypeError, KeyError) as error:
-      raise schema.DataError(
-          f'Expected the {CONFIG_NAME} of a run, received another file at '
-          f'{path} ({error}); choose another --workdir.') from error
+    found, made_from = workdir.load_config(path)
     differ = found.differences(config)
     if made_from != records.manifest.fingerprint:
       differ.append(f'records {made_from[:12]}, not '
@@ -314,3 +301,14 @@ def _check_resumable(config: config_lib.Config, records: dataset.Records,
   filesystem.write_atomically(
       path,
       config.to_json(records.manifest.fingerprint).encode())
+
+
+def _write_samples(config: config_lib.Config, records: dataset.Records,
+                   repeats: np.ndarray, directory: str) -> None:
+  """Writes what the fold is trained on, for the report."""
+  index = records.index
+  samples = workdir.Samples(index['id'].to_numpy(str), records.labels,
+                            index['fold'].to_numpy(np.int64), repeats,
+                            records.manifest.settings['seed'],
+                            config.rebalance or records.stored_balance())
+  samples.save(os.path.join(directory, workdir.SAMPLES_NAME))

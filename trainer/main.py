@@ -14,6 +14,7 @@ from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import plan
 from trainer import config as config_lib
+from trainer import workdir
 
 _DEFAULT = {f.name: f.default for f in dataclasses.fields(config_lib.Config)}
 _SHOWN = ('auc_macro', 'auc_micro', 'accuracy_binary', 'accuracy_subset',
@@ -113,8 +114,9 @@ def main() -> None:
   for name in _SHOWN:
     value = scores[name]
     print(f'{name:18s}' + ('none' if value is None else f'{value:.4f}'))
+  directory = workdir.fold_directory(config.workdir, config.fold)
   print(f'Held-out fold {config.fold}, {scores["num_samples"]} images, epoch '
-        f'{scores["epoch"]}: {os.path.join(loop.fold_directory(config), "")}')
+        f'{scores["epoch"]}: {os.path.join(directory, "")}')
 
 
 if __name__ == '__main__':

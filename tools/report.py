@@ -1,0 +1,32 @@
+"""Writes the results of one or more runs as one page that opens from disk.
+
+  python tools/report.py --workdir=run
+  python tools/report.py --workdir=prelu --workdir=selu --output=both
+"""
+
+from absl import flags
+
+from hpa_records import command
+from hpa_records import filesystem
+from hpa_records import schema
+from trainer import report
+
+_WORKDIR = flags.DEFINE_multi_string(
+    'workdir', [], 'Folder of a run; several are put on one page.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'Folder of the report; by default the first --workdir.')
+
+
+def main() -> None:
+  workdirs = [
+      filesystem.require_local(each, 'workdir') for each in _WORKDIR.value
+  ]
+  if not workdirs:
+    raise schema.DataError('Expected the folder of a run, received none; pass '
+                           '--workdir=PATH.')
+  output = _OUTPUT.value or workdirs[0]
+  print(report.write(workdirs, filesystem.require_local(output, 'output')))
+
+
+if __name__ == '__main__':
+  command.run(main)

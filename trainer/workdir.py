@@ -1,0 +1,178 @@
+"""A run's folder: the names of its files, and what they say. No TensorFlow.
+
+WORKDIR/fold<k> holds all of one fold; the loop and the evaluation write it,
+the report reads it.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from typing import Any
+
+import numpy as np
+
+from hpa_records import balance as balance_lib
+from hpa_records import filesystem
+from hpa_records import schema
+from trainer import config as config_lib
+
+CONFIG_NAME = 'config.json'
+HISTORY_NAME = 'history.csv'
+SCORES_NAME = 'scores.json'
+BEST_SCORES_NAME = 'best_scores.json'
+PER_CLASS_NAME = 'per_class.csv'
+ARRAYS_NAME = 'scores.npz'
+SAMPLES_NAME = 'samples.npz'
+
+_FOLD = re.compile(r'fold(\d+)')
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+  """What a fold was trained on, and what it was not.
+
+  Attributes:
+    ids: [N] str, of all records, in file order.
+    labels: [N, K] uint8 multi-hot.
+    folds: [N] int64.
+    repeats: [N] float32, expected draws in an epoch; 0 in the held-out fold.
+    seed: of the conversion, with which policies of balance draw.
+    balance: that made the repeats.
+  """
+  ids: np.ndarray
+  labels: np.ndarray
+  folds: np.ndarray
+  repeats: np.ndarray
+  seed: int
+  balance: balance_lib.Balance
+
+  def save(self, path: str) -> None:
+    """Writes an .npz, whole or not at all."""
+    values = dataclasses.asdict(self)
+    values['balance'] = json.dumps(values['balance'])
+    with filesystem.atomic_writer(path) as file:
+      np.savez_compressed(file, **values)
+
+  @classmethod
+  def load(cls, path: str) -> 'Samples':
+    """Returns what save() wrote.
+
+    Raises:
+      schema.DataError: it is not there, or damaged.
+    """
+    try:
+      with open(path, 'rb') as raw, np.load(raw) as file:
+        values = {name: file[name] for name in file.files}
+      balance = balance_lib.Balance(**json.loads(str(values['balance'])))
+      return cls(**{**values, 'seed': int(values['seed']), 'balance': balance})
+    except Exception as error:  # zipfile and NumPy each raise their own
+      raise _damaged(path, error) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+  """One fold of a run.
+
+  Attributes:
+    number: of the fold that was held out.
+    scores: what scores.json says.
+    samples: what it was trained on.
+  """
+  number: int
+  scores: dict[str, Any]
+  samples: Samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run with its finished folds, at least one.
+
+  Attributes:
+    directory: of the run.
+    config: of its first finished fold.
+    fingerprint: sha256 of the dataset.
+    folds: by number.
+  """
+  directory: str
+  config: config_lib.Config
+  fingerprint: str
+  folds: tuple[Fold, ...]
+
+
+def fold_directory(workdir: str, fold: int) -> str:
+  """Returns the folder of one fold."""
+  return os.path.join(workdir, f'fold{fold}')
+
+
+def load_config(path: str) -> tuple[config_lib.Config, str]:
+  """Returns the configuration and the dataset's fingerprint of a config.json.
+
+  Raises:
+    schema.DataError: it is damaged, or no configuration.
+  """
+  try:
+    return config_lib.Config.from_json(filesystem.read_bytes(path).decode())
+  except (OSError, ValueError, TypeError, KeyError) as error:
+    raise _damaged(path, error) from error
+
+
+def load(workdir: str) -> Run:
+  """Returns a run with all folds that are finished.
+
+  Raises:
+    schema.DataError: none is finished, a file is damaged, or the folds are of
+      different data or settings.
+  """
+  names = os.listdir(workdir) if os.path.isdir(workdir) else []
+  numbers = sorted(int(m[1]) for m in map(_FOLD.fullmatch, names) if m)
+  done = [
+      number for number in numbers if os.path.exists(
+          os.path.join(fold_directory(workdir, number), SCORES_NAME))
+  ]
+  if not done:
+    raise schema.DataError(
+        f'Expected a finished fold, a folder fold0, fold1, … with {SCORES_NAME}'
+        f', received none at {workdir}; train one with python -m trainer.main '
+        f'--workdir={workdir}.')
+  config, fingerprint = _load_configs(workdir, done)
+  folds = [_load_fold(workdir, number) for number in done]
+  return Run(workdir, config, fingerprint, tuple(folds))
+
+
+def _load_configs(workdir: str,
+                  done: list[int]) -> tuple[config_lib.Config, str]:
+  """The configuration that all folds share, but for the fold's number."""
+  found = [
+      load_config(os.path.join(fold_directory(workdir, number), CONFIG_NAME))
+      for number in done
+  ]
+  config, fingerprint = found[0]
+  for number, (other, data) in zip(done, found):
+    other = dataclasses.replace(other, fold=config.fold)
+    differ = config.differences(other)
+    if data != fingerprint:
+      differ.append(f'records {fingerprint[:12]}, not {data[:12]}')
+    if differ:
+      raise schema.DataError(
+          f'Expected folds of one run at {workdir}, received fold {number} of '
+          f'another: {"; ".join(differ)}.')
+  return config, fingerprint
+
+
+def _load_fold(workdir: str, number: int) -> Fold:
+  directory = fold_directory(workdir, number)
+  path = os.path.join(directory, SCORES_NAME)
+  try:
+    scores = json.loads(filesystem.read_bytes(path))
+  except ValueError as error:
+    raise _damaged(path, error) from error
+  return Fold(number, scores, Samples.load(os.path.join(directory,
+                                                        SAMPLES_NAME)))
+
+
+def _damaged(path: str, error: Exception) -> schema.DataError:
+  return schema.DataError(
+      f'Expected {os.path.basename(path)} of a run, received none, a damaged '
+      f'or another file at {path} ({error}); train the fold again, or choose '
+      'another --workdir.')
