@@ -55,7 +55,7 @@ def test_labels_are_those_of_the_table(stored):
 def _forge(folder, change_manifest=None, change_index=None):
   """Changes a dataset and writes all hashes anew, as another writer would."""
   made = manifest.load(folder)
-  content = {name: getattr(made, name) for name in made.__dataclass_fields__}
+  content = dict(vars(made))
   if change_index:
     index = manifest.load_index(folder, made)
     change_index(index)
