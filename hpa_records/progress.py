@@ -15,10 +15,15 @@ class Bar:
   every 15 seconds and one at the end, so that logs stay readable.
   """
 
-  def __init__(self, title: str, total: int, unit: str, leave: bool = True):
+  def __init__(self,
+               title: str,
+               total: int,
+               unit: str,
+               leave: bool = True,
+               hidden: bool = False):
     """Args: title before the bar; total units expected; unit's plural name;
-    leave the finished bar, or a last line, behind."""
-    self._leave = leave
+    leave the finished bar, or a last line, behind; show nothing at all."""
+    self._leave, self._hidden = leave, hidden
     self._title, self._total, self._unit = title, total, unit
     self._done, self._note, self._said = 0, '', -1
     self._start = self._last = time.monotonic()
@@ -26,7 +31,8 @@ class Bar:
                           total=total,
                           unit=f' {unit}',
                           leave=leave,
-                          dynamic_ncols=True) if sys.stderr.isatty() else None
+                          dynamic_ncols=True,
+                          disable=hidden) if sys.stderr.isatty() else None
 
   def __enter__(self) -> 'Bar':
     return self
@@ -47,6 +53,8 @@ class Bar:
       self._line()
 
   def _line(self) -> None:
+    if self._hidden:
+      return
     self._last, self._said = time.monotonic(), self._done
     rate = self._done / max(self._last - self._start, 1e-9)
     left_s = (self._total - self._done) / rate if rate else float('inf')

@@ -21,7 +21,7 @@ MODELS = ('gapnet_pl',)
 LOSSES = ('bce',)
 INPUT_SCALINGS = ('dataset', 'image')
 PRECISIONS = ('float32', 'bfloat16')
-DISTRIBUTIONS = ('auto', 'cpu', 'gpu')
+DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker')
 MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
 
 _FINGERPRINT = 'records_sha256'
@@ -72,7 +72,7 @@ class Config:
     cache: as there.
     check: as there.
     shuffle_mb: as there.
-    distribute: the device.
+    distribute: the devices; strategy.make.
     steps_per_call: training steps in one call of the compiled function.
     checkpoint_steps: training steps after which a checkpoint is saved inside
       an epoch, rounded up to whole calls; 0 saves at its end alone.

@@ -81,6 +81,9 @@ def train(config: config_lib.Config) -> dict[str, Any]:
     schema.DataError: the dataset or the folder does not fit the configuration,
       or the dataset's address does not answer.
   """
+  strategy = strategy_lib.make(config.distribute)
+  strategy_lib.check_batch(strategy, config.batch_size, 'batch_size')
+  strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
   where = config.records
   if config.stage_dir:
     where = staging.stage(where, config.stage_dir)
@@ -91,20 +94,25 @@ def train(config: config_lib.Config) -> dict[str, Any]:
   config = dataclasses.replace(config, reader=reader.kind)
   directory = workdir.fold_directory(config.workdir, config.fold)
   _check_resumable(config, records, directory)
-  _write_samples(config, records, repeats, directory)
+  if strategy_lib.is_chief(strategy):
+    _write_config(config, records, directory)
+    _write_samples(config, records, repeats, directory)
   with reader.told_errors():
-    return _Run(config, records, reader, repeats, directory).run()
+    return _Run(config, strategy, records, reader, repeats, directory).run()
 
 
 class _Run:
-  """One fold on its device."""
+  """One fold on its devices."""
 
-  def __init__(self, config: config_lib.Config, records: dataset.Records,
+  def __init__(self, config: config_lib.Config,
+               strategy: tf.distribute.Strategy, records: dataset.Records,
                reader: reader_lib.Reader, repeats: np.ndarray, directory: str):
     self._config, self._reader = config, reader
     self._repeats, self._directory = repeats, directory
     self._ranks = records.ranks()
-    self._strategy = strategy_lib.make(config.distribute)
+    self._strategy = strategy
+    # Every worker knows the whole state; one writes it.
+    self._is_chief = strategy_lib.is_chief(strategy)
     with self._strategy.scope():
       self._model = _build_model(config, records)
       self._optimizer = schedule.make_optimizer(config.learning_rate,
@@ -119,30 +127,32 @@ class _Run:
                                          reader, config)
     self._checkpoints = checkpoint.Checkpoints(
         os.path.join(directory, 'checkpoints'), self._model, self._optimizer)
-    self._log = tf.summary.create_file_writer(
+    self._log = (tf.summary.create_file_writer(
         os.path.join(directory, 'tensorboard'))
+                 if self._is_chief else tf.summary.create_noop_writer())
 
   def run(self) -> dict[str, Any]:
     state = self._restore()
-    print(f'Fold {self._config.fold} held out: '
-          f'{len(self._evaluator.ids)} images to score, '
-          f'{self._repeats.sum():.0f} draws an epoch to train on, on the '
-          f'{strategy_lib.device_name(self._strategy)}.')
+    self._say(f'Fold {self._config.fold} held out: '
+              f'{len(self._evaluator.ids)} images to score, '
+              f'{self._repeats.sum():.0f} draws an epoch to train on, on '
+              f'{strategy_lib.describe(self._strategy)}.')
     scores = None
     while state.epoch < self._config.epochs:
       row = self._train_epoch(state)
       scores, summary = self._evaluate(state.epoch + 1)
       self._finish_epoch(state, row, summary)
     if scores is None:
-      print(f'Finished before, {state.epoch} epochs; scoring again.')
+      self._say(f'Finished before, {state.epoch} epochs; scoring again.')
       scores, summary = self._evaluate(state.epoch)
-    evaluate.write_json(
-        os.path.join(self._directory, workdir.BEST_SCORES_NAME), {
-            **state.best, 'note':
-                f'the epoch of the best {self._config.plateau_monitor}, '
-                'chosen on the fold that it scores'
-        })
-    self._evaluator.write(self._directory, scores, summary)
+    if self._is_chief:
+      evaluate.write_json(
+          os.path.join(self._directory, workdir.BEST_SCORES_NAME), {
+              **state.best, 'note':
+                  f'the epoch of the best {self._config.plateau_monitor}, '
+                  'chosen on the fold that it scores'
+          })
+      self._evaluator.write(self._directory, scores, summary)
     return summary
 
   def _restore(self) -> _State:
@@ -157,7 +167,8 @@ class _Run:
           'for at least as many, or choose another --workdir.')
     state = _State.from_dict(self._checkpoints.restore(found[-1]))
     inside = f', step {state.step} of the next' if state.step else ''
-    print(f'Continuing {self._directory} after epoch {state.epoch}{inside}.')
+    self._say(
+        f'Continuing {self._directory} after epoch {state.epoch}{inside}.')
     return state
 
   def _train_epoch(self, state: _State) -> dict[str, Any]:
@@ -174,7 +185,11 @@ class _Run:
             epoch, key, strategy_lib.share(context, config.batch_size), begun)))
     title = f'epoch {state.epoch + 1}/{config.epochs}'
     to_train = len(epoch) - begun * config.batch_size
-    with progress.Bar(title, to_train, 'images', leave=False) as shown:
+    with progress.Bar(title,
+                      to_train,
+                      'images',
+                      leave=False,
+                      hidden=not self._is_chief) as shown:
       while state.step < steps:
         count = min(config.steps_per_call, steps - state.step)
         state.total += float(
@@ -201,6 +216,8 @@ class _Run:
     return bool(every) and before // every < after // every
 
   def _save(self, state: _State) -> None:
+    if not self._is_chief:
+      return
     self._checkpoints.save((state.epoch, state.step), state.best_epoch,
                            state.to_dict())
 
@@ -227,17 +244,21 @@ class _Run:
         }
     })
     self._save(state)
-    filesystem.write_atomically(
-        os.path.join(self._directory, workdir.HISTORY_NAME),
-        pd.DataFrame(state.history).to_csv(index=False).encode())
-    self._say(state.history[-1])
+    if self._is_chief:
+      filesystem.write_atomically(
+          os.path.join(self._directory, workdir.HISTORY_NAME),
+          pd.DataFrame(state.history).to_csv(index=False).encode())
+    self._log_epoch(state.history[-1])
 
-  def _say(self, row: dict[str, Any]) -> None:
+  def _say(self, line: str) -> None:
+    if self._is_chief:
+      print(line, flush=True)
+
+  def _log_epoch(self, row: dict[str, Any]) -> None:
     numbers = {name: row[name] for name in _LOGGED if row[name] is not None}
-    print(f'epoch {row["epoch"]}/{self._config.epochs}: ' +
-          ', '.join(f'{name} {value:.4f}' for name, value in numbers.items()) +
-          f', {row["images_per_s"]:.1f} images/s',
-          flush=True)
+    self._say(f'epoch {row["epoch"]}/{self._config.epochs}: ' + ', '.join(
+        f'{name} {value:.4f}' for name, value in numbers.items()) +
+              f', {row["images_per_s"]:.1f} images/s')
     with self._log.as_default():
       for name, value in row.items():
         if isinstance(value, float):
@@ -285,9 +306,8 @@ def _check_fold(config: config_lib.Config,
 
 def _check_resumable(config: config_lib.Config, records: dataset.Records,
                      directory: str) -> None:
-  """Writes config.json, or compares it with the one that is there."""
+  """Compares the settings with those of the run that is there, if any."""
   path = os.path.join(directory, workdir.CONFIG_NAME)
-  os.makedirs(directory, exist_ok=True)
   if os.path.exists(path):
     found, made_from = workdir.load_config(path)
     differ = found.differences(config)
@@ -298,8 +318,13 @@ def _check_resumable(config: config_lib.Config, records: dataset.Records,
       raise schema.DataError(
           f'Expected the settings of the run at {directory}, received others: '
           f'{"; ".join(differ)}. Choose another --workdir.')
+
+
+def _write_config(config: config_lib.Config, records: dataset.Records,
+                  directory: str) -> None:
+  os.makedirs(directory, exist_ok=True)
   filesystem.write_atomically(
-      path,
+      os.path.join(directory, workdir.CONFIG_NAME),
       config.to_json(records.manifest.fingerprint).encode())
 
 

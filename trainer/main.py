@@ -94,7 +94,10 @@ _choice(
 _choice('check', dataset.CHECKS,
         'crc: check each record as the indexed reader reads it.')
 _integer('shuffle_mb', 'Shuffle buffer of the streaming reader, in MiB.')
-_choice('distribute', config_lib.DISTRIBUTIONS, 'Device; auto takes a GPU.')
+_choice(
+    'distribute', config_lib.DISTRIBUTIONS,
+    'Devices: the CPU, a GPU, all GPUs (mirrored), all workers of TF_CONFIG '
+    '(multi_worker); auto takes the most that is there.')
 _integer('steps_per_call', 'Training steps in one compiled call.')
 _integer(
     'checkpoint_steps', 'Training steps between checkpoints inside an epoch; '

@@ -86,17 +86,21 @@ class Stepper:
     noise = self._noise(batch[dataset.SLOT], epoch, step)
     replica = tf.distribute.get_replica_context()
     real = replica.all_reduce('SUM', tf.reduce_sum(batch[dataset.WEIGHT]))
+    replicas = self._strategy.num_replicas_in_sync
     with tf.GradientTape() as tape:
       logits = self._model([image, *noise], training=True)
       losses = self._loss(batch[schema.LABELS], logits)
       data_loss = tf.reduce_sum(losses * batch[dataset.WEIGHT]) / real
       # The decay is the same on every replica: each adds its share.
-      replicas = self._strategy.num_replicas_in_sync
       loss = data_loss + self._decay() / replicas
     weights = self._model.trainable_variables
     gradients = replica.all_reduce('SUM', tape.gradient(loss, weights))
     if self._config.clip_norm:
       gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm)
+    if replicas > 1:
+      # Keras 3 sums over replicas once more (TFOptimizer, 3.15), and has no way
+      # to be told that it is done; clipping needs the sum before.
+      gradients = [gradient / replicas for gradient in gradients]
     self._optimizer.apply(gradients, weights)
     return data_loss
 

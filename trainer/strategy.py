@@ -1,4 +1,11 @@
-"""The device to train on, as a tf.distribute strategy."""
+"""--distribute to a tf.distribute strategy, and what a run asks of it.
+
+A strategy is made before anything else runs on a device: several workers agree
+on their devices when it is.
+"""
+
+import json
+import os
 
 from hpa_records import plan
 from hpa_records import schema
@@ -9,18 +16,88 @@ def make(distribute: str) -> tf.distribute.Strategy:
   """Returns the strategy that a --distribute names.
 
   Args:
-    distribute: 'cpu', 'gpu', or 'auto' (a GPU if there is one).
+    distribute: 'cpu', 'gpu' (the first one), 'mirrored' (all GPUs, or without
+      one all logical CPUs), 'multi_worker' (those that TF_CONFIG lists), or
+      'auto': multi_worker where TF_CONFIG lists several, else mirrored where
+      there are several GPUs, else gpu where there is one, else cpu.
 
   Raises:
-    schema.DataError: a GPU is asked for and TensorFlow sees none.
+    schema.DataError: what is asked for is not there.
   """
+  if distribute == 'auto':
+    distribute = _choose()
+  if distribute == 'multi_worker':
+    _check_cluster()
+    return tf.distribute.MultiWorkerMirroredStrategy()
   gpus = tf.config.list_logical_devices('GPU')
+  if distribute == 'mirrored':
+    devices = gpus or tf.config.list_logical_devices('CPU')
+    return tf.distribute.MirroredStrategy([each.name for each in devices])
   if distribute == 'gpu' and not gpus:
     raise schema.DataError(
         'Expected a GPU, received --distribute=gpu where TensorFlow sees none; '
         'pip install "hpa-records[gpu]", or pass --distribute=cpu.')
-  device = 'cpu' if distribute == 'cpu' or not gpus else 'gpu'
-  return tf.distribute.OneDeviceStrategy(f'/{device}:0')
+  return tf.distribute.OneDeviceStrategy(f'/{distribute}:0')
+
+
+def _choose() -> str:
+  """What 'auto' takes."""
+  if len(_workers()) > 1:
+    return 'multi_worker'
+  gpus = len(tf.config.list_logical_devices('GPU'))
+  return 'mirrored' if gpus > 1 else 'gpu' if gpus else 'cpu'
+
+
+def _workers() -> list[str]:
+  """Addresses of all workers by TF_CONFIG, the chief among them."""
+  try:
+    cluster = json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster', {})
+    return [*cluster.get('chief', []), *cluster.get('worker', [])]
+  except (ValueError, AttributeError, TypeError) as error:
+    raise schema.DataError(
+        'Expected TF_CONFIG as JSON with the keys cluster and task, received '
+        f'{os.environ["TF_CONFIG"]!r} ({error}).') from error
+
+
+def _check_cluster() -> None:
+  if not _workers():
+    raise schema.DataError(
+        'Expected the addresses of the workers, received '
+        '--distribute=multi_worker without TF_CONFIG; set it on each worker: '
+        'TF_CONFIG=\'{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+        '"task": {"type": "worker", "index": 0}}\'.')
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+  """Returns whether this process writes what all workers made."""
+  resolver = strategy.cluster_resolver
+  if resolver is None or not _workers():
+    return True
+  if resolver.task_type == 'chief':
+    return True
+  has_chief = 'chief' in resolver.cluster_spec().jobs
+  return not has_chief and resolver.task_id == 0
+
+
+def check_batch(strategy: tf.distribute.Strategy, batch_size: int,
+                flag: str) -> None:
+  """Refuses a global batch that the replicas cannot share evenly.
+
+  Args:
+    strategy: of the run.
+    batch_size: of a global batch.
+    flag: the batch's flag, for the message.
+
+  Raises:
+    schema.DataError: names the nearest that they can.
+  """
+  replicas = strategy.num_replicas_in_sync
+  below = batch_size // replicas * replicas
+  if below != batch_size:
+    nearest = [each for each in (below, below + replicas) if each]
+    raise schema.DataError(
+        f'Expected --{flag} that {replicas} replicas share evenly, received '
+        f'{batch_size}; pass {" or ".join(map(str, nearest))}.')
 
 
 def share(context: tf.distribute.InputContext, batch_size: int) -> plan.Share:
@@ -36,6 +113,12 @@ def share(context: tf.distribute.InputContext, batch_size: int) -> plan.Share:
                     count)
 
 
-def device_name(strategy: tf.distribute.Strategy) -> str:
-  """Returns what the strategy trains on, for the user: CPU or GPU."""
-  return strategy.extended.worker_devices[0].rpartition('device:')[2][:3]
+def describe(strategy: tf.distribute.Strategy) -> str:
+  """Returns what the strategy trains on, for the user: '2 GPUs'."""
+  kind = strategy.extended.worker_devices[0].rpartition('device:')[2][:3]
+  replicas = strategy.num_replicas_in_sync
+  workers = len(_workers())
+  if replicas == 1:
+    return f'the {kind}'
+  return f'{replicas} {kind}s' + (f' of {workers} workers'
+                                  if workers > 1 else '')
