@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import functools
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -112,4 +113,6 @@ def _skip_destructors() -> None:
 tf = _import('tensorflow')
 # A folder that an uninstalled TensorFlow left behind imports as an empty one.
 _check_version(getattr(tf, '__version__', '0.0'))
+# Which devices a strategy has is told by the run itself.
+logging.getLogger('tensorflow').setLevel(logging.WARNING)
 keras = _import('keras')

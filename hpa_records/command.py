@@ -1,9 +1,10 @@
 """The way every command of the project starts and ends.
 
 Exit code 0: done. 2: the user's input is wrong, said in one line (or one list)
-on stderr, without a traceback. 1: something broke, with its traceback. 130: the
-user pressed Ctrl-C. absl alone leaves with 1 and a page of help for a mistyped
-flag.
+on stderr, without a traceback. 1: something broke, with its traceback unless it
+could be told in one line. 130: the user pressed Ctrl-C. 143: SIGTERM came to a
+training, which saved first. absl alone leaves with 1 and a page of help for a
+mistyped flag.
 """
 
 import sys
@@ -55,6 +56,9 @@ def _guard(main: Callable[[], None], argv: list[str]) -> None:
     main()
   except schema.DataError as error:
     _refuse(str(error))
+  except schema.BrokenOff as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
   except KeyboardInterrupt:
     print('Interrupted; the same command goes on or starts again.',
           file=sys.stderr)

@@ -83,3 +83,17 @@ class DataError(ValueError):
 
   command.run prints the message and exits with code 2, without a traceback.
   """
+
+
+class BrokenOff(RuntimeError):
+  """Work ended before its time, in order; the message says how to go on.
+
+  command.run prints the message and exits with exit_code, without a traceback.
+
+  Attributes:
+    exit_code: 1, or 128 + the number of the signal that came.
+  """
+
+  def __init__(self, message: str, exit_code: int):
+    super().__init__(message)
+    self.exit_code = exit_code

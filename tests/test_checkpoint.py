@@ -31,21 +31,21 @@ def test_restore_sets_weights_momentum_and_state(tmp_path):
     np.testing.assert_array_equal(mine, theirs)
 
 
-def test_newest_and_best_are_kept(tmp_path):
+def test_the_newest_two_and_the_best_are_kept(tmp_path):
   _, _, checkpoints = _make(tmp_path)
   for epoch, best in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 2)):
     checkpoints.save((epoch, 0), best, {})
-  assert checkpoints.positions() == [(2, 0), (5, 0)]
+  assert checkpoints.positions() == [(2, 0), (4, 0), (5, 0)]
 
 
-def test_inside_an_epoch_the_newest_step_is_kept_until_its_end(tmp_path):
+def test_inside_an_epoch_the_newest_steps_are_kept(tmp_path):
   _, _, checkpoints = _make(tmp_path)
   kept = []
   for position in ((0, 5), (1, 0), (1, 5), (1, 10), (2, 0)):
     checkpoints.save(position, 1, {'at': position})
     kept.append(checkpoints.positions())
-  assert kept == [[(0, 5)], [(1, 0)], [(1, 0), (1, 5)], [(1, 0), (1, 10)],
-                  [(1, 0), (2, 0)]]
+  assert kept == [[(0, 5)], [(0, 5), (1, 0)], [(1, 0), (1, 5)],
+                  [(1, 0), (1, 5), (1, 10)], [(1, 0), (1, 10), (2, 0)]]
 
 
 def test_a_cut_file_is_refused_with_its_path(tmp_path):

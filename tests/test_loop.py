@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,10 +124,72 @@ def test_tensorboard_has_the_same_numbers(whole):
     assert found['f1_micro', row.epoch] == pytest.approx(row.f1_micro)
 
 
-def test_newest_and_best_checkpoints_are_kept(whole):
+def test_the_newest_two_and_the_best_checkpoint_are_kept(whole):
   best = json.loads((whole[2] / 'best_scores.json').read_text())['epoch']
   names = sorted(path.name for path in (whole[2] / 'checkpoints').iterdir())
-  assert names == [f'epoch-{e:05d}.npz' for e in sorted({best, _EPOCHS})]
+  kept = sorted({best, _EPOCHS - 1, _EPOCHS})
+  assert names == [f'epoch-{e:05d}.npz' for e in kept]
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before(whole, tmp_path,
+                                                        capsys):
+  shutil.copytree(whole[2], tmp_path / 'fold1')
+  torn = tmp_path / 'fold1' / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz'
+  torn.write_bytes(torn.read_bytes()[:1000])
+  loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path)))
+  said = capsys.readouterr().out
+  assert f'damaged or other one at {torn}' in said
+  assert f'Continuing {tmp_path}/fold1 after epoch {_EPOCHS - 1}.' in said
+  _assert_same_end(tmp_path / 'fold1', whole[2])
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
+  config = dataclasses.replace(whole[0],
+                               workdir=str(tmp_path),
+                               batch_size=4,
+                               steps_per_call=1,
+                               epochs=50)
+  history = tmp_path / 'fold1' / 'history.csv'
+  with subprocess.Popen(_command(config),
+                        cwd=_ROOT,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.PIPE,
+                        text=True) as process:
+    while not history.exists() and process.poll() is None:
+      time.sleep(0.01)
+    process.send_signal(number)
+    said = process.communicate()[1]
+  assert process.returncode == 128 + number
+  last = said.splitlines()[-1]
+  assert re.fullmatch(
+      rf'{number.name}: saved after epoch \d+(, step \d+ of the next)? at '
+      rf'{tmp_path}/fold1; the same command goes on from there\.', last)
+  assert 'Traceback' not in said
+
+
+def test_a_loss_that_is_no_number_stops_the_run(whole, tmp_path):
+  config = dataclasses.replace(whole[0],
+                               workdir=str(tmp_path),
+                               learning_rate=1e30,
+                               clip_norm=0.0)
+  with pytest.raises(schema.BrokenOff,
+                     match=r'received (nan|inf) in epoch 1, step [2-6];'):
+    loop.train(config)
+  assert not list((tmp_path / 'fold1' / 'checkpoints').iterdir())
+
+
+def test_training_stops_when_the_score_has_stalled(whole, tmp_path, capsys):
+  config = dataclasses.replace(whole[0],
+                               workdir=str(tmp_path),
+                               epochs=30,
+                               learning_rate=1e-9,
+                               stop_patience=2)
+  summary = loop.train(config)
+  best = json.loads((tmp_path / 'fold1' / 'best_scores.json').read_text())
+  assert summary['epoch'] == best['epoch'] + 2 < 30
+  assert loop.train(config) == summary
+  assert 'Finished before' in capsys.readouterr().out
 
 
 def test_a_run_that_is_continued_ends_the_same(whole, tmp_path, capsys):

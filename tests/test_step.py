@@ -51,9 +51,10 @@ class _Trained:
     stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
     data = tf.data.Dataset.from_tensor_slices(stacked)
     iterator = iter(strategy.experimental_distribute_dataset(data))
-    self.loss = float(
-        self.stepper.train(iterator, tf.constant(0), tf.constant(0),
-                           tf.constant(len(batches))))
+    rates = tf.fill([len(batches)], config.learning_rate)
+    self.losses = self.stepper.train(iterator, tf.constant(0), tf.constant(0),
+                                     rates).numpy()
+    self.loss = float(self.losses.sum())
     self.after = [np.array(w) for w in self.model.get_weights()]
 
   def move(self):
@@ -139,6 +140,14 @@ def test_steps_in_one_call_are_the_steps_one_by_one():
   strategy_free = _Trained(batches[:1])
   assert together.loss > strategy_free.loss > 0
   _assert_same(together, _Trained(batches))
+
+
+def test_each_step_has_its_rate_and_its_loss():
+  batches = [_batch(0), _batch(1)]
+  one, both = _Trained(batches[:1]), _Trained(batches)
+  assert both.losses.shape == (2,) and both.losses[0] == one.losses[0]
+  slow = _Trained(batches[:1], dataclasses.replace(_CONFIG, learning_rate=1e-3))
+  assert slow.move() == pytest.approx(one.move() / 100, rel=1e-3)
 
 
 def test_score_gives_probabilities_and_losses_of_each_example():

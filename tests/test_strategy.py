@@ -1,9 +1,11 @@
 """strategy: the device that is there."""
 
+import numpy as np
 import pytest
 
 from hpa_records import schema
 from hpa_records.backend import tf
+from trainer import schedule
 from trainer import strategy
 
 _HAS_GPU = bool(tf.config.list_physical_devices('GPU'))
@@ -11,7 +13,7 @@ _HAS_GPU = bool(tf.config.list_physical_devices('GPU'))
 
 def test_cpu_is_always_there():
   assert strategy.make('cpu').extended.worker_devices[0].endswith('CPU:0')
-  assert strategy.device_name(strategy.make('cpu')) == 'CPU'
+  assert strategy.describe(strategy.make('cpu')) == 'the CPU'
 
 
 def test_auto_takes_a_gpu_if_there_is_one():
@@ -23,3 +25,27 @@ def test_auto_takes_a_gpu_if_there_is_one():
 def test_a_gpu_that_is_not_there_is_refused():
   with pytest.raises(schema.DataError, match='received --distribute=gpu'):
     strategy.make('gpu')
+
+
+@pytest.mark.parametrize('config,message', [
+    ('', 'without TF_CONFIG; set it on each worker'),
+    ('{"cluster": ', 'Expected TF_CONFIG as JSON'),
+    ('[1]', 'Expected TF_CONFIG as JSON'),
+])
+def test_workers_that_are_not_listed_are_refused(monkeypatch, config, message):
+  monkeypatch.setenv('TF_CONFIG', config)
+  with pytest.raises(schema.DataError, match=message):
+    strategy.make('multi_worker')
+
+
+def test_one_process_is_its_own_chief():
+  assert strategy.is_chief(strategy.make('cpu'))
+
+
+@pytest.mark.parametrize('warmup,epoch,want', [
+    (0, 0, [0.5, 0.5, 0.5, 0.5]),
+    (2, 0, [0.0625, 0.125, 0.1875, 0.25]),
+    (1.5, 1, [0.5 * 5 / 6, 0.5, 0.5, 0.5]),
+])
+def test_the_rate_rises_linearly(warmup, epoch, want):
+  np.testing.assert_allclose(schedule.warm_up(0.5, epoch, 4, warmup), want)

@@ -24,8 +24,9 @@ HPA_RECORDS = (
     'streaming indexed reader '
     'sample_cell sample_pattern sample_data').split()
 TRAINER = (
-    'config metrics workdir report dihedral gapnet loss schedule strategy '
-    'device_cache step checkpoint evaluate loop main').split()
+    'config metrics workdir report interruption dihedral gapnet loss schedule '
+    'strategy state device_cache step checkpoint evaluate recorder loop main'
+).split()
 TOOLS = (
     'check_python make_sample_data make_records verify_records '
     'inspect_records report benchmark_process benchmark_peer benchmark_step '
@@ -42,7 +43,8 @@ OPEN_TO_TRAINER = {
 WITH_TENSORFLOW = {
     'hpa_records': {'backend', 'streaming', 'indexed', 'reader'},
     'trainer':
-        set(TRAINER) - {'config', 'metrics', 'workdir', 'report', 'main'},
+        set(TRAINER) -
+        {'config', 'metrics', 'workdir', 'report', 'interruption', 'main'},
 }
 
 

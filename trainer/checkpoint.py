@@ -3,8 +3,8 @@
 One .npz holds every variable of model and optimizer by position, and the rest
 of the state (epoch, plateau, history) as JSON text. One file appears whole
 under its name or not at all; a tf.train.Checkpoint is several files, whose
-moment of being finished would need a protocol. The newest is kept, and the
-best epoch's.
+moment of being finished would need a protocol. The newest is kept, the one
+before it, should the disk have torn it, and the best epoch's.
 """
 
 import json
@@ -43,7 +43,7 @@ class Checkpoints:
 
   def save(self, position: Position, best_epoch: int, state: dict[str,
                                                                   Any]) -> None:
-    """Saves the state at a position; keeps it and the best epoch's.
+    """Saves the state at a position; keeps it, the one before and the best's.
 
     Args:
       position: where training stands.
@@ -53,8 +53,9 @@ class Checkpoints:
     arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
     with filesystem.atomic_writer(self._path(position)) as file:
       np.savez(file, **arrays, **{_STATE: json.dumps(state)})
+    before = [each for each in self.positions() if each < position]
     for old in self.positions():
-      if old not in (position, (best_epoch, 0)):
+      if old not in (position, (best_epoch, 0), *before[-1:]):
         os.remove(self._path(old))
 
   def restore(self, position: Position) -> dict[str, Any]:
@@ -77,8 +78,7 @@ class Checkpoints:
     except Exception as error:  # zipfile, NumPy and Keras each raise their own
       raise schema.DataError(
           f'Expected a checkpoint of this network, received a damaged or other '
-          f'one at {path} ({error}); remove it to start from an earlier one.'
-      ) from error
+          f'one at {path} ({error}).') from error
     return state
 
   def _path(self, position: Position) -> str:

@@ -67,6 +67,8 @@ class Config:
     plateau_factor: what the rate is then multiplied by.
     plateau_threshold: smallest improvement that counts.
     min_learning_rate: floor of the rate.
+    warmup_epochs: over which the rate rises linearly from 0; may be a part.
+    stop_patience: epochs since the best after which training ends; 0 never.
     threshold: a score above it counts as a predicted label.
     reader: this and the next three as in hpa_records.dataset.How.
     cache: as there.
@@ -110,6 +112,8 @@ class Config:
   plateau_factor: float = 0.5
   plateau_threshold: float = 0.0
   min_learning_rate: float = 0.0
+  warmup_epochs: float = 0.0
+  stop_patience: int = 0
   threshold: float = 0.5
   reader: str = dataset.How.reader
   cache: str = dataset.How.cache
@@ -209,6 +213,8 @@ _RANGES: dict[str, tuple[Any, Any]] = {
     'plateau_factor': (1e-9, 1),
     'plateau_threshold': (0, math.inf),
     'min_learning_rate': (0, math.inf),
+    'warmup_epochs': (0, math.inf),
+    'stop_patience': (0, math.inf),
     'threshold': (0, 1),
     'shuffle_mb': (1, math.inf),
     'steps_per_call': (1, math.inf),

@@ -81,6 +81,9 @@ _integer(
 _float('plateau_factor', 'What the rate is then multiplied by.')
 _float('plateau_threshold', 'Smallest improvement that counts.')
 _float('min_learning_rate', 'Floor of the rate.')
+_float('warmup_epochs', 'Over which the rate rises linearly from 0.')
+_integer('stop_patience',
+         'Epochs since the best after which training ends; 0 never.')
 _float('threshold', 'Scores above it are predicted labels.')
 _choice(
     'reader', dataset.READERS,

@@ -11,6 +11,8 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
+
 from hpa_records.backend import keras
 
 MODES = ('max', 'min')
@@ -20,6 +22,23 @@ def make_optimizer(learning_rate: float,
                    momentum: float) -> keras.optimizers.SGD:
   """Returns SGD: v = momentum * v - rate * gradient; weight += v."""
   return keras.optimizers.SGD(learning_rate=learning_rate, momentum=momentum)
+
+
+def warm_up(rate: float, epoch: int, steps: int,
+            warmup_epochs: float) -> np.ndarray:
+  """Returns the learning rate of each step of an epoch, [steps] float32.
+
+  Args:
+    rate: of the epoch, once it is warm.
+    epoch: finished epochs.
+    steps: of the epoch.
+    warmup_epochs: over which the rate rises linearly from 0, counted in epochs
+      and parts of them; 0 is warm from the start.
+  """
+  done = epoch + np.arange(1, steps + 1) / steps
+  if warmup_epochs:
+    rate = rate * np.minimum(1, done / warmup_epochs)
+  return np.broadcast_to(np.float32(rate), (steps,))
 
 
 @dataclasses.dataclass(frozen=True)

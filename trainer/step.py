@@ -51,21 +51,23 @@ class Stepper:
 
   @tf.function
   def train(self, iterator, epoch: tf.Tensor, first: tf.Tensor,
-            count: tf.Tensor) -> tf.Tensor:
-    """Trains on the next count batches; returns the sum of their losses.
+            rates: tf.Tensor) -> tf.Tensor:
+    """Trains on the next batches; returns their losses, float32 [n].
 
     Args:
       iterator: over batches of reader.training, distributed.
       epoch: int32 scalar, for the dropout noise.
       first: int32 scalar, the step in the epoch that comes first.
-      count: int32 scalar, steps to run.
+      rates: [n] float32, the learning rate of each step; n steps are run.
     """
-    total = tf.zeros([])
-    for step in tf.range(first, first + count):
-      losses = self._strategy.run(self._train_step,
-                                  args=(next(iterator), epoch, step))
-      total += self._strategy.reduce('SUM', losses, axis=None)
-    return total
+    count = tf.shape(rates)[0]
+    losses = tf.TensorArray(tf.float32, count)
+    for i in tf.range(count):
+      self._optimizer.learning_rate.assign(rates[i])
+      loss = self._strategy.run(self._train_step,
+                                args=(next(iterator), epoch, first + i))
+      losses = losses.write(i, self._strategy.reduce('SUM', loss, axis=None))
+    return losses.stack()
 
   @tf.function
   def score(self, batch) -> tuple[tf.Tensor, tf.Tensor]:

@@ -4,8 +4,10 @@ A strategy is made before anything else runs on a device: several workers agree
 on their devices when it is.
 """
 
+import contextlib
 import json
 import os
+from typing import Iterator
 
 from hpa_records import plan
 from hpa_records import schema
@@ -122,3 +124,22 @@ def describe(strategy: tf.distribute.Strategy) -> str:
     return f'the {kind}'
   return f'{replicas} {kind}s' + (f' of {workers} workers'
                                   if workers > 1 else '')
+
+
+@contextlib.contextmanager
+def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
+  """Tells in one line that another worker is gone.
+
+  Raises:
+    schema.BrokenOff: in place of TensorFlow's error, where there are several.
+  """
+  try:
+    yield
+  except (tf.errors.UnavailableError, tf.errors.AbortedError,
+          tf.errors.InternalError, tf.errors.CancelledError) as error:
+    if strategy.num_replicas_in_sync == 1 or len(_workers()) < 2:
+      raise
+    raise schema.BrokenOff(
+        'Expected all workers of TF_CONFIG to answer, received '
+        f'{str(error).splitlines()[0][:200]}; start the same command on all of '
+        'them again to go on from the newest checkpoint.', 1) from error

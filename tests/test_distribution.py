@@ -1,0 +1,171 @@
+"""Several devices and several workers give the numbers of one."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from hpa_records import convert
+from hpa_records import shard_plan
+from tests import fakes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_EPOCHS = 7  # of three steps
+# One process a number of logical devices: they are set before TensorFlow
+# starts them. Trains one epoch, then goes on to the last.
+_ON_DEVICES = '''
+import sys
+from hpa_records import command
+from hpa_records.backend import tf
+from trainer import config, loop
+count, records, workdir, cache, batch_size = sys.argv[1:]
+sys.argv = sys.argv[:1]
+cpu = tf.config.list_physical_devices('CPU')[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * int(count))
+def main():
+  for epochs in (1, 7):
+    loop.train(config.Config(records, f'{workdir}/{epochs}', epochs=epochs,
+                             batch_size=int(batch_size), augment='all',
+                             cache=cache, distribute='mirrored'))
+command.run(main)
+'''
+
+
+@pytest.fixture(name='folder', scope='module')
+def _folder(tmp_path_factory):
+  """Records of 50 samples: 40 to train on, with a batch that is not full."""
+  folder = tmp_path_factory.mktemp('distribution')
+  csv, images = fakes.write_source(folder, num_samples=50, size_px=32)
+  convert.convert(csv, images, str(folder / 'records'),
+                  shard_plan.Settings(image_size=32), convert.How(workers=1))
+  return folder
+
+
+def _weights(run, epochs):
+  """Weights and momentum after the last epoch."""
+  path = run / 'fold0' / 'checkpoints' / f'epoch-{epochs:05d}.npz'
+  with np.load(path) as file:
+    return {key: file[key] for key in file.files if key != 'state'}
+
+
+def _run_on_devices(folder, name, count, cache='none', batch_size=16):
+  arguments = [count, folder / 'records', folder / name, cache, batch_size]
+  return subprocess.run(
+      [sys.executable, '-c', _ON_DEVICES, *map(str, arguments)],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False)
+
+
+@pytest.fixture(name='one', scope='module')
+def _one(folder):
+  """Folder of the runs on one device."""
+  done = _run_on_devices(folder, 'one', 1)
+  assert done.returncode == 0, done.stderr
+  return folder / 'one'
+
+
+def _assert_close(run, other, epochs, bound):
+  first, second = _weights(run, epochs), _weights(other, epochs)
+  assert first.keys() == second.keys()
+  assert max(np.abs(first[key] - second[key]).max() for key in first) <= bound
+
+
+@pytest.mark.parametrize('count,cache', [(2, 'device'), (4, 'none')])
+def test_several_devices_train_as_one(folder, one, count, cache):
+  done = _run_on_devices(folder, f'of{count}', count, cache)
+  assert done.returncode == 0, done.stderr
+  assert f'on {count} CPUs.' in done.stdout
+  for epochs, bound in ((1, 1e-6), (_EPOCHS, 1e-4)):
+    _assert_close(folder / f'of{count}' / str(epochs), one / str(epochs),
+                  epochs, bound)
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_the_nearest(folder):
+  done = _run_on_devices(folder, 'refused', 4, batch_size=18)
+  assert done.returncode == 2
+  assert done.stderr.strip() == (
+      'Expected --batch_size that 4 replicas share evenly, received 18; pass '
+      '16 or 20.')
+
+
+def _free_ports(count):
+  sockets = [socket.socket() for _ in range(count)]
+  for each in sockets:
+    each.bind(('127.0.0.1', 0))
+  ports = [each.getsockname()[1] for each in sockets]
+  for each in sockets:
+    each.close()
+  return ports
+
+
+def _start_workers(folder, name):
+  """Starts two workers of one cluster on loopback."""
+  workers = [f'127.0.0.1:{port}' for port in _free_ports(2)]
+  command = [
+      sys.executable, '-m', 'trainer.main', f'--records={folder / "records"}',
+      f'--workdir={folder / name}', f'--epochs={_EPOCHS}', '--batch_size=16',
+      '--augment=all'
+  ]
+  started = []
+  for index in range(2):
+    task = {'type': 'worker', 'index': index}
+    config = json.dumps({'cluster': {'worker': workers}, 'task': task})
+    started.append(
+        subprocess.Popen(  # pylint: disable=consider-using-with
+            command,
+            cwd=_ROOT,
+            env={
+                **os.environ, 'TF_CONFIG': config
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True))
+  return started
+
+
+def _end(worker):
+  """Returns (exit code, stdout, stderr) of a worker that ends by itself."""
+  out, err = worker.communicate(timeout=240)
+  return worker.returncode, out, err
+
+
+@pytest.fixture(name='two', scope='module')
+def _two(folder):
+  """What two workers said, undisturbed: (chief's, other's)."""
+  return tuple(map(_end, _start_workers(folder, 'two')))
+
+
+def test_two_workers_train_as_one_and_the_chief_writes(folder, one, two):
+  for code, _, said in two:
+    assert code == 0, said
+  assert 'on 2 CPUs of 2 workers.' in two[0][1]
+  assert f'epoch {_EPOCHS}/{_EPOCHS}' in two[0][1]
+  assert 'epoch 1/' not in two[1][1]
+  _assert_close(folder / 'two', one / str(_EPOCHS), _EPOCHS, 1e-4)
+
+
+def test_a_killed_worker_is_told_and_a_restart_ends_the_same(folder, two):
+  assert two[0][0] == 0
+  chief, other = _start_workers(folder, 'killed')
+  second = folder / 'killed' / 'fold0' / 'checkpoints' / 'epoch-00002.npz'
+  while not second.exists() and chief.poll() is None:
+    time.sleep(0.002)
+  other.send_signal(signal.SIGKILL)
+  code, _, said = _end(chief)
+  _end(other)
+  assert code == 1 and 'Traceback' not in said
+  assert 'start the same command on all of them again' in said
+  assert not (folder / 'killed' / 'fold0' / 'scores.json').exists()
+  for code, _, said in map(_end, _start_workers(folder, 'killed')):
+    assert code == 0, said
+  _assert_close(folder / 'killed', folder / 'two', _EPOCHS, 0)

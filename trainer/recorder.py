@@ -1,0 +1,99 @@
+"""What a run writes beside its checkpoints, and says: by the chief alone.
+
+Several workers each know all of it; one writes.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import dataset
+from hpa_records import filesystem
+from hpa_records.backend import tf
+from trainer import config as config_lib
+from trainer import evaluate
+from trainer import state as state_lib
+from trainer import workdir
+
+_LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
+           'learning_rate')
+
+
+class Recorder:
+  """Writes one fold's files."""
+
+  def __init__(self, config: config_lib.Config, is_chief: bool):
+    """Args: configuration; whether this process writes and speaks at all."""
+    self.directory = workdir.fold_directory(config.workdir, config.fold)
+    self._config, self._is_chief = config, is_chief
+    self._log = tf.summary.create_noop_writer()
+    if is_chief:
+      os.makedirs(self.directory, exist_ok=True)
+      self._log = tf.summary.create_file_writer(self._path('tensorboard'))
+
+  def begin(self, records: dataset.Records, repeats: np.ndarray) -> None:
+    """Writes what the run is, and what it is trained on.
+
+    Args:
+      records: the dataset.
+      repeats: [N] float32, expected draws in an epoch.
+    """
+    if not self._is_chief:
+      return
+    filesystem.write_atomically(
+        self._path(workdir.CONFIG_NAME),
+        self._config.to_json(records.manifest.fingerprint).encode())
+    index = records.index
+    samples = workdir.Samples(
+        index['id'].to_numpy(str), records.labels,
+        index['fold'].to_numpy(np.int64), repeats,
+        records.manifest.settings['seed'], self._config.rebalance or
+        records.stored_balance())
+    samples.save(self._path(workdir.SAMPLES_NAME))
+
+  def finish_epoch(self, state: state_lib.State) -> None:
+    """Writes the history, and says how the last epoch went."""
+    if not self._is_chief:
+      return
+    filesystem.write_atomically(
+        self._path(workdir.HISTORY_NAME),
+        pd.DataFrame(state.history).to_csv(index=False).encode())
+    row = state.history[-1]
+    numbers = ', '.join(
+        f'{name} {row[name]:.4f}' for name in _LOGGED if row[name] is not None)
+    self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
+             f'{row["images_per_s"]:.1f} images/s')
+    with self._log.as_default():
+      for name, value in row.items():
+        if isinstance(value, float):
+          tf.summary.scalar(name, value, step=row['epoch'])
+    self._log.flush()
+
+  def finish(self, state: state_lib.State, evaluator: evaluate.Evaluator,
+             scores: np.ndarray, summary: dict[str, Any]) -> None:
+    """Writes the scores, scores.json last.
+
+    Args:
+      state: at the end.
+      evaluator: that scored.
+      scores: [N, K] float32, of the last epoch.
+      summary: what scores.json says.
+    """
+    if not self._is_chief:
+      return
+    note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
+            'the fold that it scores')
+    evaluate.write_json(self._path(workdir.BEST_SCORES_NAME), {
+        **state.best, 'note': note
+    })
+    evaluator.write(self.directory, scores, summary)
+
+  def say(self, line: str) -> None:
+    """Prints a line."""
+    if self._is_chief:
+      print(line, flush=True)
+
+  def _path(self, name: str) -> str:
+    return os.path.join(self.directory, name)
