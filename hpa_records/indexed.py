@@ -23,6 +23,7 @@ from hpa_records import dataset
 from hpa_records import payload as payload_lib
 from hpa_records import plan
 from hpa_records import schema
+from hpa_records import streaming
 from hpa_records.backend import tf
 
 _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
@@ -96,18 +97,7 @@ def batches(records: dataset.Records,
   steps = plan.num_steps(len(epoch), share.batch_size)
   numbers = tf.data.Dataset.range(first_step * share.count, steps * share.count)
   made = numbers.map(gather, _in_flight(shape), deterministic=True)
-  return made.with_options(whole_batches()).prefetch(_READY)
-
-
-def whole_batches() -> tf.data.Options:
-  """Returns options that leave a dataset of global batches as it is.
-
-  Replicas take parts of each batch, not files of their own.
-  """
-  options = tf.data.Options()
-  options.experimental_distribute.auto_shard_policy = (
-      tf.data.experimental.AutoShardPolicy.OFF)
-  return options
+  return made.with_options(streaming.global_batches()).prefetch(_READY)
 
 
 def _in_flight(shape: tuple[int, ...]) -> int:

@@ -81,8 +81,7 @@ class Reader:
     """
     if self._payload is None:
       return streaming.evaluation_batches(self._records, fold, share)
-    rows = self._records.rows(fold)
-    once = plan.Epoch(rows, np.zeros_like(rows), np.zeros(len(rows), np.int32))
+    once = plan.once(self._records.rows(fold))
     return indexed.batches(self._records, self._payload, once, share)
 
   def images(self,

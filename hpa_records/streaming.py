@@ -1,26 +1,39 @@
 """The streaming reader: any filesystem and encoding, by tf.data alone.
 
 Shards are interleaved, each record is repeated in place by the count that the
-epoch plan gives it, all are shuffled through a buffer of serialized records
-(copies in it share their memory), then batched, parsed and decoded. Order
-depends on (seed, epoch) alone: tf.data keeps its order with deterministic on,
-however many threads read.
+epoch plan gives it, and all are shuffled through a buffer of serialized records
+(copies in it share their memory); then each is parsed and decoded, several at
+once, and batched.
+
+What is promised: an epoch draws each record, with each transform, exactly as
+often as the plan says. Its order is a function of (seed, epoch, shuffle_mb),
+the dataset and the version of TensorFlow, whoever takes which part of a batch
+and however many threads read: tf.data keeps its order with deterministic on. A
+run that goes on inside an epoch gets the batch that would have come; what was
+before is read once more, and not decoded.
+
+A service of input workers (data_service) may do the reading; then order is not
+promised.
 """
 
 import os
+from typing import Callable
 
 import numpy as np
 
 from hpa_records import dataset
 from hpa_records import image as image_lib
-from hpa_records import manifest as manifest_lib
 from hpa_records import plan
 from hpa_records import record
 from hpa_records import schema
 from hpa_records.backend import tf
 
-_READ_BYTES = 8 * 2**20  # a file's read buffer; measured no faster beyond
+# A file's read buffer: a record or three; larger ones were no faster.
+_READ_BYTES = 2**20
 _CYCLE = 8  # shards that are open at once
+
+# Takes (serialized record, number of its draw), gives (image, number).
+Decode = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def training_batches(records: dataset.Records,
@@ -49,15 +62,8 @@ def training_batches(records: dataset.Records,
       apply), slot [b] int32 (places in the global batch).
   """
   epoch = epoch.in_record_order()
-  counts = np.bincount(epoch.record, minlength=len(records.index))
-  firsts = np.cumsum(counts) - counts
-  seed = int(key.generator(plan.ORDER).integers(2**31))
-  draws = _interleave(records, fold, counts, firsts, seed)
-  mean_bytes = records.index['record_bytes'].mean()
-  draws = draws.shuffle(max(1, int(shuffle_mb * 2**20 / mean_bytes)),
-                        seed=seed,
-                        reshuffle_each_iteration=False)
-  return _batch(draws, records, epoch.element, len(epoch), share, first_step)
+  draws = shuffled_draws(records, fold, epoch, key, shuffle_mb)
+  return _batch(draws, records, epoch, share, first_step)
 
 
 def evaluation_batches(records: dataset.Records, fold: int,
@@ -67,15 +73,32 @@ def evaluation_batches(records: dataset.Records, fold: int,
   Returns:
     Batches as training_batches gives them, element 0.
   """
+  rows = records.rows(fold)
   names = _shard_names(records, lambda held: held == fold)
-  total = len(records.rows(fold))
   draws = tf.data.Dataset.zip(
       tf.data.TFRecordDataset(names, buffer_size=_READ_BYTES),
-      tf.data.Dataset.range(total))
-  return _batch(draws, records, np.zeros(total, np.int32), total, share, 0)
+      tf.data.Dataset.range(len(rows)))
+  return _batch(draws, records, plan.once(rows), share, 0)
 
 
-def _shard_names(records: dataset.Records, wanted) -> list[str]:
+def shuffled_draws(records: dataset.Records, fold: int, epoch: plan.Epoch,
+                   key: plan.Key, shuffle_mb: int) -> tf.data.Dataset:
+  """Returns an epoch's draws, each (serialized record, number of the draw).
+
+  Args: as of training_batches; the number is the place in `epoch`, which is in
+    record order.
+  """
+  counts = np.bincount(epoch.record, minlength=len(records.index))
+  seed = int(key.generator(plan.ORDER).integers(2**31))
+  draws = _interleave(records, fold, counts, seed)
+  mean_bytes = records.index['record_bytes'].mean()
+  return draws.shuffle(max(1, int(shuffle_mb * 2**20 / mean_bytes)),
+                       seed=seed,
+                       reshuffle_each_iteration=False)
+
+
+def _shard_names(records: dataset.Records, wanted: Callable[[int],
+                                                            bool]) -> list[str]:
   """Paths of the shards whose fold is wanted, in file order."""
   firsts = records.index.groupby('shard', sort=False)['fold'].first()
   return [
@@ -86,7 +109,7 @@ def _shard_names(records: dataset.Records, wanted) -> list[str]:
 
 
 def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
-                firsts: np.ndarray, seed: int) -> tf.data.Dataset:
+                seed: int) -> tf.data.Dataset:
   """(serialized record, number of the draw) of every copy, shards mixed."""
   names = _shard_names(records, lambda held: held != fold)
   starts = {}
@@ -94,16 +117,22 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
     starts.setdefault(os.path.join(records.directory, name), row)
   first_rows = tf.constant([starts[name] for name in names], tf.int64)
   names = tf.constant(names)
-  counts, firsts = tf.constant(counts), tf.constant(firsts)
+  numbers = tf.constant(np.cumsum(counts) - counts)
+  repeats = tf.constant(counts)
 
   def copies(serialized, row):
-    numbers = tf.data.Dataset.range(firsts[row], firsts[row] + counts[row])
-    return numbers.map(lambda number: (serialized, number))
+    drawn = tf.data.Dataset.range(numbers[row], numbers[row] + repeats[row])
+    return drawn.map(lambda number: (serialized, number))
 
   def one_shard(number):
     rows = tf.data.Dataset.counter(first_rows[number])
     shard = tf.data.TFRecordDataset(names[number], buffer_size=_READ_BYTES)
-    return tf.data.Dataset.zip(shard, rows).flat_map(copies)
+    found = tf.data.Dataset.zip(shard, rows)
+    if counts.max() > 1:
+      return found.flat_map(copies)
+    # A dataset for each record costs more than reading it.
+    drawn = found.filter(lambda _, row: repeats[row] > 0)
+    return drawn.map(lambda serialized, row: (serialized, numbers[row]))
 
   shards = tf.data.Dataset.range(len(first_rows)).shuffle(
       len(first_rows), seed=seed, reshuffle_each_iteration=False)
@@ -114,74 +143,107 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
                            deterministic=True)
 
 
-def _batch(draws: tf.data.Dataset, records: dataset.Records,
-           elements: np.ndarray, total: int, share: plan.Share,
-           first_step: int) -> tf.data.Dataset:
-  """Fills up, batches and decodes (serialized record, number of the draw)."""
-  made, batch_size = records.manifest, share.batch_size
-  steps = plan.num_steps(total, batch_size)
+def _batch(draws: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
+           share: plan.Share, first_step: int) -> tf.data.Dataset:
+  """Takes a share of the draws, decodes and batches it."""
+  total = len(epoch)
+  steps = plan.num_steps(total, share.batch_size)
   blank = tf.data.Dataset.from_tensors(
-      (_blank_record(made),
-       np.int64(plan.BLANK))).repeat(steps * batch_size - total)
-  elements = tf.constant(np.append(elements, np.int32(0)), tf.int32)
-  parse = _parser(made)
+      (_blank_record(records), np.int64(plan.BLANK)))
+  blanks = blank.repeat(steps * share.batch_size - total)
+  # A shard that lost its tail reads clean; the count is what shows it.
+  whole = draws.concatenate(blanks).apply(
+      tf.data.experimental.assert_cardinality(steps * share.batch_size))
+  mine = _take_share(whole.skip(first_step * share.batch_size), share)
+  decoded = mine.map(decoder(records),
+                     num_parallel_calls=tf.data.AUTOTUNE,
+                     deterministic=True)
+  return finish(decoded, records, epoch, share)
 
-  def finish(serialized, numbers):
-    image, labels = parse(serialized)
+
+def _take_share(draws: tf.data.Dataset, share: plan.Share) -> tf.data.Dataset:
+  """Those draws of each global batch that are the share's."""
+  if share.count == share.num_replicas:
+    return draws
+  size = share.part_size
+
+  def is_mine(place, _):
+    part = place % share.batch_size // size
+    return tf.logical_and(part >= share.first, part < share.first + share.count)
+
+  return draws.enumerate().filter(is_mine).map(lambda _, draw: draw)
+
+
+def decoder(records: dataset.Records) -> Decode:
+  """Returns what makes (image [H, W, C] uint8, number) of a draw."""
+  size = records.manifest.image_size
+  shape = (size, size, schema.NUM_CHANNELS)
+  is_png = records.manifest.settings['encoding'] == 'png'
+  features = {schema.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+
+  def decode(serialized, number):
+    data = tf.io.parse_single_example(serialized, features)[schema.IMAGE]
+    if is_png:
+      image = tf.io.decode_png(data, channels=schema.NUM_CHANNELS)
+      return tf.ensure_shape(image, shape), number
+    return tf.reshape(tf.io.decode_raw(data, tf.uint8), shape), number
+
+  return decode
+
+
+def finish(decoded: tf.data.Dataset, records: dataset.Records,
+           epoch: plan.Epoch, share: plan.Share) -> tf.data.Dataset:
+  """Returns batches of decoded draws, with all that goes with them.
+
+  Args:
+    decoded: (image [H, W, C] uint8, number of the draw or plan.BLANK), as many
+      as fill whole batches.
+    records: the dataset.
+    epoch: the draws, by number.
+    share: of which the draws are.
+  """
+  # One entry more, for blanks.
+  rows = tf.constant(np.append(epoch.record, len(records.index)))
+  elements = tf.constant(np.append(epoch.element, np.int32(0)))
+  labels = np.zeros((len(records.index) + 1, schema.NUM_CLASSES), np.float32)
+  labels[:-1] = records.labels
+  labels, size = tf.constant(labels), share.part_size
+
+  def name(number, draws):
+    image, numbers = draws
     real = numbers != plan.BLANK
+    places = tf.where(real, numbers, len(epoch))
+    part = share.first + tf.cast(number % share.count, tf.int32)
     return {
         schema.IMAGE: image,
-        schema.LABELS: labels,
+        schema.LABELS: tf.gather(labels, tf.gather(rows, places)),
         dataset.WEIGHT: tf.cast(real, tf.float32),
-        dataset.ELEMENT: tf.gather(elements, tf.where(real, numbers, total)),
-        dataset.SLOT: tf.range(batch_size),
+        dataset.ELEMENT: tf.gather(elements, places),
+        dataset.SLOT: part * size + tf.range(size),
     }
 
-  batches = draws.concatenate(blank).batch(batch_size, drop_remainder=True).map(
-      finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  # A shard that lost its tail reads clean; the count is what shows it.
-  counted = batches.apply(tf.data.experimental.assert_cardinality(steps))
+  parts = decoded.batch(size, drop_remainder=True).enumerate().map(
+      name, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  return parts.with_options(global_batches()).prefetch(2)
+
+
+def global_batches() -> tf.data.Options:
+  """Returns options that leave a dataset of global batches as it is.
+
+  Replicas take parts of each batch, not files of their own.
+  """
   options = tf.data.Options()
-  # The batches are global: replicas take slices of each, not files of their
-  # own. The rewrite would also drop the count.
   options.experimental_distribute.auto_shard_policy = (
       tf.data.experimental.AutoShardPolicy.OFF)
-  return counted.with_options(options).prefetch(tf.data.AUTOTUNE)
+  return options
 
 
-def _blank_record(made: manifest_lib.Manifest) -> bytes:
+def _blank_record(records: dataset.Records) -> bytes:
   """A serialized record of black pixels without labels."""
+  made = records.manifest
   black = np.zeros((made.image_size, made.image_size, schema.NUM_CHANNELS),
                    np.uint8)
   sample = record.Sample('', image_lib.encode(black, made.settings['encoding']),
                          0, np.zeros(schema.NUM_CLASSES, np.int64),
                          np.zeros(made.num_folds, np.float32))
   return record.encode_head(sample) + sample.image.tobytes()
-
-
-def _parser(made: manifest_lib.Manifest):
-  """[B] serialized records -> image [B, H, W, C] uint8, labels [B, K] float.
-  """
-  shape = (made.image_size, made.image_size, schema.NUM_CHANNELS)
-  features = {
-      schema.IMAGE: tf.io.FixedLenFeature([], tf.string),
-      schema.LABELS: tf.io.FixedLenFeature([schema.NUM_CLASSES], tf.int64),
-  }
-
-  def decode_png(data):
-    return tf.ensure_shape(tf.io.decode_png(data, channels=schema.NUM_CHANNELS),
-                           shape)
-
-  def parse(serialized):
-    parsed = tf.io.parse_example(serialized, features)
-    if made.settings['encoding'] == 'png':
-      image = tf.map_fn(decode_png,
-                        parsed[schema.IMAGE],
-                        fn_output_signature=tf.uint8)
-    else:
-      image = tf.reshape(tf.io.decode_raw(parsed[schema.IMAGE], tf.uint8),
-                         (-1, *shape))
-    return (tf.ensure_shape(image, (serialized.shape[0], *shape)),
-            tf.cast(parsed[schema.LABELS], tf.float32))
-
-  return parse
