@@ -15,7 +15,7 @@ import os
 import struct
 import threading
 import weakref
-from typing import Protocol
+from typing import Protocol, Sequence
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Shards:
         for name in ('record_offset', 'record_bytes', 'image_offset',
                      'image_bytes'))
     self.fault: schema.DataError | None = None
-    self._reads_crc = check == 'crc'
+    self._checks_crc = check == 'crc'
     self._lock = threading.Lock()
     self._open: dict[int, tuple[int, tuple]] = {}
     weakref.finalize(self, _close, self._open)
@@ -78,32 +78,35 @@ class Shards:
       schema.DataError: a shard was cut, changed or removed since it was first
         read from; or a checksum is wrong. Names file and record.
     """
-    read = self._read_checked if self._reads_crc else self._read_plain
     flat = out.reshape(len(rows), -1)
-    first_rows = {}
-    for row, pixels in zip(rows.tolist(), flat):
-      if row == plan.BLANK:
-        pixels[:] = 0
-        continue
-      number = int(self._shard[row])
-      first_rows.setdefault(number, row)
-      try:
-        read(self._descriptor(number), row, pixels)
-      except OSError as error:
-        raise self._fault(row, f'received {error.strerror}') from error
-    for number, row in first_rows.items():
-      self._check_unchanged(number, row)
-
-  def _read_plain(self, file: int, row: int, pixels: np.ndarray) -> None:
-    self._read_whole(file, row, [pixels], int(self._image[row]))
+    flat[rows == plan.BLANK] = 0
+    real = np.flatnonzero(rows != plan.BLANK)
+    rows = rows[real]
+    numbers, firsts = np.unique(self._shard[rows], return_index=True)
+    files = {
+        number: self._descriptor(number, int(rows[first]))
+        for number, first in zip(numbers.tolist(), firsts)
+    }
+    # What stands in these loops holds the GIL: as little as can be.
+    places = zip(real.tolist(), rows.tolist(), self._shard[rows].tolist())
+    if self._checks_crc:
+      for j, row, number in places:
+        self._read_checked(files[number], row, flat[j])
+    else:
+      for (j, row, number), at in zip(places, self._image[rows].tolist()):
+        self._read_whole(files[number], row, (flat[j],), at, flat.shape[1])
+    for number, first in zip(numbers.tolist(), firsts):
+      self._check_unchanged(number, int(rows[first]))
 
   def _read_checked(self, file: int, row: int, pixels: np.ndarray) -> None:
+    """Reads the whole frame: what is before the pixels and behind, too."""
     frame, image = int(self._frame[row]), int(self._image[row])
     before = np.empty(image - frame, np.uint8)
     after = np.empty(
         frame + self._frame_bytes[row] - image - self._image_bytes[row],
         np.uint8)
-    self._read_whole(file, row, [before, pixels, after], frame)
+    self._read_whole(file, row, (before, pixels, after), frame,
+                     int(self._frame_bytes[row]))
     head = shard.FRAME_HEAD_BYTES
     crc_bytes = shard.FRAME_BYTES - head
     found = shard.checksum([before[head:], pixels, after[:-crc_bytes]])
@@ -112,22 +115,27 @@ class Shards:
           row, f'received bytes whose CRC-32C is {_hex(found)}, '
           f'not {_hex(after[-crc_bytes:].tobytes())}')
 
-  def _read_whole(self, file: int, row: int, pieces: list[np.ndarray],
-                  offset: int) -> None:
+  def _read_whole(self, file: int, row: int, pieces: Sequence[np.ndarray],
+                  offset: int, num_bytes: int) -> None:
     """Fills the pieces; one call does unless the file is cut."""
-    wanted = sum(map(len, pieces))
-    received = os.preadv(file, pieces, offset)
-    if received != wanted:
-      raise self._fault(row, f'received {received} of its {wanted} bytes')
+    try:
+      received = os.preadv(file, pieces, offset)
+    except OSError as error:
+      raise self._fault(row, f'received {error.strerror}') from error
+    if received != num_bytes:
+      raise self._fault(row, f'received {received} of its {num_bytes} bytes')
 
-  def _descriptor(self, number: int) -> int:
-    """The open file of a shard."""
+  def _descriptor(self, number: int, row: int) -> int:
+    """The open file of a shard; row is one of its records."""
     found = self._open.get(number)
     if found is None:
       with self._lock:
         found = self._open.get(number)
         if found is None:
-          file = os.open(self._paths[number], os.O_RDONLY)
+          try:
+            file = os.open(self._paths[number], os.O_RDONLY)
+          except OSError as error:
+            raise self._fault(row, f'received {error.strerror}') from error
           # Records are drawn at random: do not read ahead.
           if hasattr(os, 'posix_fadvise'):
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
@@ -166,7 +174,7 @@ class Memory:
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
     """As Payload.read; raises nothing."""
     for row, pixels in zip(rows.tolist(), out):
-      pixels[:] = 0 if row == plan.BLANK else self._pixels[row]
+      pixels[...] = 0 if row == plan.BLANK else self._pixels[row]
 
 
 def _state(stat: os.stat_result) -> tuple:
