@@ -29,8 +29,12 @@ NUM_ELEMENTS = 8  # symmetries of the square
 BLANK = -1  # instead of a row: what only fills a batch up
 
 # Which copies are transformed. The paper transforms the copies of oversampled
-# images only.
-AUGMENTS = ('copies', 'all', 'none')
+# images only, each by one of six: rotations by 0, 90, 180 and 270 degrees, a
+# horizontal flip, a vertical flip.
+AUGMENTS = ('copies', 'all', 'none', 'paper')
+# Element 4 * flip + k is k quarter turns, then a horizontal flip if flip is 1:
+# half a turn and a horizontal flip are a vertical one.
+PAPER_ELEMENTS = (0, 1, 2, 3, 4, 6)
 
 ROUNDING, ELEMENT, ORDER = range(3)  # purposes of random streams
 
@@ -166,8 +170,9 @@ def expand(repeats: np.ndarray,
   Args:
     repeats: [N] float32 >= 0, expected draws of each record.
     key: of the epoch.
-    augment: 'copies' transforms every copy but a record's first, 'all' every
-      one, 'none' none.
+    augment: 'copies' transforms every copy but a record's first by any
+      symmetry, 'all' every one, 'none' none; 'paper' every copy but the first
+      by one of PAPER_ELEMENTS.
     ranks: as of draw_counts.
 
   Raises:
@@ -183,7 +188,11 @@ def expand(repeats: np.ndarray,
                                             NUM_ELEMENTS,
                                             len(record),
                                             dtype=np.int32)
-  if augment == 'copies':
+  if augment == 'paper':
+    chosen = key.generator(ELEMENT).integers(0, len(PAPER_ELEMENTS),
+                                             len(record))
+    element = np.array(PAPER_ELEMENTS, np.int32)[chosen]
+  if augment in ('copies', 'paper'):
     element[copy == 0] = 0
   elif augment == 'none':
     element[:] = 0

@@ -18,6 +18,7 @@ from hpa_records import indexed
 from hpa_records import payload as payload_lib
 from hpa_records import plan
 from hpa_records import schema
+from hpa_records import shard_fault
 from hpa_records import streaming
 from hpa_records.backend import tf
 
@@ -113,6 +114,8 @@ class Reader:
         yield
     except tf.errors.OpError as error:
       fault = getattr(self._payload, 'fault', None)
+      if fault is None and self.kind == 'streaming' and _INPUT in str(error):
+        fault = shard_fault.find(self._records)
       if fault:
         raise fault from error
       raise

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hpa_records import plan
 from hpa_records.backend import tf
 from trainer import dihedral
 
@@ -74,3 +75,20 @@ def test_batch_size_may_be_unknown():
 def test_wrong_images_are_refused(images):
   with pytest.raises(ValueError, match='Expected square images .* received'):
     dihedral.transform(tf.constant(images), tf.constant([0, 0]))
+
+
+def test_the_papers_six_are_four_turns_and_two_flips():
+  image = _coded_images(1, 5)[0]
+  wanted = [np.rot90(image, k) for k in range(4)]
+  wanted += [image[:, ::-1], image[::-1]]
+  elements = tf.constant(plan.PAPER_ELEMENTS)
+  result = dihedral.transform(tf.constant(np.stack([image] * 6)), elements)
+  np.testing.assert_array_equal(result, np.stack(wanted))
+
+
+def test_a_step_that_is_not_compiled_may_hold_it():
+  images = _coded_images(8, 7)
+  outer = tf.function(lambda x, e: dihedral.transform(x, e) + 1)
+  result = outer(tf.constant(images), tf.range(8)).numpy()
+  want = [_reference(image, e) + 1 for e, image in enumerate(images)]
+  np.testing.assert_array_equal(result, np.stack(want))

@@ -3,10 +3,13 @@
 import hypothesis
 from hypothesis import strategies as st
 import numpy as np
+import pandas as pd
 import pytest
 
 from hpa_records import balance
+from hpa_records import folds
 from hpa_records import plan
+from hpa_records import sample_table
 from hpa_records import schema
 
 _KEY = plan.Key(seed=3, epoch=5, fold=1)
@@ -122,8 +125,12 @@ def test_augment_says_which_copies_are_transformed(augment):
   epoch = plan.expand(np.full(4000, 2, np.float32), _KEY, augment)
   for first in (True, False):
     counts = np.bincount(epoch.element[(epoch.copy == 0) == first], minlength=8)
-    if augment == 'none' or (augment == 'copies' and first):
+    if augment == 'none' or (augment != 'all' and first):
       assert counts[0] == 4000
+    elif augment == 'paper':
+      six = counts[list(plan.PAPER_ELEMENTS)]
+      assert six.sum() == 4000
+      assert np.abs(six - 4000 / 6).max() < 5 * 24
     else:  # uniform: 500 each, deviation 21
       assert np.abs(counts - 500).max() < 5 * 21
 
@@ -154,3 +161,122 @@ def test_order_is_a_permutation():
                                                 (80, 80, 1), (81, 80, 2)])
 def test_last_batch_counts_as_a_step(length, batch, steps):
   assert plan.num_steps(length, batch) == steps
+
+
+@hypothesis.given(_REPEATS, st.integers(0, 2**31 - 1), st.integers(0, 200))
+def test_an_epoch_draws_each_record_exactly_its_number_of_times(
+    repeats, seed, number):
+  key = plan.Key(seed, number, 2)
+  epoch = plan.shuffle(repeats, key)
+  counts = plan.draw_counts(repeats, key)
+  np.testing.assert_array_equal(
+      np.bincount(epoch.record, minlength=len(repeats)), counts)
+  pairs = list(zip(epoch.record.tolist(), epoch.copy.tolist()))
+  assert sorted(pairs) == [
+      (r, c) for r, n in enumerate(counts) for c in range(n)
+  ]
+
+
+def _chi_square(orders, bins=8):
+  """Of where each of the records stands: [E, N] orders, over bins."""
+  length = orders.shape[1]
+  places = np.argsort(orders, axis=1) * bins // length
+  counts = np.stack([(places == b).sum(axis=0) for b in range(bins)])
+  expected = len(orders) / bins
+  return ((counts - expected)**2 / expected).sum() / (bins - 1) / length
+
+
+def _through_buffer(length, size, rng):
+  """An order from a shuffle buffer, as a reader in sequence has it."""
+  buffer, order = list(range(size)), []
+  for each in range(size, length):
+    at = rng.integers(size)
+    order.append(buffer[at])
+    buffer[at] = each
+  return np.array(order + rng.permutation(buffer).tolist())
+
+
+def test_the_order_is_uniform_and_a_buffer_would_show():
+  orders = np.stack(
+      [plan.order(256, plan.Key(3, epoch, 1)) for epoch in range(400)])
+  # Mean of 256 x 7 degrees of freedom: 1, deviation 0.033.
+  assert abs(_chi_square(orders) - 1) < 5 * 0.033
+  rng = np.random.default_rng(0)
+  buffered = np.stack([_through_buffer(256, 128, rng) for _ in range(400)])
+  assert abs(_chi_square(buffered) - 1) > 5 * 0.033
+
+
+def test_neighbours_are_no_more_often_alike_than_by_chance():
+  repeats = np.full(100, 5, np.float32)
+  alike = np.mean([(np.diff(plan.shuffle(repeats,
+                                         plan.Key(0, e,
+                                                  0)).record) == 0).mean()
+                   for e in range(100)])
+  # 4 of the 499 others are copies; deviation of the mean 0.0004.
+  assert abs(alike - 4 / 499) < 5 * 0.0004
+
+
+def _most_copies(records, batch=80):
+  """Largest number of copies of one record in a batch, mean over batches."""
+  whole = records[:len(records) // batch * batch].reshape(-1, batch)
+  return np.mean(
+      [np.unique(each, return_counts=True)[1].max() for each in whole])
+
+
+def test_copies_are_spread_as_a_uniform_shuffle_would(shared_data):
+  table = pd.read_csv(shared_data / 'hpa' / 'train.csv')
+  labels = sample_table.multi_hot(
+      [[int(k) for k in each.split()] for each in table['Target']])
+  ids = table['Id'].tolist()
+  cut = folds.assign(ids, labels, 5, 0)
+  repeats = balance.repeats_of_fold(ids, labels, cut, 0,
+                                    balance.Balance('exact'), 0)
+  ranks = balance.rank_label_sets(labels)
+  epochs = [
+      plan.shuffle(repeats, plan.Key(0, e, 0), ranks=ranks).record
+      for e in range(8)
+  ]
+  rng = np.random.default_rng(1)
+  planned = np.mean([_most_copies(each) for each in epochs])
+  uniform = np.mean([_most_copies(rng.permutation(each)) for each in epochs])
+  assert planned == pytest.approx(uniform, rel=0.05)
+  assert 1.6 < uniform < 2.4
+  in_place = np.sort(epochs[0])
+  buffered = _most_copies(in_place[_through_buffer(len(in_place), 2048, rng)])
+  assert buffered > 1.2 * uniform
+
+
+@pytest.mark.parametrize('replicas,pipelines', [(1, 1), (2, 1), (4, 1), (2, 2),
+                                                (4, 2)])
+def test_global_batches_are_the_same_for_all_replicas_and_workers(
+    replicas, pipelines):
+  epoch = plan.shuffle(np.full(74, 1.5, np.float32), _KEY, 'all')
+  steps, count = plan.num_steps(len(epoch), 8), replicas // pipelines
+  assert len(epoch) % 8  # the last is not full
+  for step in range(steps):
+    parts = [
+        plan.cut(epoch, plan.Share(8, replicas, first, count),
+                 step * count + each)
+        for first in range(0, replicas, count)
+        for each in range(count)
+    ]
+    whole = plan.cut(epoch, plan.Share(8), step)
+    for name in ('record', 'element', 'weight', 'slot'):
+      together = np.concatenate([getattr(part, name) for part in parts])
+      np.testing.assert_array_equal(together, getattr(whole, name))
+
+
+def test_the_last_batch_is_filled_up_with_blanks_of_weight_0():
+  epoch = plan.once(np.array([7, 3, 5]))
+  part = plan.cut(epoch, plan.Share(2), 1)
+  assert part.record.tolist() == [5, plan.BLANK]
+  assert part.weight.tolist() == [1, 0]
+  assert part.element.tolist() == [0, 0]
+  assert part.slot.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize('values', [(10, 4, 0, 4), (8, 4, 3, 2), (8, 4, -1, 1),
+                                    (8, 4, 0, 0)])
+def test_shares_that_are_not_there_are_refused(values):
+  with pytest.raises(ValueError, match='Expected .*, received'):
+    plan.Share(*values)

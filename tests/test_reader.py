@@ -14,7 +14,6 @@ from hpa_records import plan
 from hpa_records import reader
 from hpa_records import schema
 from hpa_records import shard_plan
-from hpa_records.backend import tf
 from tests import fakes
 
 _SIZE = 200  # six a shard of 1 MiB
@@ -262,11 +261,13 @@ class _Copy:
     self.path = tmp_path / 'copy' / self.row['shard']
 
   def read_twice(self, damage):
-    """Reads an epoch, does damage, reads another."""
+    """Reads an epoch, does damage, reads another as the loop does."""
     self.way.train()
     damage(self)
+    key, epoch = self.way.shuffled(1)
     with self.way.reader.told_errors():
-      self.way.train(1)
+      for _ in self.way.reader.training(epoch, key, plan.Share(7)):
+        pass
 
 
 def _cut(copy):
@@ -326,12 +327,22 @@ def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
       copy.way.train()
 
 
-def test_a_shard_that_lost_its_tail_stops_the_streaming_epoch(
-    folders, tmp_path):
+@pytest.mark.parametrize('damage,message', [
+    (_cut, 'received a damaged or no record of {id} at byte {offset}; copy'),
+    (_cut_between_records, 'received a damaged or no record of {id} at byte '
+     '{offset}; copy'),
+    (_flip, 'received a damaged or no record of {id} at byte {offset}; copy'),
+    (lambda copy: copy.path.unlink(), 'received no such file; copy'),
+])
+def test_streaming_stops_at_a_damaged_shard_and_names_it(
+    folders, tmp_path, damage, message):
   copy = _Copy(folders, tmp_path, dataset.How(reader='streaming'))
-  _cut_between_records(copy)
-  with pytest.raises(tf.errors.FailedPreconditionError, match='contained only'):
-    copy.way.train()
+  with pytest.raises(schema.DataError) as caught:
+    copy.read_twice(damage)
+  said = str(caught.value)
+  assert f'{copy.path}, ' in said and '\n' not in said
+  assert message.format(id=copy.row['id'],
+                        offset=copy.row['record_offset']) in said
 
 
 def test_batches_are_not_written_over_while_they_are_held(folders):

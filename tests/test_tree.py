@@ -21,7 +21,7 @@ HPA_RECORDS = (
     'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
     'index_check verify summary figure gallery dataset payload '
-    'streaming indexed reader '
+    'shard_fault streaming indexed reader '
     'sample_cell sample_pattern sample_data').split()
 TRAINER = (
     'config metrics workdir report interruption dihedral gapnet loss schedule '

@@ -9,9 +9,10 @@ four uint8 are read as one int32 (tf.where on uint8: 100 images/s).
 
 Tried on two cores, 299 px, batch 16, images/s plain and compiled by XLA: the
 three selections 2,100 and 5,000; one gather with computed indices 1,700 and
-2,400; a tf.switch_case an image 2,400 and 3,200 (7 s to compile). A train step
-does 36, so the uncompiled form costs it under 2 %. Gathers are also what TPUs
-do worst.
+2,400; a tf.switch_case an image 2,400 and 3,200 (7 s to compile). Gathers are
+also what TPUs do worst. So the selections are always compiled, also inside a
+step that is not, which takes 0.3 s once (batch 80: 1,500 and 4,000; a train
+step does 36).
 """
 
 import numpy as np
@@ -55,6 +56,11 @@ def transform(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
       shape[1] != shape[2] or shape[3] != 4):
     raise ValueError('Expected square images [B, H, H, 4] uint8 of static '
                      f'size, received {shape} {images.dtype.name}.')
+  return _move(images, elements)
+
+
+@tf.function(jit_compile=True)
+def _move(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
   moves = tf.gather(tf.constant(_MOVES), elements)[:, :, None, None]
   pixels = tf.bitcast(images, tf.int32)
   pixels = tf.where(moves[:, 0], tf.transpose(pixels, [0, 2, 1]), pixels)

@@ -65,7 +65,8 @@ balance_flags.define(_DEFAULT['balance'], also=('',))
 _choice(
     'augment', plan.AUGMENTS,
     'Which draws get a random rotation or flip: copies of a record beyond '
-    'its first, all, or none.')
+    "its first, all, none, or such copies by the paper's six instead of all "
+    'eight.')
 _float(
     'clip_norm', 'Largest global norm of the gradients; 0 does not clip. '
     'The original GapNet-PL: 5.')

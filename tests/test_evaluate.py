@@ -1,0 +1,60 @@
+"""evaluate: the same scores whatever reads, in whatever batches."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hpa_records import convert
+from hpa_records import dataset
+from hpa_records import reader
+from hpa_records import shard_plan
+from tests import fakes
+from trainer import config as config_lib
+from trainer import evaluate
+from trainer import gapnet
+from trainer import schedule
+from trainer import step
+from trainer import strategy as strategy_lib
+
+
+@pytest.fixture(name='scorer', scope='module')
+def _scorer(tmp_path_factory):
+  """Scores fold 1 of 90 samples with one network, however it is read."""
+  folder = tmp_path_factory.mktemp('evaluate')
+  csv, images = fakes.write_source(folder, num_samples=90, size_px=32)
+  convert.convert(csv, images, str(folder / 'records'),
+                  shard_plan.Settings(image_size=32), convert.How(workers=1))
+  records = dataset.load(str(folder / 'records'))
+  config = config_lib.Config(records='', workdir='', fold=1)
+  strategy = strategy_lib.make('cpu')
+  with strategy.scope():
+    model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
+    optimizer = schedule.make_optimizer(0.1, 0.9)
+  stepper = step.Stepper(strategy, model, optimizer, config)
+
+  def score(batch_size, how=dataset.How()):
+    evaluator = evaluate.Evaluator(
+        strategy, stepper, records, reader.Reader(records, 1, how),
+        dataclasses.replace(config, eval_batch_size=batch_size))
+    return (*evaluator.scores(), evaluator)
+
+  return score
+
+
+def test_the_same_batch_size_gives_the_same_scores_bit_for_bit(scorer):
+  first, loss, evaluator = scorer(16)
+  assert len(first) == len(evaluator.ids) == len(evaluator.labels) == 18
+  for how in (dataset.How(), dataset.How(reader='streaming'),
+              dataset.How(cache='host')):
+    again, same, _ = scorer(16, how)
+    np.testing.assert_array_equal(again, first)
+    assert same == loss
+
+
+@pytest.mark.parametrize('batch_size', [1, 7, 18, 64])
+def test_any_other_gives_them_within_rounding(scorer, batch_size):
+  first, loss, _ = scorer(16)
+  other, near, _ = scorer(batch_size)
+  np.testing.assert_allclose(other, first, rtol=0, atol=1e-5)
+  assert near == pytest.approx(loss, abs=1e-5)
