@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 IO_VENV = .venv-io
+PEERS_VENV = .venv-peers
 DEMO = demo
 SOURCES = hpa_records trainer tools tests
 
@@ -13,15 +14,17 @@ STAMP = $(VENV)/.installed-$(EXTRA)
 COMMA = ,
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-io demo test lint format clean
+.PHONY: help env env-io env-peers demo test lint format clean
 
 help:  ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' \
 	  Makefile
 
 env: $(STAMP)  ## Make .venv with all that is needed (EXTRA=cpu or gpu).
 
 env-io: $(IO_VENV)/.installed  ## Make .venv-io with the extra [io]; the tests do.
+
+env-peers: $(PEERS_VENV)/.installed  ## Make .venv-peers, for benchmark.py input.
 
 # $(call install,FOLDER,EXTRAS): the stamp comes last, so that an environment
 # that was cut off is made again.
@@ -45,6 +48,10 @@ $(IO_VENV)/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) tools/check_python.py io
 	$(call install,$(IO_VENV),io)
 
+$(PEERS_VENV)/.installed: setup.cfg pyproject.toml
+	@$(PYTHON) tools/check_python.py
+	$(call install,$(PEERS_VENV),peers)
+
 demo: env  ## Make sample data, convert it, train on it, write the report.
 	rm -rf $(DEMO)
 	$(BIN)/python tools/make_sample_data.py --output=$(DEMO)/data \
@@ -66,4 +73,4 @@ format: env  ## Lay the code out as the linter wants it.
 	$(BIN)/yapf --in-place --recursive $(SOURCES)
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(IO_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(IO_VENV) $(PEERS_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info

@@ -6,7 +6,7 @@ and safe in threads.
 
 import io
 import textwrap
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from matplotlib import colors
 from matplotlib import figure
@@ -97,6 +97,32 @@ def draw_class_counts(before: np.ndarray,
     axes.set_yticks(
         places, [f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES)])
   both[0].invert_yaxis()  # shared
+  return drawn
+
+
+def draw_rates(rates: Mapping[str, Sequence[float]], unit: str,
+               title: str) -> figure.Figure:
+  """Returns a bar a way, as long as its median, with each measurement on it.
+
+  Args:
+    rates: measurements of each way by its title, in the order to draw them.
+    unit: of the measurements.
+    title: over the figure.
+  """
+  drawn = figure.Figure(figsize=(9, 0.38 * len(rates) + 1.2),
+                        layout='constrained')
+  axes = drawn.add_subplot()
+  places = np.arange(len(rates))
+  medians = [float(np.median(each)) for each in rates.values()]
+  bars = axes.barh(places, medians, color=_BEFORE)
+  axes.bar_label(bars, fmt='{:,.0f}', padding=12, fontsize=8)
+  for place, each in zip(places, rates.values()):
+    axes.plot(each, [place] * len(each), '.', color=_AFTER, markersize=5)
+  axes.set_yticks(places, list(rates))
+  axes.set(title=title, xlabel=unit)
+  axes.margins(x=0.12)
+  axes.invert_yaxis()
+  _tidy(axes, 'x')
   return drawn
 
 

@@ -30,7 +30,8 @@ TRAINER = (
 TOOLS = (
     'check_python make_sample_data make_records verify_records '
     'inspect_records report benchmark_process benchmark_peer benchmark_step '
-    'benchmark_check benchmark_convert benchmark_balance '
+    'benchmark_check benchmark_convert benchmark_balance benchmark_reader '
+    'benchmark_input '
     'benchmark_table benchmark').split()
 _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 

@@ -2,8 +2,10 @@
 
   python tools/benchmark.py convert --csv=train.csv --images=train
   python tools/benchmark.py balance --csv=train.csv
+  python tools/benchmark.py input --records=records --images=train
 
-Without --csv convert makes sample data first; balance needs no image. What is
+Without --csv convert makes sample data first, and so does input without
+--records; balance needs no image. What is
 measured, and how, stands at the head of benchmark_<subcommand>.py. The numbers
 belong into BUILD_NOTES.md with the command; no test asserts a speed.
 """
@@ -18,14 +20,21 @@ from absl import flags
 
 import benchmark_balance
 import benchmark_convert
+import benchmark_input
 import benchmark_table
 from hpa_records import balance_flags
 from hpa_records import command
+from hpa_records import convert
+from hpa_records import figure
 from hpa_records import filesystem
 from hpa_records import folds
 from hpa_records import gallery
 from hpa_records import sample_data
+from hpa_records import shard_plan
 from hpa_records import summary
+
+_PEERS = pathlib.Path(
+    __file__).resolve().parent.parent / '.venv-peers' / 'bin' / 'python'
 
 _CSV = flags.DEFINE_string(
     'csv', '', 'Table with the columns Id and Target; '
@@ -61,19 +70,43 @@ _ROWS = flags.DEFINE_integer(
     '0 has none.',
     lower_bound=0)
 _FIGURES = flags.DEFINE_string(
-    'figures', '', 'Of balance: folder for class counts before and after each '
-    'policy as PNG, fold 0 of the first cut held out.')
+    'figures', '', 'Folder for figures as PNG. Of balance: class counts before '
+    'and after each policy, fold 0 of the first cut held out; of input: rates.')
+_RECORDS = flags.DEFINE_string(
+    'records', '', 'Of input: raw records of what is in --images; without it, '
+    'sample data is made and converted.')
+_PEERS_PYTHON = flags.DEFINE_string(
+    'peers_python',
+    str(_PEERS) if _PEERS.exists() else '',
+    'Of input: interpreter of an environment with the extra [peers], made by '
+    'make env-peers; without one they are left out.')
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 80, 'Of input.', lower_bound=1)
+_SECONDS = flags.DEFINE_float('seconds',
+                              4.0,
+                              'Of input: that each way is timed for.',
+                              lower_bound=0.1)
+_ONLY = flags.DEFINE_list(
+    'only', [], 'Of input: keys of the ways to measure, as in the JSON; by '
+    'default all.')
+_TABLE = flags.DEFINE_string('table', '',
+                             'Of input: file for the table as CSV.')
 balance_flags.define_settings()
 
 _NUM_MADE = 300
+_NUM_READ = 2500  # samples that input makes
+
+
+def _make_scratch() -> tempfile.TemporaryDirectory:
+  """A folder for what is written while measuring; removed at the end."""
+  if _WORKDIR.value:
+    filesystem.make_folder(filesystem.require_local(_WORKDIR.value, 'workdir'))
+  return tempfile.TemporaryDirectory(dir=_WORKDIR.value or None,
+                                     prefix='benchmark-')
 
 
 def main_convert() -> None:
-  if _WORKDIR.value:
-    filesystem.make_folder(filesystem.require_local(_WORKDIR.value, 'workdir'))
-  with tempfile.TemporaryDirectory(dir=_WORKDIR.value or None,
-                                   prefix='benchmark-') as scratch:
-    csv, images = _source(scratch)
+  with _make_scratch() as scratch:
+    csv, images = _source(scratch, _NUM_MADE)
     job = benchmark_convert.Job(csv=csv,
                                 images=images,
                                 samples=benchmark_convert.read_samples(
@@ -114,6 +147,46 @@ def main_balance() -> None:
   print(f'\n{benchmark_table.closing_line_balance(report)}')
 
 
+def main_input() -> None:
+  with _make_scratch() as scratch:
+    if _RECORDS.value:
+      records = filesystem.require_local(_RECORDS.value, 'records')
+      images = filesystem.require_local(_IMAGES.value, 'images')
+    else:
+      csv, images = _source(scratch, _NUM_READ)
+      records = os.path.join(scratch, 'records')
+      convert.convert(
+          csv, images, records,
+          shard_plan.Settings(image_size=_IMAGE_SIZE.value, shard_mb=64),
+          convert.How())
+    report = benchmark_input.measure(
+        benchmark_input.Job(records=records,
+                            images=images,
+                            scratch=scratch,
+                            peers_python=_PEERS_PYTHON.value,
+                            batch=_BATCH_SIZE.value,
+                            seconds=_SECONDS.value,
+                            repeats=_REPEATS.value),
+        benchmark_input.choose(_ONLY.value))
+  report['machine'] = benchmark_table.describe_machine()
+  print(report['machine'])
+  print(benchmark_table.format_input(report))
+  _write_json(report)
+  if _TABLE.value:
+    path = filesystem.require_local(_TABLE.value, 'table')
+    benchmark_table.tabulate_input(report).to_csv(path)
+  if _FIGURES.value:
+    output = filesystem.require_path(_FIGURES.value, 'figures')
+    rates = {
+        each['title']: each['rates']
+        for each in report['ways'].values()
+        if each.get('rates')
+    }
+    drawn = figure.draw_rates(rates, 'images a second', 'Reading batches')
+    print('\n'.join(['', *gallery.save({'input': drawn}, output)]))
+  print(f'\n{benchmark_table.closing_line_input(report)}')
+
+
 def _write_json(report: dict[str, Any]) -> None:
   if _JSON.value:
     path = filesystem.require_local(_JSON.value, 'json')
@@ -121,15 +194,19 @@ def _write_json(report: dict[str, Any]) -> None:
                                   encoding='utf-8')
 
 
-def _source(scratch: str) -> tuple[str, str]:
+def _source(scratch: str, num_made: int) -> tuple[str, str]:
   """Returns the paths of CSV and images: the user's, or made ones."""
   if _CSV.value:
     return (filesystem.require_local(_CSV.value, 'csv'),
             filesystem.require_local(_IMAGES.value, 'images'))
   folder = os.path.join(scratch, 'data')
-  sample_data.make(folder, _LIMIT.value or _NUM_MADE)
+  sample_data.make(folder, _LIMIT.value or num_made)
   return os.path.join(folder, 'train.csv'), os.path.join(folder, 'train')
 
 
 if __name__ == '__main__':
-  command.run(subcommands={'convert': main_convert, 'balance': main_balance})
+  command.run(subcommands={
+      'convert': main_convert,
+      'balance': main_balance,
+      'input': main_input
+  })

@@ -6,6 +6,9 @@ import platform
 import re
 from typing import Any, Callable, Sequence
 
+import numpy as np
+import pandas as pd
+
 _PACKAGES = {
     'OpenCV': 'opencv-python-headless',
     'kornia_rs': 'kornia-rs',
@@ -141,6 +144,58 @@ def closing_line_balance(report: dict[str, Any]) -> str:
           f'{say("largest_over_smallest", _TWO_DIGITS)}, images never seen '
           f'{say("never_seen", _PERCENT)}, effective sample size '
           f'{say("effective_sample_size", _WHOLE)}.')
+
+
+def tabulate_input(report: dict[str, Any]) -> pd.DataFrame:
+  """Returns benchmark_input.measure's rates, images a second, a row a way.
+
+  Columns: median, least, most, part_of_memcpy (NaN without memcpy), how. Ways
+  that are absent have no row.
+  """
+  rows, memcpy = [], report['ways'].get('memcpy', {}).get('median')
+  for each in report['ways'].values():
+    if each.get('rates'):
+      part = each['median'] / memcpy if memcpy else float('nan')
+      rows.append((each['title'], each['median'], min(each['rates']),
+                   max(each['rates']), part, each['how']))
+  columns = ['way', 'median', 'least', 'most', 'part_of_memcpy', 'how']
+  return pd.DataFrame(rows, columns=columns).set_index('way')
+
+
+def format_input(report: dict[str, Any]) -> str:
+  """Returns the table of benchmark_input.measure, and what it means."""
+  rows = [
+      (row.Index, _WHOLE(row.median), f'{row.least:,.0f}–{row.most:,.0f}',
+       '' if np.isnan(row.part_of_memcpy) else _TWO_DIGITS(row.part_of_memcpy),
+       row.how) for row in tabulate_input(report).itertuples()
+  ]
+  absent = [
+      f'{each["title"]} was not measured: {each["absent"]}.'
+      for each in report['ways'].values()
+      if 'absent' in each
+  ]
+  return '\n'.join([
+      f'{report["num_images"]:,} images, batches of {report["batch"]}, '
+      f'{report["seconds"]:g} s a measurement, {report["repeats"]} of each in '
+      'turn.', '',
+      _table(('', 'images/s, median', 'least–most', '÷ memcpy', 'how'), rows),
+      '', *absent
+  ])
+
+
+def closing_line_input(report: dict[str, Any]) -> str:
+  """Returns the benchmark's one result: the indexed reader's ratios."""
+  ratios = report['ratios']
+  parts = [
+      f'{ratios[key]:.2f} {title}'
+      for key, title in (('best_plain', 'times the best plain TFRecordDataset '
+                          'pipeline'), ('memcpy', 'of memcpy'),
+                         ('page_cache', 'of reading the page cache'))
+      if key in ratios
+  ]
+  if 'crc' in ratios:
+    parts.append(f'with --check=crc {ratios["crc"]:.2f} of that')
+  return f'The indexed reader gives {", ".join(parts) or "nothing to compare"}.'
 
 
 def _format_seconds(tables: Sequence[dict[str, Any]], num_folds: int) -> str:

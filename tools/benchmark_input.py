@@ -1,0 +1,331 @@
+"""How fast training batches come, beside other ways to read the same images.
+
+All ways give batches of the same images, uint8, in random order, to a consumer
+that does nothing with them, each in a process of its own on the same cores, one
+after another in each repeat, so that a busy minute hits all. Files are in the
+page cache. What is timed is a steady stream: after a second of warming up, the
+batches of some seconds.
+
+Each way is tried in several settings first, and measured in its fastest; what
+that was stands in the table. Before it is timed, a way gives every image once:
+their number and the sum of their bytes must be right.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import sys
+from typing import Any, Sequence
+
+import numpy as np
+
+import benchmark_process
+from hpa_records import dataset
+from hpa_records import payload
+from hpa_records import schema
+
+_TOOLS = pathlib.Path(__file__).resolve().parent
+HELD_OUT = 0  # fold
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+  """One way to read.
+
+  Attributes:
+    key: its name in the JSON.
+    title: its name in the table.
+    function: its name in benchmark_reader.
+    settings: that are tried.
+    is_peer: it runs in the environment of the peers.
+    is_plain: it is a plain tf.data pipeline over our shards.
+    tolerance: by how much the sum of the bytes may be off, as a part of it.
+  """
+  key: str
+  title: str
+  function: str
+  settings: tuple[dict[str, Any], ...]
+  is_peer: bool = False
+  is_plain: bool = False
+  tolerance: float = 0.0
+
+
+def _ours(reader: str, check: str = 'none', transform: bool = False):
+  return ({'reader': reader, 'check': check, 'transform': transform},)
+
+
+def _plain(batch_first: bool):
+  return tuple({
+      'batch_first': batch_first,
+      'threads': threads,
+      'read': read
+  } for threads in (0, 2) for read in (2**18, 2**23))
+
+
+WAYS = (
+    Way('memcpy', 'memcpy, from memory to batches', 'copies', ({
+        'source': 'memory',
+        'threads': 2
+    }, {
+        'source': 'memory',
+        'threads': 3
+    })),
+    Way('page_cache', 'preadv, from page cache to batches', 'copies', ({
+        'source': 'file',
+        'threads': 2
+    }, {
+        'source': 'file',
+        'threads': 3
+    })),
+    Way('indexed', 'indexed reader', 'ours', _ours('indexed')),
+    Way('indexed_crc', 'indexed reader, --check=crc', 'ours',
+        _ours('indexed', 'crc')),
+    Way('indexed_transform', 'indexed reader + transforms', 'ours',
+        _ours('indexed', transform=True)),
+    Way('streaming', 'streaming reader', 'ours', _ours('streaming')),
+    Way('streaming_transform', 'streaming reader + transforms', 'ours',
+        _ours('streaming', transform=True)),
+    Way('parse_batch',
+        'tf.data, parse then batch',
+        'tf_records',
+        _plain(False),
+        is_plain=True),
+    Way('batch_parse',
+        'tf.data, batch then parse',
+        'tf_records',
+        _plain(True),
+        is_plain=True),
+    Way('tfds', 'TensorFlow Datasets', 'tfds', ({
+        'cycle': 4
+    }, {
+        'cycle': 16
+    })),
+    Way('grain',
+        'array_record + grain',
+        'grain',
+        tuple({
+            'threads': threads,
+            'buffer': 200,
+            'batch_first': first
+        } for threads in (2, 8) for first in (False, True)),
+        is_peer=True),
+    Way('webdataset',
+        'webdataset',
+        'webdataset',
+        tuple({'workers': workers} for workers in (0, 1, 2)),
+        is_peer=True),
+    Way('mosaic',
+        'mosaicml-streaming',
+        'mosaic',
+        tuple({'workers': workers} for workers in (0, 1, 2)),
+        is_peer=True),
+    Way('torch_memmap',
+        'torch DataLoader, memory-mapped raw',
+        'torch',
+        tuple({
+            'source': 'raw',
+            'workers': workers
+        } for workers in (0, 1, 2)),
+        is_peer=True),
+    Way('torch_png',
+        'torch DataLoader, PNGs',
+        'torch',
+        tuple({
+            'source': 'png',
+            'workers': workers
+        } for workers in (1, 2)),
+        is_peer=True,
+        tolerance=0.01),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What is read.
+
+  Attributes:
+    records: folder of a dataset, raw.
+    images: folder of <Id>_<channel>.png, its source.
+    scratch: folder for the peers' own formats.
+    peers_python: interpreter of the peers' environment; '' leaves them out.
+    batch: images in a batch.
+    seconds: that a way is timed for.
+    repeats: of everything.
+  """
+  records: str
+  images: str
+  scratch: str
+  peers_python: str
+  batch: int
+  seconds: float
+  repeats: int
+
+
+def choose(keys: Sequence[str]) -> Sequence[Way]:
+  """Returns the ways of these keys; of none all.
+
+  Raises:
+    schema.DataError: a key is no way's.
+  """
+  unknown = set(keys) - {way.key for way in WAYS}
+  if unknown:
+    raise schema.DataError(
+        f'Expected --only to name some of {", ".join(way.key for way in WAYS)},'
+        f' received {sorted(unknown)[0]!r}.')
+  return [way for way in WAYS if way.key in keys or not keys]
+
+
+def measure(job: Job, ways: Sequence[Way]) -> dict[str, Any]:
+  """Returns all numbers, as JSON has them.
+
+  Raises:
+    schema.DataError: the records are not raw, or their source is not there.
+    RuntimeError: a way failed, or gave other images.
+  """
+  path, expected = _write_job(job)
+  found: dict[str, dict[str, Any]] = {}
+  for way in ways:
+    if way.is_peer and not job.peers_python:
+      found[way.key] = {'title': way.title, 'absent': 'no --peers_python'}
+      continue
+    found[way.key] = _tune(job, way, path, expected)
+  for number in range(job.repeats):
+    for way in ways:
+      if 'absent' not in found[way.key]:
+        print(f'repeat {number + 1} of {job.repeats}: {way.title}',
+              file=sys.stderr,
+              flush=True)
+        rate = _run(job, way, found[way.key]['setting'], path)['rate']
+        found[way.key]['rates'].append(rate)
+  for each in found.values():
+    if each.get('rates'):
+      each['median'] = statistics.median(each['rates'])
+  return {
+      'num_images': expected['count'],
+      'batch': job.batch,
+      'repeats': job.repeats,
+      'seconds': job.seconds,
+      'ways': found,
+      'ratios': _compare(found, ways),
+  }
+
+
+def _tune(job: Job, way: Way, path: str, expected: dict[str,
+                                                        int]) -> dict[str, Any]:
+  """Tries a way's settings; returns its fastest."""
+  tried = []
+  for setting in way.settings:
+    print(f'trying {way.title}: {_tell(setting)}', file=sys.stderr, flush=True)
+    try:
+      ran = _run(job, way, setting, path)
+    except RuntimeError as error:
+      if not way.is_peer:
+        raise
+      # An environment that lacks one peer may have the others.
+      return {'title': way.title, 'absent': str(error).splitlines()[-1]}
+    check_work(way, ran, expected)
+    tried.append({'setting': setting, 'rate': ran['rate']})
+  best = max(tried, key=lambda each: each['rate'])
+  return {
+      'title': way.title,
+      'setting': best['setting'],
+      'how': _tell(best['setting']),
+      'tried': tried,
+      'rates': [],
+  }
+
+
+def check_work(way: Way, ran: dict[str, Any], expected: dict[str, int]) -> None:
+  """Checks that a pass gave every image, and nothing else.
+
+  Args:
+    way: that was run.
+    ran: its count and sum.
+    expected: what they should be.
+
+  Raises:
+    RuntimeError: they are not.
+  """
+  off = abs(ran['sum'] - expected['sum'])
+  if ran['count'] != expected['count'] or off > way.tolerance * expected['sum']:
+    raise RuntimeError(
+        f'Expected {expected["count"]} images whose bytes add up to '
+        f'{expected["sum"]} of {way.title}, received {ran["count"]} with '
+        f'{ran["sum"]}.')
+
+
+def _tell(setting: dict[str, Any]) -> str:
+  return ', '.join(f'{key} {value}' for key, value in setting.items())
+
+
+def _run(job: Job, way: Way, setting: dict[str, Any],
+         path: str) -> dict[str, Any]:
+  """One process of a way: what it printed."""
+  python = job.peers_python if way.is_peer else sys.executable
+  command = [
+      python,
+      str(_TOOLS / 'benchmark_reader.py'), way.function, path,
+      json.dumps(setting)
+  ]
+  ran = benchmark_process.run(command, len(os.sched_getaffinity(0)))
+  return json.loads(ran.stdout.splitlines()[-1])
+
+
+def _write_job(job: Job) -> tuple[str, dict[str, int]]:
+  """Writes pixels and job for the processes; returns its path, and what
+  every way must give."""
+  records = dataset.load(job.records)
+  if records.manifest.settings['encoding'] != 'raw':
+    raise schema.DataError('Expected raw records, received '
+                           f'{records.manifest.settings["encoding"]} ones at '
+                           f'{job.records}.')
+  rows = np.flatnonzero(records.index['fold'] != HELD_OUT)
+  size = records.manifest.image_size
+  pixels = np.empty((len(rows), size, size, schema.NUM_CHANNELS), np.uint8)
+  payload.Shards(records).read(rows, pixels)
+  path = os.path.join(job.scratch, 'pixels.npy')
+  np.save(path, pixels)
+  files = [[
+      os.path.join(job.images, f'{name}_{channel}.png')
+      for channel in schema.CHANNELS
+  ]
+           for name in records.index['id'].iloc[rows]]
+  for each in files if job.peers_python else ():
+    for png in each:
+      pathlib.Path(png).read_bytes()  # now it is in the page cache
+  content = {
+      **dataclasses.asdict(job), 'pixels': path,
+      'size': size,
+      'files': files
+  }
+  job_path = os.path.join(job.scratch, 'job.json')
+  pathlib.Path(job_path).write_text(json.dumps(content), encoding='utf-8')
+  return job_path, {
+      'count': len(rows),
+      'sum': int(pixels.sum(dtype=np.int64)),
+  }
+
+
+def _compare(found: dict[str, Any], ways: Sequence[Way]) -> dict[str, float]:
+  """What the benchmark is for: the indexed reader against what limits it."""
+  medians = {
+      key: each['median'] for key, each in found.items() if each.get('median')
+  }
+  if 'indexed' not in medians:
+    return {}
+  plain = [
+      medians[way.key] for way in ways if way.is_plain and way.key in medians
+  ]
+  against = {
+      'memcpy': medians.get('memcpy'),
+      'page_cache': medians.get('page_cache'),
+      'best_plain': max(plain, default=None)
+  }
+  ratios = {
+      key: medians['indexed'] / value for key, value in against.items() if value
+  }
+  if 'indexed_crc' in medians:
+    ratios['crc'] = medians['indexed_crc'] / medians['indexed']
+  return ratios
