@@ -63,7 +63,7 @@ demo: env  ## Make sample data, convert it, train on it, write the report.
 	$(BIN)/python tools/report.py --workdir=$(DEMO)/run
 
 test: env lint  ## Run the tests and the linters.
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: env  ## Check style and errors, change nothing.
 	$(BIN)/yapf --diff --recursive $(SOURCES)

@@ -41,11 +41,14 @@ class How:
     check: one of CHECKS; 'crc' recomputes the checksum of each record that is
       read. The streaming reader always does.
     shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.
+    data_service: address of a tf.data service, grpc://host:port, that reads for
+      the streaming reader; '' reads here.
   """
   reader: str = 'auto'
   cache: str = 'none'
   check: str = 'none'
   shuffle_mb: int = 512
+  data_service: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Iterable, Iterator
 import numpy as np
 
 from hpa_records import address
+from hpa_records import data_service
 from hpa_records import dataset
 from hpa_records import indexed
 from hpa_records import payload as payload_lib
@@ -32,6 +33,7 @@ class Reader:
   Attributes:
     kind: 'indexed' or 'streaming'.
     holds_pixels: whether all are in memory of the host.
+    is_ordered: whether an epoch comes in the same order again.
   """
 
   def __init__(self, records: dataset.Records, fold: int, how: dataset.How):
@@ -42,6 +44,7 @@ class Reader:
     """
     self._records, self._fold, self._how = records, fold, how
     self.kind, self.holds_pixels = _kind(records, how), how.cache == 'host'
+    self.is_ordered = not how.data_service
     self._payload: payload_lib.Payload | None = None
     if _is_indexable(records):
       self._payload = payload_lib.Shards(records, how.check)
@@ -68,6 +71,10 @@ class Reader:
       Batches as indexed.batches gives them; with the cache 'device' they have
       rows in place of the image.
     """
+    if self._how.data_service:
+      return data_service.training_batches(self._records, self._fold, epoch,
+                                           key, share, self._how.shuffle_mb,
+                                           self._how.data_service)
     if self.kind == 'streaming':
       return streaming.training_batches(self._records, self._fold, epoch, key,
                                         share, self._how.shuffle_mb, first_step)
@@ -130,6 +137,13 @@ def _is_indexable(records: dataset.Records) -> bool:
 def _kind(records: dataset.Records, how: dataset.How) -> str:
   """'indexed' or 'streaming'; refuses what does not go together."""
   cached = how.cache != 'none'
+  if how.data_service:
+    if cached or how.reader == 'indexed':
+      raise schema.DataError(
+          'Expected --data_service to be alone, received it with '
+          f'--reader={how.reader} and --cache={how.cache}; leave them out.')
+    data_service.check_address(how.data_service)
+    return 'streaming'
   if how.reader == 'streaming' and cached:
     raise schema.DataError(
         f'Expected --cache=none with --reader=streaming, received {how.cache}; '

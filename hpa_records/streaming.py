@@ -112,11 +112,14 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
                 seed: int) -> tf.data.Dataset:
   """(serialized record, number of the draw) of every copy, shards mixed."""
   names = _shard_names(records, lambda held: held != fold)
+  # Not by tf.data: a service deals out the shards one by one, and a shuffle of
+  # them would take all.
+  names = np.random.default_rng(seed).permutation(names).tolist()
   starts = {}
   for row, name in enumerate(records.index['shard']):
     starts.setdefault(os.path.join(records.directory, name), row)
   first_rows = tf.constant([starts[name] for name in names], tf.int64)
-  names = tf.constant(names)
+  paths = tf.constant(names)
   numbers = tf.constant(np.cumsum(counts) - counts)
   repeats = tf.constant(counts)
 
@@ -126,7 +129,7 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
 
   def one_shard(number):
     rows = tf.data.Dataset.counter(first_rows[number])
-    shard = tf.data.TFRecordDataset(names[number], buffer_size=_READ_BYTES)
+    shard = tf.data.TFRecordDataset(paths[number], buffer_size=_READ_BYTES)
     found = tf.data.Dataset.zip(shard, rows)
     if counts.max() > 1:
       return found.flat_map(copies)
@@ -134,8 +137,7 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
     drawn = found.filter(lambda _, row: repeats[row] > 0)
     return drawn.map(lambda serialized, row: (serialized, numbers[row]))
 
-  shards = tf.data.Dataset.range(len(first_rows)).shuffle(
-      len(first_rows), seed=seed, reshuffle_each_iteration=False)
+  shards = tf.data.Dataset.range(len(names))
   return shards.interleave(one_shard,
                            cycle_length=_CYCLE,
                            block_length=1,

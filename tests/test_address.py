@@ -8,6 +8,8 @@ from hpa_records import address
 from hpa_records import backend
 from hpa_records import convert
 from hpa_records import dataset
+from hpa_records import plan
+from hpa_records import reader
 from hpa_records import filesystem
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -128,7 +130,7 @@ def test_a_dataset_at_an_address_is_read(tmp_path):
     filesystem.write_atomically(f'{remote}/{path.name}', path.read_bytes())
   found = dataset.load(remote)
   assert found.index.equals(dataset.load(str(local)).index)
-  batches = dataset.evaluation_batches(found, fold=0, batch_size=4)
+  batches = reader.Reader(found, 1, dataset.How()).evaluation(0, plan.Share(4))
   assert sum(float(batch['weight'].numpy().sum()) for batch in batches) == 2
   filesystem.remove(f'{remote}/{found.manifest.shards[0].name}')
   with pytest.raises(schema.DataError, match='received none at ram://'):

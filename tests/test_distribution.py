@@ -156,7 +156,8 @@ def test_two_workers_train_as_one_and_the_chief_writes(folder, one, two):
 
 def test_a_killed_worker_is_told_and_a_restart_ends_the_same(folder, two):
   assert two[0][0] == 0
-  chief, other = _start_workers(folder, 'killed')
+  started = _start_workers(folder, 'killed')
+  chief, other = started[0], started[1]
   second = folder / 'killed' / 'fold0' / 'checkpoints' / 'epoch-00002.npz'
   while not second.exists() and chief.poll() is None:
     time.sleep(0.002)

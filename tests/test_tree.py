@@ -21,7 +21,7 @@ HPA_RECORDS = (
     'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
     'index_check verify summary figure gallery dataset payload '
-    'shard_fault streaming indexed reader '
+    'shard_fault streaming data_service indexed reader '
     'sample_cell sample_pattern sample_data').split()
 TRAINER = (
     'config metrics workdir report interruption dihedral gapnet loss schedule '
@@ -29,7 +29,8 @@ TRAINER = (
 ).split()
 TOOLS = (
     'check_python make_sample_data make_records verify_records '
-    'inspect_records report benchmark_process benchmark_peer benchmark_step '
+    'inspect_records report serve_input benchmark_process benchmark_peer '
+    'benchmark_step '
     'benchmark_check benchmark_convert benchmark_balance benchmark_reader '
     'benchmark_input '
     'benchmark_table benchmark').split()
@@ -42,7 +43,9 @@ OPEN_TO_TRAINER = {
     'plan', 'dataset', 'reader', 'summary', 'gallery', 'figure'
 }
 WITH_TENSORFLOW = {
-    'hpa_records': {'backend', 'streaming', 'indexed', 'reader'},
+    'hpa_records': {
+        'backend', 'streaming', 'data_service', 'indexed', 'reader'
+    },
     'trainer':
         set(TRAINER) -
         {'config', 'metrics', 'workdir', 'report', 'interruption', 'main'},

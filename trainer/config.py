@@ -28,7 +28,7 @@ _FINGERPRINT = 'records_sha256'
 
 # May differ when a run goes on: they change where and how long, not what.
 _FREE = ('records', 'stage_dir', 'workdir', 'epochs', 'distribute', 'cache',
-         'check', 'steps_per_call', 'checkpoint_steps')
+         'check', 'data_service', 'steps_per_call', 'checkpoint_steps')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +70,11 @@ class Config:
     warmup_epochs: over which the rate rises linearly from 0; may be a part.
     stop_patience: epochs since the best after which training ends; 0 never.
     threshold: a score above it counts as a predicted label.
-    reader: this and the next three as in hpa_records.dataset.How.
+    reader: this and the next four as in hpa_records.dataset.How.
     cache: as there.
     check: as there.
     shuffle_mb: as there.
+    data_service: as there.
     distribute: the devices; strategy.make.
     steps_per_call: training steps in one call of the compiled function.
     checkpoint_steps: training steps after which a checkpoint is saved inside
@@ -119,6 +120,7 @@ class Config:
   cache: str = dataset.How.cache
   check: str = dataset.How.check
   shuffle_mb: int = dataset.How.shuffle_mb
+  data_service: str = dataset.How.data_service
   distribute: str = 'auto'
   steps_per_call: int = 10
   checkpoint_steps: int = 0
@@ -138,6 +140,10 @@ class Config:
     if not self.learning_rate > 0:
       raise schema.DataError('Expected --learning_rate above 0, received '
                              f'{self.learning_rate}.')
+    if self.data_service and self.checkpoint_steps:
+      raise schema.DataError(
+          'Expected --checkpoint_steps=0 with --data_service, whose order no '
+          f'run repeats, received {self.checkpoint_steps}.')
     _ = self.rebalance
 
   @property
@@ -148,7 +154,8 @@ class Config:
   @property
   def reading(self) -> dataset.How:
     """How records are read."""
-    return dataset.How(self.reader, self.cache, self.check, self.shuffle_mb)
+    return dataset.How(self.reader, self.cache, self.check, self.shuffle_mb,
+                       self.data_service)
 
   @property
   def monitor_mode(self) -> str:

@@ -208,7 +208,10 @@ class _Run:
     """Saves and raises BrokenOff if a signal came."""
     asked = self._interruption.signal
     if asked:
-      self._save(state)
+      if self._reader.is_ordered:
+        self._save(state)
+      else:
+        state.step = 0  # what was saved at the end of the last epoch
       raise schema.BrokenOff(
           f'{asked.name}: saved {_tell_position(state)} at '
           f'{self._recorder.directory}; the same command goes on from there.',

@@ -98,6 +98,10 @@ _choice(
 _choice('check', dataset.CHECKS,
         'crc: check each record as the indexed reader reads it.')
 _integer('shuffle_mb', 'Shuffle buffer of the streaming reader, in MiB.')
+flags.DEFINE_string(
+    'data_service', _DEFAULT['data_service'],
+    'Address of input workers on other machines, grpc://host:port; see '
+    'tools/serve_input.py.')
 _choice(
     'distribute', config_lib.DISTRIBUTIONS,
     'Devices: the CPU, a GPU, all GPUs (mirrored), all workers of TF_CONFIG '

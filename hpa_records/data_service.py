@@ -1,0 +1,165 @@
+"""Input workers on other machines: tf.data service before the streaming reader.
+
+tools/serve_input.py starts a dispatcher and workers, which see the records
+under the same path as the trainer does. Workers read, shuffle, parse and decode
+single draws; the trainer batches them.
+
+What is promised: each draw of the plan comes exactly once an epoch, whatever
+workers die or join meanwhile. The service itself visits a draw at most once:
+shards are dealt out as workers ask, and what a dead one had is not dealt again.
+So each draw carries its number, the trainer keeps account of those that came,
+and reads what is missing itself when the service has run dry, which it says.
+The order is that of arrival, and no run repeats it: checkpoints are for ends of
+epochs. Evaluation does not use the service.
+"""
+
+import queue
+import socket
+import threading
+from typing import Iterator
+
+import numpy as np
+
+from hpa_records import dataset
+from hpa_records import plan
+from hpa_records import schema
+from hpa_records import streaming
+from hpa_records.backend import tf
+
+SCHEME = 'grpc://'
+_CONNECT_S = 10.0
+_SILENCE_S = 10.0  # after which what has not come is read here
+_READY = 64  # draws that wait to be batched
+
+
+def check_address(address: str) -> None:
+  """Checks that a dispatcher listens.
+
+  Args:
+    address: such as grpc://host:5050.
+
+  Raises:
+    schema.DataError: it is no such address, or no one answers.
+  """
+  host, _, port = address.removeprefix(SCHEME).rpartition(':')
+  if not address.startswith(SCHEME) or not host or not port.isdigit():
+    raise schema.DataError('Expected --data_service such as grpc://host:5050, '
+                           f'received {address}.')
+  try:
+    socket.create_connection((host, int(port)), _CONNECT_S).close()
+  except OSError as error:
+    raise schema.DataError(
+        f'Expected a dispatcher at {address}, received {error}; start one with '
+        f'python tools/serve_input.py dispatcher --port={port}.') from error
+
+
+def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
+                     key: plan.Key, share: plan.Share, shuffle_mb: int,
+                     address: str) -> tf.data.Dataset:
+  """Returns one epoch of batches as streaming.training_batches does.
+
+  Args:
+    records: the dataset.
+    fold: held out, 0..F-1.
+    epoch: the copies to draw.
+    key: of the epoch.
+    share: all parts of each batch.
+    shuffle_mb: size of each worker's shuffle buffer, in MiB of stored images.
+    address: of the dispatcher.
+
+  Raises:
+    schema.DataError: the share is not the whole batch.
+  """
+  if share.count != share.num_replicas:
+    raise schema.DataError(
+        'Expected one trainer with --data_service, received '
+        f'{share.num_replicas // share.count} workers of TF_CONFIG; let each '
+        'read its share itself.')
+  epoch = epoch.in_record_order()
+  decode = streaming.decoder(records)
+  draws = streaming.shuffled_draws(records, fold, epoch, key, shuffle_mb)
+  served = draws.map(decode, num_parallel_calls=tf.data.AUTOTUNE).apply(
+      tf.data.experimental.service.distribute(
+          tf.data.experimental.service.ShardingPolicy.DYNAMIC,
+          address,
+          compression=None))
+  ledger = _Ledger(len(epoch))
+
+  def arrive():
+    for image, number in _take(served, ledger):
+      if ledger.mark(number):
+        yield image, number
+
+  def read_lost(_):
+    lost = tf.numpy_function(ledger.take_lost, [], tf.bool)
+    some = tf.cast(tf.reduce_any(lost), tf.int64)
+    return tf.data.Dataset.range(some).flat_map(
+        lambda _: draws.filter(lambda _, number: lost[number]).map(decode))
+
+  size = records.manifest.image_size
+  black = np.zeros((size, size, schema.NUM_CHANNELS), np.uint8)
+  blank = tf.data.Dataset.from_tensors((black, np.int64(plan.BLANK)))
+  steps = plan.num_steps(len(epoch), share.batch_size)
+  came = tf.data.Dataset.from_generator(arrive,
+                                        output_signature=served.element_spec)
+  whole = came.concatenate(
+      tf.data.Dataset.range(1).flat_map(read_lost)).concatenate(
+          blank.repeat(steps * share.batch_size - len(epoch))).apply(
+              tf.data.experimental.assert_cardinality(steps * share.batch_size))
+  return streaming.finish(whole, records, epoch, share)
+
+
+def _take(served: tf.data.Dataset, ledger: '_Ledger') -> Iterator[tuple]:
+  """Yields what a service gives, until all came, it ends, or falls silent.
+
+  What a dead worker had is waited for without end (TensorFlow 2.21), so taking
+  it is left to a thread.
+  """
+  ready = queue.Queue(_READY)
+
+  def pull():
+    try:
+      for each in served.as_numpy_iterator():
+        ready.put(each)
+      ready.put(None)
+    except tf.errors.OpError as error:
+      ready.put(error)
+
+  threading.Thread(target=pull, daemon=True).start()
+  while not ledger.is_complete():
+    try:
+      found = ready.get(timeout=_SILENCE_S)
+    except queue.Empty:
+      return
+    if found is None:
+      return
+    if isinstance(found, Exception):
+      raise found
+    yield found
+
+
+class _Ledger:
+  """Which draws of an epoch came."""
+
+  def __init__(self, total: int):
+    self._came = np.zeros(total, bool)
+
+  def mark(self, number: int) -> bool:
+    """Returns whether a draw comes for the first time."""
+    is_new = not self._came[number]
+    self._came[number] = True
+    return is_new
+
+  def is_complete(self) -> bool:
+    """Returns whether all came."""
+    return bool(self._came.all())
+
+  def take_lost(self) -> np.ndarray:
+    """Returns which did not come, [total] bool, and says how many."""
+    lost = ~self._came
+    if lost.any():
+      print(
+          f'{lost.sum()} of {len(lost)} draws were lost with input workers; '
+          'reading them here.',
+          flush=True)
+    return lost

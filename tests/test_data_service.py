@@ -1,0 +1,209 @@
+"""data_service: dispatcher and workers as real processes, some killed."""
+
+import collections
+import contextlib
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hpa_records import convert
+from hpa_records import dataset
+from hpa_records import plan
+from hpa_records import reader
+from hpa_records import schema
+from hpa_records import shard_plan
+from tests import fakes
+from trainer import config as config_lib
+from trainer import loop
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_SIZE = 200  # six a shard of 1 MiB
+_SAMPLES = 150
+
+
+@pytest.fixture(name='records', scope='module')
+def _records(tmp_path_factory):
+  """Records in some 25 shards, some drawn more than once."""
+  folder = tmp_path_factory.mktemp('service')
+  csv, images = fakes.write_source(folder, num_samples=_SAMPLES, size_px=_SIZE)
+  settings = shard_plan.Settings(image_size=_SIZE,
+                                 shard_mb=1,
+                                 balance='hybrid',
+                                 balance_target=40)
+  convert.convert(csv, images, str(folder / 'records'), settings,
+                  convert.How(workers=2))
+  return str(folder / 'records')
+
+
+def _start(*words):
+  """Starts the tool; returns the process and the first line it says."""
+  process = subprocess.Popen(  # pylint: disable=consider-using-with
+      [sys.executable, 'tools/serve_input.py', *words],
+      cwd=_ROOT,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True)
+  return process, process.stdout.readline()
+
+
+@contextlib.contextmanager
+def _service():
+  """Yields the address of a dispatcher with two workers, and the workers."""
+  dispatcher, said = _start('dispatcher', '--worker_timeout_s=2')
+  address = said.split()[-1].rstrip('.')
+  workers = [
+      _start('worker', f'--dispatcher={address.removeprefix("grpc://")}',
+             '--host=localhost')[0] for _ in range(2)
+  ]
+  try:
+    yield address, workers
+  finally:
+    for each in (*workers, dispatcher):
+      each.send_signal(signal.SIGTERM)
+      each.communicate(timeout=60)
+
+
+@pytest.fixture(name='service', scope='module')
+def _shared_service():
+  with _service() as service:
+    yield service
+
+
+_NUMBERS = {fakes.image(i, _SIZE).tobytes(): i for i in range(_SAMPLES)}
+
+
+class _Reading:
+  """An epoch through a service, and what it should draw."""
+
+  def __init__(self, records, address):
+    found = dataset.load(records)
+    how = dataset.How(data_service=address, shuffle_mb=2)
+    self._reader = reader.Reader(found, 1, how)
+    self._key = plan.Key(0, 0, 1)
+    self._epoch = plan.shuffle(found.repeats(1), self._key, 'all')
+    ids = found.index['id']
+    self.planned = collections.Counter(
+        (int(ids[row][1:]), element)
+        for row, element in zip(self._epoch.record, self._epoch.element))
+    self.steps = plan.num_steps(len(self._epoch), 7)
+
+  def batches(self):
+    return self._reader.training(self._epoch, self._key,
+                                 plan.Share(7)).as_numpy_iterator()
+
+
+def _drawn(batches):
+  """How often each (sample, transform) came; labels must be the sample's."""
+  found = collections.Counter()
+  for batch in batches:
+    for i in np.flatnonzero(batch['weight']):
+      number = _NUMBERS[batch['image'][i].tobytes()]
+      want = {number % 5} | ({5 + number % 7} if number % 3 == 0 else set())
+      assert set(np.flatnonzero(batch['labels'][i])) == want
+      found[number, int(batch['element'][i])] += 1
+  return found
+
+
+def test_an_epoch_is_the_planned_one(records, service, capsys):
+  reading = _Reading(records, service[0])
+  batches = list(reading.batches())
+  assert len(batches) == reading.steps
+  assert _drawn(batches) == reading.planned
+  assert 'lost' not in capsys.readouterr().out
+
+
+def test_an_epoch_is_the_planned_one_though_a_worker_dies(records, capsys):
+  with _service() as (address, workers):
+    reading = _Reading(records, address)
+    batches = reading.batches()
+    first = [next(batches) for _ in range(3)]
+    workers[0].send_signal(signal.SIGKILL)
+    rest = list(batches)
+  assert len(first) + len(rest) == reading.steps
+  assert _drawn(first + rest) == reading.planned
+  assert ' draws were lost with input workers' in capsys.readouterr().out
+
+
+def test_training_goes_on_when_a_worker_dies(records, tmp_path):
+  with _service() as (address, workers):
+    config = config_lib.Config(records=records,
+                               workdir=str(tmp_path),
+                               distribute='cpu',
+                               epochs=3,
+                               batch_size=16,
+                               data_service=address,
+                               shuffle_mb=2)
+    command = [sys.executable, '-m', 'trainer.main'] + [
+        f'--{name}={getattr(config, name)}'
+        for name in ('records', 'workdir', 'distribute', 'epochs', 'batch_size',
+                     'data_service', 'shuffle_mb')
+    ]
+    with subprocess.Popen(command,
+                          cwd=_ROOT,
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE,
+                          text=True) as process:
+      for line in process.stdout:
+        if line.startswith('epoch 1/3'):
+          workers[1].send_signal(signal.SIGKILL)
+          break
+      out, err = process.communicate(timeout=240)
+  assert process.returncode == 0, err
+  assert 'epoch 3/3' in out and 'f1_macro' in out
+
+
+def test_all_end_in_order_when_they_are_told(service):
+  worker, said = _start('worker',
+                        f'--dispatcher={service[0].removeprefix("grpc://")}',
+                        '--host=localhost')
+  assert said.startswith('Worker of ')
+  worker.send_signal(signal.SIGTERM)
+  worker.communicate(timeout=60)
+  assert worker.returncode == 0
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({
+        'data_service': 'host:5050'
+    }, 'such as grpc://host:5050, received host:5050'),
+    ({
+        'data_service': 'grpc://localhost:1'
+    }, 'a dispatcher at grpc://localhost:1, received .*refused'),
+    ({
+        'data_service': 'grpc://localhost:1',
+        'cache': 'host'
+    }, 'to be alone'),
+    ({
+        'data_service': 'grpc://localhost:1',
+        'reader': 'indexed'
+    }, 'to be alone'),
+    ({
+        'data_service': 'grpc://localhost:1',
+        'checkpoint_steps': 5
+    }, 'Expected --checkpoint_steps=0'),
+])
+def test_what_cannot_be_is_refused(records, tmp_path, changes, message):
+  with pytest.raises(schema.DataError, match=message):
+    loop.train(
+        config_lib.Config(records=records,
+                          workdir=str(tmp_path),
+                          distribute='cpu',
+                          **changes))
+
+
+def test_several_trainers_are_refused(records, service):
+  reading = reader.Reader(dataset.load(records), 1,
+                          dataset.How(data_service=service[0]))
+  epoch = plan.once(np.arange(4))
+  with pytest.raises(schema.DataError, match='received 2 workers of TF_CONFIG'):
+    reading.training(epoch, plan.Key(0, 0, 1), plan.Share(8, 2, 0, 1))
+
+
+def test_a_worker_without_dispatcher_is_refused():
+  worker, _ = _start('worker')
+  assert '--dispatcher=host:port' in worker.communicate()[1]
+  assert worker.returncode == 2
