@@ -8,9 +8,9 @@ from hpa_records import address
 from hpa_records import backend
 from hpa_records import convert
 from hpa_records import dataset
+from hpa_records import filesystem
 from hpa_records import plan
 from hpa_records import reader
-from hpa_records import filesystem
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes

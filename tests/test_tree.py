@@ -27,13 +27,12 @@ TRAINER = (
     'config metrics workdir report interruption dihedral gapnet loss schedule '
     'strategy state device_cache step checkpoint evaluate recorder loop main'
 ).split()
-TOOLS = (
-    'check_python make_sample_data make_records verify_records '
-    'inspect_records report serve_input benchmark_process benchmark_peer '
-    'benchmark_step '
-    'benchmark_check benchmark_convert benchmark_balance benchmark_reader '
-    'benchmark_input '
-    'benchmark_table benchmark').split()
+TOOLS = ('check_python make_sample_data make_records verify_records '
+         'inspect_records report serve_input benchmark_process benchmark_peer '
+         'benchmark_step '
+         'benchmark_check benchmark_convert benchmark_balance benchmark_reader '
+         'benchmark_input '
+         'benchmark_table benchmark').split()
 _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
