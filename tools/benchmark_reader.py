@@ -96,12 +96,16 @@ def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
   from hpa_records import plan
   from hpa_records import reader
   records = dataset.load(job['records'])
-  how = dataset.How(reader=setting['reader'], check=setting['check'])
+  # An epoch of so few images would else be a buffer's filling and emptying.
+  how = dataset.How(reader=setting['reader'],
+                    check=setting['check'],
+                    shuffle_mb=64)
   way = reader.Reader(records, _FOLD, how)
   once = (records.index['fold'] != _FOLD).to_numpy(np.float32)
   augment = 'all' if setting['transform'] else 'none'
-  # An epoch of some passes, so that its start counts for little.
-  together = min(passes, 20)
+  # An epoch of some passes, so that its start counts for little; not where
+  # what is drawn twice would be read once.
+  together = min(passes, 20) if way.kind == 'indexed' else 1
   for number in range(passes // together):
     key = plan.Key(0, number, _FOLD)
     epoch = plan.shuffle(together * once, key, augment)
@@ -227,13 +231,6 @@ def _webdataset(job: Job, setting: Setting, passes: int) -> Iterable:
 def _mosaic(job: Job, setting: Setting, passes: int) -> Iterable:
   """MDS shards through mosaicml-streaming and torch's DataLoader."""
   import torch
-  # It imports torchvision, which wants its compiled operators; one built for
-  # another torch imports once this one is declared. Nothing here calls it.
-  library = torch.library.Library('torchvision', 'FRAGMENT')
-  try:
-    library.define('nms(Tensor dets, Tensor scores, float threshold) -> Tensor')
-  except RuntimeError:
-    pass  # it is there
   import streaming
   pixels = np.load(job['pixels'], mmap_mode='r')
   path = os.path.join(job['scratch'], 'mosaic')
