@@ -35,10 +35,11 @@ class MissingTensorFlow(schema.DataError, ImportError):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
   """Keeps stderr back, also that of C++; shows it if the block raises.
 
-  What TensorFlow logs while it loads heeds no log level.
+  What TensorFlow logs while it loads heeds no log level; nor does, before 2.21,
+  what it logs when XLA compiles for the first time.
   """
   sys.stderr.flush()
   kept = os.dup(2)
@@ -57,7 +58,7 @@ def _quiet():
 
 def _import(name: str):
   try:
-    with _quiet():
+    with quiet():
       return importlib.import_module(name)
   except ModuleNotFoundError as error:
     if error.name not in ('tensorflow', 'keras'):
@@ -91,7 +92,7 @@ def has_scheme(scheme: str) -> bool:
   # One name for the server's address, as the other drivers of S3 read it.
   if 'AWS_ENDPOINT_URL' in os.environ:
     os.environ.setdefault('S3_ENDPOINT', os.environ['AWS_ENDPOINT_URL'])
-  with contextlib.suppress(ImportError), warnings.catch_warnings(), _quiet():
+  with contextlib.suppress(ImportError), warnings.catch_warnings(), quiet():
     warnings.simplefilter('ignore')
     importlib.import_module('tensorflow_io')
     atexit.register(_skip_destructors)

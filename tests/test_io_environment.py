@@ -83,7 +83,7 @@ def test_it_trains_from_the_server(python, store, address, tmp_path):
               '--batch_size=16',
               '--distribute=cpu',
               store=store)
-  assert done.returncode == 0, done.stderr
+  assert (done.returncode, done.stderr) == (0, '')
   scores = json.loads((tmp_path / 'fold0' / 'scores.json').read_text())
   assert scores['epoch'] == 1 and scores['num_samples'] == 8
 

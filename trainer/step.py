@@ -44,6 +44,7 @@ class Stepper:
     self._optimizer = optimizer
     self._config = config
     self._cache = cache
+    dihedral.warm_up()
     self._loss = loss_lib.get(config.loss)
     self._kernels = [
         v for v in model.trainable_variables if v.path.endswith('/kernel')
