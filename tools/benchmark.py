@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 import tempfile
-from typing import Any
+from typing import Any, Callable
 
 from absl import flags
 
@@ -115,10 +115,7 @@ def main_convert() -> None:
                                 scratch=scratch,
                                 repeats=_REPEATS.value)
     report = benchmark_convert.measure(job)
-  report['machine'] = benchmark_table.describe_machine()
-  print(report['machine'])
-  print(benchmark_table.format_convert(report))
-  _write_json(report)
+  _show(report, benchmark_table.format_convert)
   print(f'\n{benchmark_table.closing_line(report)}')
 
 
@@ -134,10 +131,7 @@ def main_balance() -> None:
                             chosen=chosen,
                             num_rows=_ROWS.value,
                             repeats=_REPEATS.value))
-  report['machine'] = benchmark_table.describe_machine()
-  print(report['machine'])
-  print(benchmark_table.format_balance(report))
-  _write_json(report)
+  _show(report, benchmark_table.format_balance)
   if _FIGURES.value:
     output = filesystem.require_path(_FIGURES.value, 'figures')
     cut = folds.assign(ids, labels, _NUM_FOLDS.value, 0)
@@ -168,10 +162,7 @@ def main_input() -> None:
                             seconds=_SECONDS.value,
                             repeats=_REPEATS.value),
         benchmark_input.choose(_ONLY.value))
-  report['machine'] = benchmark_table.describe_machine()
-  print(report['machine'])
-  print(benchmark_table.format_input(report))
-  _write_json(report)
+  _show(report, benchmark_table.format_input)
   if _TABLE.value:
     path = filesystem.require_local(_TABLE.value, 'table')
     benchmark_table.tabulate_input(report).to_csv(path)
@@ -187,7 +178,12 @@ def main_input() -> None:
   print(f'\n{benchmark_table.closing_line_input(report)}')
 
 
-def _write_json(report: dict[str, Any]) -> None:
+def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
+                                                 str]) -> None:
+  """Prints the machine and the tables, and writes all numbers if asked to."""
+  report['machine'] = benchmark_table.describe_machine()
+  print(report['machine'])
+  print(form(report))
   if _JSON.value:
     path = filesystem.require_local(_JSON.value, 'json')
     pathlib.Path(path).write_text(json.dumps(report, indent=2) + '\n',
