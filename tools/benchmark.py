@@ -142,6 +142,7 @@ def main_balance() -> None:
 
 
 def main_input() -> None:
+  ways = benchmark_input.choose(_ONLY.value)
   with _make_scratch() as scratch:
     if _RECORDS.value:
       records = filesystem.require_local(_RECORDS.value, 'records')
@@ -160,8 +161,7 @@ def main_input() -> None:
                             peers_python=_PEERS_PYTHON.value,
                             batch=_BATCH_SIZE.value,
                             seconds=_SECONDS.value,
-                            repeats=_REPEATS.value),
-        benchmark_input.choose(_ONLY.value))
+                            repeats=_REPEATS.value), ways)
   _show(report, benchmark_table.format_input)
   if _TABLE.value:
     path = filesystem.require_local(_TABLE.value, 'table')
