@@ -58,7 +58,9 @@ class Bar:
     self._last, self._said = time.monotonic(), self._done
     rate = self._done / max(self._last - self._start, 1e-9)
     left_s = (self._total - self._done) / rate if rate else float('inf')
-    print(f'{self._title}: {self._done}/{self._total} {self._unit}, '
-          f'{rate:.1f}/s, {left_s:.0f} s left {self._note}'.rstrip(),
-          file=sys.stderr,
-          flush=True)
+    note = f', {self._note}' if self._note else ''
+    print(
+        f'{self._title}: {self._done}/{self._total} {self._unit}, '
+        f'{rate:.1f}/s, {left_s:.0f} s left{note}',
+        file=sys.stderr,
+        flush=True)

@@ -16,6 +16,7 @@ import signal
 import threading
 from typing import Iterator, Sequence
 
+from hpa_records import processor
 from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
@@ -42,7 +43,7 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   Raises:
     schema.DataError: the output cannot be written, or a worker was killed.
   """
-  workers = min(workers or _num_cores(), len(shards))
+  workers = min(workers or processor.num_cores(), len(shards))
   if workers <= 1:
     _keep_memory()
     for shard in shards:
@@ -102,12 +103,6 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
         f'Expected Beam to make the shards, received {type(error).__name__}: '
         f'{reason[-1] if reason else "no reason"} (--beam_options='
         f'{" ".join(options)}); whole shards are kept.') from error
-
-
-def _num_cores() -> int:
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def _start_worker() -> None:

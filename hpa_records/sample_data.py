@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from hpa_records import filesystem
+from hpa_records import processor
 from hpa_records import progress
 from hpa_records import sample_cell
 from hpa_records import sample_pattern
@@ -138,7 +139,7 @@ def make(output: str,
   labels = draw_labels(num_samples, seed, min_per_class)
   task = functools.partial(_write_samples, images, labels, seed, size_px)
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
-  workers = min(workers or os.cpu_count() or 1, len(starts))
+  workers = min(workers or processor.num_cores(), len(starts))
   with progress.Bar('sample data', num_samples, 'samples') as shown:
     for count in _map(task, starts, workers):
       shown.advance(count)

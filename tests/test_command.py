@@ -81,7 +81,7 @@ def test_without_a_terminal_progress_is_a_plain_line(capsys):
     shown.advance(6, 'loss 0.5')
   said = capsys.readouterr().err
   assert said.startswith('convert: 10/10 samples, ')
-  assert said.endswith('/s, 0 s left loss 0.5\n') and said.count('\n') == 1
+  assert said.endswith('/s, 0 s left, loss 0.5\n') and said.count('\n') == 1
 
 
 def test_a_block_that_fails_does_not_claim_to_be_done(capsys):

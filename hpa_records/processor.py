@@ -1,0 +1,10 @@
+"""How many cores there are for this process."""
+
+import os
+
+
+def num_cores() -> int:
+  """Returns the cores that this process may use, at least 1."""
+  if hasattr(os, 'sched_getaffinity'):  # not on macOS
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
