@@ -14,7 +14,9 @@ import atexit
 import contextlib
 import ctypes
 import functools
+import glob
 import importlib
+import importlib.metadata
 import logging
 import os
 import sys
@@ -28,6 +30,9 @@ VERSIONS = ((2, 17), (2, 22))  # from, to below
 # TensorFlow's own lines say nothing that an exception does not say again.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+# TensorFlow for TPUs waits minutes for a metadata server where there is none.
+if not glob.glob('/dev/accel*') + glob.glob('/dev/vfio/[0-9]*'):
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
 
 
 class MissingTensorFlow(schema.DataError, ImportError):
@@ -76,6 +81,14 @@ def _check_version(version: str) -> None:
         '"hpa-records[cpu]", or [gpu], or [tpu].')
 
 
+def _is_installed(distribution: str) -> bool:
+  try:
+    importlib.metadata.distribution(distribution)
+  except importlib.metadata.PackageNotFoundError:
+    return False
+  return True
+
+
 @functools.cache
 def has_scheme(scheme: str) -> bool:
   """Returns whether TensorFlow reads addresses of a scheme.
@@ -116,4 +129,16 @@ tf = _import('tensorflow')
 _check_version(getattr(tf, '__version__', '0.0'))
 # Which devices a strategy has is told by the run itself.
 logging.getLogger('tensorflow').setLevel(logging.WARNING)
+logging.getLogger('absl').setLevel(logging.WARNING)
 keras = _import('keras')
+# Compiles for TPUs alone. Its device TPU_SYSTEM tells less: a second process
+# does not get it.
+IS_FOR_TPUS = _is_installed('tensorflow-tpu')
+
+
+def compiled(function):
+  """Returns a tf.function of a function, compiled by XLA wherever it runs.
+
+  With TensorFlow for TPUs it is compiled where a step on a TPU calls it.
+  """
+  return tf.function(function, jit_compile=None if IS_FOR_TPUS else True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hpa_records import backend
 from hpa_records import plan
 from hpa_records.backend import tf
 from trainer import dihedral
@@ -10,7 +11,7 @@ from trainer import dihedral
 _MODES = {
     'eager': dihedral.transform,
     'function': tf.function(dihedral.transform),
-    'xla': tf.function(dihedral.transform, jit_compile=True),
+    'xla': backend.compiled(dihedral.transform),
 }
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hpa_records import backend
 from hpa_records.backend import tf
 from trainer import loss
 
@@ -45,7 +46,61 @@ def test_one_float32_an_example_from_any_label_type(dtype):
   np.testing.assert_allclose(result.numpy(), [np.log(2)] * 3, rtol=1e-6)
 
 
+def test_focal_by_hand():
+  labels, logits = np.array([[1, 0]]), np.array([[2.0, -1.0]], np.float32)
+  chance = 1 / (1 + np.exp([2.0, 1.0]))  # of the wrong answer
+  want = np.mean(chance**2 * -np.log(1 - chance))
+  np.testing.assert_allclose(loss.focal(labels, logits), [want], rtol=1e-6)
+
+
+def _lovasz_extension(labels, errors):
+  """By its definition: the loss of each set of mistakes, errors as weights."""
+  order = np.argsort(-errors, kind='stable')
+  total, before, mistakes = 0.0, 0.0, np.zeros(len(labels), bool)
+  for i in order:
+    mistakes[i] = True
+    predicted = labels.astype(bool) ^ mistakes
+    both = (predicted & labels.astype(bool)).sum()
+    jaccard = 1 - both / max(1, (predicted | labels.astype(bool)).sum())
+    total += max(0.0, errors[i]) * (jaccard - before)
+    before = jaccard
+  return total
+
+
+def test_lovasz_is_the_extension_of_the_jaccard_index():
+  rng = np.random.default_rng(0)
+  labels = (rng.random((60, 28)) < 0.1).astype(int)
+  labels[0], labels[1] = 0, 1
+  logits = rng.normal(0, 2, (60, 28)).astype(np.float32)
+  want = []
+  for row, logit in zip(labels, logits):
+    errors = 1 - logit * (2 * row - 1)
+    want.append(
+        (_lovasz_extension(row, errors) + _lovasz_extension(1 - row, errors)) /
+        2)
+  np.testing.assert_allclose(loss.lovasz(labels, logits), want, rtol=1e-4)
+
+
+@pytest.mark.parametrize('name', loss.LOSSES)
+def test_each_loss_is_an_example_s_own_and_leads_to_its_labels(name):
+  rng = np.random.default_rng(1)
+  labels = (rng.random((8, 28)) < 0.2).astype(np.float32)
+  function = backend.compiled(loss.get(name))
+  logits = tf.Variable(rng.normal(size=(8, 28)), dtype=tf.float32)
+  whole = function(labels, logits).numpy()
+  assert whole.shape == (8,) and whole.dtype == np.float32
+  alone = [
+      function(labels[i:i + 1], logits[i:i + 1]).numpy()[0] for i in range(8)
+  ]
+  np.testing.assert_allclose(whole, alone, rtol=1e-5)
+  for _ in range(300):
+    with tf.GradientTape() as tape:
+      total = tf.reduce_sum(function(labels, logits))
+    logits.assign_sub(tape.gradient(total, logits))
+  np.testing.assert_array_equal(logits.numpy() > 0, labels > 0)
+
+
 def test_get_by_name():
   assert loss.get('bce') is loss.binary_crossentropy
-  with pytest.raises(ValueError, match="out of bce, received 'hinge'"):
+  with pytest.raises(ValueError, match="focal_lovasz, received 'hinge'"):
     loss.get('hinge')

@@ -67,7 +67,7 @@ def transform(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
   return _move(images, elements)
 
 
-@tf.function(jit_compile=True)
+@backend.compiled
 def _move(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
   moves = tf.gather(tf.constant(_MOVES), elements)[:, :, None, None]
   pixels = tf.bitcast(images, tf.int32)

@@ -14,9 +14,6 @@ activation maps want. Optional inputs work eagerly, in tf.function, compiled by
 XLA and through save and load (Keras 3.15), but keras.models.clone_model forgets
 that they are optional, and None beside a symbolic tensor fails: export infer().
 
-PReLU as relu(x) + slope * min(x, 0) trains 36 images/s on two cores at 299 px,
-keras.layers.PReLU 31.
-
 Weights start as the activation wants them. The original draws
 tf.truncated_normal(stddev=sqrt(1/fan_in)), cut at two deviations, so what is
 left deviates by 0.8796 sqrt(1/fan_in). Keras's LecunNormal corrects for the
@@ -30,102 +27,32 @@ import numpy as np
 from hpa_records import schema
 from hpa_records.backend import keras, tf
 from trainer import config
-
-_POLICIES = {'float32': 'float32', 'bfloat16': 'mixed_bfloat16'}
+from trainer import fast_layers
+from trainer import layers
 
 # Without padding, a smaller image has no pixel left before the last average.
 SMALLEST_PX = {'original': 1, 'kaggle': 149}
 
-PRELU_SLOPE = 0.25
-# Source: Klambauer et al., "Self-Normalizing Neural Networks", 2017: the limit
-# of SELU at minus infinity, -scale * alpha.
-SELU_LIMIT = -1.7580993408473766
 # Deviation of a standard normal cut at two deviations.
 _CUT_NORMAL_STD = 0.87962566103423978
 # Variance of a weight times its fan_in. VarianceScaling corrects for the cut.
 # Source: He et al., 2015, equation 15, for prelu (and relu, with slope 0).
 _KERNEL_SCALES = {
     'selu': _CUT_NORMAL_STD**2,
-    'prelu': 2 / (1 + PRELU_SLOPE**2),
+    'prelu': 2 / (1 + layers.PRELU_SLOPE**2),
     'relu': 2.0,
     'elu': 2.0,
 }
 
 
-@keras.saving.register_keras_serializable('gapnet')
-class ChannelPReLU(keras.layers.Layer):
-  """max(x, 0) + slope * min(x, 0), one trained slope a channel.
-
-  Source: He et al., "Delving Deep into Rectifiers", 2015.
-  """
-
-  def build(self, input_shape):
-    start = keras.initializers.Constant(PRELU_SLOPE)
-    self.slope = self.add_weight((input_shape[-1],), start, name='slope')
-
-  def call(self, inputs):
-    return tf.nn.relu(inputs) + self.slope * tf.minimum(inputs, 0)
-
-
-@keras.saving.register_keras_serializable('gapnet')
-class NoisyDropout(keras.layers.Layer):
-  """Drops units where noise < rate in training; the identity elsewhere.
-
-  Called with inputs [B, ...] float and noise of that shape, float32 in [0, 1).
-
-  Args:
-    rate: chance that a unit is dropped, 0 <= rate < 1.
-    alpha: a dropped unit becomes SELU_LIMIT, and scale and shift keep mean 0
-      and variance 1; otherwise it becomes 0, the others go up by 1/(1 - rate).
-
-  Raises:
-    ValueError: called in training without noise.
-
-  Source: Klambauer et al., 2017, "New dropout technique".
-  """
-
-  def __init__(self, rate: float, alpha: bool, **kwargs):
-    # Without autocast: in bfloat16 the noise would have 256 values.
-    super().__init__(autocast=False, **kwargs)
-    self.rate = rate
-    self.alpha = alpha
-
-  def call(self, inputs, noise=None, training=False):
-    if not training:
-      return inputs
-    if noise is None:
-      raise ValueError(f'Expected noise for {self.name} in training, received '
-                       'None; call model([image, *noise], training=True).')
-    kept = tf.cast(noise >= self.rate, inputs.dtype)
-    if not self.alpha:
-      return inputs * kept / (1 - self.rate)
-    scale = ((1 - self.rate) * (1 + self.rate * SELU_LIMIT**2))**-0.5
-    shift = -scale * self.rate * SELU_LIMIT
-    return scale * (inputs * kept + SELU_LIMIT * (1 - kept)) + shift
-
-  def get_config(self):
-    return super().get_config() | {'rate': self.rate, 'alpha': self.alpha}
-
-
-@keras.saving.register_keras_serializable('gapnet')
-class ImageScaling(keras.layers.Layer):
-  """Each channel of each image to mean 0, deviation 1; a flat one to 0.
-
-  Source: ml-jku/gapnet-pl, z-score of every image.
-  """
-
-  def call(self, inputs):
-    image = tf.cast(inputs, self.compute_dtype)
-    mean, variance = tf.nn.moments(image, (1, 2), keepdims=True)
-    return tf.math.divide_no_nan(image - mean, tf.sqrt(variance))
-
-
 class _Builder:
   """Adds layers that share activation, precision, padding and seed."""
 
-  def __init__(self, activation: str, padded: bool, policy: str, seed: int):
+  def __init__(self, activation: str, padded: bool, policy: str, seed: int,
+               fast: bool):
     self.noise = []
     self._activation = activation
+    self._fast = fast
     self._padding = 'same' if padded else 'valid'
     self._policy = policy
     # One seed a kernel; more than any variant has.
@@ -145,9 +72,7 @@ class _Builder:
 
   def _activate(self, x, name):
     options = self._options(f'{name}_{self._activation}')
-    if self._activation == 'prelu':
-      return ChannelPReLU(**options)(x)
-    return keras.layers.Activation(self._activation, **options)(x)
+    return layers.activate(self._activation, **options)(x)
 
   def conv(self, x, filters, name, strides=1):
     padding = self._padding
@@ -156,22 +81,28 @@ class _Builder:
       x = keras.layers.ZeroPadding2D(1, **self._options(f'{name}_pad'))(x)
       padding = 'valid'
     options = self._kernel_options(name)
-    x = keras.layers.Conv2D(filters, 3, strides, padding, **options)(x)
-    return self._activate(x, name)
+    is_first = self._fast and x.shape[-1] == schema.NUM_CHANNELS
+    layer = (fast_layers.SpaceToDepthConv2D
+             if is_first else keras.layers.Conv2D)
+    return self._activate(
+        layer(filters, 3, strides, padding, **options)(x), name)
 
   def pool(self, x, name):
     options = self._options(name) | {'padding': self._padding}
+    if self._fast:
+      return fast_layers.ReshapedMaxPooling2D(**options)(x)
     return keras.layers.MaxPooling2D(2, **options)(x)
 
   def norm(self, x, name):
-    return keras.layers.BatchNormalization(**self._options(name))(x)
+    options = self._options(name) | {'synchronized': True}
+    return keras.layers.BatchNormalization(**options)(x)
 
   def dropout(self, x, rate, name):
     # Sorted behind 'image': Keras 3.15 checks a dict by its sorted keys.
     noise = keras.Input(x.shape[1:], name=f'noise_{name}', optional=True)
     self.noise.append(noise)
     alpha = self._activation == 'selu'
-    return NoisyDropout(rate, alpha, **self._options(name))(x, noise)
+    return layers.NoisyDropout(rate, alpha, **self._options(name))(x, noise)
 
   def averages(self, maps):
     average = keras.layers.GlobalAveragePooling2D
@@ -220,16 +151,6 @@ def _connect_kaggle(make: _Builder, x):
   return make.dropout(make.dense(x, 256, 'hidden2'), 0.1, 'dropout5')
 
 
-def _scale(image, input_scaling, mean, std):
-  options = {'name': 'scaling', 'dtype': 'float32'}
-  if input_scaling == 'image':
-    return ImageScaling(**options)(image)
-  # A channel that is flat in the whole data set tells nothing: it becomes 0.
-  scale = [1 / s if s > 0 else 0.0 for s in std]
-  offset = [-m * s for m, s in zip(mean, scale)]
-  return keras.layers.Rescaling(scale, offset, **options)(image)
-
-
 def _check_choice(name, value, choices):
   if value not in choices:
     raise ValueError(f'Expected {name} to be one of {", ".join(choices)}, '
@@ -244,7 +165,8 @@ def build(image_size: int,
           std: Sequence[float],
           input_scaling: str = 'dataset',
           precision: str = 'float32',
-          seed: int = 0) -> keras.Model:
+          seed: int = 0,
+          fast: bool = False) -> keras.Model:
   """Returns GapNet-PL with fresh weights.
 
   The inputs are 'image' [B, image_size, image_size, 4] uint8 and one optional
@@ -263,6 +185,8 @@ def build(image_size: int,
       image, as the original did.
     precision: 'float32', or 'bfloat16' for all but scaling, averages, logits.
     seed: of the initial weights.
+    fast: pools and the first convolution as in fast_layers; the same weights
+      and results.
 
   Raises:
     ValueError: an unknown choice, an image too small, or no four constants.
@@ -271,19 +195,15 @@ def build(image_size: int,
   _check_choice('activation', activation, config.ACTIVATIONS)
   _check_choice('input_scaling', input_scaling, config.INPUT_SCALINGS)
   _check_choice('precision', precision, config.PRECISIONS)
-  for name, values in (('mean', mean), ('std', std)):
-    if len(values) != schema.NUM_CHANNELS or not np.isfinite(values).all():
-      raise ValueError(f'Expected {name} to be {schema.NUM_CHANNELS} finite '
-                       f'numbers, one a channel, received {values}.')
   if image_size < SMALLEST_PX[variant]:
     raise ValueError(f'Expected images of at least {SMALLEST_PX[variant]} px '
                      f'for variant {variant}, received {image_size} px.')
   connect = _connect_original if variant == 'original' else _connect_kaggle
   padded = variant == 'original'
-  make = _Builder(activation, padded, _POLICIES[precision], seed)
+  make = _Builder(activation, padded, layers.POLICIES[precision], seed, fast)
   shape = (image_size, image_size, schema.NUM_CHANNELS)
   image = keras.Input(shape, dtype='uint8', name='image')
-  x = connect(make, _scale(image, input_scaling, mean, std))
+  x = connect(make, layers.scale(image, input_scaling, mean, std))
   return keras.Model([image, *make.noise], make.logits(x), name='gapnet_pl')
 
 

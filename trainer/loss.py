@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from hpa_records.backend import tf
 
+_FOCAL_GAMMA = 2
+
 
 def binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   """Returns the sigmoid cross-entropy an example, its mean over the classes.
@@ -27,7 +29,74 @@ def binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   return tf.reduce_mean(entropy, axis=-1)
 
 
-LOSSES = {'bce': binary_crossentropy}
+def focal(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+  """Returns the cross-entropy an example with easy labels weighed down.
+
+  The mean over the classes of (1 - p)**2 times the cross-entropy, where p is
+  the probability that the network gives to the true answer.
+
+  Args:
+    labels: [B, K] of 0 and 1, any number type.
+    logits: [B, K] float; finite results for any finite logit.
+
+  Returns:
+    [B] float32, >= 0.
+
+  Source: Lin et al., "Focal Loss for Dense Object Detection", 2017, gamma 2,
+  without their weight of classes, which the balance of the draws replaces.
+  """
+  labels, logits = tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
+  entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels,
+                                                    logits=logits)
+  doubt = tf.sigmoid((1 - 2 * labels) * logits)
+  return tf.reduce_mean(doubt**_FOCAL_GAMMA * entropy, axis=-1)
+
+
+def lovasz(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+  """Returns the symmetric Lovász hinge an example.
+
+  The mean of the hinges of the labels that an example has and of those that it
+  lacks; each is the convex extension of 1 - the Jaccard index of an example's
+  true and predicted labels. Over the labels of one example rather than over the
+  batch, so that it does not depend on how replicas share a batch.
+
+  Args:
+    labels: [B, K] of 0 and 1, any number type.
+    logits: [B, K] float.
+
+  Returns:
+    [B] float32, >= 0.
+
+  Source: Berman et al., "The Lovász-Softmax loss", 2018, algorithm 1.
+  """
+  labels, logits = tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
+  errors = 1 - logits * (2 * labels - 1)
+  return (_hinge(labels, errors) + _hinge(1 - labels, errors)) / 2
+
+
+def _hinge(labels: tf.Tensor, errors: tf.Tensor) -> tf.Tensor:
+  order = tf.argsort(errors, direction='DESCENDING', stable=True)
+  labels = tf.gather(labels, order, batch_dims=1)
+  errors = tf.gather(errors, order, batch_dims=1)
+  # 1 - Jaccard index if the first k in this order are the mistakes.
+  wanted = tf.reduce_sum(labels, axis=-1, keepdims=True)
+  found = wanted - tf.cumsum(labels, axis=-1)
+  union = wanted + tf.cumsum(1 - labels, axis=-1)
+  losses = 1 - found / union
+  steps = losses - tf.pad(losses[:, :-1], [[0, 0], [1, 0]])
+  return tf.reduce_sum(tf.nn.relu(errors) * tf.stop_gradient(steps), axis=-1)
+
+
+def focal_lovasz(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+  """Returns focal() plus lovasz(): [B] float32."""
+  return focal(labels, logits) + lovasz(labels, logits)
+
+
+LOSSES = {
+    'bce': binary_crossentropy,
+    'focal': focal,
+    'focal_lovasz': focal_lovasz,
+}
 
 
 def get(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

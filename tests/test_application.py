@@ -1,0 +1,71 @@
+"""application: Keras's networks with four channels, any activation."""
+
+import numpy as np
+import pytest
+
+from hpa_records.backend import keras
+from trainer import application
+from trainer import gapnet
+from trainer import layers
+
+_CONSTANTS = {'mean': [20.0] * 4, 'std': [30.0] * 4}
+
+
+def _images(size):
+  return np.random.default_rng(0).integers(0, 256, (2, size, size, 4), np.uint8)
+
+
+@pytest.mark.parametrize('name, size, parameters', [
+    ('densenet121', 32, 7_037_504),
+    ('resnet50', 32, 23_587_712),
+    ('xception', 71, 20_861_480),
+])
+def test_it_has_the_published_body_with_a_stem_of_four_channels(
+    name, size, parameters):
+  model = application.build(name, size, **_CONSTANTS)
+  # Those of Keras's table without its top, one more channel, 28 logits.
+  stem = next(
+      layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+  top = model.get_layer('logits')
+  extra = np.prod(stem.kernel.shape) // 4 + top.count_params()
+  assert stem.kernel.shape[2] == 4
+  assert model.count_params() == parameters + extra
+  logits = gapnet.infer(model, _images(size)).numpy()
+  assert logits.shape == (2, 28) and logits.dtype == np.float32
+  assert not gapnet.noise_shapes(model)
+  norms = [
+      layer for layer in model.layers
+      if isinstance(layer, keras.layers.BatchNormalization)
+  ]
+  assert norms and all(layer.synchronized for layer in norms)
+
+
+def test_activation_precision_and_seed_are_as_asked():
+  model = application.build('resnet50',
+                            32,
+                            'prelu',
+                            precision='bfloat16',
+                            seed=3,
+                            **_CONSTANTS)
+  kinds = [type(layer) for layer in model.layers]
+  assert keras.layers.Activation not in kinds
+  assert kinds.count(layers.ChannelPReLU) == 49
+  assert model.get_layer('conv1_conv').compute_dtype == 'bfloat16'
+  assert model.get_layer('logits').compute_dtype == 'float32'
+  assert keras.config.dtype_policy().name == 'float32'
+  again = application.build('resnet50', 32, 'prelu', seed=3, **_CONSTANTS)
+  other = application.build('resnet50', 32, 'prelu', seed=4, **_CONSTANTS)
+  for first, second in zip(model.get_weights(), again.get_weights()):
+    np.testing.assert_array_equal(first, second)
+  assert (model.get_layer('logits').get_weights()[0]
+          != other.get_layer('logits').get_weights()[0]).any()
+
+
+@pytest.mark.parametrize('name, size, activation, message', [
+    ('vgg16', 64, 'relu', 'Expected a network out of densenet121'),
+    ('resnet50', 64, 'tanh', "received 'resnet50' and 'tanh'"),
+    ('xception', 70, 'relu', 'at least 71 px for xception, received 70'),
+])
+def test_what_is_not_there_is_refused(name, size, activation, message):
+  with pytest.raises(ValueError, match=message):
+    application.build(name, size, activation, **_CONSTANTS)

@@ -1,0 +1,90 @@
+"""Keras's own networks for images of four channels: logits [B, 28].
+
+For comparison with GapNet-PL: the same input, labels, losses and training. With
+four channels there are no weights of ImageNet to start from. They have no
+dropout, so no noise goes in; their batch norm takes its moments from the whole
+global batch.
+"""
+
+from collections.abc import Sequence
+
+from hpa_records import schema
+from hpa_records.backend import keras
+from trainer import config
+from trainer import layers
+
+_BUILDERS = {
+    'densenet121': keras.applications.DenseNet121,
+    'resnet50': keras.applications.ResNet50,
+    'xception': keras.applications.Xception,
+}
+# Below it, no pixel is left before the last average.
+SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
+
+
+def build(name: str,
+          image_size: int,
+          activation: str = 'relu',
+          *,
+          mean: Sequence[float],
+          std: Sequence[float],
+          input_scaling: str = 'dataset',
+          precision: str = 'float32',
+          seed: int = 0) -> keras.Model:
+  """Returns a network with fresh weights.
+
+  The input is 'image' [B, image_size, image_size, 4] uint8, the output logits
+  [B, 28] float32, as of gapnet.build.
+
+  Args:
+    name: one of config.MODELS but gapnet_pl.
+    image_size: height and width in pixels.
+    activation: one of config.ACTIVATIONS, in place of their ReLU.
+    mean: the data set's mean pixel a channel, 0..255.
+    std: its standard deviation a channel, >= 0.
+    input_scaling: 'dataset' uses mean and std; 'image' takes both from each
+      image.
+    precision: 'float32', or 'bfloat16' for all but scaling and logits.
+    seed: of the initial weights; Keras's global seed is set to it.
+
+  Raises:
+    ValueError: an unknown choice, an image too small, or no four constants.
+  """
+  if name not in _BUILDERS or activation not in config.ACTIVATIONS:
+    raise ValueError(f'Expected a network out of {", ".join(_BUILDERS)} and an '
+                     f'activation out of {", ".join(config.ACTIVATIONS)}, '
+                     f'received {name!r} and {activation!r}.')
+  if image_size < SMALLEST_PX[name]:
+    raise ValueError(f'Expected images of at least {SMALLEST_PX[name]} px for '
+                     f'{name}, received {image_size} px.')
+  keras.utils.set_random_seed(seed)
+  shape = (image_size, image_size, schema.NUM_CHANNELS)
+  image = keras.Input(shape, dtype='uint8', name='image')
+  scaled = layers.scale(image, input_scaling, mean, std)
+  before = keras.config.dtype_policy()
+  keras.config.set_dtype_policy(layers.POLICIES[precision])
+  try:
+    body = _BUILDERS[name](include_top=False,
+                           weights=None,
+                           input_tensor=scaled,
+                           pooling='avg')
+    body = keras.models.clone_model(
+        body, clone_function=lambda layer: _replace(layer, activation))
+  finally:
+    keras.config.set_dtype_policy(before)
+  logits = keras.layers.Dense(schema.NUM_CLASSES,
+                              name='logits',
+                              dtype='float32')(body.output)
+  return keras.Model(body.inputs, logits, name=name)
+
+
+def _replace(layer: keras.layers.Layer, activation: str) -> keras.layers.Layer:
+  """A copy of a layer; of a ReLU the activation in its place."""
+  settings = layer.get_config()
+  if isinstance(layer, keras.layers.Activation):
+    return layers.activate(activation,
+                           name=settings['name'],
+                           dtype=settings['dtype'])
+  if isinstance(layer, keras.layers.BatchNormalization):
+    settings['synchronized'] = True
+  return layer.__class__.from_config(settings)
