@@ -12,8 +12,6 @@ import time
 import numpy as np
 import pytest
 
-from hpa_records import convert
-from hpa_records import shard_plan
 from tests import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -43,9 +41,7 @@ command.run(main)
 def _folder(tmp_path_factory):
   """Records of 50 samples: 40 to train on, with a batch that is not full."""
   folder = tmp_path_factory.mktemp('distribution')
-  csv, images = fakes.write_source(folder, num_samples=50, size_px=32)
-  convert.convert(csv, images, str(folder / 'records'),
-                  shard_plan.Settings(image_size=32), convert.How(workers=1))
+  fakes.write_records(folder, 50, 32)
   return folder
 
 

@@ -5,10 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hpa_records import convert
 from hpa_records import dataset
 from hpa_records import reader
-from hpa_records import shard_plan
 from tests import fakes
 from trainer import config as config_lib
 from trainer import evaluate
@@ -22,10 +20,7 @@ from trainer import strategy as strategy_lib
 def _scorer(tmp_path_factory):
   """Scores fold 1 of 90 samples with one network, however it is read."""
   folder = tmp_path_factory.mktemp('evaluate')
-  csv, images = fakes.write_source(folder, num_samples=90, size_px=32)
-  convert.convert(csv, images, str(folder / 'records'),
-                  shard_plan.Settings(image_size=32), convert.How(workers=1))
-  records = dataset.load(str(folder / 'records'))
+  records = dataset.load(fakes.write_records(folder, 90, 32))
   config = config_lib.Config(records='', workdir='', fold=1)
   strategy = strategy_lib.make('cpu')
   with strategy.scope():

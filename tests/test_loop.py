@@ -30,13 +30,7 @@ _EPOCHS = 3
 @pytest.fixture(name='records', scope='module')
 def _records(tmp_path_factory):
   folder = tmp_path_factory.mktemp('loop')
-  csv, images = fakes.write_source(folder, num_samples=40, size_px=32)
-  settings = shard_plan.Settings(image_size=32,
-                                 balance='hybrid',
-                                 balance_target=9)
-  convert.convert(csv, images, str(folder / 'records'), settings,
-                  convert.How(workers=1))
-  return str(folder / 'records')
+  return fakes.write_records(folder, 40, 32, balance='hybrid', balance_target=9)
 
 
 def _config(records, workdir, **values):
@@ -112,6 +106,21 @@ def test_history_has_a_row_an_epoch(whole):
   assert history['loss'].iloc[-1] < history['loss'].iloc[0]
 
 
+def test_the_wait_for_input_is_a_share_of_the_time(whole):
+  history = pd.read_csv(whole[2] / 'history.csv')
+  assert history['input_wait'].between(0, 1, inclusive='neither').all()
+
+
+def test_a_profile_is_written_for_tensorboard(whole, tmp_path):
+  config = dataclasses.replace(whole[0],
+                               workdir=str(tmp_path),
+                               epochs=2,
+                               profile=True)
+  loop.train(config)
+  traces = list((tmp_path / 'fold1' / 'tensorboard').rglob('*.xplane.pb'))
+  assert len(traces) == 1 and traces[0].stat().st_size > 0
+
+
 def test_tensorboard_has_the_same_numbers(whole):
   history = pd.read_csv(whole[2] / 'history.csv')
   found = {}
@@ -136,6 +145,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(whole, tmp_path,
   shutil.copytree(whole[2], tmp_path / 'fold1')
   torn = tmp_path / 'fold1' / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz'
   torn.write_bytes(torn.read_bytes()[:1000])
+  (tmp_path / 'fold1' / 'scores.json').unlink()  # else it is finished
   loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path)))
   said = capsys.readouterr().out
   assert f'damaged or other one at {torn}' in said
@@ -189,7 +199,7 @@ def test_training_stops_when_the_score_has_stalled(whole, tmp_path, capsys):
   best = json.loads((tmp_path / 'fold1' / 'best_scores.json').read_text())
   assert summary['epoch'] == best['epoch'] + 2 < 30
   assert loop.train(config) == summary
-  assert 'Finished before' in capsys.readouterr().out
+  assert 'is finished' in capsys.readouterr().out
 
 
 def test_a_run_that_is_continued_ends_the_same(whole, tmp_path, capsys):
@@ -201,9 +211,29 @@ def test_a_run_that_is_continued_ends_the_same(whole, tmp_path, capsys):
   _assert_same_end(tmp_path / 'fold1', whole[2])
 
 
-def test_a_finished_run_says_so_and_scores_the_same(whole, capsys):
+def test_a_finished_run_says_so_and_gives_its_scores(whole, capsys):
+  before = {path: path.stat().st_mtime_ns for path in whole[2].rglob('*')}
   assert loop.train(whole[0]) == whole[1]
-  assert f'Finished before, {_EPOCHS} epochs' in capsys.readouterr().out
+  assert f'Fold 1 is finished, {_EPOCHS} epochs' in capsys.readouterr().out
+  assert before == {p: p.stat().st_mtime_ns for p in whole[2].rglob('*')}
+
+
+@pytest.mark.parametrize('text', ['', '{}', '[]'])
+def test_scores_that_are_damaged_are_made_again(whole, tmp_path, text):
+  shutil.copytree(whole[2], tmp_path / 'fold1')
+  (tmp_path / 'fold1' / 'best_scores.json').write_text(text)
+  config = dataclasses.replace(whole[0], workdir=str(tmp_path))
+  assert loop.train(config) == whole[1]
+  _assert_same_end(tmp_path / 'fold1', whole[2])
+
+
+def test_scores_that_are_lost_are_made_again(whole, tmp_path, capsys):
+  shutil.copytree(whole[2], tmp_path / 'fold1')
+  (tmp_path / 'fold1' / 'scores.json').unlink()
+  config = dataclasses.replace(whole[0], workdir=str(tmp_path))
+  assert loop.train(config) == whole[1]
+  assert f'Trained before, {_EPOCHS} epochs' in capsys.readouterr().out
+  _assert_same_end(tmp_path / 'fold1', whole[2])
 
 
 def _command(config):
@@ -265,7 +295,7 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
   _assert_same_end(tmp_path / 'killed' / 'fold1', tmp_path / 'whole' / 'fold1')
   histories = [
       pd.read_csv(tmp_path / name / 'fold1' /
-                  'history.csv').drop(columns='images_per_s')
+                  'history.csv').drop(columns=['images_per_s', 'input_wait'])
       for name in ('killed', 'whole')
   ]
   pd.testing.assert_frame_equal(*histories, check_exact=True)
@@ -304,11 +334,9 @@ def test_what_does_not_fit_is_refused(whole, changes, message):
 
 
 def test_other_records_are_refused(whole, tmp_path):
-  csv, images = fakes.write_source(tmp_path, num_samples=30, size_px=32)
-  convert.convert(csv, images, str(tmp_path / 'records'),
-                  shard_plan.Settings(image_size=32), convert.How(workers=1))
+  records = fakes.write_records(tmp_path, 30, 32)
   with pytest.raises(schema.DataError, match='received others: records'):
-    loop.train(dataclasses.replace(whole[0], records=str(tmp_path / 'records')))
+    loop.train(dataclasses.replace(whole[0], records=records))
 
 
 def test_it_learns_from_real_images(shared_data, tmp_path):
@@ -328,11 +356,8 @@ def test_it_learns_from_real_images(shared_data, tmp_path):
                           ('original', 32, 'selu', 'float32')])
 def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
                                       precision):
-  csv, images = fakes.write_source(tmp_path, num_samples=15, size_px=size)
-  convert.convert(csv, images, str(tmp_path / 'records'),
-                  shard_plan.Settings(image_size=size, encoding='png'),
-                  convert.How(workers=1))
-  config = _config(str(tmp_path / 'records'),
+  records = fakes.write_records(tmp_path, 15, size, encoding='png')
+  config = _config(records,
                    tmp_path / 'run',
                    epochs=1,
                    batch_size=6,
@@ -343,6 +368,36 @@ def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
                    input_scaling='image')
   summary = loop.train(config)
   assert np.isfinite(summary['loss'])
+
+
+@pytest.mark.parametrize('model, size, loss', [
+    ('densenet121', 64, 'bce'),
+    ('resnet50', 64, 'focal'),
+    ('xception', 71, 'focal_lovasz'),
+])
+def test_every_network_and_loss_trains(tmp_path, model, size, loss):
+  records = fakes.write_records(tmp_path, 15, size)
+  config = _config(records,
+                   tmp_path / 'run',
+                   epochs=2,
+                   batch_size=6,
+                   model=model,
+                   loss=loss,
+                   learning_rate=0.01)
+  loop.train(config)
+  history = pd.read_csv(tmp_path / 'run' / 'fold1' / 'history.csv')
+  assert history['loss'][1] < history['loss'][0]
+
+
+@pytest.mark.parametrize('size', [64, 1024])
+def test_images_of_any_size_train(tmp_path, size):
+  records = fakes.write_records(tmp_path, 10, size)
+  config = _config(records,
+                   tmp_path / 'run',
+                   epochs=1,
+                   batch_size=4,
+                   eval_batch_size=2)
+  assert np.isfinite(loop.train(config)['loss'])
 
 
 @pytest.mark.parametrize('flags,message', [

@@ -1,10 +1,12 @@
 """step: the arithmetic of one training and one evaluation step."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
 
+from hpa_records import backend
 from hpa_records import plan
 from hpa_records.backend import tf
 from trainer import config as config_lib
@@ -36,24 +38,29 @@ def _batch(seed=0):
 class _Trained:
   """A fresh network, trained on batches; its weights before and after."""
 
-  def __init__(self, batches, config=_CONFIG):
+  def __init__(self, batches, config=_CONFIG, pace=None):
     strategy = strategy_lib.make('cpu')
     with strategy.scope():
       self.model = gapnet.build(_SIZE,
                                 'original',
                                 config.activation,
                                 mean=[100] * 4,
-                                std=[50] * 4)
+                                std=[50] * 4,
+                                precision=config.precision,
+                                fast=strategy_lib.compiles(
+                                    strategy, config.xla))
       optimizer = schedule.make_optimizer(config.learning_rate, config.momentum)
       optimizer.build(self.model.trainable_variables)
     self.before = [np.array(w) for w in self.model.get_weights()]
     self.stepper = step.Stepper(strategy, self.model, optimizer, config)
     stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
     data = tf.data.Dataset.from_tensor_slices(stacked)
+    if pace:  # a batch comes when an element of it has come
+      data = tf.data.Dataset.zip(data, pace).map(lambda batch, _: batch)
     iterator = iter(strategy.experimental_distribute_dataset(data))
     rates = tf.fill([len(batches)], config.learning_rate)
-    self.losses = self.stepper.train(iterator, tf.constant(0), tf.constant(0),
-                                     rates).numpy()
+    self.losses, self.waits = (found.numpy() for found in self.stepper.train(
+        iterator, tf.constant(0), tf.constant(0), rates))
     self.loss = float(self.losses.sum())
     self.after = [np.array(w) for w in self.model.get_weights()]
 
@@ -150,6 +157,20 @@ def test_each_step_has_its_rate_and_its_loss():
   assert slow.move() == pytest.approx(one.move() / 100, rel=1e-3)
 
 
+def _delay(number):
+  time.sleep(0.3)
+  return number
+
+
+def test_a_slow_input_is_what_is_waited_for():
+  count = 12  # while the first step is compiled, some come unseen
+  slow = tf.data.Dataset.range(count).map(
+      lambda number: tf.py_function(_delay, [number], tf.int64))
+  batches = [_batch(i) for i in range(count)]
+  assert (_Trained(batches, pace=slow).waits[-2:] > 0.2).all()
+  assert (_Trained(batches).waits[-2:] < 0.2).all()
+
+
 def test_score_gives_probabilities_and_losses_of_each_example():
   trained, batch = _Trained([_batch()]), _batch()
   scores, losses = trained.stepper.score(batch)
@@ -159,3 +180,62 @@ def test_score_gives_probabilities_and_losses_of_each_example():
   entropy = -(batch['labels'] * np.log(want) +
               (1 - batch['labels']) * np.log(1 - want))
   np.testing.assert_allclose(losses, entropy.mean(axis=1), rtol=1e-5)
+
+
+_COMPILES = pytest.mark.skipif(
+    backend.IS_FOR_TPUS,
+    reason='TensorFlow for TPUs does not compile for the CPU')
+
+
+@_COMPILES
+def test_a_compiled_run_gives_the_same_weights_and_scores():
+  batches = [_batch(0), _batch(1), _batch(2)]
+  plain = _Trained(batches)
+  compiled = _Trained(batches, dataclasses.replace(_CONFIG, xla='on'))
+  _assert_same(compiled, plain, 1e-6)
+  np.testing.assert_allclose(compiled.losses, plain.losses, rtol=1e-5)
+  for found, want in zip(
+      *(each.stepper.score(batches[0]) for each in (compiled, plain))):
+    np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+_ON_DEVICE = {'uint8', 'int32', 'float32', 'bfloat16', 'bool', 'uint32'}
+
+
+@_COMPILES
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_both_steps_compile_whole_with_static_shapes(precision):
+  config = dataclasses.replace(_CONFIG, xla='on', precision=precision)
+  trained, batch = _Trained([_batch()], config), _batch()
+  stepper = trained.stepper
+  batch = {name: tf.constant(value) for name, value in batch.items()}
+  graphs = _inside(
+      tf.function(
+          lambda: stepper._train_step(batch, tf.constant(0), tf.constant(0)),  # pylint: disable=protected-access
+          jit_compile=True).get_concrete_function().graph)
+  graphs += _inside(
+      tf.function(
+          lambda: stepper._score_step(batch),  # pylint: disable=protected-access
+          jit_compile=True).get_concrete_function().graph)
+  tensors = [
+      tensor for graph in graphs for operation in graph.get_operations()
+      for tensor in operation.outputs if tensor.dtype != tf.resource
+  ]
+  assert len(tensors) > 200
+  for tensor in tensors:
+    assert tensor.shape.is_fully_defined(), tensor
+    # Keys of the noise and shapes are 64 bits wide, and a few numbers.
+    if tensor.dtype.name not in _ON_DEVICE:
+      assert tensor.dtype.name in ('int64', 'uint64'), tensor
+      assert tensor.shape.num_elements() <= 4, tensor
+
+
+def _inside(graph):
+  """A graph, and those of the functions that it calls."""
+  found = [graph]
+  for operation in graph.get_operations():
+    for name in ('f', 'then_branch', 'else_branch', 'body', 'cond'):
+      if name in operation.node_def.attr:
+        called = operation.node_def.attr[name].func.name
+        found += _inside(graph._get_function(called).graph)  # pylint: disable=protected-access
+  return found

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hpa_records import backend
 from hpa_records import schema
 from hpa_records.backend import tf
 from trainer import schedule
@@ -25,6 +26,23 @@ def test_auto_takes_a_gpu_if_there_is_one():
 def test_a_gpu_that_is_not_there_is_refused():
   with pytest.raises(schema.DataError, match='received --distribute=gpu'):
     strategy.make('gpu')
+
+
+@pytest.mark.skipif(backend.IS_FOR_TPUS, reason='this is it')
+def test_a_tpu_needs_its_own_tensorflow():
+  with pytest.raises(schema.DataError, match=r'pip install "hpa-records\[tpu'):
+    strategy.make('tpu')
+
+
+def test_xla_is_on_where_it_pays():
+  cpu = strategy.make('cpu')
+  assert not strategy.compiles(cpu, 'auto') and not strategy.compiles(
+      cpu, 'off')
+  if backend.IS_FOR_TPUS:
+    with pytest.raises(schema.DataError, match='compiles for TPUs alone'):
+      strategy.compiles(cpu, 'on')
+  else:
+    assert strategy.compiles(cpu, 'on')
 
 
 @pytest.mark.parametrize('config,message', [

@@ -17,18 +17,20 @@ from hpa_records import schema
 
 ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu')
 VARIANTS = ('original', 'kaggle')
-MODELS = ('gapnet_pl',)
-LOSSES = ('bce',)
+MODELS = ('gapnet_pl', 'densenet121', 'resnet50', 'xception')
+LOSSES = ('bce', 'focal', 'focal_lovasz')
 INPUT_SCALINGS = ('dataset', 'image')
 PRECISIONS = ('float32', 'bfloat16')
-DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker')
+DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker', 'tpu')
+XLA = ('auto', 'on', 'off')
 MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
 
 _FINGERPRINT = 'records_sha256'
 
 # May differ when a run goes on: they change where and how long, not what.
 _FREE = ('records', 'stage_dir', 'workdir', 'epochs', 'distribute', 'cache',
-         'check', 'data_service', 'steps_per_call', 'checkpoint_steps')
+         'check', 'data_service', 'tpu', 'xla', 'steps_per_call',
+         'checkpoint_steps', 'profile')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Config:
     activation: of every hidden layer; it also picks initial weights and
       dropout.
     variant: 'original' (of ml-jku/gapnet-pl) or 'kaggle'.
-    model: the network.
+    model: the network; variant is of gapnet_pl alone.
     loss: the training loss.
     input_scaling: 'dataset' (its mean and deviation per channel) or 'image'
       (each image's own, as the original).
@@ -76,9 +78,13 @@ class Config:
     shuffle_mb: as there.
     data_service: as there.
     distribute: the devices; strategy.make.
+    tpu: name or address of the TPU, 'local' for that of this machine.
+    xla: whether XLA compiles the steps, with the layers that are fast then;
+      'auto' where there is a GPU. A TPU always does.
     steps_per_call: training steps in one call of the compiled function.
     checkpoint_steps: training steps after which a checkpoint is saved inside
       an epoch, rounded up to whole calls; 0 saves at its end alone.
+    profile: whether a call of the compiled function is traced.
     seed: of the weights, the order, the transforms and the dropout.
 
   Raises:
@@ -122,8 +128,11 @@ class Config:
   shuffle_mb: int = dataset.How.shuffle_mb
   data_service: str = dataset.How.data_service
   distribute: str = 'auto'
+  tpu: str = 'local'
+  xla: str = 'auto'
   steps_per_call: int = 10
   checkpoint_steps: int = 0
+  profile: bool = False
   seed: int = 0
 
   def __post_init__(self):
@@ -203,6 +212,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     'cache': dataset.CACHES,
     'check': dataset.CHECKS,
     'distribute': DISTRIBUTIONS,
+    'xla': XLA,
 }
 
 # name: (least, below)

@@ -21,6 +21,7 @@ from hpa_records import reader as reader_lib
 from hpa_records import schema
 from hpa_records import staging
 from hpa_records.backend import keras, tf
+from trainer import application
 from trainer import checkpoint
 from trainer import config as config_lib
 from trainer import device_cache
@@ -53,20 +54,51 @@ def train(config: config_lib.Config,
     schema.BrokenOff: a signal came, a worker is gone, or the loss is no number;
       what was saved last is kept.
   """
-  strategy = strategy or strategy_lib.make(config.distribute)
+  strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
   strategy_lib.check_batch(strategy, config.batch_size, 'batch_size')
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
+  records = load_records(config)
+  repeats = _check_fold(config, records)
+  # Which one it is decides the order, so a run that goes on must have the same.
+  config = dataclasses.replace(config,
+                               reader=reader_lib.choose(records,
+                                                        config.reading))
+  _check_resumable(config, records)
+  scores = workdir.finished_scores(config)
+  if scores:
+    if strategy_lib.is_chief(strategy):
+      print(
+          f'Fold {config.fold} is finished, {scores["epoch"]} epochs; '
+          'nothing to do.',
+          flush=True)
+    return scores
+  reader = reader_lib.Reader(records, config.fold, config.reading)
+  with reader.told_errors(), strategy_lib.told_errors(strategy):
+    return _Run(config, strategy, records, reader, repeats).run()
+
+
+def load_records(config: config_lib.Config) -> dataset.Records:
+  """Returns a run's dataset, copied to its stage_dir first if it has one.
+
+  Raises:
+    schema.DataError: it is none, damaged, or does not answer.
+  """
   where = config.records
   if config.stage_dir:
     where = staging.stage(where, config.stage_dir)
-  records = dataset.load(where)
-  repeats = _check_fold(config, records)
-  reader = reader_lib.Reader(records, config.fold, config.reading)
-  # Which one it is decides the order, so a run that goes on must have the same.
-  config = dataclasses.replace(config, reader=reader.kind)
-  _check_resumable(config, records)
-  with reader.told_errors(), strategy_lib.told_errors(strategy):
-    return _Run(config, strategy, records, reader, repeats).run()
+  return dataset.load(where)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Epoch:
+  """An epoch that is being read.
+
+  Attributes:
+    num_images: that it draws, as a whole.
+    batches: an iterator over what is left of it, distributed.
+  """
+  num_images: int
+  batches: Any
 
 
 class _Run:
@@ -81,7 +113,8 @@ class _Run:
     self._recorder = recorder.Recorder(config, self._is_chief)
     self._recorder.begin(records, repeats)
     with strategy.scope():
-      self._model = _build_model(config, records)
+      self._model = _build_model(config, records,
+                                 strategy_lib.compiles(strategy, config.xla))
       self._optimizer = schedule.make_optimizer(config.learning_rate,
                                                 config.momentum)
       self._optimizer.build(self._model.trainable_variables)
@@ -95,6 +128,8 @@ class _Run:
         os.path.join(self._recorder.directory, 'checkpoints'), self._model,
         self._optimizer)
     self._interruption = interruption.Interruption()
+    self._upcoming: _Epoch | None = None
+    self._calls = 0
 
   def run(self) -> dict[str, Any]:
     config, state = self._config, self._restore()
@@ -103,6 +138,7 @@ class _Run:
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '
                        f'on {strategy_lib.describe(self._strategy)}.')
     scores = None
+    self._upcoming = self._begin(state.epoch, state.step)
     with self._interruption:
       while not self._is_done(state):
         row = self._train_epoch(state)
@@ -113,8 +149,7 @@ class _Run:
         if not self._is_done(state):
           self._leave_if_asked(state)
     if scores is None:
-      self._recorder.say(f'Finished before, {state.epoch} epochs; scoring '
-                         'again.')
+      self._recorder.say(f'Trained before, {state.epoch} epochs; scoring.')
       scores, summary = self._evaluate(state.epoch)
     self._recorder.finish(state, self._evaluator, scores, summary)
     return summary
@@ -147,20 +182,28 @@ class _Run:
                        f'{_tell_position(state)}.')
     return state
 
+  def _begin(self, number: int, first_step: int) -> _Epoch | None:
+    """Plans an epoch and starts to read it; None if there is no such."""
+    config = self._config
+    if number >= config.epochs:
+      return None
+    key = plan.Key(config.seed, number, config.fold)
+    epoch = plan.shuffle(self._repeats, key, config.augment, self._ranks)
+    batches = iter(
+        self._strategy.distribute_datasets_from_function(
+            lambda context: self._reader.training(
+                epoch, key, strategy_lib.share(context, config.batch_size),
+                first_step)))
+    return _Epoch(len(epoch), batches)
+
   def _train_epoch(self, state: state_lib.State) -> dict[str, Any]:
     """Trains to the end of an epoch; returns its row of the history."""
-    config = self._config
-    key = plan.Key(config.seed, state.epoch, config.fold)
-    epoch = plan.shuffle(self._repeats, key, config.augment, self._ranks)
-    steps = plan.num_steps(len(epoch), config.batch_size)
+    config, epoch = self._config, self._upcoming
+    steps = plan.num_steps(epoch.num_images, config.batch_size)
     rates = schedule.warm_up(state.plateau.learning_rate, state.epoch, steps,
                              config.warmup_epochs)
-    begun, start = state.step, time.perf_counter()
-    batches = iter(
-        self._strategy.
-        distribute_datasets_from_function(lambda context: self._reader.training(
-            epoch, key, strategy_lib.share(context, config.batch_size), begun)))
-    to_train = len(epoch) - begun * config.batch_size
+    start, waited = time.perf_counter(), 0.0
+    to_train = epoch.num_images - state.step * config.batch_size
     with progress.Bar(f'epoch {state.epoch + 1}/{config.epochs}',
                       to_train,
                       'images',
@@ -169,10 +212,19 @@ class _Run:
       while state.step < steps:
         before, count = state.step, min(config.steps_per_call,
                                         steps - state.step)
-        self._train_steps(state, batches, rates[before:before + count])
-        drawn = min(state.step * config.batch_size, len(epoch))
-        shown.advance(drawn - before * config.batch_size,
-                      f'loss {state.total / state.step:.4f}')
+        if before + count == steps:
+          # Its buffers fill while this one's last steps run, and evaluation.
+          self._upcoming = self._begin(state.epoch + 1, 0)
+        # The second call: the first compiles.
+        with self._recorder.profile(config.profile and self._calls == 1):
+          waited += self._train_steps(state, epoch.batches,
+                                      rates[before:before + count])
+        drawn = min(state.step * config.batch_size, epoch.num_images)
+        share = waited / (time.perf_counter() - start)
+        shown.advance(
+            drawn - before * config.batch_size,
+            f'step {state.step}/{steps}, loss {state.total / state.step:.4f}, '
+            f'rate {rates[state.step - 1]:.2g}, input {share:.0%}')
         if state.step < steps:
           if self._is_time_to_save(before, state.step):
             self._save(state)
@@ -182,22 +234,27 @@ class _Run:
         'epoch': state.epoch + 1,
         'loss': state.total / steps,
         'learning_rate': state.plateau.learning_rate,
-        'images': len(epoch),
+        'images': epoch.num_images,
         'images_per_s': to_train / seconds,
+        'input_wait': waited / seconds,
     }
 
   def _train_steps(self, state: state_lib.State, batches,
-                   rates: np.ndarray) -> None:
-    """Runs one call of the compiled function, and moves the state on."""
-    losses = self._stepper.train(batches, tf.constant(state.epoch),
-                                 tf.constant(state.step),
-                                 tf.constant(rates)).numpy()
+                   rates: np.ndarray) -> float:
+    """Runs one call of the compiled function, and moves the state on; returns
+    the seconds that it waited for input."""
+    losses, waits = (
+        found.numpy()
+        for found in self._stepper.train(batches, tf.constant(
+            state.epoch), tf.constant(state.step), tf.constant(rates)))
     for i, loss in enumerate(losses):
       _check_finite(
           loss, f'in epoch {state.epoch + 1}, step '
           f'{state.step + i + 1}')
     state.total += float(losses.sum(dtype=np.float64))
     state.step += len(losses)
+    self._calls += 1
+    return float(waits.sum(dtype=np.float64))
 
   def _is_time_to_save(self, before: int, after: int) -> bool:
     """Whether a checkpoint is due between two steps of an epoch."""
@@ -243,18 +300,25 @@ def _check_finite(loss: float, where: str) -> None:
         'another --workdir.', 1)
 
 
-def _build_model(config: config_lib.Config,
-                 records: dataset.Records) -> keras.Model:
+def _build_model(config: config_lib.Config, records: dataset.Records,
+                 compiled: bool) -> keras.Model:
   pixels = records.manifest.pixels
+  options = {
+      'mean': pixels['mean'],
+      'std': pixels['std'],
+      'input_scaling': config.input_scaling,
+      'precision': config.precision,
+      'seed': config.seed,
+  }
+  size = records.manifest.image_size
   try:
-    return gapnet.build(records.manifest.image_size,
+    if config.model != 'gapnet_pl':
+      return application.build(config.model, size, config.activation, **options)
+    return gapnet.build(size,
                         config.variant,
                         config.activation,
-                        mean=pixels['mean'],
-                        std=pixels['std'],
-                        input_scaling=config.input_scaling,
-                        precision=config.precision,
-                        seed=config.seed)
+                        **options,
+                        fast=compiled)
   except ValueError as error:
     raise schema.DataError(str(error)) from error
 

@@ -1,10 +1,12 @@
-"""Trains and scores one fold: flags to configuration to one call.
+"""Trains and scores one fold, or all: flags to configuration to one call.
 
   python -m trainer.main --flagfile=prelu.flags --records=DIR --workdir=DIR
+      --fold=0|...|all
 """
 
 import dataclasses
 import os
+from typing import Any
 
 from absl import flags
 
@@ -13,10 +15,12 @@ from hpa_records import command
 from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import plan
+from hpa_records import schema
 from trainer import config as config_lib
 from trainer import workdir
 
 _DEFAULT = {f.name: f.default for f in dataclasses.fields(config_lib.Config)}
+ALL = 'all'
 _SHOWN = ('auc_macro', 'auc_micro', 'accuracy_binary', 'accuracy_subset',
           'accuracy_argmax') + tuple(
               f'{score}_{kind}' for score in ('f1', 'precision', 'recall')
@@ -45,7 +49,9 @@ def _choice(name: str, values: tuple[str, ...], text: str) -> None:
   flags.DEFINE_enum(name, _DEFAULT[name], values, text)
 
 
-_integer('fold', 'Fold to hold out and score.')
+flags.DEFINE_string(
+    'fold', str(_DEFAULT['fold']),
+    f'Fold to hold out and score, or {ALL}: one after another.')
 _integer('epochs', 'Epochs to train for.')
 _integer('batch_size', 'Global batch of training.')
 _integer('eval_batch_size', 'Batch of evaluation.')
@@ -105,11 +111,19 @@ flags.DEFINE_string(
 _choice(
     'distribute', config_lib.DISTRIBUTIONS,
     'Devices: the CPU, a GPU, all GPUs (mirrored), all workers of TF_CONFIG '
-    '(multi_worker); auto takes the most that is there.')
+    '(multi_worker), a TPU; auto takes the most that is there.')
+flags.DEFINE_string('tpu', _DEFAULT['tpu'],
+                    'Name or address of the TPU; local: that of this machine.')
+_choice(
+    'xla', config_lib.XLA,
+    'Whether XLA compiles the steps; auto: where there is a GPU. A TPU always '
+    'does.')
 _integer('steps_per_call', 'Training steps in one compiled call.')
 _integer(
     'checkpoint_steps', 'Training steps between checkpoints inside an epoch; '
     '0 saves at its end alone.')
+flags.DEFINE_bool('profile', _DEFAULT['profile'],
+                  'Trace the second call of compiled steps, for TensorBoard.')
 _integer('seed', 'Of weights, order, transforms and dropout.')
 
 
@@ -118,10 +132,24 @@ def main() -> None:
   values['records'] = filesystem.require_path(values['records'], 'records')
   for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
     values[name] = filesystem.require_local(values[name], name)
-  config = config_lib.Config(**values)
+  fold = values.pop('fold')
+  if fold != ALL and not fold.isdecimal():
+    raise schema.DataError(
+        f'Expected --fold as a number or {ALL}, received {fold!r}.')
+  config = config_lib.Config(**values, fold=0 if fold == ALL else int(fold))
   # TensorFlow takes seconds to import; a wrong flag is told before that.
-  from trainer import loop  # pylint: disable=import-outside-toplevel
-  scores = loop.train(config)
+  # pylint: disable=import-outside-toplevel
+  if fold == ALL:
+    from trainer import cross_validation
+    cross_validation.train(config)
+    print(f'All folds: {os.path.join(config.workdir, "")}')
+  else:
+    from trainer import loop
+    _tell(config, loop.train(config))
+
+
+def _tell(config: config_lib.Config, scores: dict[str, Any]) -> None:
+  """Prints the scores of a fold, and where they are."""
   for name in _SHOWN:
     value = scores[name]
     print(f'{name:18s}' + ('none' if value is None else f'{value:.4f}'))

@@ -3,6 +3,7 @@
 Several workers each know all of it; one writes.
 """
 
+import contextlib
 import os
 from typing import Any
 
@@ -64,7 +65,8 @@ class Recorder:
     numbers = ', '.join(
         f'{name} {row[name]:.4f}' for name in _LOGGED if row[name] is not None)
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
-             f'{row["images_per_s"]:.1f} images/s')
+             f'{row["images_per_s"]:.1f} images/s, waiting for input '
+             f'{row["input_wait"]:.0%}')
     with self._log.as_default():
       for name, value in row.items():
         if isinstance(value, float):
@@ -89,6 +91,13 @@ class Recorder:
         **state.best, 'note': note
     })
     evaluator.write(self.directory, scores, summary)
+
+  def profile(self, wanted: bool) -> contextlib.AbstractContextManager:
+    """Returns what traces a block on its devices, for TensorBoard, if wanted.
+    """
+    if wanted and self._is_chief:
+      return tf.profiler.experimental.Profile(self._path('tensorboard'))
+    return contextlib.nullcontext()
 
   def say(self, line: str) -> None:
     """Prints a line."""

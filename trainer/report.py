@@ -89,6 +89,21 @@ def tabulate_scores(run: workdir.Run) -> pd.DataFrame:
   return table
 
 
+def format_scores(run: workdir.Run) -> str:
+  """Returns a run's Table 2 as text, the paper's rows below it."""
+  rows = {name: row for name, *row in _rows(tabulate_scores(run), '{:.3f}')}
+  if 'std' in rows:
+    deviations = rows.pop('std')
+    rows['mean ± std'] = [
+        f'{mean} ± {std}' if mean else ''
+        for mean, std in zip(rows.pop('mean'), deviations)
+    ]
+  heads, papers = zip(*_SCORES.values())
+  rows.update(zip(_PAPER, zip(*papers)))
+  table = pd.DataFrame.from_dict(rows, orient='index', columns=heads)
+  return table.to_string(justify='right')
+
+
 @dataclasses.dataclass(frozen=True)
 class _Files:
   """Where one run's tables and figures go, besides the page.

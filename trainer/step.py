@@ -11,6 +11,7 @@ epoch, step), and each replica takes the rows of its own slots: one device and
 eight drop the same units.
 """
 
+from hpa_records import backend
 from hpa_records import dataset
 from hpa_records import schema
 from hpa_records.backend import keras, tf
@@ -19,6 +20,7 @@ from trainer import device_cache
 from trainer import dihedral
 from trainer import gapnet
 from trainer import loss as loss_lib
+from trainer import strategy as strategy_lib
 
 
 class Stepper:
@@ -45,6 +47,21 @@ class Stepper:
     self._config = config
     self._cache = cache
     dihedral.warm_up()
+    self._run_step, self._differentiate = self._train_step, self._gradients
+    self._run_score = self._score_step
+    if strategy_lib.compiles(strategy, config.xla) and not isinstance(
+        strategy, tf.distribute.TPUStrategy):  # which compiles all it runs
+      self._run_score = tf.function(self._score_step, jit_compile=True)
+      # Whole, but for the sums over several GPUs, which XLA cannot make here;
+      # batch norm has such sums in the middle.
+      norms = [
+          layer for layer in model.layers
+          if isinstance(layer, keras.layers.BatchNormalization)
+      ]
+      if strategy.num_replicas_in_sync == 1:
+        self._run_step = tf.function(self._train_step, jit_compile=True)
+      elif not norms:
+        self._differentiate = tf.function(self._gradients, jit_compile=True)
     self._loss = loss_lib.get(config.loss)
     self._kernels = [
         v for v in model.trainable_variables if v.path.endswith('/kernel')
@@ -52,8 +69,9 @@ class Stepper:
 
   @tf.function
   def train(self, iterator, epoch: tf.Tensor, first: tf.Tensor,
-            rates: tf.Tensor) -> tf.Tensor:
-    """Trains on the next batches; returns their losses, float32 [n].
+            rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Trains on the next batches; returns their losses, float32 [n], and the
+    seconds that each was waited for, float32 [n].
 
     Args:
       iterator: over batches of reader.training, distributed.
@@ -62,13 +80,15 @@ class Stepper:
       rates: [n] float32, the learning rate of each step; n steps are run.
     """
     count = tf.shape(rates)[0]
-    losses = tf.TensorArray(tf.float32, count)
+    losses, waits = (tf.TensorArray(tf.float32, count) for _ in range(2))
+    last = before = tf.zeros([])
     for i in tf.range(count):
       self._optimizer.learning_rate.assign(rates[i])
-      loss = self._strategy.run(self._train_step,
-                                args=(next(iterator), epoch, first + i))
-      losses = losses.write(i, self._strategy.reduce('SUM', loss, axis=None))
-    return losses.stack()
+      batch, seconds = _take(iterator, before)
+      loss = self._strategy.run(self._run_step, args=(batch, epoch, first + i))
+      before, last = last, self._strategy.reduce('SUM', loss, axis=None)
+      losses, waits = losses.write(i, last), waits.write(i, seconds)
+    return losses.stack(), waits.stack()
 
   @tf.function
   def score(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
@@ -77,42 +97,50 @@ class Stepper:
     Args:
       batch: of reader.evaluation, distributed.
     """
-    scores, losses = self._strategy.run(self._score_step, args=(batch,))
+    scores, losses = self._strategy.run(self._run_score, args=(batch,))
     return (self._strategy.gather(scores,
                                   axis=0), self._strategy.gather(losses,
                                                                  axis=0))
 
   def _train_step(self, batch, epoch, step):
+    replica = tf.distribute.get_replica_context()
+    real = replica.all_reduce('SUM', tf.reduce_sum(batch[dataset.WEIGHT]))
+    data_loss, gradients = self._differentiate(batch, epoch, step, real)
+    gradients = replica.all_reduce('SUM', gradients)
+    if self._config.clip_norm:
+      gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm)
+    replicas = self._strategy.num_replicas_in_sync
+    if replicas > 1:
+      # Keras 3 sums over replicas once more (TFOptimizer, 3.15), and has no way
+      # to be told that it is done; clipping needs the sum before.
+      gradients = [gradient / replicas for gradient in gradients]
+    self._optimizer.apply(gradients, self._model.trainable_variables)
+    return data_loss
+
+  def _gradients(self, batch, epoch, step, real):
+    """This replica's part of the loss, and of its gradients."""
     image = (batch[schema.IMAGE]
              if self._cache is None else self._cache.images(batch[dataset.ROW]))
     image = dihedral.transform(image, batch[dataset.ELEMENT])
     noise = self._noise(batch[dataset.SLOT], epoch, step)
-    replica = tf.distribute.get_replica_context()
-    real = replica.all_reduce('SUM', tf.reduce_sum(batch[dataset.WEIGHT]))
-    replicas = self._strategy.num_replicas_in_sync
     with tf.GradientTape() as tape:
       logits = self._model([image, *noise], training=True)
       losses = self._loss(batch[schema.LABELS], logits)
       data_loss = tf.reduce_sum(losses * batch[dataset.WEIGHT]) / real
       # The decay is the same on every replica: each adds its share.
-      loss = data_loss + self._decay() / replicas
-    weights = self._model.trainable_variables
-    gradients = replica.all_reduce('SUM', tape.gradient(loss, weights))
-    if self._config.clip_norm:
-      gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm)
-    if replicas > 1:
-      # Keras 3 sums over replicas once more (TFOptimizer, 3.15), and has no way
-      # to be told that it is done; clipping needs the sum before.
-      gradients = [gradient / replicas for gradient in gradients]
-    self._optimizer.apply(gradients, weights)
-    return data_loss
+      loss = data_loss + self._decay() / self._strategy.num_replicas_in_sync
+    return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
   def _score_step(self, batch):
     logits = gapnet.infer(self._model, batch[schema.IMAGE])
     return tf.sigmoid(logits), self._loss(batch[schema.LABELS], logits)
 
+  @backend.compiled
   def _noise(self, slots, epoch, step) -> list[tf.Tensor]:
-    """Uniform noise for each dropout layer, rows of this replica's slots."""
+    """Uniform noise for each dropout layer, rows of this replica's slots.
+
+    Always compiled: XLA's Philox gives other numbers than TensorFlow's own.
+    """
     seed = tf.random.experimental.stateless_fold_in(
         tf.stack([tf.constant(self._config.seed), epoch]), step)
     return [
@@ -133,3 +161,23 @@ class Stepper:
       decay += self._config.l2 * tf.add_n(
           [tf.reduce_sum(tf.square(kernel)) for kernel in self._kernels])
     return decay
+
+
+def _take(iterator, after: tf.Tensor) -> tuple:
+  """The next batch, and the seconds that it was waited for.
+
+  Args:
+    iterator: over batches.
+    after: loss of the step before the last. It is waited for first: a GPU works
+      on what was given to it long before, so that a wait for input is none for
+      it; but one step is left to it meanwhile.
+  """
+  with tf.device('CPU:0'):
+    after = tf.identity(after)
+    with tf.control_dependencies([after]):
+      begun = tf.timestamp()
+  with tf.control_dependencies([begun]):
+    batch = next(iterator)
+  parts = tf.nest.flatten(batch, expand_composites=True)
+  with tf.control_dependencies(parts), tf.device('CPU:0'):
+    return batch, tf.cast(tf.timestamp() - begun, tf.float32)

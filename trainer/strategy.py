@@ -7,21 +7,27 @@ on their devices when it is.
 import contextlib
 import json
 import os
+import threading
 from typing import Iterator
 
+from hpa_records import backend
 from hpa_records import plan
 from hpa_records import schema
 from hpa_records.backend import tf
 
+_TPU_S = 12.0  # in which a TPU answers
 
-def make(distribute: str) -> tf.distribute.Strategy:
+
+def make(distribute: str, tpu: str = 'local') -> tf.distribute.Strategy:
   """Returns the strategy that a --distribute names.
 
   Args:
     distribute: 'cpu', 'gpu' (the first one), 'mirrored' (all GPUs, or without
-      one all logical CPUs), 'multi_worker' (those that TF_CONFIG lists), or
-      'auto': multi_worker where TF_CONFIG lists several, else mirrored where
-      there are several GPUs, else gpu where there is one, else cpu.
+      one all logical CPUs), 'multi_worker' (those that TF_CONFIG lists), 'tpu',
+      or 'auto': multi_worker where TF_CONFIG lists several, else tpu where
+      there is one, else mirrored where there are several GPUs, else gpu where
+      there is one, else cpu.
+    tpu: its name or address; 'local' is that of this machine.
 
   Raises:
     schema.DataError: what is asked for is not there.
@@ -31,6 +37,8 @@ def make(distribute: str) -> tf.distribute.Strategy:
   if distribute == 'multi_worker':
     _check_cluster()
     return tf.distribute.MultiWorkerMirroredStrategy()
+  if distribute == 'tpu':
+    return _make_tpu(tpu)
   gpus = tf.config.list_logical_devices('GPU')
   if distribute == 'mirrored':
     devices = gpus or tf.config.list_logical_devices('CPU')
@@ -46,8 +54,49 @@ def _choose() -> str:
   """What 'auto' takes."""
   if len(_workers()) > 1:
     return 'multi_worker'
+  # Not TPU_SYSTEM, which TensorFlow for TPUs lists where there is none.
+  if tf.config.list_physical_devices('TPU'):
+    return 'tpu'
   gpus = len(tf.config.list_logical_devices('GPU'))
   return 'mirrored' if gpus > 1 else 'gpu' if gpus else 'cpu'
+
+
+def _make_tpu(name: str) -> tf.distribute.Strategy:
+  """A TPU that answers; it is asked on a thread, which may wait for ever."""
+  if name == 'local':
+    _check_local_tpu()
+  found: list[tf.distribute.Strategy | Exception] = []
+
+  def connect():
+    try:
+      resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
+      found.append(tf.distribute.TPUStrategy(resolver))
+    except Exception as error:  # pylint: disable=broad-exception-caught
+      found.append(error)
+
+  asking = threading.Thread(target=connect, daemon=True)
+  asking.start()
+  asking.join(_TPU_S)
+  answer = found[0] if found else f'no answer in {_TPU_S:.0f} s'
+  if isinstance(answer, tf.distribute.Strategy):
+    return answer
+  raise schema.DataError(
+      f'Expected a TPU, received --tpu={name} and '
+      f'{str(answer).splitlines()[0][:200]}; pass its name or grpc:// address, '
+      'or choose another --distribute.')
+
+
+def _check_local_tpu() -> None:
+  if not backend.IS_FOR_TPUS:
+    raise schema.DataError(
+        'Expected TensorFlow for TPUs, received --distribute=tpu with '
+        f'TensorFlow {tf.__version__} without; in an environment of its own, '
+        'pip install "hpa-records[tpu]".')
+  if not tf.config.list_physical_devices('TPU'):
+    raise schema.DataError(
+        'Expected a TPU, received --distribute=tpu on a machine where '
+        'TensorFlow sees none, or another process has it; choose a runtime or '
+        'machine with a TPU, pass --tpu=NAME, or choose another --distribute.')
 
 
 def _workers() -> list[str]:
@@ -79,6 +128,24 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return True
   has_chief = 'chief' in resolver.cluster_spec().jobs
   return not has_chief and resolver.task_id == 0
+
+
+def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
+  """Returns whether XLA compiles the steps of a run.
+
+  Args:
+    strategy: of the run.
+    xla: the flag, one of config.XLA.
+
+  Raises:
+    schema.DataError: this TensorFlow cannot compile for the CPU.
+  """
+  kind = _kind(strategy)
+  if kind == 'CPU' and xla == 'on' and backend.IS_FOR_TPUS:
+    raise schema.DataError(
+        'Expected TensorFlow that compiles for the CPU, received --xla=on with '
+        'TensorFlow for TPUs, which compiles for TPUs alone; leave it out.')
+  return kind == 'TPU' or xla == 'on' or (xla == 'auto' and kind == 'GPU')
 
 
 def check_batch(strategy: tf.distribute.Strategy, batch_size: int,
@@ -117,13 +184,18 @@ def share(context: tf.distribute.InputContext, batch_size: int) -> plan.Share:
 
 def describe(strategy: tf.distribute.Strategy) -> str:
   """Returns what the strategy trains on, for the user: '2 GPUs'."""
-  kind = strategy.extended.worker_devices[0].rpartition('device:')[2][:3]
+  kind = _kind(strategy)
   replicas = strategy.num_replicas_in_sync
   workers = len(_workers())
   if replicas == 1:
     return f'the {kind}'
   return f'{replicas} {kind}s' + (f' of {workers} workers'
                                   if workers > 1 else '')
+
+
+def _kind(strategy: tf.distribute.Strategy) -> str:
+  """'CPU', 'GPU' or 'TPU'."""
+  return strategy.extended.worker_devices[0].rpartition('device:')[2][:3]
 
 
 @contextlib.contextmanager

@@ -117,6 +117,23 @@ def load_config(path: str) -> tuple[config_lib.Config, str]:
     raise _damaged(path, error) from error
 
 
+def finished_scores(config: config_lib.Config) -> dict[str, Any] | None:
+  """Returns what scores.json of a fold says; None if training is not over.
+
+  Args:
+    config: of the run that is in the folder, perhaps with more epochs.
+  """
+  directory = fold_directory(config.workdir, config.fold)
+  try:
+    scores, best = (json.loads(
+        filesystem.read_bytes(os.path.join(directory, name)))
+                    for name in (SCORES_NAME, BEST_SCORES_NAME))
+    stalled = scores['epoch'] - best['epoch'] >= config.stop_patience > 0
+  except (OSError, ValueError, KeyError, TypeError):
+    return None  # they are written once more
+  return scores if scores['epoch'] == config.epochs or stalled else None
+
+
 def load(workdir: str) -> Run:
   """Returns a run with all folds that are finished.
 

@@ -1,0 +1,107 @@
+"""cross_validation and --fold=all: every fold, in any number of goes."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests import fakes
+from trainer import config as config_lib
+from trainer import loop
+from trainer import workdir
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_FOLDS = 3
+
+
+@pytest.fixture(name='config', scope='module')
+def _config(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('folds')
+  return config_lib.Config(fakes.write_records(folder, 30, 32,
+                                               num_folds=_FOLDS),
+                           str(folder / 'run'),
+                           epochs=2,
+                           batch_size=8,
+                           distribute='cpu')
+
+
+def _run(config, fold):
+  flags = [
+      f'--{name}={getattr(config, name)}' for name in ('records', 'workdir',
+                                                       'epochs', 'batch_size',
+                                                       'distribute')
+  ]
+  return subprocess.run(
+      [sys.executable, '-m', 'trainer.main', *flags, f'--fold={fold}'],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False)
+
+
+@pytest.fixture(name='whole', scope='module')
+def _whole(config):
+  """All folds in one go: what it printed."""
+  done = _run(config, 'all')
+  assert done.returncode == 0, done.stderr
+  return done.stdout
+
+
+def _scores(directory, fold):
+  path = os.path.join(directory, f'fold{fold}', workdir.SCORES_NAME)
+  return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+
+
+def test_each_fold_is_as_if_alone(config, whole, tmp_path):
+  assert whole
+  alone = config_lib.Config(config.records,
+                            str(tmp_path),
+                            fold=1,
+                            epochs=2,
+                            batch_size=8,
+                            distribute='cpu')
+  assert loop.train(alone) == _scores(config.workdir, 1)
+
+
+def test_table_2_is_the_mean_and_population_deviation(config, whole):
+  values = [
+      _scores(config.workdir, fold)['auc_macro'] for fold in range(_FOLDS)
+  ]
+  rows = {line[:16].strip(): line[16:].split() for line in whole.splitlines()}
+  for fold, value in enumerate(values):
+    assert rows[f'fold {fold}'][0] == f'{value:.3f}'
+  found = rows['mean ± std']
+  assert found[:3] == [f'{np.mean(values):.3f}', '±', f'{np.std(values):.3f}']
+  assert rows['the paper, PReLU'[:16]][:3] == ['.893', '±', '.003']
+
+
+def test_what_is_finished_is_left_alone_and_the_rest_is_done(
+    config, whole, tmp_path):
+  directory = tmp_path / 'run'
+  shutil.copytree(config.workdir, directory)
+  shutil.rmtree(directory / 'fold1')
+  (directory / 'fold2' / 'scores.json').unlink()
+  again = config_lib.Config(config.records,
+                            str(directory),
+                            epochs=2,
+                            batch_size=8,
+                            distribute='cpu')
+  done = _run(again, 'all')
+  assert done.returncode == 0, done.stderr
+  assert 'Fold 0 is finished, 2 epochs' in done.stdout
+  assert 'Fold 1 held out' in done.stdout and 'Trained before' in done.stdout
+  assert done.stdout.splitlines()[-8:-1] == whole.splitlines()[-8:-1]
+  for fold in range(_FOLDS):
+    assert _scores(directory, fold) == _scores(config.workdir, fold)
+
+
+@pytest.mark.parametrize('fold', ['every', '-1', ''])
+def test_another_fold_is_refused(config, fold):
+  done = _run(config, fold)
+  assert done.returncode == 2
+  assert f'Expected --fold as a number or all, received {fold!r}' in done.stderr

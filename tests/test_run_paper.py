@@ -1,0 +1,63 @@
+"""tools/run_paper.py: two activations, all folds, one page, in two goes."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from tests import fakes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_FOLDS = 2
+
+
+@pytest.fixture(name='arguments')
+def _arguments(tmp_path):
+  records = fakes.write_records(tmp_path, 24, 32, num_folds=_FOLDS)
+  return [
+      sys.executable,
+      str(_ROOT / 'tools' / 'run_paper.py'), f'--records={records}',
+      f'--workdir={tmp_path}/paper', '--epochs=8', '--batch_size=8',
+      '--distribute=cpu'
+  ]
+
+
+def test_both_activations_are_trained_and_reported(arguments, tmp_path):
+  # A signal while the first fold trains: it is passed on, saved and obeyed.
+  with subprocess.Popen(arguments, text=True, stderr=subprocess.PIPE) as first:
+    checkpoints = tmp_path / 'paper' / 'prelu' / 'fold0' / 'checkpoints'
+    while not list(checkpoints.glob('*.npz')) and first.poll() is None:
+      time.sleep(0.01)
+    first.send_signal(signal.SIGTERM)
+    message = first.communicate()[1]
+  assert first.returncode == 128 + signal.SIGTERM, message
+  assert 'the same command goes on' in message
+
+  done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  assert f'Continuing {tmp_path}/paper/prelu/fold0' in done.stdout
+  assert done.stdout.splitlines()[-1] == f'{tmp_path}/paper/report.html'
+  assert 'Expected' not in done.stderr
+  page = (tmp_path / 'paper' / 'report.html').read_text()
+  for name in ('prelu', 'selu'):
+    table = pd.read_csv(tmp_path / 'paper' / 'report' / f'{name}_scores.csv',
+                        index_col='name')
+    assert list(table.index) == ['fold 0', 'fold 1', 'mean', 'std']
+    mean, std = table['auc_macro'][['mean', 'std']]
+    assert f'{mean:.3f} ± {std:.3f}' in done.stdout
+    assert f'<h2>{name}</h2>' in page
+
+
+@pytest.mark.parametrize('flag', ['--activation=relu', '--fold=0'])
+def test_what_the_experiment_sets_is_refused(arguments, tmp_path, flag):
+  done = subprocess.run([*arguments, flag],
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 2
+  assert f'Expected no {flag.partition("=")[0]}' in done.stderr
+  assert not (tmp_path / 'paper').exists()

@@ -1,0 +1,76 @@
+"""The extra [tpu] for real: TensorFlow for TPUs in an environment of its own.
+
+It is made by `make env-tpu` in .venv-tpu and kept between runs. There is no TPU
+here: the trainer's tests run on that TensorFlow's CPU device. Those that take
+longest (other networks and sizes, processes that are killed) are left to make
+soak.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_PYTHON = _ROOT / '.venv-tpu' / 'bin' / 'python'
+_TESTS = ('strategy', 'dihedral', 'layers', 'fast_layers', 'loss', 'schedule',
+          'step', 'checkpoint', 'evaluate', 'loop')
+_NOT = ('not every_network and not every_kind and not any_size and not '
+        'real_images and not killed and not wrong_flags')
+
+
+@pytest.fixture(name='python', scope='module')
+def _python():
+  """The environment's Python; made first if it is not there."""
+  subprocess.run(['make', 'env-tpu', f'PYTHON={sys.executable}'],
+                 cwd=_ROOT,
+                 check=True)
+  return str(_PYTHON)
+
+
+def _run(*command):
+  environment = {
+      name: value
+      for name, value in os.environ.items()
+      if not name.startswith(('PYTEST_', 'TF_', 'TPU_'))
+  }
+  return subprocess.run(command,
+                        cwd=_ROOT,
+                        check=False,
+                        capture_output=True,
+                        text=True,
+                        env=environment)
+
+
+@pytest.mark.parametrize('chosen',
+                         [_NOT, pytest.param('', marks=pytest.mark.soak)])
+def test_the_trainer_s_tests_pass(python, chosen):
+  paths = [f'tests/test_{name}.py' for name in _TESTS]
+  done = _run(python, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-k',
+              chosen, *paths)
+  assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_auto_does_not_take_tpu_system_for_a_tpu(python):
+  done = _run(
+      python, '-c', 'from trainer import strategy; '
+      'print(strategy.describe(strategy.make("auto")))')
+  assert done.stdout.splitlines()[-1:] == ['the CPU'], done.stderr
+
+
+@pytest.mark.parametrize('flags,message', [
+    ([], 'received --distribute=tpu on a machine where TensorFlow sees none'),
+    (['--tpu=grpc://127.0.0.1:9'], 'received --tpu=grpc://127.0.0.1:9 and'),
+])
+def test_without_a_tpu_it_is_told_in_one_line_within_30_s(
+    python, flags, message, tmp_path):
+  begun = time.monotonic()
+  done = _run(python, '-m', 'trainer.main', f'--records={tmp_path}',
+              f'--workdir={tmp_path}', '--flagfile=tpu.flags', *flags)
+  # A bound that the user is promised, not a measurement.
+  assert time.monotonic() - begun < 60
+  assert done.returncode == 2, done.stderr
+  assert message in done.stderr and len(done.stderr.splitlines()) == 1

@@ -1,0 +1,62 @@
+"""The paper's experiment: PReLU and SELU, all folds of each, side by side.
+
+  python tools/run_paper.py --records=records --workdir=paper
+
+prelu.flags and selu.flags train one after the other, into WORKDIR/prelu and
+WORKDIR/selu; other flags of trainer.main may follow and hold for both. Then
+Table 2 of each is printed beside the paper's, and WORKDIR/report.html written.
+The same command goes on where it was cut off.
+"""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+from absl import flags
+
+from hpa_records import command
+from hpa_records import filesystem
+from hpa_records import schema
+from trainer import main as trainer_main
+from trainer import report
+from trainer import workdir
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_RUNS = ('prelu', 'selu')
+
+
+def main() -> None:
+  for name in ('fold', 'activation'):
+    if flags.FLAGS[name].present:
+      raise schema.DataError(
+          f'Expected no --{name}, which the experiment sets, received '
+          f'{flags.FLAGS[name].value}; leave it out, also of a flag file, or '
+          'use python -m trainer.main.')
+  directory = filesystem.require_local(flags.FLAGS.workdir, 'workdir')
+  runs = [os.path.join(directory, name) for name in _RUNS]
+  for name, run in zip(_RUNS, runs):
+    _train([
+        f'--flagfile={_ROOT / name}.flags', *sys.argv[1:], f'--workdir={run}',
+        f'--fold={trainer_main.ALL}'
+    ])
+  for name, run in zip(_RUNS, runs):
+    print(f'\n{name}\n{report.format_scores(workdir.load(run))}')
+  print(report.write(runs, directory))
+
+
+def _train(arguments: list[str]) -> None:
+  """Trains in a process of its own, and ends with it if it fails."""
+  with subprocess.Popen([sys.executable, '-m', 'trainer.main',
+                         *arguments]) as process:
+    # It saves before it leaves. Ctrl-C reaches it without help.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    code = process.wait()
+  if code:
+    sys.exit(code if code > 0 else 128 - code)  # as a shell tells a signal
+
+
+if __name__ == '__main__':
+  command.run(main)
