@@ -3,6 +3,7 @@
   python tools/benchmark.py convert --csv=train.csv --images=train
   python tools/benchmark.py balance --csv=train.csv
   python tools/benchmark.py input --records=records --images=train
+  python tools/benchmark.py train --batch_size=16
 
 Without --csv convert makes sample data first, and so does input without
 --records; balance needs no image. What is
@@ -22,6 +23,7 @@ import benchmark_balance
 import benchmark_convert
 import benchmark_input
 import benchmark_table
+import benchmark_train
 from hpa_records import balance_flags
 from hpa_records import command
 from hpa_records import convert
@@ -32,6 +34,7 @@ from hpa_records import gallery
 from hpa_records import sample_data
 from hpa_records import shard_plan
 from hpa_records import summary
+from trainer import config as config_lib
 
 _PEERS = pathlib.Path(
     __file__).resolve().parent.parent / '.venv-peers' / 'bin' / 'python'
@@ -80,16 +83,29 @@ _PEERS_PYTHON = flags.DEFINE_string(
     str(_PEERS) if _PEERS.exists() else '',
     'Of input: interpreter of an environment with the extra [peers], made by '
     'make env-peers; without one they are left out.')
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 80, 'Of input.', lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer('batch_size',
+                                   80,
+                                   'Of input and train.',
+                                   lower_bound=1)
 _SECONDS = flags.DEFINE_float('seconds',
                               4.0,
-                              'Of input: that each way is timed for.',
+                              'Of input and train: that each way is timed for.',
                               lower_bound=0.1)
 _ONLY = flags.DEFINE_list(
     'only', [], 'Of input: keys of the ways to measure, as in the JSON; by '
     'default all.')
 _TABLE = flags.DEFINE_string('table', '',
                              'Of input: file for the table as CSV.')
+_PEER = flags.DEFINE_string(
+    'peer', '', 'Of train: a program to compare with, which prints its rates; '
+    'see tools/benchmark_train.py.')
+_PRECISION = flags.DEFINE_enum('precision', 'float32', config_lib.PRECISIONS,
+                               'Of train.')
+_XLA = flags.DEFINE_enum('xla', 'auto', config_lib.XLA, 'Of train.')
+_STEPS = flags.DEFINE_integer('steps',
+                              4,
+                              'Of train: in one call; a GPU wants 100.',
+                              lower_bound=1)
 balance_flags.define_settings()
 
 _NUM_MADE = 300
@@ -178,6 +194,22 @@ def main_input() -> None:
   print(f'\n{benchmark_table.closing_line_input(report)}')
 
 
+def main_train() -> None:
+  with _make_scratch() as scratch:
+    peer = _PEER.value and filesystem.require_local(_PEER.value, 'peer')
+    report = benchmark_train.measure(
+        benchmark_train.Job(scratch=scratch,
+                            peer=peer,
+                            batch=_BATCH_SIZE.value,
+                            size=_IMAGE_SIZE.value,
+                            precision=_PRECISION.value,
+                            xla=_XLA.value,
+                            steps=_STEPS.value,
+                            seconds=_SECONDS.value,
+                            repeats=_REPEATS.value))
+  _show(report, benchmark_table.format_train)
+
+
 def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
                                                  str]) -> None:
   """Prints the machine and the tables, and writes all numbers if asked to."""
@@ -201,8 +233,10 @@ def _source(scratch: str, num_made: int) -> tuple[str, str]:
 
 
 if __name__ == '__main__':
-  command.run(subcommands={
-      'convert': main_convert,
-      'balance': main_balance,
-      'input': main_input
-  })
+  command.run(
+      subcommands={
+          'convert': main_convert,
+          'balance': main_balance,
+          'input': main_input,
+          'train': main_train
+      })

@@ -24,6 +24,7 @@ import numpy as np
 import benchmark_process
 from hpa_records import dataset
 from hpa_records import payload
+from hpa_records import processor
 from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
@@ -269,7 +270,7 @@ def _run(job: Job, way: Way, setting: dict[str, Any],
       str(_TOOLS / 'benchmark_reader.py'), way.function, path,
       json.dumps(setting)
   ]
-  ran = benchmark_process.run(command, len(os.sched_getaffinity(0)))
+  ran = benchmark_process.run(command, processor.num_cores())
   return json.loads(ran.stdout.splitlines()[-1])
 
 
@@ -280,7 +281,7 @@ def _write_job(job: Job) -> tuple[str, dict[str, int]]:
   if records.manifest.settings['encoding'] != 'raw':
     raise schema.DataError('Expected raw records, received '
                            f'{records.manifest.settings["encoding"]} ones at '
-                           f'{job.records}.')
+                           f'{job.records}; convert with --encoding=raw.')
   rows = np.flatnonzero(records.index['fold'] != HELD_OUT)
   size = records.manifest.image_size
   pixels = np.empty((len(rows), size, size, schema.NUM_CHANNELS), np.uint8)

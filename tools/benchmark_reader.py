@@ -29,6 +29,7 @@ import numpy as np
 _WARM_S = 1.0
 _BUFFER = 1500  # images in a shuffle buffer: 512 MiB at 299 px
 _FOLD = 0  # held out
+_AHEAD = 10  # batches before an epoch's end when the next is begun
 _ENDLESS = 10**6  # passes
 
 Job = dict[str, Any]  # records, pixels, csv, images, scratch, batch, seconds
@@ -106,16 +107,27 @@ def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
   # An epoch of some passes, so that its start counts for little; not where
   # what is drawn twice would be read once.
   together = min(passes, 20) if way.kind == 'indexed' else 1
-  for number in range(passes // together):
+
+  def begin(number):
     key = plan.Key(0, number, _FOLD)
     epoch = plan.shuffle(together * once, key, augment)
-    for batch in way.training(epoch, key, plan.Share(job['batch'])):
+    share = plan.Share(job['batch'])
+    return (plan.num_steps(len(epoch), share.batch_size),
+            iter(way.training(epoch, key, share)))
+
+  steps, batches = begin(0)
+  for number in range(passes // together):
+    upcoming = steps, None
+    for step, batch in zip(range(steps), batches):
+      if step == max(0, steps - _AHEAD) and number + 1 < passes // together:
+        upcoming = begin(number + 1)  # as trainer.loop does
       image = batch['image']
       if setting['transform']:
         from trainer import dihedral
         image = dihedral.transform(image, batch['element'])
       # What fills the last batch up is not counted; there are few of many.
       yield image[:int(batch['weight'].numpy().sum())] if passes == 1 else image
+    steps, batches = upcoming
 
 
 def _tf_records(job: Job, setting: Setting, passes: int) -> Iterable:

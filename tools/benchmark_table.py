@@ -1,13 +1,14 @@
 """The numbers of a benchmark as Markdown tables, ready for BUILD_NOTES.md."""
 
 import importlib.metadata
-import os
 import platform
 import re
 from typing import Any, Callable, Sequence
 
 import numpy as np
 import pandas as pd
+
+from hpa_records import processor
 
 _PACKAGES = {
     'OpenCV': 'opencv-python-headless',
@@ -50,13 +51,11 @@ def describe_machine() -> str:
       name = found[1] if found else name
   except OSError:
     pass  # no Linux
-  cores = (len(os.sched_getaffinity(0))
-           if hasattr(os, 'sched_getaffinity') else os.cpu_count())
   versions = [f'Python {platform.python_version()}']
   for title, package in _PACKAGES.items():
     versions.append(f'{title} {importlib.metadata.version(package)}')
   versions.append(f'TensorFlow {_tensorflow_version()}')
-  return f'{name}, {cores} cores; {", ".join(versions)}'
+  return f'{name}, {processor.num_cores()} cores; {", ".join(versions)}'
 
 
 def _tensorflow_version() -> str:
@@ -196,6 +195,20 @@ def closing_line_input(report: dict[str, Any]) -> str:
   if 'crc' in ratios:
     parts.append(f'with --check=crc {ratios["crc"]:.2f} of that')
   return f'The indexed reader gives {", ".join(parts) or "nothing to compare"}.'
+
+
+def format_train(report: dict[str, Any]) -> str:
+  """Returns the table of benchmark_train.measure."""
+  ratios = report['ratios']
+  rows = [(each['title'], _WHOLE(each['median']),
+           f'{min(each["rates"]):,.1f}–{max(each["rates"]):,.1f}',
+           _TWO_DIGITS(ratios[key]) if key in ratios else '')
+          for key, each in report['ways'].items()]
+  return '\n'.join([
+      f'GapNet-PL, PReLU, {report["size"]} px, batches of {report["batch"]}, '
+      f'{report["precision"]}, xla {report["xla"]}.', '',
+      _table(('', 'images/s, median', 'least–most', 'ours ÷ this'), rows)
+  ])
 
 
 def _format_seconds(tables: Sequence[dict[str, Any]], num_folds: int) -> str:

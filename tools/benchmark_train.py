@@ -1,0 +1,119 @@
+"""How fast GapNet-PL trains, beside plain Keras and other programs.
+
+Each way runs in a process of its own, one after another in each repeat, so that
+a busy minute hits all; what is timed are training steps on pixels that lie
+ready, after two calls that are not counted. A peer is a program that prints
+lines such as 'PT bn=0 amp=1 default B=80 25900 img/s …', once for each network
+and batch that it measures; those without batch norm and with this batch are the
+ones to compare with.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import statistics
+import sys
+from typing import Any
+
+import benchmark_process
+from hpa_records import processor
+from hpa_records import schema
+
+_TOOLS = pathlib.Path(__file__).resolve().parent
+_TITLES = {'ours': 'trainer.step', 'keras': 'Keras layers and fit'}
+_LINE = re.compile(
+    r'bn=(?P<norm>\d) amp=(?P<half>\d)\s+(?P<mode>\S+).*?B=\s*(?P<batch>\d+)'
+    r'\s+(?P<rate>[\d.]+) img/s')
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What is trained.
+
+  Attributes:
+    scratch: folder for the job's file.
+    peer: program to compare with; '' has none.
+    batch: images in a batch.
+    size: height and width of an image, pixels.
+    precision: one of config.PRECISIONS.
+    xla: one of config.XLA.
+    steps: in a call.
+    seconds: that a way is timed for.
+    repeats: of everything.
+  """
+  scratch: str
+  peer: str
+  batch: int
+  size: int
+  precision: str
+  xla: str
+  steps: int
+  seconds: float
+  repeats: int
+
+
+def measure(job: Job) -> dict[str, Any]:
+  """Returns all numbers, as JSON has them.
+
+  Raises:
+    schema.DataError: the peer printed no rate of this batch.
+    RuntimeError: a way failed.
+  """
+  path = os.path.join(job.scratch, 'train.json')
+  pathlib.Path(path).write_text(json.dumps(dataclasses.asdict(job)),
+                                encoding='utf-8')
+  found = {key: {'title': title, 'rates': []} for key, title in _TITLES.items()}
+  for _ in range(job.repeats):
+    for key, each in found.items():
+      script = str(_TOOLS / 'benchmark_trainer.py')
+      ran = _run([sys.executable, script, key, path])
+      each['rates'].append(json.loads(ran.splitlines()[-1])['rate'])
+  if job.peer:
+    said = _run([sys.executable, job.peer])
+    found['peer'] = {
+        'title': os.path.basename(job.peer),
+        'rates': [read_peer(said, job.batch)],
+        'said': said,
+    }
+  for each in found.values():
+    each['median'] = statistics.median(each['rates'])
+  settings = dataclasses.asdict(job)
+  return {
+      **{
+          key: settings[key] for key in ('batch', 'size', 'precision', 'xla')
+      },
+      'ways': found,
+      'ratios': {
+          key: found['ours']['median'] / each['median']
+          for key, each in found.items()
+          if key != 'ours'
+      },
+  }
+
+
+def read_peer(said: str, batch: int) -> float:
+  """Returns the highest rate without batch norm at a batch, images/s.
+
+  Args:
+    said: what a peer printed.
+    batch: images in a batch.
+
+  Raises:
+    schema.DataError: there is none.
+  """
+  rates = [
+      float(match['rate'])
+      for match in map(_LINE.search, said.splitlines())
+      if match and match['norm'] == '0' and int(match['batch']) == batch
+  ]
+  if not rates:
+    raise schema.DataError(
+        f'Expected a line "bn=0 … B={batch} … img/s" of --peer, received none; '
+        'pass a --batch_size that it measures.')
+  return max(rates)
+
+
+def _run(command: list[str]) -> str:
+  return benchmark_process.run(command, processor.num_cores()).stdout
