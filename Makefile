@@ -5,6 +5,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 IO_VENV = .venv-io
 PEERS_VENV = .venv-peers
+TPU_VENV = .venv-tpu
 DEMO = demo
 SOURCES = hpa_records trainer tools tests
 
@@ -14,7 +15,7 @@ STAMP = $(VENV)/.installed-$(EXTRA)
 COMMA = ,
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-io env-peers demo test lint format clean
+.PHONY: help env env-io env-peers env-tpu demo test soak lint format clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' \
@@ -26,13 +27,16 @@ env-io: $(IO_VENV)/.installed  ## Make .venv-io with the extra [io]; the tests d
 
 env-peers: $(PEERS_VENV)/.installed  ## Make .venv-peers, for benchmark.py input.
 
+env-tpu: $(TPU_VENV)/.installed  ## Make .venv-tpu with the extra [tpu]; the tests do.
+
 # $(call install,FOLDER,EXTRAS): the stamp comes last, so that an environment
-# that was cut off is made again.
+# that was cut off is made again. It holds the seconds that it took.
 define install
 	@$(PYTHON) -m venv $(1) || { echo "Expected Python's venv module" \
 	  "with ensurepip; on Debian: apt-get install python3-venv" >&2; exit 2; }
-	$(1)/bin/python -m pip install --quiet --editable ".[$(2)]"
-	@touch $@
+	begun=$$(date +%s) && \
+	  $(1)/bin/python -m pip install --quiet --editable ".[$(2)]" && \
+	  echo $$(($$(date +%s) - begun)) > $@
 endef
 
 # An environment of the other EXTRA is removed first: two TensorFlows write the
@@ -52,6 +56,10 @@ $(PEERS_VENV)/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) tools/check_python.py
 	$(call install,$(PEERS_VENV),peers)
 
+$(TPU_VENV)/.installed: setup.cfg pyproject.toml
+	@$(PYTHON) tools/check_python.py
+	$(call install,$(TPU_VENV),tpu$(COMMA)test-tpu)
+
 demo: env  ## Make sample data, convert it, train on it, write the report.
 	rm -rf $(DEMO)
 	$(BIN)/python tools/make_sample_data.py --output=$(DEMO)/data \
@@ -63,7 +71,10 @@ demo: env  ## Make sample data, convert it, train on it, write the report.
 	$(BIN)/python tools/report.py --workdir=$(DEMO)/run
 
 test: env lint  ## Run the tests and the linters.
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+
+soak: env  ## Run the long repetitions, which make test leaves out.
+	$(BIN)/python -m pytest -q -m soak
 
 lint: env  ## Check style and errors, change nothing.
 	$(BIN)/yapf --diff --recursive $(SOURCES)
@@ -73,4 +84,4 @@ format: env  ## Lay the code out as the linter wants it.
 	$(BIN)/yapf --in-place --recursive $(SOURCES)
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(IO_VENV) $(PEERS_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(IO_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info

@@ -106,7 +106,8 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
       tf.data.Dataset.range(1).flat_map(read_lost)).concatenate(
           blank.repeat(steps * share.batch_size - len(epoch))).apply(
               tf.data.experimental.assert_cardinality(steps * share.batch_size))
-  return streaming.finish(whole, records, epoch, share)
+  parts = whole.batch(share.part_size, drop_remainder=True)
+  return streaming.finish(parts, records, epoch, share)
 
 
 def _take(served: tf.data.Dataset, ledger: '_Ledger') -> Iterator[tuple]:

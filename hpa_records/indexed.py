@@ -14,7 +14,6 @@ returns as it is, if it is aligned and no one else holds it: nothing is copied.
 
 import collections
 import mmap
-import os
 import weakref
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy as np
 from hpa_records import dataset
 from hpa_records import payload as payload_lib
 from hpa_records import plan
+from hpa_records import processor
 from hpa_records import schema
 from hpa_records import streaming
 from hpa_records.backend import tf
@@ -102,9 +102,8 @@ def batches(records: dataset.Records,
 
 def _in_flight(shape: tuple[int, ...]) -> int:
   """How many parts are filled at once: one a core, as far as memory goes."""
-  cores = (len(os.sched_getaffinity(0))
-           if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1)
-  return max(2, min(cores, _IN_FLIGHT_BYTES // int(np.prod(shape))))
+  return max(
+      2, min(processor.num_cores(), _IN_FLIGHT_BYTES // int(np.prod(shape))))
 
 
 class _Buffers:

@@ -43,7 +43,7 @@ class Reader:
       schema.DataError: it cannot be read like that, or does not fit.
     """
     self._records, self._fold, self._how = records, fold, how
-    self.kind, self.holds_pixels = _kind(records, how), how.cache == 'host'
+    self.kind, self.holds_pixels = choose(records, how), how.cache == 'host'
     self.is_ordered = not how.data_service
     self._payload: payload_lib.Payload | None = None
     if _is_indexable(records):
@@ -134,8 +134,12 @@ def _is_indexable(records: dataset.Records) -> bool:
           not address.is_address(records.directory) and hasattr(os, 'preadv'))
 
 
-def _kind(records: dataset.Records, how: dataset.How) -> str:
-  """'indexed' or 'streaming'; refuses what does not go together."""
+def choose(records: dataset.Records, how: dataset.How) -> str:
+  """Returns which reader reads records like that: 'indexed' or 'streaming'.
+
+  Raises:
+    schema.DataError: settings that do not go together, or with the records.
+  """
   cached = how.cache != 'none'
   if how.data_service:
     if cached or how.reader == 'indexed':

@@ -2,8 +2,8 @@
 
 Shards are interleaved, each record is repeated in place by the count that the
 epoch plan gives it, and all are shuffled through a buffer of serialized records
-(copies in it share their memory); then each is parsed and decoded, several at
-once, and batched.
+(copies in it share their memory). Raw ones are then batched and parsed, which
+copies their pixels once less; PNGs are decoded first, several at once.
 
 What is promised: an epoch draws each record, with each transform, exactly as
 often as the plan says. Its order is a function of (seed, epoch, shuffle_mb),
@@ -21,16 +21,19 @@ from typing import Callable
 
 import numpy as np
 
+from hpa_records import address
 from hpa_records import dataset
 from hpa_records import image as image_lib
 from hpa_records import plan
+from hpa_records import processor
 from hpa_records import record
 from hpa_records import schema
 from hpa_records.backend import tf
 
-# A file's read buffer: a record or three; larger ones were no faster.
+# Read buffer of a file at an address: a record or three; larger ones were no
+# faster. On a local disk a buffer is one copy more.
 _READ_BYTES = 2**20
-_CYCLE = 8  # shards that are open at once
+_CYCLE = 8  # shards that are read at once
 
 # Takes (serialized record, number of its draw), gives (image, number).
 Decode = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -75,9 +78,8 @@ def evaluation_batches(records: dataset.Records, fold: int,
   """
   rows = records.rows(fold)
   names = _shard_names(records, lambda held: held == fold)
-  draws = tf.data.Dataset.zip(
-      tf.data.TFRecordDataset(names, buffer_size=_READ_BYTES),
-      tf.data.Dataset.range(len(rows)))
+  draws = tf.data.Dataset.zip(_read(records, names),
+                              tf.data.Dataset.range(len(rows)))
   return _batch(draws, records, plan.once(rows), share, 0)
 
 
@@ -108,6 +110,12 @@ def _shard_names(records: dataset.Records, wanted: Callable[[int],
   ]
 
 
+def _read(records: dataset.Records, names) -> tf.data.Dataset:
+  """Serialized records of files, one after another."""
+  buffer = _READ_BYTES if address.is_address(records.directory) else 0
+  return tf.data.TFRecordDataset(names, buffer_size=buffer)
+
+
 def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
                 seed: int) -> tf.data.Dataset:
   """(serialized record, number of the draw) of every copy, shards mixed."""
@@ -129,8 +137,7 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
 
   def one_shard(number):
     rows = tf.data.Dataset.counter(first_rows[number])
-    shard = tf.data.TFRecordDataset(paths[number], buffer_size=_READ_BYTES)
-    found = tf.data.Dataset.zip(shard, rows)
+    found = tf.data.Dataset.zip(_read(records, paths[number]), rows)
     if counts.max() > 1:
       return found.flat_map(copies)
     # A dataset for each record costs more than reading it.
@@ -141,7 +148,7 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
   return shards.interleave(one_shard,
                            cycle_length=_CYCLE,
                            block_length=1,
-                           num_parallel_calls=tf.data.AUTOTUNE,
+                           num_parallel_calls=_CYCLE,
                            deterministic=True)
 
 
@@ -157,10 +164,17 @@ def _batch(draws: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
   whole = draws.concatenate(blanks).apply(
       tf.data.experimental.assert_cardinality(steps * share.batch_size))
   mine = _take_share(whole.skip(first_step * share.batch_size), share)
-  decoded = mine.map(decoder(records),
-                     num_parallel_calls=tf.data.AUTOTUNE,
-                     deterministic=True)
-  return finish(decoded, records, epoch, share)
+  decode, size = decoder(records), share.part_size
+  if _is_png(records):
+    parts = _map(mine, decode).batch(size, drop_remainder=True)
+  else:
+    parts = _map(mine.batch(size, drop_remainder=True), decode)
+  return finish(parts, records, epoch, share)
+
+
+def _map(draws: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
+  """Maps in order, on all cores. AUTOTUNE finds their number too late."""
+  return draws.map(function, processor.num_cores(), deterministic=True)
 
 
 def _take_share(draws: tf.data.Dataset, share: plan.Share) -> tf.data.Dataset:
@@ -177,29 +191,38 @@ def _take_share(draws: tf.data.Dataset, share: plan.Share) -> tf.data.Dataset:
 
 
 def decoder(records: dataset.Records) -> Decode:
-  """Returns what makes (image [H, W, C] uint8, number) of a draw."""
+  """Returns what makes (image [H, W, C] uint8, number) of a draw.
+
+  Of raw records it takes batches of draws, too.
+  """
   size = records.manifest.image_size
   shape = (size, size, schema.NUM_CHANNELS)
-  is_png = records.manifest.settings['encoding'] == 'png'
+  is_png = _is_png(records)
   features = {schema.IMAGE: tf.io.FixedLenFeature([], tf.string)}
 
   def decode(serialized, number):
-    data = tf.io.parse_single_example(serialized, features)[schema.IMAGE]
+    parse = (tf.io.parse_example
+             if serialized.shape.rank else tf.io.parse_single_example)
+    data = parse(serialized, features)[schema.IMAGE]
     if is_png:
       image = tf.io.decode_png(data, channels=schema.NUM_CHANNELS)
       return tf.ensure_shape(image, shape), number
-    return tf.reshape(tf.io.decode_raw(data, tf.uint8), shape), number
+    image = tf.io.decode_raw(data, tf.uint8)
+    return tf.reshape(image, (*serialized.shape, *shape)), number
 
   return decode
 
 
-def finish(decoded: tf.data.Dataset, records: dataset.Records,
-           epoch: plan.Epoch, share: plan.Share) -> tf.data.Dataset:
+def _is_png(records: dataset.Records) -> bool:
+  return records.manifest.settings['encoding'] == 'png'
+
+
+def finish(parts: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
+           share: plan.Share) -> tf.data.Dataset:
   """Returns batches of decoded draws, with all that goes with them.
 
   Args:
-    decoded: (image [H, W, C] uint8, number of the draw or plan.BLANK), as many
-      as fill whole batches.
+    parts: (images [b, H, W, C] uint8, numbers of the draws or plan.BLANK [b]).
     records: the dataset.
     epoch: the draws, by number.
     share: of which the draws are.
@@ -212,29 +235,30 @@ def finish(decoded: tf.data.Dataset, records: dataset.Records,
   labels, size = tf.constant(labels), share.part_size
 
   def name(number, draws):
-    image, numbers = draws
+    images, numbers = draws
     real = numbers != plan.BLANK
     places = tf.where(real, numbers, len(epoch))
     part = share.first + tf.cast(number % share.count, tf.int32)
     return {
-        schema.IMAGE: image,
+        schema.IMAGE: images,
         schema.LABELS: tf.gather(labels, tf.gather(rows, places)),
         dataset.WEIGHT: tf.cast(real, tf.float32),
         dataset.ELEMENT: tf.gather(elements, places),
         dataset.SLOT: part * size + tf.range(size),
     }
 
-  parts = decoded.batch(size, drop_remainder=True).enumerate().map(
-      name, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  return parts.with_options(global_batches()).prefetch(2)
+  named = _map(parts.enumerate(), name)
+  return named.with_options(global_batches()).prefetch(2)
 
 
 def global_batches() -> tf.data.Options:
   """Returns options that leave a dataset of global batches as it is.
 
-  Replicas take parts of each batch, not files of their own.
+  Replicas take parts of each batch, not files of their own. Reading begins with
+  the iterator, before a batch is asked for.
   """
   options = tf.data.Options()
+  options.experimental_warm_start = True
   options.experimental_distribute.auto_shard_policy = (
       tf.data.experimental.AutoShardPolicy.OFF)
   return options

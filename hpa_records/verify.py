@@ -25,6 +25,7 @@ from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import index_check
 from hpa_records import manifest
+from hpa_records import processor
 from hpa_records import progress
 from hpa_records import record
 from hpa_records import sample_table
@@ -81,7 +82,7 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
     schema.DataError: lists what is wrong, one line a fault, each with its file.
   """
   made = manifest.load(directory)
-  workers = workers or os.cpu_count() or 1
+  workers = workers or processor.num_cores()
   num_bytes, wrong = _check_files(directory, made, workers)
   contradictions = index_check.check_manifest(made)
   if not contradictions and manifest.INDEX_NAME not in wrong:

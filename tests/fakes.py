@@ -9,10 +9,12 @@ import pathlib
 import cv2
 import numpy as np
 
+from hpa_records import convert
 from hpa_records import manifest
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard
+from hpa_records import shard_plan
 
 
 def plane(sample: int, channel: int, size_px: int = 24) -> np.ndarray:
@@ -43,6 +45,27 @@ def write_source(folder: pathlib.Path,
   csv = folder / 'train.csv'
   csv.write_text('\n'.join(rows) + '\n')
   return str(csv), str(images)
+
+
+def write_records(folder: pathlib.Path, num_samples: int, size_px: int,
+                  **settings) -> str:
+  """Writes such a source and converts it, at its own size.
+
+  Args:
+    folder: for both.
+    num_samples: as of write_source.
+    size_px: as of write_source.
+    **settings: of shard_plan.Settings.
+
+  Returns:
+    The folder of the records.
+  """
+  csv, images = write_source(folder, num_samples, size_px)
+  records = str(folder / 'records')
+  convert.convert(csv, images, records,
+                  shard_plan.Settings(image_size=size_px, **settings),
+                  convert.How(workers=1))
+  return records
 
 
 def read_samples(folder: pathlib.Path) -> dict[str, record.Sample]:

@@ -77,14 +77,17 @@ _NUMBERS = {fakes.image(i, _SIZE).tobytes(): i for i in range(_SAMPLES)}
 
 
 class _Reading:
-  """An epoch through a service, and what it should draw."""
+  """An epoch through a service, and what it should draw.
 
-  def __init__(self, records, address):
+  With times, each record is drawn so many times as often as its repeats say.
+  """
+
+  def __init__(self, records, address, times=1):
     found = dataset.load(records)
     how = dataset.How(data_service=address, shuffle_mb=2)
     self._reader = reader.Reader(found, 1, how)
     self._key = plan.Key(0, 0, 1)
-    self._epoch = plan.shuffle(found.repeats(1), self._key, 'all')
+    self._epoch = plan.shuffle(times * found.repeats(1), self._key, 'all')
     ids = found.index['id']
     self.planned = collections.Counter(
         (int(ids[row][1:]), element)
@@ -118,7 +121,8 @@ def test_an_epoch_is_the_planned_one(records, service, capsys):
 
 def test_an_epoch_is_the_planned_one_though_a_worker_dies(records, capsys):
   with _service() as (address, workers):
-    reading = _Reading(records, address)
+    # Far more draws than all buffers hold: the worker dies owing some.
+    reading = _Reading(records, address, times=5)
     batches = reading.batches()
     first = [next(batches) for _ in range(3)]
     workers[0].send_signal(signal.SIGKILL)

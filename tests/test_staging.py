@@ -9,15 +9,15 @@ import threading
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from hpa_records import convert
 from hpa_records import manifest
 from hpa_records import schema
-from hpa_records import shard_plan
 from hpa_records import staging
 from tests import fakes
 from trainer import config as config_lib
+from trainer import cross_validation
 from trainer import loop
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -29,10 +29,7 @@ _SLOW = ('import sys; from hpa_records import staging; '
 @pytest.fixture(name='records', scope='module')
 def _records(tmp_path_factory):
   folder = tmp_path_factory.mktemp('staging')
-  csv, images = fakes.write_source(folder, num_samples=40, size_px=32)
-  convert.convert(csv, images, str(folder / 'records'),
-                  shard_plan.Settings(image_size=32), convert.How(workers=1))
-  return folder / 'records'
+  return pathlib.Path(fakes.write_records(folder, 40, 32))
 
 
 @pytest.fixture(name='address')
@@ -211,13 +208,16 @@ def test_one_azure_address_for_both_ways():
   assert staging._azure('az://box/a') == ('az://box/a', {})
 
 
-def test_training_stages_first(records, address, tmp_path):
+@pytest.mark.parametrize('train', [loop.train, cross_validation.train])
+def test_training_stages_first(records, address, tmp_path, train):
   config = config_lib.Config(records=address,
                              stage_dir=str(tmp_path / 'copies'),
                              workdir=str(tmp_path / 'run'),
                              epochs=1,
                              batch_size=16,
                              distribute='cpu')
-  assert np.isfinite(loop.train(config)['loss'])
+  train(config)
+  history = pd.read_csv(tmp_path / 'run' / 'fold0' / 'history.csv')
+  assert np.isfinite(history['val_loss']).all()
   copy, = (tmp_path / 'copies').glob('*/')
   assert _content(copy) == _content(records)

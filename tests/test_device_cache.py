@@ -1,0 +1,52 @@
+"""device_cache: the pixels to train on, by row of the index, on the device."""
+
+import numpy as np
+import pytest
+
+from hpa_records import dataset
+from hpa_records import plan
+from hpa_records import reader as reader_lib
+from hpa_records import schema
+from hpa_records.backend import tf
+from tests import fakes
+from trainer import device_cache
+from trainer import strategy as strategy_lib
+
+_SIZE = 16
+
+
+@pytest.fixture(name='records', scope='module', params=['raw', 'png'])
+def _records(request, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('cache')
+  return dataset.load(
+      fakes.write_records(folder, 80, _SIZE, encoding=request.param))
+
+
+def _cache(records, fold):
+  reader = reader_lib.Reader(records, fold, dataset.How(cache='device'))
+  return device_cache.DeviceCache(strategy_lib.make('cpu'), reader, records,
+                                  fold)
+
+
+def test_each_row_has_its_pixels_and_a_blank_is_black(records):
+  cache, index = _cache(records, 2), records.index
+  rows = np.flatnonzero(index['fold'] != 2)
+  rows = np.random.default_rng(0).permutation(rows)
+  names = [int(name[1:]) for name in index['id'].iloc[rows]]
+  want = np.stack([fakes.image(name, _SIZE) for name in names])
+  rows = tf.constant([*rows, plan.BLANK], tf.int32)
+  found = tf.function(cache.images)(rows).numpy()
+  np.testing.assert_array_equal(found[:-1], want)
+  assert found.dtype == np.uint8 and not found[-1].any()
+
+
+def test_the_held_out_fold_is_not_there(records):
+  rows = tf.constant(records.rows(2), tf.int32)
+  assert not _cache(records, 2).images(rows).numpy().any()
+
+
+def test_what_does_not_fit_is_refused_with_the_figures(records, monkeypatch):
+  monkeypatch.setattr(reader_lib, 'free_memory', lambda: 2**10)
+  with pytest.raises(schema.DataError,
+                     match=r'with --cache=device, received 0.00 GiB of free'):
+    _cache(records, 0)
