@@ -120,4 +120,6 @@ def _index(shard: shard_plan.Shard,
         'labels': [np.flatnonzero(row) for row in shard.labels],
         'repeats': list(shard.repeats),
     }
+  if shard.groups is not None:
+    columns['group'] = shard.groups
   return pd.DataFrame(columns)

@@ -89,6 +89,8 @@ def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     Faults, each one line that begins with the name of the index.
   """
   columns = _COLUMNS + (_LABELLED_COLUMNS if made.is_labelled else ())
+  if made.settings.get('groups_sha256'):
+    columns += ('group',)
   if set(index.columns) != set(columns):
     faults = [
         f'expected the columns {sorted(columns)}, received '
@@ -99,7 +101,7 @@ def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     faults = faults or _check_offsets(made, index) + _check_ids(index)
     if made.is_labelled:
       faults = faults or _check_folds(made, index) + _check_labels(
-          made, index) + _check_repeats(made, index)
+          made, index) + _check_repeats(made, index) + _check_groups(index)
   return [f'{manifest.INDEX_NAME}: {each}' for each in faults]
 
 
@@ -118,6 +120,17 @@ def _check_rows(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   if not faults and list(index['shard']) != expected.tolist():
     faults.append('expected rows in the order of the shards, received another')
   return faults
+
+
+def _check_groups(index: pd.DataFrame) -> list[str]:
+  """A group of samples is in one fold."""
+  if 'group' not in index:
+    return []
+  folds = index.groupby('group', sort=False)['fold'].nunique()
+  return [
+      f'expected group {name} in one fold, received {folds[name]}'
+      for name in folds.index[folds > 1][:1]
+  ]
 
 
 def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:

@@ -40,11 +40,13 @@ def lay_out(table: pd.DataFrame,
     ]
   labels = sample_table.multi_hot(table['labels'])
   fold_of = _find_folds(table, labels, settings)
+  groups = table['group'].to_numpy() if 'group' in table else None
   repeats = balance.repeats(list(ids), labels, fold_of, settings.num_folds,
                             balance.of_flags(settings), settings.seed)
   return [
       shard_plan.Shard(name, fold, tuple(rows[chosen].tolist()),
-                       tuple(ids[chosen]), labels[chosen], repeats[chosen])
+                       tuple(ids[chosen]), labels[chosen], repeats[chosen],
+                       None if groups is None else tuple(groups[chosen]))
       for fold in range(settings.num_folds)
       for name, chosen in _cut(f'fold{fold}', np.flatnonzero(
           fold_of == fold), settings)

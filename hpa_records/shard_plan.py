@@ -120,6 +120,7 @@ class Shard:
     ids: of each sample.
     labels: [N, K] uint8 multi-hot; None in an unlabelled set.
     repeats: [N, F] float32; None in an unlabelled set.
+    groups: of each sample; None where none were given.
   """
   name: str
   fold: int | None
@@ -127,6 +128,7 @@ class Shard:
   ids: tuple[str, ...]
   labels: np.ndarray | None
   repeats: np.ndarray | None
+  groups: tuple[str, ...] | None = None
 
   def sha256(self) -> str:
     """Returns the hex digest of all that the shard's records say."""

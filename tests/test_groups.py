@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records import index_check
 from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -85,6 +86,19 @@ def test_groups_stay_together_in_folds_that_are_even(source, tmp_path):
   apart = tmp_path / 'apart'
   _convert(source, apart)
   assert any(_folds(apart)[i] != _folds(apart)[i - i % 3] for i in fold_of)
+
+
+def test_the_index_has_the_group_of_each_sample(source, tmp_path):
+  _convert(source, tmp_path / 'records', _write_groups(tmp_path))
+  made = manifest.load(str(tmp_path / 'records'))
+  index = manifest.load_index(str(tmp_path / 'records'), made)
+  assert index['group'].tolist() == [_group(int(i[1:])) for i in index['id']]
+  apart = index.assign(group='all')
+  assert index_check.check_index(made, apart) == [
+      'index.parquet: expected group all in one fold, received 5'
+  ]
+  (fault,) = index_check.check_index(made, index.drop(columns='group'))
+  assert 'expected the columns' in fault
 
 
 def test_the_manifest_knows_the_groups_but_not_their_path(source, tmp_path):

@@ -51,7 +51,8 @@ class Recorder:
         index['id'].to_numpy(str), records.labels,
         index['fold'].to_numpy(np.int64), repeats,
         records.manifest.settings['seed'], self._config.rebalance or
-        records.stored_balance())
+        records.stored_balance(),
+        index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
     samples.save(self._path(workdir.SAMPLES_NAME))
 
   def finish_epoch(self, state: state_lib.State) -> None:

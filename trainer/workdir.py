@@ -39,6 +39,8 @@ class Samples:
     repeats: [N] float32, expected draws in an epoch; 0 in the held-out fold.
     seed: of the conversion, with which policies of balance draw.
     balance: that made the repeats.
+    groups: [N] str, samples that belong together; empty where the records
+      were made without groups.
   """
   ids: np.ndarray
   labels: np.ndarray
@@ -46,6 +48,8 @@ class Samples:
   repeats: np.ndarray
   seed: int
   balance: balance_lib.Balance
+  groups: np.ndarray = dataclasses.field(
+      default_factory=lambda: np.zeros(0, str))
 
   def save(self, path: str) -> None:
     """Writes an .npz, whole or not at all."""
