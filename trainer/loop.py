@@ -111,7 +111,7 @@ class _Run:
     self._repeats, self._ranks = repeats, records.ranks()
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
-    self._recorder.begin(records, repeats)
+    self._recorder.begin(records, repeats, strategy_lib.describe(strategy))
     with strategy.scope():
       self._model = _build_model(config, records,
                                  strategy_lib.compiles(strategy, config.xla))

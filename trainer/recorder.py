@@ -5,6 +5,7 @@ Several workers each know all of it; one writes.
 
 import contextlib
 import os
+import platform
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 
 from hpa_records import dataset
 from hpa_records import filesystem
-from hpa_records.backend import tf
+from hpa_records.backend import keras, tf
 from trainer import config as config_lib
 from trainer import evaluate
 from trainer import state as state_lib
@@ -34,12 +35,14 @@ class Recorder:
       os.makedirs(self.directory, exist_ok=True)
       self._log = tf.summary.create_file_writer(self._path('tensorboard'))
 
-  def begin(self, records: dataset.Records, repeats: np.ndarray) -> None:
-    """Writes what the run is, and what it is trained on.
+  def begin(self, records: dataset.Records, repeats: np.ndarray,
+            device: str) -> None:
+    """Writes what the run is, and what it is trained on and with.
 
     Args:
       records: the dataset.
       repeats: [N] float32, expected draws in an epoch.
+      device: what it is trained on, for a reader.
     """
     if not self._is_chief:
       return
@@ -54,6 +57,18 @@ class Recorder:
         records.stored_balance(),
         index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
     samples.save(self._path(workdir.SAMPLES_NAME))
+    evaluate.write_json(
+        self._path(workdir.ABOUT_NAME), {
+            'device': device,
+            'versions': {
+                'python': platform.python_version(),
+                'tensorflow': tf.__version__,
+                'keras': keras.__version__,
+                'numpy': np.__version__,
+            },
+            'records': records.manifest.settings,
+            'records_versions': records.manifest.versions,
+        })
 
   def finish_epoch(self, state: state_lib.State) -> None:
     """Writes the history, and says how the last epoch went."""

@@ -24,6 +24,7 @@ BEST_SCORES_NAME = 'best_scores.json'
 PER_CLASS_NAME = 'per_class.csv'
 ARRAYS_NAME = 'scores.npz'
 SAMPLES_NAME = 'samples.npz'
+ABOUT_NAME = 'about.json'
 
 _FOLD = re.compile(r'fold(\d+)')
 
@@ -82,10 +83,13 @@ class Fold:
     number: of the fold that was held out.
     scores: what scores.json says.
     samples: what it was trained on.
+    about: device, versions and the records' settings; empty in a run of an
+      earlier version.
   """
   number: int
   scores: dict[str, Any]
   samples: Samples
+  about: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,13 +187,17 @@ def _load_configs(workdir: str,
 
 def _load_fold(workdir: str, number: int) -> Fold:
   directory = fold_directory(workdir, number)
-  path = os.path.join(directory, SCORES_NAME)
+  about = os.path.join(directory, ABOUT_NAME)
+  return Fold(number, _load_json(os.path.join(directory, SCORES_NAME)),
+              Samples.load(os.path.join(directory, SAMPLES_NAME)),
+              _load_json(about) if os.path.exists(about) else {})
+
+
+def _load_json(path: str) -> dict[str, Any]:
   try:
-    scores = json.loads(filesystem.read_bytes(path))
+    return json.loads(filesystem.read_bytes(path))
   except ValueError as error:
     raise _damaged(path, error) from error
-  return Fold(number, scores, Samples.load(os.path.join(directory,
-                                                        SAMPLES_NAME)))
 
 
 def _damaged(path: str, error: Exception) -> schema.DataError:
