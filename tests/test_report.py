@@ -1,7 +1,9 @@
 """workdir and report: what a run wrote, on one page."""
 
 import base64
+import contextlib
 import dataclasses
+import importlib.metadata
 import json
 import pathlib
 import re
@@ -13,16 +15,21 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from selenium.webdriver.common import action_chains
 
 from hpa_records import balance
 from hpa_records import convert
 from hpa_records import dataset
 from hpa_records import schema
 from hpa_records import shard_plan
+from tests import browser
 from tests import fakes
 from trainer import config as config_lib
 from trainer import loop
+from trainer import metrics
+from trainer import out_of_fold
 from trainer import report
+from trainer import score_table
 from trainer import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -85,7 +92,7 @@ def test_a_run_is_what_the_trainer_wrote(run):
 
 def test_scores_are_those_of_the_folds_with_mean_and_population_std(run, page):
   found = workdir.load(str(run[0]))
-  table = report.tabulate_scores(found)
+  table = score_table.tabulate_scores(found)
   values = [fold.scores['auc_macro'] for fold in found.folds]
   assert table['auc_macro'].tolist() == pytest.approx(
       [*values, np.mean(values), np.std(values)])
@@ -122,26 +129,154 @@ def test_policies_are_compared_in_the_six_figures(run, page):
 
 def test_the_page_holds_its_figures_and_fetches_nothing(page):
   text, folder = page
-  images = re.findall(r'src="([^"]*)"', text)
-  assert len(images) == 2 * (1 + len(balance.POLICIES))
-  inside = [base64.b64decode(each.partition('base64,')[2]) for each in images]
-  assert {path.read_bytes() for path in folder.glob('*.png')} == set(inside)
-  assert all(
-      cv2.imdecode(np.frombuffer(each, np.uint8), 1) is not None
-      for each in inside)
-  assert not re.search(r'(src|href)="(?!data:)|@import|url\(', text)
+  images = [
+      each.partition(';base64,') for each in re.findall(r'src="([^"]*)"', text)
+  ]
+  data = {kind: set() for kind in ('svg+xml', 'webp')}
+  for kind, _, each in images:
+    data[kind.removeprefix('data:image/')].add(base64.b64decode(each))
+  files = {path.stem: path.read_bytes() for path in folder.glob('*.svg')}
+  left_out = {'run_confusion_matrix', 'other_confusion_matrix'}  # a table there
+  assert data['svg+xml'] == {files[name] for name in files.keys() - left_out}
+  assert {path.stem for path in folder.glob('*.png')} == files.keys()
+  for each in data['webp']:
+    assert cv2.imdecode(np.frombuffer(each, np.uint8), 1) is not None
+  assert len(images) > 2 * (1 + len(balance.POLICIES)) and data['webp']
+  assert not re.search(r'(src|href)="(?!data:|#)|@import|url\(', text)
 
 
 def test_both_runs_are_on_the_page(page):
-  assert re.findall(r'<h2>(.*?)</h2>', page[0]) == ['run', 'other']
+  assert re.findall(r'<h3 class="run">(.*?)</h3>', page[0]) == ['run', 'other']
+
+
+def test_a_run_compared_with_itself_does_not_differ(page):
+  table = pd.read_csv(page[1] / 'runs_comparison_run_other.csv', index_col=0)
+  assert 'f1_macro' in table.index
+  assert (table['difference'] == 0).all() and (table['p_value'] == 1).all()
+  assert page[0].count('no difference shown') == len(table)
+  assert 'is higher' not in page[0]
+
+
+def test_intervals_hold_the_means(page):
+  table = pd.read_csv(page[1] / 'runs_classes_run.csv', index_col=0)
+  known = table[table['folds'] > 0]
+  assert len(known) > 5
+  assert (known['f1_low'] <= known['f1'] + 1e-9).all()
+  assert (known['f1_high'] >= known['f1'] - 1e-9).all()
+
+
+def test_runs_of_other_samples_are_not_tested_against_each_other(run, tmp_path):
+  other = tmp_path / 'less'
+  shutil.copytree(run[0], other)
+  shutil.rmtree(other / 'fold3')
+  path = report.write([str(run[0]), str(other)], str(tmp_path), 20)
+  text = pathlib.Path(path).read_text(encoding='utf-8')
+  assert 'did not score the same images' in text
+  assert 'One fold is finished' in text  # thresholds want two
+  assert not list((tmp_path / 'report').glob('*comparison*'))
+  assert (tmp_path / 'report' / 'less_roc.svg').exists()
+
+
+def test_the_confusion_matrix_is_a_table_with_all_its_numbers(run, page):
+  table = pd.read_csv(page[1] / 'run_confusion_matrix.csv', index_col=0)
+  found = out_of_fold.collect(workdir.load(str(run[0])))
+  matrix = metrics.confusion_matrix(found.labels, found.scores > 0.5)
+  np.testing.assert_array_equal(table, matrix)
+  tips = re.findall(r'data-tip="true ([^"]*): ([\d,]+), [\d.]+% of the row"',
+                    page[0])
+  counts = [int(count.replace(',', '')) for _, count in tips]
+  assert counts == [*matrix.ravel(), *matrix.ravel()]
+
+
+def test_the_settings_say_what_was_run(page):
+  for said in ('Trained on the CPU with python ',
+               f'tensorflow {_tensorflow_version()}',
+               '<td>image_size</td><td>32</td>',
+               '<td>activation</td><td>prelu</td>'):
+    assert said in page[0], said
+
+
+def _tensorflow_version() -> str:
+  for name in ('tensorflow', 'tensorflow-cpu'):
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      return importlib.metadata.version(name)
+  raise LookupError('no TensorFlow')
 
 
 def test_runs_of_one_name_are_told_apart(run, tmp_path):
   other = tmp_path / 'run'
   shutil.copytree(run[0], other)
-  path = report.write([str(run[0]), str(other)], str(tmp_path))
+  path = report.write([str(run[0]), str(other)], str(tmp_path), 0)
   text = pathlib.Path(path).read_text(encoding='utf-8')
-  assert re.findall(r'<h2>(.*?)</h2>', text) == ['1-run', '2-run']
+  assert re.findall(r'<h3 class="run">(.*?)</h3>', text) == ['1-run', '2-run']
+
+
+@pytest.fixture(name='opened', scope='module')
+def _opened(page):
+  """The page in a browser, a wide window."""
+  started = browser.start()
+  started.open(page[1].parent / 'report.html')
+  yield started
+  started.driver.quit()
+
+
+def test_in_a_browser_nothing_fails_and_nothing_is_fetched(opened):
+  for each in opened.driver.find_elements('css selector', 'details'):
+    opened.driver.execute_script('arguments[0].open = true', each)
+  broken = opened.driver.execute_script(
+      'return [...document.images].filter(each => !each.naturalWidth).length')
+  assert broken == 0 and not opened.console()
+  asked = opened.requests()
+  assert asked and all(each.startswith(('file://', 'data:')) for each in asked)
+
+
+def test_in_a_browser_the_table_sorts(opened, run):
+  table = score_table.tabulate_classes(
+      out_of_fold.collect(workdir.load(str(run[0]))), 0.5)
+  names = list(schema.CLASS_NAMES)
+
+  def read():
+    return [
+        each.text for each in opened.driver.find_elements(
+            'css selector', '#class-table tbody th')
+    ]
+
+  assert read() == names
+  heads = opened.driver.find_elements('css selector', '#class-table button')
+  auc = [head.text for head in heads].index('AUC\nrun')
+  opened.driver.execute_script('arguments[0].click()', heads[auc])
+  value = table.set_index('name')['auc']
+  shown = read()
+  known = [name for name in shown if not np.isnan(value[name])]
+  assert shown[:len(known)] == known  # what has none comes last
+  assert value[known].is_monotonic_decreasing and len(known) > 5
+  heads[auc].click()
+  assert value[read()[:len(known)]].is_monotonic_increasing
+  heads[0].click()
+  assert read() == sorted(names, key=str.lower)
+
+
+def test_in_a_browser_hovering_shows_the_numbers(opened):
+  cell = opened.driver.find_element('css selector', '#matrix-1 td[tabindex]')
+  tip = opened.driver.find_element('id', 'tip')
+  assert not tip.is_displayed()
+  action_chains.ActionChains(opened.driver).move_to_element(cell).perform()
+  assert tip.is_displayed()
+  assert tip.text == cell.get_attribute('data-tip')
+  assert re.search(r': [1-9]\d*, \d+\.\d% of the row$', tip.text)
+  head = opened.driver.find_element('css selector', 'h1')
+  action_chains.ActionChains(opened.driver).move_to_element(head).perform()
+  assert not tip.is_displayed()
+
+
+def test_in_a_browser_the_page_fits_a_phone_and_prints(opened, page):
+  opened.open(page[1].parent / 'report.html', width_px=390)
+  widest = opened.driver.execute_script(
+      'return document.documentElement.scrollWidth')
+  assert widest <= 390
+  printed = base64.b64decode(opened.driver.print_page())
+  assert printed.startswith(b'%PDF') and len(printed) > 100_000
+  assert not opened.console()
 
 
 def _refusal(folder):

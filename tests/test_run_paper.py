@@ -49,7 +49,7 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
     assert list(table.index) == ['fold 0', 'fold 1', 'mean', 'std']
     mean, std = table['auc_macro'][['mean', 'std']]
     assert f'{mean:.3f} ± {std:.3f}' in done.stdout
-    assert f'<h2>{name}</h2>' in page
+    assert f'<h3 class="run">{name}</h3>' in page
 
 
 @pytest.mark.parametrize('flag', ['--activation=relu', '--fold=0'])

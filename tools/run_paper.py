@@ -21,6 +21,7 @@ from hpa_records import filesystem
 from hpa_records import schema
 from trainer import main as trainer_main
 from trainer import report
+from trainer import score_table
 from trainer import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -42,7 +43,7 @@ def main() -> None:
         f'--fold={trainer_main.ALL}'
     ])
   for name, run in zip(_RUNS, runs):
-    print(f'\n{name}\n{report.format_scores(workdir.load(run))}')
+    print(f'\n{name}\n{score_table.format_scores(workdir.load(run))}')
   print(report.write(runs, directory))
 
 

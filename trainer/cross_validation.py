@@ -10,7 +10,7 @@ import gc
 from hpa_records.backend import keras
 from trainer import config as config_lib
 from trainer import loop
-from trainer import report
+from trainer import score_table
 from trainer import strategy as strategy_lib
 from trainer import workdir
 
@@ -33,4 +33,4 @@ def train(config: config_lib.Config) -> None:
     keras.utils.clear_session(free_memory=False)
     gc.collect()
   if strategy_lib.is_chief(strategy):
-    print(report.format_scores(workdir.load(config.workdir)))
+    print(score_table.format_scores(workdir.load(config.workdir)))

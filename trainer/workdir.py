@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hpa_records import balance as balance_lib
 from hpa_records import filesystem
@@ -197,6 +198,40 @@ def _load_json(path: str) -> dict[str, Any]:
   try:
     return json.loads(filesystem.read_bytes(path))
   except ValueError as error:
+    raise _damaged(path, error) from error
+
+
+def load_arrays(directory: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns (ids [N] str, labels [N, K] uint8, scores [N, K] float32) of what
+  a fold held out, after the last epoch.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    schema.DataError: scores.npz is not there, or damaged.
+  """
+  path = os.path.join(directory, ARRAYS_NAME)
+  try:
+    with open(path, 'rb') as raw, np.load(raw) as file:
+      return file['ids'], file['labels'], file['scores']
+  except Exception as error:  # zipfile and NumPy each raise their own
+    raise _damaged(path, error) from error
+
+
+def load_history(directory: str) -> pd.DataFrame:
+  """Returns a row an epoch, as history.csv has them.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    schema.DataError: history.csv is not there, or damaged.
+  """
+  path = os.path.join(directory, HISTORY_NAME)
+  try:
+    return pd.read_csv(path)
+  except (OSError, ValueError) as error:
     raise _damaged(path, error) from error
 
 

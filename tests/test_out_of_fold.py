@@ -1,0 +1,91 @@
+"""out_of_fold and score_table: every sample's honest score, and its tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpa_records import schema
+from trainer import metrics
+from trainer import out_of_fold
+from trainer import score_table
+
+
+@pytest.fixture(name='found')
+def _found():
+  """Made scores of 60 samples in two folds; class 5 occurs in fold 1 alone."""
+  rng = np.random.default_rng(0)
+  labels = (rng.random((60, schema.NUM_CLASSES)) < 0.3).astype(np.uint8)
+  folds = np.repeat([0, 1], [25, 35])
+  labels[folds == 0, 5] = 0
+  labels[:, 9] = 0
+  scores = (0.6 * labels + 0.5 * rng.random(labels.shape)).astype(np.float32)
+  ids = np.array([f's{i}' for i in range(60)])
+  return out_of_fold.OutOfFold(ids, labels, scores, folds, np.zeros(0, str))
+
+
+def test_what_is_saved_can_be_loaded_by_a_user(found, tmp_path):
+  found.save(str(tmp_path / 'scores'))
+  table = pd.read_csv(tmp_path / 'scores.csv', dtype={'Target': str})
+  assert table.columns.tolist() == ['Id', 'fold', 'Target', *schema.CLASS_NAMES]
+  target = [int(number) for number in table['Target'][3].split()]
+  assert target == np.flatnonzero(found.labels[3]).tolist()
+  np.testing.assert_array_equal(
+      table[list(schema.CLASS_NAMES)].to_numpy(np.float32), found.scores)
+  with np.load(tmp_path / 'scores.npz') as arrays:
+    assert sorted(arrays) == ['folds', 'groups', 'ids', 'labels', 'scores']
+    np.testing.assert_array_equal(arrays['scores'], found.scores)
+
+
+def test_classes_are_means_over_the_folds_that_have_them(found):
+  table = score_table.tabulate_classes(found, 0.5)
+  parts = [
+      metrics.per_class(found.labels[found.folds == fold],
+                        found.scores[found.folds == fold]) for fold in (0, 1)
+  ]
+  both = [part['f1'][2] for part in parts]
+  assert table.loc[2, ['f1', 'f1_std']].tolist() == pytest.approx(
+      [np.mean(both), np.std(both)])
+  assert table.loc[5, ['folds', 'f1', 'f1_std']].tolist() == pytest.approx(
+      [1, parts[1]['f1'][5], 0])
+  assert table.loc[9, 'folds'] == 0 and table.loc[9].isna().sum() == 10
+
+
+def test_counts_add_up_to_every_decision(found):
+  table = score_table.tabulate_counts(found, 0.5)
+  predicted = found.scores > 0.5
+  wrong = (predicted & ~found.labels.astype(bool)).sum(axis=0)
+  assert table['false_positive'].tolist() == [*wrong, wrong.sum()]
+  assert table.loc['total'].to_list()[1:] == pytest.approx(table.iloc[:-1,
+                                                                      1:].sum())
+  assert sum(table.loc['total'].to_list()[1:]) == found.labels.size
+
+
+def test_like_stands_beside_like_in_the_table_of_other_works():
+  scores = pd.DataFrame({
+      'f1_paper': [.3, .5],
+      'f1_macro': [.1, .2]
+  }, ['fold 0', 'mean'])
+  table = score_table.tabulate_others({'ours': scores})
+  assert table.loc['this paper, PReLU',
+                   ['published', 'ours']].tolist() == [.541, .5]
+  assert table.loc['Mitra', ['published', 'kind', 'ours']].tolist() == [
+      .465, 'f1_macro', .2
+  ]
+
+
+def test_thresholds_of_a_fold_come_from_the_others(found):
+  table, thresholds = score_table.tabulate_thresholds(found, 0.5)
+  assert table.index.tolist() == ['0.5 for all', *thresholds]
+  plain = [
+      metrics.score(found.labels[found.folds == fold],
+                    found.scores[found.folds == fold])['f1_macro']
+      for fold in (0, 1)
+  ]
+  assert table.loc['0.5 for all', 'f1_macro'] == pytest.approx(np.mean(plain))
+  chosen = thresholds['f1']['fold 0'].to_numpy()
+  rows = found.folds == 1
+  best = [
+      metrics.score(found.labels[rows], found.scores[rows], each)['f1_macro']
+      for each in (chosen, 0.5)
+  ]
+  assert best[0] >= best[1]

@@ -1,0 +1,85 @@
+"""Scores of every sample by the model that was not trained on it.
+
+Each fold's model scores the samples that were held out of its training, so the
+folds of a run together score every sample once, honestly: what thresholds,
+intervals, ensembles of runs and other people's analyses start from.
+"""
+
+import dataclasses
+import io
+import os
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import filesystem
+from hpa_records import schema
+from trainer import workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class OutOfFold:
+  """The held-out samples of all finished folds, fold after fold.
+
+  Attributes:
+    ids: [N] str.
+    labels: [N, K] uint8 multi-hot.
+    scores: [N, K] float32, 0..1, after the last epoch.
+    folds: [N] int64, the fold that the sample is in.
+    groups: [N] str, of samples that belong together; empty without any.
+  """
+  ids: np.ndarray
+  labels: np.ndarray
+  scores: np.ndarray
+  folds: np.ndarray
+  groups: np.ndarray
+
+  def is_of_same_samples(self, other: 'OutOfFold') -> bool:
+    """Whether both hold the same samples in the same folds and order."""
+    return all(
+        np.array_equal(getattr(self, name), getattr(other, name))
+        for name in ('ids', 'labels', 'folds'))
+
+  def to_frame(self) -> pd.DataFrame:
+    """Returns a row a sample: Id, fold, Target as in Kaggle's train.csv, then
+    the score of each class under its name, and group where there are groups."""
+    table = pd.DataFrame({
+        'Id': self.ids,
+        'fold': self.folds,
+        'Target': [' '.join(map(str, np.flatnonzero(r))) for r in self.labels],
+    })
+    if self.groups.size:
+      table['group'] = self.groups
+    scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
+    return pd.concat([table, scores], axis=1)
+
+  def save(self, prefix: str) -> None:
+    """Writes prefix.csv, to_frame(), and prefix.npz, the attributes."""
+    filesystem.write_atomically(f'{prefix}.csv',
+                                self.to_frame().to_csv(index=False).encode())
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **vars(self))
+    filesystem.write_atomically(f'{prefix}.npz', arrays.getvalue())
+
+
+def collect(run: workdir.Run) -> OutOfFold:
+  """Returns the out-of-fold scores of a run.
+
+  Raises:
+    schema.DataError: a fold's scores are damaged, or not of its samples.
+  """
+  parts = []
+  for fold in run.folds:
+    directory = workdir.fold_directory(run.directory, fold.number)
+    ids, labels, scores = workdir.load_arrays(directory)
+    known = fold.samples
+    held_out = known.folds == fold.number
+    if not np.array_equal(ids, known.ids[held_out]):
+      raise schema.DataError(
+          f'Expected the scores of the {held_out.sum()} samples of fold '
+          f'{fold.number}, received {len(ids)}, or others, at '
+          f'{os.path.join(directory, workdir.ARRAYS_NAME)}; train the fold '
+          'again.')
+    groups = known.groups[held_out] if known.groups.size else known.groups
+    parts.append((ids, labels, scores, np.full(len(ids), fold.number), groups))
+  return OutOfFold(*map(np.concatenate, zip(*parts)))

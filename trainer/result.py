@@ -1,0 +1,78 @@
+"""What a report says of a run, computed: scores, intervals, tests.
+
+Runs that scored the same samples in the same folds are compared sample by
+sample; of others nothing is said together.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trainer import out_of_fold
+from trainer import score_table
+from trainer import uncertainty
+from trainer import workdir
+
+_SIGNIFICANT = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """A run and what is computed of it.
+
+  Attributes:
+    name: on the page and of files.
+    run: as it lies on disk.
+    found: its out-of-fold scores.
+    scores: Table 2.
+    intervals: of the headline scores; None where none were asked for.
+    classes: Table 3, with intervals where they were asked for.
+  """
+  name: str
+  run: workdir.Run
+  found: out_of_fold.OutOfFold
+  scores: pd.DataFrame
+  intervals: pd.DataFrame | None
+  classes: pd.DataFrame
+
+  @property
+  def threshold(self) -> float:
+    return self.run.config.threshold
+
+  def directories(self) -> list[str]:
+    return [
+        workdir.fold_directory(self.run.directory, fold.number)
+        for fold in self.run.folds
+    ]
+
+
+def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
+  found = out_of_fold.collect(run)
+  intervals = None
+  classes = score_table.tabulate_classes(found, run.config.threshold)
+  if repetitions:
+    options = {
+        'threshold': run.config.threshold,
+        'groups': found.groups if found.groups.size else None,
+        'repetitions': repetitions
+    }
+    sample = (found.labels, found.scores, found.folds)
+    intervals = uncertainty.bootstrap(*sample, **options)
+    bounds = uncertainty.bootstrap_classes(*sample, **options)
+    kept = [name for name in bounds if name.endswith(('_low', '_high'))]
+    classes = classes.join(bounds[kept])
+  return Result(name, run, found, score_table.tabulate_scores(run), intervals,
+                classes)
+
+
+def name_runs(runs: Sequence[workdir.Run]) -> list[str]:
+  """Short names, no two alike: those of the folders, numbered where needed."""
+  names = [os.path.basename(os.path.abspath(run.directory)) for run in runs]
+  return [
+      name if names.count(name) == 1 else f'{i + 1}-{name}'
+      for i, name in enumerate(names)
+  ]

@@ -1,0 +1,209 @@
+"""A run's scores as tables: those of the paper, numbered as there, and more.
+
+Table 2 is the mean over folds with the population's standard deviation, Table 3
+the same for each class, Table 4 the counts of each class. The paper's Table 4
+counts pairs of its confusion matrix and swaps two columns, and its Table 5 sets
+an average over batches beside macro averages; here counts are counted the
+ordinary way, and each published F1 stands beside ours of the same kind.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import schema
+from trainer import metrics
+from trainer import out_of_fold
+from trainer import threshold as threshold_lib
+from trainer import workdir
+
+# Shown of a fold, and what the paper's Table 2 has for it: PReLU, SELU as mean
+# ± population standard deviation over five folds.
+SCORES = {
+    'auc_macro': ('AUC macro', ('.893 ± .003', '.889 ± .006')),
+    'accuracy_argmax': ('accuracy, argmax', ('.487 ± .016', '.495 ± .016')),
+    'f1_paper': ('F1 paper', ('.541 ± .010', '.492 ± .016')),
+    'recall_paper': ('recall paper', ('.473 ± .014', '.384 ± .017')),
+    'precision_paper': ('precision paper', ('.641 ± .009', '.705 ± .012')),
+    'f1_macro': ('F1 macro', ('', '')),
+    'f1_micro': ('F1 micro', ('', '')),
+    'f1_samples': ('F1 samples', ('', '')),
+    'average_precision_macro': ('average precision macro', ('', '')),
+    'accuracy_subset': ('accuracy, subset', ('', '')),
+    'accuracy_binary': ('accuracy, binary', ('', '')),
+}
+PAPER = ('the paper, PReLU', 'the paper, SELU')
+
+# Table 5, and the leaderboard: what was published, on which data, and which of
+# our numbers is of its kind. Source: the paper's Tables 2 and 5; Kaggle, Human
+# Protein Atlas Image Classification, private leaderboard.
+OTHERS = (
+    ('this paper, PReLU', 'Kaggle 2018', .541, 'f1_paper'),
+    ('this paper, SELU', 'Kaggle 2018', .492, 'f1_paper'),
+    ('Mitra', 'Kaggle 2018', .465, 'f1_macro'),
+    ('Chang', 'Kaggle 2018', .3459, 'f1_macro'),
+    ('Kaggle, first place', 'Kaggle 2018, private test set', .593, 'f1_macro'),
+    ('Tu', 'other data', .403, 'f1_macro'),
+    ('Wang', 'other data', .5292, 'f1_macro'),
+)
+
+RATIOS = ('precision', 'recall', 'f1', 'auc', 'average_precision')
+_COUNTS = ('true_positive', 'false_positive', 'false_negative', 'true_negative')
+_GAINED = ('f1_macro', 'f1_micro', 'f1_samples', 'f1_paper', 'precision_macro',
+           'recall_macro', 'accuracy_subset')
+
+
+def tabulate_scores(run: workdir.Run) -> pd.DataFrame:
+  """Returns a run's headline scores, a row a fold: Table 2 of the paper.
+
+  Returns:
+    Index: fold 0, fold 1, ..., and of several folds mean and std, the
+    population's; columns as scores.json names them. NaN where undefined, and
+    where a run of an earlier version did not write the score.
+  """
+  table = pd.DataFrame(
+      [[fold.scores.get(name) for name in SCORES] for fold in run.folds],
+      index=[f'fold {fold.number}' for fold in run.folds],
+      columns=list(SCORES),
+      dtype=float)
+  if len(run.folds) > 1:
+    table.loc['mean'], table.loc['std'] = table.mean(), table.std(ddof=0)
+  return table
+
+
+def format_scores(run: workdir.Run) -> str:
+  """Returns a run's Table 2 as text, the paper's rows below it."""
+  rows = {name: row for name, *row in to_rows(tabulate_scores(run), '{:.3f}')}
+  if 'std' in rows:
+    deviations = rows.pop('std')
+    rows['mean ± std'] = [
+        f'{mean} ± {std}' if mean else ''
+        for mean, std in zip(rows.pop('mean'), deviations)
+    ]
+  heads, papers = zip(*SCORES.values())
+  rows.update(zip(PAPER, zip(*papers)))
+  table = pd.DataFrame.from_dict(rows, orient='index', columns=heads)
+  return table.to_string(justify='right')
+
+
+def tabulate_classes(found: out_of_fold.OutOfFold,
+                     threshold: float) -> pd.DataFrame:
+  """Returns each class's scores over the folds: Table 3 of the paper.
+
+  Args:
+    found: scores of a run.
+    threshold: a class is predicted where its score is greater.
+
+  Returns:
+    Index: class numbers. Columns name, positives (in all folds), folds (in
+    which the class occurs: only those are in the means), and of each of RATIOS
+    its mean and its population standard deviation, <ratio>_std. NaN where no
+    fold has the class.
+  """
+  parts = np.stack([
+      metrics.per_class(found.labels[rows], found.scores[rows],
+                        threshold)[list(RATIOS)].to_numpy(float)
+      for rows in _by_fold(found.folds)
+  ])
+  known = np.ma.masked_invalid(parts)
+  table = pd.DataFrame(
+      {
+          'name': schema.CLASS_NAMES,
+          'positives': found.labels.sum(axis=0, dtype=np.int64),
+          'folds': np.isfinite(parts[..., 0]).sum(axis=0),
+      },
+      index=pd.RangeIndex(schema.NUM_CLASSES, name='class'))
+  for i, name in enumerate(RATIOS):
+    table[name] = known[..., i].mean(axis=0).filled(np.nan)
+    table[f'{name}_std'] = known[..., i].std(axis=0).filled(np.nan)
+  return table
+
+
+def tabulate_counts(found: out_of_fold.OutOfFold,
+                    threshold: float) -> pd.DataFrame:
+  """Returns the counts of each class over all folds: Table 4 of the paper.
+
+  Each sample and class is one decision, counted the ordinary way.
+
+  Returns:
+    Index: class numbers; columns name and the four counts; a last row, total.
+  """
+  table = metrics.per_class(found.labels, found.scores, threshold)
+  table = table.set_index('class')[['name', *_COUNTS]]
+  total = table[list(_COUNTS)].sum()
+  table.loc['total'] = ['all decisions', *total]
+  return table.astype(dict.fromkeys(_COUNTS, np.int64))
+
+
+def tabulate_others(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+  """Returns published F1 scores beside ours of the same kind: Table 5.
+
+  Args:
+    runs: tabulate_scores of each run, by name.
+
+  Returns:
+    Index: the work; columns data, published, kind and one of each run's name.
+  """
+  table = pd.DataFrame(OTHERS, columns=['work', 'data', 'published', 'kind'])
+  for name, scores in runs.items():
+    table[name] = [scores[:'mean'].iloc[-1][kind] for kind in table['kind']]
+  return table.set_index('work')
+
+
+def tabulate_thresholds(
+    found: out_of_fold.OutOfFold,
+    threshold: float) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+  """Returns what per-class thresholds gain, and the thresholds.
+
+  A fold's thresholds are chosen on the out-of-fold scores of the others.
+
+  Args:
+    found: scores of at least two folds.
+    threshold: the one for all classes, to compare with.
+
+  Returns:
+    (table, thresholds). Table: index the rule, the one threshold first; the
+    mean over folds of each score. Thresholds of each rule: a row a class, a
+    column a fold.
+  """
+  chosen = {
+      rule:
+          threshold_lib.cross_fit(rule, found.labels, found.scores, found.folds)
+      for rule in threshold_lib.RULES
+  }
+  plain = dict.fromkeys(np.unique(found.folds).tolist(), threshold)
+  rows = {}
+  for rule, of_fold in {f'{threshold} for all': plain, **chosen}.items():
+    scored = [
+        metrics.score(found.labels[rows_of], found.scores[rows_of],
+                      of_fold[int(found.folds[rows_of[0]])])
+        for rows_of in _by_fold(found.folds)
+    ]
+    rows[rule] = pd.DataFrame(scored)[list(_GAINED)].astype(float).mean()
+  thresholds = {
+      rule: pd.DataFrame(of_fold).rename(columns='fold {}'.format)
+      for rule, of_fold in chosen.items()
+  }
+  return pd.DataFrame(rows).T, thresholds
+
+
+def to_rows(table: pd.DataFrame, *formats: str) -> list[list[str]]:
+  """Returns rows as text, the index first.
+
+  Args:
+    table: of numbers; NaN becomes an empty text.
+    *formats: one for all columns, or one each.
+  """
+  if len(formats) == 1:
+    formats *= table.shape[1]
+  return [[
+      str(name), *('' if np.isnan(value) else form.format(value)
+                   for form, value in zip(formats, row))
+  ]
+          for name, row in zip(table.index, table.to_numpy(float))]
+
+
+def _by_fold(folds: np.ndarray) -> Sequence[np.ndarray]:
+  """The rows of each fold, in order."""
+  return [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
