@@ -3,6 +3,7 @@
 A few times in make test, twenty times in make soak.
 """
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -85,7 +86,6 @@ def _logged(directory):
   """All that TensorBoard shows, times aside: {(name, epoch): values}."""
   found = {}
   for path in (directory / 'tensorboard').iterdir():
-    # A file that was cut off ends early.
     for event in _events(path):
       for value in event.summary.value:
         if value.tag not in _TIMES:
@@ -95,10 +95,9 @@ def _logged(directory):
 
 
 def _events(path):
-  try:
+  """Those of one file, which a kill may have cut off."""
+  with contextlib.suppress(tf.errors.DataLossError):
     yield from tf.compat.v1.train.summary_iterator(str(path))
-  except tf.errors.DataLossError:
-    return
 
 
 @pytest.mark.parametrize('kills', [3, pytest.param(20, marks=pytest.mark.soak)])
