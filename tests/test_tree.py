@@ -24,7 +24,8 @@ HPA_RECORDS = (
     'shard_fault streaming data_service indexed reader '
     'sample_cell sample_pattern sample_data').split()
 TRAINER = (
-    'config metrics workdir report interruption dihedral layers fast_layers '
+    'config ranking scorer metrics workdir out_of_fold threshold score_table '
+    'uncertainty result report interruption dihedral layers fast_layers '
     'gapnet application loss schedule strategy state device_cache step '
     'checkpoint evaluate recorder loop cross_validation main').split()
 TOOLS = ('check_python make_sample_data make_records verify_records '
@@ -45,8 +46,11 @@ WITH_TENSORFLOW = {
         'backend', 'streaming', 'data_service', 'indexed', 'reader'
     },
     'trainer':
-        set(TRAINER) -
-        {'config', 'metrics', 'workdir', 'report', 'interruption', 'main'},
+        set(TRAINER) - {
+            'config', 'ranking', 'scorer', 'metrics', 'workdir', 'out_of_fold',
+            'threshold', 'score_table', 'uncertainty', 'result', 'report',
+            'interruption', 'main'
+        },
 }
 
 
