@@ -293,12 +293,26 @@ def test_a_folder_without_a_finished_fold_is_refused(run, tmp_path):
   assert 'received none at' in _refusal(tmp_path / 'run')
 
 
-@pytest.mark.parametrize('name', ['config.json', 'scores.json', 'samples.npz'])
+@pytest.mark.parametrize(
+    'name', ['config.json', 'scores.json', 'samples.npz', 'about.json'])
 def test_a_damaged_file_is_named(run, tmp_path, name):
   shutil.copytree(run[0], tmp_path / 'run')
   path = tmp_path / 'run' / 'fold3' / name
   path.write_bytes(path.read_bytes()[:20])
   assert str(path) in _refusal(tmp_path / 'run')
+
+
+@pytest.mark.parametrize('name', [
+    'fold3/scores.npz', 'fold3/gallery.npz', 'fold3/history.csv',
+    'fold0/network.json'
+])
+def test_a_damaged_file_is_named_by_the_report(run, tmp_path, name):
+  shutil.copytree(run[0], tmp_path / 'run')
+  path = tmp_path / 'run' / name
+  path.write_bytes(path.read_bytes()[:1])
+  with pytest.raises(schema.DataError) as caught:
+    report.write([str(tmp_path / 'run')], str(tmp_path), 0)
+  assert str(path) in str(caught.value)
 
 
 def test_folds_of_different_runs_are_refused(run, tmp_path):

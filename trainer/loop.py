@@ -108,10 +108,9 @@ class _Run:
                strategy: tf.distribute.Strategy, records: dataset.Records,
                reader: reader_lib.Reader, repeats: np.ndarray):
     self._config, self._reader, self._strategy = config, reader, strategy
-    self._repeats, self._ranks = repeats, records.ranks()
+    self._records, self._repeats, self._ranks = records, repeats, records.ranks()
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
-    self._recorder.begin(records, repeats, strategy_lib.describe(strategy))
     with strategy.scope():
       self._model = _build_model(config, records,
                                  strategy_lib.compiles(strategy, config.xla))
@@ -133,10 +132,12 @@ class _Run:
 
   def run(self) -> dict[str, Any]:
     config, state = self._config, self._restore()
+    device = strategy_lib.describe(self._strategy)
+    self._recorder.begin(self._records, self._repeats, device)
     self._recorder.say(f'Fold {config.fold} held out: '
                        f'{len(self._evaluator.ids)} images to score, '
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '
-                       f'on {strategy_lib.describe(self._strategy)}.')
+                       f'on {device}.')
     scores = None
     self._upcoming = self._begin(state.epoch, state.step)
     with self._interruption:
@@ -145,13 +146,14 @@ class _Run:
         scores, summary = self._evaluate(state.epoch + 1)
         state.finish_epoch(row, summary, config.plateau_monitor)
         self._save(state)
-        self._recorder.finish_epoch(state)
+        self._recorder.finish_epoch(state, self._evaluator, scores)
         if not self._is_done(state):
           self._leave_if_asked(state)
     if scores is None:
       self._recorder.say(f'Trained before, {state.epoch} epochs; scoring.')
       scores, summary = self._evaluate(state.epoch)
-    self._recorder.finish(state, self._evaluator, scores, summary)
+    self._recorder.finish(state, self._model, self._evaluator, scores,
+                          summary)
     return summary
 
   def _is_done(self, state: state_lib.State) -> bool:
