@@ -101,11 +101,11 @@ class Scorer:
     of_rows = dict(zip([*names, *_ACCURACIES], rows))
     return {
         'auc_macro':
-            _mean(classes['auc']),
+            mean_known(classes['auc']),
         'auc_micro':
             auc,
         'average_precision_macro':
-            _mean(classes['average_precision']),
+            mean_known(classes['average_precision']),
         'average_precision_micro':
             average_precision,
         **{
@@ -154,7 +154,7 @@ class Scorer:
     ]
     averages = {
         'macro': {
-            ratio: _mean(classes[ratio]) for ratio in RATIOS
+            ratio: mean_known(classes[ratio]) for ratio in RATIOS
         },
         'micro': _divide_counts(*total),
         'samples': {
@@ -162,7 +162,7 @@ class Scorer:
         },
         'paper': self._average_batches(draws.rows),
         'weighted': {
-            ratio: _mean(classes[ratio], positives) for ratio in RATIOS
+            ratio: mean_known(classes[ratio], positives) for ratio in RATIOS
         },
     }
     return {
@@ -230,12 +230,13 @@ def _divide_counts(hits: np.ndarray, positives: np.ndarray,
   }
 
 
-def _mean(values: np.ndarray, weights: np.ndarray | float = 1.0) -> np.ndarray:
-  """Returns the mean of each column over what is known in it, [R].
+def mean_known(values: np.ndarray,
+               weights: np.ndarray | float = 1.0) -> np.ndarray:
+  """Returns the mean over the first axis of what is known, NaN if nothing is.
 
   Args:
-    values: [K, R], NaN where unknown.
-    weights: [K, R], or one for all.
+    values: [K, ...] float, NaN where unknown.
+    weights: of that shape, or one for all.
   """
   known = np.isfinite(values)
   weights = np.where(known, weights, 0)
