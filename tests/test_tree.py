@@ -24,8 +24,9 @@ HPA_RECORDS = (
     'shard_fault streaming data_service indexed reader '
     'sample_cell sample_pattern sample_data').split()
 TRAINER = (
-    'config metrics workdir report interruption dihedral layers fast_layers '
-    'gapnet application loss schedule strategy state device_cache step '
+    'config metrics workdir curve run_style class_panel score_figure '
+    'network_block network_figure tile report interruption dihedral layers fast_layers '
+    'gapnet application network_summary loss schedule strategy state device_cache step '
     'checkpoint evaluate recorder loop cross_validation main').split()
 TOOLS = ('check_python make_sample_data make_records verify_records '
          'inspect_records report run_paper serve_input benchmark_process '
@@ -45,8 +46,11 @@ WITH_TENSORFLOW = {
         'backend', 'streaming', 'data_service', 'indexed', 'reader'
     },
     'trainer':
-        set(TRAINER) -
-        {'config', 'metrics', 'workdir', 'report', 'interruption', 'main'},
+        set(TRAINER) - {
+            'config', 'metrics', 'workdir', 'curve', 'run_style', 'class_panel',
+            'score_figure', 'network_block', 'network_figure', 'tile', 'report',
+            'interruption', 'main'
+        },
 }
 
 
