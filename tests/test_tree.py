@@ -23,11 +23,15 @@ HPA_RECORDS = (
     'index_check verify summary figure gallery dataset payload '
     'shard_fault streaming data_service indexed reader '
     'sample_cell sample_pattern sample_data').split()
-TRAINER = (
-    'config ranking scorer metrics workdir out_of_fold threshold score_table '
-    'uncertainty result report interruption dihedral layers fast_layers '
-    'gapnet application loss schedule strategy state device_cache step '
-    'checkpoint evaluate recorder loop cross_validation main').split()
+TRAINER_TABLES = (
+    'config ranking scorer metrics archive workdir out_of_fold threshold '
+    'score_table uncertainty result curve run_style class_panel score_figure '
+    'network_block network_figure tile report_section report_gallery report '
+    'interruption').split()
+TRAINER = TRAINER_TABLES + (
+    'dihedral layers fast_layers gapnet application network_summary '
+    'activation_map loss schedule strategy state device_cache step checkpoint '
+    'board evaluate notable recorder loop cross_validation main').split()
 TOOLS = ('check_python make_sample_data make_records verify_records '
          'inspect_records report run_paper serve_input benchmark_process '
          'benchmark_peer benchmark_step benchmark_check benchmark_convert '
@@ -45,12 +49,7 @@ WITH_TENSORFLOW = {
     'hpa_records': {
         'backend', 'streaming', 'data_service', 'indexed', 'reader'
     },
-    'trainer':
-        set(TRAINER) - {
-            'config', 'ranking', 'scorer', 'metrics', 'workdir', 'out_of_fold',
-            'threshold', 'score_table', 'uncertainty', 'result', 'report',
-            'interruption', 'main'
-        },
+    'trainer': set(TRAINER) - {*TRAINER_TABLES, 'main'},
 }
 
 
