@@ -140,7 +140,7 @@ def _format_intervals(intervals: pd.DataFrame | None) -> list[str]:
 
 
 def _format_interval(low: float, high: float) -> str:
-  return '' if np.isnan(low) else f'{low:.3f} – {high:.3f}'
+  return '' if np.isnan(low) else f'{low:.3f}–{high:.3f}'
 
 
 def _list_left_out(result: result_lib.Result) -> list[dict[str, Any]]:
