@@ -26,7 +26,8 @@ def _quality(rule, labels, scores, cut):
 def _cases(draw):
   shape = (draw(st.integers(1, 12)), draw(st.integers(1, 3)))
   labels = draw(hnp.arrays(np.int64, shape, elements=st.integers(0, 1)))
-  few = st.sampled_from([0, 0.25, 0.5, np.nextafter(0.5, 1), 1])
+  neighbours = [0.5 + i * np.spacing(0.5) for i in range(3)]
+  few = st.sampled_from([0, 0.25, *neighbours, 1])
   elements = draw(st.sampled_from([few, st.floats(0, 1)]))
   return labels, draw(hnp.arrays(np.float64, shape, elements=elements))
 
@@ -58,12 +59,13 @@ def test_thresholds_lie_midway():
 
 
 @pytest.mark.parametrize('rule', ['f1', 'prevalence'])
-def test_float32_neighbours_are_kept_apart(rule):
-  low = np.float32(0.5)
-  high = np.nextafter(low, np.float32(1))
-  scores = np.array([[high], [low], [low], [low]])
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+@pytest.mark.parametrize('steps', [0, 1])
+def test_neighbours_are_kept_apart(rule, dtype, steps):
+  low = dtype(0.5) + steps * np.spacing(dtype(0.5))
+  scores = np.array([[low + np.spacing(low)], [low], [low], [low]])
+  assert scores.dtype == dtype
   chosen = threshold.choose(rule, np.array([[1], [0], [0], [0]]), scores)
-  assert chosen.dtype == np.float64 and low <= chosen[0] <= high
   assert (scores > chosen).ravel().tolist() == [True, False, False, False]
 
 

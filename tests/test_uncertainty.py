@@ -84,6 +84,9 @@ def test_values_are_means_over_the_folds():
   assert table.index.tolist() == list(uncertainty.SCORES)
   for name, value in table['value'].items():
     assert value == pytest.approx(np.mean([each[name] for each in of_folds]))
+  # Of one repetition both quantiles are the same, so one bound is the value.
+  assert ((table['low'] <= table['value']) &
+          (table['value'] <= table['high'])).all()
 
 
 def test_how_many_are_held_at_a_time_does_not_bear_on_the_numbers(monkeypatch):
@@ -117,7 +120,8 @@ def test_classes_have_the_interval_of_their_ratios():
   later = folds == 1  # the one fold that has class 5
   values = metrics.per_class(labels[later], scores[later]).loc[5]
   for ratio in score_table.RATIOS:
-    assert table[f'{ratio}_low'][5] <= values[ratio] <= table[f'{ratio}_high'][5]
+    low, high = table.loc[5, [f'{ratio}_low', f'{ratio}_high']]
+    assert low <= values[ratio] <= high
   assert (table['f1_low'] < table['f1_high']).sum() > 20
 
 

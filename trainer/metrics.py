@@ -17,6 +17,7 @@ scikit-learn's; what counts is scorer.py.
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from hpa_records import schema
 from trainer import scorer
@@ -149,5 +150,8 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def _pair(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-  """Returns in how many samples both are, [K, K]; exact below 2**53."""
-  return (rows.T.astype(float) @ columns.astype(float)).astype(np.int64)
+  """Returns in how many samples both are, [K, K] int64."""
+  rows, columns = [
+      sparse.csr_array(each, dtype=int) for each in (rows, columns)
+  ]
+  return (rows.T @ columns).toarray()

@@ -11,8 +11,10 @@ without positives leaves it out of the means.
 
 Bounds are the 2.5 % and 97.5 % quantiles of the repetitions, moved to the value
 itself where it lies outside them, as it may where few samples decide. Of a
-class with a handful of positives an interval is too narrow, and with a single
-one its recall has none of any width: read it beside the count.
+class with a handful of positives an interval is too narrow, and that of a
+perfect score has no width: read it beside the count. Means over classes as rare
+as Kaggle's rarest inherit some of that; BUILD_NOTES.md, "Evaluation", says how
+often intervals held the truth.
 
 All this is about other samples for the same networks. That training again with
 another seed moves scores as well is not in it.
