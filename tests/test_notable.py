@@ -14,8 +14,8 @@ from trainer import notable
 
 def test_the_most_extreme_of_each_kind_is_picked():
   labels = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 0], [1, 0]])
-  scores = np.array([[.6, .1], [.9, .2], [.4, .3], [.7, .1], [.8, .5],
-                     [.2, .4]])
+  scores = np.array([[.6, .1], [.9, .2], [.4, .3], [.7, .1], [.8, .5], [.2,
+                                                                        .4]])
   rows, classes, kinds = notable.pick(labels, scores, 0.5)
   assert list(zip(rows, classes, kinds)) == [(1, 0, 'hit'), (5, 0, 'miss'),
                                              (4, 0, 'false_alarm')]
@@ -49,8 +49,8 @@ def test_what_is_collected_belongs_together(collected):
   rows = [int(np.flatnonzero(ids == each)[0]) for each in found.ids]
   assert set(rows) <= set(records.rows(1).tolist())
   np.testing.assert_array_equal(found.labels, records.labels[rows])
-  np.testing.assert_array_equal(
-      found.scores, scores[np.searchsorted(records.rows(1), rows)])
+  np.testing.assert_array_equal(found.scores,
+                                scores[np.searchsorted(records.rows(1), rows)])
   images = gallery.load_images(records.directory, records.manifest,
                                records.index, rows)
   np.testing.assert_array_equal(found.images, images)  # small, not reduced

@@ -34,8 +34,8 @@ def compute(model: keras.Model, images: np.ndarray,
       layer for layer in model.layers
       if isinstance(layer, keras.layers.GlobalAveragePooling2D)
   ]
-  joined = (averages[0] if len(averages) == 1 else
-            model.get_layer('averages')).output
+  joined = (averages[0]
+            if len(averages) == 1 else model.get_layer('averages')).output
   body = keras.Model(model.inputs, [each.input for each in averages] + [joined])
   noise = model.inputs[1:]
   head = keras.Model([joined, *noise], model.output)

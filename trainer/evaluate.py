@@ -52,8 +52,8 @@ class Evaluator:
       scores: [N, K] float32, of the last epoch.
       summary: what scores.json says.
     """
-    archive.Scores(self.ids, self.labels, scores).save(
-        os.path.join(directory, workdir.ARRAYS_NAME))
+    archive.Scores(self.ids, self.labels,
+                   scores).save(os.path.join(directory, workdir.ARRAYS_NAME))
     table = metrics.per_class(self.labels, scores, self._config.threshold)
     filesystem.write_atomically(os.path.join(directory, workdir.PER_CLASS_NAME),
                                 table.to_csv(index=False).encode())

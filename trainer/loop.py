@@ -108,7 +108,8 @@ class _Run:
                strategy: tf.distribute.Strategy, records: dataset.Records,
                reader: reader_lib.Reader, repeats: np.ndarray):
     self._config, self._reader, self._strategy = config, reader, strategy
-    self._records, self._repeats, self._ranks = records, repeats, records.ranks()
+    self._records, self._repeats, self._ranks = records, repeats, records.ranks(
+    )
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
     with strategy.scope():
@@ -152,8 +153,7 @@ class _Run:
     if scores is None:
       self._recorder.say(f'Trained before, {state.epoch} epochs; scoring.')
       scores, summary = self._evaluate(state.epoch)
-    self._recorder.finish(state, self._model, self._evaluator, scores,
-                          summary)
+    self._recorder.finish(state, self._model, self._evaluator, scores, summary)
     return summary
 
   def _is_done(self, state: state_lib.State) -> bool:

@@ -12,9 +12,8 @@ from trainer import tile
 KINDS = ('hit', 'miss', 'false_alarm')
 
 
-def pick(
-    labels: np.ndarray, scores: np.ndarray,
-    threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pick(labels: np.ndarray, scores: np.ndarray,
+         threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Returns the most extreme samples of each class, at most one a kind.
 
   A hit is a positive that is predicted, the one with the highest score; a miss
@@ -43,8 +42,8 @@ def pick(
         best = rows[np.argmax(value[rows, number])]
         found.append((int(best), number, kind))
   rows, classes, kinds = zip(*found) if found else ((), (), ())
-  return (np.array(rows, np.int64), np.array(classes, np.int64),
-          np.array(kinds, str))
+  return (np.array(rows, np.int64), np.array(classes,
+                                             np.int64), np.array(kinds, str))
 
 
 def collect(records: dataset.Records, fold: int, model: keras.Model,

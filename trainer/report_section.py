@@ -33,6 +33,7 @@ _POLICY_FORMATS = {
     'largest_repeat': '{:,.1f}',
     'effective_sample_size': '{:,.0f}',
 }
+_SIGNIFICANT = 0.05
 _HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir')
 
 
@@ -270,8 +271,9 @@ def compare(results: Sequence[result_lib.Result], files: Files,
   comparisons = []
   for other in rest:
     titles = {'a': first.name, 'b': other.name}
-    if not first.found.is_of_same_samples(other.found):
-      comparisons.append({**titles, 'rows': None})
+    reason = _find_difference(first, other)
+    if reason:
+      comparisons.append({**titles, 'reason': reason})
       continue
     if not repetitions:
       continue
@@ -291,12 +293,22 @@ def compare(results: Sequence[result_lib.Result], files: Files,
         'p': f'{row.p_value:.3g}',
         'verdict': _judge(row, first.name, other.name),
     } for name, row in table.iterrows()]
-    comparisons.append({**titles, 'rows': rows})
+    comparisons.append({**titles, 'reason': '', 'rows': rows})
   return comparisons
 
 
+def _find_difference(first: result_lib.Result, other: result_lib.Result) -> str:
+  """Why two runs cannot be tested against each other; '' if they can."""
+  if not first.found.is_of_same_samples(other.found):
+    return 'did not score the same images in the same folds'
+  if first.threshold != other.threshold:
+    return (f'do not predict by the same threshold ({first.threshold} and '
+            f'{other.threshold})')
+  return ''
+
+
 def _judge(row: pd.Series, first: str, other: str) -> str:
-  if not row.p_value < 0.05:
+  if not row.p_value < _SIGNIFICANT:
     return 'no difference shown'
   return f'{first if row.difference > 0 else other} is higher'
 

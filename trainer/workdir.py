@@ -167,7 +167,10 @@ def load_history(directory: str) -> pd.DataFrame:
   """
   path = os.path.join(directory, HISTORY_NAME)
   try:
-    return pd.read_csv(path)
+    table = pd.read_csv(path)
+    if 'epoch' not in table or table.empty:
+      raise ValueError('no row of an epoch')
+    return table
   except (OSError, ValueError) as error:
     raise archive.damaged(path, error) from error
 
