@@ -233,6 +233,12 @@ def _edit(path, **changes):
       }))
 
 
+def test_xla_gives_the_same_scores(folder, single, copy):
+  _edit(copy / 'fold0' / 'config.json', xla='on')
+  _near(_predict([copy], folder / 'raw', 'dihedral'),
+        _predict([single['prelu', 0]], folder / 'raw', 'dihedral'))
+
+
 @pytest.mark.parametrize('changes,message', [
     ({
         'pixels': None
