@@ -69,15 +69,15 @@ def training_batches(records: dataset.Records,
   return _batch(draws, records, epoch, share, first_step)
 
 
-def evaluation_batches(records: dataset.Records, fold: int,
+def evaluation_batches(records: dataset.Records, fold: int | None,
                        share: plan.Share) -> tf.data.Dataset:
-  """Returns every record of a fold exactly once, in index order.
+  """Returns every record of a fold, or of all, exactly once, in index order.
 
   Returns:
     Batches as training_batches gives them, element 0.
   """
   rows = records.rows(fold)
-  names = _shard_names(records, lambda held: held == fold)
+  names = _shard_names(records, rows)
   draws = tf.data.Dataset.zip(_read(records, names),
                               tf.data.Dataset.range(len(rows)))
   return _batch(draws, records, plan.once(rows), share, 0)
@@ -99,14 +99,11 @@ def shuffled_draws(records: dataset.Records, fold: int, epoch: plan.Epoch,
                        reshuffle_each_iteration=False)
 
 
-def _shard_names(records: dataset.Records, wanted: Callable[[int],
-                                                            bool]) -> list[str]:
-  """Paths of the shards whose fold is wanted, in file order."""
-  firsts = records.index.groupby('shard', sort=False)['fold'].first()
+def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:
+  """Paths of the shards that hold rows of the index, in file order."""
   return [
       os.path.join(records.directory, name)
-      for name, fold in firsts.items()
-      if wanted(fold)
+      for name in records.index['shard'].iloc[rows].unique()
   ]
 
 
@@ -119,7 +116,7 @@ def _read(records: dataset.Records, names) -> tf.data.Dataset:
 def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
                 seed: int) -> tf.data.Dataset:
   """(serialized record, number of the draw) of every copy, shards mixed."""
-  names = _shard_names(records, lambda held: held != fold)
+  names = _shard_names(records, np.flatnonzero(records.index['fold'] != fold))
   # Not by tf.data: a service deals out the shards one by one, and a shuffle of
   # them would take all.
   names = np.random.default_rng(seed).permutation(names).tolist()

@@ -66,7 +66,8 @@ class Recorder:
         index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
     samples.save(self._path(workdir.SAMPLES_NAME))
     evaluate.write_json(
-        self._path(workdir.ABOUT_NAME), {
+        self._path(workdir.ABOUT_NAME),
+        {
             'device': device,
             'versions': {
                 'python': platform.python_version(),
@@ -76,6 +77,11 @@ class Recorder:
             },
             'records': records.manifest.settings,
             'records_versions': records.manifest.versions,
+            # With the configuration and a checkpoint, all that a model needs.
+            'pixels': {
+                name: records.manifest.pixels[name] for name in ('mean', 'std')
+            },
+            'classes': records.manifest.classes,
         })
 
   def _show_samples(self, records: dataset.Records) -> None:

@@ -24,6 +24,7 @@ BEST_SCORES_NAME = 'best_scores.json'
 PER_CLASS_NAME = 'per_class.csv'
 ARRAYS_NAME = 'scores.npz'
 SAMPLES_NAME = 'samples.npz'
+CHECKPOINTS_NAME = 'checkpoints'
 ABOUT_NAME = 'about.json'
 NETWORK_NAME = 'network.json'
 GALLERY_NAME = 'gallery.npz'
@@ -39,8 +40,9 @@ class Fold:
     number: of the fold that was held out.
     scores: what scores.json says.
     samples: what it was trained on.
-    about: device, versions and the records' settings; empty in a run of an
-      earlier version.
+    about: device, versions, the records' settings (records), mean and std of
+      their pixels (pixels) and names of their classes (classes); empty in a run
+      of an earlier version.
   """
   number: int
   scores: dict[str, Any]
