@@ -48,6 +48,17 @@ def test_inside_an_epoch_the_newest_steps_are_kept(tmp_path):
                   [(1, 0), (1, 5), (1, 10)], [(1, 0), (1, 10), (2, 0)]]
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_weights_that_are_no_number_are_not_saved(tmp_path, value):
+  model, _, checkpoints = _make(tmp_path)
+  checkpoints.save((1, 0), 1, {})
+  model.variables[0].assign(np.full((2, 3), value))
+  with pytest.raises(schema.BrokenOff,
+                     match='nan or inf in .*/kernel after epoch 1, step 7'):
+    checkpoints.save((1, 7), 1, {})
+  assert checkpoints.positions() == [(1, 0)]
+
+
 def test_a_cut_file_is_refused_with_its_path(tmp_path):
   _, _, checkpoints = _make(tmp_path)
   checkpoints.save((1, 0), 1, {})

@@ -3,6 +3,7 @@
 A few times in make test, twenty times in make soak.
 """
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpa_records.backend import tf
 from tests import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -69,6 +71,36 @@ def _arrays(path):
     return {name: file[name] for name in file.files if name != 'state'}
 
 
+def _state(directory):
+  """What the last checkpoint says beside the weights, times aside."""
+  with np.load(directory / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz') as file:
+    state = json.loads(str(file['state']))
+  for row in state['history']:
+    for name in _TIMES:
+      del row[name]
+  return state
+
+
+def _logged(directory):
+  """All that TensorBoard shows, times aside: {(name, epoch): values}."""
+  found = {}
+  for path in (directory / 'tensorboard').iterdir():
+    # A file that was cut off ends early.
+    for event in _events(path):
+      for value in event.summary.value:
+        if value.tag not in _TIMES:
+          found.setdefault((value.tag, event.step),
+                           set()).add(float(tf.make_ndarray(value.tensor)))
+  return found
+
+
+def _events(path):
+  try:
+    yield from tf.compat.v1.train.summary_iterator(str(path))
+  except tf.errors.DataLossError:
+    return
+
+
 @pytest.mark.parametrize('kills', [3, pytest.param(20, marks=pytest.mark.soak)])
 def test_killed_at_random_moments_it_ends_the_same(command, whole, tmp_path,
                                                    kills):
@@ -83,6 +115,9 @@ def test_killed_at_random_moments_it_ends_the_same(command, whole, tmp_path,
     assert first.keys() == second.keys()
     for key, value in first.items():
       np.testing.assert_array_equal(value, second[key])
+  assert _state(killed) == _state(undisturbed)
+  assert _state(killed)['plateau']['learning_rate'] < 0.1
+  assert _logged(killed) == _logged(undisturbed)
   for name in ('scores.json', 'best_scores.json', 'per_class.csv'):
     assert (killed / name).read_text() == (undisturbed / name).read_text()
   histories = [

@@ -36,15 +36,59 @@ def test_alpha_dropout_by_hand():
   np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
-def test_prelu_equals_that_of_keras():
-  inputs = np.random.default_rng(0).normal(size=(2, 5, 5, 3)).astype('float32')
-  theirs = keras.layers.PReLU('glorot_normal', shared_axes=(1, 2))
-  expected = theirs(inputs)
+def _assert_same(ours, theirs, inputs, tolerance=1e-4):
+  """Two built layers give the same outputs and gradients."""
+  weights = tf.random.stateless_normal(ours(inputs).shape, (1, 2))
+  results = []
+  for layer in (ours, theirs):
+    with tf.GradientTape() as tape:
+      tape.watch(inputs)
+      outputs = layer(inputs)
+      loss = tf.reduce_sum(outputs * weights)
+    variables = [inputs, *layer.trainable_variables]
+    results.append([outputs, *tape.gradient(loss, variables)])
+  for found, want in zip(*results):
+    np.testing.assert_allclose(np.ravel(found),
+                               np.ravel(want),
+                               rtol=tolerance,
+                               atol=tolerance)
+
+
+@pytest.mark.parametrize('shape', [(2, 5, 5, 3), (4, 3)])
+def test_prelu_equals_that_of_keras(shape):
+  inputs = tf.random.stateless_normal(shape, (0, 1))
+  theirs = keras.layers.PReLU('glorot_normal',
+                              shared_axes=tuple(range(1,
+                                                      len(shape) - 1)))
+  theirs.build(shape)
   ours = layers.ChannelPReLU()
-  ours.build(inputs.shape)
+  ours.build(shape)
   np.testing.assert_array_equal(ours.slope.numpy(), [0.25] * 3)
   ours.slope.assign(theirs.alpha.numpy().ravel())
-  np.testing.assert_allclose(ours(inputs), expected, rtol=1e-6)
+  _assert_same(ours, theirs, inputs, 1e-6)
+
+
+@pytest.mark.parametrize('strides', [1, 2])
+@pytest.mark.parametrize('padding', ['same', 'valid'])
+def test_convolution_equals_that_of_keras(strides, padding):
+  inputs = tf.random.stateless_normal((2, 9, 8, 4), (0, 1))
+  theirs = keras.layers.Conv2D(5, 3, strides, padding, bias_initializer='ones')
+  ours = layers.Conv2D(5, 3, strides, padding)
+  for layer in (theirs, ours):
+    layer.build(inputs.shape)
+  ours.set_weights(theirs.get_weights())
+  _assert_same(ours, theirs, inputs)
+
+
+def test_gradients_of_slopes_are_summed_in_float32():
+  layer = layers.ChannelPReLU(dtype='mixed_bfloat16')
+  layer.build((1, 40, 40, 2))
+  with tf.GradientTape() as tape:
+    loss = tf.reduce_sum(
+        tf.cast(layer(tf.fill([1, 40, 40, 2], -1.0)), tf.float32))
+  # 1,600 times -1; a sum in bfloat16 stays at -256.
+  gradient, = tape.gradient(loss, layer.trainable_variables)
+  np.testing.assert_array_equal(gradient, [-1600.0] * 2)
 
 
 def test_bfloat16_drops_the_same_units():

@@ -1,14 +1,18 @@
 """loop and main: whole small runs, cut off, continued, refused."""
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import numpy as np
@@ -16,6 +20,7 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
+from hpa_records import sample_data
 from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records.backend import tf
@@ -174,33 +179,76 @@ def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
     process.send_signal(number)
     said = process.communicate()[1]
   assert process.returncode == 128 + number
-  last = said.splitlines()[-1]
-  assert re.fullmatch(
-      rf'{number.name}: saved after epoch \d+(, step \d+ of the next)? at '
-      rf'{tmp_path}/fold1; the same command goes on from there\.', last)
-  assert 'Traceback' not in said
+  last = re.fullmatch(
+      rf'{number.name}: saved after epoch (\d+)(, step (\d+) of the next)? at '
+      rf'{tmp_path}/fold1; the same command goes on from there\.',
+      said.splitlines()[-1])
+  assert last and 'Traceback' not in said
+  inside = f'-step-{int(last[3]):07d}' if last[3] else ''
+  assert (tmp_path / 'fold1' / 'checkpoints' /
+          f'epoch-{int(last[1]):05d}{inside}.npz').exists()
+
+
+def test_a_terminal_shows_where_the_run_stands(records, tmp_path):
+  config = _config(records, tmp_path, epochs=1, batch_size=4, steps_per_call=1)
+  ours, theirs = os.openpty()
+  fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('4H', 24, 160, 0, 0))
+  with subprocess.Popen(_command(config),
+                        cwd=_ROOT,
+                        stdout=subprocess.DEVNULL,
+                        stderr=theirs) as process:
+    os.close(theirs)
+    shown = b''
+    with contextlib.suppress(OSError):  # Linux's way to say that it is closed
+      while part := os.read(ours, 4096):
+        shown += part
+  os.close(ours)
+  assert process.returncode == 0, shown
+  assert re.search(
+      r'epoch 1/1: +\d+%.* \d+/\d+ \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ images/s, '
+      r'step \d+/\d+, loss \d\.\d{4}, rate 0\.1, input \d+%\]', shown.decode())
 
 
 def test_a_loss_that_is_no_number_stops_the_run(whole, tmp_path):
   config = dataclasses.replace(whole[0],
                                workdir=str(tmp_path),
                                learning_rate=1e30,
-                               clip_norm=0.0)
+                               clip_norm=0.0,
+                               steps_per_call=1,
+                               checkpoint_steps=1)
   with pytest.raises(schema.BrokenOff,
-                     match=r'received (nan|inf) in epoch 1, step [2-6];'):
+                     match=r'received (nan|inf) in epoch 1, step 2;'):
     loop.train(config)
-  assert not list((tmp_path / 'fold1' / 'checkpoints').iterdir())
+  # What the step before left is there, and sound.
+  last, = (tmp_path / 'fold1' / 'checkpoints').iterdir()
+  assert last.name == 'epoch-00000-step-0000001.npz'
+  arrays = _arrays(last)
+  del arrays['state']
+  assert all(np.isfinite(value).all() for value in arrays.values())
 
 
-def test_training_stops_when_the_score_has_stalled(whole, tmp_path, capsys):
+def test_an_epoch_is_written_before_it_is_saved_as_done(whole):
+  last = whole[2] / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz'
+  assert (whole[2] /
+          'history.csv').stat().st_mtime_ns <= last.stat().st_mtime_ns
+
+
+def test_a_score_that_stalls_lowers_the_rate_and_ends_the_run(
+    whole, tmp_path, capsys):
+  # So long a warm-up moves no weight: the first epoch stays the best.
   config = dataclasses.replace(whole[0],
                                workdir=str(tmp_path),
                                epochs=30,
-                               learning_rate=1e-9,
-                               stop_patience=2)
+                               warmup_epochs=1e12,
+                               plateau_patience=1,
+                               min_learning_rate=0.03,
+                               stop_patience=3)
   summary = loop.train(config)
+  history = pd.read_csv(tmp_path / 'fold1' / 'history.csv')
+  assert history['learning_rate'].tolist() == [0.1, 0.1, 0.05, 0.03]
+  assert history['val_loss'].nunique() == 1
   best = json.loads((tmp_path / 'fold1' / 'best_scores.json').read_text())
-  assert summary['epoch'] == best['epoch'] + 2 < 30
+  assert (best['epoch'], summary['epoch']) == (1, 4)
   assert loop.train(config) == summary
   assert 'is finished' in capsys.readouterr().out
 
@@ -212,6 +260,26 @@ def test_a_run_that_is_continued_ends_the_same(whole, tmp_path, capsys):
   loop.train(config)
   assert 'after epoch 1' in capsys.readouterr().out
   _assert_same_end(tmp_path / 'fold1', whole[2])
+
+
+def test_paths_logging_and_staging_may_change(records, whole, tmp_path):
+  moved = shutil.copytree(records, tmp_path / 'moved')
+  config = dataclasses.replace(whole[0],
+                               records=str(moved),
+                               workdir=str(tmp_path / 'run'))
+  loop.train(dataclasses.replace(config, epochs=1))
+  (tmp_path / 'run').rename(tmp_path / 'other')
+  moved.rename(tmp_path / 'again')
+  loop.train(
+      dataclasses.replace(config,
+                          records=str(tmp_path / 'again'),
+                          stage_dir=str(tmp_path / 'stage'),
+                          workdir=str(tmp_path / 'other'),
+                          cache='host',
+                          steps_per_call=2,
+                          checkpoint_steps=1,
+                          profile=True))
+  _assert_same_end(tmp_path / 'other' / 'fold1', whole[2])
 
 
 def test_a_finished_run_says_so_and_gives_its_scores(whole, capsys):
@@ -369,13 +437,24 @@ def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
   assert np.isfinite(summary['loss'])
 
 
+@pytest.fixture(name='sample_images', scope='module')
+def _sample_images(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('sample')
+  sample_data.make(str(folder), 15, size_px=128, workers=1)
+  return folder
+
+
 @pytest.mark.parametrize('model, size, loss', [
     ('densenet121', 64, 'bce'),
     ('resnet50', 64, 'focal'),
     ('xception', 71, 'focal_lovasz'),
 ])
-def test_every_network_and_loss_trains(tmp_path, model, size, loss):
-  records = fakes.write_records(tmp_path, 15, size)
+def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
+                                       loss):
+  records = str(tmp_path / 'records')
+  convert.convert(f'{sample_images}/train.csv', f'{sample_images}/train',
+                  records, shard_plan.Settings(image_size=size),
+                  convert.How(workers=1))
   config = _config(records,
                    tmp_path / 'run',
                    epochs=2,

@@ -203,9 +203,16 @@ _ON_DEVICE = {'uint8', 'int32', 'float32', 'bfloat16', 'bool', 'uint32'}
 
 
 @_COMPILES
-@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
-def test_both_steps_compile_whole_with_static_shapes(precision):
-  config = dataclasses.replace(_CONFIG, xla='on', precision=precision)
+@pytest.mark.parametrize('precision,activation,loss',
+                         [('float32', 'selu', 'bce'),
+                          ('bfloat16', 'prelu', 'focal_lovasz')])
+def test_both_steps_compile_whole_with_static_shapes(precision, activation,
+                                                     loss):
+  config = dataclasses.replace(_CONFIG,
+                               xla='on',
+                               precision=precision,
+                               activation=activation,
+                               loss=loss)
   trained, batch = _Trained([_batch()], config), _batch()
   stepper = trained.stepper
   batch = {name: tf.constant(value) for name, value in batch.items()}

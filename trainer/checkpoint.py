@@ -90,8 +90,18 @@ class Checkpoints:
       position: where training stands.
       best_epoch: the epoch whose end to keep besides.
       state: JSON types.
+
+    Raises:
+      schema.BrokenOff: a variable is not finite; what is there is kept.
     """
     arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
+    for variable, array in zip(self._variables, arrays.values()):
+      if not np.isfinite(array).all():
+        raise schema.BrokenOff(
+            f'Expected finite weights, received nan or inf in {variable.path} '
+            f'after epoch {position[0]}, step {position[1]} of the next; what '
+            'was saved before is kept. Lower --learning_rate, or set '
+            '--clip_norm, and choose another --workdir.', 1)
     with filesystem.atomic_writer(_path(self._directory, position)) as file:
       np.savez(file, **arrays, **{_STATE: json.dumps(state)})
     before = [each for each in self.positions() if each < position]

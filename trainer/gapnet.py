@@ -82,8 +82,7 @@ class _Builder:
       padding = 'valid'
     options = self._kernel_options(name)
     is_first = self._fast and x.shape[-1] == schema.NUM_CHANNELS
-    layer = (fast_layers.SpaceToDepthConv2D
-             if is_first else keras.layers.Conv2D)
+    layer = (fast_layers.SpaceToDepthConv2D if is_first else layers.Conv2D)
     return self._activate(
         layer(filters, 3, strides, padding, **options)(x), name)
 

@@ -1,13 +1,19 @@
-"""Layers that Keras lacks, or has slower: activation, dropout, scaling.
+"""Layers that Keras lacks, or has slower: convolution, activation, dropout,
+scaling.
 
-PReLU as relu(x) + slope * min(x, 0) trains 36 images/s on two cores at 299 px,
-keras.layers.PReLU 31.
+What a train step does beside convolutions passes over memory, and on a CPU each
+operation is a pass. PReLU and its gradient are ten of them; in two functions
+that XLA compiles, also inside a step that is not, they are three and the sum
+over pixels. Joined to the gradient of a kernel, as oneDNN does it, that of the
+bias costs up to twice as much as the kernel's; by itself, next to nothing.
+BUILD_NOTES.md, "Network and step", has the times.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from hpa_records import backend
 from hpa_records import schema
 from hpa_records.backend import keras, tf
 
@@ -32,7 +38,53 @@ class ChannelPReLU(keras.layers.Layer):
     self.slope = self.add_weight((input_shape[-1],), start, name='slope')
 
   def call(self, inputs):
-    return tf.nn.relu(inputs) + self.slope * tf.minimum(inputs, 0)
+    return _prelu(inputs, tf.convert_to_tensor(self.slope))
+
+
+@tf.custom_gradient
+def _prelu(inputs, slope):
+
+  def differentiate(upstream):
+    moved, parts = _differentiate_prelu(inputs, slope, upstream)
+    return moved, tf.cast(_sum_to_channels(parts), slope.dtype)
+
+  return _activate_prelu(inputs, slope), differentiate
+
+
+@backend.compiled
+def _activate_prelu(inputs, slope):
+  return tf.nn.relu(inputs) + slope * tf.minimum(inputs, 0)
+
+
+@backend.compiled
+def _differentiate_prelu(inputs, slope, upstream):
+  """The gradient of the inputs, and that of the slopes before it is summed."""
+  moved = tf.where(inputs > 0, upstream, slope * upstream)
+  return moved, tf.cast(upstream * tf.minimum(inputs, 0), tf.float32)
+
+
+@keras.saving.register_keras_serializable('gapnet')
+class Conv2D(keras.layers.Conv2D):
+  """Keras's convolution, with the gradient of its bias by itself."""
+
+  def call(self, inputs):
+    found = tf.nn.conv2d(inputs, self.kernel, self.strides,
+                         self.padding.upper())
+    return _add_bias(found, tf.convert_to_tensor(self.bias))
+
+
+@tf.custom_gradient
+def _add_bias(inputs, bias):
+
+  def differentiate(upstream):
+    return upstream, _sum_to_channels(upstream)
+
+  return tf.nn.bias_add(inputs, bias), differentiate
+
+
+def _sum_to_channels(x):
+  # Of another shape, or oneDNN's pass joins it to the gradient of the kernel.
+  return tf.raw_ops.BiasAddGrad(out_backprop=tf.reshape(x, (-1, x.shape[-1])))
 
 
 @keras.saving.register_keras_serializable('gapnet')

@@ -50,8 +50,8 @@ def train(config: config_lib.Config,
   Raises:
     schema.DataError: the dataset or the folder does not fit the configuration,
       or the dataset's address does not answer.
-    schema.BrokenOff: a signal came, a worker is gone, or the loss is no number;
-      what was saved last is kept.
+    schema.BrokenOff: a signal came, a worker is gone, or a loss or weight is no
+      number; what was saved last is kept.
   """
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
   strategy_lib.check_batch(strategy, config.batch_size, 'batch_size')
@@ -146,8 +146,10 @@ class _Run:
         row = self._train_epoch(state)
         scores, summary = self._evaluate(state.epoch + 1)
         state.finish_epoch(row, summary, config.plateau_monitor)
-        self._save(state)
+        # Killed in between, the epoch is trained and written again; the other
+        # way round it would be done and never written.
         self._recorder.finish_epoch(state, self._evaluator, scores)
+        self._save(state)
         if not self._is_done(state):
           self._leave_if_asked(state)
     if scores is None:

@@ -145,14 +145,16 @@ def _format_interval(low: float, high: float) -> str:
 
 
 def _list_left_out(result: result_lib.Result) -> list[dict[str, Any]]:
-  """Folds whose macro means leave classes out, and which these are."""
-  left_out = []
+  """Which classes macro means leave out, and in which folds they do."""
+  left_out: dict[tuple[int, ...], list[int]] = {}
   for fold in result.run.folds:
     held_out = result.found.labels[result.found.folds == fold.number]
-    classes = np.flatnonzero(~held_out.any(axis=0)).tolist()
-    if classes:
-      left_out.append({'fold': fold.number, 'classes': classes})
-  return left_out
+    classes = tuple(np.flatnonzero(~held_out.any(axis=0)).tolist())
+    left_out.setdefault(classes, []).append(fold.number)
+  return [{
+      'folds': folds,
+      'classes': classes
+  } for classes, folds in left_out.items() if classes]
 
 
 def _describe_thresholds(result: result_lib.Result,

@@ -1,0 +1,73 @@
+"""state: what a checkpoint says of a run, and what moves its rate."""
+
+import dataclasses
+import json
+
+import pytest
+
+from trainer import config as config_lib
+from trainer import state as state_lib
+
+_CONFIG = config_lib.Config('r',
+                            'w',
+                            learning_rate=0.8,
+                            plateau_monitor='loss',
+                            plateau_patience=2,
+                            plateau_factor=0.25,
+                            plateau_threshold=0.5,
+                            min_learning_rate=0.1)
+
+
+def _train(config, values):
+  """A state after epochs whose monitored score is as given."""
+  state = state_lib.State.start(config)
+  for value in values:
+    row = {'learning_rate': state.plateau.learning_rate, 'loss': 0.3}
+    state.finish_epoch(row, {
+        config.plateau_monitor: value,
+        'loss': value
+    }, config.plateau_monitor)
+  return state
+
+
+def test_the_defaults_are_the_original_s():
+  plateau = state_lib.State.start(config_lib.Config('r', 'w')).plateau
+  assert (plateau.learning_rate, plateau.factor, plateau.patience,
+          plateau.threshold, plateau.min_learning_rate,
+          plateau.mode) == (0.1, 0.5, 30, 0.0, 0.0, 'max')
+
+
+def test_the_flags_decide_when_and_how_far_the_rate_falls():
+  # Less by 0.5 and a little counts, 0.4 does not.
+  state = _train(_CONFIG, [3.0, 2.4, 2.1, 2.0, 2.0, 2.0, 2.0])
+  rates = [row['learning_rate'] for row in state.history]
+  assert rates == [0.8, 0.8, 0.8, 0.8, 0.2, 0.2, 0.1]
+
+
+def test_the_best_epoch_is_that_of_the_monitored_score():
+  for monitor, best in (('loss', 2), ('f1_macro', 3)):
+    config = dataclasses.replace(_CONFIG, plateau_monitor=monitor)
+    state = _train(config, [2.0, 1.0, 3.0, None])
+    assert state.best_epoch == best
+    assert state.best[monitor] == [2.0, 1.0, 3.0][best - 1]
+
+
+def test_training_stalls_so_many_epochs_after_the_best():
+  state = _train(_CONFIG, [2.0, 1.0, 1.0, 1.0])
+  assert [state.is_stalled(patience) for patience in (0, 1, 2, 3)
+         ] == [False, True, True, False]
+
+
+def test_it_comes_back_from_json_in_the_middle_of_an_epoch():
+  state = _train(_CONFIG, [2.0, 1.0])
+  state.step, state.total = 3, 1.25
+  text = json.dumps(state.to_dict(), allow_nan=False)
+  assert state_lib.State.from_dict(json.loads(text)) == state
+  assert state.begun_epochs == 3
+
+
+def test_an_unknown_key_is_refused():
+  with pytest.raises(TypeError):
+    state_lib.State.from_dict({
+        **state_lib.State.start(_CONFIG).to_dict(), 'new': 1
+    })
