@@ -15,8 +15,8 @@ def _sample(size, decimals, seed=0):
   rng = np.random.default_rng(seed)
   labels = (rng.random(size) < 0.3).astype(np.uint8)
   scores = rng.normal(labels, 1.0)
-  return labels, np.round(1 / (1 + np.exp(-scores)), decimals).astype(
-      np.float32)
+  return labels, np.round(1 / (1 + np.exp(-scores)),
+                          decimals).astype(np.float32)
 
 
 @pytest.mark.parametrize('decimals', [1, 2, 8])

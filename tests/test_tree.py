@@ -25,9 +25,10 @@ HPA_RECORDS = (
     'sample_cell sample_pattern sample_data').split()
 TRAINER = (
     'config metrics workdir curve run_style class_panel score_figure '
-    'network_block network_figure tile report interruption dihedral layers fast_layers '
-    'gapnet application network_summary loss schedule strategy state device_cache step '
-    'checkpoint evaluate recorder loop cross_validation main').split()
+    'network_block network_figure tile report interruption dihedral layers '
+    'fast_layers gapnet application network_summary loss schedule strategy '
+    'state device_cache step checkpoint evaluate recorder loop '
+    'cross_validation main').split()
 TOOLS = ('check_python make_sample_data make_records verify_records '
          'inspect_records report run_paper serve_input benchmark_process '
          'benchmark_peer benchmark_step benchmark_check benchmark_convert '
