@@ -46,6 +46,24 @@ def test_a_norm_goes_with_the_convolution_before_it():
       'ZeroPadding2D, Conv2D, BatchNormalization, Activation')
 
 
+def test_a_layer_whose_input_goes_on_elsewhere_stands_by_itself():
+  kinds = {'image': 'InputLayer', 'conv': 'Conv2D', 'act': 'Activation'}
+  fed = {
+      'image': [],
+      'conv': ['image'],
+      'act': ['conv'],
+      'sum': ['conv', 'act']
+  }
+  blocks = network_block.group([{
+      'name': name,
+      'kind': kinds.get(name, 'Add'),
+      'shape': [4],
+      'parameters': 0,
+      'inputs': inputs
+  } for name, inputs in fed.items()])
+  assert [block.name for block in blocks] == list(fed)
+
+
 @pytest.mark.parametrize('name,want', [
     ('densenet121', {
         '6 × conv2_block': (75, 75, 256),

@@ -45,6 +45,7 @@ def _texts(axes):
 
 def _legend(drawn):
   legend, = drawn.legends
+  assert not any(text.get_parse_math() for text in legend.get_texts())
   return [text.get_text() for text in legend.get_texts()]
 
 

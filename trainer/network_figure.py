@@ -39,7 +39,7 @@ _COLORS = {
 class _Size:
   """How wide a block is in inches, and how many letters its lines hold."""
   width: float
-  name: int
+  heading: int  # name and shape together
   details: int
 
   def wrap(self, block: network_block.Block) -> list[str]:
@@ -50,7 +50,7 @@ class _Size:
     return _TITLE + _LINE * len(self.wrap(block)) + 0.1
 
 
-_MAIN, _SIDE = _Size(3.7, 33, 46), _Size(1.75, 17, 30)
+_MAIN, _SIDE = _Size(3.7, 43, 46), _Size(1.75, 19, 30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,15 +216,15 @@ def _draw_block(axes, block: network_block.Block, box: _Box) -> None:
                              facecolor=color,
                              edgecolor=_DARK,
                              linewidth=0.7))
-  name = block.name
-  if len(name) > box.size.name:
-    name = f'{name[:box.size.name - 1]}…'
+  shape = '×'.join('?' if size is None else str(size) for size in block.shape)
+  name, room = block.name, box.size.heading - len(shape) - 1
+  if len(name) > room:
+    name = f'{name[:room - 1]}…'
   options = {'va': 'top', 'parse_math': False}
   left, right = box.left + _PADDING, box.right - _PADDING
   first = box.top + 0.06
   second = first + _TITLE
   axes.text(left, first, name, fontsize=9, weight='bold', **options)
-  shape = '×'.join('?' if size is None else str(size) for size in block.shape)
   axes.text(right, first, shape, fontsize=9, ha='right', **options)
   for i, line in enumerate(box.size.wrap(block)):
     axes.text(left,
