@@ -15,8 +15,8 @@ def _sample(size, decimals, seed=0):
   rng = np.random.default_rng(seed)
   labels = (rng.random(size) < 0.3).astype(np.uint8)
   scores = rng.normal(labels, 1.0)
-  return labels, np.round(1 / (1 + np.exp(-scores)), decimals).astype(
-      np.float32)
+  return labels, np.round(1 / (1 + np.exp(-scores)),
+                          decimals).astype(np.float32)
 
 
 @pytest.mark.parametrize('decimals', [1, 2, 8])
@@ -120,8 +120,8 @@ def test_reliability_is_that_of_scikit_learn():
 
 
 def test_the_calibration_error_is_the_mean_distance_from_what_came_true():
-  labels = np.array([0, 1, 1, 1])
-  found = curve.reliability(labels, np.array([0.2, 0.2, 0.9, 1.0]), bins=2)
-  assert found.counts.tolist() == [2, 2]
-  assert found.error == pytest.approx((2 * 0.3 + 2 * 0.05) / 4)
+  labels = np.array([0, 1, 1, 1, 1])
+  found = curve.reliability(labels, np.array([0.2, 0.2, 0.9, 0.9, 1]), bins=2)
+  assert found.counts.tolist() == [2, 3]
+  assert found.error == pytest.approx((2 * 0.3 + 0.1 + 0.1 + 0) / 5)
   assert np.isnan(curve.reliability(labels[:0], labels[:0]).error)

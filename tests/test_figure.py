@@ -104,12 +104,11 @@ def test_saved_figures_are_whole_pngs_and_the_same_each_time(tmp_path):
 _SVG = '{http://www.w3.org/2000/svg}'
 
 
-@pytest.mark.parametrize(
-    'draw', [
-        lambda: figure.draw_class_counts(np.arange(28), np.full(28, 99.5)),
-        lambda: figure.draw_composites(_IMAGES, ['a', 'b$', 'c'])
-    ],
-    ids=['bars', 'images'])
+@pytest.mark.parametrize('draw', [
+    lambda: figure.draw_class_counts(np.arange(28), np.full(28, 99.5)),
+    lambda: figure.draw_composites(_IMAGES, ['a', 'b$', 'c'])
+],
+                         ids=['bars', 'images'])
 def test_an_svg_is_the_same_each_time_and_needs_no_font(draw):
   drawn = draw()
   data, picture = figure.to_svg(drawn), figure.to_png(drawn)

@@ -31,11 +31,10 @@ def test_channels_then_composite_then_maps():
   assert strip.dtype == np.uint8 and strip.shape[0] == 32
   parts = _parts(strip, 32, 7)
   zero = np.zeros_like(image[..., 0])
-  for part, planes in zip(parts,
-                          ((image[..., 0], zero, zero),
-                           (zero, image[..., 1], zero),
-                           (zero, zero, image[..., 2]),
-                           (image[..., 3], image[..., 3], zero))):
+  for part, planes in zip(parts, ((image[..., 0], zero, zero),
+                                  (zero, image[..., 1], zero),
+                                  (zero, zero, image[..., 2]),
+                                  (image[..., 3], image[..., 3], zero))):
     np.testing.assert_array_equal(part, np.stack(planes, axis=-1))
   np.testing.assert_array_equal(parts[4], figure.composite(image))
   red = [part[..., 0].astype(int) - part[..., 2] for part in parts[5:]]
@@ -103,7 +102,8 @@ def test_webp_keeps_colours_in_their_places():
   data = tile.to_webp(image)
   assert data[:4] == b'RIFF' and data[8:12] == b'WEBP'
   assert data == tile.to_webp(image)
-  back = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+  back = cv2.imdecode(np.frombuffer(data, np.uint8),
+                      cv2.IMREAD_COLOR)[..., ::-1]
   for c, columns in enumerate((slice(4, 16), slice(24, 36), slice(44, 56))):
     mean = back[:, columns].mean(axis=(0, 1))
     assert mean[c] > 230 and np.delete(mean, c).max() < 40

@@ -25,9 +25,9 @@ HPA_RECORDS = (
     'sample_cell sample_pattern sample_data').split()
 TRAINER_TABLES = (
     'config ranking scorer metrics archive workdir out_of_fold threshold '
-    'score_table uncertainty result ensemble curve run_style class_panel score_figure '
-    'network_block network_figure tile report_section report_gallery report '
-    'interruption').split()
+    'score_table uncertainty result ensemble curve run_style class_panel '
+    'score_figure network_block network_figure tile report_section '
+    'report_gallery report interruption').split()
 TRAINER = TRAINER_TABLES + (
     'dihedral layers fast_layers gapnet application network network_summary '
     'activation_map loss schedule strategy state device_cache step checkpoint '

@@ -20,6 +20,7 @@ _GAP, _RAIL, _MARGIN = 0.3, 0.16, 0.12
 _SPACE = 0.17  # between two rows
 _TITLE, _LINE = 0.2, 0.125  # heights of a block's lines
 _PADDING = 0.08
+_ASIDE = 0.06  # of a block's middle: rails end above it and begin below
 
 _DARK = '0.25'
 # The first that a class's name holds. Pale, so that black is legible on all.
@@ -38,7 +39,7 @@ _COLORS = {
 class _Size:
   """How wide a block is in inches, and how many letters its lines hold."""
   width: float
-  name: int
+  heading: int  # name and shape together
   details: int
 
   def wrap(self, block: network_block.Block) -> list[str]:
@@ -49,7 +50,7 @@ class _Size:
     return _TITLE + _LINE * len(self.wrap(block)) + 0.1
 
 
-_MAIN, _SIDE = _Size(3.7, 33, 46), _Size(1.75, 17, 30)
+_MAIN, _SIDE = _Size(3.7, 43, 46), _Size(1.75, 19, 30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +90,8 @@ def draw_network(network: Mapping[str, Any]) -> figure.Figure:
   blocks = network_block.group(network['layers'])
   main = _find_longest_way(blocks)
   rows = _place_rows(blocks, main)
-  columns = _place_columns(blocks, main, rows)
   rails = _place_rails(blocks, main, rows)
-  boxes, height = _place_boxes(blocks, rows, columns)
+  boxes, height = _place_boxes(blocks, main, rows)
   rails_left = max((box.right for box in boxes), default=_MAIN.width)
   width = rails_left + _RAIL * (max(rails.values(), default=0) + 1) + _MARGIN
   drawn = figure.Figure(figsize=(width, height))
@@ -140,44 +140,44 @@ def _find_longest_way(blocks: Sequence[network_block.Block]) -> list[int]:
 def _place_rows(blocks: Sequence[network_block.Block],
                 main: Sequence[int]) -> list[int]:
   """Row of each block: on the main way one after another, beside it level with
-  what feeds it, or below that if it stands beside the way too."""
+  what feeds it, or below where a rail or another block is in its place."""
   of_main = {block: row for row, block in enumerate(main)}
+  busy = set()
+  for end in main:
+    for start in blocks[end].inputs:
+      if of_main.get(start, -2) != of_main[end] - 1:
+        busy |= {of_main[end], of_main.get(start, of_main[end])}
   rows: list[int] = []
   for i, block in enumerate(blocks):
-    below = [rows[j] + (j not in of_main) for j in block.inputs]
-    rows.append(of_main.get(i, max(below, default=0)))
+    row = of_main.get(i)
+    if row is None:
+      below = [rows[j] + (j not in of_main) for j in block.inputs]
+      row = max(below, default=0)
+      while row in busy:
+        row += 1
+      busy.add(row)
+    rows.append(row)
   return rows
-
-
-def _place_columns(blocks: Sequence[network_block.Block], main: Sequence[int],
-                   rows: Sequence[int]) -> list[int]:
-  """Column of each block: 0 for the main way, else the first that is free."""
-  taken = {(row, 0) for row in range(len(main))}
-  columns = []
-  for i in range(len(blocks)):
-    column = 0
-    if i not in main:
-      while (rows[i], column) in taken:
-        column += 1
-      taken.add((rows[i], column))
-    columns.append(column)
-  return columns
 
 
 def _place_rails(blocks: Sequence[network_block.Block], main: Sequence[int],
                  rows: Sequence[int]) -> dict[tuple[int, int], int]:
-  """Rail, 0 the innermost, of each connection that is no arrow of its own.
+  """Rail, 0 the innermost, of each connection that is not drawn directly.
 
-  Those are the ones that do not go from a block to the one right below it or
-  right beside it. Short ones are further in, so that they do not cross.
+  Directly go those to the next row, and those to a block beside the main way
+  with none between. Short rails are further in, so that they do not cross.
   """
+  beside = {row for i, row in enumerate(rows) if i not in main}
   wanted = []
   for end, block in enumerate(blocks):
     for start in block.inputs:
       fall = rows[end] - rows[start]
-      is_beside = fall == 0 and start in main
-      is_below = fall == 1 and (start in main) == (end in main)
-      if not (is_beside or is_below):
+      if (start in main) == (end in main):
+        is_direct = fall == 1
+      else:
+        is_direct = start in main and not beside & set(
+            range(rows[start], rows[end]))
+      if not is_direct:
         wanted.append((fall, start, end))
   rails: dict[tuple[int, int], int] = {}
   for _, start, end in sorted(wanted):
@@ -189,19 +189,18 @@ def _place_rails(blocks: Sequence[network_block.Block], main: Sequence[int],
   return rails
 
 
-def _place_boxes(blocks: Sequence[network_block.Block], rows: Sequence[int],
-                 columns: Sequence[int]) -> tuple[list[_Box], float]:
+def _place_boxes(blocks: Sequence[network_block.Block], main: Sequence[int],
+                 rows: Sequence[int]) -> tuple[list[_Box], float]:
   """Returns the box of each block, and the height of all."""
-  sizes = [_SIDE if column else _MAIN for column in columns]
+  sizes = [_MAIN if i in main else _SIDE for i in range(len(blocks))]
   heights = np.zeros(max(rows, default=-1) + 1)
   for block, row, size in zip(blocks, rows, sizes):
     heights[row] = max(heights[row], size.measure(block))
   tops = _MARGIN + _TITLE + _PADDING + np.append(0, np.cumsum(heights + _SPACE))
   boxes = []
-  for block, row, column, size in zip(blocks, rows, columns, sizes):
-    left, height = _MARGIN, size.measure(block)
-    if column:
-      left += _MAIN.width + _GAP + (column - 1) * (_SIDE.width + _GAP)
+  for block, row, size in zip(blocks, rows, sizes):
+    left = _MARGIN if size is _MAIN else _MARGIN + _MAIN.width + _GAP
+    height = size.measure(block)
     top = tops[row] + (heights[row] - height) / 2
     boxes.append(_Box(left, top, height, size))
   return boxes, float(tops[-1])
@@ -217,15 +216,15 @@ def _draw_block(axes, block: network_block.Block, box: _Box) -> None:
                              facecolor=color,
                              edgecolor=_DARK,
                              linewidth=0.7))
-  name = block.name
-  if len(name) > box.size.name:
-    name = f'{name[:box.size.name - 1]}…'
+  shape = '×'.join('?' if size is None else str(size) for size in block.shape)
+  name, room = block.name, box.size.heading - len(shape) - 1
+  if len(name) > room:
+    name = f'{name[:room - 1]}…'
   options = {'va': 'top', 'parse_math': False}
   left, right = box.left + _PADDING, box.right - _PADDING
   first = box.top + 0.06
   second = first + _TITLE
   axes.text(left, first, name, fontsize=9, weight='bold', **options)
-  shape = '×'.join('?' if size is None else str(size) for size in block.shape)
   axes.text(right, first, shape, fontsize=9, ha='right', **options)
   for i, line in enumerate(box.size.wrap(block)):
     axes.text(left,
@@ -244,26 +243,33 @@ def _draw_block(axes, block: network_block.Block, box: _Box) -> None:
 
 
 def _draw_arrow(axes, start: _Box, end: _Box) -> None:
-  """From a block to that right below it, or right beside it."""
-  if end.top > start.bottom:
-    _point(axes, (start.center, start.bottom), (end.center, end.top))
+  """Down to the next block, or out to the right and, where need be, down."""
+  if start.left == end.left:
+    _draw_line(axes, (start.center, start.bottom), (end.center, end.top))
+  elif end.top < start.bottom:
+    _draw_line(axes, (start.right, start.middle), (end.left, end.middle))
   else:
-    _point(axes, (start.right, start.middle), (end.left, end.middle))
+    leave = start.middle + _ASIDE
+    _draw_line(axes, (start.right, leave), (end.center, leave),
+               (end.center, end.top))
 
 
 def _draw_rail(axes, start: _Box, end: _Box, x: float) -> None:
-  """Out to the right, down, and back in: a little lower, a little higher than
-  the middle, where one rail ends and another begins."""
-  leave, enter = start.middle + 0.06, end.middle - 0.06
-  axes.plot([start.right, x, x], [leave, leave, enter],
-            color=_DARK,
-            linewidth=1,
-            solid_joinstyle='round',
-            zorder=0.5)
-  _point(axes, (x, enter), (end.right, enter))
+  """Out to the right, down, and back in."""
+  leave, enter = start.middle + _ASIDE, end.middle - _ASIDE
+  _draw_line(axes, (start.right, leave), (x, leave), (x, enter),
+             (end.right, enter))
 
 
-def _point(axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _draw_line(axes, *corners: tuple[float, float]) -> None:
+  """A line from corner to corner, with a head at its end."""
+  *begin, start, end = corners
+  if begin:
+    axes.plot(*zip(*begin, start),
+              color=_DARK,
+              linewidth=1,
+              solid_joinstyle='round',
+              zorder=0.5)
   axes.annotate('',
                 end,
                 start,

@@ -20,6 +20,7 @@ _PANELS = {
     'auc_macro': 'AUC macro',
     'learning_rate': 'learning rate',
 }
+_DARK = 0.7  # share of a row from which white is more legible than black
 
 
 def draw_roc(labels: np.ndarray, scores: Mapping[str,
@@ -88,8 +89,9 @@ def draw_calibration(labels: np.ndarray,
   upper.set(ylabel='share that is right',
             xlim=(-0.02, 1.02),
             ylim=(-0.02, 1.02))
-  lower.set(xlabel='score', ylabel='decisions', yscale='log')
-  lower.set_ylim(0.7, 2 * tallest)
+  lower.set(xlabel='score', ylabel='decisions')
+  lower.set_ylim(0.7, 2 * tallest)  # first: what is empty has no log scale
+  lower.set_yscale('log')
   for axes in (upper, lower):
     run_style.tidy(axes)
   run_style.add_legend(drawn, names, marked=True)
@@ -185,7 +187,7 @@ def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
               ha='center',
               va='center',
               fontsize=6.5 if len(count) < 5 else 5.5,
-              color='white' if shares[row, column] > 0.5 else 'black')
+              color='white' if shares[row, column] > _DARK else 'black')
   names = [f'{each} {i}' for i, each in enumerate(schema.CLASS_NAMES)]
   axes.set_xticks(places + 0.5, [*names, 'no predicted label'],
                   rotation=90,
