@@ -18,13 +18,13 @@ from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import source
 from tests import fakes
+from trainer import archive
 from trainer import config as config_lib
 from trainer import ensemble
 from trainer import loop
 from trainer import predict
 from trainer import strategy
 from trainer import threshold
-from trainer import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SIZE = 32
@@ -112,8 +112,8 @@ def _near(first, second):
 @pytest.mark.parametrize('fold', [0, 1])
 def test_held_out_samples_get_the_scores_of_the_training(folder, single, fold):
   found = _predict([single['prelu', fold]], folder / 'records')
-  ids, _, scores = workdir.load_arrays(str(folder / 'prelu' / f'fold{fold}'))
-  _near(found.loc[ids], pd.DataFrame(scores, ids))
+  kept = archive.Scores.load(str(folder / f'prelu/fold{fold}/scores.npz'))
+  _near(found.loc[kept.ids], pd.DataFrame(kept.scores, kept.ids))
 
 
 def test_the_ensemble_is_the_mean_of_its_models(folder, single):
@@ -207,10 +207,10 @@ def test_two_devices_write_the_labels_above_the_thresholds(
   assert scores.columns.tolist() == _NAMES
   _near(scores.set_axis(range(28), axis=1),
         _predict(runs, folder / 'raw', 'dihedral'))
-  (_, labels,
-   first), (_, _,
-            second) = (workdir.load_arrays(str(run / 'fold0')) for run in runs)
-  chosen = threshold.choose('f1', labels, (first + second) / 2)
+  first, second = (
+      archive.Scores.load(str(run / 'fold0' / 'scores.npz')) for run in runs)
+  chosen = threshold.choose('f1', first.labels,
+                            (first.scores + second.scores) / 2)
   above = scores.to_numpy() > chosen
   assert above.any()
   assert table['Predicted'].tolist() == [

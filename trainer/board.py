@@ -43,6 +43,7 @@ class Board:
       for image, row in zip(figure.composite(images), labels):
         names = ' + '.join(np.array(schema.CLASS_NAMES)[row.astype(bool)])
         tf.summary.image(f'samples/{names}', image[None])
+    self._writer.flush()
 
   def show_epoch(self, row: Mapping[str, Any], labels: np.ndarray,
                  scores: np.ndarray, threshold: float) -> None:

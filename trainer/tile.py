@@ -19,8 +19,8 @@ _QUALITY = 80  # of WebP
 def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
   """Returns an image's parts in a row: channels, composite, heat of each map.
 
-  An image higher than 200 px is reduced to that by area. Each map is as bright
-  as its own maximum, so two maps of a strip tell where, not which is larger.
+  A high image is reduced, see reduce(). Each map is as bright as its own
+  maximum, so two maps of a strip tell where, not which is larger.
 
   Args:
     image: [H, W, C] uint8, channels in schema.CHANNELS order.
@@ -55,6 +55,14 @@ def to_webp(image: np.ndarray) -> bytes:
 
 
 def reduce(image: np.ndarray) -> np.ndarray:
+  """Returns an image as high as a strip, by area; a lower one as it is.
+
+  Args:
+    image: [H, W, C] uint8.
+
+  Returns:
+    [H', W', C] uint8, H' = min(H, 200), of the same shape.
+  """
   height, width = image.shape[:2]
   if height <= _HEIGHT_PX:
     return image
