@@ -3,9 +3,9 @@
 Of each epoch the numbers of the history, a precision-recall curve a class, and
 the multi-label confusion matrix; once a sheet of held-out samples, one a class.
 The matrix is painted cell by cell (4 ms, where a figure with axes takes a
-second, more than an epoch on a GPU may): class 0 is above and on
-the left, what was not predicted, or not true, at the end; the darker, the
-larger the share of its row.
+second, more than an epoch on a GPU may): class 0 is above and on the left, what
+was not predicted, or not true, at the end; the darker, the larger the share of
+its row.
 """
 
 from collections.abc import Mapping
