@@ -76,7 +76,7 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
         f'{share.num_replicas // share.count} workers of TF_CONFIG; let each '
         'read its share itself.')
   epoch = epoch.in_record_order()
-  decode = streaming.decoder(records)
+  decode = streaming.decoder(records, epoch)
   draws = streaming.shuffled_draws(records, fold, epoch, key, shuffle_mb)
   served = draws.map(decode, num_parallel_calls=tf.data.AUTOTUNE).apply(
       tf.data.experimental.service.distribute(

@@ -64,13 +64,19 @@ class Records:
   manifest: manifest_lib.Manifest
   index: pd.DataFrame
 
-  def rows(self, fold: int) -> np.ndarray:
-    """Returns the index rows [n] int64 of one fold, in file order."""
+  def rows(self, fold: int | None) -> np.ndarray:
+    """Returns the index rows [n] int64 of one fold, or of all, in file order.
+    """
+    if fold is None:
+      return np.arange(len(self.index))
     return np.flatnonzero(self.index['fold'] == fold)
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
-    """[N, K] uint8 multi-hot, one row for each of the index."""
+    """[N, K] uint8 multi-hot, one row for each of the index; of an unlabelled
+    set all 0."""
+    if not self.manifest.is_labelled:
+      return np.zeros([len(self.index), schema.NUM_CLASSES], np.uint8)
     return sample_table.multi_hot(self.index['labels'])
 
   def repeats(self,
@@ -98,8 +104,12 @@ class Records:
     return balance_lib.rank_label_sets(self.labels)
 
 
-def load(directory: str) -> Records:
+def load(directory: str, allow_unlabelled: bool = False) -> Records:
   """Returns the dataset in a folder, checked without reading the shards.
+
+  Args:
+    directory: of the dataset.
+    allow_unlabelled: takes one without labels and folds, too.
 
   Raises:
     schema.DataError: the manifest, the index or a shard is missing or not
@@ -107,7 +117,7 @@ def load(directory: str) -> Records:
       size or list of classes than they should be.
   """
   found = manifest_lib.load(directory)
-  if not found.is_labelled:
+  if not found.is_labelled and not allow_unlabelled:
     raise schema.DataError(
         f'Expected records with labels, received unlabelled ones at {directory}'
         '; convert a CSV with the column Target, without --unlabelled.')

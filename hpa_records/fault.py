@@ -37,6 +37,20 @@ class Fault:
     return f'{place}: {self.message}'
 
 
+def of_image(row: int, sample_id: str, folder: str,
+             error: schema.DataError) -> Fault:
+  """Returns the fault of a sample that image.load refused.
+
+  Args:
+    row: as in Fault.
+    sample_id: as in Fault, id.
+    folder: of the images.
+    error: that image.load raised.
+  """
+  message, path = error.args
+  return Fault(row, sample_id, path[len(folder):].lstrip('/'), message)
+
+
 def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
   """Raises the error that lists the faults, the first 20 of them in full.
 
@@ -61,7 +75,7 @@ def refuse_unread(faults: Sequence[Fault], source: str) -> NoReturn:
   Args and errors: as of refuse.
   """
   head = (f'Expected to read all files of {source}; mend that and run the same '
-          'command: whole shards are kept')
+          'command')
   raise schema.DataError(describe(head, faults))
 
 

@@ -30,7 +30,8 @@ _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
 _READY = 2  # batches that are filled and wait
 
 
-def batches(records: dataset.Records,
+def batches(labels: np.ndarray,
+            size_px: int,
             payload: payload_lib.Payload | None,
             epoch: plan.Epoch,
             share: plan.Share,
@@ -38,7 +39,8 @@ def batches(records: dataset.Records,
   """Returns a share of an epoch's batches, as the plan orders them.
 
   Args:
-    records: the dataset.
+    labels: [N, K] multi-hot, of all rows.
+    size_px: height and width of the images.
     payload: where pixels come from; None leaves the image out.
     epoch: the copies, in the order of training.
     share: which part of each batch to make.
@@ -55,11 +57,9 @@ def batches(records: dataset.Records,
     schema.DataError: as text of a tf.errors.OpError, when a batch is taken;
       see reader.told_errors.
   """
-  size = records.manifest.image_size
-  shape = (share.part_size, size, size, schema.NUM_CHANNELS)
+  shape = (share.part_size, size_px, size_px, schema.NUM_CHANNELS)
   # One row more, for blanks: index -1.
-  labels = np.zeros((len(records.index) + 1, schema.NUM_CLASSES), np.float32)
-  labels[:-1] = records.labels
+  labels = np.pad(labels.astype(np.float32), ((0, 1), (0, 0)))
   buffers = _Buffers(shape)
 
   def make(number):

@@ -1,4 +1,5 @@
-"""Pixels of single records: from shards on local disk, or from memory.
+"""Pixels of single records: from shards on local disk, from memory, or from
+the image files of samples that are no records.
 
 Needed: the payloads of any rows, in any order, straight into a batch, from
 many threads at once, as fast as memory goes; and a shard that is cut, changed
@@ -11,6 +12,8 @@ that is cut kills the process with SIGBUS, where a read comes back short and can
 be told; so files are read.
 """
 
+from concurrent import futures
+import functools
 import os
 import struct
 import threading
@@ -18,11 +21,19 @@ import weakref
 from typing import Protocol, Sequence
 
 import numpy as np
+import pandas as pd
 
 from hpa_records import dataset
+from hpa_records import fault as fault_lib
+from hpa_records import image as image_lib
 from hpa_records import plan
+from hpa_records import processor
 from hpa_records import schema
 from hpa_records import shard
+from hpa_records import worker
+
+# A process takes half a second to start, as long as so many images take.
+_IMAGES_PER_WORKER = 100
 
 
 class Payload(Protocol):
@@ -175,6 +186,80 @@ class Memory:
     """As Payload.read; raises nothing."""
     for row, pixels in zip(rows.tolist(), out):
       pixels[...] = 0 if row == plan.BLANK else self._pixels[row]
+
+
+class Files:
+  """Image files of samples, which processes decode as they are asked for.
+
+  Processes, because the decoder for PNG and the filter hold the GIL.
+
+  Attributes:
+    faults: of samples whose files hold something else than they should, in no
+      order; they are black.
+    unread: of samples whose files could not be read just now; the same.
+    fault: that ends the reading: the first that was raised.
+  """
+
+  def __init__(self, images: str, table: pd.DataFrame, size_px: int,
+               resize: str, white_level: int):
+    """Starts the processes; call it in the main thread.
+
+    Args:
+      images: folder of the files.
+      table: as sample_table.load gives it; a row of it is a sample.
+      size_px: as of image.load, and so are the next two.
+      resize: name of the filter.
+      white_level: as there.
+    """
+    self.faults: list[fault_lib.Fault] = []
+    self.unread: list[fault_lib.Fault] = []
+    self.fault: schema.DataError | None = None
+    self._images = images
+    self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
+    self._paths = list(zip(*(table[channel] for channel in schema.CHANNELS)))
+    self._load = functools.partial(image_lib.load,
+                                   size_px=size_px,
+                                   name=resize,
+                                   white_level=white_level)
+    count = min(processor.num_cores(), len(table) // _IMAGES_PER_WORKER)
+    self._pool = worker.start(count) if count else futures.ThreadPoolExecutor(1)
+
+  def read(self, rows: np.ndarray, out: np.ndarray) -> None:
+    """As Payload.read; what is faulty or unread is noted and black.
+
+    Raises:
+      schema.DataError: a process was killed.
+    """
+    try:
+      tasks = {
+          row: self._pool.submit(self._load, self._paths[row])
+          for row in rows.tolist()
+          if row != plan.BLANK
+      }
+      for row, pixels in zip(rows.tolist(), out):
+        found = self._result(row, tasks[row]) if row in tasks else None
+        pixels[...] = 0 if found is None else found
+    except futures.BrokenExecutor as error:
+      self.fault = schema.DataError(
+          'Expected the processes that decode images to live, found one '
+          'killed, often for lack of memory; convert the images with '
+          'tools/make_records.py --unlabelled --workers=1, and pass --records.')
+      raise self.fault from error
+
+  def close(self) -> None:
+    """Ends the processes."""
+    self._pool.shutdown(cancel_futures=True)
+
+  def _result(self, row: int, task: futures.Future) -> np.ndarray | None:
+    try:
+      return task.result()
+    except schema.DataError as error:
+      told = (self.unread
+              if isinstance(error, image_lib.UnreadError) else self.faults)
+      told.append(
+          fault_lib.of_image(self._lines[row], self._ids[row], self._images,
+                             error))
+      return None
 
 
 def _state(stat: os.stat_result) -> tuple:

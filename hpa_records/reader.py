@@ -36,8 +36,10 @@ class Reader:
     is_ordered: whether an epoch comes in the same order again.
   """
 
-  def __init__(self, records: dataset.Records, fold: int, how: dataset.How):
-    """Args: dataset; the fold, 0..F-1; how. Fills the cache in host memory.
+  def __init__(self, records: dataset.Records, fold: int | None,
+               how: dataset.How):
+    """Args: dataset; the fold, 0..F-1, or None where nothing is trained; how.
+    Fills the cache in host memory.
 
     Raises:
       schema.DataError: it cannot be read like that, or does not fit.
@@ -79,10 +81,10 @@ class Reader:
       return streaming.training_batches(self._records, self._fold, epoch, key,
                                         share, self._how.shuffle_mb, first_step)
     payload = None if self._how.cache == 'device' else self._payload
-    return indexed.batches(self._records, payload, epoch, share, first_step)
+    return self._batch(payload, epoch, share, first_step)
 
-  def evaluation(self, fold: int, share: plan.Share) -> tf.data.Dataset:
-    """Returns every record of a fold exactly once, in index order.
+  def evaluation(self, fold: int | None, share: plan.Share) -> tf.data.Dataset:
+    """Returns every record of a fold, or of all, exactly once, in index order.
 
     Returns:
       Batches as indexed.batches gives them, with images and element 0.
@@ -90,7 +92,13 @@ class Reader:
     if self._payload is None:
       return streaming.evaluation_batches(self._records, fold, share)
     once = plan.once(self._records.rows(fold))
-    return indexed.batches(self._records, self._payload, once, share)
+    return self._batch(self._payload, once, share, 0)
+
+  def _batch(self, payload: payload_lib.Payload | None, epoch: plan.Epoch,
+             share: plan.Share, first_step: int) -> tf.data.Dataset:
+    return indexed.batches(self._records.labels,
+                           self._records.manifest.image_size, payload, epoch,
+                           share, first_step)
 
   def images(self,
              folds: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,33 +1,19 @@
 """Maps convert_shard over the shards of a plan: processes here, or Beam.
 
-Spawned processes, not forked ones: pyarrow starts threads, and forking a
-process with threads may hang the child. A worker ends with its parent, also
-with one that was killed, so that nothing goes on writing behind a second run.
+Nothing goes on writing behind a second run: a worker ends with its parent.
 """
 
 import concurrent.futures
-import contextlib
-import ctypes
 import functools
-import multiprocessing
-from multiprocessing import connection
-import os
-import signal
-import threading
 from typing import Iterator, Sequence
 
 from hpa_records import processor
 from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
+from hpa_records import worker
 
 RUNNERS = ('local', 'beam')
-
-# glibc's malloc.h. By default it gives a freed megabyte back to the system at
-# once, and the next image faults it in again, page by page: a third of the
-# time of decoding.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 2**27
 
 
 def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
@@ -45,21 +31,14 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   """
   workers = min(workers or processor.num_cores(), len(shards))
   if workers <= 1:
-    _keep_memory()
+    worker.keep_memory()
     for shard in shards:
       shard_conversion.convert_shard(plan, shard)
       yield shard
     return
-  context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(workers, context,
-                                              _start_worker) as pool:
+  with worker.start(workers) as pool:
     work = functools.partial(shard_conversion.convert_shard, plan)
-    # Ctrl-C is the parent's to tell: workers start with it blocked.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-      made = {pool.submit(work, shard): shard for shard in shards}
-    finally:
-      signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    made = {pool.submit(work, shard): shard for shard in shards}
     try:
       for future in concurrent.futures.as_completed(made):
         future.result()
@@ -103,21 +82,3 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
         f'Expected Beam to make the shards, received {type(error).__name__}: '
         f'{reason[-1] if reason else "no reason"} (--beam_options='
         f'{" ".join(options)}); whole shards are kept.') from error
-
-
-def _start_worker() -> None:
-  _keep_memory()
-  threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-  connection.wait([multiprocessing.parent_process().sentinel])
-  os._exit(1)  # pylint: disable=protected-access
-
-
-def _keep_memory() -> None:
-  """Lets malloc keep freed memory, where it is glibc's."""
-  with contextlib.suppress(OSError, AttributeError, TypeError):
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

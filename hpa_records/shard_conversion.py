@@ -183,7 +183,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
                           settings.resize, settings.white_level)
     except schema.DataError as error:
       told = unread if isinstance(error, image.UnreadError) else faults
-      told.append(_fault(plan, shard.rows[i], sample_id, error))
+      told.append(fault.of_image(shard.rows[i], sample_id, plan.images, error))
       continue
     payload = image.encode(pixels, settings.encoding)
     head = record.encode_head(
@@ -196,10 +196,3 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     yield head, payload
   if faults or unread:
     raise _NoShard(tuple(faults), tuple(unread))
-
-
-def _fault(plan: shard_plan.Plan, row: int, sample_id: str,
-           error: schema.DataError) -> fault.Fault:
-  message, path = error.args
-  return fault.Fault(row, sample_id, path[len(plan.images):].lstrip('/'),
-                     message)

@@ -1,13 +1,14 @@
 """What is wrong with shards that TensorFlow failed to read: file and record.
 
 TensorFlow's errors name neither. So after one, the shards are looked at: their
-sizes, then frame by frame with checksums, until a fault is found.
+sizes, then frame by frame with checksums and ids, until a fault is found.
 """
 
 import os
 
 from hpa_records import dataset
 from hpa_records import filesystem
+from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard
 
@@ -32,16 +33,19 @@ def find(records: dataset.Records) -> schema.DataError | None:
 
 
 def _find_damage(records: dataset.Records, name: str, path: str) -> str:
-  """Which record of a shard is the first that is damaged; '' if none is."""
+  """Which record of a shard is the first that is not right; '' if none is."""
   index = records.index[records.index['shard'] == name]
-  read = 0
+  read, found = 0, 'a damaged or no record'
   try:
-    for _ in shard.read(path):
+    for wanted, (_, data) in zip(index['id'], shard.read(path)):
+      name_found = record.decode(data).id
+      if name_found != wanted:
+        found = f'the record of {name_found} in place of that'
+        break
       read += 1
   except schema.DataError:
     pass
   if read == len(index):
     return ''
   row = index.iloc[read]
-  return (f'received a damaged or no record of {row["id"]} at byte '
-          f'{row["record_offset"]}')
+  return f'received {found} of {row["id"]} at byte {row["record_offset"]}'

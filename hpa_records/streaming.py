@@ -69,15 +69,15 @@ def training_batches(records: dataset.Records,
   return _batch(draws, records, epoch, share, first_step)
 
 
-def evaluation_batches(records: dataset.Records, fold: int,
+def evaluation_batches(records: dataset.Records, fold: int | None,
                        share: plan.Share) -> tf.data.Dataset:
-  """Returns every record of a fold exactly once, in index order.
+  """Returns every record of a fold, or of all, exactly once, in index order.
 
   Returns:
     Batches as training_batches gives them, element 0.
   """
   rows = records.rows(fold)
-  names = _shard_names(records, lambda held: held == fold)
+  names = _shard_names(records, rows)
   draws = tf.data.Dataset.zip(_read(records, names),
                               tf.data.Dataset.range(len(rows)))
   return _batch(draws, records, plan.once(rows), share, 0)
@@ -99,14 +99,11 @@ def shuffled_draws(records: dataset.Records, fold: int, epoch: plan.Epoch,
                        reshuffle_each_iteration=False)
 
 
-def _shard_names(records: dataset.Records, wanted: Callable[[int],
-                                                            bool]) -> list[str]:
-  """Paths of the shards whose fold is wanted, in file order."""
-  firsts = records.index.groupby('shard', sort=False)['fold'].first()
+def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:
+  """Paths of the shards that hold rows of the index, in file order."""
   return [
       os.path.join(records.directory, name)
-      for name, fold in firsts.items()
-      if wanted(fold)
+      for name in records.index['shard'].iloc[rows].unique()
   ]
 
 
@@ -119,30 +116,34 @@ def _read(records: dataset.Records, names) -> tf.data.Dataset:
 def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
                 seed: int) -> tf.data.Dataset:
   """(serialized record, number of the draw) of every copy, shards mixed."""
-  names = _shard_names(records, lambda held: held != fold)
+  names = _shard_names(records, np.flatnonzero(records.index['fold'] != fold))
   # Not by tf.data: a service deals out the shards one by one, and a shuffle of
   # them would take all.
   names = np.random.default_rng(seed).permutation(names).tolist()
-  starts = {}
-  for row, name in enumerate(records.index['shard']):
-    starts.setdefault(os.path.join(records.directory, name), row)
-  first_rows = tf.constant([starts[name] for name in names], tf.int64)
+  rows_of = records.index.groupby('shard', sort=False).indices
+  rows = [rows_of[os.path.basename(name)] for name in names]
+  order = np.concatenate(rows)
+  firsts = tf.constant((np.cumsum(counts) - counts)[order])
+  times = tf.constant(counts[order])
+  starts = tf.constant(np.cumsum([0, *map(len, rows)]))
   paths = tf.constant(names)
-  numbers = tf.constant(np.cumsum(counts) - counts)
-  repeats = tf.constant(counts)
+  is_once = (counts[order] == 1).all()
 
-  def copies(serialized, row):
-    drawn = tf.data.Dataset.range(numbers[row], numbers[row] + repeats[row])
-    return drawn.map(lambda number: (serialized, number))
+  def copies(serialized, first, count):
+    # Not a map: its function would run once for each copy.
+    return tf.data.Dataset.zip(
+        tf.data.Dataset.from_tensors(serialized).repeat(),
+        tf.data.Dataset.range(first, first + count))
 
   def one_shard(number):
-    rows = tf.data.Dataset.counter(first_rows[number])
-    found = tf.data.Dataset.zip(_read(records, paths[number]), rows)
-    if counts.max() > 1:
-      return found.flat_map(copies)
-    # A dataset for each record costs more than reading it.
-    drawn = found.filter(lambda _, row: repeats[row] > 0)
-    return drawn.map(lambda serialized, row: (serialized, numbers[row]))
+    # Tables beside it: look-ups by function cost half as much as reading.
+    mine = slice(starts[number], starts[number + 1])
+    found = _read(records, paths[number])
+    numbers = tf.data.Dataset.from_tensor_slices(firsts[mine])
+    if is_once:
+      return tf.data.Dataset.zip(found, numbers)
+    drawn = tf.data.Dataset.from_tensor_slices(times[mine])
+    return tf.data.Dataset.zip(found, numbers, drawn).flat_map(copies)
 
   shards = tf.data.Dataset.range(len(names))
   return shards.interleave(one_shard,
@@ -164,7 +165,7 @@ def _batch(draws: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
   whole = draws.concatenate(blanks).apply(
       tf.data.experimental.assert_cardinality(steps * share.batch_size))
   mine = _take_share(whole.skip(first_step * share.batch_size), share)
-  decode, size = decoder(records), share.part_size
+  decode, size = decoder(records, epoch), share.part_size
   if _is_png(records):
     parts = _map(mine, decode).batch(size, drop_remainder=True)
   else:
@@ -190,20 +191,32 @@ def _take_share(draws: tf.data.Dataset, share: plan.Share) -> tf.data.Dataset:
   return draws.enumerate().filter(is_mine).map(lambda _, draw: draw)
 
 
-def decoder(records: dataset.Records) -> Decode:
+def decoder(records: dataset.Records, epoch: plan.Epoch) -> Decode:
   """Returns what makes (image [H, W, C] uint8, number) of a draw.
 
-  Of raw records it takes batches of draws, too.
+  Of raw records it takes batches of draws, too. A record that is not the one
+  whose draw it should be, as in a shard that was replaced, is an error.
   """
   size = records.manifest.image_size
   shape = (size, size, schema.NUM_CHANNELS)
   is_png = _is_png(records)
-  features = {schema.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+  features = {
+      name: tf.io.FixedLenFeature([], tf.string)
+      for name in (schema.ID, schema.IMAGE)
+  }
+  ids, rows = tf.constant([*records.index['id'], '']), _rows(records, epoch)
 
   def decode(serialized, number):
     parse = (tf.io.parse_example
              if serialized.shape.rank else tf.io.parse_single_example)
-    data = parse(serialized, features)[schema.IMAGE]
+    found = parse(serialized, features)
+    wanted = tf.gather(ids, tf.gather(rows, _places(number, epoch)))
+    is_it = tf.reduce_all(found[schema.ID] == wanted)
+    right = tf.raw_ops.Assert(condition=is_it,
+                              data=['received other records', found[schema.ID]])
+    with tf.control_dependencies([right]):
+      number = tf.identity(number)
+    data = found[schema.IMAGE]
     if is_png:
       image = tf.io.decode_png(data, channels=schema.NUM_CHANNELS)
       return tf.ensure_shape(image, shape), number
@@ -211,6 +224,16 @@ def decoder(records: dataset.Records) -> Decode:
     return tf.reshape(image, (*serialized.shape, *shape)), number
 
   return decode
+
+
+def _rows(records: dataset.Records, epoch: plan.Epoch) -> tf.Tensor:
+  """The index row of each draw [M + 1] int64, one more for blanks."""
+  return tf.constant(np.append(epoch.record, len(records.index)))
+
+
+def _places(numbers: tf.Tensor, epoch: plan.Epoch) -> tf.Tensor:
+  """Where draws stand in tables of M + 1, blanks being the last."""
+  return tf.where(numbers != plan.BLANK, numbers, len(epoch))
 
 
 def _is_png(records: dataset.Records) -> bool:
@@ -227,8 +250,7 @@ def finish(parts: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
     epoch: the draws, by number.
     share: of which the draws are.
   """
-  # One entry more, for blanks.
-  rows = tf.constant(np.append(epoch.record, len(records.index)))
+  rows = _rows(records, epoch)
   elements = tf.constant(np.append(epoch.element, np.int32(0)))
   labels = np.zeros((len(records.index) + 1, schema.NUM_CLASSES), np.float32)
   labels[:-1] = records.labels
@@ -236,13 +258,12 @@ def finish(parts: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
 
   def name(number, draws):
     images, numbers = draws
-    real = numbers != plan.BLANK
-    places = tf.where(real, numbers, len(epoch))
+    places = _places(numbers, epoch)
     part = share.first + tf.cast(number % share.count, tf.int32)
     return {
         schema.IMAGE: images,
         schema.LABELS: tf.gather(labels, tf.gather(rows, places)),
-        dataset.WEIGHT: tf.cast(real, tf.float32),
+        dataset.WEIGHT: tf.cast(numbers != plan.BLANK, tf.float32),
         dataset.ELEMENT: tf.gather(elements, places),
         dataset.SLOT: part * size + tf.range(size),
     }

@@ -50,15 +50,17 @@ def _start(*words):
   return process, process.stdout.readline()
 
 
+def _start_worker(address):
+  return _start('worker', f'--dispatcher={address.removeprefix("grpc://")}',
+                '--host=localhost')[0]
+
+
 @contextlib.contextmanager
-def _service():
-  """Yields the address of a dispatcher with two workers, and the workers."""
+def _service(num_workers=2):
+  """Yields the address of a dispatcher with some workers, and the workers."""
   dispatcher, said = _start('dispatcher', '--worker_timeout_s=2')
   address = said.split()[-1].rstrip('.')
-  workers = [
-      _start('worker', f'--dispatcher={address.removeprefix("grpc://")}',
-             '--host=localhost')[0] for _ in range(2)
-  ]
+  workers = [_start_worker(address) for _ in range(num_workers)]
   try:
     yield address, workers
   finally:
@@ -120,11 +122,13 @@ def test_an_epoch_is_the_planned_one(records, service, capsys):
 
 
 def test_an_epoch_is_the_planned_one_though_a_worker_dies(records, capsys):
-  with _service() as (address, workers):
-    # Far more draws than all buffers hold: the worker dies owing some.
+  with _service(1) as (address, workers):
+    # Far more draws than all buffers hold, from the only worker that there is
+    # yet: it dies owing some.
     reading = _Reading(records, address, times=5)
     batches = reading.batches()
     first = [next(batches) for _ in range(3)]
+    workers.append(_start_worker(address))
     workers[0].send_signal(signal.SIGKILL)
     rest = list(batches)
   assert len(first) + len(rest) == reading.steps

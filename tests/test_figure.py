@@ -1,13 +1,16 @@
 """figure: what is drawn is what was given."""
 
+from xml.etree import ElementTree
+
 import cv2
-from matplotlib.backends import backend_agg
+import matplotlib as mpl
 import numpy as np
 import pytest
 
 from hpa_records import figure
 from hpa_records import schema
 from tests import fakes
+from tests import figure_text
 
 _IMAGES = np.stack([fakes.image(i, 8) for i in range(3)])
 
@@ -98,20 +101,31 @@ def test_saved_figures_are_whole_pngs_and_the_same_each_time(tmp_path):
   assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def _overlaps(drawn):
-  """Pairs of texts of a figure that cover each other."""
-  canvas = backend_agg.FigureCanvasAgg(drawn)
-  canvas.draw()
-  texts = list(drawn.texts)
-  for axes in drawn.axes:
-    texts += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
-  boxes = [(text.get_text(), text.get_window_extent(canvas.get_renderer()))
-           for text in texts
-           if text.get_text()]
-  return [(a, b)
-          for i, (a, box) in enumerate(boxes)
-          for b, other in boxes[:i]
-          if box.overlaps(other)]
+_SVG = '{http://www.w3.org/2000/svg}'
+
+
+@pytest.mark.parametrize('draw', [
+    lambda: figure.draw_class_counts(np.arange(28), np.full(28, 99.5)),
+    lambda: figure.draw_composites(_IMAGES, ['a', 'b$', 'c'])
+],
+                         ids=['bars', 'images'])
+def test_an_svg_is_the_same_each_time_and_needs_no_font(draw):
+  drawn = draw()
+  data, picture = figure.to_svg(drawn), figure.to_png(drawn)
+  assert data == figure.to_svg(drawn) == figure.to_svg(draw())
+  assert picture == figure.to_png(drawn) == figure.to_png(draw())
+  root = ElementTree.fromstring(data)
+  assert root.tag == f'{_SVG}svg' and root.findall(f'.//{_SVG}path')
+  assert not root.findall(f'.//{_SVG}text')
+  assert b'dc:date' not in data and len(data) < 200_000
+
+
+def test_an_svg_heeds_no_settings_of_the_machine():
+  drawn = figure.draw_composites(_IMAGES, ['a', 'b', 'c'])
+  data = figure.to_svg(drawn)
+  with mpl.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'other'}):
+    assert figure.to_svg(drawn) == data
+    assert mpl.rcParams['svg.hashsalt'] == 'other'  # left as it was
 
 
 @pytest.mark.parametrize('drawn', [
@@ -123,4 +137,4 @@ def _overlaps(drawn):
     figure.draw_composites(_IMAGES[[0] * 7], ['18 ' + 'organizing ' * 4] * 7),
 ])
 def test_no_text_covers_another(drawn):
-  assert not _overlaps(drawn)
+  assert not figure_text.find_overlaps(drawn)

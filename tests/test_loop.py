@@ -136,6 +136,9 @@ def test_tensorboard_has_the_same_numbers(whole):
   for row in history.itertuples():
     assert found['loss', row.epoch] == pytest.approx(row.loss)
     assert found['f1_micro', row.epoch] == pytest.approx(row.f1_micro)
+    assert ('confusion_matrix', row.epoch) in found
+    assert ('precision_recall/Nucleoplasm/pr_curves', row.epoch) in found
+  assert any(tag.startswith('samples/') for tag, _ in found)
 
 
 def test_the_newest_two_and_the_best_checkpoint_are_kept(whole):
@@ -391,11 +394,7 @@ def test_what_does_not_fit_is_refused(whole, changes, message):
   before = {p: p.read_bytes() for p in whole[2].rglob('*') if p.is_file()}
   with pytest.raises(schema.DataError, match=message):
     loop.train(dataclasses.replace(whole[0], **changes))
-  after = {
-      p: p.read_bytes()
-      for p in whole[2].rglob('*')
-      if p.is_file() and p.name != 'config.json'
-  }
+  after = {p: p.read_bytes() for p in whole[2].rglob('*') if p.is_file()}
   assert all(before[path] == data
              for path, data in after.items()
              if 'tensorboard' not in str(path))

@@ -6,6 +6,7 @@ import pathlib
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from mlcm import mlcm
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,8 +34,9 @@ def _rows(*rows):
 
 
 def _sklearn_ratios(labels, predicted, average):
-  classes = np.flatnonzero(labels.any(axis=0)) if average == 'macro' else None
-  if classes is not None and not classes.size:
+  of_classes = average in ('macro', 'weighted')
+  classes = np.flatnonzero(labels.any(axis=0)) if of_classes else None
+  if of_classes and not classes.size:
     return [None] * 3
   return sklearn_metrics.precision_recall_fscore_support(labels,
                                                          predicted,
@@ -51,6 +53,19 @@ def _sklearn_auc(labels, scores):
   return np.mean(areas) if areas else None
 
 
+def _sklearn_average_precision(labels, scores):
+  """Macro over the classes with positives, and micro."""
+  if not labels.any():
+    return None, None
+  present = labels.any(axis=0)
+  return [
+      sklearn_metrics.average_precision_score(*parts, average=average)
+      for average, parts in (('macro', (labels[:, present], scores[:,
+                                                                   present])),
+                             ('micro', (labels, scores)))
+  ]
+
+
 def _expected(labels, scores, threshold):
   """The same numbers as scikit-learn and plain loops have them."""
   predicted = (scores > threshold).astype(int)
@@ -63,8 +78,11 @@ def _expected(labels, scores, threshold):
       'accuracy_binary': 1 - sklearn_metrics.hamming_loss(labels, predicted),
       'accuracy_argmax': np.mean(match),
   }
+  expected |= dict(
+      zip(('average_precision_macro', 'average_precision_micro'),
+          _sklearn_average_precision(labels, scores)))
   names = ('precision', 'recall', 'f1')
-  for average in ('macro', 'micro', 'samples'):
+  for average in ('macro', 'micro', 'samples', 'weighted'):
     values = _sklearn_ratios(labels, predicted, average)
     expected |= {f'{n}_{average}': v for n, v in zip(names, values)}
   batches = [
@@ -86,7 +104,8 @@ def _cases(draw):
                     shape,
                     elements=st.sampled_from([0, .25, .5, 1]))
   scores = draw(st.one_of(ties, st.just(_random(shape[0], 1)[1])))
-  return labels, scores, draw(st.sampled_from([0.25, 0.5]))
+  of_classes = np.linspace(0, 1, _CLASSES)
+  return labels, scores, draw(st.sampled_from([0.25, 0.5, of_classes]))
 
 
 @hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
@@ -115,21 +134,46 @@ def test_wrong_reference_would_be_seen():
   result = metrics.score(labels, scores)
   expected = _expected(labels, scores, 0.6)
   differing = [n for n, v in expected.items() if abs(result[n] - v) > 1e-6]
-  assert set(expected) - set(differing) == {'auc_macro', 'accuracy_argmax'}
+  assert set(expected) - set(differing) == {
+      'auc_macro', 'accuracy_argmax', 'average_precision_macro',
+      'average_precision_micro'
+  }
 
 
 def test_names_and_json():
   result = metrics.score(*_random(50))
   ratios = {
       f'{name}_{average}' for name in ('f1', 'precision', 'recall')
-      for average in ('macro', 'micro', 'samples', 'paper')
+      for average in ('macro', 'micro', 'samples', 'paper', 'weighted')
   }
   assert set(result) == ratios | {
-      'auc_macro', 'auc_micro', 'accuracy_binary', 'accuracy_subset',
+      'auc_macro', 'auc_micro', 'average_precision_macro',
+      'average_precision_micro', 'accuracy_binary', 'accuracy_subset',
       'accuracy_argmax', 'num_samples', 'threshold', 'classes_scored',
       'auc_classes'
   }
   assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_a_threshold_for_each_class():
+  labels, scores = _random(50)
+  thresholds = np.linspace(0.2, 0.8, _CLASSES)
+  moved = (scores > thresholds).astype(float)  # 0 and 1: any threshold fits
+  result = metrics.score(labels, scores, thresholds)
+  assert result['threshold'] == thresholds.tolist()
+  assert json.loads(json.dumps(result)) == result
+  assert result['f1_macro'] == metrics.score(labels, moved)['f1_macro']
+  table = metrics.per_class(labels, scores, thresholds)
+  assert table['predicted'].tolist() == moved.sum(axis=0).tolist()
+
+
+@pytest.mark.parametrize('threshold, message', [
+    (np.zeros(27), r'one threshold or \[28\], received \[27\]'),
+    (np.nan, 'finite thresholds, received nan'),
+])
+def test_a_wrong_threshold_is_refused(threshold, message):
+  with pytest.raises(ValueError, match=message):
+    metrics.score(*_random(5), threshold)
 
 
 def test_paper_f1_by_hand():
@@ -199,7 +243,9 @@ def test_no_positive_at_all_is_none_not_nan():
   result = metrics.score(np.zeros((4, _CLASSES)), np.full((4, _CLASSES), 0.9))
   nones = {name for name, value in result.items() if value is None}
   assert nones == {
-      'auc_macro', 'auc_micro', 'f1_macro', 'precision_macro', 'recall_macro'
+      'auc_macro', 'auc_micro', 'average_precision_macro',
+      'average_precision_micro', 'f1_macro', 'precision_macro', 'recall_macro',
+      'f1_weighted', 'precision_weighted', 'recall_weighted'
   }
   assert result['f1_micro'] == 0.0
 
@@ -220,7 +266,7 @@ def test_per_class_columns_and_names():
   assert list(table) == [
       'class', 'name', 'positives', 'predicted', 'true_positive',
       'false_positive', 'false_negative', 'true_negative', 'precision',
-      'recall', 'f1', 'auc'
+      'recall', 'f1', 'auc', 'average_precision'
   ]
   assert list(table['class']) == list(range(_CLASSES))
   assert tuple(table['name']) == schema.CLASS_NAMES
@@ -232,7 +278,7 @@ def test_means_of_the_table_are_the_macro_scores():
   table = metrics.per_class(labels, scores)
   result = metrics.score(labels, scores)
   assert table['f1'].count() == result['classes_scored']
-  for name in ('precision', 'recall', 'f1', 'auc'):
+  for name in ('precision', 'recall', 'f1', 'auc', 'average_precision'):
     assert table[name].mean() == pytest.approx(result[f'{name}_macro'])
 
 
@@ -240,8 +286,8 @@ def test_undefined_fields_are_empty_in_csv():
   labels = _rows([0], [0])
   lines = metrics.per_class(labels,
                             labels * 0.9).to_csv(index=False).split('\n')
-  assert lines[1] == '0,Nucleoplasm,2,2,2,0,0,0,1.0,1.0,1.0,'
-  assert lines[3] == '2,Nucleoli,0,0,0,0,0,2,,,,'
+  assert lines[1] == '0,Nucleoplasm,2,2,2,0,0,0,1.0,1.0,1.0,,1.0'
+  assert lines[3] == '2,Nucleoli,0,0,0,0,0,2,,,,,'
 
 
 def test_float32_scores_of_the_real_size_keep_exact_ranks():
@@ -250,6 +296,42 @@ def test_float32_scores_of_the_real_size_keep_exact_ranks():
   expected = sklearn_metrics.roc_auc_score(labels[:, 3], scores[:, 3])
   assert metrics.per_class(labels, scores)['auc'][3] == pytest.approx(expected,
                                                                       abs=1e-12)
+
+
+def _mlcm(labels, predicted):
+  """The matrix of the package, which is older than NumPy 1.24."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(np, 'int', int, raising=False)
+    return mlcm.cm(labels.astype(int), predicted.astype(int), False)[0]
+
+
+@hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
+@hypothesis.given(st.data())
+def test_confusion_matrix_equals_mlcm(data):
+  shape = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 6)))
+  labels, predicted = [
+      data.draw(hnp.arrays(bool, shape)) for _ in ('labels', 'predicted')
+  ]
+  np.testing.assert_array_equal(metrics.confusion_matrix(labels, predicted),
+                                _mlcm(labels, predicted))
+
+
+def test_confusion_matrix_by_hand():
+  labels = _rows([0, 1, 2], [3, 4], [5], [6, 7], [], [])
+  predicted = _rows([0, 8, 9], [3, 4, 8], [], [6], [9], []).astype(bool)
+  matrix = metrics.confusion_matrix(labels, predicted)
+  assert matrix.dtype == np.int64 and matrix.shape == (29, 29)
+  found = {tuple(each): matrix[tuple(each)] for each in np.argwhere(matrix)}
+  right = [(0, 0), (3, 3), (4, 4), (6, 6)]
+  first_wrong = [(1, 8), (2, 8)]  # 8 answers for the missed 1 and 2
+  other_wrong = [(0, 9), (1, 9), (2, 9), (3, 8), (4, 8)]
+  nothing = [(5, 28), (7, 28), (28, 9), (28, 28)]
+  assert found == dict.fromkeys(right + first_wrong + other_wrong + nothing, 1)
+
+
+def test_confusion_matrix_of_other_shapes_is_refused():
+  with pytest.raises(ValueError, match=r'\[3, 28\] and \[2, 28\]'):
+    metrics.confusion_matrix(np.zeros((3, 28)), np.zeros((2, 28)))
 
 
 @pytest.mark.parametrize('labels, scores, message', [
@@ -290,6 +372,16 @@ def test_real_competition_scores(golden, model):
   assert result['f1_macro'] == pytest.approx(expected['macro_f1_at_0_5'])
   assert result['auc_macro'] == pytest.approx(expected['macro_AUC_present'],
                                               abs=1e-6)
+  assert result['average_precision_macro'] == pytest.approx(
+      expected['macro_AP_present'], abs=1e-6)
+
+
+def test_real_confusion_matrix_equals_mlcm(golden):
+  _, labels = _golden_labels()
+  scores = np.load(_GOLDEN / 'leak605_vpp_summary_final_scores.npy')
+  assert len(labels) == golden['vpp_summary_final']['n']
+  np.testing.assert_array_equal(metrics.confusion_matrix(labels, scores > 0.5),
+                                _mlcm(labels, scores > 0.5))
 
 
 def test_real_competition_answer(golden):

@@ -18,7 +18,7 @@ def _found():
   folds = np.repeat([0, 1], [25, 35])
   labels[folds == 0, 5] = 0
   labels[:, 9] = 0
-  scores = (0.6 * labels + 0.5 * rng.random(labels.shape)).astype(np.float32)
+  scores = (0.5 * labels + 0.5 * rng.random(labels.shape)).astype(np.float32)
   ids = np.array([f's{i}' for i in range(60)])
   return out_of_fold.OutOfFold(ids, labels, scores, folds, np.zeros(0, str))
 

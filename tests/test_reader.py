@@ -243,6 +243,14 @@ def test_a_cache_that_does_not_fit_is_refused_with_the_figures():
   reader.check_fits((31072, 299, 299, 4), None, 'device')
 
 
+def test_a_host_cache_that_does_not_fit_is_refused(folders, monkeypatch):
+  monkeypatch.setattr(reader, 'free_memory', lambda: 2**20)
+  with pytest.raises(schema.DataError,
+                     match=r'40 images of 200x200x4\) with --cache=host, '
+                     'received 0.00 GiB of free memory'):
+    _Way(folders / 'png', dataset.How(cache='host'))
+
+
 def test_free_memory_is_what_the_kernel_says():
   with open('/proc/meminfo', encoding='ascii') as file:
     total_kib = int(file.readline().split()[1])
@@ -293,12 +301,27 @@ def _flip(copy):
   os.utime(copy.path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def _replace(copy):
+  """Puts a sound shard of as many bytes in its place."""
+  shards = copy.way.records.manifest.shards
+  own = next(each for each in shards if each.name == copy.row['shard'])
+  other = next(each for each in shards
+               if each.bytes == own.bytes and each.name != own.name)
+  shutil.copyfile(copy.path.with_name(other.name), copy.path)
+
+
 @pytest.mark.parametrize('how,damage,message', [
     (dataset.How(), _cut, 'received'),
     (dataset.How(), _cut_between_records, 'received'),
     (dataset.How(), lambda copy: copy.path.unlink(), 'received a file that was '
      'removed'),
     (dataset.How(), _touch, 'received a file that was changed'),
+    (dataset.How(), _replace, 'received a file that was changed'),
+    (dataset.How(check='crc'), _cut, 'received'),
+    (dataset.How(check='crc'), _cut_between_records, 'received'),
+    (dataset.How(check='crc'), lambda copy: copy.path.unlink(), 'received a '
+     'file that was removed'),
+    (dataset.How(check='crc'), _touch, 'received a file that was changed'),
     (dataset.How(check='crc'), _flip, 'received bytes whose CRC-32C is'),
 ])
 def test_a_shard_that_is_damaged_while_training_is_named(
@@ -333,6 +356,7 @@ def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
      '{offset}; copy'),
     (_flip, 'received a damaged or no record of {id} at byte {offset}; copy'),
     (lambda copy: copy.path.unlink(), 'received no such file; copy'),
+    (_replace, ' in place of that of '),
 ])
 def test_streaming_stops_at_a_damaged_shard_and_names_it(
     folders, tmp_path, damage, message):

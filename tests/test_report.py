@@ -177,6 +177,19 @@ def test_runs_of_other_samples_are_not_tested_against_each_other(run, tmp_path):
   assert (tmp_path / 'report' / 'less_roc.svg').exists()
 
 
+def test_runs_of_other_thresholds_are_not_tested_against_each_other(
+    run, tmp_path):
+  other = tmp_path / 'lower'
+  shutil.copytree(run[0], other)
+  for path in other.glob('*/config.json'):
+    path.write_text(path.read_text().replace('"threshold": 0.5',
+                                             '"threshold": 0.25'))
+  path = report.write([str(run[0]), str(other)], str(tmp_path), 20)
+  text = pathlib.Path(path).read_text(encoding='utf-8')
+  assert 'do not predict by the same threshold (0.5 and 0.25)' in text
+  assert not list((tmp_path / 'report').glob('*comparison*'))
+
+
 def test_the_confusion_matrix_is_a_table_with_all_its_numbers(run, page):
   table = pd.read_csv(page[1] / 'run_confusion_matrix.csv', index_col=0)
   found = out_of_fold.collect(workdir.load(str(run[0])))
@@ -293,12 +306,26 @@ def test_a_folder_without_a_finished_fold_is_refused(run, tmp_path):
   assert 'received none at' in _refusal(tmp_path / 'run')
 
 
-@pytest.mark.parametrize('name', ['config.json', 'scores.json', 'samples.npz'])
+@pytest.mark.parametrize(
+    'name', ['config.json', 'scores.json', 'samples.npz', 'about.json'])
 def test_a_damaged_file_is_named(run, tmp_path, name):
   shutil.copytree(run[0], tmp_path / 'run')
   path = tmp_path / 'run' / 'fold3' / name
   path.write_bytes(path.read_bytes()[:20])
   assert str(path) in _refusal(tmp_path / 'run')
+
+
+@pytest.mark.parametrize('name', [
+    'fold3/scores.npz', 'fold3/gallery.npz', 'fold3/history.csv',
+    'fold0/network.json'
+])
+def test_a_damaged_file_is_named_by_the_report(run, tmp_path, name):
+  shutil.copytree(run[0], tmp_path / 'run')
+  path = tmp_path / 'run' / name
+  path.write_bytes(path.read_bytes()[:1])
+  with pytest.raises(schema.DataError) as caught:
+    report.write([str(tmp_path / 'run')], str(tmp_path), 0)
+  assert str(path) in str(caught.value)
 
 
 def test_folds_of_different_runs_are_refused(run, tmp_path):

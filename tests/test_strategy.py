@@ -22,6 +22,12 @@ def test_auto_takes_a_gpu_if_there_is_one():
   assert strategy.make('auto').extended.worker_devices[0].endswith(kind)
 
 
+def test_what_works_alone_asks_no_others(monkeypatch):
+  monkeypatch.setenv('TF_CONFIG', '{"cluster": {"worker": ["a:1", "b:1"]}}')
+  found = strategy.make('auto', alone=True)
+  assert not isinstance(found, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 @pytest.mark.skipif(_HAS_GPU, reason='a GPU is here')
 def test_a_gpu_that_is_not_there_is_refused():
   with pytest.raises(schema.DataError, match='received --distribute=gpu'):

@@ -15,38 +15,44 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 # A module may import those before it.
 HPA_RECORDS = (
-    'schema processor command progress backend address filesystem fault '
+    'schema processor worker command progress backend address filesystem fault '
     'file_pattern image_header tint image_file image record shard manifest '
     'staging tfds_metadata csv_table sample_table folds exact_balance balance '
     'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
     'index_check verify summary figure gallery dataset payload '
-    'shard_fault streaming data_service indexed reader '
+    'shard_fault streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()
-TRAINER = (
-    'config metrics workdir report interruption dihedral layers fast_layers '
-    'gapnet application loss schedule strategy state device_cache step '
-    'checkpoint evaluate recorder loop cross_validation main').split()
-TOOLS = ('check_python make_sample_data make_records verify_records '
-         'inspect_records report run_paper serve_input benchmark_process '
-         'benchmark_peer benchmark_step benchmark_check benchmark_convert '
-         'benchmark_balance benchmark_reader benchmark_input '
-         'benchmark_trainer benchmark_train benchmark_table benchmark').split()
+TRAINER_TABLES = (
+    'config ranking scorer metrics archive workdir out_of_fold threshold '
+    'score_table uncertainty result ensemble curve run_style class_panel '
+    'score_figure network_block network_figure tile report_section '
+    'report_gallery report interruption').split()
+TRAINER = TRAINER_TABLES + (
+    'dihedral layers fast_layers gapnet application network network_summary '
+    'activation_map loss schedule strategy state device_cache step checkpoint '
+    'predict board evaluate notable recorder loop cross_validation main'
+).split()
+TOOLS = (
+    'check_python make_sample_data make_records verify_records '
+    'inspect_records report predict run_paper serve_input benchmark_process '
+    'benchmark_peer benchmark_step benchmark_check benchmark_convert '
+    'benchmark_balance benchmark_reader benchmark_input '
+    'benchmark_trainer benchmark_train benchmark_table benchmark').split()
 _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
     'schema', 'command', 'progress', 'backend', 'address', 'filesystem',
-    'image', 'manifest', 'staging', 'sample_table', 'balance', 'balance_flags',
-    'plan', 'dataset', 'reader', 'summary', 'gallery', 'figure'
+    'fault', 'image', 'manifest', 'staging', 'sample_table', 'balance',
+    'balance_flags', 'plan', 'dataset', 'reader', 'source', 'summary',
+    'gallery', 'figure'
 }
 WITH_TENSORFLOW = {
     'hpa_records': {
-        'backend', 'streaming', 'data_service', 'indexed', 'reader'
+        'backend', 'streaming', 'data_service', 'indexed', 'reader', 'source'
     },
-    'trainer':
-        set(TRAINER) -
-        {'config', 'metrics', 'workdir', 'report', 'interruption', 'main'},
+    'trainer': set(TRAINER) - {*TRAINER_TABLES, 'main'},
 }
 
 

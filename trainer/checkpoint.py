@@ -10,7 +10,7 @@ before it, should the disk have torn it, and the best epoch's.
 import json
 import os
 import re
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -23,6 +23,47 @@ _STATE = 'state'
 
 # Finished epochs, and steps of the next one: (3, 0) is the end of the third.
 Position = tuple[int, int]
+
+
+def load_weights(directory: str, position: Position,
+                 model: keras.Model) -> list[np.ndarray]:
+  """Returns the values of a model's variables at a position.
+
+  Args:
+    directory: of the checkpoints.
+    position: where training stood.
+    model: the network that was trained; stays as it is.
+
+  Raises:
+    schema.DataError: the file is missing, damaged or of another network.
+  """
+  values, _ = _read(_path(directory, position), model.variables)
+  return values
+
+
+def _path(directory: str, position: Position) -> str:
+  epoch, step = position
+  inside = f'-step-{step:07d}' if step else ''
+  return os.path.join(directory, f'epoch-{epoch:05d}{inside}.npz')
+
+
+def _read(path: str,
+          variables: Sequence[Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
+  """Returns the variables' values, which come first in a file, and the state.
+  """
+  try:
+    # np.load leaves a path of its own opening open when the file is damaged.
+    with open(path, 'rb') as raw, np.load(raw) as file:
+      values = [file[str(i)] for i in range(len(variables))]
+      state = json.loads(str(file[_STATE]))
+    for variable, value in zip(variables, values):
+      if variable.shape != value.shape:
+        raise ValueError(f'{variable.path}: {value.shape}')
+  except Exception as error:  # zipfile and NumPy each raise their own
+    raise schema.DataError(
+        'Expected a checkpoint of this network, received none, or a damaged '
+        f'or other one at {path} ({error}).') from error
+  return values, state
 
 
 class Checkpoints:
@@ -61,12 +102,12 @@ class Checkpoints:
             f'after epoch {position[0]}, step {position[1]} of the next; what '
             'was saved before is kept. Lower --learning_rate, or set '
             '--clip_norm, and choose another --workdir.', 1)
-    with filesystem.atomic_writer(self._path(position)) as file:
+    with filesystem.atomic_writer(_path(self._directory, position)) as file:
       np.savez(file, **arrays, **{_STATE: json.dumps(state)})
     before = [each for each in self.positions() if each < position]
     for old in self.positions():
       if old not in (position, (best_epoch, 0), *before[-1:]):
-        os.remove(self._path(old))
+        os.remove(_path(self._directory, old))
 
   def restore(self, position: Position) -> dict[str, Any]:
     """Sets model and optimizer to the state at a position.
@@ -77,21 +118,7 @@ class Checkpoints:
     Raises:
       schema.DataError: the file is damaged or of another network.
     """
-    path = self._path(position)
-    try:
-      # np.load leaves a path of its own opening open when the file is damaged.
-      with open(path, 'rb') as raw, np.load(raw) as file:
-        values = [file[str(i)] for i in range(len(self._variables))]
-        state = json.loads(str(file[_STATE]))
-      for variable, value in zip(self._variables, values):
-        variable.assign(value)
-    except Exception as error:  # zipfile, NumPy and Keras each raise their own
-      raise schema.DataError(
-          f'Expected a checkpoint of this network, received a damaged or other '
-          f'one at {path} ({error}).') from error
+    values, state = _read(_path(self._directory, position), self._variables)
+    for variable, value in zip(self._variables, values):
+      variable.assign(value)
     return state
-
-  def _path(self, position: Position) -> str:
-    epoch, step = position
-    inside = f'-step-{step:07d}' if step else ''
-    return os.path.join(self._directory, f'epoch-{epoch:05d}{inside}.npz')

@@ -7,7 +7,7 @@ one that was cut off goes on, and single folds may come from other machines.
 import dataclasses
 import gc
 
-from hpa_records.backend import keras
+from hpa_records.backend import keras, tf
 from trainer import config as config_lib
 from trainer import loop
 from trainer import score_table
@@ -26,6 +26,9 @@ def train(config: config_lib.Config) -> None:
     schema.BrokenOff: a signal came, a worker is gone, or a loss is no number;
       the same call goes on from there.
   """
+  # Each fold's steps are traced, which is meant; TensorFlow warns of the fifth.
+  tf.get_logger().addFilter(
+      lambda record: 'tf.function retracing' not in record.getMessage())
   strategy = strategy_lib.make(config.distribute, config.tpu)
   for fold in range(loop.load_records(config).manifest.num_folds):
     loop.train(dataclasses.replace(config, fold=fold), strategy)

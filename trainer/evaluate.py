@@ -10,6 +10,7 @@ from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import reader as reader_lib
 from hpa_records.backend import tf
+from trainer import archive
 from trainer import config as config_lib
 from trainer import metrics
 from trainer import step as step_lib
@@ -27,6 +28,7 @@ class Evaluator:
     configuration."""
     self._stepper = stepper
     self._config = config
+    self.records = records
     rows = records.rows(config.fold)
     self._batches = strategy.distribute_datasets_from_function(
         lambda context: reader.evaluation(
@@ -50,9 +52,8 @@ class Evaluator:
       scores: [N, K] float32, of the last epoch.
       summary: what scores.json says.
     """
-    with filesystem.atomic_writer(os.path.join(directory,
-                                               workdir.ARRAYS_NAME)) as file:
-      np.savez_compressed(file, ids=self.ids, labels=self.labels, scores=scores)
+    archive.Scores(self.ids, self.labels,
+                   scores).save(os.path.join(directory, workdir.ARRAYS_NAME))
     table = metrics.per_class(self.labels, scores, self._config.threshold)
     filesystem.write_atomically(os.path.join(directory, workdir.PER_CLASS_NAME),
                                 table.to_csv(index=False).encode())

@@ -20,15 +20,14 @@ from hpa_records import progress
 from hpa_records import reader as reader_lib
 from hpa_records import schema
 from hpa_records import staging
-from hpa_records.backend import keras, tf
-from trainer import application
+from hpa_records.backend import tf
 from trainer import checkpoint
 from trainer import config as config_lib
 from trainer import device_cache
 from trainer import evaluate
-from trainer import gapnet
 from trainer import interruption
 from trainer import metrics
+from trainer import network
 from trainer import recorder
 from trainer import schedule
 from trainer import state as state_lib
@@ -108,13 +107,14 @@ class _Run:
                strategy: tf.distribute.Strategy, records: dataset.Records,
                reader: reader_lib.Reader, repeats: np.ndarray):
     self._config, self._reader, self._strategy = config, reader, strategy
-    self._repeats, self._ranks = repeats, records.ranks()
+    self._records, self._repeats, self._ranks = records, repeats, records.ranks(
+    )
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
-    self._recorder.begin(records, repeats, strategy_lib.describe(strategy))
     with strategy.scope():
-      self._model = _build_model(config, records,
-                                 strategy_lib.compiles(strategy, config.xla))
+      self._model = network.build(config, records.manifest.image_size,
+                                  records.manifest.pixels,
+                                  strategy_lib.compiles(strategy, config.xla))
       self._optimizer = schedule.make_optimizer(config.learning_rate,
                                                 config.momentum)
       self._optimizer.build(self._model.trainable_variables)
@@ -125,18 +125,20 @@ class _Run:
     self._evaluator = evaluate.Evaluator(strategy, self._stepper, records,
                                          reader, config)
     self._checkpoints = checkpoint.Checkpoints(
-        os.path.join(self._recorder.directory, 'checkpoints'), self._model,
-        self._optimizer)
+        os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
+        self._model, self._optimizer)
     self._interruption = interruption.Interruption()
     self._upcoming: _Epoch | None = None
     self._calls = 0
 
   def run(self) -> dict[str, Any]:
     config, state = self._config, self._restore()
+    device = strategy_lib.describe(self._strategy)
+    self._recorder.begin(self._records, self._repeats, device)
     self._recorder.say(f'Fold {config.fold} held out: '
                        f'{len(self._evaluator.ids)} images to score, '
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '
-                       f'on {strategy_lib.describe(self._strategy)}.')
+                       f'on {device}.')
     scores = None
     self._upcoming = self._begin(state.epoch, state.step)
     with self._interruption:
@@ -146,14 +148,14 @@ class _Run:
         state.finish_epoch(row, summary, config.plateau_monitor)
         # Killed in between, the epoch is trained and written again; the other
         # way round it would be done and never written.
-        self._recorder.finish_epoch(state)
+        self._recorder.finish_epoch(state, self._evaluator, scores)
         self._save(state)
         if not self._is_done(state):
           self._leave_if_asked(state)
     if scores is None:
       self._recorder.say(f'Trained before, {state.epoch} epochs; scoring.')
       scores, summary = self._evaluate(state.epoch)
-    self._recorder.finish(state, self._evaluator, scores, summary)
+    self._recorder.finish(state, self._model, self._evaluator, scores, summary)
     return summary
 
   def _is_done(self, state: state_lib.State) -> bool:
@@ -300,29 +302,6 @@ def _check_finite(loss: float, where: str) -> None:
         f'Expected a finite loss, received {loss} {where}; what was saved '
         'before is kept. Lower --learning_rate, or set --clip_norm, and choose '
         'another --workdir.', 1)
-
-
-def _build_model(config: config_lib.Config, records: dataset.Records,
-                 compiled: bool) -> keras.Model:
-  pixels = records.manifest.pixels
-  options = {
-      'mean': pixels['mean'],
-      'std': pixels['std'],
-      'input_scaling': config.input_scaling,
-      'precision': config.precision,
-      'seed': config.seed,
-  }
-  size = records.manifest.image_size
-  try:
-    if config.model != 'gapnet_pl':
-      return application.build(config.model, size, config.activation, **options)
-    return gapnet.build(size,
-                        config.variant,
-                        config.activation,
-                        **options,
-                        fast=compiled)
-  except ValueError as error:
-    raise schema.DataError(str(error)) from error
 
 
 def _check_fold(config: config_lib.Config,

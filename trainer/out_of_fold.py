@@ -14,6 +14,7 @@ import pandas as pd
 
 from hpa_records import filesystem
 from hpa_records import schema
+from trainer import archive
 from trainer import workdir
 
 
@@ -71,15 +72,16 @@ def collect(run: workdir.Run) -> OutOfFold:
   parts = []
   for fold in run.folds:
     directory = workdir.fold_directory(run.directory, fold.number)
-    ids, labels, scores = workdir.load_arrays(directory)
+    path = os.path.join(directory, workdir.ARRAYS_NAME)
+    found = archive.Scores.load(path)
     known = fold.samples
     held_out = known.folds == fold.number
-    if not np.array_equal(ids, known.ids[held_out]):
+    if not np.array_equal(found.ids, known.ids[held_out]):
       raise schema.DataError(
           f'Expected the scores of the {held_out.sum()} samples of fold '
-          f'{fold.number}, received {len(ids)}, or others, at '
-          f'{os.path.join(directory, workdir.ARRAYS_NAME)}; train the fold '
-          'again.')
+          f'{fold.number}, received {len(found.ids)}, or others, at '
+          f'{path}; train the fold again.')
     groups = known.groups[held_out] if known.groups.size else known.groups
-    parts.append((ids, labels, scores, np.full(len(ids), fold.number), groups))
+    parts.append((found.ids, found.labels, found.scores,
+                  np.full(len(found.ids), fold.number), groups))
   return OutOfFold(*map(np.concatenate, zip(*parts)))

@@ -13,14 +13,20 @@ import pandas as pd
 
 from hpa_records import dataset
 from hpa_records import filesystem
+from hpa_records import gallery
 from hpa_records.backend import keras, tf
+from trainer import archive
+from trainer import board
 from trainer import config as config_lib
 from trainer import evaluate
+from trainer import network_summary
+from trainer import notable
 from trainer import state as state_lib
 from trainer import workdir
 
 _LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
            'learning_rate')
+_BOARD_NAME = 'tensorboard'
 
 
 class Recorder:
@@ -30,10 +36,10 @@ class Recorder:
     """Args: configuration; whether this process writes and speaks at all."""
     self.directory = workdir.fold_directory(config.workdir, config.fold)
     self._config, self._is_chief = config, is_chief
-    self._log = tf.summary.create_noop_writer()
+    self._board: board.Board | None = None
     if is_chief:
       os.makedirs(self.directory, exist_ok=True)
-      self._log = tf.summary.create_file_writer(self._path('tensorboard'))
+      self._board = board.Board(self._path(_BOARD_NAME))
 
   def begin(self, records: dataset.Records, repeats: np.ndarray,
             device: str) -> None:
@@ -46,11 +52,13 @@ class Recorder:
     """
     if not self._is_chief:
       return
+    if not os.path.exists(self._path(workdir.CONFIG_NAME)):
+      self._show_samples(records)
     filesystem.write_atomically(
         self._path(workdir.CONFIG_NAME),
         self._config.to_json(records.manifest.fingerprint).encode())
     index = records.index
-    samples = workdir.Samples(
+    samples = archive.Samples(
         index['id'].to_numpy(str), records.labels,
         index['fold'].to_numpy(np.int64), repeats,
         records.manifest.settings['seed'], self._config.rebalance or
@@ -58,7 +66,8 @@ class Recorder:
         index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
     samples.save(self._path(workdir.SAMPLES_NAME))
     evaluate.write_json(
-        self._path(workdir.ABOUT_NAME), {
+        self._path(workdir.ABOUT_NAME),
+        {
             'device': device,
             'versions': {
                 'python': platform.python_version(),
@@ -68,10 +77,30 @@ class Recorder:
             },
             'records': records.manifest.settings,
             'records_versions': records.manifest.versions,
+            # With the configuration and a checkpoint, all that a model needs.
+            'pixels': {
+                name: records.manifest.pixels[name] for name in ('mean', 'std')
+            },
+            'classes': records.manifest.classes,
         })
 
-  def finish_epoch(self, state: state_lib.State) -> None:
-    """Writes the history, and says how the last epoch went."""
+  def _show_samples(self, records: dataset.Records) -> None:
+    rows = records.rows(self._config.fold)
+    shown = list(gallery.pick_by_class(records.labels[rows]).values())
+    if shown:
+      images = gallery.load_images(records.directory, records.manifest,
+                                   records.index, rows[shown].tolist())
+      self._board.show_samples(images, records.labels[rows[shown]])
+
+  def finish_epoch(self, state: state_lib.State, evaluator: evaluate.Evaluator,
+                   scores: np.ndarray) -> None:
+    """Writes the history, and says how the last epoch went.
+
+    Args:
+      state: after it.
+      evaluator: that scored the held-out fold.
+      scores: [N, K] float32, of it.
+    """
     if not self._is_chief:
       return
     filesystem.write_atomically(
@@ -83,24 +112,28 @@ class Recorder:
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
              f'{row["images_per_s"]:.1f} images/s, waiting for input '
              f'{row["input_wait"]:.0%}')
-    with self._log.as_default():
-      for name, value in row.items():
-        if isinstance(value, float):
-          tf.summary.scalar(name, value, step=row['epoch'])
-    self._log.flush()
+    self._board.show_epoch(row, evaluator.labels, scores,
+                           self._config.threshold)
 
-  def finish(self, state: state_lib.State, evaluator: evaluate.Evaluator,
-             scores: np.ndarray, summary: dict[str, Any]) -> None:
-    """Writes the scores, scores.json last.
+  def finish(self, state: state_lib.State, model: keras.Model,
+             evaluator: evaluate.Evaluator, scores: np.ndarray,
+             summary: dict[str, Any]) -> None:
+    """Writes the network, notable samples and scores, scores.json last.
 
     Args:
       state: at the end.
+      model: that was trained.
       evaluator: that scored.
       scores: [N, K] float32, of the last epoch.
       summary: what scores.json says.
     """
     if not self._is_chief:
       return
+    evaluate.write_json(self._path(workdir.NETWORK_NAME),
+                        network_summary.summarise(model))
+    notable.collect(evaluator.records, self._config.fold, model, scores,
+                    self._config.threshold).save(
+                        self._path(workdir.GALLERY_NAME))
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
             'the fold that it scores')
     evaluate.write_json(self._path(workdir.BEST_SCORES_NAME), {
@@ -112,7 +145,7 @@ class Recorder:
     """Returns what traces a block on its devices, for TensorBoard, if wanted.
     """
     if wanted and self._is_chief:
-      return tf.profiler.experimental.Profile(self._path('tensorboard'))
+      return tf.profiler.experimental.Profile(self._path(_BOARD_NAME))
     return contextlib.nullcontext()
 
   def say(self, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs' results on one page: report.html, tables as CSV, figures as PNG and SVG.
+"""Runs' results on one page: report.html, tables as CSV, figures as PNG, SVG.
 
 The page is self-contained: figures lie inside it, nothing is fetched, so it
 opens from disk and can be sent. Everything is drawn from what the runs wrote;

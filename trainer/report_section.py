@@ -33,6 +33,7 @@ _POLICY_FORMATS = {
     'largest_repeat': '{:,.1f}',
     'effective_sample_size': '{:,.0f}',
 }
+_SIGNIFICANT = 0.05
 _HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir')
 
 
@@ -140,18 +141,20 @@ def _format_intervals(intervals: pd.DataFrame | None) -> list[str]:
 
 
 def _format_interval(low: float, high: float) -> str:
-  return '' if np.isnan(low) else f'{low:.3f} – {high:.3f}'
+  return '' if np.isnan(low) else f'{low:.3f}–{high:.3f}'
 
 
 def _list_left_out(result: result_lib.Result) -> list[dict[str, Any]]:
-  """Folds whose macro means leave classes out, and which these are."""
-  left_out = []
+  """Which classes macro means leave out, and in which folds they do."""
+  left_out: dict[tuple[int, ...], list[int]] = {}
   for fold in result.run.folds:
     held_out = result.found.labels[result.found.folds == fold.number]
-    classes = np.flatnonzero(~held_out.any(axis=0)).tolist()
-    if classes:
-      left_out.append({'fold': fold.number, 'classes': classes})
-  return left_out
+    classes = tuple(np.flatnonzero(~held_out.any(axis=0)).tolist())
+    left_out.setdefault(classes, []).append(fold.number)
+  return [{
+      'folds': folds,
+      'classes': classes
+  } for classes, folds in left_out.items() if classes]
 
 
 def _describe_thresholds(result: result_lib.Result,
@@ -270,8 +273,9 @@ def compare(results: Sequence[result_lib.Result], files: Files,
   comparisons = []
   for other in rest:
     titles = {'a': first.name, 'b': other.name}
-    if not first.found.is_of_same_samples(other.found):
-      comparisons.append({**titles, 'rows': None})
+    reason = _find_difference(first, other)
+    if reason:
+      comparisons.append({**titles, 'reason': reason})
       continue
     if not repetitions:
       continue
@@ -291,12 +295,22 @@ def compare(results: Sequence[result_lib.Result], files: Files,
         'p': f'{row.p_value:.3g}',
         'verdict': _judge(row, first.name, other.name),
     } for name, row in table.iterrows()]
-    comparisons.append({**titles, 'rows': rows})
+    comparisons.append({**titles, 'reason': '', 'rows': rows})
   return comparisons
 
 
+def _find_difference(first: result_lib.Result, other: result_lib.Result) -> str:
+  """Why two runs cannot be tested against each other; '' if they can."""
+  if not first.found.is_of_same_samples(other.found):
+    return 'did not score the same images in the same folds'
+  if first.threshold != other.threshold:
+    return (f'do not predict by the same threshold ({first.threshold} and '
+            f'{other.threshold})')
+  return ''
+
+
 def _judge(row: pd.Series, first: str, other: str) -> str:
-  if not row.p_value < 0.05:
+  if not row.p_value < _SIGNIFICANT:
     return 'no difference shown'
   return f'{first if row.difference > 0 else other} is higher'
 

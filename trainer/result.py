@@ -7,17 +7,13 @@ sample; of others nothing is said together.
 from collections.abc import Sequence
 import dataclasses
 import os
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from trainer import out_of_fold
 from trainer import score_table
 from trainer import uncertainty
 from trainer import workdir
-
-_SIGNIFICANT = 0.05
 
 
 @dataclasses.dataclass(frozen=True)

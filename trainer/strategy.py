@@ -18,7 +18,9 @@ from hpa_records.backend import tf
 _TPU_S = 12.0  # in which a TPU answers
 
 
-def make(distribute: str, tpu: str = 'local') -> tf.distribute.Strategy:
+def make(distribute: str,
+         tpu: str = 'local',
+         alone: bool = False) -> tf.distribute.Strategy:
   """Returns the strategy that a --distribute names.
 
   Args:
@@ -28,12 +30,14 @@ def make(distribute: str, tpu: str = 'local') -> tf.distribute.Strategy:
       there is one, else mirrored where there are several GPUs, else gpu where
       there is one, else cpu.
     tpu: its name or address; 'local' is that of this machine.
+    alone: whether 'auto' leaves TF_CONFIG unread, where this process has no
+      part in what others do.
 
   Raises:
     schema.DataError: what is asked for is not there.
   """
   if distribute == 'auto':
-    distribute = _choose()
+    distribute = _choose(alone)
   if distribute == 'multi_worker':
     _check_cluster()
     return tf.distribute.MultiWorkerMirroredStrategy()
@@ -50,9 +54,9 @@ def make(distribute: str, tpu: str = 'local') -> tf.distribute.Strategy:
   return tf.distribute.OneDeviceStrategy(f'/{distribute}:0')
 
 
-def _choose() -> str:
+def _choose(alone: bool) -> str:
   """What 'auto' takes."""
-  if len(_workers()) > 1:
+  if not alone and len(_workers()) > 1:
     return 'multi_worker'
   # Not TPU_SYSTEM, which TensorFlow for TPUs lists where there is none.
   if tf.config.list_physical_devices('TPU'):

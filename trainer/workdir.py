@@ -10,12 +10,11 @@ import os
 import re
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from hpa_records import balance as balance_lib
 from hpa_records import filesystem
 from hpa_records import schema
+from trainer import archive
 from trainer import config as config_lib
 
 CONFIG_NAME = 'config.json'
@@ -25,55 +24,12 @@ BEST_SCORES_NAME = 'best_scores.json'
 PER_CLASS_NAME = 'per_class.csv'
 ARRAYS_NAME = 'scores.npz'
 SAMPLES_NAME = 'samples.npz'
+CHECKPOINTS_NAME = 'checkpoints'
 ABOUT_NAME = 'about.json'
+NETWORK_NAME = 'network.json'
+GALLERY_NAME = 'gallery.npz'
 
 _FOLD = re.compile(r'fold(\d+)')
-
-
-@dataclasses.dataclass(frozen=True)
-class Samples:
-  """What a fold was trained on, and what it was not.
-
-  Attributes:
-    ids: [N] str, of all records, in file order.
-    labels: [N, K] uint8 multi-hot.
-    folds: [N] int64.
-    repeats: [N] float32, expected draws in an epoch; 0 in the held-out fold.
-    seed: of the conversion, with which policies of balance draw.
-    balance: that made the repeats.
-    groups: [N] str, samples that belong together; empty where the records
-      were made without groups.
-  """
-  ids: np.ndarray
-  labels: np.ndarray
-  folds: np.ndarray
-  repeats: np.ndarray
-  seed: int
-  balance: balance_lib.Balance
-  groups: np.ndarray = dataclasses.field(
-      default_factory=lambda: np.zeros(0, str))
-
-  def save(self, path: str) -> None:
-    """Writes an .npz, whole or not at all."""
-    values = dataclasses.asdict(self)
-    values['balance'] = json.dumps(values['balance'])
-    with filesystem.atomic_writer(path) as file:
-      np.savez_compressed(file, **values)
-
-  @classmethod
-  def load(cls, path: str) -> 'Samples':
-    """Returns what save() wrote.
-
-    Raises:
-      schema.DataError: it is not there, or damaged.
-    """
-    try:
-      with open(path, 'rb') as raw, np.load(raw) as file:
-        values = {name: file[name] for name in file.files}
-      balance = balance_lib.Balance(**json.loads(str(values['balance'])))
-      return cls(**{**values, 'seed': int(values['seed']), 'balance': balance})
-    except Exception as error:  # zipfile and NumPy each raise their own
-      raise _damaged(path, error) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +40,13 @@ class Fold:
     number: of the fold that was held out.
     scores: what scores.json says.
     samples: what it was trained on.
-    about: device, versions and the records' settings; empty in a run of an
-      earlier version.
+    about: device, versions, the records' settings (records), mean and std of
+      their pixels (pixels) and names of their classes (classes); empty in a run
+      of an earlier version.
   """
   number: int
   scores: dict[str, Any]
-  samples: Samples
+  samples: archive.Samples
   about: dict[str, Any]
 
 
@@ -123,7 +80,7 @@ def load_config(path: str) -> tuple[config_lib.Config, str]:
   try:
     return config_lib.Config.from_json(filesystem.read_bytes(path).decode())
   except (OSError, ValueError, TypeError, KeyError) as error:
-    raise _damaged(path, error) from error
+    raise archive.damaged(path, error) from error
 
 
 def finished_scores(config: config_lib.Config) -> dict[str, Any] | None:
@@ -190,7 +147,7 @@ def _load_fold(workdir: str, number: int) -> Fold:
   directory = fold_directory(workdir, number)
   about = os.path.join(directory, ABOUT_NAME)
   return Fold(number, _load_json(os.path.join(directory, SCORES_NAME)),
-              Samples.load(os.path.join(directory, SAMPLES_NAME)),
+              archive.Samples.load(os.path.join(directory, SAMPLES_NAME)),
               _load_json(about) if os.path.exists(about) else {})
 
 
@@ -198,25 +155,7 @@ def _load_json(path: str) -> dict[str, Any]:
   try:
     return json.loads(filesystem.read_bytes(path))
   except ValueError as error:
-    raise _damaged(path, error) from error
-
-
-def load_arrays(directory: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns (ids [N] str, labels [N, K] uint8, scores [N, K] float32) of what
-  a fold held out, after the last epoch.
-
-  Args:
-    directory: of the fold.
-
-  Raises:
-    schema.DataError: scores.npz is not there, or damaged.
-  """
-  path = os.path.join(directory, ARRAYS_NAME)
-  try:
-    with open(path, 'rb') as raw, np.load(raw) as file:
-      return file['ids'], file['labels'], file['scores']
-  except Exception as error:  # zipfile and NumPy each raise their own
-    raise _damaged(path, error) from error
+    raise archive.damaged(path, error) from error
 
 
 def load_history(directory: str) -> pd.DataFrame:
@@ -230,13 +169,36 @@ def load_history(directory: str) -> pd.DataFrame:
   """
   path = os.path.join(directory, HISTORY_NAME)
   try:
-    return pd.read_csv(path)
+    table = pd.read_csv(path)
+    if 'epoch' not in table or table.empty:
+      raise ValueError('no row of an epoch')
+    return table
   except (OSError, ValueError) as error:
-    raise _damaged(path, error) from error
+    raise archive.damaged(path, error) from error
 
 
-def _damaged(path: str, error: Exception) -> schema.DataError:
-  return schema.DataError(
-      f'Expected {os.path.basename(path)} of a run, received none, a damaged '
-      f'or another file at {path} ({error}); train the fold again, or choose '
-      'another --workdir.')
+def load_gallery(directory: str) -> archive.Gallery | None:
+  """Returns a fold's notable samples; None in a run of an earlier version.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    schema.DataError: gallery.npz is damaged.
+  """
+  path = os.path.join(directory, GALLERY_NAME)
+  return archive.Gallery.load(path) if os.path.exists(path) else None
+
+
+def load_network(directory: str) -> dict[str, Any] | None:
+  """Returns what network_summary.summarise said of a fold's network; None in a
+  run of an earlier version.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    schema.DataError: network.json is damaged.
+  """
+  path = os.path.join(directory, NETWORK_NAME)
+  return _load_json(path) if os.path.exists(path) else None

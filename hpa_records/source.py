@@ -1,0 +1,145 @@
+"""What a trained model is run on: each sample once, in order.
+
+Records, with or without labels, or image files that are no records: these are
+checked, decoded and resized by what the converter does it with, a few batches
+ahead of whoever takes them, so that no copy of them is needed on disk.
+"""
+
+import contextlib
+from typing import Any, Iterator
+
+import numpy as np
+
+from hpa_records import dataset
+from hpa_records import fault
+from hpa_records import indexed
+from hpa_records import payload as payload_lib
+from hpa_records import plan
+from hpa_records import reader as reader_lib
+from hpa_records import sample_table
+from hpa_records import schema
+from hpa_records.backend import tf
+
+
+class Records:
+  """All records of a dataset, in file order.
+
+  Attributes:
+    ids: [N] str.
+    faults: of samples that are left out; none.
+    is_refused: whether it is known that finish() will raise; never.
+  """
+  faults: tuple[fault.Fault, ...] = ()
+  is_refused = False
+
+  def __init__(self, directory: str):
+    """Args: folder of the records, or its address.
+
+    Raises:
+      schema.DataError: as dataset.load.
+    """
+    self._records = dataset.load(directory, allow_unlabelled=True)
+    # Cheap beside a network, and a flipped bit is not scored.
+    self._reader = reader_lib.Reader(self._records, None,
+                                     dataset.How(check='crc'))
+    self.ids = self._records.index['id'].to_numpy(str)
+
+  @property
+  def settings(self) -> dict[str, Any]:
+    """Those of the conversion."""
+    return self._records.manifest.settings
+
+  def batches(self, share: plan.Share) -> tf.data.Dataset:
+    """Returns batches as indexed.batches gives them."""
+    return self._reader.evaluation(None, share)
+
+  def told_errors(self) -> contextlib.AbstractContextManager:
+    """Returns what tells errors of a block that takes batches in one line."""
+    return self._reader.told_errors()
+
+  def finish(self) -> np.ndarray:
+    """Returns which samples are sound, [N] bool; call it after all batches."""
+    return np.ones(len(self.ids), bool)
+
+
+class Files:
+  """All samples of a folder of images; a context manager.
+
+  Attributes:
+    ids: [N] str, in the order of the CSV, or sorted.
+  """
+
+  def __init__(self, loaded: sample_table.SampleTable, images: str, *,
+               image_size: int, resize: str, white_level: int, on_error: str):
+    """Begins; call it in the main thread.
+
+    Args:
+      loaded: the samples, checked but for their pixels.
+      images: folder of the files.
+      image_size: this and the next as of the records that a model was trained
+        on.
+      resize: as there.
+      white_level: as of image.load.
+      on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
+        samples out.
+    """
+    self.ids = loaded.table['id'].to_numpy(str)
+    self._rows = loaded.table['row'].to_numpy()
+    self._size_px, self._on_error = image_size, on_error
+    self._images, self._faults = images, loaded.faults
+    self._payload = payload_lib.Files(images, loaded.table, image_size, resize,
+                                      white_level)
+
+  def __enter__(self) -> 'Files':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._payload.close()
+
+  @property
+  def faults(self) -> tuple[fault.Fault, ...]:
+    """Of samples that are left out, by row."""
+    found = (*self._faults, *self._payload.faults)
+    return tuple(sorted(found, key=lambda each: each.row))
+
+  @property
+  def is_refused(self) -> bool:
+    """Whether it is known that finish() will raise; batches may go on."""
+    return bool(self._payload.unread or
+                (self._payload.faults and self._on_error == 'stop'))
+
+  def batches(self, share: plan.Share) -> tf.data.Dataset:
+    """Returns batches as indexed.batches gives them."""
+    labels = np.zeros([len(self.ids), schema.NUM_CLASSES])
+    return indexed.batches(labels, self._size_px, self._payload,
+                           plan.once(np.arange(len(self.ids))), share)
+
+  @contextlib.contextmanager
+  def told_errors(self) -> Iterator[None]:
+    """Tells what went wrong with the files while a block took batches.
+
+    Raises:
+      schema.DataError: in place of TensorFlow's error.
+    """
+    try:
+      yield
+    except tf.errors.OpError as error:
+      if self._payload.fault:
+        raise self._payload.fault from error
+      raise
+
+  def finish(self) -> np.ndarray:
+    """Returns which samples are sound, [N] bool; call it after all batches.
+
+    Raises:
+      schema.DataError: files could not be read; or some are faulty, which
+        'skip' does not forgive, or all are; lists them all.
+    """
+    if self._payload.unread:
+      unread = sorted(self._payload.unread, key=lambda each: each.row)
+      fault.refuse_unread(unread, self._images)
+    bad_rows = [each.row for each in self._payload.faults]
+    sound = ~np.isin(self._rows, bad_rows)
+    if self.is_refused or not sound.any():
+      fault.refuse(self.faults, self._images)
+    return sound

@@ -1,0 +1,22 @@
+"""Real networks as plain data, for what draws them."""
+
+import functools
+from typing import Any
+
+from trainer import application
+from trainer import gapnet
+from trainer import network_summary
+
+GAPNETS = ('original', 'kaggle')
+APPLICATIONS = ('densenet121', 'resnet50', 'xception')
+CONSTANTS = {'mean': (20.0,) * 4, 'std': (30.0,) * 4}
+
+
+@functools.cache
+def summarise(name: str) -> dict[str, Any]:
+  """Returns the summary of one of GAPNETS or APPLICATIONS for 299 px."""
+  if name in GAPNETS:
+    model = gapnet.build(299, name, 'prelu', **CONSTANTS)
+  else:
+    model = application.build(name, 299, **CONSTANTS)
+  return network_summary.summarise(model)

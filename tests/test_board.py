@@ -1,0 +1,105 @@
+"""board: what TensorBoard is given, read back from its event files."""
+
+import cv2
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.util import tensor_util
+
+from hpa_records import figure
+from hpa_records import schema
+from tests import fakes
+from trainer import board
+from trainer import metrics
+
+
+@pytest.fixture(name='case', scope='module')
+def _case():
+  rng = np.random.default_rng(0)
+  labels = (rng.random((80, schema.NUM_CLASSES)) < 0.2).astype(np.uint8)
+  labels[:, 8] = 0
+  scores = (0.5 * labels + 0.6 * rng.random(labels.shape)).clip(0, 1)
+  return labels, scores.astype(np.float32)
+
+
+@pytest.fixture(name='events', scope='module')
+def _events(case, tmp_path_factory):
+  """What two epochs and two samples left behind."""
+  folder = tmp_path_factory.mktemp('board')
+  shown = board.Board(str(folder))
+  labels, scores = case
+  shown.show_samples(np.stack([fakes.image(1), fakes.image(2)]), labels[:2])
+  for epoch in (1, 2):
+    row = {'epoch': epoch, 'loss': 0.5 / epoch, 'images': 80, 'auc_macro': None}
+    shown.show_epoch(row, labels, scores, 0.5)
+  found = event_accumulator.EventAccumulator(str(folder), {'tensors': 0})
+  return found.Reload()
+
+
+def _read(events, tag):
+  """(step, array) of each event."""
+  return [(event.step, tensor_util.make_ndarray(event.tensor_proto))
+          for event in events.Tensors(tag)]
+
+
+def _image(values):
+  """The first image of an event, RGB."""
+  data = np.frombuffer(values[2], np.uint8)
+  return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def test_numbers_are_scalars_by_epoch(events):
+  assert [(step, float(value)) for step, value in _read(events, 'loss')
+         ] == [(1, 0.5), (2, 0.25)]
+  assert not {'images', 'epoch', 'auc_macro'} & set(events.Tags()['tensors'])
+
+
+def test_each_class_has_its_curve(events, case):
+  labels, scores = case
+  tags = [
+      tag for tag in events.Tags()['tensors']
+      if tag.startswith('precision_recall/')
+  ]
+  assert len(tags) == schema.NUM_CLASSES - 1  # class 8 has no positive
+  name = schema.CLASS_NAMES[3]
+  (_, curve), _ = _read(events, f'precision_recall/{name}/pr_curves')
+  precision, recall = curve[4:, 50]  # at 0.5 of thresholds 0, 0.01, ... 1
+  predicted = scores[:, 3] >= 0.5
+  assert precision == pytest.approx(
+      sklearn_metrics.precision_score(labels[:, 3], predicted))
+  assert recall == pytest.approx(
+      sklearn_metrics.recall_score(labels[:, 3], predicted))
+
+
+def test_the_confusion_matrix_is_painted(events, case):
+  labels, scores = case
+  matrix = metrics.confusion_matrix(labels, scores > 0.5)
+  (step, values), _ = _read(events, 'confusion_matrix')
+  painted = board.paint_matrix(matrix)
+  assert step == 1
+  np.testing.assert_array_equal(_image(values), painted)
+
+
+def test_a_cell_is_as_dark_as_its_share_of_the_row():
+  matrix = np.zeros((29, 29), int)
+  matrix[3, 3], matrix[3, 28] = 30, 10
+  painted = board.paint_matrix(matrix)
+  assert painted.shape == (600, 600, 3)
+  middle = painted[30::20, 30::20].astype(int)
+  full = np.array([34, 94, 168])
+  np.testing.assert_allclose(middle[3, 3], 255 - 0.75 * (255 - full), atol=1)
+  np.testing.assert_allclose(middle[3, 28], 255 - 0.25 * (255 - full), atol=1)
+  assert (np.delete(middle, 3, axis=0) == 255).all()
+
+
+def test_samples_are_there_under_their_labels(events, case):
+  names = [
+      ' + '.join(np.array(schema.CLASS_NAMES)[row.astype(bool)])
+      for row in case[0][:2]
+  ]
+  for name, sample in zip(names, (1, 2)):
+    [(step, values)] = _read(events, f'samples/{name}')
+    assert step == 0
+    np.testing.assert_array_equal(_image(values),
+                                  figure.composite(fakes.image(sample)))

@@ -1,0 +1,66 @@
+"""Shards that are damaged while a real training runs stop it, by name."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from hpa_records import dataset
+from tests import fakes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+
+def _cut(path, row):
+  os.truncate(path, row['image_offset'] + 5)
+
+
+def _remove(path, _):
+  path.unlink()
+
+
+def _flip(path, row):
+  with open(path, 'r+b') as file:
+    file.seek(row['image_offset'] + 9)
+    byte = file.read(1)[0]
+    file.seek(-1, os.SEEK_CUR)
+    file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize('reader,check,damage', [
+    ('indexed', 'none', _cut),
+    ('indexed', 'crc', _flip),
+    ('streaming', 'none', _cut),
+    ('streaming', 'crc', _flip),
+    ('streaming', 'none', _remove),
+])
+def test_training_stops_at_a_damaged_shard_in_one_line(tmp_path, reader, check,
+                                                       damage):
+  path = fakes.write_records(tmp_path, 60, 64)
+  index = dataset.load(path).index
+  row = index[index['fold'] == 3].iloc[1]
+  shard = pathlib.Path(path) / row['shard']
+  command = [
+      sys.executable, '-m', 'trainer.main', f'--records={path}',
+      f'--workdir={tmp_path / "run"}', '--epochs=1000', '--batch_size=8',
+      '--distribute=cpu', f'--reader={reader}', f'--check={check}'
+  ]
+  with subprocess.Popen(command,
+                        cwd=_ROOT,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        text=True) as process:
+    for line in process.stdout:
+      if line.startswith('epoch 1/'):
+        damage(shard, row)
+        break
+    _, said = process.communicate(timeout=240)
+  assert process.returncode == 2
+  assert str(shard) in said and 'Traceback' not in said
+  last = said.strip().splitlines()[-1]
+  assert last.startswith('Expected ') and 'the same command to go on' in last
+  named = [each for each in index['id'] if f' {each} ' in last]
+  assert index.set_index('id')['shard'][named].eq(row['shard']).all()
+  assert len(named) == (damage is not _remove)

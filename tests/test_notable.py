@@ -1,0 +1,71 @@
+"""notable: which held-out samples stand for a class."""
+
+import numpy as np
+import pytest
+
+from hpa_records import dataset
+from hpa_records import gallery
+from tests import fakes
+from trainer import activation_map
+from trainer import archive
+from trainer import gapnet
+from trainer import notable
+
+
+def test_the_most_extreme_of_each_kind_is_picked():
+  labels = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 0], [1, 0]])
+  scores = np.array([[.6, .1], [.9, .2], [.4, .3], [.7, .1], [.8, .5], [.2,
+                                                                        .4]])
+  rows, classes, kinds = notable.pick(labels, scores, 0.5)
+  assert list(zip(rows, classes, kinds)) == [(1, 0, 'hit'), (5, 0, 'miss'),
+                                             (4, 0, 'false_alarm')]
+
+
+def test_a_positive_that_is_predicted_is_no_miss():
+  labels, scores = np.ones((4, 3), int), np.full((4, 3), 0.9)
+  _, _, kinds = notable.pick(labels, scores, 0.5)
+  assert kinds.tolist() == ['hit'] * 3
+
+
+def test_nothing_notable_is_nothing():
+  found = notable.pick(np.zeros((4, 3), int), np.zeros((4, 3)), 0.5)
+  assert [each.size for each in found] == [0, 0, 0]
+
+
+@pytest.fixture(name='collected', scope='module')
+def _collected(tmp_path_factory):
+  """(dataset, network, scores of fold 1, what is notable in it)."""
+  folder = tmp_path_factory.mktemp('notable')
+  records = dataset.load(fakes.write_records(folder, 60, 32))
+  model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
+  rng = np.random.default_rng(0)
+  scores = rng.random((len(records.rows(1)), 28)).astype(np.float32)
+  return records, model, scores, notable.collect(records, 1, model, scores, 0.5)
+
+
+def test_what_is_collected_belongs_together(collected):
+  records, model, scores, found = collected
+  ids = records.index['id'].to_numpy(str)
+  rows = [int(np.flatnonzero(ids == each)[0]) for each in found.ids]
+  assert set(rows) <= set(records.rows(1).tolist())
+  np.testing.assert_array_equal(found.labels, records.labels[rows])
+  np.testing.assert_array_equal(found.scores,
+                                scores[np.searchsorted(records.rows(1), rows)])
+  images = gallery.load_images(records.directory, records.manifest,
+                               records.index, rows)
+  np.testing.assert_array_equal(found.images, images)  # small, not reduced
+  maps = activation_map.compute(model, images, found.classes)
+  for mine, theirs in zip(found.maps, maps):
+    np.testing.assert_array_equal(mine, theirs)
+  positive = found.labels[np.arange(len(rows)), found.classes]
+  assert ((found.kinds == 'false_alarm') == (positive == 0)).all()
+
+
+def test_a_gallery_is_saved_whole(collected, tmp_path):
+  found = collected[3]
+  found.save(str(tmp_path / 'gallery.npz'))
+  again = archive.Gallery.load(str(tmp_path / 'gallery.npz'))
+  assert len(again.maps) == 3
+  for name, value in vars(found).items():
+    for mine, theirs in zip(value, getattr(again, name)):
+      np.testing.assert_array_equal(mine, theirs)

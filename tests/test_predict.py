@@ -1,0 +1,354 @@
+"""ensemble and predict: scores of new images by the models of real runs."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpa_records import convert
+from hpa_records import sample_table
+from hpa_records import schema
+from hpa_records import shard_plan
+from hpa_records import source
+from tests import fakes
+from trainer import archive
+from trainer import config as config_lib
+from trainer import ensemble
+from trainer import loop
+from trainer import predict
+from trainer import strategy
+from trainer import threshold
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_SIZE = 32
+_NAMES = list(schema.CLASS_NAMES)
+_ON_TWO_DEVICES = '''
+import runpy, sys
+from hpa_records.backend import tf
+cpu = tf.config.list_physical_devices('CPU')[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+sys.argv[0] = 'tools/predict.py'
+runpy.run_path(sys.argv[0], run_name='__main__')
+'''
+
+
+def _convert(csv, images, output, **settings):
+  convert.convert(csv, images, str(output),
+                  shard_plan.Settings(image_size=_SIZE, **settings),
+                  convert.How(workers=1))
+
+
+@pytest.fixture(name='folder', scope='module')
+def _folder(tmp_path_factory):
+  """A run of both folds and one of the first, of 40 samples that are reduced
+  to 32 px, and records of these without labels, raw and PNG."""
+  folder = tmp_path_factory.mktemp('predict')
+  csv, images = fakes.write_source(folder, 40, size_px=40)
+  _convert(csv, images, folder / 'records', num_folds=2)
+  for encoding in schema.ENCODINGS:
+    _convert('', images, folder / encoding, unlabelled=True, encoding=encoding)
+  for activation, folds in (('prelu', (0, 1)), ('selu', (0,))):
+    config = config_lib.Config(records=str(folder / 'records'),
+                               workdir=str(folder / activation),
+                               activation=activation,
+                               distribute='cpu',
+                               epochs=2,
+                               batch_size=10)
+    for fold in folds:
+      loop.train(dataclasses.replace(config, fold=fold))
+  return folder
+
+
+@pytest.fixture(name='single', scope='module')
+def _single(folder):
+  """Runs of one fold each, as (activation, fold)."""
+  runs = {('selu', 0): folder / 'selu'}
+  for fold in (0, 1):
+    run = runs['prelu', fold] = folder / f'prelu{fold}'
+    shutil.copytree(folder / 'prelu' / f'fold{fold}', run / f'fold{fold}')
+  return runs
+
+
+def _open(images, on_error='stop'):
+  loaded = sample_table.load('',
+                             str(images),
+                             pattern='{id}_{channel}.png',
+                             unlabelled=True,
+                             on_error=on_error)
+  return source.Files(loaded,
+                      str(images),
+                      image_size=_SIZE,
+                      resize='triangle',
+                      white_level=0,
+                      on_error=on_error)
+
+
+def _predict(runs, where, tta='none', weights='last', batch_size=16):
+  """Scores by id, [N, K], of a folder of records or of images."""
+  found = ensemble.load([str(run) for run in runs])
+  models = predict.Models(found, strategy.make('cpu'), weights)
+  if (where / 'manifest.json').exists():
+    made = models.score(source.Records(str(where)), tta, batch_size)
+  else:
+    with _open(where) as files:
+      made = models.score(files, tta, batch_size)
+  assert made.scores.dtype == np.float32
+  return pd.DataFrame(made.scores, made.ids)
+
+
+def _near(first, second):
+  assert len(first) == len(second)
+  np.testing.assert_allclose(first.loc[second.index], second, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('fold', [0, 1])
+def test_held_out_samples_get_the_scores_of_the_training(folder, single, fold):
+  found = _predict([single['prelu', fold]], folder / 'records')
+  kept = archive.Scores.load(str(folder / f'prelu/fold{fold}/scores.npz'))
+  _near(found.loc[kept.ids], pd.DataFrame(kept.scores, kept.ids))
+
+
+def test_the_ensemble_is_the_mean_of_its_models(folder, single):
+  parts = [
+      _predict([run], folder / 'raw', 'dihedral') for run in single.values()
+  ]
+  assert min((parts[0] - other).abs().max().max() for other in parts[1:]) > 1e-3
+  found = _predict([folder / 'prelu', folder / 'selu'], folder / 'raw',
+                   'dihedral')
+  _near(found, sum(parts) / 3)
+
+
+@pytest.fixture(name='views', scope='module')
+def _views(folder):
+  """Images of four samples, each in the eight symmetries, by NumPy: s<i>e<e>.
+  """
+  images = folder / 'views'
+  images.mkdir()
+  for i in range(4):
+    for element in range(8):
+      pixels = np.rot90(fakes.image(i, _SIZE), element % 4)
+      pixels = np.fliplr(pixels) if element >= 4 else pixels
+      for c, channel in enumerate(schema.CHANNELS):
+        path = str(images / f's{i}e{element}_{channel}.png')
+        assert cv2.imwrite(path, pixels[..., c])
+  return images
+
+
+def test_dihedral_is_the_mean_over_transformed_images(single, views):
+  run = single['prelu', 0]
+  plain, averaged = (
+      _predict([run], views, tta) for tta in ('none', 'dihedral'))
+  for i in range(4):
+    eight = plain.loc[[f's{i}e{element}' for element in range(8)]]
+    assert (eight.max() - eight.min()).max() > 1e-3
+    for element in range(8):  # however the image is turned
+      np.testing.assert_allclose(averaged.loc[f's{i}e{element}'],
+                                 eight.mean(),
+                                 rtol=0,
+                                 atol=1e-5)
+
+
+def test_images_give_the_scores_of_records_made_of_them(folder, single):
+  run = single['prelu', 0]
+  wanted = _predict([run], folder / 'records')
+  for name, batch_size in (('raw', 7), ('png', 100), ('train', 7)):
+    _near(_predict([run], folder / name, batch_size=batch_size), wanted)
+
+
+def test_best_weights_are_those_after_the_best_epoch(folder, single, tmp_path):
+  other = tmp_path / 'other'
+  shutil.copytree(single['prelu', 0], other)
+  for epoch in (1, 2):
+    path = other / 'fold0' / 'best_scores.json'
+    path.write_text(json.dumps({'epoch': epoch}))
+    best = _predict([other], folder / 'raw', weights='best')
+    last = _predict([other], folder / 'raw')
+    assert ((best - last).abs().max().max() > 1e-3) == (epoch == 1)
+
+
+def _run_tool(folder, *flags, code=('tools/predict.py',)):
+  """Runs the command with its output in the folder."""
+  return subprocess.run(
+      [sys.executable, *code, f'--output={folder / "out" / "new.csv"}', *flags],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False)
+
+
+def test_two_devices_write_the_labels_above_the_thresholds(
+    folder, single, tmp_path):
+  runs = [single['prelu', 0], single['selu', 0]]
+  done = _run_tool(tmp_path,
+                   f'--workdir={runs[0]}',
+                   f'--workdir={runs[1]}',
+                   f'--images={folder / "train"}',
+                   '--threshold=f1',
+                   '--distribute=mirrored',
+                   '--batch_size=6',
+                   code=('-c', _ON_TWO_DEVICES))
+  assert done.returncode == 0, done.stderr
+  out = tmp_path / 'out'
+  assert done.stdout == (
+      f'40 images, 0 skipped, mean of 2 models: {out}/new.csv'
+      f', {out}/new_scores.csv\n')
+  table = pd.read_csv(out / 'new.csv', keep_default_na=False, dtype=str)
+  scores = pd.read_csv(out / 'new_scores.csv', index_col='Id')
+  assert table.columns.tolist() == ['Id', 'Predicted']
+  assert table['Id'].tolist() == sorted(f's{i}' for i in range(40))
+  assert scores.columns.tolist() == _NAMES
+  _near(scores.set_axis(range(28), axis=1),
+        _predict(runs, folder / 'raw', 'dihedral'))
+  first, second = (
+      archive.Scores.load(str(run / 'fold0' / 'scores.npz')) for run in runs)
+  chosen = threshold.choose('f1', first.labels,
+                            (first.scores + second.scores) / 2)
+  above = scores.to_numpy() > chosen
+  assert above.any()
+  assert table['Predicted'].tolist() == [
+      ' '.join(str(k) for k in range(28) if row[k]) for row in above
+  ]
+
+
+@pytest.fixture(name='copy')
+def _copy(single, tmp_path):
+  """A run of one fold, to damage."""
+  return shutil.copytree(single['prelu', 0], tmp_path / 'copy')
+
+
+def _edit(path, **changes):
+  """Changes keys of a JSON file, or removes those that become None."""
+  content = json.loads(path.read_text()) | changes
+  path.write_text(
+      json.dumps({
+          key: each for key, each in content.items() if each is not None
+      }))
+
+
+def test_xla_gives_the_same_scores(folder, single, copy):
+  _edit(copy / 'fold0' / 'config.json', xla='on')
+  _near(_predict([copy], folder / 'raw', 'dihedral'),
+        _predict([single['prelu', 0]], folder / 'raw', 'dihedral'))
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({
+        'pixels': None
+    }, 'mean and deviation .* run of an earlier version'),
+    ({
+        'classes': ['Nucleoplasm']
+    }, 'the 28 classes of this version, received a'),
+])
+def test_runs_that_do_not_say_what_they_are_are_refused(copy, changes, message):
+  _edit(copy / 'fold0' / 'about.json', **changes)
+  with pytest.raises(schema.DataError, match=message):
+    ensemble.load([str(copy)])
+
+
+@pytest.mark.parametrize('changes', [{'image_size': 64}, {'resize': 'area'}])
+def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
+                                                      changes):
+  about = json.loads((copy / 'fold0' / 'about.json').read_text())
+  _edit(copy / 'fold0' / 'about.json', records=about['records'] | changes)
+  (name, value), = changes.items()
+  with pytest.raises(schema.DataError, match=f'images alike.*{name}.*{value}'):
+    ensemble.load([str(single['selu', 0]), str(copy)])
+  found = ensemble.load([str(copy)])
+  with pytest.raises(schema.DataError,
+                     match=f'received others.*{name} {value!r}'):
+    found.check_records(source.Records(str(folder / 'raw')).settings, 'raw')
+
+
+def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
+  found = ensemble.load([str(copy)])
+  assert found.choose_thresholds('') == 0.5
+  assert found.choose_thresholds('0.25') == 0.25
+  assert found.choose_thresholds('prevalence').shape == (28,)
+  for wrong in ('1', '-0.1', 'nan', 'best'):
+    with pytest.raises(schema.DataError,
+                       match='from 0 to below 1, or one of f1'):
+      found.choose_thresholds(wrong)
+  _edit(copy / 'fold0' / 'config.json', threshold=0.3)
+  other = ensemble.load([str(copy), str(single['selu', 0])])
+  assert other.choose_thresholds('0.25') == 0.25
+  with pytest.raises(schema.DataError,
+                     match=r'received \[0.3, 0.5\]; pass --thr'):
+    other.choose_thresholds('')
+  uneven = ensemble.load([str(folder / 'prelu'), str(single['selu', 0])])
+  with pytest.raises(schema.DataError, match='held out the same samples'):
+    uneven.choose_thresholds('f1')
+
+
+@pytest.mark.parametrize('damage', [
+    pathlib.Path.unlink,
+    lambda path: path.write_bytes(path.read_bytes()[:-500]),
+    lambda path: shutil.copy(path.parents[3] / 'selu.npz', path),
+])
+def test_another_damaged_or_no_checkpoint_is_named(folder, copy, tmp_path,
+                                                   damage):
+  name = 'fold0/checkpoints/epoch-00002.npz'
+  shutil.copy(folder / 'selu' / name, tmp_path / 'selu.npz')
+  damage(copy / name)
+  with pytest.raises(schema.DataError, match=f'Expected a checkpoint .*{name}'):
+    _predict([copy], folder / 'raw')
+
+
+def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
+  images = shutil.copytree(folder / 'train', tmp_path / 'images')
+  for name in ('s3_green.png', 's7_blue.png'):
+    data = bytearray((images / name).read_bytes())
+    data[len(data) // 2] ^= 0x40
+    (images / name).write_bytes(data)
+  found = ensemble.load([str(single['prelu', 0])])
+  models = predict.Models(found, strategy.make('cpu'), 'last')
+  with _open(images) as files, pytest.raises(schema.DataError) as error:
+    models.score(files, 'none', 4)
+  assert '2 faults' in str(error.value) and 's7_blue.png' in str(error.value)
+  (images / 's5_red.png').unlink()
+  with _open(images, 'skip') as files:
+    made = models.score(files, 'none', 4)
+  wanted = _predict([single['prelu', 0]], folder / 'train')
+  _near(pd.DataFrame(made.scores, made.ids), wanted.drop(['s3', 's5', 's7']))
+  made.save(str(tmp_path / 'new.csv'), 0.5)
+  skipped = pd.read_csv(tmp_path / 'new_skipped.csv')
+  assert skipped['id'].tolist() == ['s3', 's5', 's7']
+  assert len(pd.read_csv(tmp_path / 'new.csv')) == 37
+
+
+@pytest.mark.parametrize('flags,message', [
+    ([], 'pass --workdir=PATH'),
+    (['--workdir=none'], 'pass one'),
+    (['--workdir=none', '--images=a', '--records=b'], 'received both'),
+    (['--workdir=none', '--records=b', '--csv=c'], '--csv with --images alone'),
+    (['--workdir=none', '--records=b'], 'Expected a finished fold'),
+    (['--workdir=none', '--records=b', '--tta=mean'], '--tta'),
+])
+def test_wrong_flags_are_one_line(tmp_path, flags, message):
+  done = _run_tool(tmp_path, *flags)
+  assert done.returncode == 2 and message in done.stderr
+  assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize('name', ['new', 'folder.csv', 'file/new.csv'])
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
+  (tmp_path / 'folder.csv').mkdir()
+  (tmp_path / 'file').touch()
+  with pytest.raises(schema.DataError, match='--output'):
+    predict.prepare(str(tmp_path / name))
+
+
+def test_missing_images_are_one_line_and_nothing_is_written(single, tmp_path):
+  (tmp_path / 'images').mkdir()
+  done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
+                   f'--images={tmp_path / "images"}')
+  assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+  assert 'Expected files named {id}_{channel}.png' in done.stderr
+  assert not (tmp_path / 'out').exists()

@@ -1,0 +1,107 @@
+"""source: image files give what records made of them would."""
+
+import multiprocessing
+import pathlib
+
+import numpy as np
+import pytest
+
+from hpa_records import image
+from hpa_records import plan
+from hpa_records import sample_table
+from hpa_records import schema
+from hpa_records import source
+from tests import fakes
+
+_COUNT = 230  # two processes, where there are two cores
+
+
+@pytest.fixture(name='images')
+def _images(tmp_path):
+  return pathlib.Path(fakes.write_source(tmp_path, _COUNT)[1])
+
+
+def _open(images, on_error='stop'):
+  loaded = sample_table.load('',
+                             str(images),
+                             pattern='{id}_{channel}.png',
+                             unlabelled=True,
+                             on_error=on_error)
+  return source.Files(loaded,
+                      str(images),
+                      image_size=16,
+                      resize='triangle',
+                      white_level=0,
+                      on_error=on_error)
+
+
+def _take(files, share=plan.Share(32)):
+  """All batches of a share, together."""
+  with files.told_errors():
+    batches = list(files.batches(share).as_numpy_iterator())
+  return {
+      name: np.concatenate([batch[name] for batch in batches])
+      for name in ('image', 'weight')
+  }
+
+
+def test_every_sample_comes_once_in_order_and_blanks_are_black(images):
+  with _open(images) as files:
+    assert files.ids.tolist() == sorted(f's{i}' for i in range(_COUNT))
+    found = _take(files)
+    assert files.finish().all() and not files.faults
+  assert found['weight'].sum() == _COUNT == np.argmin(found['weight'])
+  assert not found['image'][_COUNT:].any()
+  for name, pixels in zip(files.ids, found['image']):
+    np.testing.assert_array_equal(pixels,
+                                  image.resize(fakes.image(int(name[1:])), 16))
+
+
+def test_replicas_share_each_batch(images):
+  with _open(images) as files:
+    whole = _take(files)['image'].reshape(-1, 2, 16, 16, 16, 4)
+    for first in (0, 1):
+      part = _take(files, plan.Share(32, 2, first))['image']
+      np.testing.assert_array_equal(part, whole[:, first].reshape(part.shape))
+
+
+def test_what_is_damaged_is_black_and_told_at_the_end(images):
+  data = bytearray((images / 's3_green.png').read_bytes())
+  data[len(data) // 2] ^= 0x40
+  (images / 's3_green.png').write_bytes(data)
+  (images / 's7_red.png').write_bytes(b'no image')
+  with _open(images, 'skip') as files:
+    found = _take(files)
+    assert not files.is_refused
+    sound = files.finish()
+  assert files.ids[~sound].tolist() == ['s3'] and len(sound) == _COUNT - 1
+  assert not found['image'][:len(sound)][~sound].any()
+  assert sorted(each.id for each in files.faults) == ['s3', 's7']
+  (images / 's7_red.png').write_bytes((images / 's7_blue.png').read_bytes())
+  with _open(images) as files:
+    _take(files)
+    assert files.is_refused
+    with pytest.raises(schema.DataError,
+                       match=r'1 fault:\n.*s3_green.png: exp'):
+      files.finish()
+
+
+def test_what_cannot_be_read_is_never_skipped(images):
+  with _open(images, 'skip') as files:
+    (images / 's5_blue.png').unlink()
+    (images / 's5_blue.png').mkdir()
+    _take(files)
+    assert files.is_refused
+    with pytest.raises(schema.DataError,
+                       match='to read all files of.*\n.*s5_blue.png: cannot'):
+      files.finish()
+
+
+def test_a_killed_process_is_told(images):
+  with _open(images) as files:
+    workers = multiprocessing.active_children()
+    assert workers
+    for each in workers:
+      each.kill()
+    with pytest.raises(schema.DataError, match='decode images to live'):
+      _take(files)

@@ -1,0 +1,146 @@
+"""Predicts the classes of new images: the mean over all models of a run.
+
+  python tools/predict.py --workdir=run --images=test --output=submission.csv
+  python tools/predict.py --workdir=run --records=test_records --output=new.csv
+"""
+
+import contextlib
+from typing import Any
+
+from absl import flags
+
+from hpa_records import command
+from hpa_records import filesystem
+from hpa_records import sample_table
+from hpa_records import schema
+from trainer import config
+from trainer import ensemble as ensemble_lib
+from trainer import threshold as threshold_lib
+
+_WORKDIR = flags.DEFINE_multi_string(
+    'workdir', [], 'Folder of a run; with several the models of all are '
+    'averaged.')
+_RECORDS = flags.DEFINE_string(
+    'records', '', 'Folder that make_records.py wrote, with --unlabelled or '
+    'without, or its address.')
+_IMAGES = flags.DEFINE_string(
+    'images', '', 'In place of --records: folder of the image files, which are '
+    'read as make_records.py reads them.')
+_CSV = flags.DEFINE_string(
+    'csv', '', 'Table with the column Id, of --images; without it the ids are '
+    'those of the files.')
+_PATTERN = flags.DEFINE_string(
+    'pattern', '', 'Names of the files inside --images, with {id} and '
+    '{channel}; by default those of the images that were trained on.')
+_WHITE_LEVEL = flags.DEFINE_integer(
+    'white_level',
+    None, 'Intensity in 16-bit files that becomes 255; by '
+    'default that of the images that were trained on.',
+    lower_bound=0,
+    upper_bound=65535)
+_ON_ERROR = flags.DEFINE_enum(
+    'on_error', 'stop', sample_table.ON_ERROR,
+    'stop refuses --images with a fault; skip leaves faulty samples out.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'File NAME.csv to write, with Id and Predicted; the scores '
+    'are in NAME_scores.csv beside it.')
+_TTA = flags.DEFINE_enum(
+    'tta', 'dihedral', ensemble_lib.TTA,
+    'dihedral: the mean over the eight rotations and reflections of an image; '
+    'none: the image as it is.')
+_THRESHOLD = flags.DEFINE_string(
+    'threshold', '', 'Scores above it are predicted labels; or a rule that '
+    'chooses one for each class on the out-of-fold scores: '
+    f'{", ".join(threshold_lib.RULES)}. By default that of the training.')
+_WEIGHTS = flags.DEFINE_enum(
+    'weights', 'last', ensemble_lib.WEIGHTS,
+    'Of each model: after the last epoch, or after the best.')
+_BATCH_SIZE = flags.DEFINE_integer('batch_size',
+                                   32,
+                                   'Global batch.',
+                                   lower_bound=1)
+_DISTRIBUTE = flags.DEFINE_enum(
+    'distribute', 'auto',
+    [each for each in config.DISTRIBUTIONS if each != 'multi_worker'],
+    'Devices: the CPU, a GPU, all GPUs (mirrored), a TPU; auto takes the most '
+    'that is there.')
+_TPU = flags.DEFINE_string(
+    'tpu', 'local', 'Name or address of the TPU; local: that of this machine.')
+_OF_IMAGES = ('csv', 'pattern', 'white_level', 'on_error')
+
+
+def main() -> None:
+  workdirs = [
+      filesystem.require_local(each, 'workdir') for each in _WORKDIR.value
+  ]
+  if not workdirs:
+    raise schema.DataError('Expected the folder of a run, received none; pass '
+                           '--workdir=PATH.')
+  _check_input()
+  output = filesystem.require_path(_OUTPUT.value, 'output')
+  ensemble = ensemble_lib.load(workdirs)
+  threshold = ensemble.choose_thresholds(_THRESHOLD.value)
+  samples = _load_samples(ensemble.settings) if _IMAGES.value else None
+  # TensorFlow takes seconds to import; what is wrong is told before that.
+  # Worker processes import this file, and do not need it.
+  # pylint: disable=import-outside-toplevel
+  from trainer import predict
+  from trainer import strategy as strategy_lib
+  predict.prepare(output)
+  with _open_source(ensemble, samples) as source:
+    strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
+    models = predict.Models(ensemble, strategy, _WEIGHTS.value)
+    found = models.score(source, _TTA.value, _BATCH_SIZE.value)
+  written = found.save(output, threshold)
+  print(f'{len(found.ids)} images, {len(found.skipped)} skipped, mean of '
+        f'{ensemble.num_models} models: {", ".join(written)}')
+
+
+def _check_input() -> None:
+  """Refuses flags that do not go together."""
+  if bool(_RECORDS.value) == bool(_IMAGES.value):
+    received = 'both' if _RECORDS.value else 'none'
+    raise schema.DataError('Expected --records=PATH or --images=PATH, received '
+                           f'{received}; pass one.')
+  for name in _OF_IMAGES:
+    if _RECORDS.value and flags.FLAGS[name].present:
+      raise schema.DataError(f'Expected --{name} with --images alone, received '
+                             'it with --records; leave it out.')
+
+
+def _load_samples(settings: dict[str, Any]) -> sample_table.SampleTable:
+  """Returns the samples of --images, checked but for their pixels."""
+  return sample_table.load(_CSV.value and
+                           filesystem.require_path(_CSV.value, 'csv'),
+                           filesystem.require_path(_IMAGES.value, 'images'),
+                           pattern=_PATTERN.value or settings['pattern'],
+                           white_level=_white_level(settings),
+                           unlabelled=True,
+                           on_error=_ON_ERROR.value)
+
+
+def _white_level(settings: dict[str, Any]) -> int:
+  asked = _WHITE_LEVEL.value
+  return settings['white_level'] if asked is None else asked
+
+
+def _open_source(ensemble: ensemble_lib.Ensemble,
+                 samples: sample_table.SampleTable | None):
+  """Returns what is scored, records or images, a context manager."""
+  from hpa_records import source  # pylint: disable=import-outside-toplevel
+  settings = ensemble.settings
+  if samples is None:
+    directory = filesystem.require_path(_RECORDS.value, 'records')
+    found = source.Records(directory)
+    ensemble.check_records(found.settings, directory)
+    return contextlib.nullcontext(found)
+  return source.Files(samples,
+                      filesystem.require_path(_IMAGES.value, 'images'),
+                      image_size=settings['image_size'],
+                      resize=settings['resize'],
+                      white_level=_white_level(settings),
+                      on_error=_ON_ERROR.value)
+
+
+if __name__ == '__main__':
+  command.run(main)

@@ -1,0 +1,91 @@
+"""Curves of every class, a panel each, runs together."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib import axes as axes_lib
+from matplotlib import figure
+import numpy as np
+
+from hpa_records import schema
+from trainer import curve as curve_lib
+from trainer import run_style
+
+_COLUMNS = 4
+_LINE_HEIGHT = 0.1  # of the numbers in a panel
+_PAPER = {'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.6}
+
+Compute = Callable[[np.ndarray, np.ndarray], curve_lib.Curve | None]
+
+
+def draw(labels: np.ndarray, scores: Mapping[str, np.ndarray], compute: Compute,
+         names: tuple[str, str, str]) -> figure.Figure:
+  """Returns a panel a class with a line a run, positives and areas.
+
+  Args:
+    labels: [N, K] of 0 and 1.
+    scores: [N, K] float of each run, by its name.
+    compute: curve.roc or curve.precision_recall.
+    names: of the horizontal axis, the vertical one, and the area.
+  """
+  drawn = figure.Figure(figsize=(9, 15.4), layout='constrained')
+  grid = drawn.subplots(schema.NUM_CLASSES // _COLUMNS,
+                        _COLUMNS,
+                        sharex=True,
+                        sharey=True)
+  for number, axes in enumerate(grid.flat):
+    found = [
+        compute(labels[:, number], each[:, number]) for each in scores.values()
+    ]
+    curves = [curve_lib.thin(each) for each in found if each]
+    positives = int(labels[:, number].sum())
+    if curves:
+      _draw_curves(axes, curves, compute is curve_lib.roc, positives,
+                   len(labels))
+    elif positives in (0, len(labels)):
+      missing = 'negatives' if positives else 'positives'
+      axes.text(0.5,
+                0.5,
+                f'no {missing}',
+                ha='center',
+                va='center',
+                color=run_style.GRAY)
+    axes.set_title(f'{number} {schema.CLASS_NAMES[number]}', fontsize=9)
+    axes.set(xlim=(-0.02, 1.02),
+             ylim=(-0.02, 1.02),
+             xticks=(0, 0.5, 1),
+             yticks=(0, 0.5, 1))
+    axes.tick_params(labelsize=8)
+    axes.set_box_aspect(1)
+    run_style.tidy(axes)
+  drawn.supxlabel(names[0], fontsize=10)
+  drawn.supylabel(names[1], fontsize=10)
+  run_style.add_legend(drawn, scores,
+                       f'In each panel: positives, and {names[2]} of')
+  return drawn
+
+
+def _draw_curves(axes: axes_lib.Axes, curves: Sequence[curve_lib.Curve],
+                 is_roc: bool, positives: int, total: int) -> None:
+  """Lines, what chance gives, and numbers in the corner that is empty."""
+  chance = [0, 1] if is_roc else [positives / total] * 2
+  axes.plot([0, 1], chance, ':', color=run_style.GRAY, linewidth=0.9, zorder=1)
+  texts = [(f'{positives:,}', run_style.GRAY)]
+  for number, each in enumerate(curves):
+    style = run_style.line(number)
+    axes.plot(each.x, each.y, linewidth=1.3, **style)
+    texts.append((f'{each.area:.3f}', style['color']))
+  places = _LINE_HEIGHT * np.arange(len(texts))
+  x, side, heights, edge = 0.97, 'right', 0.04 + places[::-1], 'bottom'
+  if not is_roc and max(each.area for each in curves) < 0.5:
+    heights, edge = 0.96 - places, 'top'
+  elif not is_roc:
+    x, side = 0.03, 'left'
+  for height, (text, color) in zip(heights, texts):
+    axes.text(x,
+              height,
+              text,
+              color=color,
+              ha=side,
+              va=edge,
+              bbox=_PAPER,
+              fontsize=run_style.SMALL)

@@ -1,0 +1,170 @@
+"""Runs whose models score new images together: do they agree, and on what.
+
+A model's weights are in its checkpoint, all else that it needs in config.json
+and about.json beside it; the records that it was trained on are not asked for.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from hpa_records import filesystem
+from hpa_records import schema
+from trainer import out_of_fold
+from trainer import threshold as threshold_lib
+from trainer import workdir
+
+WEIGHTS = ('last', 'best')
+TTA = ('dihedral', 'none')
+
+# Settings of the records that bear on what a network sees.
+_PIXEL_SETTINGS = ('image_size', 'resize')
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+  """Runs with their finished folds, at least one.
+
+  Attributes:
+    runs: at least one; their records have the same size and filter.
+  """
+  runs: tuple[workdir.Run, ...]
+
+  @property
+  def settings(self) -> dict[str, Any]:
+    """Those with which the first run's records were made."""
+    return self.runs[0].folds[0].about['records']
+
+  @property
+  def num_models(self) -> int:
+    """How many folds are finished, over all runs."""
+    return sum(len(run.folds) for run in self.runs)
+
+  def check_records(self, settings: dict[str, Any], directory: str) -> None:
+    """Refuses records that are not as those of the runs.
+
+    Args:
+      settings: of the records.
+      directory: of the records, for the message.
+
+    Raises:
+      schema.DataError: they are of another size or filter.
+    """
+    differ = _compare(self.settings, settings)
+    if differ:
+      raise schema.DataError(
+          f'Expected records as those of {self.runs[0].directory}, received '
+          f'others at {directory}: {differ}; convert the images with the same '
+          'flags.')
+
+  def choose_thresholds(self, asked: str) -> np.ndarray | float:
+    """Returns the threshold above which a score is a label: one or [K].
+
+    Args:
+      asked: a number; a rule of threshold.RULES, which chooses one a class on
+        the runs' out-of-fold scores, the mean where there are several runs; or
+        '' for the number that the runs were scored with.
+
+    Raises:
+      schema.DataError: it is none of these, or the runs do not have one number,
+        or did not score the same samples.
+    """
+    if asked in threshold_lib.RULES:
+      found = self._collect_scores()
+      return threshold_lib.choose(asked, found.labels, found.scores)
+    if asked:
+      return _parse(asked)
+    numbers = {run.config.threshold for run in self.runs}
+    if len(numbers) > 1:
+      raise schema.DataError(
+          'Expected runs that were scored with one threshold, received '
+          f'{sorted(numbers)}; pass --threshold.')
+    return numbers.pop()
+
+  def _collect_scores(self) -> out_of_fold.OutOfFold:
+    first, *others = [out_of_fold.collect(run) for run in self.runs]
+    for run, other in zip(self.runs[1:], others):
+      if not first.is_of_same_samples(other):
+        raise schema.DataError(
+            'Expected runs that held out the same samples in the same folds, '
+            f'received others at {self.runs[0].directory} and {run.directory}; '
+            'pass --threshold as a number, or finish the same folds of both.')
+    scores = np.mean([each.scores for each in (first, *others)], axis=0)
+    return dataclasses.replace(first, scores=scores)
+
+
+def load(workdirs: Sequence[str]) -> Ensemble:
+  """Returns the runs in some folders.
+
+  Raises:
+    schema.DataError: a folder is no run, has no finished fold or one of an
+      earlier version, or the runs' images or classes are not the same.
+  """
+  runs = tuple(workdir.load(directory) for directory in workdirs)
+  for run in runs:
+    about = run.folds[0].about
+    if not {'pixels', 'classes', 'records'} <= about.keys():
+      raise schema.DataError(
+          f'Expected mean and deviation of the images in {workdir.ABOUT_NAME}, '
+          f'received a run of an earlier version at {run.directory}; train it '
+          'again.')
+    if tuple(about['classes']) != schema.CLASS_NAMES:
+      raise schema.DataError(
+          f'Expected the {schema.NUM_CLASSES} classes of this version, '
+          f'received a run of {len(about["classes"])}, or others, at '
+          f'{run.directory}; train it again.')
+  found = Ensemble(runs)
+  for run in runs[1:]:
+    differ = _compare(found.settings, run.folds[0].about['records'])
+    if differ:
+      raise schema.DataError(
+          f'Expected runs on images alike, received {runs[0].directory} and '
+          f'{run.directory}: {differ}; predict with each by itself.')
+  return found
+
+
+def find_epoch(run: workdir.Run, fold: workdir.Fold, weights: str) -> int:
+  """Returns the epoch whose weights are asked for.
+
+  Args:
+    run: of the fold.
+    fold: that was held out.
+    weights: one of WEIGHTS: after the last epoch, which scores.json is of, or
+      after the best.
+
+  Raises:
+    schema.DataError: best_scores.json is missing or damaged.
+  """
+  if weights == 'last':
+    return fold.scores['epoch']
+  path = os.path.join(workdir.fold_directory(run.directory, fold.number),
+                      workdir.BEST_SCORES_NAME)
+  try:
+    return int(json.loads(filesystem.read_bytes(path))['epoch'])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise schema.DataError(
+        f'Expected the best epoch of a fold, received none at {path} '
+        f'({error}); pass --weights=last, or train the fold again.') from error
+
+
+def _parse(asked: str) -> float:
+  try:
+    number = float(asked)
+  except ValueError:
+    number = -1.0
+  if not 0 <= number < 1:
+    raise schema.DataError(
+        'Expected --threshold from 0 to below 1, or one of '
+        f'{", ".join(threshold_lib.RULES)}, received {asked!r}.')
+  return number
+
+
+def _compare(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+  """Says how the images of two sets of records differ; '' if they do not."""
+  return '; '.join(f'{name} {mine[name]!r} and {theirs.get(name)!r}'
+                   for name in _PIXEL_SETTINGS
+                   if mine[name] != theirs.get(name))

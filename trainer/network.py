@@ -1,0 +1,62 @@
+"""The network that a configuration asks for."""
+
+from collections.abc import Mapping, Sequence
+
+from hpa_records import schema
+from hpa_records.backend import keras, tf
+from trainer import application
+from trainer import config as config_lib
+from trainer import gapnet
+
+
+def build(config: config_lib.Config, image_size: int,
+          pixels: Mapping[str, Sequence[float]], fast: bool) -> keras.Model:
+  """Returns the network with fresh weights.
+
+  Its input is 'image' [B, image_size, image_size, 4] uint8, with one optional
+  noise a dropout layer, its output logits [B, 28] float32; gapnet.infer calls
+  it without noise.
+
+  Args:
+    config: of the run.
+    image_size: height and width in pixels.
+    pixels: the training set's mean and std, each of 4 channels, 0..255.
+    fast: uses the layers that are fast where XLA compiles them; the same
+      weights and results.
+
+  Raises:
+    schema.DataError: the images are too small for the network.
+  """
+  options = {
+      'mean': pixels['mean'],
+      'std': pixels['std'],
+      'input_scaling': config.input_scaling,
+      'precision': config.precision,
+      'seed': config.seed,
+  }
+  try:
+    if config.model != 'gapnet_pl':
+      return application.build(config.model, image_size, config.activation,
+                               **options)
+    return gapnet.build(image_size,
+                        config.variant,
+                        config.activation,
+                        **options,
+                        fast=fast)
+  except ValueError as error:
+    raise schema.DataError(str(error)) from error
+
+
+def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
+               image: tf.Tensor) -> tf.Tensor:
+  """Returns logits [B, 28] float32 with other weights than the model's own.
+
+  So several sets of weights share one network, traced and compiled once.
+
+  Args:
+    model: the network.
+    values: one for each of model.variables.
+    image: [B, H, W, 4] uint8.
+  """
+  with keras.StatelessScope(list(zip(model.variables, values))):
+    return gapnet.infer(model, image)

@@ -1,0 +1,284 @@
+"""A drawing of a network, layer by layer: figure 4 of the paper, as built.
+
+The longest way through the network runs from top to bottom; what leaves it
+stands beside it, and rails on the right lead back to where it joins again.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import textwrap
+from typing import Any
+
+from matplotlib import figure
+from matplotlib import patches
+import numpy as np
+
+from trainer import network_block
+
+# In inches.
+_GAP, _RAIL, _MARGIN = 0.3, 0.16, 0.12
+_SPACE = 0.17  # between two rows
+_TITLE, _LINE = 0.2, 0.125  # heights of a block's lines
+_PADDING = 0.08
+_ASIDE = 0.06  # of a block's middle: rails end above it and begin below
+
+_DARK = '0.25'
+# The first that a class's name holds. Pale, so that black is legible on all.
+_COLORS = {
+    'Global': '#cfe8cf',
+    'Pool': '#fbe3c0',
+    'Conv': '#cfe0f3',
+    'Dense': '#e5d5ee',
+    'Concatenate': '#f7cdd2',
+    'Add': '#f7cdd2',
+    '': '#eeeeee',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Size:
+  """How wide a block is in inches, and how many letters its lines hold."""
+  width: float
+  heading: int  # name and shape together
+  details: int
+
+  def wrap(self, block: network_block.Block) -> list[str]:
+    return textwrap.wrap(block.details, self.details)
+
+  def measure(self, block: network_block.Block) -> float:
+    """The height of a block in inches."""
+    return _TITLE + _LINE * len(self.wrap(block)) + 0.1
+
+
+_MAIN, _SIDE = _Size(3.7, 43, 46), _Size(1.75, 19, 30)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Box:
+  """Where a block is drawn, in inches, y from the top."""
+  left: float
+  top: float
+  height: float
+  size: _Size
+
+  @property
+  def right(self) -> float:
+    return self.left + self.size.width
+
+  @property
+  def bottom(self) -> float:
+    return self.top + self.height
+
+  @property
+  def center(self) -> float:
+    return self.left + self.size.width / 2
+
+  @property
+  def middle(self) -> float:
+    return self.top + self.height / 2
+
+
+def draw_network(network: Mapping[str, Any]) -> figure.Figure:
+  """Returns a drawing of a network: blocks, output shapes, parameters.
+
+  A network of more than 80 layers has its layers summed up in blocks, as
+  network_block.group does.
+
+  Args:
+    network: as of network_summary.summarise.
+  """
+  blocks = network_block.group(network['layers'])
+  main = _find_longest_way(blocks)
+  rows = _place_rows(blocks, main)
+  rails = _place_rails(blocks, main, rows)
+  boxes, height = _place_boxes(blocks, main, rows)
+  rails_left = max((box.right for box in boxes), default=_MAIN.width)
+  width = rails_left + _RAIL * (max(rails.values(), default=0) + 1) + _MARGIN
+  drawn = figure.Figure(figsize=(width, height))
+  axes = drawn.add_axes((0, 0, 1, 1))
+  axes.set(xlim=(0, width), ylim=(height, 0))
+  axes.set_axis_off()
+  axes.text(_MARGIN,
+            _MARGIN + _TITLE,
+            f'{network["parameters"]:,} parameters',
+            va='bottom',
+            fontsize=10,
+            weight='bold')
+  axes.text(_MARGIN + _MAIN.width - _PADDING,
+            _MARGIN + _TITLE,
+            'output shape,\nparameters',
+            ha='right',
+            va='bottom',
+            fontsize=7,
+            color=_DARK)
+  for block, box in zip(blocks, boxes):
+    _draw_block(axes, block, box)
+  for (start, end), rail in rails.items():
+    _draw_rail(axes, boxes[start], boxes[end], rails_left + _RAIL * (rail + 1))
+  for end, block in enumerate(blocks):
+    for start in block.inputs:
+      if (start, end) not in rails:
+        _draw_arrow(axes, boxes[start], boxes[end])
+  return drawn
+
+
+def _find_longest_way(blocks: Sequence[network_block.Block]) -> list[int]:
+  """Blocks of the longest way that ends in the last block, in order."""
+  before: list[int | None] = []
+  lengths: list[int] = []
+  for block in blocks:
+    longest = max(block.inputs, key=lambda i: lengths[i], default=None)
+    before.append(longest)
+    lengths.append(0 if longest is None else lengths[longest] + 1)
+  way, place = [], len(blocks) - 1 if blocks else None
+  while place is not None:
+    way.append(place)
+    place = before[place]
+  return way[::-1]
+
+
+def _place_rows(blocks: Sequence[network_block.Block],
+                main: Sequence[int]) -> list[int]:
+  """Row of each block: on the main way one after another, beside it level with
+  what feeds it, or below where a rail or another block is in its place."""
+  of_main = {block: row for row, block in enumerate(main)}
+  busy = set()
+  for end in main:
+    for start in blocks[end].inputs:
+      if of_main.get(start, -2) != of_main[end] - 1:
+        busy |= {of_main[end], of_main.get(start, of_main[end])}
+  rows: list[int] = []
+  for i, block in enumerate(blocks):
+    row = of_main.get(i)
+    if row is None:
+      below = [rows[j] + (j not in of_main) for j in block.inputs]
+      row = max(below, default=0)
+      while row in busy:
+        row += 1
+      busy.add(row)
+    rows.append(row)
+  return rows
+
+
+def _place_rails(blocks: Sequence[network_block.Block], main: Sequence[int],
+                 rows: Sequence[int]) -> dict[tuple[int, int], int]:
+  """Rail, 0 the innermost, of each connection that is not drawn directly.
+
+  Directly go those to the next row, and those to a block beside the main way
+  with none between. Short rails are further in, so that they do not cross.
+  """
+  beside = {row for i, row in enumerate(rows) if i not in main}
+  wanted = []
+  for end, block in enumerate(blocks):
+    for start in block.inputs:
+      fall = rows[end] - rows[start]
+      if (start in main) == (end in main):
+        is_direct = fall == 1
+      else:
+        is_direct = start in main and not beside & set(
+            range(rows[start], rows[end]))
+      if not is_direct:
+        wanted.append((fall, start, end))
+  rails: dict[tuple[int, int], int] = {}
+  for _, start, end in sorted(wanted):
+    crossed = {
+        rail for (other, last), rail in rails.items()
+        if rows[other] <= rows[end] and rows[start] <= rows[last]
+    }
+    rails[start, end] = min(set(range(len(rails) + 1)) - crossed)
+  return rails
+
+
+def _place_boxes(blocks: Sequence[network_block.Block], main: Sequence[int],
+                 rows: Sequence[int]) -> tuple[list[_Box], float]:
+  """Returns the box of each block, and the height of all."""
+  sizes = [_MAIN if i in main else _SIDE for i in range(len(blocks))]
+  heights = np.zeros(max(rows, default=-1) + 1)
+  for block, row, size in zip(blocks, rows, sizes):
+    heights[row] = max(heights[row], size.measure(block))
+  tops = _MARGIN + _TITLE + _PADDING + np.append(0, np.cumsum(heights + _SPACE))
+  boxes = []
+  for block, row, size in zip(blocks, rows, sizes):
+    left = _MARGIN if size is _MAIN else _MARGIN + _MAIN.width + _GAP
+    height = size.measure(block)
+    top = tops[row] + (heights[row] - height) / 2
+    boxes.append(_Box(left, top, height, size))
+  return boxes, float(tops[-1])
+
+
+def _draw_block(axes, block: network_block.Block, box: _Box) -> None:
+  color = next(color for part, color in _COLORS.items() if part in block.kind)
+  axes.add_patch(
+      patches.FancyBboxPatch((box.left, box.top),
+                             box.size.width,
+                             box.height,
+                             boxstyle='round,pad=0,rounding_size=0.06',
+                             facecolor=color,
+                             edgecolor=_DARK,
+                             linewidth=0.7))
+  shape = '×'.join('?' if size is None else str(size) for size in block.shape)
+  name, room = block.name, box.size.heading - len(shape) - 1
+  if len(name) > room:
+    name = f'{name[:room - 1]}…'
+  options = {'va': 'top', 'parse_math': False}
+  left, right = box.left + _PADDING, box.right - _PADDING
+  first = box.top + 0.06
+  second = first + _TITLE
+  axes.text(left, first, name, fontsize=9, weight='bold', **options)
+  axes.text(right, first, shape, fontsize=9, ha='right', **options)
+  for i, line in enumerate(box.size.wrap(block)):
+    axes.text(left,
+              second + i * _LINE,
+              line,
+              fontsize=7,
+              color=_DARK,
+              **options)
+  if block.parameters:
+    axes.text(right,
+              second,
+              f'{block.parameters:,}',
+              fontsize=7.5,
+              ha='right',
+              **options)
+
+
+def _draw_arrow(axes, start: _Box, end: _Box) -> None:
+  """Down to the next block, or out to the right and, where need be, down."""
+  if start.left == end.left:
+    _draw_line(axes, (start.center, start.bottom), (end.center, end.top))
+  elif end.top < start.bottom:
+    _draw_line(axes, (start.right, start.middle), (end.left, end.middle))
+  else:
+    leave = start.middle + _ASIDE
+    _draw_line(axes, (start.right, leave), (end.center, leave),
+               (end.center, end.top))
+
+
+def _draw_rail(axes, start: _Box, end: _Box, x: float) -> None:
+  """Out to the right, down, and back in."""
+  leave, enter = start.middle + _ASIDE, end.middle - _ASIDE
+  _draw_line(axes, (start.right, leave), (x, leave), (x, enter),
+             (end.right, enter))
+
+
+def _draw_line(axes, *corners: tuple[float, float]) -> None:
+  """A line from corner to corner, with a head at its end."""
+  *begin, start, end = corners
+  if begin:
+    axes.plot(*zip(*begin, start),
+              color=_DARK,
+              linewidth=1,
+              solid_joinstyle='round',
+              zorder=0.5)
+  axes.annotate('',
+                end,
+                start,
+                arrowprops={
+                    'arrowstyle': '-|>',
+                    'color': _DARK,
+                    'linewidth': 1,
+                    'shrinkA': 0,
+                    'shrinkB': 0,
+                    'mutation_scale': 8
+                },
+                zorder=0.5)

@@ -1,0 +1,215 @@
+"""Scores of new images: the mean over models and over the square's symmetries.
+
+An image is read once and goes through all models while the next are read.
+Models of one run share one network, which takes each one's weights, so it is
+traced, and by XLA compiled, once a run.
+"""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import os
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import fault
+from hpa_records import filesystem
+from hpa_records import progress
+from hpa_records import schema
+from hpa_records import source as source_lib
+from hpa_records.backend import tf
+from trainer import checkpoint
+from trainer import dihedral
+from trainer import ensemble as ensemble_lib
+from trainer import network
+from trainer import strategy as strategy_lib
+from trainer import workdir
+
+# Of each of ensemble.TTA, the symmetries of the square to score an image in.
+_VIEWS = {'dihedral': range(dihedral.NUM_ELEMENTS), 'none': range(1)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """Scores of new samples.
+
+  Attributes:
+    ids: [N] str, in the order of the source.
+    scores: [N, K] float32, 0..1.
+    skipped: faults of the samples that are left out.
+  """
+  ids: np.ndarray
+  scores: np.ndarray
+  skipped: tuple[fault.Fault, ...]
+
+  def save(self, path: str, threshold: np.ndarray | float) -> list[str]:
+    """Writes Kaggle's submission, and beside it what it is made from.
+
+    The submission has the columns Id and Predicted, the classes whose score is
+    above the threshold, '' where none is. <name>_scores.csv has Id and the
+    score of each class under its name; <name>_skipped.csv, if samples were left
+    out, row, id, file and fault. The submission is written last.
+
+    Args:
+      path: of the submission, <name>.csv.
+      threshold: one for all classes, or [K].
+
+    Returns:
+      The paths of the files, the submission's first.
+
+    Raises:
+      schema.DataError: they cannot be written.
+    """
+    root, suffix = os.path.splitext(path)
+    ids = pd.DataFrame({'Id': self.ids})
+    scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
+    labels = [
+        ' '.join(map(str, np.flatnonzero(row)))
+        for row in self.scores > threshold
+    ]
+    tables = {
+        f'{root}_scores{suffix}': pd.concat([ids, scores], axis=1),
+        path: ids.assign(Predicted=labels)
+    }
+    skipped = f'{root}_skipped{suffix}'
+    try:
+      filesystem.remove(skipped)
+      if self.skipped:
+        fault.write(self.skipped, skipped)
+      for name, table in tables.items():
+        filesystem.write_atomically(name, table.to_csv(index=False).encode())
+    except OSError as error:
+      raise _unwritable(path, error) from error
+    return [*reversed(tables), *([skipped] if self.skipped else [])]
+
+
+def prepare(path: str) -> None:
+  """Makes the folder of a submission, before work is spent on it.
+
+  Raises:
+    schema.DataError: its name does not end with .csv, or nothing can be written
+      there.
+  """
+  if not path.endswith('.csv') or os.path.isdir(path):
+    raise schema.DataError(
+        f'Expected a file --output=NAME.csv to write, received {path}.')
+  try:
+    filesystem.make_folder(os.path.dirname(path) or os.curdir)
+  except OSError as error:
+    raise _unwritable(path, error) from error
+
+
+class Models:
+  """The models of an ensemble on their devices."""
+
+  def __init__(self, ensemble: ensemble_lib.Ensemble,
+               strategy: tf.distribute.Strategy, weights: str):
+    """Reads the weights.
+
+    Args:
+      ensemble: the runs.
+      strategy: of the devices.
+      weights: one of ensemble.WEIGHTS.
+
+    Raises:
+      schema.DataError: a checkpoint is missing, damaged, or of another network.
+    """
+    self.strategy = strategy
+    dihedral.warm_up()
+    self._networks = [_Network(run, strategy, weights) for run in ensemble.runs]
+
+  def score(self, source: source_lib.Records | source_lib.Files, tta: str,
+            batch_size: int) -> Prediction:
+    """Returns the mean scores of a source's samples.
+
+    Args:
+      source: of the images.
+      tta: one of ensemble.TTA: 'dihedral' scores each image in all eight
+        symmetries of the square, 'none' as it is.
+      batch_size: global batch; of fewer images a batch is smaller.
+
+    Raises:
+      schema.DataError: the images are faulty or cannot be read, or the
+        replicas cannot share a batch.
+    """
+    strategy, count = self.strategy, len(source.ids)
+    strategy_lib.check_batch(strategy, batch_size, 'batch_size')
+    replicas = strategy.num_replicas_in_sync
+    batch_size = min(batch_size, -(-count // replicas) * replicas)
+    batches = strategy.distribute_datasets_from_function(
+        lambda context: source.batches(strategy_lib.share(context, batch_size)))
+    parts = []
+    with progress.Bar('predict', count, 'images') as shown:
+      with source.told_errors():
+        for number, batch in enumerate(batches):
+          # What is still read then is read to list its faults, too.
+          if not source.is_refused:
+            parts.append(self._score(batch[schema.IMAGE], _VIEWS[tta]))
+          shown.advance(min(batch_size, count - number * batch_size))
+    sound = source.finish()
+    scores = np.concatenate(parts)[:count]  # what comes after are blanks
+    return Prediction(source.ids[sound], scores[sound], source.faults)
+
+  def _score(self, images, views: Iterable[int]) -> np.ndarray:
+    """One batch's mean scores [B, K] float32, summed in float64, in order."""
+    # All are asked for before the first is waited for.
+    found = [
+        network.score(images, tf.constant(view), values)
+        for network in self._networks
+        for values in network.weights
+        for view in views
+    ]
+    return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
+
+
+class _Network:
+  """The network of one run, and the weights of each of its folds.
+
+  Attributes:
+    weights: of each model, tensors in the order of the network's variables.
+  """
+
+  def __init__(self, run: workdir.Run, strategy: tf.distribute.Strategy,
+               weights: str):
+    about, self._strategy = run.folds[0].about, strategy
+    is_compiled = strategy_lib.compiles(strategy, run.config.xla)
+    with strategy.scope():
+      self._model = network.build(run.config, about['records']['image_size'],
+                                  about['pixels'], is_compiled)
+    self.weights = [
+        list(map(tf.constant, self._read(run, fold, weights)))
+        for fold in run.folds
+    ]
+    self._run = self._score
+    if is_compiled and not isinstance(strategy, tf.distribute.TPUStrategy):
+      self._run = tf.function(self._score, jit_compile=True)
+
+  @tf.function
+  def score(self, images, view: tf.Tensor,
+            values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns one batch's scores [B, K] in 0..1, float32.
+
+    Args:
+      images: of a batch, distributed.
+      view: int32 scalar, the symmetry of the square to score them in.
+      values: one of weights.
+    """
+    scores = self._strategy.run(self._run, args=(images, view, values))
+    return self._strategy.gather(scores, axis=0)
+
+  def _score(self, images, view, values):
+    elements = tf.fill([images.shape[0]], view)
+    images = dihedral.transform(images, elements)
+    return tf.sigmoid(network.infer_with(self._model, values, images))
+
+  def _read(self, run: workdir.Run, fold: workdir.Fold,
+            weights: str) -> list[np.ndarray]:
+    directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
+                             workdir.CHECKPOINTS_NAME)
+    epoch = ensemble_lib.find_epoch(run, fold, weights)
+    return checkpoint.load_weights(directory, (epoch, 0), self._model)
+
+
+def _unwritable(path: str, error: OSError) -> schema.DataError:
+  return schema.DataError(f'Expected to write to --output={path}, received: '
+                          f'{error.strerror or error}; choose another.')

@@ -1,0 +1,79 @@
+"""How runs are told apart in a figure, and what all its panels share.
+
+By colour and by kind of line or marker, so that neither the colour-blind nor a
+printer in black loses them. A run's name is its folder's: it is printed as it
+is, never read as mathematics.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from matplotlib import axes as axes_lib
+from matplotlib import figure
+from matplotlib import lines
+
+GRAY = '0.45'  # of what belongs to no run
+SMALL = 7.5  # points, of text in a panel
+
+# Source: Paul Tol, "Colour Schemes", 2021: bright blue, then muted.
+_COLORS = ('#4477aa', '#cc6677', '#117733', '#aa4499', '#999933', '#332288')
+_DASHES = ('-', (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_MARKERS = ('o', 's', '^', 'D', 'v')
+_LETTER_IN = 0.085  # about as wide as a letter of a legend
+_HANDLE_LETTERS = 6  # as wide as the line beside a name
+_MOST_COLUMNS = 4
+
+
+def line(number: int) -> dict[str, Any]:
+  """Returns colour and dashes of a run, by its number, as of Axes.plot."""
+  return {
+      'color': _COLORS[number % len(_COLORS)],
+      'linestyle': _DASHES[number % len(_DASHES)]
+  }
+
+
+def marker(number: int) -> str:
+  return _MARKERS[number % len(_MARKERS)]
+
+
+def add_legend(drawn: figure.Figure,
+               names: Iterable[str],
+               title: str | None = None,
+               marked: bool = False) -> None:
+  """Names runs over all panels; what is wider than the figure is cut.
+
+  Args:
+    drawn: with a constrained layout.
+    names: of the runs, in order.
+    title: over them.
+    marked: whether their lines have markers.
+  """
+  room = int(drawn.get_figwidth() / _LETTER_IN) - _HANDLE_LETTERS
+  names = [
+      name if len(name) <= room else f'{name[:room - 1]}…' for name in names
+  ]
+  handles = [
+      lines.Line2D([], [], marker=marker(i) if marked else '', **line(i))
+      for i in range(len(names))
+  ]
+  columns = room // (max(map(len, names), default=1) + _HANDLE_LETTERS)
+  legend = drawn.legend(handles,
+                        names,
+                        loc='outside upper center',
+                        ncols=min(max(columns, 1), _MOST_COLUMNS),
+                        title=title,
+                        frameon=False)
+  for text in legend.get_texts():
+    text.set_parse_math(False)
+
+
+def tidy(axes: axes_lib.Axes, along: str = 'both') -> None:
+  """Gives a panel a faint grid, and no frame above and right.
+
+  Args:
+    axes: the panel.
+    along: the axis that gets a grid, as of Axes.grid.
+  """
+  axes.grid(axis=along, alpha=0.3)
+  axes.set_axisbelow(True)
+  axes.spines[['top', 'right']].set_visible(False)

@@ -1,0 +1,252 @@
+"""Labels, scores and a threshold to every score, of any resamples of the rows.
+
+The one place that counts. A resample enters as how often it draws each row, so
+counts are products of matrices and areas weighted sums (ranking.py); metrics
+asks for all rows drawn once, uncertainty for thousands of resamples, and both
+get their numbers from the same lines.
+
+A class without positives is left out of a macro or weighted mean, never counted
+as 0 or 1 in silence; where no class is left the mean is NaN. Other divisions by
+zero give 0, as scikit-learn's zero_division=0.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+import numpy as np
+from scipy import sparse
+
+from hpa_records import schema
+from trainer import ranking
+
+PAPER_BATCH = 16
+RATIOS = ('f1', 'precision', 'recall')
+AVERAGES = ('macro', 'micro', 'samples', 'paper', 'weighted')
+_ACCURACIES = ('accuracy_binary', 'accuracy_subset', 'accuracy_argmax')
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+  """R resamples of N rows.
+
+  Attributes:
+    rows: R arrays [M] int, the rows of a resample in the order drawn, one as
+      often as it was drawn; M may differ.
+    weights: [N, R] float64, how often each row was drawn.
+  """
+  rows: Sequence[np.ndarray]
+  weights: np.ndarray
+
+  @classmethod
+  def of(cls, rows: Sequence[np.ndarray], num_rows: int) -> 'Draws':
+    """Returns resamples of the rows 0..num_rows - 1."""
+    weights = np.empty((num_rows, len(rows)))
+    for resample, column in zip(rows, weights.T):
+      column[:] = np.bincount(resample, minlength=num_rows)
+    return cls(rows, weights)
+
+
+class Scorer:
+  """Labels, scores and a threshold, counted and sorted once."""
+
+  def __init__(self, labels: np.ndarray, scores: np.ndarray,
+               threshold: float | np.ndarray):
+    """Counts and sorts.
+
+    Args:
+      labels: [N, K] of 0 and 1, N >= 1.
+      scores: [N, K] float, finite.
+      threshold: a class is predicted where its score is greater; one, or [K].
+
+    Raises:
+      ValueError: a shape or value is wrong.
+    """
+    labels, scores = _check(labels, scores)
+    predicted = scores > _check_threshold(threshold)
+    count = len(scores)
+    decisions = np.stack([labels & predicted, labels, predicted])
+    self._decisions = _to_sparse(decisions.transpose(0, 2, 1))
+    self._by_row = decisions.sum(axis=2).T
+    match = labels == predicted
+    top = np.argmax(labels, axis=1) == np.argmax(scores, axis=1)
+    self._row_scores = _to_sparse(
+        np.stack([
+            *_divide_counts(*self._by_row.T).values(),
+            match.mean(axis=1),
+            match.all(axis=1),
+            top,
+        ]))
+    rows = np.arange(count)
+    self._rankings = [
+        ranking.Ranking(*column, rows, count)
+        for column in zip(labels.T, scores.T)
+    ]
+    self._micro = ranking.Ranking(labels.ravel(), scores.ravel(),
+                                  np.repeat(rows, schema.NUM_CLASSES), count)
+
+  def score(self, draws: Draws) -> dict[str, np.ndarray]:
+    """Returns every score by its name in scores.json, [R] float64 each.
+
+    Also classes_scored and auc_classes, how many classes are in a mean.
+
+    Args:
+      draws: R resamples of the N rows.
+    """
+    classes = self.score_classes(draws)
+    auc, average_precision = self._micro.areas(draws.weights)
+    rows = self._row_scores @ draws.weights / draws.weights.sum(axis=0)
+    names = [f'{ratio}_samples' for ratio in RATIOS]
+    of_rows = dict(zip([*names, *_ACCURACIES], rows))
+    return {
+        'auc_macro':
+            mean_known(classes['auc']),
+        'auc_micro':
+            auc,
+        'average_precision_macro':
+            mean_known(classes['average_precision']),
+        'average_precision_micro':
+            average_precision,
+        **{
+            name: of_rows[name] for name in _ACCURACIES
+        },
+        **self._average(classes, of_rows, draws),
+        'classes_scored':
+            np.count_nonzero(classes['positives'], axis=0),
+        'auc_classes':
+            np.isfinite(classes['auc']).sum(axis=0),
+    }
+
+  def score_classes(self, draws: Draws) -> dict[str, np.ndarray]:
+    """Returns counts and ratios of each class, [K, R] float64 each.
+
+    true_positive, positives, predicted, and f1, precision, recall, auc and
+    average_precision, which are NaN where undefined: all five without a
+    positive, auc also without a negative.
+
+    Args:
+      draws: R resamples of the N rows.
+    """
+    counts = self._decisions @ draws.weights
+    hits, positives, predicted = counts.reshape(3, -1, counts.shape[1])
+    areas = [each.areas(draws.weights) for each in self._rankings]
+    auc, average_precision = np.stack(areas, axis=1)
+    ratios = _divide_counts(hits, positives, predicted)
+    for values in ratios.values():
+      values[positives == 0] = np.nan
+    return {
+        'true_positive': hits,
+        'positives': positives,
+        'predicted': predicted,
+        **ratios, 'auc': auc,
+        'average_precision': average_precision
+    }
+
+  def _average(self, classes: dict[str, np.ndarray], of_rows: dict[str,
+                                                                   np.ndarray],
+               draws: Draws) -> dict[str, np.ndarray]:
+    """Returns F1, precision and recall under each of AVERAGES, [R] each."""
+    positives = classes['positives']
+    total = [
+        classes[name].sum(axis=0)
+        for name in ('true_positive', 'positives', 'predicted')
+    ]
+    averages = {
+        'macro': {
+            ratio: mean_known(classes[ratio]) for ratio in RATIOS
+        },
+        'micro': _divide_counts(*total),
+        'samples': {
+            ratio: of_rows[f'{ratio}_samples'] for ratio in RATIOS
+        },
+        'paper': self._average_batches(draws.rows),
+        'weighted': {
+            ratio: mean_known(classes[ratio], positives) for ratio in RATIOS
+        },
+    }
+    return {
+        f'{ratio}_{average}': averages[average][ratio] for average in AVERAGES
+        for ratio in RATIOS
+    }
+
+  def _average_batches(self,
+                       rows: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the mean over batches of PAPER_BATCH rows, as drawn, [R] each."""
+    sizes = np.array([len(each) for each in rows])
+    ends = np.cumsum(sizes)
+    starts = np.concatenate([
+        np.arange(end - size, end, PAPER_BATCH)
+        for size, end in zip(sizes, ends)
+    ])
+    counts = np.add.reduceat(self._by_row[np.concatenate(rows)], starts)
+    first = np.searchsorted(starts, ends - sizes)
+    num_batches = np.diff(first, append=len(starts))
+    return {
+        name: np.add.reduceat(values, first) / num_batches
+        for name, values in _divide_counts(*counts.T).items()
+    }
+
+
+def _check(labels: np.ndarray,
+           scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns labels as [N, K] bool and scores as [N, K] float."""
+  labels, scores = np.asarray(labels), np.asarray(scores)
+  classes = schema.NUM_CLASSES
+  if scores.ndim != 2 or scores.shape[1] != classes or not scores.size:
+    raise ValueError(f'Expected scores [N, {classes}] with N >= 1, received '
+                     f'{list(scores.shape)}.')
+  if labels.shape != scores.shape:
+    raise ValueError(f'Expected labels of the scores\' shape '
+                     f'{list(scores.shape)}, received {list(labels.shape)}.')
+  others = labels[~np.isin(labels, (0, 1))]
+  if others.size:
+    raise ValueError(f'Expected labels of 0 and 1, received {others[0]}.')
+  wrong = np.argwhere(~np.isfinite(scores))
+  if len(wrong):
+    row, column = wrong[0]
+    raise ValueError(f'Expected finite scores, received {scores[row, column]} '
+                     f'at row {row}, class {column} ({len(wrong)} in all).')
+  return labels.astype(bool), scores
+
+
+def _check_threshold(threshold: float | np.ndarray) -> float | np.ndarray:
+  shape = np.shape(threshold)
+  if shape not in ((), (schema.NUM_CLASSES,)):
+    raise ValueError(f'Expected one threshold or [{schema.NUM_CLASSES}], '
+                     f'received {list(shape)}.')
+  if not np.isfinite(threshold).all():
+    raise ValueError(f'Expected finite thresholds, received {threshold}.')
+  return np.asarray(threshold, float) if shape else threshold
+
+
+def _to_sparse(values: np.ndarray) -> sparse.csr_array:
+  """Returns [..., N] as rows of a sparse matrix, [M, N] float64.
+
+  Few decisions are positive, and a sparse product keeps to its own core: the
+  threads of a dense one wait for each other where others use the processor,
+  which made a bootstrap four times as slow.
+  """
+  return sparse.csr_array(values.reshape(-1, values.shape[-1]), dtype=float)
+
+
+def _divide_counts(hits: np.ndarray, positives: np.ndarray,
+                   predicted: np.ndarray) -> dict[str, np.ndarray]:
+  """Returns RATIOS of counts of any shape."""
+  return {
+      'f1': ranking.divide(2 * hits, positives + predicted),
+      'precision': ranking.divide(hits, predicted),
+      'recall': ranking.divide(hits, positives),
+  }
+
+
+def mean_known(values: np.ndarray,
+               weights: np.ndarray | float = 1.0) -> np.ndarray:
+  """Returns the mean over the first axis of what is known, NaN if nothing is.
+
+  Args:
+    values: [K, ...] float, NaN where unknown.
+    weights: of that shape, or one for all.
+  """
+  known = np.isfinite(values)
+  weights = np.where(known, weights, 0)
+  return ranking.divide((np.where(known, values, 0) * weights).sum(axis=0),
+                        weights.sum(axis=0), np.nan)
