@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import dataclasses
+import html
 import importlib.metadata
 import json
 import pathlib
@@ -24,11 +25,14 @@ from hpa_records import schema
 from hpa_records import shard_plan
 from tests import browser
 from tests import fakes
+from trainer import archive
 from trainer import config as config_lib
 from trainer import loop
 from trainer import metrics
 from trainer import out_of_fold
 from trainer import report
+from trainer import report_gallery
+from trainer import result
 from trainer import score_table
 from trainer import workdir
 
@@ -165,6 +169,81 @@ def test_intervals_hold_the_means(page):
   assert (known['f1_high'] >= known['f1'] - 1e-9).all()
 
 
+def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
+  better = tmp_path / 'better'
+  shutil.copytree(run[0], better)
+  for path in better.glob('*/scores.npz'):
+    found = archive.Scores.load(str(path))
+    scores = (0.1 + 0.8 * found.labels).astype(np.float32)
+    dataclasses.replace(found, scores=scores).save(str(path))
+  report.write([str(run[0]), str(better)], str(tmp_path), 1000)
+  text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+  rows = re.findall(r'<th scope="row">([^<]*)</th>.*?>([^<>]*) is higher<',
+                    text)
+  assert ('F1 macro', 'better') in rows and ('AUC macro', 'better') in rows
+  assert {winner for _, winner in rows} == {'better'}
+  table = pd.read_csv(tmp_path / 'report/runs_comparison_run_better.csv',
+                      index_col=0)
+  assert table.loc['f1_macro', 'p_holm'] > table.loc['f1_macro', 'p_value']
+
+
+def test_a_single_fold_has_no_deviation(run, tmp_path):
+  shutil.copytree(run[0], tmp_path / 'run')
+  shutil.rmtree(tmp_path / 'run' / 'fold3')
+  path = report.write([str(tmp_path / 'run')], str(tmp_path), 20)
+  text = pathlib.Path(path).read_text(encoding='utf-8')
+  table = text[text.index('id="class-table"'):text.index('<h3>Counts</h3>')]
+  assert '±' not in table and re.search(r'>0\.\d{3}<small>', table)
+
+
+def test_the_page_says_what_macro_means_leave_out(run, page):
+  found = out_of_fold.collect(workdir.load(str(run[0])))
+  text = html.unescape(page[0])
+  for fold in (0, 3):
+    missing = ~found.labels[found.folds == fold].any(axis=0)
+    names = [schema.CLASS_NAMES[k] for k in np.flatnonzero(missing)]
+    said = re.search(rf'folds? (?:\d, )*{fold}(?:, \d)*: ([^.;]*)', text)
+    assert said[1].split(', ') == names
+
+
+def test_scores_stand_with_their_intervals(page):
+  table = pd.read_csv(page[1] / 'run_intervals.csv', index_col=0)
+  low, high = table.loc['f1_micro', ['low', 'high']]
+  row = page[0][page[0].index('95 % interval'):]
+  assert f'<td>{low:.3f} to {high:.3f}</td>' in row[:row.index('</tr>')]
+
+
+def test_thresholds_show_what_they_gain(page):
+  table = pd.read_csv(page[1] / 'run_threshold_gain.csv', index_col=0)
+  gain = table.loc['f1', 'f1_macro'] - table['f1_macro'].iloc[0]
+  assert f'<td>{table.loc["f1", "f1_macro"]:.3f} ({gain:+.3f})</td>' in page[0]
+
+
+def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
+  shutil.copytree(run[0], tmp_path / 'run')
+  # Of class 4, by fold: score of the hit, the miss, the false alarm.
+  for fold, values in {0: (.7, .3, .6), 3: (.9, .2, .55)}.items():
+    scores = np.zeros((3, schema.NUM_CLASSES), np.float32)
+    scores[:, 4] = values
+    labels = np.zeros((3, schema.NUM_CLASSES), np.uint8)
+    labels[:2, 4] = 1
+    ids = np.array([f'{fold}hit', f'{fold}miss', f'{fold}alarm'])
+    archive.Gallery(ids, labels, scores, np.full(3, 4),
+                    np.array(['hit', 'miss', 'false_alarm']),
+                    np.full((3, 8, 8, 4), 90, np.uint8), (np.ones(
+                        (3, 2, 2), np.float32),)).save(
+                            str(tmp_path / f'run/fold{fold}/gallery.npz'))
+  found = report_gallery.describe(
+      [result.compute(workdir.load(str(tmp_path / 'run')), 'run', 0)])
+  assert [each['name'] for each in found] == [schema.CLASS_NAMES[4]]
+  assert [(entry['kind'], entry['id'], entry['truth'], entry['predicted'])
+          for entry in found[0]['entries']] == [
+              ('best hit', '3hit', [4], [4]),
+              ('worst miss', '3miss', [4], []),
+              ('worst false alarm', '0alarm', [], [4]),
+          ]
+
+
 def test_runs_of_other_samples_are_not_tested_against_each_other(run, tmp_path):
   other = tmp_path / 'less'
   shutil.copytree(run[0], other)
@@ -277,6 +356,8 @@ def test_in_a_browser_hovering_shows_the_numbers(opened):
   assert tip.is_displayed()
   assert tip.text == cell.get_attribute('data-tip')
   assert re.search(r': [1-9]\d*, \d+\.\d% of the row$', tip.text)
+  assert cell.text and f': {cell.text}, ' in tip.text
+  assert cell.value_of_css_property('print-color-adjust') == 'exact'
   head = opened.driver.find_element('css selector', 'h1')
   action_chains.ActionChains(opened.driver).move_to_element(head).perform()
   assert not tip.is_displayed()

@@ -26,8 +26,9 @@ HPA_RECORDS = (
 TRAINER_TABLES = (
     'config ranking scorer metrics archive workdir out_of_fold threshold '
     'score_table uncertainty result ensemble curve run_style class_panel '
-    'score_figure network_block network_figure tile report_section '
-    'report_gallery report interruption').split()
+    'score_figure network_block network_figure tile report_file '
+    'report_section report_comparison report_gallery report interruption'
+).split()
 TRAINER = TRAINER_TABLES + (
     'dihedral layers fast_layers gapnet application network network_summary '
     'activation_map loss schedule strategy state device_cache step checkpoint '

@@ -98,7 +98,7 @@ def thin(curve: Curve) -> Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-  """How often scores are right, bin by bin of equal width.
+  """How often a class is there by its score, bin by bin of equal width.
 
   Attributes:
     edges: [bins + 1] from 0 to 1.
@@ -118,7 +118,7 @@ class Reliability:
 def reliability(labels: np.ndarray,
                 scores: np.ndarray,
                 bins: int = 20) -> Reliability:
-  """Returns how often scores are right.
+  """Returns how often a class is there, by its score.
 
   Args:
     labels: [...] of 0 and 1.

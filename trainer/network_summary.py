@@ -17,9 +17,10 @@ def summarise(model: keras.Model) -> dict[str, Any]:
 
   Returns:
     {'parameters': of the model, 'layers': [...]}, the layers in topological
-    order, each {'name', 'kind': its class, 'shape': of its output without the
-    batch axis, None where it is not fixed, 'parameters', 'inputs': names of the
-    layers that feed it}. The layers' parameters add up to the model's.
+    order, each {'name', 'kind': its class, of an Activation its function,
+    'shape': of its output without the batch axis, None where it is not fixed,
+    'parameters', 'inputs': names of the layers that feed it}. The layers'
+    parameters add up to the model's.
   """
   shown = [each for each in model.operations if not _is_noise(each)]
   sources = {
@@ -48,8 +49,15 @@ def _describe(operation, sources: dict[int, str]) -> dict[str, Any]:
   shape = keras.tree.flatten(operation.output)[0].shape[1:]
   return {
       'name': operation.name,
-      'kind': type(operation).__name__,
+      'kind': _name_kind(operation),
       'shape': [None if size is None else int(size) for size in shape],
       'parameters': parameters,
       'inputs': [name for name in fed if name is not None],
   }
+
+
+def _name_kind(operation) -> str:
+  if isinstance(operation, keras.layers.Activation):
+    name = operation.get_config()['activation']
+    return {'relu': 'ReLU'}.get(name, name.upper())
+  return type(operation).__name__

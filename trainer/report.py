@@ -12,6 +12,8 @@ import jinja2
 
 from hpa_records import filesystem
 from hpa_records import schema
+from trainer import report_comparison
+from trainer import report_file
 from trainer import report_gallery
 from trainer import report_section
 from trainer import result
@@ -46,15 +48,15 @@ def write(workdirs: Sequence[str],
   ]
   folder = os.path.join(output, FOLDER_NAME)
   filesystem.make_folder(folder)
-  of_all = report_section.Files(os.path.join(folder, 'runs'))
+  of_all = report_file.Files(os.path.join(folder, 'runs'))
   page = _environment().get_template(_TEMPLATE_NAME).render(
       names=[each.name for each in results],
       repetitions=repetitions,
       sections=[report_section.describe(each, folder) for each in results],
-      classes=report_section.describe_classes(results, of_all),
-      comparisons=report_section.compare(results, of_all, repetitions),
-      others=report_section.describe_others(results, of_all),
-      figures=report_section.draw_scores(results, folder),
+      classes=report_comparison.describe_classes(results, of_all),
+      comparisons=report_comparison.compare(results, of_all, repetitions),
+      others=report_comparison.describe_others(results, of_all),
+      figures=report_comparison.draw_scores(results, folder),
       gallery=report_gallery.describe(results),
       class_names=schema.CLASS_NAMES)
   path = os.path.join(output, REPORT_NAME)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hpa_records import schema
-from trainer import report_section
+from trainer import report_file
 from trainer import result as result_lib
 from trainer import tile
 from trainer import workdir
@@ -25,7 +25,8 @@ def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
   """Returns what to show of each class: of all folds, the most extreme."""
   found: dict[int, list[dict[str, Any]]] = {}
   for result in results:
-    for (number, kind), (entry, row) in sorted(_pick(result).items()):
+    for (number, kind), (entry, row) in sorted(_pick(result).items(),
+                                               key=_place):
       found.setdefault(number, []).append({
           'run':
               result.name,
@@ -40,18 +41,22 @@ def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
           'predicted':
               np.flatnonzero(entry.scores[row] > result.threshold).tolist(),
           'image':
-              report_section.to_address(
+              report_file.to_address(
                   'webp',
                   tile.to_webp(
                       tile.strip(entry.images[row],
                                  [each[row] for each in entry.maps]))),
-          'maps':
-              len(entry.maps),
       })
   return [{
       'name': schema.CLASS_NAMES[number],
       'entries': entries
   } for number, entries in sorted(found.items())]
+
+
+def _place(item: tuple[tuple[int, str], Any]) -> tuple[int, int]:
+  """Classes in order, hits first."""
+  (number, kind), _ = item
+  return number, list(_KINDS).index(kind)
 
 
 def _pick(

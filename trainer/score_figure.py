@@ -58,8 +58,9 @@ def draw_calibration(labels: np.ndarray,
                      scores: Mapping[str, np.ndarray]) -> figure.Figure:
   """Returns a reliability diagram over a histogram of scores, a line a run.
 
-  All classes are pooled: each score of each sample is one decision. A point is
-  a bin: its mean score, and the share of it that is right.
+  Each score of each sample is one decision; all classes that occur are pooled.
+  Those that do not are easy to be right about, and would hide the rest. A point
+  is a bin: its mean score, and the share of it that is positive.
 
   Args:
     labels: [N, K] of 0 and 1.
@@ -69,8 +70,9 @@ def draw_calibration(labels: np.ndarray,
   upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1))
   upper.plot([0, 1], [0, 1], ':', color=run_style.GRAY, zorder=1)
   names, tallest = [], 1
+  occurs = labels.any(axis=0)
   for number, (name, each) in enumerate(scores.items()):
-    bins = curve_lib.reliability(labels, each)
+    bins = curve_lib.reliability(labels[:, occurs], each[:, occurs])
     filled = bins.counts > 0
     upper.plot(bins.score[filled],
                bins.share[filled],
@@ -86,7 +88,7 @@ def draw_calibration(labels: np.ndarray,
     tallest = max(tallest, bins.counts.max())
     names.append(name if np.isnan(bins.error) else
                  f'{name}: expected calibration error {bins.error:.4f}')
-  upper.set(ylabel='share that is right',
+  upper.set(ylabel='share that is positive',
             xlim=(-0.02, 1.02),
             ylim=(-0.02, 1.02))
   lower.set(xlabel='score', ylabel='decisions')

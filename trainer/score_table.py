@@ -204,6 +204,19 @@ def to_rows(table: pd.DataFrame, *formats: str) -> list[list[str]]:
           for name, row in zip(table.index, table.to_numpy(float))]
 
 
+def spell(name: str) -> str:
+  """Returns a score's name as a reader writes it: F1 macro."""
+  if name in SCORES:
+    return SCORES[name][0]
+  first, *rest = name.split('_')
+  return ' '.join([{'f1': 'F1', 'auc': 'AUC'}.get(first, first), *rest])
+
+
+def format_interval(low: float, high: float) -> str:
+  """Returns an interval as text; an empty one where it is not known."""
+  return '' if np.isnan(low) else f'{low:.3f} to {high:.3f}'
+
+
 def _by_fold(folds: np.ndarray) -> Sequence[np.ndarray]:
   """The rows of each fold, in order."""
   return [np.flatnonzero(folds == fold) for fold in np.unique(folds)]

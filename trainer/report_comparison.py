@@ -1,0 +1,193 @@
+"""What a report says of several runs side by side: classes, tests, curves."""
+
+from collections.abc import Sequence
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpa_records import schema
+from trainer import report_file
+from trainer import result as result_lib
+from trainer import score_figure
+from trainer import score_table
+from trainer import uncertainty
+from trainer import workdir
+
+_SIGNIFICANT = 0.05
+_POOLED = (
+    'All held-out folds are pooled; scores of their models are on scales '
+    'of their own, so areas can be below the means over folds under '
+    'Classes, which are the scores.')
+# Title, caption, and what draws it from labels and scores.
+_CURVES = (
+    ('roc', 'ROC of each class', score_figure.draw_roc),
+    ('precision_recall', 'Precision and recall of each class',
+     score_figure.draw_precision_recall),
+    ('calibration', 'Calibration: how often a class is there, by its score',
+     score_figure.draw_calibration),
+)
+
+
+def describe_classes(results: Sequence[result_lib.Result],
+                     files: report_file.Files) -> dict[str, Any]:
+  """Returns Table 3 with the runs side by side, one row a class."""
+  for result in results:
+    files.save(f'classes_{result.name}', result.classes)
+  heads = [{
+      'ratio': score_table.spell(ratio),
+      'run': result.name
+  } for ratio in score_table.RATIOS for result in results]
+  rows = []
+  for number, name in enumerate(schema.CLASS_NAMES):
+    cells = [
+        _describe_ratio(result.classes.loc[number], ratio)
+        for ratio in score_table.RATIOS
+        for result in results
+    ]
+    positives, folds = ([int(each.classes[column][number])
+                         for each in results]
+                        for column in ('positives', 'folds'))
+    rows.append({
+        'name': name,
+        'positives': positives,
+        'folds': folds,
+        'cells': cells
+    })
+  with_intervals = {
+      each.name: each.classes for each in results if each.intervals is not None
+  }
+  drawn = with_intervals and files.embed(
+      'class_scores', score_figure.draw_class_scores(with_intervals))
+  return {'heads': heads, 'rows': rows, 'figure': drawn}
+
+
+def _describe_ratio(row: pd.Series, ratio: str) -> dict[str, Any]:
+  """One class's mean, deviation and interval of one ratio, as text.
+
+  A single fold has no deviation.
+  """
+  value = row[ratio]
+  if np.isnan(value):
+    return {'value': -1, 'text': '', 'interval': ''}
+  deviation = f' ± {row[f"{ratio}_std"]:.3f}' if row['folds'] > 1 else ''
+  interval = ''
+  if f'{ratio}_low' in row:
+    interval = score_table.format_interval(row[f'{ratio}_low'],
+                                           row[f'{ratio}_high'])
+  return {
+      'value': float(value),
+      'text': f'{value:.3f}{deviation}',
+      'interval': interval
+  }
+
+
+def compare(results: Sequence[result_lib.Result], files: report_file.Files,
+            repetitions: int) -> list[dict[str, Any]]:
+  """Returns a paired test of each run with the first."""
+  first, *rest = results
+  comparisons = []
+  for other in rest:
+    titles = {'a': first.name, 'b': other.name}
+    reason = _find_difference(first, other)
+    if reason:
+      comparisons.append({**titles, 'reason': reason})
+      continue
+    if not repetitions:
+      continue
+    groups = first.found.groups if first.found.groups.size else None
+    table = uncertainty.compare(first.found.labels,
+                                first.found.scores,
+                                other.found.scores,
+                                first.found.folds,
+                                threshold=first.threshold,
+                                groups=groups,
+                                repetitions=repetitions)
+    table['p_holm'] = _adjust(table['p_value'].to_numpy())
+    files.save(f'comparison_{first.name}_{other.name}', table)
+    rows = [{
+        'name': score_table.spell(name),
+        'difference': f'{row.difference:+.4f}',
+        'interval': f'{row.low:+.4f} to {row.high:+.4f}',
+        'p': f'{row.p_value:.3f}',
+        'p_holm': f'{row.p_holm:.3f}',
+        'verdict': _judge(row, first.name, other.name),
+    } for name, row in table.iterrows()]
+    comparisons.append({**titles, 'reason': '', 'rows': rows})
+  return comparisons
+
+
+def _find_difference(first: result_lib.Result, other: result_lib.Result) -> str:
+  """Why two runs cannot be tested against each other; '' if they can."""
+  if not first.found.is_of_same_samples(other.found):
+    return 'did not score the same images in the same folds'
+  if first.threshold != other.threshold:
+    return (f'do not predict by the same threshold ({first.threshold} and '
+            f'{other.threshold})')
+  return ''
+
+
+def _adjust(p_values: np.ndarray) -> np.ndarray:
+  """P-values of several tests at once; NaN where there is none.
+
+  Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
+  """
+  order = np.argsort(p_values)[:np.isfinite(p_values).sum()]
+  factors = np.arange(len(order), 0, -1)
+  adjusted = np.full(len(p_values), np.nan)
+  adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]),
+                               1)
+  return adjusted
+
+
+def _judge(row: pd.Series, first: str, other: str) -> str:
+  if not row.p_holm < _SIGNIFICANT:
+    return 'no difference shown'
+  return f'{first if row.difference > 0 else other} is higher'
+
+
+def describe_others(results: Sequence[result_lib.Result],
+                    files: report_file.Files) -> dict[str, Any]:
+  table = score_table.tabulate_others(
+      {each.name: each.scores for each in results})
+  files.save('other_works', table)
+  return {
+      'names': [each.name for each in results],
+      'rows': [[
+          work, row['data'], f'{row["published"]:.3f}',
+          score_table.spell(row['kind']), *[
+              '' if np.isnan(row[each.name]) else f'{row[each.name]:.3f}'
+              for each in results
+          ]
+      ]
+               for work, row in table.iterrows()],
+  }
+
+
+def draw_scores(results: Sequence[result_lib.Result],
+                folder: str) -> list[tuple[str, str, str]]:
+  """Returns (title, caption, address) of each figure of the scores."""
+  first = results[0]
+  shared = all(first.found.is_of_same_samples(each.found) for each in results)
+  parts = [results] if shared else [[each] for each in results]
+  drawn = []
+  for part in parts:
+    name = 'runs' if len(part) == len(results) else part[0].name
+    files = report_file.Files(os.path.join(folder, name))
+    who = ' and '.join(each.name for each in part)
+    labels = part[0].found.labels
+    scores = {each.name: each.found.scores for each in part}
+    for title, caption, draw in _CURVES:
+      drawn.append((title, f'{caption}: {who}. {_POOLED}',
+                    files.embed(title, draw(labels, scores))))
+  histories = {
+      each.name: [workdir.load_history(path) for path in each.directories()]
+      for each in results
+  }
+  files = report_file.Files(os.path.join(folder, 'runs'))
+  drawn.append(('learning_curves', 'Learning curves; a thin line is a fold, a '
+                'thick one the mean.',
+                files.embed('learning_curves',
+                            score_figure.draw_learning_curves(histories))))
+  return drawn
