@@ -210,7 +210,7 @@ def test_scores_stand_with_their_intervals(page):
   table = pd.read_csv(page[1] / 'run_intervals.csv', index_col=0)
   low, high = table.loc['f1_micro', ['low', 'high']]
   row = page[0][page[0].index('95 % interval'):]
-  assert f'<td>{low:.3f} to {high:.3f}</td>' in row[:row.index('</tr>')]
+  assert f'<td>{low:.3f}–{high:.3f}</td>' in row[:row.index('</tr>')]
 
 
 def test_thresholds_show_what_they_gain(page):

@@ -16,16 +16,17 @@ from trainer import uncertainty
 from trainer import workdir
 
 _SIGNIFICANT = 0.05
-_POOLED = (
-    'All held-out folds are pooled; scores of their models are on scales '
-    'of their own, so areas can be below the means over folds under '
-    'Classes, which are the scores.')
+_OWN_SCALES = (
+    'All held-out folds are pooled; scores of their models are on scales of '
+    'their own, so areas can be below the means over folds under Classes, '
+    'which are the scores.')
 # Title, caption, and what draws it from labels and scores.
 _CURVES = (
-    ('roc', 'ROC of each class', score_figure.draw_roc),
-    ('precision_recall', 'Precision and recall of each class',
+    ('roc', f'ROC of each class. {_OWN_SCALES}', score_figure.draw_roc),
+    ('precision_recall', f'Precision and recall of each class. {_OWN_SCALES}',
      score_figure.draw_precision_recall),
-    ('calibration', 'Calibration: how often a class is there, by its score',
+    ('calibration', 'Calibration: how often a class is there, by its score. '
+     'All held-out folds and all classes that occur are pooled.',
      score_figure.draw_calibration),
 )
 
@@ -179,8 +180,9 @@ def draw_scores(results: Sequence[result_lib.Result],
     labels = part[0].found.labels
     scores = {each.name: each.found.scores for each in part}
     for title, caption, draw in _CURVES:
-      drawn.append((title, f'{caption}: {who}. {_POOLED}',
-                    files.embed(title, draw(labels, scores))))
+      drawn.append(
+          (title, f'{who}: {caption}', files.embed(title, draw(labels,
+                                                               scores))))
   histories = {
       each.name: [workdir.load_history(path) for path in each.directories()]
       for each in results

@@ -53,6 +53,8 @@ def describe(result: result_lib.Result, folder: str) -> dict[str, Any]:
           len(found.ids),
       'folds':
           len(run.folds),
+      'monitor':
+          score_table.spell(run.config.plateau_monitor),
       'is_grouped':
           bool(found.groups.size),
       'scores':

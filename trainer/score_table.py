@@ -214,7 +214,7 @@ def spell(name: str) -> str:
 
 def format_interval(low: float, high: float) -> str:
   """Returns an interval as text; an empty one where it is not known."""
-  return '' if np.isnan(low) else f'{low:.3f} to {high:.3f}'
+  return '' if np.isnan(low) else f'{low:.3f}–{high:.3f}'
 
 
 def _by_fold(folds: np.ndarray) -> Sequence[np.ndarray]:
