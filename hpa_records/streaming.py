@@ -7,10 +7,11 @@ copies their pixels once less; PNGs are decoded first, several at once.
 
 What is promised: an epoch draws each record, with each transform, exactly as
 often as the plan says. Its order is a function of (seed, epoch, shuffle_mb),
-the dataset and the version of TensorFlow, whoever takes which part of a batch
-and however many threads read: tf.data keeps its order with deterministic on. A
-run that goes on inside an epoch gets the batch that would have come; what was
-before is read once more, and not decoded.
+the dataset, the version of TensorFlow and its global seed, which nothing here
+sets, whoever takes which part of a batch and however many threads read: tf.data
+keeps its order with deterministic on. A run that goes on inside an epoch gets
+the batch that would have come; what was before is read once more, and not
+decoded.
 
 A service of input workers (data_service) may do the reading; then order is not
 promised.

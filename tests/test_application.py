@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras
+from hpa_records.backend import keras, tf
 from trainer import application
 from trainer import gapnet
 from trainer import layers
@@ -69,3 +69,14 @@ def test_activation_precision_and_seed_are_as_asked():
 def test_what_is_not_there_is_refused(name, size, activation, message):
   with pytest.raises(ValueError, match=message):
     application.build(name, size, activation, **_CONSTANTS)
+
+
+def test_building_one_leaves_the_order_of_shuffles_alone():
+
+  def shuffle():
+    numbers = tf.data.Dataset.range(100).shuffle(100, seed=1)
+    return list(numbers.as_numpy_iterator())
+
+  before = shuffle()
+  application.build('resnet50', 32, **_CONSTANTS)
+  assert shuffle() == before

@@ -43,7 +43,7 @@ def test_a_norm_goes_with_what_it_prepares():
 def test_a_norm_goes_with_the_convolution_before_it():
   blocks = {block.name: block for block in _group('resnet50')}
   assert blocks['conv1_conv'].details == (
-      'ZeroPadding2D, Conv2D, BatchNormalization, Activation')
+      'ZeroPadding2D, Conv2D, BatchNormalization, ReLU')
 
 
 def test_a_layer_whose_input_goes_on_elsewhere_stands_by_itself():

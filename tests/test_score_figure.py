@@ -133,24 +133,24 @@ def test_all_samples_of_two_runs_make_a_small_file(draw):
   assert len(figure.to_svg(drawn)) < 1_500_000
 
 
-def test_calibration_shows_how_often_scores_are_right():
+def test_calibration_shows_how_often_a_class_is_there():
   labels = np.zeros((20, 28), np.uint8)
-  labels[:, 0] = 1
+  labels[:, 0] = labels[0, 1] = 1  # the others do not occur: left out
   low = np.full((20, 28), 0.02)
   low[:15, 0] = 0.93  # three of four of the positives; and no other
   drawn = score_figure.draw_calibration(labels, {'one': low, 'two': 1 - low})
   upper, lower = list(drawn.axes)
   one, two = _lines(upper)
-  np.testing.assert_allclose(one.get_data(), [[0.02, 0.93], [5 / 545, 1]])
-  np.testing.assert_allclose(two.get_data(), [[0.07, 0.98], [1, 5 / 545]])
+  np.testing.assert_allclose(one.get_data(), [[0.02, 0.93], [6 / 25, 1]])
+  np.testing.assert_allclose(two.get_data(), [[0.07, 0.98], [1, 6 / 25]])
   counts, edges, _ = lower.patches[0].get_data()
   assert {
       e: c for e, c in zip(edges.round(3).tolist(), counts) if c
   } == {
-      0.0: 545,
+      0.0: 25,
       0.9: 15
   }
-  error = (545 * (0.02 - 5 / 545) + 15 * 0.07) / 560
+  error = (25 * (6 / 25 - 0.02) + 15 * 0.07) / 40
   assert _legend(drawn)[0] == f'one: expected calibration error {error:.4f}'
 
 

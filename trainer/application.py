@@ -6,7 +6,9 @@ dropout, so no noise goes in; their batch norm takes its moments from the whole
 global batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from hpa_records import schema
 from hpa_records.backend import keras
@@ -18,6 +20,9 @@ _BUILDERS = {
     'resnet50': keras.applications.ResNet50,
     'xception': keras.applications.Xception,
 }
+# In the order in which a layer with several takes its seeds.
+_KERNELS = ('kernel_initializer', 'depthwise_initializer',
+            'pointwise_initializer')
 # Below it, no pixel is left before the last average.
 SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
 
@@ -45,7 +50,7 @@ def build(name: str,
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
       image.
     precision: 'float32', or 'bfloat16' for all but scaling and logits.
-    seed: of the initial weights; Keras's global seed is set to it.
+    seed: of the initial weights.
 
   Raises:
     ValueError: an unknown choice, an image too small, or no four constants.
@@ -57,7 +62,9 @@ def build(name: str,
   if image_size < SMALLEST_PX[name]:
     raise ValueError(f'Expected images of at least {SMALLEST_PX[name]} px for '
                      f'{name}, received {image_size} px.')
-  keras.utils.set_random_seed(seed)
+  # One a kernel; more than any network has. Keras's global seed would also
+  # change the order of tf.data's shuffles.
+  seeds = iter(np.random.SeedSequence(seed).generate_state(1000).tolist())
   shape = (image_size, image_size, schema.NUM_CHANNELS)
   image = keras.Input(shape, dtype='uint8', name='image')
   scaled = layers.scale(image, input_scaling, mean, std)
@@ -69,17 +76,20 @@ def build(name: str,
                            input_tensor=scaled,
                            pooling='avg')
     body = keras.models.clone_model(
-        body, clone_function=lambda layer: _replace(layer, activation))
+        body, clone_function=lambda layer: _replace(layer, activation, seeds))
   finally:
     keras.config.set_dtype_policy(before)
+  initializer = keras.initializers.GlorotUniform(next(seeds))
   logits = keras.layers.Dense(schema.NUM_CLASSES,
+                              kernel_initializer=initializer,
                               name='logits',
                               dtype='float32')(body.output)
   return keras.Model(body.inputs, logits, name=name)
 
 
-def _replace(layer: keras.layers.Layer, activation: str) -> keras.layers.Layer:
-  """A copy of a layer; of a ReLU the activation in its place."""
+def _replace(layer: keras.layers.Layer, activation: str,
+             seeds: Iterator[int]) -> keras.layers.Layer:
+  """A copy of a layer with seeded kernels; of a ReLU the activation instead."""
   settings = layer.get_config()
   if isinstance(layer, keras.layers.Activation):
     return layers.activate(activation,
@@ -87,4 +97,7 @@ def _replace(layer: keras.layers.Layer, activation: str) -> keras.layers.Layer:
                            dtype=settings['dtype'])
   if isinstance(layer, keras.layers.BatchNormalization):
     settings['synchronized'] = True
+  for name in _KERNELS:
+    if name in settings:
+      settings[name]['config']['seed'] = next(seeds)
   return layer.__class__.from_config(settings)

@@ -51,12 +51,27 @@ def _prelu(inputs, slope):
   return _activate_prelu(inputs, slope), differentiate
 
 
-@backend.compiled
+def _compiled_for_shapes(function):
+  """A function compiled where all shapes are known, as it is elsewhere.
+
+  Keras builds a network for any batch. A trace for that would also be taken for
+  known batches later, or not, by what the process has called before.
+  """
+  compiled = backend.compiled(function)
+
+  def call(*tensors):
+    is_known = all(each.shape.is_fully_defined() for each in tensors)
+    return (compiled if is_known else function)(*tensors)
+
+  return call
+
+
+@_compiled_for_shapes
 def _activate_prelu(inputs, slope):
   return tf.nn.relu(inputs) + slope * tf.minimum(inputs, 0)
 
 
-@backend.compiled
+@_compiled_for_shapes
 def _differentiate_prelu(inputs, slope, upstream):
   """The gradient of the inputs, and that of the slopes before it is summed."""
   moved = tf.where(inputs > 0, upstream, slope * upstream)
