@@ -20,6 +20,7 @@ from trainer import workdir
 REPORT_NAME = 'report.html'
 FOLDER_NAME = 'report'  # of tables and figures
 REPETITIONS = 1000
+_SUFFIXES = ('.csv', '.npz', '.png', '.svg')  # of the files in the folder
 _TEMPLATE_NAME = 'report_page.html'
 
 
@@ -37,17 +38,38 @@ def write(workdirs: Sequence[str],
     The path of the page.
 
   Raises:
-    schema.DataError: a folder is no run, or has no finished fold.
+    schema.DataError: a folder is no run, or has no finished fold; a file of one
+      is damaged; or the report cannot be written.
   """
   runs = [workdir.load(directory) for directory in workdirs]
+  path = os.path.join(output, REPORT_NAME)
+  folder = os.path.join(output, FOLDER_NAME)
+  filesystem.prepare_output(path)
+  filesystem.prepare_output(os.path.join(folder, f'x{_SUFFIXES[0]}'))
   results = [
       result.compute(run, name, repetitions)
       for run, name in zip(runs, result.name_runs(runs))
   ]
-  folder = os.path.join(output, FOLDER_NAME)
-  filesystem.make_folder(folder)
+  with filesystem.told_output(output):
+    _clear(folder)
+    page = _render(results, folder, repetitions)
+    filesystem.write_atomically(path, page.encode())
+  return path
+
+
+def _clear(folder: str) -> None:
+  """Removes what an earlier report, perhaps of other runs, left in its folder.
+  """
+  for name in filesystem.list_names(folder):
+    if name.endswith(_SUFFIXES):
+      filesystem.remove(os.path.join(folder, name))
+
+
+def _render(results: Sequence[result.Result], folder: str,
+            repetitions: int) -> str:
+  """Returns the page; writes tables and figures to the folder."""
   of_all = report_section.Files(os.path.join(folder, 'runs'))
-  page = _environment().get_template(_TEMPLATE_NAME).render(
+  return _environment().get_template(_TEMPLATE_NAME).render(
       names=[each.name for each in results],
       repetitions=repetitions,
       sections=[report_section.describe(each, folder) for each in results],
@@ -57,9 +79,6 @@ def write(workdirs: Sequence[str],
       figures=report_section.draw_scores(results, folder),
       gallery=report_gallery.describe(results),
       class_names=schema.CLASS_NAMES)
-  path = os.path.join(output, REPORT_NAME)
-  filesystem.write_atomically(path, page.encode())
-  return path
 
 
 def _environment() -> jinja2.Environment:

@@ -59,16 +59,14 @@ def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
     sample = (found.labels, found.scores, found.folds)
     intervals = uncertainty.bootstrap(*sample, **options)
     bounds = uncertainty.bootstrap_classes(*sample, **options)
-    kept = [name for name in bounds if name.endswith(('_low', '_high'))]
-    classes = classes.join(bounds[kept])
+    classes = classes.join(bounds)
   return Result(name, run, found, score_table.tabulate_scores(run), intervals,
                 classes)
 
 
 def name_runs(runs: Sequence[workdir.Run]) -> list[str]:
-  """Short names, no two alike: those of the folders, numbered where needed."""
+  """Names of the folders; all numbered where some are alike on some disk."""
   names = [os.path.basename(os.path.abspath(run.directory)) for run in runs]
-  return [
-      name if names.count(name) == 1 else f'{i + 1}-{name}'
-      for i, name in enumerate(names)
-  ]
+  if len({name.casefold() for name in names}) == len(names):
+    return names
+  return [f'{i}-{name}' for i, name in enumerate(names, start=1)]
