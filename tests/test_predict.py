@@ -200,8 +200,8 @@ def test_two_devices_write_the_labels_above_the_thresholds(
   assert done.stdout == (
       f'40 images, 0 skipped, mean of 2 models: {out}/new.csv'
       f', {out}/new_scores.csv\n'
-      '20 of these 40 images, by their ids, were trained on: their honest scores '
-      'are those in the out_of_fold files of the report.\n')
+      '20 of these 40 images, by their ids, were trained on: their honest '
+      'scores are those in the out_of_fold files of the report.\n')
   table = pd.read_csv(out / 'new.csv', keep_default_na=False, dtype=str)
   scores = pd.read_csv(out / 'new_scores.csv', index_col='Id')
   assert table.columns.tolist() == ['Id', 'Predicted']

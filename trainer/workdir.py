@@ -143,7 +143,7 @@ def check_form(value: Any, form: Any, name: str) -> None:
   """
   types = type(form) if isinstance(form, (dict, list)) else form
   if not isinstance(value, types):
-    raise ValueError(f'{name}: received {str(value)[:40]!r}')
+    raise ValueError(f'{name}: received {value!r:.40}')
   if isinstance(form, dict):
     for key, each in form.items():
       check_form(value.get(key), each, key)
