@@ -13,6 +13,7 @@ when it is closed, and not before.
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -129,14 +130,50 @@ def stamp(path: str) -> list[int] | None:
   return [found.st_size, found.st_mtime_ns]
 
 
-def write_error(path: str, error: OSError) -> schema.DataError:
-  """Returns what to raise where a conversion cannot write to a path."""
+def write_error(
+    path: str,
+    error: OSError,
+    remedy: str = 'Mend that and run the same command: whole shards are kept.'
+) -> schema.DataError:
+  """Returns what to raise where a command, by default a conversion, cannot
+  write to a path."""
   if isinstance(error, schema.DataError):
     return error  # an address's, told already
   place = error.filename or path
   return schema.DataError(
       f'Expected to write to {path}, received: {error.strerror or error} '
-      f'({place}). Mend that and run the same command: whole shards are kept.')
+      f'({place}). {remedy}')
+
+
+@contextlib.contextmanager
+def told_output(path: str) -> Iterator[None]:
+  """Tells in one line what a block cannot write to the --output of a command.
+
+  Raises:
+    schema.DataError: in place of OSError.
+  """
+  try:
+    yield
+  except OSError as error:
+    raise write_error(path, error, 'Choose another --output.') from error
+
+
+def prepare_output(path: str) -> None:
+  """Makes the folder of a file of --output, before work is spent on it.
+
+  Raises:
+    schema.DataError: it cannot be made; or, of a local file, it could not be
+      written there, or is a folder.
+  """
+  with told_output(path):
+    make_folder(os.path.dirname(path) or os.curdir)
+    if is_remote(path):
+      return
+    if os.path.isdir(path):
+      raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    with open(path + TEMPORARY_SUFFIX, 'wb'):
+      pass
+    remove(path + TEMPORARY_SUFFIX)
 
 
 def list_names(folder: str, recursive: bool = False) -> list[str]:

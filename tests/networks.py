@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+from hpa_records.backend import keras
 from trainer import application
 from trainer import gapnet
 from trainer import network_summary
@@ -15,6 +16,7 @@ CONSTANTS = {'mean': (20.0,) * 4, 'std': (30.0,) * 4}
 @functools.cache
 def summarise(name: str) -> dict[str, Any]:
   """Returns the summary of one of GAPNETS or APPLICATIONS for 299 px."""
+  keras.utils.clear_session()  # or names count on from earlier networks
   if name in GAPNETS:
     model = gapnet.build(299, name, 'prelu', **CONSTANTS)
   else:

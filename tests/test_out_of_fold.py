@@ -1,13 +1,19 @@
 """out_of_fold and score_table: every sample's honest score, and its tables."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from hpa_records import balance
 from hpa_records import schema
+from trainer import archive
+from trainer import config as config_lib
 from trainer import metrics
 from trainer import out_of_fold
 from trainer import score_table
+from trainer import workdir
 
 
 @pytest.fixture(name='found')
@@ -89,3 +95,26 @@ def test_thresholds_of_a_fold_come_from_the_others(found):
       for each in (chosen, 0.5)
   ]
   assert best[0] >= best[1]
+
+
+@pytest.mark.parametrize('name,wrong', [
+    ('labels', lambda each: 1 - each),
+    ('ids', lambda each: each[::-1]),
+])
+def test_scores_of_other_samples_are_refused(found, tmp_path, name, wrong):
+  samples = archive.Samples(found.ids, found.labels, found.folds,
+                            np.ones(60, np.float32), 0, balance.Balance())
+  run = workdir.Run(
+      str(tmp_path), config_lib.Config('', ''), '',
+      tuple(workdir.Fold(number, {}, samples, {}) for number in (0, 1)))
+  for number in (0, 1):
+    rows = found.folds == number
+    (tmp_path / f'fold{number}').mkdir()
+    kept = archive.Scores(found.ids[rows], found.labels[rows],
+                          found.scores[rows])
+    kept.save(str(tmp_path / f'fold{number}' / 'scores.npz'))
+  np.testing.assert_array_equal(out_of_fold.collect(run).scores, found.scores)
+  kept = dataclasses.replace(kept, **{name: wrong(getattr(kept, name))})
+  kept.save(str(tmp_path / 'fold1' / 'scores.npz'))
+  with pytest.raises(schema.DataError, match=f'the {name} of the 35 .*fold 1'):
+    out_of_fold.collect(run)

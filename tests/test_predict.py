@@ -199,7 +199,9 @@ def test_two_devices_write_the_labels_above_the_thresholds(
   out = tmp_path / 'out'
   assert done.stdout == (
       f'40 images, 0 skipped, mean of 2 models: {out}/new.csv'
-      f', {out}/new_scores.csv\n')
+      f', {out}/new_scores.csv\n'
+      '20 of these 40 images, by their ids, were trained on: their honest '
+      'scores are those in the out_of_fold files of the report.\n')
   table = pd.read_csv(out / 'new.csv', keep_default_na=False, dtype=str)
   scores = pd.read_csv(out / 'new_scores.csv', index_col='Id')
   assert table.columns.tolist() == ['Id', 'Predicted']
@@ -246,6 +248,14 @@ def test_xla_gives_the_same_scores(folder, single, copy):
     ({
         'classes': ['Nucleoplasm']
     }, 'the 28 classes of this version, received a'),
+    ({
+        'records': {}
+    }, r'damaged file or a run .*copy \(image_size: '),
+    ({
+        'pixels': {
+            'mean': [1.0] * 4
+        }
+    }, r'\(std: received'),
 ])
 def test_runs_that_do_not_say_what_they_are_are_refused(copy, changes, message):
   _edit(copy / 'fold0' / 'about.json', **changes)
@@ -276,12 +286,16 @@ def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
     with pytest.raises(schema.DataError,
                        match='from 0 to below 1, or one of f1'):
       found.choose_thresholds(wrong)
-  _edit(copy / 'fold0' / 'config.json', threshold=0.3)
+  for name in ('config.json', 'scores.json'):
+    _edit(copy / 'fold0' / name, threshold=0.3)
   other = ensemble.load([str(copy), str(single['selu', 0])])
   assert other.choose_thresholds('0.25') == 0.25
   with pytest.raises(schema.DataError,
                      match=r'received \[0.3, 0.5\]; pass --thr'):
     other.choose_thresholds('')
+  with pytest.raises(schema.DataError, match='--weights=last with --threshold'):
+    found.choose_thresholds('f1', 'best')
+  assert found.choose_thresholds('0.25', 'best') == 0.25
   uneven = ensemble.load([str(folder / 'prelu'), str(single['selu', 0])])
   with pytest.raises(schema.DataError, match='held out the same samples'):
     uneven.choose_thresholds('f1')
@@ -337,12 +351,32 @@ def test_wrong_flags_are_one_line(tmp_path, flags, message):
   assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize('name', ['new', 'folder.csv', 'file/new.csv'])
+@pytest.mark.parametrize(
+    'name', ['new', 'folder.csv', 'file/new.csv', 'a.csv', 'b.csv'])
 def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
-  (tmp_path / 'folder.csv').mkdir()
+  for folder in ('folder.csv', 'a_scores.csv', 'b_skipped.csv'):
+    (tmp_path / folder).mkdir()
   (tmp_path / 'file').touch()
+  before = sorted(tmp_path.iterdir())
   with pytest.raises(schema.DataError, match='--output'):
     predict.prepare(str(tmp_path / name))
+  assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
+  (tmp_path / 'new.csv').write_text('old')
+  predict.prepare(str(tmp_path / 'new.csv'))
+  assert [path.name for path in tmp_path.iterdir()] == ['new.csv']
+  assert (tmp_path / 'new.csv').read_text() == 'old'
+
+
+def test_images_that_were_trained_on_are_counted(folder, single):
+  found = ensemble.load([str(single['prelu', 0])])
+  held_out = archive.Scores.load(str(folder / 'prelu/fold0/scores.npz')).ids
+  ids = np.array([f's{i}' for i in range(40)] + ['new'])
+  assert found.count_trained(ids) == 40 - len(held_out)
+  assert found.count_trained(held_out) == 0
+  assert ensemble.load([str(folder / 'prelu')]).count_trained(ids) == 40
 
 
 def test_missing_images_are_one_line_and_nothing_is_written(single, tmp_path):

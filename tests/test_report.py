@@ -260,7 +260,7 @@ def test_runs_of_other_thresholds_are_not_tested_against_each_other(
     run, tmp_path):
   other = tmp_path / 'lower'
   shutil.copytree(run[0], other)
-  for path in other.glob('*/config.json'):
+  for path in [*other.glob('*/config.json'), *other.glob('*/scores.json')]:
     path.write_text(path.read_text().replace('"threshold": 0.5',
                                              '"threshold": 0.25'))
   path = report.write([str(run[0]), str(other)], str(tmp_path), 20)

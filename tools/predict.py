@@ -50,8 +50,9 @@ _TTA = flags.DEFINE_enum(
     'none: the image as it is.')
 _THRESHOLD = flags.DEFINE_string(
     'threshold', '', 'Scores above it are predicted labels; or a rule that '
-    'chooses one for each class on the out-of-fold scores: '
-    f'{", ".join(threshold_lib.RULES)}. By default that of the training.')
+    f'chooses one for each class: {", ".join(threshold_lib.RULES)}; on the '
+    'out-of-fold scores, each by one model after the last epoch, the image as '
+    'it is. By default that of the training.')
 _WEIGHTS = flags.DEFINE_enum(
     'weights', 'last', ensemble_lib.WEIGHTS,
     'Of each model: after the last epoch, or after the best.')
@@ -79,7 +80,7 @@ def main() -> None:
   _check_input()
   output = filesystem.require_path(_OUTPUT.value, 'output')
   ensemble = ensemble_lib.load(workdirs)
-  threshold = ensemble.choose_thresholds(_THRESHOLD.value)
+  threshold = ensemble.choose_thresholds(_THRESHOLD.value, _WEIGHTS.value)
   samples = _load_samples(ensemble.settings) if _IMAGES.value else None
   # TensorFlow takes seconds to import; what is wrong is told before that.
   # Worker processes import this file, and do not need it.
@@ -94,6 +95,11 @@ def main() -> None:
   written = found.save(output, threshold)
   print(f'{len(found.ids)} images, {len(found.skipped)} skipped, mean of '
         f'{ensemble.num_models} models: {", ".join(written)}')
+  trained = ensemble.count_trained(found.ids)
+  if trained:
+    print(f'{trained} of these {len(found.ids)} images, by their ids, were '
+          'trained on: their honest scores are those in the out_of_fold files '
+          'of the report.')
 
 
 def _check_input() -> None:

@@ -1,8 +1,10 @@
 """What a fold keeps as arrays, one .npz each. No TensorFlow."""
 
+from collections.abc import Mapping
 import contextlib
 import dataclasses
 import json
+import math
 import os
 from typing import Iterator
 
@@ -11,6 +13,24 @@ import numpy as np
 from hpa_records import balance as balance_lib
 from hpa_records import filesystem
 from hpa_records import schema
+
+KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
+
+# Of each array: kinds of its dtype, as NumPy's letters; its shape, N as many as
+# there are ids, None any but 0; its least and greatest number, or the texts
+# that it may have, None for any.
+_FORMS = {
+    'ids': ('U', ('N',), None),
+    'groups': ('U', ('N',), None),
+    'labels': ('biu', ('N', schema.NUM_CLASSES), (0, 1)),
+    'scores': ('f', ('N', schema.NUM_CLASSES), (0, 1)),
+    'folds': ('iu', ('N',), (0, math.inf)),
+    'repeats': ('f', ('N',), (0, math.inf)),
+    'classes': ('iu', ('N',), (0, schema.NUM_CLASSES - 1)),
+    'kinds': ('U', ('N',), KINDS),
+    'images': ('u', ('N', None, None, schema.NUM_CHANNELS), (0, 255)),
+    'map': ('f', ('N', None, None), (0, math.inf)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +72,14 @@ class Samples:
     """
     values = _load(path)
     with _told(path):
-      balance = balance_lib.Balance(**json.loads(str(values['balance'])))
-      return cls(**{**values, 'seed': int(values['seed']), 'balance': balance})
+      seed = int(values.pop('seed'))
+      balance = json.loads(str(values.pop('balance')))
+      _check({
+          name: each
+          for name, each in values.items()
+          if each.size or name != 'groups'
+      })
+      return cls(seed=seed, balance=balance_lib.Balance(**balance), **values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +91,7 @@ class Gallery:
     labels: [n, K] uint8 multi-hot.
     scores: [n, K] float32.
     classes: [n] int64, the class that each is notable for.
-    kinds: [n] str, what for: of notable.KINDS.
+    kinds: [n] str, what for: of KINDS.
     images: [n, h, w, C] uint8, perhaps reduced.
     maps: one for each feature map that the network averages, each [n, h, w]
       float32 >= 0: class activation maps of `classes`.
@@ -95,6 +121,7 @@ class Gallery:
     values = _load(path)
     maps = sorted(name for name in values if name.startswith('map'))
     with _told(path):
+      _check(values)
       return cls(maps=tuple(values.pop(name) for name in maps), **values)
 
 
@@ -125,6 +152,7 @@ class Scores:
     """
     values = _load(path)
     with _told(path):
+      _check(values)
       return cls(**values)
 
 
@@ -133,6 +161,27 @@ def _load(path: str) -> dict[str, np.ndarray]:
     # np.load leaves a path of its own opening open when the file is damaged.
     with open(path, 'rb') as raw, np.load(raw) as file:
       return {name: file[name] for name in file.files}
+
+
+def _check(values: Mapping[str, np.ndarray]) -> None:
+  """Raises ValueError where an array is not of its form."""
+  count = len(values['ids'])
+  for name, value in values.items():
+    kinds, shape, span = _FORMS[name.rstrip('0123456789')]
+    wanted = [count if size == 'N' else size for size in shape]
+    fits = value.ndim == len(wanted) and all(
+        size == each or (each is None and size)
+        for size, each in zip(value.shape, wanted))
+    if not fits or value.dtype.kind not in kinds:
+      raise ValueError(f'{name}: expected {wanted} of kind {kinds}, received '
+                       f'{list(value.shape)} of {value.dtype}')
+    if value.dtype.kind == 'U':
+      is_right = span is None or np.isin(value, span).all()
+    else:
+      is_right = (np.isfinite(value) & (span[0] <= value) &
+                  (value <= span[1])).all()
+    if not is_right:
+      raise ValueError(f'{name}: expected values of {span}, received others')
 
 
 @contextlib.contextmanager

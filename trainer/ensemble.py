@@ -6,13 +6,11 @@ and about.json beside it; the records that it was trained on are not asked for.
 
 from collections.abc import Sequence
 import dataclasses
-import json
 import os
 from typing import Any
 
 import numpy as np
 
-from hpa_records import filesystem
 from hpa_records import schema
 from trainer import out_of_fold
 from trainer import threshold as threshold_lib
@@ -23,6 +21,21 @@ TTA = ('dihedral', 'none')
 
 # Settings of the records that bear on what a network sees.
 _PIXEL_SETTINGS = ('image_size', 'resize')
+
+# What about.json has to have, as workdir.check_form takes it.
+_FORM = {
+    'records': {
+        'image_size': int,
+        'resize': str,
+        'pattern': str,
+        'white_level': int
+    },
+    'pixels': {
+        'mean': [(int, float)],
+        'std': [(int, float)]
+    },
+    'classes': [str],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,19 +74,38 @@ class Ensemble:
           f'others at {directory}: {differ}; convert the images with the same '
           'flags.')
 
-  def choose_thresholds(self, asked: str) -> np.ndarray | float:
+  def count_trained(self, ids: np.ndarray) -> int:
+    """Returns how many samples were trained on, by their ids, by some model.
+
+    Args:
+      ids: [N] str.
+    """
+    parts = [fold.samples for run in self.runs for fold in run.folds]
+    trained = [part.ids[part.repeats > 0] for part in parts]
+    return int(np.isin(ids, np.concatenate(trained)).sum())
+
+  def choose_thresholds(self,
+                        asked: str,
+                        weights: str = 'last') -> np.ndarray | float:
     """Returns the threshold above which a score is a label: one or [K].
 
     Args:
       asked: a number; a rule of threshold.RULES, which chooses one a class on
         the runs' out-of-fold scores, the mean where there are several runs; or
         '' for the number that the runs were scored with.
+      weights: one of WEIGHTS, that it is for.
 
     Raises:
       schema.DataError: it is none of these, or the runs do not have one number,
-        or did not score the same samples.
+        or did not score the same samples; or a rule is asked for best weights,
+        of which there are no out-of-fold scores.
     """
     if asked in threshold_lib.RULES:
+      if weights != 'last':
+        raise schema.DataError(
+            f'Expected --weights=last with --threshold={asked}, which is '
+            'chosen on scores after the last epoch, received '
+            f'--weights={weights}; pass --threshold as a number.')
       found = self._collect_scores()
       return threshold_lib.choose(asked, found.labels, found.scores)
     if asked:
@@ -107,11 +139,14 @@ def load(workdirs: Sequence[str]) -> Ensemble:
   runs = tuple(workdir.load(directory) for directory in workdirs)
   for run in runs:
     about = run.folds[0].about
-    if not {'pixels', 'classes', 'records'} <= about.keys():
+    try:
+      workdir.check_form(about, _FORM, workdir.ABOUT_NAME)
+    except ValueError as error:
       raise schema.DataError(
-          f'Expected mean and deviation of the images in {workdir.ABOUT_NAME}, '
-          f'received a run of an earlier version at {run.directory}; train it '
-          'again.')
+          'Expected settings, mean and deviation of the images in '
+          f'{workdir.ABOUT_NAME}, received a damaged file or a run of an '
+          f'earlier version at {run.directory} ({error}); train it again.'
+      ) from error
     if tuple(about['classes']) != schema.CLASS_NAMES:
       raise schema.DataError(
           f'Expected the {schema.NUM_CLASSES} classes of this version, '
@@ -143,12 +178,7 @@ def find_epoch(run: workdir.Run, fold: workdir.Fold, weights: str) -> int:
     return fold.scores['epoch']
   path = os.path.join(workdir.fold_directory(run.directory, fold.number),
                       workdir.BEST_SCORES_NAME)
-  try:
-    return int(json.loads(filesystem.read_bytes(path))['epoch'])
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise schema.DataError(
-        f'Expected the best epoch of a fold, received none at {path} '
-        f'({error}); pass --weights=last, or train the fold again.') from error
+  return workdir.load_json(path)['epoch']
 
 
 def _parse(asked: str) -> float:

@@ -9,8 +9,6 @@ from trainer import activation_map
 from trainer import archive
 from trainer import tile
 
-KINDS = ('hit', 'miss', 'false_alarm')
-
 
 def pick(labels: np.ndarray, scores: np.ndarray,
          threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -36,7 +34,7 @@ def pick(labels: np.ndarray, scores: np.ndarray,
         (positive & ~predicted, -scores),
         (~positive & predicted, scores),
     )
-    for kind, (mask, value) in zip(KINDS, candidates):
+    for kind, (mask, value) in zip(archive.KINDS, candidates):
       rows = np.flatnonzero(mask[:, number])
       if rows.size:
         best = rows[np.argmax(value[rows, number])]

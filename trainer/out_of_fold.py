@@ -76,11 +76,13 @@ def collect(run: workdir.Run) -> OutOfFold:
     found = archive.Scores.load(path)
     known = fold.samples
     held_out = known.folds == fold.number
-    if not np.array_equal(found.ids, known.ids[held_out]):
-      raise schema.DataError(
-          f'Expected the scores of the {held_out.sum()} samples of fold '
-          f'{fold.number}, received {len(found.ids)}, or others, at '
-          f'{path}; train the fold again.')
+    for name in ('ids', 'labels'):
+      wanted, received = getattr(known, name)[held_out], getattr(found, name)
+      if not np.array_equal(received, wanted):
+        raise schema.DataError(
+            f'Expected the {name} of the {len(wanted)} samples of fold '
+            f'{fold.number}, received those of {len(received)}, or others, at '
+            f'{path}; train the fold again.')
     groups = known.groups[held_out] if known.groups.size else known.groups
     parts.append((found.ids, found.labels, found.scores,
                   np.full(len(found.ids), fold.number), groups))

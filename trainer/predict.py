@@ -60,7 +60,7 @@ class Prediction:
     Raises:
       schema.DataError: they cannot be written.
     """
-    root, suffix = os.path.splitext(path)
+    scored, skipped = _name_tables(path)
     ids = pd.DataFrame({'Id': self.ids})
     scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
     labels = [
@@ -68,18 +68,15 @@ class Prediction:
         for row in self.scores > threshold
     ]
     tables = {
-        f'{root}_scores{suffix}': pd.concat([ids, scores], axis=1),
+        scored: pd.concat([ids, scores], axis=1),
         path: ids.assign(Predicted=labels)
     }
-    skipped = f'{root}_skipped{suffix}'
-    try:
+    with filesystem.told_output(path):
       filesystem.remove(skipped)
       if self.skipped:
         fault.write(self.skipped, skipped)
       for name, table in tables.items():
         filesystem.write_atomically(name, table.to_csv(index=False).encode())
-    except OSError as error:
-      raise _unwritable(path, error) from error
     return [*reversed(tables), *([skipped] if self.skipped else [])]
 
 
@@ -87,16 +84,14 @@ def prepare(path: str) -> None:
   """Makes the folder of a submission, before work is spent on it.
 
   Raises:
-    schema.DataError: its name does not end with .csv, or nothing can be written
-      there.
+    schema.DataError: its name does not end with .csv, or it or a table beside
+      it cannot be written.
   """
-  if not path.endswith('.csv') or os.path.isdir(path):
+  if not path.endswith('.csv'):
     raise schema.DataError(
         f'Expected a file --output=NAME.csv to write, received {path}.')
-  try:
-    filesystem.make_folder(os.path.dirname(path) or os.curdir)
-  except OSError as error:
-    raise _unwritable(path, error) from error
+  for name in (path, *_name_tables(path)):
+    filesystem.prepare_output(name)
 
 
 class Models:
@@ -210,6 +205,7 @@ class _Network:
     return checkpoint.load_weights(directory, (epoch, 0), self._model)
 
 
-def _unwritable(path: str, error: OSError) -> schema.DataError:
-  return schema.DataError(f'Expected to write to --output={path}, received: '
-                          f'{error.strerror or error}; choose another.')
+def _name_tables(path: str) -> tuple[str, str]:
+  """The paths of the scores and of what is left out, beside a submission."""
+  root, suffix = os.path.splitext(path)
+  return f'{root}_scores{suffix}', f'{root}_skipped{suffix}'

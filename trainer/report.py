@@ -7,6 +7,7 @@ neither the records nor TensorFlow are needed.
 
 from collections.abc import Sequence
 import os
+from typing import Any
 
 import jinja2
 
@@ -22,6 +23,7 @@ from trainer import workdir
 REPORT_NAME = 'report.html'
 FOLDER_NAME = 'report'  # of tables and figures
 REPETITIONS = 1000
+_SUFFIXES = ('.csv', '.npz', '.png', '.svg')  # of the files in the folder
 _TEMPLATE_NAME = 'report_page.html'
 
 
@@ -39,17 +41,39 @@ def write(workdirs: Sequence[str],
     The path of the page.
 
   Raises:
-    schema.DataError: a folder is no run, or has no finished fold.
+    schema.DataError: a folder is no run, or has no finished fold; a file of one
+      is damaged; or the report cannot be written.
   """
   runs = [workdir.load(directory) for directory in workdirs]
+  path = os.path.join(output, REPORT_NAME)
+  folder = os.path.join(output, FOLDER_NAME)
+  filesystem.prepare_output(path)
+  filesystem.prepare_output(os.path.join(folder, f'x{_SUFFIXES[0]}'))
   results = [
       result.compute(run, name, repetitions)
       for run, name in zip(runs, result.name_runs(runs))
   ]
-  folder = os.path.join(output, FOLDER_NAME)
-  filesystem.make_folder(folder)
+  gallery = report_gallery.describe(results)
+  with filesystem.told_output(output):
+    _clear(folder)  # only now is all read that may be damaged
+    page = _render(results, gallery, folder, repetitions)
+    filesystem.write_atomically(path, page.encode())
+  return path
+
+
+def _clear(folder: str) -> None:
+  """Removes what an earlier report, perhaps of other runs, left in its folder.
+  """
+  for name in filesystem.list_names(folder):
+    if name.endswith(_SUFFIXES):
+      filesystem.remove(os.path.join(folder, name))
+
+
+def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
+            folder: str, repetitions: int) -> str:
+  """Returns the page; writes tables and figures to the folder."""
   of_all = report_file.Files(os.path.join(folder, 'runs'))
-  page = _environment().get_template(_TEMPLATE_NAME).render(
+  return _environment().get_template(_TEMPLATE_NAME).render(
       names=[each.name for each in results],
       repetitions=repetitions,
       sections=[report_section.describe(each, folder) for each in results],
@@ -57,11 +81,8 @@ def write(workdirs: Sequence[str],
       comparisons=report_comparison.compare(results, of_all, repetitions),
       others=report_comparison.describe_others(results, of_all),
       figures=report_comparison.draw_scores(results, folder),
-      gallery=report_gallery.describe(results),
+      gallery=gallery,
       class_names=schema.CLASS_NAMES)
-  path = os.path.join(output, REPORT_NAME)
-  filesystem.write_atomically(path, page.encode())
-  return path
 
 
 def _environment() -> jinja2.Environment:

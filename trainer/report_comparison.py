@@ -13,7 +13,6 @@ from trainer import result as result_lib
 from trainer import score_figure
 from trainer import score_table
 from trainer import uncertainty
-from trainer import workdir
 
 _SIGNIFICANT = 0.05
 _OWN_SCALES = (
@@ -183,10 +182,7 @@ def draw_scores(results: Sequence[result_lib.Result],
       drawn.append(
           (title, f'{who}: {caption}', files.embed(title, draw(labels,
                                                                scores))))
-  histories = {
-      each.name: [workdir.load_history(path) for path in each.directories()]
-      for each in results
-  }
+  histories = {each.name: each.histories for each in results}
   files = report_file.Files(os.path.join(folder, 'runs'))
   drawn.append(('learning_curves', 'Learning curves; a thin line is a fold, a '
                 'thick one the mean.',

@@ -64,7 +64,7 @@ def _pick(
   """The most extreme entry of all folds for each class and kind."""
   best: dict[tuple[int, str], tuple[Any, int]] = {}
   extremes: dict[tuple[int, str], float] = {}
-  for directory in result.directories():
+  for directory in result_lib.list_directories(result.run):
     entries = workdir.load_gallery(directory)
     if entries is None:
       continue

@@ -44,7 +44,7 @@ def describe(result: result_lib.Result, folder: str) -> dict[str, Any]:
   files.save('counts', counts)
   matrix = metrics.confusion_matrix(found.labels, found.scores
                                     > result.threshold)
-  network = workdir.load_network(result.directories()[0])
+  network = result.network
   return {
       'name':
           result.name,

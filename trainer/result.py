@@ -7,6 +7,7 @@ sample; of others nothing is said together.
 from collections.abc import Sequence
 import dataclasses
 import os
+from typing import Any
 
 import pandas as pd
 
@@ -27,6 +28,9 @@ class Result:
     scores: Table 2.
     intervals: of the headline scores; None where none were asked for.
     classes: Table 3, with intervals where they were asked for.
+    histories: of each fold, a row an epoch.
+    network: of the first fold, layer by layer; None in a run of an earlier
+      version.
   """
   name: str
   run: workdir.Run
@@ -34,19 +38,28 @@ class Result:
   scores: pd.DataFrame
   intervals: pd.DataFrame | None
   classes: pd.DataFrame
+  histories: list[pd.DataFrame]
+  network: dict[str, Any] | None
 
   @property
   def threshold(self) -> float:
     return self.run.config.threshold
 
-  def directories(self) -> list[str]:
-    return [
-        workdir.fold_directory(self.run.directory, fold.number)
-        for fold in self.run.folds
-    ]
-
 
 def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
+  """Returns what a report says of a run.
+
+  Args:
+    run: as it lies on disk.
+    name: of it.
+    repetitions: of the bootstrap; 0 leaves intervals out.
+
+  Raises:
+    schema.DataError: a file of the run is damaged.
+  """
+  directories = list_directories(run)
+  histories = [workdir.load_history(each) for each in directories]
+  network = workdir.load_network(directories[0])
   found = out_of_fold.collect(run)
   intervals = None
   classes = score_table.tabulate_classes(found, run.config.threshold)
@@ -59,16 +72,21 @@ def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
     sample = (found.labels, found.scores, found.folds)
     intervals = uncertainty.bootstrap(*sample, **options)
     bounds = uncertainty.bootstrap_classes(*sample, **options)
-    kept = [name for name in bounds if name.endswith(('_low', '_high'))]
-    classes = classes.join(bounds[kept])
+    classes = classes.join(bounds)
   return Result(name, run, found, score_table.tabulate_scores(run), intervals,
-                classes)
+                classes, histories, network)
+
+
+def list_directories(run: workdir.Run) -> list[str]:
+  """Returns the folders of the finished folds."""
+  return [
+      workdir.fold_directory(run.directory, fold.number) for fold in run.folds
+  ]
 
 
 def name_runs(runs: Sequence[workdir.Run]) -> list[str]:
-  """Short names, no two alike: those of the folders, numbered where needed."""
+  """Names of the folders; all numbered where some are alike on some disk."""
   names = [os.path.basename(os.path.abspath(run.directory)) for run in runs]
-  return [
-      name if names.count(name) == 1 else f'{i + 1}-{name}'
-      for i, name in enumerate(names)
-  ]
+  if len({name.casefold() for name in names}) == len(names):
+    return names
+  return [f'{i}-{name}' for i, name in enumerate(names, start=1)]

@@ -31,6 +31,34 @@ GALLERY_NAME = 'gallery.npz'
 
 _FOLD = re.compile(r'fold(\d+)')
 
+# What has to be in each JSON file, as check_form takes it.
+_FORMS: dict[str, Any] = {
+    SCORES_NAME: {
+        'epoch': int,
+        'threshold': (int, float)
+    },
+    BEST_SCORES_NAME: {
+        'epoch': int
+    },
+    ABOUT_NAME: {
+        'device': str,
+        'versions': {},
+        'records': {},
+        'records_versions': {}
+    },
+    NETWORK_NAME: {
+        'parameters':
+            int,
+        'layers': [{
+            'name': str,
+            'kind': str,
+            'shape': [(int, type(None))],
+            'parameters': int,
+            'inputs': [str]
+        }]
+    },
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
@@ -79,8 +107,49 @@ def load_config(path: str) -> tuple[config_lib.Config, str]:
   """
   try:
     return config_lib.Config.from_json(filesystem.read_bytes(path).decode())
-  except (OSError, ValueError, TypeError, KeyError) as error:
+  except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     raise archive.damaged(path, error) from error
+
+
+def load_json(path: str) -> dict[str, Any]:
+  """Returns what a JSON file of a fold says.
+
+  Args:
+    path: of the file, under one of the names above.
+
+  Raises:
+    schema.DataError: it is not there, damaged, or without what it has to have.
+  """
+  name = os.path.basename(path)
+  try:
+    content = json.loads(filesystem.read_bytes(path))
+    check_form(content, _FORMS[name], name)
+    return content
+  except (OSError, ValueError) as error:
+    raise archive.damaged(path, error) from error
+
+
+def check_form(value: Any, form: Any, name: str) -> None:
+  """Refuses a value of JSON that is not of a form.
+
+  Args:
+    value: that was read.
+    form: a dict of forms: these keys, others may be there too; a list of one
+      form: a list of such; or the types that are right.
+    name: of the value, for the message.
+
+  Raises:
+    ValueError: it is not.
+  """
+  types = type(form) if isinstance(form, (dict, list)) else form
+  if not isinstance(value, types):
+    raise ValueError(f'{name}: received {value!r:.40}')
+  if isinstance(form, dict):
+    for key, each in form.items():
+      check_form(value.get(key), each, key)
+  if isinstance(form, list):
+    for each in value:
+      check_form(each, form[0], name)
 
 
 def finished_scores(config: config_lib.Config) -> dict[str, Any] | None:
@@ -91,12 +160,11 @@ def finished_scores(config: config_lib.Config) -> dict[str, Any] | None:
   """
   directory = fold_directory(config.workdir, config.fold)
   try:
-    scores, best = (json.loads(
-        filesystem.read_bytes(os.path.join(directory, name)))
+    scores, best = (load_json(os.path.join(directory, name))
                     for name in (SCORES_NAME, BEST_SCORES_NAME))
-    stalled = scores['epoch'] - best['epoch'] >= config.stop_patience > 0
-  except (OSError, ValueError, KeyError, TypeError):
+  except schema.DataError:
     return None  # they are written once more
+  stalled = scores['epoch'] - best['epoch'] >= config.stop_patience > 0
   return scores if scores['epoch'] == config.epochs or stalled else None
 
 
@@ -104,8 +172,8 @@ def load(workdir: str) -> Run:
   """Returns a run with all folds that are finished.
 
   Raises:
-    schema.DataError: none is finished, a file is damaged, or the folds are of
-      different data or settings.
+    schema.DataError: none is finished, a file is damaged, the folds are of
+      different data or settings, or scored with another threshold.
   """
   names = os.listdir(workdir) if os.path.isdir(workdir) else []
   numbers = sorted(int(m[1]) for m in map(_FOLD.fullmatch, names) if m)
@@ -119,7 +187,7 @@ def load(workdir: str) -> Run:
         f', received none at {workdir}; train one with python -m trainer.main '
         f'--workdir={workdir}.')
   config, fingerprint = _load_configs(workdir, done)
-  folds = [_load_fold(workdir, number) for number in done]
+  folds = [_load_fold(workdir, number, config.threshold) for number in done]
   return Run(workdir, config, fingerprint, tuple(folds))
 
 
@@ -143,19 +211,19 @@ def _load_configs(workdir: str,
   return config, fingerprint
 
 
-def _load_fold(workdir: str, number: int) -> Fold:
+def _load_fold(workdir: str, number: int, threshold: float) -> Fold:
   directory = fold_directory(workdir, number)
+  path = os.path.join(directory, SCORES_NAME)
+  scores = load_json(path)
+  if scores['threshold'] != threshold:
+    raise schema.DataError(
+        f'Expected scores with the threshold {threshold} of {CONFIG_NAME}, '
+        f'received those with {scores["threshold"]} at {path}; train the fold '
+        'again.')
   about = os.path.join(directory, ABOUT_NAME)
-  return Fold(number, _load_json(os.path.join(directory, SCORES_NAME)),
+  return Fold(number, scores,
               archive.Samples.load(os.path.join(directory, SAMPLES_NAME)),
-              _load_json(about) if os.path.exists(about) else {})
-
-
-def _load_json(path: str) -> dict[str, Any]:
-  try:
-    return json.loads(filesystem.read_bytes(path))
-  except ValueError as error:
-    raise archive.damaged(path, error) from error
+              load_json(about) if os.path.exists(about) else {})
 
 
 def load_history(directory: str) -> pd.DataFrame:
@@ -170,10 +238,11 @@ def load_history(directory: str) -> pd.DataFrame:
   path = os.path.join(directory, HISTORY_NAME)
   try:
     table = pd.read_csv(path)
-    if 'epoch' not in table or table.empty:
-      raise ValueError('no row of an epoch')
+    epochs = table['epoch']
+    if not pd.api.types.is_integer_dtype(epochs) or not epochs.is_unique:
+      raise ValueError('epoch: expected whole numbers, each once')
     return table
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, KeyError) as error:
     raise archive.damaged(path, error) from error
 
 
@@ -201,4 +270,4 @@ def load_network(directory: str) -> dict[str, Any] | None:
     schema.DataError: network.json is damaged.
   """
   path = os.path.join(directory, NETWORK_NAME)
-  return _load_json(path) if os.path.exists(path) else None
+  return load_json(path) if os.path.exists(path) else None

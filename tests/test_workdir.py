@@ -1,0 +1,221 @@
+"""workdir, archive, result and report.write: a run's files, sound or not."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from hpa_records import convert
+from hpa_records import schema
+from hpa_records import shard_plan
+from tests import fakes
+from trainer import config as config_lib
+from trainer import loop
+from trainer import report
+from trainer import result
+from trainer import workdir
+
+
+@pytest.fixture(name='made', scope='module')
+def _made(tmp_path_factory):
+  """Folder of a real run of one fold and one epoch."""
+  folder = tmp_path_factory.mktemp('workdir')
+  csv, images = fakes.write_source(folder, num_samples=40, size_px=32)
+  convert.convert(csv, images, str(folder / 'records'),
+                  shard_plan.Settings(image_size=32, num_folds=2),
+                  convert.How(workers=1))
+  loop.train(
+      config_lib.Config(records=str(folder / 'records'),
+                        workdir=str(folder / 'run'),
+                        distribute='cpu',
+                        epochs=1,
+                        batch_size=16))
+  return folder / 'run'
+
+
+@pytest.fixture(name='run')
+def _run(made, tmp_path):
+  """A copy of it, to damage."""
+  return pathlib.Path(shutil.copytree(made, tmp_path / 'run'))
+
+
+def _read_all(run):
+  """Reads every file of a run, as the report and the prediction do."""
+  fold = workdir.fold_directory(str(run), 0)
+  workdir.load(str(run))
+  workdir.load_history(fold)
+  workdir.load_gallery(fold)
+  workdir.load_network(fold)
+  workdir.archive.Scores.load(f'{fold}/{workdir.ARRAYS_NAME}')
+  workdir.load_json(f'{fold}/{workdir.BEST_SCORES_NAME}')
+
+
+def _refusal(run):
+  with pytest.raises(schema.DataError) as caught:
+    _read_all(run)
+  return str(caught.value)
+
+
+def test_a_sound_run_is_read(run):
+  _read_all(run)
+
+
+@pytest.mark.parametrize('text',
+                         ['', '{}', '[]', 'null', '7', '{"epoch": "1"}'])
+@pytest.mark.parametrize('name', [
+    workdir.CONFIG_NAME, workdir.SCORES_NAME, workdir.BEST_SCORES_NAME,
+    workdir.ABOUT_NAME, workdir.NETWORK_NAME
+])
+def test_json_of_another_form_is_named(run, name, text):
+  path = run / 'fold0' / name
+  path.write_text(text)
+  assert f'{name} of a run, received none, a damaged' in _refusal(run)
+
+
+@pytest.mark.parametrize('name', [
+    workdir.CONFIG_NAME, workdir.SCORES_NAME, workdir.BEST_SCORES_NAME,
+    workdir.ABOUT_NAME, workdir.NETWORK_NAME, workdir.HISTORY_NAME,
+    workdir.ARRAYS_NAME, workdir.SAMPLES_NAME, workdir.GALLERY_NAME
+])
+def test_a_folder_in_a_files_place_is_named(run, name):
+  path = run / 'fold0' / name
+  path.unlink()
+  path.mkdir()
+  assert str(path) in _refusal(run)
+
+
+@pytest.mark.parametrize('name,key', [
+    (workdir.SCORES_NAME, 'threshold'),
+    (workdir.ABOUT_NAME, 'device'),
+    (workdir.ABOUT_NAME, 'versions'),
+    (workdir.ABOUT_NAME, 'records'),
+    (workdir.ABOUT_NAME, 'records_versions'),
+    (workdir.NETWORK_NAME, 'layers'),
+])
+def test_what_json_lacks_is_named(run, name, key):
+  path = run / 'fold0' / name
+  content = json.loads(path.read_text())
+  del content[key]
+  path.write_text(json.dumps(content))
+  refusal = _refusal(run)
+  assert str(path) in refusal and f'({key}: ' in refusal
+
+
+def test_a_layer_without_inputs_is_named(run):
+  path = run / 'fold0' / workdir.NETWORK_NAME
+  content = json.loads(path.read_text())
+  del content['layers'][3]['inputs']
+  path.write_text(json.dumps(content))
+  assert str(path) in _refusal(run)
+
+
+def _put(value):
+  """Sets the first element of an array."""
+
+  def change(array):
+    array = array.copy()
+    array.flat[0] = value
+    return array
+
+  return change
+
+
+@pytest.mark.parametrize('name,key,change', [
+    (workdir.ARRAYS_NAME, 'scores', _put(np.nan)),
+    (workdir.ARRAYS_NAME, 'scores', _put(1.5)),
+    (workdir.ARRAYS_NAME, 'scores', lambda each: each[:, :20]),
+    (workdir.ARRAYS_NAME, 'labels', lambda each: each[:-1]),
+    (workdir.ARRAYS_NAME, 'labels', _put(2)),
+    (workdir.ARRAYS_NAME, 'ids', lambda each: each[0]),
+    (workdir.ARRAYS_NAME, 'ids', lambda each: np.arange(len(each))),
+    (workdir.ARRAYS_NAME, 'ids', None),
+    (workdir.ARRAYS_NAME, 'scores', None),
+    (workdir.SAMPLES_NAME, 'repeats', lambda each: each[:-1]),
+    (workdir.SAMPLES_NAME, 'repeats', _put(-1)),
+    (workdir.SAMPLES_NAME, 'folds', lambda each: each.astype(float)),
+    (workdir.SAMPLES_NAME, 'groups', lambda each: np.array(['a'])),
+    (workdir.SAMPLES_NAME, 'balance', lambda each: np.array('[]')),
+    (workdir.SAMPLES_NAME, 'seed', None),
+    (workdir.GALLERY_NAME, 'kinds', lambda each: np.full_like(each, 'hi')),
+    (workdir.GALLERY_NAME, 'classes', _put(28)),
+    (workdir.GALLERY_NAME, 'images', lambda each: each[1:]),
+    (workdir.GALLERY_NAME, 'images', lambda each: each[..., :3]),
+    (workdir.GALLERY_NAME, 'map1', lambda each: each[:-1]),
+    (workdir.GALLERY_NAME, 'map1', lambda each: each[:, :0]),
+])
+def test_arrays_of_another_form_are_named(run, name, key, change):
+  path = run / 'fold0' / name
+  with np.load(path) as file:
+    arrays = dict(file)
+  array = arrays.pop(key)
+  if change:
+    arrays[key] = change(array)
+  np.savez(path, **arrays)
+  assert str(path) in _refusal(run)
+
+
+@pytest.mark.parametrize('text', [
+    'some text\nand more\n', 'epoch,loss\none,0.5\n', 'epoch\n',
+    'epoch,loss\n1,0.5\n1,0.4\n'
+])
+def test_another_history_is_named(run, text):
+  path = run / 'fold0' / workdir.HISTORY_NAME
+  path.write_text(text)
+  assert str(path) in _refusal(run)
+
+
+def test_scores_of_another_threshold_than_the_settings_are_refused(run):
+  path = run / 'fold0' / workdir.CONFIG_NAME
+  path.write_text(path.read_text().replace('"threshold": 0.5',
+                                           '"threshold": 0.25'))
+  refusal = _refusal(run)
+  assert 'threshold 0.25 of config.json, received those with 0.5' in refusal
+
+
+@pytest.mark.parametrize('names', [
+    ['run', 'run', '1-run'],
+    ['a/run', 'b/run', 'c/other'],
+    ['2-run', 'run', 'run', '3-run'],
+    ['run', 'RUN'],
+])
+def test_names_of_runs_differ_on_any_disk(made, names):
+  run = workdir.load(str(made))
+  found = result.name_runs(
+      [dataclasses.replace(run, directory=name) for name in names])
+  assert len({name.casefold() for name in found}) == len(names)
+  for name, given in zip(found, names):
+    assert name.endswith(pathlib.Path(given).name)
+
+
+@pytest.mark.parametrize('name', ['file', 'file/report', '/proc/none', 'full'])
+def test_an_unwritable_report_is_refused_before_the_work(run, tmp_path, name):
+  (run / 'fold0' / workdir.ARRAYS_NAME).unlink()  # the work would end here
+  (tmp_path / 'file').touch()
+  (tmp_path / 'full' / 'report.html').mkdir(parents=True)
+  with pytest.raises(schema.DataError, match='to write to .*--output'):
+    report.write([str(run)], str(tmp_path / name))
+
+
+def test_no_run_leaves_no_folder(tmp_path):
+  with pytest.raises(schema.DataError, match='Expected a finished fold'):
+    report.write([str(tmp_path / 'none')], str(tmp_path / 'none'))
+  assert not (tmp_path / 'none').exists()
+
+
+def test_a_report_takes_the_place_of_an_earlier_one(made, tmp_path):
+  folder = tmp_path / 'report'
+  (folder / 'mine.csv').mkdir(parents=True)
+  for name in ('mine.csv/kept.csv', 'notes.txt', 'runs_comparison_a_b.csv',
+               'a_roc.svg', 'a_roc.png', 'a_out_of_fold.npz'):
+    (folder / name).touch()
+  (tmp_path / 'outside.csv').touch()
+  report.write([str(made)], str(tmp_path), 0)
+  left = {path.name for path in folder.iterdir()}
+  assert {'mine.csv', 'notes.txt', 'run_scores.csv'} <= left
+  assert not left & {'runs_comparison_a_b.csv', 'a_roc.svg', 'a_roc.png'}
+  assert 'a_out_of_fold.npz' not in left
+  assert (folder / 'mine.csv' / 'kept.csv').exists()
+  assert (tmp_path / 'outside.csv').exists()
