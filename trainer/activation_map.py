@@ -10,6 +10,8 @@ Source: Zhou et al., "Learning Deep Features for Discriminative Localization",
 weights, as in Selvaraju et al., "Grad-CAM", 2017.
 """
 
+import functools
+
 import numpy as np
 
 from hpa_records.backend import keras, tf
@@ -39,24 +41,25 @@ def compute(model: keras.Model, images: np.ndarray,
   body = keras.Model(model.inputs, [each.input for each in averages] + [joined])
   noise = model.inputs[1:]
   head = keras.Model([joined, *noise], model.output)
+  compute_batch = tf.function(functools.partial(_compute, body, head))
   parts = [
-      _compute(body, head, images[i:i + _BATCH], classes[i:i + _BATCH])
+      compute_batch(tf.constant(images[i:i + _BATCH]),
+                    tf.constant(classes[i:i + _BATCH]))
       for i in range(0, len(images), _BATCH)
   ]
   return [np.concatenate(each) for each in zip(*parts)]
 
 
-def _compute(body: keras.Model, head: keras.Model, images: np.ndarray,
-             classes: np.ndarray) -> list[np.ndarray]:
-  *maps, means = gapnet.infer(body, tf.constant(images))
+def _compute(body: keras.Model, head: keras.Model, images: tf.Tensor,
+             classes: tf.Tensor) -> list[tf.Tensor]:
+  *maps, means = gapnet.infer(body, images)
   with tf.GradientTape() as tape:
     tape.watch(means)
     logits = gapnet.infer(head, means)
-    chosen = tf.gather(logits, tf.constant(classes), axis=1, batch_dims=1)
+    chosen = tf.gather(logits, classes, axis=1, batch_dims=1)
   weights = tape.gradient(chosen, means)
   weights = tf.split(weights, [each.shape[-1] for each in maps], axis=-1)
   return [
-      tf.nn.relu(tf.einsum('nhwc,nc->nhw', tf.cast(each, tf.float32),
-                           weight)).numpy()
+      tf.nn.relu(tf.einsum('nhwc,nc->nhw', tf.cast(each, tf.float32), weight))
       for each, weight in zip(maps, weights)
   ]
