@@ -35,7 +35,8 @@ def batches(labels: np.ndarray,
             payload: payload_lib.Payload | None,
             epoch: plan.Epoch,
             share: plan.Share,
-            first_step: int = 0) -> tf.data.Dataset:
+            first_step: int = 0,
+            buffers: 'Buffers | None' = None) -> tf.data.Dataset:
   """Returns a share of an epoch's batches, as the plan orders them.
 
   Args:
@@ -45,6 +46,8 @@ def batches(labels: np.ndarray,
     epoch: the copies, in the order of training.
     share: which part of each batch to make.
     first_step: the step to start at; what comes before is not read.
+    buffers: where batches lie, to use them again in the next epoch; by default
+      ones of its own.
 
   Returns:
     For each step from first_step on, for each of the share's parts, a dict of
@@ -60,14 +63,14 @@ def batches(labels: np.ndarray,
   shape = (share.part_size, size_px, size_px, schema.NUM_CHANNELS)
   # One row more, for blanks: index -1.
   labels = np.pad(labels.astype(np.float32), ((0, 1), (0, 0)))
-  buffers = _Buffers(shape)
+  buffers = buffers or Buffers()
 
   def make(number):
     part = plan.cut(epoch, share, int(number))
     if payload is None:
       pixels = part.record.astype(np.int32)
     else:
-      pixels = buffers.take()
+      pixels = buffers.take(shape)
       payload.read(part.record, pixels)
     return (pixels, labels[part.record], part.weight, part.element, part.slot)
 
@@ -106,23 +109,23 @@ def _in_flight(shape: tuple[int, ...]) -> int:
       2, min(processor.num_cores(), _IN_FLIGHT_BYTES // int(np.prod(shape))))
 
 
-class _Buffers:
-  """Arrays of one shape that come back when no one holds them any more."""
+class Buffers:
+  """Arrays that come back when no one holds them any more."""
 
-  def __init__(self, shape: tuple[int, ...]):
-    self._shape = shape
-    self._free: collections.deque[np.ndarray] = collections.deque()
+  def __init__(self):
+    self._free = collections.defaultdict(collections.deque)  # by shape
 
-  def take(self) -> np.ndarray:
+  def take(self, shape: tuple[int, ...]) -> np.ndarray:
     """Returns an array [shape] uint8 with any content, aligned to a page."""
+    free = self._free[shape]
     try:
-      memory = self._free.pop()
+      memory = free.pop()
     except IndexError:
-      memory = np.frombuffer(_map_memory(int(np.prod(self._shape))), np.uint8)
+      memory = np.frombuffer(_map_memory(int(np.prod(shape))), np.uint8)
     # A new array for each taker: its end is the end of this use. It is this
     # very object that TensorFlow holds, not a view of it.
-    taken = memory.reshape(self._shape)
-    weakref.finalize(taken, self._free.append, memory)
+    taken = memory.reshape(shape)
+    weakref.finalize(taken, free.append, memory)
     return taken
 
 

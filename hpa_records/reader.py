@@ -48,6 +48,7 @@ class Reader:
     self.kind, self.holds_pixels = choose(records, how), how.cache == 'host'
     self.is_ordered = not how.data_service
     self._payload: payload_lib.Payload | None = None
+    self._buffers = indexed.Buffers()  # one epoch's are the next one's
     if _is_indexable(records):
       self._payload = payload_lib.Shards(records, how.check)
     if self.holds_pixels:
@@ -98,7 +99,7 @@ class Reader:
              share: plan.Share, first_step: int) -> tf.data.Dataset:
     return indexed.batches(self._records.labels,
                            self._records.manifest.image_size, payload, epoch,
-                           share, first_step)
+                           share, first_step, self._buffers)
 
   def images(self,
              folds: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

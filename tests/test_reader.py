@@ -10,6 +10,7 @@ import pytest
 from hpa_records import convert
 from hpa_records import dataset
 from hpa_records import image
+from hpa_records import indexed
 from hpa_records import plan
 from hpa_records import reader
 from hpa_records import schema
@@ -377,3 +378,14 @@ def test_batches_are_not_written_over_while_they_are_held(folders):
       _sample_of(each) for batch in held for each in batch['image'].numpy()
   ]
   assert numbers[:len(epoch)] == _planned(way, epoch.record)
+
+
+def test_a_buffer_comes_back_when_no_one_holds_it():
+  buffers = indexed.Buffers()
+  first = buffers.take((2, 5))
+  place = first.ctypes.data
+  second = buffers.take((2, 5))
+  assert second.ctypes.data != place
+  del first
+  assert buffers.take((5, 2)).ctypes.data not in (place, second.ctypes.data)
+  assert buffers.take((2, 5)).ctypes.data == place
