@@ -149,6 +149,7 @@ def _judge(row: pd.Series, first: str, other: str) -> str:
 
 def describe_others(results: Sequence[result_lib.Result],
                     files: report_file.Files) -> dict[str, Any]:
+  """Returns published scores beside the runs' of the same kind: Table 5."""
   table = score_table.tabulate_others(
       {each.name: each.scores for each in results})
   files.save('other_works', table)

@@ -86,17 +86,7 @@ def describe(result: result_lib.Result, folder: str) -> dict[str, Any]:
           files.embed('labels_per_image',
                       figure.draw_labels_per_image(
                           run.folds[0].samples.labels)),
-      'settings': {
-          key: value
-          for key, value in vars(run.config).items()
-          if key not in _HIDDEN_SETTINGS
-      },
-      'about':
-          run.folds[0].about,
-      'trained_with':
-          _list_trained_with(run),
-      'fingerprint':
-          run.fingerprint,
+      **_describe_settings(run),
   }
 
 
@@ -122,6 +112,20 @@ def _list_left_out(result: result_lib.Result) -> list[dict[str, Any]]:
       'folds': folds,
       'classes': classes
   } for classes, folds in left_out.items() if classes]
+
+
+def _describe_settings(run: workdir.Run) -> dict[str, Any]:
+  """What a run was made of, and with."""
+  return {
+      'settings': {
+          key: value
+          for key, value in vars(run.config).items()
+          if key not in _HIDDEN_SETTINGS
+      },
+      'about': run.folds[0].about,
+      'trained_with': _list_trained_with(run),
+      'fingerprint': run.fingerprint,
+  }
 
 
 def _list_trained_with(run: workdir.Run) -> list[str]:

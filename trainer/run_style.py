@@ -33,6 +33,7 @@ def line(number: int) -> dict[str, Any]:
 
 
 def marker(number: int) -> str:
+  """Returns the marker of the run of that number."""
   return _MARKERS[number % len(_MARKERS)]
 
 
