@@ -10,7 +10,7 @@ import pytest
 from hpa_records import convert
 from hpa_records import dataset
 from hpa_records import image
-from hpa_records import indexed
+from hpa_records import indexed as indexed_lib
 from hpa_records import plan
 from hpa_records import reader
 from hpa_records import schema
@@ -381,7 +381,7 @@ def test_batches_are_not_written_over_while_they_are_held(folders):
 
 
 def test_a_buffer_comes_back_when_no_one_holds_it():
-  buffers = indexed.Buffers()
+  buffers = indexed_lib.Buffers()
   first = buffers.take((2, 5))
   place = first.ctypes.data
   second = buffers.take((2, 5))
