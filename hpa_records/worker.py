@@ -13,6 +13,7 @@ from multiprocessing import connection
 import os
 import signal
 import threading
+from typing import Iterator
 
 # glibc's malloc.h. By default it gives a freed megabyte back to the system at
 # once, and the next image faults it in again, page by page: a third of the
@@ -29,14 +30,10 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
   """
   pool = concurrent.futures.ProcessPoolExecutor(
       count, multiprocessing.get_context('spawn'), _start)
-  # Ctrl-C is the parent's to tell: workers start with it blocked. A process is
-  # started for each call that finds none idle.
-  signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-  try:
+  with _interrupt_held_back():
+    # A process is started for each call that finds none idle.
     for _ in range(count):
       pool.submit(os.getpid)
-  finally:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
   return pool
 
 
@@ -46,6 +43,27 @@ def keep_memory() -> None:
     mallopt = ctypes.CDLL(None).mallopt
     mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
     mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+@contextlib.contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+  """Lets Ctrl-C wait for the end of a block; what it starts never receives it.
+
+  Ctrl-C is the parent's to tell, so workers start with it blocked. That alone
+  does not keep it from this thread: another thread of the process takes the
+  signal and Python raises here, where a worker may have been started and not
+  yet been told its work.
+  """
+  received = []
+  before = signal.signal(signal.SIGINT, lambda *_: received.append(True))
+  signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  try:
+    yield
+  finally:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, before)
+  if received:
+    signal.raise_signal(signal.SIGINT)
 
 
 def _start() -> None:

@@ -68,3 +68,32 @@ def test_ctrl_c_ends_all_in_one_line(source, tmp_path, wait_s):
     return
   assert process.returncode == 130
   assert 'Traceback' not in said and 'Interrupted;' in said
+
+
+_STARTS_WORKERS = """
+import os, signal, sys, threading, time
+from hpa_records import worker
+
+def interrupt():
+  time.sleep(float(sys.argv[1]))
+  os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+try:
+  worker.start(2)
+  time.sleep(60)
+except KeyboardInterrupt:
+  print('interrupted')
+"""
+
+
+def test_ctrl_c_while_workers_start_is_the_parent_s_alone():
+  # The other thread takes the signal, which the main thread has blocked.
+  for wait_ms in range(10):
+    done = subprocess.run(
+        [sys.executable, '-c', _STARTS_WORKERS, f'{wait_ms / 1000}'],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False)
+    assert (done.stdout, done.stderr) == ('interrupted\n', '')
