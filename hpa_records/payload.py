@@ -247,8 +247,8 @@ class Files:
       raise self.fault from error
 
   def close(self) -> None:
-    """Ends the processes."""
-    self._pool.shutdown(cancel_futures=True)
+    """Ends the processes; call it in the main thread."""
+    worker.stop(self._pool)
 
   def _result(self, row: int, task: futures.Future) -> np.ndarray | None:
     try:

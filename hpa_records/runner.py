@@ -36,20 +36,20 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       shard_conversion.convert_shard(plan, shard)
       yield shard
     return
-  with worker.start(workers) as pool:
+  pool = worker.start(workers)
+  try:
     work = functools.partial(shard_conversion.convert_shard, plan)
     made = {pool.submit(work, shard): shard for shard in shards}
-    try:
-      for future in concurrent.futures.as_completed(made):
-        future.result()
-        yield made[future]
-    except concurrent.futures.BrokenExecutor as error:
-      raise schema.DataError(
-          'Expected the workers to live, found one killed, often for lack of '
-          'memory; run the same command with fewer --workers: whole shards are '
-          'kept.') from error
-    finally:
-      pool.shutdown(wait=True, cancel_futures=True)
+    for future in concurrent.futures.as_completed(made):
+      future.result()
+      yield made[future]
+  except concurrent.futures.BrokenExecutor as error:
+    raise schema.DataError(
+        'Expected the workers to live, found one killed, often for lack of '
+        'memory; run the same command with fewer --workers: whole shards are '
+        'kept.') from error
+  finally:
+    worker.stop(pool)
 
 
 def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],

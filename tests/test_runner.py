@@ -78,18 +78,18 @@ def interrupt():
   time.sleep(float(sys.argv[1]))
   os.kill(os.getpid(), signal.SIGINT)
 
-threading.Thread(target=interrupt).start()
 try:
-  worker.start(2)
+  threading.Thread(target=interrupt).start()
+  worker.stop(worker.start(2))
   time.sleep(60)
 except KeyboardInterrupt:
   print('interrupted')
 """
 
 
-def test_ctrl_c_while_workers_start_is_the_parent_s_alone():
+def test_ctrl_c_while_workers_start_and_stop_is_the_parent_s_alone():
   # The other thread takes the signal, which the main thread has blocked.
-  for wait_ms in range(10):
+  for wait_ms in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 30, 60):
     done = subprocess.run(
         [sys.executable, '-c', _STARTS_WORKERS, f'{wait_ms / 1000}'],
         cwd=_ROOT,
