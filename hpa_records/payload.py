@@ -5,11 +5,8 @@ Needed: the payloads of any rows, in any order, straight into a batch, from
 many threads at once, as fast as memory goes; and a shard that is cut, changed
 or removed meanwhile must stop the run with its name.
 
-preadv copies from the page cache into the batch without the GIL. On two cores
-it does as many images a second as slices of a memory-mapped shard, and both as
-many as copies from memory (BUILD_NOTES.md, "Indexed reader"). But a mapped file
-that is cut kills the process with SIGBUS, where a read comes back short and can
-be told; so files are read.
+Shards are mapped into memory and copied from without the GIL: as fast as from
+memory, where reads take longer (BUILD_NOTES.md, "Indexed reader").
 """
 
 from concurrent import futures
@@ -17,8 +14,7 @@ import functools
 import os
 import struct
 import threading
-import weakref
-from typing import Protocol, Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,6 +22,7 @@ import pandas as pd
 from hpa_records import dataset
 from hpa_records import fault as fault_lib
 from hpa_records import image as image_lib
+from hpa_records import mapped_file
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import schema
@@ -72,15 +69,15 @@ class Shards:
     self._paths = [os.path.join(records.directory, name) for name in names]
     bytes_of = {each.name: each.bytes for each in records.manifest.shards}
     self._bytes = [bytes_of[name] for name in names]
-    self._frame, self._frame_bytes, self._image, self._image_bytes = (
-        index[name].to_numpy(np.int64)
-        for name in ('record_offset', 'record_bytes', 'image_offset',
-                     'image_bytes'))
+    self._frame, self._frame_bytes, self._image = (index[name].to_numpy(
+        np.int64) for name in ('record_offset', 'record_bytes', 'image_offset'))
     self.fault: schema.DataError | None = None
     self._checks_crc = check == 'crc'
     self._lock = threading.Lock()
-    self._open: dict[int, tuple[int, tuple]] = {}
-    weakref.finalize(self, _close, self._open)
+    self._open: dict[int, tuple[mapped_file.MappedFile, tuple]] = {}
+    # What was read once the kernel keeps, if there is room for it.
+    self._keeps = sum(self._bytes) < processor.memory_bytes() / 2
+    self._kept = np.zeros(len(index), bool)
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
     """As Payload.read.
@@ -93,78 +90,87 @@ class Shards:
     flat[rows == plan.BLANK] = 0
     real = np.flatnonzero(rows != plan.BLANK)
     rows = rows[real]
-    numbers, firsts = np.unique(self._shard[rows], return_index=True)
+    shards = self._shard[rows]
     files = {
-        number: self._descriptor(number, int(rows[first]))
-        for number, first in zip(numbers.tolist(), firsts)
+        number: self._file(number, rows[shards == number])
+        for number in np.unique(shards).tolist()
     }
-    # What stands in these loops holds the GIL: as little as can be.
-    places = zip(real.tolist(), rows.tolist(), self._shard[rows].tolist())
+    self._prefetch(files, rows)
+    # What stands in this loop holds the GIL, but for the copy: as little as can
+    # be.
+    num_bytes = flat.shape[1]
+    for j, number, at in zip(real.tolist(), shards.tolist(),
+                             self._image[rows].tolist()):
+      flat[j] = files[number].content[at:at + num_bytes]
+    for number in files:
+      self._check_unchanged(number, rows[shards == number])
     if self._checks_crc:
-      for j, row, number in places:
-        self._read_checked(files[number], row, flat[j])
-    else:
-      for (j, row, number), at in zip(places, self._image[rows].tolist()):
-        self._read_whole(files[number], row, (flat[j],), at, flat.shape[1])
-    for number, first in zip(numbers.tolist(), firsts):
-      self._check_unchanged(number, int(rows[first]))
+      for j, row in zip(real.tolist(), rows.tolist()):
+        self._check_crc(files[int(self._shard[row])].content, row, flat[j])
 
-  def _read_checked(self, file: int, row: int, pixels: np.ndarray) -> None:
-    """Reads the whole frame: what is before the pixels and behind, too."""
-    frame, image = int(self._frame[row]), int(self._image[row])
-    before = np.empty(image - frame, np.uint8)
-    after = np.empty(
-        frame + self._frame_bytes[row] - image - self._image_bytes[row],
-        np.uint8)
-    self._read_whole(file, row, (before, pixels, after), frame,
-                     int(self._frame_bytes[row]))
-    head = shard.FRAME_HEAD_BYTES
-    crc_bytes = shard.FRAME_BYTES - head
-    found = shard.checksum([before[head:], pixels, after[:-crc_bytes]])
-    if found != after[-crc_bytes:].tobytes():
+  def _prefetch(self, files: dict[int, mapped_file.MappedFile],
+                rows: np.ndarray) -> None:
+    """Asks for a whole batch at once, so that the disk has enough to do."""
+    rows = rows[~self._kept[rows]]
+    for number, at, num_bytes in zip(self._shard[rows].tolist(),
+                                     self._frame[rows].tolist(),
+                                     self._frame_bytes[rows].tolist()):
+      files[number].prefetch(at, num_bytes)
+    self._kept[rows] = self._keeps
+
+  def _check_crc(self, content: np.ndarray, row: int,
+                 pixels: np.ndarray) -> None:
+    """Raises DataError if a record with these pixels has another checksum."""
+    start = int(self._frame[row]) + shard.FRAME_HEAD_BYTES
+    stop = int(self._frame[row] + self._frame_bytes[row])
+    stop -= shard.FRAME_BYTES - shard.FRAME_HEAD_BYTES
+    image = int(self._image[row])
+    found = shard.checksum(
+        [content[start:image], pixels, content[image + len(pixels):stop]])
+    written = content[stop:stop + len(found)].tobytes()
+    if found != written:
       raise self._fault(
           row, f'received bytes whose CRC-32C is {_hex(found)}, '
-          f'not {_hex(after[-crc_bytes:].tobytes())}')
+          f'not {_hex(written)}')
 
-  def _read_whole(self, file: int, row: int, pieces: Sequence[np.ndarray],
-                  offset: int, num_bytes: int) -> None:
-    """Fills the pieces; one call does unless the file is cut."""
-    try:
-      received = os.preadv(file, pieces, offset)
-    except OSError as error:
-      raise self._fault(row, f'received {error.strerror}') from error
-    if received != num_bytes:
-      raise self._fault(row, f'received {received} of its {num_bytes} bytes')
-
-  def _descriptor(self, number: int, row: int) -> int:
-    """The open file of a shard; row is one of its records."""
+  def _file(self, number: int, rows: np.ndarray) -> mapped_file.MappedFile:
+    """The open file of a shard; what is wrong with it names one of the rows."""
     found = self._open.get(number)
     if found is None:
       with self._lock:
         found = self._open.get(number)
         if found is None:
+          # First its size: what is empty cannot be mapped.
+          state = self._state(number, rows)
           try:
-            file = os.open(self._paths[number], os.O_RDONLY)
+            file = mapped_file.MappedFile(self._paths[number])
           except OSError as error:
-            raise self._fault(row, f'received {error.strerror}') from error
-          # Records are drawn at random: do not read ahead.
-          if hasattr(os, 'posix_fadvise'):
-            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
-          found = self._open[number] = file, _state(os.fstat(file))
+            raise self._fault(rows[0], f'received {error.strerror}') from error
+          found = self._open[number] = file, state
+          self._check_unchanged(number, rows)
     return found[0]
 
-  def _check_unchanged(self, number: int, row: int) -> None:
+  def _check_unchanged(self, number: int, rows: np.ndarray) -> None:
     """Raises DataError if the shard is not the file that was opened."""
     file, before = self._open[number]
-    now = os.fstat(file)
-    if now.st_size != self._bytes[number]:
+    if self._state(number, rows) != before:
+      raise self._fault(rows[0], 'received a file that was changed since')
+    if file.is_torn:
+      raise self._fault(rows[0], 'received a part that cannot be read')
+
+  def _state(self, number: int, rows: np.ndarray) -> tuple:
+    """What stays the same as long as a shard is not touched."""
+    try:
+      found = os.stat(self._paths[number])
+    except OSError as error:
+      raise self._fault(rows[0], f'received {error.strerror}') from error
+    if found.st_size != self._bytes[number]:
+      ends = self._frame[rows] + self._frame_bytes[rows]
       raise self._fault(
-          row, f'received {now.st_size} bytes where the manifest says '
+          rows[np.argmax(ends > found.st_size)],
+          f'received {found.st_size} bytes where the manifest says '
           f'{self._bytes[number]}')
-    if _state(now) != before:
-      raise self._fault(
-          row, 'received a file that was '
-          f'{"changed" if now.st_nlink else "removed"} while it was read')
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
   def _fault(self, row: int, received: str) -> schema.DataError:
     found = schema.DataError(
@@ -269,8 +275,3 @@ def _state(stat: os.stat_result) -> tuple:
 
 def _hex(crc: bytes) -> str:
   return f'{struct.unpack("<I", crc)[0]:08x}'
-
-
-def _close(files: dict[int, tuple[int, tuple]]) -> None:
-  for file, _ in files.values():
-    os.close(file)

@@ -1,4 +1,4 @@
-"""How many cores there are for this process."""
+"""How many cores and how much memory there are for this process."""
 
 import os
 
@@ -8,3 +8,8 @@ def num_cores() -> int:
   if hasattr(os, 'sched_getaffinity'):  # not on macOS
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+  """Returns the memory of the machine, whoever uses it."""
+  return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')

@@ -6,7 +6,6 @@ buffer. Both draw each record as often as the plan says.
 """
 
 import contextlib
-import os
 import re
 from typing import Iterable, Iterator
 
@@ -140,7 +139,7 @@ class Reader:
 def _is_indexable(records: dataset.Records) -> bool:
   """Whether payloads can be read where they lie: raw, and local."""
   return (records.manifest.settings['encoding'] == 'raw' and
-          not address.is_address(records.directory) and hasattr(os, 'preadv'))
+          not address.is_address(records.directory))
 
 
 def choose(records: dataset.Records, how: dataset.How) -> str:

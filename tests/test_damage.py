@@ -57,7 +57,7 @@ def test_training_stops_at_a_damaged_shard_in_one_line(tmp_path, reader, check,
         damage(shard, row)
         break
     _, said = process.communicate(timeout=240)
-  assert process.returncode == 2
+  assert process.returncode == 2, said
   assert str(shard) in said and 'Traceback' not in said
   last = said.strip().splitlines()[-1]
   assert last.startswith('Expected ') and 'the same command to go on' in last

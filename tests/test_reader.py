@@ -18,6 +18,7 @@ from hpa_records import shard_plan
 from tests import fakes
 
 _SIZE = 200  # six a shard of 1 MiB
+_SAMPLE_BYTES = _SIZE * _SIZE * 4
 _WAYS = {
     'indexed': ('raw', dataset.How()),
     'indexed, crc': ('raw', dataset.How(check='crc')),
@@ -140,6 +141,25 @@ def test_order_is_a_function_of_seed_and_epoch(way):
   orders = [_numbers(way.train(number)[1]) for number in (0, 0, 1)]
   assert orders[0] == orders[1]
   assert orders[0] != orders[2]
+
+
+def test_the_shuffle_buffer_is_as_large_as_the_flag_says(folders):
+
+  def order_with(size_mb):
+    how = dataset.How(reader='streaming', shuffle_mb=size_mb)
+    return _numbers(_Way(folders / 'raw', how).train()[1])
+
+  stream, near, far = order_with(0), order_with(1), order_with(64)
+
+  def come_from(order, held):
+    """Whether each draw was among so many that the stream had given."""
+    return all(
+        collections.Counter(order[:i]) <= collections.Counter(stream[:i + held])
+        for i in range(1, len(order)))
+
+  held = 2**20 // _SAMPLE_BYTES
+  assert come_from(near, held) and not come_from(near, 0)
+  assert not come_from(far, held)
 
 
 def test_the_indexed_order_is_the_plan(indexed):
@@ -314,14 +334,13 @@ def _replace(copy):
 @pytest.mark.parametrize('how,damage,message', [
     (dataset.How(), _cut, 'received'),
     (dataset.How(), _cut_between_records, 'received'),
-    (dataset.How(), lambda copy: copy.path.unlink(), 'received a file that was '
-     'removed'),
+    (dataset.How(), lambda copy: copy.path.unlink(), 'received No such file'),
     (dataset.How(), _touch, 'received a file that was changed'),
     (dataset.How(), _replace, 'received a file that was changed'),
     (dataset.How(check='crc'), _cut, 'received'),
     (dataset.How(check='crc'), _cut_between_records, 'received'),
-    (dataset.How(check='crc'), lambda copy: copy.path.unlink(), 'received a '
-     'file that was removed'),
+    (dataset.How(check='crc'), lambda copy: copy.path.unlink(),
+     'received No such file'),
     (dataset.How(check='crc'), _touch, 'received a file that was changed'),
     (dataset.How(check='crc'), _flip, 'received bytes whose CRC-32C is'),
 ])

@@ -9,8 +9,10 @@ import pytest
 from hpa_records import backend
 from hpa_records import plan
 from hpa_records.backend import tf
+from trainer import application
 from trainer import config as config_lib
 from trainer import gapnet
+from trainer import network
 from trainer import schedule
 from trainer import step
 from trainer import strategy as strategy_lib
@@ -24,10 +26,10 @@ _CONFIG = config_lib.Config(records='',
                             clip_norm=0.0)
 
 
-def _batch(seed=0):
+def _batch(seed=0, size=_SIZE):
   rng = np.random.default_rng(seed)
   return {
-      'image': rng.integers(0, 256, (_B, _SIZE, _SIZE, 4), dtype=np.uint8),
+      'image': rng.integers(0, 256, (_B, size, size, 4), dtype=np.uint8),
       'labels': (rng.random((_B, 28)) < 0.2).astype(np.float32),
       'weight': np.ones(_B, np.float32),
       'element': rng.integers(0, plan.NUM_ELEMENTS, _B, dtype=np.int32),
@@ -41,14 +43,10 @@ class _Trained:
   def __init__(self, batches, config=_CONFIG, pace=None):
     strategy = strategy_lib.make('cpu')
     with strategy.scope():
-      self.model = gapnet.build(_SIZE,
-                                'original',
-                                config.activation,
-                                mean=[100] * 4,
-                                std=[50] * 4,
-                                precision=config.precision,
-                                fast=strategy_lib.compiles(
-                                    strategy, config.xla))
+      self.model = network.build(config, batches[0]['image'].shape[1], {
+          'mean': [100] * 4,
+          'std': [50] * 4
+      }, strategy_lib.compiles(strategy, config.xla))
       optimizer = schedule.make_optimizer(config.learning_rate, config.momentum)
       optimizer.build(self.model.trainable_variables)
     self.before = [np.array(w) for w in self.model.get_weights()]
@@ -213,8 +211,26 @@ def test_both_steps_compile_whole_with_static_shapes(precision, activation,
                                precision=precision,
                                activation=activation,
                                loss=loss)
-  trained, batch = _Trained([_batch()], config), _batch()
+  _check_compiles(config, _SIZE)
+
+
+@_COMPILES
+@pytest.mark.parametrize('model', [
+    'resnet50', 'xception',
+    pytest.param('densenet121', marks=pytest.mark.soak)
+])
+def test_both_steps_of_every_network_compile_whole(model):
+  config = dataclasses.replace(_CONFIG, xla='on', model=model)
+  _check_compiles(config, application.SMALLEST_PX[model])
+
+
+def _check_compiles(config, size):
+  """Trains and scores a batch compiled, and looks at every tensor of both."""
+  batch = _batch(size=size)
+  trained = _Trained([batch], config)
   stepper = trained.stepper
+  scores, _ = stepper.score(batch)
+  assert np.isfinite(trained.loss) and np.isfinite(scores).all()
   batch = {name: tf.constant(value) for name, value in batch.items()}
   graphs = _inside(
       tf.function(

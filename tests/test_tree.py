@@ -20,7 +20,7 @@ HPA_RECORDS = (
     'staging tfds_metadata csv_table sample_table folds exact_balance balance '
     'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
-    'index_check verify summary figure gallery dataset payload '
+    'index_check verify summary figure gallery dataset mapped_file payload '
     'shard_fault streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()
 TRAINER_TABLES = (
