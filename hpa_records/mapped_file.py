@@ -15,6 +15,7 @@ import functools
 import mmap
 import signal
 import sys
+import threading
 import weakref
 
 import numpy as np
@@ -63,6 +64,7 @@ class MappedFile:
 
 # Where files are mapped: first address → (address behind, mark of being torn).
 _watched: dict[int, tuple[int, list[bool]]] = {}
+_first = threading.Lock()  # one thread makes the handler, or one would be lost
 
 
 def _watch(mapped: mmap.mmap, content: np.ndarray) -> list[bool]:
@@ -73,7 +75,8 @@ def _watch(mapped: mmap.mmap, content: np.ndarray) -> list[bool]:
     _watched[start] = start + pages * mmap.PAGESIZE, torn
     # Not at the end of the process: other threads may be reading then.
     weakref.finalize(mapped, _watched.pop, start).atexit = False
-    _handle_missing_pages()
+    with _first:
+      _handle_missing_pages()
   return torn
 
 
