@@ -13,6 +13,7 @@ from typing import Iterable, Iterator, NamedTuple, Sequence
 
 from hpa_records import fault
 from hpa_records import filesystem
+from hpa_records import plain_text
 from hpa_records import schema
 
 COLUMNS = ('Id', 'Target')
@@ -93,7 +94,7 @@ def parse_groups(content: bytes,
     sample_id, group = fields[0], fields[1].strip()
     wrong_id = _check_id(sample_id, row, first_rows)
     wrong_group = '' if group else (
-        f'expected the name of a group, received {_shorten(fields[1])}')
+        f'expected the name of a group, received {plain_text.quote(fields[1])}')
     faults += _list_faults(row, sample_id, wrong_id, wrong_group)
     group_of.setdefault(sample_id, group)
   return group_of, faults
@@ -113,10 +114,6 @@ def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[fault.Fault]]:
     else:
       samples.append(Sample(sample_id, (), row))
   return samples, faults
-
-
-def _shorten(text: str) -> str:
-  return repr(text if len(text) <= 80 else f'{text[:77]}...')
 
 
 def _split_lines(content: bytes, csv: str) -> list[tuple[int, str]]:
@@ -144,7 +141,8 @@ def _parse_header(row: int, line: str, csv: str,
   if not once or not set(needed) <= set(columns):
     raise schema.DataError(
         f'Expected the columns {",".join(needed)} in row {row} of {csv}, '
-        f'separated by commas and each once, received {_shorten(line)}.')
+        f'separated by commas and each once, received {plain_text.quote(line)}.'
+    )
   return columns
 
 
@@ -194,7 +192,7 @@ def _split_fields(line: str) -> list[str]:
     return next(csv_module.reader([line], strict=True))
   except csv_module.Error as error:
     raise schema.DataError(
-        f'expected CSV, received {_shorten(line)} ({error})') from error
+        f'expected CSV, received {plain_text.quote(line)} ({error})') from error
 
 
 def _pick_fields(line: str, columns: list[str],
@@ -206,20 +204,19 @@ def _pick_fields(line: str, columns: list[str],
     return str(error)
   if len(fields) != len(columns):
     return (f'expected {len(columns)} fields, received {len(fields)}: '
-            f'{_shorten(line)}')
+            f'{plain_text.quote(line)}')
   return [fields[columns.index(name)] for name in needed]
 
 
 def _check_id(sample_id: str, row: int, first_rows: dict[str, int]) -> str:
   """Returns why an id is refused; empty for a sound one, which is noted."""
-  if (not sample_id.isprintable() or sample_id != sample_id.strip() or
-      sample_id in ('', '.', '..') or set('/\\') & set(sample_id)):
-    return ('expected an Id that is a plain name without path parts, received '
-            f'{_shorten(sample_id)}')
+  wrong = plain_text.find_name_fault(sample_id, 'an Id')
+  if wrong:
+    return wrong
   first_row = first_rows.setdefault(sample_id, row)
   return '' if first_row == row else (
-      f'expected each Id once, received {_shorten(sample_id)} again, first in '
-      f'row {first_row}')
+      f'expected each Id once, received {plain_text.quote(sample_id)} again, '
+      f'first in row {first_row}')
 
 
 def _parse_target(target: str) -> tuple[tuple[int, ...], str]:
@@ -228,11 +225,12 @@ def _parse_target(target: str) -> tuple[tuple[int, ...], str]:
   if re.fullmatch(r'\s*([0-9]{1,9}\s+)*[0-9]{1,9}\s*', target):
     labels = tuple(sorted(map(int, target.split())))
     if len(set(labels)) < len(labels):
-      return (), f'expected each label once, received {_shorten(target)}'
+      return (
+      ), f'expected each label once, received {plain_text.quote(target)}'
     if labels[-1] < schema.NUM_CLASSES:
       return labels, ''
   return (), (f'expected whole numbers 0..{schema.NUM_CLASSES - 1}, separated '
-              f'by spaces, in Target, received {_shorten(target)}')
+              f'by spaces, in Target, received {plain_text.quote(target)}')
 
 
 def _parse_fold(text: str, name: str, num_folds: int) -> tuple[int, str]:
@@ -240,4 +238,4 @@ def _parse_fold(text: str, name: str, num_folds: int) -> tuple[int, str]:
   if re.fullmatch(r'\s*[0-9]{1,9}\s*', text) and int(text) < num_folds:
     return int(text), ''
   return 0, (f'expected a fold 0..{num_folds - 1} in {name}, received '
-             f'{_shorten(text)}')
+             f'{plain_text.quote(text)}')

@@ -174,9 +174,10 @@ def prepare_output(path: str) -> None:
       return
     if os.path.isdir(path):
       raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    with open(path + TEMPORARY_SUFFIX, 'wb'):
+    temporary = _temporary_name(path)
+    with open(temporary, 'xb'):
       pass
-    remove(path + TEMPORARY_SUFFIX)
+    remove(temporary)
 
 
 def list_names(folder: str, recursive: bool = False) -> list[str]:
@@ -241,12 +242,34 @@ def remove_folder(path: str) -> None:
 
 
 def rename(source: str, target: str) -> None:
-  """Gives a file another name, in place of a file that has it."""
+  """Gives a file another name, in place of a file that has it.
+
+  When this returns, a power cut does not take the new name back.
+  """
   if is_remote(source):
     with address.told_errors(source):
       address.gfile(source, write=True).rename(source, target, overwrite=True)
   else:
     os.replace(source, target)
+    _flush_folder(os.path.dirname(target) or os.curdir)
+
+
+def _flush_folder(path: str) -> None:
+  """Has the disk keep what names a local folder has."""
+  folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+  try:
+    os.fsync(folder)
+  except OSError as error:
+    # Some network file systems have no such call, and need none.
+    if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+      raise
+  finally:
+    os.close(folder)
+
+
+def _temporary_name(path: str, folder: str = '') -> str:
+  name = f'{os.path.basename(path)}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}'
+  return os.path.join(folder or os.path.dirname(path), name)
 
 
 class _BufferWriter:
@@ -264,25 +287,23 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
   """Yields a binary file that takes the name path when the block succeeds.
 
   When the block raises, the temporary file is removed and path is as before.
+  Of a killed process it stays; it has a name of its own, so that two processes
+  that write the same path do not write into one file.
 
   Args:
     path: of the file to write.
-    temporary_folder: where the unfinished file lies, on the same disk, under a
-      name of its own, so that two processes that write the same path do not
-      write into one file; the caller tidies up after killed ones. By default
-      it lies beside the finished file, and the next writer replaces it.
+    temporary_folder: where the unfinished file lies, on the same disk; by
+      default beside the finished file.
   """
+  temporary = _temporary_name(path, temporary_folder)
   gfile = address.gfile(path, write=True) if is_remote(path) else None
-  temporary = path + TEMPORARY_SUFFIX
-  if temporary_folder:
-    name = f'{os.path.basename(path)}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}'
-    temporary = os.path.join(temporary_folder, name)
   try:
     if gfile:
       with address.told_errors(path), gfile.GFile(temporary, 'wb') as file:
         yield _BufferWriter(file)
     else:
-      with open(temporary, 'wb', _WRITE_BYTES) as file:
+      # 'x' makes the file: a link under its name is not followed.
+      with open(temporary, 'xb', _WRITE_BYTES) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())

@@ -23,6 +23,8 @@ over each CYCLE_EPOCHS epochs in a row, counted from the first, the copies are
 within 1 of the sum of the repeats.
 """
 
+from hpa_records import plain_text
+
 FORMAT_VERSION = 1
 
 # As many epochs as the paper trains for: with repeats of LEAST_REPEATS, each of
@@ -82,7 +84,11 @@ class DataError(ValueError):
   """The user's input is wrong; the message says what, where, what to do.
 
   command.run prints the message and exits with code 2, without a traceback.
+  What is not printable is escaped in it, whatever it quotes.
   """
+
+  def __init__(self, message: str, *more: str):
+    super().__init__(plain_text.escape(message), *more)
 
 
 class BrokenOff(RuntimeError):
@@ -95,5 +101,5 @@ class BrokenOff(RuntimeError):
   """
 
   def __init__(self, message: str, exit_code: int):
-    super().__init__(message)
+    super().__init__(plain_text.escape(message))
     self.exit_code = exit_code

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records import json_text
 from hpa_records import schema
 from trainer import out_of_fold
 from trainer import threshold as threshold_lib
@@ -22,7 +23,7 @@ TTA = ('dihedral', 'none')
 # Settings of the records that bear on what a network sees.
 _PIXEL_SETTINGS = ('image_size', 'resize')
 
-# What about.json has to have, as workdir.check_form takes it.
+# What about.json has to have, as json_text.check_form takes it.
 _FORM = {
     'records': {
         'image_size': int,
@@ -140,7 +141,7 @@ def load(workdirs: Sequence[str]) -> Ensemble:
   for run in runs:
     about = run.folds[0].about
     try:
-      workdir.check_form(about, _FORM, workdir.ABOUT_NAME)
+      json_text.check_form(about, _FORM, workdir.ABOUT_NAME)
     except ValueError as error:
       raise schema.DataError(
           'Expected settings, mean and deviation of the images in '

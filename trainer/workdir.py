@@ -5,7 +5,6 @@ the report reads it.
 """
 
 import dataclasses
-import json
 import os
 import re
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hpa_records import filesystem
+from hpa_records import json_text
 from hpa_records import schema
 from trainer import archive
 from trainer import config as config_lib
@@ -31,7 +31,7 @@ GALLERY_NAME = 'gallery.npz'
 
 _FOLD = re.compile(r'fold(\d+)')
 
-# What has to be in each JSON file, as check_form takes it.
+# What has to be in each JSON file, as json_text.check_form takes it.
 _FORMS: dict[str, Any] = {
     SCORES_NAME: {
         'epoch': int,
@@ -122,34 +122,11 @@ def load_json(path: str) -> dict[str, Any]:
   """
   name = os.path.basename(path)
   try:
-    content = json.loads(filesystem.read_bytes(path))
-    check_form(content, _FORMS[name], name)
+    content = json_text.parse(filesystem.read_bytes(path))
+    json_text.check_form(content, _FORMS[name], name)
     return content
   except (OSError, ValueError) as error:
     raise archive.damaged(path, error) from error
-
-
-def check_form(value: Any, form: Any, name: str) -> None:
-  """Refuses a value of JSON that is not of a form.
-
-  Args:
-    value: that was read.
-    form: a dict of forms: these keys, others may be there too; a list of one
-      form: a list of such; or the types that are right.
-    name: of the value, for the message.
-
-  Raises:
-    ValueError: it is not.
-  """
-  types = type(form) if isinstance(form, (dict, list)) else form
-  if not isinstance(value, types):
-    raise ValueError(f'{name}: received {value!r:.40}')
-  if isinstance(form, dict):
-    for key, each in form.items():
-      check_form(value.get(key), each, key)
-  if isinstance(form, list):
-    for each in value:
-      check_form(each, form[0], name)
 
 
 def finished_scores(config: config_lib.Config) -> dict[str, Any] | None:

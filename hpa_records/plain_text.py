@@ -1,0 +1,57 @@
+"""Text that is safe to print, whoever wrote it.
+
+Ids, names and paths come from files and folders of strangers. A terminal obeys
+control sequences in what is printed, and a newline or a change of direction
+makes one thing look like another.
+"""
+
+import unicodedata
+
+
+def escape(text: str) -> str:
+  """Returns text with all that is not printable as an escape, but newlines.
+
+  Also halves of surrogate pairs, which Python makes of file names that are not
+  UTF-8, and which no UTF-8 output takes.
+  """
+  if text.isprintable():
+    return text
+  return ''.join(
+      each if each.isprintable() or each == '\n' else ascii(each)[1:-1]
+      for each in text)
+
+
+def quote(text: str) -> str:
+  """Returns text in quotes, at most 80 characters of it, on one line."""
+  return repr(text if len(text) <= 80 else f'{text[:77]}...')
+
+
+def find_name_fault(name: str, kind: str = 'a name') -> str:
+  """Returns why a text is no name of a sample or group; '' if it is one.
+
+  The one rule for names that come from files: they are printed, written to CSV
+  files and joined to paths.
+
+  Args:
+    name: as the file has it.
+    kind: of name, with its article, for the message.
+  """
+  if (not name.isprintable() or name != name.strip() or
+      name in ('', '.', '..') or set('/\\') & set(name)):
+    return (
+        f'expected {kind} that is a plain name without path parts, received '
+        f'{quote(name)}')
+  return ''
+
+
+def find_twin(name: str, names: set[str] | frozenset[str]) -> str:
+  """Returns the one of names that only looks like name; '' if there is none.
+
+  macOS decomposes accented letters in file names (NFD) where a table has them
+  composed (NFC).
+  """
+  for form in ('NFC', 'NFD'):
+    twin = unicodedata.normalize(form, name)
+    if twin != name and twin in names:
+      return twin
+  return ''

@@ -1,0 +1,85 @@
+"""file_lock: processes keep out of each other's folders."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from hpa_records import file_lock
+from hpa_records import schema
+
+_HOLD = '''
+import sys
+from hpa_records import file_lock
+with file_lock.hold(sys.argv[1], 'busy', shared=len(sys.argv) > 2):
+  print('held', flush=True)
+  sys.stdin.read()
+'''
+
+
+def _start_holder(path, *shared):
+  holder = subprocess.Popen(  # pylint: disable=consider-using-with
+      [sys.executable, '-c', _HOLD, path, *shared],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True)
+  assert holder.stdout.readline() == 'held\n'
+  return holder
+
+
+def test_a_lock_is_held_by_one_process_until_it_dies(tmp_path):
+  path = str(tmp_path / 'new' / 'lock')
+  with _start_holder(path) as holder:
+    with pytest.raises(schema.DataError, match='busy.*lock'):
+      with file_lock.hold(path, 'busy'):
+        pass
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with file_lock.hold(path, 'busy'):
+      pass
+
+
+def test_a_stopped_process_keeps_its_lock(tmp_path):
+  path = str(tmp_path / 'lock')
+  with _start_holder(path) as holder:
+    os.kill(holder.pid, signal.SIGSTOP)
+    with pytest.raises(schema.DataError, match='busy'):
+      with file_lock.hold(path, 'busy'):
+        pass
+    os.kill(holder.pid, signal.SIGKILL)
+
+
+def test_shared_locks_exclude_only_those_who_want_it_alone(tmp_path):
+  path = str(tmp_path / 'lock')
+  with _start_holder(path, 'shared') as holder:
+    with file_lock.hold(path, 'busy', shared=True):
+      pass
+    with pytest.raises(schema.DataError, match='busy'):
+      with file_lock.hold(path, 'busy'):
+        pass
+    holder.stdin.close()
+
+
+def test_a_link_in_place_of_the_lock_is_refused(tmp_path):
+  (tmp_path / 'target').write_text('mine')
+  (tmp_path / 'lock').symlink_to(tmp_path / 'target')
+  with pytest.raises(OSError):
+    with file_lock.hold(str(tmp_path / 'lock'), 'busy'):
+      pass
+
+
+def test_a_folder_below_a_dangling_link_is_refused_at_once(tmp_path):
+  (tmp_path / 'disk').symlink_to(tmp_path / 'not-mounted')
+  with pytest.raises(OSError):
+    with file_lock.hold(str(tmp_path / 'disk' / 'x' / 'lock'), 'busy'):
+      pass
+
+
+def test_the_holder_may_remove_the_file(tmp_path):
+  path = str(tmp_path / 'lock')
+  with file_lock.hold(path, 'busy'):
+    os.remove(path)
+  with file_lock.hold(path, 'busy'):
+    assert os.path.exists(path)

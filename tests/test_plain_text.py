@@ -1,0 +1,40 @@
+"""plain_text: what strangers wrote is printed without effect."""
+
+from hpa_records import plain_text
+from hpa_records import schema
+
+
+def test_control_sequences_directions_and_lone_bytes_become_escapes():
+  assert plain_text.escape('a\x1b[2J\u202e\udc80\n\x07é') == (
+      'a\\x1b[2J\\u202e\\udc80\n\\x07é')
+
+
+def test_plain_text_of_any_script_stays():
+  text = 'Nucléole → 核小体 \'"\\'
+  assert plain_text.escape(text) == text
+
+
+def test_every_message_of_wrong_input_is_escaped_once():
+  error = schema.DataError('row 3: \x1b]0;title\x07')
+  assert str(error) == 'row 3: \\x1b]0;title\\x07'
+  assert str(schema.DataError(str(error))) == str(error)
+  assert str(schema.BrokenOff('\x1b', 1)) == '\\x1b'
+
+
+def test_a_quote_is_one_short_line():
+  quoted = plain_text.quote('a\n' * 1000)
+  assert '\n' not in quoted and len(quoted) < 170
+
+
+def test_names_are_plain():
+  for name in ('a', 'é核', "it's", 'a b', '._x'):
+    assert not plain_text.find_name_fault(name)
+  for name in ('', '.', '..', ' a', 'a ', 'a/b', 'a\\b', 'a\nb', 'a\x1b',
+               '\udc80', 'a\u202eb'):
+    assert 'plain name' in plain_text.find_name_fault(name), repr(name)
+
+
+def test_a_name_that_only_looks_the_same_is_found():
+  assert plain_text.find_twin('é', {'e\u0301', 'x'}) == 'e\u0301'
+  assert plain_text.find_twin('e\u0301', {'é'}) == 'é'
+  assert not plain_text.find_twin('é', {'é', 'e'})
