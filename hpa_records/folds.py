@@ -43,12 +43,13 @@ def assign(ids: Sequence[str],
     ids: N distinct ids.
     labels: [N, K] uint8 multi-hot; rows without a label are dealt evenly.
     num_folds: 2..the number of groups.
-    seed: any integer; another seed gives other folds.
+    seed: 0..schema.MAX_SEED; another seed gives other folds.
     groups: N names; samples of one name are in one fold. None: each sample is
       a group of its own.
 
   Raises:
-    schema.DataError: num_folds < 2, or fewer samples or groups than folds.
+    schema.DataError: num_folds < 2, fewer samples or groups than folds, or a
+      seed out of range.
 
   Source: Sechidis, Tsoumakas & Vlahavas, On the Stratification of Multi-Label
   Data, ECML PKDD 2011.
@@ -63,7 +64,8 @@ def assign(ids: Sequence[str],
                            f'{num_folds} folds, received {num_units}; '
                            'lower --num_folds.')
   # Raw bits: what a generator makes of them may change with NumPy.
-  bits = np.random.Philox(key=seed % 2**64).random_raw(num_units).tolist()
+  bits = np.random.Philox(
+      key=schema.require_seed(seed)).random_raw(num_units).tolist()
   brings = np.zeros([num_units, labels.shape[1]], np.int32)
   np.add.at(brings, unit_of, labels)
   sizes = np.bincount(unit_of, minlength=num_units)

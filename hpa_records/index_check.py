@@ -2,28 +2,31 @@
 
 Hashes prove that files are those that were written; this proves that what was
 written makes sense: rows and names add up, offsets tile every shard, counts
-are those of the labels. It reads tables only, so it costs milliseconds.
+are those of the labels, and an epoch has not more draws than memory holds. It
+reads tables only, so it costs milliseconds.
 """
 
-import re
+import collections
 from typing import Sequence
 
 import numpy as np
 import pandas as pd
 
+from hpa_records import balance
 from hpa_records import manifest
-from hpa_records import sample_table
+from hpa_records import manifest_form
+from hpa_records import plain_text
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import tfds_metadata
 
-_GROUP = re.compile(r'(fold(?:0|[1-9]\d*)|test)-\d{5}-of-\d{5}\.tfrecord')
 _FILES = {
     manifest.INDEX_NAME, tfds_metadata.FEATURES_NAME, tfds_metadata.INFO_NAME
 }
 _COLUMNS = ('id', 'shard', 'record_offset', 'record_bytes', 'image_offset',
             'image_bytes')
 _LABELLED_COLUMNS = ('fold', 'labels', 'repeats')
+_HEAD_BYTES = 512  # of a record beside its id, labels, repeats and image
 
 
 def check_manifest(made: manifest.Manifest) -> list[str]:
@@ -40,13 +43,18 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
                                                    != schema.CHANNELS):
     faults.append('expected the classes and channels of this version, received '
                   f'{len(made.classes)} classes, channels {made.channels}')
-  lacking = {'image_size', 'encoding', 'num_folds'} - set(made.settings)
-  if lacking:
-    faults.append(f'expected the settings {sorted(lacking)}, received none')
   unlisted = _FILES - set(made.files)
   if unlisted:
     faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
   names = [each.name for each in made.shards]
+  shape = (made.num_folds, schema.NUM_CLASSES) if made.is_labelled else ()
+  if _shape(made.class_counts) != shape or (made.is_labelled and
+                                            made.num_folds > made.num_records):
+    faults.append(
+        f'expected class counts of {made.num_folds} folds and '
+        f'{schema.NUM_CLASSES} classes, and a record in each fold; of a set '
+        f'without labels none. Received {len(made.class_counts)} rows and '
+        f'{made.num_records} records')
   expected = _expected_names(names, made)
   if not expected or names != expected:
     odd = sorted(set(names) ^ set(expected)) or names
@@ -57,25 +65,49 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
   if records != made.num_records:
     faults.append(f'expected {made.num_records} records, received shards with '
                   f'{records}')
+  faults += _check_pixels(made)
   return [f'{manifest.MANIFEST_NAME}: {each}' for each in faults]
+
+
+def _shape(counts: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
+  """(rows, columns) of the counts, () of none, None of rows that differ."""
+  widths = {len(row) for row in counts}
+  return None if len(widths) > 1 else (len(counts), *widths) if counts else ()
+
+
+def _check_pixels(made: manifest.Manifest) -> list[str]:
+  """Mean and deviation are those of sums that pixels of 0..255 can have."""
+  said, count = made.pixels, made.num_records * made.image_size**2
+  sums, squares = said['sum'], said['sum_of_squares']
+  if said['count'] == count and (len(sums) == len(squares) ==
+                                 schema.NUM_CHANNELS):
+    if all(total <= square <= 255 * total <= 255**2 *
+           count and total**2 <= square * count
+           for total, square in zip(sums, squares)):
+      expected = manifest.pixel_statistics(count, np.array(sums),
+                                           np.array(squares))
+      if said == expected:
+        return []
+  return [
+      f'expected pixels that {count} pixels of 0..255 can have, in each of '
+      f'{schema.NUM_CHANNELS} channels, received others'
+  ]
 
 
 def _expected_names(names: Sequence[str], made: manifest.Manifest) -> list[str]:
   """The names in the order of the format, as many a group as there are."""
-  groups = ([
-      f'fold{fold}' for fold in range(made.settings.get('num_folds', 0))
-  ] if made.is_labelled else ['test'])
-  found = [_group(name) for name in names]
+  groups = ([f'fold{fold}' for fold in range(made.num_folds)]
+            if made.is_labelled else ['test'])
+  counts = collections.Counter(_group(name) for name in names)
   return [
-      shard.file_name(group, i, found.count(group))
+      shard.file_name(group, i, counts[group])
       for group in groups
-      for i in range(found.count(group))
+      for i in range(counts[group])
   ]
 
 
 def _group(name: str) -> str:
-  match = _GROUP.fullmatch(name)
-  return match.group(1) if match else ''
+  return name.partition('-')[0]
 
 
 def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
@@ -97,12 +129,27 @@ def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
         f'{sorted(index.columns)}'
     ]
   else:
-    faults = _check_rows(made, index)
-    faults = faults or _check_offsets(made, index) + _check_ids(index)
+    faults = _check_names(index) or _check_rows(made, index)
+    faults = faults or _check_sizes(made, index)
+    faults = faults or _check_offsets(made, index)
     if made.is_labelled:
       faults = faults or _check_folds(made, index) + _check_labels(
           made, index) + _check_repeats(made, index) + _check_groups(index)
   return [f'{manifest.INDEX_NAME}: {each}' for each in faults]
+
+
+def _check_names(index: pd.DataFrame) -> list[str]:
+  """Ids and groups are names, which may be printed; and each id is there once.
+  """
+  faults = [
+      wrong for kind, column in (('an id', 'id'), ('a group', 'group'))
+      if column in index for name in index[column].unique().tolist()
+      if (wrong := plain_text.find_name_fault(name, kind))
+  ]
+  twice = index['id'][index['id'].duplicated()].unique()
+  return faults or [
+      f'expected {name} once, received it again' for name in twice
+  ]
 
 
 def _check_rows(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
@@ -114,7 +161,9 @@ def _check_rows(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
       if counts.get(each.name, 0) != each.records
   ]
   foreign = sorted(set(counts.index) - {each.name for each in made.shards})
-  faults += [f'expected no rows of {name}' for name in foreign]
+  faults += [
+      f'expected no rows of {plain_text.quote(name)}' for name in foreign
+  ]
   expected = np.repeat([each.name for each in made.shards],
                        [each.records for each in made.shards])
   if not faults and list(index['shard']) != expected.tolist():
@@ -133,6 +182,27 @@ def _check_groups(index: pd.DataFrame) -> list[str]:
   ]
 
 
+def _check_sizes(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
+  """No record or image is larger than its content can be, or negative."""
+  raw_bytes = made.image_size**2 * schema.NUM_CHANNELS
+  # A PNG of noise is a little larger than its pixels.
+  most = raw_bytes if made.settings[
+      'encoding'] == 'raw' else 2 * raw_bytes + 2**12
+  images, records = (
+      index[name].to_numpy() for name in ('image_bytes', 'record_bytes'))
+  heads = 4 * index['id'].str.len().to_numpy() + _HEAD_BYTES
+  if made.is_labelled:
+    heads = heads + schema.NUM_CLASSES + 4 * made.num_folds
+  wrong = (images < 1) | (images > most) | (records < images) | (records -
+                                                                 images > heads)
+  return [
+      f'expected the image of {row.id} inside its record, with 1 to {most} '
+      f'bytes, beside at most {most_head} others, received {row.image_bytes} '
+      f'of {row.record_bytes}'
+      for most_head, row in zip(heads[wrong], index[wrong].itertuples())
+  ]
+
+
 def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   """Records must tile each shard, and images lie inside their records."""
   faults, row = [], 0
@@ -148,7 +218,7 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
                     f'{expected[wrong[0]]}, received {received[wrong[0]]}')
     row += each.records
   size = made.image_size
-  raw_bytes = size * size * schema.NUM_CHANNELS
+  raw_bytes = size**2 * schema.NUM_CHANNELS
   if made.settings['encoding'] == 'raw':
     wrong = index['image_bytes'] != raw_bytes
     faults += [
@@ -157,18 +227,14 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     ]
   first = starts + shard.FRAME_HEAD_BYTES
   after = starts + sizes - (shard.FRAME_BYTES - shard.FRAME_HEAD_BYTES)
-  outside = (index['image_offset'] < first) | (index['image_bytes'] < 1) | (
-      index['image_offset'] + index['image_bytes'] > after)
+  # Not a sum with image_offset, which may be any number of 64 bits.
+  outside = (index['image_offset'] < first) | (index['image_offset']
+                                               > after - index['image_bytes'])
   faults += [
       f'expected the image of {name} inside its record, received another place'
       for name in index['id'][outside]
   ]
   return faults
-
-
-def _check_ids(index: pd.DataFrame) -> list[str]:
-  twice = index['id'][index['id'].duplicated()].unique()
-  return [f'expected {name} once, received it again' for name in twice]
 
 
 def _check_folds(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
@@ -183,24 +249,27 @@ def _check_folds(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
 
 
 def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
-  classes = set(range(schema.NUM_CLASSES))
-  wrong = index['labels'].map(lambda labels: not set(labels) <= classes or len(
-      set(labels)) < len(labels))
-  faults = [
-      f'expected labels 0..{schema.NUM_CLASSES - 1} of {row.id}, each once, '
-      f'received {[int(k) for k in row.labels]}'
-      for row in index[wrong].itertuples()
+  lengths = index['labels'].map(len).to_numpy()
+  rows = np.repeat(np.arange(len(index)), lengths)
+  labels = np.concatenate([*index['labels'], []]).astype(np.int64)
+  again = pd.DataFrame({'row': rows, 'label': labels}).duplicated().to_numpy()
+  wrong = rows[again | (labels < 0) | (labels >= schema.NUM_CLASSES)]
+  if wrong.size:
+    return [
+        f'expected labels 0..{schema.NUM_CLASSES - 1} of {row.id}, each once, '
+        f'received {[int(k) for k in row.labels]}'
+        for row in index.iloc[np.unique(wrong)].itertuples()
+    ]
+  cells = index['fold'].to_numpy()[rows] * schema.NUM_CLASSES + labels
+  counts = np.bincount(cells, minlength=made.num_folds * schema.NUM_CLASSES)
+  counts = counts.reshape(made.num_folds, schema.NUM_CLASSES)
+  return [
+      f'expected the class counts of fold {fold} that '
+      f'{manifest.MANIFEST_NAME} has, {said}, received {found}'
+      for fold, (said,
+                 found) in enumerate(zip(made.class_counts, counts.tolist()))
+      if list(said) != found
   ]
-  if faults:
-    return faults
-  hot = sample_table.multi_hot(index['labels'])
-  for fold in range(made.num_folds):
-    counts = hot[index['fold'] == fold].sum(axis=0, dtype=int).tolist()
-    said = list(made.class_counts[fold:fold + 1])
-    if said != [counts]:
-      faults.append(f'expected the class counts of fold {fold} that '
-                    f'{manifest.MANIFEST_NAME} has, {said}, received {counts}')
-  return faults
 
 
 def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
@@ -213,8 +282,15 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   repeats = np.stack(list(index['repeats']))
   own = np.take_along_axis(repeats, index['fold'].to_numpy()[:, None], 1)[:, 0]
   wrong = (own != 0) | ~(np.isfinite(repeats) & (repeats >= 0)).all(axis=1)
+  if wrong.any():
+    return [
+        f'expected repeats of {row.id} of at least 0, and 0 in its fold '
+        f'{row.fold}, received {[float(r) for r in row.repeats]}'
+        for row in index[wrong].itertuples()
+    ]
+  draws, most = repeats.sum(axis=0, dtype=float), balance.max_draws(len(index))
   return [
-      f'expected repeats of {row.id} of at least 0, and 0 in its fold '
-      f'{row.fold}, received {[float(r) for r in row.repeats]}'
-      for row in index[wrong].itertuples()
+      f'expected at most {most:,} draws in an epoch without fold {fold}, '
+      f'received repeats with the sum {draws[fold]:.6g}'
+      for fold in np.flatnonzero(draws > most)[:1]
   ]

@@ -8,34 +8,22 @@ two conversions of the same data with the same settings are the same bytes.
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 from typing import Any, Sequence
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from pyarrow import parquet
 
 from hpa_records import filesystem
+from hpa_records import index_table
+from hpa_records import json_text
+from hpa_records import manifest_form
+from hpa_records import read_error
 from hpa_records import schema
 
 MANIFEST_NAME = 'manifest.json'
-INDEX_NAME = 'index.parquet'
-
-_INDEX_SCHEMA = pa.schema([
-    ('id', pa.string()),
-    ('fold', pa.int32()),
-    ('shard', pa.string()),
-    ('record_offset', pa.int64()),
-    ('record_bytes', pa.int64()),
-    ('image_offset', pa.int64()),
-    ('image_bytes', pa.int64()),
-    ('labels', pa.list_(pa.int32())),
-    ('repeats', pa.list_(pa.float32())),
-    ('group', pa.string()),
-])
+INDEX_NAME = manifest_form.INDEX_NAME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,12 +117,7 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
       names.
   """
   path = os.path.join(directory, INDEX_NAME)
-  fields = [field for field in _INDEX_SCHEMA if field.name in index]
-  table = pa.Table.from_pandas(index, pa.schema(fields),
-                               preserve_index=False).replace_schema_metadata()
-  content = io.BytesIO()
-  parquet.write_table(table, content)
-  filesystem.write_atomically(path, content.getvalue())
+  filesystem.write_atomically(path, index_table.encode(index))
   return filesystem.sha256(path)
 
 
@@ -162,39 +145,66 @@ def load(directory: str) -> Manifest:
         f'Expected a finished dataset, received {directory} without '
         f'{MANIFEST_NAME}; make one with tools/make_records.py '
         f'--output={directory}.')
-  return parse(filesystem.read_bytes(path), path)
+  return parse(_read(path, manifest_form.MAX_BYTES), path)
 
 
 def parse(data: bytes, path: str) -> Manifest:
   """Returns the manifest that a file's content is.
+
+  Whoever made it: each value is of its type and in its range, and each name
+  is one of a dataset's files, without path parts; see manifest_form.
 
   Args:
     data: the content.
     path: of the file, for messages.
 
   Raises:
-    schema.DataError: it is damaged, or of another version.
+    schema.DataError: it is damaged, of another version, or no manifest.
   """
   try:
-    content = json.loads(data)
+    content = json_text.parse(data)
     # Damage to spaces or to how a number is spelled does not change content.
     is_as_written = data == _text(content)
     version, digest = content['format_version'], content.pop('sha256')
-  except (ValueError, KeyError, TypeError) as error:
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise schema.DataError(f'Expected a manifest, received a damaged one at '
                            f'{path}; convert the data again.') from error
   if version != schema.FORMAT_VERSION:
     raise schema.DataError(
-        f'Expected record format {schema.FORMAT_VERSION}, received {version!r} '
-        f'at {path}; convert the data again with this version.')
+        f'Expected record format {schema.FORMAT_VERSION}, received '
+        f'{version!r:.40} at {path}; convert the data again with this version.')
   if not is_as_written or digest != hashlib.sha256(
       _canonical(content)).hexdigest():
-    raise schema.DataError(f'Expected a manifest whose sha256 is {digest}, '
-                           f'received a changed one at {path}; convert again.')
+    raise schema.DataError(
+        f'Expected a manifest whose sha256 is {digest!r:.80}, received a '
+        f'changed one at {path}; convert the data again.')
+  try:
+    manifest_form.check(content)
+  except ValueError as error:
+    raise schema.DataError(
+        f'{path} is no manifest of a dataset: {error}. Get the data again from '
+        'where they were made.') from error
   content['shards'] = tuple(Shard(**shard) for shard in content['shards'])
   for names in ('classes', 'channels'):
     content[names] = tuple(content[names])
   return Manifest(**content)
+
+
+def _read(path: str, most_bytes: int) -> bytes:
+  """Returns a file's content, whose size is looked at first.
+
+  Raises:
+    schema.DataError: it is larger, or cannot be read.
+  """
+  try:
+    size = filesystem.size(path)
+    if size is not None and size > most_bytes:
+      raise schema.DataError(f'{path} has {size:,} bytes, where a dataset has '
+                             f'at most {most_bytes:,}. Get the data again from '
+                             'where they were made.')
+    return filesystem.read_bytes(path)
+  except OSError as error:
+    raise read_error.describe(path, error) from error
 
 
 def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
@@ -214,12 +224,17 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
   if filesystem.size(path) is None:
     raise schema.DataError(f'Expected {INDEX_NAME}, received none in '
                            f'{directory}; convert the data again.')
-  data = filesystem.read_bytes(path)
+  num_folds = manifest.num_folds if manifest.is_labelled else 0
+  data = _read(path, index_table.max_bytes(manifest.num_records, num_folds))
   if hashlib.sha256(data).hexdigest() != manifest.files[INDEX_NAME]:
     raise schema.DataError(
         f'Expected an index whose sha256 is {manifest.files[INDEX_NAME]}, '
         f'received a changed one at {path}; convert the data again.')
-  return pd.read_parquet(io.BytesIO(data))
+  try:
+    return index_table.decode(data, manifest.num_records, num_folds)
+  except ValueError as error:
+    raise schema.DataError(f'{path} is no index of a dataset: {error}. Get the '
+                           'data again from where they were made.') from error
 
 
 def check_shards(directory: str, manifest: Manifest) -> None:

@@ -120,10 +120,26 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-  """What an epoch's random numbers depend on: three integers >= 0."""
+  """What an epoch's random numbers depend on; no two keys share them.
+
+  Attributes:
+    seed: 0..schema.MAX_SEED.
+    epoch: 0..2^39-1.
+    fold: 0..2^16-1.
+
+  Raises:
+    schema.DataError: one of them is out of range.
+  """
   seed: int
   epoch: int
   fold: int
+
+  def __post_init__(self):
+    schema.require_seed(self.seed)
+    if not (0 <= self.epoch < 2**39 and 0 <= self.fold < schema.MAX_FOLDS):
+      raise schema.DataError(
+          f'Expected an epoch of 0..2^39-1 and a fold of 0..2^16-1, received '
+          f'{self.epoch} and {self.fold}.')
 
   def generator(self, purpose: int) -> np.random.Generator:
     """Returns the random stream of one purpose, independent of all others."""

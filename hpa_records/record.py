@@ -14,14 +14,26 @@ bytes_list = 1, float_list = 2, int64_list = 3, each with value = 1).
 
 import dataclasses
 import functools
+import itertools
 from typing import Iterator
 
 import numpy as np
 
+from hpa_records import plain_text
 from hpa_records import schema
 
 _BYTES, _FLOAT, _INT64 = 1, 2, 3  # Feature's oneof
 _VARINT, _LENGTH = 0, 2  # wire types
+_VARINT_BYTES = 10  # at most, of 64 bits
+
+_LABELLED = (schema.FOLD, schema.LABELS, schema.REPEATS)
+_KINDS = {
+    schema.ID: _BYTES,
+    schema.FOLD: _INT64,
+    schema.LABELS: _INT64,
+    schema.REPEATS: _FLOAT,
+    schema.IMAGE: _BYTES,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,26 +79,48 @@ def encode_head(sample: Sample) -> bytes:
 def decode(data: bytes | memoryview) -> Sample:
   """Returns the sample of a record written by any tf.train.Example writer.
 
+  Time and memory are those of one pass over the data, whatever the data say:
+  records come from others, too.
+
   Args:
-    data: one serialized tf.train.Example; keys may come in any order.
+    data: one serialized tf.train.Example of the keys of schema.py, in any
+      order, all five or, unlabelled, two; each with the values that it should
+      have, but for the image's content.
 
   Raises:
-    schema.DataError: data is no Example, or lacks a key.
+    schema.DataError: it is not.
   """
   try:
-    values = dict(_features(memoryview(data)))
-    labelled = schema.LABELS in values
-    return Sample(
-        id=bytes(values[schema.ID][0]).decode(),
-        image=values[schema.IMAGE][0],
-        fold=int(values[schema.FOLD][0]) if labelled else None,
-        labels=np.array(values[schema.LABELS], np.int64) if labelled else None,
-        repeats=np.array(values[schema.REPEATS], np.float32)
-        if labelled else None)
-  except (KeyError, IndexError, TypeError, ValueError) as error:
+    values = dict.fromkeys(_KINDS)
+    for key, content in _entries(memoryview(data)):
+      if values[key] is not None:
+        raise ValueError(f'{key} twice')
+      values[key] = content
+    if any(values[key] is None for key in (schema.ID, schema.IMAGE)):
+      raise ValueError('no id or no image')
+    labels = [values[key] for key in _LABELLED]
+    if any(each is None for each in labels) and labels != [None] * len(labels):
+      raise ValueError(f'some of {", ".join(_LABELLED)} without the others')
+    return _to_sample(values)
+  except ValueError as error:
     raise schema.DataError(
         'expected a tf.train.Example with the keys of schema.py, received '
-        f'{len(data)} bytes that are none ({error!r})') from error
+        f'{len(data)} bytes that are not one: {error}') from error
+
+
+def _to_sample(values: dict[str, memoryview | None]) -> Sample:
+  """Returns the sample of each key's list of values, serialized."""
+  sample_id = bytes(_one_bytes(values[schema.ID])).decode()
+  wrong = plain_text.find_name_fault(sample_id, 'an id')
+  if wrong:
+    raise ValueError(wrong)
+  image = _one_bytes(values[schema.IMAGE])
+  if values[schema.LABELS] is None:
+    return Sample(sample_id, image)
+  fold, = _integers(values[schema.FOLD], 1)
+  labels = _integers(values[schema.LABELS], schema.NUM_CLASSES)
+  return Sample(sample_id, image, fold, np.array(labels, np.int64),
+                _floats(values[schema.REPEATS]))
 
 
 def _varint(value: int) -> bytes:
@@ -116,31 +150,72 @@ def _entry(key: str, kind: int, content: bytes) -> bytes:
   return _entry_head(key, kind, len(content)) + content
 
 
-def _features(data: memoryview) -> Iterator[tuple[str, list]]:
-  """Yields (key, values) of every feature of a serialized Example."""
-  for _, features in _fields(data):
-    for _, entry in _fields(features):
-      parts = dict(_fields(entry))
-      for kind, content in _fields(parts[2]):
-        yield bytes(parts[1]).decode(), _values(kind, content)
+def _entries(data: memoryview) -> Iterator[tuple[str, memoryview]]:
+  """Yields (key, its list of values) of every feature of an Example."""
+  for entry in _messages(_only(_messages(data, 1), 'features'), 1):
+    fields = list(itertools.islice(_fields(entry), 3))
+    parts = dict(fields)
+    if len(fields) != 2 or set(parts) != {1, 2}:
+      raise ValueError('a feature that is not one key and one value')
+    key = bytes(_require_bytes(parts[1])).decode()
+    if key not in _KINDS:
+      raise ValueError(f'the unknown key {plain_text.quote(key)}')
+    kind = _KINDS[key]
+    yield key, _only(_messages(_require_bytes(parts[2]), kind),
+                     f'{plain_text.quote(key)} of the right type')
 
 
-def _values(kind: int, content: memoryview) -> list:
-  """The values of a bytes, float or int64 list, packed or not."""
-  values = []
-  for _, value in _fields(content):
-    if kind == _BYTES:
-      values.append(value)
-    elif kind == _FLOAT:
-      values.extend(np.frombuffer(value, '<f4'))
-    elif isinstance(value, int):
-      values.append(value)
-    else:
-      position = 0
-      while position < len(value):
-        number, position = _read_varint(value, position)
-        values.append(number)
-  return values
+def _messages(data: memoryview, number: int) -> Iterator[memoryview]:
+  """Yields the content of every field, each of which has this number."""
+  for field, content in _fields(data):
+    if field != number:
+      raise ValueError(f'field {field} where {number} is expected')
+    yield _require_bytes(content)
+
+
+def _require_bytes(content: memoryview | int) -> memoryview:
+  if isinstance(content, int):
+    raise ValueError('a number where bytes are expected')
+  return content
+
+
+def _only(found: Iterator[memoryview], what: str) -> memoryview:
+  """The one that there is; looks at no more than two."""
+  first, second = next(found, None), next(found, None)
+  if first is None or second is not None:
+    raise ValueError(f'not exactly one {what}')
+  return first
+
+
+def _one_bytes(values: memoryview) -> memoryview:
+  return _only(_messages(values, 1), 'value')
+
+
+def _floats(values: memoryview) -> np.ndarray:
+  """The values [n] float32 of a packed float list."""
+  return np.frombuffer(_one_bytes(values), '<f4').astype(np.float32)
+
+
+def _integers(values: memoryview, count: int) -> list[int]:
+  """The count values of an int64 list, packed or not."""
+  found = []
+  for field, content in _fields(values):
+    if field != 1:
+      raise ValueError(f'field {field} where 1 is expected')
+    found += ([content] if isinstance(content, int) else itertools.islice(
+        _varints(content), count + 1))
+    if len(found) > count:
+      break
+  if len(found) != count:
+    raise ValueError(f'{len(found)} values or more in place of {count}')
+  return [value - 2**64 if value >= 2**63 else value for value in found]
+
+
+def _varints(data: memoryview) -> Iterator[int]:
+  position = 0
+  while position < len(data):
+    value, position = _read_varint(data, position)
+    yield value
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
@@ -159,11 +234,12 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
-  value = shift = 0
-  while True:
-    byte = data[position]
-    position += 1
-    value |= (byte & 0x7f) << shift
+  """Returns a number of 64 bits at most, and where the next byte is."""
+  value = 0
+  for i, byte in enumerate(data[position:position + _VARINT_BYTES]):
+    value |= (byte & 0x7f) << 7 * i
     if byte < 0x80:
-      return value, position
-    shift += 7
+      if value >= 2**64:
+        break
+      return value, position + i + 1
+  raise ValueError(f'no number of 64 bits at byte {position}')

@@ -32,6 +32,11 @@ FORMAT_VERSION = 1
 CYCLE_EPOCHS = 80
 LEAST_REPEATS = 1 / CYCLE_EPOCHS
 
+# Largest seed: every random stream takes it whole. Philox has words of 64 bits,
+# and NumPy makes a float of a larger integer, which maps many seeds to one.
+MAX_SEED = 2**63 - 1
+MAX_FOLDS = 2**16  # which the keys of random streams have room for
+
 CHANNELS = ('red', 'green', 'blue', 'yellow')
 NUM_CHANNELS = len(CHANNELS)
 
@@ -89,6 +94,17 @@ class DataError(ValueError):
 
   def __init__(self, message: str, *more: str):
     super().__init__(plain_text.escape(message), *more)
+
+
+def require_seed(seed: int) -> int:
+  """Returns seed, one that no other seed shares its random numbers with.
+
+  Raises:
+    DataError: it is not in 0..MAX_SEED.
+  """
+  if not 0 <= seed <= MAX_SEED:
+    raise DataError(f'Expected a seed of 0..2^63-1, received {seed}.')
+  return seed
 
 
 class BrokenOff(RuntimeError):

@@ -11,6 +11,7 @@ Source: tensorflow/core/lib/io/record_writer.h for the frame and the mask.
 
 import dataclasses
 import hashlib
+import os
 import struct
 from typing import Iterable, Iterator, Sequence
 
@@ -87,18 +88,24 @@ def write(path: str,
                  np.array(sizes, np.int64))
 
 
-def read(path: str) -> Iterator[tuple[int, bytes]]:
+def read(path: str,
+         most_bytes: int | None = None) -> Iterator[tuple[int, bytes]]:
   """Yields (frame offset, data) of every record; checks both checksums.
 
+  Args:
+    path: of the shard.
+    most_bytes: of a frame; a larger one is not read. None: of the file.
+
   Raises:
-    schema.DataError: a frame is damaged or cut short.
+    schema.DataError: a frame is damaged, cut short, or larger.
   """
   size, position = filesystem.size(path) or 0, 0
   with filesystem.open_read(path) as file:
     while position < size:
       head = file.read(FRAME_HEAD_BYTES)
       length = struct.unpack('<Q', head[:8])[0] if len(head) >= 8 else 0
-      fits = position + FRAME_BYTES + length <= size
+      fits = position + FRAME_BYTES + length <= size and (
+          most_bytes is None or FRAME_BYTES + length <= most_bytes)
       data = file.read(length) if fits else b''
       if not fits or head[8:] != checksum([head[:8]]) or (file.read(4)
                                                           != checksum([data])):
@@ -107,6 +114,26 @@ def read(path: str) -> Iterator[tuple[int, bytes]]:
             f' of {path}; convert the data again.')
       yield position, data
       position += FRAME_BYTES + length
+
+
+def has_frames(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
+  """Returns whether the frames of a local shard say that they are that long.
+
+  Where they are, and the first begins the file and each of the others where
+  the one before it ends, no reader of the file takes memory for another length.
+
+  Args:
+    path: of the shard.
+    offsets: [N] where each frame begins.
+    sizes: [N] bytes of each frame.
+
+  Raises:
+    OSError: it cannot be read.
+  """
+  with open(path, 'rb', buffering=0) as file:
+    return all(
+        os.pread(file.fileno(), 8, offset) == struct.pack(
+            '<Q', size - FRAME_BYTES) for offset, size in zip(offsets, sizes))
 
 
 def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:

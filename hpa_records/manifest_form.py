@@ -1,0 +1,169 @@
+"""What a manifest may say, value by value: types, names and ranges.
+
+A dataset may come from anyone, with a hash that is right: so whatever stands
+in its manifest is checked here before a name is joined to a path or a number
+is used. Names are of a fixed set, without path parts and in lower case, so no
+two are one file. What values must be to each other is index_check's.
+"""
+
+import itertools
+import re
+from typing import Any, Iterable
+
+from hpa_records import image_header
+from hpa_records import json_text
+from hpa_records import plain_text
+from hpa_records import schema
+
+# Far above a dataset of 100 TB.
+MAX_BYTES = 64 * 2**20
+INDEX_NAME = 'index.parquet'
+FILE_NAMES = (INDEX_NAME, 'features.json', 'dataset_info.json', 'skipped.csv')
+SHARD_NAME = re.compile(
+    r'(fold(?:0|[1-9][0-9]{0,5})|test)-[0-9]{5,8}-of-[0-9]{5,8}\.tfrecord')
+
+_MAX_SUM = 2**62  # of bytes or pixels: sums of them fit in int64
+_MAX_TEXT = 4096
+_SHA256 = re.compile('[0-9a-f]{64}')
+_NUMBER = (int, float)
+
+_OPTIONAL = {'inputs'}  # added after the first datasets were made
+_FORM = {
+    'settings': dict,
+    'csv_sha256': str,
+    'num_records': int,
+    'num_skipped': int,
+    'shards': [{
+        'name': str,
+        'records': int,
+        'bytes': int,
+        'sha256': str
+    }],
+    'class_counts': [[int]],
+    'pixels': {
+        'count': int,
+        'sum': [int],
+        'sum_of_squares': [int],
+        'mean': [_NUMBER],
+        'std': [_NUMBER]
+    },
+    'files': dict,
+    'versions': dict,
+    'classes': [str],
+    'channels': [str],
+    'format_version': int,
+}
+_SETTINGS = {
+    'image_size': int,
+    'encoding': str,
+    'num_folds': int,
+    'seed': int,
+    'balance': str,
+    'balance_target': int,
+    'balance_tolerance': _NUMBER,
+    'max_repeat': _NUMBER,
+    'balance_factors': str,
+}
+_OPTIONAL_SETTINGS = {
+    'resize': str,
+    'shard_mb': int,
+    'limit': int,
+    'pattern': str,
+    'white_level': int,
+    'unlabelled': bool,
+    'fold_column': str,
+    'groups_sha256': str,
+}
+
+
+def check(content: dict[str, Any]) -> None:
+  """Checks the content of a manifest, without its own hash.
+
+  Args:
+    content: as JSON gives it; its format_version is this version's.
+
+  Raises:
+    ValueError: a value is missing, of another type or out of range, a key or a
+      name is none of those that there are; says which.
+  """
+  _check_keys(content, _FORM, _OPTIONAL)
+  json_text.check_form(content, _FORM, 'the manifest')
+  json_text.check_form(content.get('inputs', {}), dict, 'inputs')
+  for entry in content['shards']:
+    _check_keys(entry, _FORM['shards'][0])
+  _check_keys(content['pixels'], _FORM['pixels'])
+  _check_names(content)
+  _check_numbers(content)
+  _check_settings(content['settings'])
+  for name, version in content['versions'].items():
+    json_text.check_form(version, str, f'version of {name!r:.40}')
+
+
+def _check_keys(content: dict, form: dict,
+                optional: Iterable[str] = ()) -> None:
+  for key in form:
+    if key not in content:
+      raise ValueError(f'no {key}')
+  for key in set(content) - set(form) - set(optional):
+    raise ValueError(f'the unknown key {plain_text.quote(key)}; was it made '
+                     'with a newer version?')
+
+
+def _check_names(content: dict[str, Any]) -> None:
+  """Checks the names of all files, and their hashes."""
+  names = [entry['name'] for entry in content['shards']]
+  for name in names:
+    if not SHARD_NAME.fullmatch(name):
+      raise ValueError(f'{plain_text.quote(name)}, which is no name of a shard')
+  if len(set(names)) < len(names):
+    raise ValueError('a shard twice')
+  for name in content['files']:
+    if name not in FILE_NAMES:
+      raise ValueError(f'{plain_text.quote(name)}, which is no file of a '
+                       f'dataset ({", ".join(FILE_NAMES)})')
+  if INDEX_NAME not in content['files']:
+    raise ValueError(f'no sha256 of {INDEX_NAME}')
+  for digest in (content['csv_sha256'], *content['files'].values(),
+                 *(entry['sha256'] for entry in content['shards'])):
+    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+      raise ValueError(f'{digest!r:.80}, which is no sha256')
+
+
+def _check_numbers(content: dict[str, Any]) -> None:
+  shards, pixels = content['shards'], content['pixels']
+  _check_range('num_records', [content['num_records']], 1, _MAX_SUM)
+  _check_range('num_skipped', [content['num_skipped']], 0, _MAX_SUM)
+  for key in ('records', 'bytes'):
+    values = [entry[key] for entry in shards]
+    _check_range(f'{key} of shards', [*values, sum(values)], 1, _MAX_SUM)
+  _check_range('class_counts', list(itertools.chain(*content['class_counts'])),
+               0, _MAX_SUM)
+  # 65025 is the square of 255.
+  _check_range('pixels', [pixels['count']], 1, _MAX_SUM // 65025)
+  for key in ('sum', 'sum_of_squares', 'mean', 'std'):
+    _check_range(key, pixels[key], 0, _MAX_SUM)
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+  for key in _SETTINGS:
+    if key not in settings:
+      raise ValueError(f'no setting {key}')
+  types = _SETTINGS | _OPTIONAL_SETTINGS
+  for key, value in settings.items():
+    json_text.check_form(value, types.get(key, (bool, int, float, str)),
+                         f'setting {key!r:.40}')
+    if len(key if not isinstance(value, str) else key + value) > _MAX_TEXT:
+      raise ValueError(f'a setting of more than {_MAX_TEXT} characters')
+  side = int(image_header.MAX_PIXELS**.5)
+  _check_range('image_size', [settings['image_size']], 1, side)
+  _check_range('num_folds', [settings['num_folds']], 2, schema.MAX_FOLDS)
+  _check_range('seed', [settings['seed']], 0, schema.MAX_SEED)
+  if settings['encoding'] not in schema.ENCODINGS:
+    raise ValueError(f'encoding {plain_text.quote(settings["encoding"])}')
+
+
+def _check_range(name: str, values: list[int | float], least: int,
+                 most: int) -> None:
+  for value in values:
+    if not least <= value <= most:
+      raise ValueError(f'{name} {value!r:.40}, outside of {least}..{most}')
