@@ -20,7 +20,10 @@ _TRIES = 100  # each lost to another process that has just removed the file
 
 
 @contextlib.contextmanager
-def hold(path: str, refusal: str, shared: bool = False) -> Iterator[None]:
+def hold(path: str,
+         refusal: str,
+         shared: bool = False,
+         waits: bool = False) -> Iterator[None]:
   """Holds the lock of a local file, which is made if missing, during a block.
 
   Args:
@@ -28,9 +31,10 @@ def hold(path: str, refusal: str, shared: bool = False) -> Iterator[None]:
       may remove the file.
     refusal: message where another process holds it; path is added.
     shared: with others that hold it shared.
+    waits: prints the refusal and waits for the other process.
 
   Raises:
-    schema.DataError: another process holds it.
+    schema.DataError: another process holds it, without waits.
     OSError: the file cannot be made, or is a link.
   """
   for left in reversed(range(_TRIES)):
@@ -44,7 +48,7 @@ def hold(path: str, refusal: str, shared: bool = False) -> Iterator[None]:
         raise
       continue
     try:
-      _lock(file, path, refusal, shared)
+      _lock(file, path, refusal, shared, waits)
       if _is_still(file, path):
         yield
         return
@@ -53,12 +57,17 @@ def hold(path: str, refusal: str, shared: bool = False) -> Iterator[None]:
   raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
 
 
-def _lock(file: int, path: str, refusal: str, shared: bool) -> None:
+def _lock(file: int, path: str, refusal: str, shared: bool,
+          waits: bool) -> None:
   mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
   try:
     fcntl.flock(file, mode | fcntl.LOCK_NB)
   except BlockingIOError as error:
-    raise schema.DataError(f'{refusal} (it holds {path}).') from error
+    message = f'{refusal} (it holds {path}).'
+    if not waits:
+      raise schema.DataError(message) from error
+    print(message, file=sys.stderr)
+    fcntl.flock(file, mode)
   except OSError as error:
     if error.errno not in _NO_LOCKS:
       raise

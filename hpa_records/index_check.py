@@ -14,7 +14,6 @@ import pandas as pd
 
 from hpa_records import balance
 from hpa_records import manifest
-from hpa_records import manifest_form
 from hpa_records import plain_text
 from hpa_records import schema
 from hpa_records import shard

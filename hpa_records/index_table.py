@@ -131,7 +131,7 @@ def _check_sizes(made: parquet.FileMetaData, num_records: int,
     name = parts[0].path_in_schema.partition('.')[0] if parts else ''
     values = sum(part.num_values for part in parts)
     num_bytes = sum(part.total_uncompressed_size for part in parts)
-    if (min([part.num_values for part in parts], default=0) < 0 or
+    if (any(part.num_values < 0 for part in parts) or
         values > most.get(name, num_records) or
         num_bytes > max_bytes(num_records, num_folds)):
       raise ValueError(f'{values} values and {num_bytes} bytes in the column '
@@ -145,17 +145,20 @@ def _decode_texts(table: pa.Table, num_records: int) -> pa.Table:
   """
   for number, name in enumerate(table.column_names):
     column = table.column(number)
-    values = [column] if not pa.types.is_list(column.type) else [
-        column, pc.list_flatten(column)
-    ]
-    if any(each.null_count for each in values):
-      raise ValueError(f'a null in the column {name}')
     if pa.types.is_dictionary(column.type):
-      num_bytes = sum(
-          pc.sum(pc.take(pc.binary_length(chunk.dictionary),
-                         chunk.indices)).as_py() or 0
-          for chunk in column.chunks)
+      num_bytes = sum(map(_count_text, column.chunks))
       if num_bytes > max_bytes(num_records, 0):
         raise ValueError(f'{num_bytes} bytes of text in the column {name}')
-      table = table.set_column(number, name, column.cast(pa.string()))
+      column = column.cast(pa.string())
+      table = table.set_column(number, name, column)
+    inside = [chunk.flatten() for chunk in column.chunks] if pa.types.is_list(
+        column.type) else []
+    if any(each.null_count for each in (column, *inside)):
+      raise ValueError(f'a null in the column {name}')
   return table
+
+
+def _count_text(chunk: pa.DictionaryArray) -> int:
+  """Bytes of the texts of a chunk when they are no dictionary any more."""
+  lengths = pc.call_function('binary_length', [chunk.dictionary])
+  return pc.call_function('sum', [lengths.take(chunk.indices)]).as_py() or 0

@@ -19,7 +19,7 @@ from hpa_records import filesystem
 from hpa_records import index_table
 from hpa_records import json_text
 from hpa_records import manifest_form
-from hpa_records import read_error
+from hpa_records import os_error
 from hpa_records import schema
 
 MANIFEST_NAME = 'manifest.json'
@@ -87,6 +87,12 @@ class Manifest:
   def num_folds(self) -> int:
     """F."""
     return self.settings['num_folds']
+
+  def most_bytes(self, name: str) -> int:
+    """Returns how large one of `files` may be."""
+    if name != INDEX_NAME:
+      return manifest_form.MAX_BYTES
+    return index_table.max_bytes(self.num_records, self.num_folds)
 
 
 def pixel_statistics(count: int, sums: np.ndarray,
@@ -204,7 +210,7 @@ def _read(path: str, most_bytes: int) -> bytes:
                              'where they were made.')
     return filesystem.read_bytes(path)
   except OSError as error:
-    raise read_error.describe(path, error) from error
+    raise os_error.describe_read(path, error) from error
 
 
 def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
@@ -225,7 +231,7 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     raise schema.DataError(f'Expected {INDEX_NAME}, received none in '
                            f'{directory}; convert the data again.')
   num_folds = manifest.num_folds if manifest.is_labelled else 0
-  data = _read(path, index_table.max_bytes(manifest.num_records, num_folds))
+  data = _read(path, manifest.most_bytes(INDEX_NAME))
   if hashlib.sha256(data).hexdigest() != manifest.files[INDEX_NAME]:
     raise schema.DataError(
         f'Expected an index whose sha256 is {manifest.files[INDEX_NAME]}, '

@@ -10,41 +10,37 @@ A file's hash is taken while it streams, and the file gets its name only if the
 hash is the manifest's. Which files are whole is read from the files: a process
 that is killed leaves nothing that the next one believes. Processes that stage
 one dataset into one folder take turns, by a lock that ends with its process.
+
+Neither side is trusted: names are those of manifest_form, no more bytes are
+taken than a file should have, and a link or folder under a file's name is
+refused.
 """
 
 import concurrent.futures
 import contextlib
-import fcntl
+import dataclasses
 import hashlib
-import logging
 import math
 import os
+import re
 import shutil
+import stat
 import threading
-from typing import Any, Iterator, Sequence
+from typing import BinaryIO, Callable, Iterable, Iterator, Sequence
 
-import fsspec
-
+from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import manifest as manifest_lib
+from hpa_records import manifest_form
+from hpa_records import os_error
+from hpa_records import plain_text
 from hpa_records import progress
 from hpa_records import schema
+from hpa_records import staging_source
 
-CHUNK_BYTES = 8 * 2**20  # in memory once a thread
 _THREADS = 8
 _LOCK_SUFFIX = '.lock'
 _SPARE_BYTES = 64 * 2**20  # left free on the disk
-_PACKAGES = {
-    's3': 's3fs',
-    'gs': 'gcsfs',
-    'az': 'adlfs',
-    'abfs': 'adlfs',
-    'http': 'aiohttp',
-    'https': 'aiohttp',
-}
-# They log each look for credentials, each request, and what they raise anyway.
-_TALKATIVE = ('aiobotocore', 'azure', 'botocore', 'gcsfs', 's3fs')
-_AZURE_HOST = '.blob.core.windows.net'
 
 
 def stage(records: str,
@@ -65,113 +61,94 @@ def stage(records: str,
 
   Raises:
     schema.DataError: the address does not answer or is no dataset, a driver is
-      missing, a file is missing or not the manifest's, or the disk is too full.
+      missing, a file is missing or not the manifest's, the disk is too full, or
+      a link is where the copy should be.
   """
-  source = _Source(records)
-  data = source.read(manifest_lib.MANIFEST_NAME)
+  source = staging_source.Source(records)
+  data = source.read(manifest_lib.MANIFEST_NAME, manifest_form.MAX_BYTES)
   made = manifest_lib.parse(data, f'{records}/{manifest_lib.MANIFEST_NAME}')
   directory = os.path.join(stage_dir, made.fingerprint)
+  wanted = _wanted(made, shards)
   try:
     os.makedirs(directory, exist_ok=True)
+    _check_place(directory, stat.S_ISDIR)
+    with file_lock.hold(directory + _LOCK_SUFFIX,
+                        f'Waiting for another process that copies to '
+                        f'{directory}',
+                        waits=True):
+      for name in (*wanted, manifest_lib.MANIFEST_NAME):
+        _check_place(os.path.join(directory, name), stat.S_ISREG)
+      _tidy(directory, wanted)
+      _Copy(source, directory, wanted).run()
+      filesystem.write_atomically(
+          os.path.join(directory, manifest_lib.MANIFEST_NAME), data)
   except OSError as error:
-    raise schema.DataError(f'Expected a folder to write to, received '
-                           f'--stage_dir={stage_dir} ({error}); choose '
-                           'another.') from error
-  with _locked(directory):
-    _Copy(source, directory, _wanted(made, shards)).run()
-    filesystem.write_atomically(
-        os.path.join(directory, manifest_lib.MANIFEST_NAME), data)
+    raise _write_error(stage_dir, error) from error
   return directory
 
 
+def _write_error(path: str, error: OSError) -> schema.DataError:
+  """Returns what to raise where a copy cannot be written to path."""
+  if isinstance(error, schema.DataError):
+    return error
+  remedy = os_error.explain(error, 'make room or choose another --stage_dir')
+  return schema.DataError(f'Cannot write to {error.filename or path} of '
+                          f'--stage_dir: {remedy}.')
+
+
+def _check_place(path: str, is_right: Callable[[int], bool]) -> None:
+  """Refuses a link, or anything else that a copy would not have made."""
+  try:
+    is_there = is_right(os.lstat(path).st_mode)
+  except FileNotFoundError:
+    return
+  if not is_there:
+    raise schema.DataError(
+        f'{path} in --stage_dir is a link or of another kind than a copy; '
+        'remove it, or choose another --stage_dir.')
+
+
+def _tidy(directory: str, wanted: Iterable[str]) -> None:
+  """Removes the half files of copies that were killed."""
+  names = '|'.join(map(re.escape, (*wanted, manifest_lib.MANIFEST_NAME)))
+  half = re.compile(rf'({names})\.[0-9a-f]{{8}}'
+                    rf'{re.escape(filesystem.TEMPORARY_SUFFIX)}')
+  for entry in os.scandir(directory):
+    if half.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+      os.remove(entry.path)
+
+
 def _wanted(made: manifest_lib.Manifest,
-            shards: Sequence[str] | None) -> dict[str, tuple[str, int | None]]:
-  """Returns {name: (sha256, bytes or None if not known)} of files to copy."""
-  known = {shard.name: (shard.sha256, shard.bytes) for shard in made.shards}
+            shards: Sequence[str] | None) -> dict[str, '_File']:
+  """Returns the files to copy by name."""
+  known = {
+      each.name: _File(each.sha256, each.bytes, each.bytes)
+      for each in made.shards
+  }
   names = known if shards is None else shards
   unknown = [name for name in names if name not in known]
   if unknown:
     raise schema.DataError(f'Expected shards of the manifest, received '
                            f'{unknown[0]!r}.')
-  others = {name: (sha256, None) for name, sha256 in made.files.items()}
+  others = {
+      name: _File(sha256, None, made.most_bytes(name))
+      for name, sha256 in made.files.items()
+  }
   return {**{name: known[name] for name in names}, **others}
 
 
-class _Source:
-  """The files of an address, through fsspec; its errors are told."""
+@dataclasses.dataclass(frozen=True)
+class _File:
+  """A file to copy.
 
-  def __init__(self, records: str):
-    self._address = records
-    for name in _TALKATIVE:
-      logging.getLogger(name).setLevel(logging.CRITICAL)
-    scheme = records.partition('://')[0] if '://' in records else 'file'
-    url, options = _azure(records) if scheme == 'az' else (records, {})
-    try:
-      self._files, self._root = fsspec.core.url_to_fs(url, **options)
-    except ImportError as error:
-      package = _PACKAGES.get(scheme)
-      missing = f'pip install {package}' if package else error
-      raise schema.DataError(f'Expected the driver of {scheme}://, found none; '
-                             f'{missing}.') from error
-    except ValueError as error:
-      raise schema.DataError(
-          f'Expected an address of {"://, ".join(_PACKAGES)}:// or another '
-          f'scheme of fsspec, received {records} ({error}).') from error
-    except Exception as error:  # pylint: disable=broad-exception-caught
-      raise self._told('', error) from error  # drivers log in when made
-
-  def read(self, name: str) -> bytes:
-    """Returns a small file's content."""
-    with self._telling(name):
-      return self._files.cat_file(self._path(name))
-
-  def size(self, name: str) -> int:
-    """Returns a file's size in bytes, 0 where the server does not say it."""
-    with self._telling(name):
-      return self._files.info(self._path(name)).get('size') or 0
-
-  def chunks(self, name: str) -> Iterator[bytes]:
-    """Yields a file's content, CHUNK_BYTES at a time."""
-    with self._telling(name), self._files.open(self._path(name),
-                                               'rb',
-                                               block_size=CHUNK_BYTES,
-                                               cache_type='none') as file:
-      while chunk := file.read(CHUNK_BYTES):
-        yield chunk
-
-  def _path(self, name: str) -> str:
-    return f'{self._root}/{name}'
-
-  @contextlib.contextmanager
-  def _telling(self, name: str) -> Iterator[None]:
-    try:
-      yield
-    except Exception as error:  # pylint: disable=broad-exception-caught
-      raise self._told(name, error) from error  # each driver has its own kinds
-
-  def _told(self, name: str, error: Exception) -> schema.DataError:
-    path = f'{self._address}/{name}'
-    if isinstance(error, FileNotFoundError):
-      return schema.DataError(
-          f'Expected {path}, received none; check the address, and that the '
-          'whole folder was copied there.')
-    reason = (str(error).splitlines() or [''])[0].rstrip('.')
-    return schema.DataError(
-        f'Expected {path} to answer, received {type(error).__name__}: {reason};'
-        ' check the rights and the network; the same command goes on where '
-        'this one stopped.')
-
-
-def _azure(records: str) -> tuple[str, dict[str, Any]]:
-  """Returns adlfs's address and options of one that tensorflow-io reads too.
-
-  az://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER means one place to both;
-  of az://CONTAINER/FOLDER adlfs takes the account from the environment.
+  Attributes:
+    sha256: hex digest.
+    bytes: size; None where it is not known, 0 where the server does not know.
+    most_bytes: no more are taken.
   """
-  host, _, path = records.removeprefix('az://').partition('/')
-  if not host.endswith(_AZURE_HOST):
-    return records, {}
-  return f'az://{path}', {'account_name': host.removesuffix(_AZURE_HOST)}
+  sha256: str
+  bytes: int | None
+  most_bytes: int
 
 
 class _Stopped(Exception):
@@ -181,12 +158,15 @@ class _Stopped(Exception):
 class _Copy:
   """One run of copying: threads, progress, the first error."""
 
-  def __init__(self, source: _Source, directory: str,
-               wanted: dict[str, tuple[str, int | None]]):
+  def __init__(self, source: staging_source.Source, directory: str,
+               wanted: dict[str, _File]):
     self._source, self._directory = source, directory
     self._wanted = {
-        name: (sha256, source.size(name) if size is None else size)
-        for name, (sha256, size) in wanted.items()
+        name:
+            dataclasses.replace(
+                file,
+                bytes=source.size(name) if file.bytes is None else file.bytes)
+        for name, file in wanted.items()
     }
     self._stop, self._lock = threading.Event(), threading.Lock()
     self._bar, self._done = None, 0
@@ -194,7 +174,7 @@ class _Copy:
   def run(self) -> None:
     """Copies what is not there; returns when all of it is."""
     self._check_disk()
-    total = sum(size for _, size in self._wanted.values())
+    total = sum(file.bytes for file in self._wanted.values())
     pool = concurrent.futures.ThreadPoolExecutor(_THREADS)
     size_mb = math.ceil(total / 1e6)
     with pool, progress.Bar('stage', size_mb, 'MB') as self._bar:
@@ -211,26 +191,39 @@ class _Copy:
   def _file(self, name: str) -> None:
     """Copies one file, unless it is there and whole."""
     path = os.path.join(self._directory, name)
-    sha256, size = self._wanted[name]
+    wanted = self._wanted[name]
     there = filesystem.size(path)
-    if there is not None and size in (there, 0):
-      if self._read(self._local(path)) == sha256:
+    if there is not None and wanted.bytes in (there, 0):
+      if self._read(self._local(path), wanted.most_bytes) == wanted.sha256:
         return
       self._count(-there)
-    with filesystem.atomic_writer(path) as file:
-      found = self._read(self._source.chunks(name), file)
-      if found != sha256:
-        raise schema.DataError(
-            f'Expected {name} with sha256 {sha256}, received another one, '
-            f'{found}; copy the file to the address again.')
+    try:
+      with filesystem.atomic_writer(path) as file:
+        chunks = self._source.chunks(name)
+        found = self._read(chunks, wanted.most_bytes, file)
+        if found != wanted.sha256:
+          raise schema.DataError(
+              f'Expected {name} with sha256 {wanted.sha256}, received another '
+              f'one, {found}; copy the file to the address again.')
+    except OSError as error:
+      raise _write_error(path, error) from error
 
-  def _read(self, chunks: Iterator[bytes], file=None) -> str:
-    """Returns the sha256 of what the chunks hold; writes them to a file."""
+  def _read(self,
+            chunks: Iterator[bytes],
+            most_bytes: int,
+            file: BinaryIO | None = None) -> str:
+    """Returns the sha256 of what the chunks hold; writes them to a file.
+
+    What they hold beyond most_bytes is not taken, so that it is another hash.
+    """
     digest = hashlib.sha256()
     with contextlib.closing(chunks):
       for chunk in chunks:
         if self._stop.is_set():
           raise _Stopped
+        most_bytes -= len(chunk)
+        if most_bytes < 0:
+          return 'of a file that is too long'
         digest.update(chunk)
         if file:
           file.write(chunk)
@@ -238,9 +231,12 @@ class _Copy:
     return digest.hexdigest()
 
   def _local(self, path: str) -> Iterator[bytes]:
-    with open(path, 'rb') as file:
-      while chunk := file.read(CHUNK_BYTES):
-        yield chunk
+    try:
+      with open(path, 'rb') as file:
+        while chunk := file.read(staging_source.CHUNK_BYTES):
+          yield chunk
+    except OSError as error:
+      raise os_error.describe_read(path, error) from error
 
   def _count(self, count: int, last: bool = False) -> None:
     """Moves the bar by whole megabytes; a part of one counts at the end."""
@@ -253,25 +249,14 @@ class _Copy:
 
   def _check_disk(self) -> None:
     """Checks that what is missing fits on the disk, before anything is read."""
-    missing = sum(
-        size for name, (_, size) in self._wanted.items()
-        if filesystem.size(os.path.join(self._directory, name)) != size)
+    missing = _SPARE_BYTES + sum(
+        file.bytes
+        for name, file in self._wanted.items()
+        if filesystem.size(os.path.join(self._directory, name)) != file.bytes)
     free = shutil.disk_usage(self._directory).free
-    if missing + _SPARE_BYTES > free:
+    if missing > free:
       raise schema.DataError(
-          f'Expected {(missing + _SPARE_BYTES) / 1e9:.2f} GB free at '
-          f'{self._directory}, received {free / 1e9:.2f}; make room, or choose '
+          f'Not enough free disk space for {self._directory}: '
+          f'{plain_text.show_bytes(missing)} are needed, '
+          f'{plain_text.show_bytes(free)} are free. Make room, or choose '
           'another --stage_dir.')
-
-
-@contextlib.contextmanager
-def _locked(directory: str) -> Iterator[None]:
-  """Holds the folder's lock; waits for the process that has it."""
-  with open(directory + _LOCK_SUFFIX, 'wb') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      print(f'Waiting for another process that copies to {directory}.',
-            flush=True)
-      fcntl.flock(file, fcntl.LOCK_EX)
-    yield

@@ -8,6 +8,11 @@ would write, whose hashes are right.
 
 Hashing runs in threads, since hashlib and reading let go of Python's lock;
 decoding in processes, spawned ones as in convert.py.
+
+A shard may be a link to a file on another disk: what counts is what is read
+through it, as by all readers. Pipes, devices and folders under a file's name
+are no such file. What file browsers leave behind, such as .DS_Store, is passed
+over.
 """
 
 import concurrent.futures
@@ -21,10 +26,13 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
+from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import index_check
 from hpa_records import manifest
+from hpa_records import os_error
+from hpa_records import plain_text
 from hpa_records import processor
 from hpa_records import progress
 from hpa_records import record
@@ -34,6 +42,7 @@ from hpa_records import shard
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
 _DIGITS = 12  # of a sha256, in messages
+_UNREAD = 'cannot be read: '  # of faults that say nothing of the data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +59,12 @@ class Verified:
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-  """A file that the manifest lists; bytes is None where it does not say."""
+  """A file that the manifest lists, its bytes, at least and at most."""
   path: str
   name: str
   sha256: str
-  bytes: int | None = None
+  least_bytes: int
+  most_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +104,8 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
   faults += contradictions
   if faults:
     head = f'Expected a sound dataset at {directory}; copy or convert it again'
+    if any(_UNREAD in line for line in faults):
+      head = f'Not all of {directory} can be read; the data may be sound'
     raise schema.DataError(fault.describe(head, faults))
   return Verified(made, num_bytes)
 
@@ -101,8 +113,11 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
 def _check_files(directory: str, made: manifest.Manifest,
                  workers: int) -> tuple[int, dict[str, str]]:
   """Returns the bytes of all listed files, and what is wrong by file name."""
-  entries = [(each.name, each.sha256, each.bytes) for each in made.shards]
-  entries += [(name, digest, None) for name, digest in made.files.items()]
+  entries = [
+      (each.name, each.sha256, each.bytes, each.bytes) for each in made.shards
+  ]
+  entries += [(name, digest, 0, made.most_bytes(name))
+              for name, digest in made.files.items()]
   files = [
       _File(os.path.join(directory, entry[0]), *entry) for entry in entries
   ]
@@ -128,7 +143,7 @@ def _check_files(directory: str, made: manifest.Manifest,
       wrong[f'{UNFINISHED_FOLDER}/'] = (
           'expected none, received the rest of a conversion that was cut off; '
           'run make_records again to tidy')
-    elif name not in known:
+    elif name not in known and not file_pattern.is_litter(name):
       wrong[name] = 'expected no such file; remove it'
   return num_bytes, wrong
 
@@ -138,12 +153,19 @@ def _hash(file: _File) -> tuple[int, str, str]:
   try:
     size = filesystem.size(file.path)
     if size is None:
-      return 0, '', 'expected this file, received none'
-    if file.bytes not in (None, size):
-      return size, '', f'expected {file.bytes} bytes, received {size}'
+      received = 'none'
+      if not filesystem.is_remote(file.path) and os.path.lexists(file.path):
+        received = ('a link to nothing' if os.path.islink(file.path) and
+                    not os.path.exists(file.path) else
+                    'a folder, a pipe or a device')
+      return 0, '', f'expected this file, received {received}'
+    if not file.least_bytes <= size <= file.most_bytes:
+      expected = (f'{file.most_bytes}'
+                  if file.least_bytes else f'at most {file.most_bytes}')
+      return size, '', f'expected {expected} bytes, received {size}'
     return size, filesystem.sha256(file.path), ''
   except OSError as error:
-    return 0, '', f'cannot be read: {error.strerror or error}'
+    return 0, '', f'{_UNREAD}{os_error.explain(error)}'
 
 
 def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
@@ -159,7 +181,13 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
   workers = min(workers, len(tasks))
   results = map(_check_shard, tasks) if workers < 2 else _map(
       concurrent.futures.ProcessPoolExecutor(
-          workers, multiprocessing.get_context('spawn')), _check_shard, tasks)
+          workers,
+          multiprocessing.get_context('spawn'),
+          # The other cores have shards of their own.
+          initializer=cv2.setNumThreads,
+          initargs=(1,)),
+      _check_shard,
+      tasks)
   faults = []
   sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
   with progress.Bar('decode', made.num_records, 'records') as shown:
@@ -176,11 +204,11 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
 
 def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
   """Returns the faults of one shard, and image.sums [2, C] of its images."""
-  cv2.setNumThreads(1)  # the other cores have shards of their own
   sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
   faults, count = [], 0
   try:
-    for offset, data in shard.read(task.path):
+    for offset, data in shard.read(task.path,
+                                   int(task.rows['record_bytes'].max())):
       if count == len(task.rows) or (offset
                                      != task.rows['record_offset'].iloc[count]):
         raise schema.DataError(f'expected no record at byte {offset} after '
@@ -195,8 +223,10 @@ def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
     if count < len(task.rows):
       raise schema.DataError(
           f'expected {len(task.rows)} records, received {count}')
-  except (schema.DataError, OSError) as error:
+  except schema.DataError as error:
     faults.append(f'{task.name}: {error}')
+  except OSError as error:
+    faults.append(f'{task.name}: {_UNREAD}{os_error.explain(error)}')
   return faults, sums
 
 
@@ -267,6 +297,10 @@ def _map(pool: concurrent.futures.Executor, function: Callable[[Any], Any],
   with pool:
     try:
       yield from pool.map(function, tasks)
+    except concurrent.futures.BrokenExecutor as error:
+      raise schema.DataError(
+          'A process that decodes records was killed, often for lack of memory;'
+          ' run the same command with --workers=1.') from error
     except BaseException:
       pool.shutdown(wait=True, cancel_futures=True)
       raise

@@ -46,7 +46,7 @@ def explain_text(message: str) -> str:
   return ''
 
 
-def describe(path: str, error: OSError) -> schema.DataError:
+def describe_read(path: str, error: OSError) -> schema.DataError:
   """Returns what to raise where a file cannot be read."""
   if isinstance(error, schema.DataError):
     return error  # of an address, told already

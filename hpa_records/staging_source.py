@@ -1,0 +1,109 @@
+"""Where staging copies from: the files of an address, through fsspec.
+
+Each driver has errors of its own kinds; here they become one line.
+"""
+
+import contextlib
+import logging
+import os
+from typing import Any, Iterator
+
+import fsspec
+
+from hpa_records import os_error
+from hpa_records import schema
+
+CHUNK_BYTES = 8 * 2**20  # in memory once a thread
+_PACKAGES = {
+    's3': 's3fs',
+    'gs': 'gcsfs',
+    'az': 'adlfs',
+    'abfs': 'adlfs',
+    'http': 'aiohttp',
+    'https': 'aiohttp',
+}
+# They log each look for credentials, each request, and what they raise anyway.
+_TALKATIVE = ('aiobotocore', 'azure', 'botocore', 'gcsfs', 's3fs')
+_AZURE_HOST = '.blob.core.windows.net'
+
+
+class Source:
+  """The files of an address, through fsspec; its errors are told."""
+
+  def __init__(self, records: str):
+    self._address = records
+    for name in _TALKATIVE:
+      logging.getLogger(name).setLevel(logging.CRITICAL)
+    scheme = records.partition('://')[0] if '://' in records else 'file'
+    self._is_local = scheme == 'file'
+    url, options = _azure(records) if scheme == 'az' else (records, {})
+    try:
+      self._files, self._root = fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+      package = _PACKAGES.get(scheme)
+      missing = f'pip install {package}' if package else error
+      raise schema.DataError(f'Expected the driver of {scheme}://, found none; '
+                             f'{missing}.') from error
+    except ValueError as error:
+      raise schema.DataError(
+          f'Expected an address of {"://, ".join(_PACKAGES)}:// or another '
+          f'scheme of fsspec, received {records} ({error}).') from error
+    except Exception as error:  # pylint: disable=broad-exception-caught
+      raise self._told('', error) from error  # drivers log in when made
+
+  def read(self, name: str, most_bytes: int) -> bytes:
+    """Returns a small file's content, at most one byte more than most_bytes."""
+    with self._telling(name):
+      return self._files.cat_file(self._path(name), start=0, end=most_bytes + 1)
+
+  def size(self, name: str) -> int:
+    """Returns a file's size in bytes, 0 where the server does not say it."""
+    with self._telling(name):
+      return self._files.info(self._path(name)).get('size') or 0
+
+  def chunks(self, name: str) -> Iterator[bytes]:
+    """Yields a file's content, CHUNK_BYTES at a time."""
+    with self._telling(name), self._files.open(self._path(name),
+                                               'rb',
+                                               block_size=CHUNK_BYTES,
+                                               cache_type='none') as file:
+      while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+  def _path(self, name: str) -> str:
+    path = f'{self._root}/{name}'
+    if self._is_local and not os.path.isfile(path):
+      raise FileNotFoundError(path)  # a pipe would be waited for
+    return path
+
+  @contextlib.contextmanager
+  def _telling(self, name: str) -> Iterator[None]:
+    try:
+      yield
+    except Exception as error:  # pylint: disable=broad-exception-caught
+      raise self._told(name, error) from error  # each driver has its own kinds
+
+  def _told(self, name: str, error: Exception) -> schema.DataError:
+    path = f'{self._address}/{name}'
+    if isinstance(error, FileNotFoundError):
+      return schema.DataError(
+          f'Expected {path}, received none; check the address, and that the '
+          'whole folder was copied there.')
+    reason = (str(error).splitlines() or [''])[0].rstrip('.')
+    remedy = os_error.explain_text(str(error)) or (
+        'check the rights and the network; the same command goes on where this '
+        'one stopped')
+    return schema.DataError(f'Expected {path} to answer, received '
+                            f'{type(error).__name__}: {reason}; {remedy}.')
+
+
+def _azure(records: str) -> tuple[str, dict[str, Any]]:
+  """Returns adlfs's address and options of one that tensorflow-io reads too.
+
+  az://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER means one place to both;
+  of az://CONTAINER/FOLDER adlfs takes the account from the environment.
+  """
+  host, _, path = records.removeprefix('az://').partition('/')
+  if not host.endswith(_AZURE_HOST):
+    return records, {}
+  return f'az://{path}', {'account_name': host.removesuffix(_AZURE_HOST)}
