@@ -32,7 +32,6 @@ from hpa_records import image
 from hpa_records import index_check
 from hpa_records import manifest
 from hpa_records import os_error
-from hpa_records import plain_text
 from hpa_records import processor
 from hpa_records import progress
 from hpa_records import record
@@ -96,10 +95,13 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
   num_bytes, wrong = _check_files(directory, made, workers)
   contradictions = index_check.check_manifest(made)
   if not contradictions and manifest.INDEX_NAME not in wrong:
-    index = manifest.load_index(directory, made)
-    contradictions = index_check.check_index(made, index)
-    if deep and not contradictions:
-      contradictions = _check_records(directory, made, index, workers)
+    try:
+      index = manifest.load_index(directory, made)
+      contradictions = index_check.check_index(made, index)
+      if deep and not contradictions:
+        contradictions = _check_records(directory, made, index, workers)
+    except schema.DataError as error:
+      contradictions = [str(error)]
   faults = [f'{name}: {message}' for name, message in wrong.items()]
   faults += contradictions
   if faults:
@@ -153,11 +155,9 @@ def _hash(file: _File) -> tuple[int, str, str]:
   try:
     size = filesystem.size(file.path)
     if size is None:
-      received = 'none'
-      if not filesystem.is_remote(file.path) and os.path.lexists(file.path):
-        received = ('a link to nothing' if os.path.islink(file.path) and
-                    not os.path.exists(file.path) else
-                    'a folder, a pipe or a device')
+      is_other = not filesystem.is_remote(file.path) and os.path.exists(
+          file.path)
+      received = 'a folder, a pipe or a device' if is_other else 'none'
       return 0, '', f'expected this file, received {received}'
     if not file.least_bytes <= size <= file.most_bytes:
       expected = (f'{file.most_bytes}'

@@ -234,9 +234,7 @@ def test_deep_finds_frames_cut_elsewhere(copy):
   forgery.forge_shard(copy, path.read_bytes())
   verify.verify(str(copy), workers=1)
   faults = _faults(copy, deep=True)
-  assert 'record 0 at byte 0' in faults[0]
-  assert faults[1].startswith(f'{path.name}: expected ')
-  assert faults[1].endswith('records, received 1')
+  assert len(faults) == 1 and faults[0].startswith(f'{path.name}: Expected ')
 
 
 def test_deep_tells_where_a_damaged_shard_is_damaged(copy):
@@ -256,10 +254,9 @@ def test_deep_in_two_processes_finds_the_same(copy):
 
 
 def test_tables_are_checked_when_hashes_are_right(copy):
-  last = manifest.load(str(copy)).shards[-1]
   forgery.forge_index(copy, lambda index: index[:-1])
-  assert _faults(copy)[0] == (f'index.parquet: expected {last.records} rows of '
-                              f'{last.name}, received {last.records - 1}')
+  assert _faults(copy)[0].startswith(
+      f'{copy}/index.parquet is no index of a dataset: 19 rows, expected 20')
   (copy / 'index.parquet').unlink()
   forgery.forge_manifest(copy, num_records=21)
   assert _faults(copy) == [
