@@ -29,6 +29,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from hpa_records import exact_balance
+from hpa_records import label_set
 from hpa_records import schema
 from hpa_records import shard
 
@@ -183,21 +184,6 @@ def summary(labels: np.ndarray,
     }
 
 
-def rank_label_sets(labels: np.ndarray) -> np.ndarray:
-  """Returns the place of each record's label set among all sets, [N] int64.
-
-  Sets of the rarest class come first, then those of the next; so records that
-  are neighbours in this order share their rarest class, and mostly all.
-
-  Args:
-    labels: [N, K] uint8 multi-hot.
-  """
-  rarest_last = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind='stable')
-  # The bits upside down: a set with the rarest class comes first.
-  return np.unique(_pack_bits(1 - labels[:, rarest_last[::-1]]),
-                   return_inverse=True)[1]
-
-
 def max_draws(num_records: int) -> float:
   """Returns how many draws an epoch of so many records may have.
 
@@ -305,7 +291,7 @@ def _draw_protected(labels: np.ndarray, balance: Balance,
   totals = (counts @ labels.astype(np.int64)).tolist()
   is_rare = labels[:, images <= balance.target].any(axis=1)
   others = rng.permutation(np.flatnonzero(~is_rare & labels.any(axis=1)))
-  sets, numbers = _label_sets(labels[others])
+  sets, numbers = label_set.find(labels[others])
   classes_of_set = [np.flatnonzero(row).tolist() for row in sets]
   for i, number in zip(others.tolist(), numbers.tolist()):
     classes = classes_of_set[number]  # such an image has one copy
@@ -327,7 +313,7 @@ def _draw_by_table(labels: np.ndarray, balance: Balance,
 def _draw_exactly(labels: np.ndarray, balance: Balance,
                   rng: np.random.Generator) -> np.ndarray:
   del rng
-  sets, numbers = _label_sets(labels)
+  sets, numbers = label_set.find(labels)
   counts = np.bincount(numbers)
   drawn, labelled = np.ones(len(sets)), sets.any(axis=1)
   if labelled.any():
@@ -336,27 +322,6 @@ def _draw_exactly(labels: np.ndarray, balance: Balance,
                                           schema.LEAST_REPEATS,
                                           balance.max_repeat or np.inf)
   return drawn[numbers]
-
-
-def _label_sets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the distinct rows [S, K] of labels [n, K], and which each has."""
-  _, firsts, numbers = np.unique(_pack_bits(labels[:, ::-1]),
-                                 return_index=True,
-                                 return_inverse=True)
-  return labels[firsts], numbers
-
-
-def _pack_bits(rows: np.ndarray) -> np.ndarray:
-  """Returns a string of bits for each row, [N] bytes, which sort as rows do.
-
-  For any number of columns, where integers hold 63 of them; and unique rows of
-  a matrix take ten times as long.
-
-  Args:
-    rows: [N, K] of 0 and 1; the first column decides first.
-  """
-  packed = np.ascontiguousarray(np.packbits(rows, axis=1))
-  return packed.view(f'S{packed.shape[1]}')[:, 0]
 
 
 _COMPUTE = {

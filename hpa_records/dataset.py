@@ -16,6 +16,7 @@ import pandas as pd
 
 from hpa_records import balance as balance_lib
 from hpa_records import index_check
+from hpa_records import label_set
 from hpa_records import manifest as manifest_lib
 from hpa_records import sample_table
 from hpa_records import schema
@@ -97,11 +98,26 @@ class Records:
 
   def stored_balance(self) -> balance_lib.Balance:
     """Returns the balance that made the stored repeats."""
-    return balance_lib.of_flags(types.SimpleNamespace(**self.manifest.settings))
+    default = balance_lib.Balance()
+    told = {
+        'balance': default.policy,
+        'balance_target': default.target,
+        'balance_tolerance': default.tolerance,
+        'max_repeat': default.max_repeat,
+        'balance_factors': default.factors
+    }
+    # Datasets that were made before there was a setting have its default.
+    told |= self.manifest.settings
+    return balance_lib.of_flags(types.SimpleNamespace(**told))
+
+  @functools.cached_property
+  def checked_shards(self) -> set[str]:
+    """Names of shards whose frames were found to be what the index says."""
+    return set()
 
   def ranks(self) -> np.ndarray:
     """Returns the ranks [N] int64 that plan.expand rounds along."""
-    return balance_lib.rank_label_sets(self.labels)
+    return label_set.rank(self.labels)
 
 
 def load(directory: str, allow_unlabelled: bool = False) -> Records:

@@ -64,7 +64,8 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
   if records != made.num_records:
     faults.append(f'expected {made.num_records} records, received shards with '
                   f'{records}')
-  faults += _check_pixels(made)
+  if not faults:
+    faults = _check_pixels(made)
   return [f'{manifest.MANIFEST_NAME}: {each}' for each in faults]
 
 

@@ -58,13 +58,13 @@ _SETTINGS = {
     'encoding': str,
     'num_folds': int,
     'seed': int,
+}
+_OPTIONAL_SETTINGS = {
     'balance': str,
     'balance_target': int,
     'balance_tolerance': _NUMBER,
     'max_repeat': _NUMBER,
     'balance_factors': str,
-}
-_OPTIONAL_SETTINGS = {
     'resize': str,
     'shard_mb': int,
     'limit': int,

@@ -23,6 +23,7 @@ from hpa_records import dataset
 from hpa_records import fault as fault_lib
 from hpa_records import image as image_lib
 from hpa_records import mapped_file
+from hpa_records import os_error
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import schema
@@ -31,6 +32,7 @@ from hpa_records import worker
 
 # A process takes half a second to start, as long as so many images take.
 _IMAGES_PER_WORKER = 100
+_GO_ON = 'copy or convert the data again, then run the same command to go on'
 
 
 class Payload(Protocol):
@@ -145,7 +147,7 @@ class Shards:
           try:
             file = mapped_file.MappedFile(self._paths[number])
           except OSError as error:
-            raise self._fault(rows[0], f'received {error.strerror}') from error
+            raise self._system_fault(rows[0], error) from error
           found = self._open[number] = file, state
           self._check_unchanged(number, rows)
     return found[0]
@@ -156,14 +158,17 @@ class Shards:
     if self._state(number, rows) != before:
       raise self._fault(rows[0], 'received a file that was changed since')
     if file.is_torn:
-      raise self._fault(rows[0], 'received a part that cannot be read')
+      raise self._fault(
+          rows[0],
+          'received a part that cannot be read: the disk failed, or the '
+          'file was cut')
 
   def _state(self, number: int, rows: np.ndarray) -> tuple:
     """What stays the same as long as a shard is not touched."""
     try:
       found = os.stat(self._paths[number])
     except OSError as error:
-      raise self._fault(rows[0], f'received {error.strerror}') from error
+      raise self._system_fault(rows[0], error) from error
     if found.st_size != self._bytes[number]:
       ends = self._frame[rows] + self._frame_bytes[rows]
       raise self._fault(
@@ -172,11 +177,17 @@ class Shards:
           f'{self._bytes[number]}')
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
-  def _fault(self, row: int, received: str) -> schema.DataError:
+  def _system_fault(self, row: int, error: OSError) -> schema.DataError:
+    return self._fault(row, f'received {os_error.explain(error, _GO_ON)}', '')
+
+  def _fault(self,
+             row: int,
+             received: str,
+             remedy: str = f'; {_GO_ON}') -> schema.DataError:
     found = schema.DataError(
         f'Expected the whole record of {self._ids[row]} at byte '
-        f'{self._frame[row]} of {self._paths[self._shard[row]]}, {received}; '
-        'copy or convert the data again, then run the same command to go on.')
+        f'{self._frame[row]} of {self._paths[self._shard[row]]}, {received}'
+        f'{remedy}.')
     self.fault = self.fault or found
     return found
 

@@ -15,6 +15,7 @@ from hpa_records import address
 from hpa_records import data_service
 from hpa_records import dataset
 from hpa_records import indexed
+from hpa_records import os_error
 from hpa_records import payload as payload_lib
 from hpa_records import plan
 from hpa_records import schema
@@ -129,11 +130,20 @@ class Reader:
         yield
     except tf.errors.OpError as error:
       fault = getattr(self._payload, 'fault', None)
+      if fault is None and _INPUT in str(error):
+        fault = _tell_system_error(error, self._records.directory)
       if fault is None and self.kind == 'streaming' and _INPUT in str(error):
         fault = shard_fault.find(self._records)
       if fault:
         raise fault from error
       raise
+
+
+def _tell_system_error(error: tf.errors.OpError,
+                       directory: str) -> schema.DataError | None:
+  """Returns what to raise where the system, not the data, is at fault."""
+  told = os_error.explain_text(str(error))
+  return schema.DataError(f'Cannot read {directory}: {told}.') if told else None
 
 
 def _is_indexable(records: dataset.Records) -> bool:

@@ -1,13 +1,19 @@
 """What is wrong with shards that TensorFlow failed to read: file and record.
 
 TensorFlow's errors name neither. So after one, the shards are looked at: their
-sizes, then frame by frame with checksums and ids, until a fault is found.
+sizes, then frame by frame with checksums, ids and images, until a fault is
+found.
 """
 
 import os
+from typing import Sequence
 
+from hpa_records import address
 from hpa_records import dataset
 from hpa_records import filesystem
+from hpa_records import image
+from hpa_records import manifest
+from hpa_records import os_error
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard
@@ -15,33 +21,78 @@ from hpa_records import shard
 _GO_ON = 'copy or convert the data again, then run the same command to go on.'
 
 
+def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
+  """Checks, once, the length of each record of local shards.
+
+  TensorFlow takes memory for the length that a frame says, and ends the process
+  if there is none. At an address it would be a request for each record.
+
+  Args:
+    records: the dataset.
+    names: of the shards; none is opened at an address.
+
+  Raises:
+    schema.DataError: a shard cannot be read, or is not what the index says.
+  """
+  rows_of = records.index.groupby('shard', sort=False).indices
+  entries = {each.name: each for each in records.manifest.shards}
+  for name in names:
+    if name in records.checked_shards or address.is_address(records.directory):
+      continue
+    rows = records.index.iloc[rows_of[name]]
+    path = os.path.join(records.directory, name)
+    try:
+      is_right = shard.has_frames(path, rows['record_offset'].tolist(),
+                                  rows['record_bytes'].tolist())
+    except OSError as error:
+      raise _describe(path, error) from error
+    if not is_right:
+      raise _find_in(records, entries[name]) or schema.DataError(
+          f'{path} changed while it was read; {_GO_ON}')
+    records.checked_shards.add(name)
+
+
+def _describe(path: str, error: OSError) -> schema.DataError:
+  if isinstance(error, FileNotFoundError):
+    return schema.DataError(f'Expected {path}, received no such file; {_GO_ON}')
+  return os_error.describe_read(path, error)
+
+
 def find(records: dataset.Records) -> schema.DataError | None:
   """Returns the first fault of the dataset's shards; None if all are sound."""
-  for each in records.manifest.shards:
-    path = os.path.join(records.directory, each.name)
+  faults = (_find_in(records, each) for each in records.manifest.shards)
+  return next(filter(None, faults), None)
+
+
+def _find_in(records: dataset.Records,
+             entry: manifest.Shard) -> schema.DataError | None:
+  path = os.path.join(records.directory, entry.name)
+  try:
     size = filesystem.size(path)
     if size is None:
-      return schema.DataError(f'Expected {path}, received no such file; '
-                              f'{_GO_ON}')
-    fault = _find_damage(records, each.name, path)
-    if fault is None and size != each.bytes:
-      fault = f'received {size} bytes where the manifest says {each.bytes}'
-    if fault:
-      return schema.DataError(f'Expected whole records at {path}, {fault}; '
-                              f'{_GO_ON}')
-  return None
+      raise FileNotFoundError(path)
+    fault = _find_damage(records, entry.name, path)
+  except OSError as error:
+    return _describe(path, error)
+  if not fault and size != entry.bytes:
+    fault = f'received {size} bytes where the manifest says {entry.bytes}'
+  return schema.DataError(f'Expected whole records at {path}, {fault}; '
+                          f'{_GO_ON}') if fault else None
 
 
 def _find_damage(records: dataset.Records, name: str, path: str) -> str:
   """Which record of a shard is the first that is not right; '' if none is."""
   index = records.index[records.index['shard'] == name]
+  made = records.manifest
   read, found = 0, 'a damaged or no record'
   try:
-    for wanted, (_, data) in zip(index['id'], shard.read(path)):
-      name_found = record.decode(data).id
-      if name_found != wanted:
-        found = f'the record of {name_found} in place of that'
+    read_frames = shard.read(path, int(index['record_bytes'].max()))
+    for wanted, (_, data) in zip(index['id'], read_frames):
+      sample = record.decode(data)
+      if sample.id != wanted:
+        found = f'the record of {sample.id} in place of that'
         break
+      image.decode(sample.image, made.settings['encoding'], made.image_size)
       read += 1
   except schema.DataError:
     pass

@@ -29,6 +29,7 @@ from hpa_records import plan
 from hpa_records import processor
 from hpa_records import record
 from hpa_records import schema
+from hpa_records import shard_fault
 from hpa_records.backend import tf
 
 # Read buffer of a file at an address: a record or three; larger ones were no
@@ -101,11 +102,10 @@ def shuffled_draws(records: dataset.Records, fold: int, epoch: plan.Epoch,
 
 
 def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:
-  """Paths of the shards that hold rows of the index, in file order."""
-  return [
-      os.path.join(records.directory, name)
-      for name in records.index['shard'].iloc[rows].unique()
-  ]
+  """Paths of the shards that hold rows of the index, checked, in file order."""
+  names = records.index['shard'].iloc[rows].unique().tolist()
+  shard_fault.check_frames(records, names)
+  return [os.path.join(records.directory, name) for name in names]
 
 
 def _read(records: dataset.Records, names) -> tf.data.Dataset:
@@ -200,7 +200,7 @@ def decoder(records: dataset.Records, epoch: plan.Epoch) -> Decode:
   """
   size = records.manifest.image_size
   shape = (size, size, schema.NUM_CHANNELS)
-  is_png = _is_png(records)
+  is_png, head = _is_png(records), image_lib.png_head(size)
   features = {
       name: tf.io.FixedLenFeature([], tf.string)
       for name in (schema.ID, schema.IMAGE)
@@ -213,18 +213,25 @@ def decoder(records: dataset.Records, epoch: plan.Epoch) -> Decode:
     found = parse(serialized, features)
     wanted = tf.gather(ids, tf.gather(rows, _places(number, epoch)))
     is_it = tf.reduce_all(found[schema.ID] == wanted)
-    right = tf.raw_ops.Assert(condition=is_it,
-                              data=['received other records', found[schema.ID]])
-    with tf.control_dependencies([right]):
-      number = tf.identity(number)
+    number = _require(is_it, number, 'received other records')
     data = found[schema.IMAGE]
     if is_png:
+      # decode_png takes memory for the size that the PNG says.
+      is_it = tf.strings.substr(data, 0, len(head)) == head
+      data = _require(is_it, data, 'received another PNG than was stored')
       image = tf.io.decode_png(data, channels=schema.NUM_CHANNELS)
       return tf.ensure_shape(image, shape), number
     image = tf.io.decode_raw(data, tf.uint8)
     return tf.reshape(image, (*serialized.shape, *shape)), number
 
   return decode
+
+
+def _require(is_right: tf.Tensor, value: tf.Tensor, message: str) -> tf.Tensor:
+  """The value, or an error where it is not right."""
+  right = tf.raw_ops.Assert(condition=is_right, data=[message])
+  with tf.control_dependencies([right]):
+    return tf.identity(value)
 
 
 def _rows(records: dataset.Records, epoch: plan.Epoch) -> tf.Tensor:

@@ -1,13 +1,14 @@
 """A dataset at a glance: its manifest and index as text and tables."""
 
 import dataclasses
-from typing import Sequence
+from typing import Any, Sequence
 
 import numpy as np
 import pandas as pd
 
 from hpa_records import balance
 from hpa_records import manifest
+from hpa_records import plain_text
 from hpa_records import sample_table
 from hpa_records import schema
 
@@ -191,7 +192,7 @@ def tabulate_pixels(made: manifest.Manifest) -> pd.DataFrame:
 
 
 def _name_classes(classes: Sequence[str]) -> list[str]:
-  return [f'{i:2} {name}' for i, name in enumerate(classes)]
+  return [f'{i:2} {_show(name)}' for i, name in enumerate(classes)]
 
 
 def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
@@ -206,9 +207,16 @@ def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
 
 
 def _entries(title: str, entries: dict) -> str:
-  width = max(map(len, entries))
+  told = {_show(name): _show(value) for name, value in entries.items()}
+  width = max(map(len, told), default=0)
   return '\n'.join([title] +
-                   [f'  {name:{width}}  {entries[name]}' for name in entries])
+                   [f'  {name:{width}}  {told[name]}' for name in told])
+
+
+def _show(value: Any) -> str:
+  """What a manifest says, on one line and without control characters."""
+  text = str(value)
+  return text if text.isprintable() else plain_text.quote(text)
 
 
 def _table(title: str, table: pd.DataFrame, floats: str = '{:.1f}') -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import folds
+from hpa_records import label_set
 from hpa_records import plan
 from hpa_records import sample_table
 from hpa_records import schema
@@ -57,7 +58,7 @@ def _ranked(labels):
   ids = [f'i{i}' for i in range(len(labels))]
   repeats = balance.repeats_of_fold(ids, hot, np.full(len(hot), -1), 0,
                                     balance.Balance('exact', 40), 0)
-  return hot, repeats, balance.rank_label_sets(hot)
+  return hot, repeats, label_set.rank(hot)
 
 
 @pytest.mark.parametrize('cycle', [0, 1, 7])
@@ -231,7 +232,7 @@ def test_copies_are_spread_as_a_uniform_shuffle_would(shared_data):
   cut = folds.assign(ids, labels, 5, 0)
   repeats = balance.repeats_of_fold(ids, labels, cut, 0,
                                     balance.Balance('exact'), 0)
-  ranks = balance.rank_label_sets(labels)
+  ranks = label_set.rank(labels)
   epochs = [
       plan.shuffle(repeats, plan.Key(0, e, 0), ranks=ranks).record
       for e in range(8)

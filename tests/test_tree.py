@@ -20,7 +20,8 @@ HPA_RECORDS = (
     'backend address filesystem fault '
     'file_pattern image_header tint image_file image record shard '
     'manifest_form index_table manifest '
-    'staging_source staging tfds_metadata csv_table sample_table folds exact_balance balance '
+    'staging_source staging tfds_metadata csv_table sample_table folds label_set '
+    'exact_balance balance '
     'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
     'index_check verify summary figure gallery dataset mapped_file payload '
@@ -47,10 +48,10 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
-    'plain_text', 'schema', 'json_text', 'file_lock', 'command', 'progress', 'backend', 'address', 'filesystem',
-    'fault', 'image', 'manifest', 'staging', 'sample_table', 'balance',
-    'balance_flags', 'plan', 'dataset', 'reader', 'source', 'summary',
-    'gallery', 'figure'
+    'plain_text', 'schema', 'json_text', 'file_lock', 'command', 'progress',
+    'backend', 'address', 'filesystem', 'fault', 'image', 'manifest', 'staging',
+    'sample_table', 'balance', 'balance_flags', 'plan', 'dataset', 'reader',
+    'source', 'summary', 'gallery', 'figure'
 }
 WITH_TENSORFLOW = {
     'hpa_records': {

@@ -17,6 +17,7 @@ from hpa_records import balance
 from hpa_records import csv_table
 from hpa_records import fault
 from hpa_records import folds as folds_lib
+from hpa_records import label_set
 from hpa_records import plan
 from hpa_records import sample_table
 from hpa_records import schema
@@ -140,7 +141,7 @@ def _measure_rounding(job: Job, folds: np.ndarray) -> dict[str, Any]:
   """Returns how much draws vary over a cycle of epochs, by way to round."""
   exact = dataclasses.replace(job.chosen, policy='exact')
   repeats = balance.repeats_of_fold(job.ids, job.labels, folds, 0, exact, 0)
-  ranks = balance.rank_label_sets(job.labels)
+  ranks = label_set.rank(job.labels)
   rng = np.random.default_rng(0)
   whole = np.floor(repeats)
 

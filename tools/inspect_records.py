@@ -9,9 +9,9 @@ from absl import flags
 
 from hpa_records import balance_flags
 from hpa_records import command
+from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import gallery
-from hpa_records import manifest
 from hpa_records import summary
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
@@ -24,10 +24,9 @@ balance_flags.define_settings()
 
 def main() -> None:
   directory = filesystem.require_path(_RECORDS.value, 'records')
-  made = manifest.load(directory)
+  records = dataset.load(directory, allow_unlabelled=True)
+  made, index = records.manifest, records.index
   fold = summary.require_fold(made, _FOLD.value)
-  manifest.check_shards(directory, made)
-  index = manifest.load_index(directory, made)
   # Where a flag is not given, as the dataset was made.
   chosen = balance_flags.read_settings('none', made.settings)
   print(summary.describe(made, index, fold, chosen))
