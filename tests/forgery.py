@@ -4,6 +4,8 @@ All are written through the library, as a converter at fault would do it.
 """
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 from typing import Any, Callable
 
@@ -31,6 +33,28 @@ def forge_manifest(folder: pathlib.Path, **changes: Any) -> None:
   """Writes a manifest with changed entries, its own hash right."""
   made = dataclasses.replace(manifest.load(str(folder)), **changes)
   manifest.write(str(folder), made)
+
+
+def forge_content(folder: pathlib.Path, edit: Callable[[dict[str, Any]],
+                                                       None]) -> None:
+  """Edits the JSON of the manifest, its own hash right, whatever it says."""
+  path = folder / manifest.MANIFEST_NAME
+  content = json.loads(path.read_bytes())
+  del content['sha256']
+  edit(content)
+  canonical = json.dumps(content, sort_keys=True, separators=(',', ':'))
+  content['sha256'] = hashlib.sha256(canonical.encode()).hexdigest()
+  path.write_text(json.dumps(content, indent=1, sort_keys=True) + '\n')
+
+
+def forge_parquet(folder: pathlib.Path, data: bytes) -> None:
+  """Replaces the bytes of the index, and their hash in the manifest."""
+  (folder / manifest.INDEX_NAME).write_bytes(data)
+  files = {
+      **manifest.load(str(folder)).files, manifest.INDEX_NAME:
+          hashlib.sha256(data).hexdigest()
+  }
+  forge_manifest(folder, files=files)
 
 
 def forge_index(folder: pathlib.Path, change: Callable[[pd.DataFrame],

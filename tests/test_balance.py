@@ -407,3 +407,20 @@ def test_ranks_put_label_sets_of_the_rarest_class_first():
 def test_settings_out_of_range_are_refused(asked, message):
   with pytest.raises(schema.DataError, match=message):
     balance.Balance(**asked)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**63])
+def test_seeds_that_others_share_are_refused(seed):
+  with pytest.raises(schema.DataError, match='Expected a seed of 0..2.63-1'):
+    _train_on_all(_one_hot([0] * 5), 'hybrid', seed=seed)
+
+
+@pytest.mark.parametrize('policy,more', [
+    ('hybrid', {'target': 10**12}),
+    ('protected', {'target': 10**12}),
+    ('exact', {'target': 10**12}),
+    ('table', {'factors': '0:999999999'}),
+])  # yapf: disable
+def test_more_draws_than_memory_holds_are_refused(policy, more):
+  with pytest.raises(schema.DataError, match='training images; at most'):
+    _repeats(_one_hot([0] * 5), np.full(5, -1), 1, policy, **more)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -83,3 +84,19 @@ def test_the_holder_may_remove_the_file(tmp_path):
     os.remove(path)
   with file_lock.hold(path, 'busy'):
     assert os.path.exists(path)
+
+
+def test_who_waits_gets_the_lock_when_it_is_free(tmp_path, capsys):
+  path = str(tmp_path / 'lock')
+  with _start_holder(path) as holder:
+
+    def wait():
+      with file_lock.hold(path, 'waiting', waits=True):
+        pass
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    while 'waiting' not in capsys.readouterr().err:
+      assert waiter.is_alive()
+    holder.communicate()
+    waiter.join()

@@ -55,3 +55,9 @@ def test_other_patterns_are_refused(pattern, expected):
   with pytest.raises(schema.DataError) as error:
     shard_plan.Settings(pattern=pattern)
   assert expected in str(error.value) and repr(pattern) in str(error.value)
+
+
+def test_litter_is_what_no_user_made():
+  names = ['.DS_Store', 'a/._b.png', 'Thumbs.db', 'x/desktop.ini', '.directory']
+  assert all(map(file_pattern.is_litter, names))
+  assert not any(map(file_pattern.is_litter, ['a.png', '_a', '.a', 'DS_Store']))

@@ -197,3 +197,19 @@ def test_impossible_number_of_folds_is_refused(num_folds, message):
   labels = np.ones([4, schema.NUM_CLASSES], np.uint8)
   with pytest.raises(schema.DataError, match=message):
     folds.assign(_name(4), labels, num_folds, 0)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**63])
+def test_seeds_that_others_share_are_refused(seed):
+  labels = np.ones([4, 28], np.uint8)
+  with pytest.raises(schema.DataError, match='Expected a seed of 0..2.63-1'):
+    folds.assign(list('abcd'), labels, 2, seed)
+
+
+@pytest.mark.parametrize('num_classes', [63, 64, 65, 300])
+def test_any_number_of_classes_is_spread_evenly(num_classes):
+  labels = np.tile(np.eye(num_classes, dtype=np.uint8), (10, 1))
+  ids = [f's{i}' for i in range(len(labels))]
+  assigned = folds.assign(ids, labels, 5, 0)
+  for fold in range(5):
+    assert (labels[assigned == fold].sum(axis=0) == 2).all()

@@ -54,6 +54,18 @@ _NAN_REPEATS = np.array([0, 1, 1, 1, np.nan], np.float32)
     (_set('repeats', [1, 1, 1, 1, 1]), '0 in its fold 0'),
     (_set('repeats', [0, 1, 1, 1, -1]), 'at least 0'),
     (_set('repeats', _NAN_REPEATS), 'at least 0'),
+    (_set('id', 'a\x1b[2J'), r"received 'a\x1b[2J'"),
+    (_set('id', 'a/b'), "received 'a/b'"),
+    (_set('id', ''), "received ''"),
+    (_set('record_bytes', -(2**62)), 'inside its record'),
+    (_set('record_bytes', 2**62), 'inside its record'),
+    (_set('image_offset', 2**63 - 1), 'inside its record'),
+    (_set('image_bytes', -5), 'inside its record'),
+    (_set('repeats', np.array([0, 1e9, 1, 1, 1], np.float32)),
+     'at most 1,002,000 draws in an epoch without fold 1'),
+    (_set('repeats', np.array([0, 3e38, 1, 1, 1], np.float32)),
+     'received repeats with the sum 3e+38'),
+    (_set('repeats', np.array([0, np.inf, 1, 1, 1], np.float32)), 'at least 0'),
     (lambda index: index[:-1], 'rows of fold4-00000-of-00001.tfrecord'),
     (lambda index: index[::-1], 'in the order of the shards'),
     (_set('shard', 'x.tfrecord'), "expected no rows of 'x.tfrecord'"),
@@ -113,6 +125,45 @@ def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
   faults = index_check.check_manifest(made)
   assert all(line.startswith('manifest.json: ') for line in faults)
   assert any(message in line for line in faults)
+
+
+@pytest.mark.parametrize('name,value', [
+    ('sum', [1, 2, 3]),
+    ('sum', [10**6] * 4),
+    ('sum_of_squares', [0] * 4),
+    ('mean', [1.0] * 4),
+    ('std', [1e30] * 4),
+    ('count', 7),
+])
+def test_pixels_that_cannot_be_are_named(dataset, name, value):
+  made = dataclasses.replace(dataset[0],
+                             pixels=dataset[0].pixels | {name: value})
+  fault, = index_check.check_manifest(made)
+  assert 'expected pixels that 5120 pixels of 0..255 can have' in fault
+
+
+@pytest.mark.parametrize(
+    'counts',
+    [[], [[1] * 28], [[1]] * 5, [[1] * 28] * 6, [[1] * 28] * 4 + [[1] * 27]])
+def test_class_counts_of_another_shape_are_named(dataset, counts):
+  made = dataclasses.replace(dataset[0], class_counts=counts)
+  fault, = index_check.check_manifest(made)
+  assert 'expected class counts of 5 folds and 28 classes' in fault
+
+
+def test_more_folds_than_records_are_named(dataset):
+  made = dataclasses.replace(dataset[0],
+                             settings=dataset[0].settings | {'num_folds': 21},
+                             class_counts=[[0] * 28] * 21)
+  assert 'a record in each fold' in index_check.check_manifest(made)[0]
+
+
+def test_a_group_is_a_name(dataset):
+  made, index = dataset
+  made = dataclasses.replace(made,
+                             settings=made.settings | {'groups_sha256': 'x'})
+  fault, *_ = index_check.check_index(made, index.assign(group='a\nb'))
+  assert "expected a group that is a plain name" in fault and '\n' not in fault
 
 
 def test_a_set_without_labels_has_fewer_columns(tmp_path):

@@ -1,6 +1,7 @@
 """manifest: what it says, and that a changed byte is found."""
 
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -11,6 +12,7 @@ from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
+from tests import forgery
 
 
 @pytest.fixture(name='directory', scope='module')
@@ -110,3 +112,93 @@ def test_a_cut_or_missing_shard_is_named(copy):
   path.unlink()
   with pytest.raises(schema.DataError, match=f'received none at {path}'):
     manifest.check_shards(str(copy), found)
+
+
+def _set(*keys_and_value):
+  *keys, last, value = keys_and_value
+
+  def edit(content):
+    for key in keys:
+      content = content[key]
+    content[last] = value
+
+  return edit
+
+
+_FIRST = ('shards', 0)
+
+
+@pytest.mark.parametrize('edit,message', [
+    (_set(*_FIRST, 'name', '../fold0-00000-of-00001.tfrecord'), 'no name of a'),
+    (_set(*_FIRST, 'name', '/etc/passwd'), 'no name of a shard'),
+    (_set(*_FIRST, 'name', 'Fold0-00000-of-00001.tfrecord'), 'no name of a'),
+    (_set(*_FIRST, 'name',
+          'fold0-00000-of-00001.tfrecord\n'), r'rd\\n.*name of'),
+    (_set(*_FIRST, 'name', 'fold1-00000-of-00001.tfrecord'), 'a shard twice'),
+    (_set(*_FIRST, 'name', 3), 'name: received 3'),
+    (_set(*_FIRST, 'bytes', -1), 'bytes of shards -1'),
+    (_set(*_FIRST, 'bytes', 2**63), 'bytes of shards 9223'),
+    (_set(*_FIRST, 'records', 1.0), 'records: received 1.0'),
+    (_set(*_FIRST, 'sha256', 'A' * 64), 'no sha256'),
+    (_set(*_FIRST, 'extra', 1), "unknown key 'extra'"),
+    (lambda content: content['shards'][0].pop('bytes'), 'bytes: received None'),
+    (_set('shards', None), 'shards: received None'),
+    (_set('files', '../../x', '0' * 64), r"'../../x', which is no file"),
+    (_set('files', 'manifest.json', '0' * 64), 'no file of a dataset'),
+    (_set('files', {}), 'no sha256 of index.parquet'),
+    (_set('files', 'features.json', 5), '5, which is no sha256'),
+    (_set('settings', 'num_folds', '5'), "num_folds.*'5'"),
+    (_set('settings', 'num_folds', True), 'num_folds.*True'),
+    (_set('settings', 'num_folds', 2 * 10**9), 'num_folds 2000000000'),
+    (_set('settings', 'image_size', 10**6), 'image_size 1000000'),
+    (_set('settings', 'encoding', 'gif'), "encoding 'gif'"),
+    (_set('settings', 'seed', 2**63), 'seed 9223'),
+    (_set('settings', 'balance_target', 'x'), 'balance_target'),
+    (_set('settings', {}), 'no setting image_size'),
+    (_set('settings', 'new', [1]), "setting 'new'"),
+    (_set('settings', 'pattern', 'x' * 5000), 'more than 4096 characters'),
+    (_set('class_counts', [[[]]]), 'received'),
+    (_set('class_counts', [[-1]]), 'class_counts -1'),
+    (_set('pixels', None), 'pixels: received None'),
+    (_set('pixels', 'mean', [-1]), 'mean -1'),
+    (_set('pixels', 'count', 2**60), 'pixels'),
+    (_set('num_records', 0), 'num_records 0'),
+    (_set('versions', 'numpy', 2), 'version of'),
+    (_set('classes', 5), 'classes: received 5'),
+    (_set('unheard', 1), "unknown key 'unheard'; was it made with a newer"),
+    (lambda content: content.pop('channels'), 'no channels'),
+])
+def test_a_value_that_no_dataset_has_is_refused(copy, edit, message):
+  forgery.forge_content(copy, edit)
+  with pytest.raises(schema.DataError, match=message) as told:
+    manifest.load(str(copy))
+  assert '\n' not in str(told.value)
+
+
+@pytest.mark.parametrize('data', [b'[' * 10**5, b'[]', b'null', b'\xff', b''])
+def test_json_that_is_no_manifest_is_refused(copy, data):
+  (copy / 'manifest.json').write_bytes(data)
+  with pytest.raises(schema.DataError, match='received a damaged one'):
+    manifest.load(str(copy))
+
+
+@pytest.mark.parametrize('name', ['manifest.json', 'index.parquet'])
+def test_a_file_far_too_large_is_not_read(copy, name):
+  found = manifest.load(str(copy))
+  with open(copy / name, 'ab') as file:
+    file.truncate(2**40)
+  with pytest.raises(schema.DataError, match='has 1,099,511,627,776 bytes'):
+    manifest.load(str(copy))
+    manifest.load_index(str(copy), found)
+
+
+def test_a_pipe_is_no_manifest(copy):
+  (copy / 'manifest.json').unlink()
+  os.mkfifo(copy / 'manifest.json')
+  with pytest.raises(schema.DataError, match='without manifest.json'):
+    manifest.load(str(copy))
+
+
+def test_settings_of_a_later_version_are_read_over(copy):
+  forgery.forge_content(copy, _set('settings', 'later', 'x'))
+  assert manifest.load(str(copy)).settings['later'] == 'x'

@@ -1,5 +1,7 @@
 """plain_text: what strangers wrote is printed without effect."""
 
+import pytest
+
 from hpa_records import plain_text
 from hpa_records import schema
 
@@ -38,3 +40,12 @@ def test_a_name_that_only_looks_the_same_is_found():
   assert plain_text.find_twin('é', {'e\u0301', 'x'}) == 'e\u0301'
   assert plain_text.find_twin('e\u0301', {'é'}) == 'é'
   assert not plain_text.find_twin('é', {'é', 'e'})
+
+
+@pytest.mark.parametrize('num_bytes,shown', [(0, '0 bytes'), (999, '999 bytes'),
+                                             (4.2e6, '4.2 MB'),
+                                             (67108864, '67.1 MB'),
+                                             (2e9, '2.0 GB'),
+                                             (5e15, '5,000.0 TB')])
+def test_sizes_have_a_unit_that_shows_them(num_bytes, shown):
+  assert plain_text.show_bytes(num_bytes) == shown

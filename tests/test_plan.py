@@ -281,3 +281,20 @@ def test_the_last_batch_is_filled_up_with_blanks_of_weight_0():
 def test_shares_that_are_not_there_are_refused(values):
   with pytest.raises(ValueError, match='Expected .*, received'):
     plan.Share(*values)
+
+
+@pytest.mark.parametrize('key', [(-1, 0, 0), (2**63, 0, 0), (2**64 + 3, 0, 0),
+                                 (0, -1, 0), (0, 2**39, 0), (0, 0, -1),
+                                 (0, 0, 2**16)])
+def test_a_key_that_another_shares_is_refused(key):
+  with pytest.raises(schema.DataError,
+                     match='Expected a(n epoch| seed) of 0..2'):
+    plan.Key(*key)
+
+
+def test_large_seeds_are_different():
+  orders = [
+      plan.order(100, plan.Key(seed, 0, 0)).tobytes()
+      for seed in (2**53, 2**53 + 1, 2**62, 2**63 - 2, schema.MAX_SEED)
+  ]
+  assert len(set(orders)) == 5

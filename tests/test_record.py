@@ -12,8 +12,9 @@ from hpa_records.backend import tf
 
 _SAMPLES = st.builds(
     record.Sample,
-    id=st.text(min_size=1, max_size=200).filter(
-        lambda text: not plain_text.find_name_fault(text)),
+    id=st.text(
+        min_size=1,
+        max_size=200).filter(lambda text: not plain_text.find_name_fault(text)),
     image=st.binary(max_size=70000),
     fold=st.integers(0, 300),
     labels=st.lists(st.integers(0, 1), min_size=28,
@@ -71,3 +72,84 @@ def test_unlabelled_sample_has_id_and_image_only():
 def test_other_bytes_are_refused(data):
   with pytest.raises(schema.DataError, match='expected a tf.train.Example'):
     record.decode(data)
+
+
+def _varint(value):
+  out = bytearray()
+  while value > 0x7f:
+    out.append(value & 0x7f | 0x80)
+    value >>= 7
+  return bytes([*out, value])
+
+
+def _field(number, content):
+  return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _feature(key, kind, content):
+  value = _field(kind, content)
+  return _field(1, _field(1, key.encode()) + _field(2, value))
+
+
+_SOUND = {
+    'id': (1, _field(1, b'a')),
+    'fold': (3, _field(1, b'\2')),
+    'labels': (3, _field(1, bytes(28))),
+    'repeats': (2, _field(1, bytes(20))),
+    'image': (1, _field(1, b'xyz')),
+}
+
+
+def _example(**changes):
+  entries = {**_SOUND, **changes}
+  return _field(
+      1, b''.join(
+          _feature(key, *entry) for key, entry in entries.items() if entry))
+
+
+def test_the_example_made_by_hand_is_sound():
+  assert record.decode(_example()).fold == 2
+  unpacked = (3, b''.join(b'\x08' + _varint(k % 2) for k in range(28)))
+  assert record.decode(_example(labels=unpacked)).labels.sum() == 14
+  negative = (3, _field(1, _varint(2**64 - 1)))
+  assert record.decode(_example(fold=negative)).fold == -1
+
+
+_INF = np.array([np.inf], '<f4').tobytes()
+
+
+@pytest.mark.parametrize('changes', [
+    {'id': (1, b'\x08' + _varint(2**29))},
+    {'id': (1, b'\x08' + _varint(2**70))},
+    {'id': (1, _field(1, b'a') * 2)},
+    {'id': (1, _field(1, b'\xff'))},
+    {'id': (1, _field(1, b'a\x1b[2J'))},
+    {'id': (1, _field(1, b'../a'))},
+    {'id': None},
+    {'fold': (2, _field(1, _INF))},
+    {'fold': (3, _field(1, _varint(2**64)))},
+    {'fold': (3, _field(1, b'\1\1'))},
+    {'fold': (3, b'')},
+    {'fold': None},
+    {'labels': (2, _field(1, _INF * 28))},
+    {'labels': (3, _field(1, bytes(27)))},
+    {'labels': (3, _field(1, bytes(10**6)))},
+    {'labels': (3, _field(1, b'') * 10**5)},
+    {'repeats': (3, _field(1, _varint(10**400)))},
+    {'repeats': (2, _field(1, bytes(19)))},
+    {'repeats': (2, _field(1, bytes(4)) * 2)},
+    {'image': (3, _field(1, b'\1'))},
+    {'more': (1, _field(1, b'x'))},
+])  # yapf: disable
+def test_features_of_other_kinds_or_numbers_are_refused(changes):
+  with pytest.raises(schema.DataError, match='that are not one: ') as told:
+    record.decode(_example(**changes))
+  assert '\n' not in str(told.value) and len(str(told.value)) < 300
+
+
+def test_a_key_twice_and_parts_without_end_are_refused():
+  twice = _feature('id', *_SOUND['id'])
+  for data in (_field(1, twice * 2), _example() * 2, b'\xff' * 10**6,
+               _field(1, _field(1, b'\x08' + _varint(2**29))), b'\x0a\xff'):
+    with pytest.raises(schema.DataError, match='that are not one: '):
+      record.decode(data)

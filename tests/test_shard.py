@@ -1,5 +1,7 @@
 """shard: order, cuts, names, and frames that TensorFlow reads."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,32 @@ def test_cuts_are_even_and_cover(count, most):
 def test_file_name():
   name = shard.file_name('fold2', 3, 12)
   assert name == 'fold2-00003-of-00012.tfrecord'
+
+
+def _frame_of(length):
+  head = struct.pack('<Q', length)
+  return head + shard.checksum([head]) + b'abcd'
+
+
+@pytest.mark.parametrize('length', [2**60, 2**64 - 1, 2**36, 5])
+def test_a_length_beyond_the_file_is_refused(tmp_path, length):
+  (tmp_path / 'a').write_bytes(_frame_of(length))
+  with pytest.raises(schema.DataError, match='damaged one at byte 0'):
+    list(shard.read(str(tmp_path / 'a')))
+  assert not shard.has_frames(str(tmp_path / 'a'), [0], [20])
+
+
+def test_a_record_longer_than_the_longest_is_not_read(tmp_path):
+  with open(tmp_path / 'a', 'wb') as file:
+    file.write(_frame_of(2**40))
+    file.truncate(2**41)
+  with pytest.raises(schema.DataError, match='damaged one at byte 0'):
+    list(shard.read(str(tmp_path / 'a'), most_bytes=10**6))
+
+
+def test_frames_are_compared_with_an_index(path):
+  written = _write(path)
+  offsets, sizes = written.offsets.tolist(), written.sizes.tolist()
+  assert shard.has_frames(path, offsets, sizes)
+  assert not shard.has_frames(path, offsets, [sizes[0] + 1, *sizes[1:]])
+  assert not shard.has_frames(path, [written.num_bytes], [16])

@@ -1,5 +1,6 @@
 """staging: whole copies of a dataset from a server that speaks S3."""
 
+import os
 import pathlib
 import shutil
 import signal
@@ -18,6 +19,7 @@ from hpa_records import schema
 from hpa_records import staging
 from hpa_records import staging_source
 from tests import fakes
+from tests import forgery
 from trainer import config as config_lib
 from trainer import cross_validation
 from trainer import loop
@@ -225,3 +227,81 @@ def test_training_stages_first(records, address, tmp_path, train):
   assert np.isfinite(history['val_loss']).all()
   copy, = (tmp_path / 'copies').glob('*/')
   assert _content(copy) == _content(records)
+
+
+@pytest.fixture(name='source')
+def _source(records, tmp_path):
+  """A copy of the records in a local folder, to forge."""
+  return pathlib.Path(shutil.copytree(records, tmp_path / 'source'))
+
+
+@pytest.mark.parametrize('name', [
+    '../outside', '/tmp/outside', 'a/../../outside', '..\\outside',
+    'Index.parquet', 'index.parquet.0123abcd.tmp', '.lock', ''
+])
+def test_no_name_leaves_the_folder_of_the_copy(source, tmp_path, name):
+  forgery.forge_content(source,
+                        lambda said: said['files'].update({name: '0' * 64}))
+  with pytest.raises(schema.DataError, match='no file of a dataset'):
+    _stage(source, tmp_path / 'stage')
+  assert not (tmp_path / 'stage').exists()
+
+
+def test_a_link_in_the_stage_dir_is_refused_and_its_target_is_kept(
+    records, tmp_path):
+  made = manifest.load(str(records))
+  stage, target = tmp_path / 'stage', tmp_path / 'mine'
+  copy = stage / made.fingerprint
+  target.write_text('mine')
+  copy.mkdir(parents=True)
+  for link in (copy / made.shards[0].name, copy / 'index.parquet',
+               copy / 'manifest.json'):
+    link.symlink_to(target)
+    with pytest.raises(schema.DataError, match=f'{link} in --stage_dir is a l'):
+      _stage(records, stage)
+    link.unlink()
+  copy.rmdir()
+  copy.symlink_to(tmp_path)
+  with pytest.raises(schema.DataError,
+                     match=f'{copy} in --stage_dir is a link'):
+    _stage(records, stage)
+  copy.unlink()
+  lock = stage / f'{made.fingerprint}.lock'
+  lock.unlink(missing_ok=True)
+  lock.symlink_to(target)
+  with pytest.raises(schema.DataError, match=f'Cannot write to {lock} of'):
+    _stage(records, stage)
+  assert target.read_text() == 'mine'
+
+
+def test_a_pipe_is_not_waited_for(source, tmp_path):
+  name = manifest.load(str(source)).shards[0].name
+  (source / name).unlink()
+  os.mkfifo(source / name)
+  with pytest.raises(schema.DataError, match=f'{name}, received none'):
+    _stage(source, tmp_path / 'stage')
+  (source / 'manifest.json').unlink()
+  os.mkfifo(source / 'manifest.json')
+  with pytest.raises(schema.DataError, match='manifest.json, received none'):
+    _stage(source, tmp_path / 'stage')
+
+
+def test_no_more_is_taken_than_a_file_should_have(source, tmp_path):
+  shard = source / manifest.load(str(source)).shards[0].name
+  with open(shard, 'ab') as file:
+    file.truncate(2**41)
+  with pytest.raises(schema.DataError, match='a file that is too long'):
+    _stage(source, tmp_path / 'stage')
+  with open(source / 'manifest.json', 'ab') as file:
+    file.truncate(2**41)
+  with pytest.raises(schema.DataError, match='damaged one'):
+    _stage(source, tmp_path / 'stage')
+
+
+def test_half_files_of_killed_copies_go_and_others_stay(records, tmp_path):
+  copy = tmp_path / manifest.load(str(records)).fingerprint
+  copy.mkdir()
+  (copy / 'index.parquet.0123abcd.tmp').write_text('half')
+  (copy / 'mine.0123abcd.tmp').write_text('mine')
+  _stage(records, tmp_path)
+  assert {path.name for path in copy.glob('*.tmp')} == {'mine.0123abcd.tmp'}

@@ -1,5 +1,8 @@
 """verify: every damage is found and named."""
 
+import os
+
+import cv2
 import numpy as np
 import pytest
 
@@ -272,3 +275,51 @@ def test_a_set_without_labels_is_checked_too(tmp_path):
   forgery.forge_record(folder, id='S8')
   fault, = _faults(folder, deep=True)
   assert fault.endswith(' as in index.parquet, received S8')
+
+
+def test_files_elsewhere_are_not_of_a_dataset(copy, tmp_path_factory):
+  other = tmp_path_factory.mktemp('other') / 'secret'
+  other.write_text('x')
+  digest = filesystem.sha256(str(other))
+  name = os.path.relpath(other, copy)
+  forgery.forge_content(copy, lambda said: said['files'].update({name: digest}))
+  with pytest.raises(schema.DataError, match='which is no file of a dataset'):
+    verify.verify(str(copy), workers=1)
+
+
+def test_a_shard_may_be_a_link_and_file_browsers_leave_files(copy, tmp_path):
+  path = _shard_paths(copy)[0]
+  path.rename(tmp_path.with_name('other_disk'))
+  path.symlink_to(tmp_path.with_name('other_disk'))
+  (copy / '.DS_Store').write_bytes(b'x')
+  (copy / f'._{path.name}').write_bytes(b'x')
+  verify.verify(str(copy), deep=True, workers=1)
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_named_and_not_waited_for(copy, make):
+  path = _shard_paths(copy)[1]
+  path.unlink()
+  make(path)
+  fault, = _faults(copy)
+  assert fault.endswith('this file, received a folder, a pipe or a device')
+
+
+def test_a_file_far_too_large_is_not_hashed(copy):
+  with open(copy / 'features.json', 'ab') as file:
+    file.truncate(2**42)
+  fault, = _faults(copy)
+  assert 'features.json: expected at most 67108864 bytes' in fault
+
+
+def test_what_is_printed_of_records_has_no_control_characters(copy):
+  index = manifest.load_index(str(copy), manifest.load(str(copy)))
+  forgery.forge_record(copy, id='\x1b' * len(index['id'][0]))
+  fault, = _faults(copy, deep=True)
+  assert 'a plain name without path parts' in fault and '\x1b' not in fault
+
+
+def test_the_caller_keeps_its_threads(sound):
+  before = cv2.getNumThreads()
+  verify.verify(str(sound), deep=True, workers=1)
+  assert cv2.getNumThreads() == before

@@ -1,0 +1,127 @@
+"""index_table: no other table than an index is unpacked."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+import pytest
+
+from hpa_records import index_table
+
+_NUM, _FOLDS = 6, 2
+
+
+def _index(**changes):
+  """Columns of an index as lists, some of them others."""
+  columns = {
+      'id': [f's{i}' for i in range(_NUM)],
+      'fold': [0, 0, 0, 1, 1, 1],
+      'shard': ['a'] * _NUM,
+      'record_offset': list(range(_NUM)),
+      'record_bytes': [1] * _NUM,
+      'image_offset': list(range(_NUM)),
+      'image_bytes': [1] * _NUM,
+      'labels': [[0, 2]] * _NUM,
+      'repeats': [[0.0, 1.5]] * _NUM
+  }
+  return {**columns, **changes}
+
+
+def _bytes(table):
+  content = io.BytesIO()
+  parquet.write_table(table, content)
+  return content.getvalue()
+
+
+def _write(**changes):
+  """The content of a file whose other columns have their right types."""
+  sound = parquet.read_table(
+      io.BytesIO(index_table.encode(pd.DataFrame(_index()))))
+  for name, column in changes.items():
+    sound = sound.set_column(sound.column_names.index(name), name, column)
+  return _bytes(sound.replace_schema_metadata())
+
+
+def test_a_table_comes_back():
+  index = pd.DataFrame(_index())
+  found = index_table.decode(index_table.encode(index), _NUM, _FOLDS)
+  assert list(found.columns) == list(index.columns)
+  assert found['fold'].dtype == np.int32
+  for name in index.columns:
+    assert list(map(list, found[name])) == list(map(list, index[name])) if (
+        name in ('labels', 'repeats')) else (found[name] == index[name]).all()
+
+
+_LISTS = pa.list_(pa.int32())
+_NO_UTF8 = pa.Array.from_buffers(pa.string(), 6,
+                                 pa.array([b'\xff'] * 6).buffers())
+
+
+@pytest.mark.parametrize('name,column,message', [
+    ('labels', pa.array([None] + [[0]] * 5, _LISTS), 'a null in .* labels'),
+    ('labels', pa.array([[None]] + [[0]] * 5, _LISTS), 'a null in .* labels'),
+    ('fold', pa.array([None, 0, 0, 1, 1, 1], pa.int32()), 'a null in .* fold'),
+    ('id', pa.array([None, *'abcde']), 'a null in the column id'),
+    ('fold', pa.array([0.0] * 6), "the column 'fold' of type double"),
+    ('id', pa.array([[1]] * 6), "the column 'id' of type list"),
+    ('image_offset', pa.array(['1'] * 6), "'image_offset' of type string"),
+    ('labels', pa.array([[[0]]] * 6), "'labels' of type list<.*list"),
+    ('id', _NO_UTF8, '(?i)utf'),
+])
+def test_nulls_and_other_types_are_refused(name, column, message):
+  with pytest.raises(ValueError, match=message):
+    index_table.decode(_write(**{name: column}), _NUM, _FOLDS)
+
+
+@pytest.mark.parametrize('name,column', [
+    ('labels', pa.array([[0] * 10**6] + [[0]] * 5, _LISTS)),
+    ('repeats', pa.array([[0.0] * 10**6] + [[0]] * 5, pa.list_(pa.float32()))),
+    ('id', pa.array(['x' * 3 * 10**7] + list('abcde'))),
+    ('shard', pa.array(['x' * 10**7] * 6)),
+])
+def test_what_is_much_larger_than_its_file_is_not_unpacked(name, column):
+  data = _write(**{name: column})
+  assert len(data) < 10**7
+  with pytest.raises(ValueError, match=f'in the column .?{name}'):
+    index_table.decode(data, _NUM, _FOLDS)
+
+
+def test_more_rows_than_bytes_or_than_records_are_refused():
+  rows = pa.table({'fold': pa.array(np.zeros(10**6, np.int32))})
+  data = _bytes(rows)
+  with pytest.raises(ValueError, match='1000000 rows, expected 6'):
+    index_table.decode(data, _NUM, _FOLDS)
+  with pytest.raises(ValueError,
+                     match=f'{len(data)} bytes for 1000000 records'):
+    index_table.decode(data, 10**6, _FOLDS)
+
+
+def test_other_columns_are_refused():
+  for data in (_bytes(pa.table({'other': [1] * 6})),
+               _bytes(pa.table([[1] * 6] * 2, ['fold', 'fold']))):
+    with pytest.raises(ValueError, match='column'):
+      index_table.decode(data, _NUM, _FOLDS)
+
+
+@pytest.mark.parametrize('data', [
+    b'',
+    b'PAR1nonsensePAR1',
+    b'PAR1' + b'\xff' * 100 + b'\x40\0\0\0PAR1',
+    b'PAR1' + b'\xff' * 100 + b'\xff\xff\xff\x7fPAR1',
+])
+def test_what_is_no_parquet_is_refused(data):
+  with pytest.raises(ValueError, match='parquet|bytes for'):
+    index_table.decode(data, _NUM, _FOLDS)
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_damage_is_refused_or_another_table(seed):
+  rng, data = np.random.default_rng(seed), bytearray(_write())
+  for place in rng.integers(4, len(data), 3):
+    data[place] ^= rng.integers(1, 256)
+  try:
+    assert len(index_table.decode(bytes(data), _NUM, _FOLDS)) == _NUM
+  except ValueError as error:
+    assert '\n' not in str(error)
