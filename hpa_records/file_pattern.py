@@ -73,7 +73,7 @@ def find_ids(pattern: str, names: list[str]) -> list[str]:
   return sorted({m['id'] for m in map(fits.fullmatch, names) if m})
 
 
-def is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:  # pylint: disable=redefined-outer-name
   """Returns whether a file browser or version control put a file there, not the
   user."""
   base = name.rpartition('/')[2]

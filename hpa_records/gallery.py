@@ -11,6 +11,7 @@ from hpa_records import figure
 from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import manifest
+from hpa_records import os_error
 from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import summary
@@ -131,15 +132,17 @@ def load_images(directory: str, made: manifest.Manifest, index: pd.DataFrame,
     rows: positions in the index, n >= 1.
 
   Raises:
-    schema.DataError: a stored image is damaged.
-    OSError: a local shard cannot be read.
+    schema.DataError: a stored image is damaged, or its shard cannot be read.
   """
   images = []
   for row in index.iloc[list(rows)].itertuples():
     path = os.path.join(directory, row.shard)
-    with filesystem.open_read(path) as file:
-      file.seek(row.image_offset)
-      data = file.read(row.image_bytes)
+    try:
+      with filesystem.open_read(path) as file:
+        file.seek(row.image_offset)
+        data = file.read(row.image_bytes)
+    except OSError as error:
+      raise os_error.describe_read(path, error) from error
     try:
       images.append(
           image.decode(data, made.settings['encoding'], made.image_size))

@@ -132,7 +132,8 @@ class Reader:
       fault = getattr(self._payload, 'fault', None)
       if fault is None and _INPUT in str(error):
         fault = _tell_system_error(error, self._records.directory)
-      if fault is None and self.kind == 'streaming' and _INPUT in str(error):
+      streams = self.kind == 'streaming' or self._payload is None
+      if fault is None and streams and _INPUT in str(error):
         fault = shard_fault.find(self._records)
       if fault:
         raise fault from error

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -90,6 +91,24 @@ def test_a_set_without_labels_has_no_classes(tmp_path):
   made = manifest.load(str(folder))
   text = summary.describe(made, manifest.load_index(str(folder), made), 0)
   assert text.startswith('7 records in 1 shards') and 'Nucleoli' not in text
+
+
+def test_what_a_manifest_says_is_printed_on_one_line(dataset):
+  made, index = dataset
+  bad = 'x\x1b]0;title\x07\ny'
+  made = dataclasses.replace(made,
+                             settings=made.settings | {'pattern': bad},
+                             versions={bad: bad})
+  text = summary.describe(made, index, 0)
+  assert '\x1b' not in text and text.count(r"'x\x1b]0;title\x07\ny'") == 3
+
+
+def test_tool_checks_the_index_that_it_shows(folder, tmp_path):
+  copy = shutil.copytree(folder, tmp_path / 'copy')
+  forgery.forge_index(copy, lambda index: index.assign(id=['a\x1b[2J'] * 20))
+  done = _run_tool(f'--records={copy}')
+  assert done.returncode == 2 and '\x1b' not in done.stderr
+  assert len(done.stderr.splitlines()) == 1
 
 
 def _run_tool(*flags):

@@ -1,0 +1,128 @@
+"""Shards of strangers: what they declare takes no memory, ends no process."""
+
+import pathlib
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+
+from hpa_records import dataset
+from hpa_records import image
+from hpa_records import plan
+from hpa_records import reader
+from hpa_records import schema
+from hpa_records import shard
+from tests import fakes
+from tests import forgery
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_WAYS = {
+    'streaming raw': ('raw', dataset.How(reader='streaming')),
+    'streaming png': ('png', dataset.How()),
+    'host png': ('png', dataset.How(cache='host')),
+}
+
+
+@pytest.fixture(name='folders', scope='module')
+def _folders(tmp_path_factory):
+  return {
+      encoding:
+          forgery.write_dataset(tmp_path_factory.mktemp(encoding), encoding)
+      for encoding in schema.ENCODINGS
+  }
+
+
+@pytest.fixture(name='copy')
+def _copy(folders, tmp_path, request):
+  for path in folders[request.param].iterdir():
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+  return tmp_path
+
+
+def _read_all(folder, how):
+  """Takes an epoch of training without fold 1, and fold 0."""
+  records = dataset.load(str(folder))
+  reading = reader.Reader(records, 1, how)
+  key = plan.Key(0, 0, 1)
+  epoch = plan.shuffle(records.repeats(1), key)
+  with reading.told_errors():
+    list(reading.training(epoch, key, plan.Share(4)).as_numpy_iterator())
+
+
+def _write_length(path, length):
+  head = struct.pack('<Q', length)
+  with open(path, 'r+b') as file:
+    file.write(head + shard.checksum([head]))
+
+
+def _make_png_huge(folder):
+  """The first record's PNG says another size, with right checksums."""
+  sample = next(
+      each for each in fakes.read_samples(folder).values() if each.fold == 0)
+  png = bytearray(sample.image)
+  png[16:24] = struct.pack('>II', 30000, 30000)
+  png[29:33] = struct.pack('>I', zlib.crc32(bytes(png[12:29])))
+  forgery.forge_record(folder, id=sample.id, image=bytes(png))
+
+
+@pytest.mark.parametrize('length', [2**60, 2**36, 0])
+@pytest.mark.parametrize(
+    'way,copy', [(way, encoding) for way, (encoding, _) in _WAYS.items()],
+    indirect=['copy'])
+def test_a_frame_of_another_length_is_told(copy, way, length):
+  path = sorted(copy.glob('fold0*.tfrecord'))[0]
+  _write_length(path, length)
+  with pytest.raises(schema.DataError, match=f'whole records at {path}'):
+    _read_all(copy, _WAYS[way][1])
+
+
+@pytest.mark.parametrize('way', ['streaming png', 'host png'])
+@pytest.mark.parametrize('copy', ['png'], indirect=True)
+def test_a_png_of_another_size_is_not_decoded(copy, way):
+  _make_png_huge(copy)
+  with pytest.raises(schema.DataError, match='whole records at .*fold0'):
+    _read_all(copy, _WAYS[way][1])
+
+
+@pytest.mark.parametrize('place,byte', [(24, 16), (25, 2), (0, 0)])
+def test_a_png_of_other_bits_or_colors_is_not_decoded(place, byte):
+  png = image.encode(np.zeros((5, 5, 4), np.uint8), 'png')
+  assert not image.decode(png, 'png', 5).any()
+  png[place] = byte
+  with pytest.raises(schema.DataError, match='expected a png image'):
+    image.decode(png, 'png', 5)
+
+
+_FEW_FILES = '''
+import resource, sys
+import numpy as np
+from hpa_records import dataset, payload, schema
+records = dataset.load(sys.argv[1])
+shards = payload.Shards(records)
+resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+kept = []
+try:
+  while True:
+    kept.append(open('/dev/null'))
+except OSError:
+  pass
+try:
+  shards.read(np.arange(20), np.empty((20, 16, 16, 4), np.uint8))
+except schema.DataError as error:
+  print(error)
+'''
+
+
+@pytest.mark.parametrize('copy', ['raw'], indirect=True)
+def test_too_many_open_files_are_told_with_their_remedy(copy):
+  said = subprocess.run([sys.executable, '-c', _FEW_FILES,
+                         str(copy)],
+                        cwd=_ROOT,
+                        check=True,
+                        capture_output=True,
+                        text=True).stdout
+  assert 'Too many open files' in said and 'ulimit -n' in said
+  assert 'convert' not in said
