@@ -44,7 +44,7 @@ def _pages():
 @pytest.mark.parametrize('name,data,received', [
     ('a.png', b'', 'expected a PNG as its name says, received an empty file'),
     ('a.tif', b'', 'expected a TIFF as its name says, received an empty file'),
-    ('a.png', b'GIF89a' * 10, 'received another kind of file'),
+    ('a.png', b'GIF89a' * 10, 'received a GIF'),
     ('a.png', image_bytes.save(
         _GRAY, 'JPEG'), 'a PNG as its name says, received a JPEG'),
     ('a.jpg', image_bytes.png(_GRAY), 'a JPEG as its name says, received a PN'),
@@ -102,7 +102,8 @@ def _pages():
         _GRAY, t273=9999), 'received 774: the file was cut short'),
     ('a.tif', image_bytes.gray_tiff(
         _GRAY, t256=0), 'received 21 x 0 (height x width)'),
-    ('a.tif', b'II+\0' + bytes(99), 'received another kind of file'),
+    ('a.tif', b'II-\0' + bytes(99), 'received another kind of file'),
+    ('a.tif', b'II+\0' + bytes(99), 'without the whole of its header'),
     ('a.tif', b'II*\0' + bytes(2), 'without the whole of its header'),
     ('a.tif', b'II*\0\xff\xff\xff\xff', 'without the whole of its header'),
 ])

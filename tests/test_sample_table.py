@@ -163,7 +163,7 @@ def test_of_two_equal_ids_the_later_row_is_the_fault(images):
     (lambda path: _patch(path, 19, 0), 'received 6 x 0'),
     (lambda path: write_png(path, format='JPEG'),
      'expected a PNG as its name says, received a JPEG'),
-    (lambda path: write_png(path, format='BMP'), 'another kind of file'),
+    (lambda path: write_png(path, format='BMP'), 'received a BMP'),
     (lambda path: path.write_bytes(b''), 'received an empty file'),
     (lambda path: _cut(path, 20), 'received 20 bytes without the whole'),
     (lambda path: _cut(path, 33), '33 bytes without its end: the file was cut'),
@@ -210,7 +210,8 @@ def test_skip_leaves_faulty_samples_out_and_returns_them(images):
   assert loaded.table['id'].tolist() == ['a', 'c']
   assert loaded.table.index.tolist() == [0, 1]
   assert loaded.faults == (fault.Fault(3, 'b', 'b_red.png',
-                                       'expected this file, received none'),)
+                                       'expected this file, received none',
+                                       fault.MISSING),)
 
 
 def test_skip_refuses_when_no_sample_is_left(images):
