@@ -88,10 +88,9 @@ def _find_same(
                 lambda name: _probe(images, name, measured[name][2]),
                 lambda name: filesystem.sha256(os.path.join(images, name))):
       groups = list(_split(groups, key))
-  except OSError as error:
-    yield fault.Fault(sample.row, sample.id, error.filename or '',
-                      f'cannot be read: {error.strerror or error}',
-                      fault.UNREAD)
+  except fault.UnreadError as error:
+    message, name = error.args
+    yield fault.Fault(sample.row, sample.id, name, message, fault.UNREAD)
     return
   for first, *others in groups:
     for name in others:
@@ -105,7 +104,11 @@ def _split(groups, key):
   for group in groups:
     apart = collections.defaultdict(list)
     for name in group:
-      apart[key(name)].append(name)
+      try:
+        apart[key(name)].append(name)
+      except OSError as error:
+        raise fault.UnreadError(f'cannot be read: {error.strerror or error}',
+                                name) from error
     yield from (each for each in apart.values() if len(each) > 1)
 
 

@@ -108,8 +108,9 @@ def scan(images: str, pattern: str) -> Listing:
     found = _Scan()
     found.add_folder(images, '', file_pattern.match_folders(pattern))
   except OSError as error:
-    raise schema.DataError(f'Expected a folder of images at --images={images}, '
-                           f'received: {error.strerror or error}.') from error
+    raise schema.DataError(
+        f'Expected a folder of images at --images={images}, received: '
+        f'{filesystem.describe_error(images, error)}.') from error
   return Listing(frozenset(found.files), found.others, found.unread)
 
 
