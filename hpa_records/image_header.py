@@ -42,7 +42,8 @@ _READ = ((8, 1), (16, 1), (8, 3))  # bits and colors
 _PNG_COLORS = {0: 'gray', 2: 'RGB', 3: 'palette', 4: 'gray+alpha', 6: 'RGBA'}
 _EXIF = b'Exif\0\0'
 # More chunks or markers are not looked at: a read for each takes time.
-_MAX_STEPS = 10_000
+_MAX_STEPS = 100_000
+_TOO_MANY = f'expected at most {_MAX_STEPS:,} chunks or markers, received more'
 _TAIL_BYTES = 2**22
 
 
@@ -196,6 +197,7 @@ def _walk_png(file: BinaryIO,
       return
     yield kind, position + 8, length
     position += 12 + length
+  raise schema.DataError(_TOO_MANY)
 
 
 def _read_png(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
@@ -241,6 +243,7 @@ def _walk_jpeg(file: BinaryIO,
       if marker == 0xda:
         return
       position += 2 + length
+  raise schema.DataError(_TOO_MANY)
 
 
 def _read_jpeg(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
