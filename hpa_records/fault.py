@@ -82,7 +82,7 @@ def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
   raise schema.DataError(describe(head, faults))
 
 
-def refuse_unread(faults: Sequence[Fault], source: str) -> NoReturn:
+def refuse_unread(faults: Sequence[Fault | str], source: str) -> NoReturn:
   """Raises the error that lists files that could not be read just now.
 
   Their content may be sound, so no sample is left out for it.

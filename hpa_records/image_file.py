@@ -26,8 +26,8 @@ from hpa_records import tint
 
 MAX_PIXELS = image_header.MAX_PIXELS
 
-# A progressive JPEG has about ten scans; each takes 0.09 s of 8192 x 8192 pixels
-# for as few as a hundred bytes.
+# A progressive JPEG has about ten scans; each takes 0.09 s of 8192 x 8192
+# pixels, for as few as a hundred bytes.
 _MAX_SCANS = 100
 _SCAN = b'\xff\xda'
 

@@ -197,7 +197,7 @@ def _find_ids(images: str, pattern: str,
   ids = listing.find_ids(pattern)
   if not ids and listing.unread:
     fault.refuse_unread([
-        fault.Fault(0, '', name, f'cannot be read: {reason}', fault.UNREAD)
+        f'{name}: cannot be read: {reason}'
         for name, reason in sorted(listing.unread.items())
     ], images)
   if not ids:

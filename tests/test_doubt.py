@@ -2,6 +2,7 @@
 
 import shutil
 
+import cv2
 import pytest
 
 from hpa_records import sample_table
@@ -29,7 +30,7 @@ def _copy(images, *names):
 
 def _squeeze(images):
   for channel, name in enumerate(schema.CHANNELS):
-    fakes.cv2.imwrite(f'{images}/s2_{name}.png', fakes.plane(2, channel)[:20])
+    cv2.imwrite(f'{images}/s2_{name}.png', fakes.plane(2, channel)[:20])
 
 
 def test_sound_samples_say_nothing(images, capsys):
@@ -66,7 +67,7 @@ def test_files_of_one_size_that_differ_anywhere_are_not_the_same(
   for channel, name in enumerate(schema.CHANNELS):
     plane = fakes.plane(0, 0, 600)
     plane[-1, -1] = channel  # far from the middle
-    fakes.cv2.imwrite(f'{images}/s0_{name}.tif', plane)
+    cv2.imwrite(f'{images}/s0_{name}.tif', plane)
   found = sample_table.load('',
                             images,
                             pattern='{id}_{channel}.tif',

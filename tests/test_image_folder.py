@@ -127,6 +127,13 @@ def test_an_error_while_listing_is_never_left_out(folders, monkeypatch):
   assert 'b/red.png: cannot be read: Stale file handle' in message
 
 
+def test_folders_that_are_all_unread_are_not_called_empty(tmp_path):
+  (tmp_path / 'red').symlink_to('red')
+  message = _refusal(tmp_path, '{channel}/{id}.png')
+  assert message.startswith('Expected to read all files')
+  assert '  red: cannot be read: Too many levels' in message
+
+
 def test_what_is_no_file_is_said(images, monkeypatch):
   for name, make in (('a_red.png', os.mkfifo), ('a_blue.png', os.mkdir)):
     (images / name).unlink()
