@@ -41,6 +41,8 @@ class How:
     workers: processes; 0 is one a core.
     on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
       samples out and lists them in skipped.csv.
+    on_doubt: one of doubt.ON_DOUBT: 'count' counts samples that look wrong,
+      'refuse' treats them as faulty.
     overwrite: replaces a dataset with other settings.
     runner: one of runner.RUNNERS.
     beam_options: Beam's own flags.
@@ -48,6 +50,7 @@ class How:
   """
   workers: int = 0
   on_error: str = 'stop'
+  on_doubt: str = 'count'
   overwrite: bool = False
   runner: str = 'local'
   beam_options: tuple[str, ...] = ()
@@ -83,7 +86,7 @@ def convert(csv: str,
     schema.DataError: the input is wrong, the folder holds something else or
       cannot be written, or another converter is at work there.
   """
-  loaded, settings = _load(csv, images, settings, how.on_error, groups)
+  loaded, settings = _load(csv, images, settings, how, groups)
   plan = shard_plan.Plan(images, output, settings)
   with _told_in_one_line(output):
     done = _find(plan, loaded, how)
@@ -112,7 +115,7 @@ def describe(csv: str,
 
   Args and errors: as of convert. Writes nothing.
   """
-  loaded, settings = _load(csv, images, settings, how.on_error, groups)
+  loaded, settings = _load(csv, images, settings, how, groups)
   plan = shard_plan.Plan(images, output, settings)
   with _told_in_one_line(output):
     if _find(plan, loaded, how):
@@ -153,7 +156,7 @@ def _find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
   return found
 
 
-def _load(csv: str, images: str, settings: shard_plan.Settings, on_error: str,
+def _load(csv: str, images: str, settings: shard_plan.Settings, how: How,
           groups: str) -> tuple[sample_table.SampleTable, shard_plan.Settings]:
   """Returns the samples, and the settings with the groups' sha256 in them."""
   if groups and settings.unlabelled:
@@ -171,7 +174,8 @@ def _load(csv: str, images: str, settings: shard_plan.Settings, on_error: str,
                              fold_column=settings.fold_column,
                              num_folds=settings.num_folds,
                              groups=groups,
-                             on_error=on_error)
+                             on_error=how.on_error,
+                             on_doubt=how.on_doubt)
   return loaded, dataclasses.replace(settings,
                                      groups_sha256=loaded.groups_sha256)
 

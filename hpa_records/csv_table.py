@@ -12,12 +12,15 @@ import re
 from typing import Iterable, Iterator, NamedTuple, Sequence
 
 from hpa_records import fault
+from hpa_records import file_kind
 from hpa_records import filesystem
 from hpa_records import plain_text
 from hpa_records import schema
 
 COLUMNS = ('Id', 'Target')
 GROUP_COLUMNS = ('Id', 'group')
+
+_MAX_BYTES = 2**27  # Kaggle's table has 1.5 million
 
 
 class Sample(NamedTuple):
@@ -38,13 +41,19 @@ def read(csv: str) -> bytes:
     csv: path or address.
 
   Raises:
-    schema.DataError: it cannot be read.
+    schema.DataError: it cannot be read, or is larger than any table of images.
   """
   try:
-    return filesystem.read_bytes(csv)
+    with filesystem.open_read(csv) as file:
+      content = file.read(_MAX_BYTES + 1)
   except OSError as error:
     raise schema.DataError(
-        f'Expected a CSV file at {csv}, received: {error.strerror}.') from error
+        f'Expected a CSV file at {csv}, received: '
+        f'{filesystem.describe_error(csv, error)}.') from error
+  if len(content) > _MAX_BYTES:
+    raise schema.DataError(f'Expected a CSV file of at most {_MAX_BYTES:,} '
+                           f'bytes at {csv}, received more.')
+  return content
 
 
 def parse(content: bytes,
@@ -93,8 +102,7 @@ def parse_groups(content: bytes,
       continue
     sample_id, group = fields[0], fields[1].strip()
     wrong_id = _check_id(sample_id, row, first_rows)
-    wrong_group = '' if group else (
-        f'expected the name of a group, received {plain_text.quote(fields[1])}')
+    wrong_group = plain_text.find_name_fault(group, 'the name of a group')
     faults += _list_faults(row, sample_id, wrong_id, wrong_group)
     group_of.setdefault(sample_id, group)
   return group_of, faults
@@ -121,6 +129,10 @@ def _split_lines(content: bytes, csv: str) -> list[tuple[int, str]]:
   try:
     text = content.decode('utf-8-sig')
   except UnicodeDecodeError as error:
+    kind = _describe_kind(content)
+    if kind:
+      raise schema.DataError(f'Expected UTF-8 text in {csv}, received {kind}; '
+                             'save it as UTF-8 CSV.') from error
     row = error.object.count(b'\n', 0, error.start) + 1
     byte = error.object[error.start]
     raise schema.DataError(
@@ -131,8 +143,15 @@ def _split_lines(content: bytes, csv: str) -> list[tuple[int, str]]:
   return [(row, line.rstrip('\n')) for row, line in lines if line.strip()]
 
 
-def _parse_header(row: int, line: str, csv: str,
-                  needed: Sequence[str]) -> list[str]:
+def _describe_kind(content: bytes) -> str:
+  """Returns what a file is that is no CSV; '' if that is not known."""
+  head = content[:file_kind.HEAD_BYTES]
+  return file_kind.describe(head) or ('NUL bytes, as UTF-16 text has them'
+                                      if b'\0' in head else '')
+
+
+def _parse_header(row: int, line: str, csv: str, needed: Sequence[str],
+                  content: bytes) -> list[str]:
   try:
     columns = _split_fields(line)
   except schema.DataError:
@@ -141,8 +160,8 @@ def _parse_header(row: int, line: str, csv: str,
   if not once or not set(needed) <= set(columns):
     raise schema.DataError(
         f'Expected the columns {",".join(needed)} in row {row} of {csv}, '
-        f'separated by commas and each once, received {plain_text.quote(line)}.'
-    )
+        f'separated by commas and each once, received '
+        f'{_describe_kind(content) or plain_text.quote(line)}.')
   return columns
 
 
@@ -154,7 +173,7 @@ def _split_rows(content: bytes, csv: str, needed: Sequence[str], what: str,
     schema.DataError: as parse.
   """
   header, *lines = _split_lines(content, csv) or [(1, '')]
-  columns = _parse_header(*header, csv, needed)
+  columns = _parse_header(*header, csv, needed, content)
   if not lines:
     raise schema.DataError(f'Expected {what} in {csv}, received only a header.')
   return ((row, _pick_fields(line, columns, needed))

@@ -10,9 +10,14 @@ import io
 from typing import NoReturn, Sequence
 
 from hpa_records import filesystem
+from hpa_records import plain_text
 from hpa_records import schema
 
 MAX_SHOWN = 20
+
+# What kind of fault: the content is wrong, the file is not there, or it could
+# not be read just now. Of the last a sample is never left out.
+WRONG, MISSING, UNREAD = 'wrong', 'missing', 'unread'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +31,24 @@ class Fault:
     file: name of the image inside its folder; empty where the row itself is
       wrong. Without its folder: two machines list a fault in the same bytes.
     message: what was expected and what was received.
+    kind: WRONG, MISSING or UNREAD.
   """
   row: int
   id: str
   file: str
   message: str
+  kind: str = WRONG
 
   def __str__(self) -> str:
     place = f'row {self.row}, {self.file}' if self.file else f'row {self.row}'
     return f'{place}: {self.message}'
+
+
+class UnreadError(schema.DataError):
+  """A file could not be read; what is in it may be sound.
+
+  Args: (message, path).
+  """
 
 
 def of_image(row: int, sample_id: str, folder: str,
@@ -48,7 +62,8 @@ def of_image(row: int, sample_id: str, folder: str,
     error: that image.load raised.
   """
   message, path = error.args
-  return Fault(row, sample_id, path[len(folder):].lstrip('/'), message)
+  kind = UNREAD if isinstance(error, UnreadError) else WRONG
+  return Fault(row, sample_id, path[len(folder):].lstrip('/'), message, kind)
 
 
 def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
@@ -67,7 +82,7 @@ def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
   raise schema.DataError(describe(head, faults))
 
 
-def refuse_unread(faults: Sequence[Fault], source: str) -> NoReturn:
+def refuse_unread(faults: Sequence[Fault | str], source: str) -> NoReturn:
   """Raises the error that lists files that could not be read just now.
 
   Their content may be sound, so no sample is left out for it.
@@ -82,6 +97,8 @@ def refuse_unread(faults: Sequence[Fault], source: str) -> NoReturn:
 def write(faults: Sequence[Fault], path: str) -> None:
   """Writes the faults as CSV: row,id,file,fault.
 
+  What is not printable is escaped, and what UTF-8 does not take.
+
   Args:
     faults: written in the order given.
     path: of the new file; it appears whole or not at all.
@@ -89,7 +106,9 @@ def write(faults: Sequence[Fault], path: str) -> None:
   text = io.StringIO()
   writer = csv_module.writer(text, lineterminator='\n')
   writer.writerow(('row', 'id', 'file', 'fault'))
-  writer.writerows(dataclasses.astuple(fault) for fault in faults)
+  for each in faults:
+    told = map(plain_text.escape, (each.id, each.file, each.message))
+    writer.writerow((each.row, *told))
   filesystem.write_atomically(path, text.getvalue().encode())
 
 
@@ -97,7 +116,9 @@ def describe(head: str, faults: Sequence[Fault | str]) -> str:
   """Returns head, the number of faults, and the first 20 of them, a line each.
   """
   lines = [f'{head}. {len(faults):,} fault{"s" if len(faults) > 1 else ""}:']
-  lines += [f'  {fault}' for fault in faults[:MAX_SHOWN]]
+  lines += [
+      f'  {plain_text.escape(str(fault))}' for fault in faults[:MAX_SHOWN]
+  ]
   if len(faults) > MAX_SHOWN:
     lines.append(f'  ... and {len(faults) - MAX_SHOWN:,} more')
   return '\n'.join(lines)

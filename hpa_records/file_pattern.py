@@ -5,6 +5,7 @@ they stand, and a pattern with anything else in braces is refused.
 """
 
 import re
+from typing import Iterable
 
 from hpa_records import schema
 
@@ -17,7 +18,25 @@ FORMATS = {
     '.jpeg': 'JPEG'
 }
 ENDINGS = ', '.join(FORMATS)
-_LITTER = {'.DS_Store', 'Thumbs.db', 'desktop.ini', '.directory'}
+
+_LITTER = {
+    '.DS_Store', 'Thumbs.db', 'desktop.ini', '.directory', '.gitignore',
+    '.gitkeep', '.git', '.Trashes', '.Spotlight-V100', '.fseventsd', '__MACOSX',
+    '$RECYCLE.BIN', 'System Volume Information', 'lost+found'
+}
+
+
+def is_litter(file: str) -> bool:
+  """Returns whether a file browser or version control put a file there, not
+  the user.
+
+  Also of the folders that an operating system keeps at the top of a disk.
+
+  Args:
+    file: its name, with or without folders.
+  """
+  base = file.rpartition('/')[2]
+  return base in _LITTER or base.startswith('._')
 
 
 def check(pattern: str) -> None:
@@ -37,6 +56,8 @@ def check(pattern: str) -> None:
     wrong = 'with nothing in braces but {id} and {channel}'
   elif '\\' in pattern or set(pattern.split('/')) & {'', '.', '..'}:
     wrong = "below the image folder, with '/' between its parts"
+  elif not pattern.isprintable():
+    wrong = 'of printable characters'
   elif not pattern.lower().endswith(tuple(FORMATS)):
     wrong = f'that ends in one of {ENDINGS}'
   if wrong:
@@ -58,23 +79,40 @@ def name(pattern: str, sample_id: str, channel: str) -> str:
                       channel), sample_id, after.replace('{channel}', channel)))
 
 
-def find_ids(pattern: str, names: list[str]) -> list[str]:
+def find_ids(pattern: str, names: Iterable[str],
+             others: Iterable[str] = ()) -> list[str]:
   """Returns the ids of the samples that have a file among names, sorted.
 
   Args:
     pattern: a checked one.
-    names: inside the image folder, with '/' between the parts; those that do
-      not fit the pattern are passed over.
+    names: of files inside the image folder, with '/' between the parts; those
+      that do not fit the pattern are passed over. Upper and lower case are
+      one: a sample whose files end in .PNG is not passed over.
+    others: of what stands where a file, or a folder on the way to it, should.
   """
+  parts = pattern.split('/')
+  fits = [_compile('/'.join(parts[:i + 1])) for i in range(len(parts))]
+  found = [fits[-1].fullmatch(name) for name in names]
+  found += [
+      fits[name.count('/')].fullmatch(name)
+      for name in others
+      if name.count('/') < len(parts)
+  ]
+  return sorted({m['id'] for m in found if m and 'id' in m.re.groupindex})
+
+
+def match_folders(pattern: str) -> list[re.Pattern]:
+  """Returns what fits the names of the folders on the way, from the top.
+
+  Args:
+    pattern: a checked one.
+  """
+  return [_compile(part) for part in pattern.split('/')[:-1]]
+
+
+def _compile(pattern: str) -> re.Pattern:
+  """What fits a pattern, or the beginning or a part of one."""
   channels = '|'.join(schema.CHANNELS)
-  fits = re.compile(
+  return re.compile(
       re.escape(pattern).replace(re.escape('{id}'), '(?P<id>[^/]+)').replace(
-          re.escape('{channel}'), f'(?:{channels})'), re.DOTALL)
-  return sorted({m['id'] for m in map(fits.fullmatch, names) if m})
-
-
-def is_litter(name: str) -> bool:  # pylint: disable=redefined-outer-name
-  """Returns whether a file browser or version control put a file there, not the
-  user."""
-  base = name.rpartition('/')[2]
-  return base in _LITTER or base.startswith('._')
+          re.escape('{channel}'), f'(?:{channels})'), re.DOTALL | re.IGNORECASE)

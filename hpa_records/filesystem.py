@@ -188,7 +188,7 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     recursive: also those in folders below, with '/' between the parts.
 
   Raises:
-    OSError: a local folder cannot be read.
+    OSError: a local folder, or one below it, cannot be read.
     schema.DataError: the address does not answer, or has no lists of files.
   """
   if not has_folders(folder):
@@ -199,9 +199,8 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
       walked = [(top[len(folder):].strip('/'), names)
                 for top, _, names in address.gfile(folder).walk(folder)]
   else:
-    os.listdir(folder)  # os.walk says nothing of a folder that is not there
     walked = [(os.path.relpath(top, folder).replace(os.sep, '/'), names)
-              for top, _, names in os.walk(folder)]
+              for top, _, names in os.walk(folder, onerror=_raise)]
   found = []
   for below, names in walked:
     at_top = below in ('', '.')
@@ -209,6 +208,17 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     if not recursive:
       break  # the folder itself comes first; those below are not looked into
   return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+  raise error  # os.walk passes over a folder that it cannot list
+
+
+def describe_error(path: str, error: OSError) -> str:
+  """Returns why a path cannot be read, in words that name a dangling link."""
+  if isinstance(error, FileNotFoundError) and os.path.islink(path):
+    return f'a link to {os.readlink(path)}, which is not there'
+  return error.strerror or str(error)
 
 
 def make_folder(path: str) -> None:

@@ -20,6 +20,7 @@ import cv2
 import cykooz_resizer as resizer
 import numpy as np
 
+from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image_file
 from hpa_records import schema
@@ -43,10 +44,6 @@ _PIXEL_TYPES = {
 _MERGED_BYTES = 10 * 2**20
 
 
-class UnreadError(schema.DataError):
-  """A file could not be read; what is in it may be sound. Args as of load."""
-
-
 def load(paths: tuple[str, ...],
          size_px: int,
          name: str = DEFAULT_FILTER,
@@ -63,7 +60,7 @@ def load(paths: tuple[str, ...],
     [size_px, size_px, C] uint8, 0..255.
 
   Raises:
-    UnreadError: (message, path): a file cannot be read.
+    fault.UnreadError: (message, path): a file cannot be read.
     schema.DataError: (message, path): a file is damaged, of a kind that is not
       read here, or of another size than the first.
   """
@@ -74,8 +71,8 @@ def load(paths: tuple[str, ...],
       plane = image_file.decode(filesystem.read_bytes(path), path, channel,
                                 white_level)
     except OSError as error:
-      raise UnreadError(f'cannot be read: {error.strerror or error}',
-                        path) from error
+      raise fault.UnreadError(f'cannot be read: {error.strerror or error}',
+                              path) from error
     except schema.DataError as error:
       raise schema.DataError(str(error), path) from error
     shape = shape or plane.shape

@@ -7,12 +7,12 @@ holds the pixels to their checksum, as Pillow does not; its libjpeg-turbo for
 JPEG, since it refuses a picture that ends early, whose rest cv2 and Pillow
 return as gray; Pillow for TIFF, since cv2 returns what is left of a damaged
 8-bit one. All three read other kinds wrong or half, so the header is checked
-before every decode, not only beforehand.
+before every decode, not only beforehand; and Pillow gets a TIFF whose directory
+was written here, see tiff.
 """
 
 import io
 import os
-import warnings
 
 import kornia_rs
 import numpy as np
@@ -21,13 +21,15 @@ from PIL import Image
 from hpa_records import filesystem
 from hpa_records import image_header
 from hpa_records import schema
+from hpa_records import tiff
 from hpa_records import tint
 
 MAX_PIXELS = image_header.MAX_PIXELS
 
-# Ours is checked in the header, before memory is taken; Pillow's own limit
-# warns, and refuses only what is twice as large.
-Image.MAX_IMAGE_PIXELS = None
+# A progressive JPEG has about ten scans; each takes 0.09 s of 8192 x 8192
+# pixels, for as few as a hundred bytes.
+_MAX_SCANS = 100
+_SCAN = b'\xff\xda'
 
 
 def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
@@ -43,18 +45,29 @@ def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
       MAX_PIXELS, cut short, or of 16 bits with no white_level.
     OSError: it cannot be read.
   """
+  return measure(path, channel, white_level)[:2]
+
+
+def measure(path: str, channel: str, white_level: int) -> tuple[int, int, int]:
+  """Returns (height, width, bytes) of an image file.
+
+  Args and errors: as of check.
+  """
   with filesystem.open_read(path, buffered=False) as file:
     head = file.read(image_header.HEAD_BYTES)
     if len(head) == image_header.HEAD_BYTES:
       file.seek(-image_header.END_BYTES, os.SEEK_END)
-      size = image_header.read_gray_png(head, file.read(image_header.END_BYTES),
-                                        path)
-      if size:
-        return size
+      end = file.read(image_header.END_BYTES)
+      num_bytes = file.tell()
+      size = image_header.read_gray_png(head, end, path)
+      if size and num_bytes <= image_header.MAX_FILE_BYTES:
+        return *size, num_bytes
     file.seek(0)
     header = image_header.read(file, path, channel)
+    file.seek(0, os.SEEK_END)
+    num_bytes = file.tell()
   _check_white_level(header, white_level)
-  return header.height, header.width
+  return header.height, header.width, num_bytes
 
 
 def decode(data: bytes, name: str, channel: str,
@@ -109,15 +122,17 @@ def _decode_png(data: bytes, header: image_header.Header) -> np.ndarray:
 
 
 def _decode_jpeg(data: bytes, header: image_header.Header) -> np.ndarray:
+  scans = data.count(_SCAN)
+  if scans > _MAX_SCANS:
+    raise ValueError(f'{scans:,} scans')
   return kornia_rs.io.decode_image_jpegturbo(
       data, 'mono' if header.colors == 1 else 'rgb')
 
 
 def _decode_tiff(data: bytes, header: image_header.Header) -> np.ndarray:
-  with warnings.catch_warnings():  # of tags that do not bear on the pixels
-    warnings.simplefilter('ignore')
-    with Image.open(io.BytesIO(data), formats=('TIFF',)) as image:
-      pixels = np.asarray(image)
+  with Image.open(io.BytesIO(tiff.rewrite(data, header.tags)),
+                  formats=('TIFF',)) as image:
+    pixels = np.asarray(image)
   # Big-endian ones keep their order; so does what is not whole numbers.
   pixels = pixels.astype(f'u{header.bits // 8}', casting='equiv', copy=False)
   return pixels if pixels.ndim == 3 else pixels[..., None]

@@ -272,7 +272,7 @@ class Files:
       return task.result()
     except schema.DataError as error:
       told = (self.unread
-              if isinstance(error, image_lib.UnreadError) else self.faults)
+              if isinstance(error, fault_lib.UnreadError) else self.faults)
       told.append(
           fault_lib.of_image(self._lines[row], self._ids[row], self._images,
                              error))

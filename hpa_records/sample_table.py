@@ -2,36 +2,29 @@
 
 A command that stops at the first bad file of 124,288 is started again for each
 of them. So all rows and all file headers are checked before a pixel is
-decoded, and the faults are listed together, each with its row and file. Of a
-PNG that takes 45 bytes (image_header). What only decoding can find, convert
-lists later in the same way, by fault.refuse().
+decoded (sample_files), and the faults are listed together, each with its row
+and file. What only decoding can find, convert lists later in the same way, by
+fault.refuse().
 """
 
 import collections
-from concurrent import futures
 import dataclasses
 import hashlib
-import os
 from typing import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from hpa_records import csv_table
+from hpa_records import doubt
 from hpa_records import fault
 from hpa_records import file_pattern
-from hpa_records import filesystem
-from hpa_records import image_file
+from hpa_records import image_folder
+from hpa_records import plain_text
+from hpa_records import sample_files
 from hpa_records import schema
 
 ON_ERROR = ('stop', 'skip')
-
-_MISSING = 'expected this file, received none'
-_UNREAD = 'expected a readable file, received:'
-
-# More threads than cores: they wait for the disk, above all for a remote one.
-_NUM_THREADS = 16
-_FILES_PER_TASK = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +59,8 @@ def load(csv: str,
          fold_column: str = '',
          num_folds: int = 0,
          groups: str = '',
-         on_error: str = 'stop') -> SampleTable:
+         on_error: str = 'stop',
+         on_doubt: str = 'count') -> SampleTable:
   """Returns the checked samples of a CSV and a folder of images.
 
   Args:
@@ -87,6 +81,8 @@ def load(csv: str,
       have a group; '' is none. It may be an address, and may have other Ids.
     on_error: 'stop' refuses faulty samples, 'skip' leaves them out. Of rows
       with the same Id the first is sound, the later ones are faults.
+    on_doubt: one of doubt.ON_DOUBT, what becomes of samples that look wrong:
+      'count' counts them in a line on stderr, to 'refuse' they are faulty.
 
   Raises:
     schema.DataError: a CSV, the folder or the pattern cannot be used; or a
@@ -103,24 +99,35 @@ def load(csv: str,
   if csv:
     samples, row_faults = csv_table.parse(content, csv, unlabelled, limit,
                                           fold_column, num_folds)
-    names = _list_names(images, pattern)
+    listing = image_folder.scan(images, pattern)
   else:
-    names = _list_names(images, pattern)
-    ids = _find_ids(images, pattern, names)
-    content = ''.join(f'{line}\n' for line in ('Id', *ids)).encode()
+    listing = image_folder.scan(images, pattern)
+    ids = _find_ids(images, pattern, listing)
+    # Ids that are not UTF-8 are faults, but count as any other.
+    content = ''.join(
+        f'{line}\n' for line in ('Id', *ids)).encode(errors='surrogateescape')
     samples, row_faults = csv_table.name_rows(ids[:limit] if limit else ids)
   if groups:
     row_faults += _find_groupless(samples, group_of)
-  files = _Files(images, pattern, white_level)
-  file_faults, size_of = files.check(samples, frozenset(names))
-  faults = sorted(row_faults + file_faults, key=lambda each: each.row)
+  files = sample_files.Files(images, pattern, white_level)
+  file_faults, measured = files.check(samples, listing)
+  wrong_rows = {each.row for each in file_faults}
+  doubts = doubt.find([
+      doubt.Sample(sample.row, sample.id, files.names(sample.id))
+      for sample in samples
+      if sample.row not in wrong_rows
+  ], images, measured)
   source = csv or images
-  unread = [each for each in faults if each.message.startswith(_UNREAD)]
+  unread = [each for each in file_faults + doubts if each.kind == fault.UNREAD]
   if unread:
-    fault.refuse_unread(unread, source)
-  if file_faults and all(
-      each.message == _MISSING for each in file_faults) and (not size_of):
-    source += _describe_names(images, pattern, names)
+    fault.refuse_unread(sorted(unread, key=lambda each: each.row), source)
+  if file_faults and not measured and all(
+      each.kind == fault.MISSING for each in file_faults):
+    source += _describe_names(images, pattern, listing)
+  faults = row_faults + file_faults
+  if on_doubt == 'refuse':
+    faults += doubts
+  faults.sort(key=lambda each: each.row)
   if faults and on_error != 'skip':
     fault.refuse(faults, source)
   bad_rows = {each.row for each in faults}
@@ -128,7 +135,9 @@ def load(csv: str,
   if not kept:
     head = f'Expected a sound sample in {source}, received none; mend them'
     raise schema.DataError(fault.describe(head, faults))
-  sizes = collections.Counter(size_of[sample.row] for sample in kept)
+  doubt.tell([each for each in doubts if each.row not in bad_rows])
+  sizes = collections.Counter(
+      measured[files.names(sample.id)[0]][:2] for sample in kept)
   table = files.tabulate(kept)
   if fold_column:
     table['fold'] = [sample.fold for sample in kept]
@@ -165,130 +174,45 @@ def _load_groups(groups: str) -> tuple[dict[str, str], str]:
 
 def _find_groupless(samples: Iterable[csv_table.Sample],
                     group_of: dict[str, str]) -> list[fault.Fault]:
+  names = frozenset(group_of)
   return [
       fault.Fault(
           sample.row, sample.id, '',
-          f'expected a group of {sample.id!r} in --groups, received '
-          'none') for sample in samples if sample.id not in group_of
+          f'expected a group of {plain_text.quote(sample.id)} in --groups, '
+          f'received {_name_twin(sample.id, names)}')
+      for sample in samples
+      if sample.id not in group_of
   ]
 
 
-def _list_names(images: str, pattern: str) -> list[str]:
-  # One scan: a stat for each of 124,288 files takes minutes on a remote disk.
-  try:
-    return filesystem.list_names(images, recursive='/' in pattern)
-  except OSError as error:
-    raise schema.DataError(f'Expected a folder of images at --images={images}, '
-                           f'received: {error.strerror}.') from error
+def _name_twin(sample_id: str, names: frozenset[str]) -> str:
+  twin = plain_text.find_twin(sample_id, names)
+  return (f'one of {plain_text.quote(twin)}, which looks the same but is '
+          'spelled otherwise (Unicode NFC, NFD)') if twin else 'none'
 
 
-def _find_ids(images: str, pattern: str, names: list[str]) -> list[str]:
+def _find_ids(images: str, pattern: str,
+              listing: image_folder.Listing) -> list[str]:
   """Returns the ids of a set without a CSV, sorted."""
-  ids = file_pattern.find_ids(pattern, names)
+  ids = listing.find_ids(pattern)
+  if not ids and listing.unread:
+    fault.refuse_unread([
+        f'{name}: cannot be read: {reason}'
+        for name, reason in sorted(listing.unread.items())
+    ], images)
   if not ids:
     raise schema.DataError(
         f'Expected files named {pattern} at --images={images}, received none'
-        f'{_describe_names(images, pattern, names)}.')
+        f'{_describe_names(images, pattern, listing)}.')
   return ids
 
 
-def _describe_names(images: str, pattern: str, names: list[str]) -> str:
+def _describe_names(images: str, pattern: str,
+                    listing: image_folder.Listing) -> str:
   """Says which other file is there, where none has the name it should have."""
-  try:
-    there = names or filesystem.list_names(images, recursive=True)
-  except OSError:
-    there = []
+  there = image_folder.find_example(images, listing)
   if not there:
     return f' (there is no file in {images})'
   return (f' (no file there is named as --pattern={pattern} says, but '
-          f'{there[0]!r} is there; --pattern tells how files are named)')
-
-
-@dataclasses.dataclass(frozen=True)
-class _Files:
-  """The files of the samples: where they are and how they are named."""
-  images: str
-  pattern: str
-  white_level: int
-
-  def tabulate(self, samples: Sequence[csv_table.Sample]) -> pd.DataFrame:
-    """Returns SampleTable.table."""
-    table = pd.DataFrame(samples, columns=csv_table.Sample._fields)
-    del table['fold']
-    for channel in schema.CHANNELS:
-      names = [file_pattern.name(self.pattern, s.id, channel) for s in samples]
-      table[channel] = [os.path.join(self.images, name) for name in names]
-    return table
-
-  def check(
-      self, samples: Sequence[csv_table.Sample], names: frozenset[str]
-  ) -> tuple[list[fault.Fault], dict[int, tuple[int, int]]]:
-    """Returns the faulty files, and the (height, width) of each sound row."""
-    wanted = [(file_pattern.name(self.pattern, sample.id, channel), channel)
-              for sample in samples
-              for channel in schema.CHANNELS]
-    present = [file for file in wanted if file[0] in names]
-    found = {
-        name: size
-        for (name, _), size in zip(present, self._read_sizes(present))
-    }
-    faults, size_of = [], {}
-    for i, sample in enumerate(samples):
-      start = i * schema.NUM_CHANNELS
-      files = [name for name, _ in wanted[start:start + schema.NUM_CHANNELS]]
-      size, wrong = _compare(files, found)
-      faults += [
-          fault.Fault(sample.row, sample.id, name, message)
-          for name, message in wrong
-      ]
-      if size:
-        size_of[sample.row] = size
-    return faults, size_of
-
-  def _read_sizes(
-      self, files: Sequence[tuple[str, str]]) -> list[tuple[int, int] | str]:
-    """Returns each file's (height, width), or what is wrong with it."""
-
-    def read(start: int) -> list[tuple[int, int] | str]:
-      return [
-          self._read_size(*file)
-          for file in files[start:start + _FILES_PER_TASK]
-      ]
-
-    with futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
-      tasks = pool.map(read, range(0, len(files), _FILES_PER_TASK))
-      return [size for task in tasks for size in task]
-
-  def _read_size(self, name: str, channel: str) -> tuple[int, int] | str:
-    try:
-      return image_file.check(os.path.join(self.images, name), channel,
-                              self.white_level)
-    except OSError as error:
-      return f'{_UNREAD} {error.strerror or error}'
-    except schema.DataError as error:
-      return str(error)
-
-
-def _compare(
-    names: Sequence[str], found: dict[str, tuple[int, int] | str]
-) -> tuple[tuple[int, int] | None, list[tuple[str, str]]]:
-  """Returns a sample's size, None without one, and (name, message) of faults.
-
-  The size is that of most of its files, of equally many the first one's.
-  """
-  sizes = {
-      name: found[name] for name in names if isinstance(found.get(name), tuple)
-  }
-  counted = collections.Counter(sizes.values()).most_common(1)
-  size = counted[0][0] if counted else None
-  faults = []
-  for name in names:
-    received = found.get(name, _MISSING)
-    if isinstance(received, str):
-      faults.append((name, received))
-    elif received != size:
-      model = next(other for other in sizes if sizes[other] == size)
-      faults.append((name, f'expected {size[0]} x {size[1]} pixels like '
-                     f'{os.path.basename(model)}, received {received[0]} x '
-                     f'{received[1]} (height x width)'))
-  return size, faults
+          f'{plain_text.quote(there)} is there; --pattern tells how files are '
+          'named)')

@@ -182,7 +182,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
       pixels = image.load(plan.files(sample_id), settings.image_size,
                           settings.resize, settings.white_level)
     except schema.DataError as error:
-      told = unread if isinstance(error, image.UnreadError) else faults
+      told = unread if isinstance(error, fault.UnreadError) else faults
       told.append(fault.of_image(shard.rows[i], sample_id, plan.images, error))
       continue
     payload = image.encode(pixels, settings.encoding)

@@ -6,7 +6,7 @@ there. Independent of hpa_records, which is held to them.
 
 import io
 import struct
-from typing import Callable
+from typing import Callable, Sequence
 import zlib
 
 import numpy as np
@@ -76,7 +76,9 @@ def png(pixels: np.ndarray,
 def tiff(tags: dict[int, int | list[int]],
          parts: list[bytes],
          order: str = '<',
-         following: int = 0) -> bytes:
+         following: int = 0,
+         extra: Sequence[tuple[int, int, int, bytes]] = (),
+         big: bool = False) -> bytes:
   """Returns a TIFF: header, parts, directory.
 
   Args:
@@ -85,8 +87,14 @@ def tiff(tags: dict[int, int | list[int]],
     parts: strips, or tiles.
     order: '<' or '>'.
     following: offset of the next image's directory.
+    extra: (tag, type, number of values, their bytes) of entries after those.
+    big: makes it a BigTIFF.
   """
-  data, starts = bytearray(8), []
+  data, starts = bytearray(16 if big else 8), []
+  offset, count, entry = (f'{order}{each}'
+                          for each in (('Q', 'Q',
+                                        'HHQ8s') if big else ('I', 'H',
+                                                              'HHI4s')))
   for part in parts:
     starts.append(len(data))
     data += part + bytes(len(part) % 2)
@@ -98,18 +106,24 @@ def tiff(tags: dict[int, int | list[int]],
           tag: tags[tag] for tag in places if tag in tags and tag != 324
       }
   }
-  entries = b''
+  listed = []
   for tag, value in sorted(tags.items()):
     values = value if isinstance(value, list) else [value]
-    content = struct.pack(f'{order}{len(values)}I', *values)
-    if len(content) > 4:
+    listed.append(
+        (tag, 4, len(values), struct.pack(f'{order}{len(values)}I', *values)))
+  entries = b''
+  for tag, kind, number, content in (*listed, *extra):
+    if len(content) > struct.calcsize(offset):
       data += content
-      content = struct.pack(f'{order}I', len(data) - len(content))
-    entries += struct.pack(f'{order}HHI', tag, 4, len(values)) + content
-  magic = b'II*\0' if order == '<' else b'MM\0*'
-  data[:8] = magic + struct.pack(f'{order}I', len(data))
-  return bytes(data + struct.pack(f'{order}H', len(tags)) + entries +
-               struct.pack(f'{order}I', following))
+      content = struct.pack(offset, len(data) - len(content))
+    entries += struct.pack(entry, tag, kind, number, content)
+  head = (b'II' if order == '<' else b'MM') + (struct.pack(
+      f'{order}HHH', 43, 8, 0) if big else struct.pack(f'{order}H', 42))
+  head += struct.pack(offset, len(data))
+  data[:len(head)] = head
+  return bytes(data + struct.pack(count,
+                                  len(tags) + len(extra)) + entries +
+               struct.pack(offset, following))
 
 
 def gray_tags(pixels: np.ndarray, **changes: int) -> dict[int, int]:
@@ -132,6 +146,18 @@ def gray_tags(pixels: np.ndarray, **changes: int) -> dict[int, int]:
 def gray_tiff(pixels: np.ndarray, **changes: int) -> bytes:
   """Returns [H, W] in one strip, with changes to its tags as in gray_tags."""
   return tiff(gray_tags(pixels, **changes), [pixels.tobytes()])
+
+
+def gray_tiff_and(pixels: np.ndarray, *extra: tuple[int, int, int,
+                                                    bytes]) -> bytes:
+  """Returns [H, W] in one strip, with entries as in tiff."""
+  return tiff(gray_tags(pixels), [pixels.tobytes()], extra=extra)
+
+
+def exif(orientation: int) -> bytes:
+  """Returns Exif that declares an orientation, without what a format adds."""
+  return b'MM\0*\0\0\0\x08' + struct.pack('>HHHIHHI', 1, 274, 3, 1, orientation,
+                                          0, 0)
 
 
 def tile(

@@ -129,6 +129,13 @@ def test_a_jpeg_that_ends_early_but_properly_is_refused(options):
   assert 'received a damaged one' in message
 
 
+def test_a_jpeg_of_scans_without_end_is_refused_before_they_are_read():
+  data = image_bytes.save(_GRAY, 'JPEG', progressive=True)
+  scan = data[data.rindex(b'\xff\xda'):-2]
+  message = _refusal(data[:-2] + 1000 * scan + data[-2:], 'a.jpg')
+  assert 'scans)' in message and 'damaged' in message
+
+
 @pytest.mark.parametrize('compression', ['tiff_lzw', 'tiff_adobe_deflate'])
 @pytest.mark.parametrize('pixels', [_GRAY, _DEEP])
 def test_a_tiff_whose_strip_ends_early_is_refused(compression, pixels):
@@ -162,3 +169,51 @@ def test_a_flipped_bit_is_refused_or_harmless(kind, place, bit):
   assert found.ndim == 2 and found.size > 0
   if pixels is not None:
     np.testing.assert_array_equal(found, pixels)
+
+
+_SEEDS = {
+    'png': (image_bytes.png(_GRAY), image_bytes.png(_DEEP, interlaced=True),
+            image_bytes.png(image_bytes.tint(_GRAY, 'red'))),
+    'tif': (image_bytes.save(_DEEP, 'TIFF', compression='tiff_lzw'),
+            image_bytes.save(_GRAY, 'TIFF', compression='packbits'),
+            image_bytes.save(_GRAY, 'TIFF', big_tiff=True),
+            image_bytes.tiff(*image_bytes.tile(_GRAY, 16))),
+    'jpg': (image_bytes.save(_GRAY, 'JPEG'),
+            image_bytes.save(image_bytes.tint(_GRAY, 'red'),
+                             'JPEG',
+                             progressive=True,
+                             exif=b'Exif\0\0' + image_bytes.exif(1))),
+}
+
+
+def _mutate(data, rng):
+  """Returns data with a few bytes of its head or tail set, left out or twice.
+  """
+  for _ in range(rng.integers(1, 5)):
+    at = int(rng.integers(len(data)))
+    if rng.random() < 0.5:  # where headers and directories are
+      at = int(rng.integers(min(len(data), 64)))
+      at = at if rng.random() < 0.5 else len(data) - 1 - at
+    stop = at + int(rng.integers(1, 5))
+    new = (b'\xff' * 4, bytes(4), rng.bytes(stop - at), b'',
+           2 * data[at:stop])[rng.integers(5)]
+    data = data[:at] + new + data[stop:]
+  return data
+
+
+@pytest.mark.parametrize('ending', sorted(_SEEDS))
+def test_mutated_files_are_refused_or_read_as_they_were_checked(
+    tmp_path, ending):
+  rng, path = np.random.default_rng(0), tmp_path / f'a.{ending}'
+  for i in range(200):
+    data = _mutate(_SEEDS[ending][i % len(_SEEDS[ending])], rng)
+    path.write_bytes(data)
+    try:
+      size = image_file.check(str(path), 'red', 65535)
+    except schema.DataError as error:
+      assert _refusal(data, path.name) == str(error)
+      continue
+    try:
+      assert image_file.decode(data, path.name, 'red', 65535).shape == size
+    except schema.DataError as error:
+      assert str(error).startswith('expected ')

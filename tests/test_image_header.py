@@ -44,7 +44,31 @@ def _pages():
 @pytest.mark.parametrize('name,data,received', [
     ('a.png', b'', 'expected a PNG as its name says, received an empty file'),
     ('a.tif', b'', 'expected a TIFF as its name says, received an empty file'),
-    ('a.png', b'GIF89a' * 10, 'received another kind of file'),
+    ('a.png', b'GIF89a' * 10, 'received a GIF'),
+    ('a.png', b'PK\3\4' + bytes(60), 'received a ZIP archive'),
+    ('a.tif', b'\x1f\x8b\x08' + bytes(60), 'received a gzip file'),
+    ('a.jpg', b'\n<!DOCTYPE HTML><p>404', 'received a web page'),
+    ('a.jpg', b'RIFF\x20\0\0\0WEBPVP8 ', 'received a WebP'),
+    ('a.jpg', b'\0\0\0\x18ftypheic', 'received a HEIF'),
+    ('a.tif', b'ZISRAWFILE' + bytes(60), 'received a CZI of Zeiss'),
+    ('a.png', bytes(99), 'received a file of zero bytes'),
+    ('a.png', image_bytes.png(_GRAY) + b'x\n',
+     'received 2 more bytes after its end'),
+    ('a.jpg', image_bytes.save(_GRAY, 'JPEG') + b'x',
+     'received 1 more bytes after its end'),
+    ('a.png',
+     image_bytes.png(_GRAY, before_data=image_bytes.chunk(
+         b'acTL', bytes(8))), 'received a PNG of several images'),
+    ('a.png',
+     image_bytes.png(
+         _GRAY, before_data=image_bytes.chunk(b'eXIf', image_bytes.exif(6))),
+     'a PNG turned or mirrored (Exif orientation 6)'),
+    ('a.jpg',
+     image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + image_bytes.exif(3)),
+     'a JPEG turned or mirrored (Exif orientation 3)'),
+    ('a.jpg', image_bytes.save(_GRAY, 'JPEG').replace(
+        b'\xff\xda',
+        b'\xff' * 100_000 + b'\xda'), 'at most 100,000 chunks or markers'),
     ('a.png', image_bytes.save(
         _GRAY, 'JPEG'), 'a PNG as its name says, received a JPEG'),
     ('a.jpg', image_bytes.png(_GRAY), 'a JPEG as its name says, received a PN'),
@@ -102,7 +126,8 @@ def _pages():
         _GRAY, t273=9999), 'received 774: the file was cut short'),
     ('a.tif', image_bytes.gray_tiff(
         _GRAY, t256=0), 'received 21 x 0 (height x width)'),
-    ('a.tif', b'II+\0' + bytes(99), 'received another kind of file'),
+    ('a.tif', b'II-\0' + bytes(99), 'received another kind of file'),
+    ('a.tif', b'II+\0' + bytes(99), 'without the whole of its header'),
     ('a.tif', b'II*\0' + bytes(2), 'without the whole of its header'),
     ('a.tif', b'II*\0\xff\xff\xff\xff', 'without the whole of its header'),
 ])
@@ -112,6 +137,28 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
   path.write_bytes(data)
   with pytest.raises(schema.DataError, match='^expected '):
     image_file.check(str(path), 'red', 65535)
+
+
+@pytest.mark.parametrize('exif', [
+    image_bytes.exif(1),
+    image_bytes.exif(0),
+    image_bytes.exif(6)[:12],
+    b'II*\0\xff\xff\xff\xff',
+])
+def test_exif_that_turns_nothing_is_passed_over(exif):
+  data = image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + exif)
+  assert image_file.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
+
+
+def test_a_file_of_more_than_a_gigabyte_is_refused(tmp_path):
+  path = tmp_path / 'a.png'
+  data = image_bytes.png(_GRAY)
+  with path.open('wb') as file:
+    file.write(data)
+    file.seek(2**30)
+    file.write(data[-12:])  # sparse: takes no room
+  with pytest.raises(schema.DataError, match='at most 1,073,741,824 bytes'):
+    image_file.check(str(path), 'red', 0)
 
 
 @pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])

@@ -121,6 +121,8 @@ def test_limit_reads_only_the_first_rows(images):
     ('a,٣', "received '٣'"),
     ('a,Nucleoli', "received 'Nucleoli'"),
     ('a,' + '9' * 5000, "received '99999"),
+    ('a,1' + '0' * 400, "received '10000"),
+    ('a,' + 'x' * 200_000, 'field larger than field limit'),
     ('a,3 0 3', "expected each label once, received '3 0 3'"),
     (',0', "plain name without path parts, received ''"),
     ('../a,0', "received '../a'"),
@@ -163,7 +165,7 @@ def test_of_two_equal_ids_the_later_row_is_the_fault(images):
     (lambda path: _patch(path, 19, 0), 'received 6 x 0'),
     (lambda path: write_png(path, format='JPEG'),
      'expected a PNG as its name says, received a JPEG'),
-    (lambda path: write_png(path, format='BMP'), 'another kind of file'),
+    (lambda path: write_png(path, format='BMP'), 'received a BMP'),
     (lambda path: path.write_bytes(b''), 'received an empty file'),
     (lambda path: _cut(path, 20), 'received 20 bytes without the whole'),
     (lambda path: _cut(path, 33), '33 bytes without its end: the file was cut'),
@@ -210,7 +212,8 @@ def test_skip_leaves_faulty_samples_out_and_returns_them(images):
   assert loaded.table['id'].tolist() == ['a', 'c']
   assert loaded.table.index.tolist() == [0, 1]
   assert loaded.faults == (fault.Fault(3, 'b', 'b_red.png',
-                                       'expected this file, received none'),)
+                                       'expected this file, received none',
+                                       fault.MISSING),)
 
 
 def test_skip_refuses_when_no_sample_is_left(images):
@@ -228,7 +231,13 @@ def test_skip_refuses_when_no_sample_is_left(images):
     ('"Id,Target\na,0\n', 'row 1 of'),
     ('Id' * 100_000, 'row 1 of'),
     ('Id,Target\n\n', 'received only a header'),
-    ('Id,Target\na,0\n'.encode('utf-16'), 'byte 0xff in row 1'),
+    ('Id,Target\na,0\n'.encode('utf-16'), 'received UTF-16 text'),
+    ('Id,Target\na,0\n'.encode('utf-16-le'), 'received NUL bytes, as UTF-16'),
+    (b'PK\3\4\x14\0\6\0', 'received a ZIP archive, such as an Excel workbook'),
+    (b'\x1f\x8b\x08\0', 'received a gzip file'),
+    (b'<!DOCTYPE html>\n<p>', 'received a web page'),
+    (b'version https://git-lfs.github.com/spec/v1\n', 'a pointer of Git LFS'),
+    ('\ufeff\ufeffId,Target\na,0\n', "received '\\ufeffId,Target'"),
     (b'Id,Target\n\xe9,0\n', 'byte 0xe9 in row 2'),
 ])
 def test_unreadable_csv_stops_even_with_skip(images, text, received):
@@ -245,6 +254,25 @@ def test_missing_csv_or_folder_is_one_line(images):
   for folder in (images / 'none', csv):
     with pytest.raises(schema.DataError, match=r'^Expected a folder .*\.$'):
       sample_table.load(str(csv), str(folder), pattern=PATTERN)
+
+
+@pytest.mark.parametrize('row,received', [
+    ('e\u0301,p', "received one of 'e\u0301', which looks the same but"),
+    ('b,p', 'in --groups, received none'),
+    ('\u00e9,p\x1b[31m', "the name of a group that is a plain name"),
+])
+def test_an_id_without_its_group_is_named(images, row, received):
+  write_set(images, '\u00e9')
+  groups = images.parent / 'groups.csv'
+  groups.write_text(f'Id,group\n{row}\n', 'utf-8')
+  assert received in _refusal(images,
+                              'Id,Target\n\u00e9,0\n',
+                              groups=str(groups))
+
+
+def test_a_table_without_end_is_refused(images):
+  with pytest.raises(schema.DataError, match='at most 134,217,728 bytes'):
+    sample_table.load('/dev/zero', str(images), pattern=PATTERN)
 
 
 def test_sizes_may_differ_between_samples(images):

@@ -12,6 +12,7 @@ from absl import flags
 
 from hpa_records import balance_flags
 from hpa_records import command
+from hpa_records import doubt
 from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import runner
@@ -63,6 +64,10 @@ flags.DEFINE_integer('workers', 0, 'Processes; 0 is one a core.', lower_bound=0)
 flags.DEFINE_enum(
     'on_error', 'stop', ('stop', 'skip'),
     'stop refuses input with a fault; skip leaves faulty samples out.')
+flags.DEFINE_enum(
+    'on_doubt', 'count', doubt.ON_DOUBT,
+    'Samples that are not square, or with two channels of the same bytes: '
+    'count says how many there are, refuse treats them as faulty.')
 flags.DEFINE_bool('overwrite', False, 'Replaces a dataset that is in --output.')
 flags.DEFINE_enum('runner', 'local', runner.RUNNERS,
                   'local: processes of this machine; beam: Apache Beam.')

@@ -10,6 +10,7 @@ from typing import Any
 from absl import flags
 
 from hpa_records import command
+from hpa_records import doubt
 from hpa_records import filesystem
 from hpa_records import sample_table
 from hpa_records import schema
@@ -41,6 +42,10 @@ _WHITE_LEVEL = flags.DEFINE_integer(
 _ON_ERROR = flags.DEFINE_enum(
     'on_error', 'stop', sample_table.ON_ERROR,
     'stop refuses --images with a fault; skip leaves faulty samples out.')
+_ON_DOUBT = flags.DEFINE_enum(
+    'on_doubt', 'count', doubt.ON_DOUBT,
+    'Of --images, samples that are not square, or with two channels of the '
+    'same bytes: count says how many there are, refuse treats them as faulty.')
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'File NAME.csv to write, with Id and Predicted; the scores '
     'are in NAME_scores.csv beside it.')
@@ -67,7 +72,7 @@ _DISTRIBUTE = flags.DEFINE_enum(
     'that is there.')
 _TPU = flags.DEFINE_string(
     'tpu', 'local', 'Name or address of the TPU; local: that of this machine.')
-_OF_IMAGES = ('csv', 'pattern', 'white_level', 'on_error')
+_OF_IMAGES = ('csv', 'pattern', 'white_level', 'on_error', 'on_doubt')
 
 
 def main() -> None:
@@ -122,7 +127,8 @@ def _load_samples(settings: dict[str, Any]) -> sample_table.SampleTable:
                            pattern=_PATTERN.value or settings['pattern'],
                            white_level=_white_level(settings),
                            unlabelled=True,
-                           on_error=_ON_ERROR.value)
+                           on_error=_ON_ERROR.value,
+                           on_doubt=_ON_DOUBT.value)
 
 
 def _white_level(settings: dict[str, Any]) -> int:

@@ -1,0 +1,124 @@
+"""The image files of samples: where they are, how large, what is wrong.
+
+Headers alone are read, and the ends of the files: of a PNG 53 bytes
+(image_header). What only decoding can find, convert lists later.
+"""
+
+import collections
+import dataclasses
+import os
+from typing import NamedTuple, Sequence
+
+import pandas as pd
+
+from hpa_records import csv_table
+from hpa_records import fault
+from hpa_records import file_pattern
+from hpa_records import image_file
+from hpa_records import image_folder
+from hpa_records import schema
+
+
+class _Wrong(NamedTuple):
+  """What is wrong with a file: kind and message of its fault."""
+  kind: str
+  message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+  """The files of the samples: where they are and how they are named."""
+  images: str
+  pattern: str
+  white_level: int
+
+  def names(self, sample_id: str) -> tuple[str, ...]:
+    """Returns the names of a sample's files, in schema.CHANNELS order."""
+    return tuple(
+        file_pattern.name(self.pattern, sample_id, channel)
+        for channel in schema.CHANNELS)
+
+  def tabulate(self, samples: Sequence[csv_table.Sample]) -> pd.DataFrame:
+    """Returns sample_table.SampleTable.table, without folds and groups."""
+    table = pd.DataFrame(samples, columns=csv_table.Sample._fields)
+    del table['fold']
+    for channel in schema.CHANNELS:
+      names = [file_pattern.name(self.pattern, s.id, channel) for s in samples]
+      table[channel] = [os.path.join(self.images, name) for name in names]
+    return table
+
+  def check(
+      self, samples: Sequence[csv_table.Sample], listing: image_folder.Listing
+  ) -> tuple[list[fault.Fault], dict[str, tuple[int, int, int]]]:
+    """Returns the faults of the files, and what was measured.
+
+    Args:
+      samples: whose files are looked at.
+      listing: what is in the folder.
+
+    Returns:
+      The faults in the order of samples, and of each file that can be read, by
+      name, its height and width in pixels and its bytes.
+    """
+    present = [(name, channel)
+               for sample in samples
+               for name, channel in zip(self.names(sample.id), schema.CHANNELS)
+               if name in listing.files]
+    found = dict(
+        zip((name for name, _ in present),
+            image_folder.map_files(self._measure, present)))
+    faults = []
+    for sample in samples:
+      files = {
+          name: found.get(name) or _Wrong(*listing.explain(name))
+          for name in self.names(sample.id)
+      }
+      faults += [
+          fault.Fault(sample.row, sample.id, name, wrong.message, wrong.kind)
+          for name, wrong in _compare(files).items()
+      ]
+    return faults, {
+        name: each
+        for name, each in found.items()
+        if not isinstance(each, _Wrong)
+    }
+
+  def _measure(self, file: tuple[str, str]) -> tuple[int, int, int] | _Wrong:
+    """Returns a file's height, width and bytes, or what is wrong with it."""
+    name, channel = file
+    try:
+      return image_file.measure(os.path.join(self.images, name), channel,
+                                self.white_level)
+    except OSError as error:
+      return _Wrong(fault.UNREAD, f'cannot be read: {error.strerror or error}')
+    except schema.DataError as error:
+      return _Wrong(fault.WRONG, str(error))
+
+
+def _compare(
+    files: dict[str, tuple[int, int, int] | _Wrong]) -> dict[str, _Wrong]:
+  """Returns what is wrong with the files of a sample, by name.
+
+  Its size is that of most of its files, of equally many the first one's.
+  """
+  sizes = {
+      name: each[:2]
+      for name, each in files.items()
+      if not isinstance(each, _Wrong)
+  }
+  wrong = {
+      name: each for name, each in files.items() if isinstance(each, _Wrong)
+  }
+  if sizes:
+    size = collections.Counter(sizes.values()).most_common(1)[0][0]
+    model = next(name for name in sizes if sizes[name] == size)
+    wrong.update({
+        name:
+            _Wrong(
+                fault.WRONG, f'expected {size[0]} x {size[1]} pixels like '
+                f'{os.path.basename(model)}, received {each[0]} x {each[1]} '
+                '(height x width)')
+        for name, each in sizes.items()
+        if each != size
+    })
+  return {name: wrong[name] for name in files if name in wrong}

@@ -1,0 +1,75 @@
+"""doubt: samples that look wrong are counted in a line, or refused."""
+
+import shutil
+
+import cv2
+import pytest
+
+from hpa_records import sample_table
+from hpa_records import schema
+from tests import fakes
+
+
+@pytest.fixture(name='images')
+def _images(tmp_path):
+  return fakes.write_source(tmp_path, 3)[1]
+
+
+def _load(images, **options):
+  return sample_table.load('',
+                           images,
+                           pattern='{id}_{channel}.png',
+                           unlabelled=True,
+                           **options)
+
+
+def _copy(images, *names):
+  for name in names:
+    shutil.copy(f'{images}/s1_red.png', f'{images}/{name}.png')
+
+
+def _squeeze(images):
+  for channel, name in enumerate(schema.CHANNELS):
+    cv2.imwrite(f'{images}/s2_{name}.png', fakes.plane(2, channel)[:20])
+
+
+def test_sound_samples_say_nothing(images, capsys):
+  assert len(_load(images).table) == 3
+  assert capsys.readouterr().err == ''
+
+
+def test_samples_that_look_wrong_are_counted_in_a_line(images, capsys):
+  _copy(images, 's1_green', 's1_blue')
+  _squeeze(images)
+  assert len(_load(images).table) == 3
+  assert capsys.readouterr().err == (
+      'Samples that may be wrong: 1 not square, which are squeezed (such as '
+      's2); 1 with two channels of the same bytes (such as s1). Pass '
+      '--on_doubt=refuse to treat them as faults.\n')
+
+
+def test_samples_that_look_wrong_can_be_faults(images, capsys):
+  _copy(images, 's1_green')
+  _squeeze(images)
+  with pytest.raises(schema.DataError) as caught:
+    _load(images, on_doubt='refuse')
+  message = str(caught.value)
+  assert ('row 3, s1_green.png: expected other bytes than s1_red.png, received '
+          'the same') in message
+  assert 'row 4: expected a square image, received 20 x 24' in message
+  found = _load(images, on_doubt='refuse', on_error='skip')
+  assert found.table['id'].tolist() == ['s0']
+  assert capsys.readouterr().err == ''
+
+
+def test_files_of_one_size_that_differ_anywhere_are_not_the_same(
+    images, capsys):
+  for channel, name in enumerate(schema.CHANNELS):
+    plane = fakes.plane(0, 0, 600)
+    plane[-1, -1] = channel  # far from the middle
+    cv2.imwrite(f'{images}/s0_{name}.tif', plane)
+  found = sample_table.load('',
+                            images,
+                            pattern='{id}_{channel}.tif',
+                            unlabelled=True)
+  assert len(found.table) == 1 and capsys.readouterr().err == ''

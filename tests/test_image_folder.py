@@ -1,0 +1,218 @@
+"""image_folder: links are followed, litter is none, and what cannot be read is
+told apart from what is not there. Real files, links and pipes.
+"""
+
+import os
+import socket
+import unicodedata
+
+import pytest
+
+from hpa_records import csv_table
+from hpa_records import fault
+from hpa_records import file_pattern
+from hpa_records import image_folder
+from hpa_records import sample_table
+from hpa_records import schema
+from tests import test_sample_table
+
+_FLAT = test_sample_table.PATTERN
+_DEEP = '{id}/{channel}.png'
+
+
+@pytest.fixture(name='images')
+def _images(tmp_path):
+  folder = tmp_path / 'images'
+  folder.mkdir()
+  for sample_id in ('a', 'b'):
+    test_sample_table.write_set(folder, sample_id)
+  return folder
+
+
+@pytest.fixture(name='folders')
+def _folders(images, tmp_path):
+  """The samples in folders of their own, which links in `linked` lead to."""
+  linked = tmp_path / 'linked'
+  linked.mkdir()
+  for sample_id in ('a', 'b'):
+    (images / sample_id).mkdir()
+    for channel in schema.CHANNELS:
+      name = f'{sample_id}_{channel}.png'
+      (images / name).rename(images / sample_id / f'{channel}.png')
+    (linked / sample_id).symlink_to(images / sample_id)
+  return linked
+
+
+def _load(images, pattern=_FLAT, csv='', **options):
+  return sample_table.load(csv,
+                           str(images),
+                           pattern=pattern,
+                           unlabelled=True,
+                           **options)
+
+
+def _ids(*args, **options):
+  return _load(*args, **options).table['id'].tolist()
+
+
+def _refusal(*args, **options):
+  with pytest.raises(schema.DataError) as caught:
+    _load(*args, **options)
+  return str(caught.value)
+
+
+def test_linked_sample_folders_are_read(folders):
+  assert _ids(folders, _DEEP) == ['a', 'b']
+  (folders / 'a' / 'red.png').write_bytes(b'')
+  assert 'row 2, a/red.png: expected a PNG' in _refusal(folders, _DEEP)
+
+
+def test_links_that_lead_back_end(folders):
+  (folders / 'self').symlink_to('.')
+  (folders / 'a' / 'up').symlink_to('..')
+  assert _ids(folders, _DEEP) == ['a', 'b']
+
+
+def test_dangling_links_are_named_and_may_be_skipped(folders):
+  (folders / 'c').symlink_to('gone')
+  (folders / 'b' / 'red.png').unlink()
+  (folders / 'b' / 'red.png').symlink_to('../far.png')
+  message = _refusal(folders, _DEEP)
+  assert ('b/red.png: expected this file, received a link to ../far.png, which '
+          'is not there') in message
+  assert 'c/blue.png: expected this file, received a link to gone' in message
+  found = _load(folders, _DEEP, on_error='skip')
+  assert found.table['id'].tolist() == ['a']
+  assert {each.kind for each in found.faults} == {fault.MISSING}
+
+
+@pytest.mark.parametrize('name,of', [('b', 'b/red.png'),
+                                     ('b/red.png', 'b/red.png')])
+def test_a_link_that_cannot_be_followed_is_never_left_out(folders, name, of):
+  path = folders / name
+  if path.is_symlink():
+    path.unlink()
+  else:
+    path = path.resolve()
+    path.unlink()
+  path.symlink_to(path)  # ELOOP
+  message = _refusal(folders, _DEEP, on_error='skip')
+  assert message.startswith('Expected to read all files')
+  assert f'{of}: cannot be read: Too many levels of symbolic links' in message
+  csv = folders.parent / 'ids.csv'
+  csv.write_text('Id\na\n')  # who does not want it does not miss it
+  assert _ids(folders, _DEEP, str(csv), on_error='skip') == ['a']
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason='root reads everything')
+def test_a_folder_that_cannot_be_listed_is_never_left_out(folders):
+  (folders / 'b').chmod(0)
+  try:
+    message = _refusal(folders, _DEEP, on_error='skip')
+  finally:
+    (folders / 'b').chmod(0o700)
+  assert 'b/red.png: cannot be read: Permission denied' in message
+
+
+def test_an_error_while_listing_is_never_left_out(folders, monkeypatch):
+  real = os.scandir
+
+  def fail(path):
+    if str(path).endswith('/b'):
+      raise OSError(116, 'Stale file handle')
+    return real(path)
+
+  monkeypatch.setattr(os, 'scandir', fail)  # no disk here fails like that
+  message = _refusal(folders, _DEEP, on_error='skip')
+  assert 'b/red.png: cannot be read: Stale file handle' in message
+
+
+def test_folders_that_are_all_unread_are_not_called_empty(tmp_path):
+  (tmp_path / 'red').symlink_to('red')
+  message = _refusal(tmp_path, '{channel}/{id}.png')
+  assert message.startswith('Expected to read all files')
+  assert '  red: cannot be read: Too many levels' in message
+
+
+def test_what_is_no_file_is_said(images, monkeypatch):
+  for name, make in (('a_red.png', os.mkfifo), ('a_blue.png', os.mkdir)):
+    (images / name).unlink()
+    make(images / name)
+  (images / 'b_red.png').unlink()
+  with socket.socket(socket.AF_UNIX) as made:
+    monkeypatch.chdir(images)  # such a path has to be short
+    made.bind('b_red.png')
+    message = _refusal(images)
+  assert 'a_red.png: expected this file, received a named pipe' in message
+  assert 'a_blue.png: expected this file, received a folder' in message
+  assert 'b_red.png: expected this file, received a socket' in message
+
+
+def test_litter_is_no_sample_but_ids_of_a_table_are(images):
+  for name in ('._a_red.png', '.DS_Store', 'Thumbs.db', 'desktop.ini'):
+    (images / name).write_bytes(b'\0\5\x16\7')
+  assert _ids(images) == ['a', 'b']
+  csv = images.parent / 'ids.csv'
+  csv.write_text('Id\n._a\n')
+  message = _refusal(images, csv=str(csv))
+  assert '._a_red.png: expected a PNG as its name says, received an App' in (
+      message)
+  test_sample_table.write_set(images, '._a')
+  assert _ids(images, csv=str(csv)) == ['._a']
+
+
+@pytest.mark.parametrize('name,is_litter', [('._x.png', True),
+                                            ('a/.DS_Store', True),
+                                            ('a/._b/c.png', False),
+                                            ('.x.png', False), ('', False)])
+def test_is_litter(name, is_litter):
+  assert file_pattern.is_litter(name) == is_litter
+
+
+@pytest.mark.parametrize('forms', [('NFC', 'NFD'), ('NFD', 'NFC')])
+def test_a_name_that_looks_the_same_is_named(images, forms):
+  asked, there = (unicodedata.normalize(form, 'é') for form in forms)
+  test_sample_table.write_set(images, there)
+  csv = images.parent / 'ids.csv'
+  csv.write_text(f'Id\n{asked}\n')
+  assert (f'looks the same but is spelled otherwise (Unicode {forms[1]})'
+          in _refusal(images, csv=str(csv)))
+
+
+def test_a_name_of_other_cases_is_named(images):
+  for channel in schema.CHANNELS:
+    path = images / f'b_{channel}.png'
+    path.rename(path.with_suffix('.PNG'))
+  message = _refusal(images)
+  assert "received 'b_red.PNG', whose name differs in upper and lo" in message
+  assert '4 faults' in message
+
+
+def test_a_name_that_is_not_utf8_is_a_fault_of_its_own(images):
+  for channel in schema.CHANNELS:
+    path = os.fsencode(images / f'b_{channel}.png')
+    os.rename(path, path.replace(b'/b_', b'/\xe9_'))
+  message = _refusal(images)
+  assert "row 3: expected an Id that is a plain name" in message
+  assert message.isprintable() or message.replace('\n', '').isprintable()
+  found = _load(images, on_error='skip')
+  assert found.table['id'].tolist() == ['a']
+  fault.write(found.faults, str(images / 'skipped.csv'))
+  text = (images / 'skipped.csv').read_text('utf-8')
+  assert text.splitlines()[1].startswith('3,\\udce9,,')
+
+
+def test_a_folder_or_table_that_is_a_dangling_link_is_named(tmp_path):
+  path = tmp_path / 'link'
+  path.symlink_to('gone')
+  assert 'received: a link to gone, which is not there' in _refusal(path)
+  with pytest.raises(schema.DataError, match='a link to gone, which is not'):
+    csv_table.read(str(path))
+
+
+def test_an_example_is_found_without_a_walk_of_everything(tmp_path):
+  (tmp_path / 'x' / 'y').mkdir(parents=True)
+  (tmp_path / 'x' / 'y' / 'z.tif').write_bytes(b'')
+  (tmp_path / '.DS_Store').write_bytes(b'')
+  listing = image_folder.scan(str(tmp_path), _FLAT)
+  assert image_folder.find_example(str(tmp_path), listing) == 'x/y/z.tif'

@@ -1,0 +1,132 @@
+"""tiff: what can be read in two ways is refused; what is checked is decoded.
+
+Through image_file, so that the check of a file and the decoding of its bytes
+are both held to it.
+"""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from hpa_records import image_file
+from hpa_records import schema
+from tests import fakes
+from tests import image_bytes
+
+_GRAY = fakes.plane(3, 1, 31)[:21]
+_DEEP = _GRAY.astype(np.uint16) * 257 + 13
+
+
+def _long(*values):
+  return len(values), struct.pack(f'<{len(values)}I', *values)
+
+
+def _text(content):
+  return len(content), content
+
+
+def _both(tmp_path, data):
+  """What check and decode say of a file, which has to be the same."""
+  path = tmp_path / 'a.tif'
+  path.write_bytes(data)
+  told = []
+  for read in (lambda: image_file.check(str(path), 'red', 65535),
+               lambda: image_file.decode(data, 'a.tif', 'red', 65535)):
+    try:
+      told.append(read())
+    except schema.DataError as error:
+      told.append(str(error))
+  if isinstance(told[0], str):
+    assert told[0] == told[1]
+  return told[1]
+
+
+@pytest.mark.parametrize('entry,received', [
+    ((256, 4, *_long(30)),
+     'expected each tag of a TIFF once, received tag 256'),
+    ((273, 4, *_long(99)), 'received tag 273 twice'),
+    ((266, 3, 2, b'\1\0\1\0'), 'one value in tag 266 of a TIFF, received 2'),
+    ((274, 2, *_text(b'1\0')), 'whole numbers in tag 274 of a TIFF, received'),
+    ((274, 3, 0, b''), 'another number of values in tag 274'),
+    ((324, 4, *_long(8)), 'of strips or of tiles, received one of both'),
+    ((317, 3, 1, b'\3\0'), 'a TIFF of predictor 3'),
+    ((330, 4, *_long(8)), 'several images (a pyramid, or others below it)'),
+    ((32997, 4, *_long(3)), 'several images (3 layers)'),
+    ((33629, 5, 3, bytes(24)), 'several images (a MetaMorph stack of 3)'),
+    ((270, 2, *_text(b'ImageJ=1.54\nimages=3\nslices=3\n\0')),
+     'several images (an ImageJ stack of 3)'),
+    ((270, 2, *_text(b'{"shape": [3, 21, 31], "truncated": true}\0')),
+     'several images (an array of 3, 21, 31'),
+])
+def test_what_is_odd_is_refused_by_name(tmp_path, entry, received):
+  message = _both(tmp_path, image_bytes.gray_tiff_and(_GRAY, entry))
+  assert received in message
+
+
+@pytest.mark.parametrize('entry', [
+    (270, 2, *_text(b'ImageJ=1.54\nimages=1\nunit=micron\n\0')),
+    (270, 2, *_text(b'{"shape": [21, 31]}\0')),
+    (270, 2, *_text(b'<OME><Pixels SizeC="4" SizeZ="1"/></OME>\0')),
+    (65000, 99, 2**32 - 1, b'\xff\xff\xff\xff'),
+    (301, 2, 0, b''),
+])
+def test_what_does_not_bear_on_the_pixels_is_passed_over(tmp_path, entry):
+  found = _both(tmp_path, image_bytes.gray_tiff_and(_GRAY, entry, entry))
+  np.testing.assert_array_equal(found, _GRAY)
+
+
+def test_strips_that_share_bytes_are_refused(tmp_path):
+  rows = [row.tobytes() for row in _GRAY]
+  tags = image_bytes.gray_tags(_GRAY, t278=1, t259=32773)
+  tags[273], tags[279] = [8] * 21, [700] * 21
+  assert 'expected 14,700 bytes as' in _both(tmp_path,
+                                             image_bytes.tiff(tags, rows))
+
+
+def test_an_uncompressed_strip_is_not_filled_from_what_is_behind(tmp_path):
+  rows = [_GRAY[:20].tobytes() + bytes(31), _GRAY[20:].tobytes()[:30]]
+  tags = image_bytes.gray_tags(_GRAY, t278=20)
+  assert 'received 2 parts of 681 bytes' in _both(tmp_path,
+                                                  image_bytes.tiff(tags, rows))
+
+
+@pytest.mark.parametrize('pixels', [_GRAY, _DEEP])
+@pytest.mark.parametrize('order', ['<', '>'])
+def test_bigtiff_is_read(tmp_path, pixels, order):
+  plain = pixels.astype(f'{order}u{pixels.itemsize}').tobytes()
+  for kind, content in ((1, plain), (8, zlib.compress(plain))):
+    data = image_bytes.tiff(image_bytes.gray_tags(pixels, t259=kind), [content],
+                            order,
+                            big=True)
+    np.testing.assert_array_equal(_both(tmp_path, data), pixels)
+  pillows = image_bytes.save(pixels, 'TIFF', big_tiff=True)
+  np.testing.assert_array_equal(_both(tmp_path, pillows), pixels)
+
+
+def test_bigtiff_of_many_entries_or_far_offsets_is_refused(tmp_path):
+  head = b'II+\0\x08\0\0\0'
+  for start, count in ((2**64 - 1, b''), (16, b'\xff' * 8)):
+    data = head + struct.pack('<Q', start) + count + bytes(99)
+    assert 'without the whole of its header' in _both(tmp_path, data)
+
+
+def test_tags_that_share_their_bytes_take_no_memory():
+  blob = (7, 2**20, struct.pack('<I', 8))
+  data = image_bytes.tiff(image_bytes.gray_tags(_GRAY, t278=21),
+                          [_GRAY.tobytes() + bytes(2**20)],
+                          extra=[(40000 + i, *blob) for i in range(20_000)])
+  np.testing.assert_array_equal(image_file.decode(data, 'a.tif', 'red', 0),
+                                _GRAY)
+
+
+def test_a_predictor_is_kept(tmp_path):
+  file = io.BytesIO()
+  Image.fromarray(_GRAY).save(file,
+                              'TIFF',
+                              compression='tiff_lzw',
+                              tiffinfo={317: 2})
+  np.testing.assert_array_equal(_both(tmp_path, file.getvalue()), _GRAY)
