@@ -17,6 +17,7 @@ FORMATS = {
     '.jpeg': 'JPEG'
 }
 ENDINGS = ', '.join(FORMATS)
+_LITTER = {'.DS_Store', 'Thumbs.db', 'desktop.ini', '.directory'}
 
 
 def check(pattern: str) -> None:
@@ -70,3 +71,14 @@ def find_ids(pattern: str, names: list[str]) -> list[str]:
       re.escape(pattern).replace(re.escape('{id}'), '(?P<id>[^/]+)').replace(
           re.escape('{channel}'), f'(?:{channels})'), re.DOTALL)
   return sorted({m['id'] for m in map(fits.fullmatch, names) if m})
+
+
+def is_litter(file_name: str) -> bool:
+  """Returns whether a file browser or version control put a file there, not
+  the user.
+
+  Args:
+    file_name: with '/' between the parts.
+  """
+  base = file_name.rpartition('/')[2]
+  return base in _LITTER or base.startswith('._')

@@ -16,11 +16,12 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # A module may import those before it.
 HPA_RECORDS = (
     'plain_text schema json_text file_lock processor worker command progress '
-    'backend address filesystem fault '
+    'backend address disk_error filesystem fault '
     'file_pattern image_header tint image_file image record shard manifest '
     'staging tfds_metadata csv_table sample_table folds exact_balance balance '
-    'balance_flags shard_plan layout '
-    'shard_conversion output_folder runner completion convert plan '
+    'balance_flags shard_plan layout input_digest '
+    'shard_conversion output_lock output_folder checked_table runner '
+    'completion conversion_input known_fault convert plan '
     'index_check verify summary figure gallery dataset mapped_file payload '
     'shard_fault streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()
