@@ -43,25 +43,24 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       yield shard
     return
   pool = worker.start(workers)
-  children = multiprocessing.active_children()
-  try:
-    work = functools.partial(shard_conversion.convert_shard, plan)
-    made = {pool.submit(work, shard): shard for shard in shards}
-    for future in concurrent.futures.as_completed(made):
-      with told_lost_workers(children):
+  with told_lost_workers(multiprocessing.active_children()):
+    try:
+      work = functools.partial(shard_conversion.convert_shard, plan)
+      made = {pool.submit(work, shard): shard for shard in shards}
+      for future in concurrent.futures.as_completed(made):
         future.result()
-      yield made[future]
-  finally:
-    worker.stop(pool)
+        yield made[future]
+    finally:
+      worker.stop(pool)
 
 
 @contextlib.contextmanager
 def told_lost_workers(children: Sequence[multiprocessing.Process] = (
 )) -> Iterator[None]:
-  """Tells in one line that workers are gone, which a block waits for.
+  """Tells in one line that workers are gone, which a block uses and stops.
 
   Args:
-    children: the workers, of which one may say by which signal it ended.
+    children: the workers, of which one says by which signal it ended.
 
   Raises:
     schema.DataError: in place of BrokenExecutor and MemoryError.

@@ -67,13 +67,12 @@ def _end(how):
 ])
 def test_a_worker_that_is_gone_is_told_with_its_signal(how, message):
   pool = worker.start(2)
-  children = multiprocessing.active_children()
-  try:
-    with pytest.raises(schema.DataError, match=message):
-      with runner.told_lost_workers(children):
+  with pytest.raises(schema.DataError, match=message):
+    with runner.told_lost_workers(multiprocessing.active_children()):
+      try:
         pool.submit(_end, how).result()
-  finally:
-    worker.stop(pool)
+      finally:
+        worker.stop(pool)
 
 
 @pytest.mark.parametrize('wait_s', [0.0, 0.3, 0.8])
