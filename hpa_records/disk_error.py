@@ -10,19 +10,20 @@ import os
 
 _REMEDIES = {
     errno.ENOSPC:
-        'Free some space on that disk.',
+        'Free some space on that disk, or choose another.',
     errno.EDQUOT:
-        'Delete files of yours there, or ask for a larger quota.',
+        'Your quota is used up: delete files of yours there, or choose another '
+        'disk.',
     errno.EMFILE:
         'Raise the limit of open files first: ulimit -n 4096.',
     errno.ENFILE:
         'The whole machine has too many files open: close other programs.',
     errno.EACCES:
-        'Change the permissions of that folder.',
+        'Change the permissions of that folder, or choose another.',
     errno.EPERM:
-        'Change the permissions of that folder.',
+        'Change the permissions of that folder, or choose another.',
     errno.EROFS:
-        'That disk is mounted read-only: mount it for writing.',
+        'Mount that disk for writing, or choose another.',
     errno.ENAMETOOLONG:
         'Choose a shorter path.',
     errno.EFBIG:
@@ -61,14 +62,16 @@ def describe(path: str, error: OSError, remedy: str) -> str:
     path: that the user gave, or one below it.
     error: of the system.
     remedy: last sentence, after that which fits the error; it may begin with
-      'Then' or 'Or'.
+      'Then'.
   """
   place = str(error.filename or path)
   link = find_dangling_link(place)
   if link:
-    return (f'Cannot write to {path}: {link} is a link to {os.readlink(link)}, '
-            f'which does not exist. Mount that disk, or remove the link. '
-            f'{remedy}')
+    return (
+        f'Cannot write to {path}: {link} is a link to {os.readlink(link)}, '
+        f'which does not exist. Mount that disk, or choose another. {remedy}')
   where = '' if place == path else f' ({place})'
-  return (f'Cannot write to {path}: {error.strerror or error}{where}. '
-          f'{_REMEDIES.get(error.errno, "Check that disk.")} {remedy}')
+  return (
+      f'Cannot write to {path}: {error.strerror or error}{where}. '
+      f'{_REMEDIES.get(error.errno, "Check that disk, or choose another.")} {remedy}'
+  )

@@ -144,8 +144,7 @@ def stamp(path: str) -> list[int] | None:
 def write_error(
     path: str,
     error: OSError,
-    remedy: str = 'Then run the same command again (finished shards are kept), '
-    'or choose another --output.'
+    remedy: str = 'Then run the same command again: finished shards are kept.'
 ) -> schema.DataError:
   """Returns what to raise where a command, by default a conversion, cannot
   write to a path; remedy as of disk_error.describe."""
@@ -164,7 +163,8 @@ def told_output(path: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise write_error(path, error, 'Or choose another --output.') from error
+    raise write_error(path, error,
+                      'Then run the same command again.') from error
 
 
 def prepare_output(path: str) -> None:
