@@ -108,7 +108,8 @@ def make(source: conversion_input.Source,
     output_folder.refuse_foreign(output, how.overwrite)
     if how.only_shard != ALL and not manifest_lib.exists(output):
       with output_lock.share(output):
-        return _make_one(source, output, settings, how)
+        if not manifest_lib.exists(output):  # nobody has just finished it
+          return _make_one(source, output, settings, how)
   loaded, settings = conversion_input.load(source, settings, how.on_error)
   plan = shard_plan.Plan(source.images, output, settings)
   with _told_in_one_line(output):
@@ -183,10 +184,7 @@ def _make_one(source: conversion_input.Source, output: str,
   loaded, settings = conversion_input.load_shared(source, output, settings,
                                                   how.on_error)
   plan = shard_plan.Plan(source.images, output, settings)
-  # Refuses what is not ours; the whole conversion may have just finished it.
-  done = conversion_input.find(plan, loaded, how.on_error)
-  if done:
-    return Result(done, False)
+  output_folder.find(output, settings, loaded.csv_sha256)  # refuses another's
   shards = layout.lay_out(loaded.table, settings)
   if how.only_shard >= len(shards):
     raise schema.DataError(f'Expected --only_shard of 0..{len(shards) - 1}, '

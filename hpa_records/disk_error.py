@@ -33,7 +33,7 @@ _REMEDIES = {
     errno.EEXIST:
         'A file or link of that name is in the way: move it elsewhere.',
     errno.ENOTDIR:
-        'A part of the path is a file: move it elsewhere.',
+        'A part of the path is a file or a link: move it elsewhere.',
     errno.ENOMEM:
         'Free some memory, or use fewer --workers.',
     errno.EAGAIN:
@@ -42,15 +42,16 @@ _REMEDIES = {
 
 
 def find_dangling_link(path: str) -> str:
-  """Returns the link on the way to a local path whose target does not exist.
+  """Returns what is wrong with a link on the way to a local path.
 
   Returns:
-    Its path; '' if there is none.
+    Which link has a target that does not exist; '' if none has.
   """
   path = os.path.abspath(path)
   while path != os.path.dirname(path):
     if os.path.islink(path) and not os.path.exists(path):
-      return path
+      return (f'{path} is a link to {os.readlink(path)}, which does not exist. '
+              'Mount that disk, or choose another.')
     path = os.path.dirname(path)
   return ''
 
@@ -67,11 +68,8 @@ def describe(path: str, error: OSError, remedy: str) -> str:
   place = str(error.filename or path)
   link = find_dangling_link(place)
   if link:
-    return (
-        f'Cannot write to {path}: {link} is a link to {os.readlink(link)}, '
-        f'which does not exist. Mount that disk, or choose another. {remedy}')
+    return f'Cannot write to {path}: {link} {remedy}'
   where = '' if place == path else f' ({place})'
-  return (
-      f'Cannot write to {path}: {error.strerror or error}{where}. '
-      f'{_REMEDIES.get(error.errno, "Check that disk, or choose another.")} {remedy}'
-  )
+  cause = _REMEDIES.get(error.errno, 'Check that disk, or choose another.')
+  return (f'Cannot write to {path}: {error.strerror or error}{where}. {cause} '
+          f'{remedy}')

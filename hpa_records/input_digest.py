@@ -199,5 +199,6 @@ def _refuse(plan: shard_plan.Plan, made: dict[str, Any], now: dict[str, Any],
       ]
     differ = f'{told[0]}; now there are {told[1]}'
   raise schema.DataError(
-      f'The dataset in {plan.output} was made from other image files: {differ}. '
+      f'The dataset in {plan.output} was made from other image files: '
+      f'{differ}. '
       'Pass --overwrite to convert these, or choose another --output.')

@@ -117,10 +117,7 @@ def refuse_links(output: str) -> None:
     return
   dangling = disk_error.find_dangling_link(output)
   if dangling:
-    raise schema.DataError(
-        f'Cannot write to {output}: {dangling} is a link to '
-        f'{os.readlink(dangling)}, which does not exist. Mount that disk, or '
-        'choose another --output.')
+    raise schema.DataError(f'Cannot write to {output}: {dangling}')
   unfinished = shard_conversion.unfinished_folder(output)
   if os.path.islink(unfinished):
     raise schema.DataError(

@@ -32,8 +32,8 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
   (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
   for name in ('disk', 'loop'):
     link = str(tmp_path / name)
-    assert disk_error.find_dangling_link(f'{link}/a/b') == link
-    assert disk_error.find_dangling_link(link) == link
+    for path in (link, f'{link}/a/b'):
+      assert disk_error.find_dangling_link(path).startswith(f'{link} is a link')
     with pytest.raises(schema.DataError, match='which does not exist'):
       filesystem.prepare_output(f'{link}/a/report.html')
   assert disk_error.find_dangling_link(str(tmp_path / 'new')) == ''
