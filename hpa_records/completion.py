@@ -12,6 +12,7 @@ import pandas as pd
 
 from hpa_records import fault
 from hpa_records import filesystem
+from hpa_records import input_digest
 from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard as shard_file
@@ -40,8 +41,8 @@ def read_sidecars(
 
 
 def complete(plan: shard_plan.Plan, csv_sha256: str,
-             shards: Sequence[shard_plan.Shard],
-             skipped: Sequence[fault.Fault]) -> manifest.Manifest:
+             shards: Sequence[shard_plan.Shard], skipped: Sequence[fault.Fault],
+             asked: Iterable[str]) -> manifest.Manifest:
   """Writes skipped.csv, the index and, last, the manifest.
 
   Args:
@@ -49,6 +50,8 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
     csv_sha256: of the CSV that was converted.
     shards: all of the plan's, made, in file order.
     skipped: faults of the samples that were left out.
+    asked: ids of all samples whose image files count as input, those that
+      were left out too.
   """
   settings = dataclasses.asdict(plan.settings)
   sidecars = read_sidecars(plan, shards)
@@ -64,23 +67,26 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
     path = os.path.join(plan.output, SKIPPED_NAME)
     fault.write(skipped, path)
     files[SKIPPED_NAME] = filesystem.sha256(path)
-  made = manifest.Manifest(settings=settings,
-                           csv_sha256=csv_sha256,
-                           num_records=len(index),
-                           num_skipped=len({each.row for each in skipped}),
-                           shards=entries,
-                           class_counts=_class_counts(shards, plan.settings),
-                           pixels=manifest.pixel_statistics(
-                               len(index) * plan.settings.image_size**2,
-                               np.sum([each.sums for each in sidecars],
-                                      axis=0,
-                                      dtype=np.int64),
-                               np.sum(
-                                   [each.sums_of_squares for each in sidecars],
-                                   axis=0,
-                                   dtype=np.int64)),
-                           files=files,
-                           versions=shard_conversion.versions())
+  made = manifest.Manifest(
+      settings=settings,
+      csv_sha256=csv_sha256,
+      num_records=len(index),
+      num_skipped=len({each.row for each in skipped}),
+      shards=entries,
+      class_counts=_class_counts(shards, plan.settings),
+      pixels=manifest.pixel_statistics(
+          len(index) * plan.settings.image_size**2,
+          np.sum([each.sums for each in sidecars], axis=0, dtype=np.int64),
+          np.sum([each.sums_of_squares for each in sidecars],
+                 axis=0,
+                 dtype=np.int64)),
+      files=files,
+      versions=shard_conversion.versions(),
+      inputs=input_digest.make(
+          plan, asked, {
+              sample_id: files for each, made in zip(shards, sidecars)
+              for sample_id, files in zip(each.ids, made.inputs)
+          }))
   manifest.write(plan.output, made)
   return made
 

@@ -89,7 +89,7 @@ def _find_same(
                 lambda name: filesystem.sha256(os.path.join(images, name))):
       groups = list(_split(groups, key))
   except fault.UnreadError as error:
-    message, name = error.args
+    message, name = error.args[0], error.args[1]
     yield fault.Fault(sample.row, sample.id, name, message, fault.UNREAD)
     return
   for first, *others in groups:

@@ -17,11 +17,12 @@ import errno
 import hashlib
 import io
 import os
-import shutil
+import stat
 import uuid
-from typing import BinaryIO, Iterator
+from typing import BinaryIO, Callable, Iterator
 
 from hpa_records import address
+from hpa_records import disk_error
 from hpa_records import schema
 
 TEMPORARY_SUFFIX = '.tmp'
@@ -123,29 +124,33 @@ def size(path: str) -> int | None:
 
 
 def stamp(path: str) -> list[int] | None:
-  """Returns a file's size and its time in ns; None where it cannot be had."""
+  """Returns a file's size and, in ns, its times; None where they cannot be had.
+
+  The times are those of the last change of the content and, of a local file,
+  of anything: the second shows a file that was put in place of another one
+  with the time of that.
+  """
   try:
     if is_remote(path):
       return address.stamp(path)
     found = os.stat(path)
   except OSError:  # told with its reason when the file is read
     return None
-  return [found.st_size, found.st_mtime_ns]
+  if not stat.S_ISREG(found.st_mode):
+    return None
+  return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def write_error(
     path: str,
     error: OSError,
-    remedy: str = 'Mend that and run the same command: whole shards are kept.'
+    remedy: str = 'Then run the same command again: finished shards are kept.'
 ) -> schema.DataError:
   """Returns what to raise where a command, by default a conversion, cannot
-  write to a path."""
+  write to a path; remedy as of disk_error.describe."""
   if isinstance(error, schema.DataError):
     return error  # an address's, told already
-  place = error.filename or path
-  return schema.DataError(
-      f'Expected to write to {path}, received: {error.strerror or error} '
-      f'({place}). {remedy}')
+  return schema.DataError(disk_error.describe(path, error, remedy))
 
 
 @contextlib.contextmanager
@@ -158,7 +163,8 @@ def told_output(path: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise write_error(path, error, 'Choose another --output.') from error
+    raise write_error(path, error,
+                      'Then run the same command again.') from error
 
 
 def prepare_output(path: str) -> None:
@@ -199,8 +205,8 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
       walked = [(top[len(folder):].strip('/'), names)
                 for top, _, names in address.gfile(folder).walk(folder)]
   else:
-    walked = [(os.path.relpath(top, folder).replace(os.sep, '/'), names)
-              for top, _, names in os.walk(folder, onerror=_raise)]
+    walked = ((os.path.relpath(top, folder).replace(os.sep, '/'), names)
+              for top, _, names in os.walk(folder, onerror=_raise))
   found = []
   for below, names in walked:
     at_top = below in ('', '.')
@@ -241,14 +247,41 @@ def remove(path: str) -> None:
       os.remove(path)
 
 
-def remove_folder(path: str) -> None:
-  """Removes a folder with all that is in it, if it is there."""
-  if is_remote(path):
-    with address.told_errors(path):
-      if address.gfile(path, write=True).exists(path):
-        address.gfile(path).rmtree(path)
-  elif os.path.isdir(path):
-    shutil.rmtree(path)
+def remove_files(folder: str, is_wanted: Callable[[str], bool]) -> None:
+  """Removes the files of a folder that are wanted so; of links the link alone.
+
+  Args:
+    folder: local or an address; a local one may not be a link itself.
+    is_wanted: whether to remove the file of a name.
+
+  Raises:
+    OSError: the folder is not there or is a link, or a file cannot be removed.
+  """
+  if is_remote(folder):
+    for name in filter(is_wanted, list_names(folder)):
+      remove(os.path.join(folder, name))
+    return
+  # Names are resolved in the open folder: a link that takes its place leads
+  # nowhere.
+  opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+  try:
+    for name in filter(is_wanted, os.listdir(opened)):
+      with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        os.unlink(name, dir_fd=opened)
+  finally:
+    os.close(opened)
+
+
+def remove_empty_folder(path: str) -> None:
+  """Removes a folder, if it is there and nothing is in it."""
+  if not is_remote(path):
+    with contextlib.suppress(OSError):
+      os.rmdir(path)
+    return
+  with address.told_errors(path):
+    if address.gfile(
+        path, write=True).exists(path) and not list_names(path, recursive=True):
+      address.gfile(path).rmtree(path)
 
 
 def rename(source: str, target: str) -> None:

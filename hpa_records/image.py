@@ -15,6 +15,7 @@ the average is taken of what was measured.
 import functools
 import os
 import struct
+from typing import Callable
 
 import cv2
 import cykooz_resizer as resizer
@@ -47,7 +48,8 @@ _MERGED_BYTES = 10 * 2**20
 def load(paths: tuple[str, ...],
          size_px: int,
          name: str = DEFAULT_FILTER,
-         white_level: int = 0) -> np.ndarray:
+         white_level: int = 0,
+         read: Callable[[str], bytes] = filesystem.read_bytes) -> np.ndarray:
   """Returns the four files of a sample as one image.
 
   Args:
@@ -55,6 +57,7 @@ def load(paths: tuple[str, ...],
       may hold. Each may be an address.
     size_px: height and width of the result.
     white_level: the 16-bit intensity that becomes 255; 0 where none is stated.
+    read: path → content of a file.
 
   Returns:
     [size_px, size_px, C] uint8, 0..255.
@@ -68,8 +71,7 @@ def load(paths: tuple[str, ...],
   shape = None
   for path, channel in zip(paths, schema.CHANNELS):
     try:
-      plane = image_file.decode(filesystem.read_bytes(path), path, channel,
-                                white_level)
+      plane = image_file.decode(read(path), path, channel, white_level)
     except OSError as error:
       raise fault.UnreadError(f'cannot be read: {error.strerror or error}',
                               path) from error

@@ -54,6 +54,8 @@ class Manifest:
     classes: the 28 names, in order.
     channels: the four names, in order.
     format_version: schema.FORMAT_VERSION.
+    inputs: of the image files, see input_digest.make; None where an earlier
+      version made the dataset.
   """
   settings: dict[str, Any]
   csv_sha256: str
@@ -67,11 +69,12 @@ class Manifest:
   classes: Sequence[str] = schema.CLASS_NAMES
   channels: Sequence[str] = schema.CHANNELS
   format_version: int = schema.FORMAT_VERSION
+  inputs: dict[str, Any] | None = None
 
   @property
   def fingerprint(self) -> str:
     """The manifest's own sha256: the same for the same bytes of data."""
-    return hashlib.sha256(_canonical(dataclasses.asdict(self))).hexdigest()
+    return hashlib.sha256(_canonical(_content(self))).hexdigest()
 
   @property
   def image_size(self) -> int:
@@ -129,8 +132,7 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
 
 def write(directory: str, manifest: Manifest) -> None:
   """Writes manifest.json; call it last."""
-  content = dataclasses.asdict(manifest)
-  data = _text({**content, 'sha256': manifest.fingerprint})
+  data = _text({**_content(manifest), 'sha256': manifest.fingerprint})
   filesystem.write_atomically(os.path.join(directory, MANIFEST_NAME), data)
 
 
@@ -256,6 +258,14 @@ def check_shards(directory: str, manifest: Manifest) -> None:
       received = 'none' if size is None else f'{size} bytes'
       raise schema.DataError(f'Expected {shard.bytes} bytes, received '
                              f'{received} at {path}; convert the data again.')
+
+
+def _content(manifest: Manifest) -> dict[str, Any]:
+  """What the file says; without inputs, as it was before there were any."""
+  content = dataclasses.asdict(manifest)
+  if manifest.inputs is None:
+    del content['inputs']
+  return content
 
 
 def _canonical(content: dict[str, Any]) -> bytes:

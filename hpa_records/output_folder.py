@@ -1,101 +1,53 @@
-"""The folder a conversion writes: whose it is, what is in it, room for it.
+"""The output folder of a conversion: ownership, contents, free space.
 
 While a conversion is unfinished, the folder .unfinished in it holds its
-settings, a sidecar for each shard, temporary files and the locks. The whole
-conversion locks the folder for itself; jobs that make one shard each share the
-folder and lock their shard. The operating system gives a lock back when its
-process dies, so a killed conversion locks nobody out. Addresses such as gs://
-have no locks: there, start one conversion at a time.
+settings, a sidecar for each shard, temporary files and the locks of
+output_lock.
+
+Only files with the names that a conversion makes are ever removed, and only in
+the folder itself and in a .unfinished that is no link.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import re
 import shutil
-from typing import Any, BinaryIO, Iterator
+import sys
+from typing import Any
 
+from hpa_records import file_pattern
 from hpa_records import filesystem
+from hpa_records import json_text
 from hpa_records import manifest
+from hpa_records import output_lock
+from hpa_records import plain_text
+from hpa_records import progress
 from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 
 _UNFINISHED = f'{shard_conversion.UNFINISHED_NAME}/'
 _SETTINGS = f'{_UNFINISHED}settings.json'
-_LOCK_NAME = 'lock'
+
+_SHARD = r'(fold[0-9]+|test)-[0-9]{5,}-of-[0-9]{5,}\.tfrecord'
+# Earlier versions had no letters before .tmp.
+_TEMPORARY = r'(\.[0-9a-f]{8})?\.tmp'
 _OWN_NAME = re.compile(
-    r'((fold\d+|test)-\d{5}-of-\d{5}\.tfrecord|index\.parquet|manifest\.json|'
-    r'features\.json|dataset_info\.json|skipped\.csv)(\.tmp)?|\.unfinished/.*')
-
-
-@contextlib.contextmanager
-def lock(output: str, shard_name: str = '') -> Iterator[None]:
-  """Keeps other converters away while the block runs.
-
-  Args:
-    output: folder of the dataset, whose folder .unfinished is made.
-    shard_name: the one shard that will be made; without it, all.
-
-  Raises:
-    schema.DataError: another converter is at work there.
-  """
-  unfinished = _unfinished(output)
-  if filesystem.is_remote(output):
-    filesystem.make_folder(unfinished)
-    yield
-    return
-  wanted = [(_LOCK_NAME, fcntl.LOCK_SH if shard_name else fcntl.LOCK_EX)]
-  if shard_name:
-    wanted.append((f'{shard_name}.{_LOCK_NAME}', fcntl.LOCK_EX))
-  with contextlib.ExitStack() as held:
-    for name, mode in wanted:
-      held.enter_context(_locked(unfinished, name, mode, output))
-    yield
-
-
-@contextlib.contextmanager
-def _locked(unfinished: str, name: str, mode: int,
-            output: str) -> Iterator[None]:
-  path = os.path.join(unfinished, name)
-  while True:
-    # Another converter may finish and remove the folder at any moment; then
-    # what was opened is no longer there, and all begins again.
-    try:
-      filesystem.make_folder(unfinished)
-      file = open(path, 'a+b')  # NFS shares a lock only of a readable file
-    except (FileNotFoundError, FileExistsError):
-      if os.path.isfile(unfinished):
-        raise
-      continue
-    with file:
-      try:
-        fcntl.flock(file, mode | fcntl.LOCK_NB)
-      except BlockingIOError as error:
-        raise schema.DataError(
-            f'Expected no other converter at work on {output}, found one '
-            f'(it holds {path}); wait for it, or choose another --output.'
-        ) from error
-      if _is_still(file, path):
-        yield
-        return
-
-
-def _is_still(file: BinaryIO, path: str) -> bool:
-  try:
-    return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-  except FileNotFoundError:
-    return False
+    rf'({_SHARD}|index\.parquet|manifest\.json|features\.json|'
+    rf'dataset_info\.json|skipped\.csv)({_TEMPORARY})?')
+_OWN_UNFINISHED = re.compile(
+    rf'(({_SHARD}|settings|faults|checked)\.json)({_TEMPORARY})?|'
+    rf'{_SHARD}{_TEMPORARY}|(({_SHARD}|checked\.json)\.)?lock')
 
 
 def find(output: str, settings: shard_plan.Settings,
          csv_sha256: str) -> manifest.Manifest | None:
   """Returns the manifest of the finished conversion in a folder.
 
-  None where there is none yet, or an unfinished one. Sizes are looked at, not
-  content: that is verify's. Changes nothing.
+  None where there is none yet, or an unfinished one. Of shards the sizes are
+  looked at, not the content: that is verify's. Changes nothing.
 
   Raises:
     schema.DataError: the folder holds something else than a conversion of this
@@ -108,41 +60,80 @@ def find(output: str, settings: shard_plan.Settings,
         **found.settings, 'csv_sha256': found.csv_sha256
     }, _told(settings, csv_sha256))
     manifest.check_shards(output, found)
-    missing = sorted(set(found.files) - set(names))
-    if missing:
-      raise schema.DataError(f'Expected {missing[0]} in {output}, received '
-                             'none; pass --overwrite to convert again.')
+    for name, digest in found.files.items():  # small, and say no size
+      path = os.path.join(output, name)
+      if name not in names or filesystem.sha256(path) != digest:
+        received = 'a changed one' if name in names else 'none'
+        raise schema.DataError(
+            f'Expected {name} in {output}, received '
+            f'{received}; pass --overwrite to convert again.')
     return found
   if _SETTINGS in names:
     _refuse_other(output, _read_settings(output), _told(settings, csv_sha256))
     return None
+  _refuse_unknown(output, names)
+  return None
+
+
+def refuse_foreign(output: str, overwrite: bool) -> None:
+  """Refuses a folder that is no conversion's, before any work is spent on it.
+
+  Args:
+    output: folder of the dataset; there may be none.
+    overwrite: whether what a conversion may have written is to be replaced.
+
+  Raises:
+    schema.DataError: as of list_own; or, without overwrite, it holds files and
+      nothing that says of which conversion.
+  """
+  names = list_own(output)
+  if not overwrite and not {manifest.MANIFEST_NAME, _SETTINGS} & set(names):
+    _refuse_unknown(output, names)
+
+
+def _refuse_unknown(output: str, names: list[str]) -> None:
   shown = [name for name in names if not name.startswith(_UNFINISHED)]
   if shown:
     raise schema.DataError(
         f'Expected an empty folder or a conversion, received {output} with '
         f'{shown[0]!r} and nothing that says of what; choose another '
         '--output, or pass --overwrite to replace it.')
-  return None
 
 
 def list_own(output: str) -> list[str]:
   """Returns the names of all files in a folder, [] where there is none.
 
+  Without what file browsers put there.
+
   Raises:
-    schema.DataError: it holds a file that no conversion writes, or is none.
+    schema.DataError: it holds a file that no conversion writes, is no folder,
+      or files would be written through a link.
   """
+  output_lock.refuse_links(output)
   if not filesystem.is_remote(output) and not os.path.isdir(output):
     if os.path.lexists(output):
       raise schema.DataError(f'Expected a folder at --output={output}, '
                              'received a file; choose another.')
     return []
-  names = filesystem.list_names(output, recursive=True)
-  foreign = [name for name in names if not _OWN_NAME.fullmatch(name)]
+  names = [
+      name for name in filesystem.list_names(output, recursive=True)
+      if not file_pattern.is_litter(name)
+  ]
+  foreign = _find_foreign(names)
   if foreign:
     raise schema.DataError(
         f'Expected an empty folder or a dataset, received {output} with '
-        f'{foreign[0]!r} in it; choose another --output.')
+        f'{foreign[0]!r} in it; choose another --output, or move that file.')
   return names
+
+
+def _find_foreign(names: list[str]) -> list[str]:
+  """Returns those of the names in an output folder that we do not write."""
+  return [
+      name for name in names
+      if not (_OWN_UNFINISHED.fullmatch(name[len(_UNFINISHED):]) if name.
+              startswith(_UNFINISHED) else _OWN_NAME.fullmatch(name))
+  ]
 
 
 def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
@@ -156,28 +147,37 @@ def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
       find(output, settings, csv_sha256)
       return
   filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
-  filesystem.remove(os.path.join(output, _SETTINGS))
+  filesystem.remove_files(shard_conversion.unfinished_folder(output),
+                          os.path.basename(_SETTINGS).__eq__)
   remove_strays(output, set())
 
 
 def note_settings(output: str, settings: shard_plan.Settings,
                   csv_sha256: str) -> None:
-  """Writes what a locked folder is the conversion of, if it does not say."""
+  """Writes what a locked folder is the conversion of, if it does not say.
+
+  Raises:
+    schema.DataError: it is of other settings, or of another CSV.
+  """
   path = os.path.join(output, _SETTINGS)
-  if filesystem.size(path) is None:
-    told = json.dumps(_told(settings, csv_sha256), sort_keys=True)
-    filesystem.write_atomically(path, told.encode(), _unfinished(output))
+  told = _told(settings, csv_sha256)
+  if filesystem.size(path) is not None:
+    _refuse_other(output, _read_settings(output), told)
+    return
+  filesystem.write_atomically(path,
+                              json.dumps(told, sort_keys=True).encode(),
+                              shard_conversion.unfinished_folder(output))
 
 
 def _read_settings(output: str) -> dict[str, Any]:
   path = os.path.join(output, _SETTINGS)
   try:
-    have = json.loads(filesystem.read_bytes(path))
-  except ValueError:
-    have = None
-  if not isinstance(have, dict):
-    raise schema.DataError(f'Expected the settings of a conversion at {path}, '
-                           'received a damaged file; pass --overwrite.')
+    have = json_text.parse(filesystem.read_bytes(path))
+    json_text.check_form(have, {}, path)
+  except ValueError as error:
+    raise schema.DataError(
+        f'Expected the settings of a conversion at {path}, '
+        'received a damaged file; pass --overwrite.') from error
   return have
 
 
@@ -198,37 +198,60 @@ def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
 
 
 def _tell_difference(name: str, have: Any, asked: Any) -> str:
-  if name != 'groups_sha256':
+  flag = {'groups_sha256': '--groups', 'csv_sha256': '--csv'}.get(name)
+  if not flag:
     return f'{name} {have!r}, asked {asked!r}'
-  have, asked = (f'--groups of sha256 {str(value)[:12]}...'
-                 if value else 'no --groups' for value in (have, asked))
+  have, asked = (f'{flag} of sha256 {str(value)[:12]}...'
+                 if value else f'no {flag}' for value in (have, asked))
   return f'{have}, asked {asked}'
 
 
 def remove_strays(output: str, shard_names: set[str]) -> None:
-  """Removes what a plan does not name: shards of another plan, half files."""
-  unfinished = _unfinished(output)
-  for name in filesystem.list_names(output):
-    if name not in shard_names:  # all else is written at the end
-      filesystem.remove(os.path.join(output, name))
-  for name in filesystem.list_names(unfinished):
-    if name.endswith(filesystem.TEMPORARY_SUFFIX):
-      filesystem.remove(os.path.join(unfinished, name))
+  """Removes what a plan does not name: shards of another plan, half files.
+
+  Of files with the names that a conversion makes; others are left.
+  """
+  # All but shards is written at the end.
+  filesystem.remove_files(
+      _inside(output),
+      lambda name: name not in shard_names and bool(_OWN_NAME.fullmatch(name)))
+  filesystem.remove_files(
+      shard_conversion.unfinished_folder(output),
+      lambda name: name.endswith(filesystem.TEMPORARY_SUFFIX) and bool(
+          _OWN_UNFINISHED.fullmatch(name)))
 
 
 def tidy(output: str) -> None:
-  """Removes the folder .unfinished of a finished, locked conversion."""
-  unfinished = _unfinished(output)
-  if filesystem.is_remote(output):
-    filesystem.remove_folder(unfinished)
-    return
+  """Removes the folder .unfinished of a finished, locked conversion.
+
+  Says on stderr which files of others are there, and leaves them.
+  """
+  unfinished = shard_conversion.unfinished_folder(output)
   # The lock last: another converter that has just made one anew keeps it,
   # finds the manifest, and tidies in its turn.
-  for name in sorted(os.listdir(unfinished),
-                     key=lambda name: name == _LOCK_NAME):
-    filesystem.remove(os.path.join(unfinished, name))
-  with contextlib.suppress(OSError):
-    os.rmdir(unfinished)
+  filesystem.remove_files(
+      unfinished, lambda name: name != output_lock.LOCK_NAME and bool(
+          _OWN_UNFINISHED.fullmatch(name)))
+  filesystem.remove_files(unfinished, output_lock.LOCK_NAME.__eq__)
+  filesystem.remove_empty_folder(unfinished)
+  foreign = _find_foreign([
+      name for name in filesystem.list_names(output, recursive=True)
+      if not file_pattern.is_litter(name)
+  ])
+  if foreign:
+    print(plain_text.escape(
+        f'{output} holds {len(foreign)} file(s) that no conversion writes, '
+        f'such as {foreign[0]!r}; move them elsewhere.'),
+          file=sys.stderr)
+
+
+def is_tidy(output: str) -> bool:
+  """Returns whether a folder has no folder .unfinished."""
+  if filesystem.is_remote(output):
+    return not any(
+        name.startswith(_UNFINISHED)
+        for name in filesystem.list_names(output, recursive=True))
+  return not os.path.lexists(shard_conversion.unfinished_folder(output))
 
 
 def require_room(output: str, needed_bytes: int) -> None:
@@ -236,9 +259,10 @@ def require_room(output: str, needed_bytes: int) -> None:
   free_bytes = free(output)
   if free_bytes is not None and free_bytes < needed_bytes:
     raise schema.DataError(
-        f'Expected {needed_bytes / 1e9:.2f} GB of free disk space for {output},'
-        f' found {free_bytes / 1e9:.2f} GB; free some, or choose another '
-        '--output.')
+        f'Too little free disk space for {output}: '
+        f'{progress.format_bytes(needed_bytes)} are needed, '
+        f'{progress.format_bytes(free_bytes)} are free. Free some, or choose '
+        'another --output.')
 
 
 def free(output: str) -> int | None:
@@ -254,8 +278,11 @@ def free(output: str) -> int | None:
   return shutil.disk_usage(path).free
 
 
-def _unfinished(output: str) -> str:
-  return os.path.join(output, shard_conversion.UNFINISHED_NAME)
+def _inside(output: str) -> str:
+  """Returns a path of the folder that is no link, whatever output is."""
+  if filesystem.is_remote(output):
+    return output
+  return os.path.join(output, os.curdir)
 
 
 def _told(settings: shard_plan.Settings, csv_sha256: str) -> dict[str, Any]:

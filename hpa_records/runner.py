@@ -4,7 +4,10 @@ Nothing goes on writing behind a second run: a worker ends with its parent.
 """
 
 import concurrent.futures
+import contextlib
 import functools
+import multiprocessing
+import signal
 from typing import Iterator, Sequence
 
 from hpa_records import processor
@@ -14,6 +17,8 @@ from hpa_records import shard_plan
 from hpa_records import worker
 
 RUNNERS = ('local', 'beam')
+_FEWER = 'Run the same command with fewer --workers; what is finished is kept.'
+_AGAIN = 'Run the same command again; what is finished is kept.'
 
 
 def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
@@ -27,7 +32,8 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       one is this process itself.
 
   Raises:
-    schema.DataError: the output cannot be written, or a worker was killed.
+    schema.DataError: the output cannot be written, a worker was killed, or
+      memory ran out.
   """
   workers = min(workers or processor.num_cores(), len(shards))
   if workers <= 1:
@@ -37,19 +43,50 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       yield shard
     return
   pool = worker.start(workers)
+  with told_lost_workers(multiprocessing.active_children()):
+    try:
+      work = functools.partial(shard_conversion.convert_shard, plan)
+      made = {pool.submit(work, shard): shard for shard in shards}
+      for future in concurrent.futures.as_completed(made):
+        future.result()
+        yield made[future]
+    finally:
+      worker.stop(pool)
+
+
+@contextlib.contextmanager
+def told_lost_workers(children: Sequence[multiprocessing.Process] = (
+)) -> Iterator[None]:
+  """Tells in one line that workers are gone, which a block uses and stops.
+
+  Args:
+    children: the workers, of which one says by which signal it ended.
+
+  Raises:
+    schema.DataError: in place of BrokenExecutor and MemoryError.
+  """
   try:
-    work = functools.partial(shard_conversion.convert_shard, plan)
-    made = {pool.submit(work, shard): shard for shard in shards}
-    for future in concurrent.futures.as_completed(made):
-      future.result()
-      yield made[future]
+    yield
   except concurrent.futures.BrokenExecutor as error:
+    raise schema.DataError(_describe_lost(children)) from error
+  except MemoryError as error:
     raise schema.DataError(
-        'Expected the workers to live, found one killed, often for lack of '
-        'memory; run the same command with fewer --workers: whole shards are '
-        'kept.') from error
-  finally:
-    worker.stop(pool)
+        f'Memory ran out while images were read. {_FEWER}') from error
+
+
+def _describe_lost(children: Sequence[multiprocessing.Process]) -> str:
+  # The pool ends the others with SIGTERM.
+  codes = [each.exitcode for each in children if each.exitcode]
+  others = [code for code in codes if code != -signal.SIGTERM]
+  code = (others or codes or [None])[0]
+  if code is None or code == -signal.SIGKILL:
+    how = ' (signal 9)' if code else ''
+    return (f'A worker process was killed{how}, usually because memory ran '
+            f'out. {_FEWER}')
+  if code < 0:
+    return (f'A worker process was killed (signal {-code}, '
+            f'{signal.strsignal(-code)}). {_AGAIN}')
+  return f'A worker process ended with exit code {code}. {_AGAIN}'
 
 
 def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],

@@ -20,6 +20,7 @@ import numpy as np
 from hpa_records import filesystem
 from hpa_records import processor
 from hpa_records import progress
+from hpa_records import runner
 from hpa_records import sample_cell
 from hpa_records import sample_pattern
 from hpa_records import schema
@@ -131,24 +132,27 @@ def make(output: str,
     workers: processes; 0 takes one a core.
 
   Raises:
-    schema.DataError: a value is out of range, or train.csv is there.
+    schema.DataError: a value is out of range, train.csv is there, the folder
+      cannot be written, or a worker was killed.
   """
   _check(output, num_samples, seed, size_px, min_per_class, workers)
   images = os.path.join(output, 'train')
-  os.makedirs(images, exist_ok=True)
   labels = draw_labels(num_samples, seed, min_per_class)
   task = functools.partial(_write_samples, images, labels, seed, size_px)
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
   workers = min(workers or processor.num_cores(), len(starts))
-  with progress.Bar('sample data', num_samples, 'samples') as shown:
-    for count in _map(task, starts, workers):
-      shown.advance(count)
+  with filesystem.told_output(output), runner.told_lost_workers():
+    filesystem.make_folder(images)
+    with progress.Bar('sample data', num_samples, 'samples') as shown:
+      for count in _map(task, starts, workers):
+        shown.advance(count)
   rows = [
       f'{sample_id(seed, i)},{" ".join(map(str, each))}\n'
       for i, each in enumerate(labels)
   ]
-  filesystem.write_atomically(os.path.join(output, 'train.csv'),
-                              ''.join(['Id,Target\n', *rows]).encode())
+  with filesystem.told_output(output):
+    filesystem.write_atomically(os.path.join(output, 'train.csv'),
+                                ''.join(['Id,Target\n', *rows]).encode())
 
 
 def draw_labels(num_samples: int,
@@ -282,8 +286,10 @@ def _write_samples(images, labels, seed, size_px, start) -> int:
     image = draw_image(labels[number], seed, number, size_px)
     for channel, name in enumerate(schema.CHANNELS):
       path = os.path.join(images, f'{sample_id(seed, number)}_{name}.png')
-      if not cv2.imwrite(path, image[..., channel], PNG_SETTINGS):
-        raise OSError(f'cv2 could not write {path}')
+      _, png = cv2.imencode('.png', image[..., channel], PNG_SETTINGS)
+      filesystem.remove(path)  # 'x': a link of that name is not followed
+      with open(path, 'xb') as file:
+        file.write(png)
   return stop - start
 
 

@@ -17,7 +17,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from typing import Iterator
+from typing import Iterator, Sequence
 
 import cv2
 import kornia_rs
@@ -27,6 +27,8 @@ import PIL
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image
+from hpa_records import input_digest
+from hpa_records import json_text
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard as shard_file
@@ -53,6 +55,7 @@ class Sidecar:
     payloads: bytes of each image as stored.
     sums: per channel, over all pixels of the shard.
     sums_of_squares: the same of the squares.
+    inputs: of each sample, its four files as input_digest.File.
   """
   made_from: str
   faults: tuple[fault.Fault, ...] = ()
@@ -65,6 +68,24 @@ class Sidecar:
   payloads: tuple[int, ...] = ()
   sums: tuple[int, ...] = ()
   sums_of_squares: tuple[int, ...] = ()
+  inputs: tuple[Sequence[input_digest.File], ...] = ()
+
+
+_OF_EACH_SAMPLE = ('offsets', 'sizes', 'heads', 'payloads', 'inputs')
+FAULT_FORM = {'row': int, 'id': str, 'file': str, 'message': str}
+_FORM = {
+    'made_from': str,
+    'faults': [FAULT_FORM],
+    'unread': [FAULT_FORM],
+    'bytes': int,
+    'sha256': str,
+    'sums': [int],
+    'sums_of_squares': [int],
+    'inputs': [[[int]]],
+    **{
+        name: [int] for name in ('offsets', 'sizes', 'heads', 'payloads')
+    }
+}
 
 
 class _NoShard(Exception):
@@ -82,6 +103,11 @@ def versions() -> dict[str, str]:
       'cykooz_resizer': importlib.metadata.version('cykooz-resizer'),
       'pyarrow': importlib.metadata.version('pyarrow'),
   }
+
+
+def unfinished_folder(output: str) -> str:
+  """Returns the path of the folder .unfinished in an output folder."""
+  return os.path.join(output, UNFINISHED_NAME)
 
 
 def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
@@ -105,7 +131,7 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
       filesystem.size(path) == found.bytes and
       filesystem.sha256(path) == found.sha256):
     return
-  unfinished = os.path.join(plan.output, UNFINISHED_NAME)
+  unfinished = unfinished_folder(plan.output)
   try:
     filesystem.remove(_sidecar_path(plan, shard))
     made = _write(plan, shard, path, unfinished, made_from)
@@ -123,16 +149,20 @@ def read_sidecar(plan: shard_plan.Plan,
   if filesystem.size(path) is None:
     return None
   try:
-    content = json.loads(filesystem.read_bytes(path))
+    content = json_text.parse(filesystem.read_bytes(path))
+    json_text.check_form(content, _FORM, path)
     for key in ('faults', 'unread'):
       content[key] = tuple(fault.Fault(**each) for each in content[key])
-    return Sidecar(**content)
-  except (ValueError, KeyError, TypeError):  # damaged, or another version's
+    found = Sidecar(**content)
+  except (ValueError, TypeError):  # damaged, or another version's
     return None
+  lengths = {len(getattr(found, name)) for name in _OF_EACH_SAMPLE}
+  # Of a shard that was not made, all are empty.
+  return found if lengths in ({0}, {len(shard.ids)}) else None
 
 
 def _sidecar_path(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
-  return os.path.join(plan.output, UNFINISHED_NAME,
+  return os.path.join(unfinished_folder(plan.output),
                       shard.name + _SIDECAR_SUFFIX)
 
 
@@ -145,7 +175,7 @@ def _made_from(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
 
 
 def stamps(plan: shard_plan.Plan, sample_id: str) -> list[list[int] | None]:
-  """Returns size and time of a sample's files, None for one that is not there.
+  """Returns size and times of a sample's files, None for one that is not there.
   """
   return [filesystem.stamp(path) for path in plan.files(sample_id)]
 
@@ -156,6 +186,8 @@ class _Pass:
   sums: np.ndarray
   heads: list[int] = dataclasses.field(default_factory=list)
   payloads: list[int] = dataclasses.field(default_factory=list)
+  inputs: list[list[input_digest.File]] = dataclasses.field(
+      default_factory=list)
 
 
 def _write(plan: shard_plan.Plan, shard: shard_plan.Shard, path: str,
@@ -166,10 +198,15 @@ def _write(plan: shard_plan.Plan, shard: shard_plan.Shard, path: str,
                                temporary_folder)
   except _NoShard as error:
     return Sidecar(made_from, *error.args)
-  return Sidecar(made_from, (), (), written.num_bytes, written.sha256,
-                 tuple(written.offsets.tolist()), tuple(written.sizes.tolist()),
-                 tuple(done.heads), tuple(done.payloads),
-                 *(tuple(row) for row in done.sums.tolist()))
+  return Sidecar(made_from, (), (),
+                 written.num_bytes,
+                 written.sha256,
+                 tuple(written.offsets.tolist()),
+                 tuple(written.sizes.tolist()),
+                 tuple(done.heads),
+                 tuple(done.payloads),
+                 *(tuple(row) for row in done.sums.tolist()),
+                 inputs=tuple(done.inputs))
 
 
 def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
@@ -177,10 +214,18 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
   """Yields (head, image bytes) of each sample; raises _NoShard at the end.
   """
   settings, faults, unread = plan.settings, [], []
+  files: list[input_digest.File] = []
+
+  def read(path: str) -> bytes:
+    data = filesystem.read_bytes(path)
+    files.append(input_digest.describe_content(data))
+    return data
+
   for i, sample_id in enumerate(shard.ids):
+    files.clear()
     try:
       pixels = image.load(plan.files(sample_id), settings.image_size,
-                          settings.resize, settings.white_level)
+                          settings.resize, settings.white_level, read)
     except schema.DataError as error:
       told = unread if isinstance(error, fault.UnreadError) else faults
       told.append(fault.of_image(shard.rows[i], sample_id, plan.images, error))
@@ -193,6 +238,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     done.sums += image.sums(pixels)
     done.heads.append(len(head))
     done.payloads.append(len(payload))
+    done.inputs.append(list(files))
     yield head, payload
   if faults or unread:
     raise _NoShard(tuple(faults), tuple(unread))

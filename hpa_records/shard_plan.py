@@ -60,10 +60,11 @@ class Settings:
       if getattr(self, name) < least:
         raise schema.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
-    if self.white_level > 65535:
-      raise schema.DataError(
-          'Expected --white_level of at most 65535, the '
-          f'largest of 16 bits, received {self.white_level}.')
+    # The largest of 16 bits, and of the seeds that the random streams take.
+    for name, most in (('white_level', 65535), ('seed', 2**63 - 1)):
+      if getattr(self, name) > most:
+        raise schema.DataError(f'Expected --{name} of at most {most}, '
+                               f'received {getattr(self, name)}.')
     if self.fold_column and self.unlabelled:
       raise schema.DataError('Expected --fold_column without --unlabelled: '
                              'such records have no fold.')

@@ -59,7 +59,7 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones():
     lambda path: filesystem.write_atomically(path, b''),
     filesystem.make_folder,
     filesystem.remove,
-    filesystem.remove_folder,
+    filesystem.remove_empty_folder,
     lambda path: filesystem.rename(path, path + '2'),
 ])
 @pytest.mark.parametrize('scheme', ['s3', 'az', 'https'])

@@ -208,6 +208,9 @@ def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
         'encoding': 'gif'
     }, "received 'gif'"),
     ({
+        'seed': 2**63
+    }, '--seed of at most 9223372036854775807'),
+    ({
         'balance': 'magic'
     }, "received 'magic'"),
 ])

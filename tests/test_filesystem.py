@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from hpa_records import backend
 from hpa_records import filesystem
 from hpa_records import schema
 
@@ -46,7 +47,7 @@ def _folder(request, tmp_path):
     path = f'ram://test{tmp_path}'
     filesystem.make_folder(path)
     yield path
-    filesystem.remove_folder(path)
+    backend.tf.io.gfile.rmtree(path)
 
 
 def test_files_are_written_read_renamed_and_removed(folder):
@@ -84,8 +85,31 @@ def test_lists_go_down_when_asked(folder):
   filesystem.write_atomically(os.path.join(below, 'd'), b'')
   assert filesystem.list_names(folder) == ['a']
   assert filesystem.list_names(folder, recursive=True) == ['a', 'b/c/d']
-  filesystem.remove_folder(os.path.join(folder, 'b'))
-  assert filesystem.list_names(folder, recursive=True) == ['a']
+
+
+def test_only_wanted_files_are_removed_and_only_empty_folders(folder):
+  below = os.path.join(folder, 'b')
+  filesystem.make_folder(below)
+  for name in ('mine', 'yours'):
+    filesystem.write_atomically(os.path.join(below, name), b'')
+  filesystem.remove_files(below, 'mine'.__eq__)
+  filesystem.remove_empty_folder(below)
+  assert filesystem.list_names(folder, recursive=True) == ['b/yours']
+  filesystem.remove_files(below, 'yours'.__eq__)
+  filesystem.remove_empty_folder(below)
+  assert filesystem.list_names(folder, recursive=True) == []
+
+
+def test_a_folder_below_that_cannot_be_listed_is_an_error(tmp_path):
+  (tmp_path / 'a' / 'b').mkdir(parents=True)
+  os.chmod(tmp_path / 'a' / 'b', 0)
+  try:
+    if os.access(tmp_path / 'a' / 'b', os.R_OK):
+      pytest.skip('root may list every folder')
+    with pytest.raises(OSError):
+      filesystem.list_names(str(tmp_path), recursive=True)
+  finally:
+    os.chmod(tmp_path / 'a' / 'b', 0o700)
 
 
 def test_a_failed_write_leaves_nothing_new(folder):

@@ -8,6 +8,7 @@ import pytest
 from hpa_records import convert
 from hpa_records import manifest
 from hpa_records import output_folder
+from hpa_records import output_lock
 from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import verify
@@ -43,6 +44,12 @@ def _content(folder):
 
 def _first_shard(output):
   return output / manifest.load(str(output)).shards[0].name
+
+
+def test_a_dataset_whose_index_was_cut_is_not_finished(source, output):
+  (output / 'index.parquet').write_bytes(b'')
+  with pytest.raises(schema.DataError, match='index.parquet.*a changed one'):
+    _convert(source, output)
 
 
 @pytest.mark.parametrize('name', ['shard', 'index.parquet', 'features.json'])
@@ -150,22 +157,126 @@ def test_plan_only_says_what_is_there(source, output):
 
 
 def _finish_again_and_again(output, times):
-  """Locks, and tidies as a finished conversion does; counts its turns."""
+  """Locks, and tidies as a finished conversion does, until it had its turns."""
   turns = 0
-  for _ in range(times):
+  while turns < times:
     try:
-      with output_folder.lock(output):
-        turns += 1
+      with output_lock.lock(output):
         output_folder.tidy(output)
+        turns += 1
     except schema.DataError as error:
-      if 'found one' not in str(error):
+      if 'Another conversion is running' not in str(error):
         raise
-  return turns
 
 
 def test_one_may_tidy_while_another_starts(tmp_path):
   with multiprocessing.get_context('spawn').Pool(2) as pool:
-    turns = pool.starmap(_finish_again_and_again, [(str(tmp_path), 1000)] * 2,
-                         chunksize=1)
-  assert min(turns) > 0 and sum(turns) > 1000
+    pool.starmap(_finish_again_and_again, [(str(tmp_path), 200)] * 2,
+                 chunksize=1)
   assert not (tmp_path / '.unfinished').exists()
+
+
+_WAYS = ({}, {'only_shard': 0}, {'overwrite': True})
+
+
+@pytest.mark.parametrize('how', _WAYS)
+def test_a_link_in_place_of_unfinished_is_refused(source, output, how):
+  mine = output.parent / 'mine'
+  mine.mkdir()
+  (mine / 'settings.json').write_text('{}')
+  (output / '.unfinished').symlink_to(mine)
+  with pytest.raises(schema.DataError, match='.unfinished is a link to'):
+    _convert(source, output, **how)
+  assert _content(mine) == {'settings.json': b'{}'}
+
+
+def test_a_link_that_comes_while_it_runs_is_not_followed(output):
+  mine = output.parent / 'mine'
+  mine.mkdir()
+  (mine / 'lock').write_text('mine')
+  (output / '.unfinished').symlink_to(mine)
+  for remove in (output_folder.tidy,
+                 lambda folder: output_folder.remove_strays(folder, set())):
+    with pytest.raises(OSError):
+      remove(str(output))
+  assert _content(mine) == {'lock': b'mine'}
+
+
+@pytest.mark.parametrize('how', _WAYS)
+def test_strangers_in_unfinished_are_refused(source, tmp_path, how):
+  folder = tmp_path / 'records' / '.unfinished'
+  folder.mkdir(parents=True)
+  for name in ('thesis.tmp', 'thesis.json'):
+    (folder / name).write_text('mine')
+    with pytest.raises(schema.DataError, match=f'.unfinished/{name}'):
+      _convert(source, tmp_path / 'records', **how)
+    (folder / name).unlink()
+
+
+def test_strangers_that_come_while_it_runs_are_left(output, capsys):
+  with output_lock.lock(str(output)):
+    (output / 'thesis.tex').write_text('mine')
+    (output / '.unfinished' / 'notes.tmp').write_text('mine')
+    (output / '.unfinished' /
+     'fold0-00000-of-00001.tfrecord.0123abcd.tmp').write_text('half')
+    output_folder.remove_strays(str(output), set())
+    output_folder.tidy(str(output))
+  assert set(_content(output / '.unfinished')) == {'notes.tmp'}
+  assert (output / 'thesis.tex').read_text() == 'mine'
+  said = capsys.readouterr().err
+  assert 'holds 2 file(s) that no conversion writes' in said
+  assert len(said.splitlines()) == 1
+
+
+def test_litter_of_file_browsers_is_no_stranger(source, output):
+  litter = [output / '.DS_Store', output / '._index.parquet']
+  (output / '.unfinished').mkdir()
+  litter.append(output / '.unfinished' / 'Thumbs.db')
+  for path in litter:
+    path.write_text('litter')
+  assert _convert(source, output).num_records == 20
+  _convert(source, output, overwrite=True)
+  assert all(path.read_text() == 'litter' for path in litter)
+
+
+@pytest.mark.parametrize('name', [
+    'manifest.json.0123abcd.tmp', 'index.parquet.tmp',
+    '.unfinished/settings.json.0123abcd.tmp'
+])
+def test_half_files_of_a_killed_conversion_are_removed(source, output, name):
+  whole = _content(output)
+  (output / 'manifest.json').unlink()
+  (output / '.unfinished').mkdir()
+  (output / name).write_text('half')
+  _convert(source, output, overwrite=True)
+  assert _content(output) == whole
+
+
+@pytest.mark.parametrize('below', ['', 'deep/er'])
+def test_a_link_that_leads_nowhere_is_told_at_once(source, tmp_path, below):
+  (tmp_path / 'disk').symlink_to(tmp_path / 'not-mounted')
+  for how in _WAYS:
+    with pytest.raises(schema.DataError, match='not-mounted, which does not'):
+      _convert(source, tmp_path / 'disk' / below, **how)
+  assert not (tmp_path / 'not-mounted').exists()
+
+
+def test_the_output_may_be_reached_by_a_link(source, tmp_path):
+  (tmp_path / 'disk').mkdir()
+  (tmp_path / 'records').symlink_to(tmp_path / 'disk')
+  for overwrite in (False, True):
+    _convert(source, tmp_path / 'records', overwrite=overwrite)
+  assert verify.verify(str(tmp_path / 'disk'), True, 1)
+
+
+def test_a_finished_dataset_may_be_on_a_read_only_disk(source, output):
+  before = output.stat().st_mtime_ns
+  assert _convert(source, output).num_records == 20
+  assert output.stat().st_mtime_ns == before  # nothing was made there
+
+
+def test_one_of_two_conversions_at_once_is_refused(source, tmp_path):
+  for lock in (output_lock.lock, output_lock.share):
+    with lock(str(tmp_path / 'records')):
+      with pytest.raises(schema.DataError, match='Another conversion is run'):
+        _convert(source, tmp_path / 'records')

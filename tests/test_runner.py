@@ -1,5 +1,6 @@
 """Processes and Beam: how they fail, and how Ctrl-C ends them."""
 
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -9,6 +10,9 @@ import time
 
 import pytest
 
+from hpa_records import runner
+from hpa_records import schema
+from hpa_records import worker
 from tests import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -47,6 +51,28 @@ def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
   last = done.stderr.splitlines()[-1]
   assert last.startswith('Expected Beam to make the shards') and message in last
   assert 'functools' not in last
+
+
+def _end(how):
+  """Ends the process that it runs in, by a signal or with an exit code."""
+  if how < 0:
+    os.kill(os.getpid(), -how)
+  os._exit(how)  # pylint: disable=protected-access
+
+
+@pytest.mark.parametrize('how,message', [
+    (-9, r'killed \(signal 9\), usually because memory ran out.*--workers'),
+    (-7, r'killed \(signal 7, Bus error\)'),
+    (3, 'ended with exit code 3'),
+])
+def test_a_worker_that_is_gone_is_told_with_its_signal(how, message):
+  pool = worker.start(2)
+  with pytest.raises(schema.DataError, match=message):
+    with runner.told_lost_workers(multiprocessing.active_children()):
+      try:
+        pool.submit(_end, how).result()
+      finally:
+        worker.stop(pool)
 
 
 @pytest.mark.parametrize('wait_s', [0.0, 0.3, 0.8])

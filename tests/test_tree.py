@@ -16,12 +16,14 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # A module may import those before it.
 HPA_RECORDS = (
     'plain_text schema json_text os_error file_lock processor worker command '
-    'progress backend address filesystem fault file_kind file_pattern '
-    'image_folder tiff_directory tiff image_header tint image_file image '
-    'record shard manifest_form index_table manifest staging_source staging '
-    'tfds_metadata csv_table sample_files doubt sample_table folds label_set '
-    'exact_balance balance balance_flags shard_plan layout '
-    'shard_conversion output_folder runner completion convert plan '
+    'progress backend address disk_error filesystem fault file_kind '
+    'file_pattern image_folder tiff_directory tiff image_header tint '
+    'image_file image record shard manifest_form index_table manifest '
+    'staging_source staging tfds_metadata csv_table sample_files doubt '
+    'sample_table folds label_set exact_balance balance balance_flags '
+    'shard_plan layout input_digest shard_conversion output_lock '
+    'output_folder checked_table runner completion conversion_input '
+    'known_fault convert plan '
     'index_check verify summary figure gallery dataset mapped_file payload '
     'shard_fault streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()

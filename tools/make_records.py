@@ -85,7 +85,10 @@ _PLAN_ONLY = flags.DEFINE_bool(
 
 def main() -> None:
   # Worker processes import this file, and need neither pandas nor pyarrow.
-  from hpa_records import convert  # pylint: disable=import-outside-toplevel
+  # pylint: disable=import-outside-toplevel
+  from hpa_records import conversion_input
+  from hpa_records import convert
+  # pylint: enable=import-outside-toplevel
   settings = _from_flags(shard_plan.Settings, without=('groups_sha256',))
   how = _from_flags(convert.How)
   try:
@@ -104,14 +107,22 @@ def main() -> None:
   if _PLAN_ONLY.value:
     print(convert.describe(csv, images, output, settings, how, groups))
     return
-  made = convert.convert(csv, images, output, settings, how, groups)
+  source = conversion_input.Source(csv, images, groups)
+  result = convert.make(source, output, settings, how)
+  made = result.manifest
   if made is None:
     print(f'Shard {how.only_shard} of {output} is done; when all are, run the '
           'command without --only_shard.')
-  else:
-    print(f'{made.num_records} records in {len(made.shards)} shards, '
+    return
+  text = (f'{made.num_records} records in {len(made.shards)} shards, '
           f'{made.num_skipped} samples skipped: '
           f'{os.path.join(output, "manifest.json")}')
+  if not result.is_new:
+    text = f'Already complete, nothing was converted. {text}'
+  if made.inputs is None:
+    text += (' (made by an earlier version, which noted nothing of the image '
+             'files: whether they are the same was not checked)')
+  print(text)
 
 
 def _from_flags(kind, without=()):

@@ -9,6 +9,7 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import filesystem
+from hpa_records import progress
 from hpa_records import verify
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
@@ -28,8 +29,8 @@ def main() -> None:
   print(f'{found.manifest.num_records} records in '
         f'{len(found.manifest.shards)} shards, sound to '
         f'{"every field" if _DEEP.value else "the byte"}: '
-        f'{found.num_bytes / 1e9:.3f} GB in {taken_s:.1f} s, '
-        f'{found.num_bytes / 1e9 / taken_s:.2f} GB/s')
+        f'{progress.format_bytes(found.num_bytes)} in {taken_s:.1f} s, '
+        f'{progress.format_bytes(found.num_bytes / taken_s)}/s')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,124 @@
+"""The checked samples of a conversion, shared by jobs that make one shard each.
+
+Checking reads the head of every image file, 124,288 of them, in each of some
+300 jobs. So the first job writes what it found to the folder .unfinished and
+the others take it, as long as the table, the groups, the settings and the names
+of the image files are the same. A file that has changed since under its old
+name is found by the job that decodes it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from typing import Any
+
+import pandas as pd
+
+from hpa_records import csv_table
+from hpa_records import fault
+from hpa_records import filesystem
+from hpa_records import image_folder
+from hpa_records import json_text
+from hpa_records import output_lock
+from hpa_records import sample_table
+from hpa_records import shard_conversion
+from hpa_records import shard_plan
+
+# Beside id, row and labels; those that a table has.
+_OPTIONAL = {'fold': int, 'group': str}
+_FORM = {
+    'key': str,
+    'csv_sha256': str,
+    'groups_sha256': str,
+    'sizes': [[int]],
+    'faults': [shard_conversion.FAULT_FORM],
+    'columns': {
+        'id': [str],
+        'row': [int],
+        'labels': [[int]]
+    },
+}
+
+
+def find_key(csv: str, images: str, settings: shard_plan.Settings,
+             on_error: str, on_doubt: str, groups: str) -> str:
+  """Returns a hash of all that decides which samples there are, heads aside.
+
+  Args: as of sample_table.load, those in settings there.
+
+  Raises:
+    schema.DataError: a CSV cannot be read, or the folder of images cannot be
+      listed.
+  """
+  told: list[Any] = [dataclasses.asdict(settings), on_error, on_doubt]
+  for path in (csv, groups):
+    content = csv_table.read(path) if path else b''
+    told.append(hashlib.sha256(content).hexdigest())
+  listing = image_folder.scan(images, settings.pattern)
+  told += [*sorted(listing.files), *sorted(listing.others)]
+  return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
+  """Keeps checked samples in an output folder that is shared.
+
+  Args:
+    output: folder of the dataset, with a folder .unfinished.
+    key: of find_key.
+    loaded: to keep, without the paths of the files.
+  """
+  columns = [
+      name for name in (*_FORM['columns'], *_OPTIONAL) if name in loaded.table
+  ]
+  content = {
+      'key': key,
+      'csv_sha256': loaded.csv_sha256,
+      'groups_sha256': loaded.groups_sha256,
+      'sizes': [[*size, count] for size, count in loaded.sizes.items()],
+      'faults': [dataclasses.asdict(each) for each in loaded.faults],
+      'columns': {
+          name: loaded.table[name].to_list() for name in columns
+      },
+  }
+  data = json.dumps(content).encode()
+  # The hash shows damage that is JSON still.
+  digest = hashlib.sha256(data).hexdigest().encode()
+  filesystem.write_atomically(_path(output), digest + b'\n' + data,
+                              shard_conversion.unfinished_folder(output))
+
+
+def read(output: str, key: str) -> sample_table.SampleTable | None:
+  """Returns what write kept; None if there is nothing, or for another key.
+
+  Its table has no paths of files. A damaged file counts as none.
+  """
+  path = _path(output)
+  if filesystem.size(path) is None:
+    return None
+  digest, _, data = filesystem.read_bytes(path).partition(b'\n')
+  if digest != hashlib.sha256(data).hexdigest().encode():
+    return None
+  try:
+    content = json_text.parse(data)
+    json_text.check_form(content, _FORM, path)
+    if content['key'] != key:
+      return None
+    columns = content['columns']
+    json_text.check_form(columns, {
+        name: [kind] for name, kind in _OPTIONAL.items() if name in columns
+    }, path)
+    columns['labels'] = [tuple(each) for each in columns['labels']]
+    return sample_table.SampleTable(
+        pd.DataFrame(columns), {
+            (height, width): count for height, width, count in content['sizes']
+        }, content['csv_sha256'],
+        tuple(fault.Fault(**each) for each in content['faults']),
+        content['groups_sha256'])
+  except (ValueError, TypeError):
+    return None
+
+
+def _path(output: str) -> str:
+  return os.path.join(shard_conversion.unfinished_folder(output),
+                      output_lock.CHECKED_NAME)

@@ -1,0 +1,56 @@
+"""Faults that decoding found in an earlier run, in files still the same.
+
+Without them a conversion that was cut off would make the first layout again,
+over the shards of the second.
+"""
+
+import dataclasses
+import json
+import os
+from typing import Sequence
+
+from hpa_records import fault
+from hpa_records import filesystem
+from hpa_records import json_text
+from hpa_records import shard_conversion
+from hpa_records import shard_plan
+
+_FORM = [{'fault': shard_conversion.FAULT_FORM, 'stamps': list}]
+
+
+def read(plan: shard_plan.Plan) -> list[fault.Fault]:
+  """Returns the faults that write kept; [] if there are none, or damaged."""
+  path = _path(plan)
+  if filesystem.size(path) is None:
+    return []
+  try:
+    told = json_text.parse(filesystem.read_bytes(path))
+    json_text.check_form(told, _FORM, path)
+  except ValueError:
+    return []  # damaged: they are found again
+  return [
+      fault.Fault(**each['fault'])
+      for each in told
+      if each['stamps'] == shard_conversion.stamps(plan, each['fault']['id'])
+  ]
+
+
+def write(plan: shard_plan.Plan, faults: Sequence[fault.Fault]) -> None:
+  """Keeps faults in the folder .unfinished of a plan's output.
+
+  Args:
+    plan: of the conversion, locked.
+    faults: all that decoding found so far.
+  """
+  told = [{
+      'fault': dataclasses.asdict(each),
+      'stamps': shard_conversion.stamps(plan, each.id)
+  } for each in faults]
+  path = _path(plan)
+  filesystem.write_atomically(path,
+                              json.dumps(told).encode(), os.path.dirname(path))
+
+
+def _path(plan: shard_plan.Plan) -> str:
+  return os.path.join(shard_conversion.unfinished_folder(plan.output),
+                      'faults.json')

@@ -1,0 +1,110 @@
+"""input_digest: a dataset is finished only for the images it was made from."""
+
+import dataclasses
+import os
+import pathlib
+
+from PIL import Image
+import pytest
+
+from hpa_records import convert
+from hpa_records import manifest
+from hpa_records import schema
+from hpa_records import shard_plan
+from tests import fakes
+
+_SETTINGS = shard_plan.Settings(image_size=16, pattern='{id}_{channel}.tif')
+
+
+@pytest.fixture(name='source')
+def _source(tmp_path):
+  """Uncompressed images, all of one size, and their finished dataset."""
+  csv, images = fakes.write_source(tmp_path, 8, 16)
+  for path in pathlib.Path(images).iterdir():
+    with Image.open(path) as image:
+      image.save(path.with_suffix('.tif'))
+    path.unlink()
+  source = csv, images, str(tmp_path / 'records')
+  _convert(source)
+  return source
+
+
+def _convert(source, **how):
+  return convert.convert(*source, _SETTINGS, convert.How(**{
+      'workers': 1,
+      **how
+  }))
+
+
+def _swap(source, keep_time):
+  """Has two images of one size, s1 and s2, change places."""
+  one, two = (pathlib.Path(source[1]) / f's{i}_red.tif' for i in (1, 2))
+  data, stat = one.read_bytes(), one.stat()
+  one.write_bytes(two.read_bytes())
+  two.write_bytes(data)
+  if keep_time:
+    for path in one, two:
+      os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize('keep_time', [False, True])
+def test_other_content_of_the_same_size_is_refused(source, keep_time):
+  before = fakes.read_samples(pathlib.Path(source[2]))['s1'].image
+  _swap(source, keep_time)
+  for how in ({}, {'only_shard': 0}, {'on_error': 'skip'}):
+    with pytest.raises(schema.DataError, match='same names and sizes.*other'):
+      _convert(source, **how)
+  with pytest.raises(schema.DataError, match='pass --overwrite|Pass --overw'):
+    convert.describe(*source, _SETTINGS)
+  assert fakes.read_samples(pathlib.Path(source[2]))['s1'].image == before
+  _convert(source, overwrite=True)
+  assert fakes.read_samples(pathlib.Path(source[2]))['s1'].image != before
+  assert _convert(source).num_records == 8
+
+
+def test_the_message_says_how_old_differs_from_new(source):
+  path = pathlib.Path(source[1]) / 's1_red.tif'
+  path.write_bytes(path.read_bytes() + bytes(5000))
+  with pytest.raises(schema.DataError) as told:
+    _convert(source)
+  assert str(told.value).count('32 files of') == 2
+  assert '\n' not in str(told.value)
+
+
+def test_what_it_says_depends_on_names_and_bytes_alone(source, tmp_path):
+  made = manifest.load(source[2])
+  assert made.inputs['num_files'] == 32
+  moved = tmp_path / 'moved'
+  os.rename(source[1], moved)
+  again = convert.convert(source[0], str(moved), str(tmp_path / 'again'),
+                          _SETTINGS, convert.How(workers=2))
+  assert again.inputs == made.inputs and again == made
+
+
+def test_a_sample_that_was_left_out_and_is_fixed_is_noticed(source):
+  path = pathlib.Path(source[1]) / 's3_green.tif'
+  sound = path.read_bytes()
+  path.write_bytes(b'damaged')
+  _convert(source, overwrite=True, on_error='skip')
+  assert _convert(source, on_error='skip').num_skipped == 1
+  path.write_bytes(sound)
+  with pytest.raises(schema.DataError, match='made from other image files'):
+    _convert(source, on_error='skip')
+
+
+def test_a_dataset_of_an_earlier_version_is_as_it_was(source):
+  made = manifest.load(source[2])
+  old = dataclasses.replace(made, inputs=None)
+  manifest.write(source[2], old)
+  text = (pathlib.Path(source[2]) / 'manifest.json').read_text()
+  assert 'inputs' not in text and old.fingerprint in text
+  assert manifest.load(source[2]) == old
+  assert _convert(source) == old
+
+
+def test_damaged_inputs_are_told(source):
+  made = manifest.load(source[2])
+  manifest.write(source[2], dataclasses.replace(made,
+                                                inputs={'num_files': 'x'}))
+  with pytest.raises(schema.DataError, match='num_files'):
+    _convert(source)
