@@ -41,7 +41,7 @@ def test_json_gives_the_same_configuration_back():
     ('clip_norm', -1.0),
     ('plateau_factor', 1.0),
     ('plateau_patience', 0),
-    ('seed', 2**31),
+    ('seed', 2**63),
 ])
 def test_values_out_of_range_are_refused(name, value):
   with pytest.raises(schema.DataError, match=f'Expected --{name} .*{value}'):

@@ -25,7 +25,8 @@ HPA_RECORDS = (
     'shard_fault streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()
 TRAINER_TABLES = (
-    'config ranking scorer metrics archive workdir out_of_fold threshold '
+    'config ranking scorer metrics npz_file archive checkpoint_file fold_form '
+    'workdir fold_lock out_of_fold finished_fold threshold '
     'score_table uncertainty result ensemble curve run_style class_panel '
     'score_figure network_block network_figure tile report_file '
     'report_section report_comparison report_gallery report interruption'
@@ -45,10 +46,10 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
-    'plain_text', 'schema', 'json_text', 'file_lock', 'command', 'progress', 'backend', 'address', 'filesystem',
-    'fault', 'image', 'manifest', 'staging', 'sample_table', 'balance',
-    'balance_flags', 'plan', 'dataset', 'reader', 'source', 'summary',
-    'gallery', 'figure'
+    'plain_text', 'schema', 'json_text', 'file_lock', 'command', 'progress',
+    'backend', 'address', 'filesystem', 'fault', 'image', 'manifest', 'staging',
+    'sample_table', 'balance', 'balance_flags', 'plan', 'dataset', 'reader',
+    'source', 'summary', 'gallery', 'figure'
 }
 WITH_TENSORFLOW = {
     'hpa_records': {

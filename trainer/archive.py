@@ -12,7 +12,10 @@ import numpy as np
 
 from hpa_records import balance as balance_lib
 from hpa_records import filesystem
+from hpa_records import json_text
+from hpa_records import plain_text
 from hpa_records import schema
+from trainer import npz_file
 
 KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
 
@@ -73,7 +76,9 @@ class Samples:
     values = _load(path)
     with _told(path):
       seed = int(values.pop('seed'))
-      balance = json.loads(str(values.pop('balance')))
+      if not 0 <= seed < 2**63:
+        raise ValueError(f'seed: {seed}')
+      balance = json_text.parse(str(values.pop('balance')))
       _check({
           name: each
           for name, each in values.items()
@@ -158,9 +163,7 @@ class Scores:
 
 def _load(path: str) -> dict[str, np.ndarray]:
   with _told(path):
-    # np.load leaves a path of its own opening open when the file is damaged.
-    with open(path, 'rb') as raw, np.load(raw) as file:
-      return {name: file[name] for name in file.files}
+    return npz_file.read(path)
 
 
 def _check(values: Mapping[str, np.ndarray]) -> None:
@@ -182,6 +185,10 @@ def _check(values: Mapping[str, np.ndarray]) -> None:
                   (value <= span[1])).all()
     if not is_right:
       raise ValueError(f'{name}: expected values of {span}, received others')
+  for name in map(str, values['ids']):
+    wrong = plain_text.find_name_fault(name, 'an id')
+    if wrong:
+      raise ValueError(f'ids: {wrong}')
 
 
 @contextlib.contextmanager
