@@ -13,6 +13,7 @@ from hpa_records import filesystem
 from hpa_records import schema
 
 MAX_SHOWN = 20
+HEAD = 'row,id,file,fault'  # of the CSV
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ def write(faults: Sequence[Fault], path: str) -> None:
   """
   text = io.StringIO()
   writer = csv_module.writer(text, lineterminator='\n')
-  writer.writerow(('row', 'id', 'file', 'fault'))
+  writer.writerow(HEAD.split(','))
   writer.writerows(dataclasses.astuple(fault) for fault in faults)
   filesystem.write_atomically(path, text.getvalue().encode())
 

@@ -91,6 +91,8 @@ def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   columns = _COLUMNS + (_LABELLED_COLUMNS if made.is_labelled else ())
   if made.settings.get('groups_sha256'):
     columns += ('group',)
+  if not made.is_labelled and 'row' in index:  # not of an earlier version
+    columns += ('row',)
   if set(index.columns) != set(columns):
     faults = [
         f'expected the columns {sorted(columns)}, received '
@@ -98,7 +100,8 @@ def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     ]
   else:
     faults = _check_rows(made, index)
-    faults = faults or _check_offsets(made, index) + _check_ids(index)
+    faults = faults or (_check_offsets(made, index) + _check_ids(index) +
+                        _check_lines(index))
     if made.is_labelled:
       faults = faults or _check_folds(made, index) + _check_labels(
           made, index) + _check_repeats(made, index) + _check_groups(index)
@@ -169,6 +172,20 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
 def _check_ids(index: pd.DataFrame) -> list[str]:
   twice = index['id'][index['id'].duplicated()].unique()
   return [f'expected {name} once, received it again' for name in twice]
+
+
+def _check_lines(index: pd.DataFrame) -> list[str]:
+  """Each sample stands in a line of its own of the CSV."""
+  if 'row' not in index:
+    return []
+  rows = index['row']
+  if not pd.api.types.is_integer_dtype(rows):
+    return [f'expected row as whole numbers, received {rows.dtype}']
+  wrong = rows[rows.duplicated() | (rows < 1)]
+  return [
+      f'expected row of each record from 1, each once, received {number}'
+      for number in wrong[:1]
+  ]
 
 
 def _check_folds(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:

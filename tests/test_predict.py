@@ -341,7 +341,8 @@ def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
     ([], 'pass --workdir=PATH'),
     (['--workdir=none'], 'pass one'),
     (['--workdir=none', '--images=a', '--records=b'], 'received both'),
-    (['--workdir=none', '--records=b', '--csv=c'], '--csv with --images alone'),
+    (['--workdir=none', '--records=b', '--pattern=c'
+     ], '--pattern with --images'),
     (['--workdir=none', '--records=b'], 'Expected a finished fold'),
     (['--workdir=none', '--records=b', '--tta=mean'], '--tta'),
 ])

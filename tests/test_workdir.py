@@ -205,17 +205,43 @@ def test_no_run_leaves_no_folder(tmp_path):
   assert not (tmp_path / 'none').exists()
 
 
-def test_a_report_takes_the_place_of_an_earlier_one(made, tmp_path):
-  folder = tmp_path / 'report'
-  (folder / 'mine.csv').mkdir(parents=True)
-  for name in ('mine.csv/kept.csv', 'notes.txt', 'runs_comparison_a_b.csv',
-               'a_roc.svg', 'a_roc.png', 'a_out_of_fold.npz'):
-    (folder / name).touch()
-  (tmp_path / 'outside.csv').touch()
-  report.write([str(made)], str(tmp_path), 0)
+def test_a_report_removes_what_an_earlier_one_wrote_alone(made, tmp_path):
+  output, folder = tmp_path / 'out', tmp_path / 'out' / 'report'
+  other = shutil.copytree(made, tmp_path / 'other')
+  report.write([str(other)], str(output), 0)
+  (folder / 'other_scores.csv').write_text('changed')
+  (folder / 'measurements.csv').write_text('mine')
+  report.write([str(made)], str(output), 0)
   left = {path.name for path in folder.iterdir()}
-  assert {'mine.csv', 'notes.txt', 'run_scores.csv'} <= left
-  assert not left & {'runs_comparison_a_b.csv', 'a_roc.svg', 'a_roc.png'}
-  assert 'a_out_of_fold.npz' not in left
-  assert (folder / 'mine.csv' / 'kept.csv').exists()
-  assert (tmp_path / 'outside.csv').exists()
+  assert {'measurements.csv', 'other_scores.csv', 'run_scores.csv'} <= left
+  assert 'other_counts.csv' not in left
+
+
+@pytest.mark.parametrize('name', ['report.html', 'report/run_scores.csv'])
+def test_a_report_does_not_replace_a_file_that_is_not_its_own(
+    made, tmp_path, name):
+  path = tmp_path / name
+  path.parent.mkdir(exist_ok=True)
+  path.write_text('mine')
+  with pytest.raises(schema.DataError, match=f'{path} is there, and no report'):
+    report.write([str(made)], str(tmp_path), 0)
+  assert path.read_text() == 'mine'
+  assert {each.name for each in tmp_path.rglob('*')} <= {path.name, 'report'}
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['[', '[]', '{"a.csv": 1}', '{"../outside.csv": ["0"]}', '{"..": []}'])
+def test_a_damaged_list_of_files_is_refused(made, tmp_path, text):
+  (tmp_path / 'report').mkdir()
+  (tmp_path / 'report' / 'files.json').write_text(text)
+  with pytest.raises(schema.DataError, match='is not the list of an earlier'):
+    report.write([str(made)], str(tmp_path), 0)
+
+
+def test_a_report_is_not_written_through_a_link(made, tmp_path):
+  (tmp_path / 'elsewhere').mkdir()
+  (tmp_path / 'report').symlink_to(tmp_path / 'elsewhere')
+  with pytest.raises(schema.DataError, match='is a link'):
+    report.write([str(made)], str(tmp_path), 0)
+  assert not list((tmp_path / 'elsewhere').iterdir())

@@ -12,7 +12,6 @@ import os
 import numpy as np
 import pandas as pd
 
-from hpa_records import filesystem
 from hpa_records import schema
 from trainer import archive
 from trainer import workdir
@@ -54,13 +53,15 @@ class OutOfFold:
     scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
     return pd.concat([table, scores], axis=1)
 
-  def save(self, prefix: str) -> None:
-    """Writes prefix.csv, to_frame(), and prefix.npz, the attributes."""
-    filesystem.write_atomically(f'{prefix}.csv',
-                                self.to_frame().to_csv(index=False).encode())
+  def to_csv(self) -> bytes:
+    """Returns to_frame() as a CSV file."""
+    return self.to_frame().to_csv(index=False).encode()
+
+  def to_npz(self) -> bytes:
+    """Returns the attributes as a .npz file."""
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **vars(self))
-    filesystem.write_atomically(f'{prefix}.npz', arrays.getvalue())
+    return arrays.getvalue()
 
 
 def collect(run: workdir.Run) -> OutOfFold:
