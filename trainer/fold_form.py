@@ -56,7 +56,7 @@ def check_about(content: Any) -> None:
   for name in ('versions', 'records_versions'):
     for key, value in content[name].items():
       _check_text(name, key)
-      _check_text(key, value)
+      _check_text(f'{name}: {key}', value)
 
 
 def check_network(content: Any) -> None:

@@ -69,9 +69,13 @@ def told_writes(directory: str) -> Iterator[None]:
 
 
 def _explain(error: OSError) -> str:
+  path = error.filename or ''
+  while path not in ('', os.sep):
+    if os.path.islink(path) and not os.path.exists(path):
+      return f'{path} is a link to a place that does not exist'
+    path = os.path.dirname(path)
   if isinstance(error, FileExistsError):  # where a folder is to be
-    return ('it is a link to a place that does not exist'
-            if os.path.islink(error.filename) else 'it is a file, not a folder')
+    return 'it is a file, not a folder'
   return error.strerror or str(error)
 
 

@@ -167,6 +167,7 @@ class _Run:
           self._leave_if_asked(state)
     if scores is None:
       self._recorder.say(f'Trained before, {state.epoch} epochs; scoring.')
+      self._recorder.write_history(state)
       scores, summary = self._evaluate(state.epoch)
     self._recorder.finish(state, self._model, self._evaluator, scores, summary)
     return summary

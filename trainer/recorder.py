@@ -90,9 +90,8 @@ class Recorder:
     """
     if not self._is_chief:
       return
+    self.write_history(state)
     row = state.history[-1]
-    with self._told():
-      self._write_history(state)
     numbers = ', '.join(
         f'{name} {row[name]:.4f}' for name in _LOGGED if row[name] is not None)
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
@@ -102,10 +101,13 @@ class Recorder:
       self._board.show_epoch(row, evaluator.labels, scores,
                              self._config.threshold)
 
-  def _write_history(self, state: state_lib.State) -> None:
-    filesystem.write_atomically(
-        self._path(workdir.HISTORY_NAME),
-        pd.DataFrame(state.history).to_csv(index=False).encode())
+  def write_history(self, state: state_lib.State) -> None:
+    """Writes a row for each epoch of a state."""
+    if self._is_chief:
+      with self._told():
+        filesystem.write_atomically(
+            self._path(workdir.HISTORY_NAME),
+            pd.DataFrame(state.history).to_csv(index=False).encode())
 
   def finish(self, state: state_lib.State, model: keras.Model,
              evaluator: evaluate.Evaluator, scores: np.ndarray,
@@ -126,7 +128,6 @@ class Recorder:
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
             'the fold that it scores')
     with self._told():
-      self._write_history(state)
       evaluate.write_json(self._path(workdir.NETWORK_NAME),
                           network_summary.summarise(model))
       gallery_of_fold.save(self._path(workdir.GALLERY_NAME))
