@@ -157,6 +157,11 @@ def _put(value):
     (workdir.SAMPLES_NAME, 'folds', lambda each: each.astype(float)),
     (workdir.SAMPLES_NAME, 'groups', lambda each: np.array(['a'])),
     (workdir.SAMPLES_NAME, 'balance', lambda each: np.array('[]')),
+    (workdir.SAMPLES_NAME, 'balance', lambda each: np.array(
+        str(each).replace('"target": 500', '"target": 1000000000000'))),
+    (workdir.SAMPLES_NAME, 'balance', lambda each: np.array(
+        str(each).replace('"target": 500', '"target": 500.0'))),
+    (workdir.SAMPLES_NAME, 'folds', _put(2**40)),
     (workdir.SAMPLES_NAME, 'seed', None),
     (workdir.SAMPLES_NAME, 'seed', lambda each: np.array(-1)),
     (workdir.SAMPLES_NAME, 'ids', _put('a\x1b[2J')),
@@ -164,6 +169,8 @@ def _put(value):
     (workdir.GALLERY_NAME, 'kinds', lambda each: np.full_like(each, 'hi')),
     (workdir.GALLERY_NAME, 'classes', _put(28)),
     (workdir.GALLERY_NAME, 'images', lambda each: each[1:]),
+    (workdir.GALLERY_NAME, 'images', lambda each: np.zeros(
+        (len(each), 1, 20_000, 4), np.uint8)),
     (workdir.GALLERY_NAME, 'images', lambda each: each[..., :3]),
     (workdir.GALLERY_NAME, 'map1', lambda each: each[:-1]),
     (workdir.GALLERY_NAME, 'map1', lambda each: each[:, :0]),
@@ -181,7 +188,7 @@ def test_arrays_of_another_form_are_named(run, name, key, change):
 
 @pytest.mark.parametrize('text', [
     'some text\nand more\n', 'epoch,loss\none,0.5\n', 'epoch\n',
-    'epoch,loss\n1,0.5\n1,0.4\n'
+    'epoch,loss\n1,0.5\n1,0.4\n', 'epoch,loss\n1,1e300\n', 'epoch,loss\n1,inf\n'
 ])
 def test_another_history_is_named(run, text):
   path = run / 'fold0' / workdir.HISTORY_NAME

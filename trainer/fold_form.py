@@ -13,7 +13,7 @@ MOST_EPOCHS = 10**5 - 1  # which the names of checkpoints hold
 _MOST_LAYERS = 600  # DenseNet-121 has 430
 _MOST_AXES = 8
 _MOST_LETTERS = 200
-_LARGEST = 1e15  # what float64 counts
+LARGEST = 1e15  # what float64 counts
 
 _ABOUT = {'device': str, 'versions': {}, 'records': {}, 'records_versions': {}}
 _NETWORK = {
@@ -35,7 +35,7 @@ def check_best_scores(content: Any) -> None:
   _check_range('epoch', content['epoch'], 1, MOST_EPOCHS)
   for name, value in content.items():
     if isinstance(value, (int, float)):
-      _check_range(name, value, -_LARGEST, _LARGEST)
+      _check_range(name, value, -LARGEST, LARGEST)
     elif value is not None and name != 'note':
       raise ValueError(f'{name}: received {value!r:.40}')
 
@@ -63,7 +63,7 @@ def check_network(content: Any) -> None:
   """Refuses what is not network.json."""
   json_text.check_form(content, _NETWORK, 'network')
   _check_range('layers', len(content['layers']), 1, _MOST_LAYERS)
-  _check_range('parameters', content['parameters'], 0, _LARGEST)
+  _check_range('parameters', content['parameters'], 0, LARGEST)
   names: set[str] = set()
   for layer in content['layers']:
     _check_layer(layer, names)
@@ -74,10 +74,10 @@ def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
   """Refuses a layer that is not one after those whose names came before."""
   for key in ('name', 'kind'):
     _check_text(key, layer[key])
-  _check_range('parameters', layer['parameters'], 0, _LARGEST)
+  _check_range('parameters', layer['parameters'], 0, LARGEST)
   _check_range('shape', len(layer['shape']), 0, _MOST_AXES)
   for size in layer['shape']:
-    _check_range('shape', size or 0, 0, _LARGEST)
+    _check_range('shape', size or 0, 0, LARGEST)
   if layer['name'] in before or not before.issuperset(layer['inputs']):
     raise ValueError(f'layers: {layer["name"]} comes twice, or before a layer '
                      'that feeds it')

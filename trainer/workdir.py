@@ -222,6 +222,8 @@ def load_history(directory: str) -> pd.DataFrame:
     if (not pd.api.types.is_integer_dtype(epochs) or not epochs.is_unique or
         not epochs.between(1, fold_form.MOST_EPOCHS).all()):
       raise ValueError('epoch: expected whole numbers from 1, each once')
+    if (table.select_dtypes('number').abs() > fold_form.LARGEST).any(axis=None):
+      raise ValueError(f'expected numbers up to {fold_form.LARGEST:g}')
     return table
   except (OSError, ValueError, KeyError) as error:
     raise archive.damaged(path, error) from error
