@@ -120,7 +120,9 @@ def _index(shard: shard_plan.Shard,
       'image_bytes':
           made.payloads,
   }
-  if shard.labels is not None:
+  if shard.labels is None:
+    columns['row'] = shard.rows  # a submission has the order of the CSV
+  else:
     columns |= {
         'fold': shard.fold,
         'labels': [np.flatnonzero(row) for row in shard.labels],

@@ -14,6 +14,7 @@ from hpa_records import plain_text
 from hpa_records import schema
 
 MAX_SHOWN = 20
+HEAD = 'row,id,file,fault'  # of the CSV
 
 # What kind of fault: the content is wrong, the file is not there, or it could
 # not be read just now. Of the last a sample is never left out.
@@ -105,7 +106,7 @@ def write(faults: Sequence[Fault], path: str) -> None:
   """
   text = io.StringIO()
   writer = csv_module.writer(text, lineterminator='\n')
-  writer.writerow(('row', 'id', 'file', 'fault'))
+  writer.writerow(HEAD.split(','))
   for each in faults:
     told = map(plain_text.escape, (each.id, each.file, each.message))
     writer.writerow((each.row, *told))

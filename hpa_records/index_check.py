@@ -123,6 +123,8 @@ def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   columns = _COLUMNS + (_LABELLED_COLUMNS if made.is_labelled else ())
   if made.settings.get('groups_sha256'):
     columns += ('group',)
+  if not made.is_labelled and 'row' in index:  # not of an earlier version
+    columns += ('row',)
   if set(index.columns) != set(columns):
     faults = [
         f'expected the columns {sorted(columns)}, received '
@@ -131,7 +133,7 @@ def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   else:
     faults = _check_names(index) or _check_rows(made, index)
     faults = faults or _check_sizes(made, index)
-    faults = faults or _check_offsets(made, index)
+    faults = faults or _check_offsets(made, index) + _check_lines(index)
     if made.is_labelled:
       faults = faults or _check_folds(made, index) + _check_labels(
           made, index) + _check_repeats(made, index) + _check_groups(index)
@@ -235,6 +237,17 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
       for name in index['id'][outside]
   ]
   return faults
+
+
+def _check_lines(index: pd.DataFrame) -> list[str]:
+  """Each sample stands in a line of its own of the CSV."""
+  if 'row' not in index:
+    return []
+  rows = index['row']
+  return [
+      f'expected row of each record from 1, each once, received {number}'
+      for number in rows[rows.duplicated() | (rows < 1)][:1]
+  ]
 
 
 def _check_folds(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:

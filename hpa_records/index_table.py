@@ -27,6 +27,7 @@ _SCHEMA = pa.schema([
     ('labels', pa.list_(pa.int32())),
     ('repeats', pa.list_(pa.float32())),
     ('group', pa.string()),
+    ('row', pa.int32()),
 ])
 _TEXTS = ['id', 'shard', 'group']
 

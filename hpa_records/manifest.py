@@ -222,8 +222,9 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     Columns id (str), fold (int), shard (file name), record_offset and
     record_bytes (the TFRecord frame in the shard), image_offset and
     image_bytes (the payload in the shard), labels ([n] int), repeats
-    ([F] float32). An unlabelled set has no fold, labels and repeats; one
-    that was made with groups has group (str) too.
+    ([F] float32). An unlabelled set has no fold, labels and repeats, but row
+    (int, the line of its CSV; none in a set of an earlier version); one that
+    was made with groups has group (str) too.
 
   Raises:
     schema.DataError: the index is missing or not the manifest's.

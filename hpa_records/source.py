@@ -10,6 +10,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from hpa_records import csv_table
 from hpa_records import dataset
 from hpa_records import fault
 from hpa_records import indexed
@@ -26,23 +27,39 @@ class Records:
 
   Attributes:
     ids: [N] str.
+    order: [M] int64, which of them to list and in which order: the rows of a
+      CSV where one is known, else all in file order.
+    is_ordered: whether a CSV is known.
     faults: of samples that are left out; none.
     is_refused: whether it is known that finish() will raise; never.
   """
   faults: tuple[fault.Fault, ...] = ()
   is_refused = False
 
-  def __init__(self, directory: str):
-    """Args: folder of the records, or its address.
+  def __init__(self, directory: str, csv: str = ''):
+    """Reads what there is, but for the pixels.
+
+    Args:
+      directory: of the records, or its address.
+      csv: table whose column Id says which samples to list and in which order;
+        '' takes the one that an unlabelled set was made from.
 
     Raises:
-      schema.DataError: as dataset.load.
+      schema.DataError: as dataset.load; or the CSV is faulty, or has an Id that
+        is not among the records.
     """
     self._records = dataset.load(directory, allow_unlabelled=True)
     # Cheap beside a network, and a flipped bit is not scored.
     self._reader = reader_lib.Reader(self._records, None,
                                      dataset.How(check='crc'))
-    self.ids = self._records.index['id'].to_numpy(str)
+    index = self._records.index
+    self.ids = index['id'].to_numpy(str)
+    self.is_ordered = bool(csv) or 'row' in index
+    self.order = np.arange(len(self.ids))
+    if csv:
+      self.order = _find_order(self.ids, csv, directory)
+    elif 'row' in index:
+      self.order = np.argsort(index['row'].to_numpy())
 
   @property
   def settings(self) -> dict[str, Any]:
@@ -67,7 +84,10 @@ class Files:
 
   Attributes:
     ids: [N] str, in the order of the CSV, or sorted.
+    order: [N] int64, 0..N-1: all are listed as they come.
+    is_ordered: whether that is the order of a CSV, or sorted; always.
   """
+  is_ordered = True
 
   def __init__(self, loaded: sample_table.SampleTable, images: str, *,
                image_size: int, resize: str, white_level: int, on_error: str):
@@ -84,6 +104,7 @@ class Files:
         samples out.
     """
     self.ids = loaded.table['id'].to_numpy(str)
+    self.order = np.arange(len(self.ids))
     self._rows = loaded.table['row'].to_numpy()
     self._size_px, self._on_error = image_size, on_error
     self._images, self._faults = images, loaded.faults
@@ -143,3 +164,19 @@ class Files:
     if self.is_refused or not sound.any():
       fault.refuse(self.faults, self._images)
     return sound
+
+
+def _find_order(ids: np.ndarray, csv: str, directory: str) -> np.ndarray:
+  """Returns the place among ids [N] of each row of a CSV, [M] int64."""
+  samples, faults = csv_table.parse(csv_table.read(csv), csv, True, 0)
+  if faults:
+    raise schema.DataError(
+        fault.describe(f'Expected sound rows in {csv}; fix them', faults))
+  places = {name: i for i, name in enumerate(ids.tolist())}
+  missing = [each for each in samples if each.id not in places]
+  if missing:
+    raise schema.DataError(
+        f'{len(missing):,} of {len(samples):,} rows of {csv} have no record at '
+        f'{directory}, the first is {missing[0].id} in row {missing[0].row}; '
+        'convert the same CSV, or pass --images.')
+  return np.array([places[each.id] for each in samples], np.int64)

@@ -59,6 +59,40 @@ def test_weights_that_are_no_number_are_not_saved(tmp_path, value):
   assert checkpoints.positions() == [(1, 0)]
 
 
+def _stamp(path):
+  return path.stat().st_ino, path.stat().st_mtime_ns
+
+
+def test_a_newer_checkpoint_of_another_process_is_kept(tmp_path):
+  _, _, slept = _make(tmp_path)
+  _, _, finished = _make(tmp_path)
+  slept.save((1, 0), 1, {})
+  for epoch in (2, 3, 4):
+    finished.save((epoch, 0), 1, {})
+  slept.save((2, 0), 1, {})
+  assert {(3, 0), (4, 0)} <= set(slept.positions())
+
+
+def test_a_file_of_the_same_name_by_another_process_is_kept(tmp_path):
+  _, _, one = _make(tmp_path)
+  _, _, other = _make(tmp_path)
+  one.save((1, 0), 9, {})
+  other.save((1, 0), 9, {})  # in its place
+  path = tmp_path / 'checkpoints' / 'epoch-00001.npz'
+  stamp = _stamp(path)
+  for epoch in (2, 3, 4):
+    one.save((epoch, 0), 9, {})
+  assert _stamp(path) == stamp
+
+
+def test_names_that_no_training_writes_are_no_checkpoints(tmp_path):
+  _, _, checkpoints = _make(tmp_path)
+  for name in ('epoch-00001-step-0000000.npz', 'epoch-1.npz',
+               'epoch-0000\u0661.npz', 'epoch-00001.npz.bak'):
+    (tmp_path / 'checkpoints' / name).touch()
+  assert not checkpoints.positions()
+
+
 def test_a_cut_file_is_refused_with_its_path(tmp_path):
   _, _, checkpoints = _make(tmp_path)
   checkpoints.save((1, 0), 1, {})

@@ -41,11 +41,33 @@ def test_json_gives_the_same_configuration_back():
     ('clip_norm', -1.0),
     ('plateau_factor', 1.0),
     ('plateau_patience', 0),
-    ('seed', 2**31),
+    ('seed', 2**63),
 ])
 def test_values_out_of_range_are_refused(name, value):
   with pytest.raises(schema.DataError, match=f'Expected --{name} .*{value}'):
     dataclasses.replace(_CONFIG, **{name: value})
+
+
+@pytest.mark.parametrize('name,value', [
+    ('epochs', 2.0),
+    ('epochs', True),
+    ('epochs', None),
+    ('learning_rate', '0.1'),
+    ('learning_rate', 10**400),
+    ('profile', 1),
+    ('workdir', 7),
+    ('records', ['r']),
+])
+def test_values_of_another_type_are_refused(name, value):
+  with pytest.raises(schema.DataError, match=f'Expected --{name} as '):
+    dataclasses.replace(_CONFIG, **{name: value})
+
+
+@pytest.mark.parametrize(
+    'text', ['[' * 10**5, '[]', 'null', '{}', '{"records_sha256": 1}'])
+def test_json_that_is_no_configuration_is_refused(text):
+  with pytest.raises(ValueError):
+    config.Config.from_json(text)
 
 
 def test_differences_name_what_decides_the_numbers():

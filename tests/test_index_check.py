@@ -174,3 +174,15 @@ def test_a_set_without_labels_has_fewer_columns(tmp_path):
   assert not index_check.check_index(made, index)
   fault, = index_check.check_index(made, index.assign(fold=0))
   assert 'expected the columns' in fault
+
+
+@pytest.mark.parametrize('rows', [0, 'a', 1.5, None])
+def test_lines_of_a_csv_are_whole_and_differ(tmp_path, rows):
+  folder = tmp_path / 'records'
+  folder.mkdir()
+  forgery.write_unlabelled(folder)
+  made = manifest.load(str(folder))
+  index = manifest.load_index(str(folder), made)
+  assert not index_check.check_index(made, index.drop(columns='row'))
+  fault, = index_check.check_index(made, index.assign(row=rows))
+  assert 'expected row' in fault

@@ -307,6 +307,53 @@ def test_scores_that_are_lost_are_made_again(whole, tmp_path, capsys):
   _assert_same_end(tmp_path / 'fold1', whole[2])
 
 
+def test_a_finished_fold_that_lost_files_is_finished_again(
+    whole, tmp_path, capsys):
+  fold = shutil.copytree(whole[2], tmp_path / 'fold1')
+  lost = [
+      fold / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz', fold / 'about.json'
+  ]
+  for path in lost:
+    path.unlink()
+  config = dataclasses.replace(whole[0], workdir=str(tmp_path))
+  assert loop.train(config) == whole[1]
+  said = capsys.readouterr().out
+  assert 'not all its files are sound' in said and 'Continuing' in said
+  assert all(path.exists() for path in lost)
+  _assert_same_end(fold, whole[2])
+
+
+def test_a_history_that_is_lost_is_written_again(whole, tmp_path):
+  fold = shutil.copytree(whole[2], tmp_path / 'fold1')
+  (fold / 'history.csv').unlink()
+  loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path)))
+  assert (fold / 'history.csv').read_bytes() == (whole[2] /
+                                                 'history.csv').read_bytes()
+
+
+_FULL = '''
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.argv[:2] = ['trainer.main']
+runpy.run_module('trainer.main', run_name='__main__')
+'''
+
+
+@pytest.mark.parametrize('most_bytes', [2000, 200_000, 2_000_000])
+def test_a_full_disk_is_one_line(whole, tmp_path, most_bytes):
+  config = dataclasses.replace(whole[0], workdir=str(tmp_path), epochs=1)
+  done = subprocess.run(
+      [sys.executable, '-c', _FULL,
+       str(most_bytes), *_command(config)[3:]],
+      capture_output=True,
+      text=True,
+      check=False)
+  assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+  assert f'Cannot write to {tmp_path}/fold1' in done.stderr
+  assert 'File too large' in done.stderr
+  assert not list(tmp_path.rglob('*.tmp'))
+
+
 def _command(config):
   flags = [
       f'--{name}={getattr(config, name)}'

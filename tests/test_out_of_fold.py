@@ -30,7 +30,8 @@ def _found():
 
 
 def test_what_is_saved_can_be_loaded_by_a_user(found, tmp_path):
-  found.save(str(tmp_path / 'scores'))
+  (tmp_path / 'scores.csv').write_bytes(found.to_csv())
+  (tmp_path / 'scores.npz').write_bytes(found.to_npz())
   table = pd.read_csv(tmp_path / 'scores.csv', dtype={'Target': str})
   assert table.columns.tolist() == ['Id', 'fold', 'Target', *schema.CLASS_NAMES]
   target = [int(number) for number in table['Target'][3].split()]

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
+from hpa_records import fault
 from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -264,6 +265,23 @@ def test_runs_that_do_not_say_what_they_are_are_refused(copy, changes, message):
 
 
 @pytest.mark.parametrize('changes', [{'image_size': 64}, {'resize': 'area'}])
+@pytest.mark.parametrize('group,name,value', [
+    ('records', 'image_size', 10**9),
+    ('records', 'image_size', 0),
+    ('records', 'resize', 'other'),
+    ('records', 'white_level', -1),
+    ('pixels', 'mean', [1.0]),
+    ('pixels', 'std', [-1.0, 1.0, 1.0, 1.0]),
+])
+def test_images_that_no_network_takes_are_refused(copy, group, name, value):
+  path = copy / 'fold0' / 'about.json'
+  content = json.loads(path.read_text())
+  content[group][name] = value
+  path.write_text(json.dumps(content))
+  with pytest.raises(schema.DataError, match=f'{name}: received'):
+    ensemble.load([str(copy)])
+
+
 def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
                                                       changes):
   about = json.loads((copy / 'fold0' / 'about.json').read_text())
@@ -341,7 +359,8 @@ def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
     ([], 'pass --workdir=PATH'),
     (['--workdir=none'], 'pass one'),
     (['--workdir=none', '--images=a', '--records=b'], 'received both'),
-    (['--workdir=none', '--records=b', '--csv=c'], '--csv with --images alone'),
+    (['--workdir=none', '--records=b', '--pattern=c'
+     ], '--pattern with --images'),
     (['--workdir=none', '--records=b'], 'Expected a finished fold'),
     (['--workdir=none', '--records=b', '--tta=mean'], '--tta'),
 ])
@@ -368,6 +387,36 @@ def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
   predict.prepare(str(tmp_path / 'new.csv'))
   assert [path.name for path in tmp_path.iterdir()] == ['new.csv']
   assert (tmp_path / 'new.csv').read_text() == 'old'
+
+
+@pytest.mark.parametrize('name', ['new_scores.csv', 'new_skipped.csv'])
+def test_tables_of_the_users_are_not_replaced(tmp_path, name):
+  (tmp_path / name).write_text('mine')
+  with pytest.raises(schema.DataError, match=f'{name} is there, and no'):
+    predict.prepare(str(tmp_path / 'new.csv'))
+  assert (tmp_path / name).read_text() == 'mine'
+
+
+def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
+  skipped = (fault.Fault(2, 'a', 'a_red.png', 'expected an image'),)
+  made = predict.Prediction(np.array(['b']),
+                            np.zeros((1, schema.NUM_CLASSES), np.float32),
+                            skipped)
+  path = str(tmp_path / 'new.csv')
+  for each in (made, dataclasses.replace(made, skipped=())):
+    predict.prepare(path)
+    each.save(path, 0.5)
+  assert {each.name for each in tmp_path.iterdir()
+         } == {'new.csv', 'new_scores.csv'}
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path):
+  csv = tmp_path / 'out' / 'new.csv'
+  csv.parent.mkdir()
+  csv.write_text('Id\ns1\n')
+  done = _run_tool(tmp_path, '--workdir=none', '--images=none', f'--csv={csv}')
+  assert done.returncode == 2 and 'is or is in an input' in done.stderr
+  assert csv.read_text() == 'Id\ns1\n'
 
 
 def test_images_that_were_trained_on_are_counted(folder, single):

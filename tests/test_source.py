@@ -6,10 +6,12 @@ import pathlib
 import numpy as np
 import pytest
 
+from hpa_records import convert
 from hpa_records import image
 from hpa_records import plan
 from hpa_records import sample_table
 from hpa_records import schema
+from hpa_records import shard_plan
 from hpa_records import source
 from tests import fakes
 
@@ -105,3 +107,48 @@ def test_a_killed_process_is_told(images):
       each.kill()
     with pytest.raises(schema.DataError, match='decode images to live'):
       _take(files)
+
+
+def _write_csv(path, ids):
+  path.write_text('Id,Predicted\n' + ''.join(f'{each},0\n' for each in ids))
+  return str(path)
+
+
+@pytest.fixture(name='ordered')
+def _ordered(tmp_path):
+  """A set without labels, and the ids of the CSV that it was made from."""
+  _, images = fakes.write_source(tmp_path, 9)
+  ids = [f's{i}' for i in (3, 1, 7, 0, 5, 2)]
+  csv = _write_csv(tmp_path / 'sample.csv', ids)
+  convert.convert(csv, images, str(tmp_path / 'records'),
+                  shard_plan.Settings(image_size=16, unlabelled=True),
+                  convert.How(workers=1))
+  return tmp_path / 'records', ids
+
+
+def test_records_know_the_order_of_their_csv(ordered):
+  found = source.Records(str(ordered[0]))
+  assert found.is_ordered and found.ids.tolist() != ordered[1]
+  assert found.ids[found.order].tolist() == ordered[1]
+
+
+def test_another_csv_picks_and_orders_records(ordered, tmp_path):
+  csv = _write_csv(tmp_path / 'other.csv', ['s5', 's3', 's7'])
+  found = source.Records(str(ordered[0]), csv)
+  assert found.ids[found.order].tolist() == ['s5', 's3', 's7']
+
+
+@pytest.mark.parametrize('ids,message', [
+    (['s5', 's8'], 'no record .* the first is s8 in row 3'),
+    (['s5', 's5'], 'Expected sound rows'),
+])
+def test_a_csv_of_other_samples_is_refused(ordered, tmp_path, ids, message):
+  csv = _write_csv(tmp_path / 'other.csv', ids)
+  with pytest.raises(schema.DataError, match=message):
+    source.Records(str(ordered[0]), csv)
+
+
+def test_labelled_records_are_listed_as_they_lie(tmp_path):
+  found = source.Records(fakes.write_records(tmp_path, 9, 16, num_folds=2))
+  assert not found.is_ordered
+  assert found.order.tolist() == list(range(9))

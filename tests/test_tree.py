@@ -28,7 +28,8 @@ HPA_RECORDS = (
     'shard_fault streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()
 TRAINER_TABLES = (
-    'config ranking scorer metrics archive workdir out_of_fold threshold '
+    'config ranking scorer metrics npz_file archive checkpoint_file fold_form '
+    'workdir fold_lock out_of_fold finished_fold threshold '
     'score_table uncertainty result ensemble curve run_style class_panel '
     'score_figure network_block network_figure tile report_file '
     'report_section report_comparison report_gallery report interruption'

@@ -62,7 +62,7 @@ def test_index_points_at_every_image_and_has_no_labels(images, tmp_path):
   index = manifest.load_index(str(tmp_path / 'out'), made)
   assert index.columns.tolist() == [
       'id', 'shard', 'record_offset', 'record_bytes', 'image_offset',
-      'image_bytes'
+      'image_bytes', 'row'
   ]
   samples = fakes.read_samples(tmp_path / 'out')
   for row in index.itertuples():

@@ -13,6 +13,7 @@ from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
 from trainer import config as config_lib
+from trainer import finished_fold
 from trainer import loop
 from trainer import report
 from trainer import result
@@ -112,6 +113,24 @@ def test_a_layer_without_inputs_is_named(run):
   assert str(path) in _refusal(run)
 
 
+@pytest.mark.parametrize('damage', [
+    pathlib.Path.unlink,
+    lambda path: path.write_bytes(path.read_bytes()[:20]),
+])
+@pytest.mark.parametrize('name', [
+    *sorted(workdir.FILE_NAMES - {workdir.SCORES_NAME}),
+    f'{workdir.CHECKPOINTS_NAME}/epoch-00001.npz'
+])
+def test_a_fold_that_lacks_a_file_is_not_finished(run, name, damage):
+  config, _ = workdir.load_config(str(run / 'fold0' / workdir.CONFIG_NAME))
+  config = dataclasses.replace(config, workdir=str(run))
+  scores, reason = finished_fold.find_scores(config)
+  assert scores['epoch'] == 1 and not reason
+  damage(run / 'fold0' / name)
+  scores, reason = finished_fold.find_scores(config)
+  assert scores is None and str(run / 'fold0' / name) in reason
+
+
 def _put(value):
   """Sets the first element of an array."""
 
@@ -138,10 +157,20 @@ def _put(value):
     (workdir.SAMPLES_NAME, 'folds', lambda each: each.astype(float)),
     (workdir.SAMPLES_NAME, 'groups', lambda each: np.array(['a'])),
     (workdir.SAMPLES_NAME, 'balance', lambda each: np.array('[]')),
+    (workdir.SAMPLES_NAME, 'balance', lambda each: np.array(
+        str(each).replace('"target": 500', '"target": 1000000000000'))),
+    (workdir.SAMPLES_NAME, 'balance', lambda each: np.array(
+        str(each).replace('"target": 500', '"target": 500.0'))),
+    (workdir.SAMPLES_NAME, 'folds', _put(2**40)),
     (workdir.SAMPLES_NAME, 'seed', None),
+    (workdir.SAMPLES_NAME, 'seed', lambda each: np.array(-1)),
+    (workdir.SAMPLES_NAME, 'ids', _put('a\x1b[2J')),
+    (workdir.SAMPLES_NAME, 'ids', _put('../a')),
     (workdir.GALLERY_NAME, 'kinds', lambda each: np.full_like(each, 'hi')),
     (workdir.GALLERY_NAME, 'classes', _put(28)),
     (workdir.GALLERY_NAME, 'images', lambda each: each[1:]),
+    (workdir.GALLERY_NAME, 'images', lambda each: np.zeros(
+        (len(each), 1, 20_000, 4), np.uint8)),
     (workdir.GALLERY_NAME, 'images', lambda each: each[..., :3]),
     (workdir.GALLERY_NAME, 'map1', lambda each: each[:-1]),
     (workdir.GALLERY_NAME, 'map1', lambda each: each[:, :0]),
@@ -159,11 +188,70 @@ def test_arrays_of_another_form_are_named(run, name, key, change):
 
 @pytest.mark.parametrize('text', [
     'some text\nand more\n', 'epoch,loss\none,0.5\n', 'epoch\n',
-    'epoch,loss\n1,0.5\n1,0.4\n'
+    'epoch,loss\n1,0.5\n1,0.4\n', 'epoch,loss\n1,1e300\n', 'epoch,loss\n1,inf\n'
 ])
 def test_another_history_is_named(run, text):
   path = run / 'fold0' / workdir.HISTORY_NAME
   path.write_text(text)
+  assert str(path) in _refusal(run)
+
+
+@pytest.mark.parametrize('name',
+                         ['fold00', 'fold\u0661', 'fold-1', 'fold1.bak'])
+def test_a_folder_of_another_name_is_no_fold(run, name):
+  shutil.copytree(run / 'fold0', run / name)
+  (run / 'fold1').mkdir()  # empty: not finished
+  assert [fold.number for fold in workdir.load(str(run)).folds] == [0]
+
+
+def test_a_copy_of_a_fold_is_refused(run):
+  shutil.copytree(run / 'fold0', run / 'fold1')
+  with pytest.raises(schema.DataError, match='fold1 holds fold 0, by its conf'):
+    workdir.load(str(run))
+
+
+def test_a_fold_that_the_records_do_not_have_is_refused(run):
+  (run / 'fold0').rename(run / 'fold7')
+  path = run / 'fold7' / workdir.CONFIG_NAME
+  path.write_text(path.read_text().replace('"fold": 0', '"fold": 7'))
+  with pytest.raises(schema.DataError, match='has no samples of fold 7'):
+    workdir.load(str(run))
+
+
+@pytest.mark.parametrize('name,key,value', [
+    (workdir.SCORES_NAME, 'epoch', 10**9),
+    (workdir.SCORES_NAME, 'f1_macro', '0.5'),
+    (workdir.SCORES_NAME, 'f1_macro', True),
+    (workdir.SCORES_NAME, 'f1_macro', [0.5]),
+    (workdir.BEST_SCORES_NAME, 'epoch', 0),
+    (workdir.ABOUT_NAME, 'device', 'the \x1b[31mCPU'),
+    (workdir.ABOUT_NAME, 'versions', {
+        'keras': 3
+    }),
+    (workdir.NETWORK_NAME, 'parameters', -1),
+    (workdir.NETWORK_NAME, 'layers', []),
+    (workdir.NETWORK_NAME, 'layers', [{
+        'name': 'a',
+        'kind': 'Dense',
+        'shape': [1],
+        'parameters': 0,
+        'inputs': ['b']
+    }]),
+    (workdir.CONFIG_NAME, 'fold', 0.0),
+    (workdir.CONFIG_NAME, 'l2', None),
+])
+def test_values_that_no_run_has_are_named(run, name, key, value):
+  path = run / 'fold0' / name
+  path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+  refusal = _refusal(run)
+  assert str(path) in refusal and key in refusal
+
+
+@pytest.mark.parametrize('size', [2**26 + 1, 0])
+def test_a_text_of_any_size_is_not_read(run, size):
+  path = run / 'fold0' / workdir.ABOUT_NAME
+  with open(path, 'r+b') as file:
+    file.truncate(size)
   assert str(path) in _refusal(run)
 
 
@@ -205,17 +293,43 @@ def test_no_run_leaves_no_folder(tmp_path):
   assert not (tmp_path / 'none').exists()
 
 
-def test_a_report_takes_the_place_of_an_earlier_one(made, tmp_path):
-  folder = tmp_path / 'report'
-  (folder / 'mine.csv').mkdir(parents=True)
-  for name in ('mine.csv/kept.csv', 'notes.txt', 'runs_comparison_a_b.csv',
-               'a_roc.svg', 'a_roc.png', 'a_out_of_fold.npz'):
-    (folder / name).touch()
-  (tmp_path / 'outside.csv').touch()
-  report.write([str(made)], str(tmp_path), 0)
+def test_a_report_removes_what_an_earlier_one_wrote_alone(made, tmp_path):
+  output, folder = tmp_path / 'out', tmp_path / 'out' / 'report'
+  other = shutil.copytree(made, tmp_path / 'other')
+  report.write([str(other)], str(output), 0)
+  (folder / 'other_scores.csv').write_text('changed')
+  (folder / 'measurements.csv').write_text('mine')
+  report.write([str(made)], str(output), 0)
   left = {path.name for path in folder.iterdir()}
-  assert {'mine.csv', 'notes.txt', 'run_scores.csv'} <= left
-  assert not left & {'runs_comparison_a_b.csv', 'a_roc.svg', 'a_roc.png'}
-  assert 'a_out_of_fold.npz' not in left
-  assert (folder / 'mine.csv' / 'kept.csv').exists()
-  assert (tmp_path / 'outside.csv').exists()
+  assert {'measurements.csv', 'other_scores.csv', 'run_scores.csv'} <= left
+  assert 'other_counts.csv' not in left
+
+
+@pytest.mark.parametrize('name', ['report.html', 'report/run_scores.csv'])
+def test_a_report_does_not_replace_a_file_that_is_not_its_own(
+    made, tmp_path, name):
+  path = tmp_path / name
+  path.parent.mkdir(exist_ok=True)
+  path.write_text('mine')
+  with pytest.raises(schema.DataError, match=f'{path} is there, and no report'):
+    report.write([str(made)], str(tmp_path), 0)
+  assert path.read_text() == 'mine'
+  assert {each.name for each in tmp_path.rglob('*')} <= {path.name, 'report'}
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['[', '[]', '{"a.csv": 1}', '{"../outside.csv": ["0"]}', '{"..": []}'])
+def test_a_damaged_list_of_files_is_refused(made, tmp_path, text):
+  (tmp_path / 'report').mkdir()
+  (tmp_path / 'report' / 'files.json').write_text(text)
+  with pytest.raises(schema.DataError, match='is not the list of an earlier'):
+    report.write([str(made)], str(tmp_path), 0)
+
+
+def test_a_report_is_not_written_through_a_link(made, tmp_path):
+  (tmp_path / 'elsewhere').mkdir()
+  (tmp_path / 'report').symlink_to(tmp_path / 'elsewhere')
+  with pytest.raises(schema.DataError, match='is a link'):
+    report.write([str(made)], str(tmp_path), 0)
+  assert not list((tmp_path / 'elsewhere').iterdir())

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import os
 from typing import Any
 
 from absl import flags
@@ -28,8 +29,10 @@ _IMAGES = flags.DEFINE_string(
     'images', '', 'In place of --records: folder of the image files, which are '
     'read as make_records.py reads them.')
 _CSV = flags.DEFINE_string(
-    'csv', '', 'Table with the column Id, of --images; without it the ids are '
-    'those of the files.')
+    'csv', '',
+    'Table with the column Id: which samples to predict and in which '
+    'order; without it those of --images, or of --records in the order of the '
+    'CSV that unlabelled ones were made from.')
 _PATTERN = flags.DEFINE_string(
     'pattern', '', 'Names of the files inside --images, with {id} and '
     '{channel}; by default those of the images that were trained on.')
@@ -72,7 +75,7 @@ _DISTRIBUTE = flags.DEFINE_enum(
     'that is there.')
 _TPU = flags.DEFINE_string(
     'tpu', 'local', 'Name or address of the TPU; local: that of this machine.')
-_OF_IMAGES = ('csv', 'pattern', 'white_level', 'on_error', 'on_doubt')
+_OF_IMAGES = ('pattern', 'white_level', 'on_error', 'on_doubt')
 
 
 def main() -> None:
@@ -84,6 +87,7 @@ def main() -> None:
                            '--workdir=PATH.')
   _check_input()
   output = filesystem.require_path(_OUTPUT.value, 'output')
+  _check_output(output)
   ensemble = ensemble_lib.load(workdirs)
   threshold = ensemble.choose_thresholds(_THRESHOLD.value, _WEIGHTS.value)
   samples = _load_samples(ensemble.settings) if _IMAGES.value else None
@@ -100,6 +104,9 @@ def main() -> None:
   written = found.save(output, threshold)
   print(f'{len(found.ids)} images, {len(found.skipped)} skipped, mean of '
         f'{ensemble.num_models} models: {", ".join(written)}')
+  if not source.is_ordered:
+    print('The rows are in the order of the records, which is not that of a '
+          'CSV; pass --csv for its rows in its order.')
   trained = ensemble.count_trained(found.ids)
   if trained:
     print(f'{trained} of these {len(found.ids)} images, by their ids, were '
@@ -119,16 +126,33 @@ def _check_input() -> None:
                              'it with --records; leave it out.')
 
 
+def _check_output(output: str) -> None:
+  """Refuses an output that is an input, too."""
+  records = '' if filesystem.is_remote(_RECORDS.value) else _RECORDS.value
+  taken = [os.path.realpath(each) for each in (_CSV.value, records) if each]
+  stem = os.path.realpath(output).removesuffix('.csv')
+  made = [f'{stem}{ending}.csv' for ending in ('', '_scores', '_skipped')]
+  for path in made:
+    for each in taken:
+      if os.path.commonpath([path, each]) == each:
+        raise schema.DataError(
+            f'--output={output} would write {path}, which is or is in an '
+            f'input, {each}; choose another --output.')
+
+
 def _load_samples(settings: dict[str, Any]) -> sample_table.SampleTable:
   """Returns the samples of --images, checked but for their pixels."""
-  return sample_table.load(_CSV.value and
-                           filesystem.require_path(_CSV.value, 'csv'),
+  return sample_table.load(_require_csv(),
                            filesystem.require_path(_IMAGES.value, 'images'),
                            pattern=_PATTERN.value or settings['pattern'],
                            white_level=_white_level(settings),
                            unlabelled=True,
                            on_error=_ON_ERROR.value,
                            on_doubt=_ON_DOUBT.value)
+
+
+def _require_csv() -> str:
+  return _CSV.value and filesystem.require_path(_CSV.value, 'csv')
 
 
 def _white_level(settings: dict[str, Any]) -> int:
@@ -143,7 +167,7 @@ def _open_source(ensemble: ensemble_lib.Ensemble,
   settings = ensemble.settings
   if samples is None:
     directory = filesystem.require_path(_RECORDS.value, 'records')
-    found = source.Records(directory)
+    found = source.Records(directory, _require_csv())
     ensemble.check_records(found.settings, directory)
     return contextlib.nullcontext(found)
   return source.Files(samples,

@@ -37,6 +37,7 @@ def main() -> None:
           'use python -m trainer.main.')
   directory = filesystem.require_local(flags.FLAGS.workdir, 'workdir')
   runs = [os.path.join(directory, name) for name in _RUNS]
+  report.prepare(directory)  # before hours of training
   for name, run in zip(_RUNS, runs):
     _train([
         f'--flagfile={_ROOT / name}.flags', *sys.argv[1:], f'--workdir={run}',

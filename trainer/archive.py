@@ -12,24 +12,37 @@ import numpy as np
 
 from hpa_records import balance as balance_lib
 from hpa_records import filesystem
+from hpa_records import json_text
+from hpa_records import plain_text
 from hpa_records import schema
+from trainer import npz_file
 
 KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
 
 # Of each array: kinds of its dtype, as NumPy's letters; its shape, N as many as
-# there are ids, None any but 0; its least and greatest number, or the texts
+# there are ids, None 1 to _MOST_PX; its least and greatest number, or the texts
 # that it may have, None for any.
 _FORMS = {
     'ids': ('U', ('N',), None),
     'groups': ('U', ('N',), None),
     'labels': ('biu', ('N', schema.NUM_CLASSES), (0, 1)),
     'scores': ('f', ('N', schema.NUM_CLASSES), (0, 1)),
-    'folds': ('iu', ('N',), (0, math.inf)),
+    'folds': ('iu', ('N',), (0, 2**16 - 1)),
     'repeats': ('f', ('N',), (0, math.inf)),
     'classes': ('iu', ('N',), (0, schema.NUM_CLASSES - 1)),
     'kinds': ('U', ('N',), KINDS),
     'images': ('u', ('N', None, None, schema.NUM_CHANNELS), (0, 255)),
     'map': ('f', ('N', None, None), (0, math.inf)),
+}
+
+_MOST_PX = 1024
+_MOST_DRAWS = 10**7  # of a class, some of which are drawn one by one
+_BALANCE = {
+    'policy': str,
+    'target': int,
+    'tolerance': (int, float),
+    'max_repeat': (int, float),
+    'factors': str
 }
 
 
@@ -73,7 +86,12 @@ class Samples:
     values = _load(path)
     with _told(path):
       seed = int(values.pop('seed'))
-      balance = json.loads(str(values.pop('balance')))
+      if not 0 <= seed < 2**63:
+        raise ValueError(f'seed: {seed}')
+      balance = json_text.parse(str(values.pop('balance')))
+      json_text.check_form(balance, _BALANCE, 'balance')
+      if balance['target'] > _MOST_DRAWS:
+        raise ValueError(f'target: {balance["target"]}')
       _check({
           name: each
           for name, each in values.items()
@@ -158,9 +176,7 @@ class Scores:
 
 def _load(path: str) -> dict[str, np.ndarray]:
   with _told(path):
-    # np.load leaves a path of its own opening open when the file is damaged.
-    with open(path, 'rb') as raw, np.load(raw) as file:
-      return {name: file[name] for name in file.files}
+    return npz_file.read(path)
 
 
 def _check(values: Mapping[str, np.ndarray]) -> None:
@@ -170,7 +186,7 @@ def _check(values: Mapping[str, np.ndarray]) -> None:
     kinds, shape, span = _FORMS[name.rstrip('0123456789')]
     wanted = [count if size == 'N' else size for size in shape]
     fits = value.ndim == len(wanted) and all(
-        size == each or (each is None and size)
+        size == each or (each is None and 0 < size <= _MOST_PX)
         for size, each in zip(value.shape, wanted))
     if not fits or value.dtype.kind not in kinds:
       raise ValueError(f'{name}: expected {wanted} of kind {kinds}, received '
@@ -182,6 +198,10 @@ def _check(values: Mapping[str, np.ndarray]) -> None:
                   (value <= span[1])).all()
     if not is_right:
       raise ValueError(f'{name}: expected values of {span}, received others')
+  for name in map(str, values['ids']):
+    wrong = plain_text.find_name_fault(name, 'an id')
+    if wrong:
+      raise ValueError(f'ids: {wrong}')
 
 
 @contextlib.contextmanager

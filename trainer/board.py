@@ -9,7 +9,10 @@ its row.
 """
 
 from collections.abc import Mapping
-from typing import Any
+import contextlib
+import errno
+import re
+from typing import Any, Iterator
 
 import cv2
 import numpy as np
@@ -26,11 +29,14 @@ _INK = np.array([34, 94, 168])  # of a cell that holds its whole row
 
 
 class Board:
-  """Writes a fold's events."""
+  """Writes a fold's events; raises OSError where the disk does not take them.
+  """
 
   def __init__(self, directory: str):
     """Args: folder of the events."""
-    self._writer = tf.summary.create_file_writer(directory)
+    self._directory = directory
+    with self._told():
+      self._writer = tf.summary.create_file_writer(directory)
 
   def show_samples(self, images: np.ndarray, labels: np.ndarray) -> None:
     """Writes held-out samples, a picture each.
@@ -39,11 +45,11 @@ class Board:
       images: [n, H, W, C] uint8.
       labels: [n, K] uint8 multi-hot.
     """
-    with self._writer.as_default(step=0):
+    with self._told(), self._writer.as_default(step=0):
       for image, row in zip(figure.composite(images), labels):
         names = ' + '.join(np.array(schema.CLASS_NAMES)[row.astype(bool)])
         tf.summary.image(f'samples/{names}', image[None])
-    self._writer.flush()
+      self._writer.flush()
 
   def show_epoch(self, row: Mapping[str, Any], labels: np.ndarray,
                  scores: np.ndarray, threshold: float) -> None:
@@ -55,7 +61,7 @@ class Board:
       scores: [N, K] float32.
       threshold: a class is predicted where its score is greater.
     """
-    with self._writer.as_default(step=row['epoch']):
+    with self._told(), self._writer.as_default(step=row['epoch']):
       for name, value in row.items():
         if isinstance(value, float):
           tf.summary.scalar(name, value)
@@ -66,7 +72,29 @@ class Board:
           tf.summary.experimental.write_raw_pb(curve.SerializeToString())
       matrix = metrics.confusion_matrix(labels, scores > threshold)
       tf.summary.image('confusion_matrix', paint_matrix(matrix)[None])
-    self._writer.flush()
+      self._writer.flush()
+
+  @contextlib.contextmanager
+  def profile(self) -> Iterator[None]:
+    """Traces a block on its devices."""
+    with self._told():
+      tf.profiler.experimental.start(self._directory)
+    try:
+      yield
+    finally:
+      with self._told():
+        tf.profiler.experimental.stop()
+
+  @contextlib.contextmanager
+  def _told(self) -> Iterator[None]:
+    """Has TensorFlow's errors as the operating system's, whose they are."""
+    try:
+      yield
+    except tf.errors.OpError as error:
+      # "{{function_node ...}} PATH; File too large", or "PATH is ... [Op:...]".
+      line = str(error).partition('\n')[0]
+      reason = re.sub(r'^.*; |^\{\{.*?\}\} | \[Op:.*$', '', line)
+      raise OSError(errno.EIO, reason, self._directory) from error
 
 
 def paint_matrix(matrix: np.ndarray) -> np.ndarray:

@@ -5,24 +5,25 @@ of the state (epoch, plateau, history) as JSON text. One file appears whole
 under its name or not at all; a tf.train.Checkpoint is several files, whose
 moment of being finished would need a protocol. The newest is kept, the one
 before it, should the disk have torn it, and the best epoch's.
+
+A fold has one trainer at a time, by its lock. Where the disk has no locks, a
+second one still loses nothing: only files that were there at the start, or that
+this process wrote, are removed, and none that is newer than its own.
 """
 
+import contextlib
 import json
 import os
-import re
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 
 from hpa_records import filesystem
 from hpa_records import schema
 from hpa_records.backend import keras
+from trainer import checkpoint_file
 
-_NAME = re.compile(r'epoch-(\d{5})(?:-step-(\d{7}))?\.npz')
-_STATE = 'state'
-
-# Finished epochs, and steps of the next one: (3, 0) is the end of the third.
-Position = tuple[int, int]
+Position = checkpoint_file.Position
 
 
 def load_weights(directory: str, position: Position,
@@ -37,33 +38,10 @@ def load_weights(directory: str, position: Position,
   Raises:
     schema.DataError: the file is missing, damaged or of another network.
   """
-  values, _ = _read(_path(directory, position), model.variables)
+  values, _ = checkpoint_file.read_variables(
+      checkpoint_file.locate(directory, position),
+      [variable.shape for variable in model.variables])
   return values
-
-
-def _path(directory: str, position: Position) -> str:
-  epoch, step = position
-  inside = f'-step-{step:07d}' if step else ''
-  return os.path.join(directory, f'epoch-{epoch:05d}{inside}.npz')
-
-
-def _read(path: str,
-          variables: Sequence[Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
-  """Returns the variables' values, which come first in a file, and the state.
-  """
-  try:
-    # np.load leaves a path of its own opening open when the file is damaged.
-    with open(path, 'rb') as raw, np.load(raw) as file:
-      values = [file[str(i)] for i in range(len(variables))]
-      state = json.loads(str(file[_STATE]))
-    for variable, value in zip(variables, values):
-      if variable.shape != value.shape:
-        raise ValueError(f'{variable.path}: {value.shape}')
-  except Exception as error:  # zipfile and NumPy each raise their own
-    raise schema.DataError(
-        'Expected a checkpoint of this network, received none, or a damaged '
-        f'or other one at {path} ({error}).') from error
-  return values, state
 
 
 class Checkpoints:
@@ -75,12 +53,13 @@ class Checkpoints:
     self._directory = directory
     self._variables = [*model.variables, *optimizer.variables]
     os.makedirs(directory, exist_ok=True)
+    # What was found or written here: which file, so that another process's file
+    # of the same name is not taken for it.
+    self._known = {each: self._identify(each) for each in self.positions()}
 
   def positions(self) -> list[Position]:
     """Returns where there is a checkpoint, in order of training."""
-    found = map(_NAME.fullmatch, os.listdir(self._directory))
-    return sorted(
-        (int(match[1]), int(match[2] or 0)) for match in found if match)
+    return checkpoint_file.list_positions(self._directory)
 
   def save(self, position: Position, best_epoch: int, state: dict[str,
                                                                   Any]) -> None:
@@ -93,6 +72,7 @@ class Checkpoints:
 
     Raises:
       schema.BrokenOff: a variable is not finite; what is there is kept.
+      OSError: the file cannot be written; what is there is kept.
     """
     arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
     for variable, array in zip(self._variables, arrays.values()):
@@ -102,12 +82,15 @@ class Checkpoints:
             f'after epoch {position[0]}, step {position[1]} of the next; what '
             'was saved before is kept. Lower --learning_rate, or set '
             '--clip_norm, and choose another --workdir.', 1)
-    with filesystem.atomic_writer(_path(self._directory, position)) as file:
-      np.savez(file, **arrays, **{_STATE: json.dumps(state)})
+    is_own = self._identify(position) == self._known.get(position)
+    with filesystem.atomic_writer(self.locate(position)) as file:
+      np.savez(file, **arrays, **{checkpoint_file.STATE: json.dumps(state)})
+    if is_own:  # else another process saves here, too, and needs it
+      self._known[position] = self._identify(position)
     before = [each for each in self.positions() if each < position]
-    for old in self.positions():
-      if old not in (position, (best_epoch, 0), *before[-1:]):
-        os.remove(_path(self._directory, old))
+    for old in before[:-1]:
+      if old != (best_epoch, 0):
+        self._remove(old)
 
   def restore(self, position: Position) -> dict[str, Any]:
     """Sets model and optimizer to the state at a position.
@@ -118,7 +101,33 @@ class Checkpoints:
     Raises:
       schema.DataError: the file is damaged or of another network.
     """
-    values, state = _read(_path(self._directory, position), self._variables)
+    values, state = checkpoint_file.read_variables(
+        self.locate(position), [variable.shape for variable in self._variables])
     for variable, value in zip(self._variables, values):
       variable.assign(value)
     return state
+
+  def check(self, position: Position) -> None:
+    """Reads a checkpoint, and leaves model and optimizer as they are.
+
+    Raises:
+      schema.DataError: the file is missing, damaged or of another network.
+    """
+    checkpoint_file.read_variables(
+        self.locate(position), [variable.shape for variable in self._variables])
+
+  def locate(self, position: Position) -> str:
+    """Returns the path of the checkpoint at a position."""
+    return checkpoint_file.locate(self._directory, position)
+
+  def _identify(self, position: Position) -> tuple[int, int] | None:
+    """Which file a checkpoint is; None where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+      found = os.lstat(self.locate(position))
+      return found.st_ino, found.st_mtime_ns
+    return None
+
+  def _remove(self, position: Position) -> None:
+    known = self._known.pop(position, None)
+    if known and known == self._identify(position):
+      filesystem.remove(self.locate(position))

@@ -8,10 +8,14 @@ config.json, and a run that is continued must have the same arithmetic.
 import dataclasses
 import json
 import math
+import re
+import sys
 from typing import Any
 
 from hpa_records import balance as balance_lib
 from hpa_records import dataset
+from hpa_records import json_text
+from hpa_records import plain_text
 from hpa_records import plan
 from hpa_records import schema
 
@@ -26,6 +30,7 @@ XLA = ('auto', 'on', 'off')
 MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
 
 _FINGERPRINT = 'records_sha256'
+_SHA256 = re.compile('[0-9a-f]{1,64}')
 
 # May differ when a run goes on: they change where and how long, not what.
 _FREE = ('records', 'stage_dir', 'workdir', 'epochs', 'distribute', 'cache',
@@ -136,6 +141,8 @@ class Config:
   seed: int = 0
 
   def __post_init__(self):
+    for field in dataclasses.fields(self):
+      _check_type(field.name, getattr(self, field.name), field.type)
     for name, values in _CHOICES.items():
       if getattr(self, name) not in values:
         raise schema.DataError(f'Expected --{name} to be one of '
@@ -177,16 +184,19 @@ class Config:
     return json.dumps(content, indent=1) + '\n'
 
   @classmethod
-  def from_json(cls, text: str) -> tuple['Config', str]:
+  def from_json(cls, text: bytes | str) -> tuple['Config', str]:
     """Returns the configuration and the fingerprint that to_json wrote.
 
     Raises:
-      ValueError: text is no JSON, or a value is out of range.
+      ValueError: text is no JSON object with a fingerprint, or a value is of
+        another type or out of range.
       TypeError: a field is unknown or missing.
-      KeyError: there is no fingerprint.
     """
-    content = json.loads(text)
+    content = json_text.parse(text)
+    json_text.check_form(content, {_FINGERPRINT: str}, 'configuration')
     fingerprint = content.pop(_FINGERPRINT)
+    if not _SHA256.fullmatch(fingerprint):
+      raise ValueError(f'{_FINGERPRINT}: received {fingerprint!r:.80}')
     return cls(**content), fingerprint
 
   def differences(self, other: 'Config') -> list[str]:
@@ -198,6 +208,23 @@ class Config:
         if name not in _FREE and mine[name] != theirs[name]
     ]
 
+
+def _check_type(name: str, value: Any, wanted: Any) -> None:
+  """Refuses a value of another type; a whole number is a number, too."""
+  types = (int, float) if wanted is float else wanted
+  fits = isinstance(value, types) and isinstance(value, bool) == (wanted
+                                                                  is bool)
+  if not fits or (wanted is float and abs(value) > sys.float_info.max):
+    raise schema.DataError(f'Expected --{name} as {_TYPES[wanted]}, received '
+                           f'{plain_text.quote(str(value))}.')
+
+
+_TYPES = {
+    int: 'a whole number',
+    float: 'a number',
+    str: 'a text',
+    bool: 'true or false'
+}
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     'activation': ACTIVATIONS,
@@ -215,26 +242,28 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     'xla': XLA,
 }
 
+_MOST = 2**31  # of what TensorFlow counts
+
 # name: (least, below)
 _RANGES: dict[str, tuple[Any, Any]] = {
-    'fold': (0, math.inf),
-    'epochs': (1, math.inf),
-    'batch_size': (1, math.inf),
-    'eval_batch_size': (1, math.inf),
+    'fold': (0, 2**16),  # which plan.Key holds
+    'epochs': (1, 10**5),  # which the names of checkpoints hold
+    'batch_size': (1, _MOST),
+    'eval_batch_size': (1, _MOST),
     'learning_rate': (0, math.inf),
     'momentum': (0, 1),
     'clip_norm': (0, math.inf),
     'l1': (0, math.inf),
     'l2': (0, math.inf),
-    'plateau_patience': (1, math.inf),
+    'plateau_patience': (1, _MOST),
     'plateau_factor': (1e-9, 1),
     'plateau_threshold': (0, math.inf),
     'min_learning_rate': (0, math.inf),
     'warmup_epochs': (0, math.inf),
-    'stop_patience': (0, math.inf),
+    'stop_patience': (0, _MOST),
     'threshold': (0, 1),
-    'shuffle_mb': (1, math.inf),
-    'steps_per_call': (1, math.inf),
-    'checkpoint_steps': (0, math.inf),
-    'seed': (0, 2**31),
+    'shuffle_mb': (1, _MOST),
+    'steps_per_call': (1, _MOST),
+    'checkpoint_steps': (0, _MOST),
+    'seed': (0, 2**63),
 }

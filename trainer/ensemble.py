@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records import image
 from hpa_records import json_text
 from hpa_records import schema
 from trainer import out_of_fold
@@ -22,6 +23,8 @@ TTA = ('dihedral', 'none')
 
 # Settings of the records that bear on what a network sees.
 _PIXEL_SETTINGS = ('image_size', 'resize')
+
+_MOST_PX = 8192  # beyond it no image is read
 
 # What about.json has to have, as json_text.check_form takes it.
 _FORM = {
@@ -142,6 +145,7 @@ def load(workdirs: Sequence[str]) -> Ensemble:
     about = run.folds[0].about
     try:
       json_text.check_form(about, _FORM, workdir.ABOUT_NAME)
+      _check_values(about)
     except ValueError as error:
       raise schema.DataError(
           'Expected settings, mean and deviation of the images in '
@@ -161,6 +165,24 @@ def load(workdirs: Sequence[str]) -> Ensemble:
           f'Expected runs on images alike, received {runs[0].directory} and '
           f'{run.directory}: {differ}; predict with each by itself.')
   return found
+
+
+def _check_values(about: dict[str, Any]) -> None:
+  """Refuses what no network or image can have."""
+  records, pixels = about['records'], about['pixels']
+  checks = (
+      ('image_size', 1 <= records['image_size'] <= _MOST_PX),
+      ('resize', records['resize'] in image.RESIZE_FILTERS),
+      ('white_level', 0 <= records['white_level'] <= 65535),
+      *((name, len(pixels[name]) == schema.NUM_CHANNELS and
+         all(0 <= value <= 255
+             for value in pixels[name]))
+        for name in ('mean', 'std')),
+  )
+  for name, is_right in checks:
+    if not is_right:
+      raise ValueError(
+          f'{name}: received {str({**records, **pixels}[name])!r:.80}')
 
 
 def find_epoch(run: workdir.Run, fold: workdir.Fold, weights: str) -> int:

@@ -6,6 +6,7 @@ step: one that was cut off goes on from its newest checkpoint with the batch
 that would have come.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -25,6 +26,8 @@ from trainer import checkpoint
 from trainer import config as config_lib
 from trainer import device_cache
 from trainer import evaluate
+from trainer import finished_fold
+from trainer import fold_lock
 from trainer import interruption
 from trainer import metrics
 from trainer import network
@@ -49,7 +52,8 @@ def train(config: config_lib.Config,
 
   Raises:
     schema.DataError: the dataset or the folder does not fit the configuration,
-      or the dataset's address does not answer.
+      the dataset's address does not answer, another trainer is at work in the
+      folder, or it cannot be written to; what was saved last is kept.
     schema.BrokenOff: a signal came, a worker is gone, or a loss or weight is no
       number; what was saved last is kept.
   """
@@ -62,18 +66,26 @@ def train(config: config_lib.Config,
   config = dataclasses.replace(config,
                                reader=reader_lib.choose(records,
                                                         config.reading))
-  _check_resumable(config, records)
-  scores = workdir.finished_scores(config)
-  if scores:
-    if strategy_lib.is_chief(strategy):
+  directory = workdir.fold_directory(config.workdir, config.fold)
+  is_chief = strategy_lib.is_chief(strategy)
+  with fold_lock.hold(directory) if is_chief else contextlib.nullcontext():
+    _check_resumable(config, records)
+    scores, damage = finished_fold.find_scores(config)
+    if is_chief and scores:
       print(
           f'Fold {config.fold} is finished, {scores["epoch"]} epochs; '
           'nothing to do.',
           flush=True)
-    return scores
-  reader = reader_lib.Reader(records, config.fold, config.reading)
-  with reader.told_errors(), strategy_lib.told_errors(strategy):
-    return _Run(config, strategy, records, reader, repeats).run()
+    if is_chief and damage:
+      print(
+          f'Fold {config.fold} was finished, but not all its files are sound: '
+          f'{damage} They are written again.',
+          flush=True)
+    if scores:
+      return scores
+    reader = reader_lib.Reader(records, config.fold, config.reading)
+    with reader.told_errors(), strategy_lib.told_errors(strategy):
+      return _Run(config, strategy, records, reader, repeats).run()
 
 
 def load_records(config: config_lib.Config) -> dataset.Records:
@@ -124,9 +136,10 @@ class _Run:
                                  cache)
     self._evaluator = evaluate.Evaluator(strategy, self._stepper, records,
                                          reader, config)
-    self._checkpoints = checkpoint.Checkpoints(
-        os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
-        self._model, self._optimizer)
+    with fold_lock.told_writes(self._recorder.directory):
+      self._checkpoints = checkpoint.Checkpoints(
+          os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
+          self._model, self._optimizer)
     self._interruption = interruption.Interruption()
     self._upcoming: _Epoch | None = None
     self._calls = 0
@@ -154,6 +167,7 @@ class _Run:
           self._leave_if_asked(state)
     if scores is None:
       self._recorder.say(f'Trained before, {state.epoch} epochs; scoring.')
+      self._recorder.write_history(state)
       scores, summary = self._evaluate(state.epoch)
     self._recorder.finish(state, self._model, self._evaluator, scores, summary)
     return summary
@@ -167,7 +181,7 @@ class _Run:
     found = self._checkpoints.positions()
     for position in reversed(found):
       try:
-        values = self._checkpoints.restore(position)
+        state = self._load(position)
         break
       except schema.DataError as error:
         if position == found[0]:
@@ -175,7 +189,6 @@ class _Run:
         self._recorder.say(f'{error} Going on from the one before.')
     else:
       return state_lib.State.start(self._config)
-    state = state_lib.State.from_dict(values)
     if state.begun_epochs > self._config.epochs:
       raise schema.DataError(
           f'Expected at most --epochs={self._config.epochs}, received '
@@ -184,6 +197,27 @@ class _Run:
           'another --workdir.')
     self._recorder.say(f'Continuing {self._recorder.directory} '
                        f'{_tell_position(state)}.')
+    return state
+
+  def _load(self, position: checkpoint.Position) -> state_lib.State:
+    """Sets model and optimizer to a checkpoint, and returns its state."""
+    values = self._checkpoints.restore(position)
+    try:
+      state = state_lib.State.from_dict(values)
+      if (state.epoch, state.step) != position:
+        raise ValueError(f'it is {_tell_position(state)}')
+    except (KeyError, TypeError, ValueError) as error:
+      raise schema.DataError(
+          'Expected the state of a training, received a damaged one in '
+          f'{self._checkpoints.locate(position)} ({error}).') from error
+    try:
+      if state.best_epoch:
+        self._checkpoints.check((state.best_epoch, 0))
+    except schema.DataError as error:
+      self._recorder.say(
+          f'{error} It is of the best epoch, for --weights=best of '
+          'tools/predict.py. Going on without it; to have it, remove '
+          f'{self._recorder.directory} and train from the start.')
     return state
 
   def _begin(self, number: int, first_step: int) -> _Epoch | None:
@@ -280,8 +314,9 @@ class _Run:
 
   def _save(self, state: state_lib.State) -> None:
     if self._is_chief:
-      self._checkpoints.save((state.epoch, state.step), state.best_epoch,
-                             state.to_dict())
+      with fold_lock.told_writes(self._recorder.directory):
+        self._checkpoints.save((state.epoch, state.step), state.best_epoch,
+                               state.to_dict())
 
   def _evaluate(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
     scores, loss = self._evaluator.scores()

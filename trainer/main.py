@@ -132,6 +132,7 @@ def main() -> None:
   values['records'] = filesystem.require_path(values['records'], 'records')
   for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
     values[name] = filesystem.require_local(values[name], name)
+  _refuse_inside(values['workdir'], values['records'])
   fold = values.pop('fold')
   if fold != ALL and not fold.isdecimal():
     raise schema.DataError(
@@ -146,6 +147,16 @@ def main() -> None:
   else:
     from trainer import loop
     _tell(config, loop.train(config))
+
+
+def _refuse_inside(workdir_path: str, records: str) -> None:
+  """Refuses results among the records, which are an input."""
+  if not filesystem.is_remote(records):
+    inside, outside = map(os.path.realpath, (workdir_path, records))
+    if os.path.commonpath([inside, outside]) == outside:
+      raise schema.DataError(
+          f'--workdir={workdir_path} is inside --records={records}; choose '
+          'another --workdir.')
 
 
 def _tell(config: config_lib.Config, scores: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ import os
 import numpy as np
 import pandas as pd
 
-from hpa_records import filesystem
 from hpa_records import schema
 from trainer import archive
 from trainer import workdir
@@ -54,13 +53,15 @@ class OutOfFold:
     scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
     return pd.concat([table, scores], axis=1)
 
-  def save(self, prefix: str) -> None:
-    """Writes prefix.csv, to_frame(), and prefix.npz, the attributes."""
-    filesystem.write_atomically(f'{prefix}.csv',
-                                self.to_frame().to_csv(index=False).encode())
+  def to_csv(self) -> bytes:
+    """Returns to_frame() as a CSV file."""
+    return self.to_frame().to_csv(index=False).encode()
+
+  def to_npz(self) -> bytes:
+    """Returns the attributes as a .npz file."""
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **vars(self))
-    filesystem.write_atomically(f'{prefix}.npz', arrays.getvalue())
+    return arrays.getvalue()
 
 
 def collect(run: workdir.Run) -> OutOfFold:
@@ -69,21 +70,35 @@ def collect(run: workdir.Run) -> OutOfFold:
   Raises:
     schema.DataError: a fold's scores are damaged, or not of its samples.
   """
-  parts = []
-  for fold in run.folds:
-    directory = workdir.fold_directory(run.directory, fold.number)
-    path = os.path.join(directory, workdir.ARRAYS_NAME)
-    found = archive.Scores.load(path)
-    known = fold.samples
-    held_out = known.folds == fold.number
-    for name in ('ids', 'labels'):
-      wanted, received = getattr(known, name)[held_out], getattr(found, name)
-      if not np.array_equal(received, wanted):
-        raise schema.DataError(
-            f'Expected the {name} of the {len(wanted)} samples of fold '
-            f'{fold.number}, received those of {len(received)}, or others, at '
-            f'{path}; train the fold again.')
-    groups = known.groups[held_out] if known.groups.size else known.groups
-    parts.append((found.ids, found.labels, found.scores,
-                  np.full(len(found.ids), fold.number), groups))
-  return OutOfFold(*map(np.concatenate, zip(*parts)))
+  parts = [load(run.directory, fold) for fold in run.folds]
+  return OutOfFold(
+      *(np.concatenate([getattr(part, field.name)
+                        for part in parts])
+        for field in dataclasses.fields(OutOfFold)))
+
+
+def load(directory: str, fold: workdir.Fold) -> OutOfFold:
+  """Returns the scores of one fold.
+
+  Args:
+    directory: of the run.
+    fold: of it.
+
+  Raises:
+    schema.DataError: they are damaged, or not of the fold's samples.
+  """
+  path = os.path.join(workdir.fold_directory(directory, fold.number),
+                      workdir.ARRAYS_NAME)
+  found = archive.Scores.load(path)
+  known = fold.samples
+  held_out = known.folds == fold.number
+  for name in ('ids', 'labels'):
+    wanted, received = getattr(known, name)[held_out], getattr(found, name)
+    if not np.array_equal(received, wanted):
+      raise schema.DataError(
+          f'Expected the {name} of the {len(wanted)} samples of fold '
+          f'{fold.number}, received those of {len(received)}, or others, at '
+          f'{path}; train the fold again.')
+  groups = known.groups[held_out] if known.groups.size else known.groups
+  return OutOfFold(found.ids, found.labels, found.scores,
+                   np.full(len(found.ids), fold.number), groups)

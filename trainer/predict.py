@@ -34,7 +34,7 @@ class Prediction:
   """Scores of new samples.
 
   Attributes:
-    ids: [N] str, in the order of the source.
+    ids: [N] str, in the order of a CSV where the source knows one.
     scores: [N, K] float32, 0..1.
     skipped: faults of the samples that are left out.
   """
@@ -60,7 +60,7 @@ class Prediction:
     Raises:
       schema.DataError: they cannot be written.
     """
-    scored, skipped = _name_tables(path)
+    scored, skipped = name_tables(path)
     ids = pd.DataFrame({'Id': self.ids})
     scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
     labels = [
@@ -84,14 +84,26 @@ def prepare(path: str) -> None:
   """Makes the folder of a submission, before work is spent on it.
 
   Raises:
-    schema.DataError: its name does not end with .csv, or it or a table beside
-      it cannot be written.
+    schema.DataError: its name does not end with .csv; it or a table beside it
+      cannot be written; or a file of another kind has the name of a table.
   """
   if not path.endswith('.csv'):
     raise schema.DataError(
         f'Expected a file --output=NAME.csv to write, received {path}.')
-  for name in (path, *_name_tables(path)):
+  tables = name_tables(path)
+  for name in (path, *tables):
     filesystem.prepare_output(name)
+  for name, head in zip(tables, (f'Id,{schema.CLASS_NAMES[0]},', fault.HEAD)):
+    # The user named the submission, not these.
+    if filesystem.size(name) is not None and not _begins(name, head):
+      raise schema.DataError(
+          f'{name} is there, and no prediction wrote it; move or remove it, or '
+          'choose another --output.')
+
+
+def _begins(path: str, head: str) -> bool:
+  with filesystem.told_output(path), filesystem.open_read(path) as file:
+    return file.read(len(head)) == head.encode()
 
 
 class Models:
@@ -143,7 +155,8 @@ class Models:
           shown.advance(min(batch_size, count - number * batch_size))
     sound = source.finish()
     scores = np.concatenate(parts)[:count]  # what comes after are blanks
-    return Prediction(source.ids[sound], scores[sound], source.faults)
+    listed = source.order[sound[source.order]]
+    return Prediction(source.ids[listed], scores[listed], source.faults)
 
   def _score(self, images, views: Iterable[int]) -> np.ndarray:
     """One batch's mean scores [B, K] float32, summed in float64, in order."""
@@ -205,7 +218,8 @@ class _Network:
     return checkpoint.load_weights(directory, (epoch, 0), self._model)
 
 
-def _name_tables(path: str) -> tuple[str, str]:
-  """The paths of the scores and of what is left out, beside a submission."""
+def name_tables(path: str) -> tuple[str, str]:
+  """Returns the paths of the scores and of what is left out, beside a
+  submission."""
   root, suffix = os.path.splitext(path)
   return f'{root}_scores{suffix}', f'{root}_skipped{suffix}'

@@ -6,7 +6,7 @@ Several workers each know all of it; one writes.
 import contextlib
 import os
 import platform
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from trainer import archive
 from trainer import board
 from trainer import config as config_lib
 from trainer import evaluate
+from trainer import fold_lock
 from trainer import network_summary
 from trainer import notable
 from trainer import state as state_lib
@@ -38,8 +39,8 @@ class Recorder:
     self._config, self._is_chief = config, is_chief
     self._board: board.Board | None = None
     if is_chief:
-      os.makedirs(self.directory, exist_ok=True)
-      self._board = board.Board(self._path(_BOARD_NAME))
+      with self._told():
+        self._board = board.Board(self._path(_BOARD_NAME))
 
   def begin(self, records: dataset.Records, repeats: np.ndarray,
             device: str) -> None:
@@ -54,9 +55,6 @@ class Recorder:
       return
     if not os.path.exists(self._path(workdir.CONFIG_NAME)):
       self._show_samples(records)
-    filesystem.write_atomically(
-        self._path(workdir.CONFIG_NAME),
-        self._config.to_json(records.manifest.fingerprint).encode())
     index = records.index
     samples = archive.Samples(
         index['id'].to_numpy(str), records.labels,
@@ -64,25 +62,13 @@ class Recorder:
         records.manifest.settings['seed'], self._config.rebalance or
         records.stored_balance(),
         index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
-    samples.save(self._path(workdir.SAMPLES_NAME))
-    evaluate.write_json(
-        self._path(workdir.ABOUT_NAME),
-        {
-            'device': device,
-            'versions': {
-                'python': platform.python_version(),
-                'tensorflow': tf.__version__,
-                'keras': keras.__version__,
-                'numpy': np.__version__,
-            },
-            'records': records.manifest.settings,
-            'records_versions': records.manifest.versions,
-            # With the configuration and a checkpoint, all that a model needs.
-            'pixels': {
-                name: records.manifest.pixels[name] for name in ('mean', 'std')
-            },
-            'classes': records.manifest.classes,
-        })
+    with self._told():
+      filesystem.write_atomically(
+          self._path(workdir.CONFIG_NAME),
+          self._config.to_json(records.manifest.fingerprint).encode())
+      samples.save(self._path(workdir.SAMPLES_NAME))
+      evaluate.write_json(self._path(workdir.ABOUT_NAME),
+                          _describe(records, device))
 
   def _show_samples(self, records: dataset.Records) -> None:
     rows = records.rows(self._config.fold)
@@ -90,7 +76,8 @@ class Recorder:
     if shown:
       images = gallery.load_images(records.directory, records.manifest,
                                    records.index, rows[shown].tolist())
-      self._board.show_samples(images, records.labels[rows[shown]])
+      with self._told():
+        self._board.show_samples(images, records.labels[rows[shown]])
 
   def finish_epoch(self, state: state_lib.State, evaluator: evaluate.Evaluator,
                    scores: np.ndarray) -> None:
@@ -103,17 +90,24 @@ class Recorder:
     """
     if not self._is_chief:
       return
-    filesystem.write_atomically(
-        self._path(workdir.HISTORY_NAME),
-        pd.DataFrame(state.history).to_csv(index=False).encode())
+    self.write_history(state)
     row = state.history[-1]
     numbers = ', '.join(
         f'{name} {row[name]:.4f}' for name in _LOGGED if row[name] is not None)
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
              f'{row["images_per_s"]:.1f} images/s, waiting for input '
              f'{row["input_wait"]:.0%}')
-    self._board.show_epoch(row, evaluator.labels, scores,
-                           self._config.threshold)
+    with self._told():
+      self._board.show_epoch(row, evaluator.labels, scores,
+                             self._config.threshold)
+
+  def write_history(self, state: state_lib.State) -> None:
+    """Writes a row for each epoch of a state."""
+    if self._is_chief:
+      with self._told():
+        filesystem.write_atomically(
+            self._path(workdir.HISTORY_NAME),
+            pd.DataFrame(state.history).to_csv(index=False).encode())
 
   def finish(self, state: state_lib.State, model: keras.Model,
              evaluator: evaluate.Evaluator, scores: np.ndarray,
@@ -129,29 +123,56 @@ class Recorder:
     """
     if not self._is_chief:
       return
-    evaluate.write_json(self._path(workdir.NETWORK_NAME),
-                        network_summary.summarise(model))
-    notable.collect(evaluator.records, self._config.fold, model, scores,
-                    self._config.threshold).save(
-                        self._path(workdir.GALLERY_NAME))
+    gallery_of_fold = notable.collect(evaluator.records, self._config.fold,
+                                      model, scores, self._config.threshold)
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
             'the fold that it scores')
-    evaluate.write_json(self._path(workdir.BEST_SCORES_NAME), {
-        **state.best, 'note': note
-    })
-    evaluator.write(self.directory, scores, summary)
+    with self._told():
+      evaluate.write_json(self._path(workdir.NETWORK_NAME),
+                          network_summary.summarise(model))
+      gallery_of_fold.save(self._path(workdir.GALLERY_NAME))
+      evaluate.write_json(self._path(workdir.BEST_SCORES_NAME), {
+          **state.best, 'note': note
+      })
+      evaluator.write(self.directory, scores, summary)
 
-  def profile(self, wanted: bool) -> contextlib.AbstractContextManager:
-    """Returns what traces a block on its devices, for TensorBoard, if wanted.
-    """
-    if wanted and self._is_chief:
-      return tf.profiler.experimental.Profile(self._path(_BOARD_NAME))
-    return contextlib.nullcontext()
+  @contextlib.contextmanager
+  def profile(self, wanted: bool) -> Iterator[None]:
+    """Traces a block on its devices, for TensorBoard, if wanted."""
+    if not wanted or not self._is_chief:
+      yield
+      return
+    with self._told(), self._board.profile():
+      yield
 
   def say(self, line: str) -> None:
     """Prints a line."""
     if self._is_chief:
       print(line, flush=True)
 
+  def _told(self) -> contextlib.AbstractContextManager:
+    return fold_lock.told_writes(self.directory)
+
   def _path(self, name: str) -> str:
     return os.path.join(self.directory, name)
+
+
+def _describe(records: dataset.Records, device: str) -> dict[str, Any]:
+  """What about.json says."""
+  manifest = records.manifest
+  return {
+      'device': device,
+      'versions': {
+          'python': platform.python_version(),
+          'tensorflow': tf.__version__,
+          'keras': keras.__version__,
+          'numpy': np.__version__,
+      },
+      'records': manifest.settings,
+      'records_versions': manifest.versions,
+      # With the configuration and a checkpoint, all that a model needs.
+      'pixels': {
+          name: manifest.pixels[name] for name in ('mean', 'std')
+      },
+      'classes': manifest.classes,
+  }

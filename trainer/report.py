@@ -21,9 +21,7 @@ from trainer import result
 from trainer import workdir
 
 REPORT_NAME = 'report.html'
-FOLDER_NAME = 'report'  # of tables and figures
 REPETITIONS = 1000
-_SUFFIXES = ('.csv', '.npz', '.png', '.svg')  # of the files in the folder
 _TEMPLATE_NAME = 'report_page.html'
 
 
@@ -42,45 +40,49 @@ def write(workdirs: Sequence[str],
 
   Raises:
     schema.DataError: a folder is no run, or has no finished fold; a file of one
-      is damaged; or the report cannot be written.
+      is damaged; or the report cannot be written, or only over files that
+      no report wrote.
   """
   runs = [workdir.load(directory) for directory in workdirs]
-  path = os.path.join(output, REPORT_NAME)
-  folder = os.path.join(output, FOLDER_NAME)
-  filesystem.prepare_output(path)
-  filesystem.prepare_output(os.path.join(folder, f'x{_SUFFIXES[0]}'))
+  place = prepare(output)
   results = [
       result.compute(run, name, repetitions)
       for run, name in zip(runs, result.name_runs(runs))
   ]
-  gallery = report_gallery.describe(results)
+  content: dict[str, bytes] = {}
+  page = _render(results, report_gallery.describe(results), content,
+                 repetitions)
   with filesystem.told_output(output):
-    _clear(folder)  # only now is all read that may be damaged
-    page = _render(results, gallery, folder, repetitions)
-    filesystem.write_atomically(path, page.encode())
-  return path
+    place.write(page, content)
+  return place.page
 
 
-def _clear(folder: str) -> None:
-  """Removes what an earlier report, perhaps of other runs, left in its folder.
+def prepare(output: str) -> report_file.Output:
+  """Makes the folder of a report, before work is spent on it.
+
+  Raises:
+    schema.DataError: it cannot be written to, or has a page of another origin.
   """
-  for name in filesystem.list_names(folder):
-    if name.endswith(_SUFFIXES):
-      filesystem.remove(os.path.join(folder, name))
+  path = os.path.join(output, REPORT_NAME)
+  filesystem.prepare_output(path)
+  with filesystem.told_output(output):
+    place = report_file.Output(output, REPORT_NAME)
+  filesystem.prepare_output(place.list)
+  return place
 
 
 def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
-            folder: str, repetitions: int) -> str:
-  """Returns the page; writes tables and figures to the folder."""
-  of_all = report_file.Files(os.path.join(folder, 'runs'))
+            content: dict[str, bytes], repetitions: int) -> str:
+  """Returns the page; adds tables and figures to content."""
+  of_all = report_file.Files('runs', content)
   return _environment().get_template(_TEMPLATE_NAME).render(
       names=[each.name for each in results],
       repetitions=repetitions,
-      sections=[report_section.describe(each, folder) for each in results],
+      sections=[report_section.describe(each, content) for each in results],
       classes=report_comparison.describe_classes(results, of_all),
       comparisons=report_comparison.compare(results, of_all, repetitions),
       others=report_comparison.describe_others(results, of_all),
-      figures=report_comparison.draw_scores(results, folder),
+      figures=report_comparison.draw_scores(results, content),
       gallery=gallery,
       class_names=schema.CLASS_NAMES)
 

@@ -1,7 +1,6 @@
 """What a report says of several runs side by side: classes, tests, curves."""
 
 from collections.abc import Sequence
-import os
 from typing import Any
 
 import numpy as np
@@ -167,15 +166,18 @@ def describe_others(results: Sequence[result_lib.Result],
 
 
 def draw_scores(results: Sequence[result_lib.Result],
-                folder: str) -> list[tuple[str, str, str]]:
-  """Returns (title, caption, address) of each figure of the scores."""
+                content: dict[str, bytes]) -> list[tuple[str, str, str]]:
+  """Returns (title, caption, address) of each figure of the scores.
+
+  Adds their files to content.
+  """
   first = results[0]
   shared = all(first.found.is_of_same_samples(each.found) for each in results)
   parts = [results] if shared else [[each] for each in results]
   drawn = []
   for part in parts:
     name = 'runs' if len(part) == len(results) else part[0].name
-    files = report_file.Files(os.path.join(folder, name))
+    files = report_file.Files(name, content)
     who = ' and '.join(each.name for each in part)
     labels = part[0].found.labels
     scores = {each.name: each.found.scores for each in part}
@@ -184,7 +186,7 @@ def draw_scores(results: Sequence[result_lib.Result],
           (title, f'{who}: {caption}', files.embed(title, draw(labels,
                                                                scores))))
   histories = {each.name: each.histories for each in results}
-  files = report_file.Files(os.path.join(folder, 'runs'))
+  files = report_file.Files('runs', content)
   drawn.append(('learning_curves', 'Learning curves; a thin line is a fold, a '
                 'thick one the mean.',
                 files.embed('learning_curves',

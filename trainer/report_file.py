@@ -1,39 +1,167 @@
-"""Where a report's tables and figures go, besides the page."""
+"""Where a report's tables and figures go, besides the page.
 
+They are written when the whole report is made, and listed in a file beside
+them, with their hashes: by that list the next report knows which files are an
+earlier one's. It replaces and removes these alone; a file of the user's, or one
+that the user changed, is never touched.
+"""
+
+from collections.abc import Mapping
 import base64
 import dataclasses
+import hashlib
+import json
+import os
+import stat
 
 import pandas as pd
 
 from hpa_records import figure
 from hpa_records import filesystem
+from hpa_records import json_text
+from hpa_records import schema
+
+_FOLDER_NAME = 'report'  # of tables and figures
+_LIST_NAME = 'files.json'
+_MOST_LIST_BYTES = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-  """Where tables and figures go, besides the page.
+  """Takes tables and figures; Output.write writes them.
 
   Attributes:
-    prefix: of their paths.
+    prefix: of their names.
+    content: of each file, by its name.
   """
   prefix: str
+  content: dict[str, bytes]
 
   def save(self, title: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Writes a table as CSV, and returns it."""
+    """Takes a table as CSV, and returns it."""
     label = table.index.name or 'name'
-    data = table.to_csv(index_label=label).encode()
-    filesystem.write_atomically(f'{self.prefix}_{title}.csv', data)
+    self.add(f'{title}.csv', table.to_csv(index_label=label).encode())
     return table
 
   def embed(self, title: str, drawn) -> str:
-    """Writes a figure as PNG and SVG; returns it as the address of an image."""
-    filesystem.write_atomically(f'{self.prefix}_{title}.png',
-                                figure.to_png(drawn))
+    """Takes a figure as PNG and SVG; returns it as the address of an image."""
+    self.add(f'{title}.png', figure.to_png(drawn))
     data = figure.to_svg(drawn)
-    filesystem.write_atomically(f'{self.prefix}_{title}.svg', data)
+    self.add(f'{title}.svg', data)
     return to_address('svg+xml', data)
+
+  def add(self, title: str, data: bytes) -> None:
+    """Takes a file of any kind."""
+    self.content[f'{self.prefix}_{title}'] = data
 
 
 def to_address(kind: str, data: bytes) -> str:
   """Returns an image's bytes as an address that holds them."""
   return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
+
+
+class Output:
+  """The folder of a report: its page, and the folder of its files.
+
+  Attributes:
+    page: path of the page.
+    list: path of the list of files.
+  """
+
+  def __init__(self, directory: str, page_name: str):
+    """Looks at what is there, and changes nothing.
+
+    Args:
+      directory: of the report.
+      page_name: of the page in it.
+
+    Raises:
+      schema.DataError: the folder of the files is a link, the list of an
+        earlier report is damaged, or the page is not of an earlier report.
+    """
+    self._folder = os.path.join(directory, _FOLDER_NAME)
+    if os.path.islink(self._folder):
+      raise schema.DataError(f'{self._folder} is a link, through which nothing '
+                             'is written; choose another --output.')
+    self.list = os.path.join(self._folder, _LIST_NAME)
+    self._page_name = page_name
+    self.page = os.path.join(directory, page_name)
+    self._known = self._read_list()
+    self._refuse_foreign([page_name])
+
+  def write(self, page: str, content: Mapping[str, bytes]) -> None:
+    """Writes a report in place of an earlier one, the page last.
+
+    Args:
+      page: its text.
+      content: of each file in the folder, by its name.
+
+    Raises:
+      schema.DataError: a file that no report wrote would be replaced; nothing
+        is written then.
+      OSError: a file cannot be written.
+    """
+    content = {**content, self._page_name: page.encode()}
+    self._refuse_foreign(content)
+    made = {
+        name: [hashlib.sha256(data).hexdigest()]
+        for name, data in content.items()
+    }
+    # Killed in between, both what was and what will be there is its own.
+    self._write_list({
+        name: [*self._known.get(name, []), *made.get(name, [])] for name in {
+            **self._known,
+            **made
+        }
+    })
+    for name in set(self._known) - set(made):
+      if self._is_own(name):
+        filesystem.remove(self._locate(name))
+    for name, data in content.items():
+      filesystem.write_atomically(self._locate(name), data)
+    self._write_list(made)
+
+  def _locate(self, name: str) -> str:
+    return self.page if name == self._page_name else os.path.join(
+        self._folder, name)
+
+  def _refuse_foreign(self, names: Mapping[str, bytes] | list[str]) -> None:
+    for name in names:
+      path = self._locate(name)
+      if os.path.lexists(path) and not self._is_own(name):
+        raise schema.DataError(
+            f'{path} is there, and no report wrote it, or it was changed '
+            'since; move or remove it, or choose another --output.')
+
+  def _is_own(self, name: str) -> bool:
+    """Whether the file under a name is as a report wrote it."""
+    path = self._locate(name)
+    try:
+      return (stat.S_ISREG(os.lstat(path).st_mode) and
+              filesystem.sha256(path) in self._known.get(name, []))
+    except FileNotFoundError:
+      return False
+
+  def _read_list(self) -> dict[str, list[str]]:
+    if not os.path.lexists(self.list):
+      return {}
+    try:
+      if (os.path.islink(self.list) or
+          (filesystem.size(self.list) or 0) > _MOST_LIST_BYTES):
+        raise ValueError('a link, or a large file')
+      known = json_text.parse(filesystem.read_bytes(self.list))
+      json_text.check_form(known, {}, _LIST_NAME)
+      json_text.check_form(list(known.values()), [[str]], _LIST_NAME)
+      for name in known:
+        if os.path.basename(name) != name or name in ('', '.', '..'):
+          raise ValueError(f'a name with path parts: {name!r:.80}')
+      return known
+    except (OSError, ValueError) as error:
+      raise schema.DataError(
+          f'{self.list} is not the list of an earlier report\'s files '
+          f'({error}); move or remove it, or choose another --output.'
+      ) from error
+
+  def _write_list(self, known: Mapping[str, list[str]]) -> None:
+    text = json.dumps(known, indent=1, sort_keys=True) + '\n'
+    filesystem.write_atomically(self.list, text.encode())

@@ -3,7 +3,6 @@
 Each table goes to a CSV and each figure to a PNG and an SVG besides.
 """
 
-import os
 from typing import Any
 
 import numpy as np
@@ -32,11 +31,14 @@ _POLICY_FORMATS = {
 _HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir')
 
 
-def describe(result: result_lib.Result, folder: str) -> dict[str, Any]:
-  """Returns one run's part of the page; writes its tables and figures."""
+def describe(result: result_lib.Result, content: dict[str,
+                                                      bytes]) -> dict[str, Any]:
+  """Returns one run's part of the page; adds its tables and figures to content.
+  """
   run, found = result.run, result.found
-  files = report_file.Files(os.path.join(folder, result.name))
-  found.save(f'{files.prefix}_out_of_fold')
+  files = report_file.Files(result.name, content)
+  files.add('out_of_fold.csv', found.to_csv())
+  files.add('out_of_fold.npz', found.to_npz())
   files.save('scores', result.scores)
   if result.intervals is not None:
     files.save('intervals', result.intervals)

@@ -4,8 +4,29 @@ import dataclasses
 import math
 from typing import Any
 
+from hpa_records import json_text
 from trainer import config as config_lib
 from trainer import schedule
+
+_COUNTS = ('epoch', 'step', 'best_epoch')
+_NUMBER = (int, float)
+# As json_text.check_form takes it.
+_FORM = {
+    **dict.fromkeys(_COUNTS, int),
+    'total': _NUMBER,
+    'best': {},
+    'history': [{}],
+    'plateau': {
+        'learning_rate': _NUMBER,
+        'factor': _NUMBER,
+        'patience': int,
+        'threshold': _NUMBER,
+        'min_learning_rate': _NUMBER,
+        'mode': str,
+        'best': (int, float, type(None)),
+        'bad_epochs': int,
+    },
+}
 
 
 @dataclasses.dataclass
@@ -75,5 +96,9 @@ class State:
       TypeError: a key is unknown or missing.
       ValueError: a setting is out of range.
     """
+    json_text.check_form(values, _FORM, 'state')
+    if not 0 <= values['best_epoch'] <= values['epoch'] or values['step'] < 0:
+      raise ValueError('epochs and steps: received ' +
+                       str([values[name] for name in _COUNTS]))
     plateau = schedule.Plateau.from_dict(values['plateau'])
     return cls(**{**values, 'plateau': plateau})

@@ -141,8 +141,11 @@ class Stepper:
 
     Always compiled: XLA's Philox gives other numbers than TensorFlow's own.
     """
+    # Of a seed that fits int32 the numbers are those of int32.
+    seed = tf.constant(self._config.seed,
+                       tf.int32 if self._config.seed < 2**31 else tf.int64)
     seed = tf.random.experimental.stateless_fold_in(
-        tf.stack([tf.constant(self._config.seed), epoch]), step)
+        tf.stack([seed, tf.cast(epoch, seed.dtype)]), step)
     return [
         tf.gather(
             tf.random.stateless_uniform(

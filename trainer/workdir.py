@@ -4,7 +4,9 @@ WORKDIR/fold<k> holds all of one fold; the loop and the evaluation write it,
 the report reads it.
 """
 
+from collections.abc import Callable
 import dataclasses
+import io
 import os
 import re
 from typing import Any
@@ -16,6 +18,7 @@ from hpa_records import json_text
 from hpa_records import schema
 from trainer import archive
 from trainer import config as config_lib
+from trainer import fold_form
 
 CONFIG_NAME = 'config.json'
 HISTORY_NAME = 'history.csv'
@@ -28,35 +31,20 @@ CHECKPOINTS_NAME = 'checkpoints'
 ABOUT_NAME = 'about.json'
 NETWORK_NAME = 'network.json'
 GALLERY_NAME = 'gallery.npz'
+FILE_NAMES = frozenset({
+    CONFIG_NAME, HISTORY_NAME, SCORES_NAME, BEST_SCORES_NAME, PER_CLASS_NAME,
+    ARRAYS_NAME, SAMPLES_NAME, ABOUT_NAME, NETWORK_NAME, GALLERY_NAME
+})
 
-_FOLD = re.compile(r'fold(\d+)')
+# The one spelling of a fold's folder: fold1, not fold01, fold1.bak or fold١.
+_FOLD = re.compile(r'fold(0|[1-9][0-9]*)')
+_MOST_TEXT_BYTES = 2**26  # of a JSON or CSV file; the largest have 1 MB
 
-# What has to be in each JSON file, as json_text.check_form takes it.
-_FORMS: dict[str, Any] = {
-    SCORES_NAME: {
-        'epoch': int,
-        'threshold': (int, float)
-    },
-    BEST_SCORES_NAME: {
-        'epoch': int
-    },
-    ABOUT_NAME: {
-        'device': str,
-        'versions': {},
-        'records': {},
-        'records_versions': {}
-    },
-    NETWORK_NAME: {
-        'parameters':
-            int,
-        'layers': [{
-            'name': str,
-            'kind': str,
-            'shape': [(int, type(None))],
-            'parameters': int,
-            'inputs': [str]
-        }]
-    },
+_CHECKS: dict[str, Callable[[Any], None]] = {
+    SCORES_NAME: fold_form.check_scores,
+    BEST_SCORES_NAME: fold_form.check_best_scores,
+    ABOUT_NAME: fold_form.check_about,
+    NETWORK_NAME: fold_form.check_network,
 }
 
 
@@ -99,6 +87,12 @@ def fold_directory(workdir: str, fold: int) -> str:
   return os.path.join(workdir, f'fold{fold}')
 
 
+def list_folds(workdir: str) -> list[int]:
+  """Returns the numbers of the folds that have a folder, in order."""
+  names = os.listdir(workdir) if os.path.isdir(workdir) else []
+  return sorted(int(m[1]) for m in map(_FOLD.fullmatch, names) if m)
+
+
 def load_config(path: str) -> tuple[config_lib.Config, str]:
   """Returns the configuration and the dataset's fingerprint of a config.json.
 
@@ -106,7 +100,7 @@ def load_config(path: str) -> tuple[config_lib.Config, str]:
     schema.DataError: it is damaged, or no configuration.
   """
   try:
-    return config_lib.Config.from_json(filesystem.read_bytes(path).decode())
+    return config_lib.Config.from_json(_read_text(path))
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     raise archive.damaged(path, error) from error
 
@@ -120,42 +114,31 @@ def load_json(path: str) -> dict[str, Any]:
   Raises:
     schema.DataError: it is not there, damaged, or without what it has to have.
   """
-  name = os.path.basename(path)
   try:
-    content = json_text.parse(filesystem.read_bytes(path))
-    json_text.check_form(content, _FORMS[name], name)
+    content = json_text.parse(_read_text(path))
+    _CHECKS[os.path.basename(path)](content)
     return content
   except (OSError, ValueError) as error:
     raise archive.damaged(path, error) from error
 
 
-def finished_scores(config: config_lib.Config) -> dict[str, Any] | None:
-  """Returns what scores.json of a fold says; None if training is not over.
-
-  Args:
-    config: of the run that is in the folder, perhaps with more epochs.
-  """
-  directory = fold_directory(config.workdir, config.fold)
-  try:
-    scores, best = (load_json(os.path.join(directory, name))
-                    for name in (SCORES_NAME, BEST_SCORES_NAME))
-  except schema.DataError:
-    return None  # they are written once more
-  stalled = scores['epoch'] - best['epoch'] >= config.stop_patience > 0
-  return scores if scores['epoch'] == config.epochs or stalled else None
+def _read_text(path: str) -> bytes:
+  size = filesystem.size(path)  # None for a pipe or a device, without an end
+  if size is None or size > _MOST_TEXT_BYTES:
+    raise ValueError('no file' if size is None else f'{size:,} bytes')
+  return filesystem.read_bytes(path)
 
 
 def load(workdir: str) -> Run:
-  """Returns a run with all folds that are finished.
+  """Returns a run with all folds that have scores.
 
   Raises:
-    schema.DataError: none is finished, a file is damaged, the folds are of
-      different data or settings, or scored with another threshold.
+    schema.DataError: none has; a file is damaged; the folds are of different
+      data or settings, of another number than their folder's, or scored with
+      another threshold.
   """
-  names = os.listdir(workdir) if os.path.isdir(workdir) else []
-  numbers = sorted(int(m[1]) for m in map(_FOLD.fullmatch, names) if m)
   done = [
-      number for number in numbers if os.path.exists(
+      number for number in list_folds(workdir) if os.path.exists(
           os.path.join(fold_directory(workdir, number), SCORES_NAME))
   ]
   if not done:
@@ -164,7 +147,7 @@ def load(workdir: str) -> Run:
         f', received none at {workdir}; train one with python -m trainer.main '
         f'--workdir={workdir}.')
   config, fingerprint = _load_configs(workdir, done)
-  folds = [_load_fold(workdir, number, config.threshold) for number in done]
+  folds = [load_fold(workdir, number, config.threshold) for number in done]
   return Run(workdir, config, fingerprint, tuple(folds))
 
 
@@ -177,6 +160,11 @@ def _load_configs(workdir: str,
   ]
   config, fingerprint = found[0]
   for number, (other, data) in zip(done, found):
+    if other.fold != number:
+      raise schema.DataError(
+          f'{fold_directory(workdir, number)} holds fold {other.fold}, by its '
+          f'{CONFIG_NAME}; name the folder fold{other.fold}, or remove it if '
+          'it is a copy.')
     other = dataclasses.replace(other, fold=config.fold)
     differ = config.differences(other)
     if data != fingerprint:
@@ -188,7 +176,18 @@ def _load_configs(workdir: str,
   return config, fingerprint
 
 
-def _load_fold(workdir: str, number: int, threshold: float) -> Fold:
+def load_fold(workdir: str, number: int, threshold: float) -> Fold:
+  """Returns what is kept of one fold.
+
+  Args:
+    workdir: of the run.
+    number: of the fold.
+    threshold: of the run, that it must have been scored with.
+
+  Raises:
+    schema.DataError: a file is missing or damaged, or of another threshold; or
+      no sample was held out.
+  """
   directory = fold_directory(workdir, number)
   path = os.path.join(directory, SCORES_NAME)
   scores = load_json(path)
@@ -197,9 +196,13 @@ def _load_fold(workdir: str, number: int, threshold: float) -> Fold:
         f'Expected scores with the threshold {threshold} of {CONFIG_NAME}, '
         f'received those with {scores["threshold"]} at {path}; train the fold '
         'again.')
+  samples = archive.Samples.load(os.path.join(directory, SAMPLES_NAME))
+  if not (samples.folds == number).any():
+    raise schema.DataError(
+        f'{directory} has no samples of fold {number}: its {SAMPLES_NAME} has '
+        f'folds 0 to {samples.folds.max(initial=0)}; remove it.')
   about = os.path.join(directory, ABOUT_NAME)
-  return Fold(number, scores,
-              archive.Samples.load(os.path.join(directory, SAMPLES_NAME)),
+  return Fold(number, scores, samples,
               load_json(about) if os.path.exists(about) else {})
 
 
@@ -214,10 +217,32 @@ def load_history(directory: str) -> pd.DataFrame:
   """
   path = os.path.join(directory, HISTORY_NAME)
   try:
-    table = pd.read_csv(path)
+    table = pd.read_csv(io.BytesIO(_read_text(path)))
     epochs = table['epoch']
-    if not pd.api.types.is_integer_dtype(epochs) or not epochs.is_unique:
-      raise ValueError('epoch: expected whole numbers, each once')
+    if (not pd.api.types.is_integer_dtype(epochs) or not epochs.is_unique or
+        not epochs.between(1, fold_form.MOST_EPOCHS).all()):
+      raise ValueError('epoch: expected whole numbers from 1, each once')
+    if (table.select_dtypes('number').abs() > fold_form.LARGEST).any(axis=None):
+      raise ValueError(f'expected numbers up to {fold_form.LARGEST:g}')
+    return table
+  except (OSError, ValueError, KeyError) as error:
+    raise archive.damaged(path, error) from error
+
+
+def load_per_class(directory: str) -> pd.DataFrame:
+  """Returns the scores of each class, as per_class.csv has them.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    schema.DataError: per_class.csv is not there, or damaged.
+  """
+  path = os.path.join(directory, PER_CLASS_NAME)
+  try:
+    table = pd.read_csv(io.BytesIO(_read_text(path)))
+    if table['class'].tolist() != list(range(schema.NUM_CLASSES)):
+      raise ValueError(f'class: expected 0..{schema.NUM_CLASSES - 1} in order')
     return table
   except (OSError, ValueError, KeyError) as error:
     raise archive.damaged(path, error) from error

@@ -1,0 +1,84 @@
+"""The files of a fold's checkpoints: their names, and what is in one.
+
+One .npz holds every variable by position, and the rest of the state as JSON
+text. No TensorFlow.
+"""
+
+from collections.abc import Sequence
+import os
+import re
+from typing import Any
+
+import numpy as np
+
+from hpa_records import json_text
+from hpa_records import schema
+from trainer import npz_file
+
+STATE = 'state'
+_NAME = re.compile(r'epoch-([0-9]{5})(?:-step-([0-9]{7,}))?\.npz')
+
+# Finished epochs, and steps of the next one: (3, 0) is the end of the third.
+Position = tuple[int, int]
+
+
+def locate(directory: str, position: Position) -> str:
+  """Returns the path of the checkpoint at a position."""
+  epoch, step = position
+  inside = f'-step-{step:07d}' if step else ''
+  return os.path.join(directory, f'epoch-{epoch:05d}{inside}.npz')
+
+
+def list_positions(directory: str) -> list[Position]:
+  """Returns where there is a checkpoint, in order of training."""
+  names = os.listdir(directory)
+  found = sorted({(int(match[1]), int(match[2] or 0))
+                  for match in map(_NAME.fullmatch, names)
+                  if match})
+  # Only the one spelling of a position that locate() has.
+  return [each for each in found if os.path.basename(locate('', each)) in names]
+
+
+def is_name(name: str) -> bool:
+  """Whether a file's name is that of a checkpoint."""
+  return bool(_NAME.fullmatch(name))
+
+
+def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+  """Returns the variables by position, as texts, and the state.
+
+  Raises:
+    schema.DataError: the file is missing or damaged, or no checkpoint.
+  """
+  try:
+    arrays = npz_file.read(path)
+    state = json_text.parse(str(arrays.pop(STATE)))
+    json_text.check_form(state, {}, STATE)
+  except Exception as error:  # zipfile and NumPy each raise their own
+    raise _refuse(path, error) from error
+  return arrays, state
+
+
+def read_variables(
+    path: str,
+    shapes: Sequence[Sequence[int]]) -> tuple[list[np.ndarray], dict[str, Any]]:
+  """Returns the values of the first variables in a file, and the state.
+
+  Args:
+    path: of the file.
+    shapes: of these variables.
+
+  Raises:
+    schema.DataError: as read; or the file is of another network.
+  """
+  arrays, state = read(path)
+  try:
+    return npz_file.pick(arrays, shapes), state
+  except ValueError as error:
+    raise _refuse(path, error) from error
+
+
+def _refuse(path: str, error: Exception) -> schema.DataError:
+  return schema.DataError(
+      'Expected a checkpoint of this network, received none, or a damaged or '
+      f'other one at {path} ({error}).')

@@ -1,0 +1,56 @@
+"""Whether a fold is finished: trained to its end, and all files are sound.
+
+What a report or a prediction reads later is read here, once, so that the
+command that says "finished" is not followed by one that finds a file missing.
+"""
+
+import os
+from typing import Any
+
+from hpa_records import schema
+from trainer import archive
+from trainer import checkpoint_file
+from trainer import config as config_lib
+from trainer import out_of_fold
+from trainer import workdir
+
+
+def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
+  """Returns what scores.json of a finished fold says, else why it is not.
+
+  Args:
+    config: of the run that is in the folder, perhaps with more epochs.
+
+  Returns:
+    (scores, ''); (None, '') if training is not over; or (None, which file is
+    missing or damaged).
+  """
+  directory = workdir.fold_directory(config.workdir, config.fold)
+  if not os.path.lexists(os.path.join(directory, workdir.SCORES_NAME)):
+    return None, ''
+  try:
+    scores, best = (workdir.load_json(os.path.join(directory, name))
+                    for name in (workdir.SCORES_NAME, workdir.BEST_SCORES_NAME))
+    stalled = scores['epoch'] - best['epoch'] >= config.stop_patience > 0
+    if scores['epoch'] != config.epochs and not stalled:
+      return None, ''
+    _check(config, directory, {scores['epoch'], best['epoch']})
+  except schema.DataError as error:
+    return None, str(error)
+  return scores, ''
+
+
+def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
+  """Reads all else; raises schema.DataError for a missing or damaged file."""
+  workdir.load_config(os.path.join(directory, workdir.CONFIG_NAME))
+  workdir.load_json(os.path.join(directory, workdir.ABOUT_NAME))
+  workdir.load_json(os.path.join(directory, workdir.NETWORK_NAME))
+  workdir.load_history(directory)
+  workdir.load_per_class(directory)
+  archive.Gallery.load(os.path.join(directory, workdir.GALLERY_NAME))
+  out_of_fold.load(
+      config.workdir,
+      workdir.load_fold(config.workdir, config.fold, config.threshold))
+  checkpoints = os.path.join(directory, workdir.CHECKPOINTS_NAME)
+  for epoch in sorted(epochs):
+    checkpoint_file.read(checkpoint_file.locate(checkpoints, (epoch, 0)))

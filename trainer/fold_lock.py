@@ -1,0 +1,93 @@
+"""One trainer at a time in a fold's folder, and what it cannot write there.
+
+A trainer that sleeps keeps its lock: if the same command could run meanwhile,
+the first would wake among newer checkpoints.
+"""
+
+import contextlib
+import os
+import re
+from typing import Iterator
+
+from hpa_records import file_lock
+from hpa_records import filesystem
+from hpa_records import schema
+from trainer import checkpoint_file
+from trainer import workdir
+
+_NAME = 'lock'
+_ENDING = re.compile(r'\.[0-9a-f]{8}\.tmp')
+
+
+@contextlib.contextmanager
+def hold(directory: str) -> Iterator[None]:
+  """Keeps other trainers out of a fold's folder while the block runs.
+
+  The folder is made if missing, and removed if it is empty at the end. What
+  killed trainers had begun to write is removed.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    schema.DataError: another trainer holds the folder, or it cannot be written
+      to.
+  """
+  path = os.path.join(directory, _NAME)
+  with contextlib.ExitStack() as held:
+    with told_writes(directory):
+      held.enter_context(
+          file_lock.hold(
+              path, f'Another training is running in {directory}; wait for its '
+              'end, stop it, or choose another --workdir'))
+      _remove_temporaries(directory)
+    try:
+      yield
+    finally:
+      with contextlib.suppress(OSError):
+        os.remove(path)
+        os.rmdir(directory)
+
+
+@contextlib.contextmanager
+def told_writes(directory: str) -> Iterator[None]:
+  """Tells in one line what a block cannot write to a fold's folder.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    schema.DataError: in place of OSError.
+  """
+  try:
+    yield
+  except OSError as error:
+    raise schema.DataError(
+        f'Cannot write to {error.filename or directory}: {_explain(error)}. What was saved before is kept; when the '
+        'disk can be written to and has room, the same command goes on.'
+    ) from error
+
+
+def _explain(error: OSError) -> str:
+  path = error.filename or ''
+  while path not in ('', os.sep):
+    if os.path.islink(path) and not os.path.exists(path):
+      return f'{path} is a link to a place that does not exist'
+    path = os.path.dirname(path)
+  if isinstance(error, FileExistsError):  # where a folder is to be
+    return 'it is a file, not a folder'
+  return error.strerror or str(error)
+
+
+def _remove_temporaries(directory: str) -> None:
+  """Removes what killed trainers had begun to write; follows no links."""
+  checkpoints = os.path.join(directory, workdir.CHECKPOINTS_NAME)
+  for folder, is_own in ((directory, workdir.FILE_NAMES.__contains__),
+                         (checkpoints, checkpoint_file.is_name)):
+    if not os.path.isdir(folder) or os.path.islink(folder):
+      continue
+    for entry in os.scandir(folder):
+      name, ending = entry.name[:-13], entry.name[-13:]
+      if (_ENDING.fullmatch(ending) and is_own(name) and
+          entry.is_file(follow_symlinks=False)):
+        filesystem.remove(entry.path)

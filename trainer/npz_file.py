@@ -1,0 +1,108 @@
+"""The arrays of a .npz, read after what it declares was checked. No TensorFlow.
+
+A run's folder may be a stranger's. An archive of a few kilobytes can declare
+arrays of many gigabytes, hold an array twice, or objects that are unpickled;
+so sizes, kinds and names are looked at before memory is taken.
+"""
+
+from collections.abc import Mapping, Sequence
+import math
+import os
+from typing import BinaryIO
+import zipfile
+
+import numpy as np
+
+_ENDING = '.npy'
+_KINDS = 'biufU'  # of NumPy's letters for dtypes: numbers and texts
+# Others are unpacked in pieces of any size.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MOST_ARRAYS = 20_000  # the largest network has 2,000 variables
+# Of all arrays together, unless the file itself is larger: samples and scores
+# of a million images.
+_MOST_BYTES = 2**29
+
+
+def read(path: str) -> dict[str, np.ndarray]:
+  """Returns the arrays of a .npz by name.
+
+  Args:
+    path: of the file.
+
+  Raises:
+    OSError: it cannot be read.
+    ValueError: it is no .npz of numbers and texts, or declares more than it
+      may.
+    Exception: it is damaged; zipfile and NumPy each raise their own.
+  """
+  if not os.path.isfile(path):  # a pipe or a device may have no end
+    raise ValueError('no file')
+  with open(path, 'rb') as raw, zipfile.ZipFile(raw) as file:
+    members = _list_members(file, os.fstat(raw.fileno()).st_size)
+    return {name: _read(file, member) for name, member in members.items()}
+
+
+def pick(arrays: Mapping[str, np.ndarray],
+         shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
+  """Returns the arrays that are named 0, 1, 2, ...
+
+  Args:
+    arrays: that were read.
+    shapes: that they must have, in order.
+
+  Raises:
+    ValueError: one is missing, has another shape, or a value that is not
+      finite.
+  """
+  found = []
+  for number, shape in enumerate(shapes):
+    array = arrays.get(str(number))
+    if array is None or array.shape != tuple(shape) or array.dtype.kind == 'U':
+      received = 'none' if array is None else f'{array.dtype} {array.shape}'
+      raise ValueError(f'array {number}: expected {tuple(shape)} numbers, '
+                       f'received {received}')
+    if not np.isfinite(array).all():
+      raise ValueError(f'array {number}: expected finite numbers, received nan '
+                       'or inf')
+    found.append(array)
+  return found
+
+
+def _list_members(file: zipfile.ZipFile,
+                  file_bytes: int) -> dict[str, zipfile.ZipInfo]:
+  members = file.infolist()
+  names = [each.filename for each in members]
+  if len(members) > _MOST_ARRAYS or len(set(names)) < len(names):
+    raise ValueError(f'{len(names)} arrays, of which {len(set(names))} have a '
+                     'name of their own')
+  if any(each.compress_type not in _COMPRESSIONS for each in members):
+    raise ValueError('arrays that are compressed in another way than by NumPy')
+  declared = sum(each.file_size for each in members)
+  if declared > max(_MOST_BYTES, file_bytes):
+    raise ValueError(f'{declared:,} bytes of arrays in a file of '
+                     f'{file_bytes:,} bytes')
+  return {
+      name.removesuffix(_ENDING): each for name, each in zip(names, members)
+  }
+
+
+def _read(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+  with file.open(member) as opened:
+    _check_header(opened, member)
+  with file.open(member) as opened:
+    array = np.lib.format.read_array(opened, allow_pickle=False)
+    opened.read(1)  # at the end the checksum is compared
+  return array
+
+
+def _check_header(opened: BinaryIO, member: zipfile.ZipInfo) -> None:
+  """Refuses an array that is not as large as its member of the archive."""
+  if np.lib.format.read_magic(opened) != (1, 0):
+    raise ValueError(f'{member.filename}: a .npy of another version')
+  shape, _, dtype = np.lib.format.read_array_header_1_0(opened)
+  data_bytes = member.file_size - opened.tell()
+  if (dtype.kind not in _KINDS or not dtype.itemsize or
+      min(shape, default=0) < 0 or
+      math.prod(shape) * dtype.itemsize != data_bytes):
+    raise ValueError(f'{member.filename}: {dtype} {shape} in {data_bytes:,} '
+                     'bytes')
