@@ -19,7 +19,7 @@ HPA_RECORDS = (
     'command progress '
     'backend address filesystem fault '
     'file_pattern image_header tint image_file image record shard '
-    'manifest_form index_table manifest '
+    'manifest_form parquet_page index_table manifest '
     'staging_source staging tfds_metadata csv_table sample_table folds label_set '
     'exact_balance balance '
     'balance_flags shard_plan layout '
