@@ -8,11 +8,13 @@ nulls are checked before pandas, which has its own idea of both.
 import io
 import struct
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from hpa_records import parquet_page
 from hpa_records import plain_text
 from hpa_records import schema
 
@@ -70,7 +72,7 @@ def decode(data: bytes, num_records: int, num_folds: int) -> pd.DataFrame:
     _check_footer(data, num_records)
     said = parquet.read_metadata(io.BytesIO(data))
     _check_columns(said.schema.to_arrow_schema())
-    _check_sizes(said, num_records, num_folds)
+    _check_sizes(data, said, num_records, num_folds)
     texts = [name for name in _TEXTS if name in said.schema.names]
     file = parquet.ParquetFile(io.BytesIO(data),
                                metadata=said,
@@ -112,7 +114,7 @@ def _check_columns(found: pa.Schema) -> None:
           f'{str(kind):.80}, expected {wanted or "no such column"}')
 
 
-def _check_sizes(made: parquet.FileMetaData, num_records: int,
+def _check_sizes(data: bytes, made: parquet.FileMetaData, num_records: int,
                  num_folds: int) -> None:
   """Checks rows, values and bytes that the file declares."""
   if made.num_rows != num_records:
@@ -130,10 +132,11 @@ def _check_sizes(made: parquet.FileMetaData, num_records: int,
         for group in range(made.num_row_groups)
     ]
     name = parts[0].path_in_schema.partition('.')[0] if parts else ''
-    values = sum(part.num_values for part in parts)
-    num_bytes = sum(part.total_uncompressed_size for part in parts)
-    if (any(part.num_values < 0 for part in parts) or
-        values > most.get(name, num_records) or
+    values, num_bytes = np.sum(
+        [parquet_page.count(data, part) for part in parts],
+        axis=0,
+        dtype=object) if parts else (0, 0)
+    if (values > most.get(name, num_records) or
         num_bytes > max_bytes(num_records, num_folds)):
       raise ValueError(f'{values} values and {num_bytes} bytes in the column '
                        f'{plain_text.quote(name)} of {num_records} records')

@@ -1,6 +1,7 @@
 """index_table: no other table than an index is unpacked."""
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,32 @@ def test_what_is_much_larger_than_its_file_is_not_unpacked(name, column):
   assert len(data) < 10**7
   with pytest.raises(ValueError, match=f'in the column .?{name}'):
     index_table.decode(data, _NUM, _FOLDS)
+
+
+def test_the_footer_is_not_believed():
+  """It says 8 values where the page says that it has a million."""
+  lists = pa.table({'labels': pa.array([[0] * 10**6] + [[0]] * 3, _LISTS)})
+  content = io.BytesIO()
+  parquet.write_table(lists, content, write_statistics=False)
+  data, said = content.getvalue(), _varint(2 * (10**6 + 3))
+  places = [found.start() for found in re.finditer(re.escape(said), data)]
+  forged = []
+  for place in places:
+    lie = data[:place] + b'\x90\x80\0' + data[place + 3:]
+    try:
+      column = parquet.read_metadata(io.BytesIO(lie)).row_group(0).column(0)
+      forged += [lie] if column.num_values == 8 else []
+    except pa.ArrowException:
+      pass
+  assert forged
+  for lie in forged:
+    with pytest.raises(ValueError,
+                       match='1000003 values and .* column .labels'):
+      index_table.decode(lie, 4, _FOLDS)
+
+
+def _varint(value):
+  return bytes([value & 127 | 128, value >> 7 & 127 | 128, value >> 14])
 
 
 def test_more_rows_than_bytes_or_than_records_are_refused():

@@ -18,7 +18,7 @@ HPA_RECORDS = (
     'plain_text schema json_text os_error file_lock processor worker command '
     'progress backend address disk_error filesystem fault file_kind '
     'file_pattern image_folder tiff_directory tiff image_header tint '
-    'image_file image record shard manifest_form index_table manifest '
+    'image_file image record shard manifest_form parquet_page index_table manifest '
     'staging_source staging tfds_metadata csv_table sample_files doubt '
     'sample_table folds label_set exact_balance balance balance_flags '
     'shard_plan layout input_digest shard_conversion output_lock '
