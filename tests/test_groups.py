@@ -153,7 +153,7 @@ def test_samples_without_a_group_are_listed_together(source, tmp_path):
 @pytest.mark.parametrize('row,received', [
     ('s3,again', "expected each Id once, received 's3' again, first in row 5"),
     ('x,', "expected the name of a group that is a plain name"),
-    ('x,  ', "expected the name of a group, received '  '"),
+    ('x,  ', "expected the name of a group that is a plain name"),
     (' x,a', "plain name without path parts, received ' x'"),
     ('x', 'expected 2 fields, received 1'),
     ('"x,a', 'unexpected end of data'),
