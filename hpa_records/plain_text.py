@@ -26,6 +26,14 @@ def quote(text: str) -> str:
   return repr(text if len(text) <= 80 else f'{text[:77]}...')
 
 
+def show_bytes(num_bytes: int) -> str:
+  """Returns a number of bytes in the unit that shows it, such as 67.1 MB."""
+  for unit, size in (('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3)):
+    if num_bytes >= size:
+      return f'{num_bytes / size:,.1f} {unit}'
+  return f'{num_bytes} bytes'
+
+
 def find_name_fault(name: str, kind: str = 'a name') -> str:
   """Returns why a text is no name of a sample or group; '' if it is one.
 
