@@ -24,6 +24,7 @@ from hpa_records import layout
 from hpa_records import manifest as manifest_lib
 from hpa_records import output_folder
 from hpa_records import output_lock
+from hpa_records import plain_text
 from hpa_records import progress
 from hpa_records import runner
 from hpa_records import sample_table
@@ -167,9 +168,9 @@ def describe(csv: str,
       f'{max(counts):,}' for group, counts in counts_of.items()
   ]
   room = ('' if free_bytes is None else
-          f', {progress.format_bytes(free_bytes)} are free')
+          f', {plain_text.show_bytes(free_bytes)} are free')
   lines.append(f'{len(loaded.table):,} records, {len(shards)} shards, about '
-               f'{progress.format_bytes(size_bytes)} would be written to '
+               f'{plain_text.show_bytes(size_bytes)} would be written to '
                f'{output}{room}')
   return '\n'.join(lines)
 

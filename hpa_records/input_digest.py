@@ -22,6 +22,7 @@ from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import json_text
 from hpa_records import manifest
+from hpa_records import plain_text
 from hpa_records import progress
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -183,7 +184,7 @@ def _refuse(plan: shard_plan.Plan, made: dict[str, Any], now: dict[str, Any],
   """Raises schema.DataError that says how the files differ."""
   old, new = ((each['num_files'], each['num_bytes']) for each in (made, now))
   told = [
-      f'{files:,} files of {progress.format_bytes(size)} in all'
+      f'{files:,} files of {plain_text.show_bytes(size)} in all'
       for files, size in (old, new)
   ]
   if old == new:

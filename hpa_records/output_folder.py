@@ -23,7 +23,6 @@ from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import output_lock
 from hpa_records import plain_text
-from hpa_records import progress
 from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
@@ -260,8 +259,8 @@ def require_room(output: str, needed_bytes: int) -> None:
   if free_bytes is not None and free_bytes < needed_bytes:
     raise schema.DataError(
         f'Too little free disk space for {output}: '
-        f'{progress.format_bytes(needed_bytes)} are needed, '
-        f'{progress.format_bytes(free_bytes)} are free. Free some, or choose '
+        f'{plain_text.show_bytes(needed_bytes)} are needed, '
+        f'{plain_text.show_bytes(free_bytes)} are free. Free some, or choose '
         'another --output.')
 
 

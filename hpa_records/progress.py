@@ -64,15 +64,3 @@ class Bar:
         f'{rate:.1f}/s, {left_s:.0f} s left{note}',
         file=sys.stderr,
         flush=True)
-
-
-def format_bytes(count: float) -> str:
-  """Returns a number of bytes in the unit that shows it: 512 bytes, 1.61 GB."""
-  if count < 1000:
-    return f'{count:.0f} byte{"" if round(count) == 1 else "s"}'
-  for unit in ('KB', 'MB', 'GB', 'TB'):
-    count /= 1000
-    if count < 999.5 or unit == 'TB':
-      break
-  digits = 2 if count < 9.995 else 1 if count < 99.95 else 0
-  return f'{count:,.{digits}f} {unit}'

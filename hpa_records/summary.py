@@ -9,7 +9,6 @@ import pandas as pd
 from hpa_records import balance
 from hpa_records import manifest
 from hpa_records import plain_text
-from hpa_records import progress
 from hpa_records import sample_table
 from hpa_records import schema
 
@@ -50,7 +49,7 @@ def describe(made: manifest.Manifest,
   num_bytes = sum(each.bytes for each in made.shards)
   parts = [
       f'{made.num_records:,} records in {len(made.shards)} shards, '
-      f'{progress.format_bytes(num_bytes)}; '
+      f'{plain_text.show_bytes(num_bytes)}; '
       f'{size} x {size} x {len(made.channels)} uint8, '
       f'{made.settings["encoding"]}; {made.num_skipped} samples skipped',
       _entries('settings', made.settings),

@@ -15,7 +15,7 @@ from hpa_records import schema
     (errno.EDQUOT, 'quota'),
     (errno.EMFILE, 'ulimit -n'),
     (errno.EACCES, 'permissions'),
-    (errno.EROFS, 'read-only'),
+    (errno.EROFS, 'Mount that disk for writing'),
     (errno.ENAMETOOLONG, 'shorter'),
     (errno.EIO, 'Check that disk'),
 ])

@@ -73,7 +73,7 @@ def test_pixels_are_those_of_the_source(dataset):
 def test_the_text_names_settings_classes_and_hashes(dataset):
   made, index = dataset
   text = summary.describe(made, index, fold=2)
-  assert text.startswith('20 records in 5 shards, 23.4 KB; 16 x 16 x 4 uint8')
+  assert text.startswith('20 records in 5 shards, 23.4 kB; 16 x 16 x 4 uint8')
   for name in (*made.settings, *made.versions, *schema.CLASS_NAMES,
                made.csv_sha256, made.fingerprint, 'an epoch without fold 2'):
     assert name in text

@@ -9,7 +9,7 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import filesystem
-from hpa_records import progress
+from hpa_records import plain_text
 from hpa_records import verify
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
@@ -29,8 +29,8 @@ def main() -> None:
   print(f'{found.manifest.num_records} records in '
         f'{len(found.manifest.shards)} shards, sound to '
         f'{"every field" if _DEEP.value else "the byte"}: '
-        f'{progress.format_bytes(found.num_bytes)} in {taken_s:.1f} s, '
-        f'{progress.format_bytes(found.num_bytes / taken_s)}/s')
+        f'{plain_text.show_bytes(found.num_bytes)} in {taken_s:.1f} s, '
+        f'{plain_text.show_bytes(round(found.num_bytes / taken_s))}/s')
 
 
 if __name__ == '__main__':
