@@ -63,9 +63,9 @@ def told_writes(directory: str) -> Iterator[None]:
     yield
   except OSError as error:
     raise schema.DataError(
-        f'Cannot write to {error.filename or directory}: {_explain(error)}. What was saved before is kept; when the '
-        'disk can be written to and has room, the same command goes on.'
-    ) from error
+        f'Cannot write to {error.filename or directory}: {_explain(error)}. '
+        'What was saved before is kept; when the disk can be written to and '
+        'has room, the same command goes on.') from error
 
 
 def _explain(error: OSError) -> str:
