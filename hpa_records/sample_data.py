@@ -8,21 +8,21 @@ number of samples or processes. The CSV is written last: a folder without it is
 unfinished.
 """
 
-import concurrent.futures
 import functools
 import hashlib
-import multiprocessing
 import os
 
 import cv2
 import numpy as np
 
 from hpa_records import filesystem
+from hpa_records import process
 from hpa_records import processor
 from hpa_records import progress
 from hpa_records import sample_cell
 from hpa_records import sample_pattern
 from hpa_records import schema
+from hpa_records import worker
 
 # Every label set of the real table, behind the number of images that carry it.
 # With the commonest 120 alone, classes 12, 13 and 22 come to 0.7 of their share
@@ -276,7 +276,6 @@ def _photograph(rng, field, textures) -> np.ndarray:
 
 def _write_samples(images, labels, seed, size_px, start) -> int:
   """Draws and writes up to _SAMPLES_PER_TASK samples; returns how many."""
-  cv2.setNumThreads(1)  # the other cores have samples of their own
   stop = min(start + _SAMPLES_PER_TASK, len(labels))
   for number in range(start, stop):
     image = draw_image(labels[number], seed, number, size_px)
@@ -289,9 +288,11 @@ def _write_samples(images, labels, seed, size_px, start) -> int:
 
 def _map(task, starts, workers):
   if workers == 1:
+    process.decode_alone()
     yield from map(task, starts)
     return
-  context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(workers,
-                                              mp_context=context) as pool:
+  pool = worker.start(workers)
+  try:
     yield from pool.map(task, starts)
+  finally:
+    worker.stop(pool)

@@ -97,7 +97,6 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
   Raises:
     schema.DataError: the output cannot be written.
   """
-  cv2.setNumThreads(1)  # the other cores have shards of their own
   made_from = _made_from(plan, shard)
   path = os.path.join(plan.output, shard.name)
   found = read_sidecar(plan, shard)

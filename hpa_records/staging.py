@@ -27,6 +27,7 @@ import fsspec
 
 from hpa_records import filesystem
 from hpa_records import manifest as manifest_lib
+from hpa_records import process
 from hpa_records import progress
 from hpa_records import schema
 
@@ -102,8 +103,9 @@ class _Source:
 
   def __init__(self, records: str):
     self._address = records
-    for name in _TALKATIVE:
-      logging.getLogger(name).setLevel(logging.CRITICAL)
+    if process.is_ours():
+      for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     scheme = records.partition('://')[0] if '://' in records else 'file'
     url, options = _azure(records) if scheme == 'az' else (records, {})
     try:

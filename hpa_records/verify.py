@@ -12,11 +12,9 @@ decoding in processes, spawned ones as in convert.py.
 
 import concurrent.futures
 import dataclasses
-import multiprocessing
 import os
 from typing import Any, Callable, Iterator, Sequence
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -25,12 +23,14 @@ from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import index_check
 from hpa_records import manifest
+from hpa_records import process
 from hpa_records import processor
 from hpa_records import progress
 from hpa_records import record
 from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard
+from hpa_records import worker
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
 _DIGITS = 12  # of a sha256, in messages
@@ -157,9 +157,11 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
       tasks.append(_ShardTask(path, each.name, rows, made))
     row += each.records
   workers = min(workers, len(tasks))
-  results = map(_check_shard, tasks) if workers < 2 else _map(
-      concurrent.futures.ProcessPoolExecutor(
-          workers, multiprocessing.get_context('spawn')), _check_shard, tasks)
+  if workers < 2:
+    process.decode_alone()
+    results = map(_check_shard, tasks)
+  else:
+    results = _map(worker.start(workers), _check_shard, tasks)
   faults = []
   sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
   with progress.Bar('decode', made.num_records, 'records') as shown:
@@ -176,7 +178,6 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
 
 def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
   """Returns the faults of one shard, and image.sums [2, C] of its images."""
-  cv2.setNumThreads(1)  # the other cores have shards of their own
   sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
   faults, count = [], 0
   try:

@@ -15,8 +15,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 # A module may import those before it.
 HPA_RECORDS = (
-    'plain_text schema json_text file_lock processor worker command progress '
-    'backend address filesystem fault '
+    'plain_text schema json_text file_lock process processor worker terminal '
+    'flag_file command path_check progress backend address filesystem fault '
     'file_pattern image_header tint image_file image record shard manifest '
     'staging tfds_metadata csv_table sample_table folds exact_balance balance '
     'balance_flags shard_plan layout '
@@ -45,7 +45,8 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
-    'plain_text', 'schema', 'json_text', 'file_lock', 'command', 'progress', 'backend', 'address', 'filesystem',
+    'plain_text', 'schema', 'json_text', 'file_lock', 'process', 'command',
+    'processor', 'path_check', 'progress', 'backend', 'address', 'filesystem',
     'fault', 'image', 'manifest', 'staging', 'sample_table', 'balance',
     'balance_flags', 'plan', 'dataset', 'reader', 'source', 'summary',
     'gallery', 'figure'
