@@ -45,16 +45,24 @@ def require_path(path: str, flag: str) -> str:
   """Returns path, local or an address, without a trailing slash.
 
   Args:
-    path: what the user gave.
+    path: what the user gave. A shell leaves the ~ of --flag=~/x as it is: it is
+      the home folder here.
     flag: the flag's name, for the message.
 
   Raises:
-    schema.DataError: path is empty.
+    schema.DataError: path is empty, or the home folder of no one.
   """
   if not path:
     raise schema.DataError(
         f'Expected a path, received none; pass --{flag}=PATH.')
-  return path.rstrip('/') if is_remote(path) else os.path.normpath(path)
+  if is_remote(path):
+    return path.rstrip('/')
+  found = os.path.expanduser(path)
+  if found.startswith('~') and not os.path.lexists(found):
+    raise schema.DataError(
+        f'There is no home folder {path.split(os.sep)[0]}, received '
+        f'--{flag}={path}; a file or folder of that name is ./{path}.')
+  return os.path.normpath(found)
 
 
 def require_local(path: str, flag: str) -> str:

@@ -131,6 +131,8 @@ class Reader:
       fault = getattr(self._payload, 'fault', None)
       if fault is None and self.kind == 'streaming' and _INPUT in str(error):
         fault = shard_fault.find(self._records)
+      if fault is None and self._how.data_service:
+        fault = data_service.find_fault(error, self._records.directory)
       if fault:
         raise fault from error
       raise

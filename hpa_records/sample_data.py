@@ -131,10 +131,12 @@ def make(output: str,
     workers: processes; 0 takes one a core.
 
   Raises:
-    schema.DataError: a value is out of range, or train.csv is there.
+    schema.DataError: a value is out of range, train.csv is there, or other
+      files where the images go.
   """
   _check(output, num_samples, seed, size_px, min_per_class, workers)
   images = os.path.join(output, 'train')
+  _check_folder(images, num_samples, seed)
   os.makedirs(images, exist_ok=True)
   labels = draw_labels(num_samples, seed, min_per_class)
   task = functools.partial(_write_samples, images, labels, seed, size_px)
@@ -222,6 +224,20 @@ def _check(output, num_samples, seed, size_px, min_per_class, workers):
     if not least <= value <= most:
       raise schema.DataError(f'Expected --{name} from {least} to {most}, '
                              f'received {value}.')
+
+
+def _check_folder(images: str, num_samples: int, seed: int) -> None:
+  """Refuses a folder with files that an interrupted call of the same would not
+  have left."""
+  if not os.path.lexists(images):
+    return
+  ids = {sample_id(seed, number) for number in range(num_samples)}
+  for name in os.listdir(images) if os.path.isdir(images) else ['']:
+    if name.rpartition('_')[0] not in ids:
+      raise schema.DataError(
+          f'{images} holds other files, such as {name}; choose another '
+          '--output.' if name else f'{images} is no folder; choose another '
+          '--output.')
 
 
 @functools.lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # A module may import those before it.
 HPA_RECORDS = (
     'plain_text schema json_text file_lock process processor worker terminal '
-    'flag_file command path_check progress backend address filesystem fault '
+    'flag_file command path_check port_check progress backend address filesystem fault '
     'file_pattern image_header tint image_file image record shard manifest '
     'staging tfds_metadata csv_table sample_table folds exact_balance balance '
     'balance_flags shard_plan layout '
@@ -32,7 +32,7 @@ TRAINER_TABLES = (
 ).split()
 TRAINER = TRAINER_TABLES + (
     'dihedral layers fast_layers gapnet application network network_summary '
-    'activation_map loss schedule strategy state device_cache step checkpoint '
+    'activation_map loss schedule cluster strategy state device_cache step checkpoint '
     'predict board evaluate notable recorder loop cross_validation main'
 ).split()
 TOOLS = (
@@ -46,7 +46,7 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
     'plain_text', 'schema', 'json_text', 'file_lock', 'process', 'command',
-    'processor', 'path_check', 'progress', 'backend', 'address', 'filesystem',
+    'processor', 'path_check', 'port_check', 'progress', 'backend', 'address', 'filesystem',
     'fault', 'image', 'manifest', 'staging', 'sample_table', 'balance',
     'balance_flags', 'plan', 'dataset', 'reader', 'source', 'summary',
     'gallery', 'figure'

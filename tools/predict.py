@@ -11,11 +11,13 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import filesystem
+from hpa_records import path_check
 from hpa_records import sample_table
 from hpa_records import schema
 from trainer import config
 from trainer import ensemble as ensemble_lib
 from trainer import threshold as threshold_lib
+from trainer import workdir as workdir_lib
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], 'Folder of a run; with several the models of all are '
@@ -87,6 +89,7 @@ def main() -> None:
   # pylint: disable=import-outside-toplevel
   from trainer import predict
   from trainer import strategy as strategy_lib
+  _check_output([output, *predict.name_tables(output)], workdirs)
   predict.prepare(output)
   with _open_source(ensemble, samples) as source:
     strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
@@ -114,11 +117,27 @@ def _check_input() -> None:
                              'it with --records; leave it out.')
 
 
+def _check_output(written: list[str], workdirs: list[str]) -> None:
+  """Refuses files to write that are read, or among what is read."""
+  records = _path(_RECORDS)
+  path_check.refuse_shared(
+      [('output', each) for each in written],
+      [('records', records), ('images', _path(_IMAGES)),
+       ('csv', _path(_CSV)), *(('workdir', each) for each in workdirs)],
+      closed=[('records', records),
+              *(('workdir', fold)
+                for each in workdirs
+                for fold in workdir_lib.list_fold_directories(each))])
+
+
+def _path(flag: flags.FlagHolder[str]) -> str:
+  return flag.value and filesystem.require_path(flag.value, flag.name)
+
+
 def _load_samples(settings: dict[str, Any]) -> sample_table.SampleTable:
   """Returns the samples of --images, checked but for their pixels."""
-  return sample_table.load(_CSV.value and
-                           filesystem.require_path(_CSV.value, 'csv'),
-                           filesystem.require_path(_IMAGES.value, 'images'),
+  return sample_table.load(_path(_CSV),
+                           _path(_IMAGES),
                            pattern=_PATTERN.value or settings['pattern'],
                            white_level=_white_level(settings),
                            unlabelled=True,
@@ -136,12 +155,12 @@ def _open_source(ensemble: ensemble_lib.Ensemble,
   from hpa_records import source  # pylint: disable=import-outside-toplevel
   settings = ensemble.settings
   if samples is None:
-    directory = filesystem.require_path(_RECORDS.value, 'records')
+    directory = _path(_RECORDS)
     found = source.Records(directory)
     ensemble.check_records(found.settings, directory)
     return contextlib.nullcontext(found)
   return source.Files(samples,
-                      filesystem.require_path(_IMAGES.value, 'images'),
+                      _path(_IMAGES),
                       image_size=settings['image_size'],
                       resize=settings['resize'],
                       white_level=_white_level(settings),

@@ -10,10 +10,11 @@ from typing import Any
 
 from absl import flags
 
-from hpa_records import balance_flags
 from hpa_records import command
+from hpa_records import balance_flags
 from hpa_records import dataset
 from hpa_records import filesystem
+from hpa_records import path_check
 from hpa_records import plan
 from hpa_records import schema
 from trainer import config as config_lib
@@ -132,6 +133,14 @@ def main() -> None:
   values['records'] = filesystem.require_path(values['records'], 'records')
   for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
     values[name] = filesystem.require_local(values[name], name)
+  records, written = values['records'], values['workdir']
+  path_check.refuse_shared(
+      [('workdir', written),
+       ('stage_dir', values['stage_dir'])], [('records', records)],
+      closed=[('records', records)],
+      filled=[
+          ('workdir', each) for each in workdir.list_fold_directories(written)
+      ])
   fold = values.pop('fold')
   if fold != ALL and not fold.isdecimal():
     raise schema.DataError(

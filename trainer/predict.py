@@ -60,7 +60,7 @@ class Prediction:
     Raises:
       schema.DataError: they cannot be written.
     """
-    scored, skipped = _name_tables(path)
+    scored, skipped = name_tables(path)
     ids = pd.DataFrame({'Id': self.ids})
     scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
     labels = [
@@ -90,7 +90,7 @@ def prepare(path: str) -> None:
   if not path.endswith('.csv'):
     raise schema.DataError(
         f'Expected a file --output=NAME.csv to write, received {path}.')
-  for name in (path, *_name_tables(path)):
+  for name in (path, *name_tables(path)):
     filesystem.prepare_output(name)
 
 
@@ -205,7 +205,7 @@ class _Network:
     return checkpoint.load_weights(directory, (epoch, 0), self._model)
 
 
-def _name_tables(path: str) -> tuple[str, str]:
+def name_tables(path: str) -> tuple[str, str]:
   """The paths of the scores and of what is left out, beside a submission."""
   root, suffix = os.path.splitext(path)
   return f'{root}_scores{suffix}', f'{root}_skipped{suffix}'

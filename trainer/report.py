@@ -45,8 +45,7 @@ def write(workdirs: Sequence[str],
       is damaged; or the report cannot be written.
   """
   runs = [workdir.load(directory) for directory in workdirs]
-  path = os.path.join(output, REPORT_NAME)
-  folder = os.path.join(output, FOLDER_NAME)
+  path, folder = name_outputs(output)
   filesystem.prepare_output(path)
   filesystem.prepare_output(os.path.join(folder, f'x{_SUFFIXES[0]}'))
   results = [
@@ -59,6 +58,15 @@ def write(workdirs: Sequence[str],
     page = _render(results, gallery, folder, repetitions)
     filesystem.write_atomically(path, page.encode())
   return path
+
+
+def name_outputs(output: str) -> tuple[str, str]:
+  """Returns the page and the folder that a report writes.
+
+  Args:
+    output: folder of the report.
+  """
+  return os.path.join(output, REPORT_NAME), os.path.join(output, FOLDER_NAME)
 
 
 def _clear(folder: str) -> None:

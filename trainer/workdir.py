@@ -99,6 +99,17 @@ def fold_directory(workdir: str, fold: int) -> str:
   return os.path.join(workdir, f'fold{fold}')
 
 
+def list_fold_directories(workdir: str) -> list[str]:
+  """Returns the folders of the folds that are in a run's folder."""
+  try:
+    names = sorted(os.listdir(workdir))
+  except OSError:  # told when the run is read
+    return []
+  return [
+      os.path.join(workdir, each) for each in names if _FOLD.fullmatch(each)
+  ]
+
+
 def load_config(path: str) -> tuple[config_lib.Config, str]:
   """Returns the configuration and the dataset's fingerprint of a config.json.
 
