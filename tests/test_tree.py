@@ -46,10 +46,10 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
     'plain_text', 'schema', 'json_text', 'file_lock', 'process', 'command',
-    'processor', 'path_check', 'port_check', 'progress', 'backend', 'address', 'filesystem',
-    'fault', 'image', 'manifest', 'staging', 'sample_table', 'balance',
-    'balance_flags', 'plan', 'dataset', 'reader', 'source', 'summary',
-    'gallery', 'figure'
+    'processor', 'path_check', 'port_check', 'progress', 'backend', 'address',
+    'filesystem', 'fault', 'image', 'manifest', 'staging', 'sample_table',
+    'balance', 'balance_flags', 'plan', 'dataset', 'reader', 'source',
+    'summary', 'gallery', 'figure'
 }
 WITH_TENSORFLOW = {
     'hpa_records': {
