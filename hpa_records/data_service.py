@@ -58,8 +58,8 @@ def check_address(address: str) -> None:
     socket.create_connection((host, port), _CONNECT_S).close()
   except (OSError, UnicodeError) as error:
     raise schema.DataError(
-        f'Expected a dispatcher at {address}, received {error}; start one with '
-        f'python tools/serve_input.py dispatcher --port={port}.') from error
+        f'No dispatcher answers at {address} ({error}); start one with python '
+        f'tools/serve_input.py dispatcher --port={port}.') from error
 
 
 def find_fault(error: tf.errors.OpError,
@@ -93,12 +93,18 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
 
   Raises:
     schema.DataError: the share is not the whole batch.
+    schema.BrokenOff: the dispatcher is gone.
   """
   if share.count != share.num_replicas:
     raise schema.DataError(
         'Expected one trainer with --data_service, received '
         f'{share.num_replicas // share.count} workers of TF_CONFIG; let each '
         'read its share itself.')
+  try:
+    check_address(address)  # TensorFlow would wait for it without end
+  except schema.DataError as error:
+    raise schema.BrokenOff(
+        f'{error} The same training goes on from its last epoch.', 1) from error
   records = dataclasses.replace(records, directory=_locate(records.directory))
   epoch = epoch.in_record_order()
   decode = streaming.decoder(records, epoch)

@@ -109,6 +109,23 @@ def ended_by_interrupt() -> Iterator[None]:
     end_imports()
 
 
+@contextlib.contextmanager
+def killed_by_interrupt() -> Iterator[None]:
+  """Lets Ctrl-C kill a process of ours while a block waits inside C++.
+
+  Python would raise KeyboardInterrupt when it returns, which may be never.
+  """
+  if (not is_ours() or
+      threading.current_thread() is not threading.main_thread()):
+    yield
+    return
+  before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGINT, before)
+
+
 def begin_imports() -> bool:
   """Has Ctrl-C end the process at once; returns whether it did not before."""
   if (threading.current_thread() is not threading.main_thread() or

@@ -5,6 +5,7 @@ on their devices when it is.
 """
 
 import contextlib
+import re
 import sys
 import threading
 from typing import Iterator
@@ -12,10 +13,17 @@ from typing import Iterator
 from hpa_records import backend
 from hpa_records import plan
 from hpa_records import port_check
+from hpa_records import process
 from hpa_records import schema
 from hpa_records.backend import tf
 from trainer import cluster
 
+# Of what TensorFlow says of a lost worker: who it is; where in a graph it was
+# missed; and lines that say no more.
+_TASK = re.compile(r'/job:(chief|worker)/replica:\d+/task:(\d+)')
+_PLACES = re.compile(r'\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*')
+_NO_REASONS = ('Graph execution error', 'Detected at', 'File "', 'Additional ',
+               ':{', ':UNKNOWN')
 _TPU_S = 12.0  # in which a TPU answers
 
 
@@ -67,11 +75,17 @@ def _join(workers: cluster.Cluster) -> tf.distribute.Strategy:
   _, port = port_check.split(workers.addresses[workers.own], 'TF_CONFIG')
   port_check.require_free(port, 'TF_CONFIG')
   print(
-      f'Worker {workers.own} of {len(workers.addresses)}, port {port}. '
-      f'{port_check.WARNING}',
+      f'Worker {workers.own} of {len(workers.addresses)}, port {port}, waits '
+      f'for the others. {port_check.WARNING}',
       file=sys.stderr,
       flush=True)
-  return tf.distribute.MultiWorkerMirroredStrategy()
+  with process.killed_by_interrupt():
+    try:
+      return tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, RuntimeError) as error:
+      raise schema.BrokenOff(
+          f'The workers of TF_CONFIG did not come together: {_reason(error)}; '
+          'start the same command on all of them.', 1) from error
 
 
 def _choose() -> str:
@@ -218,10 +232,21 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
   try:
     yield
   except (tf.errors.UnavailableError, tf.errors.AbortedError,
-          tf.errors.InternalError, tf.errors.CancelledError) as error:
+          tf.errors.InternalError, tf.errors.CancelledError,
+          tf.errors.DeadlineExceededError) as error:
     if _num_workers(strategy) == 1:
       raise
+    task = _TASK.search(str(error))
     raise schema.BrokenOff(
-        'Expected all workers of TF_CONFIG to answer, received '
-        f'{str(error).splitlines()[0][:200]}; start the same command on all of '
-        'them again to go on from the newest checkpoint.', 1) from error
+        f'{f"The {task[1]} {task[2]}" if task else "A worker"} of TF_CONFIG is '
+        f'gone: {_reason(error)}; start the same command on all of them again '
+        'to go on from the newest checkpoint.', 1) from error
+
+
+def _reason(error: Exception) -> str:
+  """The line of a page of TensorFlow's that says what happened."""
+  for line in str(error).splitlines():
+    line = _PLACES.sub('', line).strip()
+    if line and not line.startswith(_NO_REASONS):
+      return line[:200].rstrip('.')
+  return type(error).__name__
