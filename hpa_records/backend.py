@@ -47,9 +47,9 @@ def _import(name: str):
 
 def _other_backend(name: str) -> schema.DataError:
   return schema.DataError(
-      f'Keras is set to the backend {name}, by KERAS_BACKEND or keras.json; this '
-      'package needs that of TensorFlow: set KERAS_BACKEND=tensorflow before '
-      'Keras is imported.')
+      f'Keras is set to the backend {name}, by KERAS_BACKEND or keras.json; '
+      'this package needs that of TensorFlow: set KERAS_BACKEND=tensorflow '
+      'before Keras is imported.')
 
 
 def _check_version(version: str) -> None:

@@ -74,13 +74,13 @@ def test_importing_tensorflow_sets_nothing_but_what_tensorflow_does(tmp_path):
 
 
 def test_a_thread_may_convert(tmp_path):
-  body = (f'work = lambda: {_CONVERT.format(2)}')
-  body = body.replace('lambda: ', 'lambda: exec(').replace(
-      'exec(', 'exec("""') + '""", {**globals()})'
-  done = _run(
-      tmp_path,
-      f'{body}; thread = threading.Thread(target=work); thread.start(); '
-      'thread.join()')
+  body = ('from hpa_records import convert, shard_plan; '
+          'csv, images = fakes.write_source(folder, 40); '
+          'thread = threading.Thread(target=convert.convert, args=(csv, '
+          'images, str(folder / "records"), shard_plan.Settings(image_size=24, '
+          'num_folds=2), convert.How(workers=2))); thread.start(); '
+          'thread.join()')
+  done = _run(tmp_path, body)
   assert (done.returncode, done.stdout.strip()) == (0, ''), done.stderr
   assert (tmp_path / 'records' / 'manifest.json').exists()
 

@@ -16,8 +16,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # A module may import those before it.
 HPA_RECORDS = (
     'plain_text schema json_text file_lock process processor worker terminal '
-    'flag_file command path_check port_check progress backend address filesystem fault '
-    'file_pattern image_header tint image_file image record shard manifest '
+    'flag_file command path_check port_check progress backend address '
+    'filesystem fault file_pattern image_header tint image_file image record shard manifest '
     'staging tfds_metadata csv_table sample_table folds exact_balance balance '
     'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
@@ -32,8 +32,8 @@ TRAINER_TABLES = (
 ).split()
 TRAINER = TRAINER_TABLES + (
     'dihedral layers fast_layers gapnet application network network_summary '
-    'activation_map loss schedule cluster strategy state device_cache step checkpoint '
-    'predict board evaluate notable recorder loop cross_validation main'
+    'activation_map loss schedule cluster strategy state device_cache step '
+    'checkpoint predict board evaluate notable recorder loop cross_validation main'
 ).split()
 TOOLS = (
     'check_python make_sample_data make_records verify_records '

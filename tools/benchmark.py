@@ -19,6 +19,8 @@ from typing import Any, Callable
 
 from absl import flags
 
+# First, so that Ctrl-C during the others is one line.
+# pylint: disable=wrong-import-order,ungrouped-imports
 from hpa_records import command
 import benchmark_balance
 import benchmark_convert
