@@ -32,8 +32,9 @@ TRAINER_TABLES = (
 ).split()
 TRAINER = TRAINER_TABLES + (
     'dihedral layers fast_layers gapnet application network network_summary '
-    'activation_map loss schedule cluster strategy state device_cache step '
-    'checkpoint predict board evaluate notable recorder loop cross_validation main'
+    'activation_map loss schedule cluster strategy state device_cache '
+    'step checkpoint predict board evaluate notable recorder loop '
+    'cross_validation main'
 ).split()
 TOOLS = (
     'check_python make_sample_data make_records verify_records '
