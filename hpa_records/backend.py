@@ -6,71 +6,50 @@ missing TensorFlow is told in one line. No TensorFlow comes with the package:
 which one fits (cpu, gpu, tpu, or what a notebook already has) only the user
 knows, and a wrong one is 2 GB.
 
-oneDNN is on: TensorFlow leaves it off on AMD CPUs, where a train step of
-GapNet-PL at 299 px then does 25 images/s instead of 36 (two cores).
+In a command oneDNN is on: TensorFlow leaves it off on AMD CPUs, where a train
+step of GapNet-PL at 299 px then does 25 images/s instead of 36 (two cores). A
+program that uses this package as a library sets TF_ENABLE_ONEDNN_OPTS=1 itself.
 """
 
 import atexit
 import contextlib
 import ctypes
 import functools
-import glob
 import importlib
 import importlib.metadata
 import logging
-import os
-import sys
-import tempfile
+from typing import Iterator
 import warnings
 
+from hpa_records import process
 from hpa_records import schema
 
 VERSIONS = ((2, 17), (2, 22))  # from, to below
-
-# TensorFlow's own lines say nothing that an exception does not say again.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
-# TensorFlow for TPUs waits minutes for a metadata server where there is none.
-if not glob.glob('/dev/accel*') + glob.glob('/dev/vfio/[0-9]*'):
-  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
 
 
 class MissingTensorFlow(schema.DataError, ImportError):
   """There is no TensorFlow that this package works with."""
 
 
-@contextlib.contextmanager
-def quiet():
-  """Keeps stderr back, also that of C++; shows it if the block raises.
-
-  What TensorFlow logs while it loads heeds no log level; nor does, before 2.21,
-  what it logs when XLA compiles for the first time.
-  """
-  sys.stderr.flush()
-  kept = os.dup(2)
-  with tempfile.TemporaryFile() as file:
-    os.dup2(file.fileno(), 2)
-    try:
-      yield
-    except BaseException:
-      file.seek(0)
-      os.write(kept, file.read())
-      raise
-    finally:
-      os.dup2(kept, 2)
-      os.close(kept)
-
-
 def _import(name: str):
   try:
-    with quiet():
+    with process.ended_by_interrupt(), process.quiet():
       return importlib.import_module(name)
   except ModuleNotFoundError as error:
+    if error.name in ('jax', 'torch', 'openvino'):
+      raise _other_backend(error.name) from None
     if error.name not in ('tensorflow', 'keras'):
       raise
     raise MissingTensorFlow(
         f'Expected TensorFlow 2.17 to 2.21 with Keras 3, found no {error.name};'
         ' pip install "hpa-records[cpu]", or [gpu], or [tpu].') from None
+
+
+def _other_backend(name: str) -> schema.DataError:
+  return schema.DataError(
+      f'Keras is set to the backend {name}, by KERAS_BACKEND or keras.json; '
+      'this package needs that of TensorFlow: set KERAS_BACKEND=tensorflow '
+      'before Keras is imported.')
 
 
 def _check_version(version: str) -> None:
@@ -102,13 +81,12 @@ def has_scheme(scheme: str) -> bool:
   """
   if scheme in tf.io.gfile.get_registered_schemes():
     return True
-  # One name for the server's address, as the other drivers of S3 read it.
-  if 'AWS_ENDPOINT_URL' in os.environ:
-    os.environ.setdefault('S3_ENDPOINT', os.environ['AWS_ENDPOINT_URL'])
-  with contextlib.suppress(ImportError), warnings.catch_warnings(), quiet():
+  with (contextlib.suppress(ImportError), warnings.catch_warnings(),
+        process.quiet()):
     warnings.simplefilter('ignore')
     importlib.import_module('tensorflow_io')
-    atexit.register(_skip_destructors)
+    if process.is_ours():
+      atexit.register(_skip_destructors)
   return scheme in tf.io.gfile.get_registered_schemes()
 
 
@@ -127,10 +105,13 @@ def _skip_destructors() -> None:
 tf = _import('tensorflow')
 # A folder that an uninstalled TensorFlow left behind imports as an empty one.
 _check_version(getattr(tf, '__version__', '0.0'))
-# Which devices a strategy has is told by the run itself.
-logging.getLogger('tensorflow').setLevel(logging.WARNING)
-logging.getLogger('absl').setLevel(logging.WARNING)
+if process.is_ours():
+  # Which devices a strategy has is told by the run itself.
+  logging.getLogger('tensorflow').setLevel(logging.WARNING)
+  logging.getLogger('absl').setLevel(logging.WARNING)
 keras = _import('keras')
+if keras.config.backend() != 'tensorflow':
+  raise _other_backend(keras.config.backend())
 # Compiles for TPUs alone. Its device TPU_SYSTEM tells less: a second process
 # does not get it.
 IS_FOR_TPUS = _is_installed('tensorflow-tpu')
@@ -142,3 +123,28 @@ def compiled(function):
   With TensorFlow for TPUs it is compiled where a step on a TPU calls it.
   """
   return tf.function(function, jit_compile=None if IS_FOR_TPUS else True)
+
+
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+  """Has Keras's own settings hold while a block builds a network or optimizer.
+
+  A keras.json, or the program that calls, may have set others for all that
+  Keras makes: float16, channels first. They are back when the block ends; also
+  a decorator.
+  """
+  config = keras.config
+  before = (config.floatx(), config.epsilon(), config.image_data_format(),
+            config.dtype_policy())
+  _set_keras('float32', 1e-7, 'channels_last', 'float32')
+  try:
+    yield
+  finally:
+    _set_keras(*before)
+
+
+def _set_keras(floatx: str, epsilon: float, data_format: str, policy) -> None:
+  keras.config.set_floatx(floatx)
+  keras.config.set_epsilon(epsilon)
+  keras.config.set_image_data_format(data_format)
+  keras.config.set_dtype_policy(policy)

@@ -2,18 +2,27 @@
 
 Exit code 0: done. 2: the user's input is wrong, said in one line (or one list)
 on stderr, without a traceback. 1: something broke, with its traceback unless it
-could be told in one line. 130: the user pressed Ctrl-C. 143: SIGTERM came to a
-training, which saved first. absl alone leaves with 1 and a page of help for a
-mistyped flag.
+could be told in one line. 130: the user pressed Ctrl-C. 141: what read stdout
+has ended, as head does. 143: SIGTERM came to a training, which saved first.
+absl alone leaves with 1 and a page of help for a mistyped flag, and for --help.
+
+A command imports this module before those that take long to import.
 """
 
+import contextlib
+import os
+import signal
 import sys
-from typing import Callable, Mapping, NoReturn
+from typing import Callable, Iterator, Mapping, NoReturn
 
 from absl import app
 from absl import flags
 
+from hpa_records import flag_file
+from hpa_records import plain_text
+from hpa_records import process
 from hpa_records import schema
+from hpa_records import terminal
 
 
 def run(main: Callable[[], None] | None = None,
@@ -25,17 +34,39 @@ def run(main: Callable[[], None] | None = None,
     subcommands: in place of main, name → such a function; the command's one
       argument that is no flag chooses among them, and they share all flags.
   """
+  _begin()
+  process.end_imports()
   # By default absl takes all behind the first word for words.
   flags.FLAGS.set_gnu_getopt(True)
-  app.run(lambda argv: _guard(main or _choose(argv, subcommands), argv),
-          flags_parser=_parse)
+  with _told():
+    app.run(lambda argv: _call(main or _choose(argv, subcommands), argv),
+            flags_parser=_parse)
+
+
+def _begin() -> None:
+  """Makes the process one of ours."""
+  process.take()
+  terminal.prepare()
+  process.begin_imports()
+
+
+def _is_started() -> bool:
+  """Whether Python was started with a command of this project, which is now
+  importing this module."""
+  started = getattr(sys.modules['__main__'], '__file__', None) or ''
+  here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  parts = os.path.relpath(os.path.abspath(started), here).split(os.sep)
+  return parts[0] == 'tools' or parts == ['trainer', 'main.py']
 
 
 def _parse(argv: list[str]) -> list[str]:
   try:
-    return flags.FLAGS(argv, known_only=False)
+    return flags.FLAGS([argv[0], *flag_file.expand(argv[1:])])
   except flags.Error as error:
     return _refuse(f'{error}; {argv[0]} --help lists the flags.')
+  except SystemExit:  # of --help and the like, which absl ends with 1
+    sys.stdout.flush()
+    sys.exit(0)
 
 
 def _choose(
@@ -49,22 +80,44 @@ def _choose(
   return subcommands[argv.pop(1)]
 
 
-def _guard(main: Callable[[], None], argv: list[str]) -> None:
+def _call(main: Callable[[], None], argv: list[str]) -> None:
   if len(argv) > 1:
     _refuse(f'Expected flags only, received {argv[1]!r}; write --name=value.')
+  main()
+  sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+  """Ends the process with a line for what a block raises, where there is one.
+  """
   try:
-    main()
+    yield
   except schema.DataError as error:
     _refuse(str(error))
   except schema.BrokenOff as error:
-    print(error, file=sys.stderr)
-    sys.exit(error.exit_code)
+    _leave(str(error), error.exit_code)
+  except terminal.OutputLost as error:
+    if not error.is_closed:
+      _refuse(f'Cannot write to standard output: {error.reason}.')
+    _leave('', 128 + signal.SIGPIPE)  # as a shell reports it
   except KeyboardInterrupt:
-    print('Interrupted; the same command goes on or starts again.',
-          file=sys.stderr)
-    sys.exit(130)  # as a shell reports SIGINT
+    _leave(process.INTERRUPTED, 128 + signal.SIGINT)
 
 
 def _refuse(message: str) -> NoReturn:
-  print(message, file=sys.stderr)
-  sys.exit(2)
+  _leave(plain_text.escape(message), 2)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+  if message:
+    print(message, file=sys.stderr)
+  try:
+    sys.stdout.flush()
+  except terminal.OutputLost:
+    terminal.drop_output()
+  sys.exit(code)
+
+
+if _is_started():
+  _begin()

@@ -22,6 +22,7 @@ from hpa_records import image
 from hpa_records import known_fault
 from hpa_records import layout
 from hpa_records import manifest as manifest_lib
+from hpa_records import os_error
 from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records import plain_text
@@ -181,7 +182,8 @@ def _told_in_one_line(output: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise filesystem.write_error(output, error) from error
+    raise os_error.describe_write(output, error,
+                                  shard_conversion.KEPT) from error
 
 
 def _make_one(source: conversion_input.Source, output: str,

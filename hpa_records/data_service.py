@@ -13,7 +13,10 @@ The order is that of arrival, and no run repeats it: checkpoints are for ends of
 epochs. Evaluation does not use the service.
 """
 
+import dataclasses
+import os
 import queue
+import re
 import socket
 import threading
 from typing import Iterator
@@ -21,7 +24,9 @@ from typing import Iterator
 import numpy as np
 
 from hpa_records import dataset
+from hpa_records import filesystem
 from hpa_records import plan
+from hpa_records import port_check
 from hpa_records import schema
 from hpa_records import streaming
 from hpa_records.backend import tf
@@ -29,6 +34,10 @@ from hpa_records.backend import tf
 SCHEME = 'grpc://'
 _CONNECT_S = 10.0
 _SILENCE_S = 10.0  # after which what has not come is read here
+# What TensorFlow says of one, somewhere in a page.
+_WORKERS_ERROR = re.compile(
+    r'Failed to get element from worker (?P<worker>\S+): .*'
+    r'Failed to get element: (?P<reason>.*?)\.?(?: \[Op:.*)?$', re.MULTILINE)
 _READY = 64  # draws that wait to be batched
 
 
@@ -41,16 +50,31 @@ def check_address(address: str) -> None:
   Raises:
     schema.DataError: it is no such address, or no one answers.
   """
-  host, _, port = address.removeprefix(SCHEME).rpartition(':')
-  if not address.startswith(SCHEME) or not host or not port.isdigit():
+  if not address.startswith(SCHEME):
     raise schema.DataError('Expected --data_service such as grpc://host:5050, '
                            f'received {address}.')
+  host, port = port_check.split(address.removeprefix(SCHEME), 'data_service')
   try:
-    socket.create_connection((host, int(port)), _CONNECT_S).close()
-  except OSError as error:
+    socket.create_connection((host, port), _CONNECT_S).close()
+  except (OSError, UnicodeError) as error:
     raise schema.DataError(
-        f'Expected a dispatcher at {address}, received {error}; start one with '
-        f'python tools/serve_input.py dispatcher --port={port}.') from error
+        f'No dispatcher answers at {address} ({error}); start one with python '
+        f'tools/serve_input.py dispatcher --port={port}.') from error
+
+
+def find_fault(error: tf.errors.OpError,
+               directory: str) -> schema.DataError | None:
+  """Returns what an input worker could not do; None if it is about none.
+
+  Args:
+    error: that came in place of a batch.
+    directory: of the records, which are sound here.
+  """
+  found = _WORKERS_ERROR.search(str(error))
+  return found and schema.DataError(
+      f'The input worker {found["worker"]} cannot read the records: '
+      f'{found["reason"]}. Each worker must see them at '
+      f'{_locate(directory)}, as this machine does.')
 
 
 def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
@@ -69,12 +93,19 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
 
   Raises:
     schema.DataError: the share is not the whole batch.
+    schema.BrokenOff: the dispatcher is gone.
   """
   if share.count != share.num_replicas:
     raise schema.DataError(
         'Expected one trainer with --data_service, received '
         f'{share.num_replicas // share.count} workers of TF_CONFIG; let each '
         'read its share itself.')
+  try:
+    check_address(address)  # TensorFlow would wait for it without end
+  except schema.DataError as error:
+    raise schema.BrokenOff(
+        f'{error} The same training goes on from its last epoch.', 1) from error
+  records = dataclasses.replace(records, directory=_locate(records.directory))
   epoch = epoch.in_record_order()
   decode = streaming.decoder(records, epoch)
   draws = streaming.shuffled_draws(records, fold, epoch, key, shuffle_mb)
@@ -108,6 +139,12 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
               tf.data.experimental.assert_cardinality(steps * share.batch_size))
   parts = whole.batch(share.part_size, drop_remainder=True)
   return streaming.finish(parts, records, epoch, share)
+
+
+def _locate(directory: str) -> str:
+  """Returns the records' folder as workers see it, wherever they started."""
+  is_remote = filesystem.is_remote(directory)
+  return directory if is_remote else os.path.abspath(directory)
 
 
 def _take(served: tf.data.Dataset, ledger: '_Ledger') -> Iterator[tuple]:

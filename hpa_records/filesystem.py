@@ -22,7 +22,7 @@ import uuid
 from typing import BinaryIO, Callable, Iterator
 
 from hpa_records import address
-from hpa_records import disk_error
+from hpa_records import os_error
 from hpa_records import schema
 
 TEMPORARY_SUFFIX = '.tmp'
@@ -46,16 +46,24 @@ def require_path(path: str, flag: str) -> str:
   """Returns path, local or an address, without a trailing slash.
 
   Args:
-    path: what the user gave.
+    path: what the user gave. A shell leaves the ~ of --flag=~/x as it is: it is
+      the home folder here.
     flag: the flag's name, for the message.
 
   Raises:
-    schema.DataError: path is empty.
+    schema.DataError: path is empty, or the home folder of no one.
   """
   if not path:
     raise schema.DataError(
         f'Expected a path, received none; pass --{flag}=PATH.')
-  return path.rstrip('/') if is_remote(path) else os.path.normpath(path)
+  if is_remote(path):
+    return path.rstrip('/')
+  found = os.path.expanduser(path)
+  if found.startswith('~') and not os.path.lexists(found):
+    raise schema.DataError(
+        f'There is no home folder {path.split(os.sep)[0]}, received '
+        f'--{flag}={path}; a file or folder of that name is ./{path}.')
+  return os.path.normpath(found)
 
 
 def require_local(path: str, flag: str) -> str:
@@ -141,18 +149,6 @@ def stamp(path: str) -> list[int] | None:
   return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def write_error(
-    path: str,
-    error: OSError,
-    remedy: str = 'Then run the same command again: finished shards are kept.'
-) -> schema.DataError:
-  """Returns what to raise where a command, by default a conversion, cannot
-  write to a path; remedy as of disk_error.describe."""
-  if isinstance(error, schema.DataError):
-    return error  # an address's, told already
-  return schema.DataError(disk_error.describe(path, error, remedy))
-
-
 @contextlib.contextmanager
 def told_output(path: str) -> Iterator[None]:
   """Tells in one line what a block cannot write to the --output of a command.
@@ -163,8 +159,8 @@ def told_output(path: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise write_error(path, error,
-                      'Then run the same command again.') from error
+    raise os_error.describe_write(path, error,
+                                  'Then run the same command again.') from error
 
 
 def prepare_output(path: str) -> None:

@@ -7,6 +7,9 @@ cannot give, receives SIGBUS, and by default that ends the process without a
 word. Here the file is marked as torn and reads as zeros from that page on: who
 copies looks at the mark afterwards, and tells.
 
+The handler of SIGBUS is one for the whole process, from the first file that is
+mapped on; what is no page of these files it leaves to the handler before it.
+
 On Linux of 64 bits. Elsewhere such a page ends the process, as by default.
 """
 

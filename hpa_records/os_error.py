@@ -1,4 +1,9 @@
-"""A file that cannot be read, in words: why, and the remedy that helps."""
+"""What the operating system said of a file, in one line with the remedy.
+
+The system's words say what failed; the remedy depends on the kind: free space,
+a raised limit and another folder help in different cases, trying again in none
+of them.
+"""
 
 import errno
 import os
@@ -18,8 +23,29 @@ _REMEDIES = {
     errno.ESTALE:
         'the network disk has lost the file: mount it again, then run the same '
         'command again',
-    errno.EACCES: 'check the rights of the file and of the folders above it',
-    errno.ENOMEM: 'free some memory, then run the same command again',
+    errno.EACCES:
+        'check the rights of the file and of the folders above it',
+    errno.ENOMEM:
+        'free some memory, or use fewer --workers',
+    errno.ENAMETOOLONG:
+        'choose a shorter path',
+    errno.ELOOP:
+        'a link is in the way: remove it',
+    errno.ENOSPC:
+        'free some space on that disk, or choose another',
+    errno.EDQUOT:
+        'your quota is used up: delete files of yours there, or choose another '
+        'disk',
+    errno.EROFS:
+        'mount that disk for writing, or choose another',
+    errno.EFBIG:
+        'raise the limit of file sizes: "ulimit -f unlimited"',
+    errno.EEXIST:
+        'a file or link of that name is in the way: move it elsewhere',
+    errno.ENOTDIR:
+        'a part of the path is a file or a link: move it elsewhere',
+    errno.EAGAIN:
+        'raise the limit of processes (ulimit -u), or use fewer --workers',
 }
 _REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
 _REMEDIES[errno.ETIMEDOUT] = _REMEDIES[errno.EIO]
@@ -51,3 +77,36 @@ def describe_read(path: str, error: OSError) -> schema.DataError:
   if isinstance(error, schema.DataError):
     return error  # of an address, told already
   return schema.DataError(f'Cannot read {path}: {explain(error)}.')
+
+
+def describe_write(path: str, error: OSError, then: str) -> schema.DataError:
+  """Returns what to raise where a path cannot be written to.
+
+  Args:
+    path: that the user gave, or one below it.
+    error: of the system.
+    then: last sentence, what to do when the cause is gone.
+  """
+  if isinstance(error, schema.DataError):
+    return error  # of an address, told already
+  place = str(error.filename or path)
+  cause = find_dangling_link(place)
+  if not cause:
+    where = '' if place == path else f' ({place})'
+    cause = f'{explain(error, "check that disk, or choose another")}{where}.'
+  return schema.DataError(f'Cannot write to {path}: {cause} {then}')
+
+
+def find_dangling_link(path: str) -> str:
+  """Returns what is wrong with a link on the way to a local path.
+
+  Returns:
+    Which link has a target that does not exist; '' if none has.
+  """
+  path = os.path.abspath(path)
+  while path != os.path.dirname(path):
+    if os.path.islink(path) and not os.path.exists(path):
+      return (f'{path} is a link to {os.readlink(path)}, which does not exist. '
+              'Mount that disk, or choose another.')
+    path = os.path.dirname(path)
+  return ''

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Iterator
 
-from hpa_records import disk_error
+from hpa_records import os_error
 from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import schema
@@ -115,7 +115,7 @@ def refuse_links(output: str) -> None:
   """
   if filesystem.is_remote(output):
     return
-  dangling = disk_error.find_dangling_link(output)
+  dangling = os_error.find_dangling_link(output)
   if dangling:
     raise schema.DataError(f'Cannot write to {output}: {dangling}')
   unfinished = shard_conversion.unfinished_folder(output)

@@ -1,15 +1,121 @@
-"""How many cores and how much memory there are for this process."""
+"""How many cores and how much memory there are for this process.
 
+A container has a part of the machine: what its control groups allow counts,
+those above it too. Its own files may be seen at the root of the file system
+(/sys/fs/cgroup), or below at the path that /proc/self/cgroup names.
+
+Source: Linux, Documentation/admin-guide/cgroup-v2.rst, cpu.max and memory.max;
+cgroup-v1/memory.rst and scheduler/sched-bwc.rst.
+"""
+
+import math
 import os
+from typing import Iterator
+
+_ROOT = '/'
 
 
-def num_cores() -> int:
-  """Returns the cores that this process may use, at least 1."""
+def num_cores(root: str = _ROOT) -> int:
+  """Returns the cores that this process may use, at least 1.
+
+  A quota counts as whole cores, rounded up.
+
+  Args:
+    root: folder in which proc and sys lie.
+  """
   if hasattr(os, 'sched_getaffinity'):  # not on macOS
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
+  else:
+    cores = os.cpu_count() or 1
+  quotas = [_quota(folder) for folder in _groups(root, 'cpu')]
+  return max(1, math.ceil(min([cores, *quotas])))
 
 
-def memory_bytes() -> int:
-  """Returns the memory of the machine, whoever uses it."""
-  return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+def memory_bytes(root: str = _ROOT) -> int:
+  """Returns the memory that this process may use, whoever uses it now.
+
+  Args:
+    root: folder in which proc and sys lie.
+  """
+  installed = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  return int(
+      min([installed, *(_limit(each) for each in _groups(root, 'memory'))]))
+
+
+def free_memory_bytes(root: str = _ROOT) -> int | None:
+  """Returns the memory that can be taken without swapping; None if not known.
+
+  Args:
+    root: folder in which proc and sys lie.
+  """
+  fields = dict(
+      line.split(':', 1) for line in _read(root, 'proc/meminfo').splitlines())
+  if 'MemAvailable' not in fields:
+    return None
+  free = int(fields['MemAvailable'].split()[0]) * 1024
+  for folder in _groups(root, 'memory'):
+    free = min(free, max(0, _limit(folder) - _used(folder)))
+  return int(free)
+
+
+def _groups(root: str, controller: str) -> Iterator[str]:
+  """Yields the folders of this process's groups of a controller, and of those
+  that they are in."""
+  for line in _read(root, 'proc/self/cgroup').splitlines():
+    _, controllers, path = line.split(':', 2)
+    if controllers and controller not in controllers.split(','):
+      continue
+    tops = [controllers, controller] if controllers else ['', 'unified']
+    for top in tops:
+      folder = os.path.join(root, 'sys/fs/cgroup', top)
+      yield folder
+      for name in path.split('/'):
+        if name not in ('', '.', '..'):
+          folder = os.path.join(folder, name)
+          yield folder
+
+
+def _quota(folder: str) -> float:
+  """Cores of processor time that a group has; infinite if it has no quota."""
+  words = _read(folder, 'cpu.max').split() or [
+      _read(folder, 'cpu.cfs_quota_us').strip(),
+      _read(folder, 'cpu.cfs_period_us').strip()
+  ]
+  quota, period = map(_number, (*words, '', '')[:2])
+  return quota / period if math.isfinite(quota / period) else math.inf
+
+
+def _limit(folder: str) -> float:
+  return min(
+      _number(_read(folder, name))
+      for name in ('memory.max', 'memory.high', 'memory.limit_in_bytes'))
+
+
+def _used(folder: str) -> float:
+  """Memory that a group uses and cannot give back; file pages it can."""
+  used = min(
+      _number(_read(folder, name))
+      for name in ('memory.current', 'memory.usage_in_bytes'))
+  for line in _read(folder, 'memory.stat').splitlines():
+    name, _, value = line.partition(' ')
+    if name in ('inactive_file', 'total_inactive_file'):
+      used -= _number(value)
+      break
+  return used if math.isfinite(used) else 0
+
+
+def _number(text: str) -> float:
+  """A positive number, or infinity: for max, -1 and no file."""
+  try:
+    value = float(text)
+  except ValueError:
+    return math.inf
+  return value if value > 0 else math.inf
+
+
+def _read(folder: str, name: str) -> str:
+  try:
+    with open(os.path.join(folder, name), encoding='ascii') as file:
+      return file.read()
+  except (OSError, ValueError):
+    return ''

@@ -6,7 +6,6 @@ buffer. Both draw each record as often as the plan says.
 """
 
 import contextlib
-import re
 from typing import Iterable, Iterator
 
 import numpy as np
@@ -18,6 +17,7 @@ from hpa_records import indexed
 from hpa_records import os_error
 from hpa_records import payload as payload_lib
 from hpa_records import plan
+from hpa_records import processor
 from hpa_records import schema
 from hpa_records import shard_fault
 from hpa_records import streaming
@@ -135,6 +135,8 @@ class Reader:
       streams = self.kind == 'streaming' or self._payload is None
       if fault is None and streams and _INPUT in str(error):
         fault = shard_fault.find(self._records)
+      if fault is None and self._how.data_service:
+        fault = data_service.find_fault(error, self._records.directory)
       if fault:
         raise fault from error
       raise
@@ -185,7 +187,7 @@ def _reserve(records: dataset.Records) -> np.ndarray:
   """Memory [N, H, W, C] uint8 for all images, if there is as much."""
   size = records.manifest.image_size
   shape = (len(records.index), size, size, schema.NUM_CHANNELS)
-  check_fits(shape, free_memory(), 'host')
+  check_fits(shape, processor.free_memory_bytes(), 'host')
   return np.empty(shape, np.uint8)
 
 
@@ -208,14 +210,3 @@ def check_fits(shape: tuple[int, ...], free_bytes: int | None,
         f'images of {shape[1]}x{shape[2]}x{shape[3]}) with --cache={cache}, '
         f'received {free_bytes / 2**30:.2f} GiB of free memory; pass '
         '--cache=none, or convert with a smaller --image_size.')
-
-
-def free_memory() -> int | None:
-  """Returns the host's memory in bytes that can be taken without swapping;
-  None where it is not known."""
-  try:
-    with open('/proc/meminfo', encoding='ascii') as file:
-      found = re.search(r'MemAvailable:\s+(\d+) kB', file.read())
-  except OSError:
-    return None
-  return int(found[1]) * 1024 if found else None

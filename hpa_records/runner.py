@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 from typing import Iterator, Sequence
 
+from hpa_records import process
 from hpa_records import processor
 from hpa_records import schema
 from hpa_records import shard_conversion
@@ -37,7 +38,7 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   """
   workers = min(workers or processor.num_cores(), len(shards))
   if workers <= 1:
-    worker.keep_memory()
+    process.decode_alone()
     for shard in shards:
       shard_conversion.convert_shard(plan, shard)
       yield shard

@@ -8,22 +8,22 @@ number of samples or processes. The CSV is written last: a folder without it is
 unfinished.
 """
 
-import concurrent.futures
 import functools
 import hashlib
-import multiprocessing
 import os
 
 import cv2
 import numpy as np
 
 from hpa_records import filesystem
+from hpa_records import process
 from hpa_records import processor
 from hpa_records import progress
 from hpa_records import runner
 from hpa_records import sample_cell
 from hpa_records import sample_pattern
 from hpa_records import schema
+from hpa_records import worker
 
 # Every label set of the real table, behind the number of images that carry it.
 # With the commonest 120 alone, classes 12, 13 and 22 come to 0.7 of their share
@@ -132,11 +132,13 @@ def make(output: str,
     workers: processes; 0 takes one a core.
 
   Raises:
-    schema.DataError: a value is out of range, train.csv is there, the folder
-      cannot be written, or a worker was killed.
+    schema.DataError: a value is out of range, train.csv is there, or other
+      files where the images go; the folder cannot be written, or a worker was
+      killed.
   """
   _check(output, num_samples, seed, size_px, min_per_class, workers)
   images = os.path.join(output, 'train')
+  _check_folder(images, num_samples, seed)
   labels = draw_labels(num_samples, seed, min_per_class)
   task = functools.partial(_write_samples, images, labels, seed, size_px)
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
@@ -228,6 +230,20 @@ def _check(output, num_samples, seed, size_px, min_per_class, workers):
                              f'received {value}.')
 
 
+def _check_folder(images: str, num_samples: int, seed: int) -> None:
+  """Refuses a folder with files that an interrupted call of the same would not
+  have left."""
+  if not os.path.lexists(images):
+    return
+  ids = {sample_id(seed, number) for number in range(num_samples)}
+  for name in os.listdir(images) if os.path.isdir(images) else ['']:
+    if name.rpartition('_')[0] not in ids:
+      raise schema.DataError(
+          f'{images} holds other files, such as {name}; choose another '
+          '--output.' if name else f'{images} is no folder; choose another '
+          '--output.')
+
+
 @functools.lru_cache(maxsize=1)
 def _textures(scale: float) -> sample_cell.Textures:
   return sample_cell.Textures(scale)
@@ -280,7 +296,6 @@ def _photograph(rng, field, textures) -> np.ndarray:
 
 def _write_samples(images, labels, seed, size_px, start) -> int:
   """Draws and writes up to _SAMPLES_PER_TASK samples; returns how many."""
-  cv2.setNumThreads(1)  # the other cores have samples of their own
   stop = min(start + _SAMPLES_PER_TASK, len(labels))
   for number in range(start, stop):
     image = draw_image(labels[number], seed, number, size_px)
@@ -295,9 +310,11 @@ def _write_samples(images, labels, seed, size_px, start) -> int:
 
 def _map(task, starts, workers):
   if workers == 1:
+    process.decode_alone()
     yield from map(task, starts)
     return
-  context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(workers,
-                                              mp_context=context) as pool:
+  pool = worker.start(workers)
+  try:
     yield from pool.map(task, starts)
+  finally:
+    worker.stop(pool)

@@ -29,12 +29,14 @@ from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import input_digest
 from hpa_records import json_text
+from hpa_records import os_error
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard as shard_file
 from hpa_records import shard_plan
 
 UNFINISHED_NAME = '.unfinished'
+KEPT = 'Then run the same command again: finished shards are kept.'
 _SIDECAR_SUFFIX = '.json'
 
 
@@ -123,7 +125,6 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
   Raises:
     schema.DataError: the output cannot be written.
   """
-  cv2.setNumThreads(1)  # the other cores have shards of their own
   made_from = _made_from(plan, shard)
   path = os.path.join(plan.output, shard.name)
   found = read_sidecar(plan, shard)
@@ -139,7 +140,7 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
                                 json.dumps(dataclasses.asdict(made)).encode(),
                                 unfinished)
   except OSError as error:
-    raise filesystem.write_error(path, error) from error
+    raise os_error.describe_write(path, error, KEPT) from error
 
 
 def read_sidecar(plan: shard_plan.Plan,

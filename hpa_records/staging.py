@@ -40,6 +40,7 @@ from hpa_records import staging_source
 
 _THREADS = 8
 _LOCK_SUFFIX = '.lock'
+_THEN = 'Or choose another --stage_dir; what is copied is kept.'
 _SPARE_BYTES = 64 * 2**20  # left free on the disk
 
 
@@ -83,17 +84,8 @@ def stage(records: str,
       filesystem.write_atomically(
           os.path.join(directory, manifest_lib.MANIFEST_NAME), data)
   except OSError as error:
-    raise _write_error(stage_dir, error) from error
+    raise os_error.describe_write(stage_dir, error, _THEN) from error
   return directory
-
-
-def _write_error(path: str, error: OSError) -> schema.DataError:
-  """Returns what to raise where a copy cannot be written to path."""
-  if isinstance(error, schema.DataError):
-    return error
-  remedy = os_error.explain(error, 'make room or choose another --stage_dir')
-  return schema.DataError(f'Cannot write to {error.filename or path} of '
-                          f'--stage_dir: {remedy}.')
 
 
 def _check_place(path: str, is_right: Callable[[int], bool]) -> None:
@@ -206,7 +198,7 @@ class _Copy:
               f'Expected {name} with sha256 {wanted.sha256}, received another '
               f'one, {found}; copy the file to the address again.')
     except OSError as error:
-      raise _write_error(path, error) from error
+      raise os_error.describe_write(path, error, _THEN) from error
 
   def _read(self,
             chunks: Iterator[bytes],

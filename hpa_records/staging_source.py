@@ -11,6 +11,7 @@ from typing import Any, Iterator
 import fsspec
 
 from hpa_records import os_error
+from hpa_records import process
 from hpa_records import schema
 
 CHUNK_BYTES = 8 * 2**20  # in memory once a thread
@@ -32,8 +33,9 @@ class Source:
 
   def __init__(self, records: str):
     self._address = records
-    for name in _TALKATIVE:
-      logging.getLogger(name).setLevel(logging.CRITICAL)
+    if process.is_ours():
+      for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     scheme = records.partition('://')[0] if '://' in records else 'file'
     self._is_local = scheme == 'file'
     url, options = _azure(records) if scheme == 'az' else (records, {})

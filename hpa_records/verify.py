@@ -17,11 +17,9 @@ over.
 
 import concurrent.futures
 import dataclasses
-import multiprocessing
 import os
 from typing import Any, Callable, Iterator, Sequence
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -32,12 +30,14 @@ from hpa_records import image
 from hpa_records import index_check
 from hpa_records import manifest
 from hpa_records import os_error
+from hpa_records import process
 from hpa_records import processor
 from hpa_records import progress
 from hpa_records import record
 from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard
+from hpa_records import worker
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
 _DIGITS = 12  # of a sha256, in messages
@@ -179,15 +179,11 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
       tasks.append(_ShardTask(path, each.name, rows, made))
     row += each.records
   workers = min(workers, len(tasks))
-  results = map(_check_shard, tasks) if workers < 2 else _map(
-      concurrent.futures.ProcessPoolExecutor(
-          workers,
-          multiprocessing.get_context('spawn'),
-          # The other cores have shards of their own.
-          initializer=cv2.setNumThreads,
-          initargs=(1,)),
-      _check_shard,
-      tasks)
+  if workers < 2:
+    process.decode_alone()
+    results = map(_check_shard, tasks)
+  else:
+    results = _map(worker.start(workers), _check_shard, tasks)
   faults = []
   sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
   with progress.Bar('decode', made.num_records, 'records') as shown:

@@ -7,7 +7,6 @@ that was killed.
 
 import concurrent.futures
 import contextlib
-import ctypes
 import multiprocessing
 from multiprocessing import connection
 import os
@@ -15,22 +14,19 @@ import signal
 import threading
 from typing import Iterator
 
-# glibc's malloc.h. By default it gives a freed megabyte back to the system at
-# once, and the next image faults it in again, page by page: a third of the
-# time of decoding.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 2**27
+from hpa_records import process
 
 
 def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
-  """Returns as many processes, which are starting; call it in the main thread.
+  """Returns as many processes, which are starting.
 
   Args:
     count: at least 1.
   """
-  pool = concurrent.futures.ProcessPoolExecutor(
-      count, multiprocessing.get_context('spawn'), _start)
   with _interrupt_held_back():
+    pool = concurrent.futures.ProcessPoolExecutor(
+        count, multiprocessing.get_context('spawn'), _start)
+    _block_interrupt()  # Python may have unblocked it for a helper of its own
     # A process is started for each call that finds none idle.
     for _ in range(count):
       pool.submit(os.getpid)
@@ -40,20 +36,11 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
 def stop(pool: concurrent.futures.Executor) -> None:
   """Ends what start gave: drops the calls that wait, waits for those that run.
 
-  Call it in the main thread. Ctrl-C waits too: Python 3.11 takes a thread whose
-  join was interrupted for one that has ended, and would leave
-  before a worker that is still starting.
+  Ctrl-C waits too: Python 3.11 takes a thread whose join was interrupted for
+  one that has ended, and would leave before a worker that is still starting.
   """
   with _interrupt_held_back():
     pool.shutdown(cancel_futures=True)
-
-
-def keep_memory() -> None:
-  """Lets malloc keep freed memory, where it is glibc's."""
-  with contextlib.suppress(OSError, AttributeError, TypeError):
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 @contextlib.contextmanager
@@ -61,24 +48,36 @@ def _interrupt_held_back() -> Iterator[None]:
   """Lets Ctrl-C wait for the end of a block; what it starts never receives it.
 
   Ctrl-C is the parent's to tell, so workers start with it blocked. That alone
-  does not keep it from this thread: another thread of the process takes the
-  signal and Python raises here, where a worker may have been started and not
-  yet been told its work.
+  does not keep it from the main thread: another thread of the process takes the
+  signal and Python raises there, where a worker may have been started and not
+  yet been told its work. Handler and mask are as before when the block ends.
   """
   received = []
-  before = signal.signal(signal.SIGINT, lambda *_: received.append(True))
-  signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  # Only the main thread may set a handler, and only it is interrupted; None is
+  # a handler that is not Python's.
+  is_held = (threading.current_thread() is threading.main_thread() and
+             signal.getsignal(signal.SIGINT) is not None)
+  if is_held:
+    before = signal.signal(signal.SIGINT, lambda *_: received.append(True))
+  mask = _block_interrupt()
   try:
     yield
   finally:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGINT, before)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if is_held:
+      signal.signal(signal.SIGINT, before)
   if received:
     signal.raise_signal(signal.SIGINT)
 
 
+def _block_interrupt() -> set[int]:
+  """Keeps Ctrl-C from this thread; returns what was kept from it before."""
+  return signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
 def _start() -> None:
-  keep_memory()
+  process.take()
+  process.decode_alone()
   threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

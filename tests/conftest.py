@@ -4,7 +4,11 @@ import pathlib
 
 import pytest
 
+from hpa_records import process
 from tests import object_store
+
+# As in a command, before a test imports TensorFlow.
+process.take()
 
 _ROOT = pathlib.Path(__file__).parent.parent
 

@@ -1,11 +1,17 @@
 """command and progress: exit codes, one line, a readable log."""
 
+import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from hpa_records import filesystem
 from hpa_records import progress
+from hpa_records import schema
+
+_ROOT = pathlib.Path(__file__).parent.parent
 
 _SCRIPT = '''
 from absl import flags
@@ -73,6 +79,84 @@ def test_a_fault_of_ours_keeps_its_traceback():
   done = _run('raise RuntimeError("ours")')
   assert done.returncode == 1
   assert 'Traceback' in done.stderr and 'RuntimeError: ours' in done.stderr
+
+
+def _run_in_shell(line, body, **environment):
+  """Runs a line of bash in which COMMAND is a command with that body."""
+  code = _SCRIPT.format(body=body)
+  return subprocess.run([
+      'bash', '-o', 'pipefail', '-c',
+      line.replace('COMMAND', '"$0" -c "$1"'), sys.executable, code
+  ],
+                        check=False,
+                        capture_output=True,
+                        text=True,
+                        env=os.environ | environment)
+
+
+_PRINT_MUCH = 'print("a line\\n" * 100000); print("more")'
+
+
+@pytest.mark.parametrize('flag', ['--help', '--helpshort', '--helpfull'])
+def test_help_ends_with_0(flag):
+  done = _run('pass', flag)
+  assert (done.returncode, done.stderr) == (0, '')
+  assert '--n:' in done.stdout
+
+
+@pytest.mark.parametrize('line,code,said', [
+    ('COMMAND | head -1', 141, 0),
+    ('COMMAND --helpfull | true', 141, 0),
+    ('COMMAND >&-', 0, 0),
+    ('COMMAND 2>&-', 0, 0),
+    ('COMMAND >/dev/full', 2, 1),
+    ('COMMAND 2>/dev/full', 0, 0),
+])
+def test_output_that_nobody_takes_is_no_traceback(line, code, said):
+  done = _run_in_shell(line, _PRINT_MUCH)
+  assert (done.returncode, done.stderr.count('\n')) == (code, said), done.stderr
+
+
+def test_wrong_input_is_told_though_output_is_closed():
+  body = f'{_PRINT_MUCH}; raise schema.DataError("wrong")'
+  done = _run_in_shell('COMMAND >/dev/null', body)
+  assert (done.returncode, done.stderr) == (2, 'wrong\n')
+
+
+def test_what_is_opened_does_not_become_a_closed_stdout(tmp_path):
+  body = (f'f = open("{tmp_path}/f", "w"); import os; os.write(1, b"lost"); '
+          'f.write("kept"); f.close()')
+  assert _run_in_shell('COMMAND >&-', body).returncode == 0
+  assert (tmp_path / 'f').read_text() == 'kept'
+
+
+def test_an_ascii_terminal_gets_escapes():
+  done = _run_in_shell('COMMAND',
+                       'print("±"); raise schema.DataError("µ")',
+                       PYTHONIOENCODING='ascii')
+  assert (done.stdout, done.stderr) == ('\\xb1\n', '\\xb5\n')
+
+
+def test_ctrl_c_during_imports_is_one_line():
+  code = ('import sys, types; sys.modules["__main__"].__file__ = '
+          f'"{_ROOT}/tools/slow.py"; from hpa_records import command; '
+          'import os, signal; os.kill(os.getpid(), signal.SIGINT); '
+          'print("went on")')
+  done = subprocess.run([sys.executable, '-c', code],
+                        cwd=_ROOT,
+                        check=False,
+                        capture_output=True,
+                        text=True)
+  assert (done.returncode, done.stdout) == (130, '')
+  assert done.stderr.startswith('Interrupted;') and done.stderr.count('\n') == 1
+
+
+def test_flags_of_paths_know_the_home_folder(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert filesystem.require_path('~/x/', 'output') == f'{tmp_path}/x'
+  assert filesystem.require_path('gs://~/x', 'output') == 'gs://~/x'
+  with pytest.raises(schema.DataError, match='no home folder ~nobody_here'):
+    filesystem.require_path('~nobody_here/x', 'output')
 
 
 def test_without_a_terminal_progress_is_a_plain_line(capsys):

@@ -180,7 +180,7 @@ def test_all_end_in_order_when_they_are_told(service):
     }, 'such as grpc://host:5050, received host:5050'),
     ({
         'data_service': 'grpc://localhost:1'
-    }, 'a dispatcher at grpc://localhost:1, received .*refused'),
+    }, 'No dispatcher answers at grpc://localhost:1 .*refused'),
     ({
         'data_service': 'grpc://localhost:1',
         'cache': 'host'

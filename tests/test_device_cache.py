@@ -5,6 +5,7 @@ import pytest
 
 from hpa_records import dataset
 from hpa_records import plan
+from hpa_records import processor
 from hpa_records import reader as reader_lib
 from hpa_records import schema
 from hpa_records.backend import tf
@@ -46,7 +47,7 @@ def test_the_held_out_fold_is_not_there(records):
 
 
 def test_what_does_not_fit_is_refused_with_the_figures(records, monkeypatch):
-  monkeypatch.setattr(reader_lib, 'free_memory', lambda: 2**10)
+  monkeypatch.setattr(processor, 'free_memory_bytes', lambda: 2**10)
   with pytest.raises(schema.DataError,
                      match=r'with --cache=device, received 0.00 GiB of free'):
     _cache(records, 0)

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
+from hpa_records import filesystem
 from hpa_records import os_error
+from hpa_records import schema
 
 
 @pytest.mark.parametrize('number,remedy', [
@@ -25,3 +27,32 @@ def test_a_text_that_names_the_cause_is_enough():
   told = os_error.explain_text('UNKNOWN: x.tfrecord; Too many open files [Op:]')
   assert told.startswith('Too many open files; raise the limit')
   assert not os_error.explain_text('truncated record at 0')
+
+
+@pytest.mark.parametrize('number,remedy', [
+    (errno.ENOSPC, 'free some space'),
+    (errno.EDQUOT, 'quota'),
+    (errno.EMFILE, 'ulimit -n'),
+    (errno.EACCES, 'rights'),
+    (errno.EROFS, 'mount that disk for writing'),
+    (errno.ENAMETOOLONG, 'shorter'),
+    (errno.EIO, 'check them'),
+])
+def test_each_cause_of_a_failed_write_has_its_remedy(number, remedy):
+  error = OSError(number, os.strerror(number), '/out/file')
+  told = str(os_error.describe_write('/out', error, 'Then go on.'))
+  assert os.strerror(number) in told and '/out/file' in told
+  assert remedy in told and told.endswith('Then go on.')
+  assert '\n' not in told
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+  (tmp_path / 'disk').symlink_to(tmp_path / 'none')
+  (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
+  for name in ('disk', 'loop'):
+    link = str(tmp_path / name)
+    for path in (link, f'{link}/a/b'):
+      assert os_error.find_dangling_link(path).startswith(f'{link} is a link')
+    with pytest.raises(schema.DataError, match='which does not exist'):
+      filesystem.prepare_output(f'{link}/a/report.html')
+  assert os_error.find_dangling_link(str(tmp_path / 'new')) == ''

@@ -12,6 +12,7 @@ from hpa_records import dataset
 from hpa_records import image
 from hpa_records import indexed as indexed_lib
 from hpa_records import plan
+from hpa_records import processor
 from hpa_records import reader
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -265,17 +266,11 @@ def test_a_cache_that_does_not_fit_is_refused_with_the_figures():
 
 
 def test_a_host_cache_that_does_not_fit_is_refused(folders, monkeypatch):
-  monkeypatch.setattr(reader, 'free_memory', lambda: 2**20)
+  monkeypatch.setattr(processor, 'free_memory_bytes', lambda: 2**20)
   with pytest.raises(schema.DataError,
                      match=r'40 images of 200x200x4\) with --cache=host, '
                      'received 0.00 GiB of free memory'):
     _Way(folders / 'png', dataset.How(cache='host'))
-
-
-def test_free_memory_is_what_the_kernel_says():
-  with open('/proc/meminfo', encoding='ascii') as file:
-    total_kib = int(file.readline().split()[1])
-  assert 0 < reader.free_memory() < total_kib * 1024
 
 
 class _Copy:

@@ -15,10 +15,11 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 # A module may import those before it.
 HPA_RECORDS = (
-    'plain_text schema json_text os_error file_lock processor worker command '
-    'progress backend address disk_error filesystem fault file_kind '
-    'file_pattern image_folder tiff_directory tiff image_header tint '
-    'image_file image record shard manifest_form parquet_page index_table manifest '
+    'plain_text schema json_text os_error file_lock process processor worker '
+    'terminal flag_file command progress backend '
+    'address path_check port_check filesystem fault file_kind file_pattern '
+    'image_folder tiff_directory tiff image_header tint image_file image '
+    'record shard manifest_form parquet_page index_table manifest '
     'staging_source staging tfds_metadata csv_table sample_files doubt '
     'sample_table folds label_set exact_balance balance balance_flags '
     'shard_plan layout input_digest shard_conversion output_lock '
@@ -36,9 +37,9 @@ TRAINER_TABLES = (
 ).split()
 TRAINER = TRAINER_TABLES + (
     'dihedral layers fast_layers gapnet application network network_summary '
-    'activation_map loss schedule strategy state device_cache step checkpoint '
-    'predict board evaluate notable recorder loop cross_validation main'
-).split()
+    'activation_map loss schedule cluster strategy state device_cache '
+    'step checkpoint predict board evaluate notable recorder loop '
+    'cross_validation main').split()
 TOOLS = (
     'check_python make_sample_data make_records verify_records '
     'inspect_records report predict run_paper serve_input benchmark_process '
@@ -49,8 +50,9 @@ _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
 # What trainer may use of hpa_records.
 OPEN_TO_TRAINER = {
-    'plain_text', 'schema', 'json_text', 'file_lock', 'command', 'progress',
-    'backend', 'address', 'filesystem', 'fault', 'image', 'manifest', 'staging',
+    'plain_text', 'schema', 'json_text', 'os_error', 'file_lock', 'process',
+    'command', 'processor', 'path_check', 'port_check', 'progress', 'backend',
+    'address', 'filesystem', 'fault', 'image', 'manifest', 'staging',
     'sample_table', 'balance', 'balance_flags', 'plan', 'dataset', 'reader',
     'source', 'summary', 'gallery', 'figure'
 }

@@ -19,18 +19,21 @@ from typing import Any, Callable
 
 from absl import flags
 
+# First, so that Ctrl-C during the others is one line.
+# pylint: disable=wrong-import-order,ungrouped-imports
+from hpa_records import command
 import benchmark_balance
 import benchmark_convert
 import benchmark_input
 import benchmark_table
 import benchmark_train
 from hpa_records import balance_flags
-from hpa_records import command
 from hpa_records import convert
 from hpa_records import figure
 from hpa_records import filesystem
 from hpa_records import folds
 from hpa_records import gallery
+from hpa_records import path_check
 from hpa_records import sample_data
 from hpa_records import shard_plan
 from hpa_records import summary
@@ -112,12 +115,28 @@ _NUM_MADE = 300
 _NUM_READ = 2500  # samples that input makes
 
 
+def _path(flag: flags.FlagHolder[str]) -> str:
+  return flag.value and filesystem.require_path(flag.value, flag.name)
+
+
+def _check_paths() -> None:
+  """Refuses what is written and read, or written twice."""
+  records = [(_RECORDS.name, _path(_RECORDS))]
+  path_check.refuse_shared(
+      [(each.name, _path(each)) for each in (_JSON, _TABLE, _FIGURES, _WORKDIR)
+      ],
+      [(each.name, _path(each)) for each in (_CSV, _IMAGES, _PEER)] + records,
+      closed=records)
+
+
 def _make_scratch() -> tempfile.TemporaryDirectory:
   """A folder for what is written while measuring; removed at the end."""
-  if _WORKDIR.value:
-    filesystem.make_folder(filesystem.require_local(_WORKDIR.value, 'workdir'))
-  return tempfile.TemporaryDirectory(dir=_WORKDIR.value or None,
-                                     prefix='benchmark-')
+  _check_paths()
+  folder = _WORKDIR.value and filesystem.require_local(_WORKDIR.value,
+                                                       'workdir')
+  if folder:
+    filesystem.make_folder(folder)
+  return tempfile.TemporaryDirectory(dir=folder or None, prefix='benchmark-')
 
 
 def main_convert() -> None:
@@ -136,6 +155,7 @@ def main_convert() -> None:
 
 
 def main_balance() -> None:
+  _check_paths()
   chosen = balance_flags.read_settings('none', {})
   ids, labels = benchmark_balance.read_labels(
       filesystem.require_path(_CSV.value, 'csv'), _LIMIT.value)
@@ -174,7 +194,7 @@ def main_input() -> None:
         benchmark_input.Job(records=records,
                             images=images,
                             scratch=scratch,
-                            peers_python=_PEERS_PYTHON.value,
+                            peers_python=_path(_PEERS_PYTHON),
                             batch=_BATCH_SIZE.value,
                             seconds=_SECONDS.value,
                             repeats=_REPEATS.value), ways)

@@ -160,7 +160,9 @@ def _ours(job: dict) -> dict:
   samples takes, so that the difference is a rate without any start.
   """
   from hpa_records import convert
+  from hpa_records import process
   from hpa_records import shard_plan
+  process.take()
 
   def call(limit: int, name: str) -> dict:
     settings = shard_plan.Settings(image_size=job['image_size'],

@@ -95,6 +95,8 @@ def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
   """This project's readers."""
   from hpa_records import dataset
   from hpa_records import plan
+  from hpa_records import process
+  process.take()
   from hpa_records import reader
   records = dataset.load(job['records'])
   # An epoch of so few images would else be a buffer's filling and emptying.

@@ -27,6 +27,8 @@ Job = dict[str, Any]  # batch, size, precision, xla, steps, seconds
 
 def _ours(job: Job) -> Iterator[tuple[int, float]]:
   """This project's step: transforms, dropout by slot, clipping and all."""
+  from hpa_records import process
+  process.take()
   from hpa_records.backend import tf
   from trainer import config as config_lib
   from trainer import gapnet

@@ -7,11 +7,12 @@ And what each policy of balance makes of its classes, whichever it stores.
 
 from absl import flags
 
-from hpa_records import balance_flags
 from hpa_records import command
+from hpa_records import balance_flags
 from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import gallery
+from hpa_records import path_check
 from hpa_records import summary
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
@@ -24,14 +25,16 @@ balance_flags.define_settings()
 
 def main() -> None:
   directory = filesystem.require_path(_RECORDS.value, 'records')
+  output = _FIGURES.value and filesystem.require_path(_FIGURES.value, 'figures')
+  read = [('records', directory)]
+  path_check.refuse_shared([('figures', output)], read, closed=read)
   records = dataset.load(directory, allow_unlabelled=True)
   made, index = records.manifest, records.index
   fold = summary.require_fold(made, _FOLD.value)
   # Where a flag is not given, as the dataset was made.
   chosen = balance_flags.read_settings('none', made.settings)
   print(summary.describe(made, index, fold, chosen))
-  if _FIGURES.value:
-    output = filesystem.require_path(_FIGURES.value, 'figures')
+  if output:
     paths = gallery.draw(directory, made, index, fold, output, chosen)
     print('\n'.join(['', *paths]))
 

@@ -10,11 +10,12 @@ import shlex
 
 from absl import flags
 
-from hpa_records import balance_flags
 from hpa_records import command
+from hpa_records import balance_flags
 from hpa_records import doubt
 from hpa_records import filesystem
 from hpa_records import image
+from hpa_records import path_check
 from hpa_records import runner
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -104,6 +105,10 @@ def main() -> None:
   groups = _GROUPS.value and filesystem.require_path(_GROUPS.value, 'groups')
   images = filesystem.require_path(_IMAGES.value, 'images')
   output = filesystem.require_path(_OUTPUT.value, 'output')
+  path_check.refuse_shared([('output', output)], [('images', images),
+                                                  ('csv', csv),
+                                                  ('groups', groups)],
+                           filled=[('output', output)])
   if _PLAN_ONLY.value:
     print(convert.describe(csv, images, output, settings, how, groups))
     return

@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import os
 from typing import Any
 
 from absl import flags
@@ -13,11 +12,13 @@ from absl import flags
 from hpa_records import command
 from hpa_records import doubt
 from hpa_records import filesystem
+from hpa_records import path_check
 from hpa_records import sample_table
 from hpa_records import schema
 from trainer import config
 from trainer import ensemble as ensemble_lib
 from trainer import threshold as threshold_lib
+from trainer import workdir as workdir_lib
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], 'Folder of a run; with several the models of all are '
@@ -87,7 +88,6 @@ def main() -> None:
                            '--workdir=PATH.')
   _check_input()
   output = filesystem.require_path(_OUTPUT.value, 'output')
-  _check_output(output)
   ensemble = ensemble_lib.load(workdirs)
   threshold = ensemble.choose_thresholds(_THRESHOLD.value, _WEIGHTS.value)
   samples = _load_samples(ensemble.settings) if _IMAGES.value else None
@@ -96,6 +96,7 @@ def main() -> None:
   # pylint: disable=import-outside-toplevel
   from trainer import predict
   from trainer import strategy as strategy_lib
+  _check_output([output, *predict.name_tables(output)], workdirs)
   predict.prepare(output)
   with _open_source(ensemble, samples) as source:
     strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
@@ -126,33 +127,32 @@ def _check_input() -> None:
                              'it with --records; leave it out.')
 
 
-def _check_output(output: str) -> None:
-  """Refuses an output that is an input, too."""
-  records = '' if filesystem.is_remote(_RECORDS.value) else _RECORDS.value
-  taken = [os.path.realpath(each) for each in (_CSV.value, records) if each]
-  stem = os.path.realpath(output).removesuffix('.csv')
-  made = [f'{stem}{ending}.csv' for ending in ('', '_scores', '_skipped')]
-  for path in made:
-    for each in taken:
-      if os.path.commonpath([path, each]) == each:
-        raise schema.DataError(
-            f'--output={output} would write {path}, which is or is in an '
-            f'input, {each}; choose another --output.')
+def _check_output(written: list[str], workdirs: list[str]) -> None:
+  """Refuses files to write that are read, or among what is read."""
+  records = _path(_RECORDS)
+  path_check.refuse_shared(
+      [('output', each) for each in written],
+      [('records', records), ('images', _path(_IMAGES)),
+       ('csv', _path(_CSV)), *(('workdir', each) for each in workdirs)],
+      closed=[('records', records),
+              *(('workdir', fold)
+                for each in workdirs
+                for fold in workdir_lib.list_fold_directories(each))])
+
+
+def _path(flag: flags.FlagHolder[str]) -> str:
+  return flag.value and filesystem.require_path(flag.value, flag.name)
 
 
 def _load_samples(settings: dict[str, Any]) -> sample_table.SampleTable:
   """Returns the samples of --images, checked but for their pixels."""
-  return sample_table.load(_require_csv(),
-                           filesystem.require_path(_IMAGES.value, 'images'),
+  return sample_table.load(_path(_CSV),
+                           _path(_IMAGES),
                            pattern=_PATTERN.value or settings['pattern'],
                            white_level=_white_level(settings),
                            unlabelled=True,
                            on_error=_ON_ERROR.value,
                            on_doubt=_ON_DOUBT.value)
-
-
-def _require_csv() -> str:
-  return _CSV.value and filesystem.require_path(_CSV.value, 'csv')
 
 
 def _white_level(settings: dict[str, Any]) -> int:
@@ -166,12 +166,12 @@ def _open_source(ensemble: ensemble_lib.Ensemble,
   from hpa_records import source  # pylint: disable=import-outside-toplevel
   settings = ensemble.settings
   if samples is None:
-    directory = filesystem.require_path(_RECORDS.value, 'records')
-    found = source.Records(directory, _require_csv())
+    directory = _path(_RECORDS)
+    found = source.Records(directory, _path(_CSV))
     ensemble.check_records(found.settings, directory)
     return contextlib.nullcontext(found)
   return source.Files(samples,
-                      filesystem.require_path(_IMAGES.value, 'images'),
+                      _path(_IMAGES),
                       image_size=settings['image_size'],
                       resize=settings['resize'],
                       white_level=_white_level(settings),

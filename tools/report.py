@@ -8,8 +8,10 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import filesystem
+from hpa_records import path_check
 from hpa_records import schema
 from trainer import report
+from trainer import workdir
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], 'Folder of a run; several are put on one page.')
@@ -24,8 +26,17 @@ def main() -> None:
   if not workdirs:
     raise schema.DataError('Expected the folder of a run, received none; pass '
                            '--workdir=PATH.')
-  output = _OUTPUT.value or workdirs[0]
-  print(report.write(workdirs, filesystem.require_local(output, 'output')))
+  output = filesystem.require_local(_OUTPUT.value or workdirs[0], 'output')
+  runs = [('workdir', each) for each in workdirs]
+  folds = [('workdir', fold)
+           for each in workdirs
+           for fold in workdir.list_fold_directories(each)]
+  page, folder = report.name_outputs(output)
+  path_check.refuse_shared([('output', page), ('output', folder)],
+                           runs,
+                           closed=folds,
+                           filled=[('output', folder)])
+  print(report.write(workdirs, output))
 
 
 if __name__ == '__main__':

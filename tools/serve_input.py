@@ -6,14 +6,24 @@
 
 One dispatcher, any number of workers; each sees the records under the path that
 the trainer is given. They run until they are told to end (SIGTERM, Ctrl-C).
+A worker on another machine needs --host=NAME, under which trainers reach it.
+
+For a trusted network alone: TensorFlow listens on every interface, whatever
+--host says, and runs any graph that it is sent, as the user who started it.
+Whoever reaches a port reads and writes that user's files; have a firewall
+before it where the network is open.
 """
 
-import socket
+import contextlib
+import sys
 import time
+from typing import Any, Iterator
 
 from absl import flags
 
 from hpa_records import command
+from hpa_records import filesystem
+from hpa_records import port_check
 from hpa_records import schema
 from trainer import interruption
 
@@ -34,20 +44,24 @@ _DISPATCHER = flags.DEFINE_string('dispatcher', '',
                                   'Of a worker: host:port of the dispatcher.')
 _HOST = flags.DEFINE_string(
     'host', '', 'Of a worker: name under which trainers reach this machine; by '
-    'default its own.')
+    'default localhost, for trainers on this machine.')
 
 _LOOK_EVERY_S = 0.2
+_SCHEME = 'grpc://'  # as trainers write it
 
 
 def main_dispatcher() -> None:
-  service = _import_service()
-  server = service.DispatchServer(
-      service.DispatcherConfig(port=_PORT.value,
-                               work_dir=_WORK_DIR.value or None,
-                               fault_tolerant_mode=bool(_WORK_DIR.value),
-                               job_gc_check_interval_ms=500,
-                               worker_timeout_ms=_WORKER_TIMEOUT_S.value *
-                               1000))
+  port_check.require_free(_PORT.value, '--port')
+  journal = _WORK_DIR.value and filesystem.require_path(_WORK_DIR.value,
+                                                        'work_dir')
+  with _starting() as service:
+    server = service.DispatchServer(
+        service.DispatcherConfig(port=_PORT.value,
+                                 work_dir=journal or None,
+                                 fault_tolerant_mode=bool(journal),
+                                 job_gc_check_interval_ms=500,
+                                 worker_timeout_ms=_WORKER_TIMEOUT_S.value *
+                                 1000))
   _wait(f'Dispatcher at {server.target}.')
 
 
@@ -55,26 +69,40 @@ def main_worker() -> None:
   if not _DISPATCHER.value:
     raise schema.DataError('Expected the address of a dispatcher, received '
                            'none; pass --dispatcher=host:port.')
-  service = _import_service()
-  host = _HOST.value or socket.gethostname()
-  server = service.WorkerServer(
-      service.WorkerConfig(dispatcher_address=_DISPATCHER.value,
-                           worker_address=f'{host}:%port%',
-                           port=_PORT.value))
-  _wait(f'Worker of {_DISPATCHER.value}.')
+  dispatcher = _DISPATCHER.value.removeprefix(_SCHEME)
+  host, _ = port_check.split(dispatcher, '--dispatcher')
+  if not _HOST.value and not port_check.is_loopback(host):
+    raise schema.DataError(
+        f'The dispatcher {dispatcher} is on another machine, or not to be '
+        'found; pass --host=NAME, under which trainers reach this worker.')
+  port_check.require_free(_PORT.value, '--port')
+  with _starting() as service:
+    server = service.WorkerServer(
+        service.WorkerConfig(
+            dispatcher_address=dispatcher,
+            worker_address=f'{_HOST.value or "localhost"}:%port%',
+            port=_PORT.value))
+  _wait(f'Worker of {dispatcher}.')
   del server
 
 
-def _import_service():
+@contextlib.contextmanager
+def _starting() -> Iterator[Any]:
+  """Yields TensorFlow's service; tells in one line why it does not start."""
   # TensorFlow takes seconds to import; a wrong flag is told before that.
   from hpa_records import backend  # pylint: disable=import-outside-toplevel
-  return backend.tf.data.experimental.service
+  try:
+    yield backend.tf.data.experimental.service
+  except (RuntimeError, backend.tf.errors.OpError) as error:
+    raise schema.DataError(
+        f'Cannot start: {error}; check --work_dir and --port.') from error
 
 
 def _wait(line: str) -> None:
   """Says that all is up, and returns when a signal has come."""
   with interruption.Interruption() as asked:
     print(line, flush=True)
+    print(port_check.WARNING, file=sys.stderr, flush=True)
     while asked.signal is None:
       time.sleep(_LOOK_EVERY_S)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from hpa_records import backend
 from hpa_records import schema
 from hpa_records.backend import keras
 from trainer import config
@@ -27,6 +28,7 @@ _KERNELS = ('kernel_initializer', 'depthwise_initializer',
 SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
 
 
+@backend.keras_defaults()
 def build(name: str,
           image_size: int,
           activation: str = 'relu',

@@ -6,6 +6,7 @@ from matplotlib import axes as axes_lib
 from matplotlib import figure
 import numpy as np
 
+from hpa_records import figure as figure_lib
 from hpa_records import schema
 from trainer import curve as curve_lib
 from trainer import run_style
@@ -17,6 +18,7 @@ _PAPER = {'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.6}
 Compute = Callable[[np.ndarray, np.ndarray], curve_lib.Curve | None]
 
 
+@figure_lib.own_style()
 def draw(labels: np.ndarray, scores: Mapping[str, np.ndarray], compute: Compute,
          names: tuple[str, str, str]) -> figure.Figure:
   """Returns a panel a class with a line a run, positives and areas.

@@ -4,8 +4,10 @@ Each fold's state is in its own folder, so one that is finished is left alone,
 one that was cut off goes on, and single folds may come from other machines.
 """
 
+import contextlib
 import dataclasses
 import gc
+from typing import Iterator
 
 from hpa_records.backend import keras, tf
 from trainer import config as config_lib
@@ -26,14 +28,28 @@ def train(config: config_lib.Config) -> None:
     schema.BrokenOff: a signal came, a worker is gone, or a loss is no number;
       the same call goes on from there.
   """
-  # Each fold's steps are traced, which is meant; TensorFlow warns of the fifth.
-  tf.get_logger().addFilter(
-      lambda record: 'tf.function retracing' not in record.getMessage())
   strategy = strategy_lib.make(config.distribute, config.tpu)
-  for fold in range(loop.load_records(config).manifest.num_folds):
-    loop.train(dataclasses.replace(config, fold=fold), strategy)
-    # A fold's model, and what it keeps on the device, go before the next comes.
-    keras.utils.clear_session(free_memory=False)
-    gc.collect()
+  with _retraced():
+    for fold in range(loop.load_records(config).manifest.num_folds):
+      loop.train(dataclasses.replace(config, fold=fold), strategy)
+      # A fold's model, and what it keeps on the device, go before the next
+      # comes.
+      keras.utils.clear_session(free_memory=False)
+      gc.collect()
   if strategy_lib.is_chief(strategy):
     print(score_table.format_scores(workdir.load(config.workdir)))
+
+
+@contextlib.contextmanager
+def _retraced() -> Iterator[None]:
+  """Lets each fold's steps be traced: TensorFlow warns of the fifth."""
+
+  def is_shown(record):
+    return 'tf.function retracing' not in record.getMessage()
+
+  logger = tf.get_logger()
+  logger.addFilter(is_shown)
+  try:
+    yield
+  finally:
+    logger.removeFilter(is_shown)

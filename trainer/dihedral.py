@@ -18,6 +18,7 @@ step does 36).
 import numpy as np
 
 from hpa_records import backend
+from hpa_records import process
 from hpa_records.backend import tf
 
 NUM_ELEMENTS = 8
@@ -39,7 +40,7 @@ _MOVES = np.array([
 def warm_up() -> None:
   """Compiles for one pixel, so that what XLA logs the first time is not shown.
   """
-  with backend.quiet():
+  with process.quiet():
     transform(tf.zeros([1, 1, 1, 4], tf.uint8), tf.zeros([1], tf.int32))
 
 

@@ -11,6 +11,7 @@ from typing import Iterator
 
 from hpa_records import file_lock
 from hpa_records import filesystem
+from hpa_records import os_error
 from hpa_records import schema
 from trainer import checkpoint_file
 from trainer import workdir
@@ -62,21 +63,10 @@ def told_writes(directory: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise schema.DataError(
-        f'Cannot write to {error.filename or directory}: {_explain(error)}. '
-        'What was saved before is kept; when the disk can be written to and '
-        'has room, the same command goes on.') from error
-
-
-def _explain(error: OSError) -> str:
-  path = error.filename or ''
-  while path not in ('', os.sep):
-    if os.path.islink(path) and not os.path.exists(path):
-      return f'{path} is a link to a place that does not exist'
-    path = os.path.dirname(path)
-  if isinstance(error, FileExistsError):  # where a folder is to be
-    return 'it is a file, not a folder'
-  return error.strerror or str(error)
+    raise os_error.describe_write(
+        directory, error,
+        'What was saved before is kept, and the same command goes on.'
+    ) from error
 
 
 def _remove_temporaries(directory: str) -> None:

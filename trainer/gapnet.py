@@ -24,6 +24,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpa_records import backend
 from hpa_records import schema
 from hpa_records.backend import keras, tf
 from trainer import config
@@ -156,6 +157,7 @@ def _check_choice(name, value, choices):
                      f'received {value!r}.')
 
 
+@backend.keras_defaults()
 def build(image_size: int,
           variant: str = 'original',
           activation: str = 'selu',

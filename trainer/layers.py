@@ -186,4 +186,6 @@ def scale(image, input_scaling: str, mean: Sequence[float],
   # A channel that is flat in the whole data set tells nothing: it becomes 0.
   factor = [1 / s if s > 0 else 0.0 for s in std]
   offset = [-m * f for m, f in zip(mean, factor)]
-  return keras.layers.Rescaling(factor, offset, **options)(image)
+  # With all three axes: Keras turns a list round where a program that calls has
+  # set channels first.
+  return keras.layers.Rescaling([[factor]], [[offset]], **options)(image)

@@ -10,10 +10,11 @@ from typing import Any
 
 from absl import flags
 
-from hpa_records import balance_flags
 from hpa_records import command
+from hpa_records import balance_flags
 from hpa_records import dataset
 from hpa_records import filesystem
+from hpa_records import path_check
 from hpa_records import plan
 from hpa_records import schema
 from trainer import config as config_lib
@@ -132,7 +133,14 @@ def main() -> None:
   values['records'] = filesystem.require_path(values['records'], 'records')
   for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
     values[name] = filesystem.require_local(values[name], name)
-  _refuse_inside(values['workdir'], values['records'])
+  records, written = values['records'], values['workdir']
+  path_check.refuse_shared(
+      [('workdir', written),
+       ('stage_dir', values['stage_dir'])], [('records', records)],
+      closed=[('records', records)],
+      filled=[
+          ('workdir', each) for each in workdir.list_fold_directories(written)
+      ])
   fold = values.pop('fold')
   if fold != ALL and not fold.isdecimal():
     raise schema.DataError(
@@ -147,16 +155,6 @@ def main() -> None:
   else:
     from trainer import loop
     _tell(config, loop.train(config))
-
-
-def _refuse_inside(workdir_path: str, records: str) -> None:
-  """Refuses results among the records, which are an input."""
-  if not filesystem.is_remote(records):
-    inside, outside = map(os.path.realpath, (workdir_path, records))
-    if os.path.commonpath([inside, outside]) == outside:
-      raise schema.DataError(
-          f'--workdir={workdir_path} is inside --records={records}; choose '
-          'another --workdir.')
 
 
 def _tell(config: config_lib.Config, scores: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from matplotlib import figure
 from matplotlib import patches
 import numpy as np
 
+from hpa_records import figure as figure_lib
 from trainer import network_block
 
 # In inches.
@@ -78,6 +79,7 @@ class _Box:
     return self.top + self.height / 2
 
 
+@figure_lib.own_style()
 def draw_network(network: Mapping[str, Any]) -> figure.Figure:
   """Returns a drawing of a network: blocks, output shapes, parameters.
 

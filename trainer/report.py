@@ -57,14 +57,23 @@ def write(workdirs: Sequence[str],
   return place.page
 
 
+def name_outputs(output: str) -> tuple[str, str]:
+  """Returns the page and the folder that a report writes.
+
+  Args:
+    output: folder of the report.
+  """
+  return (os.path.join(output, REPORT_NAME),
+          os.path.join(output, report_file.FOLDER_NAME))
+
+
 def prepare(output: str) -> report_file.Output:
   """Makes the folder of a report, before work is spent on it.
 
   Raises:
     schema.DataError: it cannot be written to, or has a page of another origin.
   """
-  path = os.path.join(output, REPORT_NAME)
-  filesystem.prepare_output(path)
+  filesystem.prepare_output(name_outputs(output)[0])
   with filesystem.told_output(output):
     place = report_file.Output(output, REPORT_NAME)
   filesystem.prepare_output(place.list)

@@ -21,7 +21,7 @@ from hpa_records import filesystem
 from hpa_records import json_text
 from hpa_records import schema
 
-_FOLDER_NAME = 'report'  # of tables and figures
+FOLDER_NAME = 'report'  # of tables and figures
 _LIST_NAME = 'files.json'
 _MOST_LIST_BYTES = 2**24
 
@@ -79,7 +79,7 @@ class Output:
       schema.DataError: the folder of the files is a link, the list of an
         earlier report is damaged, or the page is not of an earlier report.
     """
-    self._folder = os.path.join(directory, _FOLDER_NAME)
+    self._folder = os.path.join(directory, FOLDER_NAME)
     if os.path.islink(self._folder):
       raise schema.DataError(f'{self._folder} is a link, through which nothing '
                              'is written; choose another --output.')

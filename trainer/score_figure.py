@@ -7,6 +7,7 @@ from matplotlib import ticker
 import numpy as np
 import pandas as pd
 
+from hpa_records import figure as figure_lib
 from hpa_records import schema
 from trainer import class_panel
 from trainer import curve as curve_lib
@@ -54,6 +55,7 @@ def draw_precision_recall(labels: np.ndarray,
                           ('recall', 'precision', 'average precision'))
 
 
+@figure_lib.own_style()
 def draw_calibration(labels: np.ndarray,
                      scores: Mapping[str, np.ndarray]) -> figure.Figure:
   """Returns a reliability diagram over a histogram of scores, a line a run.
@@ -100,6 +102,7 @@ def draw_calibration(labels: np.ndarray,
   return drawn
 
 
+@figure_lib.own_style()
 def draw_learning_curves(
     histories: Mapping[str, Sequence[pd.DataFrame]]) -> figure.Figure:
   """Returns how training went: a thin line a fold, a thick one their mean.
@@ -166,6 +169,7 @@ def _align(folds: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
   return pd.concat(parts, axis=1).sort_index() if parts else pd.DataFrame()
 
 
+@figure_lib.own_style()
 def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
   """Returns a heat map of a multi-label confusion matrix, counts in its cells.
 
@@ -212,6 +216,7 @@ def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
   return drawn
 
 
+@figure_lib.own_style()
 def draw_class_scores(tables: Mapping[str, pd.DataFrame]) -> figure.Figure:
   """Returns F1 of each class with its interval, a row a class, runs together.
 

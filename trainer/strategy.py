@@ -5,16 +5,25 @@ on their devices when it is.
 """
 
 import contextlib
-import json
-import os
+import re
+import sys
 import threading
 from typing import Iterator
 
 from hpa_records import backend
 from hpa_records import plan
+from hpa_records import port_check
+from hpa_records import process
 from hpa_records import schema
 from hpa_records.backend import tf
+from trainer import cluster
 
+# Of what TensorFlow says of a lost worker: who it is; where in a graph it was
+# missed; and lines that say no more.
+_TASK = re.compile(r'/job:(chief|worker)/replica:\d+/task:(\d+)')
+_PLACES = re.compile(r'\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*')
+_NO_REASONS = ('Graph execution error', 'Detected at', 'File "', 'Additional ',
+               ':{', ':UNKNOWN')
 _TPU_S = 12.0  # in which a TPU answers
 
 
@@ -36,11 +45,18 @@ def make(distribute: str,
   Raises:
     schema.DataError: what is asked for is not there.
   """
-  if distribute == 'auto':
-    distribute = _choose(alone)
-  if distribute == 'multi_worker':
-    _check_cluster()
-    return tf.distribute.MultiWorkerMirroredStrategy()
+  workers = cluster.Cluster()
+  if distribute == 'multi_worker' or distribute == 'auto' and not alone:
+    workers = cluster.load()
+  if workers.has_others:
+    return _join(workers)
+  if distribute == 'multi_worker' and not workers.addresses:
+    raise schema.DataError(
+        'Expected the addresses of the workers, received '
+        '--distribute=multi_worker without TF_CONFIG; set it on each worker: '
+        f'TF_CONFIG={cluster.EXAMPLE}.')
+  if distribute in ('auto', 'multi_worker'):  # of this one
+    distribute = _choose()
   if distribute == 'tpu':
     return _make_tpu(tpu)
   gpus = tf.config.list_logical_devices('GPU')
@@ -54,10 +70,26 @@ def make(distribute: str,
   return tf.distribute.OneDeviceStrategy(f'/{distribute}:0')
 
 
-def _choose(alone: bool) -> str:
-  """What 'auto' takes."""
-  if not alone and len(_workers()) > 1:
-    return 'multi_worker'
+def _join(workers: cluster.Cluster) -> tf.distribute.Strategy:
+  """Waits for all workers."""
+  _, port = port_check.split(workers.addresses[workers.own], 'TF_CONFIG')
+  port_check.require_free(port, 'TF_CONFIG')
+  print(
+      f'Worker {workers.own} of {len(workers.addresses)}, port {port}, waits '
+      f'for the others. {port_check.WARNING}',
+      file=sys.stderr,
+      flush=True)
+  with process.killed_by_interrupt():
+    try:
+      return tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, RuntimeError) as error:
+      raise schema.BrokenOff(
+          f'The workers of TF_CONFIG did not come together: {_reason(error)}; '
+          'start the same command on all of them.', 1) from error
+
+
+def _choose() -> str:
+  """What 'auto' takes for one process."""
   # Not TPU_SYSTEM, which TensorFlow for TPUs lists where there is none.
   if tf.config.list_physical_devices('TPU'):
     return 'tpu'
@@ -103,30 +135,18 @@ def _check_local_tpu() -> None:
         'machine with a TPU, pass --tpu=NAME, or choose another --distribute.')
 
 
-def _workers() -> list[str]:
-  """Addresses of all workers by TF_CONFIG, the chief among them."""
-  try:
-    cluster = json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster', {})
-    return [*cluster.get('chief', []), *cluster.get('worker', [])]
-  except (ValueError, AttributeError, TypeError) as error:
-    raise schema.DataError(
-        'Expected TF_CONFIG as JSON with the keys cluster and task, received '
-        f'{os.environ["TF_CONFIG"]!r} ({error}).') from error
-
-
-def _check_cluster() -> None:
-  if not _workers():
-    raise schema.DataError(
-        'Expected the addresses of the workers, received '
-        '--distribute=multi_worker without TF_CONFIG; set it on each worker: '
-        'TF_CONFIG=\'{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
-        '"task": {"type": "worker", "index": 0}}\'.')
+def _num_workers(strategy: tf.distribute.Strategy) -> int:
+  if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    return 1
+  return sum(
+      map(len,
+          strategy.cluster_resolver.cluster_spec().as_dict().values()))
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
   """Returns whether this process writes what all workers made."""
   resolver = strategy.cluster_resolver
-  if resolver is None or not _workers():
+  if _num_workers(strategy) == 1:
     return True
   if resolver.task_type == 'chief':
     return True
@@ -190,7 +210,7 @@ def describe(strategy: tf.distribute.Strategy) -> str:
   """Returns what the strategy trains on, for the user: '2 GPUs'."""
   kind = _kind(strategy)
   replicas = strategy.num_replicas_in_sync
-  workers = len(_workers())
+  workers = _num_workers(strategy)
   if replicas == 1:
     return f'the {kind}'
   return f'{replicas} {kind}s' + (f' of {workers} workers'
@@ -212,10 +232,21 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
   try:
     yield
   except (tf.errors.UnavailableError, tf.errors.AbortedError,
-          tf.errors.InternalError, tf.errors.CancelledError) as error:
-    if strategy.num_replicas_in_sync == 1 or len(_workers()) < 2:
+          tf.errors.InternalError, tf.errors.CancelledError,
+          tf.errors.DeadlineExceededError) as error:
+    if _num_workers(strategy) == 1:
       raise
+    task = _TASK.search(str(error))
     raise schema.BrokenOff(
-        'Expected all workers of TF_CONFIG to answer, received '
-        f'{str(error).splitlines()[0][:200]}; start the same command on all of '
-        'them again to go on from the newest checkpoint.', 1) from error
+        f'{f"The {task[1]} {task[2]}" if task else "A worker"} of TF_CONFIG is '
+        f'gone: {_reason(error)}; start the same command on all of them again '
+        'to go on from the newest checkpoint.', 1) from error
+
+
+def _reason(error: Exception) -> str:
+  """The line of a page of TensorFlow's that says what happened."""
+  for line in str(error).splitlines():
+    line = _PLACES.sub('', line).strip()
+    if line and not line.startswith(_NO_REASONS):
+      return line[:200].rstrip('.')
+  return type(error).__name__

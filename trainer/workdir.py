@@ -93,6 +93,11 @@ def list_folds(workdir: str) -> list[int]:
   return sorted(int(m[1]) for m in map(_FOLD.fullmatch, names) if m)
 
 
+def list_fold_directories(workdir: str) -> list[str]:
+  """Returns the folders of the folds that are in a run's folder."""
+  return [fold_directory(workdir, each) for each in list_folds(workdir)]
+
+
 def load_config(path: str) -> tuple[config_lib.Config, str]:
   """Returns the configuration and the dataset's fingerprint of a config.json.
 

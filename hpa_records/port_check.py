@@ -1,0 +1,67 @@
+"""Addresses HOST:PORT, and ports of this machine that nothing else listens on.
+
+TensorFlow ends a process that cannot have its port with pages of its own, or
+shares the port with another of its servers, without a word.
+"""
+
+import ipaddress
+import socket
+
+from hpa_records import schema
+
+# TensorFlow 2.21 binds its servers to every interface, whatever they are given,
+# and has no other protocol than one without passwords.
+WARNING = ('TensorFlow listens on every interface of this machine, and runs '
+           'any graph that it is sent, as this user: whoever reaches the port '
+           'reads and writes files. Use it in a trusted network, or behind a '
+           'firewall.')
+
+
+def split(address: str, flag: str) -> tuple[str, int]:
+  """Returns host and port of HOST:PORT or [HOST]:PORT.
+
+  Args:
+    address: what the user gave.
+    flag: where, for the message.
+
+  Raises:
+    schema.DataError: it is no such address.
+  """
+  host, _, port = address.rpartition(':')
+  host = host[1:-1] if host.startswith('[') and host.endswith(']') else host
+  is_plain = host.isprintable() and not set('/ @') & set(host)
+  is_port = port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 2**16
+  if not (host and is_plain and is_port):
+    raise schema.DataError(f'Expected host:port, with a port from 1 to 65535, '
+                           f'in {flag}, received {address!r}.')
+  return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+  """Returns whether a name or number is that of this machine for itself."""
+  try:
+    found = socket.getaddrinfo(host, None)
+  except (OSError, UnicodeError):
+    return False
+  return all(ipaddress.ip_address(each[4][0]).is_loopback for each in found)
+
+
+def require_free(port: int, flag: str) -> None:
+  """Checks that nothing on this machine listens on a port.
+
+  Args:
+    port: 0 is always free.
+    flag: where it was given, for the message.
+
+  Raises:
+    schema.DataError: something does, or this user may not.
+  """
+  with socket.socket() as tried:
+    # A port whose last connection has just ended is free.
+    tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+      tried.bind(('', port))
+    except OSError as error:
+      raise schema.DataError(
+          f'Cannot listen on port {port} of {flag}: {error.strerror}; choose '
+          'another, or end what has it.') from error

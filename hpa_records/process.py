@@ -1,0 +1,153 @@
+"""Settings of a process as a whole: a command and a worker make them for
+themselves, a library function never does.
+
+What a function of the library would change for all of the program that calls
+it (environment, signals, standard error, memory of malloc, threads of OpenCV)
+it changes only where is_ours() says so. A program of the user's that wants
+these settings makes them itself before it imports TensorFlow.
+"""
+
+import contextlib
+import ctypes
+import functools
+import glob
+import os
+import signal
+import sys
+import tempfile
+import threading
+from typing import Iterator
+
+# TensorFlow's own lines say nothing that an exception does not say again.
+# oneDNN: TensorFlow leaves it off on AMD CPUs (see backend.py).
+_DEFAULTS = {'TF_CPP_MIN_LOG_LEVEL': '3', 'TF_ENABLE_ONEDNN_OPTS': '1'}
+# What another program needs would keep ours from starting.
+_FIXED = {'KERAS_BACKEND': 'tensorflow', 'MPLBACKEND': 'agg'}
+# glibc's malloc.h. By default it gives a freed megabyte back to the system at
+# once, and the next image faults it in again, page by page: a third of the
+# time of decoding.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 2**27
+
+INTERRUPTED = 'Interrupted; the same command goes on or starts again.'
+
+_ours = threading.Event()
+
+
+def take() -> None:
+  """Says that this process is a command or a worker of this project."""
+  _ours.set()
+  os.environ.update(_FIXED)
+  for name, value in _DEFAULTS.items():
+    os.environ.setdefault(name, value)
+  # TensorFlow for TPUs waits minutes for a metadata server where there is none.
+  if not glob.glob('/dev/accel*') + glob.glob('/dev/vfio/[0-9]*'):
+    os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  # One name for the server's address, as the other drivers of S3 read it.
+  if 'AWS_ENDPOINT_URL' in os.environ:
+    os.environ.setdefault('S3_ENDPOINT', os.environ['AWS_ENDPOINT_URL'])
+
+
+def is_ours() -> bool:
+  """Returns whether this process may be set as a command wants it."""
+  return _ours.is_set()
+
+
+def decode_alone() -> None:
+  """Readies this process, if it is ours, to decode images beside others.
+
+  malloc keeps freed memory, where it is glibc's; OpenCV has one thread.
+  """
+  if not is_ours():
+    return
+  import cv2  # pylint: disable=import-outside-toplevel
+  cv2.setNumThreads(1)  # the other cores have images of their own
+  with contextlib.suppress(OSError, AttributeError, TypeError):
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+  """Keeps stderr of a process of ours back; shows it if the block raises.
+
+  Also that of C++: what TensorFlow logs while it loads heeds no log level; nor
+  does, before 2.21, what it logs when XLA compiles for the first time.
+  """
+  if not is_ours():
+    yield
+    return
+  sys.stderr.flush()
+  kept = os.dup(2)
+  with tempfile.TemporaryFile() as file:
+    os.dup2(file.fileno(), 2)
+    try:
+      yield
+    except BaseException:
+      file.seek(0)
+      os.write(kept, file.read())
+      raise
+    finally:
+      os.dup2(kept, 2)
+      os.close(kept)
+
+
+@contextlib.contextmanager
+def ended_by_interrupt() -> Iterator[None]:
+  """Lets Ctrl-C end a process of ours in one line while a block imports.
+
+  Where an import is interrupted, Python raises what it likes. Nothing is lost
+  that early.
+  """
+  if not is_ours() or not begin_imports():
+    yield
+    return
+  try:
+    yield
+  finally:
+    end_imports()
+
+
+@contextlib.contextmanager
+def killed_by_interrupt() -> Iterator[None]:
+  """Lets Ctrl-C kill a process of ours while a block waits inside C++.
+
+  Python would raise KeyboardInterrupt when it returns, which may be never.
+  """
+  if (not is_ours() or
+      threading.current_thread() is not threading.main_thread()):
+    yield
+    return
+  before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGINT, before)
+
+
+def begin_imports() -> bool:
+  """Has Ctrl-C end the process at once; returns whether it did not before."""
+  if (threading.current_thread() is not threading.main_thread() or
+      signal.getsignal(signal.SIGINT) is not signal.default_int_handler):
+    return False
+  shown = _stderr()
+
+  def leave(*_):
+    with contextlib.suppress(OSError):
+      os.write(shown, f'{INTERRUPTED}\n'.encode())
+    os._exit(128 + signal.SIGINT)  # pylint: disable=protected-access
+
+  signal.signal(signal.SIGINT, leave)
+  return True
+
+
+@functools.cache
+def _stderr() -> int:
+  """Standard error, also while quiet() has another file in its place."""
+  return os.dup(2)
+
+
+def end_imports() -> None:
+  """Has Ctrl-C raise KeyboardInterrupt, as by default."""
+  signal.signal(signal.SIGINT, signal.default_int_handler)

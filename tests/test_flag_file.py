@@ -1,0 +1,49 @@
+"""flag_file: as editors and shells of all kinds leave it."""
+
+from absl import flags
+import pytest
+
+from hpa_records import flag_file
+from hpa_records import schema
+
+
+@pytest.mark.parametrize('data,found', [
+    (b'--a=1\n--b=x y\n', ['--a=1', '--b=x y']),
+    (b'\xef\xbb\xbf# comment\r\n--a=1\r\n\r\n', ['--a=1']),
+    (b'  # comment\n // too\n  --a=1  ', ['--a=1']),
+    (b'', []),
+])
+def test_lines_are_flags(tmp_path, data, found):
+  path = tmp_path / 'run.flags'
+  path.write_bytes(data)
+  for words in ([f'--flagfile={path}'], ['--flagfile', str(path)]):
+    assert flag_file.expand(['--z=0', *words, 'w']) == ['--z=0', *found, 'w']
+
+
+def test_files_name_files_and_the_home_folder_is_known(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  (tmp_path / 'one').write_text('--a=1\n--flagfile=~/two\n--c=3')
+  (tmp_path / 'two').write_text('--b=2')
+  assert flag_file.expand(['--flagfile=~/one']) == ['--a=1', '--b=2', '--c=3']
+
+
+def test_words_behind_two_dashes_are_words():
+  assert flag_file.expand(['--', '--flagfile=x']) == ['--', '--flagfile=x']
+
+
+@pytest.mark.parametrize('data,message', [
+    (None, 'Cannot read the flag file .*: No such file'),
+    ('--a=1'.encode('utf-16'), 'is not text in UTF-8'),
+    (b'--flagfile=run.flags', 'names itself'),
+])
+def test_what_is_no_flag_file_is_refused(tmp_path, monkeypatch, data, message):
+  monkeypatch.chdir(tmp_path)
+  if data is not None:
+    (tmp_path / 'run.flags').write_bytes(data)
+  with pytest.raises(schema.DataError, match=message):
+    flag_file.expand(['--flagfile=run.flags'])
+
+
+def test_a_flag_file_needs_a_name():
+  with pytest.raises(flags.Error, match='needs the name'):
+    flag_file.expand(['--flagfile'])

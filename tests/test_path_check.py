@@ -1,0 +1,103 @@
+"""path_check: what is written is not what is read."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hpa_records import path_check
+from hpa_records import schema
+
+
+@pytest.fixture(name='folder')
+def _folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for name in ('data/images', 'records', 'run/fold0'):
+    (tmp_path / name).mkdir(parents=True)
+  (tmp_path / 'train.csv').write_text('Id\n')
+  os.link('train.csv', 'twin.csv')
+  os.symlink('data', 'link')
+  return tmp_path
+
+
+@pytest.mark.parametrize('written,read', [
+    ('records', 'records'),
+    ('records', './records/'),
+    ('data/images', 'link/images'),
+    ('data/../records', 'records'),
+    ('train.csv', 'twin.csv'),
+    ('not/there', 'not/../not/there'),
+    ('gs://a/b', 'gs://a//b/'),
+    ('file:///proc', '/proc'),
+])
+def test_the_same_place_is_refused_however_it_is_spelled(folder, written, read):
+  del folder
+  with pytest.raises(schema.DataError, match='--output and --images lead to'):
+    path_check.refuse_shared([('output', written)], [('images', read)])
+  with pytest.raises(schema.DataError, match='--b and --a lead to'):
+    path_check.refuse_shared([('a', written), ('b', read)], [])
+
+
+@pytest.mark.parametrize('written,read', [
+    ('records/figures', 'records'),
+    ('link/images/new/deep', 'data'),
+    ('gs://a/b/c', 'gs://a/b'),
+])
+def test_nothing_is_written_into_what_is_read_and_closed(folder, written, read):
+  del folder
+  read = [('records', read)]
+  path_check.refuse_shared([('figures', written)], read)
+  with pytest.raises(schema.DataError, match='--figures lies in a folder'):
+    path_check.refuse_shared([('figures', written)], read, closed=read)
+
+
+def test_nothing_that_is_read_lies_in_what_is_filled(folder):
+  del folder
+  written, read = [('output', 'data')], [('images', 'link/images')]
+  path_check.refuse_shared(written, read)
+  with pytest.raises(schema.DataError, match='choose another --output'):
+    path_check.refuse_shared(written, read, filled=written)
+
+
+def test_neighbours_and_what_was_not_given_are_apart(folder):
+  del folder
+  path_check.refuse_shared([('output', 'records2'), ('figures', '')],
+                           [('records', 'records'), ('csv', '')],
+                           closed=[('records', 'records'), ('csv', '')])
+  path_check.refuse_shared([('output', 'records')], [('images', '.')])
+
+
+@pytest.mark.parametrize('command', [
+    'tools/make_records.py --unlabelled --images=data/images '
+    '--output=link/images',
+    'tools/make_records.py --csv=train.csv --images=data --output=train.csv',
+    'tools/make_records.py --csv=records/a.csv --images=data --output=records',
+    'tools/inspect_records.py --records=records --figures=records/figures',
+    '-m trainer.main --records=records --workdir=records',
+    '-m trainer.main --records=records --workdir=run --stage_dir=records/a',
+    '-m trainer.main --records=run/fold0 --workdir=run',
+    'tools/report.py --workdir=run --output=run/fold0',
+    'tools/report.py --workdir=data/report --output=data',
+    'tools/benchmark.py balance --csv=train.csv --json=twin.csv',
+    'tools/make_sample_data.py --output=data --num_samples=1',
+])
+def test_commands_refuse_it_in_one_line(folder, command, request):
+  root = request.config.rootpath
+  (folder / 'data' / 'report').mkdir()
+  (folder / 'data' / 'train').mkdir()
+  (folder / 'data' / 'train' / 'mine_red.png').write_text('')
+  words = command.split()
+  if words[0] != '-m':
+    words[0] = str(root / words[0])
+  before = sorted(folder.rglob('*'))
+  done = subprocess.run([sys.executable, *words],
+                        env={
+                            **os.environ, 'PYTHONPATH': str(root)
+                        },
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert (done.returncode, done.stderr.count('\n')) == (2, 1), done.stderr
+  assert 'choose another --' in done.stderr
+  assert sorted(folder.rglob('*')) == before

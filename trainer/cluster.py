@@ -1,0 +1,104 @@
+"""TF_CONFIG: which processes train a run together, and which one this is.
+
+Job managers write it for every kind of job. Here all are workers, one of which
+may be called chief; TensorFlow would wait for ever, or die, where it is told
+anything else.
+"""
+
+import dataclasses
+import os
+from typing import Any, NoReturn
+
+from hpa_records import json_text
+from hpa_records import plain_text
+from hpa_records import port_check
+from hpa_records import schema
+
+_NAME = 'TF_CONFIG'
+_JOBS = ('chief', 'worker')
+EXAMPLE = ('\'{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": '
+           '{"type": "worker", "index": 0}}\'')
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+  """Workers that train together.
+
+  Attributes:
+    addresses: host:port of each, the chief first.
+    own: number of this process among them.
+  """
+  addresses: tuple[str, ...] = ()
+  own: int = 0
+
+  @property
+  def has_others(self) -> bool:
+    return len(self.addresses) > 1
+
+
+def load() -> Cluster:
+  """Returns the workers of TF_CONFIG; none where it is not set or has none.
+
+  Raises:
+    schema.DataError: it is not as a worker of several wants it.
+  """
+  text = os.environ.get(_NAME, '').strip()
+  if not text:
+    return Cluster()
+  try:
+    config = json_text.parse(text)
+  except ValueError as error:
+    _refuse(f'it is not JSON ({error})')
+  if not isinstance(config, dict):
+    _refuse('it is not a JSON object')
+  jobs = config.get('cluster') or {}
+  if not isinstance(jobs, dict):
+    _refuse('cluster is not a JSON object')
+  for job, listed in jobs.items():
+    if job not in _JOBS and listed:
+      _refuse(f'cluster has the job {plain_text.quote(job)}: there are no '
+              'parameter servers or evaluators, all are workers')
+  addresses = tuple(_list_addresses(jobs))
+  own = _find_own(jobs, config.get('task')) if len(addresses) > 1 else 0
+  return Cluster(addresses, own)
+
+
+def _list_addresses(jobs: dict[str, Any]) -> list[str]:
+  """Addresses of chief and workers, checked."""
+  found = []
+  for job in _JOBS:
+    listed = jobs.get(job) or []
+    if not isinstance(listed, list) or not all(
+        isinstance(each, str) for each in listed):
+      _refuse(f'{job} is not a list of addresses host:port')
+    for each in listed:
+      port_check.split(each, _NAME)
+    found += listed
+  if len(jobs.get('chief') or []) > 1:
+    _refuse('cluster has several chiefs')
+  for each in found:
+    if found.count(each) > 1:
+      _refuse(f'cluster has {each} twice')
+  return found
+
+
+def _find_own(jobs: dict[str, Any], task: Any) -> int:
+  """The number of this process."""
+  task = task or {}
+  if not isinstance(task, dict):
+    _refuse('task is not a JSON object')
+  job, index = task.get('type'), task.get('index')
+  if job not in _JOBS or not jobs.get(job):
+    _refuse(f'task has the type {plain_text.quote(str(job))}, which is no job '
+            'of cluster' if job else 'task does not say the type of this '
+            'process')
+  if type(index) is not int or not 0 <= index < len(jobs[job]):  # pylint: disable=unidiomatic-typecheck
+    _refuse(f'task has the index {plain_text.quote(str(index))} of '
+            f'{len(jobs[job])} addresses of {job}')
+  return index if job == _JOBS[0] else index + len(jobs.get(_JOBS[0]) or [])
+
+
+def _refuse(fault: str) -> NoReturn:
+  raise schema.DataError(
+      f'{_NAME} does not describe the workers: {fault}. Set it on each worker, '
+      f'such as {_NAME}={EXAMPLE}, or unset it to train on this machine alone.')
