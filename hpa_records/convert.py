@@ -30,6 +30,7 @@ from hpa_records import progress
 from hpa_records import runner
 from hpa_records import sample_table
 from hpa_records import schema
+from hpa_records import shard_conversion
 from hpa_records import shard_plan
 
 ALL = -1

@@ -12,7 +12,6 @@ from typing import Iterator
 from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import os_error
-from hpa_records import schema
 from trainer import checkpoint_file
 from trainer import workdir
 
