@@ -16,7 +16,7 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # A module may import those before it.
 HPA_RECORDS = (
     'plain_text schema json_text file_lock process processor worker terminal '
-    'flag_file command path_check port_check progress backend address '
+    'flag_file command port_check progress backend address path_check '
     'filesystem fault file_pattern image_header tint image_file image record shard manifest '
     'staging tfds_metadata csv_table sample_table folds exact_balance balance '
     'balance_flags shard_plan layout '
