@@ -17,8 +17,9 @@ _ROOT = pathlib.Path(__file__).parent.parent
 HPA_RECORDS = (
     'plain_text schema json_text file_lock process processor worker terminal '
     'flag_file command port_check progress backend address path_check '
-    'filesystem fault file_pattern image_header tint image_file image record shard manifest '
-    'staging tfds_metadata csv_table sample_table folds exact_balance balance '
+    'filesystem fault file_pattern image_header tint image_file image record '
+    'shard manifest staging tfds_metadata csv_table sample_table folds '
+    'exact_balance balance '
     'balance_flags shard_plan layout '
     'shard_conversion output_folder runner completion convert plan '
     'index_check verify summary figure gallery dataset mapped_file payload '
@@ -34,8 +35,7 @@ TRAINER = TRAINER_TABLES + (
     'dihedral layers fast_layers gapnet application network network_summary '
     'activation_map loss schedule cluster strategy state device_cache '
     'step checkpoint predict board evaluate notable recorder loop '
-    'cross_validation main'
-).split()
+    'cross_validation main').split()
 TOOLS = (
     'check_python make_sample_data make_records verify_records '
     'inspect_records report predict run_paper serve_input benchmark_process '
