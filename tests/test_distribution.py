@@ -20,7 +20,8 @@ _EPOCHS = 7  # of three steps
 # starts them. Trains one epoch, then goes on to the last.
 _ON_DEVICES = '''
 import sys
-from hpa_records import command
+from hpa_records import command, process
+process.take()
 from hpa_records.backend import tf
 from trainer import config, loop
 count, records, workdir, cache, batch_size, variant = sys.argv[1:]
@@ -183,7 +184,9 @@ def test_a_killed_worker_is_told_and_a_restart_ends_the_same(folder, two):
   code, _, said = _end(chief)
   _end(other)
   assert code == 1 and 'Traceback' not in said
+  assert 'The worker 1 of TF_CONFIG is gone: ' in said
   assert 'start the same command on all of them again' in said
+  assert 'Graph execution error' not in said
   assert not (folder / 'killed' / 'fold0' / 'scores.json').exists()
   for code, _, said in map(_end, _start_workers(folder, 'killed')):
     assert code == 0, said
