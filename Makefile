@@ -6,6 +6,7 @@ BIN = $(VENV)/bin
 IO_VENV = .venv-io
 PEERS_VENV = .venv-peers
 TPU_VENV = .venv-tpu
+FUZZ_VENV = .venv-fuzz
 DEMO = demo
 SOURCES = hpa_records trainer tools tests
 
@@ -15,7 +16,7 @@ STAMP = $(VENV)/.installed-$(EXTRA)
 COMMA = ,
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-io env-peers env-tpu demo test soak lint format clean
+.PHONY: help env env-fuzz env-io env-peers env-tpu demo test soak lint format clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' \
@@ -23,11 +24,13 @@ help:  ## List the targets.
 
 env: $(STAMP)  ## Make .venv with all that is needed (EXTRA=cpu or gpu).
 
+env-fuzz: $(FUZZ_VENV)/.installed  ## Make .venv-fuzz with the fuzzers; make soak does.
+
 env-io: $(IO_VENV)/.installed  ## Make .venv-io with the extra [io]; the tests do.
 
 env-peers: $(PEERS_VENV)/.installed  ## Make .venv-peers, for benchmark.py input.
 
-env-tpu: $(TPU_VENV)/.installed  ## Make .venv-tpu with the extra [tpu]; the tests do.
+env-tpu: $(TPU_VENV)/.installed  ## Make .venv-tpu with the extra [tpu]; make soak does.
 
 # $(call install,FOLDER,EXTRAS): the stamp comes last, so that an environment
 # that was cut off is made again. It holds the seconds that it took.
@@ -52,6 +55,16 @@ $(IO_VENV)/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) tools/check_python.py io
 	$(call install,$(IO_VENV),io)
 
+# It sees what .venv has: the fuzzers run the same packages as the tests.
+$(FUZZ_VENV)/.installed: $(STAMP)
+	@$(PYTHON) -m venv $(FUZZ_VENV)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(FUZZ_VENV)/bin/python -c \
+	  'import sysconfig; print(sysconfig.get_path("purelib"))')/tests.pth"
+	begun=$$(date +%s) && \
+	  $(FUZZ_VENV)/bin/python -m pip install --quiet --editable ".[fuzz]" && \
+	  echo $$(($$(date +%s) - begun)) > $@
+
 $(PEERS_VENV)/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) tools/check_python.py
 	$(call install,$(PEERS_VENV),peers)
@@ -73,8 +86,8 @@ demo: env  ## Make sample data, convert it, train on it, write the report.
 test: env lint  ## Run the tests and the linters.
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
-soak: env  ## Run the long repetitions, which make test leaves out.
-	$(BIN)/python -m pytest -q -m soak
+soak: env env-fuzz  ## Run fuzzers and long repetitions, which make test leaves out.
+	$(BIN)/python -m pytest -q -s -m soak
 
 lint: env  ## Check style and errors, change nothing.
 	$(BIN)/yapf --diff --recursive $(SOURCES)
@@ -84,4 +97,4 @@ format: env  ## Lay the code out as the linter wants it.
 	$(BIN)/yapf --in-place --recursive $(SOURCES)
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(IO_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(FUZZ_VENV) $(IO_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info

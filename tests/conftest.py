@@ -1,7 +1,12 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and what is told at their end."""
 
+import ctypes
+import gc
 import pathlib
+import resource
+import sys
 
+import hypothesis
 import pytest
 
 from hpa_records import process
@@ -13,8 +18,15 @@ process.take()
 _ROOT = pathlib.Path(__file__).parent.parent
 
 # Files that take minutes: first, so that none is left alone at the end.
-_LONG = ('test_tpu_environment', 'test_loop', 'test_data_service',
-         'test_io_environment', 'test_run_paper', 'test_distribution')
+_LONG = ('test_loop', 'test_data_service', 'test_io_environment',
+         'test_run_paper', 'test_distribution')
+
+# No test depends on how fast a machine is.
+hypothesis.settings.register_profile(
+    'any machine',
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile('any machine')
 
 
 def pytest_collection_modifyitems(items):
@@ -23,8 +35,47 @@ def pytest_collection_modifyitems(items):
              if item.path.stem in _LONG else len(_LONG))
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _forget():
+  """Gives back what a file's tests leave of Keras and in malloc's arenas."""
+  yield
+  keras = sys.modules.get('keras')
+  if keras:
+    keras.utils.clear_session(free_memory=False)
+  gc.collect()
+  try:
+    ctypes.CDLL(None).malloc_trim(0)
+  except (OSError, AttributeError, TypeError):
+    pass  # not glibc
+
+
+def _peak_mib():
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak // (2**20 if sys.platform == 'darwin' else 2**10)
+
+
+def pytest_sessionfinish(session):
+  """Tells the peak memory of a worker to the process that started it."""
+  output = getattr(session.config, 'workeroutput', None)  # xdist's
+  if output is not None:
+    output['peak_mib'] = _peak_mib()
+
+
+_peaks_mib = {}
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist's
+def pytest_testnodedown(node):
+  """Notes what a worker of xdist told."""
+  told = getattr(node, 'workeroutput', None) or {}  # none of one that broke
+  _peaks_mib[node.gateway.id] = told.get('peak_mib', 'unknown')
+
+
 def pytest_terminal_summary(terminalreporter):
-  """Says how long each environment took to make, some of them by tests."""
+  """Says how much memory the tests took, each process, and how long each
+  environment took to make, some of them by tests."""
+  for name, peak in sorted((_peaks_mib or {'main': _peak_mib()}).items()):
+    terminalreporter.write_line(f'peak memory of process {name}: {peak} MiB')
   for stamp in sorted(_ROOT.glob('.venv*/.installed*')):
     terminalreporter.write_line(
         f'{stamp.parent.name}: made in {stamp.read_text().strip() or "?"} s')

@@ -12,7 +12,9 @@ from typing import Any, Iterator
 
 import boto3
 
-_START_S = 60.0
+from tests import port as port_lib
+
+_START_S = 240.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +52,6 @@ class Store:
     return f's3://{bucket}/records'
 
 
-def _free_port() -> int:
-  with socket.socket() as found:
-    found.bind(('127.0.0.1', 0))
-    return found.getsockname()[1]
-
-
 def _wait(port: int, process: subprocess.Popen) -> None:
   deadline = time.monotonic() + _START_S
   while True:
@@ -71,7 +67,11 @@ def _wait(port: int, process: subprocess.Popen) -> None:
 @contextlib.contextmanager
 def serve() -> Iterator[Store]:
   """Yields a server that runs until the block ends."""
-  port = _free_port()
+  with port_lib.reserve(1) as (port,):
+    yield from _serve(port)
+
+
+def _serve(port: int) -> Iterator[Store]:
   environment = {
       'AWS_ACCESS_KEY_ID': 'test',
       'AWS_SECRET_ACCESS_KEY': 'test',

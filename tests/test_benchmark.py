@@ -3,9 +3,12 @@
 import copy
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
+import threading
+import time
 
 import benchmark_check
 import benchmark_convert
@@ -127,13 +130,35 @@ def test_inflating_ends_with_a_filter_byte_a_row(source):
   assert len(benchmark_peer.inflate(data)) == 128 * 129
 
 
-def test_a_command_is_measured_with_its_workers():
+class _Memory(benchmark_process._Memory):  # pylint: disable=protected-access
+  """Lets a worker go on, through a pipe, when its memory has been seen."""
+  pipe = None
+
+  def __enter__(self):
+    threading.Thread(target=self._let_go).start()
+    return super().__enter__()
+
+  def _let_go(self):
+    deadline = time.monotonic() + 240
+    while self.worker_kib < 90 * 1024 and time.monotonic() < deadline and (
+        pathlib.Path('/proc/self/status').exists()):
+      time.sleep(0.02)
+    self.pipe.write_text('')
+
+
+def test_a_command_is_measured_with_its_workers(tmp_path, monkeypatch):
+  _Memory.pipe = tmp_path / 'pipe'
+  os.mkfifo(_Memory.pipe)
+  monkeypatch.setattr(benchmark_process, '_Memory', _Memory)
   code = ('import subprocess, sys; held = bytearray(30 << 20); '
-          'code = "import time; held = bytearray(90 << 20); time.sleep(0.5)"; '
-          'subprocess.run([sys.executable, "-c", code]); print("said")')
-  finished = benchmark_process.run([sys.executable, '-c', code], 1)
+          'code = "import sys, time; held = bytearray(90 << 20); '
+          'time.sleep(0.5); open(sys.argv[1]).read()"; '
+          'subprocess.run([sys.executable, "-c", code, sys.argv[1]]); '
+          'print("said")')
+  command = [sys.executable, '-c', code, str(_Memory.pipe)]
+  finished = benchmark_process.run(command, 1)
   assert finished.stdout == 'said\n'
-  assert finished.wall_s > 0.5 > finished.cpu_s > 0
+  assert finished.wall_s > 0.5 and 0 < finished.cpu_s < finished.wall_s
   if pathlib.Path('/proc/self/status').exists():
     assert 30 < finished.parent_mib < 90 < finished.worker_mib < 150
 

@@ -40,7 +40,7 @@ def test_every_cell_runs_that_needs_neither_kaggle_nor_a_tpu(tmp_path):
   notebook.cells[1].source = settings
   client = nbclient.NotebookClient(
       notebook,
-      timeout=300,
+      timeout=1800,
       resources={'metadata': {
           'path': str(tmp_path / 'notebooks')
       }})

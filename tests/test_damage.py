@@ -56,7 +56,7 @@ def test_training_stops_at_a_damaged_shard_in_one_line(tmp_path, reader, check,
       if line.startswith('epoch 1/'):
         damage(shard, row)
         break
-    _, said = process.communicate(timeout=240)
+    _, said = process.communicate(timeout=600)
   assert process.returncode == 2, said
   assert str(shard) in said and 'Traceback' not in said
   last = said.strip().splitlines()[-1]

@@ -56,9 +56,10 @@ def _start_worker(address):
 
 
 @contextlib.contextmanager
-def _service(num_workers=2):
+def _service(num_workers=2, worker_timeout_s=2):
   """Yields the address of a dispatcher with some workers, and the workers."""
-  dispatcher, said = _start('dispatcher', '--worker_timeout_s=2')
+  dispatcher, said = _start('dispatcher',
+                            f'--worker_timeout_s={worker_timeout_s}')
   address = said.split()[-1].rstrip('.')
   workers = [_start_worker(address) for _ in range(num_workers)]
   try:
@@ -66,12 +67,13 @@ def _service(num_workers=2):
   finally:
     for each in (*workers, dispatcher):
       each.send_signal(signal.SIGTERM)
-      each.communicate(timeout=60)
+      each.communicate(timeout=600)
 
 
 @pytest.fixture(name='service', scope='module')
 def _shared_service():
-  with _service() as service:
+  # A worker that a busy machine keeps waiting is not taken for a dead one.
+  with _service(worker_timeout_s=600) as service:
     yield service
 
 
@@ -159,7 +161,7 @@ def test_training_goes_on_when_a_worker_dies(records, tmp_path):
         if line.startswith('epoch 1/3'):
           workers[1].send_signal(signal.SIGKILL)
           break
-      out, err = process.communicate(timeout=240)
+      out, err = process.communicate(timeout=600)
   assert process.returncode == 0, err
   assert 'epoch 3/3' in out and 'f1_macro' in out
 
@@ -170,7 +172,7 @@ def test_all_end_in_order_when_they_are_told(service):
                         '--host=localhost')
   assert said.startswith('Worker of ')
   worker.send_signal(signal.SIGTERM)
-  worker.communicate(timeout=60)
+  worker.communicate(timeout=600)
   assert worker.returncode == 0
 
 

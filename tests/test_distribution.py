@@ -4,15 +4,15 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
 from tests import fakes
+from tests import port
+from tests import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _EPOCHS = 7  # of three steps
@@ -116,19 +116,15 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest(folder):
       '16 or 20.')
 
 
-def _free_ports(count):
-  sockets = [socket.socket() for _ in range(count)]
-  for each in sockets:
-    each.bind(('127.0.0.1', 0))
-  ports = [each.getsockname()[1] for each in sockets]
-  for each in sockets:
-    each.close()
-  return ports
+@pytest.fixture(name='ports', scope='module')
+def _ports():
+  with port.reserve(2) as ports:
+    yield ports
 
 
-def _start_workers(folder, name):
+def _start_workers(folder, name, ports, chief_environment=None):
   """Starts two workers of one cluster on loopback."""
-  workers = [f'127.0.0.1:{port}' for port in _free_ports(2)]
+  workers = [f'127.0.0.1:{number}' for number in ports]
   command = [
       sys.executable, '-m', 'trainer.main', f'--records={folder / "records"}',
       f'--workdir={folder / name}', f'--epochs={_EPOCHS}', '--batch_size=16',
@@ -143,7 +139,8 @@ def _start_workers(folder, name):
             command,
             cwd=_ROOT,
             env={
-                **os.environ, 'TF_CONFIG': config
+                **os.environ, 'TF_CONFIG': config,
+                **(chief_environment or {} if index == 0 else {})
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -153,14 +150,14 @@ def _start_workers(folder, name):
 
 def _end(worker):
   """Returns (exit code, stdout, stderr) of a worker that ends by itself."""
-  out, err = worker.communicate(timeout=240)
+  out, err = worker.communicate(timeout=600)
   return worker.returncode, out, err
 
 
 @pytest.fixture(name='two', scope='module')
-def _two(folder):
+def _two(folder, ports):
   """What two workers said, undisturbed: (chief's, other's)."""
-  return tuple(map(_end, _start_workers(folder, 'two')))
+  return tuple(map(_end, _start_workers(folder, 'two', ports)))
 
 
 def test_two_workers_train_as_one_and_the_chief_writes(folder, one, two):
@@ -173,14 +170,17 @@ def test_two_workers_train_as_one_and_the_chief_writes(folder, one, two):
   _assert_close(folder / 'two', one / str(_EPOCHS), _EPOCHS, 1e-6)
 
 
-def test_a_killed_worker_is_told_and_a_restart_ends_the_same(folder, two):
+def test_a_killed_worker_is_told_and_a_restart_ends_the_same(
+    folder, two, ports):
   assert two[0][0] == 0
-  started = _start_workers(folder, 'killed')
+  # The chief stops in the third epoch, which it cannot end alone.
+  stop = signalled.environment('*/epoch-00003.npz', 1, signal.SIGSTOP)
+  started = _start_workers(folder, 'killed', ports, stop)
   chief, other = started[0], started[1]
-  second = folder / 'killed' / 'fold0' / 'checkpoints' / 'epoch-00002.npz'
-  while not second.exists() and chief.poll() is None:
-    time.sleep(0.002)
-  other.send_signal(signal.SIGKILL)
+  signalled.wait_stopped(chief)
+  other.kill()
+  other.wait()
+  chief.send_signal(signal.SIGCONT)
   code, _, said = _end(chief)
   _end(other)
   assert code == 1 and 'Traceback' not in said
@@ -188,6 +188,6 @@ def test_a_killed_worker_is_told_and_a_restart_ends_the_same(folder, two):
   assert 'start the same command on all of them again' in said
   assert 'Graph execution error' not in said
   assert not (folder / 'killed' / 'fold0' / 'scores.json').exists()
-  for code, _, said in map(_end, _start_workers(folder, 'killed')):
+  for code, _, said in map(_end, _start_workers(folder, 'killed', ports)):
     assert code == 0, said
   _assert_close(folder / 'killed', folder / 'two', _EPOCHS, 0)

@@ -13,7 +13,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records.backend import tf
 from tests import fakes
+from tests import signalled
 from trainer import config as config_lib
 from trainer import loop
 
@@ -167,18 +167,15 @@ def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
                                workdir=str(tmp_path),
                                batch_size=4,
                                steps_per_call=1,
-                               epochs=50)
-  history = tmp_path / 'fold1' / 'history.csv'
-  with subprocess.Popen(_command(config),
+                               epochs=2)
+  done = subprocess.run(_command(config),
                         cwd=_ROOT,
-                        stdout=subprocess.DEVNULL,
-                        stderr=subprocess.PIPE,
-                        text=True) as process:
-    while not history.exists() and process.poll() is None:
-      time.sleep(0.01)
-    process.send_signal(number)
-    said = process.communicate()[1]
-  assert process.returncode == 128 + number
+                        env=signalled.environment('*/history.csv', 1, number),
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  said = done.stderr
+  assert done.returncode == 128 + number
   last = re.fullmatch(
       rf'{number.name}: saved after epoch (\d+)(, step (\d+) of the next)? at '
       rf'{tmp_path}/fold1; the same command goes on from there\.',
@@ -363,21 +360,26 @@ def _command(config):
   return [sys.executable, '-m', 'trainer.main', *flags]
 
 
-def _kill_when(config, name):
-  """Runs the command until a checkpoint of that name is there, and kills it."""
-  folder = pathlib.Path(config.workdir) / 'fold1' / 'checkpoints'
-  with subprocess.Popen(_command(config),
-                        cwd=_ROOT,
-                        stdout=subprocess.DEVNULL,
-                        stderr=subprocess.DEVNULL) as process:
-    while not list(folder.glob(name)) and process.poll() is None:
-      time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-  assert not (folder.parent / 'scores.json').exists()
-
-
-def _go_on(config):
+def _kill_before(config, name):
+  """Runs the command, and kills it before a checkpoint of that name."""
   done = subprocess.run(_command(config),
+                        cwd=_ROOT,
+                        env=signalled.environment(f'*/checkpoints/{name}', 1,
+                                                  signal.SIGKILL),
+                        capture_output=True,
+                        check=False)
+  assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def _go_on(config, *names):
+  """Runs the command to its end; what takes gigabytes is given back by it.
+
+  Args:
+    config: the run.
+    *names: of settings besides those of _command.
+  """
+  flags = [f'--{name}={getattr(config, name)}' for name in names]
+  done = subprocess.run([*_command(config), *flags],
                         cwd=_ROOT,
                         capture_output=True,
                         text=True,
@@ -399,10 +401,9 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
                                     workdir=str(tmp_path / 'whole'),
                                     checkpoint_steps=0)
   loop.train(undisturbed)
-  _kill_when(config, 'epoch-00001-step-*2.npz')
+  _kill_before(config, 'epoch-00001-step-0000003.npz')
   said = _go_on(config)
-  assert re.search(r'Continuing .* after epoch 1, step [1-9]\d* of the next',
-                   said)
+  assert re.search('Continuing .* after epoch 1, step 2 of the next', said)
   assert 'f1_macro' in said
   _assert_same_end(tmp_path / 'killed' / 'fold1', tmp_path / 'whole' / 'fold1')
   histories = [
@@ -503,7 +504,7 @@ def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
                    model=model,
                    loss=loss,
                    learning_rate=0.01)
-  loop.train(config)
+  _go_on(config, 'model', 'loss', 'learning_rate')
   history = pd.read_csv(tmp_path / 'run' / 'fold1' / 'history.csv')
   assert history['loss'][1] < history['loss'][0]
 
@@ -516,7 +517,9 @@ def test_images_of_any_size_train(tmp_path, size):
                    epochs=1,
                    batch_size=4,
                    eval_batch_size=2)
-  assert np.isfinite(loop.train(config)['loss'])
+  _go_on(config, 'eval_batch_size')
+  history = pd.read_csv(tmp_path / 'run' / 'fold1' / 'history.csv')
+  assert np.isfinite(history['loss']).all()
 
 
 @pytest.mark.parametrize('flags,message', [

@@ -72,7 +72,7 @@ def test_a_file_that_is_cut_while_threads_copy_is_marked(path, seed):
     each.start()
   os.truncate(path, int(np.random.default_rng(seed).integers(_NUM_BYTES // 2)))
   for each in threads:
-    each.join(60)
+    each.join(240)
   assert file.is_torn and not any(each.is_alive() for each in threads)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import random
 import resource
 import shutil
 import signal
@@ -17,6 +16,7 @@ from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
+from tests import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SIZE_PX = 300  # two records a shard of 1 MiB
@@ -60,13 +60,6 @@ def _run(source, output, *flags, **kwargs):
                         **kwargs)
 
 
-def _wait_for(path, process):
-  """Waits until the process has made the file."""
-  while not path.exists():
-    assert process.poll() is None, f'it ended before {path} appeared'
-    time.sleep(0.002)
-
-
 def _content(folder):
   return {
       str(path.relative_to(folder)): path.read_bytes()
@@ -81,49 +74,15 @@ def _assert_refused(done, message):
   assert len(lines) == 1 and message in lines[0], done.stderr
 
 
-def _wait_for_progress(output, process, num_files):
-  """Waits until there are so many files beside .unfinished, or the end."""
-  while process.poll() is None and sum(
-      path.is_file() for path in output.glob('*')) < num_files:
-    time.sleep(0.002)
-
-
-def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
-    source, undisturbed, tmp_path):
-  content, output = undisturbed, tmp_path / 'records'
-  rng = random.Random(20)
-  for number in range(20):
-    (output / '.unfinished' / 'lock').unlink(missing_ok=True)
-    process = _start(source, output, f'--workers={1 + number % 2}')
-    _wait_for(output / '.unfinished' / 'lock', process)
-    done = len(list(output.glob('*.tfrecord')))
-    _wait_for_progress(output, process, rng.randint(done, len(content) + 1))
-    time.sleep(rng.uniform(0, 0.05))  # somewhere between two files
-    process.kill()
-    process.wait()
-    if (output / 'manifest.json').exists():
-      assert content.items() <= _content(output).items()
-      assert _run(source, output).returncode == 0
-      assert _content(output) == content
-      shutil.rmtree(output)
-  assert _run(source, output).returncode == 0
-  assert _content(output) == content
-
-
 def test_whole_shards_are_kept(source, undisturbed, tmp_path):
   output = tmp_path / 'records'
-  process = _start(source, output, '--workers=1')
-  sidecars = output / '.unfinished'
-  deadline = time.monotonic() + 120
-  while len(list(sidecars.glob('*.tfrecord.json'))) < 3:
-    assert time.monotonic() < deadline
-    time.sleep(0.002)
+  process = signalled.start_stopped(_command(source, output, '--workers=1'),
+                                    '*.tfrecord', 4)
   process.kill()
   process.wait()
-  kept = {path.name.removesuffix('.json') for path in sidecars.glob('*.json')
-         } - {'settings'}
+  kept = {path.name for path in output.glob('*.tfrecord')}
   before = {name: (output / name).stat().st_ino for name in kept}
-  assert 3 <= len(kept) < 30
+  assert len(kept) == 3
   assert _run(source, output).returncode == 0
   assert {name: (output / name).stat().st_ino for name in kept} == before
   assert _content(output) == undisturbed
@@ -198,9 +157,8 @@ def test_an_unfinished_folder_is_kept_from_another_csv(source, tmp_path,
 
 def test_a_second_converter_says_so_and_leaves(source, undisturbed, tmp_path):
   output = tmp_path / 'records'
-  first = _start(source, output, '--workers=1')
-  _wait_for(output / '.unfinished' / 'settings.json', first)
-  first.send_signal(signal.SIGSTOP)
+  first = signalled.start_stopped(_command(source, output, '--workers=1'),
+                                  '*.tfrecord', 1)
   _assert_refused(_run(source, output), 'Another conversion is running')
   _assert_refused(_run(source, output, '--only_shard=0'),
                   'Another conversion is running')
@@ -210,31 +168,39 @@ def test_a_second_converter_says_so_and_leaves(source, undisturbed, tmp_path):
 
 
 def test_workers_end_with_a_killed_converter(source, tmp_path):
-  process = _start(source, tmp_path / 'records', '--workers=2')
-  _wait_for(tmp_path / 'records' / '.unfinished' / 'settings.json', process)
+  log = tmp_path / 'log'
+  process = subprocess.Popen(  # pylint: disable=consider-using-with
+      _command(source, tmp_path / 'records', '--workers=2'),
+      cwd=_ROOT,
+      env=signalled.environment('*.tfrecord', 1, 0, log=str(log)),
+      stderr=subprocess.DEVNULL)
+  _wait_until(log.exists)  # a worker is at work, and waits there
+  workers = _children_of(process.pid)
   process.kill()
   process.wait()
-  deadline = time.monotonic() + 30
-  while _processes_that_name(source[0]) or _children_of(process.pid):
-    assert time.monotonic() < deadline, 'a worker outlived its parent'
-    time.sleep(0.05)
+  assert len(workers) >= 2
+  _wait_until(lambda: not any(map(_is_alive, workers)))
 
 
-def _processes_that_name(text):
-  """Pids whose command line has the text."""
-  found = []
-  for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
-    try:
-      if text.encode() in path.read_bytes():
-        found.append(int(path.parent.name))
-    except OSError:
-      pass
-  return found
+def _wait_until(is_so):
+  deadline = time.monotonic() + 240
+  while not is_so():
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
 
 
 def _children_of(pid):
-  """Pids of spawned processes whose command line names their parent."""
-  return _processes_that_name(f'parent_pid={pid}')
+  tasks = pathlib.Path(f'/proc/{pid}/task').glob('*/children')
+  return [
+      int(child) for each in tasks for child in each.read_text('utf-8').split()
+  ]
+
+
+def _is_alive(pid):
+  try:
+    return 'State:\tZ' not in pathlib.Path(f'/proc/{pid}/status').read_text()
+  except OSError:
+    return False
 
 
 def _limit_file_size():
@@ -272,15 +238,19 @@ def test_a_disk_that_fills_up_stops_in_one_line(source, tmp_path):
       capture_output=True).returncode:
     pytest.skip('this machine lets no test mount a disk')
   script = f'''mount -t tmpfs -o size={free_kb}k none {disk}
-(while ! ls {disk}/records/*.tfrecord >/dev/null 2>&1; do sleep 0.01; done
- head -c 100000000 /dev/zero > {disk}/other.bin) 2>/dev/null &
-"$@"; code=$?; ls {disk}/records; exit $code'''
-  done = subprocess.run(
-      [*unshare, script, 'sh', *_command(source, disk / 'records')],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False)
+"$@" & pid=$!
+until grep -q 'State:.T' /proc/$pid/status; do sleep 0.02; done
+head -c 100000000 /dev/zero > {disk}/other.bin 2>/dev/null; kill -CONT $pid
+wait $pid; code=$?; ls {disk}/records; exit $code'''
+  done = subprocess.run([
+      *unshare, script, 'sh', *_command(source, disk / 'records', '--workers=1')
+  ],
+                        cwd=_ROOT,
+                        env=signalled.environment('*.tfrecord', 2,
+                                                  signal.SIGSTOP),
+                        capture_output=True,
+                        text=True,
+                        check=False)
   _assert_refused(done, 'No space left on device')
   assert '.tfrecord' in done.stdout and 'manifest.json' not in done.stdout
 
@@ -295,14 +265,11 @@ def test_an_input_that_vanishes_is_named_and_whole_shards_stay(
   output = tmp_path / 'records'
   gone = pathlib.Path(source[1]) / 's7_blue.png'
   kept = gone.read_bytes(), gone.stat()
-  process = _start(source, output, '--workers=1')
-  _wait_for(output / '.unfinished' / 'settings.json', process)
+  process = signalled.start_stopped(_command(source, output, '--workers=1'),
+                                    '*.tfrecord', 1)
   gone.unlink()
-  code = process.wait()
-  if code == 0:  # it had been read already
-    assert _content(output) == undisturbed
-    return
-  assert code == 2 and not (output / 'manifest.json').exists()
+  process.send_signal(signal.SIGCONT)
+  assert process.wait() == 2 and not (output / 'manifest.json').exists()
   assert len(list(output.glob('*.tfrecord'))) >= 29
   gone.write_bytes(kept[0])
   os.utime(gone, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))

@@ -4,12 +4,12 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
 
 from tests import fakes
+from tests import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _FOLDS = 2
@@ -27,15 +27,16 @@ def _arguments(tmp_path):
 
 
 def test_both_activations_are_trained_and_reported(arguments, tmp_path):
-  # A signal while the first fold trains: it is passed on, saved and obeyed.
-  with subprocess.Popen(arguments, text=True, stderr=subprocess.PIPE) as first:
-    checkpoints = tmp_path / 'paper' / 'prelu' / 'fold0' / 'checkpoints'
-    while not list(checkpoints.glob('*.npz')) and first.poll() is None:
-      time.sleep(0.01)
-    first.send_signal(signal.SIGTERM)
-    message = first.communicate()[1]
-  assert first.returncode == 128 + signal.SIGTERM, message
-  assert 'the same command goes on' in message
+  # A signal while the first fold trains: it is passed on, saved and obeyed. The
+  # training sends it to the command that started it.
+  first = subprocess.run(arguments,
+                         env=signalled.environment('*/prelu/fold0/*.npz', 3,
+                                                   signal.SIGTERM, 'parent'),
+                         capture_output=True,
+                         text=True,
+                         check=False)
+  assert first.returncode == 128 + signal.SIGTERM, first.stderr
+  assert 'the same command goes on' in first.stderr
 
   done = subprocess.run(arguments, capture_output=True, text=True, check=False)
   assert done.returncode == 0, done.stderr

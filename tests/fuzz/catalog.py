@@ -1,0 +1,22 @@
+"""All targets by name, imported when they are asked for: some take TensorFlow.
+"""
+
+import importlib
+
+from tests.fuzz import target
+
+MODULES = {
+    'image_target': ('png', 'tiff', 'jpeg'),
+    'dataset_target': ('record', 'stored_image', 'shard', 'manifest', 'index',
+                       'parquet', 'csv', 'pattern', 'unfinished'),
+    'run_target': ('config', 'npz', 'run', 'flags'),
+    'network_target': ('checkpoint', 'tf_config'),
+}
+NAMES = tuple(name for names in MODULES.values() for name in names)
+
+
+def find(name: str) -> target.Target:
+  """Returns the target of a name of NAMES."""
+  module = next(each for each, names in MODULES.items() if name in names)
+  found = importlib.import_module(f'tests.fuzz.{module}')
+  return found.TARGETS[name]

@@ -1,0 +1,83 @@
+"""Parsers of checkpoints and of TF_CONFIG, which need TensorFlow."""
+
+import functools
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from hpa_records.backend import keras
+from tests.fuzz import mutation
+from tests.fuzz import run_target
+from tests.fuzz import target
+from trainer import checkpoint
+from trainer import config as config_lib
+from trainer import state as state_lib
+from trainer import strategy
+
+_POSITION = (1, 0)
+
+
+@functools.cache
+def _network() -> tuple[keras.Model, keras.optimizers.Optimizer]:
+  """A network of one layer, and its optimizer."""
+  model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+  optimizer = keras.optimizers.SGD(momentum=0.9)
+  optimizer.build(model.trainable_variables)
+  return model, optimizer
+
+
+def _checkpoints(_) -> list[bytes]:
+  model, optimizer = _network()
+  state = state_lib.State.start(config_lib.Config('records', 'run'))
+  arrays = {
+      str(i): np.asarray(each)
+      for i, each in enumerate([*model.variables, *optimizer.variables])
+  }
+  arrays['state'] = np.array(json.dumps(state.to_dict()))
+  described = json.loads(run_target.describe_arrays(arrays))
+  # As text, for changes of its JSON; write_archive makes the array of it.
+  described['state'] = state.to_dict()
+  return [json.dumps(described).encode()]
+
+
+def _parse_checkpoint(data: bytes, folder: pathlib.Path) -> None:
+  found = checkpoint.Checkpoints(str(folder), *_network())
+  try:
+    content = json.loads(data)
+    if 'descr' not in content['state']:
+      text = np.array(json.dumps(content['state']))
+      content |= json.loads(run_target.describe_arrays({'state': text}))
+      data = json.dumps(content).encode()
+  except (ValueError, RecursionError, KeyError, TypeError):
+    pass
+  path = folder / f'epoch-{_POSITION[0]:05d}.npz'
+  path.write_bytes(run_target.write_archive(data))
+  state = state_lib.State.from_dict(found.restore(_POSITION))
+  _ = state.begun_epochs, state.is_stalled(2)
+  state.plateau.update(0.5)
+
+
+def _clusters(_) -> list[bytes]:
+  cluster = {'worker': ['a:1', 'b:2'], 'chief': ['c:3'], 'ps': ['d:4']}
+  task = {'type': 'worker', 'index': 0}
+  return [json.dumps({'cluster': cluster, 'task': task}).encode(), b'{}']
+
+
+def _parse_cluster(data: bytes, _) -> None:
+  """Looks at TF_CONFIG without a start of TensorFlow's servers."""
+  text = data.decode('utf-8', 'surrogateescape').replace('\0', '')
+  os.environ['TF_CONFIG'] = text
+  try:
+    strategy._check_cluster()  # pylint: disable=protected-access
+  finally:
+    del os.environ['TF_CONFIG']
+
+
+TARGETS = {
+    'checkpoint':
+        target.Target(_checkpoints, _parse_checkpoint, mutation.change_json),
+    'tf_config':
+        target.Target(_clusters, _parse_cluster, mutation.change_json),
+}

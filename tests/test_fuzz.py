@@ -1,0 +1,113 @@
+"""Parsers of strangers' bytes: nothing escapes but schema.DataError.
+
+Here each parser gets its seeds and some hundred changes of them, the same ones
+each time. make soak has Atheris run each 200,000 times, guided by what it
+reaches, and prints how long that took.
+"""
+
+import pathlib
+import random
+import subprocess
+import time
+
+import pytest
+
+from hpa_records import schema
+from tests.fuzz import catalog
+from tests.fuzz import target
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_PYTHON = _ROOT / '.venv-fuzz' / 'bin' / 'python'
+_CHANGES = 150
+_RUNS = 200_000
+
+
+@pytest.mark.parametrize('name', catalog.NAMES)
+def test_nothing_escapes(name, tmp_path):
+  chosen, rng = catalog.find(name), random.Random(name)
+  for folder in ('seeds', 'files'):
+    (tmp_path / folder).mkdir()
+  seeds = chosen.seeds(tmp_path / 'seeds')
+  changed = [
+      target.change(chosen, rng.choice(seeds), rng) for _ in range(_CHANGES)
+  ]
+  for data in [*seeds, *changed]:
+    found = target.run(chosen, data, tmp_path / 'files')
+    assert found is None, f'{found.told}\n{data[:2000]!r}'
+
+
+@pytest.mark.parametrize('name', catalog.NAMES)
+def test_a_first_seed_is_accepted(name, tmp_path):
+  """Else the fuzzer would test how the first check refuses."""
+  chosen = catalog.find(name)
+  (tmp_path / 'seeds').mkdir()
+  chosen.parse(chosen.seeds(tmp_path / 'seeds')[0], tmp_path)
+
+
+def _refuse(data, _):
+  raise schema.DataError(f'Expected something else, received {data!r}.')
+
+
+def _fail(*_):
+  raise KeyError('a')
+
+
+def _tell_much(*_):
+  raise schema.DataError('one line\nand another')
+
+
+def _leave(*_):
+  raise SystemExit(2)
+
+
+def _take_memory(*_):
+  bytearray(2 * target.MOST_MIB *
+            2**20)[::4096] = b'x' * (2 * target.MOST_MIB * 256)
+
+
+@pytest.mark.parametrize('parse,kind', [
+    (_fail, 'KeyError at test_fuzz.py'),
+    (_tell_much, 'a message of several lines'),
+    (_leave, 'SystemExit at test_fuzz.py'),
+    (_take_memory, 'memory'),
+])
+def test_what_escapes_is_told(parse, kind, tmp_path):
+  broken = target.Target(lambda _: [b'a'], parse)
+  assert target.run(broken, b'a', tmp_path).kind.startswith(kind)
+
+
+def test_time_without_end_is_told(monkeypatch, tmp_path):
+  monkeypatch.setattr(target, 'MOST_S', 0.1)
+
+  def work(*_):
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+      pass
+
+  slow = target.Target(lambda _: [b'a'], work)
+  assert target.run(slow, b'a', tmp_path).kind == 'time'
+
+
+def test_a_refusal_is_none(tmp_path):
+  sound = target.Target(lambda _: [b'a'], _refuse)
+  assert target.run(sound, b'\x1b[31m', tmp_path) is None
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize('name', catalog.NAMES)
+def test_nothing_escapes_in_many_runs(name, tmp_path):
+  begun = time.monotonic()
+  done = subprocess.run([
+      str(_PYTHON), '-m', 'tests.fuzz.fuzzer', name,
+      str(tmp_path),
+      str(_RUNS)
+  ],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        errors='replace',
+                        check=False)
+  told = tmp_path / f'{name}.txt'
+  assert not told.exists(), told.read_text()
+  assert done.returncode == 0, done.stderr[-4000:]
+  print(f'{name}: {_RUNS} runs in {time.monotonic() - begun:.0f} s')
