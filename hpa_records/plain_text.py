@@ -21,6 +21,11 @@ def escape(text: str) -> str:
       for each in text)
 
 
+def flatten(text: str) -> str:
+  """Returns text on one line, as another library's error or a name wants it."""
+  return escape(' '.join(text.split()))
+
+
 def quote(text: str) -> str:
   """Returns text in quotes, at most 80 characters of it, on one line."""
   return repr(text if len(text) <= 80 else f'{text[:77]}...')

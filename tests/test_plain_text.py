@@ -23,6 +23,10 @@ def test_every_message_of_wrong_input_is_escaped_once():
   assert str(schema.BrokenOff('\x1b', 1)) == '\\x1b'
 
 
+def test_text_of_several_lines_becomes_one():
+  assert plain_text.flatten('a\n  b\r\n\x1b') == 'a b \\x1b'
+
+
 def test_a_quote_is_one_short_line():
   quoted = plain_text.quote('a\n' * 1000)
   assert '\n' not in quoted and len(quoted) < 170

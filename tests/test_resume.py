@@ -198,7 +198,8 @@ def _children_of(pid):
 
 def _is_alive(pid):
   try:
-    return 'State:\tZ' not in pathlib.Path(f'/proc/{pid}/status').read_text()
+    status = pathlib.Path(f'/proc/{pid}/status').read_text('utf-8')
+    return 'State:\tZ' not in status
   except OSError:
     return False
 

@@ -219,7 +219,8 @@ def damaged(path: str, error: Exception) -> schema.DataError:
     path: of the file.
     error: what reading it raised.
   """
+  reason = plain_text.flatten(str(error))
   return schema.DataError(
       f'Expected {os.path.basename(path)} of a run, received none, a damaged '
-      f'or another file at {path} ({error}); train the fold again, or choose '
+      f'or another file at {path} ({reason}); train the fold again, or choose '
       'another --workdir.')

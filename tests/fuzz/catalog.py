@@ -9,8 +9,8 @@ MODULES = {
     'image_target': ('png', 'tiff', 'jpeg'),
     'dataset_target': ('record', 'stored_image', 'shard', 'manifest', 'index',
                        'parquet', 'csv', 'pattern', 'unfinished'),
-    'run_target': ('config', 'npz', 'run', 'flags'),
-    'network_target': ('checkpoint', 'tf_config'),
+    'run_target': ('config', 'npz', 'run', 'flags', 'tf_config'),
+    'network_target': ('checkpoint',),
 }
 NAMES = tuple(name for names in MODULES.values() for name in names)
 

@@ -121,9 +121,20 @@ def _dataset() -> dict[str, Any]:
             manifest.Shard(shard.file_name('fold1', 0, 1), 1, size, _DIGEST))
   pixels = manifest.pixel_statistics(48, np.full(4, 9), np.full(4, 99))
   names = (manifest.INDEX_NAME, 'features.json', 'dataset_info.json')
-  made = manifest.Manifest(dataclasses.asdict(_SETTINGS), _DIGEST, 3, 0, shards,
-                           counts.tolist(), pixels,
-                           dict.fromkeys(names, _DIGEST), {'numpy': '2'})
+  made = manifest.Manifest(dataclasses.asdict(_SETTINGS),
+                           _DIGEST,
+                           3,
+                           0,
+                           shards,
+                           counts.tolist(),
+                           pixels,
+                           dict.fromkeys(names, _DIGEST), {'numpy': '2'},
+                           inputs={
+                               'num_files': 12,
+                               'num_bytes': 99,
+                               'names_and_sizes_sha256': _DIGEST,
+                               'content_sha256': _DIGEST
+                           })
   return {'manifest': dataclasses.asdict(made), 'index': index}
 
 
@@ -292,8 +303,11 @@ def _parse_pattern(data: bytes, _) -> None:
   pattern, *names = data.decode('utf-8', 'surrogateescape').split('\0')
   file_pattern.check(pattern)
   for name in file_pattern.find_ids(pattern, names):
-    found = [file_pattern.name(pattern, name, each) for each in schema.CHANNELS]
-    if not set(found) & set(names):
+    found = {
+        file_pattern.name(pattern, name, each).casefold()
+        for each in schema.CHANNELS
+    }
+    if not found & {each.casefold() for each in names}:
       raise AssertionError(f'{name!r} of {names} is in none of {found}')
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import pathlib
 import struct
 import zipfile
@@ -17,8 +18,10 @@ from hpa_records import schema
 from tests.fuzz import mutation
 from tests.fuzz import target
 from trainer import archive
+from trainer import cluster
 from trainer import config as config_lib
 from trainer import ensemble
+from trainer import finished_fold
 from trainer import main as trainer_main
 from trainer import network_block
 from trainer import result
@@ -203,7 +206,7 @@ def _parse_run(data: bytes, folder: pathlib.Path) -> None:
       (fold / name).write_text(texts[name], 'utf-8', 'surrogatepass')
   config = config_lib.Config('records', str(folder), epochs=2)
   run = workdir.load(str(folder))
-  workdir.finished_scores(config)
+  finished_fold.find_scores(config)
   found = result.compute(run, 'a', 0)
   if found.network:
     network_block.group(found.network['layers'])
@@ -245,9 +248,25 @@ def _parse_flags(data: bytes, folder: pathlib.Path) -> None:
       flags.FLAGS.unparse_flags()
 
 
+def _clusters(_) -> list[bytes]:
+  jobs = {'worker': ['a:1', 'b:2'], 'chief': ['c:3']}
+  task = {'type': 'worker', 'index': 0}
+  return [json.dumps({'cluster': jobs, 'task': task}).encode(), b'{}']
+
+
+def _parse_cluster(data: bytes, _) -> None:
+  text = data.decode('utf-8', 'surrogateescape').replace('\0', '')
+  os.environ['TF_CONFIG'] = text
+  try:
+    cluster.load()
+  finally:
+    del os.environ['TF_CONFIG']
+
+
 TARGETS = {
     'config': target.Target(_configs, _parse_config, mutation.change_json),
     'npz': target.Target(_npzs, _parse_npz, mutation.change_json),
     'run': target.Target(_runs, _parse_run, mutation.change_json),
     'flags': target.Target(_flag_files, _parse_flags),
+    'tf_config': target.Target(_clusters, _parse_cluster, mutation.change_json),
 }
