@@ -24,6 +24,7 @@ import numpy as np
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image_file
+from hpa_records import image_header
 from hpa_records import schema
 
 RESIZE_FILTERS = ('triangle', 'area')
@@ -198,7 +199,8 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
   shape = (size_px, size_px, schema.NUM_CHANNELS)
   flat = np.frombuffer(data, np.uint8)
   head = png_head(size_px)
-  if encoding == 'png' and flat[:len(head)].tobytes() == head:
+  if (encoding == 'png' and flat[:len(head)].tobytes() == head and
+      image_header.is_whole_png(flat.data)):
     pixels = cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
     is_8_bit = pixels is not None and pixels.dtype == np.uint8
     if is_8_bit and pixels.shape == shape:

@@ -164,6 +164,21 @@ def _check_end(file: BinaryIO, num_bytes: int, kind: str) -> None:
       'without its end: the file was cut short')
 
 
+def is_whole_png(data: bytes | memoryview) -> bool:
+  """Returns whether the chunks of a PNG follow each other to its end.
+
+  A decoder may take the memory that a chunk asks for before it looks whether
+  the data are there: OpenCV does, up to 4 GB.
+
+  Args:
+    data: that begins as a PNG does.
+  """
+  try:
+    return _find_png_end(io.BytesIO(data), len(data)) == len(data)
+  except schema.DataError:  # chunks without end
+    return False
+
+
 def _find_png_end(file: BinaryIO, num_bytes: int) -> int:
   """Returns the position after the end, 0 if there is none."""
   for kind, start, length in _walk_png(file, num_bytes):

@@ -2,6 +2,7 @@
 
 import fractions
 import math
+import resource
 
 import cv2
 import numpy as np
@@ -225,3 +226,15 @@ def test_a_stored_png_of_16_bits_is_refused():
   data = cv2.imencode('.png', np.zeros((24, 24, 4), np.uint16))[1].tobytes()
   with pytest.raises(schema.DataError, match='expected a png image'):
     image.decode(data, 'png', 24)
+
+
+def test_a_stored_png_takes_no_memory_for_what_it_only_declares():
+  stored = image.encode(fakes.image(1, 16), 'png').tobytes()
+  at = stored.index(b'IDAT') - 4
+  forged = stored[:at] + b'\xc0\0\0\0' + stored[at + 4:]
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  for data in (forged, stored[:-1], stored + b'\0'):
+    with pytest.raises(schema.DataError, match='expected a png image'):
+      image.decode(data, 'png', 16)
+  taken_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+  assert taken_kib < 2**20
