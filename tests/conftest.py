@@ -17,6 +17,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 _LONG = ('test_loop', 'test_data_service', 'test_io_environment',
          'test_run_paper', 'test_distribution')
 
+_MOST_LEFT_MIB = 100  # by tests, before it is looked for
+
 # No test depends on how fast a machine is.
 hypothesis.settings.register_profile(
     'any machine',
@@ -31,18 +33,34 @@ def pytest_collection_modifyitems(items):
              if item.path.stem in _LONG else len(_LONG))
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _forget():
-  """Gives back what a file's tests leave of Keras and in malloc's arenas."""
-  yield
-  keras = sys.modules.get('keras')
-  if keras:
-    keras.utils.clear_session(free_memory=False)
-  gc.collect()
+def _resident_mib():
+  """Memory of this process now; 0 where the system does not say."""
   try:
-    ctypes.CDLL(None).malloc_trim(0)
-  except (OSError, AttributeError, TypeError):
-    pass  # not glibc
+    pages = int(pathlib.Path('/proc/self/statm').read_text('ascii').split()[1])
+  except OSError:
+    return 0
+  return pages * resource.getpagesize() // 2**20
+
+
+_kept_mib = _resident_mib()
+
+
+@pytest.fixture(autouse=True)
+def _give_back():
+  """Gives back what tests leave behind in cycles, when it has become much.
+
+  Iterators of tf.data keep their buffers and threads, graphs of tf.function
+  what they were traced with, until Python looks for cycles.
+  """
+  global _kept_mib  # pylint: disable=global-statement
+  yield
+  if _resident_mib() > _kept_mib + _MOST_LEFT_MIB:
+    gc.collect()
+    try:
+      ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+      pass  # not glibc
+    _kept_mib = _resident_mib()
 
 
 def _peak_mib():
