@@ -45,22 +45,44 @@ def _resident_mib():
 _kept_mib = _resident_mib()
 
 
+def _collect():
+  """Collects cycles, and gives their memory back to the system."""
+  global _kept_mib  # pylint: disable=global-statement
+  gc.collect()
+  try:
+    ctypes.CDLL(None).malloc_trim(0)
+  except (OSError, AttributeError, TypeError):
+    pass  # not glibc
+  _kept_mib = _resident_mib()
+
+
 @pytest.fixture(autouse=True)
 def _give_back():
   """Gives back what tests leave behind in cycles, when it has become much.
 
-  Iterators of tf.data keep their buffers and threads, graphs of tf.function
-  what they were traced with, until Python looks for cycles.
+  Iterators of tf.data keep their buffers and threads until Python looks for
+  cycles.
   """
-  global _kept_mib  # pylint: disable=global-statement
   yield
   if _resident_mib() > _kept_mib + _MOST_LEFT_MIB:
-    gc.collect()
-    try:
-      ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError, TypeError):
-      pass  # not glibc
-    _kept_mib = _resident_mib()
+    _collect()
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _forget_graphs():
+  """Has TensorFlow forget the graphs that the tests of a file traced.
+
+  Each use of tf.custom_gradient in a tf.function is registered under a name of
+  its own, for ever, with the graph that it is in.
+  """
+  yield
+  ops = sys.modules.get('tensorflow.python.framework.ops')
+  registry = getattr(getattr(ops, 'gradient_registry', None), '_registry', {})
+  names = [name for name in registry if name.startswith('CustomGradient-')]
+  for name in names:
+    del registry[name]
+  if names:
+    _collect()
 
 
 def _peak_mib():
