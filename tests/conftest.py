@@ -21,6 +21,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 _LONG = ('test_loop', 'test_data_service', 'test_io_environment',
          'test_run_paper', 'test_distribution')
 
+_MOST_LEFT_MIB = 100  # by tests, before it is looked for
+
 # No test depends on how fast a machine is.
 hypothesis.settings.register_profile(
     'any machine',
@@ -35,18 +37,56 @@ def pytest_collection_modifyitems(items):
              if item.path.stem in _LONG else len(_LONG))
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _forget():
-  """Gives back what a file's tests leave of Keras and in malloc's arenas."""
-  yield
-  keras = sys.modules.get('keras')
-  if keras:
-    keras.utils.clear_session(free_memory=False)
+def _resident_mib():
+  """Memory of this process now; 0 where the system does not say."""
+  try:
+    pages = int(pathlib.Path('/proc/self/statm').read_text('ascii').split()[1])
+  except OSError:
+    return 0
+  return pages * resource.getpagesize() // 2**20
+
+
+_kept_mib = _resident_mib()
+
+
+def _collect():
+  """Collects cycles, and gives their memory back to the system."""
+  global _kept_mib  # pylint: disable=global-statement
   gc.collect()
   try:
     ctypes.CDLL(None).malloc_trim(0)
   except (OSError, AttributeError, TypeError):
     pass  # not glibc
+  _kept_mib = _resident_mib()
+
+
+@pytest.fixture(autouse=True)
+def _give_back():
+  """Gives back what tests leave behind in cycles, when it has become much.
+
+  Iterators of tf.data keep their buffers and threads until Python looks for
+  cycles.
+  """
+  yield
+  if _resident_mib() > _kept_mib + _MOST_LEFT_MIB:
+    _collect()
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _forget_graphs():
+  """Has TensorFlow forget the graphs that the tests of a file traced.
+
+  Each use of tf.custom_gradient in a tf.function is registered under a name of
+  its own, for ever, with the graph that it is in.
+  """
+  yield
+  ops = sys.modules.get('tensorflow.python.framework.ops')
+  registry = getattr(getattr(ops, 'gradient_registry', None), '_registry', {})
+  names = [name for name in registry if name.startswith('CustomGradient-')]
+  for name in names:
+    del registry[name]
+  if names:
+    _collect()
 
 
 def _peak_mib():

@@ -5,6 +5,7 @@ each time. make soak has Atheris run each 200,000 times, guided by what it
 reaches, and prints how long that took.
 """
 
+import json
 import pathlib
 import random
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from hpa_records import schema
 from tests.fuzz import catalog
+from tests.fuzz import mutation
 from tests.fuzz import target
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -91,6 +93,14 @@ def test_time_without_end_is_told(monkeypatch, tmp_path):
 def test_a_refusal_is_none(tmp_path):
   sound = target.Target(lambda _: [b'a'], _refuse)
   assert target.run(sound, b'\x1b[31m', tmp_path) is None
+
+
+def test_changes_depend_on_the_seed_alone():
+  data = json.dumps({'a': [1, 'b', {'c': []}]}).encode()
+  first = [mutation.change_json(data, random.Random(i)) for i in range(500)]
+  assert first == [
+      mutation.change_json(data, random.Random(i)) for i in range(500)
+  ]
 
 
 @pytest.mark.soak

@@ -5,6 +5,7 @@ all random bytes there. These changes keep the container valid and change what
 it says.
 """
 
+import copy
 import json
 import random
 import struct
@@ -91,20 +92,25 @@ def _change_value(value: Any, rng: random.Random) -> Any:
   if isinstance(value, (int, float)) and kind < 3:
     return rng.choice((value + 1, value - 1, -value, str(value), [value],
                        float(value), value * 1000))
-  return rng.choice(_ODD)
+  return _odd(rng)
+
+
+def _odd(rng: random.Random) -> Any:
+  """One of _ODD, which later changes do not change."""
+  return copy.deepcopy(rng.choice(_ODD))
 
 
 def _change_dict(value: dict, rng: random.Random) -> dict:
   if value and rng.random() < 0.5:
     found = value.pop(rng.choice(list(value)))
     return {**value, rng.choice((*value, 'x')): found}
-  return {**value, rng.choice(('', 'x', '__class__', 'a\nb')): rng.choice(_ODD)}
+  return {**value, rng.choice(('', 'x', '__class__', 'a\nb')): _odd(rng)}
 
 
 def _change_list(value: list, rng: random.Random) -> list:
   position = rng.randrange(len(value))
   return rng.choice((value[:position], value[position:], value * 2,
-                     value[:position] + [rng.choice(_ODD)] + value[position:],
+                     value[:position] + [_odd(rng)] + value[position:],
                      value[::-1], value + [value[position]]))
 
 
