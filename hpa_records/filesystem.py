@@ -27,6 +27,7 @@ from hpa_records import schema
 
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
+_SMALL_BYTES = 2**28
 # The kernel keeps what is written in pieces as large as the writes; copying
 # from small ones takes a fifth longer.
 _WRITE_BYTES = 2**22
@@ -105,6 +106,22 @@ def read_bytes(path: str) -> bytes:
   """
   with open_read(path, buffered=False) as file:
     return file.read()
+
+
+def read_small(path: str) -> bytes | None:
+  """Returns a small file's content.
+
+  None where there is no file, or one larger than any that a command notes
+  something in; a pipe or a device would be waited for, or never end.
+
+  Raises:
+    OSError: the file cannot be read.
+    schema.DataError: nothing here reads the address.
+  """
+  num_bytes = size(path)
+  if num_bytes is None or num_bytes > _SMALL_BYTES:
+    return None
+  return read_bytes(path)
 
 
 def sha256(path: str) -> str:
