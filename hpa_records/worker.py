@@ -31,6 +31,7 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
   Raises:
     schema.DataError: the system starts no more processes.
   """
+  pool = None
   try:
     with _interrupt_held_back():
       pool = concurrent.futures.ProcessPoolExecutor(
@@ -40,9 +41,15 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
       for _ in range(count):
         pool.submit(os.getpid)
     return pool
-  except OSError as error:
-    raise schema.DataError(f'Cannot start {count} worker processes: '
-                           f'{os_error.explain(error, _FEWER)}.') from error
+  except (OSError, RuntimeError) as error:
+    # Python would wait for those that have started, and these for work.
+    for each in list((getattr(pool, '_processes', None) or {}).values()):
+      each.kill()
+    if isinstance(error, RuntimeError) and not os_error.explain_limit(error):
+      raise
+    reason = os_error.explain_limit(error) or os_error.explain(error, _FEWER)
+    raise schema.DataError(
+        f'Cannot start {count} worker processes: {reason}.') from error
 
 
 def stop(pool: concurrent.futures.Executor) -> None:
