@@ -19,6 +19,7 @@ from absl import app
 from absl import flags
 
 from hpa_records import flag_file
+from hpa_records import os_error
 from hpa_records import plain_text
 from hpa_records import process
 from hpa_records import schema
@@ -101,6 +102,13 @@ def _told() -> Iterator[None]:
     if not error.is_closed:
       _refuse(f'Cannot write to standard output: {error.reason}.')
     _leave('', 128 + signal.SIGPIPE)  # as a shell reports it
+  except MemoryError:
+    _leave('Memory ran out; free some, or use fewer --workers.', 1)
+  except (OSError, RuntimeError) as error:
+    reason = os_error.explain_limit(error)
+    if not reason:
+      raise
+    _leave(f'Broken off: {reason}.', 1)
   except KeyboardInterrupt:
     _leave(process.INTERRUPTED, 128 + signal.SIGINT)
 

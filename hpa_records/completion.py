@@ -67,28 +67,42 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
     path = os.path.join(plan.output, SKIPPED_NAME)
     fault.write(skipped, path)
     files[SKIPPED_NAME] = filesystem.sha256(path)
-  made = manifest.Manifest(
-      settings=settings,
-      csv_sha256=csv_sha256,
-      num_records=len(index),
-      num_skipped=len({each.row for each in skipped}),
-      shards=entries,
-      class_counts=_class_counts(shards, plan.settings),
-      pixels=manifest.pixel_statistics(
-          len(index) * plan.settings.image_size**2,
-          np.sum([each.sums for each in sidecars], axis=0, dtype=np.int64),
-          np.sum([each.sums_of_squares for each in sidecars],
-                 axis=0,
-                 dtype=np.int64)),
-      files=files,
-      versions=shard_conversion.versions(),
-      inputs=input_digest.make(
-          plan, asked, {
-              sample_id: files for each, made in zip(shards, sidecars)
-              for sample_id, files in zip(each.ids, made.inputs)
-          }))
+  inputs = input_digest.make(
+      plan, asked, {
+          sample_id: files for each, made in zip(shards, sidecars)
+          for sample_id, files in zip(each.ids, made.inputs)
+      })
+  num_doubtful = count_doubtful(skipped)
+  if num_doubtful:
+    inputs['num_doubtful'] = num_doubtful
+  made = manifest.Manifest(settings=settings,
+                           csv_sha256=csv_sha256,
+                           num_records=len(index),
+                           num_skipped=len({each.row for each in skipped}),
+                           shards=entries,
+                           class_counts=_class_counts(shards, plan.settings),
+                           pixels=manifest.pixel_statistics(
+                               len(index) * plan.settings.image_size**2,
+                               np.sum([each.sums for each in sidecars],
+                                      axis=0,
+                                      dtype=np.int64),
+                               np.sum(
+                                   [each.sums_of_squares for each in sidecars],
+                                   axis=0,
+                                   dtype=np.int64)),
+                           files=files,
+                           versions=shard_conversion.versions(),
+                           inputs=inputs)
   manifest.write(plan.output, made)
   return made
+
+
+def count_doubtful(skipped: Iterable[fault.Fault]) -> int:
+  """Returns how many samples were left out only since they look wrong.
+
+  It is in the manifest's inputs, if there are any: --on_doubt decides it.
+  """
+  return len({each.row for each in skipped if each.kind == fault.DOUBT})
 
 
 def _class_counts(shards: Iterable[shard_plan.Shard],

@@ -103,7 +103,8 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
 
   Raises:
     schema.DataError: as of output_folder.find; or the dataset was made from
-      other image files, or lacks samples, which on_error does not allow.
+      other image files or with another --on_doubt, or lacks samples, which
+      on_error does not allow.
   """
   found = output_folder.find(plan.output, plan.settings, loaded.csv_sha256)
   if found and found.num_skipped and on_error == 'stop':
@@ -113,6 +114,15 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
         '--on_error=skip to take it, or fix them and pass --overwrite.')
   if found:
     input_digest.check(plan, list_asked(loaded), found)
+  if found and found.inputs:
+    # Of the same images, so none or all of the same ones.
+    had = found.inputs.get('num_doubtful', 0)
+    asked = completion.count_doubtful(loaded.faults)
+    if had != asked:
+      raise schema.DataError(
+          f'The dataset at {plan.output} was made without {had} samples that '
+          f'may be wrong, asked is one without {asked}; pass the --on_doubt '
+          'that it was made with, or --overwrite to convert again.')
   return found
 
 

@@ -48,7 +48,8 @@ def find(samples: Sequence[Sample], images: str,
       found.append(
           fault.Fault(
               each.row, each.id, '', 'expected a square image, received '
-              f'{height} x {width} (height x width), which is squeezed'))
+              f'{height} x {width} (height x width), which is squeezed',
+              fault.DOUBT))
   alike = [
       each for each in samples
       if len({measured[name][2] for name in each.files}) < len(each.files)
@@ -96,7 +97,7 @@ def _find_same(
     for name in others:
       yield fault.Fault(
           sample.row, sample.id, name,
-          f'expected other bytes than {first}, received the same')
+          f'expected other bytes than {first}, received the same', fault.DOUBT)
 
 
 def _split(groups, key):

@@ -17,8 +17,9 @@ MAX_SHOWN = 20
 HEAD = 'row,id,file,fault'  # of the CSV
 
 # What kind of fault: the content is wrong, the file is not there, or it could
-# not be read just now. Of the last a sample is never left out.
-WRONG, MISSING, UNREAD = 'wrong', 'missing', 'unread'
+# not be read just now, where a sample is never left out; or it is sound and
+# looks wrong.
+WRONG, MISSING, UNREAD, DOUBT = 'wrong', 'missing', 'unread', 'doubt'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Fault:
     file: name of the image inside its folder; empty where the row itself is
       wrong. Without its folder: two machines list a fault in the same bytes.
     message: what was expected and what was received.
-    kind: WRONG, MISSING or UNREAD.
+    kind: WRONG, MISSING, UNREAD or DOUBT.
   """
   row: int
   id: str

@@ -27,6 +27,9 @@ from hpa_records import schema
 
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
+_SMALL_BYTES = 2**28
+# What the system says of a path under which there is none.
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 # The kernel keeps what is written in pieces as large as the writes; copying
 # from small ones takes a fifth longer.
 _WRITE_BYTES = 2**22
@@ -107,6 +110,22 @@ def read_bytes(path: str) -> bytes:
     return file.read()
 
 
+def read_small(path: str) -> bytes | None:
+  """Returns a small file's content.
+
+  None where there is no file, or one larger than any that a command notes
+  something in; a pipe or a device would be waited for, or never end.
+
+  Raises:
+    OSError: the file cannot be read.
+    schema.DataError: nothing here reads the address.
+  """
+  num_bytes = size(path)
+  if num_bytes is None or num_bytes > _SMALL_BYTES:
+    return None
+  return read_bytes(path)
+
+
 def sha256(path: str) -> str:
   """Returns the hex digest of a file's content.
 
@@ -124,11 +143,18 @@ def size(path: str) -> int | None:
   """Returns a file's size in bytes; None where there is no such file.
 
   Raises:
-    schema.DataError: the address does not answer, or nothing here reads it.
+    schema.DataError: it cannot be told, as in a folder that may not be
+      entered; the address does not answer, or nothing here reads it.
   """
-  if not is_remote(path):
-    return os.path.getsize(path) if os.path.isfile(path) else None
-  return address.size(path)
+  if is_remote(path):
+    return address.size(path)
+  try:
+    found = os.stat(path)
+  except OSError as error:
+    if error.errno in _NO_FILE:
+      return None
+    raise os_error.describe_read(path, error) from error
+  return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def stamp(path: str) -> list[int] | None:

@@ -92,12 +92,17 @@ def draw_counts(before: np.ndarray, after: np.ndarray, policy: str, fold: int):
 
 
 def save(figures, output: str) -> list[str]:
-  """Writes figures, by name, into a folder, and returns their paths, sorted."""
-  filesystem.make_folder(output)
+  """Writes figures, by name, into a folder, and returns their paths, sorted.
+
+  Raises:
+    schema.DataError: they cannot be written.
+  """
   paths = []
-  for name in sorted(figures):
-    paths.append(os.path.join(output, f'{name}.png'))
-    figure.save(figures[name], paths[-1])
+  with filesystem.told_output(output):
+    filesystem.make_folder(output)
+    for name in sorted(figures):
+      paths.append(os.path.join(output, f'{name}.png'))
+      figure.save(figures[name], paths[-1])
   return paths
 
 

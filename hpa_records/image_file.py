@@ -92,6 +92,7 @@ def decode(data: bytes, name: str, channel: str,
   else:
     header = image_header.read_bytes(data, name, channel)
     _check_white_level(header, white_level)
+  image_header.check_single(data, header.format)
   try:
     pixels = _DECODERS[header.format](data, header)
   except MemoryError:

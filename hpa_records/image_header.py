@@ -156,9 +156,7 @@ def _check_end(file: BinaryIO, num_bytes: int, kind: str) -> None:
   behind = num_bytes - (_find_png_end(file, num_bytes)
                         if kind == 'PNG' else _find_jpeg_end(file, num_bytes))
   if behind < num_bytes:
-    raise schema.DataError(
-        f'expected a {kind} that ends as one, received {behind:,} more bytes '
-        'after its end: something was written behind it')
+    raise _go_on(kind, behind)
   raise schema.DataError(
       f'expected a {kind} that ends as one, received {num_bytes:,} bytes '
       'without its end: the file was cut short')
@@ -177,6 +175,36 @@ def is_whole_png(data: bytes | memoryview) -> bool:
     return _find_png_end(io.BytesIO(data), len(data)) == len(data)
   except schema.DataError:  # chunks without end
     return False
+
+
+def _go_on(kind: str, num_bytes: int) -> schema.DataError:
+  return schema.DataError(
+      f'expected a {kind} that ends as one, received {num_bytes:,} more bytes '
+      'after its end: something was written behind it')
+
+
+def check_single(data: bytes, kind: str) -> None:
+  """Checks that a PNG or JPEG ends nowhere but where its bytes do.
+
+  What is written behind one may end as one, such as another picture. `read`
+  does not find that: it reads no pixels.
+
+  Args:
+    data: the whole file, in which read found nothing.
+    kind: its format; of a TIFF nothing is checked.
+
+  Raises:
+    schema.DataError: it goes on behind its end.
+  """
+  file, end = io.BytesIO(data), len(data)
+  if kind == 'PNG':
+    end = _find_png_end(file, end)
+  elif kind == 'JPEG':
+    # Behind the last marker before the pixels: a preview before them may end.
+    _, start, _ = list(_walk_jpeg(file, end))[-1]
+    end = data.find(_ENDS[kind], start) + len(_ENDS[kind])
+  if 0 < end < len(data):
+    raise _go_on(kind, len(data) - end)
 
 
 def _find_png_end(file: BinaryIO, num_bytes: int) -> int:

@@ -10,7 +10,6 @@ import itertools
 import re
 from typing import Any, Iterable
 
-from hpa_records import image_header
 from hpa_records import json_text
 from hpa_records import plain_text
 from hpa_records import schema
@@ -23,7 +22,6 @@ SHARD_NAME = re.compile(
     r'(fold(?:0|[1-9][0-9]{0,5})|test)-[0-9]{5,8}-of-[0-9]{5,8}\.tfrecord')
 
 _MAX_SUM = 2**62  # of bytes or pixels: sums of them fit in int64
-_MAX_TEXT = 4096
 _SHA256 = re.compile('[0-9a-f]{64}')
 _NUMBER = (int, float)
 
@@ -152,10 +150,10 @@ def _check_settings(settings: dict[str, Any]) -> None:
   for key, value in settings.items():
     json_text.check_form(value, types.get(key, (bool, int, float, str)),
                          f'setting {key!r:.40}')
-    if len(key if not isinstance(value, str) else key + value) > _MAX_TEXT:
-      raise ValueError(f'a setting of more than {_MAX_TEXT} characters')
-  side = int(image_header.MAX_PIXELS**.5)
-  _check_range('image_size', [settings['image_size']], 1, side)
+    if max(len(key), len(str(value))) > schema.MAX_SETTING:
+      raise ValueError(
+          f'a setting of more than {schema.MAX_SETTING} characters')
+  _check_range('image_size', [settings['image_size']], 1, schema.MAX_IMAGE_SIZE)
   _check_range('num_folds', [settings['num_folds']], 2, schema.MAX_FOLDS)
   _check_range('seed', [settings['seed']], 0, schema.MAX_SEED)
   if settings['encoding'] not in schema.ENCODINGS:

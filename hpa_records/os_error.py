@@ -42,11 +42,15 @@ _REMEDIES = {
         'raise the limit of file sizes: "ulimit -f unlimited"',
     errno.EEXIST:
         'a file or link of that name is in the way: move it elsewhere',
+    errno.EISDIR:
+        'a folder has the name of a file: move it elsewhere',
     errno.ENOTDIR:
         'a part of the path is a file or a link: move it elsewhere',
     errno.EAGAIN:
         'raise the limit of processes (ulimit -u), or use fewer --workers',
 }
+_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+_NO_THREAD = "can't start new thread"  # what Python says
 _REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
 _REMEDIES[errno.ETIMEDOUT] = _REMEDIES[errno.EIO]
 
@@ -61,6 +65,15 @@ def explain(error: OSError,
   """
   reason = error.strerror or str(error) or type(error).__name__
   return f'{reason}; {_REMEDIES.get(error.errno, otherwise)}'
+
+
+def explain_limit(error: Exception) -> str:
+  """Returns the same for an error that says that a limit of the process is
+  reached; '' for others."""
+  if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+    error = OSError(errno.EAGAIN, _NO_THREAD)
+  is_limit = isinstance(error, OSError) and error.errno in _LIMITS
+  return explain(error) if is_limit else ''
 
 
 def explain_text(message: str) -> str:

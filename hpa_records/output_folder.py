@@ -171,7 +171,7 @@ def note_settings(output: str, settings: shard_plan.Settings,
 def _read_settings(output: str) -> dict[str, Any]:
   path = os.path.join(output, _SETTINGS)
   try:
-    have = json_text.parse(filesystem.read_bytes(path))
+    have = json_text.parse(filesystem.read_small(path) or b'')
     json_text.check_form(have, {}, path)
   except ValueError as error:
     raise schema.DataError(
@@ -199,7 +199,7 @@ def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
 def _tell_difference(name: str, have: Any, asked: Any) -> str:
   flag = {'groups_sha256': '--groups', 'csv_sha256': '--csv'}.get(name)
   if not flag:
-    return f'{name} {have!r}, asked {asked!r}'
+    return f'{name} {have!r:.80}, asked {asked!r}'
   have, asked = (f'{flag} of sha256 {str(value)[:12]}...'
                  if value else f'no {flag}' for value in (have, asked))
   return f'{have}, asked {asked}'

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import functools
 import glob
+import logging
 import os
 import signal
 import sys
@@ -37,6 +38,8 @@ _ours = threading.Event()
 def take() -> None:
   """Says that this process is a command or a worker of this project."""
   _ours.set()
+  # It warns of a home folder that cannot be written, and takes another.
+  logging.getLogger('matplotlib').setLevel(logging.ERROR)
   os.environ.update(_FIXED)
   for name, value in _DEFAULTS.items():
     os.environ.setdefault(name, value)

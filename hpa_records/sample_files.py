@@ -44,7 +44,9 @@ class Files:
     del table['fold']
     for channel in schema.CHANNELS:
       names = [file_pattern.name(self.pattern, s.id, channel) for s in samples]
-      table[channel] = [os.path.join(self.images, name) for name in names]
+      # As objects: a path need not be UTF-8, as pandas' strings must.
+      table[channel] = pd.Series(
+          [os.path.join(self.images, name) for name in names], dtype=object)
     return table
 
   def check(

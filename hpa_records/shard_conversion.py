@@ -147,15 +147,13 @@ def read_sidecar(plan: shard_plan.Plan,
                  shard: shard_plan.Shard) -> Sidecar | None:
   """Returns what a shard's sidecar says; None where there is none."""
   path = _sidecar_path(plan, shard)
-  if filesystem.size(path) is None:
-    return None
   try:
-    content = json_text.parse(filesystem.read_bytes(path))
+    content = json_text.parse(filesystem.read_small(path) or b'')
     json_text.check_form(content, _FORM, path)
     for key in ('faults', 'unread'):
       content[key] = tuple(fault.Fault(**each) for each in content[key])
     found = Sidecar(**content)
-  except (ValueError, TypeError):  # damaged, or another version's
+  except (ValueError, TypeError):  # none, damaged, or another version's
     return None
   lengths = {len(getattr(found, name)) for name in _OF_EACH_SAMPLE}
   # Of a shard that was not made, all are empty.

@@ -60,11 +60,18 @@ class Settings:
       if getattr(self, name) < least:
         raise schema.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
-    # The largest of 16 bits, and of the seeds that the random streams take.
-    for name, most in (('white_level', 65535), ('seed', 2**63 - 1)):
+    # The largest of 16 bits, and those that a manifest may have.
+    for name, most in (('white_level', 65535), ('seed', schema.MAX_SEED),
+                       ('image_size', schema.MAX_IMAGE_SIZE),
+                       ('num_folds', schema.MAX_FOLDS)):
       if getattr(self, name) > most:
         raise schema.DataError(f'Expected --{name} of at most {most}, '
                                f'received {getattr(self, name)}.')
+    for name in ('pattern', 'fold_column', 'balance_factors'):
+      if len(getattr(self, name)) > schema.MAX_SETTING:
+        raise schema.DataError(
+            f'Expected at most {schema.MAX_SETTING:,} characters in --{name}, '
+            f'received {len(getattr(self, name)):,}.')
     if self.fold_column and self.unlabelled:
       raise schema.DataError('Expected --fold_column without --unlabelled: '
                              'such records have no fold.')

@@ -14,7 +14,12 @@ import signal
 import threading
 from typing import Iterator
 
+from hpa_records import os_error
 from hpa_records import process
+from hpa_records import schema
+
+# Also of a pipe to a helper process that has ended just now.
+_FEWER = 'raise the limit of processes (ulimit -u), or use fewer --workers'
 
 
 def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
@@ -22,15 +27,29 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
 
   Args:
     count: at least 1.
+
+  Raises:
+    schema.DataError: the system starts no more processes.
   """
-  with _interrupt_held_back():
-    pool = concurrent.futures.ProcessPoolExecutor(
-        count, multiprocessing.get_context('spawn'), _start)
-    _block_interrupt()  # Python may have unblocked it for a helper of its own
-    # A process is started for each call that finds none idle.
-    for _ in range(count):
-      pool.submit(os.getpid)
-  return pool
+  pool = None
+  try:
+    with _interrupt_held_back():
+      pool = concurrent.futures.ProcessPoolExecutor(
+          count, multiprocessing.get_context('spawn'), _start)
+      _block_interrupt()  # Python may have unblocked it for a helper of its own
+      # A process is started for each call that finds none idle.
+      for _ in range(count):
+        pool.submit(os.getpid)
+    return pool
+  except (OSError, RuntimeError) as error:
+    # Python would wait for those that have started, and these for work.
+    for each in list((getattr(pool, '_processes', None) or {}).values()):
+      each.kill()
+    if isinstance(error, RuntimeError) and not os_error.explain_limit(error):
+      raise
+    reason = os_error.explain_limit(error) or os_error.explain(error, _FEWER)
+    raise schema.DataError(
+        f'Cannot start {count} worker processes: {reason}.') from error
 
 
 def stop(pool: concurrent.futures.Executor) -> None:

@@ -211,6 +211,16 @@ def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
         'seed': 2**63
     }, '--seed of at most 9223372036854775807'),
     ({
+        'image_size': 8193
+    }, '--image_size of at most 8192'),
+    ({
+        'num_folds': 2**16 + 1,
+        'unlabelled': True
+    }, '--num_folds of at most 65536'),
+    ({
+        'pattern': 'a/' * 2048 + '{id}_{channel}.png'
+    }, '4,096 characters in --pattern'),
+    ({
         'balance': 'magic'
     }, "received 'magic'"),
 ])

@@ -127,3 +127,22 @@ def test_a_failed_write_leaves_nothing_new(folder):
 def test_a_missing_file_is_an_os_error(folder):
   with pytest.raises(OSError, match='none'):
     filesystem.read_bytes(os.path.join(folder, 'none'))
+
+
+@pytest.mark.parametrize('name,size', [('a', 1), ('none', None), ('a/b', None),
+                                       ('x' * 300, None), ('loop', None)])
+def test_what_is_not_there_has_no_size(tmp_path, name, size):
+  (tmp_path / 'a').write_bytes(b'1')
+  (tmp_path / 'loop').symlink_to('loop')
+  assert filesystem.size(str(tmp_path / name)) == size
+
+
+def test_a_folder_that_may_not_be_entered_is_not_an_empty_one(tmp_path):
+  (tmp_path / 'a').mkdir(mode=0)
+  user = os.geteuid()
+  os.seteuid(user or 65534)  # root enters every folder
+  try:
+    with pytest.raises(schema.DataError, match='Permission denied; check the'):
+      filesystem.size(str(tmp_path / 'a' / 'b'))
+  finally:
+    os.seteuid(user)

@@ -123,3 +123,9 @@ def test_real_fields_are_drawn_as_they_are(tmp_path, monkeypatch):
     np.testing.assert_array_equal(row[c].images[0].get_array(), pixels[..., c])
   np.testing.assert_array_equal(row[4].images[0].get_array(),
                                 figure.composite(pixels))
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+  (tmp_path / 'file').touch()
+  with pytest.raises(schema.DataError, match='Cannot write to .*move it'):
+    gallery.save({}, str(tmp_path / 'file' / 'figures'))

@@ -129,6 +129,23 @@ def test_a_jpeg_that_ends_early_but_properly_is_refused(options):
   assert 'received a damaged one' in message
 
 
+@pytest.mark.parametrize('name,data', [
+    ('a.png', image_bytes.png(_GRAY)),
+    ('rgb.png', image_bytes.png(image_bytes.tint(_GRAY, 'red'))),
+    ('a.jpg', image_bytes.save(_GRAY, 'JPEG')),
+])
+def test_two_pictures_in_one_file_are_refused(name, data):
+  assert f'received {len(data)} more bytes after its end' in _refusal(
+      data + data, name)
+
+
+def test_a_preview_before_the_pixels_may_end(tmp_path):
+  preview = image_bytes.save(_GRAY[:4, :4], 'JPEG')
+  data = image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + preview)
+  assert preview in data
+  _read(tmp_path, data, 'a.jpg')
+
+
 def test_a_jpeg_of_scans_without_end_is_refused_before_they_are_read():
   data = image_bytes.save(_GRAY, 'JPEG', progressive=True)
   scan = data[data.rindex(b'\xff\xda'):-2]

@@ -86,6 +86,20 @@ def test_dangling_links_are_named_and_may_be_skipped(folders):
   assert {each.kind for each in found.faults} == {fault.MISSING}
 
 
+def test_links_to_devices_are_told_as_such(folders):
+  (folders / 'b' / 'red.png').unlink()
+  (folders / 'b' / 'red.png').symlink_to('/dev/null')
+  assert 'b/red.png: expected this file, received a device' in _refusal(
+      folders, _DEEP)
+
+
+def test_folders_need_no_utf8_in_their_names(images):
+  other = os.fsencode(images) + b'\xff'
+  os.rename(images, other)
+  paths = _load(os.fsdecode(other)).table['red']
+  assert paths[0].encode(errors='surrogateescape') == other + b'/a_red.png'
+
+
 @pytest.mark.parametrize('name,of', [('b', 'b/red.png'),
                                      ('b/red.png', 'b/red.png')])
 def test_a_link_that_cannot_be_followed_is_never_left_out(folders, name, of):

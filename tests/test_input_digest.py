@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import shutil
 
 from PIL import Image
 import pytest
@@ -108,3 +109,19 @@ def test_damaged_inputs_are_told(source):
                                                 inputs={'num_files': 'x'}))
   with pytest.raises(schema.DataError, match='num_files'):
     _convert(source)
+
+
+def test_another_on_doubt_is_another_dataset(tmp_path):
+  csv, images = fakes.write_source(tmp_path, 8, 16)
+  shutil.copy(f'{images}/s1_red.png', f'{images}/s1_blue.png')
+  hows = [{
+      'on_error': 'skip',
+      'on_doubt': each
+  } for each in ('count', 'refuse')]
+  for made, asked in (hows, hows[::-1]):
+    output = str(tmp_path / made['on_doubt'])
+    settings = shard_plan.Settings(image_size=16)
+    for _ in range(2):
+      convert.convert(csv, images, output, settings, convert.How(**made))
+    with pytest.raises(schema.DataError, match='pass the --on_doubt'):
+      convert.convert(csv, images, output, settings, convert.How(**asked))

@@ -1,6 +1,8 @@
 """Whose a folder is: what is kept, what is refused, what --overwrite does."""
 
+import json
 import multiprocessing
+import os
 import pathlib
 
 import pytest
@@ -280,3 +282,26 @@ def test_one_of_two_conversions_at_once_is_refused(source, tmp_path):
     with lock(str(tmp_path / 'records')):
       with pytest.raises(schema.DataError, match='Another conversion is run'):
         _convert(source, tmp_path / 'records')
+
+
+@pytest.mark.parametrize('name', ['settings', 'faults', 'checked'])
+@pytest.mark.parametrize('how', [{}, {'on_error': 'skip'}, {'only_shard': 0}])
+def test_what_is_no_small_file_is_not_read(source, tmp_path, name, how):
+  unfinished = tmp_path / '.unfinished'
+  unfinished.mkdir()
+  os.mkfifo(unfinished / f'{name}.json')  # who reads it waits for ever
+  (unfinished / 'fold0-00000-of-00001.tfrecord.json').touch()
+  os.truncate(unfinished / 'fold0-00000-of-00001.tfrecord.json', 2**38)
+  try:
+    _convert(source, tmp_path, **how)
+  except schema.DataError as error:
+    assert name == 'settings' and 'a damaged file' in str(error)
+
+
+def test_a_difference_is_told_in_short(source, tmp_path):
+  (tmp_path / '.unfinished').mkdir()
+  (tmp_path / '.unfinished/settings.json').write_text(
+      json.dumps({'image_size': 'x' * 10**6}))
+  with pytest.raises(schema.DataError, match='image_size') as error:
+    _convert(source, tmp_path)
+  assert len(str(error.value)) < 1000

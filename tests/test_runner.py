@@ -123,3 +123,15 @@ def test_ctrl_c_while_workers_start_and_stop_is_the_parent_s_alone():
         text=True,
         check=False)
     assert (done.stdout, done.stderr) == ('interrupted\n', '')
+
+
+def test_workers_that_cannot_be_started_are_one_line():
+  # Files that are there take the lowest numbers.
+  code = ('from hpa_records import worker; import resource; '
+          'resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)); worker.start(2)')
+  done = subprocess.run([sys.executable, '-c', code],
+                        check=False,
+                        capture_output=True,
+                        text=True)
+  assert done.stderr.splitlines()[-1].startswith(
+      'hpa_records.schema.DataError: Cannot start 2 worker processes: Too many')

@@ -1,5 +1,7 @@
 """staging: whole copies of a dataset from a server that speaks S3."""
 
+import contextlib
+import http.server
 import os
 import pathlib
 import shutil
@@ -302,3 +304,34 @@ def test_half_files_of_killed_copies_go_and_others_stay(records, tmp_path):
   (copy / 'mine.0123abcd.tmp').write_text('mine')
   _stage(records, tmp_path)
   assert {path.name for path in copy.glob('*.tmp')} == {'mine.0123abcd.tmp'}
+
+
+@pytest.fixture(name='server')
+def _server():
+  """Answers 500 below /broken, and all else with bytes without an end."""
+
+  class Handler(http.server.BaseHTTPRequestHandler):
+
+    def do_GET(self):
+      self.send_response(500 if self.path.startswith('/broken') else 200)
+      self.end_headers()
+      with contextlib.suppress(OSError):
+        while not self.path.startswith('/broken'):
+          self.wfile.write(bytes(2**20))
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+      pass
+
+  with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+
+
+@pytest.mark.parametrize('folder,message', [('endless', 'a damaged one'),
+                                            ('broken', 'to answer, .* 500')])
+def test_a_server_is_not_believed(server, tmp_path, folder, message):
+  with pytest.raises(schema.DataError, match=message):
+    staging.stage(f'{server}/{folder}', str(tmp_path))
