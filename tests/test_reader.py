@@ -366,11 +366,11 @@ def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
 
 
 @pytest.mark.parametrize('damage,message', [
-    (_cut, 'received a damaged or no record of {id} at byte {offset}; copy'),
-    (_cut_between_records, 'received a damaged or no record of {id} at byte '
+    (_cut, 'no valid record of {id} at byte {offset}; copy'),
+    (_cut_between_records, 'no valid record of {id} at byte '
      '{offset}; copy'),
-    (_flip, 'received a damaged or no record of {id} at byte {offset}; copy'),
-    (lambda copy: copy.path.unlink(), 'received no such file; copy'),
+    (_flip, 'no valid record of {id} at byte {offset}; copy'),
+    (lambda copy: copy.path.unlink(), 'does not exist; copy'),
     (_replace, ' in place of that of '),
 ])
 def test_streaming_stops_at_a_damaged_shard_and_names_it(

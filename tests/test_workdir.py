@@ -288,7 +288,7 @@ def test_an_unwritable_report_is_refused_before_the_work(run, tmp_path, name):
 
 
 def test_no_run_leaves_no_folder(tmp_path):
-  with pytest.raises(schema.DataError, match='Expected a finished fold'):
+  with pytest.raises(schema.DataError, match='No finished fold'):
     report.write([str(tmp_path / 'none')], str(tmp_path / 'none'))
   assert not (tmp_path / 'none').exists()
 

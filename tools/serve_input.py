@@ -67,8 +67,8 @@ def main_dispatcher() -> None:
 
 def main_worker() -> None:
   if not _DISPATCHER.value:
-    raise schema.DataError('Expected the address of a dispatcher, received '
-                           'none; pass --dispatcher=host:port.')
+    raise schema.DataError('--dispatcher is missing; pass '
+                           '--dispatcher=host:port.')
   dispatcher = _DISPATCHER.value.removeprefix(_SCHEME)
   host, _ = port_check.split(dispatcher, '--dispatcher')
   if not _HOST.value and not port_check.is_loopback(host):

@@ -220,6 +220,5 @@ def damaged(path: str, error: Exception) -> schema.DataError:
     error: what reading it raised.
   """
   return schema.DataError(
-      f'Expected {os.path.basename(path)} of a run, received none, a damaged '
-      f'or another file at {path} ({error}); train the fold again, or choose '
+      f'{path} is missing or damaged, or another kind of file ({error}); train the fold again, or choose '
       'another --workdir.')

@@ -80,5 +80,5 @@ def read_variables(
 
 def _refuse(path: str, error: Exception) -> schema.DataError:
   return schema.DataError(
-      'Expected a checkpoint of this network, received none, or a damaged or '
-      f'other one at {path} ({error}).')
+      f'{path} is missing or damaged, or a checkpoint of another network '
+      f'({error}).')

@@ -148,8 +148,8 @@ def load(workdir: str) -> Run:
   ]
   if not done:
     raise schema.DataError(
-        f'Expected a finished fold, a folder fold0, fold1, … with {SCORES_NAME}'
-        f', received none at {workdir}; train one with python -m trainer.main '
+        f'No finished fold in {workdir}: none of its folders fold0, fold1, … '
+        f'holds {SCORES_NAME}; train one with python -m trainer.main '
         f'--workdir={workdir}.')
   config, fingerprint = _load_configs(workdir, done)
   folds = [load_fold(workdir, number, config.threshold) for number in done]
