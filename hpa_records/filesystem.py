@@ -160,7 +160,7 @@ def told_output(path: str) -> Iterator[None]:
     yield
   except OSError as error:
     raise os_error.describe_write(path, error,
-                                  'Then run the same command again.') from error
+                                  'Or pass another --output.') from error
 
 
 def prepare_output(path: str) -> None:

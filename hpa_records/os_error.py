@@ -42,6 +42,8 @@ _REMEDIES = {
         'raise the limit of file sizes: "ulimit -f unlimited"',
     errno.EEXIST:
         'a file or link of that name is in the way: move it elsewhere',
+    errno.EISDIR:
+        'a folder has that name: choose another path',
     errno.ENOTDIR:
         'a part of the path is a file or a link: move it elsewhere',
     errno.EAGAIN:

@@ -26,6 +26,12 @@ def quote(text: str) -> str:
   return repr(text if len(text) <= 80 else f'{text[:77]}...')
 
 
+def join_lines(text: str) -> str:
+  """Returns a message of another library in one line of at most 200 letters."""
+  line = ' '.join(text.split()).rstrip('.')
+  return line if len(line) <= 200 else f'{line[:197]}...'
+
+
 def show_bytes(num_bytes: int) -> str:
   """Returns a number of bytes in the unit that shows it, such as 67.1 MB."""
   for unit, size in (('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3)):

@@ -11,6 +11,7 @@ from typing import Any, Iterator
 import fsspec
 
 from hpa_records import os_error
+from hpa_records import plain_text
 from hpa_records import process
 from hpa_records import schema
 
@@ -91,7 +92,7 @@ class Source:
       return schema.DataError(
           f'{path} does not exist; check the address, and that the '
           'whole folder was copied there.')
-    reason = (str(error).splitlines() or [''])[0].rstrip('.')
+    reason = plain_text.join_lines(str(error))
     remedy = os_error.explain_text(str(error)) or (
         'check the rights and the network; the same command continues where '
         'this one stopped')

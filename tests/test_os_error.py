@@ -14,7 +14,7 @@ from hpa_records import schema
     (errno.EMFILE, 'ulimit -n'),
     (errno.EIO, 'the disk or the network failed'),
     (errno.EACCES, 'check the rights'),
-    (errno.EISDIR, 'check the file'),
+    (errno.EISDIR, 'a folder has that name'),
 ])
 def test_a_file_that_cannot_be_read_is_told(number, remedy):
   error = OSError(number, os.strerror(number))

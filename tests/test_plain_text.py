@@ -49,3 +49,9 @@ def test_a_name_that_only_looks_the_same_is_found():
                                              (5e15, '5,000.0 TB')])
 def test_sizes_have_a_unit_that_shows_them(num_bytes, shown):
   assert plain_text.show_bytes(num_bytes) == shown
+
+
+def test_a_message_of_several_lines_becomes_one():
+  joined = plain_text.join_lines('Expected 2 fields,\n  saw 4.\n')
+  assert joined == 'Expected 2 fields, saw 4'
+  assert len(plain_text.join_lines('x ' * 500)) == 200

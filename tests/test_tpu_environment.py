@@ -70,7 +70,7 @@ def _processor_s():
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'received --distribute=tpu on a machine where TensorFlow sees none'),
-    (['--tpu=grpc://127.0.0.1:9'], 'received --tpu=grpc://127.0.0.1:9 and'),
+    (['--tpu=grpc://127.0.0.1:9'], 'reach the TPU --tpu=grpc://127.0.0.1:9: '),
 ])
 def test_without_a_tpu_it_is_told_in_one_line_within_30_s(
     python, flags, message, tmp_path):

@@ -23,6 +23,7 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import filesystem
+from hpa_records import plain_text
 from hpa_records import port_check
 from hpa_records import schema
 from trainer import interruption
@@ -95,7 +96,8 @@ def _starting() -> Iterator[Any]:
     yield backend.tf.data.experimental.service
   except (RuntimeError, backend.tf.errors.OpError) as error:
     raise schema.DataError(
-        f'Cannot start: {error}; check --work_dir and --port.') from error
+        f'Cannot start: {plain_text.join_lines(str(error))}; check --work_dir and --port.'
+    ) from error
 
 
 def _wait(line: str) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 from typing import Iterator
 
 import numpy as np
@@ -220,5 +219,6 @@ def damaged(path: str, error: Exception) -> schema.DataError:
     error: what reading it raised.
   """
   return schema.DataError(
-      f'{path} is missing or damaged, or another kind of file ({error}); train the fold again, or choose '
+      f'{path} is missing or damaged, or another kind of file '
+      f'({plain_text.join_lines(str(error))}); train the fold again, or choose '
       'another --workdir.')

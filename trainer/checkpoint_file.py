@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hpa_records import json_text
+from hpa_records import plain_text
 from hpa_records import schema
 from trainer import npz_file
 
@@ -81,4 +82,4 @@ def read_variables(
 def _refuse(path: str, error: Exception) -> schema.DataError:
   return schema.DataError(
       f'{path} is missing or damaged, or a checkpoint of another network '
-      f'({error}).')
+      f'({plain_text.join_lines(str(error))}).')
