@@ -16,6 +16,7 @@ from hpa_records import dataset
 from hpa_records import indexed
 from hpa_records import os_error
 from hpa_records import payload as payload_lib
+from hpa_records import plain_text
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import schema

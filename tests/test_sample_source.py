@@ -66,7 +66,7 @@ def test_other_names_are_met_with_one_of_them(tmp_path, name):
   test_sample_table.write_png(path)
   message = _refusal(tmp_path / 'images', 'Id,Target\na,0\nb,1\n')
   lines = message.splitlines()
-  assert f'{name!r} is there' in lines[0] and '--pattern' in lines[0]
+  assert f'one is {name!r}' in lines[0] and '--pattern' in lines[0]
   assert '8 faults' in lines[0] and len(lines) == 9
 
 
