@@ -122,7 +122,7 @@ def told_errors(path: str, naming: str = '') -> Iterator[None]:
     message = getattr(error, 'message', str(error))
     if naming not in message:
       raise
-    raise StorageError(f'Expected {path} to be there and to answer, received '
+    raise StorageError(f'Cannot access {path}: '
                        f'{type(error).__name__}: {_reason(message)}; check the '
                        'address, the rights and the network, and run the same '
                        'command again.') from error

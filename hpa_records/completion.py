@@ -34,9 +34,8 @@ def read_sidecars(
   found = [shard_conversion.read_sidecar(plan, each) for each in shards]
   if None in found:
     raise schema.DataError(
-        f'Expected a sidecar of each of {len(found)} shards in {plan.output}, '
-        f'received none of {found.count(None)}; give workers elsewhere the '
-        'same folders.')
+        f'{found.count(None)} of {len(found)} shards are missing in '
+        f'{plan.output}; workers elsewhere must see the same folders.')
   return found
 
 

@@ -14,6 +14,7 @@ from typing import Iterable, Iterator, NamedTuple, Sequence
 from hpa_records import fault
 from hpa_records import file_kind
 from hpa_records import filesystem
+from hpa_records import os_error
 from hpa_records import plain_text
 from hpa_records import schema
 
@@ -47,9 +48,7 @@ def read(csv: str) -> bytes:
     with filesystem.open_read(csv) as file:
       content = file.read(_MAX_BYTES + 1)
   except OSError as error:
-    raise schema.DataError(
-        f'Expected a CSV file at {csv}, received: '
-        f'{filesystem.describe_error(csv, error)}.') from error
+    raise os_error.describe_read(csv, error) from error
   if len(content) > _MAX_BYTES:
     raise schema.DataError(f'Expected a CSV file of at most {_MAX_BYTES:,} '
                            f'bytes at {csv}, received more.')

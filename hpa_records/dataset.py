@@ -143,6 +143,6 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
     index = manifest_lib.load_index(directory, found)
     faults = index_check.check_index(found, index)
   if faults:
-    raise schema.DataError(f'Expected records that make sense at {directory}: '
+    raise schema.DataError(f'Invalid records at {directory}: '
                            f'{faults[0]}; convert the data again.')
   return Records(directory, found, index)

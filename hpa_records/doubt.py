@@ -18,6 +18,7 @@ from typing import Iterator, Mapping, NamedTuple, Sequence
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image_folder
+from hpa_records import os_error
 from hpa_records import plain_text
 
 ON_DOUBT = ('count', 'refuse')
@@ -108,7 +109,7 @@ def _split(groups, key):
       try:
         apart[key(name)].append(name)
       except OSError as error:
-        raise fault.UnreadError(f'cannot be read: {error.strerror or error}',
+        raise fault.UnreadError(f'cannot be read: {os_error.explain(error)}',
                                 name) from error
     yield from (each for each in apart.values() if len(each) > 1)
 

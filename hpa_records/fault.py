@@ -47,7 +47,7 @@ class Fault:
 
 
 class UnreadError(schema.DataError):
-  """A file could not be read; what is in it may be sound.
+  """A file could not be read; its content may be valid.
 
   Args: (message, path).
   """
@@ -79,19 +79,19 @@ def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
   Raises:
     schema.DataError: always.
   """
-  head = (f'Expected sound samples in {source}; mend them, or pass '
-          '--on_error=skip to leave them out')
+  head = (f'Invalid samples in {source}; fix them, or pass --on_error=skip '
+          'to leave them out')
   raise schema.DataError(describe(head, faults))
 
 
 def refuse_unread(faults: Sequence[Fault | str], source: str) -> NoReturn:
   """Raises the error that lists files that could not be read just now.
 
-  Their content may be sound, so no sample is left out for it.
+  Their content may be valid, so no sample is left out for it.
 
   Args and errors: as of refuse.
   """
-  head = (f'Expected to read all files of {source}; mend that and run the same '
+  head = (f'Cannot read all files of {source}; fix that and run the same '
           'command')
   raise schema.DataError(describe(head, faults))
 

@@ -43,7 +43,7 @@ def hold(path: str,
       # NFS locks only what is open for writing, and shares only what is open
       # for reading.
       file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):  # folder made or removed
       if not left:
         raise
       continue

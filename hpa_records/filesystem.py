@@ -14,6 +14,7 @@ when it is closed, and not before.
 
 import contextlib
 import errno
+import functools
 import hashlib
 import io
 import os
@@ -57,8 +58,7 @@ def require_path(path: str, flag: str) -> str:
     schema.DataError: path is empty, or the home folder of no one.
   """
   if not path:
-    raise schema.DataError(
-        f'Expected a path, received none; pass --{flag}=PATH.')
+    raise schema.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
   if is_remote(path):
     return path.rstrip('/')
   found = os.path.expanduser(path)
@@ -186,7 +186,7 @@ def told_output(path: str) -> Iterator[None]:
     yield
   except OSError as error:
     raise os_error.describe_write(path, error,
-                                  'Then run the same command again.') from error
+                                  'Or pass another --output.') from error
 
 
 def prepare_output(path: str) -> None:
@@ -220,15 +220,16 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     schema.DataError: the address does not answer, or has no lists of files.
   """
   if not has_folders(folder):
-    raise schema.DataError(f'Expected a folder that can be listed, received '
-                           f'{folder}; copy it to local disk first.')
+    raise schema.DataError(f'{folder} cannot be listed; copy it to local disk '
+                           'first.')
   if is_remote(folder):
     with address.told_errors(folder):
       walked = [(top[len(folder):].strip('/'), names)
                 for top, _, names in address.gfile(folder).walk(folder)]
   else:
     walked = ((os.path.relpath(top, folder).replace(os.sep, '/'), names)
-              for top, _, names in os.walk(folder, onerror=_raise))
+              for top, _, names in os.walk(
+                  folder, onerror=functools.partial(_refuse_unlisted, folder)))
   found = []
   for below, names in walked:
     at_top = below in ('', '.')
@@ -238,15 +239,10 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
   return sorted(found)
 
 
-def _raise(error: OSError) -> None:
-  raise error  # os.walk passes over a folder that it cannot list
-
-
-def describe_error(path: str, error: OSError) -> str:
-  """Returns why a path cannot be read, in words that name a dangling link."""
-  if isinstance(error, FileNotFoundError) and os.path.islink(path):
-    return f'a link to {os.readlink(path)}, which is not there'
-  return error.strerror or str(error)
+def _refuse_unlisted(folder: str, error: OSError) -> None:
+  """Raises what os.walk would pass over, but of a folder that was removed."""
+  if error.filename == folder or not isinstance(error, FileNotFoundError):
+    raise error
 
 
 def make_folder(path: str) -> None:

@@ -9,6 +9,7 @@ from typing import Iterable
 
 from absl import flags
 
+from hpa_records import os_error
 from hpa_records import schema
 
 _NAMES = ('--flagfile', '-flagfile')
@@ -50,8 +51,7 @@ def _read(path: str, inside: tuple[str, ...]) -> list[str]:
     with open(path, encoding='utf-8-sig') as file:
       lines = [line.strip() for line in file]
   except OSError as error:
-    raise schema.DataError(
-        f'Cannot read the flag file {path}: {error.strerror}.') from error
+    raise os_error.describe_read(path, error) from error
   except ValueError as error:
     raise schema.DataError(f'The flag file {path} is not text in UTF-8; save '
                            'it as such.') from error

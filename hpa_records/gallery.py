@@ -153,8 +153,8 @@ def load_images(directory: str, made: manifest.Manifest, index: pd.DataFrame,
           image.decode(data, made.settings['encoding'], made.image_size))
     except schema.DataError as error:
       raise schema.DataError(
-          f'Expected the image of {row.id} at byte {row.image_offset} of '
-          f'{path}: {error}; verify_records tells what is damaged.') from error
+          f'Invalid image of {row.id} at byte {row.image_offset} of {path}: '
+          f'{error}; run tools/verify_records.py --deep.') from error
   return np.stack(images)
 
 

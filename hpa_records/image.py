@@ -25,6 +25,7 @@ from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image_file
 from hpa_records import image_header
+from hpa_records import os_error
 from hpa_records import schema
 
 RESIZE_FILTERS = ('triangle', 'area')
@@ -74,7 +75,7 @@ def load(paths: tuple[str, ...],
     try:
       plane = image_file.decode(read(path), path, channel, white_level)
     except OSError as error:
-      raise fault.UnreadError(f'cannot be read: {error.strerror or error}',
+      raise fault.UnreadError(f'cannot be read: {os_error.explain(error)}',
                               path) from error
     except schema.DataError as error:
       raise schema.DataError(str(error), path) from error
@@ -208,8 +209,7 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
   elif encoding == 'raw' and flat.size == np.prod(shape):
     return flat.reshape(shape)
   raise schema.DataError(
-      f'expected a {encoding} image of {shape}, received {flat.size} bytes '
-      'that are none')
+      f'not a {encoding} image of {shape} ({flat.size:,} bytes)')
 
 
 def sums(image: np.ndarray) -> np.ndarray:

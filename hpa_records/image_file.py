@@ -20,6 +20,7 @@ from PIL import Image
 
 from hpa_records import filesystem
 from hpa_records import image_header
+from hpa_records import plain_text
 from hpa_records import schema
 from hpa_records import tiff
 from hpa_records import tint
@@ -98,8 +99,9 @@ def decode(data: bytes, name: str, channel: str,
   except MemoryError:
     raise
   except Exception as error:  # kornia_rs raises nothing narrower, Pillow much
-    raise schema.DataError(f'expected a whole {header.format}, received a '
-                           f'damaged one ({error})') from error
+    raise schema.DataError(
+        f'expected a whole {header.format}, received a '
+        f'damaged one ({plain_text.join_lines(str(error))})') from error
   shape = (header.height, header.width, header.colors)
   if pixels.shape != shape or pixels.itemsize * 8 != header.bits:
     raise schema.DataError(

@@ -21,6 +21,7 @@ import unicodedata
 from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import filesystem
+from hpa_records import os_error
 from hpa_records import plain_text
 from hpa_records import schema
 
@@ -108,9 +109,7 @@ def scan(images: str, pattern: str) -> Listing:
     found = _Scan()
     found.add_folder(images, '', file_pattern.match_folders(pattern))
   except OSError as error:
-    raise schema.DataError(
-        f'Expected a folder of images at --images={images}, received: '
-        f'{filesystem.describe_error(images, error)}.') from error
+    raise os_error.describe_read(images, error) from error
   return Listing(frozenset(found.files), found.others, found.unread)
 
 
@@ -176,7 +175,7 @@ class _Scan:
         except NotADirectoryError:
           self.others[name] = _describe(entry)
         except OSError as error:
-          self.unread[name] = error.strerror or str(error)
+          self.unread[name] = os_error.explain(error)
 
 
 def _describe(entry: os.DirEntry) -> str:

@@ -83,8 +83,8 @@ def decode(data: bytes, num_records: int, num_folds: int) -> pd.DataFrame:
     table = _decode_texts(table, num_records)
     table.validate(full=True)  # UTF-8 too
   except (pa.ArrowException, OSError, MemoryError) as error:
-    reason = (str(error).splitlines() or [''])[0]
-    raise ValueError(f'no parquet that can be read: {reason:.200}') from error
+    reason = plain_text.join_lines(str(error))
+    raise ValueError(f'no parquet that can be read: {reason}') from error
   return table.to_pandas()
 
 

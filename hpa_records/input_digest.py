@@ -22,6 +22,7 @@ from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import json_text
 from hpa_records import manifest
+from hpa_records import os_error
 from hpa_records import plain_text
 from hpa_records import progress
 from hpa_records import schema
@@ -139,8 +140,7 @@ def _read_file(path: str) -> File:
   try:
     return describe_content(filesystem.read_bytes(path))
   except OSError as error:
-    raise schema.DataError(f'Cannot read {path}: {error.strerror or error}; '
-                           'fix that and run the same command.') from error
+    raise os_error.describe_read(path, error) from error
 
 
 def _sum_up(plan: shard_plan.Plan, sample_ids: Sequence[str],

@@ -32,7 +32,7 @@ def lay_out(table: pd.DataFrame,
   rows, ids = table['row'].to_numpy(), table['id'].to_numpy()
   if settings.unlabelled:
     if not ids.size:
-      raise schema.DataError('Expected a sound sample, received none.')
+      raise schema.DataError('No valid sample is left to convert.')
     return [
         shard_plan.Shard(name, None, tuple(rows[chosen].tolist()),
                          tuple(ids[chosen]), None, None) for name, chosen in

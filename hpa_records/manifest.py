@@ -150,8 +150,8 @@ def load(directory: str) -> Manifest:
   path = os.path.join(directory, MANIFEST_NAME)
   if not exists(directory):
     raise schema.DataError(
-        f'Expected a finished dataset, received {directory} without '
-        f'{MANIFEST_NAME}; make one with tools/make_records.py '
+        f'No finished dataset at {directory}: it has no {MANIFEST_NAME}; make '
+        'one with tools/make_records.py '
         f'--output={directory}.')
   return parse(_read(path, manifest_form.MAX_BYTES), path)
 
@@ -175,8 +175,8 @@ def parse(data: bytes, path: str) -> Manifest:
     is_as_written = data == _text(content)
     version, digest = content['format_version'], content.pop('sha256')
   except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise schema.DataError(f'Expected a manifest, received a damaged one at '
-                           f'{path}; convert the data again.') from error
+    raise schema.DataError(f'The manifest {path} is damaged; convert the data '
+                           'again.') from error
   if version != schema.FORMAT_VERSION:
     raise schema.DataError(
         f'Expected record format {schema.FORMAT_VERSION}, received '
@@ -184,8 +184,8 @@ def parse(data: bytes, path: str) -> Manifest:
   if not is_as_written or digest != hashlib.sha256(
       _canonical(content)).hexdigest():
     raise schema.DataError(
-        f'Expected a manifest whose sha256 is {digest!r:.80}, received a '
-        f'changed one at {path}; convert the data again.')
+        f'The manifest {path} was changed: its sha256 is not {digest!r:.80}; '
+        'convert the data again.')
   try:
     manifest_form.check(content)
   except ValueError as error:
@@ -231,14 +231,14 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
   """
   path = os.path.join(directory, INDEX_NAME)
   if filesystem.size(path) is None:
-    raise schema.DataError(f'Expected {INDEX_NAME}, received none in '
-                           f'{directory}; convert the data again.')
+    raise schema.DataError(f'{INDEX_NAME} is missing in {directory}; convert '
+                           'the data again.')
   num_folds = manifest.num_folds if manifest.is_labelled else 0
   data = _read(path, manifest.most_bytes(INDEX_NAME))
   if hashlib.sha256(data).hexdigest() != manifest.files[INDEX_NAME]:
     raise schema.DataError(
-        f'Expected an index whose sha256 is {manifest.files[INDEX_NAME]}, '
-        f'received a changed one at {path}; convert the data again.')
+        f'The index {path} was changed: its sha256 is not '
+        f'{manifest.files[INDEX_NAME]}; convert the data again.')
   try:
     return index_table.decode(data, manifest.num_records, num_folds)
   except ValueError as error:

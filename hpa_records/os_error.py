@@ -56,7 +56,7 @@ _REMEDIES[errno.ETIMEDOUT] = _REMEDIES[errno.EIO]
 
 
 def explain(error: OSError,
-            otherwise: str = 'check the file and its disk') -> str:
+            otherwise: str = 'check the path and the disk') -> str:
   """Returns what the operating system said, and what to do about it.
 
   Args:
@@ -89,7 +89,8 @@ def describe_read(path: str, error: OSError) -> schema.DataError:
   """Returns what to raise where a file cannot be read."""
   if isinstance(error, schema.DataError):
     return error  # of an address, told already
-  return schema.DataError(f'Cannot read {path}: {explain(error)}.')
+  cause = find_dangling_link(path) or f'{explain(error)}.'
+  return schema.DataError(f'Cannot read {path}: {cause}')
 
 
 def describe_write(path: str, error: OSError, then: str) -> schema.DataError:

@@ -62,10 +62,9 @@ def find(output: str, settings: shard_plan.Settings,
     for name, digest in found.files.items():  # small, and say no size
       path = os.path.join(output, name)
       if name not in names or filesystem.sha256(path) != digest:
-        received = 'a changed one' if name in names else 'none'
-        raise schema.DataError(
-            f'Expected {name} in {output}, received '
-            f'{received}; pass --overwrite to convert again.')
+        what = 'was changed' if name in names else 'is missing'
+        raise schema.DataError(f'{name} in {output} {what}; pass --overwrite '
+                               'to convert again.')
     return found
   if _SETTINGS in names:
     _refuse_other(output, _read_settings(output), _told(settings, csv_sha256))
@@ -94,9 +93,9 @@ def _refuse_unknown(output: str, names: list[str]) -> None:
   shown = [name for name in names if not name.startswith(_UNFINISHED)]
   if shown:
     raise schema.DataError(
-        f'Expected an empty folder or a conversion, received {output} with '
-        f'{shown[0]!r} and nothing that says of what; choose another '
-        '--output, or pass --overwrite to replace it.')
+        f'{output} holds {shown[0]!r}, but no manifest that says of which '
+        'conversion; choose another --output, or pass --overwrite to replace it.'
+    )
 
 
 def list_own(output: str) -> list[str]:
@@ -111,8 +110,7 @@ def list_own(output: str) -> list[str]:
   output_lock.refuse_links(output)
   if not filesystem.is_remote(output) and not os.path.isdir(output):
     if os.path.lexists(output):
-      raise schema.DataError(f'Expected a folder at --output={output}, '
-                             'received a file; choose another.')
+      raise schema.DataError(f'--output={output} is a file; choose another.')
     return []
   names = [
       name for name in filesystem.list_names(output, recursive=True)
@@ -121,8 +119,8 @@ def list_own(output: str) -> list[str]:
   foreign = _find_foreign(names)
   if foreign:
     raise schema.DataError(
-        f'Expected an empty folder or a dataset, received {output} with '
-        f'{foreign[0]!r} in it; choose another --output, or move that file.')
+        f'{output} holds {foreign[0]!r}, which no conversion writes; choose '
+        'another --output, or move that file.')
   return names
 
 
@@ -175,8 +173,7 @@ def _read_settings(output: str) -> dict[str, Any]:
     json_text.check_form(have, {}, path)
   except ValueError as error:
     raise schema.DataError(
-        f'Expected the settings of a conversion at {path}, '
-        'received a damaged file; pass --overwrite.') from error
+        f'{path} is damaged; pass --overwrite to convert again.') from error
   return have
 
 
@@ -192,7 +189,7 @@ def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
   ]
   if differ:
     raise schema.DataError(
-        f'Expected the settings of the dataset at {output}, received others: '
+        f'The dataset at {output} has other settings: '
         f'{"; ".join(differ)}. Choose another --output, or pass --overwrite.')
 
 

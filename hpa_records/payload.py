@@ -132,7 +132,7 @@ class Shards:
     written = content[stop:stop + len(found)].tobytes()
     if found != written:
       raise self._fault(
-          row, f'received bytes whose CRC-32C is {_hex(found)}, '
+          row, f'its bytes have the CRC-32C {_hex(found)}, '
           f'not {_hex(written)}')
 
   def _file(self, number: int, rows: np.ndarray) -> mapped_file.MappedFile:
@@ -156,12 +156,9 @@ class Shards:
     """Raises DataError if the shard is not the file that was opened."""
     file, before = self._open[number]
     if self._state(number, rows) != before:
-      raise self._fault(rows[0], 'received a file that was changed since')
+      raise self._fault(rows[0], 'the file was changed meanwhile')
     if file.is_torn:
-      raise self._fault(
-          rows[0],
-          'received a part that cannot be read: the disk failed, or the '
-          'file was cut')
+      raise self._fault(rows[0], 'the disk failed, or the file was cut')
 
   def _state(self, number: int, rows: np.ndarray) -> tuple:
     """What stays the same as long as a shard is not touched."""
@@ -173,20 +170,20 @@ class Shards:
       ends = self._frame[rows] + self._frame_bytes[rows]
       raise self._fault(
           rows[np.argmax(ends > found.st_size)],
-          f'received {found.st_size} bytes where the manifest says '
+          f'the file has {found.st_size} bytes where the manifest says '
           f'{self._bytes[number]}')
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
   def _system_fault(self, row: int, error: OSError) -> schema.DataError:
-    return self._fault(row, f'received {os_error.explain(error, _GO_ON)}', '')
+    return self._fault(row, os_error.explain(error, _GO_ON), '')
 
   def _fault(self,
              row: int,
-             received: str,
+             reason: str,
              remedy: str = f'; {_GO_ON}') -> schema.DataError:
     found = schema.DataError(
-        f'Expected the whole record of {self._ids[row]} at byte '
-        f'{self._frame[row]} of {self._paths[self._shard[row]]}, {received}'
+        f'Cannot read the record of {self._ids[row]} at byte '
+        f'{self._frame[row]} of {self._paths[self._shard[row]]}: {reason}'
         f'{remedy}.')
     self.fault = self.fault or found
     return found
@@ -258,8 +255,8 @@ class Files:
         pixels[...] = 0 if found is None else found
     except futures.BrokenExecutor as error:
       self.fault = schema.DataError(
-          'Expected the processes that decode images to live, found one '
-          'killed, often for lack of memory; convert the images with '
+          'A process that decodes images was killed, often for lack of '
+          'memory; convert the images with '
           'tools/make_records.py --unlabelled --workers=1, and pass --records.')
       raise self.fault from error
 

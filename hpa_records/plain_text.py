@@ -21,14 +21,15 @@ def escape(text: str) -> str:
       for each in text)
 
 
-def flatten(text: str) -> str:
-  """Returns text on one line, as another library's error or a name wants it."""
-  return escape(' '.join(text.split()))
-
-
 def quote(text: str) -> str:
   """Returns text in quotes, at most 80 characters of it, on one line."""
   return repr(text if len(text) <= 80 else f'{text[:77]}...')
+
+
+def join_lines(text: str) -> str:
+  """Returns a message of another library in one line of at most 200 letters."""
+  line = ' '.join(text.split()).rstrip('.')
+  return line if len(line) <= 200 else f'{line[:197]}...'
 
 
 def show_bytes(num_bytes: int) -> str:

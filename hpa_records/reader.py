@@ -16,6 +16,7 @@ from hpa_records import dataset
 from hpa_records import indexed
 from hpa_records import os_error
 from hpa_records import payload as payload_lib
+from hpa_records import plain_text
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import schema
@@ -206,7 +207,8 @@ def check_fits(shape: tuple[int, ...], free_bytes: int | None,
   wanted = int(np.prod(shape, dtype=np.int64))
   if free_bytes is not None and wanted > free_bytes:
     raise schema.DataError(
-        f'Expected room for {wanted / 2**30:.2f} GiB of pixels ({shape[0]:,} '
-        f'images of {shape[1]}x{shape[2]}x{shape[3]}) with --cache={cache}, '
-        f'received {free_bytes / 2**30:.2f} GiB of free memory; pass '
-        '--cache=none, or convert with a smaller --image_size.')
+        f'Not enough memory for --cache={cache}: {shape[0]:,} images of '
+        f'{shape[1]}x{shape[2]}x{shape[3]} take '
+        f'{plain_text.show_bytes(wanted)}, '
+        f'{plain_text.show_bytes(free_bytes)} are free; pass --cache=none, or '
+        'convert with a smaller --image_size.')

@@ -103,9 +103,8 @@ def decode(data: bytes | memoryview) -> Sample:
       raise ValueError(f'some of {", ".join(_LABELLED)} without the others')
     return _to_sample(values)
   except ValueError as error:
-    raise schema.DataError(
-        'expected a tf.train.Example with the keys of schema.py, received '
-        f'{len(data)} bytes that are not one: {error}') from error
+    raise schema.DataError('not a tf.train.Example with the keys of schema.py '
+                           f'({len(data):,} bytes): {error}') from error
 
 
 def _to_sample(values: dict[str, memoryview | None]) -> Sample:

@@ -106,8 +106,9 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   try:
     import apache_beam as beam  # pylint: disable=import-outside-toplevel
   except ImportError as error:
-    raise schema.DataError('Expected Apache Beam for --runner=beam, found none;'
-                           ' pip install "hpa-records[beam]".') from error
+    raise schema.DataError(
+        '--runner=beam needs Apache Beam, which is not '
+        'installed; pip install "hpa-records[beam]".') from error
   try:
     chosen = beam.options.pipeline_options.PipelineOptions(list(options))
     with beam.Pipeline(options=chosen) as pipeline:
@@ -117,6 +118,7 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   except Exception as error:  # what a runner raises, no two agree on
     reason = str(error).strip().partition(' [while running')[0].splitlines()
     raise schema.DataError(
-        f'Expected Beam to make the shards, received {type(error).__name__}: '
+        f'Beam did not make all shards: {type(error).__name__}: '
         f'{reason[-1] if reason else "no reason"} (--beam_options='
-        f'{" ".join(options)}); whole shards are kept.') from error
+        f'{" ".join(options)}); finished shards are kept, and the same command '
+        'makes the others.') from error

@@ -16,6 +16,7 @@ from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import image_file
 from hpa_records import image_folder
+from hpa_records import os_error
 from hpa_records import schema
 
 
@@ -92,7 +93,7 @@ class Files:
       return image_file.measure(os.path.join(self.images, name), channel,
                                 self.white_level)
     except OSError as error:
-      return _Wrong(fault.UNREAD, f'cannot be read: {error.strerror or error}')
+      return _Wrong(fault.UNREAD, f'cannot be read: {os_error.explain(error)}')
     except schema.DataError as error:
       return _Wrong(fault.WRONG, str(error))
 

@@ -29,7 +29,7 @@ ON_ERROR = ('stop', 'skip')
 
 @dataclasses.dataclass(frozen=True)
 class SampleTable:
-  """The sound samples, and what was left out.
+  """The valid samples, and what was left out.
 
   Attributes:
     table: one row a sample in CSV order, index 0..N-1: id (str), labels (tuple
@@ -92,7 +92,7 @@ def load(csv: str,
   """
   file_pattern.check(pattern)
   if not csv and not unlabelled:
-    raise schema.DataError('Expected a path, received none; pass --csv=PATH, '
+    raise schema.DataError('--csv is missing; pass --csv=PATH, '
                            'or --unlabelled to take the ids from --images.')
   content = csv_table.read(csv) if csv else b''
   group_of, groups_sha256 = _load_groups(groups) if groups else ({}, '')
@@ -133,7 +133,7 @@ def load(csv: str,
   bad_rows = {each.row for each in faults}
   kept = [sample for sample in samples if sample.row not in bad_rows]
   if not kept:
-    head = f'Expected a sound sample in {source}, received none; mend them'
+    head = f'No sample in {source} is valid; fix them'
     raise schema.DataError(fault.describe(head, faults))
   doubt.tell([each for each in doubts if each.row not in bad_rows])
   sizes = collections.Counter(
@@ -167,7 +167,7 @@ def _load_groups(groups: str) -> tuple[dict[str, str], str]:
   group_of, faults = csv_table.parse_groups(content, groups)
   if faults:
     # Not for skip: a sample whose group is in doubt may be in two folds.
-    head = f'Expected each Id once, with its group, in {groups}; mend it'
+    head = f'Invalid rows in {groups}; fix them'
     raise schema.DataError(fault.describe(head, faults))
   return group_of, hashlib.sha256(content).hexdigest()
 
@@ -201,9 +201,8 @@ def _find_ids(images: str, pattern: str,
         for name, reason in sorted(listing.unread.items())
     ], images)
   if not ids:
-    raise schema.DataError(
-        f'Expected files named {pattern} at --images={images}, received none'
-        f'{_describe_names(images, pattern, listing)}.')
+    raise schema.DataError(f'No sample is found in --images={images}'
+                           f'{_describe_names(images, pattern, listing)}.')
   return ids
 
 
@@ -213,6 +212,5 @@ def _describe_names(images: str, pattern: str,
   there = image_folder.find_example(images, listing)
   if not there:
     return f' (there is no file in {images})'
-  return (f' (no file there is named as --pattern={pattern} says, but '
-          f'{plain_text.quote(there)} is there; --pattern tells how files are '
-          'named)')
+  return (f' (no file there is named like --pattern={pattern}; one is '
+          f'{plain_text.quote(there)}: pass the right --pattern)')

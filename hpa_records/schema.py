@@ -110,7 +110,7 @@ def require_seed(seed: int) -> int:
 
 
 class BrokenOff(RuntimeError):
-  """Work ended before its time, in order; the message says how to go on.
+  """Stopped early after a clean shutdown; the message says how to continue.
 
   command.run prints the message and exits with exit_code, without a traceback.
 

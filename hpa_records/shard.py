@@ -109,9 +109,7 @@ def read(path: str,
       data = file.read(length) if fits else b''
       if not fits or head[8:] != checksum([head[:8]]) or (file.read(4)
                                                           != checksum([data])):
-        raise schema.DataError(
-            f'Expected whole records, received a damaged one at byte {position}'
-            f' of {path}; convert the data again.')
+        raise schema.DataError(f'damaged record at byte {position} of {path}')
       yield position, data
       position += FRAME_BYTES + length
 

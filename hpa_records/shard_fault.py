@@ -54,12 +54,12 @@ def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
 
 def _describe(path: str, error: OSError) -> schema.DataError:
   if isinstance(error, FileNotFoundError):
-    return schema.DataError(f'Expected {path}, received no such file; {_GO_ON}')
+    return schema.DataError(f'{path} does not exist; {_GO_ON}')
   return os_error.describe_read(path, error)
 
 
 def find(records: dataset.Records) -> schema.DataError | None:
-  """Returns the first fault of the dataset's shards; None if all are sound."""
+  """Returns the first fault of the dataset's shards; None if all are valid."""
   faults = (_find_in(records, each) for each in records.manifest.shards)
   return next(filter(None, faults), None)
 
@@ -75,8 +75,8 @@ def _find_in(records: dataset.Records,
   except OSError as error:
     return _describe(path, error)
   if not fault and size != entry.bytes:
-    fault = f'received {size} bytes where the manifest says {entry.bytes}'
-  return schema.DataError(f'Expected whole records at {path}, {fault}; '
+    fault = f'it has {size} bytes where the manifest says {entry.bytes}'
+  return schema.DataError(f'{path} is damaged: {fault}; '
                           f'{_GO_ON}') if fault else None
 
 
@@ -84,13 +84,13 @@ def _find_damage(records: dataset.Records, name: str, path: str) -> str:
   """Which record of a shard is the first that is not right; '' if none is."""
   index = records.index[records.index['shard'] == name]
   made = records.manifest
-  read, found = 0, 'a damaged or no record'
+  read, found = 0, 'no valid record'
   try:
     read_frames = shard.read(path, int(index['record_bytes'].max()))
     for wanted, (_, data) in zip(index['id'], read_frames):
       sample = record.decode(data)
       if sample.id != wanted:
-        found = f'the record of {sample.id} in place of that'
+        found = f'the record of {sample.id} in place'
         break
       image.decode(sample.image, made.settings['encoding'], made.image_size)
       read += 1
@@ -99,4 +99,4 @@ def _find_damage(records: dataset.Records, name: str, path: str) -> str:
   if read == len(index):
     return ''
   row = index.iloc[read]
-  return f'received {found} of {row["id"]} at byte {row["record_offset"]}'
+  return f'{found} of {row["id"]} at byte {row["record_offset"]}'

@@ -171,7 +171,7 @@ def _find_order(ids: np.ndarray, csv: str, directory: str) -> np.ndarray:
   samples, faults = csv_table.parse(csv_table.read(csv), csv, True, 0)
   if faults:
     raise schema.DataError(
-        fault.describe(f'Expected sound rows in {csv}; fix them', faults))
+        fault.describe(f'Invalid rows in {csv}; fix them', faults))
   places = {name: i for i, name in enumerate(ids.tolist())}
   missing = [each for each in samples if each.id not in places]
   if missing:

@@ -11,6 +11,7 @@ from typing import Any, Iterator
 import fsspec
 
 from hpa_records import os_error
+from hpa_records import plain_text
 from hpa_records import process
 from hpa_records import schema
 
@@ -44,7 +45,7 @@ class Source:
     except ImportError as error:
       package = _PACKAGES.get(scheme)
       missing = f'pip install {package}' if package else error
-      raise schema.DataError(f'Expected the driver of {scheme}://, found none; '
+      raise schema.DataError(f'The driver of {scheme}:// is not installed; '
                              f'{missing}.') from error
     except ValueError as error:
       raise schema.DataError(
@@ -104,13 +105,13 @@ class Source:
       error = cause
     if isinstance(error, FileNotFoundError):
       return schema.DataError(
-          f'Expected {path}, received none; check the address, and that the '
+          f'{path} does not exist; check the address, and that the '
           'whole folder was copied there.')
-    reason = (str(error).splitlines() or [''])[0].rstrip('.')
+    reason = plain_text.join_lines(str(error))
     remedy = os_error.explain_text(str(error)) or (
-        'check the rights and the network; the same command goes on where this '
-        'one stopped')
-    return schema.DataError(f'Expected {path} to answer, received '
+        'check the rights and the network; the same command continues where '
+        'this one stopped')
+    return schema.DataError(f'Cannot access {path}: '
                             f'{type(error).__name__}: {reason}; {remedy}.')
 
 

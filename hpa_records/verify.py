@@ -46,7 +46,7 @@ _UNREAD = 'cannot be read: '  # of faults that say nothing of the data
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
-  """A dataset that was found sound.
+  """A dataset in which no fault was found.
 
   Attributes:
     manifest: of the dataset.
@@ -105,9 +105,9 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
   faults = [f'{name}: {message}' for name, message in wrong.items()]
   faults += contradictions
   if faults:
-    head = f'Expected a sound dataset at {directory}; copy or convert it again'
+    head = f'Invalid dataset at {directory}; copy or convert it again'
     if any(_UNREAD in line for line in faults):
-      head = f'Not all of {directory} can be read; the data may be sound'
+      head = f'Cannot read all of {directory}; the data may be valid'
     raise schema.DataError(fault.describe(head, faults))
   return Verified(made, num_bytes)
 

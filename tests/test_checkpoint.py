@@ -104,5 +104,5 @@ def test_a_cut_file_is_refused_with_its_path(tmp_path):
 
 def test_another_network_is_refused(tmp_path):
   _make(tmp_path)[2].save((1, 0), 1, {})
-  with pytest.raises(schema.DataError, match='checkpoint of this network'):
+  with pytest.raises(schema.DataError, match='checkpoint of another network'):
     _make(tmp_path, units=4)[2].restore((1, 0))

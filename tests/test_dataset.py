@@ -118,5 +118,5 @@ def test_a_changed_manifest_is_refused(tmp_path):
   with open(path, 'w', encoding='utf-8') as file:
     json.dump(content, file, indent=1, sort_keys=True)
     file.write('\n')
-  with pytest.raises(schema.DataError, match='received a changed one'):
+  with pytest.raises(schema.DataError, match='was changed'):
     dataset.load(output)

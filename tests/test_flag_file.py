@@ -32,7 +32,7 @@ def test_words_behind_two_dashes_are_words():
 
 
 @pytest.mark.parametrize('data,message', [
-    (None, 'Cannot read the flag file .*: No such file'),
+    (None, 'Cannot read .*: No such file'),
     ('--a=1'.encode('utf-16'), 'is not text in UTF-8'),
     (b'--flagfile=run.flags', 'names itself'),
 ])

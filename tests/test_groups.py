@@ -167,7 +167,7 @@ def test_a_faulty_row_of_the_groups_is_named(source, tmp_path, row, received,
                      _write_groups(tmp_path, rows),
                      how={'on_error': on_error})
   lines = message.splitlines()
-  assert f'each Id once, with its group, in {tmp_path}/groups.csv' in lines[0]
+  assert f'Invalid rows in {tmp_path}/groups.csv; fix' in lines[0]
   assert f'row {_NUM_SAMPLES + 2}: ' in lines[1] and received in lines[1]
   assert f'row {_NUM_SAMPLES + 3}: ' in lines[2]
 
@@ -199,7 +199,7 @@ def test_a_folder_of_other_groups_is_refused(source, tmp_path, monkeypatch):
       _convert(source, output, groups)
   shards = {path: path.stat().st_ino for path in output.glob('*.tfrecord')}
   for _ in ('unfinished', 'finished'):
-    assert 'received others: --groups of sha256' in _refusal(source, output)
+    assert 'other settings: --groups of sha256' in _refusal(source, output)
     assert _refusal(source, output).endswith(
         'asked no --groups. Choose another --output, or pass --overwrite.')
     _write_groups(tmp_path, [f's{i},{i}' for i in range(_NUM_SAMPLES)])
@@ -332,7 +332,7 @@ def test_the_tool_takes_both(source, tmp_path):
 
 
 @pytest.mark.parametrize('flags,message', [
-    (['--groups=none.csv'], 'Expected a CSV file at none.csv, received: No s'),
+    (['--groups=none.csv'], 'Cannot read none.csv: No s'),
     (['--groups=none.csv', '--unlabelled'
      ], 'Expected --groups without --unlabelled'),
     (['--groups=none.csv', '--fold_column=split'

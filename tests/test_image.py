@@ -119,7 +119,7 @@ def test_stored_png_has_red_first_whoever_reads_it(tmp_path):
 
 @pytest.mark.parametrize('encoding', schema.ENCODINGS)
 def test_other_stored_bytes_are_refused(encoding):
-  with pytest.raises(schema.DataError, match=f'expected a {encoding} image'):
+  with pytest.raises(schema.DataError, match=f'not a {encoding} image'):
     image.decode(b'123', encoding, 24)
 
 
@@ -218,13 +218,14 @@ def test_load_names_a_file_that_cannot_be_read(tmp_path):
   paths = _write_planes(tmp_path, [fakes.plane(0, c) for c in range(4)])
   with pytest.raises(schema.DataError) as error:
     image.load((*paths[:3], f'{tmp_path}/none.png'), 24)
-  assert error.value.args == ('cannot be read: No such file or directory',
-                              f'{tmp_path}/none.png')
+  assert error.value.args == (
+      'cannot be read: No such file or directory; check the path and the disk',
+      f'{tmp_path}/none.png')
 
 
 def test_a_stored_png_of_16_bits_is_refused():
   data = cv2.imencode('.png', np.zeros((24, 24, 4), np.uint16))[1].tobytes()
-  with pytest.raises(schema.DataError, match='expected a png image'):
+  with pytest.raises(schema.DataError, match='not a png image'):
     image.decode(data, 'png', 24)
 
 

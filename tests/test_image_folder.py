@@ -111,7 +111,7 @@ def test_a_link_that_cannot_be_followed_is_never_left_out(folders, name, of):
     path.unlink()
   path.symlink_to(path)  # ELOOP
   message = _refusal(folders, _DEEP, on_error='skip')
-  assert message.startswith('Expected to read all files')
+  assert message.startswith('Cannot read all files')
   assert f'{of}: cannot be read: Too many levels of symbolic links' in message
   csv = folders.parent / 'ids.csv'
   csv.write_text('Id\na\n')  # who does not want it does not miss it
@@ -144,7 +144,7 @@ def test_an_error_while_listing_is_never_left_out(folders, monkeypatch):
 def test_folders_that_are_all_unread_are_not_called_empty(tmp_path):
   (tmp_path / 'red').symlink_to('red')
   message = _refusal(tmp_path, '{channel}/{id}.png')
-  assert message.startswith('Expected to read all files')
+  assert message.startswith('Cannot read all files')
   assert '  red: cannot be read: Too many levels' in message
 
 
@@ -219,8 +219,8 @@ def test_a_name_that_is_not_utf8_is_a_fault_of_its_own(images):
 def test_a_folder_or_table_that_is_a_dangling_link_is_named(tmp_path):
   path = tmp_path / 'link'
   path.symlink_to('gone')
-  assert 'received: a link to gone, which is not there' in _refusal(path)
-  with pytest.raises(schema.DataError, match='a link to gone, which is not'):
+  assert 'link is a link to gone, which does not exist' in _refusal(path)
+  with pytest.raises(schema.DataError, match='a link to gone, which does'):
     csv_table.read(str(path))
 
 

@@ -95,7 +95,7 @@ def test_it_reads_from_a_web_server_and_misses_what_is_not_there(
   assert done.returncode == 0, done.stderr
   counts, missing = done.stdout.splitlines()
   assert counts == '40 8'
-  assert f'received {address}2 without manifest.json' in missing
+  assert f'at {address}2: it has no manifest.json' in missing
 
 
 def test_it_verifies_on_the_server(python, store, address):

@@ -430,7 +430,7 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     }, 'Expected --fold from 0 to 4, received 5'),
     ({
         'records': 'none'
-    }, 'received none without manifest.json'),
+    }, 'at none: it has no manifest.json'),
 ])
 def test_what_does_not_fit_is_refused(whole, changes, message):
   before = {p: p.read_bytes() for p in whole[2].rglob('*') if p.is_file()}
@@ -444,7 +444,7 @@ def test_what_does_not_fit_is_refused(whole, changes, message):
 
 def test_other_records_are_refused(whole, tmp_path):
   records = fakes.write_records(tmp_path, 30, 32)
-  with pytest.raises(schema.DataError, match='received others: records'):
+  with pytest.raises(schema.DataError, match='other settings: records'):
     loop.train(dataclasses.replace(whole[0], records=records))
 
 
@@ -524,7 +524,7 @@ def test_images_of_any_size_train(tmp_path, size):
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=none', '--workdir=x'], 'received none without manifest.json'),
+    (['--records=none', '--workdir=x'], 'at none: it has no manifest.json'),
     (['--records=none', '--workdir=x', '--epochs=0'], '--epochs from 1'),
     (['--flagfile=missing.flags'], 'missing.flags'),
     (['--activation=tanh'], 'tanh'),

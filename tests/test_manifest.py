@@ -58,7 +58,7 @@ def test_pixel_statistics_are_those_of_the_pixels():
 
 
 def test_a_folder_without_manifest_is_no_dataset(tmp_path):
-  with pytest.raises(schema.DataError, match='without manifest.json'):
+  with pytest.raises(schema.DataError, match='has no manifest.json'):
     manifest.load(str(tmp_path))
 
 
@@ -77,7 +77,7 @@ def test_a_changed_manifest_is_refused(copy, old, new):
   data = path.read_bytes()
   assert old in data
   path.write_bytes(data.replace(old, new, 1))
-  with pytest.raises(schema.DataError, match='manifest.json; convert'):
+  with pytest.raises(schema.DataError, match='manifest.json .*; convert'):
     manifest.load(str(copy))
 
 
@@ -95,10 +95,10 @@ def test_a_changed_or_missing_index_is_refused(copy):
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 1
   path.write_bytes(data)
-  with pytest.raises(schema.DataError, match='index whose sha256'):
+  with pytest.raises(schema.DataError, match='index .* was changed'):
     manifest.load_index(str(copy), found)
   path.unlink()
-  with pytest.raises(schema.DataError, match='Expected index.parquet'):
+  with pytest.raises(schema.DataError, match='index.parquet is missing'):
     manifest.load_index(str(copy), found)
 
 
@@ -178,7 +178,7 @@ def test_a_value_that_no_dataset_has_is_refused(copy, edit, message):
 @pytest.mark.parametrize('data', [b'[' * 10**5, b'[]', b'null', b'\xff', b''])
 def test_json_that_is_no_manifest_is_refused(copy, data):
   (copy / 'manifest.json').write_bytes(data)
-  with pytest.raises(schema.DataError, match='received a damaged one'):
+  with pytest.raises(schema.DataError, match='is damaged; convert'):
     manifest.load(str(copy))
 
 
@@ -195,7 +195,7 @@ def test_a_file_far_too_large_is_not_read(copy, name):
 def test_a_pipe_is_no_manifest(copy):
   (copy / 'manifest.json').unlink()
   os.mkfifo(copy / 'manifest.json')
-  with pytest.raises(schema.DataError, match='without manifest.json'):
+  with pytest.raises(schema.DataError, match='has no manifest.json'):
     manifest.load(str(copy))
 
 

@@ -50,7 +50,7 @@ def _first_shard(output):
 
 def test_a_dataset_whose_index_was_cut_is_not_finished(source, output):
   (output / 'index.parquet').write_bytes(b'')
-  with pytest.raises(schema.DataError, match='index.parquet.*a changed one'):
+  with pytest.raises(schema.DataError, match='index.parquet.*was changed'):
     _convert(source, output)
 
 
@@ -82,7 +82,7 @@ def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
   mine.mkdir()
   (mine / name).write_text('of another project')
   for how in ({}, {'only_shard': 0}):
-    with pytest.raises(schema.DataError, match=f"'{name}' and nothing"):
+    with pytest.raises(schema.DataError, match=f"'{name}', but no manifest"):
       _convert(source, mine, **how)
   assert _content(mine) == {name: b'of another project'}
   _convert(source, mine, overwrite=True)
@@ -92,7 +92,7 @@ def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
 def test_shards_that_lost_their_manifest_are_not_replaced(source, output):
   (output / 'manifest.json').unlink()
   before = _content(output)
-  with pytest.raises(schema.DataError, match='nothing that says of what'):
+  with pytest.raises(schema.DataError, match='no manifest that says'):
     _convert(source, output, _OTHER)
   assert _content(output) == before
   assert _convert(source, output, _OTHER, overwrite=True).num_folds == 3
@@ -110,7 +110,7 @@ def test_damaged_settings_are_told_and_replaced(source, tmp_path, text):
   output = tmp_path / 'records'
   (output / '.unfinished').mkdir(parents=True)
   (output / '.unfinished' / 'settings.json').write_text(text)
-  with pytest.raises(schema.DataError, match='damaged file; pass --overwrite'):
+  with pytest.raises(schema.DataError, match='is damaged; pass --overwrite'):
     _convert(source, output)
   _convert(source, output, overwrite=True)
   assert verify.verify(str(output), True, 1)
@@ -119,9 +119,9 @@ def test_damaged_settings_are_told_and_replaced(source, tmp_path, text):
 def test_a_file_is_no_folder(source, tmp_path):
   path = tmp_path / 'records'
   path.write_text('mine')
-  with pytest.raises(schema.DataError, match='received a file'):
+  with pytest.raises(schema.DataError, match='is a file'):
     _convert(source, path)
-  with pytest.raises(schema.DataError, match='received a file'):
+  with pytest.raises(schema.DataError, match='is a file'):
     convert.describe(*source, str(path), _SMALL)
   assert path.read_text() == 'mine'
 

@@ -24,7 +24,7 @@ def test_every_message_of_wrong_input_is_escaped_once():
 
 
 def test_text_of_several_lines_becomes_one():
-  assert plain_text.flatten('a\n  b\r\n\x1b') == 'a b \\x1b'
+  assert plain_text.join_lines('a\n  b\r\nc.') == 'a b c'
 
 
 def test_a_quote_is_one_short_line():
@@ -53,3 +53,9 @@ def test_a_name_that_only_looks_the_same_is_found():
                                              (5e15, '5,000.0 TB')])
 def test_sizes_have_a_unit_that_shows_them(num_bytes, shown):
   assert plain_text.show_bytes(num_bytes) == shown
+
+
+def test_a_message_of_several_lines_becomes_one():
+  joined = plain_text.join_lines('Expected 2 fields,\n  saw 4.\n')
+  assert joined == 'Expected 2 fields, saw 4'
+  assert len(plain_text.join_lines('x ' * 500)) == 200

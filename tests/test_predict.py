@@ -361,7 +361,7 @@ def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
     (['--workdir=none', '--images=a', '--records=b'], 'received both'),
     (['--workdir=none', '--records=b', '--pattern=c'
      ], '--pattern with --images'),
-    (['--workdir=none', '--records=b'], 'Expected a finished fold'),
+    (['--workdir=none', '--records=b'], 'No finished fold'),
     (['--workdir=none', '--records=b', '--tta=mean'], '--tta'),
 ])
 def test_wrong_flags_are_one_line(tmp_path, flags, message):
@@ -433,5 +433,5 @@ def test_missing_images_are_one_line_and_nothing_is_written(single, tmp_path):
   done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
                    f'--images={tmp_path / "images"}')
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-  assert 'Expected files named {id}_{channel}.png' in done.stderr
+  assert 'No sample is found in' in done.stderr
   assert not (tmp_path / 'out').exists()

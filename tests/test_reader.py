@@ -258,8 +258,8 @@ def test_what_does_not_go_together_is_refused(folders, encoding, how, message):
 
 def test_a_cache_that_does_not_fit_is_refused_with_the_figures():
   with pytest.raises(schema.DataError,
-                     match=r'room for 10.35 GiB of pixels \(31,072 images of '
-                     r'299x299x4\) with --cache=device, received 8.00 GiB'):
+                     match='--cache=device: 31,072 images of 299x299x4 take '
+                     '11.1 GB, 8.6 GB are free'):
     reader.check_fits((31072, 299, 299, 4), 2**33, 'device')
   reader.check_fits((31072, 299, 299, 4), 2**34, 'device')
   reader.check_fits((31072, 299, 299, 4), None, 'device')
@@ -268,8 +268,8 @@ def test_a_cache_that_does_not_fit_is_refused_with_the_figures():
 def test_a_host_cache_that_does_not_fit_is_refused(folders, monkeypatch):
   monkeypatch.setattr(processor, 'free_memory_bytes', lambda: 2**20)
   with pytest.raises(schema.DataError,
-                     match=r'40 images of 200x200x4\) with --cache=host, '
-                     'received 0.00 GiB of free memory'):
+                     match='--cache=host: 40 images of 200x200x4 take 6.4 MB, '
+                     '1.0 MB are free'):
     _Way(folders / 'png', dataset.How(cache='host'))
 
 
@@ -327,17 +327,17 @@ def _replace(copy):
 
 
 @pytest.mark.parametrize('how,damage,message', [
-    (dataset.How(), _cut, 'received'),
-    (dataset.How(), _cut_between_records, 'received'),
-    (dataset.How(), lambda copy: copy.path.unlink(), 'received No such file'),
-    (dataset.How(), _touch, 'received a file that was changed'),
-    (dataset.How(), _replace, 'received a file that was changed'),
-    (dataset.How(check='crc'), _cut, 'received'),
-    (dataset.How(check='crc'), _cut_between_records, 'received'),
+    (dataset.How(), _cut, 'the file has'),
+    (dataset.How(), _cut_between_records, 'the file has'),
+    (dataset.How(), lambda copy: copy.path.unlink(), ': No such file'),
+    (dataset.How(), _touch, 'the file was changed'),
+    (dataset.How(), _replace, 'the file was changed'),
+    (dataset.How(check='crc'), _cut, 'the file has'),
+    (dataset.How(check='crc'), _cut_between_records, 'the file has'),
     (dataset.How(check='crc'), lambda copy: copy.path.unlink(),
-     'received No such file'),
-    (dataset.How(check='crc'), _touch, 'received a file that was changed'),
-    (dataset.How(check='crc'), _flip, 'received bytes whose CRC-32C is'),
+     ': No such file'),
+    (dataset.How(check='crc'), _touch, 'the file was changed'),
+    (dataset.How(check='crc'), _flip, 'its bytes have the CRC-32C'),
 ])
 def test_a_shard_that_is_damaged_while_training_is_named(
     folders, tmp_path, how, damage, message):
@@ -360,18 +360,18 @@ def test_a_flipped_byte_is_named_with_its_record(folders, tmp_path):
 def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
   copy = _Copy(folders, tmp_path, dataset.How())
   copy.path.unlink()
-  with pytest.raises(schema.DataError, match='received No such file'):
+  with pytest.raises(schema.DataError, match=': No such file'):
     with copy.way.reader.told_errors():
       copy.way.train()
 
 
 @pytest.mark.parametrize('damage,message', [
-    (_cut, 'received a damaged or no record of {id} at byte {offset}; copy'),
-    (_cut_between_records, 'received a damaged or no record of {id} at byte '
+    (_cut, 'no valid record of {id} at byte {offset}; copy'),
+    (_cut_between_records, 'no valid record of {id} at byte '
      '{offset}; copy'),
-    (_flip, 'received a damaged or no record of {id} at byte {offset}; copy'),
-    (lambda copy: copy.path.unlink(), 'received no such file; copy'),
-    (_replace, ' in place of that of '),
+    (_flip, 'no valid record of {id} at byte {offset}; copy'),
+    (lambda copy: copy.path.unlink(), 'does not exist; copy'),
+    (_replace, ' in place of '),
 ])
 def test_streaming_stops_at_a_damaged_shard_and_names_it(
     folders, tmp_path, damage, message):
@@ -379,7 +379,7 @@ def test_streaming_stops_at_a_damaged_shard_and_names_it(
   with pytest.raises(schema.DataError) as caught:
     copy.read_twice(damage)
   said = str(caught.value)
-  assert f'{copy.path}, ' in said and '\n' not in said
+  assert f'{copy.path} ' in said and '\n' not in said
   assert message.format(id=copy.row['id'],
                         offset=copy.row['record_offset']) in said
 

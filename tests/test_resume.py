@@ -382,7 +382,8 @@ def test_what_cannot_be_read_now_is_never_left_out(tmp_path, monkeypatch,
   monkeypatch.setattr(convert.layout, 'lay_out', vanish_then_lay_out)
   output, how = tmp_path / 'records', convert.How(workers=1, on_error=on_error)
   settings = shard_plan.Settings(image_size=16)
-  with pytest.raises(schema.DataError, match='(?s)to read all files.*s7_blue'):
+  with pytest.raises(schema.DataError,
+                     match='(?s)Cannot read all files.*s7_blue'):
     convert.convert(*source, str(output), settings, how)
   monkeypatch.undo()
   assert len(list(output.glob('*.tfrecord'))) == 4
@@ -398,7 +399,7 @@ def test_a_disk_that_fails_to_read_stops(tmp_path, flag):
   path.unlink()
   path.symlink_to('/proc/self/mem')  # answers a read with EIO
   done = _run(source, tmp_path / 'records', *flag)
-  assert done.returncode == 2 and 'Expected to read all files' in done.stderr
+  assert done.returncode == 2 and 'Cannot read all files' in done.stderr
   assert 's7_blue.png' in done.stderr and 'Input/output error' in done.stderr
   assert not (tmp_path / 'records').exists()
 
@@ -410,4 +411,4 @@ def test_a_job_that_skips_leaves_its_shard_to_the_last_call(tmp_path):
   done = _run(source, tmp_path / 'records', '--only_shard=0', '--on_error=skip')
   assert done.returncode == 0 and 'is not made; the command' in done.stderr
   done = _run(source, tmp_path / 'records', '--on_error=skip')
-  assert done.returncode == 2 and 'Expected sound samples' in done.stderr
+  assert done.returncode == 2 and 'Invalid samples' in done.stderr

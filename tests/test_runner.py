@@ -32,7 +32,7 @@ def _command(source, output, *flags):
 
 
 @pytest.mark.parametrize('option,message', [
-    ('--runner=Nope', 'received ValueError'),
+    ('--runner=Nope', 'shards: ValueError'),
     ('--runner=FnApiRunner', 'File too large'),
 ])
 def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
@@ -49,7 +49,7 @@ def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
                         check=False)
   assert done.returncode == 2
   last = done.stderr.splitlines()[-1]
-  assert last.startswith('Expected Beam to make the shards') and message in last
+  assert last.startswith('Beam did not make all shards') and message in last
   assert 'functools' not in last
 
 

@@ -218,7 +218,7 @@ def test_skip_leaves_faulty_samples_out_and_returns_them(images):
 
 def test_skip_refuses_when_no_sample_is_left(images):
   message = _refusal(images, 'Id,Target\nx,0\n', on_error='skip')
-  assert 'Expected a sound sample' in message
+  assert 'No sample in' in message
   assert 'row 2, x_red.png' in message and 'on_error' not in message
 
 
@@ -247,12 +247,12 @@ def test_unreadable_csv_stops_even_with_skip(images, text, received):
 
 
 def test_missing_csv_or_folder_is_one_line(images):
-  with pytest.raises(schema.DataError, match=r'^Expected a CSV file at .*none'):
+  with pytest.raises(schema.DataError, match=r'^Cannot read .*none'):
     sample_table.load(str(images / 'none.csv'), str(images), pattern=PATTERN)
   csv = images.parent / 'train.csv'
   csv.write_text('Id,Target\na,0\n../b,99\n')
   for folder in (images / 'none', csv):
-    with pytest.raises(schema.DataError, match=r'^Expected a folder .*\.$'):
+    with pytest.raises(schema.DataError, match=r'^Cannot read .*\.$'):
       sample_table.load(str(csv), str(folder), pattern=PATTERN)
 
 

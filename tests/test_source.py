@@ -94,8 +94,9 @@ def test_what_cannot_be_read_is_never_skipped(images):
     (images / 's5_blue.png').mkdir()
     _take(files)
     assert files.is_refused
-    with pytest.raises(schema.DataError,
-                       match='to read all files of.*\n.*s5_blue.png: cannot'):
+    with pytest.raises(
+        schema.DataError,
+        match='Cannot read all files of.*\n.*s5_blue.png: cannot'):
       files.finish()
 
 
@@ -105,7 +106,7 @@ def test_a_killed_process_is_told(images):
     assert workers
     for each in workers:
       each.kill()
-    with pytest.raises(schema.DataError, match='decode images to live'):
+    with pytest.raises(schema.DataError, match='images was killed'):
       _take(files)
 
 
@@ -140,7 +141,7 @@ def test_another_csv_picks_and_orders_records(ordered, tmp_path):
 
 @pytest.mark.parametrize('ids,message', [
     (['s5', 's8'], 'no record .* the first is s8 in row 3'),
-    (['s5', 's5'], 'Expected sound rows'),
+    (['s5', 's5'], 'Invalid rows'),
 ])
 def test_a_csv_of_other_samples_is_refused(ordered, tmp_path, ids, message):
   csv = _write_csv(tmp_path / 'other.csv', ids)

@@ -184,7 +184,7 @@ def test_tool_compares_with_the_datasets_settings_or_those_of_flags(balanced):
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=nowhere'], 'received nowhere without manifest.json'),
+    (['--records=nowhere'], 'at nowhere: it has no manifest.json'),
     (['--records={folder}', '--fold=5'], 'Expected --fold of 0..4, received 5'),
     (['--records={folder}', '--balance_target=0'], 'balance_target >= 1'),
 ])

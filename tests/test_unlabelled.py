@@ -103,7 +103,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
   path.write_bytes(data)
   with pytest.raises(schema.DataError) as error:
     _convert('', images, tmp_path / 'out')
-  assert f'sound samples in {images}; mend' in str(error.value)
+  assert f'Invalid samples in {images}; fix' in str(error.value)
   assert 'row 5, s3_green.png: expected a whole PNG' in str(error.value)
   settings = shard_plan.Settings(image_size=16, unlabelled=True)
   made = convert.convert('', images, str(tmp_path / 'out'), settings,
@@ -114,7 +114,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
 
 def test_nothing_sound_is_said_in_one_line():
   columns = ['id', 'labels', 'row', *schema.CHANNELS]
-  with pytest.raises(schema.DataError, match='^Expected a sound sample'):
+  with pytest.raises(schema.DataError, match='^No valid sample'):
     layout.lay_out(pd.DataFrame(columns=columns),
                    shard_plan.Settings(unlabelled=True))
 
@@ -191,8 +191,9 @@ def test_a_fault_below_the_folder_is_named_with_its_path(tmp_path):
 @pytest.mark.parametrize('flags,message', [
     (['--images=.'], 'pass --csv=PATH'),
     (['--unlabelled'], 'pass --images=PATH'),
-    (['--unlabelled', '--images=tests'], 'Expected files named {id}_{channel}.'
-     'png at --images=tests, received none'),
+    (['--unlabelled', '--images=tests'
+     ], 'No sample is found in --images=tests (no '
+     'file there is named like --pattern={id}_{channel}.png'),
     (['--unlabelled', '--images=tests', '--pattern={id}.png'], '--pattern'),
     (['--unlabelled', '--images=.', '--white_level=70000'], 'at most 65535'),
 ])

@@ -27,7 +27,7 @@ def _run_tool(*flags):
 def test_tool_says_in_one_line_that_all_is_sound(folder):
   done = _run_tool(f'--records={folder}', '--deep', '--workers=1')
   assert done.returncode == 0, done.stderr
-  assert done.stdout.startswith('20 records in 5 shards, sound to every field')
+  assert done.stdout.startswith('20 records in 5 shards are valid (every field')
   assert len(done.stdout.splitlines()) == 1
 
 
@@ -45,7 +45,7 @@ def test_tool_ends_with_2_and_a_line_a_fault(folder):
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=nowhere'], 'received nowhere without manifest.json'),
+    (['--records=nowhere'], 'at nowhere: it has no manifest.json'),
     (['--records=.', '--workers=-1'], '--workers'),
 ])
 def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message):

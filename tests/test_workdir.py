@@ -73,7 +73,7 @@ def test_a_sound_run_is_read(run):
 def test_json_of_another_form_is_named(run, name, text):
   path = run / 'fold0' / name
   path.write_text(text)
-  assert f'{name} of a run, received none, a damaged' in _refusal(run)
+  assert f'{name} is missing or damaged' in _refusal(run)
 
 
 @pytest.mark.parametrize('name', [
@@ -188,12 +188,14 @@ def test_arrays_of_another_form_are_named(run, name, key, change):
 
 @pytest.mark.parametrize('text', [
     'some text\nand more\n', 'epoch,loss\none,0.5\n', 'epoch\n',
-    'epoch,loss\n1,0.5\n1,0.4\n', 'epoch,loss\n1,1e300\n', 'epoch,loss\n1,inf\n'
+    'epoch,loss\n1,0.5\n1,0.4\n', 'epoch,loss\n1,1e300\n',
+    'epoch,loss\n1,inf\n', 'epoch,loss\n1,0.5\n2,3,4,5\n'
 ])
-def test_another_history_is_named(run, text):
+def test_another_history_is_named_in_one_line(run, text):
   path = run / 'fold0' / workdir.HISTORY_NAME
   path.write_text(text)
-  assert str(path) in _refusal(run)
+  message = _refusal(run)
+  assert str(path) in message and '\n' not in message
 
 
 @pytest.mark.parametrize('name',
@@ -283,12 +285,12 @@ def test_an_unwritable_report_is_refused_before_the_work(run, tmp_path, name):
   (run / 'fold0' / workdir.ARRAYS_NAME).unlink()  # the work would end here
   (tmp_path / 'file').touch()
   (tmp_path / 'full' / 'report.html').mkdir(parents=True)
-  with pytest.raises(schema.DataError, match='to write to .*--output'):
+  with pytest.raises(schema.DataError, match='Cannot write to .*--output'):
     report.write([str(run)], str(tmp_path / name))
 
 
 def test_no_run_leaves_no_folder(tmp_path):
-  with pytest.raises(schema.DataError, match='Expected a finished fold'):
+  with pytest.raises(schema.DataError, match='No finished fold'):
     report.write([str(tmp_path / 'none')], str(tmp_path / 'none'))
   assert not (tmp_path / 'none').exists()
 

@@ -57,7 +57,7 @@ def read_labels(csv: str, limit: int) -> tuple[list[str], np.ndarray]:
   samples, faults = csv_table.parse(csv_table.read(csv), csv, False, limit)
   if faults:
     raise schema.DataError(
-        fault.describe(f'Expected sound rows in {csv}; mend them', faults))
+        fault.describe(f'Invalid rows in {csv}; fix them', faults))
   return ([each.id for each in samples],
           sample_table.multi_hot(each.labels for each in samples))
 

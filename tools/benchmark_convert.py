@@ -105,8 +105,8 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
           labels[int(number)] = 1
         samples.append({'id': row['Id'], 'labels': labels, 'files': files})
   except OSError as error:
-    raise schema.DataError(f'Expected to read {error.filename}, received: '
-                           f'{error.strerror}.') from error
+    raise schema.DataError(
+        f'Cannot read {error.filename}: {error.strerror}.') from error
   except (KeyError, ValueError, IndexError, AttributeError) as error:
     raise schema.DataError(f'Expected the columns Id and Target in {csv}, '
                            f'received others ({error!r}).') from error
@@ -124,8 +124,8 @@ def measure(job: Job) -> dict[str, Any]:
     RuntimeError: a peer failed, or did other work than the converter.
   """
   if importlib.util.find_spec('tensorflow') is None:
-    raise schema.DataError('Expected TensorFlow, which plain conversion needs, '
-                           'found none; pip install "hpa-records[cpu]".')
+    raise schema.DataError('Plain conversion needs TensorFlow, which is not '
+                           'installed; pip install "hpa-records[cpu]".')
   runs = {peer.key: {'cold': [], 'warm': []} for peer in PEERS}
   for number in range(job.repeats):
     for peer in PEERS:

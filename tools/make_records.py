@@ -101,7 +101,7 @@ def main() -> None:
   how = dataclasses.replace(how, beam_options=options)
   csv = _CSV.value and filesystem.require_path(_CSV.value, 'csv')
   if not csv and not settings.unlabelled:
-    raise schema.DataError('Expected a table, received none; pass --csv=PATH.')
+    raise schema.DataError('--csv is missing; pass --csv=PATH.')
   groups = _GROUPS.value and filesystem.require_path(_GROUPS.value, 'groups')
   images = filesystem.require_path(_IMAGES.value, 'images')
   output = filesystem.require_path(_OUTPUT.value, 'output')

@@ -84,8 +84,7 @@ def main() -> None:
       filesystem.require_local(each, 'workdir') for each in _WORKDIR.value
   ]
   if not workdirs:
-    raise schema.DataError('Expected the folder of a run, received none; pass '
-                           '--workdir=PATH.')
+    raise schema.DataError('--workdir is missing; pass --workdir=PATH.')
   _check_input()
   output = filesystem.require_path(_OUTPUT.value, 'output')
   ensemble = ensemble_lib.load(workdirs)

@@ -24,8 +24,7 @@ def main() -> None:
       filesystem.require_local(each, 'workdir') for each in _WORKDIR.value
   ]
   if not workdirs:
-    raise schema.DataError('Expected the folder of a run, received none; pass '
-                           '--workdir=PATH.')
+    raise schema.DataError('--workdir is missing; pass --workdir=PATH.')
   output = filesystem.require_local(_OUTPUT.value or workdirs[0], 'output')
   runs = [('workdir', each) for each in workdirs]
   folds = [('workdir', fold)

@@ -23,6 +23,7 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import filesystem
+from hpa_records import plain_text
 from hpa_records import port_check
 from hpa_records import schema
 from trainer import interruption
@@ -67,8 +68,8 @@ def main_dispatcher() -> None:
 
 def main_worker() -> None:
   if not _DISPATCHER.value:
-    raise schema.DataError('Expected the address of a dispatcher, received '
-                           'none; pass --dispatcher=host:port.')
+    raise schema.DataError('--dispatcher is missing; pass '
+                           '--dispatcher=host:port.')
   dispatcher = _DISPATCHER.value.removeprefix(_SCHEME)
   host, _ = port_check.split(dispatcher, '--dispatcher')
   if not _HOST.value and not port_check.is_loopback(host):
@@ -95,7 +96,8 @@ def _starting() -> Iterator[Any]:
     yield backend.tf.data.experimental.service
   except (RuntimeError, backend.tf.errors.OpError) as error:
     raise schema.DataError(
-        f'Cannot start: {error}; check --work_dir and --port.') from error
+        f'Cannot start: {plain_text.join_lines(str(error))}; check --work_dir and --port.'
+    ) from error
 
 
 def _wait(line: str) -> None:

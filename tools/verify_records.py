@@ -27,8 +27,8 @@ def main() -> None:
   found = verify.verify(directory, _DEEP.value, _WORKERS.value)
   taken_s = time.monotonic() - start
   print(f'{found.manifest.num_records} records in '
-        f'{len(found.manifest.shards)} shards, sound to '
-        f'{"every field" if _DEEP.value else "the byte"}: '
+        f'{len(found.manifest.shards)} shards are valid '
+        f'({"every field" if _DEEP.value else "every byte"} was checked): '
         f'{plain_text.show_bytes(found.num_bytes)} in {taken_s:.1f} s, '
         f'{plain_text.show_bytes(round(found.num_bytes / taken_s))}/s')
 

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 from typing import Iterator
 
 import numpy as np
@@ -219,8 +218,7 @@ def damaged(path: str, error: Exception) -> schema.DataError:
     path: of the file.
     error: what reading it raised.
   """
-  reason = plain_text.flatten(str(error))
   return schema.DataError(
-      f'Expected {os.path.basename(path)} of a run, received none, a damaged '
-      f'or another file at {path} ({reason}); train the fold again, or choose '
+      f'{path} is missing or damaged, or another kind of file '
+      f'({plain_text.join_lines(str(error))}); train the fold again, or choose '
       'another --workdir.')

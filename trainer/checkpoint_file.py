@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hpa_records import json_text
+from hpa_records import plain_text
 from hpa_records import schema
 from trainer import npz_file
 
@@ -80,5 +81,5 @@ def read_variables(
 
 def _refuse(path: str, error: Exception) -> schema.DataError:
   return schema.DataError(
-      'Expected a checkpoint of this network, received none, or a damaged or '
-      f'other one at {path} ({error}).')
+      f'{path} is missing or damaged, or a checkpoint of another network '
+      f'({plain_text.join_lines(str(error))}).')

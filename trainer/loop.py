@@ -52,7 +52,7 @@ def train(config: config_lib.Config,
 
   Raises:
     schema.DataError: the dataset or the folder does not fit the configuration,
-      the dataset's address does not answer, another trainer is at work in the
+      the dataset's address does not answer, another training is running in the
       folder, or it cannot be written to; what was saved last is kept.
     schema.BrokenOff: a signal came, a worker is gone, or a loss or weight is no
       number; what was saved last is kept.
@@ -78,7 +78,7 @@ def train(config: config_lib.Config,
           flush=True)
     if is_chief and damage:
       print(
-          f'Fold {config.fold} was finished, but not all its files are sound: '
+          f'Fold {config.fold} was finished, but not all its files are valid: '
           f'{damage} They are written again.',
           flush=True)
     if scores:
@@ -186,15 +186,15 @@ class _Run:
       except schema.DataError as error:
         if position == found[0]:
           raise
-        self._recorder.say(f'{error} Going on from the one before.')
+        self._recorder.say(f'{error} Continuing from the one before.')
     else:
       return state_lib.State.start(self._config)
     if state.begun_epochs > self._config.epochs:
       raise schema.DataError(
-          f'Expected at most --epochs={self._config.epochs}, received '
-          f'{state.begun_epochs} finished or begun at '
-          f'{self._recorder.directory}; ask for at least as many, or choose '
-          'another --workdir.')
+          f'The run at {self._recorder.directory} has finished or begun '
+          f'{state.begun_epochs} epochs, more than --epochs='
+          f'{self._config.epochs}; ask for at least as many, or choose another '
+          '--workdir.')
     self._recorder.say(f'Continuing {self._recorder.directory} '
                        f'{_tell_position(state)}.')
     return state
@@ -208,8 +208,8 @@ class _Run:
         raise ValueError(f'it is {_tell_position(state)}')
     except (KeyError, TypeError, ValueError) as error:
       raise schema.DataError(
-          'Expected the state of a training, received a damaged one in '
-          f'{self._checkpoints.locate(position)} ({error}).') from error
+          f'{self._checkpoints.locate(position)} holds no valid state of a '
+          f'training ({error}).') from error
     try:
       if state.best_epoch:
         self._checkpoints.check((state.best_epoch, 0))
@@ -309,7 +309,7 @@ class _Run:
         state.step = 0  # what was saved at the end of the last epoch
       raise schema.BrokenOff(
           f'{asked.name}: saved {_tell_position(state)} at '
-          f'{self._recorder.directory}; the same command goes on from there.',
+          f'{self._recorder.directory}; the same command continues from there.',
           128 + asked)
 
   def _save(self, state: state_lib.State) -> None:
@@ -367,6 +367,5 @@ def _check_resumable(config: config_lib.Config,
       differ.append(f'records {made_from[:12]}, not '
                     f'{records.manifest.fingerprint[:12]}')
     if differ:
-      raise schema.DataError(
-          f'Expected the settings of the run at {directory}, received others: '
-          f'{"; ".join(differ)}. Choose another --workdir.')
+      raise schema.DataError(f'The run at {directory} has other settings: '
+                             f'{"; ".join(differ)}. Choose another --workdir.')

@@ -12,6 +12,7 @@ from typing import Iterator
 
 from hpa_records import backend
 from hpa_records import plan
+from hpa_records import plain_text
 from hpa_records import port_check
 from hpa_records import process
 from hpa_records import schema
@@ -117,9 +118,9 @@ def _make_tpu(name: str) -> tf.distribute.Strategy:
   if isinstance(answer, tf.distribute.Strategy):
     return answer
   raise schema.DataError(
-      f'Expected a TPU, received --tpu={name} and '
-      f'{str(answer).splitlines()[0][:200]}; pass its name or grpc:// address, '
-      'or choose another --distribute.')
+      f'Cannot reach the TPU --tpu={name}: '
+      f'{plain_text.join_lines(str(answer))}; pass its name or grpc:// '
+      'address, or choose another --distribute.')
 
 
 def _check_local_tpu() -> None:

@@ -148,8 +148,8 @@ def load(workdir: str) -> Run:
   ]
   if not done:
     raise schema.DataError(
-        f'Expected a finished fold, a folder fold0, fold1, … with {SCORES_NAME}'
-        f', received none at {workdir}; train one with python -m trainer.main '
+        f'No finished fold in {workdir}: none of its folders fold0, fold1, … '
+        f'holds {SCORES_NAME}; train one with python -m trainer.main '
         f'--workdir={workdir}.')
   config, fingerprint = _load_configs(workdir, done)
   folds = [load_fold(workdir, number, config.threshold) for number in done]
@@ -220,18 +220,16 @@ def load_history(directory: str) -> pd.DataFrame:
   Raises:
     schema.DataError: history.csv is not there, or damaged.
   """
-  path = os.path.join(directory, HISTORY_NAME)
-  try:
-    table = pd.read_csv(io.BytesIO(_read_text(path)))
-    epochs = table['epoch']
-    if (not pd.api.types.is_integer_dtype(epochs) or not epochs.is_unique or
-        not epochs.between(1, fold_form.MOST_EPOCHS).all()):
-      raise ValueError('epoch: expected whole numbers from 1, each once')
-    if (table.select_dtypes('number').abs() > fold_form.LARGEST).any(axis=None):
-      raise ValueError(f'expected numbers up to {fold_form.LARGEST:g}')
-    return table
-  except (OSError, ValueError, KeyError) as error:
-    raise archive.damaged(path, error) from error
+  return _load_table(os.path.join(directory, HISTORY_NAME), _check_history)
+
+
+def _check_history(table: pd.DataFrame) -> None:
+  epochs = table['epoch']
+  if (not pd.api.types.is_integer_dtype(epochs) or not epochs.is_unique or
+      not epochs.between(1, fold_form.MOST_EPOCHS).all()):
+    raise ValueError('epoch: expected whole numbers from 1, each once')
+  if (table.select_dtypes('number').abs() > fold_form.LARGEST).any(axis=None):
+    raise ValueError(f'expected numbers up to {fold_form.LARGEST:g}')
 
 
 def load_per_class(directory: str) -> pd.DataFrame:
@@ -243,11 +241,19 @@ def load_per_class(directory: str) -> pd.DataFrame:
   Raises:
     schema.DataError: per_class.csv is not there, or damaged.
   """
-  path = os.path.join(directory, PER_CLASS_NAME)
+  return _load_table(os.path.join(directory, PER_CLASS_NAME), _check_per_class)
+
+
+def _check_per_class(table: pd.DataFrame) -> None:
+  if table['class'].tolist() != list(range(schema.NUM_CLASSES)):
+    raise ValueError(f'class: expected 0..{schema.NUM_CLASSES - 1} in order')
+
+
+def _load_table(path: str, check: Callable[[pd.DataFrame],
+                                           None]) -> pd.DataFrame:
   try:
     table = pd.read_csv(io.BytesIO(_read_text(path)))
-    if table['class'].tolist() != list(range(schema.NUM_CLASSES)):
-      raise ValueError(f'class: expected 0..{schema.NUM_CLASSES - 1} in order')
+    check(table)
     return table
   except (OSError, ValueError, KeyError) as error:
     raise archive.damaged(path, error) from error
