@@ -178,7 +178,7 @@ def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
   assert done.returncode == 128 + number
   last = re.fullmatch(
       rf'{number.name}: saved after epoch (\d+)(, step (\d+) of the next)? at '
-      rf'{tmp_path}/fold1; the same command goes on from there\.',
+      rf'{tmp_path}/fold1; the same command continues from there\.',
       said.splitlines()[-1])
   assert last and 'Traceback' not in said
   inside = f'-step-{int(last[3]):07d}' if last[3] else ''
@@ -315,7 +315,7 @@ def test_a_finished_fold_that_lost_files_is_finished_again(
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   assert loop.train(config) == whole[1]
   said = capsys.readouterr().out
-  assert 'not all its files are sound' in said and 'Continuing' in said
+  assert 'not all its files are valid' in said and 'Continuing' in said
   assert all(path.exists() for path in lost)
   _assert_same_end(fold, whole[2])
 
@@ -424,7 +424,7 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     }, "activation 'prelu', not 'selu'; l2"),
     ({
         'epochs': 1
-    }, f'at most --epochs=1, received {_EPOCHS} finished'),
+    }, f'begun {_EPOCHS} epochs, more than --epochs=1; ask'),
     ({
         'fold': 5
     }, 'Expected --fold from 0 to 4, received 5'),

@@ -335,7 +335,7 @@ def test_a_folder_with_a_damaged_manifest_can_be_overwritten(source, tmp_path):
   convert.convert(*source, str(output), settings, convert.How(workers=1))
   path = output / manifest.MANIFEST_NAME
   path.write_bytes(path.read_bytes()[:-20])
-  with pytest.raises(schema.DataError, match='damaged one'):
+  with pytest.raises(schema.DataError, match='is damaged'):
     convert.convert(*source, str(output), settings)
   convert.convert(*source, str(output), settings,
                   convert.How(workers=1, overwrite=True))

@@ -96,8 +96,8 @@ def _starting() -> Iterator[Any]:
     yield backend.tf.data.experimental.service
   except (RuntimeError, backend.tf.errors.OpError) as error:
     raise schema.DataError(
-        f'Cannot start: {plain_text.join_lines(str(error))}; check --work_dir and --port.'
-    ) from error
+        f'Cannot start: {plain_text.join_lines(str(error))}; check '
+        '--work_dir and --port.') from error
 
 
 def _wait(line: str) -> None:
