@@ -30,7 +30,8 @@ def split(address: str, flag: str) -> tuple[str, int]:
   host, _, port = address.rpartition(':')
   host = host[1:-1] if host.startswith('[') and host.endswith(']') else host
   is_plain = host.isprintable() and not set('/ @') & set(host)
-  is_port = port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 2**16
+  is_port = (port.isascii() and port.isdecimal() and len(port) < 6 and
+             0 < int(port) < 2**16)
   if not (host and is_plain and is_port):
     raise schema.DataError(f'Expected host:port, with a port from 1 to 65535, '
                            f'in {flag}, received {address!r}.')

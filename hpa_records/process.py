@@ -22,7 +22,16 @@ from typing import Iterator
 # oneDNN: TensorFlow leaves it off on AMD CPUs (see backend.py).
 _DEFAULTS = {'TF_CPP_MIN_LOG_LEVEL': '3', 'TF_ENABLE_ONEDNN_OPTS': '1'}
 # What another program needs would keep ours from starting.
-_FIXED = {'KERAS_BACKEND': 'tensorflow', 'MPLBACKEND': 'agg'}
+# A keras.json of another form ends Keras with a traceback; under /dev/null
+# there is none.
+_FIXED = {
+    'KERAS_BACKEND': 'tensorflow',
+    'KERAS_HOME': os.devnull,
+    'MPLBACKEND': 'agg'
+}
+_REMOVED = ('KERAS_MAX_EPOCHS', 'KERAS_MAX_STEPS_PER_EPOCH')
+# Where one of these is wrong, what TensorFlow logs is all that tells of it.
+_XLA = ('XLA_FLAGS', 'TF_XLA_FLAGS')
 # glibc's malloc.h. By default it gives a freed megabyte back to the system at
 # once, and the next image faults it in again, page by page: a third of the
 # time of decoding.
@@ -38,6 +47,8 @@ def take() -> None:
   """Says that this process is a command or a worker of this project."""
   _ours.set()
   os.environ.update(_FIXED)
+  for name in _REMOVED:
+    os.environ.pop(name, None)
   for name, value in _DEFAULTS.items():
     os.environ.setdefault(name, value)
   # TensorFlow for TPUs waits minutes for a metadata server where there is none.
@@ -74,8 +85,10 @@ def quiet() -> Iterator[None]:
 
   Also that of C++: what TensorFlow logs while it loads heeds no log level; nor
   does, before 2.21, what it logs when XLA compiles for the first time.
+  Where flags of XLA are set all is shown: a wrong one ends the process, and
+  there is nothing else that tells of it.
   """
-  if not is_ours():
+  if not is_ours() or any(os.environ.get(name) for name in _XLA):
     yield
     return
   sys.stderr.flush()

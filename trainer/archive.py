@@ -95,7 +95,7 @@ class Samples:
       _check({
           name: each
           for name, each in values.items()
-          if each.size or name != 'groups'
+          if name != 'groups' or each.shape != (0,)
       })
       return cls(seed=seed, balance=balance_lib.Balance(**balance), **values)
 
@@ -219,7 +219,8 @@ def damaged(path: str, error: Exception) -> schema.DataError:
     path: of the file.
     error: what reading it raised.
   """
+  reason = ' '.join(str(error).split())  # others' texts have several lines
   return schema.DataError(
       f'Expected {os.path.basename(path)} of a run, received none, a damaged '
-      f'or another file at {path} ({error}); train the fold again, or choose '
+      f'or another file at {path} ({reason}); train the fold again, or choose '
       'another --workdir.')

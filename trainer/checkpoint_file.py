@@ -79,6 +79,7 @@ def read_variables(
 
 
 def _refuse(path: str, error: Exception) -> schema.DataError:
+  reason = ' '.join(str(error).split())  # others' texts have several lines
   return schema.DataError(
       'Expected a checkpoint of this network, received none, or a damaged or '
-      f'other one at {path} ({error}).')
+      f'other one at {path} ({reason}).')
