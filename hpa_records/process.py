@@ -37,6 +37,7 @@ _XLA = ('XLA_FLAGS', 'TF_XLA_FLAGS')
 # time of decoding.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 2**27
+_MEMORY = '/dev/shm'  # Linux: a folder in memory
 
 INTERRUPTED = 'Interrupted; the same command goes on or starts again.'
 
@@ -49,6 +50,10 @@ def take() -> None:
   os.environ.update(_FIXED)
   for name in _REMOVED:
     os.environ.pop(name, None)
+  try:
+    tempfile.gettempdir()  # TensorFlow and matplotlib do not start without one
+  except OSError:  # a container whose disks are read-only
+    os.environ['TMPDIR'] = tempfile.tempdir = _MEMORY
   for name, value in _DEFAULTS.items():
     os.environ.setdefault(name, value)
   # TensorFlow for TPUs waits minutes for a metadata server where there is none.
@@ -128,7 +133,7 @@ def killed_by_interrupt() -> Iterator[None]:
 
   Python would raise KeyboardInterrupt when it returns, which may be never.
   """
-  if (not is_ours() or
+  if (not is_ours() or not heeds(signal.SIGINT) or
       threading.current_thread() is not threading.main_thread()):
     yield
     return
@@ -163,4 +168,14 @@ def _stderr() -> int:
 
 def end_imports() -> None:
   """Has Ctrl-C raise KeyboardInterrupt, as by default."""
-  signal.signal(signal.SIGINT, signal.default_int_handler)
+  if heeds(signal.SIGINT):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def heeds(number: signal.Signals) -> bool:
+  """Returns whether a signal may get another handler.
+
+  Not if it is ignored, as Ctrl-C is by what a script starts in the background;
+  nor if its handler is not Python's, which could not be set again.
+  """
+  return signal.getsignal(number) not in (signal.SIG_IGN, None)
