@@ -157,6 +157,9 @@ def _put(value):
     (workdir.SAMPLES_NAME, 'folds', lambda each: each.astype(float)),
     (workdir.SAMPLES_NAME, 'groups', lambda each: np.array(['a'])),
     (workdir.SAMPLES_NAME, 'groups', lambda each: np.zeros((0, 1), str)),
+    (workdir.SAMPLES_NAME, 'groups', lambda each: np.full(40, '\ud800')),
+    (workdir.SAMPLES_NAME, 'groups',
+     lambda each: np.full(40, 0x110000, np.uint32).view('<U1')),
     (workdir.SAMPLES_NAME, 'balance', lambda each: np.array('[]')),
     (workdir.SAMPLES_NAME, 'balance', lambda each: np.array(
         str(each).replace('"target": 500', '"target": 1000000000000'))),
@@ -290,7 +293,8 @@ def test_an_unwritable_report_is_refused_before_the_work(run, tmp_path, name):
   (run / 'fold0' / workdir.ARRAYS_NAME).unlink()  # the work would end here
   (tmp_path / 'file').touch()
   (tmp_path / 'full' / 'report.html').mkdir(parents=True)
-  with pytest.raises(schema.DataError, match='to write to .*--output'):
+  with pytest.raises(schema.DataError,
+                     match='Cannot write to .*run the same command again'):
     report.write([str(run)], str(tmp_path / name))
 
 
