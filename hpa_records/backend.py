@@ -21,6 +21,7 @@ import logging
 from typing import Iterator
 import warnings
 
+from hpa_records import os_error
 from hpa_records import process
 from hpa_records import schema
 
@@ -43,6 +44,9 @@ def _import(name: str):
     raise MissingTensorFlow(
         f'Expected TensorFlow 2.17 to 2.21 with Keras 3, found no {error.name};'
         ' pip install "hpa-records[cpu]", or [gpu], or [tpu].') from None
+  except OSError as error:
+    raise schema.DataError(
+        f'{name} does not start: {os_error.explain(error)}.') from error
 
 
 def _other_backend(name: str) -> schema.DataError:

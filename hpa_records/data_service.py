@@ -17,7 +17,6 @@ import dataclasses
 import os
 import queue
 import re
-import socket
 import threading
 from typing import Iterator
 
@@ -48,15 +47,15 @@ def check_address(address: str) -> None:
     address: such as grpc://host:5050.
 
   Raises:
-    schema.DataError: it is no such address, or no one answers.
+    schema.DataError: it is no such address, or no such server answers.
   """
   if not address.startswith(SCHEME):
     raise schema.DataError('Expected --data_service such as grpc://host:5050, '
                            f'received {address}.')
   host, port = port_check.split(address.removeprefix(SCHEME), 'data_service')
   try:
-    socket.create_connection((host, port), _CONNECT_S).close()
-  except (OSError, UnicodeError) as error:
+    port_check.check_server(host, port, _CONNECT_S)
+  except OSError as error:
     raise schema.DataError(
         f'No dispatcher answers at {address} ({error}); start one with python '
         f'tools/serve_input.py dispatcher --port={port}.') from error
@@ -92,7 +91,8 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
     address: of the dispatcher.
 
   Raises:
-    schema.DataError: the share is not the whole batch.
+    schema.DataError: the share is not the whole batch, or what listens is no
+      dispatcher.
     schema.BrokenOff: the dispatcher is gone.
   """
   if share.count != share.num_replicas:
@@ -109,11 +109,17 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
   epoch = epoch.in_record_order()
   decode = streaming.decoder(records, epoch)
   draws = streaming.shuffled_draws(records, fold, epoch, key, shuffle_mb)
-  served = draws.map(decode, num_parallel_calls=tf.data.AUTOTUNE).apply(
-      tf.data.experimental.service.distribute(
-          tf.data.experimental.service.ShardingPolicy.DYNAMIC,
-          address,
-          compression=None))
+  try:
+    served = draws.map(decode, num_parallel_calls=tf.data.AUTOTUNE).apply(
+        tf.data.experimental.service.distribute(
+            tf.data.experimental.service.ShardingPolicy.DYNAMIC,
+            address,
+            compression=None))
+  except tf.errors.OpError as error:
+    raise schema.DataError(
+        f'What listens at {address} is no dispatcher of TensorFlow '
+        f'{tf.__version__}; give --data_service the address that '
+        'tools/serve_input.py dispatcher says.') from error
   ledger = _Ledger(len(epoch))
 
   def arrive():

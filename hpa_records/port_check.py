@@ -16,6 +16,11 @@ WARNING = ('TensorFlow listens on every interface of this machine, and runs '
            'reads and writes files. Use it in a trusted network, or behind a '
            'firewall.')
 
+# How a connection of HTTP/2 begins, the same way on both sides; RFC 9113, 3.4.
+_SETTINGS = b'\x04'
+_HELLO = (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + b'\0\0\0' + _SETTINGS +
+          b'\0\0\0\0\0')
+
 
 def split(address: str, flag: str) -> tuple[str, int]:
   """Returns host and port of HOST:PORT or [HOST]:PORT.
@@ -30,11 +35,35 @@ def split(address: str, flag: str) -> tuple[str, int]:
   host, _, port = address.rpartition(':')
   host = host[1:-1] if host.startswith('[') and host.endswith(']') else host
   is_plain = host.isprintable() and not set('/ @') & set(host)
-  is_port = port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 2**16
+  is_port = (port.isascii() and port.isdecimal() and len(port) < 6 and
+             0 < int(port) < 2**16)
   if not (host and is_plain and is_port):
     raise schema.DataError(f'Expected host:port, with a port from 1 to 65535, '
                            f'in {flag}, received {address!r}.')
   return host, int(port)
+
+
+def check_server(host: str, port: int, timeout_s: float) -> None:
+  """Checks that a server of gRPC answers: TensorFlow waits for any other one.
+
+  Args:
+    host: name or number.
+    port: of the server.
+    timeout_s: in which it answers.
+
+  Raises:
+    OSError: nothing answers.
+    schema.DataError: what answers is another server.
+  """
+  try:
+    with socket.create_connection((host, port), timeout_s) as connected:
+      connected.sendall(_HELLO)
+      answer = connected.makefile('rb').read(4)
+  except UnicodeError as error:  # of a name that none can have
+    raise OSError(f'{error}') from error
+  if answer[3:] != _SETTINGS:
+    raise schema.DataError(f'What listens on port {port} of {host} is no '
+                           'server of TensorFlow; check host and port.')
 
 
 def is_loopback(host: str) -> bool:

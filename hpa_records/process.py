@@ -23,12 +23,22 @@ from typing import Iterator
 # oneDNN: TensorFlow leaves it off on AMD CPUs (see backend.py).
 _DEFAULTS = {'TF_CPP_MIN_LOG_LEVEL': '3', 'TF_ENABLE_ONEDNN_OPTS': '1'}
 # What another program needs would keep ours from starting.
-_FIXED = {'KERAS_BACKEND': 'tensorflow', 'MPLBACKEND': 'agg'}
+# A keras.json of another form ends Keras with a traceback; under /dev/null
+# there is none.
+_FIXED = {
+    'KERAS_BACKEND': 'tensorflow',
+    'KERAS_HOME': os.devnull,
+    'MPLBACKEND': 'agg'
+}
+_REMOVED = ('KERAS_MAX_EPOCHS', 'KERAS_MAX_STEPS_PER_EPOCH')
+# Where one of these is wrong, what TensorFlow logs is all that tells of it.
+_XLA = ('XLA_FLAGS', 'TF_XLA_FLAGS')
 # glibc's malloc.h. By default it gives a freed megabyte back to the system at
 # once, and the next image faults it in again, page by page: a third of the
 # time of decoding.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 2**27
+_MEMORY = '/dev/shm'  # Linux: a folder in memory
 
 INTERRUPTED = 'Interrupted; the same command goes on or starts again.'
 
@@ -41,6 +51,12 @@ def take() -> None:
   # It warns of a home folder that cannot be written, and takes another.
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
   os.environ.update(_FIXED)
+  for name in _REMOVED:
+    os.environ.pop(name, None)
+  try:
+    tempfile.gettempdir()  # TensorFlow and matplotlib do not start without one
+  except OSError:  # a container whose disks are read-only
+    os.environ['TMPDIR'] = tempfile.tempdir = _MEMORY
   for name, value in _DEFAULTS.items():
     os.environ.setdefault(name, value)
   # TensorFlow for TPUs waits minutes for a metadata server where there is none.
@@ -77,8 +93,10 @@ def quiet() -> Iterator[None]:
 
   Also that of C++: what TensorFlow logs while it loads heeds no log level; nor
   does, before 2.21, what it logs when XLA compiles for the first time.
+  Where flags of XLA are set all is shown: a wrong one ends the process, and
+  there is nothing else that tells of it.
   """
-  if not is_ours():
+  if not is_ours() or any(os.environ.get(name) for name in _XLA):
     yield
     return
   sys.stderr.flush()
@@ -118,7 +136,7 @@ def killed_by_interrupt() -> Iterator[None]:
 
   Python would raise KeyboardInterrupt when it returns, which may be never.
   """
-  if (not is_ours() or
+  if (not is_ours() or not heeds(signal.SIGINT) or
       threading.current_thread() is not threading.main_thread()):
     yield
     return
@@ -153,4 +171,14 @@ def _stderr() -> int:
 
 def end_imports() -> None:
   """Has Ctrl-C raise KeyboardInterrupt, as by default."""
-  signal.signal(signal.SIGINT, signal.default_int_handler)
+  if heeds(signal.SIGINT):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def heeds(number: signal.Signals) -> bool:
+  """Returns whether a signal may get another handler.
+
+  Not if it is ignored, as Ctrl-C is by what a script starts in the background;
+  nor if its handler is not Python's, which could not be set again.
+  """
+  return signal.getsignal(number) not in (signal.SIG_IGN, None)

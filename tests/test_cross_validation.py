@@ -105,3 +105,24 @@ def test_another_fold_is_refused(config, fold):
   done = _run(config, fold)
   assert done.returncode == 2
   assert f'Expected --fold as a number or all, received {fold!r}' in done.stderr
+
+
+def test_a_fold_of_many_digits_is_refused(config):
+  done = _run(config, '9' * 5000)
+  assert done.returncode == 2
+  assert done.stderr.startswith('Expected --fold as a number or all')
+
+
+def test_settings_of_the_caller_s_keras_stay(config, whole):
+  assert whole
+  # A program of its own: this one may be set as a command is.
+  code = ('import keras; keras.config.set_dtype_policy("mixed_bfloat16"); '
+          'from trainer import config, cross_validation; '
+          f'cross_validation.train(config.{config!r}); '
+          'print(keras.config.dtype_policy().name)')
+  done = subprocess.run([sys.executable, '-c', code],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.stdout.splitlines()[-1:] == ['mixed_bfloat16'], done.stderr

@@ -16,6 +16,7 @@ from hpa_records import plan
 from hpa_records import reader
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records.backend import tf
 from tests import fakes
 from trainer import config as config_lib
 from trainer import loop
@@ -217,3 +218,10 @@ def test_a_worker_without_dispatcher_is_refused():
   worker, _ = _start('worker')
   assert '--dispatcher=host:port' in worker.communicate()[1]
   assert worker.returncode == 2
+
+
+def test_another_server_than_a_dispatcher_is_refused(records):
+  # As the address of a worker, which is easily taken for it.
+  other = tf.distribute.Server.create_local_server()
+  with pytest.raises(schema.DataError, match='no dispatcher of TensorFlow'):
+    _Reading(records, other.target).batches()

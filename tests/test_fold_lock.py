@@ -34,6 +34,20 @@ def test_a_second_trainer_is_refused_until_the_first_ends(tmp_path):
   assert not os.path.exists(folder)  # nothing was written
 
 
+@pytest.mark.parametrize('is_taken', [False, True])
+def test_a_folder_that_was_moved_is_not_written(tmp_path, is_taken):
+  folder = tmp_path / 'fold0'
+  with fold_lock.hold(str(folder)):
+    folder.rename(tmp_path / 'moved')
+    folder.mkdir()
+    if is_taken:
+      (folder / 'lock').touch()
+    with pytest.raises(schema.DataError, match='was moved or removed'):
+      with fold_lock.told_writes(str(folder)):
+        pytest.fail('was let write')
+  assert (folder / 'lock').exists() == is_taken
+
+
 def test_what_killed_trainers_began_is_removed_and_nothing_else(tmp_path):
   checkpoints = tmp_path / 'fold0' / 'checkpoints'
   checkpoints.mkdir(parents=True)

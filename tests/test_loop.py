@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import io
 import json
 import os
 import pathlib
@@ -184,6 +185,21 @@ def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
   inside = f'-step-{int(last[3]):07d}' if last[3] else ''
   assert (tmp_path / 'fold1' / 'checkpoints' /
           f'epoch-{int(last[1]):05d}{inside}.npz').exists()
+
+
+def test_a_signal_in_the_last_epoch_is_not_forgotten(records, tmp_path):
+  # Other folds would be trained after this one.
+  class Output(io.StringIO):
+
+    def write(self, text):
+      if text.startswith('epoch 1/1'):
+        signal.raise_signal(signal.SIGTERM)
+      return super().write(text)
+
+  with pytest.raises(schema.BrokenOff, match='SIGTERM: fold 1 is finished'):
+    with contextlib.redirect_stdout(Output()):
+      loop.train(_config(records, tmp_path, epochs=1))
+  assert (tmp_path / 'fold1' / 'scores.json').exists()
 
 
 def test_a_terminal_shows_where_the_run_stands(records, tmp_path):

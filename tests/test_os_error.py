@@ -15,7 +15,7 @@ from hpa_records import schema
     (errno.EIO, 'the disk or the network failed'),
     (errno.EACCES, 'check the rights'),
     (errno.EISDIR, 'a folder has the name'),
-    (errno.ENXIO, 'check the file'),
+    (errno.ENXIO, 'check the path'),
 ])
 def test_a_file_that_cannot_be_read_is_told(number, remedy):
   error = OSError(number, os.strerror(number))

@@ -100,3 +100,23 @@ def test_a_command_makes_its_settings():
                         text=True,
                         check=True)
   assert done.stdout.split() == ['True', '3', 'tensorflow', 'agg']
+
+
+def test_a_command_runs_where_no_disk_can_be_written():
+  code = ('import tempfile; tempfile._candidate_tempdir_list = lambda: []; '
+          'from hpa_records import process; process.take(); '
+          'tempfile.TemporaryFile().close()')
+  subprocess.run([sys.executable, '-c', code], cwd=_ROOT, check=True)
+
+
+def test_a_wrong_flag_of_xla_is_shown():
+  code = ('import os; from hpa_records import process; process.take()\n'
+          'with process.quiet():\n'
+          '  os.write(2, b"Unknown flag in XLA_FLAGS")\n'
+          '  os._exit(1)')
+  done = subprocess.run([sys.executable, '-c', code],
+                        cwd=_ROOT,
+                        env={'XLA_FLAGS': '--none_such'},
+                        capture_output=True,
+                        check=False)
+  assert b'XLA_FLAGS' in done.stderr

@@ -62,3 +62,13 @@ def test_what_the_experiment_sets_is_refused(arguments, tmp_path, flag):
   assert done.returncode == 2
   assert f'Expected no {flag.partition("=")[0]}' in done.stderr
   assert not (tmp_path / 'paper').exists()
+
+
+def test_records_are_not_written_into(arguments, tmp_path):
+  before = sorted((tmp_path / 'records').iterdir())
+  done = subprocess.run([*arguments, f'--workdir={tmp_path}/records'],
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 2 and '--workdir and --records' in done.stderr
+  assert sorted((tmp_path / 'records').iterdir()) == before

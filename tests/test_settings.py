@@ -87,15 +87,17 @@ def test_figures_are_drawn_as_ever(settings):
   assert found == expected
 
 
-def test_a_command_starts_whatever_is_set(tmp_path):
+@pytest.mark.parametrize('content', [
+    json.dumps({
+        'floatx': 'float16',
+        'backend': 'jax',
+        'image_data_format': 'channels_first'
+    }), '[]'
+])
+def test_a_command_starts_whatever_is_set(tmp_path, content):
   home = tmp_path / '.keras'
   home.mkdir()
-  (home / 'keras.json').write_text(
-      json.dumps({
-          'floatx': 'float16',
-          'backend': 'jax',
-          'image_data_format': 'channels_first'
-      }))
+  (home / 'keras.json').write_text(content)
   (tmp_path / 'matplotlibrc').write_text('text.usetex: True\n')
   code = ('from hpa_records import command; command.run(lambda: print('
           '__import__("trainer.gapnet").gapnet.build('
@@ -109,6 +111,7 @@ def test_a_command_starts_whatever_is_set(tmp_path):
           'MPLCONFIGDIR': str(tmp_path),
           'MPLBACKEND': 'none such',
           'KERAS_BACKEND': 'torch',
+          'KERAS_MAX_EPOCHS': 'all',
           'TF_USE_LEGACY_KERAS': '1'
       },
       capture_output=True,

@@ -71,3 +71,22 @@ def test_an_unknown_key_is_refused():
     state_lib.State.from_dict({
         **state_lib.State.start(_CONFIG).to_dict(), 'new': 1
     })
+
+
+@pytest.mark.parametrize('row', [{
+    'loss': 10**400
+}, {
+    'loss': float('inf')
+}, {
+    '\ud800': 1.0
+}, {
+    'loss': 'low'
+}, {
+    'loss': [1.0]
+}])
+def test_a_row_that_cannot_be_written_is_refused(row):
+  state = _train(_CONFIG, [2.0])
+  for name in ('best', 'history'):
+    values = {**state.to_dict(), name: row if name == 'best' else [row]}
+    with pytest.raises(ValueError, match='received'):
+      state_lib.State.from_dict(values)

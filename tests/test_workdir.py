@@ -156,6 +156,10 @@ def _put(value):
     (workdir.SAMPLES_NAME, 'repeats', _put(-1)),
     (workdir.SAMPLES_NAME, 'folds', lambda each: each.astype(float)),
     (workdir.SAMPLES_NAME, 'groups', lambda each: np.array(['a'])),
+    (workdir.SAMPLES_NAME, 'groups', lambda each: np.zeros((0, 1), str)),
+    (workdir.SAMPLES_NAME, 'groups', lambda each: np.full(40, '\ud800')),
+    (workdir.SAMPLES_NAME, 'groups',
+     lambda each: np.full(40, 0x110000, np.uint32).view('<U1')),
     (workdir.SAMPLES_NAME, 'balance', lambda each: np.array('[]')),
     (workdir.SAMPLES_NAME, 'balance', lambda each: np.array(
         str(each).replace('"target": 500', '"target": 1000000000000'))),
@@ -278,6 +282,12 @@ def test_names_of_runs_differ_on_any_disk(made, names):
   assert len({name.casefold() for name in found}) == len(names)
   for name, given in zip(found, names):
     assert name.endswith(pathlib.Path(given).name)
+
+
+def test_any_folder_is_a_name_that_a_page_can_hold(made):
+  run = workdir.load(str(made))
+  found = result.name_runs([dataclasses.replace(run, directory='a/r\udcff\n')])
+  assert found == [r'r\udcff\n']
 
 
 @pytest.mark.parametrize('name', ['file', 'file/report', '/proc/none', 'full'])

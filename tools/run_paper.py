@@ -18,6 +18,7 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import filesystem
+from hpa_records import path_check
 from hpa_records import schema
 from trainer import main as trainer_main
 from trainer import report
@@ -35,7 +36,10 @@ def main() -> None:
           f'Expected no --{name}, which the experiment sets, received '
           f'{flags.FLAGS[name].value}; leave it out, also of a flag file, or '
           'use python -m trainer.main.')
+  records = filesystem.require_path(flags.FLAGS.records, 'records')
   directory = filesystem.require_local(flags.FLAGS.workdir, 'workdir')
+  path_check.refuse_shared([('workdir', directory)], [('records', records)],
+                           closed=[('records', records)])
   runs = [os.path.join(directory, name) for name in _RUNS]
   report.prepare(directory)  # before hours of training
   for name, run in zip(_RUNS, runs):

@@ -48,6 +48,7 @@ _HOST = flags.DEFINE_string(
     'default localhost, for trainers on this machine.')
 
 _LOOK_EVERY_S = 0.2
+_CONNECT_S = 10.0
 _SCHEME = 'grpc://'  # as trainers write it
 
 
@@ -71,12 +72,13 @@ def main_worker() -> None:
     raise schema.DataError('--dispatcher is missing; pass '
                            '--dispatcher=host:port.')
   dispatcher = _DISPATCHER.value.removeprefix(_SCHEME)
-  host, _ = port_check.split(dispatcher, '--dispatcher')
+  host, port = port_check.split(dispatcher, '--dispatcher')
   if not _HOST.value and not port_check.is_loopback(host):
     raise schema.DataError(
         f'The dispatcher {dispatcher} is on another machine, or not to be '
         'found; pass --host=NAME, under which trainers reach this worker.')
   port_check.require_free(_PORT.value, '--port')
+  _await(host, port)
   with _starting() as service:
     server = service.WorkerServer(
         service.WorkerConfig(
@@ -85,6 +87,22 @@ def main_worker() -> None:
             port=_PORT.value))
   _wait(f'Worker of {dispatcher}.')
   del server
+
+
+def _await(host: str, port: int) -> None:
+  """Returns when the dispatcher answers; TensorFlow would wait without a word.
+  """
+  is_told = False
+  while True:
+    try:
+      return port_check.check_server(host, port, _CONNECT_S)
+    except OSError as error:
+      if not is_told:
+        print(f'No dispatcher answers at {host}:{port} ({error}); waiting.',
+              file=sys.stderr,
+              flush=True)
+      is_told = True
+      time.sleep(_LOOK_EVERY_S)
 
 
 @contextlib.contextmanager

@@ -94,7 +94,7 @@ class Samples:
       _check({
           name: each
           for name, each in values.items()
-          if each.size or name != 'groups'
+          if name != 'groups' or each.shape != (0,)
       })
       return cls(seed=seed, balance=balance_lib.Balance(**balance), **values)
 
@@ -197,10 +197,11 @@ def _check(values: Mapping[str, np.ndarray]) -> None:
                   (value <= span[1])).all()
     if not is_right:
       raise ValueError(f'{name}: expected values of {span}, received others')
-  for name in map(str, values['ids']):
-    wrong = plain_text.find_name_fault(name, 'an id')
-    if wrong:
-      raise ValueError(f'ids: {wrong}')
+  for name, kind in (('ids', 'an id'), ('groups', 'a group')):
+    for text in map(str, values.get(name, ())):
+      wrong = plain_text.find_name_fault(text, kind)
+      if wrong:
+        raise ValueError(f'{name}: {wrong}')
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import dataclasses
 import gc
 from typing import Iterator
 
+from hpa_records import process
 from hpa_records.backend import keras, tf
 from trainer import config as config_lib
 from trainer import loop
@@ -34,7 +35,8 @@ def train(config: config_lib.Config) -> None:
       loop.train(dataclasses.replace(config, fold=fold), strategy)
       # A fold's model, and what it keeps on the device, go before the next
       # comes.
-      keras.utils.clear_session(free_memory=False)
+      if process.is_ours():  # it resets settings and names of the caller's, too
+        keras.utils.clear_session(free_memory=False)
       gc.collect()
   if strategy_lib.is_chief(strategy):
     print(score_table.format_scores(workdir.load(config.workdir)))

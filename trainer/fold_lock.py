@@ -12,11 +12,15 @@ from typing import Iterator
 from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import os_error
+from hpa_records import schema
 from trainer import checkpoint_file
 from trainer import workdir
 
 _NAME = 'lock'
 _ENDING = re.compile(r'\.[0-9a-f]{8}\.tmp')
+
+# The lock files that this process holds, by path.
+_held: dict[str, os.stat_result] = {}
 
 
 @contextlib.contextmanager
@@ -40,13 +44,16 @@ def hold(directory: str) -> Iterator[None]:
           file_lock.hold(
               path, f'Another training is running in {directory}; wait for its '
               'end, stop it, or choose another --workdir'))
+      _held[path] = os.lstat(path)
+      held.callback(_held.pop, path)
       _remove_temporaries(directory)
     try:
       yield
     finally:
-      with contextlib.suppress(OSError):
-        os.remove(path)
-        os.rmdir(directory)
+      if not _is_lost(path):  # else what is there is another trainer's
+        with contextlib.suppress(OSError):
+          os.remove(path)
+          os.rmdir(directory)
 
 
 @contextlib.contextmanager
@@ -57,8 +64,14 @@ def told_writes(directory: str) -> Iterator[None]:
     directory: of the fold.
 
   Raises:
-    schema.DataError: in place of OSError.
+    schema.DataError: in place of OSError; or the folder is not the one any more
+      that this process holds.
   """
+  if _is_lost(os.path.join(directory, _NAME)):
+    raise schema.DataError(
+        f'{directory} was moved or removed while this training ran, or its '
+        f'{_NAME} was; another training may be running there. What was saved '
+        'before is kept, and the same command goes on.')
   try:
     yield
   except OSError as error:
@@ -66,6 +79,16 @@ def told_writes(directory: str) -> Iterator[None]:
         directory, error,
         'What was saved before is kept, and the same command goes on.'
     ) from error
+
+
+def _is_lost(path: str) -> bool:
+  """Whether another file, or none, is where this process has locked one."""
+  if path not in _held:
+    return False
+  try:
+    return not os.path.samestat(_held[path], os.lstat(path))
+  except OSError:
+    return True
 
 
 def _remove_temporaries(directory: str) -> None:

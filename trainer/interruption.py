@@ -9,6 +9,8 @@ import signal
 import threading
 from typing import Any
 
+from hpa_records import process
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -27,7 +29,7 @@ class Interruption:
     # Only the main thread may; a caller with threads of its own handles signals
     # itself.
     if threading.current_thread() is threading.main_thread():
-      for each in _SIGNALS:
+      for each in filter(process.heeds, _SIGNALS):
         self._before[each] = signal.signal(each, self._remember)
     return self
 

@@ -170,6 +170,12 @@ class _Run:
       self._recorder.write_history(state)
       scores, summary = self._evaluate(state.epoch)
     self._recorder.finish(state, self._model, self._evaluator, scores, summary)
+    asked = self._interruption.signal
+    if asked:  # in the last epoch; other folds may be to come
+      raise schema.BrokenOff(
+          f'{asked.name}: fold {config.fold} is finished, at '
+          f'{self._recorder.directory}; the same command goes on from there.',
+          128 + asked)
     return summary
 
   def _is_done(self, state: state_lib.State) -> bool:

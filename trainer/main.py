@@ -15,6 +15,7 @@ from hpa_records import balance_flags
 from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import path_check
+from hpa_records import plain_text
 from hpa_records import plan
 from hpa_records import schema
 from trainer import config as config_lib
@@ -142,9 +143,9 @@ def main() -> None:
           ('workdir', each) for each in workdir.list_fold_directories(written)
       ])
   fold = values.pop('fold')
-  if fold != ALL and not fold.isdecimal():
-    raise schema.DataError(
-        f'Expected --fold as a number or {ALL}, received {fold!r}.')
+  if fold != ALL and not (fold.isdecimal() and len(fold) < 10):
+    raise schema.DataError(f'Expected --fold as a number or {ALL}, received '
+                           f'{plain_text.quote(fold)}.')
   config = config_lib.Config(**values, fold=0 if fold == ALL else int(fold))
   # TensorFlow takes seconds to import; a wrong flag is told before that.
   # pylint: disable=import-outside-toplevel

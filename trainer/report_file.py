@@ -101,7 +101,9 @@ class Output:
         is written then.
       OSError: a file cannot be written.
     """
-    content = {**content, self._page_name: page.encode()}
+    content = {
+        **content, self._page_name: page.encode(errors='backslashreplace')
+    }
     self._refuse_foreign(content)
     made = {
         name: [hashlib.sha256(data).hexdigest()]

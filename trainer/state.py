@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from typing import Any
 
 from hpa_records import json_text
@@ -100,5 +101,18 @@ class State:
     if not 0 <= values['best_epoch'] <= values['epoch'] or values['step'] < 0:
       raise ValueError('epochs and steps: received ' +
                        str([values[name] for name in _COUNTS]))
+    for row in (values['best'], *values['history']):
+      json_text.check_form(list(row.values()), [(*_NUMBER, type(None))], 'row')
+    for each in (values, values['plateau'], values['best'], *values['history']):
+      _check_numbers(each)
     plateau = schedule.Plateau.from_dict(values['plateau'])
     return cls(**{**values, 'plateau': plateau})
+
+
+def _check_numbers(values: dict[str, Any]) -> None:
+  """Refuses numbers, or names of them, that no file of a fold can hold."""
+  for name, value in values.items():
+    is_number = isinstance(value, _NUMBER)
+    if not name.isprintable() or (is_number and
+                                  not abs(value) <= sys.float_info.max):
+      raise ValueError(f'{name!r:.40}: received {value!r:.40}')

@@ -1,0 +1,35 @@
+"""port_check: addresses, and what listens at them."""
+
+import http.server
+import socket
+import threading
+
+import pytest
+
+from hpa_records import port_check
+from hpa_records import schema
+
+
+@pytest.mark.parametrize('address', [
+    'host', 'host:', ':80', 'host:0', 'host:65536', 'host:0655350', 'host:²',
+    f'host:{"9" * 5000}'
+])
+def test_what_is_no_address_is_refused(address):
+  with pytest.raises(schema.DataError, match='Expected host:port'):
+    port_check.split(address, '--dispatcher')
+
+
+def test_a_server_of_another_kind_is_refused():
+  server = http.server.HTTPServer(('127.0.0.1', 0),
+                                  http.server.SimpleHTTPRequestHandler)
+  threading.Thread(target=server.serve_forever, daemon=True).start()
+  with server:
+    with pytest.raises(schema.DataError, match='no server of TensorFlow'):
+      port_check.check_server(*server.server_address, timeout_s=10)
+    server.shutdown()
+
+
+def test_a_server_that_says_nothing_is_not_waited_for():
+  with socket.create_server(('127.0.0.1', 0)) as silent:
+    with pytest.raises(TimeoutError):
+      port_check.check_server(*silent.getsockname(), timeout_s=0.1)
