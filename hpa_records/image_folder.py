@@ -23,7 +23,6 @@ from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import os_error
 from hpa_records import plain_text
-from hpa_records import schema
 
 _MANY = 1000  # folders that are looked into for an example of a file
 

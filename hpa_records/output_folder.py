@@ -94,8 +94,7 @@ def _refuse_unknown(output: str, names: list[str]) -> None:
   if shown:
     raise schema.DataError(
         f'{output} holds {shown[0]!r}, but no manifest that says of which '
-        'conversion; choose another --output, or pass --overwrite to replace it.'
-    )
+        'conversion; choose another --output, or replace it with --overwrite.')
 
 
 def list_own(output: str) -> list[str]:
