@@ -8,7 +8,6 @@ nulls are checked before pandas, which has its own idea of both.
 import io
 import struct
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -126,16 +125,7 @@ def _check_sizes(data: bytes, made: parquet.FileMetaData, num_records: int,
       'labels': num_records * schema.NUM_CLASSES,
       'repeats': num_records * num_folds
   }
-  for number in range(made.num_columns):
-    parts = [
-        made.row_group(group).column(number)
-        for group in range(made.num_row_groups)
-    ]
-    name = parts[0].path_in_schema.partition('.')[0] if parts else ''
-    values, num_bytes = np.sum(
-        [parquet_page.count(data, part) for part in parts],
-        axis=0,
-        dtype=object) if parts else (0, 0)
+  for name, (values, num_bytes) in parquet_page.count(data).items():
     if (values > most.get(name, num_records) or
         num_bytes > max_bytes(num_records, num_folds)):
       raise ValueError(f'{values} values and {num_bytes} bytes in the column '

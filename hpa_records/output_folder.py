@@ -196,7 +196,7 @@ def _tell_difference(name: str, have: Any, asked: Any) -> str:
   flag = {'groups_sha256': '--groups', 'csv_sha256': '--csv'}.get(name)
   if not flag:
     return f'{name} {have!r:.80}, asked {asked!r}'
-  have, asked = (f'{flag} of sha256 {str(value)[:12]}...'
+  have, asked = (f'{flag} of sha256 {ascii(value)[1:13]}...'
                  if value else f'no {flag}' for value in (have, asked))
   return f'{have}, asked {asked}'
 

@@ -2,37 +2,71 @@
 
 The footer of a file says how many values a column has, but its reader unpacks
 as many as the pages say, and a page of some bytes may say two billion. So the
-headers of the pages are read, which is Thrift's compact protocol.
+headers of the pages are read, which is Thrift's compact protocol. The places of
+the pages are read from the footer here too: pyarrow's own description of a
+column ends the process where the footer contradicts itself (pyarrow 25,
+"Definition level histogram size mismatch").
 
-Source: parquet-format 2.12, parquet.thrift (PageHeader = 2 and 3 sizes, 5, 7
+Source: parquet-format 2.12, parquet.thrift (FileMetaData = 4 row groups, each
+with 1 columns, each with 3 meta data: 3 path, 7 compressed size, 9 and 11
+offsets of the first data and dictionary page; PageHeader = 2 and 3 sizes, 5, 7
 and 8 headers of kinds of pages, each with 1 num_values); Thrift's compact
 protocol.
 """
 
-from typing import Any
+import struct
+from typing import Any, Iterator
 
-from pyarrow import parquet
-
-_STOP, _TRUE, _FALSE, _BYTE, _I64, _BINARY, _STRUCT = 0, 1, 2, 3, 6, 8, 12
-_MAX_DEPTH = 4
+_STOP, _TRUE, _FALSE, _BYTE, _I64, _DOUBLE = 0, 1, 2, 3, 6, 7
+_BINARY, _LIST, _SET, _STRUCT = 8, 9, 10, 12
+_MAX_DEPTH = 12
+_ROW_GROUPS, _COLUMNS, _META_DATA, _PATH = 4, 1, 3, 3
+_PART_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = 7, 9, 11
 _SIZES = (2, 3)  # uncompressed, compressed
 _DATA_PAGES = (5, 8)
 
 
-def count(data: bytes, part: parquet.ColumnChunkMetaData) -> tuple[int, int]:
-  """Returns the values and the unpacked bytes of one column of a row group.
+def count(data: bytes) -> dict[str, tuple[int, int]]:
+  """Returns the values and the unpacked bytes of each column, by its name.
 
   Args:
-    data: the file.
-    part: what its footer says of the column there.
+    data: the file, whose footer has a length that can be.
 
   Raises:
-    ValueError: there are no pages where it says.
+    ValueError: there are no pages where the footer says.
   """
-  position = part.data_page_offset
-  if part.has_dictionary_page:
-    position = min(position, part.dictionary_page_offset or position)
-  end = position + part.total_compressed_size
+  length, = struct.unpack('<I', data[-8:-4])
+  footer, _ = _read_struct(data, len(data) - 8 - length)
+  found: dict[str, tuple[int, int]] = {}
+  for part in _list_parts(footer):
+    values, num_bytes = _count_part(data, part)
+    name = part[_PATH][0].decode()
+    before = found.get(name, (0, 0))
+    found[name] = before[0] + values, before[1] + num_bytes
+  return found
+
+
+def _list_parts(footer: dict[int, Any]) -> Iterator[dict[int, Any]]:
+  """Yields what the footer says of each column of each row group."""
+  try:
+    for group in footer.get(_ROW_GROUPS, ()):
+      for column in group[_COLUMNS]:
+        part = column[_META_DATA]
+        if not (isinstance(part[_PATH][0], bytes) and
+                isinstance(part[_DATA_PAGE], int) and
+                isinstance(part.get(_DICTIONARY_PAGE, 0), int) and
+                isinstance(part[_PART_BYTES], int)):
+          raise TypeError
+        yield part
+  except (KeyError, IndexError, TypeError, AttributeError) as error:
+    raise ValueError('a footer without the places of its columns') from error
+
+
+def _count_part(data: bytes, part: dict[int, Any]) -> tuple[int, int]:
+  """Returns the values and the unpacked bytes of one column of a row group."""
+  position = part[_DATA_PAGE]
+  position = min(position, part.get(_DICTIONARY_PAGE) or position)
+  end = position + part[_PART_BYTES]
   if not 0 <= position <= end <= len(data):
     raise ValueError('a column outside of the file')
   values = num_bytes = 0
@@ -55,7 +89,9 @@ def count(data: bytes, part: parquet.ColumnChunkMetaData) -> tuple[int, int]:
 def _read_struct(data: bytes,
                  position: int,
                  depth: int = 0) -> tuple[dict[int, Any], int]:
-  """Returns a struct's fields by number, binary ones as None, and its end."""
+  """Returns a struct's fields by number, and its end."""
+  if depth > _MAX_DEPTH:
+    raise ValueError('a footer or page that is nested too deeply')
   fields, number = {}, 0
   while True:
     head, position = _read_bytes(data, position, 1)
@@ -65,17 +101,45 @@ def _read_struct(data: bytes,
     if not delta:
       number, position = _read_integer(data, position)
     number += delta
-    value = None
-    if _BYTE < kind <= _I64:
-      value, position = _read_integer(data, position)
-    elif kind == _BINARY:
-      length, position = _read_varint(data, position)
-      _, position = _read_bytes(data, position, length)
-    elif kind == _STRUCT and depth < _MAX_DEPTH:
-      value, position = _read_struct(data, position, depth + 1)
-    elif kind not in (_TRUE, _FALSE):
-      raise ValueError('a page whose header is none')
-    fields[number] = value
+    if kind in (_TRUE, _FALSE):
+      fields[number] = kind == _TRUE
+    else:
+      fields[number], position = _read_value(data, position, kind, depth)
+
+
+def _read_value(data: bytes, position: int, kind: int,
+                depth: int) -> tuple[Any, int]:
+  """Returns a value of a kind, and its end."""
+  if _BYTE < kind <= _I64:
+    return _read_integer(data, position)
+  if kind == _BYTE or kind in (_TRUE, _FALSE):  # these in a list
+    return _read_bytes(data, position, 1)
+  if kind == _DOUBLE:
+    return _read_bytes(data, position, 8)
+  if kind == _BINARY:
+    length, position = _read_varint(data, position)
+    return _read_bytes(data, position, length)
+  if kind in (_LIST, _SET):
+    return _read_list(data, position, depth + 1)
+  if kind == _STRUCT:
+    return _read_struct(data, position, depth + 1)
+  raise ValueError('a page whose header is none')
+
+
+def _read_list(data: bytes, position: int, depth: int) -> tuple[list, int]:
+  """Returns the values of a list, and its end."""
+  head, position = _read_bytes(data, position, 1)
+  size, kind = head[0] >> 4, head[0] & 15
+  if size == 15:
+    size, position = _read_varint(data, position)
+  if depth > _MAX_DEPTH or size > len(data) - position:  # a byte each at least
+    raise ValueError(
+        'a list that is longer than the file, or nested too deeply')
+  values = []
+  for _ in range(size):
+    value, position = _read_value(data, position, kind, depth)
+    values.append(value)
+  return values, position
 
 
 def _read_bytes(data: bytes, position: int, length: int) -> tuple[bytes, int]:

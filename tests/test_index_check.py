@@ -176,7 +176,7 @@ def test_a_set_without_labels_has_fewer_columns(tmp_path):
   assert 'expected the columns' in fault
 
 
-@pytest.mark.parametrize('rows', [0, 'a', 1.5, None])
+@pytest.mark.parametrize('rows', [0, 1, -3])
 def test_lines_of_a_csv_are_whole_and_differ(tmp_path, rows):
   folder = tmp_path / 'records'
   folder.mkdir()

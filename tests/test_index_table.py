@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from pyarrow import parquet
 import pytest
 
 from hpa_records import index_table
+from hpa_records import parquet_page
 
 _NUM, _FOLDS = 6, 2
 
@@ -152,3 +155,39 @@ def test_damage_is_refused_or_another_table(seed):
     assert len(index_table.decode(bytes(data), _NUM, _FOLDS)) == _NUM
   except ValueError as error:
     assert '\n' not in str(error)
+
+
+def test_no_byte_of_the_footer_ends_the_process():
+  """pyarrow's description of a column does, where the footer is wrong."""
+  data = index_table.encode(pd.DataFrame(_index()))
+  start = len(data) - 8 - int.from_bytes(data[-8:-4], 'little')
+  script = f'''
+import sys
+from hpa_records import index_table
+data = sys.stdin.buffer.read()
+for at in range({start}, len(data)):
+  for change in (1, 2, 255):
+    forged = bytearray(data)
+    forged[at] = (forged[at] + change) % 256
+    try:
+      index_table.decode(bytes(forged), {_NUM}, {_FOLDS})
+    except ValueError:
+      pass
+'''
+  ended = subprocess.run([sys.executable, '-c', script],
+                         input=data,
+                         capture_output=True,
+                         check=False)
+  assert not ended.returncode, ended.stderr[-500:]
+
+
+def test_pages_are_counted_as_pyarrow_describes_them():
+  data = index_table.encode(pd.DataFrame(_index()))
+  said = parquet.read_metadata(io.BytesIO(data)).row_group(0)
+  found = parquet_page.count(data)
+  assert len(found) == said.num_columns == 9
+  for number in range(said.num_columns):
+    part = said.column(number)
+    values, num_bytes = found[part.path_in_schema.partition('.')[0]]
+    assert values == part.num_values
+    assert 0 < num_bytes <= part.total_uncompressed_size
