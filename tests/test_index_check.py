@@ -46,6 +46,9 @@ _NAN_REPEATS = np.array([0, 1, 1, 1, np.nan], np.float32)
     (_set('image_bytes', 0), 'inside its record'),
     (lambda index: index.assign(id=['s0'] * 20), 'expected s0 once'),
     (_set('fold', 4), 'expected fold 0 of s'),
+    (_set('fold', 5), 'expected fold 0 of s'),
+    (_set('fold', -1), 'expected fold 0 of s'),
+    (_set('fold', 2**31 - 1), 'expected fold 0 of s'),
     (_set('labels', [28]), 'expected labels 0..27 of s'),
     (_set('labels', [-1]), 'expected labels 0..27 of s'),
     (_set('labels', [5, 5]), 'expected labels 0..27 of s'),
@@ -176,7 +179,7 @@ def test_a_set_without_labels_has_fewer_columns(tmp_path):
   assert 'expected the columns' in fault
 
 
-@pytest.mark.parametrize('rows', [0, 'a', 1.5, None])
+@pytest.mark.parametrize('rows', [0, 1])
 def test_lines_of_a_csv_are_whole_and_differ(tmp_path, rows):
   folder = tmp_path / 'records'
   folder.mkdir()
