@@ -13,18 +13,32 @@ from hpa_records import os_error
 from hpa_records import schema
 
 _NAMES = ('--flagfile', '-flagfile')
+_MAX_CHARACTERS = 2**20  # of one file
+_MAX_FILES = 100  # that name each other
 
 
-def expand(arguments: Iterable[str], inside: tuple[str, ...] = ()) -> list[str]:
+def expand(arguments: Iterable[str]) -> list[str]:
   """Returns arguments with the lines of a file in place of each --flagfile.
 
   Args:
     arguments: of a command, without its name.
-    inside: the files that they are from, each in the one before.
 
   Raises:
-    schema.DataError: a file cannot be read, is not text, or is in itself.
+    schema.DataError: a file cannot be read, is not text, is too long, or is in
+      itself; or there are too many.
     flags.Error: --flagfile without a name.
+  """
+  return _expand(arguments, (), [])
+
+
+def _expand(arguments: Iterable[str], inside: tuple[str, ...],
+            opened: list[str]) -> list[str]:
+  """The same, for arguments from files, each in the one before.
+
+  Args:
+    arguments: as of expand.
+    inside: the files that they are from.
+    opened: all files so far; those that are read now are added.
   """
   found, rest = [], iter(arguments)
   for argument in rest:
@@ -39,20 +53,30 @@ def expand(arguments: Iterable[str], inside: tuple[str, ...] = ()) -> list[str]:
       raise flags.Error('--flagfile needs the name of a file')
     if path:
       path = os.path.expanduser(path)
-      found += expand(_read(path, inside), (*inside, path))
+      if path in inside:
+        raise schema.DataError(
+            f'The flag file {path} names itself as --flagfile.')
+      opened.append(path)
+      if len(opened) > _MAX_FILES:
+        raise schema.DataError(f'More than {_MAX_FILES} flag files name each '
+                               f'other, the last is {path}; join them.')
+      found += _expand(_read(path), (*inside, path), opened)
   return found
 
 
-def _read(path: str, inside: tuple[str, ...]) -> list[str]:
+def _read(path: str) -> list[str]:
   """The flags of a file; comments and empty lines left out."""
-  if path in inside:
-    raise schema.DataError(f'The flag file {path} names itself as --flagfile.')
   try:
     with open(path, encoding='utf-8-sig') as file:
-      lines = [line.strip() for line in file]
+      text = file.read(_MAX_CHARACTERS + 1)
   except OSError as error:
     raise os_error.describe_read(path, error) from error
   except ValueError as error:
     raise schema.DataError(f'The flag file {path} is not text in UTF-8; save '
                            'it as such.') from error
+  if len(text) > _MAX_CHARACTERS:
+    raise schema.DataError(f'The flag file {path} has more than '
+                           f'{_MAX_CHARACTERS:,} characters; is it another '
+                           'file?')
+  lines = [line.strip() for line in text.split('\n')]
   return [line for line in lines if line and not line.startswith(('#', '//'))]

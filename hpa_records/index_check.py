@@ -135,8 +135,10 @@ def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     faults = faults or _check_sizes(made, index)
     faults = faults or _check_offsets(made, index) + _check_lines(index)
     if made.is_labelled:
-      faults = faults or _check_folds(made, index) or _check_labels(
-          made, index) + _check_repeats(made, index) + _check_groups(index)
+      # The others take a fold for the number of a row or column.
+      faults = faults or _check_folds(made, index)
+      faults = faults or (_check_labels(made, index) +
+                          _check_repeats(made, index) + _check_groups(index))
   return [f'{manifest.INDEX_NAME}: {each}' for each in faults]
 
 

@@ -35,7 +35,6 @@ _TEXTS = ['id', 'shard', 'group']
 # Text of a record on average, beside some for small sets: ids, shards, groups.
 _TEXT_BYTES = 2**10
 _MIN_BYTES = 2**24
-_MAX_REPEATS = 2**27  # values of all records and folds: half a GiB
 _FOOTER_BYTES = 2**16  # for each million of records: what the file is made of
 
 
@@ -118,9 +117,9 @@ def _check_sizes(data: bytes, made: parquet.FileMetaData, num_records: int,
   """Checks rows, values and bytes that the file declares."""
   if made.num_rows != num_records:
     raise ValueError(f'{made.num_rows} rows, expected {num_records}')
-  if num_records * num_folds > _MAX_REPEATS:
+  if num_records * num_folds > schema.MAX_REPEATS:
     raise ValueError(f'{num_records} records in {num_folds} folds: more than '
-                     f'{_MAX_REPEATS:,} repeats')
+                     f'{schema.MAX_REPEATS:,} repeats')
   most = {
       'labels': num_records * schema.NUM_CLASSES,
       'repeats': num_records * num_folds

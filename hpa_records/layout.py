@@ -25,8 +25,9 @@ def lay_out(table: pd.DataFrame,
     settings: what to make.
 
   Raises:
-    schema.DataError: there are fewer samples or groups than folds; a fold of
-      the settings' fold_column is empty; of an unlabelled set, there is none.
+    schema.DataError: there are fewer samples or groups than folds, or more
+      repeats than an index may have; a fold of the settings' fold_column is
+      empty; of an unlabelled set, there is none.
   """
   table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
   rows, ids = table['row'].to_numpy(), table['id'].to_numpy()
@@ -38,6 +39,10 @@ def lay_out(table: pd.DataFrame,
                          tuple(ids[chosen]), None, None) for name, chosen in
         _cut(schema.UNLABELLED_GROUP, np.arange(len(table)), settings)
     ]
+  if len(table) * settings.num_folds > schema.MAX_REPEATS:
+    raise schema.DataError(
+        f'{len(table):,} samples in {settings.num_folds:,} folds have more '
+        f'than {schema.MAX_REPEATS:,} repeats; lower --num_folds.')
   labels = sample_table.multi_hot(table['labels'])
   fold_of = _find_folds(table, labels, settings)
   groups = table['group'].to_numpy() if 'group' in table else None

@@ -7,6 +7,8 @@ makes one thing look like another.
 
 import unicodedata
 
+_MAX_NAME = 255  # characters; no common file system has longer names
+
 
 def escape(text: str) -> str:
   """Returns text with all that is not printable as an escape, but newlines.
@@ -50,6 +52,9 @@ def find_name_fault(name: str, kind: str = 'a name') -> str:
     name: as the file has it.
     kind: of name, with its article, for the message.
   """
+  if len(name) > _MAX_NAME:
+    return (f'expected {kind} of at most {_MAX_NAME} characters, received '
+            f'{len(name):,}: {quote(name)}')
   if (not name.isprintable() or name != name.strip() or
       name in ('', '.', '..') or set('/\\') & set(name)):
     return (

@@ -36,6 +36,7 @@ LEAST_REPEATS = 1 / CYCLE_EPOCHS
 # and NumPy makes a float of a larger integer, which maps many seeds to one.
 MAX_SEED = 2**63 - 1
 MAX_FOLDS = 2**16  # which the keys of random streams have room for
+MAX_REPEATS = 2**27  # of all records and folds of an index: half a GiB
 MAX_IMAGE_SIZE = 2**13  # pixels; 256 MiB a record
 MAX_SETTING = 2**12  # characters of one that is a text
 

@@ -27,6 +27,15 @@ def test_files_name_files_and_the_home_folder_is_known(tmp_path, monkeypatch):
   assert flag_file.expand(['--flagfile=~/one']) == ['--a=1', '--b=2', '--c=3']
 
 
+def test_files_that_name_each_other_are_bounded(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for i in range(40):
+    (tmp_path / str(i)).write_text(f'--flagfile={i + 1}\n' * 2)
+  (tmp_path / '40').write_text('')
+  with pytest.raises(schema.DataError, match='More than 100 flag files'):
+    flag_file.expand(['--flagfile=0'])
+
+
 def test_words_behind_two_dashes_are_words():
   assert flag_file.expand(['--', '--flagfile=x']) == ['--', '--flagfile=x']
 
@@ -35,6 +44,7 @@ def test_words_behind_two_dashes_are_words():
     (None, 'Cannot read .*: No such file'),
     ('--a=1'.encode('utf-16'), 'is not text in UTF-8'),
     (b'--flagfile=run.flags', 'names itself'),
+    (b'#' * (2**20 + 1), 'more than 1,048,576 characters'),
 ])
 def test_what_is_no_flag_file_is_refused(tmp_path, monkeypatch, data, message):
   monkeypatch.chdir(tmp_path)

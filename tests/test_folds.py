@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from hpa_records import folds
+from hpa_records import layout
 from hpa_records import sample_table
 from hpa_records import schema
+from hpa_records import shard_plan
 
 _CSV = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa' / 'train.csv'
 _LABELS = strategies.integers(
@@ -213,3 +215,10 @@ def test_any_number_of_classes_is_spread_evenly(num_classes):
   assigned = folds.assign(ids, labels, 5, 0)
   for fold in range(5):
     assert (labels[assigned == fold].sum(axis=0) == 2).all()
+
+
+def test_more_repeats_than_an_index_may_have_are_refused_at_once():
+  table = pd.DataFrame({'row': range(70_000), 'labels': [(0,)] * 70_000})
+  table['id'] = table['row'].astype(str)
+  with pytest.raises(schema.DataError, match='134,217,728 repeats; lower'):
+    layout.lay_out(table, shard_plan.Settings(num_folds=60_000))

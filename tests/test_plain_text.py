@@ -38,6 +38,8 @@ def test_names_are_plain():
   for name in ('', '.', '..', ' a', 'a ', 'a/b', 'a\\b', 'a\nb', 'a\x1b',
                '\udc80', 'a\u202eb'):
     assert 'plain name' in plain_text.find_name_fault(name), repr(name)
+  assert not plain_text.find_name_fault('a' * 255)
+  assert 'at most 255 char' in plain_text.find_name_fault('a' * 256)
 
 
 def test_a_name_that_only_looks_the_same_is_found():
