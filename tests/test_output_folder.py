@@ -295,7 +295,7 @@ def test_what_is_no_small_file_is_not_read(source, tmp_path, name, how):
   try:
     _convert(source, tmp_path, **how)
   except schema.DataError as error:
-    assert name == 'settings' and 'a damaged file' in str(error)
+    assert name == 'settings' and 'is damaged' in str(error)
 
 
 def test_a_difference_is_told_in_short(source, tmp_path):
