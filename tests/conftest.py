@@ -4,6 +4,7 @@ import ctypes
 import gc
 import pathlib
 import resource
+import signal
 import sys
 
 import hypothesis
@@ -14,6 +15,9 @@ from tests import object_store
 
 # As in a command, before a test imports TensorFlow.
 process.take()
+# A script's background jobs ignore Ctrl-C, and commands that they start, too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ROOT = pathlib.Path(__file__).parent.parent
 

@@ -23,6 +23,8 @@ _PYTHON = _ROOT / '.venv-io' / 'bin' / 'python'
 # One process, since starting takes longer than all the rest.
 _READ = '''
 import sys
+from hpa_records import process
+process.take()  # as a command does, before TensorFlow is imported
 from hpa_records import dataset
 from hpa_records import plan
 from hpa_records import schema

@@ -157,7 +157,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(whole, tmp_path,
   (tmp_path / 'fold1' / 'scores.json').unlink()  # else it is finished
   loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path)))
   said = capsys.readouterr().out
-  assert f'damaged or other one at {torn}' in said
+  assert f'{torn} is missing or damaged' in said
   assert f'Continuing {tmp_path}/fold1 after epoch {_EPOCHS - 1}.' in said
   _assert_same_end(tmp_path / 'fold1', whole[2])
 

@@ -36,7 +36,7 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
                          text=True,
                          check=False)
   assert first.returncode == 128 + signal.SIGTERM, first.stderr
-  assert 'the same command goes on' in first.stderr
+  assert 'the same command continues' in first.stderr
 
   done = subprocess.run(arguments, capture_output=True, text=True, check=False)
   assert done.returncode == 0, done.stderr
