@@ -153,7 +153,7 @@ def test_what_says_not_what_it_is_is_made_anew_on_request(source, tmp_path):
   (output / 'fold0-00000-of-00002.tfrecord').write_bytes(b'of other settings')
   (output / 'fold1-00000-of-00001.tfrecord.tmp').write_bytes(b'half')
   before = _content(output)
-  with pytest.raises(schema.DataError, match='nothing that says of what'):
+  with pytest.raises(schema.DataError, match='no manifest that says of which'):
     _convert(source, output)
   assert _content(output) == before
   _convert(source, output, overwrite=True)
@@ -164,7 +164,7 @@ def test_a_folder_with_other_files_is_refused(source, tmp_path):
   output = tmp_path / 'records'
   output.mkdir()
   (output / 'thesis.tex').write_text('mine')
-  with pytest.raises(schema.DataError, match="'thesis.tex' in it"):
+  with pytest.raises(schema.DataError, match="holds 'thesis.tex'"):
     _convert(source, output, overwrite=True)
   assert _content(output) == {'thesis.tex': b'mine'}
 

@@ -102,7 +102,7 @@ def test_a_damaged_image_is_named(tmp_path):
   made, index = _load(folder)
   path = folder / made.shards[0].name
   path.write_bytes(bytes(path.stat().st_size))
-  with pytest.raises(schema.DataError, match=f'of {path}: expected a png'):
+  with pytest.raises(schema.DataError, match=f'of {path}: not a png'):
     gallery.load_images(str(folder), made, index, [0])
 
 
