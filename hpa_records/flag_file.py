@@ -69,6 +69,8 @@ def _read(path: str) -> list[str]:
   try:
     with open(path, encoding='utf-8-sig') as file:
       text = file.read(_MAX_CHARACTERS + 1)
+    if '\0' in text:
+      raise ValueError('a NUL, which no path has')
   except OSError as error:
     raise os_error.describe_read(path, error) from error
   except ValueError as error:

@@ -43,6 +43,7 @@ def test_words_behind_two_dashes_are_words():
 @pytest.mark.parametrize('data,message', [
     (None, 'Cannot read .*: No such file'),
     ('--a=1'.encode('utf-16'), 'is not text in UTF-8'),
+    (b'--a=~\0x', 'is not text in UTF-8'),
     (b'--flagfile=run.flags', 'names itself'),
     (b'#' * (2**20 + 1), 'more than 1,048,576 characters'),
 ])
