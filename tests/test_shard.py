@@ -53,7 +53,7 @@ def test_a_flipped_byte_is_found(path, position):
   data[position] ^= 0x10
   with open(path, 'wb') as file:
     file.write(data)
-  with pytest.raises(schema.DataError, match='damaged one at byte'):
+  with pytest.raises(schema.DataError, match='damaged record at byte'):
     list(shard.read(path))
 
 
@@ -61,7 +61,7 @@ def test_a_cut_shard_is_found(path):
   _write(path)
   with open(path, 'r+b') as file:
     file.truncate(3030)
-  with pytest.raises(schema.DataError, match='damaged one at byte 35'):
+  with pytest.raises(schema.DataError, match='damaged record at byte 35'):
     list(shard.read(path))
 
 
@@ -110,7 +110,7 @@ def _frame_of(length):
 @pytest.mark.parametrize('length', [2**60, 2**64 - 1, 2**36, 5])
 def test_a_length_beyond_the_file_is_refused(tmp_path, length):
   (tmp_path / 'a').write_bytes(_frame_of(length))
-  with pytest.raises(schema.DataError, match='damaged one at byte 0'):
+  with pytest.raises(schema.DataError, match='damaged record at byte 0'):
     list(shard.read(str(tmp_path / 'a')))
   assert not shard.has_frames(str(tmp_path / 'a'), [0], [20])
 
@@ -119,7 +119,7 @@ def test_a_record_longer_than_the_longest_is_not_read(tmp_path):
   with open(tmp_path / 'a', 'wb') as file:
     file.write(_frame_of(2**40))
     file.truncate(2**41)
-  with pytest.raises(schema.DataError, match='damaged one at byte 0'):
+  with pytest.raises(schema.DataError, match='damaged record at byte 0'):
     list(shard.read(str(tmp_path / 'a'), most_bytes=10**6))
 
 
