@@ -380,11 +380,11 @@ def _refusal(folder):
 
 
 def test_a_folder_without_a_finished_fold_is_refused(run, tmp_path):
-  assert 'received none at' in _refusal(tmp_path / 'missing')
+  assert 'No finished fold in' in _refusal(tmp_path / 'missing')
   shutil.copytree(run[0], tmp_path / 'run')
   for path in (tmp_path / 'run').glob('*/scores.json'):
     path.unlink()
-  assert 'received none at' in _refusal(tmp_path / 'run')
+  assert 'No finished fold in' in _refusal(tmp_path / 'run')
 
 
 @pytest.mark.parametrize(
