@@ -99,7 +99,8 @@ def _error(kind, message):
     (RuntimeError('no host'), 'RuntimeError: no host; check'),
 ])
 def test_errors_become_one_line(error, told):
-  with pytest.raises(address.StorageError, match='Cannot access s3://b/x') as found:
+  with pytest.raises(address.StorageError,
+                     match='Cannot access s3://b/x') as found:
     with address.told_errors('s3://b/x'):
       raise error
   assert told in str(found.value) and '\n' not in str(found.value)

@@ -1,4 +1,4 @@
-"""known_fault: a file of another's is no reason to stop, or to look elsewhere."""
+"""known_fault: a file of another's stops nothing, and leads nowhere."""
 
 import json
 
