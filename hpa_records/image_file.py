@@ -21,6 +21,7 @@ from PIL import Image
 from hpa_records import filesystem
 from hpa_records import image_header
 from hpa_records import plain_text
+from hpa_records import process
 from hpa_records import schema
 from hpa_records import tiff
 from hpa_records import tint
@@ -133,8 +134,9 @@ def _decode_jpeg(data: bytes, header: image_header.Header) -> np.ndarray:
 
 
 def _decode_tiff(data: bytes, header: image_header.Header) -> np.ndarray:
-  with Image.open(io.BytesIO(tiff.rewrite(data, header.tags)),
-                  formats=('TIFF',)) as image:
+  # libtiff writes a line of its own for a damaged part, beside the error.
+  with process.silent(), Image.open(io.BytesIO(tiff.rewrite(data, header.tags)),
+                                    formats=('TIFF',)) as image:
     pixels = np.asarray(image)
   # Big-endian ones keep their order; so does what is not whole numbers.
   pixels = pixels.astype(f'u{header.bits // 8}', casting='equiv', copy=False)

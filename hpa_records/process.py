@@ -99,19 +99,37 @@ def quiet() -> Iterator[None]:
   if not is_ours() or any(os.environ.get(name) for name in _XLA):
     yield
     return
-  sys.stderr.flush()
-  kept = os.dup(2)
   with tempfile.TemporaryFile() as file:
-    os.dup2(file.fileno(), 2)
     try:
-      yield
+      with _stderr_to(file.fileno()):
+        yield
     except BaseException:
       file.seek(0)
-      os.write(kept, file.read())
+      os.write(2, file.read())
       raise
-    finally:
-      os.dup2(kept, 2)
-      os.close(kept)
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+  """Drops what C code writes to stderr of a process of ours in a block."""
+  if not is_ours():
+    yield
+    return
+  with open(os.devnull, 'wb') as file, _stderr_to(file.fileno()):
+    yield
+
+
+@contextlib.contextmanager
+def _stderr_to(file: int) -> Iterator[None]:
+  """Has a file in the place of stderr while a block runs."""
+  sys.stderr.flush()
+  kept = os.dup(2)
+  try:
+    os.dup2(file, 2)
+    yield
+  finally:
+    os.dup2(kept, 2)
+    os.close(kept)
 
 
 @contextlib.contextmanager

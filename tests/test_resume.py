@@ -219,32 +219,47 @@ def test_a_file_that_cannot_be_written_stops_in_one_line(
   assert _content(output) == undisturbed
 
 
-def test_a_full_disk_is_seen_before_the_first_shard(source, tmp_path):
-  free = shutil.disk_usage(tmp_path).free
-  size_px = int((free / 4 / _NUM_SAMPLES)**0.5) + 100
-  done = _run(source, tmp_path / 'records', f'--image_size={size_px}')
-  _assert_refused(done, 'Too little free disk space')
-  assert not list((tmp_path / 'records').glob('*.tfrecord'))
-
-
-def test_a_disk_that_fills_up_stops_in_one_line(source, tmp_path):
-  """On a real small disk, mounted where the test may do so."""
+@pytest.fixture(name='disk')
+def _disk(tmp_path):
+  """(folder, command that mounts a disk of some KiB there and runs a script)."""
   disk = tmp_path / 'disk'
   disk.mkdir()
-  free_kb = _NUM_SAMPLES * _SIZE_PX**2 * 4 // 1024 + 500
   unshare = ['unshare', '--map-root-user', '--mount', 'sh', '-c']
   if shutil.which('unshare') is None or subprocess.run(
       [*unshare, f'mount -t tmpfs none {disk}'],
       check=False,
       capture_output=True).returncode:
     pytest.skip('this machine lets no test mount a disk')
-  script = f'''mount -t tmpfs -o size={free_kb}k none {disk}
-"$@" & pid=$!
+  return disk, lambda size_kb, script: [
+      *unshare, f'mount -t tmpfs -o size={size_kb}k none {disk}\n{script}', 'sh'
+  ]
+
+
+def test_a_full_disk_is_seen_before_the_first_shard(source, disk):
+  disk, mounted = disk
+  # Smaller than the images; how small does not matter.
+  done = subprocess.run([
+      *mounted(1000, f'"$@"; code=$?; ls {disk}/records; exit $code'),
+      *_command(source, disk / 'records')
+  ],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  _assert_refused(done, 'Too little free disk space')
+  assert '.tfrecord' not in done.stdout
+
+
+def test_a_disk_that_fills_up_stops_in_one_line(source, disk):
+  """On a real small disk, mounted where the test may do so."""
+  disk, mounted = disk
+  script = f'''"$@" & pid=$!
 until grep -q 'State:.T' /proc/$pid/status; do sleep 0.02; done
 head -c 100000000 /dev/zero > {disk}/other.bin 2>/dev/null; kill -CONT $pid
 wait $pid; code=$?; ls {disk}/records; exit $code'''
   done = subprocess.run([
-      *unshare, script, 'sh', *_command(source, disk / 'records', '--workers=1')
+      *mounted(_NUM_SAMPLES * _SIZE_PX**2 * 4 // 1024 + 500, script),
+      *_command(source, disk / 'records', '--workers=1')
   ],
                         cwd=_ROOT,
                         env=signalled.environment('*.tfrecord', 2,

@@ -123,7 +123,7 @@ def test_transform_is_the_one_that_the_batch_names():
 def test_gradients_are_clipped_by_global_norm():
   batch = _batch()
   free = _Trained([batch])
-  limit = free.move() / 0.1 / 2  # half of the gradient's norm
+  limit = float(free.move()) / 0.1 / 2  # half of the gradient's norm
   clipped = _Trained([batch], dataclasses.replace(_CONFIG, clip_norm=limit))
   assert clipped.move() == pytest.approx(0.1 * limit, rel=1e-5)
   loose = _Trained([batch], dataclasses.replace(_CONFIG, clip_norm=10 * limit))
