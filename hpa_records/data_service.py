@@ -23,6 +23,7 @@ from typing import Iterator
 import numpy as np
 
 from hpa_records import dataset
+from hpa_records import dataset_call
 from hpa_records import filesystem
 from hpa_records import plan
 from hpa_records import port_check
@@ -127,8 +128,10 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
       if ledger.mark(number):
         yield image, number
 
+  take_lost = ledger.take_lost  # an object of its own each time it is named
+
   def read_lost(_):
-    lost = tf.numpy_function(ledger.take_lost, [], tf.bool)
+    lost = tf.numpy_function(dataset_call.weak(take_lost), [], tf.bool)
     some = tf.cast(tf.reduce_any(lost), tf.int64)
     return tf.data.Dataset.range(some).flat_map(
         lambda _: draws.filter(lambda _, number: lost[number]).map(decode))
@@ -137,14 +140,15 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
   black = np.zeros((size, size, schema.NUM_CHANNELS), np.uint8)
   blank = tf.data.Dataset.from_tensors((black, np.int64(plan.BLANK)))
   steps = plan.num_steps(len(epoch), share.batch_size)
-  came = tf.data.Dataset.from_generator(arrive,
+  came = tf.data.Dataset.from_generator(dataset_call.weak(arrive),
                                         output_signature=served.element_spec)
   whole = came.concatenate(
       tf.data.Dataset.range(1).flat_map(read_lost)).concatenate(
           blank.repeat(steps * share.batch_size - len(epoch))).apply(
               tf.data.experimental.assert_cardinality(steps * share.batch_size))
   parts = whole.batch(share.part_size, drop_remainder=True)
-  return streaming.finish(parts, records, epoch, share)
+  made = streaming.finish(parts, records, epoch, share)
+  return dataset_call.keep(made, arrive, take_lost)
 
 
 def _locate(directory: str) -> str:

@@ -19,6 +19,7 @@ import weakref
 import numpy as np
 
 from hpa_records import dataset
+from hpa_records import dataset_call
 from hpa_records import payload as payload_lib
 from hpa_records import plan
 from hpa_records import processor
@@ -91,7 +92,8 @@ def batches(labels: np.ndarray,
   }
 
   def gather(number):
-    made = tf.numpy_function(make, [number], [s.dtype for s in spec.values()])
+    made = tf.numpy_function(dataset_call.weak(make), [number],
+                             [s.dtype for s in spec.values()])
     return {
         name: tf.ensure_shape(value, spec[name].shape)
         for name, value in zip(spec, made)
@@ -100,7 +102,8 @@ def batches(labels: np.ndarray,
   steps = plan.num_steps(len(epoch), share.batch_size)
   numbers = tf.data.Dataset.range(first_step * share.count, steps * share.count)
   made = numbers.map(gather, _in_flight(shape), deterministic=True)
-  return made.with_options(streaming.global_batches()).prefetch(_READY)
+  made = made.with_options(streaming.global_batches()).prefetch(_READY)
+  return dataset_call.keep(made, make)
 
 
 def _in_flight(shape: tuple[int, ...]) -> int:

@@ -1,6 +1,7 @@
 """reader: what every way to read gives, against the records it comes from."""
 
 import collections
+import gc
 import os
 import shutil
 
@@ -103,6 +104,21 @@ def test_an_epoch_draws_each_record_its_number_of_times(way):
   planned = collections.Counter(_planned(way, epoch.record))
   assert collections.Counter(_numbers(batches)) == planned
   assert max(planned.values()) > 1
+
+
+@pytest.mark.parametrize('name', _WAYS)
+def test_an_epoch_and_its_reader_are_given_back(folders, name):
+
+  def count():
+    gc.collect()
+    return sum(
+        isinstance(each, (plan.Epoch, indexed_lib.Buffers))
+        for each in gc.get_objects())
+
+  encoding, how = _WAYS[name]
+  before = count()
+  _Way(folders / encoding, how).train()
+  assert count() == before
 
 
 def test_labels_and_transforms_go_with_their_images(way):

@@ -26,7 +26,7 @@ HPA_RECORDS = (
     'output_folder checked_table runner completion conversion_input '
     'known_fault convert plan '
     'index_check verify summary figure gallery dataset mapped_file payload '
-    'shard_fault streaming data_service indexed reader source '
+    'shard_fault dataset_call streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()
 TRAINER_TABLES = (
     'config ranking scorer metrics npz_file archive checkpoint_file fold_form '
@@ -58,7 +58,8 @@ OPEN_TO_TRAINER = {
 }
 WITH_TENSORFLOW = {
     'hpa_records': {
-        'backend', 'streaming', 'data_service', 'indexed', 'reader', 'source'
+        'backend', 'dataset_call', 'streaming', 'data_service', 'indexed',
+        'reader', 'source'
     },
     'trainer': set(TRAINER) - {*TRAINER_TABLES, 'main'},
 }
