@@ -26,7 +26,8 @@ def environment(pattern: str,
     pattern: of the path that a file is renamed to, as fnmatch takes it.
     number: of the rename, from 1, before which the signal comes; 0 for none.
     sent: the signal; 0 makes the process wait there for ever.
-    whom: 'self', who renames; or 'parent', who started it.
+    whom: 'self', who renames; or 'parent', who started it and passes the signal
+      on, which is waited for.
     log: file that gets a line a rename.
   """
   paths = [str(_HOOK), str(_ROOT), os.environ.get('PYTHONPATH', '')]

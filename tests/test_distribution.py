@@ -85,7 +85,10 @@ def _assert_close(run, other, epochs, bound):
   assert max(np.abs(first[key] - second[key]).max() for key in first) <= bound
 
 
-@pytest.mark.parametrize('count,cache', [(2, 'device'), (4, 'none')])
+@pytest.mark.parametrize('count,cache', [
+    (2, 'device'),
+    pytest.param(4, 'none', marks=pytest.mark.soak),
+])
 def test_several_devices_train_as_one(folder, one, count, cache):
   done = _run_on_devices(folder, f'of{count}', count, cache)
   assert done.returncode == 0, done.stderr

@@ -404,7 +404,8 @@ def _go_on(config, *names):
   return done.stdout
 
 
-@pytest.mark.parametrize('reader', ['indexed', 'streaming'])
+# test_kill.py does the same with the indexed reader.
+@pytest.mark.parametrize('reader', ['streaming'])
 def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     records, tmp_path, reader):
   config = _config(records,
@@ -503,7 +504,7 @@ def _sample_images(tmp_path_factory):
 
 
 @pytest.mark.parametrize('model, size, loss', [
-    ('densenet121', 64, 'bce'),
+    pytest.param('densenet121', 64, 'bce', marks=pytest.mark.soak),
     ('resnet50', 64, 'focal'),
     ('xception', 71, 'focal_lovasz'),
 ])
@@ -525,9 +526,8 @@ def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
   assert history['loss'][1] < history['loss'][0]
 
 
-@pytest.mark.parametrize('size', [64, 1024])
-def test_images_of_any_size_train(tmp_path, size):
-  records = fakes.write_records(tmp_path, 10, size)
+def test_large_images_train(tmp_path):
+  records = fakes.write_records(tmp_path, 10, 1024)
   config = _config(records,
                    tmp_path / 'run',
                    epochs=1,

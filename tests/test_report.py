@@ -31,6 +31,8 @@ from trainer import loop
 from trainer import metrics
 from trainer import out_of_fold
 from trainer import report
+from trainer import report_comparison
+from trainer import report_file
 from trainer import report_gallery
 from trainer import result
 from trainer import score_table
@@ -188,12 +190,17 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
 
 
 def test_a_single_fold_has_no_deviation(run, tmp_path):
-  shutil.copytree(run[0], tmp_path / 'run')
-  shutil.rmtree(tmp_path / 'run' / 'fold3')
-  path = report.write([str(tmp_path / 'run')], str(tmp_path), 20)
+  less = shutil.copytree(run[0], tmp_path / 'less')
+  shutil.rmtree(less / 'fold3')
+  path = report.write([str(run[0]), str(less)], str(tmp_path), 20)
   text = pathlib.Path(path).read_text(encoding='utf-8')
   table = text[text.index('id="class-table"'):text.index('<h3>Counts</h3>')]
-  assert '±' not in table and re.search(r'>0\.\d{3}<small>', table)
+  cells = re.findall(r'>(0\.\d{3}[^<]*)<small>', table)
+  assert any('±' in each for each in cells[::2])
+  assert not any('±' in each for each in cells[1::2])
+  assert 'did not score the same images' in text
+  assert 'One fold is finished' in text  # thresholds want two
+  assert (tmp_path / 'report' / 'less_roc.svg').exists()
 
 
 def test_the_page_says_what_macro_means_leave_out(run, page):
@@ -244,29 +251,33 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
           ]
 
 
+def _compare(*workdirs):
+  """Returns what the page says of two runs, and the names of its tables."""
+  runs = [workdir.load(str(each)) for each in workdirs]
+  content = {}
+  told = report_comparison.compare(
+      [result.compute(each, name, 20) for each, name in zip(runs, 'ab')],
+      report_file.Files('runs', content), 20)
+  return told, list(content)
+
+
 def test_runs_of_other_samples_are_not_tested_against_each_other(run, tmp_path):
-  other = tmp_path / 'less'
-  shutil.copytree(run[0], other)
+  other = shutil.copytree(run[0], tmp_path / 'less')
   shutil.rmtree(other / 'fold3')
-  path = report.write([str(run[0]), str(other)], str(tmp_path), 20)
-  text = pathlib.Path(path).read_text(encoding='utf-8')
-  assert 'did not score the same images' in text
-  assert 'One fold is finished' in text  # thresholds want two
-  assert not list((tmp_path / 'report').glob('*comparison*'))
-  assert (tmp_path / 'report' / 'less_roc.svg').exists()
+  (told,), tables = _compare(run[0], other)
+  assert told['reason'] == 'did not score the same images in the same folds'
+  assert not tables
 
 
 def test_runs_of_other_thresholds_are_not_tested_against_each_other(
     run, tmp_path):
-  other = tmp_path / 'lower'
-  shutil.copytree(run[0], other)
+  other = shutil.copytree(run[0], tmp_path / 'lower')
   for path in [*other.glob('*/config.json'), *other.glob('*/scores.json')]:
     path.write_text(path.read_text().replace('"threshold": 0.5',
                                              '"threshold": 0.25'))
-  path = report.write([str(run[0]), str(other)], str(tmp_path), 20)
-  text = pathlib.Path(path).read_text(encoding='utf-8')
-  assert 'do not predict by the same threshold (0.5 and 0.25)' in text
-  assert not list((tmp_path / 'report').glob('*comparison*'))
+  (told,), tables = _compare(run[0], other)
+  assert 'do not predict by the same threshold (0.5 and 0.25)' in told['reason']
+  assert not tables
 
 
 def test_the_confusion_matrix_is_a_table_with_all_its_numbers(run, page):
@@ -296,11 +307,9 @@ def _tensorflow_version() -> str:
 
 
 def test_runs_of_one_name_are_told_apart(run, tmp_path):
-  other = tmp_path / 'run'
-  shutil.copytree(run[0], other)
-  path = report.write([str(run[0]), str(other)], str(tmp_path), 0)
-  text = pathlib.Path(path).read_text(encoding='utf-8')
-  assert re.findall(r'<h3 class="run">(.*?)</h3>', text) == ['1-run', '2-run']
+  other = shutil.copytree(run[0], tmp_path / 'run')
+  runs = [workdir.load(str(each)) for each in (run[0], other)]
+  assert result.name_runs(runs) == ['1-run', '2-run']
 
 
 @pytest.fixture(name='opened', scope='module')

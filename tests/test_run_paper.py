@@ -21,7 +21,7 @@ def _arguments(tmp_path):
   return [
       sys.executable,
       str(_ROOT / 'tools' / 'run_paper.py'), f'--records={records}',
-      f'--workdir={tmp_path}/paper', '--epochs=8', '--batch_size=8',
+      f'--workdir={tmp_path}/paper', '--epochs=3', '--batch_size=8',
       '--distribute=cpu'
   ]
 
@@ -30,8 +30,9 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
   # A signal while the first fold trains: it is passed on, saved and obeyed. The
   # training sends it to the command that started it.
   first = subprocess.run(arguments,
-                         env=signalled.environment('*/prelu/fold0/*.npz', 3,
-                                                   signal.SIGTERM, 'parent'),
+                         env=signalled.environment(
+                             '*/prelu/fold0/checkpoints/*', 1, signal.SIGTERM,
+                             'parent'),
                          capture_output=True,
                          text=True,
                          check=False)

@@ -228,7 +228,8 @@ def test_both_steps_compile_whole_with_static_shapes(precision, activation,
 
 @_COMPILES
 @pytest.mark.parametrize('model', [
-    'resnet50', 'xception',
+    'resnet50',
+    pytest.param('xception', marks=pytest.mark.soak),
     pytest.param('densenet121', marks=pytest.mark.soak)
 ])
 def test_both_steps_of_every_network_compile_whole(model):

@@ -305,26 +305,29 @@ def test_no_run_leaves_no_folder(tmp_path):
   assert not (tmp_path / 'none').exists()
 
 
-def test_a_report_removes_what_an_earlier_one_wrote_alone(made, tmp_path):
-  output, folder = tmp_path / 'out', tmp_path / 'out' / 'report'
-  other = shutil.copytree(made, tmp_path / 'other')
-  report.write([str(other)], str(output), 0)
+def _write(output, *names):
+  """Writes a report of these files."""
+  report.prepare(str(output)).write('page', {name: b'' for name in names})
+
+
+def test_a_report_removes_what_an_earlier_one_wrote_alone(tmp_path):
+  folder = tmp_path / 'report'
+  _write(tmp_path, 'other_scores.csv', 'other_counts.csv')
   (folder / 'other_scores.csv').write_text('changed')
   (folder / 'measurements.csv').write_text('mine')
-  report.write([str(made)], str(output), 0)
+  _write(tmp_path, 'run_scores.csv')
   left = {path.name for path in folder.iterdir()}
   assert {'measurements.csv', 'other_scores.csv', 'run_scores.csv'} <= left
   assert 'other_counts.csv' not in left
 
 
 @pytest.mark.parametrize('name', ['report.html', 'report/run_scores.csv'])
-def test_a_report_does_not_replace_a_file_that_is_not_its_own(
-    made, tmp_path, name):
+def test_a_report_does_not_replace_a_file_that_is_not_its_own(tmp_path, name):
   path = tmp_path / name
   path.parent.mkdir(exist_ok=True)
   path.write_text('mine')
   with pytest.raises(schema.DataError, match=f'{path} is there, and no report'):
-    report.write([str(made)], str(tmp_path), 0)
+    _write(tmp_path, 'run_scores.csv')
   assert path.read_text() == 'mine'
   assert {each.name for each in tmp_path.rglob('*')} <= {path.name, 'report'}
 

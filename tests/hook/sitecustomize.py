@@ -8,6 +8,7 @@ where the signal is 0, it waits for ever. Each process counts its own.
 
 import fnmatch
 import os
+import signal
 import sys
 import time
 
@@ -26,10 +27,24 @@ def _hear(event: str, arguments: tuple) -> None:
       file.write('renamed\n')
   if _seen == int(os.environ['HOOK_NUMBER']):
     number = int(os.environ['HOOK_SIGNAL'])
-    of_parent = os.environ['HOOK_WHOM'] == 'parent'
-    os.kill(os.getppid() if of_parent else os.getpid(), number)
+    if os.environ['HOOK_WHOM'] == 'parent':
+      _send_to_parent(number)
+      return
+    os.kill(os.getpid(), number)
     while not number:
       time.sleep(1)
+
+
+def _send_to_parent(number: int) -> None:
+  """Returns when the parent has passed the signal on to this process."""
+  read, write = os.pipe()
+  os.set_blocking(write, False)
+  signal.set_wakeup_fd(write)
+  os.kill(os.getppid(), number)
+  os.read(read, 1)
+  signal.set_wakeup_fd(-1)
+  os.close(read)
+  os.close(write)
 
 
 if 'HOOK_NUMBER' in os.environ:
