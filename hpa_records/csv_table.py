@@ -8,6 +8,7 @@ shows: the header is row 1, blank lines are passed over but counted.
 
 import csv as csv_module
 import io
+import itertools
 import re
 from typing import Iterable, Iterator, NamedTuple, Sequence
 
@@ -22,6 +23,7 @@ COLUMNS = ('Id', 'Target')
 GROUP_COLUMNS = ('Id', 'group')
 
 _MAX_BYTES = 2**27  # Kaggle's table has 1.5 million
+_MAX_FAULTS = 100_000  # of a table that is meant as one
 
 
 class Sample(NamedTuple):
@@ -73,13 +75,14 @@ def parse(content: bytes,
     num_folds: how many there are.
 
   Raises:
-    schema.DataError: content is no text, has not the columns, or no row.
+    schema.DataError: content is no text, has not the columns, no row, or more
+      than 100,000 faults.
   """
   needed = COLUMNS[:1] if unlabelled else COLUMNS
   if fold_column:
     needed += (fold_column,)
   rows = _split_rows(content, csv, needed, 'samples', limit)
-  return _parse_rows(rows, fold_column, num_folds)
+  return _parse_rows(rows, csv, fold_column, num_folds)
 
 
 def parse_groups(content: bytes,
@@ -92,10 +95,12 @@ def parse_groups(content: bytes,
     groups: its path, for messages.
 
   Raises:
-    schema.DataError: content is no text, has not the columns, or no row.
+    schema.DataError: content is no text, has not the columns, no row, or more
+      than 100,000 faults.
   """
   group_of, faults, first_rows = {}, [], {}
   for row, fields in _split_rows(content, groups, GROUP_COLUMNS, 'groups', 0):
+    _check_count(faults, groups)
     if isinstance(fields, str):
       faults.append(fault.Fault(row, '', '', fields))
       continue
@@ -123,10 +128,10 @@ def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[fault.Fault]]:
   return samples, faults
 
 
-def _split_lines(content: bytes, csv: str) -> list[tuple[int, str]]:
+def _split_lines(content: bytes, csv: str) -> Iterator[tuple[int, str]]:
   """Returns (row, text) of every line that is not blank."""
   try:
-    text = content.decode('utf-8-sig')
+    content.decode()
   except UnicodeDecodeError as error:
     kind = _describe_kind(content)
     if kind:
@@ -138,8 +143,10 @@ def _split_lines(content: bytes, csv: str) -> list[tuple[int, str]]:
         f'Expected UTF-8 text in {csv}, received byte '
         f'0x{byte:02x} in row {row}; save it as UTF-8.') from error
   # Not splitlines(), which also cuts at form feeds and U+2028: no editor does.
-  lines = enumerate(io.StringIO(text, newline=None), start=1)
-  return [(row, line.rstrip('\n')) for row, line in lines if line.strip()]
+  text = io.TextIOWrapper(io.BytesIO(content), 'utf-8-sig', newline=None)
+  return ((row, line.rstrip('\n'))
+          for row, line in enumerate(text, start=1)
+          if line.strip())
 
 
 def _describe_kind(content: bytes) -> str:
@@ -171,18 +178,21 @@ def _split_rows(content: bytes, csv: str, needed: Sequence[str], what: str,
   Raises:
     schema.DataError: as parse.
   """
-  header, *lines = _split_lines(content, csv) or [(1, '')]
-  columns = _parse_header(*header, csv, needed, content)
-  if not lines:
+  lines = _split_lines(content, csv)
+  columns = _parse_header(*next(lines, (1, '')), csv, needed, content)
+  first = next(lines, None)
+  if first is None:
     raise schema.DataError(f'Expected {what} in {csv}, received only a header.')
-  return ((row, _pick_fields(line, columns, needed))
-          for row, line in (lines[:limit] if limit else lines))
+  lines = itertools.islice(itertools.chain([first], lines), limit or None)
+  return ((row, _pick_fields(line, columns, needed)) for row, line in lines)
 
 
-def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], fold_column: str,
+def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], csv: str,
+                fold_column: str,
                 num_folds: int) -> tuple[list[Sample], list[fault.Fault]]:
   samples, faults, first_rows = [], [], {}
   for row, fields in rows:
+    _check_count(faults, csv)
     if isinstance(fields, str):
       faults.append(fault.Fault(row, '', '', fields))
       continue
@@ -195,6 +205,12 @@ def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], fold_column: str,
     if not wrong_id:
       samples.append(Sample(sample_id, labels, row, fold))
   return samples, faults
+
+
+def _check_count(faults: Sequence[fault.Fault], csv: str) -> None:
+  if len(faults) > _MAX_FAULTS:
+    raise schema.DataError(f'More than {_MAX_FAULTS:,} rows of {csv} are '
+                           f'faulty. The first: {faults[0]}.')
 
 
 def _list_faults(row: int, sample_id: str, *messages: str) -> list[fault.Fault]:

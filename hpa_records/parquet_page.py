@@ -10,8 +10,8 @@ column ends the process where the footer contradicts itself (pyarrow 25,
 Source: parquet-format 2.12, parquet.thrift (FileMetaData = 4 row groups, each
 with 1 columns, each with 3 meta data: 3 path, 7 compressed size, 9 and 11
 offsets of the first data and dictionary page; PageHeader = 2 and 3 sizes, 5, 7
-and 8 headers of kinds of pages, each with 1 num_values); Thrift's compact
-protocol.
+and 8 headers of kinds of pages, each with 1 num_values, and 2 or, in 8, 4
+encoding; Encoding); Thrift's compact protocol.
 """
 
 import struct
@@ -20,10 +20,14 @@ from typing import Any, Iterator
 _STOP, _TRUE, _FALSE, _BYTE, _I64, _DOUBLE = 0, 1, 2, 3, 6, 7
 _BINARY, _LIST, _SET, _STRUCT = 8, 9, 10, 12
 _MAX_DEPTH = 12
+_HEAD_BYTES = 2**16  # of a page, at most; one here has some dozens
 _ROW_GROUPS, _COLUMNS, _META_DATA, _PATH = 4, 1, 3, 3
 _PART_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = 7, 9, 11
 _SIZES = (2, 3)  # uncompressed, compressed
-_DATA_PAGES = (5, 8)
+# Kinds of pages with values, and which field of each names the encoding.
+_DATA_PAGES = {5: 2, 8: 4}
+# Plain, and numbers of a dictionary: the others have counts of their own inside.
+_ENCODINGS = {0, 2, 8}
 
 
 def count(data: bytes) -> dict[str, tuple[int, int]]:
@@ -38,7 +42,11 @@ def count(data: bytes) -> dict[str, tuple[int, int]]:
   length, = struct.unpack('<I', data[-8:-4])
   footer, _ = _read_struct(data, len(data) - 8 - length)
   found: dict[str, tuple[int, int]] = {}
+  left = len(data)
   for part in _list_parts(footer):
+    left -= part[_PART_BYTES]  # columns that share bytes would be read again
+    if left < 0:
+      raise ValueError('columns of more bytes than the file has')
     values, num_bytes = _count_part(data, part)
     name = part[_PATH][0].decode()
     before = found.get(name, (0, 0))
@@ -71,13 +79,18 @@ def _count_part(data: bytes, part: dict[int, Any]) -> tuple[int, int]:
     raise ValueError('a column outside of the file')
   values = num_bytes = 0
   while position < end:
-    header, position = _read_struct(data, position)
+    head = data[position:min(end, position + _HEAD_BYTES)]
+    header, length = _read_struct(head, 0)
+    position += length
     sizes = [header.get(field) for field in _SIZES]
-    numbers = [
-        header[each].get(1) if isinstance(header[each], dict) else None
-        for each in _DATA_PAGES
-        if each in header
-    ]
+    pages = {each: header[each] for each in _DATA_PAGES if each in header}
+    if not all(isinstance(each, dict) for each in pages.values()):
+      raise ValueError('a page whose header is none')
+    if not all(
+        each.get(_DATA_PAGES[kind]) in _ENCODINGS
+        for kind, each in pages.items()):
+      raise ValueError('a page of another encoding than plain or dictionary')
+    numbers = [each.get(1) for each in pages.values()]
     if not all(isinstance(each, int) and each >= 0 for each in sizes + numbers):
       raise ValueError('a page with sizes that are none')
     values += sum(numbers)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,8 +126,8 @@ def _ports():
     yield ports
 
 
-def _start_workers(folder, name, ports, chief_environment=None):
-  """Starts two workers of one cluster on loopback."""
+def _start_workers(folder, name, ports, chief_environment=None, flags=()):
+  """Starts two workers of one cluster on loopback; flags are the second's."""
   workers = [f'127.0.0.1:{number}' for number in ports]
   command = [
       sys.executable, '-m', 'trainer.main', f'--records={folder / "records"}',
@@ -136,10 +137,12 @@ def _start_workers(folder, name, ports, chief_environment=None):
   started = []
   for index in range(2):
     task = {'type': 'worker', 'index': index}
-    config = json.dumps({'cluster': {'worker': workers}, 'task': task})
+    # Job managers list jobs that have no process, too.
+    cluster = {'chief': [], 'worker': workers, 'ps': None}
+    config = json.dumps({'cluster': cluster, 'task': task})
     started.append(
         subprocess.Popen(  # pylint: disable=consider-using-with
-            command,
+            [*command, *(flags if index else ())],
             cwd=_ROOT,
             env={
                 **os.environ, 'TF_CONFIG': config,
@@ -187,10 +190,30 @@ def test_a_killed_worker_is_told_and_a_restart_ends_the_same(
   code, _, said = _end(chief)
   _end(other)
   assert code == 1 and 'Traceback' not in said
-  assert 'The worker 1 of TF_CONFIG is gone: ' in said
+  assert f'The worker 127.0.0.1:{ports[1]} of TF_CONFIG is gone: ' in said
   assert 'start the same command on all of them again' in said
   assert 'Graph execution error' not in said
   assert not (folder / 'killed' / 'fold0' / 'scores.json').exists()
   for code, _, said in map(_end, _start_workers(folder, 'killed', ports)):
     assert code == 0, said
   _assert_close(folder / 'killed', folder / 'two', _EPOCHS, 0)
+
+
+def test_workers_of_other_settings_are_refused(folder, ports):
+  flags = ['--batch_size=8', '--seed=1']
+  for code, _, said in map(_end,
+                           _start_workers(folder, 'other', ports, flags=flags)):
+    assert code == 2 and 'The workers of TF_CONFIG differ in batch_size, seed; ' in said
+
+
+def test_a_workdir_that_others_do_not_see_is_refused(folder, two, ports):
+  assert two[0][0] == 0
+  begun = shutil.copytree(folder / 'two', folder / 'begun')
+  (begun / 'fold0' / 'scores.json').unlink()
+  started = _start_workers(folder,
+                           'begun',
+                           ports,
+                           flags=[f'--workdir={folder / "unseen"}'])
+  for code, _, said in map(_end, started):
+    assert code == 2
+    assert 'differ in the checkpoint that they go on from; ' in said

@@ -114,6 +114,39 @@ def test_the_footer_is_not_believed():
       index_table.decode(lie, 4, _FOLDS)
 
 
+@pytest.mark.parametrize('encoding',
+                         ['DELTA_LENGTH_BYTE_ARRAY', 'DELTA_BYTE_ARRAY'])
+def test_encodings_with_counts_of_their_own_are_refused(encoding):
+  content = io.BytesIO()
+  parquet.write_table(pa.table({'id': pa.array(list('abcdef'))}),
+                      content,
+                      use_dictionary=False,
+                      column_encoding={'id': encoding})
+  with pytest.raises(ValueError, match='another encoding than plain'):
+    index_table.decode(content.getvalue(), _NUM, _FOLDS)
+
+
+def test_bytes_that_columns_share_are_not_read_again():
+  """Its footer says that a column has nearly as many bytes as the file."""
+  data = _write()
+  read = lambda lie: parquet.read_metadata(io.BytesIO(lie)).row_group(0).column(
+      0).total_compressed_size
+  said, wanted = (bytes([2 * each & 127 | 128, 2 * each >> 7])
+                  for each in (read(data), len(data) - 4))
+  places = [found.start() for found in re.finditer(re.escape(said), data)]
+  forged = []
+  for place in places:
+    lie = data[:place] + wanted + data[place + 2:]
+    try:
+      forged += [lie] if read(lie) == len(data) - 4 else []
+    except pa.ArrowException:
+      pass
+  assert forged
+  for lie in forged:
+    with pytest.raises(ValueError, match='columns of more bytes than the file'):
+      index_table.decode(lie, _NUM, _FOLDS)
+
+
 def _varint(value):
   return bytes([value & 127 | 128, value >> 7 & 127 | 128, value >> 14])
 

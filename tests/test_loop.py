@@ -302,6 +302,20 @@ def test_a_finished_run_says_so_and_gives_its_scores(whole, capsys):
   assert before == {p: p.stat().st_mtime_ns for p in whole[2].rglob('*')}
 
 
+@pytest.mark.parametrize('left', ['checkpoints', 'history.csv'])
+def test_a_run_whose_settings_are_lost_is_not_continued(whole, tmp_path, left):
+  (tmp_path / 'fold1').mkdir()
+  if left == 'checkpoints':
+    shutil.copytree(whole[2] / left, tmp_path / 'fold1' / left)
+  else:
+    shutil.copy(whole[2] / left, tmp_path / 'fold1')
+  before = sorted((tmp_path / 'fold1').rglob('*'))
+  with pytest.raises(schema.DataError,
+                     match=f'{tmp_path}/fold1/config.json is missing'):
+    loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path), seed=5))
+  assert sorted((tmp_path / 'fold1').rglob('*')) == before
+
+
 @pytest.mark.parametrize('text', ['', '{}', '[]'])
 def test_scores_that_are_damaged_are_made_again(whole, tmp_path, text):
   shutil.copytree(whole[2], tmp_path / 'fold1')

@@ -36,6 +36,8 @@ _SHA256 = re.compile('[0-9a-f]{1,64}')
 _FREE = ('records', 'stage_dir', 'workdir', 'epochs', 'distribute', 'cache',
          'check', 'data_service', 'tpu', 'xla', 'steps_per_call',
          'checkpoint_steps', 'profile')
+# What each worker of a run may have its own of.
+_OWN = ('records', 'stage_dir', 'workdir', 'profile')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,6 +200,14 @@ class Config:
     if not _SHA256.fullmatch(fingerprint):
       raise ValueError(f'{_FINGERPRINT}: received {fingerprint!r:.80}')
     return cls(**content), fingerprint
+
+  def common(self) -> dict[str, Any]:
+    """Returns the fields that all workers of a run must have alike."""
+    return {
+        name: value
+        for name, value in dataclasses.asdict(self).items()
+        if name not in _OWN
+    }
 
   def differences(self, other: 'Config') -> list[str]:
     """Returns 'name mine, not other' for each field that decides the numbers.

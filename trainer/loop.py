@@ -71,6 +71,12 @@ def train(config: config_lib.Config,
   with fold_lock.hold(directory) if is_chief else contextlib.nullcontext():
     _check_resumable(config, records)
     scores, damage = finished_fold.find_scores(config)
+    with strategy_lib.told_errors(strategy):
+      strategy_lib.check_alike(
+          strategy, {
+              **config.common(), 'the records': records.manifest.fingerprint,
+              'whether the fold is finished': bool(scores)
+          })
     if is_chief and scores:
       print(
           f'Fold {config.fold} is finished, {scores["epoch"]} epochs; '
@@ -146,6 +152,9 @@ class _Run:
 
   def run(self) -> dict[str, Any]:
     config, state = self._config, self._restore()
+    strategy_lib.check_alike(
+        self._strategy,
+        {'the checkpoint that they go on from': (state.epoch, state.step)})
     device = strategy_lib.describe(self._strategy)
     self._recorder.begin(self._records, self._repeats, device)
     self._recorder.say(f'Fold {config.fold} held out: '
@@ -366,7 +375,7 @@ def _check_resumable(config: config_lib.Config,
   """Compares the settings with those of the run that is there, if any."""
   directory = workdir.fold_directory(config.workdir, config.fold)
   path = os.path.join(directory, workdir.CONFIG_NAME)
-  if os.path.exists(path):
+  if os.path.lexists(path):
     found, made_from = workdir.load_config(path)
     differ = found.differences(config)
     if made_from != records.manifest.fingerprint:
@@ -375,3 +384,10 @@ def _check_resumable(config: config_lib.Config,
     if differ:
       raise schema.DataError(f'The run at {directory} has other settings: '
                              f'{"; ".join(differ)}. Choose another --workdir.')
+    return
+  left = workdir.list_files(directory)
+  if left:  # config.json is written before all of them
+    raise schema.DataError(
+        f'{left[0]} is of a run whose {path} is missing: with which settings it '
+        'was trained is not known. Put that back, move the folder elsewhere, '
+        'or choose another --workdir.')

@@ -5,10 +5,13 @@ on their devices when it is.
 """
 
 import contextlib
+import hashlib
 import re
 import sys
 import threading
-from typing import Iterator
+from typing import Any, Iterator, Mapping
+
+import numpy as np
 
 from hpa_records import backend
 from hpa_records import plan
@@ -21,7 +24,7 @@ from trainer import cluster
 
 # Of what TensorFlow says of a lost worker: who it is; where in a graph it was
 # missed; and lines that say no more.
-_TASK = re.compile(r'/job:(chief|worker)/replica:\d+/task:(\d+)')
+_TASK = re.compile(r'/job:worker/replica:\d+/task:(\d+)')
 _PLACES = re.compile(r'\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*')
 _NO_REASONS = ('Graph execution error', 'Detected at', 'File "', 'Additional ',
                ':{', ':UNKNOWN')
@@ -80,9 +83,15 @@ def _join(workers: cluster.Cluster) -> tf.distribute.Strategy:
       f'for the others. {port_check.WARNING}',
       file=sys.stderr,
       flush=True)
+  # Not TF_CONFIG itself: TensorFlow dies of a job without an address.
+  resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+      tf.train.ClusterSpec({'worker': list(workers.addresses)}),
+      task_type='worker',
+      task_id=workers.own,
+      rpc_layer='grpc')
   with process.killed_by_interrupt():
     try:
-      return tf.distribute.MultiWorkerMirroredStrategy()
+      return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:
       raise schema.BrokenOff(
           f'The workers of TF_CONFIG did not come together: {_reason(error)}; '
@@ -136,23 +145,51 @@ def _check_local_tpu() -> None:
         'machine with a TPU, pass --tpu=NAME, or choose another --distribute.')
 
 
-def _num_workers(strategy: tf.distribute.Strategy) -> int:
+def _list_workers(strategy: tf.distribute.Strategy) -> list[str]:
+  """Addresses of all workers, the chief first; [] where there is one."""
   if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-    return 1
-  return sum(
-      map(len,
-          strategy.cluster_resolver.cluster_spec().as_dict().values()))
+    return []
+  return strategy.cluster_resolver.cluster_spec().job_tasks('worker')
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
   """Returns whether this process writes what all workers made."""
-  resolver = strategy.cluster_resolver
-  if _num_workers(strategy) == 1:
-    return True
-  if resolver.task_type == 'chief':
-    return True
-  has_chief = 'chief' in resolver.cluster_spec().jobs
-  return not has_chief and resolver.task_id == 0
+  return not _list_workers(strategy) or strategy.cluster_resolver.task_id == 0
+
+
+def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
+                                                                  Any]) -> None:
+  """Checks that all workers have the same; alone, it does nothing.
+
+  Args:
+    strategy: of the run.
+    values: by names that a message can hold; the same names on all workers.
+
+  Raises:
+    schema.DataError: on each worker; says what differs.
+  """
+  if not _list_workers(strategy):
+    return
+  # Each bit of a digest that all have is counted by none of them or by all.
+  digests = [
+      hashlib.sha256(repr(each).encode()).digest() for each in values.values()
+  ]
+  bits = np.unpackbits(np.array([list(each) for each in digests], np.uint8),
+                       axis=1).astype(np.float32)
+
+  @tf.function
+  def count():
+    return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce(
+        'SUM', tf.constant(bits)))
+
+  counts = strategy.experimental_local_results(count())[0].numpy()
+  alike = np.isin(counts, (0, strategy.num_replicas_in_sync)).all(axis=1)
+  differ = [name for name, is_alike in zip(values, alike) if not is_alike]
+  if differ:
+    raise schema.DataError(
+        f'The workers of TF_CONFIG differ in {", ".join(differ)}; start the '
+        'same command on all of them, with the same records and a --workdir '
+        'that all of them see.')
 
 
 def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
@@ -211,11 +248,10 @@ def describe(strategy: tf.distribute.Strategy) -> str:
   """Returns what the strategy trains on, for the user: '2 GPUs'."""
   kind = _kind(strategy)
   replicas = strategy.num_replicas_in_sync
-  workers = _num_workers(strategy)
   if replicas == 1:
     return f'the {kind}'
-  return f'{replicas} {kind}s' + (f' of {workers} workers'
-                                  if workers > 1 else '')
+  workers = len(_list_workers(strategy))
+  return f'{replicas} {kind}s' + (f' of {workers} workers' if workers else '')
 
 
 def _kind(strategy: tf.distribute.Strategy) -> str:
@@ -235,12 +271,12 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
   except (tf.errors.UnavailableError, tf.errors.AbortedError,
           tf.errors.InternalError, tf.errors.CancelledError,
           tf.errors.DeadlineExceededError) as error:
-    if _num_workers(strategy) == 1:
+    workers, task = _list_workers(strategy), _TASK.search(str(error))
+    if not workers:
       raise
-    task = _TASK.search(str(error))
     raise schema.BrokenOff(
-        f'{f"The {task[1]} {task[2]}" if task else "A worker"} of TF_CONFIG is '
-        f'gone: {_reason(error)}; start the same command on all of them again '
+        f'{f"The worker {workers[int(task[1])]}" if task else "A worker"} of '
+        f'TF_CONFIG is gone: {_reason(error)}; start the same command on all of them again '
         'to go on from the newest checkpoint.', 1) from error
 
 

@@ -17,6 +17,7 @@ from hpa_records import filesystem
 from hpa_records import json_text
 from hpa_records import schema
 from trainer import archive
+from trainer import checkpoint_file
 from trainer import config as config_lib
 from trainer import fold_form
 
@@ -96,6 +97,18 @@ def list_folds(workdir: str) -> list[int]:
 def list_fold_directories(workdir: str) -> list[str]:
   """Returns the folders of the folds that are in a run's folder."""
   return [fold_directory(workdir, each) for each in list_folds(workdir)]
+
+
+def list_files(directory: str) -> list[str]:
+  """Returns the paths of what a training wrote into a fold's folder."""
+  checkpoints = os.path.join(directory, CHECKPOINTS_NAME)
+  found = [os.path.join(directory, name) for name in sorted(FILE_NAMES)]
+  if os.path.isdir(checkpoints):
+    found += [
+        checkpoint_file.locate(checkpoints, each)
+        for each in checkpoint_file.list_positions(checkpoints)
+    ]
+  return [path for path in found if os.path.lexists(path)]
 
 
 def load_config(path: str) -> tuple[config_lib.Config, str]:
