@@ -42,11 +42,11 @@ def count(data: bytes) -> dict[str, tuple[int, int]]:
   length, = struct.unpack('<I', data[-8:-4])
   footer, _ = _read_struct(data, len(data) - 8 - length)
   found: dict[str, tuple[int, int]] = {}
-  left = len(data)
-  for part in _list_parts(footer):
-    left -= part[_PART_BYTES]  # columns that share bytes would be read again
-    if left < 0:
-      raise ValueError('columns of more bytes than the file has')
+  parts = list(_list_parts(footer))
+  # Columns that share bytes would be read over and over.
+  if sum(part[_PART_BYTES] for part in parts) > len(data):
+    raise ValueError('columns of more bytes than the file has')
+  for part in parts:
     values, num_bytes = _count_part(data, part)
     name = part[_PATH][0].decode()
     before = found.get(name, (0, 0))
