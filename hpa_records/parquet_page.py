@@ -26,7 +26,7 @@ _PART_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = 7, 9, 11
 _SIZES = (2, 3)  # uncompressed, compressed
 # Kinds of pages with values, and which field of each names the encoding.
 _DATA_PAGES = {5: 2, 8: 4}
-# Plain, and numbers of a dictionary: the others have counts of their own inside.
+# Plain, and numbers of a dictionary: others have counts of their own inside.
 _ENCODINGS = {0, 2, 8}
 
 

@@ -203,7 +203,8 @@ def test_workers_of_other_settings_are_refused(folder, ports):
   flags = ['--batch_size=8', '--seed=1']
   for code, _, said in map(_end,
                            _start_workers(folder, 'other', ports, flags=flags)):
-    assert code == 2 and 'The workers of TF_CONFIG differ in batch_size, seed; ' in said
+    assert code == 2
+    assert 'The workers of TF_CONFIG differ in batch_size, seed; ' in said
 
 
 def test_a_workdir_that_others_do_not_see_is_refused(folder, two, ports):

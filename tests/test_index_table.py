@@ -128,9 +128,12 @@ def test_encodings_with_counts_of_their_own_are_refused(encoding):
 
 def test_bytes_that_columns_share_are_not_read_again():
   """Its footer says that a column has nearly as many bytes as the file."""
+
+  def read(data):
+    group = parquet.read_metadata(io.BytesIO(data)).row_group(0)
+    return group.column(0).total_compressed_size
+
   data = _write()
-  read = lambda lie: parquet.read_metadata(io.BytesIO(lie)).row_group(0).column(
-      0).total_compressed_size
   said, wanted = (bytes([2 * each & 127 | 128, 2 * each >> 7])
                   for each in (read(data), len(data) - 4))
   places = [found.start() for found in re.finditer(re.escape(said), data)]

@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_written_stops_in_one_line(
 
 @pytest.fixture(name='disk')
 def _disk(tmp_path):
-  """(folder, command that mounts a disk of some KiB there and runs a script)."""
+  """(folder, command that mounts a disk there and runs a script)."""
   disk = tmp_path / 'disk'
   disk.mkdir()
   unshare = ['unshare', '--map-root-user', '--mount', 'sh', '-c']

@@ -274,10 +274,11 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
     workers, task = _list_workers(strategy), _TASK.search(str(error))
     if not workers:
       raise
+    lost = f'The worker {workers[int(task[1])]}' if task else 'A worker'
     raise schema.BrokenOff(
-        f'{f"The worker {workers[int(task[1])]}" if task else "A worker"} of '
-        f'TF_CONFIG is gone: {_reason(error)}; start the same command on all of them again '
-        'to go on from the newest checkpoint.', 1) from error
+        f'{lost} of TF_CONFIG is gone: {_reason(error)}; start the same '
+        'command on all of them again to go on from the newest checkpoint.',
+        1) from error
 
 
 def _reason(error: Exception) -> str:
