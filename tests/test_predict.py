@@ -344,14 +344,16 @@ def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
   with _open(images) as files, pytest.raises(schema.DataError) as error:
     models.score(files, 'none', 4)
   assert '2 faults' in str(error.value) and 's7_blue.png' in str(error.value)
-  (images / 's5_red.png').unlink()
+  for name in ('s5_red.png', 's5_blue.png'):
+    (images / name).unlink()
   with _open(images, 'skip') as files:
     made = models.score(files, 'none', 4)
   wanted = _predict([single['prelu', 0]], folder / 'train')
   _near(pd.DataFrame(made.scores, made.ids), wanted.drop(['s3', 's5', 's7']))
   made.save(str(tmp_path / 'new.csv'), 0.5)
   skipped = pd.read_csv(tmp_path / 'new_skipped.csv')
-  assert skipped['id'].tolist() == ['s3', 's5', 's7']
+  assert skipped['id'].tolist() == ['s3', 's5', 's5', 's7']
+  assert made.num_skipped == 3
   assert len(pd.read_csv(tmp_path / 'new.csv')) == 37
 
 
@@ -371,7 +373,7 @@ def test_wrong_flags_are_one_line(tmp_path, flags, message):
 
 
 @pytest.mark.parametrize(
-    'name', ['new', 'folder.csv', 'file/new.csv', 'a.csv', 'b.csv'])
+    'name', ['new', '.csv', 'folder.csv', 'file/new.csv', 'a.csv', 'b.csv'])
 def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
   for folder in ('folder.csv', 'a_scores.csv', 'b_skipped.csv'):
     (tmp_path / folder).mkdir()

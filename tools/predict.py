@@ -102,7 +102,7 @@ def main() -> None:
     models = predict.Models(ensemble, strategy, _WEIGHTS.value)
     found = models.score(source, _TTA.value, _BATCH_SIZE.value)
   written = found.save(output, threshold)
-  print(f'{len(found.ids)} images, {len(found.skipped)} skipped, mean of '
+  print(f'{len(found.ids)} images, {found.num_skipped} skipped, mean of '
         f'{ensemble.num_models} models: {", ".join(written)}')
   if not source.is_ordered:
     print('The rows are in the order of the records, which is not that of a '

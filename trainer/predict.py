@@ -42,6 +42,11 @@ class Prediction:
   scores: np.ndarray
   skipped: tuple[fault.Fault, ...]
 
+  @property
+  def num_skipped(self) -> int:
+    """Samples that are left out, which may have several faults each."""
+    return len({each.row for each in self.skipped})
+
   def save(self, path: str, threshold: np.ndarray | float) -> list[str]:
     """Writes Kaggle's submission, and beside it what it is made from.
 
@@ -87,7 +92,7 @@ def prepare(path: str) -> None:
     schema.DataError: its name does not end with .csv; it or a table beside it
       cannot be written; or a file of another kind has the name of a table.
   """
-  if not path.endswith('.csv'):
+  if os.path.splitext(path)[1] != '.csv':  # nor is .csv alone a NAME
     raise schema.DataError(
         f'Expected a file --output=NAME.csv to write, received {path}.')
   tables = name_tables(path)
