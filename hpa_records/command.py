@@ -46,6 +46,10 @@ def run(main: Callable[[], None] | None = None,
 
 def _begin() -> None:
   """Makes the process one of ours."""
+  try:
+    os.getcwd()
+  except FileNotFoundError:
+    _leave('The current folder was removed; change to one that exists.', 2)
   process.take()
   terminal.prepare()
   process.begin_imports()

@@ -86,6 +86,7 @@ def decode(data: bytes, name: str, channel: str,
   Raises:
     schema.DataError: as in check; or the pixels are damaged or of another
       tint.
+    OSError: a limit of the process is reached.
   """
   size = image_header.read_gray_png(data[:image_header.HEAD_BYTES],
                                     data[-image_header.END_BYTES:], name)
@@ -100,6 +101,8 @@ def decode(data: bytes, name: str, channel: str,
   except MemoryError:
     raise
   except Exception as error:  # kornia_rs raises nothing narrower, Pillow much
+    if isinstance(error, OSError) and error.errno:  # nothing of the file
+      raise
     raise schema.DataError(
         f'expected a whole {header.format}, received a '
         f'damaged one ({plain_text.join_lines(str(error))})') from error

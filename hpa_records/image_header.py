@@ -187,24 +187,35 @@ def check_single(data: bytes, kind: str) -> None:
   """Checks that a PNG or JPEG ends nowhere but where its bytes do.
 
   What is written behind one may end as one, such as another picture. `read`
-  does not find that: it reads no pixels.
+  does not find that: it reads no pixels. Nor does it find what a PNG says of
+  itself behind them.
 
   Args:
     data: the whole file, in which read found nothing.
     kind: its format; of a TIFF nothing is checked.
 
   Raises:
-    schema.DataError: it goes on behind its end.
+    schema.DataError: it goes on behind its end, or is turned.
   """
   file, end = io.BytesIO(data), len(data)
   if kind == 'PNG':
     end = _find_png_end(file, end)
+    if b'eXIf' in data:
+      _refuse_turned_png(file, len(data))
   elif kind == 'JPEG':
     # Behind the last marker before the pixels: a preview before them may end.
     _, start, _ = list(_walk_jpeg(file, end))[-1]
     end = data.find(_ENDS[kind], start) + len(_ENDS[kind])
   if 0 < end < len(data):
     raise _go_on(kind, len(data) - end)
+
+
+def _refuse_turned_png(file: BinaryIO, num_bytes: int) -> None:
+  for kind, start, length in _walk_png(file, num_bytes):
+    received = (_find_turned(file, start, length, 'PNG')
+                if kind == b'eXIf' else '')
+    if received:
+      raise schema.DataError(f'expected upright pixels, received {received}')
 
 
 def _find_png_end(file: BinaryIO, num_bytes: int) -> int:

@@ -55,6 +55,20 @@ def test_exit_codes_and_lines(body, flags, code, lines):
   assert (done.returncode, len(done.stderr.splitlines())) == (code, lines)
 
 
+def test_a_folder_that_is_gone_is_told(tmp_path):
+  (tmp_path / 'gone').mkdir()
+  done = subprocess.run(
+      f'cd {tmp_path}/gone; rmdir ../gone; exec {sys.executable} '
+      f'{_ROOT}/tools/inspect_records.py --records=x',
+      shell=True,
+      check=False,
+      capture_output=True,
+      text=True)
+  assert done.returncode == 2
+  assert done.stderr.startswith('The current folder was removed;')
+  assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize('words,said', [
     (['one'], 'one 0'),
     (['two', '--n=3'], 'two 3'),

@@ -4,7 +4,9 @@ Each kind is a real file; pixels are compared with what was written, and where
 the loss is the format's own with another decoder's.
 """
 
+import errno
 import io
+import resource
 import zlib
 
 import hypothesis
@@ -162,6 +164,29 @@ def test_a_tiff_whose_strip_ends_early_is_refused(compression, pixels, capfd):
   data[start + length // 2:start + length] = bytes(length - length // 2)
   assert 'received a damaged one' in _refusal(bytes(data), 'a.tif')
   assert not capfd.readouterr().err  # libtiff's own line
+
+
+def test_a_png_that_says_behind_its_pixels_that_it_is_turned_is_refused():
+  data = image_bytes.png(_GRAY)
+  turned, upright = (data[:-12] + image_bytes.chunk(b'eXIf', each) + data[-12:]
+                     for each in map(image_bytes.exif, (6, 1)))
+  assert 'Exif orientation 6' in _refusal(turned, 'a.png')
+  np.testing.assert_array_equal(image_file.decode(upright, 'a.png', 'red', 0),
+                                _GRAY)
+
+
+def test_a_limit_of_the_process_is_no_damage_of_the_file():
+  data = image_bytes.save(_GRAY, 'TIFF', compression='tiff_lzw')
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+  try:
+    with pytest.raises(OSError) as error:
+      image_file.decode(data, 'a.tif', 'red', 0)
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+  assert error.value.errno == errno.EMFILE
+  np.testing.assert_array_equal(image_file.decode(data, 'a.tif', 'red', 0),
+                                _GRAY)
 
 
 @hypothesis.settings(deadline=None, max_examples=400)

@@ -302,6 +302,20 @@ def test_a_finished_run_says_so_and_gives_its_scores(whole, capsys):
   assert before == {p: p.stat().st_mtime_ns for p in whole[2].rglob('*')}
 
 
+def test_a_checkpoint_beyond_its_epoch_is_refused(whole, tmp_path):
+  fold = shutil.copytree(whole[2], tmp_path / 'fold1')
+  (fold / 'scores.json').unlink()
+  last = fold / 'checkpoints' / f'epoch-{_EPOCHS - 1:05d}.npz'
+  arrays = _arrays(last)
+  state = json.loads(str(arrays['state']))
+  arrays['state'] = np.array(json.dumps({**state, 'step': 500}))
+  (fold / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz').unlink()
+  np.savez(last.with_stem(f'{last.stem}-step-0000500'), **arrays)
+  with pytest.raises(schema.DataError,
+                     match='is of step 500 of epoch 3, which'):
+    loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path)))
+
+
 @pytest.mark.parametrize('left', ['checkpoints', 'history.csv'])
 def test_a_run_whose_settings_are_lost_is_not_continued(whole, tmp_path, left):
   (tmp_path / 'fold1').mkdir()

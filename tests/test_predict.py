@@ -385,13 +385,14 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
 
 
 def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
-  (tmp_path / 'new.csv').write_text('old')
+  (tmp_path / 'new.csv').write_text('Id,Predicted\nold,\n')
   predict.prepare(str(tmp_path / 'new.csv'))
   assert [path.name for path in tmp_path.iterdir()] == ['new.csv']
-  assert (tmp_path / 'new.csv').read_text() == 'old'
+  assert (tmp_path / 'new.csv').read_text() == 'Id,Predicted\nold,\n'
 
 
-@pytest.mark.parametrize('name', ['new_scores.csv', 'new_skipped.csv'])
+@pytest.mark.parametrize('name',
+                         ['new.csv', 'new_scores.csv', 'new_skipped.csv'])
 def test_tables_of_the_users_are_not_replaced(tmp_path, name):
   (tmp_path / name).write_text('mine')
   with pytest.raises(schema.DataError, match=f'{name} is there, and no'):

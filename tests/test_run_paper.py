@@ -54,6 +54,24 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
     assert f'<h3 class="run">{name}</h3>' in page
 
 
+def test_signals_are_its_own_again_after_a_training():
+  code = '''
+import signal, sys
+sys.path.insert(0, 'tools')
+import run_paper
+before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+run_paper._train(['--help'])
+assert before == [
+    signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+'''
+  done = subprocess.run([sys.executable, '-c', code],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize('flag', ['--activation=relu', '--fold=0'])
 def test_what_the_experiment_sets_is_refused(arguments, tmp_path, flag):
   done = subprocess.run([*arguments, flag],

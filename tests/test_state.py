@@ -78,6 +78,8 @@ def test_an_unknown_key_is_refused():
 }, {
     'loss': float('inf')
 }, {
+    'loss': 1e308
+}, {
     '\ud800': 1.0
 }, {
     'loss': 'low'

@@ -57,9 +57,14 @@ def _train(arguments: list[str]) -> None:
   with subprocess.Popen([sys.executable, '-m', 'trainer.main',
                          *arguments]) as process:
     # It saves before it leaves. Ctrl-C reaches it without help.
-    signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    handlers = {
+        signal.SIGINT: lambda *_: None,
+        signal.SIGTERM: lambda number, _: process.send_signal(number)
+    }
+    before = {each: signal.signal(each, handlers[each]) for each in handlers}
     code = process.wait()
+    for each, handler in before.items():
+      signal.signal(each, handler)
   if code:
     sys.exit(code if code > 0 else 128 - code)  # as a shell tells a signal
 

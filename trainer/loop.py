@@ -242,6 +242,12 @@ class _Run:
       return None
     key = plan.Key(config.seed, number, config.fold)
     epoch = plan.shuffle(self._repeats, key, config.augment, self._ranks)
+    steps = plan.num_steps(len(epoch), config.batch_size)
+    if first_step >= steps:
+      raise schema.DataError(
+          f'The newest checkpoint in {self._recorder.directory} is of step '
+          f'{first_step} of epoch {number + 1}, which has {steps}; remove it '
+          'to go on from the one before.')
     batches = iter(
         self._strategy.distribute_datasets_from_function(
             lambda context: self._reader.training(

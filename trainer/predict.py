@@ -90,16 +90,16 @@ def prepare(path: str) -> None:
 
   Raises:
     schema.DataError: its name does not end with .csv; it or a table beside it
-      cannot be written; or a file of another kind has the name of a table.
+      cannot be written; or a file that is no prediction's has such a name.
   """
   if os.path.splitext(path)[1] != '.csv':  # nor is .csv alone a NAME
     raise schema.DataError(
         f'Expected a file --output=NAME.csv to write, received {path}.')
-  tables = name_tables(path)
-  for name in (path, *tables):
+  tables = (path, *name_tables(path))
+  for name in tables:
     filesystem.prepare_output(name)
-  for name, head in zip(tables, (f'Id,{schema.CLASS_NAMES[0]},', fault.HEAD)):
-    # The user named the submission, not these.
+  heads = ('Id,Predicted\n', f'Id,{schema.CLASS_NAMES[0]},', fault.HEAD)
+  for name, head in zip(tables, heads):
     if filesystem.size(name) is not None and not _begins(name, head):
       raise schema.DataError(
           f'{name} is there, and no prediction wrote it; move or remove it, or '
