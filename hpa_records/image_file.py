@@ -101,7 +101,7 @@ def decode(data: bytes, name: str, channel: str,
   except MemoryError:
     raise
   except Exception as error:  # kornia_rs raises nothing narrower, Pillow much
-    if isinstance(error, OSError) and error.errno:  # nothing of the file
+    if getattr(error, 'errno', None):  # the system's, nothing of the file
       raise
     raise schema.DataError(
         f'expected a whole {header.format}, received a '

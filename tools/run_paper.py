@@ -61,10 +61,13 @@ def _train(arguments: list[str]) -> None:
         signal.SIGINT: lambda *_: None,
         signal.SIGTERM: lambda number, _: process.send_signal(number)
     }
-    before = {each: signal.signal(each, handlers[each]) for each in handlers}
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
+    }
     code = process.wait()
-    for each, handler in before.items():
-      signal.signal(each, handler)
+    for number, handler in before.items():
+      signal.signal(number, handler)
   if code:
     sys.exit(code if code > 0 else 128 - code)  # as a shell tells a signal
 
