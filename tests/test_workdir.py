@@ -234,6 +234,28 @@ def test_a_fold_that_the_records_do_not_have_is_refused(run):
     (workdir.ABOUT_NAME, 'versions', {
         'keras': 3
     }),
+    (workdir.ABOUT_NAME, 'versions', {
+        f'package{i}': '1' for i in range(101)
+    }),
+    (workdir.ABOUT_NAME, 'records', {
+        'nested': [[]]
+    }),
+    (workdir.ABOUT_NAME, 'records', {
+        'pattern': 'a' * 5000
+    }),
+    (workdir.ABOUT_NAME, 'pixels', {
+        'mean': [[]]
+    }),
+    (workdir.ABOUT_NAME, 'pixels', {
+        'mean': [1.0] * 5
+    }),
+    (workdir.ABOUT_NAME, 'classes', ['Nucleoplasm'] * 101),
+    (workdir.ABOUT_NAME, 'classes', [['Nucleoplasm']]),
+    (workdir.ABOUT_NAME, 'other', [[]]),
+    (workdir.BEST_SCORES_NAME, 'note', [[]]),
+    (workdir.BEST_SCORES_NAME, 'note', 'a' * 201),
+    (workdir.CONFIG_NAME, 'data_service', 'a' * 5000),
+    (workdir.CONFIG_NAME, 'other', 1),
     (workdir.NETWORK_NAME, 'parameters', -1),
     (workdir.NETWORK_NAME, 'layers', []),
     (workdir.NETWORK_NAME, 'layers', [{
@@ -253,11 +275,14 @@ def test_values_that_no_run_has_are_named(run, name, key, value):
   assert str(path) in refusal and key in refusal
 
 
-@pytest.mark.parametrize('size', [2**26 + 1, 0])
-def test_a_text_of_any_size_is_not_read(run, size):
-  path = run / 'fold0' / workdir.ABOUT_NAME
-  with open(path, 'r+b') as file:
-    file.truncate(size)
+@pytest.mark.parametrize('size', [2**20 + 1, 0])
+@pytest.mark.parametrize('name', [
+    workdir.CONFIG_NAME, workdir.SCORES_NAME, workdir.BEST_SCORES_NAME,
+    workdir.ABOUT_NAME, workdir.NETWORK_NAME
+])
+def test_a_json_of_any_size_is_not_read(run, name, size):
+  path = run / 'fold0' / name
+  path.write_bytes(path.read_bytes().ljust(size)[:size])
   assert str(path) in _refusal(run)
 
 

@@ -8,14 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpa_records import json_text
+from hpa_records import plain_text
+from hpa_records import schema
 
 MOST_EPOCHS = 10**5 - 1  # which the names of checkpoints hold
 _MOST_LAYERS = 600  # DenseNet-121 has 430
 _MOST_AXES = 8
 _MOST_LETTERS = 200
+_MOST_ENTRIES = 100  # of a list or an object in about.json
 LARGEST = 1e15  # what float64 counts
 
 _ABOUT = {'device': str, 'versions': {}, 'records': {}, 'records_versions': {}}
+# Which runs of earlier versions lack.
+_LATER_ABOUT = {'pixels': (dict, type(None)), 'classes': list}
 _NETWORK = {
     'parameters':
         int,
@@ -36,8 +41,10 @@ def check_best_scores(content: Any) -> None:
   for name, value in content.items():
     if isinstance(value, (int, float)):
       _check_range(name, value, -LARGEST, LARGEST)
-    elif value is not None and name != 'note':
-      raise ValueError(f'{name}: received {value!r:.40}')
+    elif value is not None:
+      if name != 'note':
+        raise ValueError(f'{plain_text.quote(name)}: received {value!r:.40}')
+      _check_text(name, value)
 
 
 def check_scores(content: Any) -> None:
@@ -52,11 +59,25 @@ def check_scores(content: Any) -> None:
 def check_about(content: Any) -> None:
   """Refuses what is not about.json."""
   json_text.check_form(content, _ABOUT, 'about')
+  for name, value in content.items():
+    if name not in _ABOUT:
+      json_text.check_form(value, _LATER_ABOUT.get(name, ()),
+                           plain_text.quote(name))
+    if isinstance(value, (dict, list)):
+      _check_range(f'entries of {name}', len(value), 0, _MOST_ENTRIES)
   _check_text('device', content['device'])
   for name in ('versions', 'records_versions'):
     for key, value in content[name].items():
       _check_text(name, key)
       _check_text(f'{name}: {key}', value)
+  for key, value in content['records'].items():
+    _check_setting(key, value)
+  for key, values in (content.get('pixels') or {}).items():
+    name = f'pixels: {plain_text.quote(key)}'
+    json_text.check_form(values, [(int, float)], name)
+    _check_range(f'{name}: numbers', len(values), 0, schema.NUM_CHANNELS)
+  for name in content.get('classes', ()):
+    _check_text('classes', name)
 
 
 def check_network(content: Any) -> None:
@@ -82,6 +103,14 @@ def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
     raise ValueError(f'layers: {layer["name"]} comes twice, or before a layer '
                      'that feeds it')
   _check_range('inputs', len(layer['inputs']), 0, _MOST_LAYERS)
+
+
+def _check_setting(name: str, value: Any) -> None:
+  """Refuses what is no setting of records."""
+  json_text.check_form(value, (bool, int, float, str),
+                       f'records: {plain_text.quote(name)}')
+  if len(name) > _MOST_LETTERS or len(str(value)) > schema.MAX_SETTING:
+    raise ValueError(f'records: {plain_text.quote(name)} is too long')
 
 
 def _check_text(name: str, text: Any) -> None:
