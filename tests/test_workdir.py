@@ -202,6 +202,42 @@ def test_another_history_is_named_in_one_line(run, text):
   assert str(path) in message and '\n' not in message
 
 
+_COLUMNS = 'epoch' + ',a' * 1000
+
+
+@pytest.mark.parametrize('text,message', [
+    (f'{_COLUMNS}\n1{",1" * 1000}\n', 'up to 100 columns, received 1,001'),
+    (f'epoch,loss\n1{",1" * 1000}\n', 'rows of different lengths'),
+    ('epoch,"' + '\n",a,"' * 1000 + '"\n', 'rows of different lengths'),
+    ('epoch,' + 'a' * 5000 + '\n1,0.5\n', 'up to 4,096 bytes, received 5,006'),
+    ('epoch\n' + '1\n' * 200_001, 'more than 99,999 rows'),
+    ('epoch' + '\r' * 200_002, 'more than 99,999 rows'),
+])
+@pytest.mark.parametrize('name,load', [
+    (workdir.HISTORY_NAME, workdir.load_history),
+    (workdir.PER_CLASS_NAME, workdir.load_per_class),
+])
+def test_a_table_of_any_size_is_not_parsed(tmp_path, name, load, text, message):
+  path = tmp_path / name
+  path.write_text(text)
+  if name == workdir.PER_CLASS_NAME and len(text) > 2**16:
+    message = 'expected up to 65,536 bytes, received '
+  with pytest.raises(schema.DataError, match=message) as caught:
+    load(str(tmp_path))
+  assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_a_history_without_numbers_is_refused(tmp_path):
+  (tmp_path / workdir.HISTORY_NAME).write_text('epoch,loss\n1,good\n')
+  with pytest.raises(schema.DataError, match='loss: expected numbers'):
+    workdir.load_history(str(tmp_path))
+
+
+def test_a_score_that_no_epoch_has_is_a_gap(tmp_path):
+  (tmp_path / workdir.HISTORY_NAME).write_text('epoch,auc_macro\n1,\n2,\n')
+  assert workdir.load_history(str(tmp_path))['auc_macro'].isna().all()
+
+
 @pytest.mark.parametrize('name',
                          ['fold00', 'fold\u0661', 'fold-1', 'fold1.bak'])
 def test_a_folder_of_another_name_is_no_fold(run, name):
