@@ -4,15 +4,21 @@ Each check takes what a file says, and raises ValueError where a report or a
 prediction could not use it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpa_records import json_text
 from hpa_records import plain_text
 from hpa_records import schema
+from trainer import network_block
 
 MOST_EPOCHS = 10**5 - 1  # which the names of checkpoints hold
 _MOST_LAYERS = 600  # DenseNet-121 has 430
+# Of a drawing, which takes time and paper for each. The networks of the trainer
+# have up to 19 blocks, 20 connections and 553 letters.
+_MOST_BLOCKS = 80
+_MOST_CONNECTIONS = 160
+_MOST_DETAILS = 4000
 _MOST_AXES = 8
 _MOST_LETTERS = 200
 _MOST_ENTRIES = 100  # of a list or an object in about.json
@@ -89,6 +95,16 @@ def check_network(content: Any) -> None:
   for layer in content['layers']:
     _check_layer(layer, names)
     names.add(layer['name'])
+  _check_blocks(network_block.group(content['layers']))
+
+
+def _check_blocks(blocks: Sequence[network_block.Block]) -> None:
+  """Refuses what is too much for one drawing."""
+  _check_range('blocks', len(blocks), 1, _MOST_BLOCKS)
+  _check_range('connections', sum(len(each.inputs) for each in blocks), 0,
+               _MOST_CONNECTIONS)
+  _check_range('letters of kinds', sum(len(each.details) for each in blocks), 0,
+               _MOST_DETAILS)
 
 
 def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
