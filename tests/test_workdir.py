@@ -12,6 +12,7 @@ from hpa_records import convert
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
+from trainer import archive
 from trainer import config as config_lib
 from trainer import finished_fold
 from trainer import loop
@@ -50,7 +51,7 @@ def _read_all(run):
   workdir.load_history(fold)
   workdir.load_gallery(fold)
   workdir.load_network(fold)
-  workdir.archive.Scores.load(f'{fold}/{workdir.ARRAYS_NAME}')
+  archive.Scores.load(f'{fold}/{workdir.ARRAYS_NAME}')
   workdir.load_json(f'{fold}/{workdir.BEST_SCORES_NAME}')
 
 
@@ -177,7 +178,14 @@ def _put(value):
         (len(each), 1, 20_000, 4), np.uint8)),
     (workdir.GALLERY_NAME, 'images', lambda each: each[..., :3]),
     (workdir.GALLERY_NAME, 'map1', lambda each: each[:-1]),
+    (workdir.GALLERY_NAME, 'images', lambda each: np.zeros(
+        (len(each), 257, 1, 4), np.uint8)),
     (workdir.GALLERY_NAME, 'map1', lambda each: each[:, :0]),
+    (workdir.GALLERY_NAME, 'map1', None),
+    (workdir.GALLERY_NAME, 'kinds', lambda each: each.astype('<U256')),
+    (workdir.SAMPLES_NAME, 'ids', lambda each: each.astype('<U256')),
+    (workdir.SAMPLES_NAME, 'balance',
+     lambda each: np.array(str(each) + ' ' * 20_000)),
 ])
 def test_arrays_of_another_form_are_named(run, name, key, change):
   path = run / 'fold0' / name
@@ -188,6 +196,30 @@ def test_arrays_of_another_form_are_named(run, name, key, change):
     arrays[key] = change(array)
   np.savez(path, **arrays)
   assert str(path) in _refusal(run)
+
+
+def _save_gallery(path, num_samples, num_maps):
+  """Writes an empty gallery, as Gallery.save does."""
+  count, classes = num_samples, schema.NUM_CLASSES
+  archive.Gallery(np.full(count, 'a'), np.zeros((count, classes), np.uint8),
+                  np.zeros((count, classes), np.float32), np.zeros(count, int),
+                  np.full(count, 'hit'), np.zeros((count, 1, 1, 4), np.uint8),
+                  (np.zeros((count, 1, 1), np.float32),) * num_maps).save(path)
+
+
+@pytest.mark.parametrize('num_samples,num_maps,message', [
+    (85, 3, 'ids: expected up to 84, received 85'),
+    (3, 9, 'maps: expected map0, map1, .* up to map7, received 9'),
+    (3, 1000, 'up to 16 arrays, received 1,006'),
+])
+def test_a_gallery_of_any_size_is_refused(tmp_path, num_samples, num_maps,
+                                          message):
+  path = str(tmp_path / workdir.GALLERY_NAME)
+  _save_gallery(path, 84, 8)
+  assert len(workdir.load_gallery(str(tmp_path)).maps) == 8
+  _save_gallery(path, num_samples, num_maps)
+  with pytest.raises(schema.DataError, match=message):
+    workdir.load_gallery(str(tmp_path))
 
 
 @pytest.mark.parametrize('text', [
