@@ -79,6 +79,13 @@ def test_an_array_that_comes_twice_is_refused(tmp_path):
     npz_file.read(_write(tmp_path / 'a.npz', whole, whole))
 
 
+def test_more_arrays_than_asked_for_are_refused(tmp_path):
+  np.savez(tmp_path / 'a.npz', *[np.zeros(1)] * 3)
+  assert len(npz_file.read(str(tmp_path / 'a.npz'), 3)) == 3
+  with pytest.raises(ValueError, match='up to 2 arrays, received 3'):
+    npz_file.read(str(tmp_path / 'a.npz'), 2)
+
+
 def test_other_compressions_are_refused(tmp_path):
   path = _write(tmp_path / 'a.npz', ('a.npy', _header((1,)) + bytes(4)),
                 compression=zipfile.ZIP_LZMA)

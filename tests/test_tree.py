@@ -29,10 +29,10 @@ HPA_RECORDS = (
     'shard_fault dataset_call streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()
 TRAINER_TABLES = (
-    'config ranking scorer metrics npz_file archive checkpoint_file fold_form '
-    'workdir fold_lock out_of_fold finished_fold threshold '
-    'score_table uncertainty result ensemble curve run_style class_panel '
-    'score_figure network_block network_figure tile report_file '
+    'config ranking scorer metrics npz_file archive checkpoint_file '
+    'network_block fold_form workdir fold_lock out_of_fold finished_fold '
+    'threshold score_table uncertainty result ensemble curve run_style '
+    'class_panel score_figure network_figure tile report_file '
     'report_section report_comparison report_gallery report interruption'
 ).split()
 TRAINER = TRAINER_TABLES + (

@@ -12,6 +12,7 @@ from hpa_records import convert
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
+from trainer import archive
 from trainer import config as config_lib
 from trainer import finished_fold
 from trainer import loop
@@ -50,7 +51,7 @@ def _read_all(run):
   workdir.load_history(fold)
   workdir.load_gallery(fold)
   workdir.load_network(fold)
-  workdir.archive.Scores.load(f'{fold}/{workdir.ARRAYS_NAME}')
+  archive.Scores.load(f'{fold}/{workdir.ARRAYS_NAME}')
   workdir.load_json(f'{fold}/{workdir.BEST_SCORES_NAME}')
 
 
@@ -177,7 +178,14 @@ def _put(value):
         (len(each), 1, 20_000, 4), np.uint8)),
     (workdir.GALLERY_NAME, 'images', lambda each: each[..., :3]),
     (workdir.GALLERY_NAME, 'map1', lambda each: each[:-1]),
+    (workdir.GALLERY_NAME, 'images', lambda each: np.zeros(
+        (len(each), 257, 1, 4), np.uint8)),
     (workdir.GALLERY_NAME, 'map1', lambda each: each[:, :0]),
+    (workdir.GALLERY_NAME, 'map1', None),
+    (workdir.GALLERY_NAME, 'kinds', lambda each: each.astype('<U256')),
+    (workdir.SAMPLES_NAME, 'ids', lambda each: each.astype('<U256')),
+    (workdir.SAMPLES_NAME, 'balance',
+     lambda each: np.array(str(each) + ' ' * 20_000)),
 ])
 def test_arrays_of_another_form_are_named(run, name, key, change):
   path = run / 'fold0' / name
@@ -190,6 +198,30 @@ def test_arrays_of_another_form_are_named(run, name, key, change):
   assert str(path) in _refusal(run)
 
 
+def _save_gallery(path, num_samples, num_maps):
+  """Writes an empty gallery, as Gallery.save does."""
+  count, classes = num_samples, schema.NUM_CLASSES
+  archive.Gallery(np.full(count, 'a'), np.zeros((count, classes), np.uint8),
+                  np.zeros((count, classes), np.float32), np.zeros(count, int),
+                  np.full(count, 'hit'), np.zeros((count, 1, 1, 4), np.uint8),
+                  (np.zeros((count, 1, 1), np.float32),) * num_maps).save(path)
+
+
+@pytest.mark.parametrize('num_samples,num_maps,message', [
+    (85, 3, 'ids: expected up to 84, received 85'),
+    (3, 9, 'maps: expected map0, map1, .* up to map7, received 9'),
+    (3, 1000, 'up to 16 arrays, received 1,006'),
+])
+def test_a_gallery_of_any_size_is_refused(tmp_path, num_samples, num_maps,
+                                          message):
+  path = str(tmp_path / workdir.GALLERY_NAME)
+  _save_gallery(path, 84, 8)
+  assert len(workdir.load_gallery(str(tmp_path)).maps) == 8
+  _save_gallery(path, num_samples, num_maps)
+  with pytest.raises(schema.DataError, match=message):
+    workdir.load_gallery(str(tmp_path))
+
+
 @pytest.mark.parametrize('text', [
     'some text\nand more\n', 'epoch,loss\none,0.5\n', 'epoch\n',
     'epoch,loss\n1,0.5\n1,0.4\n', 'epoch,loss\n1,1e300\n',
@@ -200,6 +232,42 @@ def test_another_history_is_named_in_one_line(run, text):
   path.write_text(text)
   message = _refusal(run)
   assert str(path) in message and '\n' not in message
+
+
+_COLUMNS = 'epoch' + ',a' * 1000
+
+
+@pytest.mark.parametrize('text,message', [
+    (f'{_COLUMNS}\n1{",1" * 1000}\n', 'up to 100 columns, received 1,001'),
+    (f'epoch,loss\n1{",1" * 1000}\n', 'rows of different lengths'),
+    ('epoch,"' + '\n",a,"' * 1000 + '"\n', 'rows of different lengths'),
+    ('epoch,' + 'a' * 5000 + '\n1,0.5\n', 'up to 4,096 bytes, received 5,006'),
+    ('epoch\n' + '1\n' * 200_001, 'more than 99,999 rows'),
+    ('epoch' + '\r' * 200_002, 'more than 99,999 rows'),
+])
+@pytest.mark.parametrize('name,load', [
+    (workdir.HISTORY_NAME, workdir.load_history),
+    (workdir.PER_CLASS_NAME, workdir.load_per_class),
+])
+def test_a_table_of_any_size_is_not_parsed(tmp_path, name, load, text, message):
+  path = tmp_path / name
+  path.write_text(text)
+  if name == workdir.PER_CLASS_NAME and len(text) > 2**16:
+    message = 'expected up to 65,536 bytes, received '
+  with pytest.raises(schema.DataError, match=message) as caught:
+    load(str(tmp_path))
+  assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_a_history_without_numbers_is_refused(tmp_path):
+  (tmp_path / workdir.HISTORY_NAME).write_text('epoch,loss\n1,good\n')
+  with pytest.raises(schema.DataError, match='loss: expected numbers'):
+    workdir.load_history(str(tmp_path))
+
+
+def test_a_score_that_no_epoch_has_is_a_gap(tmp_path):
+  (tmp_path / workdir.HISTORY_NAME).write_text('epoch,auc_macro\n1,\n2,\n')
+  assert workdir.load_history(str(tmp_path))['auc_macro'].isna().all()
 
 
 @pytest.mark.parametrize('name',
@@ -234,6 +302,28 @@ def test_a_fold_that_the_records_do_not_have_is_refused(run):
     (workdir.ABOUT_NAME, 'versions', {
         'keras': 3
     }),
+    (workdir.ABOUT_NAME, 'versions', {
+        f'package{i}': '1' for i in range(101)
+    }),
+    (workdir.ABOUT_NAME, 'records', {
+        'nested': [[]]
+    }),
+    (workdir.ABOUT_NAME, 'records', {
+        'pattern': 'a' * 5000
+    }),
+    (workdir.ABOUT_NAME, 'pixels', {
+        'mean': [[]]
+    }),
+    (workdir.ABOUT_NAME, 'pixels', {
+        'mean': [1.0] * 5
+    }),
+    (workdir.ABOUT_NAME, 'classes', ['Nucleoplasm'] * 101),
+    (workdir.ABOUT_NAME, 'classes', [['Nucleoplasm']]),
+    (workdir.ABOUT_NAME, 'other', [[]]),
+    (workdir.BEST_SCORES_NAME, 'note', [[]]),
+    (workdir.BEST_SCORES_NAME, 'note', 'a' * 201),
+    (workdir.CONFIG_NAME, 'data_service', 'a' * 5000),
+    (workdir.CONFIG_NAME, 'other', 1),
     (workdir.NETWORK_NAME, 'parameters', -1),
     (workdir.NETWORK_NAME, 'layers', []),
     (workdir.NETWORK_NAME, 'layers', [{
@@ -253,11 +343,14 @@ def test_values_that_no_run_has_are_named(run, name, key, value):
   assert str(path) in refusal and key in refusal
 
 
-@pytest.mark.parametrize('size', [2**26 + 1, 0])
-def test_a_text_of_any_size_is_not_read(run, size):
-  path = run / 'fold0' / workdir.ABOUT_NAME
-  with open(path, 'r+b') as file:
-    file.truncate(size)
+@pytest.mark.parametrize('size', [2**20 + 1, 0])
+@pytest.mark.parametrize('name', [
+    workdir.CONFIG_NAME, workdir.SCORES_NAME, workdir.BEST_SCORES_NAME,
+    workdir.ABOUT_NAME, workdir.NETWORK_NAME
+])
+def test_a_json_of_any_size_is_not_read(run, name, size):
+  path = run / 'fold0' / name
+  path.write_bytes(path.read_bytes().ljust(size)[:size])
   assert str(path) in _refusal(run)
 
 

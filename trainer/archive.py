@@ -18,9 +18,19 @@ from trainer import npz_file
 
 KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
 
+_MOST_NOTABLE = len(KINDS) * schema.NUM_CLASSES  # samples, one a class and kind
+_MOST_MAPS = 8  # GapNet-PL averages three
+_MOST_ARRAYS = 16  # of a file
+# Sides that an image may have, reduced as it is by tile.reduce to 200 px; and a
+# map, which has a quarter of the record's, or less.
+_IMAGE_PX, _MAP_PX = range(1, 257), range(1, 1025)
+_LETTER_BYTES = np.dtype('U1').itemsize
+_MOST_LETTERS = 255  # of a text in an array; no name is longer
+_MOST_BALANCE = 2**14  # letters; its factors have up to schema.MAX_SETTING
+
 # Of each array: kinds of its dtype, as NumPy's letters; its shape, N as many as
-# there are ids, None 1 to _MOST_PX; its least and greatest number, or the texts
-# that it may have, None for any.
+# there are ids, a range where any size of it will do; its least and greatest
+# number, or the texts that it may have, None for any.
 _FORMS = {
     'ids': ('U', ('N',), None),
     'groups': ('U', ('N',), None),
@@ -30,11 +40,10 @@ _FORMS = {
     'repeats': ('f', ('N',), (0, math.inf)),
     'classes': ('iu', ('N',), (0, schema.NUM_CLASSES - 1)),
     'kinds': ('U', ('N',), KINDS),
-    'images': ('u', ('N', None, None, schema.NUM_CHANNELS), (0, 255)),
-    'map': ('f', ('N', None, None), (0, math.inf)),
+    'images': ('u', ('N', _IMAGE_PX, _IMAGE_PX, schema.NUM_CHANNELS), (0, 255)),
+    'map': ('f', ('N', _MAP_PX, _MAP_PX), (0, math.inf)),
 }
 
-_MOST_PX = 1024
 _MOST_DRAWS = 10**7  # of a class, some of which are drawn one by one
 _BALANCE = {
     'policy': str,
@@ -87,7 +96,10 @@ class Samples:
       seed = int(values.pop('seed'))
       if not 0 <= seed < 2**63:
         raise ValueError(f'seed: {seed}')
-      balance = json_text.parse(str(values.pop('balance')))
+      balance = str(values.pop('balance'))
+      if len(balance) > _MOST_BALANCE:
+        raise ValueError(f'balance: {len(balance):,} letters')
+      balance = json_text.parse(balance)
       json_text.check_form(balance, _BALANCE, 'balance')
       if balance['target'] > _MOST_DRAWS:
         raise ValueError(f'target: {balance["target"]}')
@@ -138,7 +150,13 @@ class Gallery:
     values = _load(path)
     maps = sorted(name for name in values if name.startswith('map'))
     with _told(path):
+      if maps != [f'map{i}' for i in range(min(len(maps), _MOST_MAPS))]:
+        raise ValueError('maps: expected map0, map1, ... up to '
+                         f'map{_MOST_MAPS - 1}, received {len(maps)} others')
       _check(values)
+      if len(values['ids']) > _MOST_NOTABLE:
+        raise ValueError(f'ids: expected up to {_MOST_NOTABLE}, received '
+                         f'{len(values["ids"]):,}')
       return cls(maps=tuple(values.pop(name) for name in maps), **values)
 
 
@@ -175,7 +193,7 @@ class Scores:
 
 def _load(path: str) -> dict[str, np.ndarray]:
   with _told(path):
-    return npz_file.read(path)
+    return npz_file.read(path, _MOST_ARRAYS)
 
 
 def _check(values: Mapping[str, np.ndarray]) -> None:
@@ -185,12 +203,15 @@ def _check(values: Mapping[str, np.ndarray]) -> None:
     kinds, shape, span = _FORMS[name.rstrip('0123456789')]
     wanted = [count if size == 'N' else size for size in shape]
     fits = value.ndim == len(wanted) and all(
-        size == each or (each is None and 0 < size <= _MOST_PX)
+        size in each if isinstance(each, range) else size == each
         for size, each in zip(value.shape, wanted))
     if not fits or value.dtype.kind not in kinds:
       raise ValueError(f'{name}: expected {wanted} of kind {kinds}, received '
                        f'{list(value.shape)} of {value.dtype}')
     if value.dtype.kind == 'U':
+      if value.dtype.itemsize > _MOST_LETTERS * _LETTER_BYTES:
+        raise ValueError(f'{name}: expected texts of up to {_MOST_LETTERS} '
+                         f'letters, received {value.dtype}')
       is_right = span is None or np.isin(value, span).all()
     else:
       is_right = (np.isfinite(value) & (span[0] <= value) &

@@ -227,6 +227,10 @@ def _check_type(name: str, value: Any, wanted: Any) -> None:
   if not fits or (wanted is float and abs(value) > sys.float_info.max):
     raise schema.DataError(f'Expected --{name} as {_TYPES[wanted]}, received '
                            f'{plain_text.quote(str(value))}.')
+  if wanted is str and len(value) > schema.MAX_SETTING:
+    raise schema.DataError(
+        f'Expected --{name} of at most {schema.MAX_SETTING} characters, '
+        f'received {len(value):,}: {plain_text.quote(value)}.')
 
 
 _TYPES = {

@@ -4,18 +4,29 @@ Each check takes what a file says, and raises ValueError where a report or a
 prediction could not use it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpa_records import json_text
+from hpa_records import plain_text
+from hpa_records import schema
+from trainer import network_block
 
 MOST_EPOCHS = 10**5 - 1  # which the names of checkpoints hold
 _MOST_LAYERS = 600  # DenseNet-121 has 430
+# Of a drawing, which takes time and paper for each. The networks of the trainer
+# have up to 19 blocks, 20 connections and 553 letters.
+_MOST_BLOCKS = 80
+_MOST_CONNECTIONS = 160
+_MOST_DETAILS = 4000
 _MOST_AXES = 8
 _MOST_LETTERS = 200
+_MOST_ENTRIES = 100  # of a list or an object in about.json
 LARGEST = 1e15  # what float64 counts
 
 _ABOUT = {'device': str, 'versions': {}, 'records': {}, 'records_versions': {}}
+# Which runs of earlier versions lack.
+_LATER_ABOUT = {'pixels': (dict, type(None)), 'classes': list}
 _NETWORK = {
     'parameters':
         int,
@@ -36,8 +47,10 @@ def check_best_scores(content: Any) -> None:
   for name, value in content.items():
     if isinstance(value, (int, float)):
       _check_range(name, value, -LARGEST, LARGEST)
-    elif value is not None and name != 'note':
-      raise ValueError(f'{name}: received {value!r:.40}')
+    elif value is not None:
+      if name != 'note':
+        raise ValueError(f'{plain_text.quote(name)}: received {value!r:.40}')
+      _check_text(name, value)
 
 
 def check_scores(content: Any) -> None:
@@ -52,11 +65,25 @@ def check_scores(content: Any) -> None:
 def check_about(content: Any) -> None:
   """Refuses what is not about.json."""
   json_text.check_form(content, _ABOUT, 'about')
+  for name, value in content.items():
+    if name not in _ABOUT:
+      json_text.check_form(value, _LATER_ABOUT.get(name, ()),
+                           plain_text.quote(name))
+    if isinstance(value, (dict, list)):
+      _check_range(f'entries of {name}', len(value), 0, _MOST_ENTRIES)
   _check_text('device', content['device'])
   for name in ('versions', 'records_versions'):
     for key, value in content[name].items():
       _check_text(name, key)
       _check_text(f'{name}: {key}', value)
+  for key, value in content['records'].items():
+    _check_setting(key, value)
+  for key, values in (content.get('pixels') or {}).items():
+    name = f'pixels: {plain_text.quote(key)}'
+    json_text.check_form(values, [(int, float)], name)
+    _check_range(f'{name}: numbers', len(values), 0, schema.NUM_CHANNELS)
+  for name in content.get('classes', ()):
+    _check_text('classes', name)
 
 
 def check_network(content: Any) -> None:
@@ -68,6 +95,16 @@ def check_network(content: Any) -> None:
   for layer in content['layers']:
     _check_layer(layer, names)
     names.add(layer['name'])
+  _check_blocks(network_block.group(content['layers']))
+
+
+def _check_blocks(blocks: Sequence[network_block.Block]) -> None:
+  """Refuses what is too much for one drawing."""
+  _check_range('blocks', len(blocks), 1, _MOST_BLOCKS)
+  _check_range('connections', sum(len(each.inputs) for each in blocks), 0,
+               _MOST_CONNECTIONS)
+  _check_range('letters of kinds', sum(len(each.details) for each in blocks), 0,
+               _MOST_DETAILS)
 
 
 def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
@@ -82,6 +119,14 @@ def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
     raise ValueError(f'layers: {layer["name"]} comes twice, or before a layer '
                      'that feeds it')
   _check_range('inputs', len(layer['inputs']), 0, _MOST_LAYERS)
+
+
+def _check_setting(name: str, value: Any) -> None:
+  """Refuses what is no setting of records."""
+  json_text.check_form(value, (bool, int, float, str),
+                       f'records: {plain_text.quote(name)}')
+  if len(name) > _MOST_LETTERS or len(str(value)) > schema.MAX_SETTING:
+    raise ValueError(f'records: {plain_text.quote(name)} is too long')
 
 
 def _check_text(name: str, text: Any) -> None:

@@ -23,11 +23,12 @@ _MOST_ARRAYS = 20_000  # the largest network has 2,000 variables
 _MOST_BYTES = 2**29
 
 
-def read(path: str) -> dict[str, np.ndarray]:
+def read(path: str, most_arrays: int = _MOST_ARRAYS) -> dict[str, np.ndarray]:
   """Returns the arrays of a .npz by name.
 
   Args:
     path: of the file.
+    most_arrays: that it may have.
 
   Raises:
     OSError: it cannot be read.
@@ -38,7 +39,7 @@ def read(path: str) -> dict[str, np.ndarray]:
   if not os.path.isfile(path):  # a pipe or a device may have no end
     raise ValueError('no file')
   with open(path, 'rb') as raw, zipfile.ZipFile(raw) as file:
-    members = _list_members(file, os.fstat(raw.fileno()).st_size)
+    members = _list_members(file, os.fstat(raw.fileno()).st_size, most_arrays)
     return {name: _read(file, member) for name, member in members.items()}
 
 
@@ -68,11 +69,14 @@ def pick(arrays: Mapping[str, np.ndarray],
   return found
 
 
-def _list_members(file: zipfile.ZipFile,
-                  file_bytes: int) -> dict[str, zipfile.ZipInfo]:
+def _list_members(file: zipfile.ZipFile, file_bytes: int,
+                  most_arrays: int) -> dict[str, zipfile.ZipInfo]:
   members = file.infolist()
   names = [each.filename for each in members]
-  if len(members) > _MOST_ARRAYS or len(set(names)) < len(names):
+  if len(members) > most_arrays:
+    raise ValueError(f'expected up to {most_arrays:,} arrays, received '
+                     f'{len(members):,}')
+  if len(set(names)) < len(names):
     raise ValueError(f'{len(names)} arrays, of which {len(set(names))} have a '
                      'name of their own')
   if any(each.compress_type not in _COMPRESSIONS for each in members):

@@ -5,6 +5,7 @@ the report reads it.
 """
 
 from collections.abc import Callable
+import csv
 import dataclasses
 import io
 import os
@@ -39,7 +40,16 @@ FILE_NAMES = frozenset({
 
 # The one spelling of a fold's folder: fold1, not fold01, fold1.bak or fold١.
 _FOLD = re.compile(r'fold(0|[1-9][0-9]*)')
-_MOST_TEXT_BYTES = 2**26  # of a JSON or CSV file; the largest have 1 MB
+# Bytes of a text file. The largest JSON is the network.json of DenseNet-121,
+# 78 kB.
+_MOST_JSON_BYTES = 2**20
+_MOST_CSV_BYTES = {
+    HISTORY_NAME: 2**26,  # 100,000 epochs
+    PER_CLASS_NAME: 2**16
+}
+
+_MOST_COLUMNS = 100  # of a CSV file; a history has 33
+_MOST_LINE_BYTES = 2**12
 
 _CHECKS: dict[str, Callable[[Any], None]] = {
     SCORES_NAME: fold_form.check_scores,
@@ -142,8 +152,11 @@ def load_json(path: str) -> dict[str, Any]:
 
 def _read_text(path: str) -> bytes:
   size = filesystem.size(path)  # None for a pipe or a device, without an end
-  if size is None or size > _MOST_TEXT_BYTES:
-    raise ValueError('no file' if size is None else f'{size:,} bytes')
+  if size is None:
+    raise ValueError('no file')
+  most = _MOST_CSV_BYTES.get(os.path.basename(path), _MOST_JSON_BYTES)
+  if size > most:
+    raise ValueError(f'expected up to {most:,} bytes, received {size:,}')
   return filesystem.read_bytes(path)
 
 
@@ -241,7 +254,10 @@ def _check_history(table: pd.DataFrame) -> None:
   if (not pd.api.types.is_integer_dtype(epochs) or not epochs.is_unique or
       not epochs.between(1, fold_form.MOST_EPOCHS).all()):
     raise ValueError('epoch: expected whole numbers from 1, each once')
-  if (table.select_dtypes('number').abs() > fold_form.LARGEST).any(axis=None):
+  others = list(table.select_dtypes(exclude='number'))
+  if others:
+    raise ValueError(f'{others[0]}: expected numbers')
+  if (table.abs() > fold_form.LARGEST).any(axis=None):
     raise ValueError(f'expected numbers up to {fold_form.LARGEST:g}')
 
 
@@ -265,11 +281,34 @@ def _check_per_class(table: pd.DataFrame) -> None:
 def _load_table(path: str, check: Callable[[pd.DataFrame],
                                            None]) -> pd.DataFrame:
   try:
-    table = pd.read_csv(io.BytesIO(_read_text(path)))
+    data = _read_text(path)
+    _check_lines(data)
+    # Without quotes, which the trainer never writes, a line is a row.
+    table = pd.read_csv(io.BytesIO(data), quoting=csv.QUOTE_NONE)
     check(table)
     return table
   except (OSError, ValueError, KeyError) as error:
     raise archive.damaged(path, error) from error
+
+
+def _check_lines(data: bytes) -> None:
+  """Refuses a CSV of more lines or columns than a fold's have.
+
+  Such tables cost pandas far more time and memory than the file has bytes.
+  """
+  if data.count(b'\n') + data.count(b'\r') > 2 * (fold_form.MOST_EPOCHS + 1):
+    raise ValueError(f'more than {fold_form.MOST_EPOCHS:,} rows')
+  lines = [line for line in data.splitlines() if line]
+  columns = {line.count(b',') + 1 for line in lines}
+  if len(columns) > 1:
+    raise ValueError('rows of different lengths')
+  if max(columns, default=0) > _MOST_COLUMNS:
+    raise ValueError(f'expected up to {_MOST_COLUMNS} columns, received '
+                     f'{max(columns):,}')
+  longest = max(map(len, lines), default=0)
+  if longest > _MOST_LINE_BYTES:
+    raise ValueError(f'expected lines of up to {_MOST_LINE_BYTES:,} bytes, '
+                     f'received {longest:,}')
 
 
 def load_gallery(directory: str) -> archive.Gallery | None:
