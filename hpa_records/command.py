@@ -25,6 +25,8 @@ from hpa_records import process
 from hpa_records import schema
 from hpa_records import terminal
 
+_MOST_LETTERS = 400  # of what absl says of a flag
+
 
 def run(main: Callable[[], None] | None = None,
         subcommands: Mapping[str, Callable[[], None]] | None = None) -> None:
@@ -50,9 +52,27 @@ def _begin() -> None:
     os.getcwd()
   except FileNotFoundError:
     _leave('The current folder was removed; change to one that exists.', 2)
+  _check_matplotlibrc()
   process.take()
   terminal.prepare()
   process.begin_imports()
+
+
+def _check_matplotlibrc() -> None:
+  """Refuses a file that matplotlib reads first, and would die of or wait for.
+  """
+  path = os.path.abspath('matplotlibrc')
+  try:
+    is_text = not os.path.exists(path) or os.path.isdir(path)
+    if os.path.isfile(path):
+      with open(path, encoding='utf-8') as file:
+        is_text = file.read() is not None
+  except (OSError, UnicodeDecodeError):
+    is_text = False
+  if not is_text:
+    _leave(
+        f'{path} is no UTF-8 text, but matplotlib takes its settings from it: '
+        'move it elsewhere, or start in another folder.', 2)
 
 
 def _is_started() -> bool:
@@ -68,7 +88,11 @@ def _parse(argv: list[str]) -> list[str]:
   try:
     return flags.FLAGS([argv[0], *flag_file.expand(argv[1:])])
   except flags.Error as error:
-    return _refuse(f'{error}; {argv[0]} --help lists the flags.')
+    message = str(error)  # it repeats the flag's whole value
+    if len(message) > _MOST_LETTERS:
+      half = _MOST_LETTERS // 2
+      message = f'{message[:half]} ... {message[-half:]}'
+    return _refuse(f'{message}; {argv[0]} --help lists the flags.')
   except SystemExit:  # of --help and the like, which absl ends with 1
     sys.stdout.flush()
     sys.exit(0)

@@ -10,6 +10,7 @@ import io
 import os
 import textwrap
 from typing import Iterator, Mapping, Sequence
+import warnings
 
 import matplotlib as mpl
 from matplotlib import colors
@@ -32,9 +33,12 @@ def own_style() -> Iterator[None]:
   """Has matplotlib's defaults hold while a block makes or writes a figure.
 
   Its settings are global: not for several threads at a time. Also a decorator.
+  Letters that its font lacks are drawn as boxes, without a warning each.
   """
   with mpl.rc_context(fname=os.path.join(mpl.get_data_path(), 'matplotlibrc')):
-    yield
+    with warnings.catch_warnings():
+      warnings.filterwarnings('ignore', r'Glyph \d+ .* missing from')
+      yield
 
 
 def save(drawn: figure.Figure, path: str) -> None:

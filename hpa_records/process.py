@@ -28,6 +28,7 @@ _DEFAULTS = {'TF_CPP_MIN_LOG_LEVEL': '3', 'TF_ENABLE_ONEDNN_OPTS': '1'}
 _FIXED = {
     'KERAS_BACKEND': 'tensorflow',
     'KERAS_HOME': os.devnull,
+    'MATPLOTLIBRC': os.devnull,
     'MPLBACKEND': 'agg'
 }
 _REMOVED = ('KERAS_MAX_EPOCHS', 'KERAS_MAX_STEPS_PER_EPOCH')

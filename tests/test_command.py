@@ -55,6 +55,12 @@ def test_exit_codes_and_lines(body, flags, code, lines):
   assert (done.returncode, len(done.stderr.splitlines())) == (code, lines)
 
 
+def test_a_long_value_is_not_repeated():
+  done = _run('pass', f'--n={"x" * 10**5}')
+  assert done.returncode == 2 and len(done.stderr) < 1000
+  assert '--n=xxx' in done.stderr and '--help lists' in done.stderr
+
+
 def test_a_folder_that_is_gone_is_told(tmp_path):
   (tmp_path / 'gone').mkdir()
   done = subprocess.run(

@@ -28,6 +28,11 @@ def test_composite_has_the_atlas_colors(pixel, color):
   assert mixed.dtype == np.uint8 and mixed.tolist() == [[list(color)]]
 
 
+def test_letters_that_the_font_lacks_are_no_warning():
+  drawn = figure.draw_composites(_IMAGES[:1], ['\u65e5\u672c'])
+  assert figure.to_png(drawn) and figure.to_svg(drawn)
+
+
 def test_bars_of_labels_per_image_are_the_counts():
   labels = np.zeros((6, 28), np.uint8)
   for row, count in enumerate((1, 1, 1, 2, 2, 4)):

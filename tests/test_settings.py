@@ -98,7 +98,7 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
   home = tmp_path / '.keras'
   home.mkdir()
   (home / 'keras.json').write_text(content)
-  (tmp_path / 'matplotlibrc').write_text('text.usetex: True\n')
+  (tmp_path / 'matplotlibrc').write_bytes(b'text.usetex: True\n\xff')
   code = ('from hpa_records import command; command.run(lambda: print('
           '__import__("trainer.gapnet").gapnet.build('
           '32, mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))')
@@ -118,6 +118,24 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
       text=True,
       check=False)
   assert (done.returncode, done.stdout) == (0, 'float32\n'), done.stderr
+
+
+@pytest.mark.parametrize('make', [
+    os.mkfifo,
+    lambda path: path.write_bytes(b'\xff'),
+    lambda path: path.symlink_to('/dev/zero'),
+])
+def test_no_text_in_place_of_matplotlibrc_is_told(tmp_path, make):
+  make(tmp_path / 'matplotlibrc')
+  done = subprocess.run([
+      sys.executable, _ROOT / 'tools' / 'inspect_records.py', '--records=none'
+  ],
+                        cwd=tmp_path,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+  assert f'{tmp_path}/matplotlibrc is no UTF-8 text' in done.stderr
 
 
 def test_another_backend_of_keras_is_told_in_one_line():
