@@ -24,7 +24,7 @@ BUILD_NOTES.md, "Balance", has what each does to the real table.
 import dataclasses
 import math
 import re
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -101,6 +101,24 @@ def of_flags(values: Any) -> Balance:
   return Balance(values.balance, values.balance_target,
                  values.balance_tolerance, values.max_repeat,
                  values.balance_factors)
+
+
+def of_settings(settings: Mapping[str, Any]) -> Balance:
+  """Returns the balance that made a dataset's repeats.
+
+  Args:
+    settings: of its manifest; one from before there was a setting has the
+      default.
+
+  Raises:
+    schema.DataError: a value is out of range.
+  """
+  default = Balance()
+  return Balance(settings.get('balance', default.policy),
+                 settings.get('balance_target', default.target),
+                 settings.get('balance_tolerance', default.tolerance),
+                 settings.get('max_repeat', default.max_repeat),
+                 settings.get('balance_factors', default.factors))
 
 
 def repeats(ids: Sequence[str],

@@ -51,9 +51,13 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
     skipped: faults of the samples that were left out.
     asked: ids of all samples whose image files count as input, those that
       were left out too.
+
+  Raises:
+    schema.DataError: a shard is not there, or of another size than it was.
   """
   settings = dataclasses.asdict(plan.settings)
   sidecars = read_sidecars(plan, shards)
+  _check_sizes(plan, shards, sidecars)
   index = pd.concat(map(_index, shards, sidecars), ignore_index=True)
   entries = tuple(
       manifest.Shard(each.name, len(each.ids), made.bytes, made.sha256)
@@ -94,6 +98,17 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
                            inputs=inputs)
   manifest.write(plan.output, made)
   return made
+
+
+def _check_sizes(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
+                 sidecars: Sequence[shard_conversion.Sidecar]) -> None:
+  """Refuses shards that others removed or cut while the rest was made."""
+  for shard, made in zip(shards, sidecars):
+    path = os.path.join(plan.output, shard.name)
+    if filesystem.size(path) != made.bytes:
+      raise schema.DataError(
+          f'{path} was removed or changed by another program before the '
+          'conversion was complete; the same command makes it again.')
 
 
 def count_doubtful(skipped: Iterable[fault.Fault]) -> int:

@@ -124,8 +124,12 @@ def make(source: conversion_input.Source,
         plan, loaded, how.on_error)
     if done and (how.only_shard != ALL or output_folder.is_tidy(output)):
       return Result(done, False)
-    if how.overwrite:
-      layout.lay_out(loaded.table, settings)  # refuses before the old one goes
+    if how.overwrite:  # what cannot be is refused before the old one goes
+      shards = layout.lay_out(loaded.table, settings)
+      output_folder.require_room(
+          output,
+          _needed_bytes(plan, shards, anew=True) -
+          output_folder.count_bytes(output))
     with output_lock.lock(output):
       if how.overwrite:
         output_folder.clear(output, settings, loaded.csv_sha256)

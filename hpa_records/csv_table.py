@@ -11,6 +11,7 @@ import io
 import itertools
 import re
 from typing import Iterable, Iterator, NamedTuple, Sequence
+import unicodedata
 
 from hpa_records import fault
 from hpa_records import file_kind
@@ -98,7 +99,7 @@ def parse_groups(content: bytes,
     schema.DataError: content is no text, has not the columns, no row, or more
       than 100,000 faults.
   """
-  group_of, faults, first_rows = {}, [], {}
+  group_of, faults, first_rows, spelled = {}, [], {}, {}
   for row, fields in _split_rows(content, groups, GROUP_COLUMNS, 'groups', 0):
     _check_count(faults, groups)
     if isinstance(fields, str):
@@ -107,6 +108,12 @@ def parse_groups(content: bytes,
     sample_id, group = fields[0], fields[1].strip()
     wrong_id = _check_id(sample_id, row, first_rows)
     wrong_group = plain_text.find_name_fault(group, 'the name of a group')
+    form = unicodedata.normalize('NFC', group)
+    first_row, first = spelled.setdefault(form, (row, group))
+    if first != group:
+      wrong_group = (f'expected one spelling of the group '
+                     f'{plain_text.quote(form)}, received it with other code '
+                     f'points (NFC and NFD) than in row {first_row}')
     faults += _list_faults(row, sample_id, wrong_id, wrong_group)
     group_of.setdefault(sample_id, group)
   return group_of, faults

@@ -9,7 +9,6 @@ so nothing is dropped and nothing is compiled twice.
 
 import dataclasses
 import functools
-import types
 
 import numpy as np
 import pandas as pd
@@ -98,17 +97,7 @@ class Records:
 
   def stored_balance(self) -> balance_lib.Balance:
     """Returns the balance that made the stored repeats."""
-    default = balance_lib.Balance()
-    told = {
-        'balance': default.policy,
-        'balance_target': default.target,
-        'balance_tolerance': default.tolerance,
-        'max_repeat': default.max_repeat,
-        'balance_factors': default.factors
-    }
-    # Datasets that were made before there was a setting have its default.
-    told |= self.manifest.settings
-    return balance_lib.of_flags(types.SimpleNamespace(**told))
+    return balance_lib.of_settings(self.manifest.settings)
 
   @functools.cached_property
   def checked_shards(self) -> set[str]:

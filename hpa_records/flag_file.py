@@ -60,17 +60,21 @@ def _expand(arguments: Iterable[str], inside: tuple[str, ...],
       if len(opened) > _MAX_FILES:
         raise schema.DataError(f'More than {_MAX_FILES} flag files name each '
                                f'other, the last is {path}; join them.')
-      found += _expand(_read(path), (*inside, path), opened)
+      found += _expand(_read(path, inside), (*inside, path), opened)
   return found
 
 
-def _read(path: str) -> list[str]:
+def _read(path: str, inside: tuple[str, ...]) -> list[str]:
   """The flags of a file; comments and empty lines left out."""
   try:
     with open(path, encoding='utf-8-sig') as file:
       text = file.read(_MAX_CHARACTERS + 1)
     if '\0' in text:
       raise ValueError('a NUL, which no path has')
+  except FileNotFoundError as error:
+    named = (f', which {inside[-1]} names: names count from the current '
+             'folder, so start in that of the files' if inside else '')
+    raise schema.DataError(f'There is no flag file {path}{named}.') from error
   except OSError as error:
     raise os_error.describe_read(path, error) from error
   except ValueError as error:

@@ -64,6 +64,10 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
   if records != made.num_records:
     faults.append(f'expected {made.num_records} records, received shards with '
                   f'{records}')
+  try:
+    balance.of_settings(made.settings)
+  except schema.DataError as error:
+    faults.append(f'settings: {error}')
   if not faults:
     faults = _check_pixels(made)
   return [f'{manifest.MANIFEST_NAME}: {each}' for each in faults]

@@ -170,6 +170,7 @@ def parse(data: bytes, path: str) -> Manifest:
     schema.DataError: it is damaged, of another version, or no manifest.
   """
   try:
+    manifest_form.check_size(data)
     content = json_text.parse(data)
     # Damage to spaces or to how a number is spelled does not change content.
     is_as_written = data == _text(content)
@@ -257,8 +258,11 @@ def check_shards(directory: str, manifest: Manifest) -> None:
     size = filesystem.size(path)
     if size != shard.bytes:
       received = 'none' if size is None else f'{size} bytes'
-      raise schema.DataError(f'Expected {shard.bytes} bytes, received '
-                             f'{received} at {path}; convert the data again.')
+      if size is None and os.path.lexists(path):
+        received = 'no regular file'
+      raise schema.DataError(
+          f'Expected {shard.bytes} bytes, received {received} at {path}; copy '
+          'that file again, or convert the data again with --overwrite.')
 
 
 def _content(manifest: Manifest) -> dict[str, Any]:

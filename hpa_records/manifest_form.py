@@ -22,6 +22,9 @@ SHARD_NAME = re.compile(
     r'(fold(?:0|[1-9][0-9]{0,5})|test)-[0-9]{5,8}-of-[0-9]{5,8}\.tfrecord')
 
 _MAX_SUM = 2**62  # of bytes or pixels: sums of them fit in int64
+# Beside the counts of each fold: of a shard's entry, and of all the rest.
+_LEAST_BYTES_OF_A_VALUE = 40
+_MOST_VALUES = 1000
 _SHA256 = re.compile('[0-9a-f]{64}')
 _NUMBER = (int, float)
 
@@ -74,6 +77,21 @@ _OPTIONAL_SETTINGS = {
 }
 
 
+def check_size(data: bytes) -> None:
+  """Checks that a text has not far more values than a manifest of its length.
+
+  Args:
+    data: JSON.
+
+  Raises:
+    ValueError: it has; it would take gigabytes and minutes.
+  """
+  most = (len(data) // _LEAST_BYTES_OF_A_VALUE +
+          schema.MAX_FOLDS * schema.NUM_CLASSES)
+  if sum(map(data.count, (b',', b'[', b'{'))) > most + _MOST_VALUES:
+    raise ValueError('more values than a manifest has')
+
+
 def check(content: dict[str, Any]) -> None:
   """Checks the content of a manifest, without its own hash.
 
@@ -86,7 +104,7 @@ def check(content: dict[str, Any]) -> None:
   """
   _check_keys(content, _FORM, _OPTIONAL)
   json_text.check_form(content, _FORM, 'the manifest')
-  json_text.check_form(content.get('inputs', {}), dict, 'inputs')
+  _check_inputs(content.get('inputs', {}))
   for entry in content['shards']:
     _check_keys(entry, _FORM['shards'][0])
   _check_keys(content['pixels'], _FORM['pixels'])
@@ -95,6 +113,14 @@ def check(content: dict[str, Any]) -> None:
   _check_settings(content['settings'])
   for name, version in content['versions'].items():
     json_text.check_form(version, str, f'version of {name!r:.40}')
+
+
+def _check_inputs(inputs: Any) -> None:
+  """Checks the numbers; which there are is for who compares them."""
+  json_text.check_form(inputs, dict, 'inputs')
+  for key, value in inputs.items():
+    if isinstance(value, _NUMBER):
+      _check_range(f'{key} of inputs', [value], 0, _MAX_SUM)
 
 
 def _check_keys(content: dict, form: dict,

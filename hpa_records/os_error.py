@@ -32,7 +32,7 @@ _REMEDIES = {
     errno.ELOOP:
         'a link is in the way: remove it',
     errno.ENOSPC:
-        'free some space on that disk, or choose another',
+        'free some space on that disk (or files: "df -i"), or choose another',
     errno.EDQUOT:
         'your quota is used up: delete files of yours there, or choose another '
         'disk',

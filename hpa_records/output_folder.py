@@ -19,6 +19,7 @@ from typing import Any
 
 from hpa_records import file_pattern
 from hpa_records import filesystem
+from hpa_records import index_check
 from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import output_lock
@@ -58,6 +59,10 @@ def find(output: str, settings: shard_plan.Settings,
     _refuse_other(output, {
         **found.settings, 'csv_sha256': found.csv_sha256
     }, _told(settings, csv_sha256))
+    faults = index_check.check_manifest(found)
+    if faults:
+      raise schema.DataError(f'Invalid dataset at {output}: {faults[0]}; pass '
+                             '--overwrite to convert again.')
     manifest.check_shards(output, found)
     for name, digest in found.files.items():  # small, and say no size
       path = os.path.join(output, name)
@@ -111,6 +116,7 @@ def list_own(output: str) -> list[str]:
     if os.path.lexists(output):
       raise schema.DataError(f'--output={output} is a file; choose another.')
     return []
+  _refuse_no_files(output)
   names = [
       name for name in filesystem.list_names(output, recursive=True)
       if not file_pattern.is_litter(name)
@@ -121,6 +127,26 @@ def list_own(output: str) -> list[str]:
         f'{output} holds {foreign[0]!r}, which no conversion writes; choose '
         'another --output, or move that file.')
   return names
+
+
+def _refuse_no_files(output: str) -> None:
+  """Refuses folders, pipes and the like under the names of a dataset's files.
+  """
+  if filesystem.is_remote(output):
+    return
+  for name in sorted(os.listdir(output)):
+    path = os.path.join(output, name)
+    if _OWN_NAME.fullmatch(name) and not os.path.isfile(path):
+      raise schema.DataError(
+          f'{path} is no regular file, but has the name of one that a '
+          'conversion writes; move it elsewhere, or choose another --output.')
+
+
+def count_bytes(output: str) -> int:
+  """Returns the bytes of all files that list_own names."""
+  return sum(
+      filesystem.size(os.path.join(output, name)) or 0
+      for name in list_own(output))
 
 
 def _find_foreign(names: list[str]) -> list[str]:

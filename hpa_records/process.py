@@ -32,8 +32,10 @@ _FIXED = {
     'MPLBACKEND': 'agg'
 }
 _REMOVED = ('KERAS_MAX_EPOCHS', 'KERAS_MAX_STEPS_PER_EPOCH')
-# Where one of these is wrong, what TensorFlow logs is all that tells of it.
-_XLA = ('XLA_FLAGS', 'TF_XLA_FLAGS')
+# Where one of these is wrong, TensorFlow ends the process, and what it logs is
+# all that tells of it.
+_FATAL = ('XLA_FLAGS', 'TF_XLA_FLAGS', 'TF_DETERMINISTIC_OPS',
+          'TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
 # glibc's malloc.h. By default it gives a freed megabyte back to the system at
 # once, and the next image faults it in again, page by page: a third of the
 # time of decoding.
@@ -94,10 +96,9 @@ def quiet() -> Iterator[None]:
 
   Also that of C++: what TensorFlow logs while it loads heeds no log level; nor
   does, before 2.21, what it logs when XLA compiles for the first time.
-  Where flags of XLA are set all is shown: a wrong one ends the process, and
-  there is nothing else that tells of it.
+  Where a variable of _FATAL is set, all is shown.
   """
-  if not is_ours() or any(os.environ.get(name) for name in _XLA):
+  if not is_ours() or any(os.environ.get(name) for name in _FATAL):
     yield
     return
   with tempfile.TemporaryFile() as file:

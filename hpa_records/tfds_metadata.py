@@ -16,12 +16,16 @@ import os
 from typing import Any, Sequence
 
 from hpa_records import filesystem
+from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import schema
 
 FEATURES_NAME = 'features.json'
 INFO_NAME = 'dataset_info.json'
+NAMES = (FEATURES_NAME, INFO_NAME)
 
+_MOST_TEXT = 2**14  # of other descriptions
+_TEXTS = {'description', 'name', 'version'}  # which may change
 _CLASS = 'tensorflow_datasets.core.features.'
 
 
@@ -40,6 +44,43 @@ def write(directory: str, settings: dict[str, Any],
   Raises:
     ValueError: some shards are of folds and some of the unlabelled set.
   """
+  for name, content in _describe(settings, shards).items():
+    filesystem.write_atomically(os.path.join(directory, name), _encode(content))
+  return {
+      name: filesystem.sha256(os.path.join(directory, name)) for name in NAMES
+  }
+
+
+def _encode(content: dict[str, Any]) -> bytes:
+  return json.dumps(content, indent=1, sort_keys=True).encode() + b'\n'
+
+
+def check(name: str, data: bytes, settings: dict[str, Any],
+          shards: Sequence[manifest.Shard]) -> None:
+  """Checks what TensorFlow Datasets acts upon: features, format and splits.
+
+  Args:
+    name: of NAMES.
+    data: content of that file.
+    settings: as of write.
+    shards: as of write.
+
+  Raises:
+    ValueError: the file is of another dataset, or no JSON.
+  """
+  wanted = _describe(settings, shards)[name]
+  if len(data) > 2 * len(_encode(wanted)) + _MOST_TEXT:
+    raise ValueError(f'{len(data):,} bytes: too many for these records')
+  content = json_text.parse(data)
+  json_text.check_form(content, {}, name)
+  for key, value in wanted.items():
+    if key not in _TEXTS and content.get(key) != value:
+      raise ValueError(f'its {key} are not those of the records')
+
+
+def _describe(settings: dict[str, Any],
+              shards: Sequence[manifest.Shard]) -> dict[str, dict[str, Any]]:
+  """The content of both files."""
   splits = _splits(shards)
   names = [split['name'] for split in splits]
   labelled = schema.UNLABELLED_GROUP not in names
@@ -48,7 +89,7 @@ def write(directory: str, settings: dict[str, Any],
         f'Expected shards of folds or of {schema.UNLABELLED_GROUP!r} alone, '
         f'received those of {names}; features.json has one list '
         'of features for all splits, so write two folders.')
-  contents = {
+  return {
       FEATURES_NAME: {
           'pythonClassName': f'{_CLASS}features_dict.FeaturesDict',
           'featuresDict': {
@@ -63,11 +104,6 @@ def write(directory: str, settings: dict[str, Any],
           'version': f'{schema.FORMAT_VERSION}.0.0',
       },
   }
-  for name, content in contents.items():
-    text = json.dumps(content, indent=1, sort_keys=True) + '\n'
-    filesystem.write_atomically(os.path.join(directory, name), text.encode())
-  paths = {name: os.path.join(directory, name) for name in contents}
-  return {name: filesystem.sha256(path) for name, path in paths.items()}
 
 
 def _features(settings: dict[str, Any], labelled: bool) -> dict[str, Any]:

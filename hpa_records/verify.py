@@ -18,7 +18,7 @@ over.
 import concurrent.futures
 import dataclasses
 import os
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Container, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ from hpa_records import record
 from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard
+from hpa_records import tfds_metadata
 from hpa_records import worker
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
@@ -102,6 +103,8 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
         contradictions = _check_records(directory, made, index, workers)
     except schema.DataError as error:
       contradictions = [str(error)]
+  if not contradictions:
+    contradictions = _check_metadata(directory, made, wrong)
   faults = [f'{name}: {message}' for name, message in wrong.items()]
   faults += contradictions
   if faults:
@@ -148,6 +151,25 @@ def _check_files(directory: str, made: manifest.Manifest,
     elif name not in known and not file_pattern.is_litter(name):
       wrong[name] = 'expected no such file; remove it'
   return num_bytes, wrong
+
+
+def _check_metadata(directory: str, made: manifest.Manifest,
+                    wrong: Container[str]) -> list[str]:
+  """Returns what is wrong with what TensorFlow Datasets reads of the dataset.
+  """
+  faults = []
+  for name in set(tfds_metadata.NAMES).intersection(made.files):
+    if name in wrong:
+      continue
+    try:
+      tfds_metadata.check(name,
+                          filesystem.read_bytes(os.path.join(directory, name)),
+                          made.settings, made.shards)
+    except OSError as error:
+      faults.append(f'{name}: {_UNREAD}{os_error.explain(error)}')
+    except ValueError as error:
+      faults.append(f'{name}: {error}')
+  return faults
 
 
 def _hash(file: _File) -> tuple[int, str, str]:

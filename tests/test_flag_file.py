@@ -41,7 +41,7 @@ def test_words_behind_two_dashes_are_words():
 
 
 @pytest.mark.parametrize('data,message', [
-    (None, 'Cannot read .*: No such file'),
+    (None, 'There is no flag file .*'),
     ('--a=1'.encode('utf-16'), 'is not text in UTF-8'),
     (b'--a=~\0x', 'is not text in UTF-8'),
     (b'--flagfile=run.flags', 'names itself'),
@@ -58,3 +58,13 @@ def test_what_is_no_flag_file_is_refused(tmp_path, monkeypatch, data, message):
 def test_a_flag_file_needs_a_name():
   with pytest.raises(flags.Error, match='needs the name'):
     flag_file.expand(['--flagfile'])
+
+
+def test_a_file_that_a_file_names_in_vain_is_told(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  path = tmp_path / 'elsewhere' / 'demo.flags'
+  path.parent.mkdir()
+  path.write_text('--flagfile=prelu.flags')
+  with pytest.raises(schema.DataError,
+                     match=f'no flag file prelu.flags, which {path} names'):
+    flag_file.expand([f'--flagfile={path}'])

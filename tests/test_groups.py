@@ -243,6 +243,17 @@ def test_folds_of_a_column_are_taken_as_they_are(source, tmp_path):
                                                          num_folds=3)
 
 
+def test_two_spellings_of_a_group_are_refused(source, tmp_path):
+  """As macOS and others write one accented letter."""
+  rows = [f's{i},{_group(i)}' for i in range(_NUM_SAMPLES)]
+  rows[3], rows[20] = 's3,\u00e9', 's20,e\u0301'
+  groups = _write_groups(tmp_path, rows)
+  message = _refusal(source, tmp_path / 'records', groups)
+  assert '1 fault' in message
+  assert "row 22: expected one spelling of the group '\u00e9'" in message
+  assert 'than in row 5' in message
+
+
 @pytest.mark.parametrize('text',
                          ['5', '-1', '', '1.0', '٣', 'test', '1 2', '9' * 5000])
 def test_a_wrong_fold_is_a_fault_of_its_row(source, tmp_path, text):

@@ -18,6 +18,22 @@ def _dataset(tmp_path_factory):
   return made, manifest.load_index(folder, made)
 
 
+@pytest.mark.parametrize('name,value', [
+    ('balance', 'none such'),
+    ('balance_target', -1),
+    ('balance_tolerance', 1e300),
+    ('max_repeat', -3),
+    ('balance_factors', 'x'),
+])
+def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
+  folder = forgery.write_dataset(tmp_path)
+  forgery.forge_content(folder,
+                        lambda said: said['settings'].update({name: value}))
+  faults = index_check.check_manifest(manifest.load(str(folder)))
+  assert len(faults) == 1
+  assert faults[0].startswith('manifest.json: settings: Expected --')
+
+
 def test_a_sound_dataset_has_no_faults(dataset):
   made, index = dataset
   assert not index_check.check_manifest(made)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -112,6 +113,9 @@ def test_a_cut_or_missing_shard_is_named(copy):
   path.unlink()
   with pytest.raises(schema.DataError, match=f'received none at {path}'):
     manifest.check_shards(str(copy), found)
+  path.mkdir()
+  with pytest.raises(schema.DataError, match=f'no regular file at {path}'):
+    manifest.check_shards(str(copy), found)
 
 
 def _set(*keys_and_value):
@@ -167,12 +171,21 @@ _FIRST = ('shards', 0)
     (_set('classes', 5), 'classes: received 5'),
     (_set('unheard', 1), "unknown key 'unheard'; was it made with a newer"),
     (lambda content: content.pop('channels'), 'no channels'),
+    (_set('inputs', 'num_bytes', 10**400), 'num_bytes of inputs 1000'),
+    (_set('inputs', 5), 'inputs: received 5'),
 ])
 def test_a_value_that_no_dataset_has_is_refused(copy, edit, message):
   forgery.forge_content(copy, edit)
   with pytest.raises(schema.DataError, match=message) as told:
     manifest.load(str(copy))
   assert '\n' not in str(told.value)
+
+
+def test_far_more_values_than_a_manifest_has_are_not_parsed(copy, monkeypatch):
+  (copy / 'manifest.json').write_bytes(b'[' + b'[],' * 10**6 + b'[]]')
+  monkeypatch.setattr(json_text, 'parse', None)
+  with pytest.raises(schema.DataError, match='is damaged; convert'):
+    manifest.load(str(copy))
 
 
 @pytest.mark.parametrize('data', [b'[' * 10**5, b'[]', b'null', b'\xff', b''])

@@ -15,6 +15,7 @@ from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import verify
 from tests import fakes
+from tests import forgery
 
 _SMALL = shard_plan.Settings(image_size=16)
 _OTHER = shard_plan.Settings(image_size=16, num_folds=3)
@@ -114,6 +115,25 @@ def test_damaged_settings_are_told_and_replaced(source, tmp_path, text):
     _convert(source, output)
   _convert(source, output, overwrite=True)
   assert verify.verify(str(output), True, 1)
+
+
+@pytest.mark.parametrize('name', ['manifest.json', 'index.parquet'])
+@pytest.mark.parametrize('make', [os.mkdir, os.mkfifo])
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_what_is_no_file_is_refused_before_the_work(source, tmp_path, name,
+                                                    make, overwrite):
+  make(tmp_path / name)
+  with pytest.raises(schema.DataError,
+                     match=f'{tmp_path}/{name} is no regular file'):
+    _convert(source, tmp_path, overwrite=overwrite)
+  assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_manifest_that_contradicts_itself_is_not_finished(source, output):
+  forgery.forge_manifest(output, num_records=10**15)
+  with pytest.raises(schema.DataError,
+                     match='expected 1000000000000000 records.*--overwrite'):
+    _convert(source, output)
 
 
 def test_a_file_is_no_folder(source, tmp_path):

@@ -250,6 +250,22 @@ def test_a_full_disk_is_seen_before_the_first_shard(source, disk):
   assert '.tfrecord' not in done.stdout
 
 
+def test_an_old_dataset_stays_where_there_is_no_room_for_a_new_one(
+    source, disk):
+  disk, mounted = disk
+  old = ' '.join(_command(source, disk / 'records', '--image_size=16'))
+  script = (f'{old} 2>/dev/null; "$@" --overwrite; code=$?; ls {disk}/records; '
+            'exit $code')
+  done = subprocess.run(
+      [*mounted(1000, script), *_command(source, disk / 'records')],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False)
+  _assert_refused(done, 'Too little free disk space')
+  assert 'manifest.json' in done.stdout
+
+
 def test_a_disk_that_fills_up_stops_in_one_line(source, disk):
   """On a real small disk, mounted where the test may do so."""
   disk, mounted = disk
@@ -269,6 +285,25 @@ wait $pid; code=$?; ls {disk}/records; exit $code'''
                         check=False)
   _assert_refused(done, 'No space left on device')
   assert '.tfrecord' in done.stdout and 'manifest.json' not in done.stdout
+
+
+@pytest.mark.parametrize(
+    'damage', [pathlib.Path.unlink, lambda path: path.write_bytes(b'x')])
+def test_a_shard_that_is_lost_while_others_are_made_is_told(
+    source, undisturbed, tmp_path, damage):
+  output = tmp_path / 'records'
+  process = signalled.start_stopped(_command(source, output, '--workers=1'),
+                                    '*.tfrecord',
+                                    4,
+                                    stderr=subprocess.PIPE,
+                                    text=True)
+  damage(min(output.glob('*.tfrecord')))
+  process.send_signal(signal.SIGCONT)
+  _, said = process.communicate()
+  assert process.returncode == 2 and not (output / 'manifest.json').exists()
+  assert 'the same command makes it again' in said.splitlines()[-1]
+  assert _run(source, output).returncode == 0
+  assert _content(output) == undisturbed
 
 
 def test_a_read_only_target_is_told_in_one_line(source):

@@ -23,9 +23,9 @@ HPA_RECORDS = (
     'staging_source staging tfds_metadata csv_table sample_files doubt '
     'sample_table folds label_set exact_balance balance balance_flags '
     'shard_plan layout input_digest shard_conversion output_lock '
-    'output_folder checked_table runner completion conversion_input '
-    'known_fault convert plan '
-    'index_check verify summary figure gallery dataset mapped_file payload '
+    'index_check output_folder checked_table runner completion '
+    'conversion_input known_fault convert plan '
+    'verify summary figure gallery dataset mapped_file payload '
     'shard_fault dataset_call streaming data_service indexed reader source '
     'sample_cell sample_pattern sample_data').split()
 TRAINER_TABLES = (

@@ -1,6 +1,7 @@
 """verify: every damage is found and named."""
 
 import os
+import re
 
 import cv2
 import numpy as np
@@ -275,6 +276,28 @@ def test_a_set_without_labels_is_checked_too(tmp_path):
   forgery.forge_record(folder, id='S8')
   fault, = _faults(folder, deep=True)
   assert fault.endswith(' as in index.parquet, received S8')
+
+
+@pytest.mark.parametrize('name,old,new,message', [
+    ('features.json', '"16"', '"32"', 'its featuresDict are not'),
+    ('dataset_info.json', '{SPLIT}-', '../x/{SPLIT}-', 'its splits are not'),
+    ('dataset_info.json', '"fileFormat"', '"other"', 'its fileFormat are not'),
+    ('features.json', '{', '[', "expecting|Expecting"),
+    ('features.json', '{', '{' + ' ' * 10**5, 'too many for these records'),
+    ('dataset_info.json', 'Human', 'Mouse', None),
+])
+def test_what_tensorflow_datasets_reads_is_checked(copy, name, old, new,
+                                                   message):
+  path = copy / name
+  path.write_text(path.read_text().replace(old, new, 1))
+  forgery.forge_content(
+      copy,
+      lambda said: said['files'].update({name: filesystem.sha256(str(path))}))
+  if not message:
+    verify.verify(str(copy), workers=1)
+    return
+  fault, = _faults(copy)
+  assert re.match(f'{name}: .*({message})', fault)
 
 
 def test_files_elsewhere_are_not_of_a_dataset(copy, tmp_path_factory):

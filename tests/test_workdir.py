@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records import file_lock
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
@@ -423,6 +424,17 @@ def test_a_report_does_not_replace_a_file_that_is_not_its_own(tmp_path, name):
     _write(tmp_path, 'run_scores.csv')
   assert path.read_text() == 'mine'
   assert {each.name for each in tmp_path.rglob('*')} <= {path.name, 'report'}
+
+
+def test_a_report_is_not_written_into_while_another_is(tmp_path):
+  place = report.prepare(str(tmp_path))
+  _write(tmp_path, 'run_scores.csv')  # after place looked
+  with file_lock.hold(f'{tmp_path}/report/lock', ''):
+    with pytest.raises(schema.DataError, match='Another report is being'):
+      place.write('page', {'run_scores.csv': b'2'})
+  place.write('page', {'run_scores.csv': b'2'})
+  assert (tmp_path / 'report' / 'run_scores.csv').read_text() == '2'
+  assert not (tmp_path / 'report' / 'lock').exists()
 
 
 @pytest.mark.parametrize(

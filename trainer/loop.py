@@ -323,6 +323,10 @@ class _Run:
   def _leave_if_asked(self, state: state_lib.State) -> None:
     """Saves and raises BrokenOff if a signal came."""
     asked = self._interruption.signal
+    if asked and not self._is_chief:
+      raise schema.BrokenOff(
+          f'{asked.name}: this worker left; the others end too, and the same '
+          'command on all continues from the newest checkpoint.', 128 + asked)
     if asked:
       if self._reader.is_ordered:
         self._save(state)

@@ -17,12 +17,14 @@ import stat
 import pandas as pd
 
 from hpa_records import figure
+from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import json_text
 from hpa_records import schema
 
 FOLDER_NAME = 'report'  # of tables and figures
 _LIST_NAME = 'files.json'
+_LOCK_NAME = 'lock'
 _MOST_LIST_BYTES = 2**24
 
 
@@ -97,10 +99,21 @@ class Output:
       content: of each file in the folder, by its name.
 
     Raises:
-      schema.DataError: a file that no report wrote would be replaced; nothing
-        is written then.
+      schema.DataError: a file that no report wrote would be replaced, or
+        another report is being written there; nothing is written then.
       OSError: a file cannot be written.
     """
+    lock = os.path.join(self._folder, _LOCK_NAME)
+    with file_lock.hold(
+        lock, f'Another report is being written to {self._folder}; wait for '
+        'its end, or choose another --output'):
+      try:
+        self._known = self._read_list()  # which another may have changed since
+        self._write(page, content)
+      finally:
+        os.remove(lock)
+
+  def _write(self, page: str, content: Mapping[str, bytes]) -> None:
     content = {
         **content, self._page_name: page.encode(errors='backslashreplace')
     }
