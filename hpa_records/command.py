@@ -3,7 +3,7 @@
 Exit code 0: done. 2: the user's input is wrong, said in one line (or one list)
 on stderr, without a traceback. 1: something broke, with its traceback unless it
 could be told in one line. 130: the user pressed Ctrl-C. 141: what read stdout
-has ended, as head does. 143: SIGTERM came to a training, which saved first.
+has ended, as head does. 143: SIGTERM came; a training saves first.
 absl alone leaves with 1 and a page of help for a mistyped flag, and for --help.
 
 A command imports this module before those that take long to import.
@@ -39,6 +39,9 @@ def run(main: Callable[[], None] | None = None,
   """
   _begin()
   process.end_imports()
+  for number in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+      signal.signal(number, _terminate)
   # By default absl takes all behind the first word for words.
   flags.FLAGS.set_gnu_getopt(True)
   with _told():
@@ -116,6 +119,17 @@ def _call(main: Callable[[], None], argv: list[str]) -> None:
   sys.stdout.flush()
 
 
+class _Terminated(KeyboardInterrupt):
+  """As Ctrl-C, by another signal: what was begun is closed."""
+
+
+def _terminate(number: int, _) -> None:
+  if 'tensorflow' in sys.modules:  # which may not return for minutes
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+  raise _Terminated(signal.Signals(number))
+
+
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
   """Ends the process with a line for what a block raises, where there is one.
@@ -137,6 +151,9 @@ def _told() -> Iterator[None]:
     if not reason:
       raise
     _leave(f'Broken off: {reason}.', 1)
+  except _Terminated as error:
+    number = error.args[0]
+    _leave(f'{number.name}: {process.INTERRUPTED}', 128 + number)
   except KeyboardInterrupt:
     _leave(process.INTERRUPTED, 128 + signal.SIGINT)
 

@@ -17,6 +17,7 @@ from hpa_records import schema
 from hpa_records import summary
 
 _NUM_ROWS = 6  # of the sheet by channel
+_HEAD_BYTES = 1000  # of a PNG, with what it says of itself
 
 
 def draw(directory: str,
@@ -95,15 +96,30 @@ def save(figures, output: str) -> list[str]:
   """Writes figures, by name, into a folder, and returns their paths, sorted.
 
   Raises:
-    schema.DataError: they cannot be written.
+    schema.DataError: they cannot be written, or only over files of the user's.
   """
-  paths = []
+  paths = {
+      os.path.join(output, f'{name}.png'): figures[name]
+      for name in sorted(figures)
+  }
   with filesystem.told_output(output):
     filesystem.make_folder(output)
-    for name in sorted(figures):
-      paths.append(os.path.join(output, f'{name}.png'))
-      figure.save(figures[name], paths[-1])
-  return paths
+    for path in paths:
+      _refuse_foreign(path)
+    for path, drawn in paths.items():
+      figure.save(drawn, path)
+  return list(paths)
+
+
+def _refuse_foreign(path: str) -> None:
+  if filesystem.size(path) is None:
+    return
+  with filesystem.open_read(path) as file:
+    is_own = figure.MARK.encode() in file.read(_HEAD_BYTES)
+  if not is_own:
+    raise schema.DataError(
+        f'{path} is there, and is no figure that this program drew; move or '
+        'remove it, or choose another --figures.')
 
 
 def pick_by_class(labels: np.ndarray) -> dict[int, int]:

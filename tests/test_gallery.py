@@ -125,6 +125,22 @@ def test_real_fields_are_drawn_as_they_are(tmp_path, monkeypatch):
                                 figure.composite(pixels))
 
 
+def test_figures_of_the_users_are_not_replaced(tmp_path):
+  counts = np.zeros(schema.NUM_CLASSES)
+  figures = {
+      name: gallery.draw_counts(counts, counts, 'none', 0) for name in 'ab'
+  }
+  gallery.save(figures, str(tmp_path))
+  gallery.save(figures, str(tmp_path))  # its own are
+  (tmp_path / 'b.png').write_bytes(b'mine')
+  (tmp_path / 'a.png').unlink()
+  with pytest.raises(schema.DataError,
+                     match='b.png is there, and is no figure'):
+    gallery.save(figures, str(tmp_path))
+  assert [path.name for path in tmp_path.iterdir()] == ['b.png']
+  assert (tmp_path / 'b.png').read_bytes() == b'mine'
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(schema.DataError, match='Cannot write to .*move it'):

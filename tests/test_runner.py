@@ -96,6 +96,26 @@ def test_ctrl_c_ends_all_in_one_line(source, tmp_path, wait_s):
   assert 'Traceback' not in said and 'Interrupted;' in said
 
 
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_another_signal_ends_in_one_line_too(source, tmp_path, number):
+  output = tmp_path / 'records'
+  with subprocess.Popen(_command(source, output, '--workers=2'),
+                        cwd=_ROOT,
+                        stderr=subprocess.PIPE,
+                        stdout=subprocess.DEVNULL,
+                        text=True) as process:
+    while not list(output.glob('*.tfrecord')):
+      assert process.poll() is None
+      time.sleep(0.002)
+    process.send_signal(number)
+    said = process.communicate()[1]
+  assert 'leaked' not in said and 'Traceback' not in said
+  if (output / 'manifest.json').exists():  # it was faster
+    return
+  assert process.returncode == 128 + number
+  assert said.splitlines()[-1].startswith(f'{number.name}: Interrupted;')
+
+
 _STARTS_WORKERS = """
 import os, signal, sys, threading, time
 from hpa_records import worker
