@@ -18,7 +18,11 @@ def weak(function: Callable[..., Any]) -> Callable[..., Any]:
     function: kept by the caller; see keep.
   """
   found = weakref.ref(function)
-  return lambda *arguments: found()(*arguments)
+
+  def call(*arguments):
+    return found()(*arguments)
+
+  return call
 
 
 def keep(pipeline: tf.data.Dataset, *functions:
