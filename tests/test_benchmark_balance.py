@@ -14,6 +14,7 @@ from hpa_records import balance
 from hpa_records import folds
 from hpa_records import sample_table
 from hpa_records import schema
+from tests import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _NUM_ROWS, _NUM_FOLDS, _SEEDS = 200, 3, 2
@@ -136,6 +137,25 @@ def test_figures_are_drawn_of_every_policy(source, done):
   assert [path.name for path in paths
          ] == sorted(f'class_counts_{name}.png' for name in balance.POLICIES)
   assert '\n'.join(map(str, paths)) in done[0]
+
+
+@pytest.mark.parametrize('path,message', [
+    ('', 'Is a directory'),
+    ('file/x.json', 'a file or link of that name'),
+])
+def test_json_that_cannot_be_written_is_told_before_the_work(
+    tmp_path, path, message):
+  (tmp_path / 'file').touch()
+  csv = fakes.write_source(tmp_path)[0]
+  done = subprocess.run([
+      sys.executable, _ROOT / 'tools' / 'benchmark.py', 'balance',
+      f'--csv={csv}', f'--json={tmp_path / path}'
+  ],
+                        check=False,
+                        capture_output=True,
+                        text=True)
+  assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+  assert message in done.stderr and not done.stdout
 
 
 def test_without_rows_the_second_timing_is_left_out(source):

@@ -476,6 +476,9 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     ({
         'records': 'none'
     }, 'at none: it has no manifest.json'),
+    ({
+        'batch_size': 400_000
+    }, 'at most 1,024, received 400,000: an epoch has'),
 ])
 def test_what_does_not_fit_is_refused(whole, changes, message):
   before = {p: p.read_bytes() for p in whole[2].rglob('*') if p.is_file()}

@@ -72,3 +72,10 @@ def test_one_process_is_its_own_chief():
 ])
 def test_the_rate_rises_linearly(warmup, epoch, want):
   np.testing.assert_allclose(schedule.warm_up(0.5, epoch, 4, warmup), want)
+
+
+def test_memory_that_ran_out_is_told_in_one_line():
+  found = strategy.make('cpu')
+  with pytest.raises(schema.BrokenOff, match='Memory of the CPU ran out: '):
+    with strategy.told_errors(found):
+      tf.zeros([2**24, 2**24])

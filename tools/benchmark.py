@@ -54,7 +54,8 @@ _LIMIT = flags.DEFINE_integer('limit',
                               0,
                               'Takes only the first rows of the CSV; 0 takes '
                               'all, or makes 300 samples.',
-                              lower_bound=0)
+                              lower_bound=0,
+                              upper_bound=2**31)
 _REPEATS = flags.DEFINE_integer('repeats',
                                 3,
                                 'How often everything is measured.',
@@ -127,6 +128,9 @@ def _check_paths() -> None:
       ],
       [(each.name, _path(each)) for each in (_CSV, _IMAGES, _PEER)] + records,
       closed=records)
+  for each in (_JSON, _TABLE):  # before minutes of measuring
+    if each.value:
+      filesystem.prepare_output(filesystem.require_local(each.value, each.name))
 
 
 def _make_scratch() -> tempfile.TemporaryDirectory:
@@ -201,7 +205,8 @@ def main_input() -> None:
   _show(report, benchmark_table.format_input)
   if _TABLE.value:
     path = filesystem.require_local(_TABLE.value, 'table')
-    benchmark_table.tabulate_input(report).to_csv(path)
+    with filesystem.told_output(path):
+      benchmark_table.tabulate_input(report).to_csv(path)
   if _FIGURES.value:
     output = filesystem.require_path(_FIGURES.value, 'figures')
     rates = {
@@ -238,8 +243,9 @@ def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
   print(form(report))
   if _JSON.value:
     path = filesystem.require_local(_JSON.value, 'json')
-    pathlib.Path(path).write_text(json.dumps(report, indent=2) + '\n',
-                                  encoding='utf-8')
+    with filesystem.told_output(path):
+      filesystem.write_atomically(path,
+                                  json.dumps(report, indent=2).encode() + b'\n')
 
 
 def _source(scratch: str, num_made: int) -> tuple[str, str]:

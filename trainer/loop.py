@@ -38,6 +38,8 @@ from trainer import step
 from trainer import strategy as strategy_lib
 from trainer import workdir
 
+_ALWAYS_FITS = 1024  # images of a batch, most of them blank in a small epoch
+
 
 def train(config: config_lib.Config,
           strategy: tf.distribute.Strategy | None = None) -> dict[str, Any]:
@@ -377,6 +379,11 @@ def _check_fold(config: config_lib.Config,
         f'Expected records to train on with fold {config.fold} held out, '
         f'received none with repeats above 0 at {config.records}; pass '
         'another --balance.')
+  draws = int(np.ceil(repeats.sum(dtype=float)))
+  if config.batch_size > max(draws, _ALWAYS_FITS):
+    raise schema.DataError(
+        f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
+        f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
   return repeats
 
 

@@ -261,13 +261,19 @@ def _kind(strategy: tf.distribute.Strategy) -> str:
 
 @contextlib.contextmanager
 def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
-  """Tells in one line that another worker is gone.
+  """Tells in one line that another worker is gone, or memory used up.
 
   Raises:
-    schema.BrokenOff: in place of TensorFlow's error, where there are several.
+    schema.BrokenOff: in place of TensorFlow's error; of a worker's, where there
+      are several.
   """
   try:
     yield
+  except tf.errors.ResourceExhaustedError as error:
+    raise schema.BrokenOff(
+        f'Memory of {describe(strategy)} ran out: {_reason(error)}; use a '
+        'smaller --batch_size and --eval_batch_size. The same command '
+        'continues from the newest checkpoint.', 1) from error
   except (tf.errors.UnavailableError, tf.errors.AbortedError,
           tf.errors.InternalError, tf.errors.CancelledError,
           tf.errors.DeadlineExceededError) as error:
