@@ -7,6 +7,10 @@ the pages are read from the footer here too: pyarrow's own description of a
 column ends the process where the footer contradicts itself (pyarrow 25,
 "Definition level histogram size mismatch").
 
+Fields are kept by number and kind, since pyarrow passes over one of another
+kind; and only what pyarrow wrote is read, since for some other writers it looks
+behind the end of a column.
+
 Source: parquet-format 2.12, parquet.thrift (FileMetaData = 4 row groups, each
 with 1 columns, each with 3 meta data: 3 path, 7 compressed size, 9 and 11
 offsets of the first data and dictionary page; PageHeader = 2 and 3 sizes, 5, 7
@@ -17,17 +21,24 @@ encoding; Encoding); Thrift's compact protocol.
 import struct
 from typing import Any, Iterator
 
-_STOP, _TRUE, _FALSE, _BYTE, _I64, _DOUBLE = 0, 1, 2, 3, 6, 7
+_STOP, _TRUE, _FALSE, _BYTE, _I32, _I64, _DOUBLE = 0, 1, 2, 3, 5, 6, 7
 _BINARY, _LIST, _SET, _STRUCT = 8, 9, 10, 12
 _MAX_DEPTH = 12
 _HEAD_BYTES = 2**16  # of a page, at most; one here has some dozens
-_ROW_GROUPS, _COLUMNS, _META_DATA, _PATH = 4, 1, 3, 3
-_PART_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = 7, 9, 11
-_SIZES = (2, 3)  # uncompressed, compressed
+
+# Each a field's number and kind. Of a footer, a row group, a column:
+_ROW_GROUPS, _WRITER = (4, _LIST), (6, _BINARY)
+_COLUMNS, _META_DATA, _PATH = (1, _LIST), (3, _STRUCT), (3, _LIST)
+_PART_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = (7, _I64), (9, _I64), (11, _I64)
+# Of the head of a page:
+_SIZES = ((2, _I32), (3, _I32))  # uncompressed, compressed
+_VALUES = (1, _I32)
 # Kinds of pages with values, and which field of each names the encoding.
-_DATA_PAGES = {5: 2, 8: 4}
+_DATA_PAGES = {(5, _STRUCT): (2, _I32), (8, _STRUCT): (4, _I32)}
 # Plain, and numbers of a dictionary: others have counts of their own inside.
 _ENCODINGS = {0, 2, 8}
+_OWN_WRITER = b'parquet-cpp-arrow '
+_Fields = dict[tuple[int, int], Any]
 
 
 def count(data: bytes) -> dict[str, tuple[int, int]]:
@@ -41,6 +52,9 @@ def count(data: bytes) -> dict[str, tuple[int, int]]:
   """
   length, = struct.unpack('<I', data[-8:-4])
   footer, _ = _read_struct(data, len(data) - 8 - length)
+  writer = footer.get(_WRITER)
+  if not (isinstance(writer, bytes) and writer.startswith(_OWN_WRITER)):
+    raise ValueError('a table that pyarrow did not write')
   found: dict[str, tuple[int, int]] = {}
   parts = list(_list_parts(footer))
   # Columns that share bytes would be read over and over.
@@ -54,7 +68,7 @@ def count(data: bytes) -> dict[str, tuple[int, int]]:
   return found
 
 
-def _list_parts(footer: dict[int, Any]) -> Iterator[dict[int, Any]]:
+def _list_parts(footer: _Fields) -> Iterator[_Fields]:
   """Yields what the footer says of each column of each row group."""
   try:
     for group in footer.get(_ROW_GROUPS, ()):
@@ -70,7 +84,7 @@ def _list_parts(footer: dict[int, Any]) -> Iterator[dict[int, Any]]:
     raise ValueError('a footer without the places of its columns') from error
 
 
-def _count_part(data: bytes, part: dict[int, Any]) -> tuple[int, int]:
+def _count_part(data: bytes, part: _Fields) -> tuple[int, int]:
   """Returns the values and the unpacked bytes of one column of a row group."""
   position = part[_DATA_PAGE]
   position = min(position, part.get(_DICTIONARY_PAGE) or position)
@@ -84,13 +98,11 @@ def _count_part(data: bytes, part: dict[int, Any]) -> tuple[int, int]:
     position += length
     sizes = [header.get(field) for field in _SIZES]
     pages = {each: header[each] for each in _DATA_PAGES if each in header}
-    if not all(isinstance(each, dict) for each in pages.values()):
-      raise ValueError('a page whose header is none')
     if not all(
         each.get(_DATA_PAGES[kind]) in _ENCODINGS
         for kind, each in pages.items()):
       raise ValueError('a page of another encoding than plain or dictionary')
-    numbers = [each.get(1) for each in pages.values()]
+    numbers = [each.get(_VALUES) for each in pages.values()]
     if not all(isinstance(each, int) and each >= 0 for each in sizes + numbers):
       raise ValueError('a page with sizes that are none')
     values += sum(numbers)
@@ -101,8 +113,8 @@ def _count_part(data: bytes, part: dict[int, Any]) -> tuple[int, int]:
 
 def _read_struct(data: bytes,
                  position: int,
-                 depth: int = 0) -> tuple[dict[int, Any], int]:
-  """Returns a struct's fields by number, and its end."""
+                 depth: int = 0) -> tuple[_Fields, int]:
+  """Returns a struct's fields by number and kind, and its end."""
   if depth > _MAX_DEPTH:
     raise ValueError('a footer or page that is nested too deeply')
   fields, number = {}, 0
@@ -114,10 +126,8 @@ def _read_struct(data: bytes,
     if not delta:
       number, position = _read_integer(data, position)
     number += delta
-    if kind in (_TRUE, _FALSE):
-      fields[number] = kind == _TRUE
-    else:
-      fields[number], position = _read_value(data, position, kind, depth)
+    if kind not in (_TRUE, _FALSE):  # which are values, too
+      fields[number, kind], position = _read_value(data, position, kind, depth)
 
 
 def _read_value(data: bytes, position: int, kind: int,
