@@ -67,7 +67,7 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
   try:
     balance.of_settings(made.settings)
   except schema.DataError as error:
-    faults.append(f'settings: {error}')
+    faults.append(f'settings: {str(error).rstrip(".")}')
   if not faults:
     faults = _check_pixels(made)
   return [f'{manifest.MANIFEST_NAME}: {each}' for each in faults]

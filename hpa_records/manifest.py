@@ -149,6 +149,10 @@ def load(directory: str) -> Manifest:
   """
   path = os.path.join(directory, MANIFEST_NAME)
   if not exists(directory):
+    if os.path.lexists(path):
+      raise schema.DataError(
+          f'{path} is no regular file; remove it, or restore '
+          'the manifest.')
     raise schema.DataError(
         f'No finished dataset at {directory}: it has no {MANIFEST_NAME}; make '
         'one with tools/make_records.py '
@@ -258,11 +262,13 @@ def check_shards(directory: str, manifest: Manifest) -> None:
     size = filesystem.size(path)
     if size != shard.bytes:
       received = 'none' if size is None else f'{size} bytes'
+      remove = ''
       if size is None and os.path.lexists(path):
-        received = 'no regular file'
+        received, remove = 'no regular file', 'remove it and '
       raise schema.DataError(
-          f'Expected {shard.bytes} bytes, received {received} at {path}; copy '
-          'that file again, or convert the data again with --overwrite.')
+          f'Expected {shard.bytes} bytes, received {received} at {path}; '
+          f'{remove}copy that file again, or convert the data again with '
+          '--overwrite.')
 
 
 def _content(manifest: Manifest) -> dict[str, Any]:

@@ -54,6 +54,13 @@ _FORM = {
     'channels': [str],
     'format_version': int,
 }
+_INPUTS = {
+    'num_files': int,
+    'num_bytes': int,
+    'names_and_sizes_sha256': str,
+    'content_sha256': str,
+}
+_OPTIONAL_INPUTS = {'num_doubtful': int}
 _SETTINGS = {
     'image_size': int,
     'encoding': str,
@@ -104,7 +111,8 @@ def check(content: dict[str, Any]) -> None:
   """
   _check_keys(content, _FORM, _OPTIONAL)
   json_text.check_form(content, _FORM, 'the manifest')
-  _check_inputs(content.get('inputs', {}))
+  if 'inputs' in content:
+    _check_inputs(content['inputs'])
   for entry in content['shards']:
     _check_keys(entry, _FORM['shards'][0])
   _check_keys(content['pixels'], _FORM['pixels'])
@@ -116,11 +124,16 @@ def check(content: dict[str, Any]) -> None:
 
 
 def _check_inputs(inputs: Any) -> None:
-  """Checks the numbers; which there are is for who compares them."""
-  json_text.check_form(inputs, dict, 'inputs')
-  for key, value in inputs.items():
-    if isinstance(value, _NUMBER):
-      _check_range(f'{key} of inputs', [value], 0, _MAX_SUM)
+  """Checks what input_digest.make and completion.complete write there."""
+  json_text.check_form(inputs, {}, 'inputs')
+  _check_keys(inputs, _INPUTS, _OPTIONAL_INPUTS)
+  for key, form in (_INPUTS | _OPTIONAL_INPUTS).items():
+    if key in inputs:
+      json_text.check_form(inputs[key], form, f'{key} of inputs')
+      if form is int:
+        _check_range(f'{key} of inputs', [inputs[key]], 0, _MAX_SUM)
+      else:
+        _check_sha256(inputs[key])
 
 
 def _check_keys(content: dict, form: dict,
@@ -149,8 +162,12 @@ def _check_names(content: dict[str, Any]) -> None:
     raise ValueError(f'no sha256 of {INDEX_NAME}')
   for digest in (content['csv_sha256'], *content['files'].values(),
                  *(entry['sha256'] for entry in content['shards'])):
-    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-      raise ValueError(f'{digest!r:.80}, which is no sha256')
+    _check_sha256(digest)
+
+
+def _check_sha256(digest: Any) -> None:
+  if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+    raise ValueError(f'{digest!r:.80}, which is no sha256')
 
 
 def _check_numbers(content: dict[str, Any]) -> None:

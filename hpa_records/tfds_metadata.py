@@ -18,6 +18,7 @@ from typing import Any, Sequence
 from hpa_records import filesystem
 from hpa_records import json_text
 from hpa_records import manifest
+from hpa_records import plain_text
 from hpa_records import schema
 
 FEATURES_NAME = 'features.json'
@@ -72,10 +73,15 @@ def check(name: str, data: bytes, settings: dict[str, Any],
   if len(data) > 2 * len(_encode(wanted)) + _MOST_TEXT:
     raise ValueError(f'{len(data):,} bytes: too many for these records')
   content = json_text.parse(data)
-  json_text.check_form(content, {}, name)
+  json_text.check_form(content, {key: str for key in _TEXTS & set(wanted)},
+                       name)
   for key, value in wanted.items():
     if key not in _TEXTS and content.get(key) != value:
       raise ValueError(f'its {key} are not those of the records')
+  # TensorFlow Datasets takes other spellings of these keys too, and imports the
+  # module that `type` names.
+  for key in sorted(set(content) - set(wanted)):
+    raise ValueError(f'the unknown key {plain_text.quote(key)}')
 
 
 def _describe(settings: dict[str, Any],

@@ -32,6 +32,7 @@ def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
   faults = index_check.check_manifest(manifest.load(str(folder)))
   assert len(faults) == 1
   assert faults[0].startswith('manifest.json: settings: Expected --')
+  assert not faults[0].endswith('.')
 
 
 def test_a_sound_dataset_has_no_faults(dataset):

@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 import subprocess
 import sys
 
@@ -227,3 +228,36 @@ def test_pages_are_counted_as_pyarrow_describes_them():
     values, num_bytes = found[part.path_in_schema.partition('.')[0]]
     assert values == part.num_values
     assert 0 < num_bytes <= part.total_uncompressed_size
+
+
+def _integer(value):
+  """Zigzag, as Thrift's compact protocol has it; of 0..8191."""
+  return bytes([2 * value & 127 | 128, 2 * value >> 7])
+
+
+def _page(head):
+  """The content of a file with a column of one page whose head is given."""
+  text, part = b'\x01a', b'\x39\x18' + b'\x01a'  # field 3, a list of one text
+  part += b'\x46' + _integer(len(head)) + b'\x26' + _integer(4) + b'\0'
+  column = b'\x3c' + part + b'\0'
+  group = b'\x19\x1c' + column + b'\0'
+  writer = b'parquet-cpp-arrow 25'
+  footer = b'\x49\x1c' + group + b'\x28' + bytes([len(writer)]) + writer + b'\0'
+  assert text in part
+  return b'PAR1' + head + footer + struct.pack('<I', len(footer)) + b'PAR1'
+
+
+def test_a_number_of_another_kind_is_passed_over_as_pyarrow_does():
+  # Fields 2 and 3, sizes; 5, a struct of 1, values, twice; 2, the encoding.
+  sizes = b'\x25' + _integer(0) + b'\x15' + _integer(0)
+  values = b'\x15' + _integer(3000) + b'\x06' + _integer(1) + _integer(7)
+  page = sizes + b'\x2c' + values + b'\x15' + _integer(0) + b'\0\0'
+  assert parquet_page.count(_page(page)) == {'a': (3000, 0)}
+
+
+def test_tables_of_other_writers_are_refused():
+  data = _write()
+  name = b'parquet-cpp-arrow'
+  assert name in data
+  with pytest.raises(ValueError, match='that pyarrow did not write'):
+    index_table.decode(data.replace(name, b'parquet-mr versio'), _NUM, _FOLDS)

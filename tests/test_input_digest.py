@@ -105,8 +105,8 @@ def test_a_dataset_of_an_earlier_version_is_as_it_was(source):
 
 def test_damaged_inputs_are_told(source):
   made = manifest.load(source[2])
-  manifest.write(source[2], dataclasses.replace(made,
-                                                inputs={'num_files': 'x'}))
+  inputs = {**made.inputs, 'num_files': 'x'}
+  manifest.write(source[2], dataclasses.replace(made, inputs=inputs))
   with pytest.raises(schema.DataError, match='num_files'):
     _convert(source)
 

@@ -114,7 +114,8 @@ def test_a_cut_or_missing_shard_is_named(copy):
   with pytest.raises(schema.DataError, match=f'received none at {path}'):
     manifest.check_shards(str(copy), found)
   path.mkdir()
-  with pytest.raises(schema.DataError, match=f'no regular file at {path}'):
+  with pytest.raises(schema.DataError,
+                     match=f'no regular file at {path}; remove'):
     manifest.check_shards(str(copy), found)
 
 
@@ -172,6 +173,14 @@ _FIRST = ('shards', 0)
     (_set('unheard', 1), "unknown key 'unheard'; was it made with a newer"),
     (lambda content: content.pop('channels'), 'no channels'),
     (_set('inputs', 'num_bytes', 10**400), 'num_bytes of inputs 1000'),
+    (_set('inputs', 'num_files', 2**63), 'num_files of inputs 9223'),
+    (_set('inputs', 'num_files', True), 'num_files of inputs: received True'),
+    (_set('inputs', 'num_files', [1]), 'num_files of inputs: received .1.'),
+    (_set('inputs', 'num_doubtful', 'x'), "num_doubtful of inputs.*'x'"),
+    (_set('inputs', 'content_sha256', 'x'), "'x', which is no sha256"),
+    (_set('inputs', 'unheard', 1), "unknown key 'unheard'"),
+    (_set('inputs', {}), 'no num_files'),
+    (_set('inputs', None), 'inputs: received None'),
     (_set('inputs', 5), 'inputs: received 5'),
 ])
 def test_a_value_that_no_dataset_has_is_refused(copy, edit, message):
@@ -205,10 +214,11 @@ def test_a_file_far_too_large_is_not_read(copy, name):
     manifest.load_index(str(copy), found)
 
 
-def test_a_pipe_is_no_manifest(copy):
+@pytest.mark.parametrize('make', [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_no_manifest(copy, make):
   (copy / 'manifest.json').unlink()
-  os.mkfifo(copy / 'manifest.json')
-  with pytest.raises(schema.DataError, match='has no manifest.json'):
+  make(copy / 'manifest.json')
+  with pytest.raises(schema.DataError, match='manifest.json is no regular fil'):
     manifest.load(str(copy))
 
 
