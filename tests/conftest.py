@@ -89,6 +89,8 @@ def _forget_graphs():
   names = [name for name in registry if name.startswith('CustomGradient-')]
   for name in names:
     del registry[name]
+  if 'keras' in sys.modules:
+    sys.modules['keras'].backend.clear_session()
   if names:
     _collect()
 

@@ -333,6 +333,13 @@ def test_another_damaged_or_no_checkpoint_is_named(folder, copy, tmp_path,
     _predict([copy], folder / 'raw')
 
 
+def test_a_run_that_is_there_twice_is_refused(single, tmp_path):
+  run = single['prelu', 0]
+  (tmp_path / 'again').symlink_to(run)
+  with pytest.raises(schema.DataError, match=f'--workdir={run}/ twice'):
+    ensemble.load([f'{run}/', str(tmp_path / 'again')])
+
+
 def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
   images = shutil.copytree(folder / 'train', tmp_path / 'images')
   for name in ('s3_green.png', 's7_blue.png'):

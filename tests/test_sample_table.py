@@ -231,6 +231,7 @@ def test_skip_refuses_when_no_sample_is_left(images):
     ('"Id,Target\na,0\n', 'row 1 of'),
     ('Id' * 100_000, 'row 1 of'),
     ('Id,Target\n\n', 'received only a header'),
+    ('Id,Target' + ',' * 10**5 + '\ns0,1\n', 'Expected the columns Id,Target'),
     ('Id,Target\na,0\n'.encode('utf-16'), 'received UTF-16 text'),
     ('Id,Target\na,0\n'.encode('utf-16-le'), 'received NUL bytes, as UTF-16'),
     (b'PK\3\4\x14\0\6\0', 'received a ZIP archive, such as an Excel workbook'),

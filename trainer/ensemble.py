@@ -137,9 +137,15 @@ def load(workdirs: Sequence[str]) -> Ensemble:
   """Returns the runs in some folders.
 
   Raises:
-    schema.DataError: a folder is no run, has no finished fold or one of an
-      earlier version, or the runs' images or classes are not the same.
+    schema.DataError: a folder is there twice, is no run, has no finished fold
+      or one of an earlier version, or the runs' images or classes are not the
+      same.
   """
+  folders = [os.path.realpath(each) for each in workdirs]
+  for each, folder in zip(workdirs, folders):
+    if folders.count(folder) > 1:
+      raise schema.DataError(
+          f'Expected each run once, received --workdir={each} twice.')
   runs = tuple(workdir.load(directory) for directory in workdirs)
   for run in runs:
     about = run.folds[0].about
