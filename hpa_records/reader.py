@@ -74,8 +74,17 @@ class Reader:
     Returns:
       Batches as indexed.batches gives them; with the cache 'device' they have
       rows in place of the image.
+
+    Raises:
+      schema.DataError: a data service is to begin inside an epoch; or it is as
+        data_service.training_batches says.
     """
     if self._how.data_service:
+      if first_step:
+        raise schema.DataError(
+            'Expected the begin of an epoch with --data_service, received its '
+            f'step {first_step}: what input workers send has no order to go on '
+            'in. Leave --data_service out until that epoch is over.')
       return data_service.training_batches(self._records, self._fold, epoch,
                                            key, share, self._how.shuffle_mb,
                                            self._how.data_service)

@@ -106,3 +106,11 @@ def test_another_network_is_refused(tmp_path):
   _make(tmp_path)[2].save((1, 0), 1, {})
   with pytest.raises(schema.DataError, match='checkpoint of another network'):
     _make(tmp_path, units=4)[2].restore((1, 0))
+
+
+@pytest.mark.parametrize('state', [{'x': [[]] * 1000}, {'x': 'y' * 50_000}])
+def test_a_state_that_no_training_has_is_not_parsed(tmp_path, state):
+  _, _, checkpoints = _make(tmp_path)
+  checkpoints.save((1, 0), 1, state)
+  with pytest.raises(schema.DataError, match='a state of .* letters'):
+    checkpoints.restore((1, 0))

@@ -214,6 +214,15 @@ def test_several_trainers_are_refused(records, service):
     reading.training(epoch, plan.Key(0, 0, 1), plan.Share(8, 2, 0, 1))
 
 
+def test_an_epoch_is_not_begun_inside(records, service):
+  """A checkpoint inside it may be of another reader."""
+  reading = reader.Reader(dataset.load(records), 1,
+                          dataset.How(data_service=service[0]))
+  epoch = plan.once(np.arange(4))
+  with pytest.raises(schema.DataError, match='received its step 3'):
+    reading.training(epoch, plan.Key(0, 0, 1), plan.Share(1), 3)
+
+
 def test_a_worker_without_dispatcher_is_refused():
   worker, _ = _start('worker')
   assert '--dispatcher=host:port' in worker.communicate()[1]

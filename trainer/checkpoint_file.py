@@ -19,6 +19,10 @@ from trainer import npz_file
 STATE = 'state'
 _NAME = re.compile(r'epoch-([0-9]{5})(?:-step-([0-9]{7,}))?\.npz')
 
+# Letters of a row of the history, with much room, and what else is opened.
+_MOST_OF_A_ROW = 2**14
+_MOST_OPENED = 100
+
 # Finished epochs, and steps of the next one: (3, 0) is the end of the third.
 Position = tuple[int, int]
 
@@ -53,11 +57,22 @@ def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
   """
   try:
     arrays = npz_file.read(path)
-    state = json_text.parse(str(arrays.pop(STATE)))
+    text = str(arrays.pop(STATE))
+    _check_length(text, path)
+    state = json_text.parse(text)
     json_text.check_form(state, {}, STATE)
   except Exception as error:  # zipfile and NumPy each raise their own
     raise _refuse(path, error) from error
   return arrays, state
+
+
+def _check_length(text: str, path: str) -> None:
+  """Checks the text of a state: it has a row an epoch, and little else."""
+  match = _NAME.fullmatch(os.path.basename(path))
+  rows = 1 + int(match[1]) if match else 1
+  opened = text.count('{') + text.count('[')
+  if len(text) > rows * _MOST_OF_A_ROW or opened > rows + _MOST_OPENED:
+    raise ValueError(f'a state of {len(text):,} letters')
 
 
 def read_variables(
