@@ -83,7 +83,8 @@ def decode(data: bytes, num_records: int, num_folds: int) -> pd.DataFrame:
   except (pa.ArrowException, OSError, MemoryError) as error:
     reason = plain_text.join_lines(str(error))
     raise ValueError(f'no parquet that can be read: {reason}') from error
-  return table.to_pandas()
+  # What a file says of pandas' types is a stranger's, too.
+  return table.replace_schema_metadata().to_pandas()
 
 
 def _check_footer(data: bytes, num_records: int) -> None:

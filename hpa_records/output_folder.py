@@ -143,10 +143,10 @@ def _refuse_no_files(output: str) -> None:
 
 
 def count_bytes(output: str) -> int:
-  """Returns the bytes of all files that list_own names."""
+  """Returns the bytes of all files that list_own names, but links."""
+  paths = [os.path.join(output, name) for name in list_own(output)]
   return sum(
-      filesystem.size(os.path.join(output, name)) or 0
-      for name in list_own(output))
+      filesystem.size(path) or 0 for path in paths if not os.path.islink(path))
 
 
 def _find_foreign(names: list[str]) -> list[str]:

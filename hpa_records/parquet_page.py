@@ -98,9 +98,9 @@ def _count_part(data: bytes, part: _Fields) -> tuple[int, int]:
     position += length
     sizes = [header.get(field) for field in _SIZES]
     pages = {each: header[each] for each in _DATA_PAGES if each in header}
+    encodings = [each.get(_DATA_PAGES[kind]) for kind, each in pages.items()]
     if not all(
-        each.get(_DATA_PAGES[kind]) in _ENCODINGS
-        for kind, each in pages.items()):
+        isinstance(each, int) and each in _ENCODINGS for each in encodings):
       raise ValueError('a page of another encoding than plain or dictionary')
     numbers = [each.get(_VALUES) for each in pages.values()]
     if not all(isinstance(each, int) and each >= 0 for each in sizes + numbers):

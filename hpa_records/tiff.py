@@ -57,6 +57,7 @@ _IMAGEJ_PLANES = re.compile(
     r'^(?:images|channels|slices|frames)=0*([0-9]{1,9})', re.MULTILINE)
 _SHAPE = re.compile(r'^\{?"?shape"?[:=] ?[\[(]([0-9, ]{1,99})[\])]')
 _MAX_DESCRIPTION_BYTES = 2**16
+_MOST_BEYOND = 2**24  # pixels of tiles, beside four times the image's
 
 
 class Tags(NamedTuple):
@@ -228,6 +229,10 @@ def check_parts(tags: Tags, num_bytes: int, max_pixels: int) -> None:
   wanted = 0
   if 0 < rows * columns <= max_pixels:
     wanted = math.ceil(height / rows) * math.ceil(width / columns)
+  if tiled and wanted * rows * columns > 4 * height * width + _MOST_BEYOND:
+    raise schema.DataError(
+        f'expected tiles about as large as the {height:,} x {width:,} pixels, '
+        f'received {wanted:,} of {rows:,} x {columns:,}')
   if not (0 < wanted == len(starts) == len(lengths) and all(
       map(int.__ge__, lengths, _least_bytes(tags, wanted, rows, columns,
                                             tiled)))):

@@ -175,6 +175,13 @@ def test_a_png_that_says_behind_its_pixels_that_it_is_turned_is_refused():
                                 _GRAY)
 
 
+def test_tiles_far_larger_than_their_image_are_refused():
+  tags, tiles = image_bytes.tile(_GRAY, 16)
+  tags.update({322: 2**20, 323: 64})
+  message = _refusal(image_bytes.tiff(tags, tiles), 'a.tif')
+  assert 'expected tiles about as large' in message
+
+
 def test_a_limit_of_the_process_is_no_damage_of_the_file():
   data = image_bytes.save(_GRAY, 'TIFF', compression='tiff_lzw')
   soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

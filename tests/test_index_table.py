@@ -255,6 +255,14 @@ def test_a_number_of_another_kind_is_passed_over_as_pyarrow_does():
   assert parquet_page.count(_page(page)) == {'a': (3000, 0)}
 
 
+@pytest.mark.parametrize('said', [b'{}', b'[', b'{"index_columns": [1]}'])
+def test_what_a_file_says_of_pandas_is_passed_over(said):
+  table = parquet.read_table(io.BytesIO(_write()))
+  data = _bytes(table.replace_schema_metadata({b'pandas': said}))
+  index = index_table.decode(data, _NUM, _FOLDS)
+  assert list(index['id']) == [f's{i}' for i in range(_NUM)]
+
+
 def test_tables_of_other_writers_are_refused():
   data = _write()
   name = b'parquet-cpp-arrow'
