@@ -121,6 +121,7 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
 
 
 @pytest.mark.parametrize('make', [
+    os.mkfifo,
     lambda path: path.write_bytes(b'\xff'),
     lambda path: path.symlink_to('/dev/zero'),
 ])
