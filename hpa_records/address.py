@@ -146,17 +146,21 @@ class ReadFile(io.RawIOBase):
     self._file = gfile(path).GFile(path, 'rb')
 
   def readable(self) -> bool:
+    """As io.RawIOBase: always."""
     return True
 
   def seekable(self) -> bool:
+    """As io.RawIOBase: always."""
     return True
 
   def readinto(self, buffer) -> int:
+    """As io.RawIOBase."""
     data = self._read(len(buffer))
     buffer[:len(data)] = data
     return len(data)
 
   def readall(self) -> bytes:
+    """As io.RawIOBase."""
     # The file's own read() of all finds a missing one of az:// empty.
     return b''.join(iter(lambda: self._read(_BLOCK_BYTES), b''))
 
@@ -165,11 +169,13 @@ class ReadFile(io.RawIOBase):
       return self._file.read(size_bytes)
 
   def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+    """As io.RawIOBase, in bytes."""
     with told_errors(self._path):
       self._file.seek(offset, whence)
       return self._file.tell()
 
   def close(self) -> None:
+    """As io.RawIOBase; closes TensorFlow's file too."""
     if not self.closed:
       self._file.close()
     super().close()

@@ -62,20 +62,18 @@ def _begin() -> None:
 
 
 def _check_matplotlibrc() -> None:
-  """Refuses a file that matplotlib reads first, and would die of or wait for.
-  """
+  """Refuses a file on which matplotlib, when it is imported, fails or hangs."""
   path = os.path.abspath('matplotlibrc')
-  try:
-    is_text = not os.path.exists(path) or os.path.isdir(path)
-    if os.path.isfile(path):
+  if not os.path.exists(path) or os.path.isdir(path):
+    return
+  with contextlib.suppress(OSError, UnicodeDecodeError):
+    if os.path.isfile(path):  # no pipe and no device
       with open(path, encoding='utf-8') as file:
-        is_text = file.read() is not None
-  except (OSError, UnicodeDecodeError):
-    is_text = False
-  if not is_text:
-    _leave(
-        f'{path} is no UTF-8 text, but matplotlib takes its settings from it: '
-        'move it elsewhere, or start in another folder.', 2)
+        file.read()
+        return
+  _leave(
+      f'{path} is not UTF-8 text, but matplotlib reads its settings from it. '
+      'Move it elsewhere, or start in another folder.', 2)
 
 
 def _is_started() -> bool:

@@ -110,6 +110,7 @@ class _Dual:
     return point
 
   def at(self, prices: np.ndarray) -> _Point:
+    """Returns value, gradient and repeats at prices [K]."""
     wanted = self.center + self.sets @ prices
     repeats = np.clip(wanted, self.floor, self.cap)
     value = ((self.counts * repeats) @ (wanted - repeats / 2) -
@@ -128,6 +129,7 @@ class _Dual:
 
   def newton_step(self, point: _Point, signs: np.ndarray,
                   slope: np.ndarray) -> np.ndarray:
+    """Returns Newton's step [K] for the prices whose sign is not 0."""
     free = np.flatnonzero(signs)
     part = self.sets[:, free]
     hessian = (part.T * point.moving) @ part

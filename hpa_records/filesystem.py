@@ -340,6 +340,7 @@ class _BufferWriter:
     self._file = file
 
   def write(self, data) -> None:
+    """Writes an object with the buffer protocol."""
     self._file.write(bytes(data))
 
 

@@ -72,8 +72,9 @@ def _read(path: str, inside: tuple[str, ...]) -> list[str]:
     if '\0' in text:
       raise ValueError('a NUL, which no path has')
   except FileNotFoundError as error:
-    named = (f', which {inside[-1]} names: names count from the current '
-             'folder, so start in that of the files' if inside else '')
+    named = (f', which {inside[-1]} names: the name is relative to the current '
+             'folder, so start the command in that of the file'
+             if inside else '')
     raise schema.DataError(f'There is no flag file {path}{named}.') from error
   except OSError as error:
     raise os_error.describe_read(path, error) from error

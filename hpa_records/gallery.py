@@ -118,8 +118,8 @@ def _refuse_foreign(path: str) -> None:
     is_own = figure.MARK.encode() in file.read(_HEAD_BYTES)
   if not is_own:
     raise schema.DataError(
-        f'{path} is there, and is no figure that this program drew; move or '
-        'remove it, or choose another --figures.')
+        f'{path} is there, and was not drawn by this program; move or remove '
+        'it, or choose another --figures.')
 
 
 def pick_by_class(labels: np.ndarray) -> dict[int, int]:

@@ -151,8 +151,7 @@ def load(directory: str) -> Manifest:
   if not exists(directory):
     if os.path.lexists(path):
       raise schema.DataError(
-          f'{path} is no regular file; remove it, or restore '
-          'the manifest.')
+          f'{path} is not a regular file; remove it, or restore the manifest.')
     raise schema.DataError(
         f'No finished dataset at {directory}: it has no {MANIFEST_NAME}; make '
         'one with tools/make_records.py '

@@ -52,6 +52,7 @@ class MappedFile:
 
   @property
   def is_torn(self) -> bool:
+    """Whether a page of the file was gone when it was read."""
     return bool(self._torn)
 
   def prefetch(self, offset: int, num_bytes: int) -> None:

@@ -138,7 +138,7 @@ def _refuse_no_files(output: str) -> None:
     path = os.path.join(output, name)
     if _OWN_NAME.fullmatch(name) and not os.path.isfile(path):
       raise schema.DataError(
-          f'{path} is no regular file, but has the name of one that a '
+          f'{path} is not a regular file, but has the name of one that a '
           'conversion writes; move it elsewhere, or choose another --output.')
 
 

@@ -76,15 +76,16 @@ class Reader:
       rows in place of the image.
 
     Raises:
-      schema.DataError: a data service is to begin inside an epoch; or it is as
-        data_service.training_batches says.
+      schema.DataError: a data service cannot start inside an epoch; or as
+        data_service.training_batches raises.
     """
     if self._how.data_service:
       if first_step:
         raise schema.DataError(
-            'Expected the begin of an epoch with --data_service, received its '
-            f'step {first_step}: what input workers send has no order to go on '
-            'in. Leave --data_service out until that epoch is over.')
+            'Expected the start of an epoch with --data_service, received its '
+            f'step {first_step}: input workers send samples in no fixed order, '
+            'so an epoch cannot be continued. Leave --data_service out until '
+            'that epoch is over.')
       return data_service.training_batches(self._records, self._fold, epoch,
                                            key, share, self._how.shuffle_mb,
                                            self._how.data_service)

@@ -38,10 +38,12 @@ def _telling() -> Iterator[None]:
 class _Output(io.TextIOWrapper):
 
   def write(self, text: str) -> int:
+    """As io.TextIOWrapper; raises OutputLost."""
     with _telling():
       return super().write(text)
 
   def flush(self) -> None:
+    """As io.TextIOWrapper; raises OutputLost."""
     with _telling():
       super().flush()
 
@@ -49,11 +51,13 @@ class _Output(io.TextIOWrapper):
 class _Errors(io.TextIOWrapper):
 
   def write(self, text: str) -> int:
+    """As io.TextIOWrapper; drops what cannot be written."""
     with contextlib.suppress(OSError):
       super().write(text)
     return len(text)
 
   def flush(self) -> None:
+    """As io.TextIOWrapper; drops what cannot be written."""
     with contextlib.suppress(OSError):
       super().flush()
 

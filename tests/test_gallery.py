@@ -135,7 +135,7 @@ def test_figures_of_the_users_are_not_replaced(tmp_path):
   (tmp_path / 'b.png').write_bytes(b'mine')
   (tmp_path / 'a.png').unlink()
   with pytest.raises(schema.DataError,
-                     match='b.png is there, and is no figure'):
+                     match='b.png is there, and was not drawn'):
     gallery.save(figures, str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ['b.png']
   assert (tmp_path / 'b.png').read_bytes() == b'mine'

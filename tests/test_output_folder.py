@@ -124,7 +124,7 @@ def test_what_is_no_file_is_refused_before_the_work(source, tmp_path, name,
                                                     make, overwrite):
   make(tmp_path / name)
   with pytest.raises(schema.DataError,
-                     match=f'{tmp_path}/{name} is no regular file'):
+                     match=f'{tmp_path}/{name} is not a regular file'):
     _convert(source, tmp_path, overwrite=overwrite)
   assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -75,44 +75,57 @@ def test_a_worker_that_is_gone_is_told_with_its_signal(how, message):
         worker.stop(pool)
 
 
-@pytest.mark.parametrize('wait_s', [0.0, 0.3, 0.8])
-def test_ctrl_c_ends_all_in_one_line(source, tmp_path, wait_s):
-  output = tmp_path / 'records'
+def _signal(source, output, begun, send):
+  """Starts a conversion with two workers, and signals it when it has begun.
+
+  Args:
+    source: of the conversion.
+    output: its folder.
+    begun: whether it has; asked over and over.
+    send: sends the signal to a process.
+
+  Returns:
+    Its exit code and what it said.
+  """
   with subprocess.Popen(_command(source, output, '--workers=2'),
                         cwd=_ROOT,
                         stderr=subprocess.PIPE,
                         stdout=subprocess.DEVNULL,
                         text=True,
                         start_new_session=True) as process:
-    while not (output / '.unfinished' / 'settings.json').exists():
+    while not begun():
       assert process.poll() is None
       time.sleep(0.002)
+    send(process)
+    said = process.communicate()[1]
+  assert 'Traceback' not in said
+  return process.returncode, said
+
+
+@pytest.mark.parametrize('wait_s', [0.0, 0.3, 0.8])
+def test_ctrl_c_ends_all_in_one_line(source, tmp_path, wait_s):
+  output = tmp_path / 'records'
+
+  def send(process):
     time.sleep(wait_s)
     os.killpg(process.pid, signal.SIGINT)
-    said = process.communicate()[1]
+
+  code, said = _signal(source, output,
+                       (output / '.unfinished' / 'settings.json').exists, send)
   if (output / 'manifest.json').exists():  # it was faster
     return
-  assert process.returncode == 130
-  assert 'Traceback' not in said and 'Interrupted;' in said
+  assert code == 130 and 'Interrupted;' in said
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_another_signal_ends_in_one_line_too(source, tmp_path, number):
   output = tmp_path / 'records'
-  with subprocess.Popen(_command(source, output, '--workers=2'),
-                        cwd=_ROOT,
-                        stderr=subprocess.PIPE,
-                        stdout=subprocess.DEVNULL,
-                        text=True) as process:
-    while not list(output.glob('*.tfrecord')):
-      assert process.poll() is None
-      time.sleep(0.002)
-    process.send_signal(number)
-    said = process.communicate()[1]
-  assert 'leaked' not in said and 'Traceback' not in said
+  code, said = _signal(source, output, lambda: list(output.glob('*.tfrecord')),
+                       lambda process: process.send_signal(number))
+  assert 'leaked' not in said
   if (output / 'manifest.json').exists():  # it was faster
     return
-  assert process.returncode == 128 + number
+  assert code == 128 + number
   assert said.splitlines()[-1].startswith(f'{number.name}: Interrupted;')
 
 

@@ -136,7 +136,7 @@ def test_no_text_in_place_of_matplotlibrc_is_told(tmp_path, make):
                         text=True,
                         check=False)
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-  assert f'{tmp_path}/matplotlibrc is no UTF-8 text' in done.stderr
+  assert f'{tmp_path}/matplotlibrc is not UTF-8 text' in done.stderr
 
 
 def test_another_backend_of_keras_is_told_in_one_line():

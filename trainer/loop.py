@@ -405,6 +405,6 @@ def _check_resumable(config: config_lib.Config,
   left = workdir.list_files(directory)
   if left:  # config.json is written before all of them
     raise schema.DataError(
-        f'{left[0]} is of a run whose {path} is missing: with which settings '
-        'it was trained is not known. Put that back, move the folder '
-        'elsewhere, or choose another --workdir.')
+        f'{left[0]} belongs to a run whose {path} is missing, so its settings '
+        'are not known. Put that file back, move the folder elsewhere, or '
+        'choose another --workdir.')
