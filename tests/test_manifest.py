@@ -218,7 +218,7 @@ def test_a_file_far_too_large_is_not_read(copy, name):
 def test_what_is_no_file_is_no_manifest(copy, make):
   (copy / 'manifest.json').unlink()
   make(copy / 'manifest.json')
-  with pytest.raises(schema.DataError, match='manifest.json is no regular fil'):
+  with pytest.raises(schema.DataError, match='json is not a regular file'):
     manifest.load(str(copy))
 
 
