@@ -1,10 +1,13 @@
 """file_lock: processes keep out of each other's folders."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -86,9 +89,11 @@ def test_the_holder_may_remove_the_file(tmp_path):
     assert os.path.exists(path)
 
 
-def test_who_waits_gets_the_lock_when_it_is_free(tmp_path, capsys):
+def test_who_waits_gets_the_lock_when_it_is_free(tmp_path):
   path = str(tmp_path / 'lock')
-  with _start_holder(path) as holder:
+  # Not capsys: what a thread writes while it is read may be lost.
+  with _start_holder(path) as holder, contextlib.redirect_stderr(
+      io.StringIO()) as said:
 
     def wait():
       with file_lock.hold(path, 'waiting', waits=True):
@@ -96,7 +101,8 @@ def test_who_waits_gets_the_lock_when_it_is_free(tmp_path, capsys):
 
     waiter = threading.Thread(target=wait)
     waiter.start()
-    while 'waiting' not in capsys.readouterr().err:
+    while 'waiting' not in said.getvalue():
       assert waiter.is_alive()
+      time.sleep(0.01)
     holder.communicate()
     waiter.join()

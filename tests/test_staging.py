@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import io
 import os
 import pathlib
 import shutil
@@ -195,13 +196,17 @@ def test_a_file_in_place_of_the_folder_is_refused(records, tmp_path):
     _stage(records, tmp_path / 'file')
 
 
-def test_processes_take_turns(records, tmp_path, capsys):
+def test_processes_take_turns(records, tmp_path):
   fingerprint = manifest.load(str(records)).fingerprint
   done = threading.Thread(target=_stage, args=(records, tmp_path))
   (tmp_path / fingerprint).mkdir()
-  with file_lock.hold(f'{tmp_path / fingerprint}.lock', 'busy'):
+  # Not capsys: what a thread writes while it is read may be lost.
+  with file_lock.hold(f'{tmp_path / fingerprint}.lock',
+                      'busy'), contextlib.redirect_stderr(
+                          io.StringIO()) as said:
     done.start()
-    while 'Waiting for another process' not in capsys.readouterr().err:
+    while 'Waiting for another process' not in said.getvalue():
+      assert done.is_alive()
       time.sleep(0.01)
     assert not list((tmp_path / fingerprint).iterdir())
   done.join()
