@@ -54,8 +54,18 @@ _kept_mib = _resident_mib()
 
 
 def _collect():
-  """Collects cycles, and gives their memory back to the system."""
+  """Collects cycles and graphs, and gives their memory back to the system.
+
+  Each use of tf.custom_gradient in a tf.function is registered under a name of
+  its own, for ever, with the graph that it is in.
+  """
   global _kept_mib  # pylint: disable=global-statement
+  ops = sys.modules.get('tensorflow.python.framework.ops')
+  registry = getattr(getattr(ops, 'gradient_registry', None), '_registry', {})
+  for name in [name for name in registry if name.startswith('CustomGradient-')]:
+    del registry[name]
+  if 'keras' in sys.modules:
+    sys.modules['keras'].backend.clear_session()
   gc.collect()
   try:
     ctypes.CDLL(None).malloc_trim(0)
@@ -66,32 +76,13 @@ def _collect():
 
 @pytest.fixture(autouse=True)
 def _give_back():
-  """Gives back what tests leave behind in cycles, when it has become much.
+  """Gives back what tests leave behind, when it has become much.
 
   Iterators of tf.data keep their buffers and threads until Python looks for
   cycles.
   """
   yield
   if _resident_mib() > _kept_mib + _MOST_LEFT_MIB:
-    _collect()
-
-
-@pytest.fixture(autouse=True, scope='module')
-def _forget_graphs():
-  """Has TensorFlow forget the graphs that the tests of a file traced.
-
-  Each use of tf.custom_gradient in a tf.function is registered under a name of
-  its own, for ever, with the graph that it is in.
-  """
-  yield
-  ops = sys.modules.get('tensorflow.python.framework.ops')
-  registry = getattr(getattr(ops, 'gradient_registry', None), '_registry', {})
-  names = [name for name in registry if name.startswith('CustomGradient-')]
-  for name in names:
-    del registry[name]
-  if 'keras' in sys.modules:
-    sys.modules['keras'].backend.clear_session()
-  if names:
     _collect()
 
 
