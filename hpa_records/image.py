@@ -15,7 +15,7 @@ the average is taken of what was measured.
 import functools
 import os
 import struct
-from typing import Callable
+from typing import Callable, Sequence
 
 import cv2
 import cykooz_resizer as resizer
@@ -226,3 +226,16 @@ def sums(image: np.ndarray) -> np.ndarray:
   count = image.shape[0] * image.shape[1]
   found = np.stack([mean, deviation**2 + mean**2])[..., 0] * count
   return np.rint(found).astype(np.int64)
+
+
+def are_sums(count: int, totals: Sequence[int], squares: Sequence[int]) -> bool:
+  """Returns whether pixels can have these sums and sums of squares.
+
+  Args:
+    count: pixels of one channel.
+    totals: of each channel, whole numbers of any size.
+    squares: of each channel, the same.
+  """
+  return len(totals) == len(squares) == schema.NUM_CHANNELS and all(
+      total <= square <= 255 * total <= 255**2 * count and total**2 <= square *
+      count for total, square in zip(totals, squares))

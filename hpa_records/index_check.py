@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
+from hpa_records import image
 from hpa_records import manifest
 from hpa_records import plain_text
 from hpa_records import schema
@@ -83,15 +84,11 @@ def _check_pixels(made: manifest.Manifest) -> list[str]:
   """Mean and deviation are those of sums that pixels of 0..255 can have."""
   said, count = made.pixels, made.num_records * made.image_size**2
   sums, squares = said['sum'], said['sum_of_squares']
-  if said['count'] == count and (len(sums) == len(squares) ==
-                                 schema.NUM_CHANNELS):
-    if all(total <= square <= 255 * total <= 255**2 *
-           count and total**2 <= square * count
-           for total, square in zip(sums, squares)):
-      expected = manifest.pixel_statistics(count, np.array(sums),
-                                           np.array(squares))
-      if said == expected:
-        return []
+  if said['count'] == count and image.are_sums(count, sums, squares):
+    expected = manifest.pixel_statistics(count, np.array(sums),
+                                         np.array(squares))
+    if said == expected:
+      return []
   return [
       f'expected pixels that {count} pixels of 0..255 can have, in each of '
       f'{schema.NUM_CHANNELS} channels, received others'

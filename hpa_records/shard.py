@@ -11,7 +11,6 @@ Source: tensorflow/core/lib/io/record_writer.h for the frame and the mask.
 
 import dataclasses
 import hashlib
-import os
 import struct
 from typing import Iterable, Iterator, Sequence
 
@@ -115,7 +114,7 @@ def read(path: str,
 
 
 def has_frames(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
-  """Returns whether the frames of a local shard say that they are that long.
+  """Returns whether the frames of a shard say that they are that long.
 
   Where they are, and the first begins the file and each of the others where
   the one before it ends, no reader of the file takes memory for another length.
@@ -128,10 +127,12 @@ def has_frames(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
   Raises:
     OSError: it cannot be read.
   """
-  with open(path, 'rb', buffering=0) as file:
-    return all(
-        os.pread(file.fileno(), 8, offset) == struct.pack(
-            '<Q', size - FRAME_BYTES) for offset, size in zip(offsets, sizes))
+  with filesystem.open_read(path, buffered=False) as file:
+    for offset, size in zip(offsets, sizes):
+      file.seek(offset)
+      if file.read(8) != struct.pack('<Q', size - FRAME_BYTES):
+        return False
+  return True
 
 
 def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
