@@ -199,17 +199,18 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
   """
   shape = (size_px, size_px, schema.NUM_CHANNELS)
   flat = np.frombuffer(data, np.uint8)
-  head = png_head(size_px)
-  if (encoding == 'png' and flat[:len(head)].tobytes() == head and
-      image_header.is_whole_png(flat.data)):
-    pixels = cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
+  head, wrong = png_head(size_px), ''
+  if encoding == 'png' and flat[:len(head)].tobytes() == head:
+    wrong = image_header.find_stored_fault(flat.data)
+    pixels = None if wrong else cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
     is_8_bit = pixels is not None and pixels.dtype == np.uint8
     if is_8_bit and pixels.shape == shape:
       return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
   elif encoding == 'raw' and flat.size == np.prod(shape):
     return flat.reshape(shape)
   raise schema.DataError(
-      f'not a {encoding} image of {shape} ({flat.size:,} bytes)')
+      f'not a {encoding} image of {shape} ({flat.size:,} bytes)' +
+      (wrong and f': {wrong}'))
 
 
 def sums(image: np.ndarray) -> np.ndarray:

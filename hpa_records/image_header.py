@@ -19,6 +19,7 @@ from typing import BinaryIO, Iterator, NamedTuple
 
 from hpa_records import file_kind
 from hpa_records import file_pattern
+from hpa_records import plain_text
 from hpa_records import schema
 from hpa_records import tiff
 
@@ -34,6 +35,7 @@ _PNG_HEADER_BYTES = 33
 _PNG_8_BIT_GRAY = b'\x08\0\0\0\0'  # depth, color, methods, no interlace
 _PNG_SIZE = struct.Struct('>II')
 _PNG_CHUNK = struct.Struct('>I4s')
+_STORED_CHUNKS = (b'IHDR', b'IDAT', b'IEND')
 _SIGNATURES = ((b'\x89PNG\r\n\x1a\n', 'PNG'), (b'II*\0', 'TIFF'),
                (b'MM\0*', 'TIFF'), (b'II+\0', 'TIFF'), (b'MM\0+', 'TIFF'),
                (b'\xff\xd8\xff', 'JPEG'))
@@ -162,19 +164,29 @@ def _check_end(file: BinaryIO, num_bytes: int, kind: str) -> None:
       'without its end: the file was cut short')
 
 
-def is_whole_png(data: bytes | memoryview) -> bool:
-  """Returns whether the chunks of a PNG follow each other to its end.
+def find_stored_fault(data: bytes | memoryview) -> str:
+  """Returns what is wrong with the chunks of a stored PNG; '' if nothing is.
 
-  A decoder may take the memory that a chunk asks for before it looks whether
-  the data are there: OpenCV does, up to 4 GB.
+  They are those that the converter writes, one after another to the end. A
+  decoder may take the memory that a chunk asks for before it looks whether the
+  data are there, as OpenCV does, up to 4 GB; and unpack compressed text for
+  seconds.
 
   Args:
     data: that begins as a PNG does.
   """
+  end = 0
   try:
-    return _find_png_end(io.BytesIO(data), len(data)) == len(data)
-  except schema.DataError:  # chunks without end
-    return False
+    for kind, start, length in _walk_png(io.BytesIO(data), len(data)):
+      if kind not in _STORED_CHUNKS:
+        return (f'it has the chunk {plain_text.quote(kind.decode("latin-1"))}, '
+                'which the converter does not write')
+      if kind == b'IEND':
+        end = start + length + 4
+        break
+  except schema.DataError as error:  # chunks without end
+    return str(error)
+  return '' if end == len(data) else 'its chunks do not end where its bytes do'
 
 
 def _go_on(kind: str, num_bytes: int) -> schema.DataError:
