@@ -10,6 +10,7 @@ Source: tensorflow/core/lib/io/record_writer.h for the frame and the mask.
 """
 
 import dataclasses
+import functools
 import hashlib
 import struct
 from typing import Iterable, Iterator, Sequence
@@ -135,6 +136,13 @@ def has_frames(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
   return True
 
 
+@functools.lru_cache(256)  # lengths hardly differ from record to record
+def frame_head(num_bytes: int) -> bytes:
+  """Returns the first FRAME_HEAD_BYTES of a record's frame."""
+  length = struct.pack('<Q', num_bytes)
+  return length + checksum([length])
+
+
 def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
   """Returns the masked CRC-32C, 4 bytes, of pieces of one whole."""
   crc = 0
@@ -145,5 +153,4 @@ def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
 
 
 def _frame(pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
-  length = struct.pack('<Q', sum(map(len, pieces)))
-  return [length + checksum([length]), *pieces, checksum(pieces)]
+  return [frame_head(sum(map(len, pieces))), *pieces, checksum(pieces)]
