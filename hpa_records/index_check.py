@@ -42,7 +42,8 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
   if tuple(made.classes) != schema.CLASS_NAMES or (tuple(made.channels)
                                                    != schema.CHANNELS):
     faults.append('expected the classes and channels of this version, received '
-                  f'{len(made.classes)} classes, channels {made.channels}')
+                  f'{len(made.classes)} classes, '
+                  f'channels {plain_text.show_list(made.channels)}')
   unlisted = _FILES - set(made.files)
   if unlisted:
     faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
@@ -273,7 +274,7 @@ def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   if wrong.size:
     return [
         f'expected labels 0..{schema.NUM_CLASSES - 1} of {row.id}, each once, '
-        f'received {[int(k) for k in row.labels]}'
+        f'received {plain_text.show_list([int(k) for k in row.labels])}'
         for row in index.iloc[np.unique(wrong)].itertuples()
     ]
   cells = index['fold'].to_numpy()[rows] * schema.NUM_CLASSES + labels
@@ -301,7 +302,8 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   if wrong.any():
     return [
         f'expected repeats of {row.id} of at least 0, and 0 in its fold '
-        f'{row.fold}, received {[float(r) for r in row.repeats]}'
+        f'{row.fold}, received '
+        f'{plain_text.show_list([float(r) for r in row.repeats])}'
         for row in index[wrong].itertuples()
     ]
   draws, most = repeats.sum(axis=0, dtype=float), balance.max_draws(len(index))
