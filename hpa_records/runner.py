@@ -55,6 +55,11 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       for future in concurrent.futures.as_completed(made):
         future.result()
         yield made[future]
+    except (KeyboardInterrupt, GeneratorExit):
+      # By a signal, here or in the caller. Workers write temporary files, and
+      # one that waits for a disk may never end.
+      worker.kill(pool)
+      raise
     finally:
       worker.stop(pool)
 

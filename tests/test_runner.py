@@ -14,6 +14,7 @@ from hpa_records import runner
 from hpa_records import schema
 from hpa_records import worker
 from tests import fakes
+from tests import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -128,6 +129,29 @@ def test_another_signal_ends_in_one_line_too(source, tmp_path, number):
     return
   assert code == 128 + number
   assert said.splitlines()[-1].startswith(f'{number.name}: Interrupted;')
+
+
+def test_workers_that_are_stuck_end_with_sigterm(source, tmp_path):
+  log = tmp_path / 'log'
+  log.touch()
+  with subprocess.Popen(_command(source, tmp_path / 'records', '--workers=2'),
+                        cwd=_ROOT,
+                        env=signalled.environment('*.tfrecord',
+                                                  1,
+                                                  signal.SIGSTOP,
+                                                  log=str(log)),
+                        stderr=subprocess.PIPE,
+                        text=True) as process:
+    while len(log.read_text('utf-8').splitlines()) < 2:
+      assert process.poll() is None
+      time.sleep(0.01)
+    process.terminate()
+    try:
+      said = process.communicate(timeout=60)[1]
+    finally:
+      process.kill()  # then its workers end, too
+  assert process.returncode == 128 + signal.SIGTERM
+  assert said.splitlines()[-1].startswith('SIGTERM: Interrupted;')
 
 
 _STARTS_WORKERS = """
