@@ -130,10 +130,7 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
   made_from = _made_from(plan, shard)
   path = os.path.join(plan.output, shard.name)
   found = read_sidecar(plan, shard)
-  if found and found.made_from == made_from and found.offsets and (
-      filesystem.size(path) == found.bytes and
-      filesystem.sha256(path) == found.sha256 and
-      shard_file.has_frames(path, found.offsets, found.sizes)):
+  if found and found.made_from == made_from and _is_there(path, found):
     return
   unfinished = unfinished_folder(plan.output)
   try:
@@ -144,6 +141,13 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
                                 unfinished)
   except OSError as error:
     raise os_error.describe_write(path, error, KEPT) from error
+
+
+def _is_there(path: str, found: Sidecar) -> bool:
+  """Returns whether a shard is the file that its sidecar says."""
+  return (bool(found.offsets) and filesystem.size(path) == found.bytes and
+          filesystem.sha256(path) == found.sha256 and
+          shard_file.has_frames(path, found.offsets, found.sizes))
 
 
 def read_sidecar(plan: shard_plan.Plan,

@@ -21,8 +21,8 @@ KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
 _MOST_NOTABLE = len(KINDS) * schema.NUM_CLASSES  # samples, one a class and kind
 _MOST_MAPS = 8  # GapNet-PL averages three
 _MOST_ARRAYS = 16  # of a file
-# Sides that an image may have, and a map: tile.reduce makes both 200 px at most,
-# but earlier versions kept maps of up to a quarter of the record's.
+# Sides that an image may have, and a map: tile.reduce makes both 200 px, but
+# earlier versions kept maps of up to a quarter of the record's.
 _IMAGE_PX, _MAP_PX = range(1, 257), range(1, 1025)
 _LETTER_BYTES = np.dtype('U1').itemsize
 _MOST_LETTERS = 255  # of a text in an array; no name is longer
