@@ -81,10 +81,7 @@ def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
           name: loaded.table[name].to_list() for name in columns
       },
   }
-  data = json.dumps(content).encode()
-  # The hash shows damage that is JSON still.
-  digest = hashlib.sha256(data).hexdigest().encode()
-  filesystem.write_atomically(_path(output), digest + b'\n' + data,
+  filesystem.write_atomically(_path(output), json_text.seal(content),
                               shard_conversion.unfinished_folder(output))
 
 
@@ -94,11 +91,8 @@ def read(output: str, key: str) -> sample_table.SampleTable | None:
   Its table has no paths of files. A damaged file counts as none.
   """
   path = _path(output)
-  digest, _, data = (filesystem.read_small(path) or b'').partition(b'\n')
-  if digest != hashlib.sha256(data).hexdigest().encode():
-    return None
   try:
-    content = json_text.parse(data)
+    content = json_text.unseal(filesystem.read_small(path) or b'')
     json_text.check_form(content, _FORM, path)
     if content['key'] != key:
       return None

@@ -219,7 +219,13 @@ def _make_one(source: conversion_input.Source, output: str,
 def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
               source: conversion_input.Source,
               how: How) -> manifest_lib.Manifest:
-  known = known_fault.read(plan) if how.on_error == 'skip' else []
+  known = []
+  if how.on_error == 'skip':
+    row_of = dict(zip(loaded.table['id'], loaded.table['row']))
+    known = [
+        each for each in known_fault.read(plan)
+        if row_of.get(each.id) == each.row
+    ]
   while True:
     out = {each.id for each in known}
     table = loaded.table[~loaded.table['id'].isin(out)]

@@ -94,7 +94,8 @@ def parse_groups(content: bytes,
 
   Args:
     content: of a file of the columns Id and group, UTF-8. Spaces around the
-      name of a group are no part of it.
+      name of a group are no part of it. Names that differ only in letter case,
+      Unicode form or a decimal point (5 and 5.0) are faults, and so is nan.
     groups: its path, for messages.
 
   Raises:
@@ -111,8 +112,18 @@ def parse_groups(content: bytes,
     wrong_id = _check_id(sample_id, row, first_rows)
     wrong_group = plain_text.find_name_fault(group, 'the name of a group')
     form = unicodedata.normalize('NFC', group)
-    first_row, first = spelled.setdefault(form, (row, group))
-    if first != group:
+    # What spreadsheets and pandas make of names of one group.
+    alike = re.sub(r'^([0-9]+)\.0+$', r'\1', form.casefold())
+    first_row, first = spelled.setdefault(alike, (row, group))
+    if alike == 'nan':
+      wrong_group = (f'expected the name of a group, received '
+                     f'{plain_text.quote(group)}, which stands for none')
+    elif unicodedata.normalize('NFC', first) != form:
+      wrong_group = (
+          f'expected one spelling of each group, received '
+          f'{plain_text.quote(group)}, but {plain_text.quote(first)} in row '
+          f'{first_row}; if they are two groups, rename one')
+    elif first != group:
       wrong_group = (f'expected one spelling of the group '
                      f'{plain_text.quote(form)}, received it with other code '
                      f'points (NFC and NFD) than in row {first_row}')

@@ -90,12 +90,16 @@ def open_read(path: str, buffered: bool = True) -> BinaryIO:
     buffered: False reads of a local file just the bytes that are asked for.
 
   Raises:
-    OSError: a local file cannot be opened; at an address the first read or
+    OSError: a local file cannot be opened, or is a pipe or a device, which
+      would be waited for and can be read once; at an address the first read or
       seek raises it, as StorageError.
     schema.DataError: nothing here reads the address.
   """
   if is_remote(path):
     return io.BufferedReader(address.ReadFile(path), _READ_BYTES)
+  mode = os.stat(path).st_mode
+  if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # open tells of folders
+    raise OSError(errno.ESPIPE, 'a pipe or a device', path)
   return open(path, 'rb', buffering=-1 if buffered else 0)
 
 

@@ -15,7 +15,7 @@ the average is taken of what was measured.
 import functools
 import os
 import struct
-from typing import Callable
+from typing import Callable, Sequence
 
 import cv2
 import cykooz_resizer as resizer
@@ -199,17 +199,18 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
   """
   shape = (size_px, size_px, schema.NUM_CHANNELS)
   flat = np.frombuffer(data, np.uint8)
-  head = png_head(size_px)
-  if (encoding == 'png' and flat[:len(head)].tobytes() == head and
-      image_header.is_whole_png(flat.data)):
-    pixels = cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
+  head, wrong = png_head(size_px), ''
+  if encoding == 'png' and flat[:len(head)].tobytes() == head:
+    wrong = image_header.find_stored_fault(flat.data)
+    pixels = None if wrong else cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
     is_8_bit = pixels is not None and pixels.dtype == np.uint8
     if is_8_bit and pixels.shape == shape:
       return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
   elif encoding == 'raw' and flat.size == np.prod(shape):
     return flat.reshape(shape)
   raise schema.DataError(
-      f'not a {encoding} image of {shape} ({flat.size:,} bytes)')
+      f'not a {encoding} image of {shape} ({flat.size:,} bytes)' +
+      (wrong and f': {wrong}'))
 
 
 def sums(image: np.ndarray) -> np.ndarray:
@@ -226,3 +227,16 @@ def sums(image: np.ndarray) -> np.ndarray:
   count = image.shape[0] * image.shape[1]
   found = np.stack([mean, deviation**2 + mean**2])[..., 0] * count
   return np.rint(found).astype(np.int64)
+
+
+def are_sums(count: int, totals: Sequence[int], squares: Sequence[int]) -> bool:
+  """Returns whether pixels can have these sums and sums of squares.
+
+  Args:
+    count: pixels of one channel.
+    totals: of each channel, whole numbers of any size.
+    squares: of each channel, the same.
+  """
+  return len(totals) == len(squares) == schema.NUM_CHANNELS and all(
+      total <= square <= 255 * total <= 255**2 * count and total**2 <= square *
+      count for total, square in zip(totals, squares))

@@ -13,12 +13,16 @@ ITU-T T.81, B.1 and B.2; Exif 2.32 (CIPA), 4.5.4.
 """
 
 import io
+import itertools
 import os
+import re
 import struct
-from typing import BinaryIO, Iterator, NamedTuple
+from typing import BinaryIO, Iterable, Iterator, NamedTuple, Sequence
+import zlib
 
 from hpa_records import file_kind
 from hpa_records import file_pattern
+from hpa_records import plain_text
 from hpa_records import schema
 from hpa_records import tiff
 
@@ -34,13 +38,23 @@ _PNG_HEADER_BYTES = 33
 _PNG_8_BIT_GRAY = b'\x08\0\0\0\0'  # depth, color, methods, no interlace
 _PNG_SIZE = struct.Struct('>II')
 _PNG_CHUNK = struct.Struct('>I4s')
+_STORED_CHUNKS = (b'IHDR', b'IDAT', b'IEND')
 _SIGNATURES = ((b'\x89PNG\r\n\x1a\n', 'PNG'), (b'II*\0', 'TIFF'),
                (b'MM\0*', 'TIFF'), (b'II+\0', 'TIFF'), (b'MM\0+', 'TIFF'),
                (b'\xff\xd8\xff', 'JPEG'))
 _ENDS = {'PNG': b'\0\0\0\0IEND\xaeB`\x82', 'JPEG': b'\xff\xd9'}
 _READ = ((8, 1), (16, 1), (8, 3))  # bits and colors
+_Chunk = tuple[bytes, int, int]  # name, start of the content, its length
 _PNG_COLORS = {0: 'gray', 2: 'RGB', 3: 'palette', 4: 'gray+alpha', 6: 'RGBA'}
 _EXIF = b'Exif\0\0'
+_XMP = b'http://ns.adobe.com/xap/1.0/\0'
+_XMP_ORIENTATION = re.compile(
+    rb'tiff:Orientation(?:\s*=\s*["\']|>)\s*([0-9])\b')
+_RAW_PROFILES = (b'Raw profile type exif', b'Raw profile type APP1')
+_TEXTS = (b'tEXt', b'zTXt', b'iTXt')
+# Of more and longer ones nothing is unpacked.
+_MAX_TEXTS = 100
+_MAX_TEXT_BYTES = 2**20
 # More chunks or markers are not looked at: a read for each takes time.
 _MAX_STEPS = 100_000
 _TOO_MANY = f'expected at most {_MAX_STEPS:,} chunks or markers, received more'
@@ -153,7 +167,7 @@ def _check_end(file: BinaryIO, num_bytes: int, kind: str) -> None:
   file.seek(max(0, num_bytes - len(end)))
   if file.read(len(end)) == end:
     return
-  behind = num_bytes - (_find_png_end(file, num_bytes)
+  behind = num_bytes - (_end_of_png(_walk_png(file, num_bytes))
                         if kind == 'PNG' else _find_jpeg_end(file, num_bytes))
   if behind < num_bytes:
     raise _go_on(kind, behind)
@@ -162,19 +176,29 @@ def _check_end(file: BinaryIO, num_bytes: int, kind: str) -> None:
       'without its end: the file was cut short')
 
 
-def is_whole_png(data: bytes | memoryview) -> bool:
-  """Returns whether the chunks of a PNG follow each other to its end.
+def find_stored_fault(data: bytes | memoryview) -> str:
+  """Returns what is wrong with the chunks of a stored PNG; '' if nothing is.
 
-  A decoder may take the memory that a chunk asks for before it looks whether
-  the data are there: OpenCV does, up to 4 GB.
+  They are those that the converter writes, one after another to the end. A
+  decoder may take the memory that a chunk asks for before it looks whether the
+  data are there, as OpenCV does, up to 4 GB; and unpack compressed text for
+  seconds.
 
   Args:
     data: that begins as a PNG does.
   """
+  end = 0
   try:
-    return _find_png_end(io.BytesIO(data), len(data)) == len(data)
-  except schema.DataError:  # chunks without end
-    return False
+    for kind, start, length in _walk_png(io.BytesIO(data), len(data)):
+      if kind not in _STORED_CHUNKS:
+        return (f'it has the chunk {plain_text.quote(kind.decode("latin-1"))}, '
+                'which the converter does not write')
+      if kind == b'IEND':
+        end = start + length + 4
+        break
+  except schema.DataError as error:  # chunks without end
+    return str(error)
+  return '' if end == len(data) else 'its chunks do not end where its bytes do'
 
 
 def _go_on(kind: str, num_bytes: int) -> schema.DataError:
@@ -199,9 +223,11 @@ def check_single(data: bytes, kind: str) -> None:
   """
   file, end = io.BytesIO(data), len(data)
   if kind == 'PNG':
-    end = _find_png_end(file, end)
-    if b'eXIf' in data:
-      _refuse_turned_png(file, len(data))
+    chunks = list(_walk_png(file, end))
+    end = _end_of_png(chunks)
+    received = _find_turned_png(file, chunks)
+    if received:
+      raise schema.DataError(f'expected upright pixels, received {received}')
   elif kind == 'JPEG':
     # Behind the last marker before the pixels: a preview before them may end.
     _, start, _ = list(_walk_jpeg(file, end))[-1]
@@ -210,17 +236,59 @@ def check_single(data: bytes, kind: str) -> None:
     raise _go_on(kind, len(data) - end)
 
 
-def _refuse_turned_png(file: BinaryIO, num_bytes: int) -> None:
-  for kind, start, length in _walk_png(file, num_bytes):
-    received = (_find_turned(file, start, length, 'PNG')
-                if kind == b'eXIf' else '')
-    if received:
-      raise schema.DataError(f'expected upright pixels, received {received}')
+def _find_turned_png(file: BinaryIO, chunks: Sequence[_Chunk]) -> str:
+  """Returns how some chunks of a PNG say that it is turned, or ''."""
+  texts = [each for each in chunks if each[0] in _TEXTS][:_MAX_TEXTS]
+  for kind, start, length in texts:
+    file.seek(start)
+    found = _find_in_text(kind, file.read(min(length, _MAX_TEXT_BYTES)))
+    if found:
+      return found
+  for kind, start, length in chunks:
+    if kind == b'eXIf':
+      file.seek(start)
+      found = _describe_turned(tiff.find_orientations(file.read(length)), 'PNG')
+      if found:
+        return found
+  return ''
 
 
-def _find_png_end(file: BinaryIO, num_bytes: int) -> int:
+def _find_in_text(kind: bytes, content: bytes) -> str:
+  """Returns how a PNG's chunk of text says that it is turned, or ''.
+
+  Exif as older ImageMagick writes it, and XMP as Adobe's programs do.
+
+  Source: PNG specification (W3C), 11.3.3; ImageMagick, coders/png.c; XMP
+  specification part 3 (Adobe), 1.1.5.
+  """
+  name, _, text = content.partition(b'\0')
+  is_xmp = name == b'XML:com.adobe.xmp'
+  if not (is_xmp or name in _RAW_PROFILES):
+    return ''
+  is_packed = kind == b'zTXt' or (kind == b'iTXt' and text[:1] == b'\1')
+  if kind == b'iTXt':  # flag, method, language, translated name
+    text = text[2:].split(b'\0', 2)[-1]
+  elif is_packed:
+    text = text[1:]
+  try:
+    if is_packed:
+      text = zlib.decompressobj().decompress(text, _MAX_TEXT_BYTES)
+    if is_xmp:
+      return _describe_turned(_find_in_xmp(text), 'PNG', 'XMP')
+    exif = bytes.fromhex(b''.join(text.split()[2:]).decode('ascii'))
+  except (zlib.error, ValueError):
+    return ''
+  return _describe_turned(tiff.find_orientations(exif.removeprefix(_EXIF)),
+                          'PNG')
+
+
+def _find_in_xmp(text: bytes) -> set[int]:
+  return set(map(int, _XMP_ORIENTATION.findall(text)))
+
+
+def _end_of_png(chunks: Iterable[_Chunk]) -> int:
   """Returns the position after the end, 0 if there is none."""
-  for kind, start, length in _walk_png(file, num_bytes):
+  for kind, start, length in chunks:
     if kind == b'IEND':
       return start + length + 4
   return 0
@@ -237,9 +305,8 @@ def _find_jpeg_end(file: BinaryIO, num_bytes: int) -> int:
   return 0 if found < 0 else start + found + len(_ENDS['JPEG'])
 
 
-def _walk_png(file: BinaryIO,
-              num_bytes: int) -> Iterator[tuple[bytes, int, int]]:
-  """Yields name, start of the content and length of each whole chunk."""
+def _walk_png(file: BinaryIO, num_bytes: int) -> Iterator[_Chunk]:
+  """Yields each whole chunk up to the end of the PNG."""
   position = 8
   for _ in range(_MAX_STEPS):
     file.seek(position)
@@ -250,6 +317,8 @@ def _walk_png(file: BinaryIO,
     if position + 12 + length > num_bytes:
       return
     yield kind, position + 8, length
+    if kind == b'IEND':
+      return
     position += 12 + length
   raise schema.DataError(_TOO_MANY)
 
@@ -264,16 +333,12 @@ def _read_png(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
   header = Header('PNG', height, width, bits, 3 if color == 2 else 1)
   if color not in (0, 2) or bits not in (8, 16):
     return header, f'{bits}-bit {_PNG_COLORS.get(color, f"color type {color}")}'
-  for kind, start, length in _walk_png(file, num_bytes):
-    if kind == b'IDAT':
-      break
-    if kind == b'acTL':
-      return header, 'a PNG of several images (animated)'
-    if kind == b'eXIf':
-      received = _find_turned(file, start, length, 'PNG')
-      if received:
-        return header, received
-  return header, ''
+  chunks = list(
+      itertools.takewhile(lambda each: each[0] != b'IDAT',
+                          _walk_png(file, num_bytes)))
+  if any(kind == b'acTL' for kind, _, _ in chunks):
+    return header, 'a PNG of several images (animated)'
+  return header, _find_turned_png(file, chunks)
 
 
 def _walk_jpeg(file: BinaryIO,
@@ -321,22 +386,27 @@ def _read_jpeg(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
 
 
 def _find_exif(file: BinaryIO, start: int, length: int) -> str:
-  """Returns what is not read of a JPEG's APP1, which may be Exif."""
+  """Returns what is not read of a JPEG's APP1, which may be Exif or XMP."""
   file.seek(start)
-  if file.read(len(_EXIF)) != _EXIF:
-    return ''
-  return _find_turned(file, start + len(_EXIF), length - len(_EXIF), 'JPEG')
+  content = file.read(max(0, length))
+  if content.startswith(_EXIF):
+    return _describe_turned(tiff.find_orientations(content[len(_EXIF):]),
+                            'JPEG')
+  if content.startswith(_XMP):
+    return _describe_turned(_find_in_xmp(content), 'JPEG', 'XMP')
+  return ''
 
 
-def _find_turned(file: BinaryIO, start: int, length: int, kind: str) -> str:
-  """Returns how the Exif in a file says that it is turned; '' if it does not.
+def _describe_turned(orientations: set[int],
+                     kind: str,
+                     told_by: str = 'Exif') -> str:
+  """Returns how a file says that it is turned; '' if it does not.
 
   Viewers turn such pictures, decoders do not; 0 is what some cameras say for
   none.
   """
-  file.seek(start)
-  turned = tiff.find_orientations(file.read(max(0, length))) - {0, 1}
-  return (f'a {kind} turned or mirrored (Exif orientation {min(turned)})'
+  turned = orientations - {0, 1}
+  return (f'a {kind} turned or mirrored ({told_by} orientation {min(turned)})'
           if turned else '')
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
+from hpa_records import image
 from hpa_records import manifest
 from hpa_records import plain_text
 from hpa_records import schema
@@ -41,7 +42,8 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
   if tuple(made.classes) != schema.CLASS_NAMES or (tuple(made.channels)
                                                    != schema.CHANNELS):
     faults.append('expected the classes and channels of this version, received '
-                  f'{len(made.classes)} classes, channels {made.channels}')
+                  f'{len(made.classes)} classes, '
+                  f'channels {plain_text.show_list(made.channels)}')
   unlisted = _FILES - set(made.files)
   if unlisted:
     faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
@@ -83,15 +85,11 @@ def _check_pixels(made: manifest.Manifest) -> list[str]:
   """Mean and deviation are those of sums that pixels of 0..255 can have."""
   said, count = made.pixels, made.num_records * made.image_size**2
   sums, squares = said['sum'], said['sum_of_squares']
-  if said['count'] == count and (len(sums) == len(squares) ==
-                                 schema.NUM_CHANNELS):
-    if all(total <= square <= 255 * total <= 255**2 *
-           count and total**2 <= square * count
-           for total, square in zip(sums, squares)):
-      expected = manifest.pixel_statistics(count, np.array(sums),
-                                           np.array(squares))
-      if said == expected:
-        return []
+  if said['count'] == count and image.are_sums(count, sums, squares):
+    expected = manifest.pixel_statistics(count, np.array(sums),
+                                         np.array(squares))
+    if said == expected:
+      return []
   return [
       f'expected pixels that {count} pixels of 0..255 can have, in each of '
       f'{schema.NUM_CHANNELS} channels, received others'
@@ -276,7 +274,7 @@ def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   if wrong.size:
     return [
         f'expected labels 0..{schema.NUM_CLASSES - 1} of {row.id}, each once, '
-        f'received {[int(k) for k in row.labels]}'
+        f'received {plain_text.show_list([int(k) for k in row.labels])}'
         for row in index.iloc[np.unique(wrong)].itertuples()
     ]
   cells = index['fold'].to_numpy()[rows] * schema.NUM_CLASSES + labels
@@ -304,7 +302,8 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   if wrong.any():
     return [
         f'expected repeats of {row.id} of at least 0, and 0 in its fold '
-        f'{row.fold}, received {[float(r) for r in row.repeats]}'
+        f'{row.fold}, received '
+        f'{plain_text.show_list([float(r) for r in row.repeats])}'
         for row in index[wrong].itertuples()
     ]
   draws, most = repeats.sum(axis=0, dtype=float), balance.max_draws(len(index))

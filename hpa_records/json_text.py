@@ -4,6 +4,7 @@ Python's parser raises RecursionError for deep nesting, takes NaN and Infinity,
 and keeps the last of two equal keys without a word.
 """
 
+import hashlib
 import json
 from typing import Any
 
@@ -21,6 +22,26 @@ def parse(data: bytes | str) -> Any:
                       parse_constant=_refuse_constant)
   except RecursionError as error:
     raise ValueError('JSON that is nested too deeply') from error
+
+
+def seal(value: Any) -> bytes:
+  """Returns a value as JSON below its sha256, for unseal."""
+  data = json.dumps(value).encode()
+  return hashlib.sha256(data).hexdigest().encode() + b'\n' + data
+
+
+def unseal(data: bytes) -> Any:
+  """Returns the value that seal was given, tuples as lists.
+
+  The hash shows damage that is JSON still.
+
+  Raises:
+    ValueError: the data are damaged, or not from seal.
+  """
+  digest, _, text = data.partition(b'\n')
+  if digest != hashlib.sha256(text).hexdigest().encode():
+    raise ValueError('JSON of another sha256 than the one above it')
+  return parse(text)
 
 
 def _to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

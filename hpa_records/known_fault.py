@@ -5,7 +5,6 @@ over the shards of the second.
 """
 
 import dataclasses
-import json
 import os
 from typing import Sequence
 
@@ -23,7 +22,7 @@ def read(plan: shard_plan.Plan) -> list[fault.Fault]:
   """Returns the faults that write kept; [] if there are none, or damaged."""
   path = _path(plan)
   try:
-    told = json_text.parse(filesystem.read_small(path) or b'')
+    told = json_text.unseal(filesystem.read_small(path) or b'')
     json_text.check_form(told, _FORM, path)
   except ValueError:
     return []  # damaged: they are found again
@@ -47,8 +46,7 @@ def write(plan: shard_plan.Plan, faults: Sequence[fault.Fault]) -> None:
       'stamps': shard_conversion.stamps(plan, each.id)
   } for each in faults]
   path = _path(plan)
-  filesystem.write_atomically(path,
-                              json.dumps(told).encode(), os.path.dirname(path))
+  filesystem.write_atomically(path, json_text.seal(told), os.path.dirname(path))
 
 
 def _path(plan: shard_plan.Plan) -> str:

@@ -46,6 +46,8 @@ _REMEDIES = {
         'a folder has the name of a file: move it elsewhere',
     errno.ENOTDIR:
         'a part of the path is a file or a link: move it elsewhere',
+    errno.ESPIPE:
+        'save what it gives to a file, and pass that',
     errno.EAGAIN:
         'raise the limit of processes (ulimit -u), or use fewer --workers',
 }

@@ -27,6 +27,7 @@ from hpa_records import plain_text
 from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
+from hpa_records import tfds_metadata
 
 _UNFINISHED = f'{shard_conversion.UNFINISHED_NAME}/'
 _SETTINGS = f'{_UNFINISHED}settings.json'
@@ -70,6 +71,15 @@ def find(output: str, settings: shard_plan.Settings,
         what = 'was changed' if name in names else 'is missing'
         raise schema.DataError(f'{name} in {output} {what}; pass --overwrite '
                                'to convert again.')
+      try:
+        if name in tfds_metadata.NAMES:
+          tfds_metadata.check(name,
+                              filesystem.read_small(path) or b'',
+                              found.settings, found.shards)
+      except ValueError as error:
+        raise schema.DataError(
+            f'Invalid dataset at {output}: {name}: {error}; pass --overwrite '
+            'to convert again.') from error
     return found
   if _SETTINGS in names:
     _refuse_other(output, _read_settings(output), _told(settings, csv_sha256))

@@ -62,7 +62,7 @@ class Shards:
 
     Args:
       records: raw, in a local folder.
-      check: 'crc' recomputes the checksum of each record that is read.
+      check: 'crc' recomputes both checksums of each record that is read.
     """
     index = records.index
     self._ids = index['id'].to_numpy()
@@ -122,10 +122,16 @@ class Shards:
 
   def _check_crc(self, content: np.ndarray, row: int,
                  pixels: np.ndarray) -> None:
-    """Raises DataError if a record with these pixels has another checksum."""
-    start = int(self._frame[row]) + shard.FRAME_HEAD_BYTES
-    stop = int(self._frame[row] + self._frame_bytes[row])
-    stop -= shard.FRAME_BYTES - shard.FRAME_HEAD_BYTES
+    """Raises DataError if a record with these pixels has another length or
+    checksum."""
+    frame, num_bytes = int(self._frame[row]), int(self._frame_bytes[row])
+    start = frame + shard.FRAME_HEAD_BYTES
+    stop = frame + num_bytes - (shard.FRAME_BYTES - shard.FRAME_HEAD_BYTES)
+    if content[frame:start].tobytes() != shard.frame_head(num_bytes -
+                                                          shard.FRAME_BYTES):
+      raise self._fault(
+          row, f'its frame does not begin with the length '
+          f'{num_bytes - shard.FRAME_BYTES} and its CRC-32C')
     image = int(self._image[row])
     found = shard.checksum(
         [content[start:image], pixels, content[image + len(pixels):stop]])

@@ -5,9 +5,11 @@ control sequences in what is printed, and a newline or a change of direction
 makes one thing look like another.
 """
 
+from typing import Any, Sequence
 import unicodedata
 
 _MAX_NAME = 255  # characters; no common file system has longer names
+_MAX_VALUES = 32  # in a line; all labels of a record
 
 
 def escape(text: str) -> str:
@@ -32,6 +34,13 @@ def join_lines(text: str) -> str:
   """Returns a message of another library in one line of at most 200 letters."""
   line = ' '.join(text.split()).rstrip('.')
   return line if len(line) <= 200 else f'{line[:197]}...'
+
+
+def show_list(values: Sequence[Any]) -> str:
+  """Returns a list as Python shows it, the first 32 values of a longer one."""
+  left = len(values) - _MAX_VALUES
+  shown = ', '.join(map(repr, values[:_MAX_VALUES]))
+  return f'[{shown}, ... and {left:,} more]' if left > 0 else f'[{shown}]'
 
 
 def show_bytes(num_bytes: int) -> str:

@@ -6,10 +6,13 @@ Nothing goes on writing behind a second run: a worker ends with its parent.
 import concurrent.futures
 import contextlib
 import functools
+import io
+import logging
 import multiprocessing
 import signal
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
+from hpa_records import plain_text
 from hpa_records import process
 from hpa_records import processor
 from hpa_records import schema
@@ -18,6 +21,7 @@ from hpa_records import shard_plan
 from hpa_records import worker
 
 RUNNERS = ('local', 'beam')
+_LOCAL = ('directrunner', 'fnapirunner')  # of Beam's runners
 _FEWER = 'Run the same command with fewer --workers; what is finished is kept.'
 _AGAIN = 'Run the same command again; what is finished is kept.'
 
@@ -51,6 +55,11 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       for future in concurrent.futures.as_completed(made):
         future.result()
         yield made[future]
+    except (KeyboardInterrupt, GeneratorExit):
+      # By a signal, here or in the caller. Workers write temporary files, and
+      # one that waits for a disk may never end.
+      worker.kill(pool)
+      raise
     finally:
       worker.stop(pool)
 
@@ -101,16 +110,21 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       pipeline runs here.
 
   Raises:
-    schema.DataError: Beam is not installed, or the pipeline failed.
+    schema.DataError: Beam is not installed, an option is wrong, or the pipeline
+      failed.
   """
+  if process.is_ours():  # what is wrong is said again by what Beam raises
+    logging.getLogger().setLevel(logging.ERROR)
   try:
     import apache_beam as beam  # pylint: disable=import-outside-toplevel
   except ImportError as error:
     raise schema.DataError(
         '--runner=beam needs Apache Beam, which is not '
         'installed; pip install "hpa-records[beam]".') from error
+  chosen, is_here = _parse_options(beam, options)
+  if process.is_ours() and is_here:  # where it logs what it raises, too
+    logging.getLogger().setLevel(logging.CRITICAL)
   try:
-    chosen = beam.options.pipeline_options.PipelineOptions(list(options))
     with beam.Pipeline(options=chosen) as pipeline:
       # Reshuffle, or a runner fuses all shards into one worker's work.
       _ = (pipeline | beam.Create(shards) | beam.Reshuffle() | 'convert' >>
@@ -122,3 +136,27 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
         f'{reason[-1] if reason else "no reason"} (--beam_options='
         f'{" ".join(options)}); finished shards are kept, and the same command '
         'makes the others.') from error
+
+
+def _parse_options(beam, options: Sequence[str]) -> tuple[Any, bool]:
+  """Returns Beam's options, and whether its workers are processes here.
+
+  Beam ends the process for wrong options, and ignores unknown ones. Of a runner
+  elsewhere these are left: its server may know them.
+  """
+  parsers, said = [], io.StringIO()
+  try:
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+      chosen = beam.options.pipeline_options.PipelineOptions(list(options))
+      values = chosen.get_all_options(add_extra_args_fn=parsers.append)
+      _, unknown = parsers[0].parse_known_args(list(options))
+  except SystemExit as error:
+    reason = said.getvalue().strip().rpartition('\n')[2]
+    raise schema.DataError(f'Invalid --beam_options={" ".join(options)}: '
+                           f'{reason}; correct or remove it.') from error
+  is_here = (values['runner'] or _LOCAL[0]).lower().endswith(_LOCAL)
+  if unknown and is_here:
+    raise schema.DataError(
+        f'Unknown option {plain_text.quote(unknown[0])} in --beam_options; '
+        'correct or remove it.')
+  return chosen, is_here

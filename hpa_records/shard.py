@@ -10,8 +10,8 @@ Source: tensorflow/core/lib/io/record_writer.h for the frame and the mask.
 """
 
 import dataclasses
+import functools
 import hashlib
-import os
 import struct
 from typing import Iterable, Iterator, Sequence
 
@@ -115,7 +115,7 @@ def read(path: str,
 
 
 def has_frames(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
-  """Returns whether the frames of a local shard say that they are that long.
+  """Returns whether the frames of a shard say that they are that long.
 
   Where they are, and the first begins the file and each of the others where
   the one before it ends, no reader of the file takes memory for another length.
@@ -128,10 +128,19 @@ def has_frames(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
   Raises:
     OSError: it cannot be read.
   """
-  with open(path, 'rb', buffering=0) as file:
-    return all(
-        os.pread(file.fileno(), 8, offset) == struct.pack(
-            '<Q', size - FRAME_BYTES) for offset, size in zip(offsets, sizes))
+  with filesystem.open_read(path, buffered=False) as file:
+    for offset, size in zip(offsets, sizes):
+      file.seek(offset)
+      if file.read(8) != struct.pack('<Q', size - FRAME_BYTES):
+        return False
+  return True
+
+
+@functools.lru_cache(256)  # lengths hardly differ from record to record
+def frame_head(num_bytes: int) -> bytes:
+  """Returns the first FRAME_HEAD_BYTES of a record's frame."""
+  length = struct.pack('<Q', num_bytes)
+  return length + checksum([length])
 
 
 def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
@@ -144,5 +153,4 @@ def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
 
 
 def _frame(pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
-  length = struct.pack('<Q', sum(map(len, pieces)))
-  return [length + checksum([length]), *pieces, checksum(pieces)]
+  return [frame_head(sum(map(len, pieces))), *pieces, checksum(pieces)]

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import os
 from typing import Iterator, Sequence
@@ -27,6 +28,7 @@ import PIL
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image
+from hpa_records import image_header
 from hpa_records import input_digest
 from hpa_records import json_text
 from hpa_records import os_error
@@ -128,27 +130,32 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
   made_from = _made_from(plan, shard)
   path = os.path.join(plan.output, shard.name)
   found = read_sidecar(plan, shard)
-  if found and found.made_from == made_from and found.offsets and (
-      filesystem.size(path) == found.bytes and
-      filesystem.sha256(path) == found.sha256):
+  if found and found.made_from == made_from and _is_there(path, found):
     return
   unfinished = unfinished_folder(plan.output)
   try:
     filesystem.remove(_sidecar_path(plan, shard))
     made = _write(plan, shard, path, unfinished, made_from)
     filesystem.write_atomically(_sidecar_path(plan, shard),
-                                json.dumps(dataclasses.asdict(made)).encode(),
+                                json_text.seal(dataclasses.asdict(made)),
                                 unfinished)
   except OSError as error:
     raise os_error.describe_write(path, error, KEPT) from error
 
 
+def _is_there(path: str, found: Sidecar) -> bool:
+  """Returns whether a shard is the file that its sidecar says."""
+  return (bool(found.offsets) and filesystem.size(path) == found.bytes and
+          filesystem.sha256(path) == found.sha256 and
+          shard_file.has_frames(path, found.offsets, found.sizes))
+
+
 def read_sidecar(plan: shard_plan.Plan,
                  shard: shard_plan.Shard) -> Sidecar | None:
-  """Returns what a shard's sidecar says; None where there is none."""
+  """Returns what a shard's sidecar says; None where no shard can be so."""
   path = _sidecar_path(plan, shard)
   try:
-    content = json_text.parse(filesystem.read_small(path) or b'')
+    content = json_text.unseal(filesystem.read_small(path) or b'')
     json_text.check_form(content, _FORM, path)
     for key in ('faults', 'unread'):
       content[key] = tuple(fault.Fault(**each) for each in content[key])
@@ -157,7 +164,48 @@ def read_sidecar(plan: shard_plan.Plan,
     return None
   lengths = {len(getattr(found, name)) for name in _OF_EACH_SAMPLE}
   # Of a shard that was not made, all are empty.
-  return found if lengths in ({0}, {len(shard.ids)}) else None
+  is_right = lengths == {0} or (lengths == {len(shard.ids)} and
+                                _is_possible(plan, shard, found))
+  return found if is_right else None
+
+
+def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
+                 found: Sidecar) -> bool:
+  """Returns whether the numbers of a sidecar, one a sample, fit the shard."""
+  raw_bytes = plan.settings.raw_bytes
+  least, most = ((raw_bytes, raw_bytes) if plan.settings.encoding == 'raw' else
+                 (1, found.bytes))
+  if not (found.bytes < 2**63 and
+          all(least <= each <= most for each in found.payloads)):
+    return False
+  heads = [
+      len(_encode_head(shard, i, np.broadcast_to(np.uint8(0), num_bytes)))
+      for i, num_bytes in enumerate(found.payloads)
+  ]
+  sizes = [
+      head + num_bytes + shard_file.FRAME_BYTES
+      for head, num_bytes in zip(heads, found.payloads)
+  ]
+  offsets = [0, *itertools.accumulate(sizes)]
+  return ([*found.offsets, found.bytes] == offsets and
+          list(found.heads) == heads and list(found.sizes) == sizes and
+          image.are_sums(
+              len(shard.ids) * plan.settings.image_size**2, found.sums,
+              found.sums_of_squares) and
+          all(
+              list(map(len, files)) == [2] * schema.NUM_CHANNELS and all(
+                  0 < size <= image_header.MAX_FILE_BYTES and 0 <= crc < 2**32
+                  for size, crc in files)
+              for files in found.inputs))
+
+
+def _encode_head(shard: shard_plan.Shard, i: int, payload: np.ndarray) -> bytes:
+  """Returns the bytes of the record of sample i before its payload [n] uint8.
+  """
+  return record.encode_head(
+      record.Sample(shard.ids[i], payload, shard.fold,
+                    None if shard.labels is None else shard.labels[i],
+                    None if shard.repeats is None else shard.repeats[i]))
 
 
 def _sidecar_path(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
@@ -230,10 +278,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
       told.append(fault.of_image(shard.rows[i], sample_id, plan.images, error))
       continue
     payload = image.encode(pixels, settings.encoding)
-    head = record.encode_head(
-        record.Sample(sample_id, payload, shard.fold,
-                      None if shard.labels is None else shard.labels[i],
-                      None if shard.repeats is None else shard.repeats[i]))
+    head = _encode_head(shard, i, payload)
     done.sums += image.sums(pixels)
     done.heads.append(len(head))
     done.payloads.append(len(payload))

@@ -38,7 +38,7 @@ class Source:
       for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     scheme = records.partition('://')[0] if '://' in records else 'file'
-    self._is_local = scheme == 'file'
+    self._is_local = scheme in ('file', 'local')
     url, options = _azure(records) if scheme == 'az' else (records, {})
     try:
       self._files, self._root = fsspec.core.url_to_fs(url, **options)

@@ -218,6 +218,8 @@ def decoder(records: dataset.Records, epoch: plan.Epoch) -> Decode:
     if is_png:
       # decode_png takes memory for the size that the PNG says.
       is_it = tf.strings.substr(data, 0, len(head)) == head
+      # And unpacks compressed text, which may be large, before the pixels.
+      is_it &= tf.strings.substr(data, 37, 4) == b'IDAT'
       data = _require(is_it, data, 'received another PNG than was stored')
       image = tf.io.decode_png(data, channels=schema.NUM_CHANNELS)
       return tf.ensure_shape(image, shape), number

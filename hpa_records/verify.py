@@ -30,6 +30,7 @@ from hpa_records import image
 from hpa_records import index_check
 from hpa_records import manifest
 from hpa_records import os_error
+from hpa_records import plain_text
 from hpa_records import process
 from hpa_records import processor
 from hpa_records import progress
@@ -295,7 +296,8 @@ def _is_same(received: Any, expected: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-  return str(value.tolist() if isinstance(value, np.ndarray) else value)
+  return (plain_text.show_list(value.tolist())
+          if isinstance(value, np.ndarray) else str(value))
 
 
 def _check_pixels(made: manifest.Manifest, found: dict[str, Any]) -> list[str]:

@@ -43,13 +43,21 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
     return pool
   except (OSError, RuntimeError) as error:
     # Python would wait for those that have started, and these for work.
-    for each in list((getattr(pool, '_processes', None) or {}).values()):
-      each.kill()
+    kill(pool)
     if isinstance(error, RuntimeError) and not os_error.explain_limit(error):
       raise
     reason = os_error.explain_limit(error) or os_error.explain(error, _FEWER)
     raise schema.DataError(
         f'Cannot start {count} worker processes: {reason}.') from error
+
+
+def kill(pool: concurrent.futures.Executor | None) -> None:
+  """Kills the processes that start gave, as ones that a disk keeps waiting.
+
+  What they were writing is lost; stop them afterwards.
+  """
+  for each in list((getattr(pool, '_processes', None) or {}).values()):
+    each.kill()
 
 
 def stop(pool: concurrent.futures.Executor) -> None:

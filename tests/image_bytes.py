@@ -160,6 +160,26 @@ def exif(orientation: int) -> bytes:
                                           0, 0)
 
 
+def orientation_texts(orientation: int) -> list[bytes]:
+  """Returns chunks of text of a PNG, each of which declares an orientation."""
+  raw = exif(orientation).hex()
+  profile = f'\nexif\n{len(raw) // 2:8}\n{raw[:72]}\n{raw[72:]}\n'.encode()
+  packed = zlib.compress(profile)
+  return [
+      chunk(b'zTXt', b'Raw profile type exif\0\0' + packed),
+      chunk(b'tEXt', b'Raw profile type APP1\0' + profile),
+      chunk(b'iTXt', b'XML:com.adobe.xmp\0\0\0\0\0' + xmp(orientation)),
+      chunk(b'iTXt',
+            b'XML:com.adobe.xmp\0\1\0\0\0' + zlib.compress(xmp(orientation))),
+  ]
+
+
+def xmp(orientation: int) -> bytes:
+  """Returns XMP that declares an orientation."""
+  return (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description '
+          b'tiff:Orientation="%d"/></x:xmpmeta>' % orientation)
+
+
 def tile(
     pixels: np.ndarray,
     side: int,

@@ -28,6 +28,14 @@ def test_the_name_appears_when_the_block_ends(tmp_path):
   assert path.read_bytes() == b'new'
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+  path = str(tmp_path / 'pipe')
+  os.mkfifo(path)
+  for read in (filesystem.open_read, filesystem.read_bytes, filesystem.sha256):
+    with pytest.raises(OSError, match='a pipe or a device'):
+      read(path)
+
+
 @pytest.mark.parametrize('path,message', [
     ('', 'pass --output=PATH'),
     ('gs://bucket/folder', 'received --output=gs://bucket/folder'),

@@ -154,6 +154,8 @@ def test_samples_without_a_group_are_listed_together(source, tmp_path):
     ('s3,again', "expected each Id once, received 's3' again, first in row 5"),
     ('x,', "expected the name of a group that is a plain name"),
     ('x,  ', "expected the name of a group that is a plain name"),
+    ('x,NaN', "expected the name of a group, received 'NaN', which stands for"),
+    ('x,5.0', "received '5.0', but '5' in row 7; if they are two groups"),
     (' x,a', "plain name without path parts, received ' x'"),
     ('x', 'expected 2 fields, received 1'),
     ('"x,a', 'unexpected end of data'),
@@ -170,6 +172,14 @@ def test_a_faulty_row_of_the_groups_is_named(source, tmp_path, row, received,
   assert f'Invalid rows in {tmp_path}/groups.csv; fix' in lines[0]
   assert f'row {_NUM_SAMPLES + 2}: ' in lines[1] and received in lines[1]
   assert f'row {_NUM_SAMPLES + 3}: ' in lines[2]
+
+
+def test_groups_that_differ_in_letter_case_are_refused(source, tmp_path):
+  rows = [f's{i},{"Plate" if i % 2 else "plate"} {i // 4}' for i in range(8)]
+  message = _refusal(source, tmp_path / 'records',
+                     _write_groups(tmp_path, rows))
+  assert "row 3: expected one spelling of each group, received 'Plate 0'" in (
+      message) and "but 'plate 0' in row 2" in message
 
 
 @pytest.mark.parametrize('head,rows,received', [

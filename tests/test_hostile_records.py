@@ -17,6 +17,7 @@ from hpa_records import schema
 from hpa_records import shard
 from tests import fakes
 from tests import forgery
+from tests import image_bytes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _WAYS = {
@@ -58,10 +59,23 @@ def _write_length(path, length):
     file.write(head + shard.checksum([head]))
 
 
+def _first_sample(folder):
+  return next(
+      each for each in fakes.read_samples(folder).values() if each.fold == 0)
+
+
+def _add_text(folder):
+  """The first record's PNG has a chunk of text before its pixels."""
+  sample = _first_sample(folder)
+  png = image.encode(np.zeros((16, 16, 4), np.uint8), 'png').tobytes()
+  room = len(sample.image) - len(png) - len(image_bytes.chunk(b'zTXt', b''))
+  text = image_bytes.chunk(b'zTXt', bytes(room))
+  forgery.forge_record(folder, id=sample.id, image=png[:33] + text + png[33:])
+
+
 def _make_png_huge(folder):
   """The first record's PNG says another size, with right checksums."""
-  sample = next(
-      each for each in fakes.read_samples(folder).values() if each.fold == 0)
+  sample = _first_sample(folder)
   png = bytearray(sample.image)
   png[16:24] = struct.pack('>II', 30000, 30000)
   png[29:33] = struct.pack('>I', zlib.crc32(bytes(png[12:29])))
@@ -81,8 +95,9 @@ def test_a_frame_of_another_length_is_told(copy, way, length):
 
 @pytest.mark.parametrize('way', ['streaming png', 'host png'])
 @pytest.mark.parametrize('copy', ['png'], indirect=True)
-def test_a_png_of_another_size_is_not_decoded(copy, way):
-  _make_png_huge(copy)
+@pytest.mark.parametrize('change', [_make_png_huge, _add_text])
+def test_a_png_of_another_kind_is_not_decoded(copy, way, change):
+  change(copy)
   with pytest.raises(schema.DataError, match='fold0.* is damaged'):
     _read_all(copy, _WAYS[way][1])
 

@@ -3,6 +3,7 @@
 import fractions
 import math
 import resource
+import zlib
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hpa_records import image
 from hpa_records import schema
 from tests import fakes
+from tests import image_bytes
 
 _HALF = fractions.Fraction(1, 2)
 
@@ -227,6 +229,14 @@ def test_a_stored_png_of_16_bits_is_refused():
   data = cv2.imencode('.png', np.zeros((24, 24, 4), np.uint16))[1].tobytes()
   with pytest.raises(schema.DataError, match='not a png image'):
     image.decode(data, 'png', 24)
+
+
+@pytest.mark.parametrize('place', [33, -12])
+def test_a_stored_png_holds_pixels_alone(place):
+  stored = image.encode(fakes.image(1, 16), 'png').tobytes()
+  text = image_bytes.chunk(b'zTXt', b'a\0\0' + zlib.compress(bytes(10**6)))
+  with pytest.raises(schema.DataError, match="has the chunk 'zTXt'"):
+    image.decode(stored[:place] + text + stored[place:], 'png', 16)
 
 
 def test_a_stored_png_takes_no_memory_for_what_it_only_declares():

@@ -166,12 +166,33 @@ def test_a_tiff_whose_strip_ends_early_is_refused(compression, pixels, capfd):
   assert not capfd.readouterr().err  # libtiff's own line
 
 
-def test_a_png_that_says_behind_its_pixels_that_it_is_turned_is_refused():
+@pytest.mark.parametrize('place', [33, -12])
+@pytest.mark.parametrize('kind', range(5))
+def test_a_png_that_says_anywhere_that_it_is_turned_is_refused(kind, place):
   data = image_bytes.png(_GRAY)
-  turned, upright = (data[:-12] + image_bytes.chunk(b'eXIf', each) + data[-12:]
-                     for each in map(image_bytes.exif, (6, 1)))
-  assert 'Exif orientation 6' in _refusal(turned, 'a.png')
+  turned, upright = (data[:place] + [
+      *image_bytes.orientation_texts(each),
+      image_bytes.chunk(b'eXIf', image_bytes.exif(each))
+  ][kind] + data[place:] for each in (6, 1))
+  told_by = 'XMP' if b'adobe' in turned else 'Exif'
+  assert f'({told_by} orientation 6)' in _refusal(turned, 'a.png')
+  with Image.open(io.BytesIO(turned)) as image:
+    image.load()
+    # Pillow's view of the file that was made; it does not know APP1.
+    assert image.getexif().get(274) == (None if b'APP1' in turned else 6)
   np.testing.assert_array_equal(image_file.decode(upright, 'a.png', 'red', 0),
+                                _GRAY)
+
+
+@pytest.mark.parametrize('text', [
+    b'Raw profile type exif\0\0' + b'no zlib',
+    b'Raw profile type exif\0\0' + zlib.compress(b'\nexif\n 9\nzz'),
+    b'Raw profile type exif\0\0' + zlib.compress(bytes(10**8)),
+    b'Author\0\0' + zlib.compress(image_bytes.xmp(6)),
+])
+def test_other_text_in_a_png_says_nothing_of_turns(text):
+  data = image_bytes.png(_GRAY, before_data=image_bytes.chunk(b'zTXt', text))
+  np.testing.assert_array_equal(image_file.decode(data, 'a.png', 'red', 0),
                                 _GRAY)
 
 

@@ -66,6 +66,8 @@ def _pages():
     ('a.jpg',
      image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + image_bytes.exif(3)),
      'a JPEG turned or mirrored (Exif orientation 3)'),
+    ('a.jpg', image_bytes.save(_GRAY, 'JPEG', xmp=image_bytes.xmp(8)),
+     'a JPEG turned or mirrored (XMP orientation 8)'),
     ('a.jpg', image_bytes.save(_GRAY, 'JPEG').replace(
         b'\xff\xda',
         b'\xff' * 100_000 + b'\xda'), 'at most 100,000 chunks or markers'),

@@ -69,6 +69,7 @@ _NAN_REPEATS = np.array([0, 1, 1, 1, np.nan], np.float32)
     (_set('labels', [28]), 'expected labels 0..27 of s'),
     (_set('labels', [-1]), 'expected labels 0..27 of s'),
     (_set('labels', [5, 5]), 'expected labels 0..27 of s'),
+    (_set('labels', [5] * 100), '5, 5, ... and 68 more]'),
     (_set('labels', [26]), 'class counts of fold 0'),
     (_set('repeats', [0, 1, 1, 1]), 'expected 5 repeats of s'),
     (_set('repeats', [1, 1, 1, 1, 1]), '0 in its fold 0'),
@@ -125,7 +126,7 @@ def test_class_counts_of_the_manifest_are_checked(dataset):
     }, 'expected the classes'),
     (lambda m: {
         'channels': m.channels[::-1]
-    }, "channels ('yellow'"),
+    }, "channels ['yellow'"),
     (lambda m: {
         'settings': {
             **m.settings, 'unlabelled': True

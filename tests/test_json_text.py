@@ -26,6 +26,14 @@ def test_what_is_no_json_is_a_value_error(text, message):
     json_text.parse(text)
 
 
+def test_a_seal_shows_damage_that_is_json_still():
+  data = json_text.seal({'a': (1, 2)})
+  assert json_text.unseal(data) == {'a': [1, 2]}
+  for damaged in (data.replace(b'[1', b'[7'), b'', b'{}', b'\n'):
+    with pytest.raises(ValueError, match='sha256'):
+      json_text.unseal(damaged)
+
+
 def test_a_form_is_held():
   form = {'a': int, 'b': [{'c': (int, float)}], 'd': bool}
   json_text.check_form({

@@ -1,12 +1,14 @@
 """known_fault: a file of another's stops nothing, and leads nowhere."""
 
-import json
-
 import pytest
 
+from hpa_records import convert
+from hpa_records import fault
+from hpa_records import json_text
 from hpa_records import known_fault
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
+from tests import fakes
 
 
 @pytest.mark.parametrize('sample_id', ['\0', '../../etc/passwd', 'a\nb', ''])
@@ -15,9 +17,28 @@ def test_a_sample_without_a_plain_name_is_none(tmp_path, sample_id):
   folder = tmp_path / shard_conversion.UNFINISHED_NAME
   folder.mkdir()
   told = {'row': 2, 'id': sample_id, 'file': '', 'message': 'damaged'}
-  (folder / 'faults.json').write_text(
-      json.dumps([{
+  (folder / 'faults.json').write_bytes(
+      json_text.seal([{
           'fault': told,
           'stamps': [None] * 4
       }]))
   assert not known_fault.read(plan)
+
+
+@pytest.mark.parametrize('sample_id,row', [('another', 2), ('s0', 2**70)])
+def test_a_fault_of_no_sample_of_the_table_is_none(tmp_path, monkeypatch,
+                                                   sample_id, row):
+  source = fakes.write_source(tmp_path, 10)
+  settings = shard_plan.Settings(image_size=24)
+  plan = shard_plan.Plan(source[1], str(tmp_path / 'records'), settings)
+  found = fault.Fault(row, sample_id, 'a.png', 'damaged')
+  monkeypatch.setattr(convert.completion, 'complete',
+                      lambda *_: known_fault.write(plan, [found]))
+  how = convert.How(workers=1, on_error='skip')
+  with monkeypatch.context() as patch:
+    patch.setattr(convert.output_folder, 'tidy', lambda _: None)
+    convert.convert(*source, plan.output, settings, how)
+  monkeypatch.undo()
+  assert known_fault.read(plan) == [found]
+  made = convert.convert(*source, plan.output, settings, how)
+  assert (made.num_records, made.num_skipped) == (10, 0)

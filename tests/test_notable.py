@@ -69,3 +69,14 @@ def test_a_gallery_is_saved_whole(collected, tmp_path):
   for name, value in vars(found).items():
     for mine, theirs in zip(value, getattr(again, name)):
       np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_gallery_of_large_images_is_loaded(collected, tmp_path, monkeypatch):
+  records, model, scores, _ = collected
+  monkeypatch.setattr(
+      activation_map, 'compute', lambda _, images, __:
+      [np.ones([len(images), side, side], np.float32) for side in (2048, 1024)])
+  found = notable.collect(records, 1, model, scores, 0.5)
+  found.save(str(tmp_path / 'gallery.npz'))
+  again = archive.Gallery.load(str(tmp_path / 'gallery.npz'))
+  assert [each.shape[1:] for each in again.maps] == [(200, 200)] * 2

@@ -8,6 +8,7 @@ import pathlib
 import pytest
 
 from hpa_records import convert
+from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import output_folder
 from hpa_records import output_lock
@@ -133,6 +134,16 @@ def test_a_manifest_that_contradicts_itself_is_not_finished(source, output):
   forgery.forge_manifest(output, num_records=10**15)
   with pytest.raises(schema.DataError,
                      match='expected 1000000000000000 records.*--overwrite'):
+    _convert(source, output)
+
+
+def test_a_dataset_with_the_features_of_another_is_not_finished(source, output):
+  (output / 'features.json').write_text('{}')
+  digest = filesystem.sha256(str(output / 'features.json'))
+  files = manifest.load(str(output)).files
+  forgery.forge_manifest(output, files={**files, 'features.json': digest})
+  with pytest.raises(schema.DataError,
+                     match='Invalid dataset at .*features.json.*--overwrite'):
     _convert(source, output)
 
 

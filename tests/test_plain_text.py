@@ -61,3 +61,9 @@ def test_a_message_of_several_lines_becomes_one():
   joined = plain_text.join_lines('Expected 2 fields,\n  saw 4.\n')
   assert joined == 'Expected 2 fields, saw 4'
   assert len(plain_text.join_lines('x ' * 500)) == 200
+
+
+def test_a_long_list_is_cut():
+  assert plain_text.show_list([1, 'a', 2.5]) == "[1, 'a', 2.5]"
+  assert plain_text.show_list(range(32)) == str(list(range(32)))
+  assert plain_text.show_list(range(5000)).endswith('31, ... and 4,968 more]')

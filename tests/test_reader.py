@@ -322,11 +322,11 @@ def _touch(copy):
   os.utime(copy.path, ns=(1, 1))
 
 
-def _flip(copy):
-  """Changes a byte of the image, and hides it from the file's time."""
+def _flip(copy, place=None):
+  """Changes a byte, of the image, and hides it from the file's time."""
   before = os.stat(copy.path)
   with open(copy.path, 'r+b') as file:
-    file.seek(copy.row['image_offset'] + 1000)
+    file.seek(copy.row['image_offset'] + 1000 if place is None else place)
     byte = file.read(1)[0]
     file.seek(-1, os.SEEK_CUR)
     file.write(bytes([byte ^ 1]))
@@ -354,6 +354,12 @@ def _replace(copy):
      ': No such file'),
     (dataset.How(check='crc'), _touch, 'the file was changed'),
     (dataset.How(check='crc'), _flip, 'its bytes have the CRC-32C'),
+    (dataset.How(check='crc'),
+     lambda copy: _flip(copy, copy.row['record_offset']),
+     'its frame does not begin with the length'),
+    (dataset.How(check='crc'),
+     lambda copy: _flip(copy, copy.row['record_offset'] + 11),
+     'its frame does not begin with the length'),
 ])
 def test_a_shard_that_is_damaged_while_training_is_named(
     folders, tmp_path, how, damage, message):

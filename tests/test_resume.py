@@ -12,9 +12,11 @@ import time
 import pytest
 
 from hpa_records import convert
+from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records import verify
 from tests import fakes
 from tests import signalled
 
@@ -88,9 +90,12 @@ def test_whole_shards_are_kept(source, undisturbed, tmp_path):
   assert _content(output) == undisturbed
 
 
-def _half_done(source, output, monkeypatch, **how):
+def _half_done(source,
+               output,
+               monkeypatch,
+               settings=shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1),
+               **how):
   """Makes all shards but the last, and no manifest, as a killed run leaves."""
-  settings = shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1)
   monkeypatch.setattr(convert.completion, 'complete', _interrupt)
   with pytest.raises(KeyboardInterrupt):
     convert.convert(*source, str(output), settings, convert.How(workers=1,
@@ -126,6 +131,60 @@ def test_a_kept_shard_must_prove_itself(harm, undisturbed, tmp_path,
   fresh = tmp_path / 'fresh'
   assert _run(source, fresh).returncode == 0
   assert _content(output) == _content(fresh)
+
+
+@pytest.mark.parametrize('encoding', ['raw', 'png'])
+@pytest.mark.parametrize('changes', [
+    {},
+    {
+        'offsets': [0, 2**70]
+    },
+    {
+        'payloads': [2**70, 2**70]
+    },
+    {
+        'payloads': [-1, 1],
+    },
+    {
+        'payloads': [1, 1],
+        'heads': [2**40, 2**40]
+    },
+    {
+        'sums': [0] * 4
+    },
+    {
+        'sums_of_squares': [2**90] * 4
+    },
+    {
+        'inputs': [[[1, 1]] * 3] * 2
+    },
+    {
+        'inputs': [[[2**70, 1]] * 4] * 2
+    },
+    {
+        'bytes': 2**70
+    },
+],
+                         ids=str)
+def test_what_a_sidecar_says_has_to_fit_its_shard(encoding, changes, tmp_path,
+                                                  monkeypatch):
+  source = fakes.write_source(tmp_path, 20)
+  output = tmp_path / 'records'
+  settings = shard_plan.Settings(image_size=_SIZE_PX,
+                                 shard_mb=1,
+                                 encoding=encoding)
+  _half_done(source, output, monkeypatch, settings)
+  path = sorted((output / '.unfinished').glob('fold*.json'))[0]
+  kept = output / path.stem
+  before = kept.stat().st_ino
+  path.write_bytes(
+      json_text.seal({
+          **json_text.unseal(path.read_bytes()),
+          **changes
+      }))
+  convert.convert(*source, str(output), settings, convert.How(workers=1))
+  assert (kept.stat().st_ino == before) == (not changes)
+  verify.verify(str(output), deep=True, workers=1)
 
 
 @pytest.mark.parametrize('flags,differs', [

@@ -14,6 +14,7 @@ from hpa_records import runner
 from hpa_records import schema
 from hpa_records import worker
 from tests import fakes
+from tests import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -32,8 +33,10 @@ def _command(source, output, *flags):
 
 
 @pytest.mark.parametrize('option,message', [
-    ('--runner=Nope', 'shards: ValueError'),
+    ('--runner=Nope', 'Beam did not make all shards: ValueError'),
     ('--runner=FnApiRunner', 'File too large'),
+    ('--nosuch=1', "Unknown option '--nosuch=1' in --beam_options"),
+    ('--streaming=x', 'argument --streaming: ignored explicit argument'),
 ])
 def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
                                                     message):
@@ -48,9 +51,8 @@ def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
                         text=True,
                         check=False)
   assert done.returncode == 2
-  last = done.stderr.splitlines()[-1]
-  assert last.startswith('Beam did not make all shards') and message in last
-  assert 'functools' not in last
+  last, = done.stderr.splitlines()
+  assert message in last and 'functools' not in last
 
 
 def _end(how):
@@ -127,6 +129,29 @@ def test_another_signal_ends_in_one_line_too(source, tmp_path, number):
     return
   assert code == 128 + number
   assert said.splitlines()[-1].startswith(f'{number.name}: Interrupted;')
+
+
+def test_workers_that_are_stuck_end_with_sigterm(source, tmp_path):
+  log = tmp_path / 'log'
+  log.touch()
+  with subprocess.Popen(_command(source, tmp_path / 'records', '--workers=2'),
+                        cwd=_ROOT,
+                        env=signalled.environment('*.tfrecord',
+                                                  1,
+                                                  signal.SIGSTOP,
+                                                  log=str(log)),
+                        stderr=subprocess.PIPE,
+                        text=True) as process:
+    while len(log.read_text('utf-8').splitlines()) < 2:
+      assert process.poll() is None
+      time.sleep(0.01)
+    process.terminate()
+    try:
+      said = process.communicate(timeout=60)[1]
+    finally:
+      process.kill()  # then its workers end, too
+  assert process.returncode == 128 + signal.SIGTERM
+  assert said.splitlines()[-1].startswith('SIGTERM: Interrupted;')
 
 
 _STARTS_WORKERS = """

@@ -247,6 +247,14 @@ def test_unreadable_csv_stops_even_with_skip(images, text, received):
   assert len(message.splitlines()) == 1
 
 
+def test_a_pipe_in_place_of_a_csv_is_told(images):
+  pipe = images.parent / 'pipe'
+  os.mkfifo(pipe)
+  message = 'Cannot read .*pipe: a pipe or a device; save what it gives to a'
+  with pytest.raises(schema.DataError, match=message):
+    sample_table.load(str(pipe), str(images), pattern=PATTERN)
+
+
 def test_missing_csv_or_folder_is_one_line(images):
   with pytest.raises(schema.DataError, match=r'^Cannot read .*none'):
     sample_table.load(str(images / 'none.csv'), str(images), pattern=PATTERN)
@@ -271,9 +279,12 @@ def test_an_id_without_its_group_is_named(images, row, received):
                               groups=str(groups))
 
 
-def test_a_table_without_end_is_refused(images):
+def test_a_table_far_too_large_is_refused(images):
+  csv = images.parent / 'huge.csv'
+  csv.touch()
+  os.truncate(csv, 2**40)
   with pytest.raises(schema.DataError, match='at most 134,217,728 bytes'):
-    sample_table.load('/dev/zero', str(images), pattern=PATTERN)
+    sample_table.load(str(csv), str(images), pattern=PATTERN)
 
 
 def test_sizes_may_differ_between_samples(images):

@@ -282,16 +282,17 @@ def test_a_link_in_the_stage_dir_is_refused_and_its_target_is_kept(
   assert target.read_text() == 'mine'
 
 
-def test_a_pipe_is_not_waited_for(source, tmp_path):
+@pytest.mark.parametrize('scheme', ['', 'file://', 'local://'])
+def test_a_pipe_is_not_waited_for(source, tmp_path, scheme):
   name = manifest.load(str(source)).shards[0].name
   (source / name).unlink()
   os.mkfifo(source / name)
   with pytest.raises(schema.DataError, match=f'{name} does not exist'):
-    _stage(source, tmp_path / 'stage')
+    _stage(f'{scheme}{source}', tmp_path / 'stage')
   (source / 'manifest.json').unlink()
   os.mkfifo(source / 'manifest.json')
   with pytest.raises(schema.DataError, match='manifest.json does not exist'):
-    _stage(source, tmp_path / 'stage')
+    _stage(f'{scheme}{source}', tmp_path / 'stage')
 
 
 def test_no_more_is_taken_than_a_file_should_have(source, tmp_path):

@@ -21,8 +21,8 @@ KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
 _MOST_NOTABLE = len(KINDS) * schema.NUM_CLASSES  # samples, one a class and kind
 _MOST_MAPS = 8  # GapNet-PL averages three
 _MOST_ARRAYS = 16  # of a file
-# Sides that an image may have, reduced as it is by tile.reduce to 200 px; and a
-# map, which has a quarter of the record's, or less.
+# Sides that an image may have, and a map: tile.reduce makes both 200 px, but
+# earlier versions kept maps of up to a quarter of the record's.
 _IMAGE_PX, _MAP_PX = range(1, 257), range(1, 1025)
 _LETTER_BYTES = np.dtype('U1').itemsize
 _MOST_LETTERS = 255  # of a text in an array; no name is longer
@@ -123,7 +123,7 @@ class Gallery:
     kinds: [n] str, what for: of KINDS.
     images: [n, h, w, C] uint8, perhaps reduced.
     maps: one for each feature map that the network averages, each [n, h, w]
-      float32 >= 0: class activation maps of `classes`.
+      float32 >= 0, perhaps reduced: class activation maps of `classes`.
   """
   ids: np.ndarray
   labels: np.ndarray

@@ -65,8 +65,13 @@ def collect(records: dataset.Records, fold: int, model: keras.Model,
   if picked.size:
     images = gallery.load_images(records.directory, records.manifest,
                                  records.index, rows[picked].tolist())
-    maps = tuple(activation_map.compute(model, images, classes))
-    images = np.stack([tile.reduce(image) for image in images])
+    maps = tuple(map(_reduce, activation_map.compute(model, images, classes)))
+    images = _reduce(images)
   ids = records.index['id'].to_numpy(str)[rows[picked]]
   return archive.Gallery(ids, labels[picked], scores[picked], classes, kinds,
                          images, maps)
+
+
+def _reduce(images: np.ndarray) -> np.ndarray:
+  """[n, H, W, ...] as they are shown, see tile.reduce."""
+  return np.stack([tile.reduce(image) for image in images])

@@ -58,10 +58,11 @@ def reduce(image: np.ndarray) -> np.ndarray:
   """Returns an image as high as a strip, by area; a lower one as it is.
 
   Args:
-    image: [H, W, C] uint8.
+    image: [H, W, C] uint8, or a map [H, W] float32.
 
   Returns:
-    [H', W', C] uint8, H' = min(H, 200), of the same shape.
+    [H', W', C] or [H', W'] of the same type, H' = min(H, 200), of the same
+    proportions.
   """
   height, width = image.shape[:2]
   if height <= _HEIGHT_PX:
