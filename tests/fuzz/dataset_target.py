@@ -18,6 +18,7 @@ from hpa_records import csv_table
 from hpa_records import file_pattern
 from hpa_records import image
 from hpa_records import index_check
+from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import plain_text
 from hpa_records import record
@@ -33,6 +34,7 @@ from tests.fuzz import target
 _SIZE_PX = 4
 _SETTINGS = shard_plan.Settings(image_size=_SIZE_PX, num_folds=2)
 _DIGEST = '0' * 64
+_PLAIN = 'settings.json'  # the one file of .unfinished without a hash
 
 
 def _records() -> list[bytes]:
@@ -320,7 +322,9 @@ def _unfinished(folder: pathlib.Path) -> list[bytes]:
 
   def stop(plan, *_):
     for path in (pathlib.Path(plan.output) / '.unfinished').glob('*.json'):
-      told[path.name] = json.loads(path.read_bytes())
+      data = path.read_bytes()
+      told[path.name] = (json.loads(data)
+                         if path.name == _PLAIN else json_text.unseal(data))
     raise KeyboardInterrupt
 
   convert.completion.complete = stop
@@ -363,11 +367,12 @@ def _split(data: bytes) -> dict[str, bytes]:
   try:
     content = json.loads(data)
   except (ValueError, RecursionError):
-    return {'settings.json': data}
+    return {_PLAIN: data}
   if not isinstance(content, dict):
-    return {'settings.json': data}
+    return {_PLAIN: data}
   return {
-      name: json.dumps(each).encode()
+      name:
+          json.dumps(each).encode() if name == _PLAIN else json_text.seal(each)
       for name, each in content.items()
       if name.endswith('.json') and name.isascii() and len(name) < 99
   }
