@@ -112,6 +112,7 @@ _STEPS = flags.DEFINE_integer('steps',
                               lower_bound=1)
 balance_flags.define_settings()
 
+_MARK = f'"program": "{figure.MARK}"'  # in each JSON
 _NUM_MADE = 300
 _NUM_READ = 2500  # samples that input makes
 
@@ -128,9 +129,14 @@ def _check_paths() -> None:
       ],
       [(each.name, _path(each)) for each in (_CSV, _IMAGES, _PEER)] + records,
       closed=records)
-  for each in (_JSON, _TABLE):  # before minutes of measuring
+  columns = ','.join(benchmark_table.INPUT_COLUMNS)
+  # Before minutes of measuring.
+  for each, mark in ((_JSON, _MARK), (_TABLE, columns)):
     if each.value:
-      filesystem.prepare_output(filesystem.require_local(each.value, each.name))
+      path = filesystem.require_local(each.value, each.name)
+      filesystem.prepare_output(path, each.name)
+      with filesystem.told_output(path, each.name):
+        filesystem.refuse_foreign(path, mark, each.name)
 
 
 def _make_scratch() -> tempfile.TemporaryDirectory:
@@ -138,9 +144,10 @@ def _make_scratch() -> tempfile.TemporaryDirectory:
   _check_paths()
   folder = _WORKDIR.value and filesystem.require_local(_WORKDIR.value,
                                                        'workdir')
-  if folder:
-    filesystem.make_folder(folder)
-  return tempfile.TemporaryDirectory(dir=folder or None, prefix='benchmark-')
+  with filesystem.told_output(folder or tempfile.gettempdir(), 'workdir'):
+    if folder:
+      filesystem.make_folder(folder)
+    return tempfile.TemporaryDirectory(dir=folder or None, prefix='benchmark-')
 
 
 def main_convert() -> None:
@@ -205,8 +212,10 @@ def main_input() -> None:
   _show(report, benchmark_table.format_input)
   if _TABLE.value:
     path = filesystem.require_local(_TABLE.value, 'table')
-    with filesystem.told_output(path):
-      benchmark_table.tabulate_input(report).to_csv(path)
+    with filesystem.told_output(path, 'table'):
+      filesystem.write_atomically(
+          path,
+          benchmark_table.tabulate_input(report).to_csv().encode())
   if _FIGURES.value:
     output = filesystem.require_path(_FIGURES.value, 'figures')
     rates = {
@@ -238,12 +247,15 @@ def main_train() -> None:
 def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
                                                  str]) -> None:
   """Prints the machine and the tables, and writes all numbers if asked to."""
-  report['machine'] = benchmark_table.describe_machine()
+  report = {
+      'program': figure.MARK,
+      **report, 'machine': benchmark_table.describe_machine()
+  }
   print(report['machine'])
   print(form(report))
   if _JSON.value:
     path = filesystem.require_local(_JSON.value, 'json')
-    with filesystem.told_output(path):
+    with filesystem.told_output(path, 'json'):
       filesystem.write_atomically(path,
                                   json.dumps(report, indent=2).encode() + b'\n')
 
