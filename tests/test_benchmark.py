@@ -111,11 +111,22 @@ def test_only_the_converter_with_two_workers_has_workers(done):
     ([], 'received none'),
     (['convert', '--csv=none.csv', '--images=none'], 'none.csv'),
     (['convert', '--repeats=0'], 'repeats=0'),
+    (['convert', '--limit=4'], 'at least 5, one sample a fold, received 4'),
 ])
 def test_wrong_use_ends_with_one_line(words, received):
   done = _run(*words)
   assert (done.returncode, done.stdout) == (2, '')
   assert received in done.stderr and done.stderr.count('\n') == 1
+
+
+def test_what_the_converter_refuses_is_told_in_its_line(source, tmp_path):
+  csv = tmp_path / 'train.csv'
+  rows = pathlib.Path(source[0]).read_text().splitlines()
+  csv.write_text('\n'.join(rows[:5]))
+  done = _run('convert', f'--csv={csv}', f'--images={source[1]}')
+  assert done.returncode == 2
+  assert 'Traceback' not in done.stderr
+  assert done.stderr.splitlines()[-1].startswith('Expected at least 5 samples')
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path):

@@ -35,6 +35,7 @@ from hpa_records import folds
 from hpa_records import gallery
 from hpa_records import path_check
 from hpa_records import sample_data
+from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
 from trainer import config as config_lib
@@ -262,6 +263,10 @@ def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
 
 def _source(scratch: str, num_made: int) -> tuple[str, str]:
   """Returns the paths of CSV and images: the user's, or made ones."""
+  least = shard_plan.Settings().num_folds
+  if 0 < _LIMIT.value < least:
+    raise schema.DataError(f'Expected --limit=0, or at least {least}, one '
+                           f'sample a fold, received {_LIMIT.value}.')
   if _CSV.value:
     return (filesystem.require_local(_CSV.value, 'csv'),
             filesystem.require_local(_IMAGES.value, 'images'))
