@@ -44,7 +44,7 @@ def main() -> None:
   path_check.refuse_shared([('workdir', directory)], [('records', records)],
                            closed=[('records', records)])
   runs = [os.path.join(directory, name) for name in _RUNS]
-  report.prepare(directory)  # before hours of training
+  report.prepare(directory, 'workdir')  # before hours of training
   for name, run in zip(_RUNS, runs):
     _train([
         f'--flagfile={_ROOT / name}.flags', *sys.argv[1:], f'--workdir={run}',
