@@ -56,12 +56,17 @@ def require_path(path: str, flag: str) -> str:
     flag: the flag's name, for the message.
 
   Raises:
-    schema.DataError: path is empty, or the home folder of no one.
+    schema.DataError: path is empty, a scheme alone, or the home folder of no
+      one.
   """
   if not path:
     raise schema.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
   if is_remote(path):
-    return path.rstrip('/')
+    found = path.rstrip('/')
+    if not is_remote(found):  # only slashes stand behind the scheme
+      raise schema.DataError(f'Nothing follows the scheme in --{flag}={path}; '
+                             'give the whole address.')
+    return found
   found = os.path.expanduser(path)
   if found.startswith('~') and not os.path.lexists(found):
     raise schema.DataError(
