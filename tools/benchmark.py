@@ -96,6 +96,9 @@ _SECONDS = flags.DEFINE_float('seconds',
                               4.0,
                               'Of input and train: that each way is timed for.',
                               lower_bound=0.1)
+# absl takes nan for any range.
+flags.register_validator('seconds', lambda value: value <= 86400,
+                         'Expected at most 86400, a day.')
 _ONLY = flags.DEFINE_list(
     'only', [], 'Of input: keys of the ways to measure, as in the JSON; by '
     'default all.')
@@ -232,6 +235,8 @@ def main_input() -> None:
 def main_train() -> None:
   with _make_scratch() as scratch:
     peer = _PEER.value and filesystem.require_local(_PEER.value, 'peer')
+    if peer and not os.path.isfile(peer):  # told before minutes of measuring
+      raise schema.DataError(f'Expected a program as --peer, received {peer}.')
     report = benchmark_train.measure(
         benchmark_train.Job(scratch=scratch,
                             peer=peer,
