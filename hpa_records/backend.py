@@ -25,6 +25,7 @@ from hpa_records import os_error
 from hpa_records import process
 from hpa_records import schema
 
+_LEAST_SPACE = 5 * 10**9  # bytes; with 4.1e9 a training does not start
 VERSIONS = ((2, 17), (2, 22))  # from, to below
 
 
@@ -33,6 +34,8 @@ class MissingTensorFlow(schema.DataError, ImportError):
 
 
 def _import(name: str):
+  if process.is_ours():
+    process.require_address_space(_LEAST_SPACE)
   try:
     with process.ended_by_interrupt(), process.quiet():
       return importlib.import_module(name)

@@ -66,9 +66,9 @@ class Balance:
       raise schema.DataError(f'Expected --balance to be one of '
                              f'{", ".join(POLICIES)}, received '
                              f'{self.policy!r}.')
-    if self.target < 1:
+    if not 1 <= self.target < 2**63:
       raise schema.DataError(
-          f'Expected --balance_target >= 1, received {self.target}.')
+          f'Expected --balance_target >= 1 of 64 bits, received {self.target}.')
     if not 0 <= self.tolerance <= 1:
       raise schema.DataError('Expected --balance_tolerance of 0..1, received '
                              f'{self.tolerance}.')

@@ -26,6 +26,7 @@ from hpa_records import schema
 from hpa_records import terminal
 
 _MOST_LETTERS = 400  # of what absl says of a flag
+_LEAST_SPACE = 10**9  # bytes; with 0.9e9 pandas and pyarrow do not start
 
 
 def run(main: Callable[[], None] | None = None,
@@ -56,6 +57,8 @@ def _begin() -> None:
   except FileNotFoundError:
     _leave('The current folder was removed; change to one that exists.', 2)
   _check_matplotlibrc()
+  with _told():
+    process.require_address_space(_LEAST_SPACE)
   process.take()
   terminal.prepare()
   process.begin_imports()

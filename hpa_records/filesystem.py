@@ -29,6 +29,7 @@ from hpa_records import schema
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
 _SMALL_BYTES = 2**28
+_HEAD_BYTES = 1000
 # What the system says of a path under which there is none.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 # The kernel keeps what is written in pieces as large as the writes; copying
@@ -55,12 +56,17 @@ def require_path(path: str, flag: str) -> str:
     flag: the flag's name, for the message.
 
   Raises:
-    schema.DataError: path is empty, or the home folder of no one.
+    schema.DataError: path is empty, a scheme alone, or the home folder of no
+      one.
   """
   if not path:
     raise schema.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
   if is_remote(path):
-    return path.rstrip('/')
+    found = path.rstrip('/')
+    if not is_remote(found):  # only slashes stand behind the scheme
+      raise schema.DataError(f'Nothing follows the scheme in --{flag}={path}; '
+                             'give the whole address.')
+    return found
   found = os.path.expanduser(path)
   if found.startswith('~') and not os.path.lexists(found):
     raise schema.DataError(
@@ -180,8 +186,12 @@ def stamp(path: str) -> list[int] | None:
 
 
 @contextlib.contextmanager
-def told_output(path: str) -> Iterator[None]:
+def told_output(path: str, flag: str = 'output') -> Iterator[None]:
   """Tells in one line what a block cannot write to the --output of a command.
+
+  Args:
+    path: that the user gave, or one below it.
+    flag: where, for the message.
 
   Raises:
     schema.DataError: in place of OSError.
@@ -190,26 +200,55 @@ def told_output(path: str) -> Iterator[None]:
     yield
   except OSError as error:
     raise os_error.describe_write(path, error,
-                                  'Or pass another --output.') from error
+                                  f'Or pass another --{flag}.') from error
 
 
-def prepare_output(path: str) -> None:
+def prepare_output(path: str, flag: str = 'output') -> None:
   """Makes the folder of a file of --output, before work is spent on it.
+
+  Args:
+    path: of the file.
+    flag: where it was given, for the message.
 
   Raises:
     schema.DataError: it cannot be made; or, of a local file, it could not be
-      written there, or is a folder.
+      written there, or something else has its name, as a folder or a device.
   """
-  with told_output(path):
+  with told_output(path, flag):
     make_folder(os.path.dirname(path) or os.curdir)
     if is_remote(path):
       return
     if os.path.isdir(path):
       raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if os.path.lexists(path) and not os.path.isfile(path):
+      raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     temporary = _temporary_name(path)
     with open(temporary, 'xb'):
       pass
     remove(temporary)
+
+
+def refuse_foreign(path: str, mark: str, flag: str) -> None:
+  """Refuses to replace what this program has not written.
+
+  Args:
+    path: of a file to write.
+    mark: text near the start of each such file, by which its writer knows it.
+    flag: where the path was given, for the message.
+
+  Raises:
+    schema.DataError: what has that name is no file, or one without the mark.
+    OSError: a local file cannot be read.
+  """
+  if size(path) is not None:
+    with open_read(path) as file:
+      if mark.encode() in file.read(_HEAD_BYTES):
+        return
+  elif not os.path.lexists(path):
+    return
+  raise schema.DataError(
+      f'{path} is there, and was not written by this program; move or remove '
+      f'it, or choose another --{flag}.')
 
 
 def list_names(folder: str, recursive: bool = False) -> list[str]:

@@ -17,7 +17,6 @@ from hpa_records import schema
 from hpa_records import summary
 
 _NUM_ROWS = 6  # of the sheet by channel
-_HEAD_BYTES = 1000  # of a PNG, with what it says of itself
 
 
 def draw(directory: str,
@@ -102,24 +101,13 @@ def save(figures, output: str) -> list[str]:
       os.path.join(output, f'{name}.png'): figures[name]
       for name in sorted(figures)
   }
-  with filesystem.told_output(output):
+  with filesystem.told_output(output, 'figures'):
     filesystem.make_folder(output)
     for path in paths:
-      _refuse_foreign(path)
+      filesystem.refuse_foreign(path, figure.MARK, 'figures')
     for path, drawn in paths.items():
       figure.save(drawn, path)
   return list(paths)
-
-
-def _refuse_foreign(path: str) -> None:
-  if filesystem.size(path) is None:
-    return
-  with filesystem.open_read(path) as file:
-    is_own = figure.MARK.encode() in file.read(_HEAD_BYTES)
-  if not is_own:
-    raise schema.DataError(
-        f'{path} is there, and was not drawn by this program; move or remove '
-        'it, or choose another --figures.')
 
 
 def pick_by_class(labels: np.ndarray) -> dict[int, int]:

@@ -43,6 +43,25 @@ def split(address: str, flag: str) -> tuple[str, int]:
   return host, int(port)
 
 
+def require_host(host: str, flag: str) -> str:
+  """Returns a host as it stands before :PORT; that of IPv6 in brackets.
+
+  Args:
+    host: name or number that the user gave.
+    flag: where, for the message.
+
+  Raises:
+    schema.DataError: it is neither, or no such host is found.
+  """
+  bare = split(f'{host}:1', flag)[0]
+  try:
+    socket.getaddrinfo(bare, None)
+  except (OSError, UnicodeError) as error:
+    raise schema.DataError(f'No host {bare!r} of {flag} is found ({error}); '
+                           'pass a name or number of this machine.') from error
+  return f'[{bare}]' if ':' in bare else bare
+
+
 def check_server(host: str, port: int, timeout_s: float) -> None:
   """Checks that a server of gRPC answers: TensorFlow waits for any other one.
 

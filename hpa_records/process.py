@@ -13,11 +13,14 @@ import functools
 import glob
 import logging
 import os
+import resource
 import signal
 import sys
 import tempfile
 import threading
 from typing import Iterator
+
+from hpa_records import schema
 
 # TensorFlow's own lines say nothing that an exception does not say again.
 # oneDNN: TensorFlow leaves it off on AMD CPUs (see backend.py).
@@ -73,6 +76,26 @@ def take() -> None:
 def is_ours() -> bool:
   """Returns whether this process may be set as a command wants it."""
   return _ours.is_set()
+
+
+def require_address_space(least_bytes: int) -> None:
+  """Checks the limit that "ulimit -v" sets to this process.
+
+  Libraries that cannot map what they need end the process with pages, or a
+  signal.
+
+  Args:
+    least_bytes: that the limit should be.
+
+  Raises:
+    schema.DataError: it is lower.
+  """
+  limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+  if limit != resource.RLIM_INFINITY and limit < least_bytes:
+    raise schema.DataError(
+        f'The limit of address space is {limit // 1024} kB, and at least '
+        f'{least_bytes // 1024} are needed; raise it in this shell: "ulimit -v '
+        'unlimited".')
 
 
 def decode_alone() -> None:

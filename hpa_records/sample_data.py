@@ -15,6 +15,7 @@ import os
 import cv2
 import numpy as np
 
+from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import process
 from hpa_records import processor
@@ -104,6 +105,7 @@ def _parse(table: str) -> dict[tuple[int, ...], int]:
 LABEL_SETS = _parse(_TABLE)
 
 _SAMPLES_PER_TASK = 8
+_LOCK_NAME = '.make_sample_data.lock'
 # Fast, and near the real files' sizes.
 PNG_SETTINGS = [
     cv2.IMWRITE_PNG_COMPRESSION, 2, cv2.IMWRITE_PNG_STRATEGY,
@@ -133,28 +135,41 @@ def make(output: str,
 
   Raises:
     schema.DataError: a value is out of range, train.csv is there, or other
-      files where the images go; the folder cannot be written, or a worker was
-      killed.
+      files where the images go; the folder cannot be written, another call is
+      writing to it, or a worker was killed.
   """
-  _check(output, num_samples, seed, size_px, min_per_class, workers)
-  images = os.path.join(output, 'train')
+  _check(num_samples, seed, size_px, min_per_class, workers)
+  lock = os.path.join(output, _LOCK_NAME)
+  with filesystem.told_output(output), file_lock.hold(
+      lock, f'Sample data is already being made in {output}; wait for its end, '
+      'or choose another --output'):
+    try:
+      _make(output, num_samples, seed, size_px, min_per_class, workers)
+    finally:
+      filesystem.remove(lock)
+
+
+def _make(output, num_samples, seed, size_px, min_per_class, workers) -> None:
+  """The same, in a folder that is locked."""
+  csv, images = os.path.join(output, 'train.csv'), os.path.join(output, 'train')
+  if os.path.lexists(csv):
+    raise schema.DataError(f'Expected no train.csv yet, received {csv}; '
+                           'remove it or choose another --output.')
   _check_folder(images, num_samples, seed)
   labels = draw_labels(num_samples, seed, min_per_class)
   task = functools.partial(_write_samples, images, labels, seed, size_px)
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
   workers = min(workers or processor.num_cores(), len(starts))
-  with filesystem.told_output(output), runner.told_lost_workers():
-    filesystem.make_folder(images)
-    with progress.Bar('sample data', num_samples, 'samples') as shown:
-      for count in _map(task, starts, workers):
-        shown.advance(count)
+  filesystem.make_folder(images)
+  with runner.told_lost_workers(), progress.Bar('sample data', num_samples,
+                                                'samples') as shown:
+    for count in _map(task, starts, workers):
+      shown.advance(count)
   rows = [
       f'{sample_id(seed, i)},{" ".join(map(str, each))}\n'
       for i, each in enumerate(labels)
   ]
-  with filesystem.told_output(output):
-    filesystem.write_atomically(os.path.join(output, 'train.csv'),
-                                ''.join(['Id,Target\n', *rows]).encode())
+  filesystem.write_atomically(csv, ''.join(['Id,Target\n', *rows]).encode())
 
 
 def draw_labels(num_samples: int,
@@ -212,11 +227,7 @@ def draw_image(labels: tuple[int, ...], seed: int, number: int,
   return _photograph(rng, field, textures)
 
 
-def _check(output, num_samples, seed, size_px, min_per_class, workers):
-  csv = os.path.join(output, 'train.csv')
-  if os.path.exists(csv):
-    raise schema.DataError(f'Expected no train.csv yet, received {csv}; '
-                           'remove it or choose another --output.')
+def _check(num_samples, seed, size_px, min_per_class, workers):
   most_per_class = num_samples // schema.NUM_CLASSES
   for name, value, least, most in (
       ('num_samples', num_samples, 1, 10**7),
@@ -302,10 +313,22 @@ def _write_samples(images, labels, seed, size_px, start) -> int:
     for channel, name in enumerate(schema.CHANNELS):
       path = os.path.join(images, f'{sample_id(seed, number)}_{name}.png')
       _, png = cv2.imencode('.png', image[..., channel], PNG_SETTINGS)
-      filesystem.remove(path)  # 'x': a link of that name is not followed
-      with open(path, 'xb') as file:
-        file.write(png)
+      _write(path, png.tobytes())
   return stop - start
+
+
+def _write(path: str, data: bytes) -> None:
+  """Writes a file, or goes on with one that an interrupted call has begun."""
+  if os.path.lexists(path):
+    is_plain = os.path.isfile(path) and not os.path.islink(path)
+    if not (is_plain and os.path.getsize(path) <= len(data) and
+            data.startswith(filesystem.read_bytes(path))):
+      raise schema.DataError(
+          f'{path} is there, and is not the image of sample data that is to be '
+          'made there; choose another --output.')
+    filesystem.remove(path)
+  with open(path, 'xb') as file:  # 'x': a link of that name is not followed
+    file.write(data)
 
 
 def _map(task, starts, workers):

@@ -60,9 +60,10 @@ class Settings:
       if getattr(self, name) < least:
         raise schema.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
-    # The largest of 16 bits, and those that a manifest may have.
-    for name, most in (('white_level', 65535), ('seed', schema.MAX_SEED),
-                       ('image_size', schema.MAX_IMAGE_SIZE),
+    # The largest of 16 and 64 bits, and those that a manifest may have.
+    for name, most in (('white_level', 65535), ('limit', 2**63 - 1),
+                       ('seed', schema.MAX_SEED), ('image_size',
+                                                   schema.MAX_IMAGE_SIZE),
                        ('num_folds', schema.MAX_FOLDS)):
       if getattr(self, name) > most:
         raise schema.DataError(f'Expected --{name} of at most {most}, '

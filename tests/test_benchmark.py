@@ -111,6 +111,9 @@ def test_only_the_converter_with_two_workers_has_workers(done):
     ([], 'received none'),
     (['convert', '--csv=none.csv', '--images=none'], 'none.csv'),
     (['convert', '--repeats=0'], 'repeats=0'),
+    (['train', '--seconds=nan'], 'at most 86400'),
+    (['train', '--peer=none.py'], 'none.py'),
+    (['convert', '--limit=4'], 'at least 5, one sample a fold, received 4'),
 ])
 def test_wrong_use_ends_with_one_line(words, received):
   done = _run(*words)
@@ -118,9 +121,19 @@ def test_wrong_use_ends_with_one_line(words, received):
   assert received in done.stderr and done.stderr.count('\n') == 1
 
 
+def test_what_the_converter_refuses_is_told_in_its_line(source, tmp_path):
+  csv = tmp_path / 'train.csv'
+  rows = pathlib.Path(source[0]).read_text().splitlines()
+  csv.write_text('\n'.join(rows[:5]))
+  done = _run('convert', f'--csv={csv}', f'--images={source[1]}')
+  assert done.returncode == 2
+  assert 'Traceback' not in done.stderr
+  assert done.stderr.splitlines()[-1].startswith('Expected at least 5 samples')
+
+
 def test_a_table_without_its_columns_is_refused(tmp_path):
   (tmp_path / 'a.csv').write_text('Name,Target\na,1\n')
-  with pytest.raises(schema.DataError, match='columns Id and Target'):
+  with pytest.raises(schema.DataError, match='columns Id,Target in row 1'):
     benchmark_convert.read_samples(str(tmp_path / 'a.csv'), str(tmp_path), 0)
 
 
@@ -169,6 +182,12 @@ def test_a_command_that_fails_passes_on_what_it_said(code, error):
   text = f'import sys; print("why", file=sys.stderr); sys.exit({code})'
   with pytest.raises(error, match='why'):
     benchmark_process.run([sys.executable, '-c', text], 1)
+
+
+def test_a_command_that_cannot_start_is_told(tmp_path):
+  (tmp_path / 'python').touch()
+  with pytest.raises(schema.DataError, match='Cannot start .*python: Perm'):
+    benchmark_process.run([str(tmp_path / 'python')], 1)
 
 
 def _write_record(path, sample_id, num_bytes):

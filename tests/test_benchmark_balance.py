@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -156,6 +157,34 @@ def test_json_that_cannot_be_written_is_told_before_the_work(
                         text=True)
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
   assert message in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize('flag', ['json', 'table'])
+def test_files_of_the_users_are_not_replaced(tmp_path, flag):
+  csv = fakes.write_source(tmp_path)[0]
+  mine = tmp_path / 'mine'
+  mine.write_text('{"machine": "mine"}')
+  done = _run(f'--csv={csv}', f'--{flag}={mine}')
+  assert (done.returncode, done.stdout) == (2, '')
+  assert done.stderr.endswith(f'or choose another --{flag}.\n')
+  assert done.stderr.count('\n') == 1
+  assert mine.read_text() == '{"machine": "mine"}'
+
+
+def test_json_is_not_put_in_place_of_a_pipe(tmp_path):
+  os.mkfifo(tmp_path / 'pipe')
+  done = _run(f'--csv={tmp_path}/none', f'--json={tmp_path}/pipe')
+  assert done.returncode == 2 and 'of that name is in the way' in done.stderr
+  assert (tmp_path / 'pipe').is_fifo()
+
+
+def test_its_own_json_is_replaced(source, done):
+  path = source[0].with_name('again.json')
+  path.write_text(json.dumps(done[1], indent=2))
+  made = _run(f'--csv={source[0]}', '--rows=0', '--seeds=1', '--repeats=1',
+              f'--json={path}')
+  assert made.returncode == 0, made.stderr
+  assert len(json.loads(path.read_text())['folds']) == 1
 
 
 def test_without_rows_the_second_timing_is_left_out(source):

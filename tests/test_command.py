@@ -160,6 +160,17 @@ def test_an_ascii_terminal_gets_escapes():
   assert (done.stdout, done.stderr) == ('\\xb1\n', '\\xb5\n')
 
 
+@pytest.mark.parametrize('limit_kb,body', [
+    (900000, 'pass'),
+    (4000000, 'from hpa_records import backend'),
+])
+def test_too_little_address_space_is_one_line(limit_kb, body):
+  done = _run_in_shell(f'ulimit -v {limit_kb}; COMMAND', body)
+  assert done.returncode == 2
+  assert done.stderr.startswith(f'The limit of address space is {limit_kb} kB')
+  assert done.stderr.count('\n') == 1
+
+
 def test_ctrl_c_during_imports_is_one_line():
   code = ('import sys, types; sys.modules["__main__"].__file__ = '
           f'"{_ROOT}/tools/slow.py"; from hpa_records import command; '

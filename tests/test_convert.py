@@ -211,6 +211,9 @@ def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
         'seed': 2**63
     }, '--seed of at most 9223372036854775807'),
     ({
+        'limit': 2**63
+    }, '--limit of at most 9223372036854775807'),
+    ({
         'image_size': 8193
     }, '--image_size of at most 8192'),
     ({

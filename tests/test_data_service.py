@@ -229,6 +229,20 @@ def test_a_worker_without_dispatcher_is_refused():
   assert worker.returncode == 2
 
 
+@pytest.mark.parametrize('words,named', [
+    (['dispatcher', f'--worker_timeout_s={2**63 - 1}'], '--worker_timeout_s='),
+    (['dispatcher', b'--work_dir=\xff'], '--work_dir'),
+    (['worker', '--dispatcher=localhost:1', '--host=a b'], '--host'),
+    (['worker', '--dispatcher=localhost:1', '--host=x:y'], '--host'),
+    (['worker', '--dispatcher=localhost:1', '--host=a.invalid'], '--host'),
+])
+def test_what_cannot_be_served_is_refused_in_one_line(words, named):
+  process, _ = _start(*words)
+  said = process.communicate()[1]
+  assert process.returncode == 2
+  assert named in said and said.count('\n') == 1
+
+
 def test_another_server_than_a_dispatcher_is_refused(records):
   # As the address of a worker, which is easily taken for it.
   other = tf.distribute.Server.create_local_server()

@@ -39,6 +39,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 @pytest.mark.parametrize('path,message', [
     ('', 'pass --output=PATH'),
     ('gs://bucket/folder', 'received --output=gs://bucket/folder'),
+    ('s3://', 'Nothing follows the scheme in --output=s3://'),
 ])
 def test_only_local_paths(path, message):
   with pytest.raises(schema.DataError, match=message):

@@ -1,5 +1,7 @@
 """gallery: the samples drawn are the dataset's."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -135,13 +137,26 @@ def test_figures_of_the_users_are_not_replaced(tmp_path):
   (tmp_path / 'b.png').write_bytes(b'mine')
   (tmp_path / 'a.png').unlink()
   with pytest.raises(schema.DataError,
-                     match='b.png is there, and was not drawn'):
+                     match='b.png is there, and was not written'):
     gallery.save(figures, str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ['b.png']
   assert (tmp_path / 'b.png').read_bytes() == b'mine'
 
 
+@pytest.mark.parametrize(
+    'make', [os.mkfifo, os.mkdir, lambda path: os.symlink('nowhere', path)])
+def test_what_is_no_file_is_not_replaced_by_a_figure(tmp_path, make):
+  make(tmp_path / 'a.png')
+  before = os.lstat(tmp_path / 'a.png')
+  counts = np.zeros(schema.NUM_CLASSES)
+  drawn = gallery.draw_counts(counts, counts, 'none', 0)
+  with pytest.raises(schema.DataError, match='a.png is there, and was not'):
+    gallery.save({'a': drawn}, str(tmp_path))
+  assert os.lstat(tmp_path / 'a.png') == before
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
   (tmp_path / 'file').touch()
-  with pytest.raises(schema.DataError, match='Cannot write to .*move it'):
+  with pytest.raises(schema.DataError,
+                     match='Cannot write to .*move it.*--figures'):
     gallery.save({}, str(tmp_path / 'file' / 'figures'))

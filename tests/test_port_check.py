@@ -19,6 +19,12 @@ def test_what_is_no_address_is_refused(address):
     port_check.split(address, '--dispatcher')
 
 
+def test_a_host_of_ipv6_gets_brackets():
+  for host in ('::1', '[::1]'):
+    assert port_check.require_host(host, '--host') == '[::1]'
+  assert port_check.require_host('localhost', '--host') == 'localhost'
+
+
 def test_a_server_of_another_kind_is_refused():
   server = http.server.HTTPServer(('127.0.0.1', 0),
                                   http.server.SimpleHTTPRequestHandler)

@@ -83,6 +83,29 @@ def test_what_the_experiment_sets_is_refused(arguments, tmp_path, flag):
   assert not (tmp_path / 'paper').exists()
 
 
+def test_an_end_of_the_flags_is_refused(arguments, tmp_path):
+  (tmp_path / 'my.flags').write_text('--epochs=1\n--\n')
+  for word in ('--', f'--flagfile={tmp_path}/my.flags'):
+    done = subprocess.run([*arguments, word],
+                          capture_output=True,
+                          text=True,
+                          check=False)
+    assert done.returncode == 2
+    assert done.stderr == 'Expected flags only, received --; leave it out.\n'
+    assert not (tmp_path / 'paper').exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_flag(
+    arguments, tmp_path):
+  (tmp_path / 'file').touch()
+  done = subprocess.run([*arguments, f'--workdir={tmp_path}/file/paper'],
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 2
+  assert done.stderr.endswith('Or pass another --workdir.\n')
+
+
 def test_records_are_not_written_into(arguments, tmp_path):
   before = sorted((tmp_path / 'records').iterdir())
   done = subprocess.run([*arguments, f'--workdir={tmp_path}/records'],

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
+from hpa_records import file_lock
 from hpa_records import sample_data
 from hpa_records import sample_table
 from hpa_records import schema
@@ -173,6 +174,41 @@ def test_tool_makes_samples_once(tmp_path):
                          check=False)
   assert again.returncode == 2
   assert 'Expected no train.csv yet' in again.stderr
+
+
+def test_what_an_interrupted_call_left_is_gone_on_with(tmp_path):
+  sample_data.make(str(tmp_path), 2, size_px=64, workers=1)
+  whole = _content(tmp_path)
+  (tmp_path / 'train.csv').unlink()
+  begun, missing, *_ = (tmp_path / 'train').iterdir()
+  begun.write_bytes(begun.read_bytes()[:100])
+  missing.unlink()
+  sample_data.make(str(tmp_path), 2, size_px=64, workers=1)
+  assert _content(tmp_path) == whole
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_an_image_of_the_users_is_not_replaced(tmp_path, workers):
+  mine = tmp_path / 'train' / f'{sample_data.sample_id(0, 9)}_red.png'
+  mine.parent.mkdir()
+  mine.write_bytes(b'mine')
+  with pytest.raises(schema.DataError, match='red.png is there, and is not'):
+    sample_data.make(str(tmp_path), 10, size_px=64, workers=workers)
+  assert mine.read_bytes() == b'mine'
+
+
+def test_a_link_in_place_of_the_table_is_refused(tmp_path):
+  (tmp_path / 'train.csv').symlink_to('nowhere')
+  with pytest.raises(schema.DataError, match='Expected no train.csv yet'):
+    sample_data.make(str(tmp_path), 1, size_px=64, workers=1)
+  assert [path.name for path in tmp_path.iterdir()] == ['train.csv']
+  assert (tmp_path / 'train.csv').is_symlink()
+
+
+def test_of_two_calls_at_once_the_second_is_refused(tmp_path):
+  with file_lock.hold(str(tmp_path / '.make_sample_data.lock'), ''):
+    with pytest.raises(schema.DataError, match='already being made in'):
+      sample_data.make(str(tmp_path), 1, size_px=64, workers=1)
 
 
 def test_small_images_can_be_made(tmp_path):

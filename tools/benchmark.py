@@ -35,6 +35,7 @@ from hpa_records import folds
 from hpa_records import gallery
 from hpa_records import path_check
 from hpa_records import sample_data
+from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
 from trainer import config as config_lib
@@ -95,6 +96,9 @@ _SECONDS = flags.DEFINE_float('seconds',
                               4.0,
                               'Of input and train: that each way is timed for.',
                               lower_bound=0.1)
+# absl takes nan for any range.
+flags.register_validator('seconds', lambda value: value <= 86400,
+                         'Expected at most 86400, a day.')
 _ONLY = flags.DEFINE_list(
     'only', [], 'Of input: keys of the ways to measure, as in the JSON; by '
     'default all.')
@@ -112,6 +116,7 @@ _STEPS = flags.DEFINE_integer('steps',
                               lower_bound=1)
 balance_flags.define_settings()
 
+_MARK = f'"program": "{figure.MARK}"'  # in each JSON
 _NUM_MADE = 300
 _NUM_READ = 2500  # samples that input makes
 
@@ -128,9 +133,14 @@ def _check_paths() -> None:
       ],
       [(each.name, _path(each)) for each in (_CSV, _IMAGES, _PEER)] + records,
       closed=records)
-  for each in (_JSON, _TABLE):  # before minutes of measuring
+  columns = ','.join(benchmark_table.INPUT_COLUMNS)
+  # Before minutes of measuring.
+  for each, mark in ((_JSON, _MARK), (_TABLE, columns)):
     if each.value:
-      filesystem.prepare_output(filesystem.require_local(each.value, each.name))
+      path = filesystem.require_local(each.value, each.name)
+      filesystem.prepare_output(path, each.name)
+      with filesystem.told_output(path, each.name):
+        filesystem.refuse_foreign(path, mark, each.name)
 
 
 def _make_scratch() -> tempfile.TemporaryDirectory:
@@ -138,9 +148,10 @@ def _make_scratch() -> tempfile.TemporaryDirectory:
   _check_paths()
   folder = _WORKDIR.value and filesystem.require_local(_WORKDIR.value,
                                                        'workdir')
-  if folder:
-    filesystem.make_folder(folder)
-  return tempfile.TemporaryDirectory(dir=folder or None, prefix='benchmark-')
+  with filesystem.told_output(folder or tempfile.gettempdir(), 'workdir'):
+    if folder:
+      filesystem.make_folder(folder)
+    return tempfile.TemporaryDirectory(dir=folder or None, prefix='benchmark-')
 
 
 def main_convert() -> None:
@@ -205,8 +216,10 @@ def main_input() -> None:
   _show(report, benchmark_table.format_input)
   if _TABLE.value:
     path = filesystem.require_local(_TABLE.value, 'table')
-    with filesystem.told_output(path):
-      benchmark_table.tabulate_input(report).to_csv(path)
+    with filesystem.told_output(path, 'table'):
+      filesystem.write_atomically(
+          path,
+          benchmark_table.tabulate_input(report).to_csv().encode())
   if _FIGURES.value:
     output = filesystem.require_path(_FIGURES.value, 'figures')
     rates = {
@@ -222,6 +235,8 @@ def main_input() -> None:
 def main_train() -> None:
   with _make_scratch() as scratch:
     peer = _PEER.value and filesystem.require_local(_PEER.value, 'peer')
+    if peer and not os.path.isfile(peer):  # told before minutes of measuring
+      raise schema.DataError(f'Expected a program as --peer, received {peer}.')
     report = benchmark_train.measure(
         benchmark_train.Job(scratch=scratch,
                             peer=peer,
@@ -238,18 +253,25 @@ def main_train() -> None:
 def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
                                                  str]) -> None:
   """Prints the machine and the tables, and writes all numbers if asked to."""
-  report['machine'] = benchmark_table.describe_machine()
+  report = {
+      'program': figure.MARK,
+      **report, 'machine': benchmark_table.describe_machine()
+  }
   print(report['machine'])
   print(form(report))
   if _JSON.value:
     path = filesystem.require_local(_JSON.value, 'json')
-    with filesystem.told_output(path):
+    with filesystem.told_output(path, 'json'):
       filesystem.write_atomically(path,
                                   json.dumps(report, indent=2).encode() + b'\n')
 
 
 def _source(scratch: str, num_made: int) -> tuple[str, str]:
   """Returns the paths of CSV and images: the user's, or made ones."""
+  least = shard_plan.Settings().num_folds
+  if 0 < _LIMIT.value < least:
+    raise schema.DataError(f'Expected --limit=0, or at least {least}, one '
+                           f'sample a fold, received {_LIMIT.value}.')
   if _CSV.value:
     return (filesystem.require_local(_CSV.value, 'csv'),
             filesystem.require_local(_IMAGES.value, 'images'))

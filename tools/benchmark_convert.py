@@ -10,10 +10,8 @@ shards are on the disk, the others do not.
 Afterwards the records of all are counted, and one is compared.
 """
 
-import csv as csv_module
 import dataclasses
 import importlib.util
-import itertools
 import json
 import os
 import pathlib
@@ -22,8 +20,10 @@ import statistics
 import sys
 from typing import Any
 
+import benchmark_balance
 import benchmark_check
 import benchmark_process
+from hpa_records import os_error
 from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
@@ -88,30 +88,21 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
   """Returns id, multi-hot labels and files of the first rows; 0 takes all.
 
   Raises:
-    schema.DataError: a file is not there, or the table is another one.
+    schema.DataError: a file cannot be read, or a row is faulty.
   """
+  ids, labels = benchmark_balance.read_labels(csv, limit)
   samples = []
-  try:
-    with open(csv, encoding='utf-8', newline='') as file:
-      for row in itertools.islice(csv_module.DictReader(file), limit or None):
-        files = [
-            os.path.join(images, f'{row["Id"]}_{channel}.png')
-            for channel in schema.CHANNELS
-        ]
-        for path in files:
-          pathlib.Path(path).read_bytes()  # now it is in the page cache
-        labels = [0] * schema.NUM_CLASSES
-        for number in row['Target'].split():
-          labels[int(number)] = 1
-        samples.append({'id': row['Id'], 'labels': labels, 'files': files})
-  except OSError as error:
-    raise schema.DataError(
-        f'Cannot read {error.filename}: {error.strerror}.') from error
-  except (KeyError, ValueError, IndexError, AttributeError) as error:
-    raise schema.DataError(f'Expected the columns Id and Target in {csv}, '
-                           f'received others ({error!r}).') from error
-  if not samples:
-    raise schema.DataError(f'Expected rows in {csv}, received none.')
+  for sample_id, row in zip(ids, labels.tolist()):
+    files = [
+        os.path.join(images, f'{sample_id}_{channel}.png')
+        for channel in schema.CHANNELS
+    ]
+    for path in files:
+      try:
+        pathlib.Path(path).read_bytes()  # now it is in the page cache
+      except OSError as error:
+        raise os_error.describe_read(path, error) from error
+    samples.append({'id': sample_id, 'labels': row, 'files': files})
   return samples
 
 

@@ -161,6 +161,7 @@ def _ours(job: dict) -> dict:
   """
   from hpa_records import convert
   from hpa_records import process
+  from hpa_records import schema
   from hpa_records import shard_plan
   process.take()
 
@@ -176,12 +177,16 @@ def _ours(job: dict) -> dict:
 
   num_samples = len(job['samples'])
   few = min(_FEW, num_samples)
-  call(few, 'warm')
-  return {
-      'num_few': few,
-      'few': call(few, 'few'),
-      **call(num_samples, 'records')
-  }
+  try:
+    call(few, 'warm')
+    return {
+        'num_few': few,
+        'few': call(few, 'few'),
+        **call(num_samples, 'records')
+    }
+  except schema.DataError as error:  # as a command of ours tells it
+    print(error, file=sys.stderr)
+    sys.exit(2)
 
 
 class _Clock:

@@ -19,6 +19,7 @@ import threading
 import time
 from typing import Iterator, Sequence
 
+from hpa_records import os_error
 from hpa_records import schema
 
 _LOOK_EVERY_S = 0.02
@@ -54,20 +55,25 @@ def run(command: Sequence[str], num_cores: int) -> Finished:
   """Runs a command to its end on num_cores cores, where that can be set.
 
   Raises:
-    schema.DataError: the command refused its input (exit code 2).
+    schema.DataError: the command cannot be started, or refused its input
+      (exit code 2).
     RuntimeError: the command failed.
   """
   with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
     start_s = time.perf_counter()
-    with _cores(num_cores):
-      child = subprocess.Popen(  # pylint: disable=consider-using-with
-          command,
-          stdout=out,
-          stderr=err,
-          env={
-              **os.environ,
-              **_ENVIRONMENT
-          })
+    try:
+      with _cores(num_cores):
+        child = subprocess.Popen(  # pylint: disable=consider-using-with
+            command,
+            stdout=out,
+            stderr=err,
+            env={
+                **os.environ,
+                **_ENVIRONMENT
+            })
+    except OSError as error:
+      raise schema.DataError(
+          f'Cannot start {command[0]}: {os_error.explain(error)}.') from error
     memory = _Memory(child.pid)
     try:
       with memory:

@@ -35,6 +35,7 @@ _FIGURES = {
 _POLICY_FIGURES = tuple(_FIGURES)
 _FRONTIER_FIGURES = ('effective_sample_size', 'largest_repeat', 'images_drawn',
                      'variation', 'off_target')
+INPUT_COLUMNS = ('way', 'median', 'least', 'most', 'part_of_memcpy', 'how')
 _ROUNDINGS = {
     'coins': 'independent coins',
     'systematic': 'draw_counts without ranks',
@@ -157,8 +158,7 @@ def tabulate_input(report: dict[str, Any]) -> pd.DataFrame:
       part = each['median'] / memcpy if memcpy else float('nan')
       rows.append((each['title'], each['median'], min(each['rates']),
                    max(each['rates']), part, each['how']))
-  columns = ['way', 'median', 'least', 'most', 'part_of_memcpy', 'how']
-  return pd.DataFrame(rows, columns=columns).set_index('way')
+  return pd.DataFrame(rows, columns=INPUT_COLUMNS).set_index('way')
 
 
 def format_input(report: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import filesystem
+from hpa_records import flag_file
 from hpa_records import path_check
 from hpa_records import schema
 from trainer import main as trainer_main
@@ -36,12 +37,14 @@ def main() -> None:
           f'Expected no --{name}, which the experiment sets, received '
           f'{flags.FLAGS[name].value}; leave it out, also of a flag file, or '
           'use python -m trainer.main.')
+  if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
+    raise schema.DataError('Expected flags only, received --; leave it out.')
   records = filesystem.require_path(flags.FLAGS.records, 'records')
   directory = filesystem.require_local(flags.FLAGS.workdir, 'workdir')
   path_check.refuse_shared([('workdir', directory)], [('records', records)],
                            closed=[('records', records)])
   runs = [os.path.join(directory, name) for name in _RUNS]
-  report.prepare(directory)  # before hours of training
+  report.prepare(directory, 'workdir')  # before hours of training
   for name, run in zip(_RUNS, runs):
     _train([
         f'--flagfile={_ROOT / name}.flags', *sys.argv[1:], f'--workdir={run}',

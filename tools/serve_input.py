@@ -40,7 +40,8 @@ _WORKER_TIMEOUT_S = flags.DEFINE_integer(
     'worker_timeout_s',
     60,
     'Of the dispatcher: silence after which a worker is given up.',
-    lower_bound=1)
+    lower_bound=1,
+    upper_bound=2**31)
 _DISPATCHER = flags.DEFINE_string('dispatcher', '',
                                   'Of a worker: host:port of the dispatcher.')
 _HOST = flags.DEFINE_string(
@@ -56,6 +57,10 @@ def main_dispatcher() -> None:
   port_check.require_free(_PORT.value, '--port')
   journal = _WORK_DIR.value and filesystem.require_path(_WORK_DIR.value,
                                                         'work_dir')
+  if journal != plain_text.escape(journal):
+    raise schema.DataError('TensorFlow takes only a printable path in UTF-8 '
+                           f'as --work_dir, received {journal!r}; choose '
+                           'another.')
   with _starting() as service:
     server = service.DispatchServer(
         service.DispatcherConfig(port=_PORT.value,
@@ -77,14 +82,14 @@ def main_worker() -> None:
     raise schema.DataError(
         f'The dispatcher {dispatcher} is on another machine, or not to be '
         'found; pass --host=NAME, under which trainers reach this worker.')
+  own = port_check.require_host(_HOST.value or 'localhost', '--host')
   port_check.require_free(_PORT.value, '--port')
   _await(host, port)
   with _starting() as service:
     server = service.WorkerServer(
-        service.WorkerConfig(
-            dispatcher_address=dispatcher,
-            worker_address=f'{_HOST.value or "localhost"}:%port%',
-            port=_PORT.value))
+        service.WorkerConfig(dispatcher_address=dispatcher,
+                             worker_address=f'{own}:%port%',
+                             port=_PORT.value))
   _wait(f'Worker of {dispatcher}.')
   del server
 

@@ -67,16 +67,20 @@ def name_outputs(output: str) -> tuple[str, str]:
           os.path.join(output, report_file.FOLDER_NAME))
 
 
-def prepare(output: str) -> report_file.Output:
+def prepare(output: str, flag: str = 'output') -> report_file.Output:
   """Makes the folder of a report, before work is spent on it.
+
+  Args:
+    output: folder of the report.
+    flag: where it was given, for the message.
 
   Raises:
     schema.DataError: it cannot be written to, or has a page of another origin.
   """
-  filesystem.prepare_output(name_outputs(output)[0])
-  with filesystem.told_output(output):
+  filesystem.prepare_output(name_outputs(output)[0], flag)
+  with filesystem.told_output(output, flag):
     place = report_file.Output(output, REPORT_NAME)
-  filesystem.prepare_output(place.list)
+  filesystem.prepare_output(place.list, flag)
   return place
 
 

@@ -84,7 +84,7 @@ class Output:
     self._folder = os.path.join(directory, FOLDER_NAME)
     if os.path.islink(self._folder):
       raise schema.DataError(f'{self._folder} is a link, through which nothing '
-                             'is written; choose another --output.')
+                             'is written; choose another folder.')
     self.list = os.path.join(self._folder, _LIST_NAME)
     self._page_name = page_name
     self.page = os.path.join(directory, page_name)
@@ -106,7 +106,7 @@ class Output:
     lock = os.path.join(self._folder, _LOCK_NAME)
     with file_lock.hold(
         lock, f'Another report is being written to {self._folder}; wait for '
-        'its end, or choose another --output'):
+        'its end, or choose another folder'):
       try:
         self._known = self._read_list()  # which another may have changed since
         self._write(page, content)
@@ -146,7 +146,7 @@ class Output:
       if os.path.lexists(path) and not self._is_own(name):
         raise schema.DataError(
             f'{path} is there, and no report wrote it, or it was changed '
-            'since; move or remove it, or choose another --output.')
+            'since; move or remove it, or choose another folder.')
 
   def _is_own(self, name: str) -> bool:
     """Whether the file under a name is as a report wrote it."""
@@ -174,8 +174,7 @@ class Output:
     except (OSError, ValueError) as error:
       raise schema.DataError(
           f'{self.list} is not the list of an earlier report\'s files '
-          f'({error}); move or remove it, or choose another --output.'
-      ) from error
+          f'({error}); move or remove it, or choose another folder.') from error
 
   def _write_list(self, known: Mapping[str, list[str]]) -> None:
     text = json.dumps(known, indent=1, sort_keys=True) + '\n'
