@@ -10,7 +10,6 @@ from trainer import schedule
 
 _COUNTS = ('epoch', 'step', 'best_epoch')
 _NUMBER = (int, float)
-_MOST = 3.4e38  # that float32 holds, as TensorBoard does
 # As json_text.check_form takes it.
 _FORM = {
     **dict.fromkeys(_COUNTS, int),
@@ -113,5 +112,6 @@ def _check_numbers(values: dict[str, Any]) -> None:
   """Refuses numbers, or names of them, that no file of a fold can hold."""
   for name, value in values.items():
     is_number = isinstance(value, _NUMBER)
-    if not name.isprintable() or (is_number and not abs(value) <= _MOST):
+    if not name.isprintable() or (is_number and
+                                  not abs(value) <= config_lib.LARGEST_FLOAT):
       raise ValueError(f'{name!r:.40}: received {value!r:.40}')
