@@ -158,7 +158,8 @@ class _Run:
         self._strategy,
         {'the checkpoint that they go on from': (state.epoch, state.step)})
     device = strategy_lib.describe(self._strategy)
-    self._recorder.begin(self._records, self._repeats, device)
+    self._recorder.begin(self._records, self._repeats, device,
+                         self._is_done(state))
     self._recorder.say(f'Fold {config.fold} held out: '
                        f'{len(self._evaluator.ids)} images to score, '
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '
