@@ -15,7 +15,9 @@ _FORM = {
     **dict.fromkeys(_COUNTS, int),
     'total': _NUMBER,
     'best': {},
-    'history': [{}],
+    'history': [{
+        'epoch': int
+    }],
     'plateau': {
         'learning_rate': _NUMBER,
         'factor': _NUMBER,
@@ -94,7 +96,7 @@ class State:
 
     Raises:
       TypeError: a key is unknown or missing.
-      ValueError: a setting is out of range.
+      ValueError: a setting is out of range, or the history is of other epochs.
     """
     json_text.check_form(values, _FORM, 'state')
     if not 0 <= values['best_epoch'] <= values['epoch'] or values['step'] < 0:
@@ -104,6 +106,13 @@ class State:
       json_text.check_form(list(row.values()), [(*_NUMBER, type(None))], 'row')
     for each in (values, values['plateau'], values['best'], *values['history']):
       _check_numbers(each)
+    epochs = [row['epoch'] for row in values['history']]
+    best = values['best'].get('epoch', 0)
+    if ((len(epochs), best) != (values['epoch'], values['best_epoch']) or
+        epochs != list(range(1, len(epochs) + 1))):
+      raise ValueError(
+          f'history: received {len(epochs)} rows and the best epoch {best}, '
+          f'after epoch {values["epoch"]} with the best {values["best_epoch"]}')
     plateau = schedule.Plateau.from_dict(values['plateau'])
     return cls(**{**values, 'plateau': plateau})
 
