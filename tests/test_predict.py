@@ -323,11 +323,15 @@ def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
     pathlib.Path.unlink,
     lambda path: path.write_bytes(path.read_bytes()[:-500]),
     lambda path: shutil.copy(path.parents[3] / 'selu.npz', path),
+    lambda path: shutil.copy(path.parents[3] / 'fold1.npz', path),
+    lambda path: shutil.copy(path.with_stem('epoch-00001'), path),
 ])
 def test_another_damaged_or_no_checkpoint_is_named(folder, copy, tmp_path,
                                                    damage):
   name = 'fold0/checkpoints/epoch-00002.npz'
   shutil.copy(folder / 'selu' / name, tmp_path / 'selu.npz')
+  shutil.copy(folder / 'prelu' / name.replace('fold0', 'fold1'),
+              tmp_path / 'fold1.npz')
   damage(copy / name)
   with pytest.raises(schema.DataError, match=f'{name} is missing or damaged'):
     _predict([copy], folder / 'raw')

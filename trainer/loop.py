@@ -23,6 +23,7 @@ from hpa_records import schema
 from hpa_records import staging
 from hpa_records.backend import tf
 from trainer import checkpoint
+from trainer import checkpoint_file
 from trainer import config as config_lib
 from trainer import device_cache
 from trainer import evaluate
@@ -147,6 +148,7 @@ class _Run:
     with fold_lock.told_writes(self._recorder.directory):
       self._checkpoints = checkpoint.Checkpoints(
           os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
+          checkpoint_file.describe(config.fold, records.manifest.fingerprint),
           self._model, self._optimizer)
     self._interruption = interruption.Interruption()
     self._upcoming: _Epoch | None = None
@@ -222,8 +224,6 @@ class _Run:
     values = self._checkpoints.restore(position)
     try:
       state = state_lib.State.from_dict(values)
-      if (state.epoch, state.step) != position:
-        raise ValueError(f'it is {_tell_position(state)}')
     except (KeyError, TypeError, ValueError) as error:
       raise schema.DataError(
           f'{self._checkpoints.locate(position)} holds no valid state of a '

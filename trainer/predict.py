@@ -19,6 +19,7 @@ from hpa_records import schema
 from hpa_records import source as source_lib
 from hpa_records.backend import tf
 from trainer import checkpoint
+from trainer import checkpoint_file
 from trainer import dihedral
 from trainer import ensemble as ensemble_lib
 from trainer import network
@@ -220,7 +221,8 @@ class _Network:
     directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
                              workdir.CHECKPOINTS_NAME)
     epoch = ensemble_lib.find_epoch(run, fold, weights)
-    return checkpoint.load_weights(directory, (epoch, 0), self._model)
+    of = checkpoint_file.describe(fold.number, run.fingerprint)
+    return checkpoint.load_weights(directory, (epoch, 0), of, self._model)
 
 
 def name_tables(path: str) -> tuple[str, str]:

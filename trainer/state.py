@@ -108,8 +108,9 @@ class State:
       _check_numbers(each)
     epochs = [row['epoch'] for row in values['history']]
     best = values['best'].get('epoch', 0)
-    if ((len(epochs), best) != (values['epoch'], values['best_epoch']) or
-        epochs != list(range(1, len(epochs) + 1))):
+    counted = list(range(1, len(epochs) + 1))
+    if epochs != counted or (len(epochs), best) != (values['epoch'],
+                                                    values['best_epoch']):
       raise ValueError(
           f'history: received {len(epochs)} rows and the best epoch {best}, '
           f'after epoch {values["epoch"]} with the best {values["best_epoch"]}')
