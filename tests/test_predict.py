@@ -396,10 +396,22 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
 
 
 def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
-  (tmp_path / 'new.csv').write_text('Id,Predicted\nold,\n')
-  predict.prepare(str(tmp_path / 'new.csv'))
-  assert [path.name for path in tmp_path.iterdir()] == ['new.csv']
-  assert (tmp_path / 'new.csv').read_text() == 'Id,Predicted\nold,\n'
+  path = tmp_path / 'new.csv'
+  made = predict.Prediction(np.array(['old']),
+                            np.zeros((1, schema.NUM_CLASSES), np.float32), ())
+  made.save(str(path), 0.5)
+  predict.prepare(str(path))
+  assert {each.name for each in tmp_path.iterdir()
+         } == {'new.csv', 'new_scores.csv'}
+  assert path.read_text() == 'Id,Predicted\nold,\n'
+
+
+def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
+  path = tmp_path / 'sample_submission.csv'
+  path.write_text('Id,Predicted\na,0\n')
+  with pytest.raises(schema.DataError, match=f'{path} is there, and no'):
+    predict.prepare(str(path))
+  assert path.read_text() == 'Id,Predicted\na,0\n'
 
 
 @pytest.mark.parametrize('name',

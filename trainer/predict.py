@@ -91,7 +91,9 @@ def prepare(path: str) -> None:
 
   Raises:
     schema.DataError: its name does not end with .csv; it or a table beside it
-      cannot be written; or a file that is no prediction's has such a name.
+      cannot be written; or a file that is no prediction's has such a name. An
+      earlier prediction's are known by their first line, a submission by the
+      table of scores beside it, too.
   """
   if os.path.splitext(path)[1] != '.csv':  # nor is .csv alone a NAME
     raise schema.DataError(
@@ -100,8 +102,12 @@ def prepare(path: str) -> None:
   for name in tables:
     filesystem.prepare_output(name)
   heads = ('Id,Predicted\n', f'Id,{schema.CLASS_NAMES[0]},', fault.HEAD)
+  # Kaggle's sample_submission.csv begins as a submission does, but has no table
+  # of scores beside it, which is written before the submission.
+  has_scores = filesystem.size(tables[1]) is not None
   for name, head in zip(tables, heads):
-    if filesystem.size(name) is not None and not _begins(name, head):
+    if filesystem.size(name) is not None and not (
+        (has_scores or name != path) and _begins(name, head)):
       raise schema.DataError(
           f'{name} is there, and no prediction wrote it; move or remove it, or '
           'choose another --output.')
