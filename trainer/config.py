@@ -50,7 +50,7 @@ class Config:
     fold: held out of training and scored, 0..F-1.
     epochs: to train for.
     batch_size: global batch of training.
-    eval_batch_size: batch of evaluation.
+    eval_batch_size: batch of evaluation; of fewer images it is smaller.
     learning_rate: of SGD, at the start.
     momentum: of SGD.
     activation: of every hidden layer; it also picks initial weights and

@@ -153,8 +153,7 @@ class Models:
     """
     strategy, count = self.strategy, len(source.ids)
     strategy_lib.check_batch(strategy, batch_size, 'batch_size')
-    replicas = strategy.num_replicas_in_sync
-    batch_size = min(batch_size, -(-count // replicas) * replicas)
+    batch_size = strategy_lib.cap_batch(strategy, batch_size, count)
     batches = strategy.distribute_datasets_from_function(
         lambda context: source.batches(strategy_lib.share(context, batch_size)))
     parts = []
