@@ -35,7 +35,7 @@ def hold(path: str,
 
   Raises:
     schema.DataError: another process holds it, without waits.
-    OSError: the file cannot be made, or is a link.
+    OSError: the file cannot be made, is a link, or is not empty.
   """
   for left in reversed(range(_TRIES)):
     try:
@@ -48,6 +48,8 @@ def hold(path: str,
         raise
       continue
     try:
+      if os.fstat(file).st_size:  # a user's: a lock is empty
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
       _lock(file, path, refusal, shared, waits)
       if _is_still(file, path):
         yield

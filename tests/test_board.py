@@ -11,6 +11,7 @@ from hpa_records import figure
 from hpa_records import schema
 from tests import fakes
 from trainer import board
+from trainer import fold_lock
 from trainer import metrics
 
 
@@ -103,3 +104,13 @@ def test_samples_are_there_under_their_labels(events, case):
     assert step == 0
     np.testing.assert_array_equal(_image(values),
                                   figure.composite(fakes.image(sample)))
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path):
+  (tmp_path / 'tensorboard').write_text('mine')
+  with pytest.raises(schema.DataError,
+                     match='a file or link of that name is in the way.*'
+                     rf'\({tmp_path}/tensorboard\)'):
+    with fold_lock.told_writes(str(tmp_path)):
+      board.Board(f'{tmp_path}/tensorboard')
+  assert (tmp_path / 'tensorboard').read_text() == 'mine'

@@ -1,20 +1,26 @@
 """checkpoint: what is saved comes back, and a damaged file is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
 from hpa_records import schema
 from hpa_records.backend import keras
 from trainer import checkpoint
+from trainer import checkpoint_file
 from trainer import schedule
 
+_OF = checkpoint_file.describe(0, 'abc')
+_FIRST = {'epoch': 1, 'step': 0}
 
-def _make(tmp_path, units=3):
+
+def _make(tmp_path, units=3, of=_OF):
   model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
   optimizer = schedule.make_optimizer(0.1, 0.9)
   optimizer.build(model.trainable_variables)
   return model, optimizer, checkpoint.Checkpoints(str(tmp_path / 'checkpoints'),
-                                                  model, optimizer)
+                                                  of, model, optimizer)
 
 
 def test_restore_sets_weights_momentum_and_state(tmp_path):
@@ -22,10 +28,11 @@ def test_restore_sets_weights_momentum_and_state(tmp_path):
   for _ in range(3):
     optimizer.apply([np.ones((2, 3), np.float32),
                      np.ones(3, np.float32)], model.trainable_variables)
-  checkpoints.save((3, 0), 3, {'history': [1.5, None]})
+  state = {'epoch': 3, 'step': 0, 'history': [1.5, None]}
+  checkpoints.save((3, 0), 3, state)
   other, other_optimizer, fresh = _make(tmp_path)
   assert fresh.positions() == [(3, 0)]
-  assert fresh.restore((3, 0)) == {'history': [1.5, None]}
+  assert fresh.restore((3, 0)) == state
   for mine, theirs in zip([*model.variables, *optimizer.variables],
                           [*other.variables, *other_optimizer.variables]):
     np.testing.assert_array_equal(mine, theirs)
@@ -95,7 +102,7 @@ def test_names_that_no_training_writes_are_no_checkpoints(tmp_path):
 
 def test_a_cut_file_is_refused_with_its_path(tmp_path):
   _, _, checkpoints = _make(tmp_path)
-  checkpoints.save((1, 0), 1, {})
+  checkpoints.save((1, 0), 1, _FIRST)
   path = tmp_path / 'checkpoints' / 'epoch-00001.npz'
   path.write_bytes(path.read_bytes()[:-200])
   with pytest.raises(schema.DataError, match=str(path)):
@@ -103,9 +110,38 @@ def test_a_cut_file_is_refused_with_its_path(tmp_path):
 
 
 def test_another_network_is_refused(tmp_path):
-  _make(tmp_path)[2].save((1, 0), 1, {})
-  with pytest.raises(schema.DataError, match='checkpoint of another network'):
+  _make(tmp_path)[2].save((1, 0), 1, _FIRST)
+  with pytest.raises(schema.DataError, match=r'another network.*\(2, 4\)'):
     _make(tmp_path, units=4)[2].restore((1, 0))
+
+
+@pytest.mark.parametrize('fold,fingerprint', [(1, 'abc'), (0, 'abd')])
+def test_one_of_another_fold_or_dataset_is_refused(tmp_path, fold, fingerprint):
+  of = checkpoint_file.describe(fold, fingerprint)
+  model, _, checkpoints = _make(tmp_path, of=of)
+  checkpoints.save((1, 0), 1, _FIRST)
+  message = f"it is of .*{fold}.*'{fingerprint}'.*, not of .*0.*'abc'"
+  with pytest.raises(schema.DataError, match=message):
+    _make(tmp_path)[2].restore((1, 0))
+  with pytest.raises(schema.DataError, match=message):
+    checkpoint.load_weights(f'{tmp_path}/checkpoints', (1, 0), _OF, model)
+
+
+def test_one_under_another_epochs_name_is_refused(tmp_path):
+  model, _, checkpoints = _make(tmp_path)
+  checkpoints.save((2, 0), 1, _FIRST)
+  with pytest.raises(schema.DataError, match=r'\(it is of epoch 1, step 0\)'):
+    checkpoint.load_weights(f'{tmp_path}/checkpoints', (2, 0), _OF, model)
+
+
+def test_one_of_an_earlier_version_does_not_say_what_it_is_of(tmp_path):
+  _, _, checkpoints = _make(tmp_path)
+  checkpoints.save((1, 0), 1, _FIRST)
+  path = tmp_path / 'checkpoints' / 'epoch-00001.npz'
+  with np.load(path) as file:
+    arrays = {**file, 'state': json.dumps(_FIRST)}
+  np.savez(path, **arrays)
+  assert checkpoints.restore((1, 0)) == _FIRST
 
 
 @pytest.mark.parametrize('state', [{'x': [[]] * 1000}, {'x': 'y' * 50_000}])

@@ -1,6 +1,7 @@
 """config: checks, JSON, what may change when a run goes on."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -42,9 +43,13 @@ def test_json_gives_the_same_configuration_back():
     ('plateau_factor', 1.0),
     ('plateau_patience', 0),
     ('seed', 2**63),
+    *((name, 1e308)
+      for name in ('learning_rate', 'clip_norm', 'l1', 'l2',
+                   'plateau_threshold', 'min_learning_rate', 'warmup_epochs')),
 ])
 def test_values_out_of_range_are_refused(name, value):
-  with pytest.raises(schema.DataError, match=f'Expected --{name} .*{value}'):
+  with pytest.raises(schema.DataError,
+                     match=f'Expected --{name} .*{re.escape(str(value))}'):
     dataclasses.replace(_CONFIG, **{name: value})
 
 

@@ -1,5 +1,6 @@
 """cross_validation and --fold=all: every fold, in any number of goes."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,8 +11,10 @@ import sys
 import numpy as np
 import pytest
 
+from hpa_records import schema
 from tests import fakes
 from trainer import config as config_lib
+from trainer import cross_validation
 from trainer import loop
 from trainer import workdir
 
@@ -98,6 +101,16 @@ def test_what_is_finished_is_left_alone_and_the_rest_is_done(
   assert done.stdout.splitlines()[-8:-1] == whole.splitlines()[-8:-1]
   for fold in range(_FOLDS):
     assert _scores(directory, fold) == _scores(config.workdir, fold)
+
+
+def test_a_fold_that_the_records_lack_is_refused_at_the_start(config, tmp_path):
+  path = tmp_path / 'fold7' / 'scores.json'
+  path.parent.mkdir()
+  path.write_text('{}')
+  with pytest.raises(schema.DataError,
+                     match='fold7 is of another run: .* 0 to 2'):
+    cross_validation.train(dataclasses.replace(config, workdir=str(tmp_path)))
+  assert [each.name for each in tmp_path.iterdir()] == ['fold7']
 
 
 @pytest.mark.parametrize('fold', ['every', '-1', ''])

@@ -47,7 +47,7 @@ def test_the_same_batch_size_gives_the_same_scores_bit_for_bit(scorer):
     assert same == loss
 
 
-@pytest.mark.parametrize('batch_size', [1, 7, 18, 64])
+@pytest.mark.parametrize('batch_size', [1, 7, 18, 64, 10**9])
 def test_any_other_gives_them_within_rounding(scorer, batch_size):
   first, loss, _ = scorer(16)
   other, near, _ = scorer(batch_size)

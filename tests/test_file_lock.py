@@ -74,6 +74,13 @@ def test_a_link_in_place_of_the_lock_is_refused(tmp_path):
       pass
 
 
+def test_a_file_of_the_users_in_place_of_the_lock_is_refused(tmp_path):
+  (tmp_path / 'lock').write_text('mine')
+  with pytest.raises(FileExistsError, match='lock'):
+    with file_lock.hold(str(tmp_path / 'lock'), 'busy'):
+      pass
+
+
 def test_a_folder_below_a_dangling_link_is_refused_at_once(tmp_path):
   (tmp_path / 'disk').symlink_to(tmp_path / 'not-mounted')
   with pytest.raises(OSError):

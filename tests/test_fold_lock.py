@@ -95,6 +95,15 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, place, reason):
       pass
 
 
+def test_a_file_of_the_users_named_lock_is_told_and_kept(tmp_path):
+  (tmp_path / 'lock').write_text('mine')
+  with pytest.raises(schema.DataError,
+                     match=rf'name is in the way: .*\({tmp_path}/lock\)'):
+    with fold_lock.hold(str(tmp_path)):
+      pass
+  assert (tmp_path / 'lock').read_text() == 'mine'
+
+
 def test_a_full_disk_is_told_with_what_is_kept():
   with pytest.raises(schema.DataError,
                      match='Cannot write to run/fold0: No space left .* kept'):

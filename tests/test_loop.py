@@ -28,6 +28,7 @@ from tests import fakes
 from tests import signalled
 from trainer import config as config_lib
 from trainer import loop
+from trainer import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _EPOCHS = 3
@@ -39,9 +40,9 @@ def _records(tmp_path_factory):
   return fakes.write_records(folder, 40, 32, balance='hybrid', balance_target=9)
 
 
-def _config(records, workdir, **values):
+def _config(records, directory, **values):
   return config_lib.Config(records=records,
-                           workdir=str(workdir),
+                           workdir=str(directory),
                            distribute='cpu',
                            **{
                                'fold': 1,
@@ -300,6 +301,28 @@ def test_a_finished_run_says_so_and_gives_its_scores(whole, capsys):
   assert loop.train(whole[0]) == whole[1]
   assert f'Fold 1 is finished, {_EPOCHS} epochs' in capsys.readouterr().out
   assert before == {p: p.stat().st_mtime_ns for p in whole[2].rglob('*')}
+
+
+def test_a_finished_fold_that_is_extended_and_cut_off_is_not_finished(
+    whole, tmp_path, monkeypatch):
+  shutil.copytree(whole[2], tmp_path / 'fold1')
+  config = dataclasses.replace(whole[0],
+                               workdir=str(tmp_path),
+                               epochs=_EPOCHS + 1)
+  with monkeypatch.context() as cut_off:
+    cut_off.setattr(loop.step.Stepper, 'train', _interrupt)
+    with pytest.raises(KeyboardInterrupt):
+      loop.train(config)
+  with pytest.raises(schema.DataError, match='No finished fold'):
+    workdir.load(str(tmp_path))
+  loop.train(dataclasses.replace(config, epochs=_EPOCHS))
+  _assert_same_end(tmp_path / 'fold1', whole[2])
+  loop.train(config)
+  assert workdir.load(str(tmp_path)).folds[0].scores['epoch'] == _EPOCHS + 1
+
+
+def _interrupt(*_):
+  raise KeyboardInterrupt
 
 
 def test_a_checkpoint_beyond_its_epoch_is_refused(whole, tmp_path):

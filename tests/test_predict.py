@@ -323,11 +323,15 @@ def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
     pathlib.Path.unlink,
     lambda path: path.write_bytes(path.read_bytes()[:-500]),
     lambda path: shutil.copy(path.parents[3] / 'selu.npz', path),
+    lambda path: shutil.copy(path.parents[3] / 'fold1.npz', path),
+    lambda path: shutil.copy(path.with_stem('epoch-00001'), path),
 ])
 def test_another_damaged_or_no_checkpoint_is_named(folder, copy, tmp_path,
                                                    damage):
   name = 'fold0/checkpoints/epoch-00002.npz'
   shutil.copy(folder / 'selu' / name, tmp_path / 'selu.npz')
+  shutil.copy(folder / 'prelu' / name.replace('fold0', 'fold1'),
+              tmp_path / 'fold1.npz')
   damage(copy / name)
   with pytest.raises(schema.DataError, match=f'{name} is missing or damaged'):
     _predict([copy], folder / 'raw')
@@ -392,10 +396,22 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
 
 
 def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
-  (tmp_path / 'new.csv').write_text('Id,Predicted\nold,\n')
-  predict.prepare(str(tmp_path / 'new.csv'))
-  assert [path.name for path in tmp_path.iterdir()] == ['new.csv']
-  assert (tmp_path / 'new.csv').read_text() == 'Id,Predicted\nold,\n'
+  path = tmp_path / 'new.csv'
+  made = predict.Prediction(np.array(['old']),
+                            np.zeros((1, schema.NUM_CLASSES), np.float32), ())
+  made.save(str(path), 0.5)
+  predict.prepare(str(path))
+  assert {each.name for each in tmp_path.iterdir()
+         } == {'new.csv', 'new_scores.csv'}
+  assert path.read_text() == 'Id,Predicted\nold,\n'
+
+
+def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
+  path = tmp_path / 'sample_submission.csv'
+  path.write_text('Id,Predicted\na,0\n')
+  with pytest.raises(schema.DataError, match=f'{path} is there, and no'):
+    predict.prepare(str(path))
+  assert path.read_text() == 'Id,Predicted\na,0\n'
 
 
 @pytest.mark.parametrize('name',

@@ -21,10 +21,11 @@ _CONFIG = config_lib.Config('r',
 def _train(config, values):
   """A state after epochs whose monitored score is as given."""
   state = state_lib.State.start(config)
-  for value in values:
+  for epoch, value in enumerate(values, 1):
     row = {'learning_rate': state.plateau.learning_rate, 'loss': 0.3}
     state.finish_epoch(row, {
         config.plateau_monitor: value,
+        'epoch': epoch,
         'loss': value
     }, config.plateau_monitor)
   return state
@@ -89,6 +90,30 @@ def test_an_unknown_key_is_refused():
 def test_a_row_that_cannot_be_written_is_refused(row):
   state = _train(_CONFIG, [2.0])
   for name in ('best', 'history'):
+    row = {'epoch': 1, **row}
     values = {**state.to_dict(), name: row if name == 'best' else [row]}
     with pytest.raises(ValueError, match='received'):
       state_lib.State.from_dict(values)
+
+
+@pytest.mark.parametrize('changes', [{
+    'epoch': 3
+}, {
+    'history': [{
+        'epoch': 1
+    }]
+}, {
+    'history': [{
+        'epoch': 2
+    }, {
+        'epoch': 1
+    }]
+}, {
+    'best': {
+        'epoch': 1
+    }
+}])
+def test_a_history_of_other_epochs_is_refused(changes):
+  values = {**_train(_CONFIG, [2.0, 1.0]).to_dict(), **changes}
+  with pytest.raises(ValueError, match='history: received . rows'):
+    state_lib.State.from_dict(values)

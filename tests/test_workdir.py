@@ -437,6 +437,17 @@ def test_a_report_is_not_written_into_while_another_is(tmp_path):
   assert not (tmp_path / 'report' / 'lock').exists()
 
 
+def test_a_file_of_the_users_named_lock_stops_a_report(made, tmp_path):
+  path = tmp_path / 'report' / 'lock'
+  path.parent.mkdir()
+  path.write_text('mine')
+  with pytest.raises(schema.DataError,
+                     match=rf'name is in the way: .*\({path}\)'):
+    report.write([str(made)], str(tmp_path), 0)
+  assert [each.name for each in path.parent.iterdir()] == ['lock']
+  assert path.read_text() == 'mine'
+
+
 @pytest.mark.parametrize(
     'text',
     ['[', '[]', '{"a.csv": 1}', '{"../outside.csv": ["0"]}', '{"..": []}'])

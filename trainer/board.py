@@ -11,6 +11,7 @@ its row.
 from collections.abc import Mapping
 import contextlib
 import errno
+import os
 import re
 from typing import Any, Iterator
 
@@ -35,6 +36,8 @@ class Board:
   def __init__(self, directory: str):
     """Args: folder of the events."""
     self._directory = directory
+    # TensorFlow's error would not say that a file has the folder's name.
+    os.makedirs(directory, exist_ok=True)
     with self._told():
       self._writer = tf.summary.create_file_writer(directory)
 

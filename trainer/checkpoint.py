@@ -26,31 +26,33 @@ from trainer import checkpoint_file
 Position = checkpoint_file.Position
 
 
-def load_weights(directory: str, position: Position,
+def load_weights(directory: str, position: Position, of: dict[str, Any],
                  model: keras.Model) -> list[np.ndarray]:
   """Returns the values of a model's variables at a position.
 
   Args:
     directory: of the checkpoints.
     position: where training stood.
+    of: as of checkpoint_file.describe.
     model: the network that was trained; stays as it is.
 
   Raises:
-    schema.DataError: the file is missing, damaged or of another network.
+    schema.DataError: the file is missing, damaged or of another network or
+      training.
   """
   values, _ = checkpoint_file.read_variables(
-      checkpoint_file.locate(directory, position),
-      [variable.shape for variable in model.variables])
+      directory, position, of, [variable.shape for variable in model.variables])
   return values
 
 
 class Checkpoints:
   """The checkpoints of one fold, in one folder."""
 
-  def __init__(self, directory: str, model: keras.Model,
+  def __init__(self, directory: str, of: dict[str, Any], model: keras.Model,
                optimizer: keras.optimizers.Optimizer):
-    """Args: folder, made if missing; model and built optimizer to save."""
-    self._directory = directory
+    """Args: folder, made if missing; as of checkpoint_file.describe; model and
+    built optimizer to save."""
+    self._directory, self._of = directory, of
     self._variables = [*model.variables, *optimizer.variables]
     os.makedirs(directory, exist_ok=True)
     # What was found or written here: which file, so that another process's file
@@ -84,7 +86,8 @@ class Checkpoints:
             '--clip_norm, and choose another --workdir.', 1)
     is_own = self._identify(position) == self._known.get(position)
     with filesystem.atomic_writer(self.locate(position)) as file:
-      np.savez(file, **arrays, **{checkpoint_file.STATE: json.dumps(state)})
+      text = json.dumps({**state, checkpoint_file.OF: self._of})
+      np.savez(file, **arrays, **{checkpoint_file.STATE: text})
     if is_own:  # else another process saves here, too, and needs it
       self._known[position] = self._identify(position)
     before = [each for each in self.positions() if each < position]
@@ -99,10 +102,11 @@ class Checkpoints:
       The state that was given to save.
 
     Raises:
-      schema.DataError: the file is damaged or of another network.
+      schema.DataError: the file is damaged or of another network or training.
     """
     values, state = checkpoint_file.read_variables(
-        self.locate(position), [variable.shape for variable in self._variables])
+        self._directory, position, self._of,
+        [variable.shape for variable in self._variables])
     for variable, value in zip(self._variables, values):
       variable.assign(value)
     return state
@@ -111,10 +115,12 @@ class Checkpoints:
     """Reads a checkpoint, and leaves model and optimizer as they are.
 
     Raises:
-      schema.DataError: the file is missing, damaged or of another network.
+      schema.DataError: the file is missing, damaged or of another network or
+        training.
     """
     checkpoint_file.read_variables(
-        self.locate(position), [variable.shape for variable in self._variables])
+        self._directory, position, self._of,
+        [variable.shape for variable in self._variables])
 
   def locate(self, position: Position) -> str:
     """Returns the path of the checkpoint at a position."""

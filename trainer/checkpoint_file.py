@@ -17,6 +17,7 @@ from hpa_records import schema
 from trainer import npz_file
 
 STATE = 'state'
+OF = 'of'  # in the state
 _NAME = re.compile(r'epoch-([0-9]{5})(?:-step-([0-9]{7,}))?\.npz')
 
 # Letters of a row of the history, with much room, and what else is opened.
@@ -25,6 +26,16 @@ _MOST_OPENED = 100
 
 # Finished epochs, and steps of the next one: (3, 0) is the end of the third.
 Position = tuple[int, int]
+
+
+def describe(fold: int, fingerprint: str) -> dict[str, Any]:
+  """Returns what a checkpoint says of the training that it is of.
+
+  Args:
+    fold: that is held out.
+    fingerprint: sha256 of the dataset.
+  """
+  return {'fold': fold, 'records': fingerprint[:12]}
 
 
 def locate(directory: str, position: Position) -> str:
@@ -49,52 +60,68 @@ def is_name(name: str) -> bool:
   return bool(_NAME.fullmatch(name))
 
 
-def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(directory: str, position: Position,
+         of: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
   """Returns the variables by position, as texts, and the state.
 
+  Args:
+    directory: of the checkpoints.
+    position: where training stood.
+    of: as describe gives it; files of earlier versions do not say.
+
   Raises:
-    schema.DataError: the file is missing or damaged, or no checkpoint.
+    schema.DataError: the file is missing or damaged, or no checkpoint; or it is
+      of another position, fold or dataset.
   """
+  path = locate(directory, position)
   try:
     arrays = npz_file.read(path)
     text = str(arrays.pop(STATE))
-    _check_length(text, path)
+    _check_length(text, position)
     state = json_text.parse(text)
     json_text.check_form(state, {}, STATE)
+    saved = (state.get('epoch'), state.get('step'))
+    if saved != position:
+      raise ValueError(
+          f'it is of epoch {saved[0]!r:.40}, step {saved[1]!r:.40}')
+    found = state.pop(OF, of)
+    if found != of:
+      raise ValueError(f'it is of {found!r:.80}, not of {of}')
   except Exception as error:  # zipfile and NumPy each raise their own
     raise _refuse(path, error) from error
   return arrays, state
 
 
-def _check_length(text: str, path: str) -> None:
+def _check_length(text: str, position: Position) -> None:
   """Checks the text of a state: it has a row an epoch, and little else."""
-  match = _NAME.fullmatch(os.path.basename(path))
-  rows = 1 + int(match[1]) if match else 1
+  rows = 1 + position[0]
   opened = text.count('{') + text.count('[')
   if len(text) > rows * _MOST_OF_A_ROW or opened > rows + _MOST_OPENED:
     raise ValueError(f'a state of {len(text):,} letters')
 
 
 def read_variables(
-    path: str,
+    directory: str, position: Position, of: dict[str, Any],
     shapes: Sequence[Sequence[int]]) -> tuple[list[np.ndarray], dict[str, Any]]:
   """Returns the values of the first variables in a file, and the state.
 
   Args:
-    path: of the file.
+    directory: as of read, and so are the next two.
+    position: as there.
+    of: as there.
     shapes: of these variables.
 
   Raises:
     schema.DataError: as read; or the file is of another network.
   """
-  arrays, state = read(path)
+  arrays, state = read(directory, position, of)
   try:
     return npz_file.pick(arrays, shapes), state
   except ValueError as error:
-    raise _refuse(path, error) from error
+    raise _refuse(locate(directory, position), error) from error
 
 
 def _refuse(path: str, error: Exception) -> schema.DataError:
   return schema.DataError(
-      f'{path} is missing or damaged, or a checkpoint of another network '
-      f'({plain_text.join_lines(str(error))}).')
+      f'{path} is missing or damaged, or a checkpoint of another network, '
+      f'fold, dataset or epoch ({plain_text.join_lines(str(error))}).')

@@ -7,7 +7,6 @@ config.json, and a run that is continued must have the same arithmetic.
 
 import dataclasses
 import json
-import math
 import re
 import sys
 from typing import Any
@@ -51,7 +50,7 @@ class Config:
     fold: held out of training and scored, 0..F-1.
     epochs: to train for.
     batch_size: global batch of training.
-    eval_batch_size: batch of evaluation.
+    eval_batch_size: batch of evaluation; of fewer images it is smaller.
     learning_rate: of SGD, at the start.
     momentum: of SGD.
     activation: of every hidden layer; it also picks initial weights and
@@ -257,6 +256,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 _MOST = 2**31  # of what TensorFlow counts
+LARGEST_FLOAT = 3.4e38  # that float32 holds, as TensorBoard does
 
 # name: (least, below)
 _RANGES: dict[str, tuple[Any, Any]] = {
@@ -264,16 +264,16 @@ _RANGES: dict[str, tuple[Any, Any]] = {
     'epochs': (1, 10**5),  # which the names of checkpoints hold
     'batch_size': (1, _MOST),
     'eval_batch_size': (1, _MOST),
-    'learning_rate': (0, math.inf),
+    'learning_rate': (0, LARGEST_FLOAT),
     'momentum': (0, 1),
-    'clip_norm': (0, math.inf),
-    'l1': (0, math.inf),
-    'l2': (0, math.inf),
+    'clip_norm': (0, LARGEST_FLOAT),
+    'l1': (0, LARGEST_FLOAT),
+    'l2': (0, LARGEST_FLOAT),
     'plateau_patience': (1, _MOST),
     'plateau_factor': (1e-9, 1),
-    'plateau_threshold': (0, math.inf),
-    'min_learning_rate': (0, math.inf),
-    'warmup_epochs': (0, math.inf),
+    'plateau_threshold': (0, LARGEST_FLOAT),
+    'min_learning_rate': (0, LARGEST_FLOAT),
+    'warmup_epochs': (0, LARGEST_FLOAT),
     'stop_patience': (0, _MOST),
     'threshold': (0, 1),
     'shuffle_mb': (1, _MOST),

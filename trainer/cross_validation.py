@@ -10,6 +10,7 @@ import gc
 from typing import Iterator
 
 from hpa_records import process
+from hpa_records import schema
 from hpa_records.backend import keras, tf
 from trainer import config as config_lib
 from trainer import loop
@@ -30,8 +31,10 @@ def train(config: config_lib.Config) -> None:
       the same call goes on from there.
   """
   strategy = strategy_lib.make(config.distribute, config.tpu)
+  folds = loop.load_records(config).manifest.num_folds
+  _refuse_other_folds(config, folds)
   with _retraced():
-    for fold in range(loop.load_records(config).manifest.num_folds):
+    for fold in range(folds):
       loop.train(dataclasses.replace(config, fold=fold), strategy)
       # A fold's model, and what it keeps on the device, go before the next
       # comes.
@@ -40,6 +43,18 @@ def train(config: config_lib.Config) -> None:
       gc.collect()
   if strategy_lib.is_chief(strategy):
     print(score_table.format_scores(workdir.load(config.workdir)))
+
+
+def _refuse_other_folds(config: config_lib.Config, folds: int) -> None:
+  """Refuses a folder with folds that the records do not have: the table of all
+  folds, at the end, would be of two runs."""
+  for fold in workdir.list_folds(config.workdir):
+    directory = workdir.fold_directory(config.workdir, fold)
+    if fold >= folds and workdir.list_files(directory):
+      raise schema.DataError(
+          f'{directory} is of another run: {config.records} has folds 0 to '
+          f'{folds - 1}. Move that folder elsewhere, or choose another '
+          '--workdir.')
 
 
 @contextlib.contextmanager

@@ -30,9 +30,11 @@ class Evaluator:
     self._config = config
     self.records = records
     rows = records.rows(config.fold)
+    batch_size = strategy_lib.cap_batch(strategy, config.eval_batch_size,
+                                        len(rows))
     self._batches = strategy.distribute_datasets_from_function(
         lambda context: reader.evaluation(
-            config.fold, strategy_lib.share(context, config.eval_batch_size)))
+            config.fold, strategy_lib.share(context, batch_size)))
     self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
     self.labels = records.labels[rows]
 

@@ -23,6 +23,7 @@ from hpa_records import schema
 from hpa_records import staging
 from hpa_records.backend import tf
 from trainer import checkpoint
+from trainer import checkpoint_file
 from trainer import config as config_lib
 from trainer import device_cache
 from trainer import evaluate
@@ -147,6 +148,7 @@ class _Run:
     with fold_lock.told_writes(self._recorder.directory):
       self._checkpoints = checkpoint.Checkpoints(
           os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
+          checkpoint_file.describe(config.fold, records.manifest.fingerprint),
           self._model, self._optimizer)
     self._interruption = interruption.Interruption()
     self._upcoming: _Epoch | None = None
@@ -158,7 +160,8 @@ class _Run:
         self._strategy,
         {'the checkpoint that they go on from': (state.epoch, state.step)})
     device = strategy_lib.describe(self._strategy)
-    self._recorder.begin(self._records, self._repeats, device)
+    self._recorder.begin(self._records, self._repeats, device,
+                         self._is_done(state))
     self._recorder.say(f'Fold {config.fold} held out: '
                        f'{len(self._evaluator.ids)} images to score, '
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '
@@ -221,8 +224,6 @@ class _Run:
     values = self._checkpoints.restore(position)
     try:
       state = state_lib.State.from_dict(values)
-      if (state.epoch, state.step) != position:
-        raise ValueError(f'it is {_tell_position(state)}')
     except (KeyError, TypeError, ValueError) as error:
       raise schema.DataError(
           f'{self._checkpoints.locate(position)} holds no valid state of a '

@@ -19,6 +19,7 @@ from hpa_records import schema
 from hpa_records import source as source_lib
 from hpa_records.backend import tf
 from trainer import checkpoint
+from trainer import checkpoint_file
 from trainer import dihedral
 from trainer import ensemble as ensemble_lib
 from trainer import network
@@ -90,7 +91,9 @@ def prepare(path: str) -> None:
 
   Raises:
     schema.DataError: its name does not end with .csv; it or a table beside it
-      cannot be written; or a file that is no prediction's has such a name.
+      cannot be written; or a file that is no prediction's has such a name. An
+      earlier prediction's are known by their first line, a submission by the
+      table of scores beside it, too.
   """
   if os.path.splitext(path)[1] != '.csv':  # nor is .csv alone a NAME
     raise schema.DataError(
@@ -99,8 +102,12 @@ def prepare(path: str) -> None:
   for name in tables:
     filesystem.prepare_output(name)
   heads = ('Id,Predicted\n', f'Id,{schema.CLASS_NAMES[0]},', fault.HEAD)
+  # Kaggle's sample_submission.csv begins as a submission does, but has no table
+  # of scores beside it, which is written before the submission.
+  has_scores = filesystem.size(tables[1]) is not None
   for name, head in zip(tables, heads):
-    if filesystem.size(name) is not None and not _begins(name, head):
+    if filesystem.size(name) is not None and not (
+        (has_scores or name != path) and _begins(name, head)):
       raise schema.DataError(
           f'{name} is there, and no prediction wrote it; move or remove it, or '
           'choose another --output.')
@@ -146,8 +153,7 @@ class Models:
     """
     strategy, count = self.strategy, len(source.ids)
     strategy_lib.check_batch(strategy, batch_size, 'batch_size')
-    replicas = strategy.num_replicas_in_sync
-    batch_size = min(batch_size, -(-count // replicas) * replicas)
+    batch_size = strategy_lib.cap_batch(strategy, batch_size, count)
     batches = strategy.distribute_datasets_from_function(
         lambda context: source.batches(strategy_lib.share(context, batch_size)))
     parts = []
@@ -220,7 +226,8 @@ class _Network:
     directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
                              workdir.CHECKPOINTS_NAME)
     epoch = ensemble_lib.find_epoch(run, fold, weights)
-    return checkpoint.load_weights(directory, (epoch, 0), self._model)
+    of = checkpoint_file.describe(fold.number, run.fingerprint)
+    return checkpoint.load_weights(directory, (epoch, 0), of, self._model)
 
 
 def name_tables(path: str) -> tuple[str, str]:

@@ -42,14 +42,17 @@ class Recorder:
       with self._told():
         self._board = board.Board(self._path(_BOARD_NAME))
 
-  def begin(self, records: dataset.Records, repeats: np.ndarray,
-            device: str) -> None:
+  def begin(self, records: dataset.Records, repeats: np.ndarray, device: str,
+            is_done: bool) -> None:
     """Writes what the run is, and what it is trained on and with.
+
+    The fold does not count as finished any more where it is trained on.
 
     Args:
       records: the dataset.
       repeats: [N] float32, expected draws in an epoch.
       device: what it is trained on, for a reader.
+      is_done: whether no epoch is left to train.
     """
     if not self._is_chief:
       return
@@ -63,6 +66,8 @@ class Recorder:
         records.stored_balance(),
         index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
     with self._told():
+      if not is_done:  # the writes below flush the folder, and so this
+        filesystem.remove(self._path(workdir.SCORES_NAME))
       filesystem.write_atomically(
           self._path(workdir.CONFIG_NAME),
           self._config.to_json(records.manifest.fingerprint).encode())

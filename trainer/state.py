@@ -10,13 +10,14 @@ from trainer import schedule
 
 _COUNTS = ('epoch', 'step', 'best_epoch')
 _NUMBER = (int, float)
-_MOST = 3.4e38  # that float32 holds, as TensorBoard does
 # As json_text.check_form takes it.
 _FORM = {
     **dict.fromkeys(_COUNTS, int),
     'total': _NUMBER,
     'best': {},
-    'history': [{}],
+    'history': [{
+        'epoch': int
+    }],
     'plateau': {
         'learning_rate': _NUMBER,
         'factor': _NUMBER,
@@ -95,7 +96,7 @@ class State:
 
     Raises:
       TypeError: a key is unknown or missing.
-      ValueError: a setting is out of range.
+      ValueError: a setting is out of range, or the history is of other epochs.
     """
     json_text.check_form(values, _FORM, 'state')
     if not 0 <= values['best_epoch'] <= values['epoch'] or values['step'] < 0:
@@ -105,6 +106,14 @@ class State:
       json_text.check_form(list(row.values()), [(*_NUMBER, type(None))], 'row')
     for each in (values, values['plateau'], values['best'], *values['history']):
       _check_numbers(each)
+    epochs = [row['epoch'] for row in values['history']]
+    best = values['best'].get('epoch', 0)
+    counted = list(range(1, len(epochs) + 1))
+    if epochs != counted or (len(epochs), best) != (values['epoch'],
+                                                    values['best_epoch']):
+      raise ValueError(
+          f'history: received {len(epochs)} rows and the best epoch {best}, '
+          f'after epoch {values["epoch"]} with the best {values["best_epoch"]}')
     plateau = schedule.Plateau.from_dict(values['plateau'])
     return cls(**{**values, 'plateau': plateau})
 
@@ -113,5 +122,6 @@ def _check_numbers(values: dict[str, Any]) -> None:
   """Refuses numbers, or names of them, that no file of a fold can hold."""
   for name, value in values.items():
     is_number = isinstance(value, _NUMBER)
-    if not name.isprintable() or (is_number and not abs(value) <= _MOST):
+    if not name.isprintable() or (is_number and
+                                  not abs(value) <= config_lib.LARGEST_FLOAT):
       raise ValueError(f'{name!r:.40}: received {value!r:.40}')

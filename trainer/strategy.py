@@ -231,6 +231,19 @@ def check_batch(strategy: tf.distribute.Strategy, batch_size: int,
         f'{batch_size}; pass {" or ".join(map(str, nearest))}.')
 
 
+def cap_batch(strategy: tf.distribute.Strategy, batch_size: int,
+              count: int) -> int:
+  """Returns a global batch no larger than what count images need.
+
+  Args:
+    strategy: whose replicas share it.
+    batch_size: that is asked for.
+    count: of the images, which are scored once.
+  """
+  replicas = strategy.num_replicas_in_sync
+  return min(batch_size, max(-(-count // replicas), 1) * replicas)
+
+
 def share(context: tf.distribute.InputContext, batch_size: int) -> plan.Share:
   """Returns which part of each global batch an input pipeline makes.
 

@@ -12,10 +12,12 @@ from tests.fuzz import mutation
 from tests.fuzz import run_target
 from tests.fuzz import target
 from trainer import checkpoint
+from trainer import checkpoint_file
 from trainer import config as config_lib
 from trainer import state as state_lib
 
 _POSITION = (1, 0)
+_OF = checkpoint_file.describe(0, 'abc')
 
 
 @functools.cache
@@ -30,19 +32,22 @@ def _network() -> tuple[keras.Model, keras.optimizers.Optimizer]:
 def _checkpoints(_) -> list[bytes]:
   model, optimizer = _network()
   state = state_lib.State.start(config_lib.Config('records', 'run'))
+  scores = {'epoch': 1, 'loss': 0.3, 'f1_macro': 0.5}
+  state.finish_epoch({'epoch': 1, 'loss': 0.4}, scores, 'f1_macro')
+  values = {**state.to_dict(), checkpoint_file.OF: _OF}
   arrays = {
       str(i): np.asarray(each)
       for i, each in enumerate([*model.variables, *optimizer.variables])
   }
-  arrays['state'] = np.array(json.dumps(state.to_dict()))
+  arrays['state'] = np.array(json.dumps(values))
   described = json.loads(run_target.describe_arrays(arrays))
   # As text, for changes of its JSON; write_archive makes the array of it.
-  described['state'] = state.to_dict()
+  described['state'] = values
   return [json.dumps(described).encode()]
 
 
 def _parse_checkpoint(data: bytes, folder: pathlib.Path) -> None:
-  found = checkpoint.Checkpoints(str(folder), *_network())
+  found = checkpoint.Checkpoints(str(folder), _OF, *_network())
   try:
     content = json.loads(data)
     if 'descr' not in content['state']:
