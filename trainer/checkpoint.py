@@ -33,7 +33,7 @@ def load_weights(directory: str, position: Position, of: dict[str, Any],
   Args:
     directory: of the checkpoints.
     position: where training stood.
-    of: as of checkpoint_file.describe.
+    of: as of checkpoint_file.read.
     model: the network that was trained; stays as it is.
 
   Raises:
@@ -50,7 +50,7 @@ class Checkpoints:
 
   def __init__(self, directory: str, of: dict[str, Any], model: keras.Model,
                optimizer: keras.optimizers.Optimizer):
-    """Args: folder, made if missing; as of checkpoint_file.describe; model and
+    """Args: folder, made if missing; as of checkpoint_file.read, of; model and
     built optimizer to save."""
     self._directory, self._of = directory, of
     self._variables = [*model.variables, *optimizer.variables]

@@ -14,6 +14,7 @@ import numpy as np
 from hpa_records import json_text
 from hpa_records import plain_text
 from hpa_records import schema
+from trainer import config as config_lib
 from trainer import npz_file
 
 STATE = 'state'
@@ -26,16 +27,6 @@ _MOST_OPENED = 100
 
 # Finished epochs, and steps of the next one: (3, 0) is the end of the third.
 Position = tuple[int, int]
-
-
-def describe(fold: int, fingerprint: str) -> dict[str, Any]:
-  """Returns what a checkpoint says of the training that it is of.
-
-  Args:
-    fold: that is held out.
-    fingerprint: sha256 of the dataset.
-  """
-  return {'fold': fold, 'records': fingerprint[:12]}
 
 
 def locate(directory: str, position: Position) -> str:
@@ -67,11 +58,11 @@ def read(directory: str, position: Position,
   Args:
     directory: of the checkpoints.
     position: where training stood.
-    of: as describe gives it; files of earlier versions do not say.
+    of: the run that saved it, its Config.identity.
 
   Raises:
     schema.DataError: the file is missing or damaged, or no checkpoint; or it is
-      of another position, fold or dataset.
+      of another position or run.
   """
   path = locate(directory, position)
   try:
@@ -84,9 +75,11 @@ def read(directory: str, position: Position,
     if saved != position:
       raise ValueError(
           f'it is of epoch {saved[0]!r:.40}, step {saved[1]!r:.40}')
-    found = state.pop(OF, of)
-    if found != of:
-      raise ValueError(f'it is of {found!r:.80}, not of {of}')
+    found = state.pop(OF, None)
+    json_text.check_form(found, {}, OF)
+    differ = config_lib.find_differences(found, of)
+    if differ:
+      raise ValueError('; '.join(differ))
   except Exception as error:  # zipfile and NumPy each raise their own
     raise _refuse(path, error) from error
   return arrays, state
@@ -124,4 +117,4 @@ def read_variables(
 def _refuse(path: str, error: Exception) -> schema.DataError:
   return schema.DataError(
       f'{path} is missing or damaged, or a checkpoint of another network, '
-      f'fold, dataset or epoch ({plain_text.join_lines(str(error))}).')
+      f'run or epoch ({plain_text.join_lines(str(error))}).')

@@ -42,7 +42,7 @@ def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
 
 def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
   """Reads all else; raises schema.DataError for a missing or damaged file."""
-  _, fingerprint = workdir.load_config(
+  found, fingerprint = workdir.load_config(
       os.path.join(directory, workdir.CONFIG_NAME))
   workdir.load_json(os.path.join(directory, workdir.ABOUT_NAME))
   workdir.load_json(os.path.join(directory, workdir.NETWORK_NAME))
@@ -53,6 +53,6 @@ def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
       config.workdir,
       workdir.load_fold(config.workdir, config.fold, config.threshold))
   checkpoints = os.path.join(directory, workdir.CHECKPOINTS_NAME)
-  of = checkpoint_file.describe(config.fold, fingerprint)
+  of = found.identity(fingerprint)
   for epoch in sorted(epochs):
     checkpoint_file.read(checkpoints, (epoch, 0), of)

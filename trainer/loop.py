@@ -23,7 +23,6 @@ from hpa_records import schema
 from hpa_records import staging
 from hpa_records.backend import tf
 from trainer import checkpoint
-from trainer import checkpoint_file
 from trainer import config as config_lib
 from trainer import device_cache
 from trainer import evaluate
@@ -148,8 +147,8 @@ class _Run:
     with fold_lock.told_writes(self._recorder.directory):
       self._checkpoints = checkpoint.Checkpoints(
           os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
-          checkpoint_file.describe(config.fold, records.manifest.fingerprint),
-          self._model, self._optimizer)
+          config.identity(records.manifest.fingerprint), self._model,
+          self._optimizer)
     self._interruption = interruption.Interruption()
     self._upcoming: _Epoch | None = None
     self._calls = 0
@@ -395,10 +394,9 @@ def _check_resumable(config: config_lib.Config,
   path = os.path.join(directory, workdir.CONFIG_NAME)
   if os.path.lexists(path):
     found, made_from = workdir.load_config(path)
-    differ = found.differences(config)
-    if made_from != records.manifest.fingerprint:
-      differ.append(f'records {made_from[:12]}, not '
-                    f'{records.manifest.fingerprint[:12]}')
+    differ = config_lib.find_differences(
+        found.identity(made_from),
+        config.identity(records.manifest.fingerprint))
     if differ:
       raise schema.DataError(f'The run at {directory} has other settings: '
                              f'{"; ".join(differ)}. Choose another --workdir.')

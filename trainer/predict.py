@@ -19,7 +19,6 @@ from hpa_records import schema
 from hpa_records import source as source_lib
 from hpa_records.backend import tf
 from trainer import checkpoint
-from trainer import checkpoint_file
 from trainer import dihedral
 from trainer import ensemble as ensemble_lib
 from trainer import network
@@ -226,7 +225,8 @@ class _Network:
     directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
                              workdir.CHECKPOINTS_NAME)
     epoch = ensemble_lib.find_epoch(run, fold, weights)
-    of = checkpoint_file.describe(fold.number, run.fingerprint)
+    config = dataclasses.replace(run.config, fold=fold.number)
+    of = config.identity(run.fingerprint)
     return checkpoint.load_weights(directory, (epoch, 0), of, self._model)
 
 

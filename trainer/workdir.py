@@ -197,9 +197,8 @@ def _load_configs(workdir: str,
           f'{CONFIG_NAME}; name the folder fold{other.fold}, or remove it if '
           'it is a copy.')
     other = dataclasses.replace(other, fold=config.fold)
-    differ = config.differences(other)
-    if data != fingerprint:
-      differ.append(f'records {fingerprint[:12]}, not {data[:12]}')
+    differ = config_lib.find_differences(config.identity(fingerprint),
+                                         other.identity(data))
     if differ:
       raise schema.DataError(
           f'Expected folds of one run at {workdir}, received fold {number} of '

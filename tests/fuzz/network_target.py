@@ -17,7 +17,7 @@ from trainer import config as config_lib
 from trainer import state as state_lib
 
 _POSITION = (1, 0)
-_OF = checkpoint_file.describe(0, 'abc')
+_OF = config_lib.Config('records', 'run').identity('abc')
 
 
 @functools.cache

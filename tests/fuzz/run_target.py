@@ -39,7 +39,7 @@ def _parse_config(data: bytes, folder: pathlib.Path) -> None:
   path = folder / 'config.json'
   path.write_bytes(data)
   found, _ = workdir.load_config(str(path))
-  found.differences(_CONFIG)
+  config_lib.find_differences(found.identity('a'), _CONFIG.identity('a'))
   json.loads(found.to_json(_FINGERPRINT))
   for name, kind in config_lib.Config.__annotations__.items():
     allowed = (int, float) if kind is float else kind
