@@ -123,7 +123,7 @@ def test_wrong_use_ends_with_one_line(words, received):
 
 def test_what_the_converter_refuses_is_told_in_its_line(source, tmp_path):
   csv = tmp_path / 'train.csv'
-  rows = pathlib.Path(source[0]).read_text().splitlines()
+  rows = pathlib.Path(source[0]).read_text(encoding='utf-8').splitlines()
   csv.write_text('\n'.join(rows[:5]))
   done = _run('convert', f'--csv={csv}', f'--images={source[1]}')
   assert done.returncode == 2

@@ -43,8 +43,8 @@ TRAINER = TRAINER_TABLES + (
 TOOLS = (
     'check_python make_sample_data make_records verify_records '
     'inspect_records report predict run_paper serve_input benchmark_process '
-    'benchmark_peer benchmark_step benchmark_check benchmark_convert '
-    'benchmark_balance benchmark_reader benchmark_input '
+    'benchmark_peer benchmark_step benchmark_check benchmark_balance '
+    'benchmark_convert benchmark_reader benchmark_input '
     'benchmark_trainer benchmark_train benchmark_table benchmark').split()
 _ORDERS = {'hpa_records': HPA_RECORDS, 'trainer': TRAINER, 'tools': TOOLS}
 
