@@ -13,12 +13,12 @@ _OF = config_lib.Config('records', 'run').identity('abc')
 _FIRST = {'epoch': 1, 'step': 0}
 
 
-def _make(tmp_path, units=3, of=_OF):
+def _make(tmp_path, units=3, of=None):
   model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
   optimizer = schedule.make_optimizer(0.1, 0.9)
   optimizer.build(model.trainable_variables)
   return model, optimizer, checkpoint.Checkpoints(str(tmp_path / 'checkpoints'),
-                                                  of, model, optimizer)
+                                                  of or _OF, model, optimizer)
 
 
 def test_restore_sets_weights_momentum_and_state(tmp_path):

@@ -266,6 +266,7 @@ def test_runs_that_do_not_say_what_they_are_are_refused(copy, changes, message):
 
 @pytest.mark.parametrize('group,name,value', [
     ('records', 'image_size', 10**9),
+    ('records', 'image_size', 8192),
     ('records', 'image_size', 0),
     ('records', 'resize', 'other'),
     ('records', 'white_level', -1),
@@ -285,6 +286,7 @@ def test_images_that_no_network_takes_are_refused(copy, group, name, value):
 def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
                                                       changes):
   about = json.loads((copy / 'fold0' / 'about.json').read_text())
+  (copy / 'fold0' / 'network.json').unlink()  # which has the size, too
   _edit(copy / 'fold0' / 'about.json', records=about['records'] | changes)
   (name, value), = changes.items()
   with pytest.raises(schema.DataError, match=f'images alike.*{name}.*{value}'):

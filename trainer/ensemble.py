@@ -149,9 +149,13 @@ def load(workdirs: Sequence[str]) -> Ensemble:
   runs = tuple(workdir.load(directory) for directory in workdirs)
   for run in runs:
     about = run.folds[0].about
+    network = workdir.load_network(
+        workdir.fold_directory(run.directory, run.folds[0].number))
     try:
       json_text.check_form(about, _FORM, workdir.ABOUT_NAME)
       _check_values(about)
+      if network:  # before memory is taken for images of another size
+        _check_size(about['records']['image_size'], network)
     except ValueError as error:
       raise schema.DataError(
           'Expected settings, mean and deviation of the images in '
@@ -189,6 +193,13 @@ def _check_values(about: dict[str, Any]) -> None:
     if not is_right:
       raise ValueError(
           f'{name}: received {str({**records, **pixels}[name])!r:.80}')
+
+
+def _check_size(image_size: int, network: dict[str, Any]) -> None:
+  shape = network['layers'][0]['shape']
+  if shape != [image_size, image_size, schema.NUM_CHANNELS]:
+    raise ValueError(f'image_size: received {image_size}, but the network of '
+                     f'{workdir.NETWORK_NAME} takes images of {shape!r:.40}')
 
 
 def find_epoch(run: workdir.Run, fold: workdir.Fold, weights: str) -> int:

@@ -144,7 +144,7 @@ def _runs(_) -> list[bytes]:
   layer = {
       'name': 'a',
       'kind': 'InputLayer',
-      'shape': [None, 4, 4, 4],
+      'shape': [4, 4, 4],
       'parameters': 0,
       'inputs': []
   }
