@@ -123,10 +123,12 @@ def test_another_network_is_refused(tmp_path):
     ({
         'records': 'abd'
     }, 'records abd, not abc'),
-    (None, 'of: received None'),
+    ({
+        'l1': None
+    }, 'l1 None, not 0.0'),
 ])
 def test_one_of_another_run_is_refused(tmp_path, change, message):
-  model, _, checkpoints = _make(tmp_path, of=change and {**_OF, **change})
+  model, _, checkpoints = _make(tmp_path, of={**_OF, **change})
   checkpoints.save((1, 0), 1, _FIRST)
   with pytest.raises(schema.DataError, match=message):
     _make(tmp_path)[2].restore((1, 0))
