@@ -63,6 +63,16 @@ def test_other_content_of_the_same_size_is_refused(source, keep_time):
   assert _convert(source).num_records == 8
 
 
+def test_a_dataset_that_looks_newer_than_its_images_is_compared_too(source):
+  # As a copy of it is; and images of a folder that was renamed look older.
+  _swap(source, False)
+  for path in pathlib.Path(source[2]).iterdir():
+    later_ns = path.stat().st_mtime_ns + 10**12
+    os.utime(path, ns=(later_ns, later_ns))
+  with pytest.raises(schema.DataError, match='same names and sizes.*other'):
+    _convert(source)
+
+
 def test_the_message_says_how_old_differs_from_new(source):
   path = pathlib.Path(source[1]) / 's1_red.tif'
   path.write_bytes(path.read_bytes() + bytes(5000))
