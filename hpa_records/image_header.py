@@ -55,6 +55,9 @@ _TEXTS = (b'tEXt', b'zTXt', b'iTXt')
 # Of more and longer ones nothing is unpacked.
 _MAX_TEXTS = 100
 _MAX_TEXT_BYTES = 2**20
+# Of a file beyond four times its pixels: a sparse one of a few kilobytes may
+# have a gigabyte, which is read whole.
+_MAX_SPARE_BYTES = 2**25
 # More chunks or markers are not looked at: a read for each takes time.
 _MAX_STEPS = 100_000
 _TOO_MANY = f'expected at most {_MAX_STEPS:,} chunks or markers, received more'
@@ -128,6 +131,12 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
     raise schema.DataError(f'expected 1 to {MAX_PIXELS:,} pixels, received '
                            f'{header.height:,} x {header.width:,} '
                            '(height x width)')
+  most_bytes = _MAX_SPARE_BYTES + 4 * (header.height * header.width *
+                                       header.colors * header.bits // 8)
+  if num_bytes > most_bytes:
+    raise schema.DataError(
+        f'expected at most {most_bytes:,} bytes for {header.height:,} x '
+        f'{header.width:,} pixels, received {num_bytes:,}')
   if header.tags:
     tiff.check_parts(header.tags, num_bytes, MAX_PIXELS)
   else:
@@ -247,7 +256,9 @@ def _find_turned_png(file: BinaryIO, chunks: Sequence[_Chunk]) -> str:
   for kind, start, length in chunks:
     if kind == b'eXIf':
       file.seek(start)
-      found = _describe_turned(tiff.find_orientations(file.read(length)), 'PNG')
+      found = _describe_turned(
+          tiff.find_orientations(file.read(min(length, _MAX_TEXT_BYTES))),
+          'PNG')
       if found:
         return found
   return ''
@@ -388,7 +399,7 @@ def _read_jpeg(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
 def _find_exif(file: BinaryIO, start: int, length: int) -> str:
   """Returns what is not read of a JPEG's APP1, which may be Exif or XMP."""
   file.seek(start)
-  content = file.read(max(0, length))
+  content = file.read(min(max(0, length), _MAX_TEXT_BYTES))
   if content.startswith(_EXIF):
     return _describe_turned(tiff.find_orientations(content[len(_EXIF):]),
                             'JPEG')

@@ -43,6 +43,8 @@ _TAGS = _LISTS | _WRITTEN | {
 _HEAD_BYTES = 8
 _UNCOMPRESSED = 1
 _LOSSLESS = {_UNCOMPRESSED, 5, 8, 32773, 32946}  # LZW, Deflate, PackBits, ...
+# With which libtiff heeds a predictor; with others it leaves differences.
+_PREDICTED = {5, 8, 32946}
 _COLORS = {
     0: 'gray with white as 0',
     1: 'gray',
@@ -188,9 +190,9 @@ def _find_other_layout(tags: Tags) -> str:
       (COMPRESSION, _PREDICTOR, FILL_ORDER, ORIENTATION, PLANAR, SAMPLES))
   for found, wrong in ((f'of compression {compression}', compression
                         not in _LOSSLESS),
-                       (f'of predictor {predictor}', predictor
-                        not in (1, 2)), ('with its bits in reverse', fill_order
-                                         != 1),
+                       (f'of predictor {predictor}', predictor != 1 and
+                        (predictor != 2 or compression not in _PREDICTED)),
+                       ('with its bits in reverse', fill_order != 1),
                        (f'turned or mirrored (orientation {orientation})',
                         orientation != 1),
                        ('with its colors in separate planes', planar != 1 and

@@ -5,6 +5,7 @@ are both held to it.
 """
 
 import io
+import os
 import pathlib
 import subprocess
 import sys
@@ -150,6 +151,15 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
 def test_exif_that_turns_nothing_is_passed_over(exif):
   data = image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + exif)
   assert image_file.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
+
+
+@pytest.mark.parametrize('ending', ['.tif', '.jpg'])
+def test_a_file_far_larger_than_its_pixels_is_refused(tmp_path, ending):
+  path = tmp_path / f'a_red{ending}'
+  Image.fromarray(_GRAY).save(path)
+  os.truncate(path, 2**26)  # sparse: takes no room
+  with pytest.raises(schema.DataError, match='bytes for 21 x 31 pixels'):
+    image_file.check(str(path), 'red', 0)
 
 
 def test_a_file_of_more_than_a_gigabyte_is_refused(tmp_path):

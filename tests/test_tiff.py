@@ -54,6 +54,7 @@ def _both(tmp_path, data):
     ((274, 3, 0, b''), 'another number of values in tag 274'),
     ((324, 4, *_long(8)), 'of strips or of tiles, received one of both'),
     ((317, 3, 1, b'\3\0'), 'a TIFF of predictor 3'),
+    ((317, 3, 1, b'\2\0'), 'a TIFF of predictor 2'),  # uncompressed
     ((330, 4, *_long(8)), 'several images (a pyramid, or others below it)'),
     ((32997, 4, *_long(3)), 'several images (3 layers)'),
     ((33629, 5, 3, bytes(24)), 'several images (a MetaMorph stack of 3)'),
