@@ -9,6 +9,7 @@ absl alone leaves with 1 and a page of help for a mistyped flag, and for --help.
 A command imports this module before those that take long to import.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -45,9 +46,27 @@ def run(main: Callable[[], None] | None = None,
       signal.signal(number, _terminate)
   # By default absl takes all behind the first word for words.
   flags.FLAGS.set_gnu_getopt(True)
-  with _told():
-    app.run(lambda argv: _call(main or _choose(argv, subcommands), argv),
-            flags_parser=_parse)
+  try:
+    with _told():
+      app.run(lambda argv: _call(main or _choose(argv, subcommands), argv),
+              flags_parser=_parse)
+  except SystemExit as left:
+    if 'tensorflow' in sys.modules and isinstance(left.code, int | None):
+      _end_at_once(left.code or 0)
+    raise
+
+
+def _end_at_once(code: int) -> NoReturn:
+  """Ends the process without what Python does at its end.
+
+  There TensorFlow waits for threads that read ahead, which wait for Python to
+  run a function of theirs: for ever.
+  """
+  atexit._run_exitfuncs()  # pylint: disable=protected-access
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError):
+      stream.flush()
+  os._exit(code)  # pylint: disable=protected-access
 
 
 def _begin() -> None:

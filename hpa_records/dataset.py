@@ -100,9 +100,10 @@ class Records:
     return balance_lib.of_settings(self.manifest.settings)
 
   @functools.cached_property
-  def checked_shards(self) -> set[str]:
-    """Names of shards whose frames were found to be what the index says."""
-    return set()
+  def checked_shards(self) -> dict[str, tuple]:
+    """Shards whose frames were found to be what the index says: by name, what
+    their file system said of them then."""
+    return {}
 
   def ranks(self) -> np.ndarray:
     """Returns the ranks [N] int64 that plan.expand rounds along."""

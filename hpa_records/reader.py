@@ -106,6 +106,16 @@ class Reader:
     once = plan.once(self._records.rows(fold))
     return self._batch(self._payload, once, share, 0)
 
+  def check_unchanged(self) -> None:
+    """Checks that what was streamed comes from the shards that were checked.
+
+    What is read by index is checked as it is read.
+
+    Raises:
+      schema.DataError: a shard was changed or removed meanwhile.
+    """
+    shard_fault.check_unchanged(self._records)
+
   def _batch(self, payload: payload_lib.Payload | None, epoch: plan.Epoch,
              share: plan.Share, first_step: int) -> tf.data.Dataset:
     return indexed.batches(self._records.labels,

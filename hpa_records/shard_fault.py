@@ -22,34 +22,48 @@ _GO_ON = 'copy or convert the data again, then run the same command to go on.'
 
 
 def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
-  """Checks, once, the length of each record of local shards.
+  """Checks local shards: the length of each record, and later for changes.
 
   TensorFlow takes memory for the length that a frame says, and ends the process
-  if there is none. At an address it would be a request for each record.
+  if there is none; and it reads on where another dataset takes the place of
+  this one. At an address it would be a request for each record.
 
   Args:
     records: the dataset.
     names: of the shards; none is opened at an address.
 
   Raises:
-    schema.DataError: a shard cannot be read, or is not what the index says.
+    schema.DataError: a shard cannot be read, is not what the index says, or has
+      changed since it was first checked.
   """
   rows_of = records.index.groupby('shard', sort=False).indices
   entries = {each.name: each for each in records.manifest.shards}
   for name in names:
-    if name in records.checked_shards or address.is_address(records.directory):
+    if address.is_address(records.directory):
       continue
     rows = records.index.iloc[rows_of[name]]
     path = os.path.join(records.directory, name)
+    before = records.checked_shards.get(name)
     try:
-      is_right = shard.has_frames(path, rows['record_offset'].tolist(),
-                                  rows['record_bytes'].tolist())
+      found = os.stat(path)
+      state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+      is_right = state == before if before else shard.has_frames(
+          path, rows['record_offset'].tolist(), rows['record_bytes'].tolist())
     except OSError as error:
       raise _describe(path, error) from error
     if not is_right:
       raise _find_in(records, entries[name]) or schema.DataError(
           f'{path} changed while it was read; {_GO_ON}')
-    records.checked_shards.add(name)
+    records.checked_shards[name] = state
+
+
+def check_unchanged(records: dataset.Records) -> None:
+  """Checks that the shards that check_frames has seen are the same files.
+
+  Raises:
+    schema.DataError: one has changed, or cannot be read.
+  """
+  check_frames(records, list(records.checked_shards))
 
 
 def _describe(path: str, error: OSError) -> schema.DataError:

@@ -2,12 +2,16 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from hpa_records import dataset
+from hpa_records import plan
+from hpa_records import reader as reader_lib
+from hpa_records import schema
 from tests import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -27,6 +31,22 @@ def _flip(path, row):
     byte = file.read(1)[0]
     file.seek(-1, os.SEEK_CUR)
     file.write(bytes([byte ^ 1]))
+
+
+def test_another_dataset_in_place_of_a_streamed_one_is_noticed(tmp_path):
+  one, two = (fakes.write_records(tmp_path / name, 20, 16, encoding='png')
+              for name in ('one', 'two'))
+  records = dataset.load(one)
+  source = reader_lib.Reader(records, 0, dataset.How('streaming'))
+  for _ in range(2):
+    sum(1 for _ in source.evaluation(None, plan.Share(4)))
+  source.check_unchanged()
+  shutil.rmtree(one)
+  os.rename(two, one)
+  with pytest.raises(schema.DataError, match='changed while it was read'):
+    source.check_unchanged()
+  with pytest.raises(schema.DataError, match='changed while it was read'):
+    source.evaluation(None, plan.Share(4))
 
 
 @pytest.mark.parametrize('reader,check,damage', [

@@ -347,6 +347,7 @@ class _Run:
 
   def _evaluate(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
     scores, loss = self._evaluator.scores()
+    self._reader.check_unchanged()
     _check_finite(loss, f'of the held-out fold after epoch {epoch}')
     found = metrics.score(self._evaluator.labels, scores,
                           self._config.threshold)
