@@ -8,6 +8,7 @@ of them.
 import errno
 import os
 
+from hpa_records import plain_text
 from hpa_records import schema
 
 _REMEDIES = {
@@ -122,7 +123,8 @@ def find_dangling_link(path: str) -> str:
   path = os.path.abspath(path)
   while path != os.path.dirname(path):
     if os.path.islink(path) and not os.path.exists(path):
-      return (f'{path} is a link to {os.readlink(path)}, which does not exist. '
+      target = plain_text.escape_line(os.readlink(path))
+      return (f'{path} is a link to {target}, which does not exist. '
               'Mount that disk, or choose another.')
     path = os.path.dirname(path)
   return ''

@@ -146,9 +146,9 @@ def _check_files(directory: str, made: manifest.Manifest,
   try:
     if filesystem.has_folders(directory):
       names = filesystem.list_names(directory, recursive=True)
-  except schema.DataError:  # of an address, told already
-    raise
   except OSError as error:
+    if isinstance(error, schema.DataError):
+      raise  # of an address, told already
     place = os.path.relpath(error.filename or directory, directory)
     wrong[f'{place}/'] = f'{_UNREAD}{os_error.explain(error)}'
   for name in names:

@@ -6,7 +6,9 @@ import os
 import pytest
 
 from hpa_records import filesystem
+from hpa_records import image_folder
 from hpa_records import os_error
+from hpa_records import output_lock
 from hpa_records import schema
 
 
@@ -57,3 +59,15 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
     with pytest.raises(schema.DataError, match='which does not exist'):
       filesystem.prepare_output(f'{link}/a/report.html')
   assert os_error.find_dangling_link(str(tmp_path / 'new')) == ''
+
+
+def test_the_target_of_a_link_makes_no_line_of_its_own(tmp_path):
+  (tmp_path / 'disk').symlink_to('none\nAll is well.')
+  told = os_error.find_dangling_link(str(tmp_path / 'disk'))
+  assert 'a link to none\\nAll is well., which' in told
+  (tmp_path / '.unfinished').symlink_to('none\nAll is well.')
+  with pytest.raises(schema.DataError) as error:
+    output_lock.refuse_links(str(tmp_path))
+  assert len(str(error.value).splitlines()) == 1
+  listed = image_folder.scan(str(tmp_path), '{id}_{channel}.png')
+  assert not [each for each in listed.others.values() if '\n' in each]

@@ -365,3 +365,10 @@ def test_a_folder_that_cannot_be_listed_is_told(copy, monkeypatch):
       'mine/: cannot be read: Permission denied; check the rights of the file '
       'and of the folders above it'
   ]
+
+
+def test_a_name_makes_no_line_of_its_own(copy):
+  (copy / 'mine\n20 records are valid.').touch()
+  assert _faults(copy) == [
+      'mine\\n20 records are valid.: expected no such file; remove it'
+  ]
