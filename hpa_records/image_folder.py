@@ -108,7 +108,8 @@ def scan(images: str, pattern: str) -> Listing:
     found = _Scan()
     found.add_folder(images, '', file_pattern.match_folders(pattern))
   except OSError as error:
-    raise os_error.describe_read(images, error) from error
+    raise os_error.describe_read(images, error,
+                                 'the folder of images') from error
   return Listing(frozenset(found.files), found.others, found.unread)
 
 

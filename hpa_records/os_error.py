@@ -52,6 +52,11 @@ _REMEDIES = {
     errno.EAGAIN:
         'raise the limit of processes (ulimit -u), or use fewer --workers',
 }
+# Of what is read: nothing there is in the way.
+_READ_REMEDIES = {
+    errno.EISDIR: 'it is a folder: pass a file',
+    errno.ENOTDIR: 'a part of the path is a file: check the path',
+}
 _LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 _NO_THREAD = "can't start new thread"  # what Python says
 _REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
@@ -88,11 +93,23 @@ def explain_text(message: str) -> str:
   return ''
 
 
-def describe_read(path: str, error: OSError) -> schema.DataError:
-  """Returns what to raise where a file cannot be read."""
+def describe_read(path: str,
+                  error: OSError,
+                  folder: str = '') -> schema.DataError:
+  """Returns what to raise where a file or folder cannot be read.
+
+  Args:
+    path: of it.
+    error: of the system.
+    folder: what to pass where a file is in place of a folder.
+  """
   if isinstance(error, schema.DataError):
     return error  # of an address, told already
-  cause = find_dangling_link(path) or f'{explain(error)}.'
+  remedy = _READ_REMEDIES.get(error.errno)
+  if folder and error.errno == errno.ENOTDIR:
+    remedy = f'it is no folder: pass {folder}'
+  told = f'{error.strerror}; {remedy}' if remedy else explain(error)
+  cause = find_dangling_link(path) or f'{told}.'
   return schema.DataError(f'Cannot read {path}: {cause}')
 
 

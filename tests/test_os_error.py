@@ -16,14 +16,15 @@ from hpa_records import schema
     (errno.EMFILE, 'ulimit -n'),
     (errno.EIO, 'the disk or the network failed'),
     (errno.EACCES, 'check the rights'),
-    (errno.EISDIR, 'a folder has the name'),
+    (errno.EISDIR, 'it is a folder: pass a file'),
+    (errno.ENOTDIR, 'a part of the path is a file: check the path'),
     (errno.ENXIO, 'check the path'),
 ])
 def test_a_file_that_cannot_be_read_is_told(number, remedy):
   error = OSError(number, os.strerror(number))
   told = str(os_error.describe_read('a/b', error))
   assert told.startswith(f'Cannot read a/b: {os.strerror(number)}; ')
-  assert remedy in told and 'convert' not in told
+  assert remedy in told and 'convert' not in told and 'move' not in told
 
 
 def test_a_text_that_names_the_cause_is_enough():
@@ -40,6 +41,8 @@ def test_a_text_that_names_the_cause_is_enough():
     (errno.EROFS, 'mount that disk for writing'),
     (errno.ENAMETOOLONG, 'shorter'),
     (errno.EIO, 'check them'),
+    (errno.EISDIR, 'a folder has the name of a file: move it'),
+    (errno.ENOTDIR, 'is a file or a link: move it'),
 ])
 def test_each_cause_of_a_failed_write_has_its_remedy(number, remedy):
   error = OSError(number, os.strerror(number), '/out/file')
