@@ -115,11 +115,11 @@ def write(faults: Sequence[Fault], path: str) -> None:
 
 
 def describe(head: str, faults: Sequence[Fault | str]) -> str:
-  """Returns head, the number of faults, and the first 20 of them, a line each.
-  """
+  """Returns head, the number of faults, and the first 20 of them, a line each,
+  whatever names they quote."""
   lines = [f'{head}. {len(faults):,} fault{"s" if len(faults) > 1 else ""}:']
   lines += [
-      f'  {plain_text.escape(str(fault))}' for fault in faults[:MAX_SHOWN]
+      f'  {plain_text.escape_line(str(fault))}' for fault in faults[:MAX_SHOWN]
   ]
   if len(faults) > MAX_SHOWN:
     lines.append(f'  ... and {len(faults) - MAX_SHOWN:,} more')

@@ -23,6 +23,7 @@ import uuid
 from typing import BinaryIO, Callable, Iterator
 
 from hpa_records import address
+from hpa_records import file_pattern
 from hpa_records import os_error
 from hpa_records import schema
 
@@ -256,7 +257,9 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
 
   Args:
     folder: local or an address.
-    recursive: also those in folders below, with '/' between the parts.
+    recursive: also those in folders below, with '/' between the parts. Local
+      folders that are litter, such as lost+found, are not looked into: often
+      nobody but root may.
 
   Raises:
     OSError: a local folder, or one below it, cannot be read.
@@ -271,8 +274,7 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
                 for top, _, names in address.gfile(folder).walk(folder)]
   else:
     walked = ((os.path.relpath(top, folder).replace(os.sep, '/'), names)
-              for top, _, names in os.walk(
-                  folder, onerror=functools.partial(_refuse_unlisted, folder)))
+              for top, names in _walk(folder))
   found = []
   for below, names in walked:
     at_top = below in ('', '.')
@@ -280,6 +282,15 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     if not recursive:
       break  # the folder itself comes first; those below are not looked into
   return sorted(found)
+
+
+def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
+  """Yields each local folder with the names of its files, but litter."""
+  for top, below, names in os.walk(folder,
+                                   onerror=functools.partial(
+                                       _refuse_unlisted, folder)):
+    below[:] = [name for name in below if not file_pattern.is_litter(name)]
+    yield top, names
 
 
 def _refuse_unlisted(folder: str, error: OSError) -> None:

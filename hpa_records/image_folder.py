@@ -108,7 +108,8 @@ def scan(images: str, pattern: str) -> Listing:
     found = _Scan()
     found.add_folder(images, '', file_pattern.match_folders(pattern))
   except OSError as error:
-    raise os_error.describe_read(images, error) from error
+    raise os_error.describe_read(images, error,
+                                 'the folder of images') from error
   return Listing(frozenset(found.files), found.others, found.unread)
 
 
@@ -180,7 +181,8 @@ class _Scan:
 def _describe(entry: os.DirEntry) -> str:
   """Returns what an entry is that is neither a file nor a folder."""
   if entry.is_symlink() and not os.path.exists(entry.path):
-    return f'a link to {os.readlink(entry.path)}, which is not there'
+    target = plain_text.escape_line(os.readlink(entry.path))
+    return f'a link to {target}, which is not there'
   mode = entry.stat().st_mode
   if stat.S_ISFIFO(mode):
     return 'a named pipe'

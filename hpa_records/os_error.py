@@ -8,6 +8,7 @@ of them.
 import errno
 import os
 
+from hpa_records import plain_text
 from hpa_records import schema
 
 _REMEDIES = {
@@ -51,6 +52,11 @@ _REMEDIES = {
     errno.EAGAIN:
         'raise the limit of processes (ulimit -u), or use fewer --workers',
 }
+# Of what is read: nothing there is in the way.
+_READ_REMEDIES = {
+    errno.EISDIR: 'it is a folder: pass a file',
+    errno.ENOTDIR: 'a part of the path is a file: check the path',
+}
 _LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 _NO_THREAD = "can't start new thread"  # what Python says
 _REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
@@ -87,11 +93,23 @@ def explain_text(message: str) -> str:
   return ''
 
 
-def describe_read(path: str, error: OSError) -> schema.DataError:
-  """Returns what to raise where a file cannot be read."""
+def describe_read(path: str,
+                  error: OSError,
+                  folder: str = '') -> schema.DataError:
+  """Returns what to raise where a file or folder cannot be read.
+
+  Args:
+    path: of it.
+    error: of the system.
+    folder: what to pass where a file is in place of a folder.
+  """
   if isinstance(error, schema.DataError):
     return error  # of an address, told already
-  cause = find_dangling_link(path) or f'{explain(error)}.'
+  remedy = _READ_REMEDIES.get(error.errno)
+  if folder and error.errno == errno.ENOTDIR:
+    remedy = f'it is no folder: pass {folder}'
+  told = f'{error.strerror}; {remedy}' if remedy else explain(error)
+  cause = find_dangling_link(path) or f'{told}.'
   return schema.DataError(f'Cannot read {path}: {cause}')
 
 
@@ -122,7 +140,8 @@ def find_dangling_link(path: str) -> str:
   path = os.path.abspath(path)
   while path != os.path.dirname(path):
     if os.path.islink(path) and not os.path.exists(path):
-      return (f'{path} is a link to {os.readlink(path)}, which does not exist. '
+      target = plain_text.escape_line(os.readlink(path))
+      return (f'{path} is a link to {target}, which does not exist. '
               'Mount that disk, or choose another.')
     path = os.path.dirname(path)
   return ''

@@ -16,6 +16,7 @@ from typing import Iterator
 from hpa_records import os_error
 from hpa_records import file_lock
 from hpa_records import filesystem
+from hpa_records import plain_text
 from hpa_records import schema
 from hpa_records import shard_conversion
 
@@ -120,6 +121,7 @@ def refuse_links(output: str) -> None:
     raise schema.DataError(f'Cannot write to {output}: {dangling}')
   unfinished = shard_conversion.unfinished_folder(output)
   if os.path.islink(unfinished):
+    target = plain_text.escape_line(os.readlink(unfinished))
     raise schema.DataError(
-        f'{unfinished} is a link to {os.readlink(unfinished)}. No conversion '
+        f'{unfinished} is a link to {target}. No conversion '
         'makes one there: remove the link, or choose another --output.')

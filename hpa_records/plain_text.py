@@ -25,6 +25,14 @@ def escape(text: str) -> str:
       for each in text)
 
 
+def escape_line(text: str) -> str:
+  """Returns text with all that is not printable as an escape, newlines too.
+
+  For what a stranger named, such as a file: each name stays in its line.
+  """
+  return escape(text).replace('\n', '\\n')
+
+
 def quote(text: str) -> str:
   """Returns text in quotes, at most 80 characters of it, on one line."""
   return repr(text if len(text) <= 80 else f'{text[:77]}...')

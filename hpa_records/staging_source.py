@@ -3,6 +3,7 @@
 Each driver has errors of its own kinds; here they become one line.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -26,6 +27,7 @@ _PACKAGES = {
 }
 # They log each look for credentials, each request, and what they raise anyway.
 _TALKATIVE = ('aiobotocore', 'azure', 'botocore', 'gcsfs', 's3fs')
+_CONNECT_S, _SILENCE_S = 30, 60  # that a server of http(s) may take
 _AZURE_HOST = '.blob.core.windows.net'
 
 
@@ -41,6 +43,8 @@ class Source:
     self._is_local = scheme in ('file', 'local')
     url, options = _azure(records) if scheme == 'az' else (records, {})
     try:
+      if scheme in ('http', 'https'):
+        options = _http_options()
       self._files, self._root = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
       package = _PACKAGES.get(scheme)
@@ -108,11 +112,31 @@ class Source:
           f'{path} does not exist; check the address, and that the '
           'whole folder was copied there.')
     reason = plain_text.join_lines(str(error))
+    # asyncio's, which is not Python's own before 3.11.
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+      reason = f'timed out ({reason or "the server did not answer in time"})'
     remedy = os_error.explain_text(str(error)) or (
-        'check the rights and the network; the same command continues where '
-        'this one stopped')
+        'check the rights and the network; the same command keeps the files '
+        'that are whole and copies the others from their start')
     return schema.DataError(f'Cannot access {path}: '
                             f'{type(error).__name__}: {reason}; {remedy}.')
+
+
+def _http_options() -> dict[str, Any]:
+  """Returns options by which a file may take as long as it keeps coming.
+
+  By itself aiohttp gives a whole request 300 s, and a server without ranges
+  sends a whole file in one.
+  """
+  import aiohttp  # pylint: disable=import-outside-toplevel
+  return {
+      'client_kwargs': {
+          'timeout':
+              aiohttp.ClientTimeout(total=None,
+                                    sock_connect=_CONNECT_S,
+                                    sock_read=_SILENCE_S)
+      }
+  }
 
 
 def _azure(records: str) -> tuple[str, dict[str, Any]]:

@@ -79,8 +79,8 @@ def evaluation_batches(records: dataset.Records, fold: int | None,
     Batches as training_batches gives them, element 0.
   """
   rows = records.rows(fold)
-  names = _shard_names(records, rows)
-  draws = tf.data.Dataset.zip(_read(records, names),
+  paths = _encode(_shard_names(records, rows))
+  draws = tf.data.Dataset.zip(_read(records, paths),
                               tf.data.Dataset.range(len(rows)))
   return _batch(draws, records, plan.once(rows), share, 0)
 
@@ -108,6 +108,11 @@ def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:
   return [os.path.join(records.directory, name) for name in names]
 
 
+def _encode(paths: list[str]) -> list[bytes]:
+  """What TensorFlow takes also of paths that are not UTF-8."""
+  return [os.fsencode(path) for path in paths]
+
+
 def _read(records: dataset.Records, names) -> tf.data.Dataset:
   """Serialized records of files, one after another."""
   buffer = _READ_BYTES if address.is_address(records.directory) else 0
@@ -127,7 +132,7 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
   firsts = tf.constant((np.cumsum(counts) - counts)[order])
   times = tf.constant(counts[order])
   starts = tf.constant(np.cumsum([0, *map(len, rows)]))
-  paths = tf.constant(names)
+  paths = tf.constant(_encode(names))
   is_once = (counts[order] == 1).all()
 
   def copies(serialized, first, count):

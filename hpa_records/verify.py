@@ -142,8 +142,15 @@ def _check_files(directory: str, made: manifest.Manifest,
       shown.advance(1)
   known = {manifest.MANIFEST_NAME, *(file.name for file in files)}
   # http:// has no folders to list: there, extra files stay unseen.
-  names = filesystem.list_names(
-      directory, recursive=True) if (filesystem.has_folders(directory)) else []
+  names = []
+  try:
+    if filesystem.has_folders(directory):
+      names = filesystem.list_names(directory, recursive=True)
+  except OSError as error:
+    if isinstance(error, schema.DataError):
+      raise  # of an address, told already
+    place = os.path.relpath(error.filename or directory, directory)
+    wrong[f'{place}/'] = f'{_UNREAD}{os_error.explain(error)}'
   for name in names:
     if name.startswith(f'{UNFINISHED_FOLDER}/'):
       wrong[f'{UNFINISHED_FOLDER}/'] = (

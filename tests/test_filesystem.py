@@ -121,6 +121,21 @@ def test_a_folder_below_that_cannot_be_listed_is_an_error(tmp_path):
     os.chmod(tmp_path / 'a' / 'b', 0o700)
 
 
+def test_folders_that_a_system_keeps_are_not_looked_into(tmp_path, monkeypatch):
+  for name in ('lost+found', 'a/.Trashes', 'a/b'):
+    (tmp_path / name).mkdir(parents=True)
+    (tmp_path / name / 'file').touch()
+  scandir = os.scandir
+
+  def refuse(path):
+    if os.path.basename(path) in ('lost+found', '.Trashes'):
+      raise PermissionError(13, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  assert filesystem.list_names(str(tmp_path), recursive=True) == ['a/b/file']
+
+
 def test_a_failed_write_leaves_nothing_new(folder):
   path = os.path.join(folder, 'file')
   for before in ([], ['file']):

@@ -230,3 +230,13 @@ def test_an_example_is_found_without_a_walk_of_everything(tmp_path):
   (tmp_path / '.DS_Store').write_bytes(b'')
   listing = image_folder.scan(str(tmp_path), _FLAT)
   assert image_folder.find_example(str(tmp_path), listing) == 'x/y/z.tif'
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path):
+  file = tmp_path / 'file'
+  file.touch()
+  for path in (file, file / 'below'):
+    with pytest.raises(schema.DataError,
+                       match='Not a directory; it is no folder: pass the folde'
+                       'r of images.$'):
+      image_folder.scan(str(path), _FLAT)

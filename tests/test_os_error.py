@@ -6,7 +6,9 @@ import os
 import pytest
 
 from hpa_records import filesystem
+from hpa_records import image_folder
 from hpa_records import os_error
+from hpa_records import output_lock
 from hpa_records import schema
 
 
@@ -14,14 +16,15 @@ from hpa_records import schema
     (errno.EMFILE, 'ulimit -n'),
     (errno.EIO, 'the disk or the network failed'),
     (errno.EACCES, 'check the rights'),
-    (errno.EISDIR, 'a folder has the name'),
+    (errno.EISDIR, 'it is a folder: pass a file'),
+    (errno.ENOTDIR, 'a part of the path is a file: check the path'),
     (errno.ENXIO, 'check the path'),
 ])
 def test_a_file_that_cannot_be_read_is_told(number, remedy):
   error = OSError(number, os.strerror(number))
   told = str(os_error.describe_read('a/b', error))
   assert told.startswith(f'Cannot read a/b: {os.strerror(number)}; ')
-  assert remedy in told and 'convert' not in told
+  assert remedy in told and 'convert' not in told and 'move' not in told
 
 
 def test_a_text_that_names_the_cause_is_enough():
@@ -38,6 +41,8 @@ def test_a_text_that_names_the_cause_is_enough():
     (errno.EROFS, 'mount that disk for writing'),
     (errno.ENAMETOOLONG, 'shorter'),
     (errno.EIO, 'check them'),
+    (errno.EISDIR, 'a folder has the name of a file: move it'),
+    (errno.ENOTDIR, 'is a file or a link: move it'),
 ])
 def test_each_cause_of_a_failed_write_has_its_remedy(number, remedy):
   error = OSError(number, os.strerror(number), '/out/file')
@@ -57,3 +62,15 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
     with pytest.raises(schema.DataError, match='which does not exist'):
       filesystem.prepare_output(f'{link}/a/report.html')
   assert os_error.find_dangling_link(str(tmp_path / 'new')) == ''
+
+
+def test_the_target_of_a_link_makes_no_line_of_its_own(tmp_path):
+  (tmp_path / 'disk').symlink_to('none\nAll is well.')
+  told = os_error.find_dangling_link(str(tmp_path / 'disk'))
+  assert 'a link to none\\nAll is well., which' in told
+  (tmp_path / '.unfinished').symlink_to('none\nAll is well.')
+  with pytest.raises(schema.DataError) as error:
+    output_lock.refuse_links(str(tmp_path))
+  assert len(str(error.value).splitlines()) == 1
+  listed = image_folder.scan(str(tmp_path), '{id}_{channel}.png')
+  assert not [each for each in listed.others.values() if '\n' in each]

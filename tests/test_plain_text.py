@@ -2,6 +2,7 @@
 
 import pytest
 
+from hpa_records import fault
 from hpa_records import plain_text
 from hpa_records import schema
 
@@ -9,6 +10,12 @@ from hpa_records import schema
 def test_control_sequences_directions_and_lone_bytes_become_escapes():
   assert plain_text.escape('a\x1b[2J\u202e\udc80\n\x07é') == (
       'a\\x1b[2J\\u202e\\udc80\n\\x07é')
+
+
+def test_names_of_strangers_stay_in_their_line():
+  assert plain_text.escape_line('a\n\x1bb\\é') == 'a\\n\\x1bb\\é'
+  told = fault.describe('Head', [fault.Fault(2, 'a', 'a\nb.png', 'x')])
+  assert told.splitlines()[1:] == ['  row 2, a\\nb.png: x']
 
 
 def test_plain_text_of_any_script_stays():

@@ -132,6 +132,17 @@ def test_labels_and_transforms_go_with_their_images(way):
   assert collections.Counter(zip(numbers, _real(batches, 'element'))) == planned
 
 
+@pytest.mark.parametrize('name', ['streaming raw', 'streaming png'])
+def test_a_folder_whose_name_is_not_utf8_is_streamed(folders, tmp_path, name):
+  encoding, how = _WAYS[name]
+  copy = os.fsdecode(os.fsencode(tmp_path) + b'/\xff')
+  shutil.copytree(folders / encoding, copy)
+  way = _Way(copy, how)
+  epoch, batches = way.train()
+  assert sorted(_numbers(batches)) == sorted(_planned(way, epoch.record))
+  assert len(_numbers(way.reader.evaluation(None, plan.Share(8)))) == 40
+
+
 def test_batches_are_static_and_the_last_is_filled_with_weight_0(way):
   epoch, batches = way.train(share=plan.Share(11))
   assert len(batches) == plan.num_steps(len(epoch), 11)

@@ -318,13 +318,19 @@ def test_half_files_of_killed_copies_go_and_others_stay(records, tmp_path):
 
 @pytest.fixture(name='server')
 def _server():
-  """Answers 500 below /broken, and all else with bytes without an end."""
+  """Answers 500 below /broken, nothing more below /silent after the head, and
+  all else with bytes without an end."""
+  is_over = threading.Event()
 
   class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
       self.send_response(500 if self.path.startswith('/broken') else 200)
       self.end_headers()
+      if self.path.startswith('/silent') and self.command == 'GET':
+        self.wfile.write(b'{')
+        is_over.wait(30)
+        return
       with contextlib.suppress(OSError):
         while not self.path.startswith('/broken'):
           self.wfile.write(bytes(2**20))
@@ -337,6 +343,7 @@ def _server():
   with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f'http://127.0.0.1:{server.server_port}'
+    is_over.set()
     server.shutdown()
 
 
@@ -345,3 +352,18 @@ def _server():
 def test_a_server_is_not_believed(server, tmp_path, folder, message):
   with pytest.raises(schema.DataError, match=message):
     staging.stage(f'{server}/{folder}', str(tmp_path))
+
+
+def test_a_server_that_falls_silent_is_told(server, monkeypatch, tmp_path):
+  monkeypatch.setattr(staging_source, '_SILENCE_S', 0.3)
+  with pytest.raises(schema.DataError,
+                     match=r'manifest.json: \w+: timed out \(\w.*\); check '
+                     '.*copies the others from their start'):
+    staging.stage(f'{server}/silent', str(tmp_path))
+
+
+def test_a_file_may_take_as_long_as_it_keeps_coming(server):
+  # pylint: disable=protected-access
+  timeout = staging_source.Source(server)._files.client_kwargs['timeout']
+  assert timeout.total is None
+  assert (timeout.sock_connect, timeout.sock_read) == (30, 60)

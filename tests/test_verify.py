@@ -349,3 +349,26 @@ def test_the_caller_keeps_its_threads(sound):
   before = cv2.getNumThreads()
   verify.verify(str(sound), deep=True, workers=1)
   assert cv2.getNumThreads() == before
+
+
+def test_a_folder_that_cannot_be_listed_is_told(copy, monkeypatch):
+  (copy / 'mine').mkdir()
+  scandir = os.scandir
+
+  def refuse(path):
+    if os.path.basename(path) == 'mine':
+      raise PermissionError(13, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  assert _faults(copy) == [
+      'mine/: cannot be read: Permission denied; check the rights of the file '
+      'and of the folders above it'
+  ]
+
+
+def test_a_name_makes_no_line_of_its_own(copy):
+  (copy / 'mine\n20 records are valid.').touch()
+  assert _faults(copy) == [
+      'mine\\n20 records are valid.: expected no such file; remove it'
+  ]
