@@ -73,7 +73,9 @@ def draw_policies(totals: pd.DataFrame, fold: int):
   return {
       f'class_counts_{policy}':
           draw_counts(totals['images'].to_numpy(), totals[policy].to_numpy(),
-                      policy, fold) for policy in balance.POLICIES
+                      policy, fold)
+      for policy in balance.POLICIES
+      if policy in totals
   }
 
 

@@ -34,7 +34,8 @@ _FIXED = {
     'MATPLOTLIBRC': os.devnull,
     'MPLBACKEND': 'agg'
 }
-_REMOVED = ('KERAS_MAX_EPOCHS', 'KERAS_MAX_STEPS_PER_EPOCH')
+_REMOVED = ('KERAS_MAX_EPOCHS', 'KERAS_MAX_STEPS_PER_EPOCH',
+            'KERAS_NNX_ENABLED', 'TF_FUNCTION_JIT_COMPILE_DEFAULT')
 # Where one of these is wrong, TensorFlow ends the process, and what it logs is
 # all that tells of it.
 _FATAL = ('XLA_FLAGS', 'TF_XLA_FLAGS', 'TF_DETERMINISTIC_OPS',

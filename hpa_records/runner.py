@@ -148,6 +148,11 @@ def _parse_options(beam, options: Sequence[str]) -> tuple[Any, bool]:
   try:
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
       chosen = beam.options.pipeline_options.PipelineOptions(list(options))
+      if chosen.get_all_options()['runner'] in (None, 'DirectRunner'):
+        # By itself Beam 2.77 would download Prism for it, and listen on all
+        # interfaces.
+        options = [*options, '--runner=FnApiRunner']
+        chosen = beam.options.pipeline_options.PipelineOptions(options)
       values = chosen.get_all_options(add_extra_args_fn=parsers.append)
       _, unknown = parsers[0].parse_known_args(list(options))
   except SystemExit as error:

@@ -96,7 +96,9 @@ def shuffled_draws(records: dataset.Records, fold: int, epoch: plan.Epoch,
   seed = int(key.generator(plan.ORDER).integers(2**31))
   draws = _interleave(records, fold, counts, seed)
   mean_bytes = records.index['record_bytes'].mean()
-  return draws.shuffle(max(1, int(shuffle_mb * 2**20 / mean_bytes)),
+  # TensorFlow takes memory for places that no draw comes to.
+  places = min(int(shuffle_mb * 2**20 / mean_bytes), len(epoch))
+  return draws.shuffle(max(1, places),
                        seed=seed,
                        reshuffle_each_iteration=False)
 

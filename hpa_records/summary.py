@@ -161,13 +161,20 @@ def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
     fold: that is held out.
     chosen: as of compare_policies.
     seed: of the random draws.
+
+  A policy that was not chosen and would draw too much is left out.
   """
   training = folds != fold
   figures, totals = {}, {'images': labels[training].sum(axis=0, dtype=int)}
   for policy in balance.POLICIES:
-    drawn = balance.repeats_of_fold(ids, labels, folds, fold,
-                                    dataclasses.replace(chosen, policy=policy),
-                                    seed)
+    try:
+      drawn = balance.repeats_of_fold(
+          ids, labels, folds, fold, dataclasses.replace(chosen, policy=policy),
+          seed)
+    except schema.DataError:
+      if policy == chosen.policy:
+        raise
+      continue
     figures[policy] = balance.summary(labels[training], drawn[training])
     totals[policy] = drawn.astype(np.float64) @ labels
   return (pd.DataFrame(figures).T,

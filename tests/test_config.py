@@ -86,3 +86,10 @@ def test_loss_is_better_when_it_is_less():
   assert _CONFIG.monitor_mode == 'max'
   assert dataclasses.replace(_CONFIG,
                              plateau_monitor='loss').monitor_mode == 'min'
+
+
+@pytest.mark.parametrize('name',
+                         ['clip_norm', 'learning_rate', 'warmup_epochs'])
+def test_numbers_that_devices_take_for_0_are_refused(name):
+  with pytest.raises(schema.DataError, match=f'--{name} of 0, or at least'):
+    dataclasses.replace(_CONFIG, **{name: 1e-40})

@@ -116,3 +116,9 @@ def test_a_pipe_is_no_file(tmp_path):
 def test_other_variables_than_the_networks_are_refused(array):
   with pytest.raises(ValueError, match='array 0: expected'):
     npz_file.pick({'0': array}, [(2, 2)])
+
+
+def test_a_type_that_tensorflow_does_not_have_is_refused():
+  arrays = {'0': np.zeros(2, np.longdouble)}
+  with pytest.raises(ValueError, match='received .*longdouble|float128'):
+    npz_file.pick(arrays, [(2,)])

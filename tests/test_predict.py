@@ -339,6 +339,18 @@ def test_another_damaged_or_no_checkpoint_is_named(folder, copy, tmp_path,
     _predict([copy], folder / 'raw')
 
 
+def test_scores_that_are_no_numbers_are_refused(folder, copy):
+  path = copy / 'fold0/checkpoints/epoch-00002.npz'
+  with np.load(path) as file:
+    arrays = dict(file)
+  for name, array in arrays.items():
+    if array.dtype == np.float32:
+      arrays[name] = np.full_like(array, 3e38)
+  np.savez(path, **arrays)
+  with pytest.raises(schema.DataError, match='scores that are no numbers'):
+    _predict([copy], folder / 'raw')
+
+
 def test_a_run_that_is_there_twice_is_refused(single, tmp_path):
   run = single['prelu', 0]
   (tmp_path / 'again').symlink_to(run)

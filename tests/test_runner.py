@@ -193,3 +193,10 @@ def test_workers_that_cannot_be_started_are_one_line():
                         text=True)
   assert done.stderr.splitlines()[-1].startswith(
       'hpa_records.schema.DataError: Cannot start 2 worker processes: Too many')
+
+
+def test_beam_runs_in_this_process_by_itself():
+  beam = pytest.importorskip('apache_beam')
+  for options in ([], ['--runner=DirectRunner']):
+    chosen, is_here = runner._parse_options(beam, options)  # pylint: disable=protected-access
+    assert chosen.get_all_options()['runner'] == 'FnApiRunner' and is_here

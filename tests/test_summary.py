@@ -169,6 +169,17 @@ def test_every_policy_is_compared_as_the_converter_computes_it(balanced):
   assert not np.array_equal(totals['hybrid'], stored)
 
 
+def test_a_policy_that_was_not_chosen_may_draw_too_much(balanced):
+  made = manifest.load(balanced)
+  index = manifest.load_index(balanced, made)
+  chosen = balance.Balance('none', target=10**8)
+  figures, totals = summary.compare_policies(made, index, 1, chosen)
+  assert 'none' in figures.index and 'hybrid' not in {*figures.index, *totals}
+  with pytest.raises(schema.DataError, match='Choose smaller values'):
+    summary.compare_policies(made, index, 1,
+                             dataclasses.replace(chosen, policy='hybrid'))
+
+
 def test_tool_compares_with_the_datasets_settings_or_those_of_flags(balanced):
   stored = _run_tool(f'--records={balanced}')
   assert stored.returncode == 0, stored.stderr

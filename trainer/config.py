@@ -155,6 +155,11 @@ class Config:
       if not least <= value < below:
         raise schema.DataError(f'Expected --{name} from {least} to below '
                                f'{below}, received {value}.')
+    for name in _NOT_TINY:
+      value = getattr(self, name)
+      if 0 < value < _LEAST_FLOAT:
+        raise schema.DataError(f'Expected --{name} of 0, or at least '
+                               f'{_LEAST_FLOAT}, received {value}.')
     if not self.learning_rate > 0:
       raise schema.DataError('Expected --learning_rate above 0, received '
                              f'{self.learning_rate}.')
@@ -279,6 +284,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _MOST = 2**31  # of what TensorFlow counts
 LARGEST_FLOAT = 3.4e38  # that float32 holds, as TensorBoard does
 
+# Of these nothing smaller is told from 0 on every device.
+_NOT_TINY = ('learning_rate', 'clip_norm', 'l1', 'l2', 'warmup_epochs')
+_LEAST_FLOAT = 1e-30
+
 # name: (least, below)
 _RANGES: dict[str, tuple[Any, Any]] = {
     'fold': (0, 2**16),  # which plan.Key holds
@@ -287,7 +296,7 @@ _RANGES: dict[str, tuple[Any, Any]] = {
     'eval_batch_size': (1, _MOST),
     'learning_rate': (0, LARGEST_FLOAT),
     'momentum': (0, 1),
-    'clip_norm': (0, LARGEST_FLOAT),
+    'clip_norm': (0, 1e30),  # 1 / 1e38 is 0 where small floats are flushed
     'l1': (0, LARGEST_FLOAT),
     'l2': (0, LARGEST_FLOAT),
     'plateau_patience': (1, _MOST),

@@ -58,7 +58,8 @@ def pick(arrays: Mapping[str, np.ndarray],
   found = []
   for number, shape in enumerate(shapes):
     array = arrays.get(str(number))
-    if array is None or array.shape != tuple(shape) or array.dtype.kind == 'U':
+    if (array is None or array.shape != tuple(shape) or
+        array.dtype.kind == 'U' or array.dtype.itemsize > 8):
       received = 'none' if array is None else f'{array.dtype} {array.shape}'
       raise ValueError(f'array {number}: expected {tuple(shape)} numbers, '
                        f'received {received}')

@@ -165,6 +165,10 @@ class Models:
           shown.advance(min(batch_size, count - number * batch_size))
     sound = source.finish()
     scores = np.concatenate(parts)[:count]  # what comes after are blanks
+    if not np.isfinite(scores).all():
+      raise schema.DataError(
+          'The networks give scores that are no numbers: their weights are '
+          'damaged, or of a training that went astray; train them again.')
     listed = source.order[sound[source.order]]
     return Prediction(source.ids[listed], scores[listed], source.faults)
 

@@ -53,8 +53,17 @@ class Files:
     return to_address('svg+xml', data)
 
   def add(self, title: str, data: bytes) -> None:
-    """Takes a file of any kind."""
-    self.content[f'{self.prefix}_{title}'] = data
+    """Takes a file of any kind.
+
+    Raises:
+      schema.DataError: another run has given a file of that name.
+    """
+    name = f'{self.prefix}_{title}'
+    if name in self.content:
+      raise schema.DataError(
+          f'Two files of this report would be named {name}; rename the folders '
+          'of the runs, so that none begins with another one and "_".')
+    self.content[name] = data
 
 
 def to_address(kind: str, data: bytes) -> str:
