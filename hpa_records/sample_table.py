@@ -10,6 +10,7 @@ fault.refuse().
 import collections
 import dataclasses
 import hashlib
+import sys
 from typing import Iterable, Sequence
 
 import numpy as np
@@ -203,7 +204,27 @@ def _find_ids(images: str, pattern: str,
   if not ids:
     raise schema.DataError(f'No sample is found in --images={images}'
                            f'{_describe_names(images, pattern, listing)}.')
+  _tell_others(images, pattern, listing, ids)
   return ids
+
+
+def _tell_others(images: str, pattern: str, listing: image_folder.Listing,
+                 ids: Sequence[str]) -> None:
+  """Prints one line that counts the files that belong to no sample."""
+  known = {
+      file_pattern.name(pattern, each, channel).casefold()
+      for each in ids
+      for channel in schema.CHANNELS
+  }
+  others = sorted(
+      each for each in listing.files
+      if each.casefold() not in known and not file_pattern.is_litter(each))
+  if others:
+    print(
+        f'{len(others):,} files in {plain_text.escape_line(images)} do not fit '
+        f'--pattern={pattern} and are left out (such as '
+        f'{plain_text.quote(others[0])}).',
+        file=sys.stderr)
 
 
 def _describe_names(images: str, pattern: str,

@@ -60,10 +60,13 @@ def _train(arguments: list[str]) -> None:
   with subprocess.Popen([sys.executable, '-m', 'trainer.main',
                          *arguments]) as process:
     # It saves before it leaves. Ctrl-C reaches it without help.
-    handlers = {
-        signal.SIGINT: lambda *_: None,
-        signal.SIGTERM: lambda number, _: process.send_signal(number)
-    }
+
+    def pass_on(number, _):
+      process.send_signal(number)
+
+    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: pass_on}
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+      handlers[signal.SIGHUP] = pass_on
     before = {
         number: signal.signal(number, handler)
         for number, handler in handlers.items()
