@@ -86,9 +86,9 @@ def load(csv: str,
 
   Raises:
     schema.DataError: a CSV, the folder or the pattern cannot be used; or a
-      file cannot be read, or a row of groups is faulty, which skip does not
-      forgive; or a sample is faulty and on_error is not 'skip'; or no sample
-      is left.
+      file cannot be read, a row of groups is faulty, or more than 100,000
+      samples have faulty files, which skip does not forgive; or a sample is
+      faulty and on_error is not 'skip'; or no sample is left.
   """
   file_pattern.check(pattern)
   if not csv and not unlabelled:
@@ -112,18 +112,23 @@ def load(csv: str,
   files = sample_files.Files(images, pattern, white_level)
   file_faults, measured = files.check(samples, listing)
   wrong_rows = {each.row for each in file_faults}
+  source = csv or images
+  if file_faults and not measured and all(
+      each.kind == fault.MISSING for each in file_faults):
+    source += _describe_names(images, pattern, listing)
+  if len(wrong_rows) > csv_table.MAX_FAULTS:
+    raise schema.DataError(
+        f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
+        'files; fix them, or pass the --images that belong to them. The first: '
+        f'{plain_text.escape(str(file_faults[0]))}.')
   doubts = doubt.find([
       doubt.Sample(sample.row, sample.id, files.names(sample.id))
       for sample in samples
       if sample.row not in wrong_rows
   ], images, measured)
-  source = csv or images
   unread = [each for each in file_faults + doubts if each.kind == fault.UNREAD]
   if unread:
     fault.refuse_unread(sorted(unread, key=lambda each: each.row), source)
-  if file_faults and not measured and all(
-      each.kind == fault.MISSING for each in file_faults):
-    source += _describe_names(images, pattern, listing)
   faults = row_faults + file_faults
   if on_doubt == 'refuse':
     faults += doubts
