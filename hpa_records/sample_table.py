@@ -10,6 +10,7 @@ fault.refuse().
 import collections
 import dataclasses
 import hashlib
+import sys
 from typing import Iterable, Sequence
 
 import numpy as np
@@ -67,7 +68,7 @@ def load(csv: str,
     csv: path of a UTF-8 file with the columns Id and Target; others may
       follow. An unlabelled set needs Id only, or no CSV: with '' its ids are
       those of the files that fit the pattern, sorted, and stand for a CSV of
-      the lines 'Id' and one id each.
+      the lines 'Id' and one id each; a line on stderr counts the other files.
     images: folder that holds a file for each id and each of schema.CHANNELS.
       It and csv may be addresses.
     pattern: of the files' names, see file_pattern.check.
@@ -141,6 +142,7 @@ def load(csv: str,
     head = f'No sample in {source} is valid; fix them'
     raise schema.DataError(fault.describe(head, faults))
   doubt.tell([each for each in doubts if each.row not in bad_rows])
+  _tell_unfit([] if csv else listing.find_unfit(pattern), images, pattern)
   sizes = collections.Counter(
       measured[files.names(sample.id)[0]][:2] for sample in kept)
   table = files.tabulate(kept)
@@ -209,6 +211,16 @@ def _find_ids(images: str, pattern: str,
     raise schema.DataError(f'No sample is found in --images={images}'
                            f'{_describe_names(images, pattern, listing)}.')
   return ids
+
+
+def _tell_unfit(unfit: Sequence[str], images: str, pattern: str) -> None:
+  """Prints one line that counts the files that are no sample's, if any are."""
+  if unfit:
+    print(plain_text.escape(
+        f'Files left out: {len(unfit):,} in {images} that do not fit '
+        f'--pattern={pattern} (such as {unfit[0]}). Rename those that are '
+        'images of samples.'),
+          file=sys.stderr)
 
 
 def _describe_names(images: str, pattern: str,
