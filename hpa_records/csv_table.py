@@ -26,7 +26,7 @@ GROUP_COLUMNS = ('Id', 'group')
 
 _MAX_BYTES = 2**27  # Kaggle's table has 1.5 million
 _MAX_COLUMNS = 10_000
-_MAX_FAULTS = 100_000  # of a table that is meant as one
+MAX_FAULTS = 100_000  # of a table that is meant as one
 
 
 class Sample(NamedTuple):
@@ -228,8 +228,8 @@ def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], csv: str,
 
 
 def _check_count(faults: Sequence[fault.Fault], csv: str) -> None:
-  if len(faults) > _MAX_FAULTS:
-    raise schema.DataError(f'More than {_MAX_FAULTS:,} rows of {csv} are '
+  if len(faults) > MAX_FAULTS:
+    raise schema.DataError(f'More than {MAX_FAULTS:,} rows of {csv} are '
                            f'faulty. The first: {faults[0]}.')
 
 

@@ -101,6 +101,12 @@ def find_ids(pattern: str, names: Iterable[str],
   return sorted({m['id'] for m in found if m and 'id' in m.re.groupindex})
 
 
+def find_unfit(pattern: str, names: Iterable[str]) -> list[str]:
+  """Returns those of names that find_ids passes over, sorted."""
+  fits = _compile(pattern)
+  return sorted(name for name in names if not fits.fullmatch(name))
+
+
 def match_folders(pattern: str) -> list[re.Pattern]:
   """Returns what fits the names of the folders on the way, from the top.
 

@@ -56,6 +56,10 @@ class Listing:
         pattern, filter(_is_wanted, self.files),
         filter(_is_wanted, [*self.others, *self.unread]))
 
+  def find_unfit(self, pattern: str) -> list[str]:
+    """Returns the files that do not fit the pattern, litter aside, sorted."""
+    return file_pattern.find_unfit(pattern, filter(_is_wanted, self.files))
+
   def explain(self, name: str) -> tuple[str, str]:
     """Returns kind and message of the fault of a file that is not listed."""
     parts = name.split('/')

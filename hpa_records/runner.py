@@ -21,7 +21,11 @@ from hpa_records import shard_plan
 from hpa_records import worker
 
 RUNNERS = ('local', 'beam')
-_LOCAL = ('directrunner', 'fnapirunner')  # of Beam's runners
+# Of Beam's runners: those here. DirectRunner, which is Beam's own default, may
+# download an executable (Prism) that listens on all interfaces.
+_IN_PROCESS = 'FnApiRunner'
+_DIRECT = ('', 'direct', 'switchingdirect')  # without Runner, which Beam adds
+_LOCAL = ('direct', 'fnapi')
 _FEWER = 'Run the same command with fewer --workers; what is finished is kept.'
 _AGAIN = 'Run the same command again; what is finished is kept.'
 
@@ -106,8 +110,8 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   Args:
     plan: of the conversion; its folders must be the workers' too.
     shards: to make.
-    options: Beam's own flags, such as --runner=DataflowRunner. By default the
-      pipeline runs here.
+    options: Beam's own flags, such as --runner=DataflowRunner. By default, and
+      for DirectRunner, the pipeline runs in this process: FnApiRunner.
 
   Raises:
     schema.DataError: Beam is not installed, an option is wrong, or the pipeline
@@ -148,18 +152,18 @@ def _parse_options(beam, options: Sequence[str]) -> tuple[Any, bool]:
   try:
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
       chosen = beam.options.pipeline_options.PipelineOptions(list(options))
-      if chosen.get_all_options()['runner'] in (None, 'DirectRunner'):
-        # By itself Beam 2.77 would download Prism for it, and listen on all
-        # interfaces.
-        options = [*options, '--runner=FnApiRunner']
-        chosen = beam.options.pipeline_options.PipelineOptions(options)
       values = chosen.get_all_options(add_extra_args_fn=parsers.append)
       _, unknown = parsers[0].parse_known_args(list(options))
   except SystemExit as error:
     reason = said.getvalue().strip().rpartition('\n')[2]
     raise schema.DataError(f'Invalid --beam_options={" ".join(options)}: '
                            f'{reason}; correct or remove it.') from error
-  is_here = (values['runner'] or _LOCAL[0]).lower().endswith(_LOCAL)
+  runner = (values['runner'] or '').rpartition('.')[2].lower()
+  runner = runner.removesuffix('runner')
+  if runner in _DIRECT:
+    standard = beam.options.pipeline_options.StandardOptions
+    chosen.view_as(standard).runner = _IN_PROCESS
+  is_here = not runner or runner.endswith(_LOCAL)
   if unknown and is_here:
     raise schema.DataError(
         f'Unknown option {plain_text.quote(unknown[0])} in --beam_options; '

@@ -60,8 +60,9 @@ class Files:
       listing: what is in the folder.
 
     Returns:
-      The faults in the order of samples, and of each file that can be read, by
-      name, its height and width in pixels and its bytes.
+      The faults in the order of samples, up to the sample that is one too many
+      for csv_table.MAX_FAULTS, and of each file that can be read, by name, its
+      height and width in pixels and its bytes.
     """
     present = [(name, channel)
                for sample in samples
@@ -70,16 +71,20 @@ class Files:
     found = dict(
         zip((name for name, _ in present),
             image_folder.map_files(self._measure, present)))
-    faults = []
+    faults, num_wrong = [], 0
     for sample in samples:
       files = {
           name: found.get(name) or _Wrong(*listing.explain(name))
           for name in self.names(sample.id)
       }
+      wrong = _compare(files)
       faults += [
-          fault.Fault(sample.row, sample.id, name, wrong.message, wrong.kind)
-          for name, wrong in _compare(files).items()
+          fault.Fault(sample.row, sample.id, name, each.message, each.kind)
+          for name, each in wrong.items()
       ]
+      num_wrong += bool(wrong)
+      if num_wrong > csv_table.MAX_FAULTS:
+        break
     return faults, {
         name: each
         for name, each in found.items()

@@ -68,7 +68,7 @@ def load(csv: str,
     csv: path of a UTF-8 file with the columns Id and Target; others may
       follow. An unlabelled set needs Id only, or no CSV: with '' its ids are
       those of the files that fit the pattern, sorted, and stand for a CSV of
-      the lines 'Id' and one id each.
+      the lines 'Id' and one id each; a line on stderr counts the other files.
     images: folder that holds a file for each id and each of schema.CHANNELS.
       It and csv may be addresses.
     pattern: of the files' names, see file_pattern.check.
@@ -87,9 +87,9 @@ def load(csv: str,
 
   Raises:
     schema.DataError: a CSV, the folder or the pattern cannot be used; or a
-      file cannot be read, or a row of groups is faulty, which skip does not
-      forgive; or a sample is faulty and on_error is not 'skip'; or no sample
-      is left.
+      file cannot be read, a row of groups is faulty, or more than 100,000
+      samples have faulty files, which skip does not forgive; or a sample is
+      faulty and on_error is not 'skip'; or no sample is left.
   """
   file_pattern.check(pattern)
   if not csv and not unlabelled:
@@ -113,18 +113,23 @@ def load(csv: str,
   files = sample_files.Files(images, pattern, white_level)
   file_faults, measured = files.check(samples, listing)
   wrong_rows = {each.row for each in file_faults}
+  source = csv or images
+  if file_faults and not measured and all(
+      each.kind == fault.MISSING for each in file_faults):
+    source += _describe_names(images, pattern, listing)
+  if len(wrong_rows) > csv_table.MAX_FAULTS:
+    raise schema.DataError(
+        f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
+        'files; fix them, or pass the --images that belong to them. The first: '
+        f'{plain_text.escape(str(file_faults[0]))}.')
   doubts = doubt.find([
       doubt.Sample(sample.row, sample.id, files.names(sample.id))
       for sample in samples
       if sample.row not in wrong_rows
   ], images, measured)
-  source = csv or images
   unread = [each for each in file_faults + doubts if each.kind == fault.UNREAD]
   if unread:
     fault.refuse_unread(sorted(unread, key=lambda each: each.row), source)
-  if file_faults and not measured and all(
-      each.kind == fault.MISSING for each in file_faults):
-    source += _describe_names(images, pattern, listing)
   faults = row_faults + file_faults
   if on_doubt == 'refuse':
     faults += doubts
@@ -137,6 +142,7 @@ def load(csv: str,
     head = f'No sample in {source} is valid; fix them'
     raise schema.DataError(fault.describe(head, faults))
   doubt.tell([each for each in doubts if each.row not in bad_rows])
+  _tell_unfit([] if csv else listing.find_unfit(pattern), images, pattern)
   sizes = collections.Counter(
       measured[files.names(sample.id)[0]][:2] for sample in kept)
   table = files.tabulate(kept)
@@ -204,27 +210,17 @@ def _find_ids(images: str, pattern: str,
   if not ids:
     raise schema.DataError(f'No sample is found in --images={images}'
                            f'{_describe_names(images, pattern, listing)}.')
-  _tell_others(images, pattern, listing, ids)
   return ids
 
 
-def _tell_others(images: str, pattern: str, listing: image_folder.Listing,
-                 ids: Sequence[str]) -> None:
-  """Prints one line that counts the files that belong to no sample."""
-  known = {
-      file_pattern.name(pattern, each, channel).casefold()
-      for each in ids
-      for channel in schema.CHANNELS
-  }
-  others = sorted(
-      each for each in listing.files
-      if each.casefold() not in known and not file_pattern.is_litter(each))
-  if others:
-    print(
-        f'{len(others):,} files in {plain_text.escape_line(images)} do not fit '
-        f'--pattern={pattern} and are left out (such as '
-        f'{plain_text.quote(others[0])}).',
-        file=sys.stderr)
+def _tell_unfit(unfit: Sequence[str], images: str, pattern: str) -> None:
+  """Prints one line that counts the files that are no sample's, if any are."""
+  if unfit:
+    print(plain_text.escape(
+        f'Files left out: {len(unfit):,} in {images} that do not fit '
+        f'--pattern={pattern} (such as {unfit[0]}). Rename those that are '
+        'images of samples.'),
+          file=sys.stderr)
 
 
 def _describe_names(images: str, pattern: str,

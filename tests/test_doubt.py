@@ -63,13 +63,13 @@ def test_samples_that_look_wrong_can_be_faults(images, capsys):
 
 
 def test_files_of_one_size_that_differ_anywhere_are_not_the_same(
-    images, capsys):
+    tmp_path, capsys):
   for channel, name in enumerate(schema.CHANNELS):
     plane = fakes.plane(0, 0, 600)
     plane[-1, -1] = channel  # far from the middle
-    cv2.imwrite(f'{images}/s0_{name}.tif', plane)
+    cv2.imwrite(f'{tmp_path}/s0_{name}.tif', plane)
   found = sample_table.load('',
-                            images,
+                            str(tmp_path),
                             pattern='{id}_{channel}.tif',
                             unlabelled=True)
   assert len(found.table) == 1 and capsys.readouterr().err == ''

@@ -240,3 +240,25 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path):
                        match='Not a directory; it is no folder: pass the folde'
                        'r of images.$'):
       image_folder.scan(str(path), _FLAT)
+
+
+def test_files_that_do_not_fit_the_pattern_are_counted(images, capsys):
+  for name in ('.DS_Store', '._a_red.png'):
+    (images / name).touch()
+  assert _ids(images) == ['a', 'b']
+  assert 'left out' not in capsys.readouterr().err
+  for channel in schema.CHANNELS:
+    (images / f'b_{channel}.png').rename(images / f'b_{channel}.tif')
+  (images / 'a_red (1).png').touch()
+  assert _ids(images) == ['a']
+  assert capsys.readouterr().err.splitlines()[-1] == (
+      f'Files left out: 5 in {images} that do not fit --pattern={_FLAT} (such '
+      'as a_red (1).png). Rename those that are images of samples.')
+
+
+def test_files_beside_a_csv_of_ids_are_not_counted(images, capsys):
+  (images / 'a_red (1).png').touch()
+  csv = images.parent / 'ids.csv'
+  csv.write_text('Id\na\nb\n')
+  assert _ids(images, csv=str(csv)) == ['a', 'b']
+  assert 'left out' not in capsys.readouterr().err

@@ -55,6 +55,28 @@ def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
   assert message in last and 'functools' not in last
 
 
+@pytest.mark.parametrize('options,is_here', [
+    ([], True),
+    (['--runner=DirectRunner'], True),
+    (['--runner=direct'], True),
+    (['--runner=apache_beam.runners.direct.direct_runner.DirectRunner'], True),
+    (['--runner=FnApiRunner'], True),
+    (['--runner=PrismRunner'], False),
+])
+def test_by_default_beam_runs_in_this_process(monkeypatch, options, is_here):
+  beam = pytest.importorskip('apache_beam')
+  ran = []
+
+  def run(pipeline, *_, **__):
+    ran.append(type(pipeline.runner).__name__)
+    raise ValueError('stopped')
+
+  monkeypatch.setattr(beam.Pipeline, 'run', run)
+  with pytest.raises(schema.DataError, match='stopped'):
+    runner.run_beam(None, [], options)
+  assert ran == ['FnApiRunner' if is_here else 'PrismRunner']
+
+
 def _end(how):
   """Ends the process that it runs in, by a signal or with an exit code."""
   if how < 0:
@@ -193,10 +215,3 @@ def test_workers_that_cannot_be_started_are_one_line():
                         text=True)
   assert done.stderr.splitlines()[-1].startswith(
       'hpa_records.schema.DataError: Cannot start 2 worker processes: Too many')
-
-
-def test_beam_runs_in_this_process_by_itself():
-  beam = pytest.importorskip('apache_beam')
-  for options in ([], ['--runner=DirectRunner']):
-    chosen, is_here = runner._parse_options(beam, options)  # pylint: disable=protected-access
-    assert chosen.get_all_options()['runner'] == 'FnApiRunner' and is_here

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from hpa_records import csv_table
 from hpa_records import fault
 from hpa_records import sample_table
 from hpa_records import schema
@@ -204,6 +205,20 @@ def test_long_list_of_faults_ends_with_their_number(images):
   assert '4,000 faults:' in lines[0]
   assert len(lines) == 22
   assert lines[-1] == '  ... and 3,980 more'
+
+
+@pytest.mark.parametrize('on_error', ['stop', 'skip'])
+def test_far_too_many_missing_files_are_one_line(images, monkeypatch, on_error):
+  monkeypatch.setattr(csv_table, 'MAX_FAULTS', 100)
+  rows = ''.join(f'x{i},0\n' for i in range(1000))
+  message = _refusal(images, f'Id,Target\n{rows}', on_error=on_error)
+  assert len(message.splitlines()) == 1
+  assert message.startswith(f'More than 100 samples of {images.parent}')
+  assert ' have faulty files; fix them, or pass the --images' in message
+  assert 'row 2, x0_red.png: expected this file, received none' in message
+  rows = ''.join(f'x{i},0\n' for i in range(100))
+  loaded = load(images, f'Id,Target\n{rows}a,0\n', on_error='skip')
+  assert len(loaded.faults) == 400 and loaded.table['id'].tolist() == ['a']
 
 
 def test_skip_leaves_faulty_samples_out_and_returns_them(images):

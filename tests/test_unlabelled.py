@@ -3,7 +3,6 @@
 import hashlib
 import json
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -56,15 +55,6 @@ def test_records_have_id_and_image_alone(images, tmp_path, with_csv):
                                   image.resize(fakes.image(i), 16))
   assert [each.name for each in made.shards] == ['test-00000-of-00001.tfrecord']
   assert not made.class_counts and not made.is_labelled
-
-
-def test_files_that_fit_no_pattern_are_counted(images, tmp_path, capsys):
-  folder = shutil.copytree(images, tmp_path / 'images')
-  for name in ('x_red.tif', 's0_red (1).png', '.DS_Store', '._s0_red.png'):
-    (folder / name).write_bytes(b'?')
-  _convert('', str(folder), tmp_path / 'out')
-  told = capsys.readouterr().err
-  assert "2 files in" in told and "such as 's0_red (1).png'" in told
 
 
 def test_index_points_at_every_image_and_has_no_labels(images, tmp_path):
