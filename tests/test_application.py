@@ -67,7 +67,11 @@ def test_activation_precision_and_seed_are_as_asked():
   del model
 
   def build(seed):
-    return application.build('densenet121', 32, 'prelu', seed=seed, **_CONSTANTS)
+    return application.build('densenet121',
+                             32,
+                             'prelu',
+                             seed=seed,
+                             **_CONSTANTS)
 
   assert _digests(build(3)) == weights
   assert _digests(build(4))['logits/kernel'] != weights['logits/kernel']
