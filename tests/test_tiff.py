@@ -45,24 +45,28 @@ def _both(tmp_path, data):
   return told[1]
 
 
-@pytest.mark.parametrize('entry,received', [
-    ((256, 4, *_long(30)),
-     'expected each tag of a TIFF once, received tag 256'),
-    ((273, 4, *_long(99)), 'received tag 273 twice'),
-    ((266, 3, 2, b'\1\0\1\0'), 'one value in tag 266 of a TIFF, received 2'),
-    ((274, 2, *_text(b'1\0')), 'whole numbers in tag 274 of a TIFF, received'),
-    ((274, 3, 0, b''), 'another number of values in tag 274'),
-    ((324, 4, *_long(8)), 'of strips or of tiles, received one of both'),
-    ((317, 3, 1, b'\3\0'), 'a TIFF of predictor 3'),
-    ((317, 3, 1, b'\2\0'), 'a TIFF of predictor 2'),  # uncompressed
-    ((330, 4, *_long(8)), 'several images (a pyramid, or others below it)'),
-    ((32997, 4, *_long(3)), 'several images (3 layers)'),
-    ((33629, 5, 3, bytes(24)), 'several images (a MetaMorph stack of 3)'),
-    ((270, 2, *_text(b'ImageJ=1.54\nimages=3\nslices=3\n\0')),
-     'several images (an ImageJ stack of 3)'),
-    ((270, 2, *_text(b'{"shape": [3, 21, 31], "truncated": true}\0')),
-     'several images (an array of 3, 21, 31'),
-])
+@pytest.mark.parametrize(
+    'entry,received',
+    [
+        ((256, 4, *_long(30)),
+         'expected each tag of a TIFF once, received tag 256'),
+        ((273, 4, *_long(99)), 'received tag 273 twice'),
+        ((266, 3, 2, b'\1\0\1\0'),
+         'one value in tag 266 of a TIFF, received 2'),
+        ((274, 2, *_text(b'1\0')),
+         'whole numbers in tag 274 of a TIFF, received'),
+        ((274, 3, 0, b''), 'another number of values in tag 274'),
+        ((324, 4, *_long(8)), 'of strips or of tiles, received one of both'),
+        ((317, 3, 1, b'\3\0'), 'a TIFF of predictor 3'),
+        ((317, 3, 1, b'\2\0'), 'a TIFF of predictor 2'),  # uncompressed
+        ((330, 4, *_long(8)), 'several images (a pyramid, or others below it)'),
+        ((32997, 4, *_long(3)), 'several images (3 layers)'),
+        ((33629, 5, 3, bytes(24)), 'several images (a MetaMorph stack of 3)'),
+        ((270, 2, *_text(b'ImageJ=1.54\nimages=3\nslices=3\n\0')),
+         'several images (an ImageJ stack of 3)'),
+        ((270, 2, *_text(b'{"shape": [3, 21, 31], "truncated": true}\0')),
+         'several images (an array of 3, 21, 31'),
+    ])
 def test_what_is_odd_is_refused_by_name(tmp_path, entry, received):
   message = _both(tmp_path, image_bytes.gray_tiff_and(_GRAY, entry))
   assert received in message
