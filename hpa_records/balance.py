@@ -68,7 +68,8 @@ class Balance:
                              f'{self.policy!r}.')
     if not 1 <= self.target < 2**63:
       raise schema.DataError(
-          f'Expected --balance_target >= 1 of 64 bits, received {self.target}.')
+          'Expected --balance_target from 1 to 2^63-1, received '
+          f'{self.target}.')
     if not 0 <= self.tolerance <= 1:
       raise schema.DataError('Expected --balance_tolerance of 0..1, received '
                              f'{self.tolerance}.')

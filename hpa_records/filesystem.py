@@ -23,7 +23,7 @@ import uuid
 from typing import BinaryIO, Callable, Iterator
 
 from hpa_records import address
-from hpa_records import file_pattern
+from hpa_records import litter
 from hpa_records import os_error
 from hpa_records import schema
 
@@ -289,7 +289,7 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
   for top, below, names in os.walk(folder,
                                    onerror=functools.partial(
                                        _refuse_unlisted, folder)):
-    below[:] = [name for name in below if not file_pattern.is_litter(name)]
+    below[:] = [name for name in below if not litter.is_litter(name)]
     yield top, names
 
 

@@ -21,6 +21,7 @@ import unicodedata
 from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import filesystem
+from hpa_records import litter
 from hpa_records import os_error
 from hpa_records import plain_text
 
@@ -87,7 +88,7 @@ class Listing:
 
 
 def _is_wanted(name: str) -> bool:
-  return not any(map(file_pattern.is_litter, name.split('/')))
+  return not any(map(litter.is_litter, name.split('/')))
 
 
 def _fold(name: str) -> str:

@@ -196,18 +196,17 @@ def find_stored_fault(data: bytes | memoryview) -> str:
   Args:
     data: that begins as a PNG does.
   """
-  end = 0
   try:
-    for kind, start, length in _walk_png(io.BytesIO(data), len(data)):
-      if kind not in _STORED_CHUNKS:
-        return (f'it has the chunk {plain_text.quote(kind.decode("latin-1"))}, '
-                'which the converter does not write')
-      if kind == b'IEND':
-        end = start + length + 4
-        break
+    chunks = list(_walk_png(io.BytesIO(data), len(data)))
   except schema.DataError as error:  # chunks without end
     return str(error)
-  return '' if end == len(data) else 'its chunks do not end where its bytes do'
+  for kind, _, _ in chunks:
+    if kind not in _STORED_CHUNKS:
+      return (f'it has the chunk {plain_text.quote(kind.decode("latin-1"))}, '
+              'which the converter does not write')
+  if _end_of_png(chunks) != len(data):
+    return 'its chunks do not end where its bytes do'
+  return ''
 
 
 def _go_on(kind: str, num_bytes: int) -> schema.DataError:

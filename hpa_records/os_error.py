@@ -54,7 +54,7 @@ _REMEDIES = {
 }
 # Of what is read: nothing there is in the way.
 _READ_REMEDIES = {
-    errno.EISDIR: 'it is a folder: pass a file',
+    errno.EISDIR: 'pass a file',
     errno.ENOTDIR: 'a part of the path is a file: check the path',
 }
 _LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
@@ -107,7 +107,7 @@ def describe_read(path: str,
     return error  # of an address, told already
   remedy = _READ_REMEDIES.get(error.errno)
   if folder and error.errno == errno.ENOTDIR:
-    remedy = f'it is no folder: pass {folder}'
+    remedy = f'pass {folder}'
   told = f'{error.strerror}; {remedy}' if remedy else explain(error)
   cause = find_dangling_link(path) or f'{told}.'
   return schema.DataError(f'Cannot read {path}: {cause}')

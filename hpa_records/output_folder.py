@@ -17,10 +17,10 @@ import shutil
 import sys
 from typing import Any
 
-from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import index_check
 from hpa_records import json_text
+from hpa_records import litter
 from hpa_records import manifest
 from hpa_records import output_lock
 from hpa_records import plain_text
@@ -129,7 +129,7 @@ def list_own(output: str) -> list[str]:
   _refuse_no_files(output)
   names = [
       name for name in filesystem.list_names(output, recursive=True)
-      if not file_pattern.is_litter(name)
+      if not litter.is_litter(name)
   ]
   foreign = _find_foreign(names)
   if foreign:
@@ -267,7 +267,7 @@ def tidy(output: str) -> None:
   filesystem.remove_empty_folder(unfinished)
   foreign = _find_foreign([
       name for name in filesystem.list_names(output, recursive=True)
-      if not file_pattern.is_litter(name)
+      if not litter.is_litter(name)
   ])
   if foreign:
     print(plain_text.escape(

@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import hashlib
 import sys
-from typing import Iterable, Sequence
+from typing import Iterable, NoReturn, Sequence
 
 import numpy as np
 import pandas as pd
@@ -118,10 +118,7 @@ def load(csv: str,
       each.kind == fault.MISSING for each in file_faults):
     source += _describe_names(images, pattern, listing)
   if len(wrong_rows) > csv_table.MAX_FAULTS:
-    raise schema.DataError(
-        f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
-        'files; fix them, or pass the --images that belong to them. The first: '
-        f'{plain_text.escape(str(file_faults[0]))}.')
+    _refuse_many(file_faults, source)
   doubts = doubt.find([
       doubt.Sample(sample.row, sample.id, files.names(sample.id))
       for sample in samples
@@ -142,7 +139,8 @@ def load(csv: str,
     head = f'No sample in {source} is valid; fix them'
     raise schema.DataError(fault.describe(head, faults))
   doubt.tell([each for each in doubts if each.row not in bad_rows])
-  _tell_unfit([] if csv else listing.find_unfit(pattern), images, pattern)
+  if not csv:
+    _tell_unfit(listing.find_unfit(pattern), images, pattern)
   sizes = collections.Counter(
       measured[files.names(sample.id)[0]][:2] for sample in kept)
   table = files.tabulate(kept)
@@ -211,6 +209,13 @@ def _find_ids(images: str, pattern: str,
     raise schema.DataError(f'No sample is found in --images={images}'
                            f'{_describe_names(images, pattern, listing)}.')
   return ids
+
+
+def _refuse_many(faults: Sequence[fault.Fault], source: str) -> NoReturn:
+  raise schema.DataError(
+      f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
+      'files; fix them, or pass the --images that belong to them. The first: '
+      f'{plain_text.escape_line(str(faults[0]))}.')
 
 
 def _tell_unfit(unfit: Sequence[str], images: str, pattern: str) -> None:

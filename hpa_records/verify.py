@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
-from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import index_check
+from hpa_records import litter
 from hpa_records import manifest
 from hpa_records import os_error
 from hpa_records import plain_text
@@ -156,7 +156,7 @@ def _check_files(directory: str, made: manifest.Manifest,
       wrong[f'{UNFINISHED_FOLDER}/'] = (
           'expected none, received the rest of a conversion that was cut off; '
           'run make_records again to tidy')
-    elif name not in known and not file_pattern.is_litter(name):
+    elif name not in known and not litter.is_litter(name):
       wrong[name] = 'expected no such file; remove it'
   return num_bytes, wrong
 

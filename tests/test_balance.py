@@ -381,10 +381,10 @@ def test_ranks_put_label_sets_of_the_rarest_class_first():
     }, "table, exact, received 'hybird'"),
     ({
         'target': 0
-    }, 'Expected --balance_target >= 1 of 64 bits, received 0'),
+    }, r'Expected --balance_target from 1 to 2\^63-1, received 0'),
     ({
         'target': 10**400
-    }, 'Expected --balance_target >= 1 of 64 bits, received 1000'),
+    }, r'Expected --balance_target from 1 to 2\^63-1, received 1000'),
     ({
         'tolerance': 1.5
     }, 'Expected --balance_tolerance of 0..1, received 1.5'),

@@ -208,3 +208,22 @@ def test_a_block_that_fails_does_not_claim_to_be_done(capsys):
       shown.advance(4)
       raise RuntimeError('stopped')
   assert not capsys.readouterr().err
+
+
+def test_a_command_ends_while_tensorflow_reads_ahead():
+  # At Python's own end TensorFlow would wait for the reading for ever.
+  body = ('import time; from hpa_records.backend import tf; '
+          'slow = lambda x: (time.sleep(.02), x)[1]; '
+          'data = tf.data.Dataset.range(10**6).map(lambda x: tf.numpy_function('
+          'slow, [x], tf.int64)).prefetch(8); '
+          'strategy = tf.distribute.MirroredStrategy(["CPU:0"]); '
+          'kept = iter(strategy.experimental_distribute_dataset(data)); '
+          'next(kept); __import__("builtins").kept = kept; print("read")')
+  code = ('from hpa_records import command; '
+          f'command.run(lambda: exec({body!r}, {{}}))')
+  done = subprocess.run([sys.executable, '-c', code],
+                        cwd=_ROOT,
+                        check=False,
+                        capture_output=True,
+                        text=True)
+  assert (done.returncode, done.stdout) == (0, 'read\n'), done.stderr

@@ -88,8 +88,11 @@ def test_loss_is_better_when_it_is_less():
                              plateau_monitor='loss').monitor_mode == 'min'
 
 
-@pytest.mark.parametrize('name',
-                         ['clip_norm', 'learning_rate', 'warmup_epochs'])
-def test_numbers_that_devices_take_for_0_are_refused(name):
-  with pytest.raises(schema.DataError, match=f'--{name} of 0, or at least'):
+@pytest.mark.parametrize('name,message', [
+    ('clip_norm', 'of 0, or at least 1e-30'),
+    ('warmup_epochs', 'of 0, or at least 1e-30'),
+    ('learning_rate', 'from 1e-30'),
+])
+def test_numbers_that_devices_take_for_0_are_refused(name, message):
+  with pytest.raises(schema.DataError, match=f'--{name} {message}'):
     dataclasses.replace(_CONFIG, **{name: 1e-40})

@@ -5,6 +5,7 @@ from hypothesis import strategies
 import pytest
 
 from hpa_records import file_pattern
+from hpa_records import litter
 from hpa_records import schema
 from hpa_records import shard_plan
 
@@ -59,5 +60,5 @@ def test_other_patterns_are_refused(pattern, expected):
 
 def test_litter_is_what_no_user_made():
   names = ['.DS_Store', 'a/._b.png', 'Thumbs.db', 'x/desktop.ini', '.directory']
-  assert all(map(file_pattern.is_litter, names))
-  assert not any(map(file_pattern.is_litter, ['a.png', '_a', '.a', 'DS_Store']))
+  assert all(map(litter.is_litter, names))
+  assert not any(map(litter.is_litter, ['a.png', '_a', '.a', 'DS_Store']))

@@ -10,8 +10,8 @@ import pytest
 
 from hpa_records import csv_table
 from hpa_records import fault
-from hpa_records import file_pattern
 from hpa_records import image_folder
+from hpa_records import litter
 from hpa_records import sample_table
 from hpa_records import schema
 from tests import test_sample_table
@@ -180,7 +180,7 @@ def test_litter_is_no_sample_but_ids_of_a_table_are(images):
                                             ('a/._b/c.png', False),
                                             ('.x.png', False), ('', False)])
 def test_is_litter(name, is_litter):
-  assert file_pattern.is_litter(name) == is_litter
+  assert litter.is_litter(name) == is_litter
 
 
 @pytest.mark.parametrize('forms', [('NFC', 'NFD'), ('NFD', 'NFC')])
@@ -237,8 +237,8 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path):
   file.touch()
   for path in (file, file / 'below'):
     with pytest.raises(schema.DataError,
-                       match='Not a directory; it is no folder: pass the folde'
-                       'r of images.$'):
+                       match='Not a directory; pass the folder of '
+                       'images.$'):
       image_folder.scan(str(path), _FLAT)
 
 

@@ -16,7 +16,7 @@ from hpa_records import schema
     (errno.EMFILE, 'ulimit -n'),
     (errno.EIO, 'the disk or the network failed'),
     (errno.EACCES, 'check the rights'),
-    (errno.EISDIR, 'it is a folder: pass a file'),
+    (errno.EISDIR, 'pass a file'),
     (errno.ENOTDIR, 'a part of the path is a file: check the path'),
     (errno.ENXIO, 'check the path'),
 ])

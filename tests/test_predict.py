@@ -347,7 +347,7 @@ def test_scores_that_are_no_numbers_are_refused(folder, copy):
     if array.dtype == np.float32:
       arrays[name] = np.full_like(array, 3e38)
   np.savez(path, **arrays)
-  with pytest.raises(schema.DataError, match='scores that are no numbers'):
+  with pytest.raises(schema.DataError, match='scores are NaN or infinite'):
     _predict([copy], folder / 'raw')
 
 

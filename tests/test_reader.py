@@ -17,6 +17,7 @@ from hpa_records import processor
 from hpa_records import reader
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records.backend import tf
 from tests import fakes
 
 _SIZE = 200  # six a shard of 1 MiB
@@ -436,3 +437,12 @@ def test_a_buffer_comes_back_when_no_one_holds_it():
   del first
   assert buffers.take((5, 2)).ctypes.data not in (place, second.ctypes.data)
   assert buffers.take((2, 5)).ctypes.data == place
+
+
+def test_places_that_no_draw_comes_to_do_not_change_a_shuffle():
+  # streaming leaves them out, as TensorFlow takes memory for them.
+  exact, large = (list(
+      tf.data.Dataset.range(50).shuffle(
+          places, seed=5, reshuffle_each_iteration=False).as_numpy_iterator())
+                  for places in (50, 5000))
+  assert exact == large != sorted(exact)

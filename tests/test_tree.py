@@ -17,7 +17,7 @@ _ROOT = pathlib.Path(__file__).parent.parent
 HPA_RECORDS = (
     'plain_text schema json_text os_error file_lock process processor worker '
     'terminal flag_file command progress backend '
-    'address path_check port_check file_pattern filesystem fault file_kind '
+    'address path_check port_check litter filesystem fault file_kind file_pattern '
     'image_folder tiff_directory tiff image_header tint image_file image '
     'record shard manifest_form parquet_page index_table manifest '
     'staging_source staging tfds_metadata csv_table sample_files doubt '

@@ -155,14 +155,11 @@ class Config:
       if not least <= value < below:
         raise schema.DataError(f'Expected --{name} from {least} to below '
                                f'{below}, received {value}.')
-    for name in _NOT_TINY:
-      value = getattr(self, name)
-      if 0 < value < _LEAST_FLOAT:
+    for name in _MAY_BE_0:
+      if 0 < getattr(self, name) < _LEAST_FLOAT:
         raise schema.DataError(f'Expected --{name} of 0, or at least '
-                               f'{_LEAST_FLOAT}, received {value}.')
-    if not self.learning_rate > 0:
-      raise schema.DataError('Expected --learning_rate above 0, received '
-                             f'{self.learning_rate}.')
+                               f'{_LEAST_FLOAT}, received '
+                               f'{getattr(self, name)}.')
     if self.data_service and self.checkpoint_steps:
       raise schema.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
@@ -284,9 +281,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _MOST = 2**31  # of what TensorFlow counts
 LARGEST_FLOAT = 3.4e38  # that float32 holds, as TensorBoard does
 
-# Of these nothing smaller is told from 0 on every device.
-_NOT_TINY = ('learning_rate', 'clip_norm', 'l1', 'l2', 'warmup_epochs')
+# Some devices take smaller numbers for 0.
 _LEAST_FLOAT = 1e-30
+_MAY_BE_0 = ('clip_norm', 'l1', 'l2', 'warmup_epochs')
 
 # name: (least, below)
 _RANGES: dict[str, tuple[Any, Any]] = {
@@ -294,7 +291,7 @@ _RANGES: dict[str, tuple[Any, Any]] = {
     'epochs': (1, 10**5),  # which the names of checkpoints hold
     'batch_size': (1, _MOST),
     'eval_batch_size': (1, _MOST),
-    'learning_rate': (0, LARGEST_FLOAT),
+    'learning_rate': (_LEAST_FLOAT, LARGEST_FLOAT),
     'momentum': (0, 1),
     'clip_norm': (0, 1e30),  # 1 / 1e38 is 0 where small floats are flushed
     'l1': (0, LARGEST_FLOAT),

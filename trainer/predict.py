@@ -167,8 +167,8 @@ class Models:
     scores = np.concatenate(parts)[:count]  # what comes after are blanks
     if not np.isfinite(scores).all():
       raise schema.DataError(
-          'The networks give scores that are no numbers: their weights are '
-          'damaged, or of a training that went astray; train them again.')
+          'The predicted scores are NaN or infinite: the weights are damaged, '
+          'or the training diverged; train again.')
     listed = source.order[sound[source.order]]
     return Prediction(source.ids[listed], scores[listed], source.faults)
 
