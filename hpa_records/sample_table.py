@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import hashlib
 import sys
-from typing import Iterable, NoReturn, Sequence
+from typing import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -117,8 +117,7 @@ def load(csv: str,
   if file_faults and not measured and all(
       each.kind == fault.MISSING for each in file_faults):
     source += _describe_names(images, pattern, listing)
-  if len(wrong_rows) > csv_table.MAX_FAULTS:
-    _refuse_many(file_faults, source)
+  _check_number(file_faults, wrong_rows, source)
   doubts = doubt.find([
       doubt.Sample(sample.row, sample.id, files.names(sample.id))
       for sample in samples
@@ -211,11 +210,14 @@ def _find_ids(images: str, pattern: str,
   return ids
 
 
-def _refuse_many(faults: Sequence[fault.Fault], source: str) -> NoReturn:
-  raise schema.DataError(
-      f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
-      'files; fix them, or pass the --images that belong to them. The first: '
-      f'{plain_text.escape_line(str(faults[0]))}.')
+def _check_number(faults: Sequence[fault.Fault], rows: Collection[int],
+                  source: str) -> None:
+  """Refuses more faulty samples than a list can help with."""
+  if len(rows) > csv_table.MAX_FAULTS:
+    raise schema.DataError(
+        f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
+        'files; fix them, or pass the --images that belong to them. The '
+        f'first: {plain_text.escape_line(str(faults[0]))}.')
 
 
 def _tell_unfit(unfit: Sequence[str], images: str, pattern: str) -> None:

@@ -16,18 +16,17 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # A module may import those before it.
 HPA_RECORDS = (
     'plain_text schema json_text os_error file_lock process processor worker '
-    'terminal flag_file command progress backend '
-    'address path_check port_check litter filesystem fault file_kind file_pattern '
-    'image_folder tiff_directory tiff image_header tint image_file image '
-    'record shard manifest_form parquet_page index_table manifest '
-    'staging_source staging tfds_metadata csv_table sample_files doubt '
-    'sample_table folds label_set exact_balance balance balance_flags '
-    'shard_plan layout input_digest shard_conversion output_lock '
-    'index_check output_folder checked_table runner completion '
-    'conversion_input known_fault convert plan '
-    'verify summary figure gallery dataset mapped_file payload '
-    'shard_fault dataset_call streaming data_service indexed reader source '
-    'sample_cell sample_pattern sample_data').split()
+    'terminal flag_file command progress backend address path_check '
+    'port_check litter filesystem fault file_kind file_pattern image_folder '
+    'tiff_directory tiff image_header tint image_file image record shard '
+    'manifest_form parquet_page index_table manifest staging_source staging '
+    'tfds_metadata csv_table sample_files doubt sample_table folds label_set '
+    'exact_balance balance balance_flags shard_plan layout input_digest '
+    'shard_conversion output_lock index_check output_folder checked_table '
+    'runner completion conversion_input known_fault convert plan verify '
+    'summary figure gallery dataset mapped_file payload shard_fault '
+    'dataset_call streaming data_service indexed reader source sample_cell '
+    'sample_pattern sample_data').split()
 TRAINER_TABLES = (
     'config ranking scorer metrics npz_file archive checkpoint_file '
     'network_block fold_form workdir fold_lock out_of_fold finished_fold '
