@@ -14,17 +14,19 @@ epochs. Evaluation does not use the service.
 """
 
 import dataclasses
+import functools
 import os
 import queue
 import re
 import threading
-from typing import Iterator
+from typing import Callable, Iterator
 
 import numpy as np
 
 from hpa_records import dataset
 from hpa_records import dataset_call
 from hpa_records import filesystem
+from hpa_records import manifest
 from hpa_records import plan
 from hpa_records import port_check
 from hpa_records import schema
@@ -38,6 +40,7 @@ _SILENCE_S = 10.0  # after which what has not come is read here
 _WORKERS_ERROR = re.compile(
     r'Failed to get element from worker (?P<worker>\S+): .*'
     r'Failed to get element: (?P<reason>.*?)\.?(?: \[Op:.*)?$', re.MULTILINE)
+_OTHER_DATASET = 'the manifest is not that of the trainer'
 _READY = 64  # draws that wait to be batched
 
 
@@ -71,10 +74,14 @@ def find_fault(error: tf.errors.OpError,
     directory: of the records, which are sound here.
   """
   found = _WORKERS_ERROR.search(str(error))
-  return found and schema.DataError(
-      f'The input worker {found["worker"]} cannot read the records: '
-      f'{found["reason"]}. Each worker must see them at '
-      f'{_locate(directory)}, as this machine does.')
+  if not found:
+    return None
+  head = (f'The input worker {found["worker"]} sees another dataset'
+          if _OTHER_DATASET in found['reason'] else
+          f'The input worker {found["worker"]} cannot read the records: '
+          f'{found["reason"]}')
+  return schema.DataError(f'{head}. Each worker must see them at '
+                          f'{_locate(directory)}, as this machine does.')
 
 
 def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
@@ -109,7 +116,9 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
   records = dataclasses.replace(records, directory=_locate(records.directory))
   epoch = epoch.in_record_order()
   decode = streaming.decoder(records, epoch)
-  draws = streaming.shuffled_draws(records, fold, epoch, key, shuffle_mb)
+  here = functools.partial(streaming.shuffled_draws, records, fold, epoch, key,
+                           shuffle_mb)
+  draws = here(_manifest_check(records))
   try:
     served = draws.map(decode, num_parallel_calls=tf.data.AUTOTUNE).apply(
         tf.data.experimental.service.distribute(
@@ -134,7 +143,7 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
     lost = tf.numpy_function(dataset_call.weak(take_lost), [], tf.bool)
     some = tf.cast(tf.reduce_any(lost), tf.int64)
     return tf.data.Dataset.range(some).flat_map(
-        lambda _: draws.filter(lambda _, number: lost[number]).map(decode))
+        lambda _: here().filter(lambda _, number: lost[number]).map(decode))
 
   size = records.manifest.image_size
   black = np.zeros((size, size, schema.NUM_CHANNELS), np.uint8)
@@ -149,6 +158,19 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
   parts = whole.batch(share.part_size, drop_remainder=True)
   made = streaming.finish(parts, records, epoch, share)
   return dataset_call.keep(made, arrive, take_lost)
+
+
+def _manifest_check(records: dataset.Records) -> Callable:
+  """Makes a check that whoever reads sees this dataset, and no other of the
+  same ids and sizes."""
+  path = os.fsencode(os.path.join(records.directory, manifest.MANIFEST_NAME))
+  expected = manifest.encode(records.manifest)
+
+  def check():
+    return tf.debugging.Assert(tf.equal(tf.io.read_file(path), expected),
+                               [_OTHER_DATASET])
+
+  return check
 
 
 def _locate(directory: str) -> str:

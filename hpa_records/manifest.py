@@ -132,8 +132,13 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
 
 def write(directory: str, manifest: Manifest) -> None:
   """Writes manifest.json; call it last."""
-  data = _text({**_content(manifest), 'sha256': manifest.fingerprint})
-  filesystem.write_atomically(os.path.join(directory, MANIFEST_NAME), data)
+  filesystem.write_atomically(os.path.join(directory, MANIFEST_NAME),
+                              encode(manifest))
+
+
+def encode(manifest: Manifest) -> bytes:
+  """Returns the bytes of a manifest.json."""
+  return _text({**_content(manifest), 'sha256': manifest.fingerprint})
 
 
 def exists(directory: str) -> bool:

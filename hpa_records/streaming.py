@@ -85,16 +85,21 @@ def evaluation_batches(records: dataset.Records, fold: int | None,
   return _batch(draws, records, plan.once(rows), share, 0)
 
 
-def shuffled_draws(records: dataset.Records, fold: int, epoch: plan.Epoch,
-                   key: plan.Key, shuffle_mb: int) -> tf.data.Dataset:
+def shuffled_draws(records: dataset.Records,
+                   fold: int,
+                   epoch: plan.Epoch,
+                   key: plan.Key,
+                   shuffle_mb: int,
+                   check: Callable | None = None) -> tf.data.Dataset:
   """Returns an epoch's draws, each (serialized record, number of the draw).
 
   Args: as of training_batches; the number is the place in `epoch`, which is in
-    record order.
+    record order. `check` returns an operation that is run before a shard is
+    opened, where that is.
   """
   counts = np.bincount(epoch.record, minlength=len(records.index))
   seed = int(key.generator(plan.ORDER).integers(2**31))
-  draws = _interleave(records, fold, counts, seed)
+  draws = _interleave(records, fold, counts, seed, check)
   mean_bytes = records.index['record_bytes'].mean()
   # TensorFlow takes memory for places that no draw comes to.
   places = min(int(shuffle_mb * 2**20 / mean_bytes), len(epoch))
@@ -122,7 +127,7 @@ def _read(records: dataset.Records, names) -> tf.data.Dataset:
 
 
 def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
-                seed: int) -> tf.data.Dataset:
+                seed: int, check: Callable | None) -> tf.data.Dataset:
   """(serialized record, number of the draw) of every copy, shards mixed."""
   names = _shard_names(records, np.flatnonzero(records.index['fold'] != fold))
   # Not by tf.data: a service deals out the shards one by one, and a shuffle of
@@ -146,7 +151,8 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
   def one_shard(number):
     # Tables beside it: look-ups by function cost half as much as reading.
     mine = slice(starts[number], starts[number + 1])
-    found = _read(records, paths[number])
+    with tf.control_dependencies([check()] if check else []):
+      found = _read(records, tf.identity(paths[number]))
     numbers = tf.data.Dataset.from_tensor_slices(firsts[mine])
     if is_once:
       return tf.data.Dataset.zip(found, numbers)

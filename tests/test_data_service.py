@@ -214,6 +214,24 @@ def test_several_trainers_are_refused(records, service):
     reading.training(epoch, plan.Key(0, 0, 1), plan.Share(8, 2, 0, 1))
 
 
+def test_workers_that_see_another_dataset_are_refused(service, tmp_path):
+  csv, images = fakes.write_source(tmp_path, num_samples=_SAMPLES)
+  path = str(tmp_path / 'records')
+  found = []
+  for balance in 'hybrid', 'none':
+    settings = shard_plan.Settings(image_size=16, balance=balance)
+    convert.convert(csv, images, path, settings,
+                    convert.How(workers=2, overwrite=True))
+    found.append(dataset.load(path))
+  # The trainer's machine sees the first at the path, the worker's the second.
+  key = plan.Key(0, 0, 1)
+  reading = reader.Reader(found[0], 1, dataset.How(data_service=service[0]))
+  epoch = plan.shuffle(found[0].repeats(1), key, 'all')
+  with pytest.raises(schema.DataError, match='sees another dataset'):
+    with reading.told_errors():
+      list(reading.training(epoch, key, plan.Share(7)))
+
+
 def test_an_epoch_is_not_begun_inside(records, service):
   """A checkpoint inside it may be of another reader."""
   reading = reader.Reader(dataset.load(records), 1,

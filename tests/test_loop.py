@@ -27,6 +27,7 @@ from hpa_records.backend import tf
 from tests import fakes
 from tests import signalled
 from trainer import config as config_lib
+from trainer import evaluate
 from trainer import loop
 from trainer import workdir
 
@@ -245,6 +246,26 @@ def test_an_epoch_is_written_before_it_is_saved_as_done(whole):
   last = whole[2] / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz'
   assert (whole[2] /
           'history.csv').stat().st_mtime_ns <= last.stat().st_mtime_ns
+
+
+def test_an_epoch_that_cannot_be_told_is_kept(records, tmp_path, monkeypatch):
+  config = _config(records, tmp_path, epochs=1)
+  read, write = os.pipe()
+  scores = evaluate.Evaluator.scores
+
+  def score(evaluator):
+    os.close(read)  # as `head` does
+    return scores(evaluator)
+
+  with pytest.raises(BrokenPipeError), monkeypatch.context() as patch:
+    patch.setattr(evaluate.Evaluator, 'scores', score)
+    with open(write, 'w', buffering=1, encoding='utf-8') as said:
+      with contextlib.redirect_stdout(said):
+        loop.train(config)
+  said = io.StringIO()
+  with contextlib.redirect_stdout(said):
+    loop.train(config)
+  assert 'Trained before, 1 epochs' in said.getvalue()
 
 
 def test_a_score_that_stalls_lowers_the_rate_and_ends_the_run(

@@ -176,6 +176,7 @@ class _Run:
         # way round it would be done and never written.
         self._recorder.finish_epoch(state, self._evaluator, scores)
         self._save(state)
+        self._recorder.tell_epoch(state)  # last: nobody may be listening
         if not self._is_done(state):
           self._leave_if_asked(state)
     if scores is None:

@@ -86,7 +86,7 @@ class Recorder:
 
   def finish_epoch(self, state: state_lib.State, evaluator: evaluate.Evaluator,
                    scores: np.ndarray) -> None:
-    """Writes the history, and says how the last epoch went.
+    """Writes the history and TensorBoard's numbers of the last epoch.
 
     Args:
       state: after it.
@@ -96,15 +96,18 @@ class Recorder:
     if not self._is_chief:
       return
     self.write_history(state)
+    with self._told():
+      self._board.show_epoch(state.history[-1], evaluator.labels, scores,
+                             self._config.threshold)
+
+  def tell_epoch(self, state: state_lib.State) -> None:
+    """Says how the last epoch of a state went."""
     row = state.history[-1]
     numbers = ', '.join(
         f'{name} {row[name]:.4f}' for name in _LOGGED if row[name] is not None)
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
              f'{row["images_per_s"]:.1f} images/s, waiting for input '
              f'{row["input_wait"]:.0%}')
-    with self._told():
-      self._board.show_epoch(row, evaluator.labels, scores,
-                             self._config.threshold)
 
   def write_history(self, state: state_lib.State) -> None:
     """Writes a row for each epoch of a state."""
