@@ -197,7 +197,7 @@ def test_tool_compares_with_the_datasets_settings_or_those_of_flags(balanced):
     ([], 'pass --records=PATH'),
     (['--records=nowhere'], 'at nowhere: it has no manifest.json'),
     (['--records={folder}', '--fold=5'], 'Expected --fold of 0..4, received 5'),
-    (['--records={folder}', '--balance_target=0'], 'balance_target >= 1'),
+    (['--records={folder}', '--balance_target=0'], 'target from 1 to 2^63-1'),
 ])
 def test_wrong_flags_end_with_one_line_and_exit_code_2(folder, flags, message):
   done = _run_tool(*(flag.format(folder=folder) for flag in flags))
