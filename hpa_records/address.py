@@ -12,7 +12,7 @@ import os
 import re
 from typing import Iterator
 
-from hpa_records import schema
+from hpa_records import errors
 
 _BUILT_IN = ('gs', 'ram', 'file')  # ram: memory of the process, for tests
 _WITH_IO = ('s3', 'az', 'http', 'https')
@@ -24,7 +24,7 @@ _WRAPPING = re.compile(r'\{\{.*?\}\}[ :]*|^: |\[Op:.*|\[\[.*| with body .*')
 _STACK = '<stack traces unavailable>'
 
 
-class StorageError(schema.DataError, OSError):
+class StorageError(errors.DataError, OSError):
   """An address cannot be read or written; the message says which and why."""
 
 
@@ -42,7 +42,7 @@ def size(path: str) -> int | None:
   """Returns a file's size in bytes; None where there is no such file.
 
   Raises:
-    schema.DataError: the address does not answer, or nothing here reads it.
+    errors.DataError: the address does not answer, or nothing here reads it.
   """
   files = gfile(path)
   with told_errors(path):
@@ -77,20 +77,20 @@ def gfile(path: str, write: bool = False):
   """Returns TensorFlow's files, which know the address.
 
   Raises:
-    schema.DataError: nothing knows the scheme, or this TensorFlow does not.
+    errors.DataError: nothing knows the scheme, or this TensorFlow does not.
   """
   scheme = _scheme(path)
   if scheme not in _BUILT_IN + _WITH_IO:
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected a local path or an address of gs://, s3://, az://, http:// or'
         f' https://, received {path}; copy the files to local disk first.')
   if write and scheme in _WITH_IO:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected a local path or gs:// to write to, received {path}; write to'
         f' local disk, then copy the finished folder to {scheme}://.')
   from hpa_records import backend  # pylint: disable=import-outside-toplevel
   if not backend.has_scheme(scheme):
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected a TensorFlow that reads {scheme}://, received '
         f'{backend.tf.__version__} without a tensorflow-io that fits; copy the '
         'records with trainer.main --stage_dir=DIR, which any TensorFlow can, '

@@ -21,15 +21,14 @@ import logging
 from typing import Iterator
 import warnings
 
-from hpa_records import os_error
+from hpa_records import errors
 from hpa_records import process
-from hpa_records import schema
 
 _LEAST_SPACE = 5 * 10**9  # bytes; with 4.1e9 a training does not start
 VERSIONS = ((2, 17), (2, 22))  # from, to below
 
 
-class MissingTensorFlow(schema.DataError, ImportError):
+class MissingTensorFlow(errors.DataError, ImportError):
   """There is no TensorFlow that this package works with."""
 
 
@@ -48,12 +47,12 @@ def _import(name: str):
         f'Expected TensorFlow 2.17 to 2.21 with Keras 3, found no {error.name};'
         ' pip install "hpa-records[cpu]", or [gpu], or [tpu].') from None
   except OSError as error:
-    raise schema.DataError(
-        f'{name} does not start: {os_error.explain(error)}.') from error
+    raise errors.DataError(
+        f'{name} does not start: {errors.explain(error)}.') from error
 
 
-def _other_backend(name: str) -> schema.DataError:
-  return schema.DataError(
+def _other_backend(name: str) -> errors.DataError:
+  return errors.DataError(
       f'Keras is set to the backend {name}, by KERAS_BACKEND or keras.json; '
       'this package needs that of TensorFlow: set KERAS_BACKEND=tensorflow '
       'before Keras is imported.')

@@ -28,10 +28,11 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
+from hpa_records import errors
 from hpa_records import exact_balance
 from hpa_records import label_set
+from hpa_records import ordering
 from hpa_records import schema
-from hpa_records import shard
 
 # The usual factors of Kaggle's competition, by class.
 _KAGGLE_FACTORS = '8:4,9:4,10:4,15:4,20:2,27:4'
@@ -53,7 +54,7 @@ class Balance:
       factor is a number >= 0.
 
   Raises:
-    schema.DataError: a value is out of range.
+    errors.DataError: a value is out of range.
   """
   policy: str = 'none'
   target: int = 500
@@ -63,18 +64,18 @@ class Balance:
 
   def __post_init__(self):
     if self.policy not in POLICIES:
-      raise schema.DataError(f'Expected --balance to be one of '
+      raise errors.DataError(f'Expected --balance to be one of '
                              f'{", ".join(POLICIES)}, received '
                              f'{self.policy!r}.')
     if not 1 <= self.target < 2**63:
-      raise schema.DataError(
+      raise errors.DataError(
           'Expected --balance_target from 1 to 2^63-1, received '
           f'{self.target}.')
     if not 0 <= self.tolerance <= 1:
-      raise schema.DataError('Expected --balance_tolerance of 0..1, received '
+      raise errors.DataError('Expected --balance_tolerance of 0..1, received '
                              f'{self.tolerance}.')
     if self.max_repeat != 0 and not 1 <= self.max_repeat < math.inf:
-      raise schema.DataError('Expected --max_repeat >= 1, or 0 for none, '
+      raise errors.DataError('Expected --max_repeat >= 1, or 0 for none, '
                              f'received {self.max_repeat}.')
     self.factor_of_class()
 
@@ -85,7 +86,7 @@ class Balance:
       match = re.fullmatch(r'\s*([0-9]{1,9})\s*:\s*([0-9]{1,9}(\.[0-9]*)?)\s*',
                            entry)
       if not match or int(match[1]) >= schema.NUM_CLASSES:
-        raise schema.DataError(
+        raise errors.DataError(
             'Expected --balance_factors such as '
             f'{_KAGGLE_FACTORS!r}, classes 0..{schema.NUM_CLASSES - 1}, '
             f'received {entry!r}.')
@@ -97,7 +98,7 @@ def of_flags(values: Any) -> Balance:
   """Returns the balance of an object with the flags' names as attributes.
 
   Raises:
-    schema.DataError: a value is out of range.
+    errors.DataError: a value is out of range.
   """
   return Balance(values.balance, values.balance_target,
                  values.balance_tolerance, values.max_repeat,
@@ -112,7 +113,7 @@ def of_settings(settings: Mapping[str, Any]) -> Balance:
       default.
 
   Raises:
-    schema.DataError: a value is out of range.
+    errors.DataError: a value is out of range.
   """
   default = Balance()
   return Balance(settings.get('balance', default.policy),
@@ -149,10 +150,10 @@ def repeats(ids: Sequence[str],
     that bounds or other classes forbid are as near as least squares gets them.
 
   Raises:
-    schema.DataError: an epoch would have more draws than max_draws allows, or
+    errors.DataError: an epoch would have more draws than max_draws allows, or
       the seed is out of range.
   """
-  order = shard.hash_order(ids, seed)
+  order = ordering.hash_order(ids, seed)
   drawn = np.empty([len(labels), num_folds], np.float32)
   for fold in range(num_folds):
     drawn[order, fold] = _for_fold(labels[order], folds[order], fold, balance,
@@ -164,7 +165,7 @@ def repeats_of_fold(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
                     fold: int, balance: Balance, seed: int) -> np.ndarray:
   """Returns one column of repeats, [N] float32; arguments and errors are the
   same."""
-  order = shard.hash_order(ids, seed)
+  order = ordering.hash_order(ids, seed)
   drawn = np.empty(len(labels), np.float32)
   drawn[order] = _for_fold(labels[order], folds[order], fold, balance, seed)
   return drawn
@@ -222,7 +223,7 @@ def _check_draws(labels: np.ndarray, balance: Balance) -> None:
     balance: what is to be computed.
 
   Raises:
-    schema.DataError: each class at the target could need too many.
+    errors.DataError: each class at the target could need too many.
   """
   if balance.policy == 'table':
     draws = _draw_by_table(labels, balance, None).sum()
@@ -231,7 +232,7 @@ def _check_draws(labels: np.ndarray, balance: Balance) -> None:
   else:
     draws = len(labels) + balance.target * int(labels.any(axis=0).sum())
   if draws > max_draws(len(labels)):
-    raise schema.DataError(
+    raise errors.DataError(
         f'An epoch with --balance={balance.policy}, --balance_target='
         f'{balance.target} and --balance_factors={balance.factors} could have '
         f'{draws:,.0f} draws of {len(labels):,} training images; at most '

@@ -50,7 +50,7 @@ def read_settings(policy: str, otherwise: Mapping[str, Any]) -> balance.Balance:
       that is missing here has the flag's default.
 
   Raises:
-    schema.DataError: a value is out of range.
+    errors.DataError: a value is out of range.
   """
 
   def read(name):

@@ -48,7 +48,7 @@ def find_key(csv: str, images: str, settings: shard_plan.Settings,
   Args: as of sample_table.load, those in settings there.
 
   Raises:
-    schema.DataError: a CSV cannot be read, or the folder of images cannot be
+    errors.DataError: a CSV cannot be read, or the folder of images cannot be
       listed.
   """
   told: list[Any] = [dataclasses.asdict(settings), on_error, on_doubt]

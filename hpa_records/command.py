@@ -19,11 +19,10 @@ from typing import Callable, Iterator, Mapping, NoReturn
 from absl import app
 from absl import flags
 
+from hpa_records import errors
 from hpa_records import flag_file
-from hpa_records import os_error
 from hpa_records import plain_text
 from hpa_records import process
-from hpa_records import schema
 from hpa_records import terminal
 
 _MOST_LETTERS = 400  # of what absl says of a flag
@@ -35,7 +34,7 @@ def run(main: Callable[[], None] | None = None,
   """Parses the flags, calls main() and exits with the project's exit codes.
 
   Args:
-    main: called without arguments; raises schema.DataError for wrong input.
+    main: called without arguments; raises errors.DataError for wrong input.
     subcommands: in place of main, name → such a function; the command's one
       argument that is no flag chooses among them, and they share all flags.
   """
@@ -156,9 +155,9 @@ def _told() -> Iterator[None]:
   """
   try:
     yield
-  except schema.DataError as error:
+  except errors.DataError as error:
     _refuse(str(error))
-  except schema.BrokenOff as error:
+  except errors.BrokenOff as error:
     _leave(str(error), error.exit_code)
   except terminal.OutputLost as error:
     if not error.is_closed:
@@ -167,7 +166,7 @@ def _told() -> Iterator[None]:
   except MemoryError:
     _leave('Memory ran out; free some, or use fewer --workers.', 1)
   except (OSError, RuntimeError) as error:
-    reason = os_error.explain_limit(error)
+    reason = errors.explain_limit(error)
     if not reason:
       raise
     _leave(f'Broken off: {reason}.', 1)

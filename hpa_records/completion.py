@@ -10,6 +10,7 @@ from typing import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import input_digest
@@ -29,11 +30,11 @@ def read_sidecars(
   """Returns the sidecar of each shard.
 
   Raises:
-    schema.DataError: a shard that was to be made has none.
+    errors.DataError: a shard that was to be made has none.
   """
   found = [shard_conversion.read_sidecar(plan, each) for each in shards]
   if None in found:
-    raise schema.DataError(
+    raise errors.DataError(
         f'{found.count(None)} of {len(found)} shards are missing in '
         f'{plan.output}; workers elsewhere must see the same folders.')
   return found
@@ -53,7 +54,7 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
       were left out too.
 
   Raises:
-    schema.DataError: a shard is not there, or of another size than it was.
+    errors.DataError: a shard is not there, or of another size than it was.
   """
   settings = dataclasses.asdict(plan.settings)
   sidecars = read_sidecars(plan, shards)
@@ -106,7 +107,7 @@ def _check_sizes(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   for shard, made in zip(shards, sidecars):
     path = os.path.join(plan.output, shard.name)
     if filesystem.size(path) != made.bytes:
-      raise schema.DataError(
+      raise errors.DataError(
           f'{path} was removed or changed by another program before the '
           'conversion was complete; the same command makes it again.')
 

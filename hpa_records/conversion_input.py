@@ -8,12 +8,12 @@ import dataclasses
 
 from hpa_records import checked_table
 from hpa_records import completion
+from hpa_records import errors
 from hpa_records import input_digest
 from hpa_records import manifest
 from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records import sample_table
-from hpa_records import schema
 from hpa_records import shard_plan
 
 
@@ -44,13 +44,13 @@ def load(source: Source, settings: shard_plan.Settings, on_error: str,
     on_doubt: the same.
 
   Raises:
-    schema.DataError: as of sample_table.load; or flags exclude each other.
+    errors.DataError: as of sample_table.load; or flags exclude each other.
   """
   if source.groups and settings.unlabelled:
-    raise schema.DataError('Expected --groups without --unlabelled: such '
+    raise errors.DataError('Expected --groups without --unlabelled: such '
                            'records have no fold.')
   if source.groups and settings.fold_column:
-    raise schema.DataError('Expected --groups or --fold_column, received both: '
+    raise errors.DataError('Expected --groups or --fold_column, received both: '
                            'the column alone decides the folds; pass one.')
   loaded = sample_table.load(source.csv,
                              source.images,
@@ -102,13 +102,13 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     None where there is none, or an unfinished conversion.
 
   Raises:
-    schema.DataError: as of output_folder.find; or the dataset was made from
+    errors.DataError: as of output_folder.find; or the dataset was made from
       other image files or with another --on_doubt, or lacks samples, which
       on_error does not allow.
   """
   found = output_folder.find(plan.output, plan.settings, loaded.csv_sha256)
   if found and found.num_skipped and on_error == 'stop':
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected a dataset of all samples at {plan.output}, received one '
         f'without {found.num_skipped} ({completion.SKIPPED_NAME}); pass '
         '--on_error=skip to take it, or fix them and pass --overwrite.')
@@ -119,7 +119,7 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     had = found.inputs.get('num_doubtful', 0)
     asked = completion.count_doubtful(loaded.faults)
     if had != asked:
-      raise schema.DataError(
+      raise errors.DataError(
           f'The dataset at {plan.output} was made without {had} samples that '
           f'may be wrong, asked is one without {asked}; pass the --on_doubt '
           'that it was made with, or --overwrite to convert again.')

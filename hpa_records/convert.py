@@ -16,20 +16,20 @@ import numpy as np
 
 from hpa_records import completion
 from hpa_records import conversion_input
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import known_fault
 from hpa_records import layout
 from hpa_records import manifest as manifest_lib
-from hpa_records import os_error
 from hpa_records import output_folder
 from hpa_records import output_lock
+from hpa_records import pixel_codec
 from hpa_records import plain_text
 from hpa_records import progress
 from hpa_records import runner
 from hpa_records import sample_table
-from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 
@@ -103,12 +103,12 @@ def make(source: conversion_input.Source,
     how: by what means.
 
   Raises:
-    schema.DataError: the input is wrong, the folder holds something else (a
+    errors.DataError: the input is wrong, the folder holds something else (a
       dataset of other images, too) or cannot be written, or another conversion
       is running there.
   """
   if how.only_shard != ALL and how.overwrite:
-    raise schema.DataError('Expected --only_shard without --overwrite: each '
+    raise errors.DataError('Expected --only_shard without --overwrite: each '
                            'job would remove the shards of the others.')
   with _told_in_one_line(output):
     output_folder.refuse_foreign(output, how.overwrite)
@@ -187,8 +187,7 @@ def _told_in_one_line(output: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise os_error.describe_write(output, error,
-                                  shard_conversion.KEPT) from error
+    raise errors.describe_write(output, error, shard_conversion.KEPT) from error
 
 
 def _make_one(source: conversion_input.Source, output: str,
@@ -200,7 +199,7 @@ def _make_one(source: conversion_input.Source, output: str,
   output_folder.find(output, settings, loaded.csv_sha256)  # refuses another's
   shards = layout.lay_out(loaded.table, settings)
   if how.only_shard >= len(shards):
-    raise schema.DataError(f'Expected --only_shard of 0..{len(shards) - 1}, '
+    raise errors.DataError(f'Expected --only_shard of 0..{len(shards) - 1}, '
                            f'received {how.only_shard}.')
   shard = shards[how.only_shard]
   with output_lock.lock_shard(output, shard.name):
@@ -261,10 +260,10 @@ def _needed_bytes(plan: shard_plan.Plan,
     probed = missing[::-(-len(missing) // _PROBED)]
     sizes = []
     for sample_id in probed:
-      with contextlib.suppress(schema.DataError):  # told when read
+      with contextlib.suppress(errors.DataError):  # told when read
         pixels = image.load(plan.files(sample_id), plan.settings.image_size,
                             plan.settings.resize, plan.settings.white_level)
-        sizes.append(len(image.encode(pixels, plan.settings.encoding)))
+        sizes.append(len(pixel_codec.encode(pixels, plan.settings.encoding)))
     spare = record_bytes - plan.settings.raw_bytes
     record_bytes = int(np.mean(sizes or [0]) * 1.2) + spare
   return len(missing) * record_bytes
@@ -276,7 +275,7 @@ def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   """Makes the shards; returns all faults in order of rows.
 
   Raises:
-    schema.DataError: files could not be read.
+    errors.DataError: files could not be read.
   """
   total = sum(len(each.ids) for each in shards)
   with progress.Bar('convert', total, 'samples') as shown:

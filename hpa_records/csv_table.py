@@ -14,10 +14,10 @@ import re
 from typing import Iterable, Iterator, NamedTuple, Sequence
 import unicodedata
 
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import file_kind
 from hpa_records import filesystem
-from hpa_records import os_error
 from hpa_records import plain_text
 from hpa_records import schema
 
@@ -47,15 +47,15 @@ def read(csv: str) -> bytes:
     csv: path or address.
 
   Raises:
-    schema.DataError: it cannot be read, or is larger than any table of images.
+    errors.DataError: it cannot be read, or is larger than any table of images.
   """
   try:
     with filesystem.open_read(csv) as file:
       content = file.read(_MAX_BYTES + 1)
   except OSError as error:
-    raise os_error.describe_read(csv, error) from error
+    raise errors.describe_read(csv, error) from error
   if len(content) > _MAX_BYTES:
-    raise schema.DataError(f'Expected a CSV file of at most {_MAX_BYTES:,} '
+    raise errors.DataError(f'Expected a CSV file of at most {_MAX_BYTES:,} '
                            f'bytes at {csv}, received more.')
   return content
 
@@ -78,7 +78,7 @@ def parse(content: bytes,
     num_folds: how many there are.
 
   Raises:
-    schema.DataError: content is no text, has not the columns, no row, or more
+    errors.DataError: content is no text, has not the columns, no row, or more
       than 100,000 faults.
   """
   needed = COLUMNS[:1] if unlabelled else COLUMNS
@@ -99,7 +99,7 @@ def parse_groups(content: bytes,
     groups: its path, for messages.
 
   Raises:
-    schema.DataError: content is no text, has not the columns, no row, or more
+    errors.DataError: content is no text, has not the columns, no row, or more
       than 100,000 faults.
   """
   group_of, faults, first_rows, spelled = {}, [], {}, {}
@@ -155,11 +155,11 @@ def _split_lines(content: bytes, csv: str) -> Iterator[tuple[int, str]]:
   except UnicodeDecodeError as error:
     kind = _describe_kind(content)
     if kind:
-      raise schema.DataError(f'Expected UTF-8 text in {csv}, received {kind}; '
+      raise errors.DataError(f'Expected UTF-8 text in {csv}, received {kind}; '
                              'save it as UTF-8 CSV.') from error
     row = error.object.count(b'\n', 0, error.start) + 1
     byte = error.object[error.start]
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected UTF-8 text in {csv}, received byte '
         f'0x{byte:02x} in row {row}; save it as UTF-8.') from error
   # Not splitlines(), which also cuts at form feeds and U+2028: no editor does.
@@ -180,11 +180,11 @@ def _parse_header(row: int, line: str, csv: str, needed: Sequence[str],
                   content: bytes) -> list[str]:
   columns = []
   if line.count(',') < _MAX_COLUMNS:
-    with contextlib.suppress(schema.DataError):
+    with contextlib.suppress(errors.DataError):
       columns = _split_fields(line)
   once = len(set(columns)) == len(columns)
   if not once or not set(needed) <= set(columns):
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected the columns {",".join(needed)} in row {row} of {csv}, '
         f'separated by commas and each once, received '
         f'{_describe_kind(content) or plain_text.quote(line)}.')
@@ -196,13 +196,13 @@ def _split_rows(content: bytes, csv: str, needed: Sequence[str], what: str,
   """Returns (row, its needed fields, or what is wrong with it) of every row.
 
   Raises:
-    schema.DataError: as parse.
+    errors.DataError: as parse.
   """
   lines = _split_lines(content, csv)
   columns = _parse_header(*next(lines, (1, '')), csv, needed, content)
   first = next(lines, None)
   if first is None:
-    raise schema.DataError(f'Expected {what} in {csv}, received only a header.')
+    raise errors.DataError(f'Expected {what} in {csv}, received only a header.')
   lines = itertools.islice(itertools.chain([first], lines), limit or None)
   return ((row, _pick_fields(line, columns, needed)) for row, line in lines)
 
@@ -229,7 +229,7 @@ def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], csv: str,
 
 def _check_count(faults: Sequence[fault.Fault], csv: str) -> None:
   if len(faults) > MAX_FAULTS:
-    raise schema.DataError(f'More than {MAX_FAULTS:,} rows of {csv} are '
+    raise errors.DataError(f'More than {MAX_FAULTS:,} rows of {csv} are '
                            f'faulty. The first: {faults[0]}.')
 
 
@@ -245,7 +245,7 @@ def _split_fields(line: str) -> list[str]:
   try:
     return next(csv_module.reader([line], strict=True))
   except csv_module.Error as error:
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected CSV, received {plain_text.quote(line)} ({error})') from error
 
 
@@ -254,7 +254,7 @@ def _pick_fields(line: str, columns: list[str],
   """Returns the needed fields of a line, or why there are none."""
   try:
     fields = _split_fields(line)
-  except schema.DataError as error:
+  except errors.DataError as error:
     return str(error)
   if len(fields) != len(columns):
     return (f'expected {len(columns)} fields, received {len(fields)}: '

@@ -23,15 +23,16 @@ from typing import Callable, Iterator
 
 import numpy as np
 
+from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import dataset_call
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import plan
 from hpa_records import port_check
 from hpa_records import schema
 from hpa_records import streaming
-from hpa_records.backend import tf
 
 SCHEME = 'grpc://'
 _CONNECT_S = 10.0
@@ -51,22 +52,22 @@ def check_address(address: str) -> None:
     address: such as grpc://host:5050.
 
   Raises:
-    schema.DataError: it is no such address, or no such server answers.
+    errors.DataError: it is no such address, or no such server answers.
   """
   if not address.startswith(SCHEME):
-    raise schema.DataError('Expected --data_service such as grpc://host:5050, '
+    raise errors.DataError('Expected --data_service such as grpc://host:5050, '
                            f'received {address}.')
   host, port = port_check.split(address.removeprefix(SCHEME), 'data_service')
   try:
     port_check.check_server(host, port, _CONNECT_S)
   except OSError as error:
-    raise schema.DataError(
+    raise errors.DataError(
         f'No dispatcher answers at {address} ({error}); start one with python '
         f'tools/serve_input.py dispatcher --port={port}.') from error
 
 
 def find_fault(error: tf.errors.OpError,
-               directory: str) -> schema.DataError | None:
+               directory: str) -> errors.DataError | None:
   """Returns what an input worker could not do; None if it is about none.
 
   Args:
@@ -80,7 +81,7 @@ def find_fault(error: tf.errors.OpError,
           if _OTHER_DATASET in found['reason'] else
           f'The input worker {found["worker"]} cannot read the records: '
           f'{found["reason"]}')
-  return schema.DataError(f'{head}. Each worker must see them at '
+  return errors.DataError(f'{head}. Each worker must see them at '
                           f'{_locate(directory)}, as this machine does.')
 
 
@@ -99,19 +100,19 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
     address: of the dispatcher.
 
   Raises:
-    schema.DataError: the share is not the whole batch, or what listens is no
+    errors.DataError: the share is not the whole batch, or what listens is no
       dispatcher.
-    schema.BrokenOff: the dispatcher is gone.
+    errors.BrokenOff: the dispatcher is gone.
   """
   if share.count != share.num_replicas:
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected one trainer with --data_service, received '
         f'{share.num_replicas // share.count} workers of TF_CONFIG; let each '
         'read its share itself.')
   try:
     check_address(address)  # TensorFlow would wait for it without end
-  except schema.DataError as error:
-    raise schema.BrokenOff(
+  except errors.DataError as error:
+    raise errors.BrokenOff(
         f'{error} The same training goes on from its last epoch.', 1) from error
   records = dataclasses.replace(records, directory=_locate(records.directory))
   epoch = epoch.in_record_order()
@@ -126,7 +127,7 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
             address,
             compression=None))
   except tf.errors.OpError as error:
-    raise schema.DataError(
+    raise errors.DataError(
         f'What listens at {address} is no dispatcher of TensorFlow '
         f'{tf.__version__}; give --data_service the address that '
         'tools/serve_input.py dispatcher says.') from error

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance as balance_lib
+from hpa_records import errors
 from hpa_records import index_check
 from hpa_records import label_set
 from hpa_records import manifest as manifest_lib
-from hpa_records import sample_table
 from hpa_records import schema
 
 ROW = 'row'  # of the index, in place of the image
@@ -77,7 +77,7 @@ class Records:
     set all 0."""
     if not self.manifest.is_labelled:
       return np.zeros([len(self.index), schema.NUM_CLASSES], np.uint8)
-    return sample_table.multi_hot(self.index['labels'])
+    return schema.multi_hot(self.index['labels'])
 
   def repeats(self,
               fold: int,
@@ -118,13 +118,13 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
     allow_unlabelled: takes one without labels and folds, too.
 
   Raises:
-    schema.DataError: the manifest, the index or a shard is missing or not
+    errors.DataError: the manifest, the index or a shard is missing or not
       what it was; the records have no labels, or are of another format,
       size or list of classes than they should be.
   """
   found = manifest_lib.load(directory)
   if not found.is_labelled and not allow_unlabelled:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected records with labels, received unlabelled ones at {directory}'
         '; convert a CSV with the column Target, without --unlabelled.')
   manifest_lib.check_shards(directory, found)
@@ -133,6 +133,6 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
     index = manifest_lib.load_index(directory, found)
     faults = index_check.check_index(found, index)
   if faults:
-    raise schema.DataError(f'Invalid records at {directory}: '
+    raise errors.DataError(f'Invalid records at {directory}: '
                            f'{faults[0]}; convert the data again.')
   return Records(directory, found, index)

@@ -15,10 +15,10 @@ import os
 import sys
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image_folder
-from hpa_records import os_error
 from hpa_records import plain_text
 
 ON_DOUBT = ('count', 'refuse')
@@ -90,7 +90,7 @@ def _find_same(
                 lambda name: _probe(images, name, measured[name][2]),
                 lambda name: filesystem.sha256(os.path.join(images, name))):
       groups = list(_split(groups, key))
-  except fault.UnreadError as error:
+  except errors.UnreadError as error:
     message, name = error.args[0], error.args[1]
     yield fault.Fault(sample.row, sample.id, name, message, fault.UNREAD)
     return
@@ -109,8 +109,8 @@ def _split(groups, key):
       try:
         apart[key(name)].append(name)
       except OSError as error:
-        raise fault.UnreadError(f'cannot be read: {os_error.explain(error)}',
-                                name) from error
+        raise errors.UnreadError(f'cannot be read: {errors.explain(error)}',
+                                 name) from error
     yield from (each for each in apart.values() if len(each) > 1)
 
 

@@ -9,9 +9,9 @@ import dataclasses
 import io
 from typing import NoReturn, Sequence
 
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import plain_text
-from hpa_records import schema
 
 MAX_SHOWN = 20
 HEAD = 'row,id,file,fault'  # of the CSV
@@ -46,15 +46,8 @@ class Fault:
     return f'{place}: {self.message}'
 
 
-class UnreadError(schema.DataError):
-  """A file could not be read; its content may be valid.
-
-  Args: (message, path).
-  """
-
-
 def of_image(row: int, sample_id: str, folder: str,
-             error: schema.DataError) -> Fault:
+             error: errors.DataError) -> Fault:
   """Returns the fault of a sample that image.load refused.
 
   Args:
@@ -64,7 +57,7 @@ def of_image(row: int, sample_id: str, folder: str,
     error: that image.load raised.
   """
   message, path = error.args
-  kind = UNREAD if isinstance(error, UnreadError) else WRONG
+  kind = UNREAD if isinstance(error, errors.UnreadError) else WRONG
   return Fault(row, sample_id, path[len(folder):].lstrip('/'), message, kind)
 
 
@@ -77,11 +70,11 @@ def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
       folder that stands for it.
 
   Raises:
-    schema.DataError: always.
+    errors.DataError: always.
   """
   head = (f'Invalid samples in {source}; fix them, or pass --on_error=skip '
           'to leave them out')
-  raise schema.DataError(describe(head, faults))
+  raise errors.DataError(describe(head, faults))
 
 
 def refuse_unread(faults: Sequence[Fault | str], source: str) -> NoReturn:
@@ -93,7 +86,7 @@ def refuse_unread(faults: Sequence[Fault | str], source: str) -> NoReturn:
   """
   head = (f'Cannot read all files of {source}; fix that and run the same '
           'command')
-  raise schema.DataError(describe(head, faults))
+  raise errors.DataError(describe(head, faults))
 
 
 def write(faults: Sequence[Fault], path: str) -> None:

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Iterator
 
-from hpa_records import schema
+from hpa_records import errors
 
 # What flock says on file systems that have no locks, such as some mounts of
 # NFS and Lustre.
@@ -34,7 +34,7 @@ def hold(path: str,
     waits: prints the refusal and waits for the other process.
 
   Raises:
-    schema.DataError: another process holds it, without waits.
+    errors.DataError: another process holds it, without waits.
     OSError: the file cannot be made, is a link, or is not empty.
   """
   for left in reversed(range(_TRIES)):
@@ -67,7 +67,7 @@ def _lock(file: int, path: str, refusal: str, shared: bool,
   except BlockingIOError as error:
     message = f'{refusal} (it holds {path}).'
     if not waits:
-      raise schema.DataError(message) from error
+      raise errors.DataError(message) from error
     print(message, file=sys.stderr)
     fcntl.flock(file, mode)
   except OSError as error:

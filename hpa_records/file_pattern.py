@@ -7,6 +7,7 @@ they stand, and a pattern with anything else in braces is refused.
 import re
 from typing import Iterable
 
+from hpa_records import errors
 from hpa_records import schema
 
 # By ending of the name: what the file has to hold.
@@ -27,7 +28,7 @@ def check(pattern: str) -> None:
     pattern: with {id} and {channel}, each once; '/' parts folders.
 
   Raises:
-    schema.DataError: it has other braces, leaves the image folder, or its
+    errors.DataError: it has other braces, leaves the image folder, or its
       ending is not one of FORMATS.
   """
   wrong = ''
@@ -42,7 +43,7 @@ def check(pattern: str) -> None:
   elif not pattern.lower().endswith(tuple(FORMATS)):
     wrong = f'that ends in one of {ENDINGS}'
   if wrong:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected a --pattern {wrong}, received {pattern!r}.')
 
 

@@ -23,9 +23,8 @@ import uuid
 from typing import BinaryIO, Callable, Iterator
 
 from hpa_records import address
+from hpa_records import errors
 from hpa_records import litter
-from hpa_records import os_error
-from hpa_records import schema
 
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
@@ -57,20 +56,20 @@ def require_path(path: str, flag: str) -> str:
     flag: the flag's name, for the message.
 
   Raises:
-    schema.DataError: path is empty, a scheme alone, or the home folder of no
+    errors.DataError: path is empty, a scheme alone, or the home folder of no
       one.
   """
   if not path:
-    raise schema.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
+    raise errors.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
   if is_remote(path):
     found = path.rstrip('/')
     if not is_remote(found):  # only slashes stand behind the scheme
-      raise schema.DataError(f'Nothing follows the scheme in --{flag}={path}; '
+      raise errors.DataError(f'Nothing follows the scheme in --{flag}={path}; '
                              'give the whole address.')
     return found
   found = os.path.expanduser(path)
   if found.startswith('~') and not os.path.lexists(found):
-    raise schema.DataError(
+    raise errors.DataError(
         f'There is no home folder {path.split(os.sep)[0]}, received '
         f'--{flag}={path}; a file or folder of that name is ./{path}.')
   return os.path.normpath(found)
@@ -80,11 +79,11 @@ def require_local(path: str, flag: str) -> str:
   """Returns path, a local one, without a trailing slash.
 
   Raises:
-    schema.DataError: path is empty or an address.
+    errors.DataError: path is empty or an address.
   """
   path = require_path(path, flag)
   if is_remote(path):
-    raise schema.DataError(f'Expected a local path, received --{flag}={path}; '
+    raise errors.DataError(f'Expected a local path, received --{flag}={path}; '
                            'copy the files to local disk first.')
   return path
 
@@ -100,7 +99,7 @@ def open_read(path: str, buffered: bool = True) -> BinaryIO:
     OSError: a local file cannot be opened, or is a pipe or a device, which
       would be waited for and can be read once; at an address the first read or
       seek raises it, as StorageError.
-    schema.DataError: nothing here reads the address.
+    errors.DataError: nothing here reads the address.
   """
   if is_remote(path):
     return io.BufferedReader(address.ReadFile(path), _READ_BYTES)
@@ -115,7 +114,7 @@ def read_bytes(path: str) -> bytes:
 
   Raises:
     OSError: the file cannot be read.
-    schema.DataError: nothing here reads the address.
+    errors.DataError: nothing here reads the address.
   """
   with open_read(path, buffered=False) as file:
     return file.read()
@@ -129,7 +128,7 @@ def read_small(path: str) -> bytes | None:
 
   Raises:
     OSError: the file cannot be read.
-    schema.DataError: nothing here reads the address.
+    errors.DataError: nothing here reads the address.
   """
   num_bytes = size(path)
   if num_bytes is None or num_bytes > _SMALL_BYTES:
@@ -154,7 +153,7 @@ def size(path: str) -> int | None:
   """Returns a file's size in bytes; None where there is no such file.
 
   Raises:
-    schema.DataError: it cannot be told, as in a folder that may not be
+    errors.DataError: it cannot be told, as in a folder that may not be
       entered; the address does not answer, or nothing here reads it.
   """
   if is_remote(path):
@@ -164,7 +163,7 @@ def size(path: str) -> int | None:
   except OSError as error:
     if error.errno in _NO_FILE:
       return None
-    raise os_error.describe_read(path, error) from error
+    raise errors.describe_read(path, error) from error
   return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
@@ -195,13 +194,13 @@ def told_output(path: str, flag: str = 'output') -> Iterator[None]:
     flag: where, for the message.
 
   Raises:
-    schema.DataError: in place of OSError.
+    errors.DataError: in place of OSError.
   """
   try:
     yield
   except OSError as error:
-    raise os_error.describe_write(path, error,
-                                  f'Or pass another --{flag}.') from error
+    raise errors.describe_write(path, error,
+                                f'Or pass another --{flag}.') from error
 
 
 def prepare_output(path: str, flag: str = 'output') -> None:
@@ -212,7 +211,7 @@ def prepare_output(path: str, flag: str = 'output') -> None:
     flag: where it was given, for the message.
 
   Raises:
-    schema.DataError: it cannot be made; or, of a local file, it could not be
+    errors.DataError: it cannot be made; or, of a local file, it could not be
       written there, or something else has its name, as a folder or a device.
   """
   with told_output(path, flag):
@@ -238,7 +237,7 @@ def refuse_foreign(path: str, mark: str, flag: str) -> None:
     flag: where the path was given, for the message.
 
   Raises:
-    schema.DataError: what has that name is no file, or one without the mark.
+    errors.DataError: what has that name is no file, or one without the mark.
     OSError: a local file cannot be read.
   """
   if size(path) is not None:
@@ -247,7 +246,7 @@ def refuse_foreign(path: str, mark: str, flag: str) -> None:
         return
   elif not os.path.lexists(path):
     return
-  raise schema.DataError(
+  raise errors.DataError(
       f'{path} is there, and was not written by this program; move or remove '
       f'it, or choose another --{flag}.')
 
@@ -263,10 +262,10 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
 
   Raises:
     OSError: a local folder, or one below it, cannot be read.
-    schema.DataError: the address does not answer, or has no lists of files.
+    errors.DataError: the address does not answer, or has no lists of files.
   """
   if not has_folders(folder):
-    raise schema.DataError(f'{folder} cannot be listed; copy it to local disk '
+    raise errors.DataError(f'{folder} cannot be listed; copy it to local disk '
                            'first.')
   if is_remote(folder):
     with address.told_errors(folder):

@@ -9,8 +9,7 @@ from typing import Iterable
 
 from absl import flags
 
-from hpa_records import os_error
-from hpa_records import schema
+from hpa_records import errors
 
 _NAMES = ('--flagfile', '-flagfile')
 _MAX_CHARACTERS = 2**20  # of one file
@@ -24,7 +23,7 @@ def expand(arguments: Iterable[str]) -> list[str]:
     arguments: of a command, without its name.
 
   Raises:
-    schema.DataError: a file cannot be read, is not text, is too long, or is in
+    errors.DataError: a file cannot be read, is not text, is too long, or is in
       itself; or there are too many.
     flags.Error: --flagfile without a name.
   """
@@ -54,11 +53,11 @@ def _expand(arguments: Iterable[str], inside: tuple[str, ...],
     if path:
       path = os.path.expanduser(path)
       if path in inside:
-        raise schema.DataError(
+        raise errors.DataError(
             f'The flag file {path} names itself as --flagfile.')
       opened.append(path)
       if len(opened) > _MAX_FILES:
-        raise schema.DataError(f'More than {_MAX_FILES} flag files name each '
+        raise errors.DataError(f'More than {_MAX_FILES} flag files name each '
                                f'other, the last is {path}; join them.')
       found += _expand(_read(path, inside), (*inside, path), opened)
   return found
@@ -75,14 +74,14 @@ def _read(path: str, inside: tuple[str, ...]) -> list[str]:
     named = (f', which {inside[-1]} names: the name is relative to the current '
              'folder, so start the command in that of the file'
              if inside else '')
-    raise schema.DataError(f'There is no flag file {path}{named}.') from error
+    raise errors.DataError(f'There is no flag file {path}{named}.') from error
   except OSError as error:
-    raise os_error.describe_read(path, error) from error
+    raise errors.describe_read(path, error) from error
   except ValueError as error:
-    raise schema.DataError(f'The flag file {path} is not text in UTF-8; save '
+    raise errors.DataError(f'The flag file {path} is not text in UTF-8; save '
                            'it as such.') from error
   if len(text) > _MAX_CHARACTERS:
-    raise schema.DataError(f'The flag file {path} has more than '
+    raise errors.DataError(f'The flag file {path} has more than '
                            f'{_MAX_CHARACTERS:,} characters; is it another '
                            'file?')
   lines = [line.strip() for line in text.split('\n')]

@@ -23,8 +23,9 @@ from typing import Sequence
 
 import numpy as np
 
+from hpa_records import errors
+from hpa_records import ordering
 from hpa_records import schema
-from hpa_records import shard
 
 
 def assign(ids: Sequence[str],
@@ -48,19 +49,19 @@ def assign(ids: Sequence[str],
       a group of its own.
 
   Raises:
-    schema.DataError: num_folds < 2, fewer samples or groups than folds, or a
+    errors.DataError: num_folds < 2, fewer samples or groups than folds, or a
       seed out of range.
 
   Source: Sechidis, Tsoumakas & Vlahavas, On the Stratification of Multi-Label
   Data, ECML PKDD 2011.
   """
   if num_folds < 2:
-    raise schema.DataError(f'Expected --num_folds >= 2, received {num_folds}.')
-  order = shard.hash_order(ids, seed)
+    raise errors.DataError(f'Expected --num_folds >= 2, received {num_folds}.')
+  order = ordering.hash_order(ids, seed)
   unit_of, num_units = _number(groups, order)
   if num_units < num_folds:
     what = 'samples' if groups is None else 'groups'
-    raise schema.DataError(f'Expected at least {num_folds} {what} for '
+    raise errors.DataError(f'Expected at least {num_folds} {what} for '
                            f'{num_folds} folds, received {num_units}; '
                            'lower --num_folds.')
   # Raw bits: what a generator makes of them may change with NumPy.

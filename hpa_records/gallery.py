@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
+from hpa_records import errors
 from hpa_records import figure
 from hpa_records import filesystem
-from hpa_records import image
 from hpa_records import manifest
-from hpa_records import os_error
-from hpa_records import sample_table
+from hpa_records import pixel_codec
 from hpa_records import schema
 from hpa_records import summary
 
@@ -39,14 +38,14 @@ def draw(directory: str,
       summary.compare_policies.
 
   Raises:
-    schema.DataError: a stored image is damaged.
+    errors.DataError: a stored image is damaged.
   """
   labelled = made.is_labelled
   figures = {}
   rows, captions = list(range(len(index))), [()] * len(index)
   if labelled:
     captions = list(index['labels'])
-    hot = sample_table.multi_hot(captions)
+    hot = schema.multi_hot(captions)
     shown = pick_by_class(hot)
     figures['labels_per_image'] = figure.draw_labels_per_image(hot)
     figures['class_counts'] = _draw_balance(made, index, hot, fold)
@@ -97,7 +96,7 @@ def save(figures, output: str) -> list[str]:
   """Writes figures, by name, into a folder, and returns their paths, sorted.
 
   Raises:
-    schema.DataError: they cannot be written, or only over files of the user's.
+    errors.DataError: they cannot be written, or only over files of the user's.
   """
   paths = {
       os.path.join(output, f'{name}.png'): figures[name]
@@ -143,7 +142,7 @@ def load_images(directory: str, made: manifest.Manifest, index: pd.DataFrame,
     rows: positions in the index, n >= 1.
 
   Raises:
-    schema.DataError: a stored image is damaged, or its shard cannot be read.
+    errors.DataError: a stored image is damaged, or its shard cannot be read.
   """
   images = []
   for row in index.iloc[list(rows)].itertuples():
@@ -153,12 +152,12 @@ def load_images(directory: str, made: manifest.Manifest, index: pd.DataFrame,
         file.seek(row.image_offset)
         data = file.read(row.image_bytes)
     except OSError as error:
-      raise os_error.describe_read(path, error) from error
+      raise errors.describe_read(path, error) from error
     try:
       images.append(
-          image.decode(data, made.settings['encoding'], made.image_size))
-    except schema.DataError as error:
-      raise schema.DataError(
+          pixel_codec.decode(data, made.settings['encoding'], made.image_size))
+    except errors.DataError as error:
+      raise errors.DataError(
           f'Invalid image of {row.id} at byte {row.image_offset} of {path}: '
           f'{error}; run tools/verify_records.py --deep.') from error
   return np.stack(images)

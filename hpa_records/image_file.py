@@ -18,11 +18,11 @@ import kornia_rs
 import numpy as np
 from PIL import Image
 
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import image_header
 from hpa_records import plain_text
 from hpa_records import process
-from hpa_records import schema
 from hpa_records import tiff
 from hpa_records import tint
 
@@ -43,7 +43,7 @@ def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
     white_level: the 16-bit intensity that becomes 255; 0 where none is stated.
 
   Raises:
-    schema.DataError: the file is of a kind that is not read, larger than
+    errors.DataError: the file is of a kind that is not read, larger than
       MAX_PIXELS, cut short, or of 16 bits with no white_level.
     OSError: it cannot be read.
   """
@@ -84,7 +84,7 @@ def decode(data: bytes, name: str, channel: str,
       image.to_uint8.
 
   Raises:
-    schema.DataError: as in check; or the pixels are damaged or of another
+    errors.DataError: as in check; or the pixels are damaged or of another
       tint.
     OSError: a limit of the process is reached.
   """
@@ -103,12 +103,12 @@ def decode(data: bytes, name: str, channel: str,
   except Exception as error:  # kornia_rs raises nothing narrower, Pillow much
     if getattr(error, 'errno', None):  # the system's, nothing of the file
       raise
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected a whole {header.format}, received a '
         f'damaged one ({plain_text.join_lines(str(error))})') from error
   shape = (header.height, header.width, header.colors)
   if pixels.shape != shape or pixels.itemsize * 8 != header.bits:
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected {shape} values of {header.bits} bits, received '
         f'{pixels.shape} {pixels.dtype}: the {header.format} is damaged')
   return tint.extract(pixels, channel) if header.colors == 3 else pixels[..., 0]
@@ -116,7 +116,7 @@ def decode(data: bytes, name: str, channel: str,
 
 def _check_white_level(header: image_header.Header, white_level: int) -> None:
   if header.bits == 16 and not white_level:
-    raise schema.DataError(
+    raise errors.DataError(
         'expected 8-bit pixels, received 16-bit; pass --white_level=N, the '
         'intensity that becomes 255: 65535, or 4095 for a 12-bit camera')
 

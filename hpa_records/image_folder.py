@@ -18,11 +18,11 @@ import stat
 from typing import Any, Callable, Sequence
 import unicodedata
 
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import litter
-from hpa_records import os_error
 from hpa_records import plain_text
 
 _MANY = 1000  # folders that are looked into for an example of a file
@@ -103,7 +103,7 @@ def scan(images: str, pattern: str) -> Listing:
     pattern: a checked one.
 
   Raises:
-    schema.DataError: the folder itself cannot be listed.
+    errors.DataError: the folder itself cannot be listed.
   """
   # One scan: a stat for each of 124,288 files takes minutes on a remote disk.
   try:
@@ -113,8 +113,7 @@ def scan(images: str, pattern: str) -> Listing:
     found = _Scan()
     found.add_folder(images, '', file_pattern.match_folders(pattern))
   except OSError as error:
-    raise os_error.describe_read(images, error,
-                                 'the folder of images') from error
+    raise errors.describe_read(images, error, 'the folder of images') from error
   return Listing(frozenset(found.files), found.others, found.unread)
 
 
@@ -180,7 +179,7 @@ class _Scan:
         except NotADirectoryError:
           self.others[name] = _describe(entry)
         except OSError as error:
-          self.unread[name] = os_error.explain(error)
+          self.unread[name] = errors.explain(error)
 
 
 def _describe(entry: os.DirEntry) -> str:

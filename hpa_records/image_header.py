@@ -20,10 +20,10 @@ import struct
 from typing import BinaryIO, Iterable, Iterator, NamedTuple, Sequence
 import zlib
 
+from hpa_records import errors
 from hpa_records import file_kind
 from hpa_records import file_pattern
 from hpa_records import plain_text
-from hpa_records import schema
 from hpa_records import tiff
 
 # 8192 x 8192, 64 MiB of 8-bit gray; the largest HPA image is 3072 x 3072.
@@ -107,7 +107,7 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
     channel: of schema.CHANNELS, for the message.
 
   Raises:
-    schema.DataError: the file is of a kind that is not read, larger than
+    errors.DataError: the file is of a kind that is not read, larger than
       MAX_PIXELS or MAX_FILE_BYTES, cut short, or goes on behind its end; the
       message says what it is.
   """
@@ -116,25 +116,25 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
   num_bytes = file.tell()  # a remote file's seek returns nothing
   kind = _check_kind(head, name)
   if num_bytes > MAX_FILE_BYTES:
-    raise schema.DataError(f'expected at most {MAX_FILE_BYTES:,} bytes, '
+    raise errors.DataError(f'expected at most {MAX_FILE_BYTES:,} bytes, '
                            f'received {num_bytes:,}')
   try:
     header, received = _READERS[kind](file, num_bytes)
   except struct.error as error:
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected a whole {kind}, received {num_bytes:,} bytes without the '
         'whole of its header') from error
   if received or (header.bits, header.colors) not in _READ:
-    raise schema.DataError(f'expected gray or {channel}-tinted pixels, received'
+    raise errors.DataError(f'expected gray or {channel}-tinted pixels, received'
                            f' {received or f"{header.bits}-bit RGB"}')
   if not 0 < header.height * header.width <= MAX_PIXELS:
-    raise schema.DataError(f'expected 1 to {MAX_PIXELS:,} pixels, received '
+    raise errors.DataError(f'expected 1 to {MAX_PIXELS:,} pixels, received '
                            f'{header.height:,} x {header.width:,} '
                            '(height x width)')
   most_bytes = _MAX_SPARE_BYTES + 4 * (header.height * header.width *
                                        header.colors * header.bits // 8)
   if num_bytes > most_bytes:
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected at most {most_bytes:,} bytes for {header.height:,} x '
         f'{header.width:,} pixels, received {num_bytes:,}')
   if header.tags:
@@ -148,7 +148,7 @@ def read_bytes(data: bytes, name: str, channel: str) -> Header:
   """Returns the header of an image file's content, as read does.
 
   Raises:
-    schema.DataError: as in read.
+    errors.DataError: as in read.
   """
   return read(io.BytesIO(data), name, channel)
 
@@ -160,12 +160,12 @@ def _check_kind(head: bytes, name: str) -> str:
       '')
   said = file_pattern.FORMATS.get(name[name.rfind('.'):].lower())
   if said is None:
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected a name that ends in one of {file_pattern.ENDINGS}, received '
         f'{os.path.basename(name)!r}')
   if found != said:
     received = file_kind.describe(head) or 'another kind of file'
-    raise schema.DataError(f'expected a {said} as its name says, received '
+    raise errors.DataError(f'expected a {said} as its name says, received '
                            f'{received if head else "an empty file"}')
   return found
 
@@ -180,7 +180,7 @@ def _check_end(file: BinaryIO, num_bytes: int, kind: str) -> None:
                         if kind == 'PNG' else _find_jpeg_end(file, num_bytes))
   if behind < num_bytes:
     raise _go_on(kind, behind)
-  raise schema.DataError(
+  raise errors.DataError(
       f'expected a {kind} that ends as one, received {num_bytes:,} bytes '
       'without its end: the file was cut short')
 
@@ -198,7 +198,7 @@ def find_stored_fault(data: bytes | memoryview) -> str:
   """
   try:
     chunks = list(_walk_png(io.BytesIO(data), len(data)))
-  except schema.DataError as error:  # chunks without end
+  except errors.DataError as error:  # chunks without end
     return str(error)
   for kind, _, _ in chunks:
     if kind not in _STORED_CHUNKS:
@@ -209,8 +209,8 @@ def find_stored_fault(data: bytes | memoryview) -> str:
   return ''
 
 
-def _go_on(kind: str, num_bytes: int) -> schema.DataError:
-  return schema.DataError(
+def _go_on(kind: str, num_bytes: int) -> errors.DataError:
+  return errors.DataError(
       f'expected a {kind} that ends as one, received {num_bytes:,} more bytes '
       'after its end: something was written behind it')
 
@@ -227,7 +227,7 @@ def check_single(data: bytes, kind: str) -> None:
     kind: its format; of a TIFF nothing is checked.
 
   Raises:
-    schema.DataError: it goes on behind its end, or is turned.
+    errors.DataError: it goes on behind its end, or is turned.
   """
   file, end = io.BytesIO(data), len(data)
   if kind == 'PNG':
@@ -235,7 +235,7 @@ def check_single(data: bytes, kind: str) -> None:
     end = _end_of_png(chunks)
     received = _find_turned_png(file, chunks)
     if received:
-      raise schema.DataError(f'expected upright pixels, received {received}')
+      raise errors.DataError(f'expected upright pixels, received {received}')
   elif kind == 'JPEG':
     # Behind the last marker before the pixels: a preview before them may end.
     _, start, _ = list(_walk_jpeg(file, end))[-1]
@@ -330,7 +330,7 @@ def _walk_png(file: BinaryIO, num_bytes: int) -> Iterator[_Chunk]:
     if kind == b'IEND':
       return
     position += 12 + length
-  raise schema.DataError(_TOO_MANY)
+  raise errors.DataError(_TOO_MANY)
 
 
 def _read_png(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
@@ -372,7 +372,7 @@ def _walk_jpeg(file: BinaryIO,
       if marker == 0xda:
         return
       position += 2 + length
-  raise schema.DataError(_TOO_MANY)
+  raise errors.DataError(_TOO_MANY)
 
 
 def _read_jpeg(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
@@ -392,7 +392,7 @@ def _read_jpeg(file: BinaryIO, num_bytes: int) -> tuple[Header, str]:
             f'a JPEG of {colors} colors of {bits} bits')
   if header:
     return header, received
-  raise schema.DataError('expected a JPEG, received one without a frame header')
+  raise errors.DataError('expected a JPEG, received one without a frame header')
 
 
 def _find_exif(file: BinaryIO, start: int, length: int) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
-from hpa_records import image
+from hpa_records import errors
 from hpa_records import manifest
+from hpa_records import pixel_codec
 from hpa_records import plain_text
 from hpa_records import schema
 from hpa_records import shard
@@ -68,7 +69,7 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
                   f'{records}')
   try:
     balance.of_settings(made.settings)
-  except schema.DataError as error:
+  except errors.DataError as error:
     faults.append(f'settings: {str(error).rstrip(".")}')
   if not faults:
     faults = _check_pixels(made)
@@ -85,7 +86,7 @@ def _check_pixels(made: manifest.Manifest) -> list[str]:
   """Mean and deviation are those of sums that pixels of 0..255 can have."""
   said, count = made.pixels, made.num_records * made.image_size**2
   sums, squares = said['sum'], said['sum_of_squares']
-  if said['count'] == count and image.are_sums(count, sums, squares):
+  if said['count'] == count and pixel_codec.are_sums(count, sums, squares):
     expected = manifest.pixel_statistics(count, np.array(sums),
                                          np.array(squares))
     if said == expected:

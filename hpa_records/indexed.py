@@ -18,6 +18,7 @@ import weakref
 
 import numpy as np
 
+from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import dataset_call
 from hpa_records import payload as payload_lib
@@ -25,7 +26,6 @@ from hpa_records import plan
 from hpa_records import processor
 from hpa_records import schema
 from hpa_records import streaming
-from hpa_records.backend import tf
 
 _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
 _READY = 2  # batches that are filled and wait
@@ -58,7 +58,7 @@ def batches(labels: np.ndarray,
       global batch).
 
   Raises:
-    schema.DataError: as text of a tf.errors.OpError, when a batch is taken;
+    errors.DataError: as text of a tf.errors.OpError, when a batch is taken;
       see reader.told_errors.
   """
   shape = (share.part_size, size_px, size_px, schema.NUM_CHANNELS)

@@ -16,10 +16,10 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import google_crc32c
 
+from hpa_records import errors
 from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import manifest
-from hpa_records import os_error
 from hpa_records import plain_text
 from hpa_records import progress
 from hpa_records import schema
@@ -78,7 +78,7 @@ def check(plan: shard_plan.Plan, sample_ids: Iterable[str],
     made: the dataset's manifest; nothing is compared if it has no inputs.
 
   Raises:
-    schema.DataError: they differ.
+    errors.DataError: they differ.
   """
   if made.inputs is None:
     return
@@ -122,7 +122,7 @@ def _read_file(path: str) -> File:
   try:
     return describe_content(filesystem.read_bytes(path))
   except OSError as error:
-    raise os_error.describe_read(path, error) from error
+    raise errors.describe_read(path, error) from error
 
 
 def _sum_up(plan: shard_plan.Plan, sample_ids: Sequence[str],
@@ -152,7 +152,7 @@ def _digest(plan: shard_plan.Plan, sample_ids: Sequence[str],
 
 def _refuse(plan: shard_plan.Plan, made: dict[str, Any], now: dict[str, Any],
             newest: str) -> None:
-  """Raises schema.DataError that says how the files differ."""
+  """Raises errors.DataError that says how the files differ."""
   old, new = ((each['num_files'], each['num_bytes']) for each in (made, now))
   told = [
       f'{files:,} files of {plain_text.show_bytes(size)} in all'
@@ -170,7 +170,7 @@ def _refuse(plan: shard_plan.Plan, made: dict[str, Any], now: dict[str, Any],
           f'{files:,} files of {size:,} bytes' for files, size in (old, new)
       ]
     differ = f'{told[0]}; now there are {told[1]}'
-  raise schema.DataError(
+  raise errors.DataError(
       f'The dataset in {plan.output} was made from other image files: '
       f'{differ}. '
       'Pass --overwrite to convert these, or choose another --output.')

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
+from hpa_records import errors
 from hpa_records import folds
-from hpa_records import sample_table
+from hpa_records import ordering
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan
@@ -25,25 +26,25 @@ def lay_out(table: pd.DataFrame,
     settings: what to make.
 
   Raises:
-    schema.DataError: there are fewer samples or groups than folds, or more
+    errors.DataError: there are fewer samples or groups than folds, or more
       repeats than an index may have; a fold of the settings' fold_column is
       empty; of an unlabelled set, there is none.
   """
-  table = table.iloc[shard.hash_order(list(table['id']), settings.seed)]
+  table = table.iloc[ordering.hash_order(list(table['id']), settings.seed)]
   rows, ids = table['row'].to_numpy(), table['id'].to_numpy()
   if settings.unlabelled:
     if not ids.size:
-      raise schema.DataError('No valid sample is left to convert.')
+      raise errors.DataError('No valid sample is left to convert.')
     return [
         shard_plan.Shard(name, None, tuple(rows[chosen].tolist()),
                          tuple(ids[chosen]), None, None) for name, chosen in
         _cut(schema.UNLABELLED_GROUP, np.arange(len(table)), settings)
     ]
   if len(table) * settings.num_folds > schema.MAX_REPEATS:
-    raise schema.DataError(
+    raise errors.DataError(
         f'{len(table):,} samples in {settings.num_folds:,} folds have more '
         f'than {schema.MAX_REPEATS:,} repeats; lower --num_folds.')
-  labels = sample_table.multi_hot(table['labels'])
+  labels = schema.multi_hot(table['labels'])
   fold_of = _find_folds(table, labels, settings)
   groups = table['group'].to_numpy() if 'group' in table else None
   repeats = balance.repeats(list(ids), labels, fold_of, settings.num_folds,
@@ -68,7 +69,7 @@ def _find_folds(table: pd.DataFrame, labels: np.ndarray,
   fold_of = table['fold'].to_numpy(np.int64)
   empty = np.setdiff1d(np.arange(settings.num_folds), fold_of)
   if empty.size:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected a sample in each of {settings.num_folds} folds of the '
         f'column {settings.fold_column}, received none in fold {empty[0]}; '
         'pass --num_folds as the column has them.')

@@ -15,11 +15,11 @@ from typing import Any, Sequence
 import numpy as np
 import pandas as pd
 
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import index_table
 from hpa_records import json_text
 from hpa_records import manifest_form
-from hpa_records import os_error
 from hpa_records import schema
 
 MANIFEST_NAME = 'manifest.json'
@@ -150,14 +150,14 @@ def load(directory: str) -> Manifest:
   """Returns the manifest of a dataset.
 
   Raises:
-    schema.DataError: there is none, it is damaged, or of another version.
+    errors.DataError: there is none, it is damaged, or of another version.
   """
   path = os.path.join(directory, MANIFEST_NAME)
   if not exists(directory):
     if os.path.lexists(path):
-      raise schema.DataError(
+      raise errors.DataError(
           f'{path} is not a regular file; remove it, or restore the manifest.')
-    raise schema.DataError(
+    raise errors.DataError(
         f'No finished dataset at {directory}: it has no {MANIFEST_NAME}; make '
         'one with tools/make_records.py '
         f'--output={directory}.')
@@ -175,7 +175,7 @@ def parse(data: bytes, path: str) -> Manifest:
     path: of the file, for messages.
 
   Raises:
-    schema.DataError: it is damaged, of another version, or no manifest.
+    errors.DataError: it is damaged, of another version, or no manifest.
   """
   try:
     manifest_form.check_size(data)
@@ -184,21 +184,21 @@ def parse(data: bytes, path: str) -> Manifest:
     is_as_written = data == _text(content)
     version, digest = content['format_version'], content.pop('sha256')
   except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise schema.DataError(f'The manifest {path} is damaged; convert the data '
+    raise errors.DataError(f'The manifest {path} is damaged; convert the data '
                            'again.') from error
   if version != schema.FORMAT_VERSION:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected record format {schema.FORMAT_VERSION}, received '
         f'{version!r:.40} at {path}; convert the data again with this version.')
   if not is_as_written or digest != hashlib.sha256(
       _canonical(content)).hexdigest():
-    raise schema.DataError(
+    raise errors.DataError(
         f'The manifest {path} was changed: its sha256 is not {digest!r:.80}; '
         'convert the data again.')
   try:
     manifest_form.check(content)
   except ValueError as error:
-    raise schema.DataError(
+    raise errors.DataError(
         f'{path} is no manifest of a dataset: {error}. Get the data again from '
         'where they were made.') from error
   content['shards'] = tuple(Shard(**shard) for shard in content['shards'])
@@ -211,17 +211,17 @@ def _read(path: str, most_bytes: int) -> bytes:
   """Returns a file's content, whose size is looked at first.
 
   Raises:
-    schema.DataError: it is larger, or cannot be read.
+    errors.DataError: it is larger, or cannot be read.
   """
   try:
     size = filesystem.size(path)
     if size is not None and size > most_bytes:
-      raise schema.DataError(f'{path} has {size:,} bytes, where a dataset has '
+      raise errors.DataError(f'{path} has {size:,} bytes, where a dataset has '
                              f'at most {most_bytes:,}. Get the data again from '
                              'where they were made.')
     return filesystem.read_bytes(path)
   except OSError as error:
-    raise os_error.describe_read(path, error) from error
+    raise errors.describe_read(path, error) from error
 
 
 def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
@@ -236,22 +236,22 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     was made with groups has group (str) too.
 
   Raises:
-    schema.DataError: the index is missing or not the manifest's.
+    errors.DataError: the index is missing or not the manifest's.
   """
   path = os.path.join(directory, INDEX_NAME)
   if filesystem.size(path) is None:
-    raise schema.DataError(f'{INDEX_NAME} is missing in {directory}; convert '
+    raise errors.DataError(f'{INDEX_NAME} is missing in {directory}; convert '
                            'the data again.')
   num_folds = manifest.num_folds if manifest.is_labelled else 0
   data = _read(path, manifest.most_bytes(INDEX_NAME))
   if hashlib.sha256(data).hexdigest() != manifest.files[INDEX_NAME]:
-    raise schema.DataError(
+    raise errors.DataError(
         f'The index {path} was changed: its sha256 is not '
         f'{manifest.files[INDEX_NAME]}; convert the data again.')
   try:
     return index_table.decode(data, manifest.num_records, num_folds)
   except ValueError as error:
-    raise schema.DataError(f'{path} is no index of a dataset: {error}. Get the '
+    raise errors.DataError(f'{path} is no index of a dataset: {error}. Get the '
                            'data again from where they were made.') from error
 
 
@@ -259,7 +259,7 @@ def check_shards(directory: str, manifest: Manifest) -> None:
   """Checks that every shard is there and has its size; reads no content.
 
   Raises:
-    schema.DataError: names the first shard that is missing or of another size.
+    errors.DataError: names the first shard that is missing or of another size.
   """
   for shard in manifest.shards:
     path = os.path.join(directory, shard.name)
@@ -269,7 +269,7 @@ def check_shards(directory: str, manifest: Manifest) -> None:
       remove = ''
       if size is None and os.path.lexists(path):
         received, remove = 'no regular file', 'remove it and '
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected {shard.bytes} bytes, received {received} at {path}; '
           f'{remove}copy that file again, or convert the data again with '
           '--overwrite.')

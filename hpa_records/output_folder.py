@@ -17,6 +17,7 @@ import shutil
 import sys
 from typing import Any
 
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import index_check
 from hpa_records import json_text
@@ -24,7 +25,6 @@ from hpa_records import litter
 from hpa_records import manifest
 from hpa_records import output_lock
 from hpa_records import plain_text
-from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 from hpa_records import tfds_metadata
@@ -51,7 +51,7 @@ def find(output: str, settings: shard_plan.Settings,
   looked at, not the content: that is verify's. Changes nothing.
 
   Raises:
-    schema.DataError: the folder holds something else than a conversion of this
+    errors.DataError: the folder holds something else than a conversion of this
       CSV with these settings, or a dataset that lacks something.
   """
   names = list_own(output)
@@ -62,14 +62,14 @@ def find(output: str, settings: shard_plan.Settings,
     }, _told(settings, csv_sha256))
     faults = index_check.check_manifest(found)
     if faults:
-      raise schema.DataError(f'Invalid dataset at {output}: {faults[0]}; pass '
+      raise errors.DataError(f'Invalid dataset at {output}: {faults[0]}; pass '
                              '--overwrite to convert again.')
     manifest.check_shards(output, found)
     for name, digest in found.files.items():  # small, and say no size
       path = os.path.join(output, name)
       if name not in names or filesystem.sha256(path) != digest:
         what = 'was changed' if name in names else 'is missing'
-        raise schema.DataError(f'{name} in {output} {what}; pass --overwrite '
+        raise errors.DataError(f'{name} in {output} {what}; pass --overwrite '
                                'to convert again.')
       try:
         if name in tfds_metadata.NAMES:
@@ -77,7 +77,7 @@ def find(output: str, settings: shard_plan.Settings,
                               filesystem.read_small(path) or b'',
                               found.settings, found.shards)
       except ValueError as error:
-        raise schema.DataError(
+        raise errors.DataError(
             f'Invalid dataset at {output}: {name}: {error}; pass --overwrite '
             'to convert again.') from error
     return found
@@ -96,7 +96,7 @@ def refuse_foreign(output: str, overwrite: bool) -> None:
     overwrite: whether what a conversion may have written is to be replaced.
 
   Raises:
-    schema.DataError: as of list_own; or, without overwrite, it holds files and
+    errors.DataError: as of list_own; or, without overwrite, it holds files and
       nothing that says of which conversion.
   """
   names = list_own(output)
@@ -107,7 +107,7 @@ def refuse_foreign(output: str, overwrite: bool) -> None:
 def _refuse_unknown(output: str, names: list[str]) -> None:
   shown = [name for name in names if not name.startswith(_UNFINISHED)]
   if shown:
-    raise schema.DataError(
+    raise errors.DataError(
         f'{output} holds {shown[0]!r}, but no manifest that says of which '
         'conversion; choose another --output, or replace it with --overwrite.')
 
@@ -118,13 +118,13 @@ def list_own(output: str) -> list[str]:
   Without what file browsers put there.
 
   Raises:
-    schema.DataError: it holds a file that no conversion writes, is no folder,
+    errors.DataError: it holds a file that no conversion writes, is no folder,
       or files would be written through a link.
   """
   output_lock.refuse_links(output)
   if not filesystem.is_remote(output) and not os.path.isdir(output):
     if os.path.lexists(output):
-      raise schema.DataError(f'--output={output} is a file; choose another.')
+      raise errors.DataError(f'--output={output} is a file; choose another.')
     return []
   _refuse_no_files(output)
   names = [
@@ -133,7 +133,7 @@ def list_own(output: str) -> list[str]:
   ]
   foreign = _find_foreign(names)
   if foreign:
-    raise schema.DataError(
+    raise errors.DataError(
         f'{output} holds {foreign[0]!r}, which no conversion writes; choose '
         'another --output, or move that file.')
   return names
@@ -147,7 +147,7 @@ def _refuse_no_files(output: str) -> None:
   for name in sorted(os.listdir(output)):
     path = os.path.join(output, name)
     if _OWN_NAME.fullmatch(name) and not os.path.isfile(path):
-      raise schema.DataError(
+      raise errors.DataError(
           f'{path} is not a regular file, but has the name of one that a '
           'conversion writes; move it elsewhere, or choose another --output.')
 
@@ -175,7 +175,7 @@ def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
   """
   names = list_own(output)
   if manifest.MANIFEST_NAME not in names:
-    with contextlib.suppress(schema.DataError):
+    with contextlib.suppress(errors.DataError):
       find(output, settings, csv_sha256)
       return
   filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
@@ -189,7 +189,7 @@ def note_settings(output: str, settings: shard_plan.Settings,
   """Writes what a locked folder is the conversion of, if it does not say.
 
   Raises:
-    schema.DataError: it is of other settings, or of another CSV.
+    errors.DataError: it is of other settings, or of another CSV.
   """
   path = os.path.join(output, _SETTINGS)
   told = _told(settings, csv_sha256)
@@ -207,14 +207,14 @@ def _read_settings(output: str) -> dict[str, Any]:
     have = json_text.parse(filesystem.read_small(path) or b'')
     json_text.check_form(have, {}, path)
   except ValueError as error:
-    raise schema.DataError(
+    raise errors.DataError(
         f'{path} is damaged; pass --overwrite to convert again.') from error
   return have
 
 
 def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
                                                                  Any]) -> None:
-  """Raises schema.DataError that says what differs, if anything does."""
+  """Raises errors.DataError that says what differs, if anything does."""
   # A dataset made before there was a setting was made with its default.
   have = {**dataclasses.asdict(shard_plan.Settings()), **have}
   differ = [
@@ -223,7 +223,7 @@ def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
       if have.get(name) != asked[name]
   ]
   if differ:
-    raise schema.DataError(
+    raise errors.DataError(
         f'The dataset at {output} has other settings: '
         f'{"; ".join(differ)}. Choose another --output, or pass --overwrite.')
 
@@ -286,10 +286,10 @@ def is_tidy(output: str) -> bool:
 
 
 def require_room(output: str, needed_bytes: int) -> None:
-  """Raises schema.DataError unless the disk has so many bytes free."""
+  """Raises errors.DataError unless the disk has so many bytes free."""
   free_bytes = free(output)
   if free_bytes is not None and free_bytes < needed_bytes:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Too little free disk space for {output}: '
         f'{plain_text.show_bytes(needed_bytes)} are needed, '
         f'{plain_text.show_bytes(free_bytes)} are free. Free some, or choose '

@@ -13,11 +13,10 @@ import sys
 import time
 from typing import Iterator
 
-from hpa_records import os_error
+from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import plain_text
-from hpa_records import schema
 from hpa_records import shard_conversion
 
 LOCK_NAME = 'lock'
@@ -33,7 +32,7 @@ def lock(output: str) -> Iterator[None]:
     output: folder of the dataset, whose folder .unfinished is made.
 
   Raises:
-    schema.DataError: another conversion is running there, or .unfinished is a
+    errors.DataError: another conversion is running there, or .unfinished is a
       link.
   """
   with _hold(output, LOCK_NAME):
@@ -81,7 +80,7 @@ def take_turn(output: str) -> Iterator[None]:
     yield
 
 
-class _BusyError(schema.DataError):
+class _BusyError(errors.DataError):
   """Another process holds the lock."""
 
 
@@ -100,7 +99,7 @@ def _hold(output: str, name: str, shared: bool = False) -> Iterator[None]:
               os.path.join(unfinished, name),
               f'Another conversion is running in {output}; wait until it ends, '
               'or choose another --output', shared))
-    except schema.DataError as error:
+    except errors.DataError as error:
       raise _BusyError(str(error)) from error
     yield
 
@@ -112,16 +111,16 @@ def refuse_links(output: str) -> None:
     output: folder of the dataset, which may be reached by a link itself.
 
   Raises:
-    schema.DataError: a link on the way leads nowhere, or .unfinished is one.
+    errors.DataError: a link on the way leads nowhere, or .unfinished is one.
   """
   if filesystem.is_remote(output):
     return
-  dangling = os_error.find_dangling_link(output)
+  dangling = errors.find_dangling_link(output)
   if dangling:
-    raise schema.DataError(f'Cannot write to {output}: {dangling}')
+    raise errors.DataError(f'Cannot write to {output}: {dangling}')
   unfinished = shard_conversion.unfinished_folder(output)
   if os.path.islink(unfinished):
     target = plain_text.escape_line(os.readlink(unfinished))
-    raise schema.DataError(
+    raise errors.DataError(
         f'{unfinished} is a link to {target}. No conversion '
         'makes one there: remove the link, or choose another --output.')

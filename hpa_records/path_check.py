@@ -9,7 +9,7 @@ import re
 from typing import Iterable, Sequence
 
 from hpa_records import address
-from hpa_records import schema
+from hpa_records import errors
 
 Paths = Sequence[tuple[str, str]]  # (flag, path), '' where it was not given
 
@@ -26,24 +26,24 @@ def refuse_shared(
     filled: folders of this project that are written: no input lies in them.
 
   Raises:
-    schema.DataError: names flags and paths.
+    errors.DataError: names flags and paths.
   """
   outputs, inputs = _given(outputs), _given(inputs)
   for number, (flag, path) in enumerate(outputs):
     for other, taken in [*inputs, *outputs[:number]]:
       if _is_same(path, taken):
-        raise schema.DataError(
+        raise errors.DataError(
             f'--{flag} and --{other} lead to the same place, received {path} '
             f'and {taken}; choose another --{flag}.')
     for other, folder in _given(closed):
       if _is_in(path, folder):
-        raise schema.DataError(
+        raise errors.DataError(
             f'--{flag} lies in a folder that --{other} reads, received {path} '
             f'inside {folder}; choose another --{flag}.')
   for flag, path in inputs:
     for other, folder in _given(filled):
       if _is_in(path, folder):
-        raise schema.DataError(
+        raise errors.DataError(
             f'--{flag} lies in a folder that --{other} writes, received {path} '
             f'inside {folder}; choose another --{other}.')
 

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import fault as fault_lib
 from hpa_records import image as image_lib
 from hpa_records import mapped_file
-from hpa_records import os_error
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import schema
@@ -46,7 +46,7 @@ class Payload(Protocol):
       out: [n, H, W, C] uint8, contiguous.
 
     Raises:
-      schema.DataError: a record cannot be read.
+      errors.DataError: a record cannot be read.
     """
 
 
@@ -73,7 +73,7 @@ class Shards:
     self._bytes = [bytes_of[name] for name in names]
     self._frame, self._frame_bytes, self._image = (index[name].to_numpy(
         np.int64) for name in ('record_offset', 'record_bytes', 'image_offset'))
-    self.fault: schema.DataError | None = None
+    self.fault: errors.DataError | None = None
     self._checks_crc = check == 'crc'
     self._lock = threading.Lock()
     self._open: dict[int, tuple[mapped_file.MappedFile, tuple]] = {}
@@ -85,7 +85,7 @@ class Shards:
     """As Payload.read.
 
     Raises:
-      schema.DataError: a shard was cut, changed or removed since it was first
+      errors.DataError: a shard was cut, changed or removed since it was first
         read from; or a checksum is wrong. Names file and record.
     """
     flat = out.reshape(len(rows), -1)
@@ -180,14 +180,14 @@ class Shards:
           f'{self._bytes[number]}')
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
-  def _system_fault(self, row: int, error: OSError) -> schema.DataError:
-    return self._fault(row, os_error.explain(error, _GO_ON), '')
+  def _system_fault(self, row: int, error: OSError) -> errors.DataError:
+    return self._fault(row, errors.explain(error, _GO_ON), '')
 
   def _fault(self,
              row: int,
              reason: str,
-             remedy: str = f'; {_GO_ON}') -> schema.DataError:
-    found = schema.DataError(
+             remedy: str = f'; {_GO_ON}') -> errors.DataError:
+    found = errors.DataError(
         f'Cannot read the record of {self._ids[row]} at byte '
         f'{self._frame[row]} of {self._paths[self._shard[row]]}: {reason}'
         f'{remedy}.')
@@ -233,7 +233,7 @@ class Files:
     """
     self.faults: list[fault_lib.Fault] = []
     self.unread: list[fault_lib.Fault] = []
-    self.fault: schema.DataError | None = None
+    self.fault: errors.DataError | None = None
     self._images = images
     self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
     self._paths = list(zip(*(table[channel] for channel in schema.CHANNELS)))
@@ -248,7 +248,7 @@ class Files:
     """As Payload.read; what is faulty or unread is noted and black.
 
     Raises:
-      schema.DataError: a process was killed.
+      errors.DataError: a process was killed.
     """
     try:
       tasks = {
@@ -260,7 +260,7 @@ class Files:
         found = self._result(row, tasks[row]) if row in tasks else None
         pixels[...] = 0 if found is None else found
     except futures.BrokenExecutor as error:
-      self.fault = schema.DataError(
+      self.fault = errors.DataError(
           'A process that decodes images was killed, often for lack of '
           'memory; convert the images with '
           'tools/make_records.py --unlabelled --workers=1, and pass --records.')
@@ -273,9 +273,9 @@ class Files:
   def _result(self, row: int, task: futures.Future) -> np.ndarray | None:
     try:
       return task.result()
-    except schema.DataError as error:
+    except errors.DataError as error:
       told = (self.unread
-              if isinstance(error, fault_lib.UnreadError) else self.faults)
+              if isinstance(error, errors.UnreadError) else self.faults)
       told.append(
           fault_lib.of_image(self._lines[row], self._ids[row], self._images,
                              error))

@@ -23,6 +23,7 @@ import dataclasses
 
 import numpy as np
 
+from hpa_records import errors
 from hpa_records import schema
 
 NUM_ELEMENTS = 8  # symmetries of the square
@@ -128,7 +129,7 @@ class Key:
     fold: 0..2^16-1.
 
   Raises:
-    schema.DataError: one of them is out of range.
+    errors.DataError: one of them is out of range.
   """
   seed: int
   epoch: int
@@ -137,7 +138,7 @@ class Key:
   def __post_init__(self):
     schema.require_seed(self.seed)
     if not (0 <= self.epoch < 2**39 and 0 <= self.fold < schema.MAX_FOLDS):
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected an epoch of 0..2^39-1 and a fold of 0..2^16-1, received '
           f'{self.epoch} and {self.fold}.')
 

@@ -7,7 +7,7 @@ shares the port with another of its servers, without a word.
 import ipaddress
 import socket
 
-from hpa_records import schema
+from hpa_records import errors
 
 # TensorFlow 2.21 binds its servers to every interface, whatever they are given,
 # and has no other protocol than one without passwords.
@@ -30,7 +30,7 @@ def split(address: str, flag: str) -> tuple[str, int]:
     flag: where, for the message.
 
   Raises:
-    schema.DataError: it is no such address.
+    errors.DataError: it is no such address.
   """
   host, _, port = address.rpartition(':')
   host = host[1:-1] if host.startswith('[') and host.endswith(']') else host
@@ -38,7 +38,7 @@ def split(address: str, flag: str) -> tuple[str, int]:
   is_port = (port.isascii() and port.isdecimal() and len(port) < 6 and
              0 < int(port) < 2**16)
   if not (host and is_plain and is_port):
-    raise schema.DataError(f'Expected host:port, with a port from 1 to 65535, '
+    raise errors.DataError(f'Expected host:port, with a port from 1 to 65535, '
                            f'in {flag}, received {address!r}.')
   return host, int(port)
 
@@ -51,13 +51,13 @@ def require_host(host: str, flag: str) -> str:
     flag: where, for the message.
 
   Raises:
-    schema.DataError: it is neither, or no such host is found.
+    errors.DataError: it is neither, or no such host is found.
   """
   bare = split(f'{host}:1', flag)[0]
   try:
     socket.getaddrinfo(bare, None)
   except (OSError, UnicodeError) as error:
-    raise schema.DataError(f'No host {bare!r} of {flag} is found ({error}); '
+    raise errors.DataError(f'No host {bare!r} of {flag} is found ({error}); '
                            'pass a name or number of this machine.') from error
   return f'[{bare}]' if ':' in bare else bare
 
@@ -72,7 +72,7 @@ def check_server(host: str, port: int, timeout_s: float) -> None:
 
   Raises:
     OSError: nothing answers.
-    schema.DataError: what answers is another server.
+    errors.DataError: what answers is another server.
   """
   try:
     with socket.create_connection((host, port), timeout_s) as connected:
@@ -81,7 +81,7 @@ def check_server(host: str, port: int, timeout_s: float) -> None:
   except UnicodeError as error:  # of a name that none can have
     raise OSError(f'{error}') from error
   if answer[3:] != _SETTINGS:
-    raise schema.DataError(f'What listens on port {port} of {host} is no '
+    raise errors.DataError(f'What listens on port {port} of {host} is no '
                            'server of TensorFlow; check host and port.')
 
 
@@ -102,7 +102,7 @@ def require_free(port: int, flag: str) -> None:
     flag: where it was given, for the message.
 
   Raises:
-    schema.DataError: something does, or this user may not.
+    errors.DataError: something does, or this user may not.
   """
   with socket.socket() as tried:
     # A port whose last connection has just ended is free.
@@ -110,6 +110,6 @@ def require_free(port: int, flag: str) -> None:
     try:
       tried.bind(('', port))
     except OSError as error:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Cannot listen on port {port} of {flag}: {error.strerror}; choose '
           'another, or end what has it.') from error

@@ -20,7 +20,7 @@ import tempfile
 import threading
 from typing import Iterator
 
-from hpa_records import schema
+from hpa_records import errors
 
 # TensorFlow's own lines say nothing that an exception does not say again.
 # oneDNN: TensorFlow leaves it off on AMD CPUs (see backend.py).
@@ -89,11 +89,11 @@ def require_address_space(least_bytes: int) -> None:
     least_bytes: that the limit should be.
 
   Raises:
-    schema.DataError: it is lower.
+    errors.DataError: it is lower.
   """
   limit = resource.getrlimit(resource.RLIMIT_AS)[0]
   if limit != resource.RLIM_INFINITY and limit < least_bytes:
-    raise schema.DataError(
+    raise errors.DataError(
         f'The limit of address space is {limit // 1024} kB, and at least '
         f'{least_bytes // 1024} are needed; raise it in this shell: "ulimit -v '
         'unlimited".')

@@ -11,10 +11,11 @@ from typing import Iterable, Iterator
 import numpy as np
 
 from hpa_records import address
+from hpa_records.backend import tf
 from hpa_records import data_service
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import indexed
-from hpa_records import os_error
 from hpa_records import payload as payload_lib
 from hpa_records import plain_text
 from hpa_records import plan
@@ -22,7 +23,6 @@ from hpa_records import processor
 from hpa_records import schema
 from hpa_records import shard_fault
 from hpa_records import streaming
-from hpa_records.backend import tf
 
 _FILL_BATCH = 32  # images, when a cache is filled
 _INPUT = 'IteratorGetNext'  # names the input in what TensorFlow raises
@@ -43,7 +43,7 @@ class Reader:
     Fills the cache in host memory.
 
     Raises:
-      schema.DataError: it cannot be read like that, or does not fit.
+      errors.DataError: it cannot be read like that, or does not fit.
     """
     self._records, self._fold, self._how = records, fold, how
     self.kind, self.holds_pixels = choose(records, how), how.cache == 'host'
@@ -76,12 +76,12 @@ class Reader:
       rows in place of the image.
 
     Raises:
-      schema.DataError: a data service cannot start inside an epoch; or as
+      errors.DataError: a data service cannot start inside an epoch; or as
         data_service.training_batches raises.
     """
     if self._how.data_service:
       if first_step:
-        raise schema.DataError(
+        raise errors.DataError(
             'Expected the start of an epoch with --data_service, received its '
             f'step {first_step}: input workers send samples in no fixed order, '
             'so an epoch cannot be continued. Leave --data_service out until '
@@ -112,7 +112,7 @@ class Reader:
     What is read by index is checked as it is read.
 
     Raises:
-      schema.DataError: a shard was changed or removed meanwhile.
+      errors.DataError: a shard was changed or removed meanwhile.
     """
     shard_fault.check_unchanged(self._records)
 
@@ -144,7 +144,7 @@ class Reader:
     """Tells what went wrong with the records while a block took batches.
 
     Raises:
-      schema.DataError: in place of TensorFlow's error; names file and record.
+      errors.DataError: in place of TensorFlow's error; names file and record.
     """
     try:
       with address.told_errors(self._records.directory, naming=_INPUT):
@@ -164,10 +164,10 @@ class Reader:
 
 
 def _tell_system_error(error: tf.errors.OpError,
-                       directory: str) -> schema.DataError | None:
+                       directory: str) -> errors.DataError | None:
   """Returns what to raise where the system, not the data, is at fault."""
-  told = os_error.explain_text(str(error))
-  return schema.DataError(f'Cannot read {directory}: {told}.') if told else None
+  told = errors.explain_text(str(error))
+  return errors.DataError(f'Cannot read {directory}: {told}.') if told else None
 
 
 def _is_indexable(records: dataset.Records) -> bool:
@@ -180,23 +180,23 @@ def choose(records: dataset.Records, how: dataset.How) -> str:
   """Returns which reader reads records like that: 'indexed' or 'streaming'.
 
   Raises:
-    schema.DataError: settings that do not go together, or with the records.
+    errors.DataError: settings that do not go together, or with the records.
   """
   cached = how.cache != 'none'
   if how.data_service:
     if cached or how.reader == 'indexed':
-      raise schema.DataError(
+      raise errors.DataError(
           'Expected --data_service to be alone, received it with '
           f'--reader={how.reader} and --cache={how.cache}; leave them out.')
     data_service.check_address(how.data_service)
     return 'streaming'
   if how.reader == 'streaming' and cached:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected --cache=none with --reader=streaming, received {how.cache}; '
         'leave --reader out: what is cached is read by index.')
   possible = cached or _is_indexable(records)
   if how.reader == 'indexed' and not possible:
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected raw records on local disk for --reader=indexed, received '
         f'{records.manifest.settings["encoding"]} ones at {records.directory}; '
         'pass --cache=host, or --stage_dir=DIR for an address, or '
@@ -222,11 +222,11 @@ def check_fits(shape: tuple[int, ...], free_bytes: int | None,
     cache: 'host' or 'device'.
 
   Raises:
-    schema.DataError: with the figures.
+    errors.DataError: with the figures.
   """
   wanted = int(np.prod(shape, dtype=np.int64))
   if free_bytes is not None and wanted > free_bytes:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Not enough memory for --cache={cache}: {shape[0]:,} images of '
         f'{shape[1]}x{shape[2]}x{shape[3]} take '
         f'{plain_text.show_bytes(wanted)}, '

@@ -19,6 +19,7 @@ from typing import Iterator
 
 import numpy as np
 
+from hpa_records import errors
 from hpa_records import plain_text
 from hpa_records import schema
 
@@ -88,7 +89,7 @@ def decode(data: bytes | memoryview) -> Sample:
       have, but for the image's content.
 
   Raises:
-    schema.DataError: it is not.
+    errors.DataError: it is not.
   """
   try:
     values = dict.fromkeys(_KINDS)
@@ -103,7 +104,7 @@ def decode(data: bytes | memoryview) -> Sample:
       raise ValueError(f'some of {", ".join(_LABELLED)} without the others')
     return _to_sample(values)
   except ValueError as error:
-    raise schema.DataError('not a tf.train.Example with the keys of schema.py '
+    raise errors.DataError('not a tf.train.Example with the keys of schema.py '
                            f'({len(data):,} bytes): {error}') from error
 
 

@@ -9,13 +9,12 @@ import functools
 import io
 import logging
 import multiprocessing
-import signal
 from typing import Any, Iterator, Sequence
 
+from hpa_records import errors
 from hpa_records import plain_text
 from hpa_records import process
 from hpa_records import processor
-from hpa_records import schema
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 from hpa_records import worker
@@ -26,8 +25,6 @@ RUNNERS = ('local', 'beam')
 _IN_PROCESS = 'FnApiRunner'
 _DIRECT = ('', 'direct', 'switchingdirect')  # without Runner, which Beam adds
 _LOCAL = ('direct', 'fnapi')
-_FEWER = 'Run the same command with fewer --workers; what is finished is kept.'
-_AGAIN = 'Run the same command again; what is finished is kept.'
 
 
 def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
@@ -41,7 +38,7 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       one is this process itself.
 
   Raises:
-    schema.DataError: the output cannot be written, a worker was killed, or
+    errors.DataError: the output cannot be written, a worker was killed, or
       memory ran out.
   """
   workers = min(workers or processor.num_cores(), len(shards))
@@ -52,7 +49,7 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       yield shard
     return
   pool = worker.start(workers)
-  with told_lost_workers(multiprocessing.active_children()):
+  with worker.told_lost(multiprocessing.active_children()):
     try:
       work = functools.partial(shard_conversion.convert_shard, plan)
       made = {pool.submit(work, shard): shard for shard in shards}
@@ -68,41 +65,6 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       worker.stop(pool)
 
 
-@contextlib.contextmanager
-def told_lost_workers(children: Sequence[multiprocessing.Process] = (
-)) -> Iterator[None]:
-  """Tells in one line that workers are gone, which a block uses and stops.
-
-  Args:
-    children: the workers, of which one says by which signal it ended.
-
-  Raises:
-    schema.DataError: in place of BrokenExecutor and MemoryError.
-  """
-  try:
-    yield
-  except concurrent.futures.BrokenExecutor as error:
-    raise schema.DataError(_describe_lost(children)) from error
-  except MemoryError as error:
-    raise schema.DataError(
-        f'Memory ran out while images were read. {_FEWER}') from error
-
-
-def _describe_lost(children: Sequence[multiprocessing.Process]) -> str:
-  # The pool ends the others with SIGTERM.
-  codes = [each.exitcode for each in children if each.exitcode]
-  others = [code for code in codes if code != -signal.SIGTERM]
-  code = (others or codes or [None])[0]
-  if code is None or code == -signal.SIGKILL:
-    how = ' (signal 9)' if code else ''
-    return (f'A worker process was killed{how}, usually because memory ran '
-            f'out. {_FEWER}')
-  if code < 0:
-    return (f'A worker process was killed (signal {-code}, '
-            f'{signal.strsignal(-code)}). {_AGAIN}')
-  return f'A worker process ended with exit code {code}. {_AGAIN}'
-
-
 def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
              options: Sequence[str]) -> None:
   """Makes the shards in an Apache Beam pipeline and waits for its end.
@@ -114,7 +76,7 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       for DirectRunner, the pipeline runs in this process: FnApiRunner.
 
   Raises:
-    schema.DataError: Beam is not installed, an option is wrong, or the pipeline
+    errors.DataError: Beam is not installed, an option is wrong, or the pipeline
       failed.
   """
   if process.is_ours():  # what is wrong is said again by what Beam raises
@@ -122,7 +84,7 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   try:
     import apache_beam as beam  # pylint: disable=import-outside-toplevel
   except ImportError as error:
-    raise schema.DataError(
+    raise errors.DataError(
         '--runner=beam needs Apache Beam, which is not '
         'installed; pip install "hpa-records[beam]".') from error
   chosen, is_here = _parse_options(beam, options)
@@ -135,7 +97,7 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
            beam.Map(functools.partial(shard_conversion.convert_shard, plan)))
   except Exception as error:  # what a runner raises, no two agree on
     reason = str(error).strip().partition(' [while running')[0].splitlines()
-    raise schema.DataError(
+    raise errors.DataError(
         f'Beam did not make all shards: {type(error).__name__}: '
         f'{reason[-1] if reason else "no reason"} (--beam_options='
         f'{" ".join(options)}); finished shards are kept, and the same command '
@@ -156,7 +118,7 @@ def _parse_options(beam, options: Sequence[str]) -> tuple[Any, bool]:
       _, unknown = parsers[0].parse_known_args(list(options))
   except SystemExit as error:
     reason = said.getvalue().strip().rpartition('\n')[2]
-    raise schema.DataError(f'Invalid --beam_options={" ".join(options)}: '
+    raise errors.DataError(f'Invalid --beam_options={" ".join(options)}: '
                            f'{reason}; correct or remove it.') from error
   runner = (values['runner'] or '').rpartition('.')[2].lower()
   runner = runner.removesuffix('runner')
@@ -165,7 +127,7 @@ def _parse_options(beam, options: Sequence[str]) -> tuple[Any, bool]:
     chosen.view_as(standard).runner = _IN_PROCESS
   is_here = not runner or runner.endswith(_LOCAL)
   if unknown and is_here:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Unknown option {plain_text.quote(unknown[0])} in --beam_options; '
         'correct or remove it.')
   return chosen, is_here

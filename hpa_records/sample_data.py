@@ -15,12 +15,12 @@ import os
 import cv2
 import numpy as np
 
+from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import process
 from hpa_records import processor
 from hpa_records import progress
-from hpa_records import runner
 from hpa_records import sample_cell
 from hpa_records import sample_pattern
 from hpa_records import schema
@@ -134,7 +134,7 @@ def make(output: str,
     workers: processes; 0 takes one a core.
 
   Raises:
-    schema.DataError: a value is out of range, train.csv is there, or other
+    errors.DataError: a value is out of range, train.csv is there, or other
       files where the images go; the folder cannot be written, another call is
       writing to it, or a worker was killed.
   """
@@ -153,7 +153,7 @@ def _make(output, num_samples, seed, size_px, min_per_class, workers) -> None:
   """The same, in a folder that is locked."""
   csv, images = os.path.join(output, 'train.csv'), os.path.join(output, 'train')
   if os.path.lexists(csv):
-    raise schema.DataError(f'Expected no train.csv yet, received {csv}; '
+    raise errors.DataError(f'Expected no train.csv yet, received {csv}; '
                            'remove it or choose another --output.')
   _check_folder(images, num_samples, seed)
   labels = draw_labels(num_samples, seed, min_per_class)
@@ -161,8 +161,8 @@ def _make(output, num_samples, seed, size_px, min_per_class, workers) -> None:
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
   workers = min(workers or processor.num_cores(), len(starts))
   filesystem.make_folder(images)
-  with runner.told_lost_workers(), progress.Bar('sample data', num_samples,
-                                                'samples') as shown:
+  with worker.told_lost(), progress.Bar('sample data', num_samples,
+                                        'samples') as shown:
     for count in _map(task, starts, workers):
       shown.advance(count)
   rows = [
@@ -237,7 +237,7 @@ def _check(num_samples, seed, size_px, min_per_class, workers):
       ('workers', workers, 0, 1024),
   ):
     if not least <= value <= most:
-      raise schema.DataError(f'Expected --{name} from {least} to {most}, '
+      raise errors.DataError(f'Expected --{name} from {least} to {most}, '
                              f'received {value}.')
 
 
@@ -249,7 +249,7 @@ def _check_folder(images: str, num_samples: int, seed: int) -> None:
   ids = {sample_id(seed, number) for number in range(num_samples)}
   for name in os.listdir(images) if os.path.isdir(images) else ['']:
     if name.rpartition('_')[0] not in ids:
-      raise schema.DataError(
+      raise errors.DataError(
           f'{images} holds other files, such as {name}; choose another '
           '--output.' if name else f'{images} is no folder; choose another '
           '--output.')
@@ -323,7 +323,7 @@ def _write(path: str, data: bytes) -> None:
     is_plain = os.path.isfile(path) and not os.path.islink(path)
     if not (is_plain and os.path.getsize(path) <= len(data) and
             data.startswith(filesystem.read_bytes(path))):
-      raise schema.DataError(
+      raise errors.DataError(
           f'{path} is there, and is not the image of sample data that is to be '
           'made there; choose another --output.')
     filesystem.remove(path)

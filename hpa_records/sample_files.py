@@ -12,11 +12,11 @@ from typing import NamedTuple, Sequence
 import pandas as pd
 
 from hpa_records import csv_table
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import image_file
 from hpa_records import image_folder
-from hpa_records import os_error
 from hpa_records import schema
 
 
@@ -98,8 +98,8 @@ class Files:
       return image_file.measure(os.path.join(self.images, name), channel,
                                 self.white_level)
     except OSError as error:
-      return _Wrong(fault.UNREAD, f'cannot be read: {os_error.explain(error)}')
-    except schema.DataError as error:
+      return _Wrong(fault.UNREAD, f'cannot be read: {errors.explain(error)}')
+    except errors.DataError as error:
       return _Wrong(fault.WRONG, str(error))
 
 

@@ -13,17 +13,16 @@ import hashlib
 import sys
 from typing import Collection, Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from hpa_records import csv_table
 from hpa_records import doubt
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import image_folder
 from hpa_records import plain_text
 from hpa_records import sample_files
-from hpa_records import schema
 
 ON_ERROR = ('stop', 'skip')
 
@@ -86,14 +85,14 @@ def load(csv: str,
       'count' counts them in a line on stderr, to 'refuse' they are faulty.
 
   Raises:
-    schema.DataError: a CSV, the folder or the pattern cannot be used; or a
+    errors.DataError: a CSV, the folder or the pattern cannot be used; or a
       file cannot be read, a row of groups is faulty, or more than 100,000
       samples have faulty files, which skip does not forgive; or a sample is
       faulty and on_error is not 'skip'; or no sample is left.
   """
   file_pattern.check(pattern)
   if not csv and not unlabelled:
-    raise schema.DataError('--csv is missing; pass --csv=PATH, '
+    raise errors.DataError('--csv is missing; pass --csv=PATH, '
                            'or --unlabelled to take the ids from --images.')
   content = csv_table.read(csv) if csv else b''
   group_of, groups_sha256 = _load_groups(groups) if groups else ({}, '')
@@ -136,7 +135,7 @@ def load(csv: str,
   kept = [sample for sample in samples if sample.row not in bad_rows]
   if not kept:
     head = f'No sample in {source} is valid; fix them'
-    raise schema.DataError(fault.describe(head, faults))
+    raise errors.DataError(fault.describe(head, faults))
   doubt.tell([each for each in doubts if each.row not in bad_rows])
   if not csv:
     _tell_unfit(listing.find_unfit(pattern), images, pattern)
@@ -152,19 +151,6 @@ def load(csv: str,
                      groups_sha256)
 
 
-def multi_hot(labels_column: Iterable[Sequence[int]]) -> np.ndarray:
-  """Returns [N, K] uint8, 1 where the sample has the label.
-
-  Args:
-    labels_column: for each of N samples its labels, 0..K-1.
-  """
-  labels = list(labels_column)
-  hot = np.zeros([len(labels), schema.NUM_CLASSES], np.uint8)
-  for row, classes in enumerate(labels):
-    hot[row, list(classes)] = 1
-  return hot
-
-
 def _load_groups(groups: str) -> tuple[dict[str, str], str]:
   """Returns the group of each Id, and the file's sha256."""
   content = csv_table.read(groups)
@@ -172,7 +158,7 @@ def _load_groups(groups: str) -> tuple[dict[str, str], str]:
   if faults:
     # Not for skip: a sample whose group is in doubt may be in two folds.
     head = f'Invalid rows in {groups}; fix them'
-    raise schema.DataError(fault.describe(head, faults))
+    raise errors.DataError(fault.describe(head, faults))
   return group_of, hashlib.sha256(content).hexdigest()
 
 
@@ -205,7 +191,7 @@ def _find_ids(images: str, pattern: str,
         for name, reason in sorted(listing.unread.items())
     ], images)
   if not ids:
-    raise schema.DataError(f'No sample is found in --images={images}'
+    raise errors.DataError(f'No sample is found in --images={images}'
                            f'{_describe_names(images, pattern, listing)}.')
   return ids
 
@@ -214,7 +200,7 @@ def _check_number(faults: Sequence[fault.Fault], rows: Collection[int],
                   source: str) -> None:
   """Refuses more faulty samples than a list can help with."""
   if len(rows) > csv_table.MAX_FAULTS:
-    raise schema.DataError(
+    raise errors.DataError(
         f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
         'files; fix them, or pass the --images that belong to them. The '
         f'first: {plain_text.escape_line(str(faults[0]))}.')

@@ -23,7 +23,11 @@ over each CYCLE_EPOCHS epochs in a row, counted from the first, the copies are
 within 1 of the sum of the repeats.
 """
 
-from hpa_records import plain_text
+from typing import Iterable, Sequence
+
+import numpy as np
+
+from hpa_records import errors
 
 FORMAT_VERSION = 1
 
@@ -88,17 +92,6 @@ ENCODINGS = ('raw', 'png')
 UNLABELLED_GROUP = 'test'  # names the shards of a set without labels
 
 
-class DataError(ValueError):
-  """The user's input is wrong; the message says what, where, what to do.
-
-  command.run prints the message and exits with code 2, without a traceback.
-  What is not printable is escaped in it, whatever it quotes.
-  """
-
-  def __init__(self, message: str, *more: str):
-    super().__init__(plain_text.escape(message), *more)
-
-
 def require_seed(seed: int) -> int:
   """Returns seed, one that no other seed shares its random numbers with.
 
@@ -106,19 +99,18 @@ def require_seed(seed: int) -> int:
     DataError: it is not in 0..MAX_SEED.
   """
   if not 0 <= seed <= MAX_SEED:
-    raise DataError(f'Expected a seed of 0..2^63-1, received {seed}.')
+    raise errors.DataError(f'Expected a seed of 0..2^63-1, received {seed}.')
   return seed
 
 
-class BrokenOff(RuntimeError):
-  """Stopped early after a clean shutdown; the message says how to continue.
+def multi_hot(labels_column: Iterable[Sequence[int]]) -> np.ndarray:
+  """Returns [N, K] uint8, 1 where the sample has the label.
 
-  command.run prints the message and exits with exit_code, without a traceback.
-
-  Attributes:
-    exit_code: 1, or 128 + the number of the signal that came.
+  Args:
+    labels_column: for each of N samples its labels, 0..K-1.
   """
-
-  def __init__(self, message: str, exit_code: int):
-    super().__init__(plain_text.escape(message))
-    self.exit_code = exit_code
+  labels = list(labels_column)
+  hot = np.zeros([len(labels), NUM_CLASSES], np.uint8)
+  for row, classes in enumerate(labels):
+    hot[row, list(classes)] = 1
+  return hot

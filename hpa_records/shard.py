@@ -18,8 +18,8 @@ from typing import Iterable, Iterator, Sequence
 import google_crc32c
 import numpy as np
 
+from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import schema
 
 FRAME_HEAD_BYTES = 12  # length and its checksum; a frame ends with 4 more
 FRAME_BYTES = 16
@@ -40,13 +40,6 @@ class Written:
   sha256: str
   offsets: np.ndarray
   sizes: np.ndarray
-
-
-def hash_order(keys: Sequence[str], salt: int) -> np.ndarray:
-  """Returns the positions [N] int64 of keys in order of their salted hash."""
-  digests = [hashlib.sha256(f'{salt}:{key}'.encode()).digest() for key in keys]
-  return np.array(sorted(range(len(keys)), key=digests.__getitem__),
-                  dtype=np.int64)
 
 
 def cut(num_records: int, records_per_shard: int) -> list[tuple[int, int]]:
@@ -97,7 +90,7 @@ def read(path: str,
     most_bytes: of a frame; a larger one is not read. None: of the file.
 
   Raises:
-    schema.DataError: a frame is damaged, cut short, or larger.
+    errors.DataError: a frame is damaged, cut short, or larger.
   """
   size, position = filesystem.size(path) or 0, 0
   with filesystem.open_read(path) as file:
@@ -109,7 +102,7 @@ def read(path: str,
       data = file.read(length) if fits else b''
       if not fits or head[8:] != checksum([head[:8]]) or (file.read(4)
                                                           != checksum([data])):
-        raise schema.DataError(f'damaged record at byte {position} of {path}')
+        raise errors.DataError(f'damaged record at byte {position} of {path}')
       yield position, data
       position += FRAME_BYTES + length
 

@@ -25,13 +25,14 @@ import kornia_rs
 import numpy as np
 import PIL
 
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import image_header
 from hpa_records import input_digest
 from hpa_records import json_text
-from hpa_records import os_error
+from hpa_records import pixel_codec
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard as shard_file
@@ -125,7 +126,7 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
     shard: one of its shards.
 
   Raises:
-    schema.DataError: the output cannot be written.
+    errors.DataError: the output cannot be written.
   """
   made_from = _made_from(plan, shard)
   path = os.path.join(plan.output, shard.name)
@@ -140,7 +141,7 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
                                 json_text.seal(dataclasses.asdict(made)),
                                 unfinished)
   except OSError as error:
-    raise os_error.describe_write(path, error, KEPT) from error
+    raise errors.describe_write(path, error, KEPT) from error
 
 
 def _is_there(path: str, found: Sidecar) -> bool:
@@ -189,7 +190,7 @@ def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
   offsets = [0, *itertools.accumulate(sizes)]
   return ([*found.offsets, found.bytes] == offsets and
           list(found.heads) == heads and list(found.sizes) == sizes and
-          image.are_sums(
+          pixel_codec.are_sums(
               len(shard.ids) * plan.settings.image_size**2, found.sums,
               found.sums_of_squares) and
           all(
@@ -273,13 +274,13 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     try:
       pixels = image.load(plan.files(sample_id), settings.image_size,
                           settings.resize, settings.white_level, read)
-    except schema.DataError as error:
-      told = unread if isinstance(error, fault.UnreadError) else faults
+    except errors.DataError as error:
+      told = unread if isinstance(error, errors.UnreadError) else faults
       told.append(fault.of_image(shard.rows[i], sample_id, plan.images, error))
       continue
-    payload = image.encode(pixels, settings.encoding)
+    payload = pixel_codec.encode(pixels, settings.encoding)
     head = _encode_head(shard, i, payload)
-    done.sums += image.sums(pixels)
+    done.sums += pixel_codec.sums(pixels)
     done.heads.append(len(head))
     done.payloads.append(len(payload))
     done.inputs.append(list(files))

@@ -10,12 +10,11 @@ from typing import Sequence
 
 from hpa_records import address
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import image
 from hpa_records import manifest
-from hpa_records import os_error
+from hpa_records import pixel_codec
 from hpa_records import record
-from hpa_records import schema
 from hpa_records import shard
 
 _GO_ON = 'copy or convert the data again, then run the same command to go on.'
@@ -33,7 +32,7 @@ def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
     names: of the shards; none is opened at an address.
 
   Raises:
-    schema.DataError: a shard cannot be read, is not what the index says, or has
+    errors.DataError: a shard cannot be read, is not what the index says, or has
       changed since it was first checked.
   """
   rows_of = records.index.groupby('shard', sort=False).indices
@@ -52,7 +51,7 @@ def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
     except OSError as error:
       raise _describe(path, error) from error
     if not is_right:
-      raise _find_in(records, entries[name]) or schema.DataError(
+      raise _find_in(records, entries[name]) or errors.DataError(
           f'{path} changed while it was read; {_GO_ON}')
     records.checked_shards[name] = state
 
@@ -61,25 +60,25 @@ def check_unchanged(records: dataset.Records) -> None:
   """Checks that the shards that check_frames has seen are the same files.
 
   Raises:
-    schema.DataError: one has changed, or cannot be read.
+    errors.DataError: one has changed, or cannot be read.
   """
   check_frames(records, list(records.checked_shards))
 
 
-def _describe(path: str, error: OSError) -> schema.DataError:
+def _describe(path: str, error: OSError) -> errors.DataError:
   if isinstance(error, FileNotFoundError):
-    return schema.DataError(f'{path} does not exist; {_GO_ON}')
-  return os_error.describe_read(path, error)
+    return errors.DataError(f'{path} does not exist; {_GO_ON}')
+  return errors.describe_read(path, error)
 
 
-def find(records: dataset.Records) -> schema.DataError | None:
+def find(records: dataset.Records) -> errors.DataError | None:
   """Returns the first fault of the dataset's shards; None if all are valid."""
   faults = (_find_in(records, each) for each in records.manifest.shards)
   return next(filter(None, faults), None)
 
 
 def _find_in(records: dataset.Records,
-             entry: manifest.Shard) -> schema.DataError | None:
+             entry: manifest.Shard) -> errors.DataError | None:
   path = os.path.join(records.directory, entry.name)
   try:
     size = filesystem.size(path)
@@ -90,7 +89,7 @@ def _find_in(records: dataset.Records,
     return _describe(path, error)
   if not fault and size != entry.bytes:
     fault = f'it has {size} bytes where the manifest says {entry.bytes}'
-  return schema.DataError(f'{path} is damaged: {fault}; '
+  return errors.DataError(f'{path} is damaged: {fault}; '
                           f'{_GO_ON}') if fault else None
 
 
@@ -106,9 +105,10 @@ def _find_damage(records: dataset.Records, name: str, path: str) -> str:
       if sample.id != wanted:
         found = f'the record of {sample.id} in place'
         break
-      image.decode(sample.image, made.settings['encoding'], made.image_size)
+      pixel_codec.decode(sample.image, made.settings['encoding'],
+                         made.image_size)
       read += 1
-  except schema.DataError:
+  except errors.DataError:
     pass
   if read == len(index):
     return ''

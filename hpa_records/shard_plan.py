@@ -13,8 +13,9 @@ import os
 import numpy as np
 
 from hpa_records import balance as balance_lib
+from hpa_records import errors
 from hpa_records import file_pattern
-from hpa_records import image
+from hpa_records import resize as resize_lib
 from hpa_records import schema
 
 _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
@@ -29,10 +30,10 @@ class Settings:
   unlabelled set the folds and the balance decide nothing.
 
   Raises:
-    schema.DataError: a value is out of range.
+    errors.DataError: a value is out of range.
   """
   image_size: int = 299
-  resize: str = image.DEFAULT_FILTER
+  resize: str = resize_lib.DEFAULT_FILTER
   encoding: str = 'raw'
   num_folds: int = 5
   seed: int = 0
@@ -50,15 +51,15 @@ class Settings:
   groups_sha256: str = ''
 
   def __post_init__(self):
-    for name, values in (('resize', image.RESIZE_FILTERS), ('encoding',
-                                                            schema.ENCODINGS)):
+    for name, values in (('resize', resize_lib.RESIZE_FILTERS),
+                         ('encoding', schema.ENCODINGS)):
       if getattr(self, name) not in values:
-        raise schema.DataError(f'Expected --{name} to be one of {values}, '
+        raise errors.DataError(f'Expected --{name} to be one of {values}, '
                                f'received {getattr(self, name)!r}.')
     for name, least in (('image_size', 1), ('num_folds', 2), ('seed', 0),
                         ('shard_mb', 1), ('limit', 0), ('white_level', 0)):
       if getattr(self, name) < least:
-        raise schema.DataError(f'Expected --{name} of at least {least}, '
+        raise errors.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
     # The largest of 16 and 64 bits, and those that a manifest may have.
     for name, most in (('white_level', 65535), ('limit', 2**63 - 1),
@@ -66,15 +67,15 @@ class Settings:
                                                    schema.MAX_IMAGE_SIZE),
                        ('num_folds', schema.MAX_FOLDS)):
       if getattr(self, name) > most:
-        raise schema.DataError(f'Expected --{name} of at most {most}, '
+        raise errors.DataError(f'Expected --{name} of at most {most}, '
                                f'received {getattr(self, name)}.')
     for name in ('pattern', 'fold_column', 'balance_factors'):
       if len(getattr(self, name)) > schema.MAX_SETTING:
-        raise schema.DataError(
+        raise errors.DataError(
             f'Expected at most {schema.MAX_SETTING:,} characters in --{name}, '
             f'received {len(getattr(self, name)):,}.')
     if self.fold_column and self.unlabelled:
-      raise schema.DataError('Expected --fold_column without --unlabelled: '
+      raise errors.DataError('Expected --fold_column without --unlabelled: '
                              'such records have no fold.')
     file_pattern.check(self.pattern)
     balance_lib.of_flags(self)

@@ -10,8 +10,10 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from hpa_records.backend import tf
 from hpa_records import csv_table
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import indexed
 from hpa_records import payload as payload_lib
@@ -19,7 +21,6 @@ from hpa_records import plan
 from hpa_records import reader as reader_lib
 from hpa_records import sample_table
 from hpa_records import schema
-from hpa_records.backend import tf
 
 
 class Records:
@@ -45,7 +46,7 @@ class Records:
         '' takes the one that an unlabelled set was made from.
 
     Raises:
-      schema.DataError: as dataset.load; or the CSV is faulty, or has an Id that
+      errors.DataError: as dataset.load; or the CSV is faulty, or has an Id that
         is not among the records.
     """
     self._records = dataset.load(directory, allow_unlabelled=True)
@@ -140,7 +141,7 @@ class Files:
     """Tells what went wrong with the files while a block took batches.
 
     Raises:
-      schema.DataError: in place of TensorFlow's error.
+      errors.DataError: in place of TensorFlow's error.
     """
     try:
       yield
@@ -153,7 +154,7 @@ class Files:
     """Returns which samples are sound, [N] bool; call it after all batches.
 
     Raises:
-      schema.DataError: files could not be read; or some are faulty, which
+      errors.DataError: files could not be read; or some are faulty, which
         'skip' does not forgive, or all are; lists them all.
     """
     if self._payload.unread:
@@ -170,12 +171,12 @@ def _find_order(ids: np.ndarray, csv: str, directory: str) -> np.ndarray:
   """Returns the place among ids [N] of each row of a CSV, [M] int64."""
   samples, faults = csv_table.parse(csv_table.read(csv), csv, True, 0)
   if faults:
-    raise schema.DataError(
+    raise errors.DataError(
         fault.describe(f'Invalid rows in {csv}; fix them', faults))
   places = {name: i for i, name in enumerate(ids.tolist())}
   missing = [each for each in samples if each.id not in places]
   if missing:
-    raise schema.DataError(
+    raise errors.DataError(
         f'{len(missing):,} of {len(samples):,} rows of {csv} have no record at '
         f'{directory}, the first is {missing[0].id} in row {missing[0].row}; '
         'convert the same CSV, or pass --images.')

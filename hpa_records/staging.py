@@ -28,14 +28,13 @@ import stat
 import threading
 from typing import BinaryIO, Callable, Iterable, Iterator, Sequence
 
+from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import manifest as manifest_lib
 from hpa_records import manifest_form
-from hpa_records import os_error
 from hpa_records import plain_text
 from hpa_records import progress
-from hpa_records import schema
 from hpa_records import staging_source
 
 _THREADS = 8
@@ -61,7 +60,7 @@ def stage(records: str,
     The folder of the copy, in stage_dir.
 
   Raises:
-    schema.DataError: the address does not answer or is no dataset, a driver is
+    errors.DataError: the address does not answer or is no dataset, a driver is
       missing, a file is missing or not the manifest's, the disk is too full, or
       a link is where the copy should be.
   """
@@ -84,7 +83,7 @@ def stage(records: str,
       filesystem.write_atomically(
           os.path.join(directory, manifest_lib.MANIFEST_NAME), data)
   except OSError as error:
-    raise os_error.describe_write(stage_dir, error, _THEN) from error
+    raise errors.describe_write(stage_dir, error, _THEN) from error
   return directory
 
 
@@ -95,7 +94,7 @@ def _check_place(path: str, is_right: Callable[[int], bool]) -> None:
   except FileNotFoundError:
     return
   if not is_there:
-    raise schema.DataError(
+    raise errors.DataError(
         f'{path} in --stage_dir is a link or of another kind than a copy; '
         'remove it, or choose another --stage_dir.')
 
@@ -120,7 +119,7 @@ def _wanted(made: manifest_lib.Manifest,
   names = known if shards is None else shards
   unknown = [name for name in names if name not in known]
   if unknown:
-    raise schema.DataError(f'Expected shards of the manifest, received '
+    raise errors.DataError(f'Expected shards of the manifest, received '
                            f'{unknown[0]!r}.')
   others = {
       name: _File(sha256, None, made.most_bytes(name))
@@ -194,11 +193,11 @@ class _Copy:
         chunks = self._source.chunks(name)
         found = self._read(chunks, wanted.most_bytes, file)
         if found != wanted.sha256:
-          raise schema.DataError(
+          raise errors.DataError(
               f'Expected {name} with sha256 {wanted.sha256}, received another '
               f'one, {found}; copy the file to the address again.')
     except OSError as error:
-      raise os_error.describe_write(path, error, _THEN) from error
+      raise errors.describe_write(path, error, _THEN) from error
 
   def _read(self,
             chunks: Iterator[bytes],
@@ -228,7 +227,7 @@ class _Copy:
         while chunk := file.read(staging_source.CHUNK_BYTES):
           yield chunk
     except OSError as error:
-      raise os_error.describe_read(path, error) from error
+      raise errors.describe_read(path, error) from error
 
   def _count(self, count: int, last: bool = False) -> None:
     """Moves the bar by whole megabytes; a part of one counts at the end."""
@@ -247,7 +246,7 @@ class _Copy:
         if filesystem.size(os.path.join(self._directory, name)) != file.bytes)
     free = shutil.disk_usage(self._directory).free
     if missing > free:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Not enough free disk space for {self._directory}: '
           f'{plain_text.show_bytes(missing)} are needed, '
           f'{plain_text.show_bytes(free)} are free. Make room, or choose '

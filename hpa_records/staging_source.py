@@ -11,10 +11,9 @@ from typing import Any, Iterator
 
 import fsspec
 
-from hpa_records import os_error
+from hpa_records import errors
 from hpa_records import plain_text
 from hpa_records import process
-from hpa_records import schema
 
 CHUNK_BYTES = 8 * 2**20  # in memory once a thread
 _PACKAGES = {
@@ -49,10 +48,10 @@ class Source:
     except ImportError as error:
       package = _PACKAGES.get(scheme)
       missing = f'pip install {package}' if package else error
-      raise schema.DataError(f'The driver of {scheme}:// is not installed; '
+      raise errors.DataError(f'The driver of {scheme}:// is not installed; '
                              f'{missing}.') from error
     except ValueError as error:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected an address of {"://, ".join(_PACKAGES)}:// or another '
           f'scheme of fsspec, received {records} ({error}).') from error
     except Exception as error:  # pylint: disable=broad-exception-caught
@@ -99,7 +98,7 @@ class Source:
     except Exception as error:  # pylint: disable=broad-exception-caught
       raise self._told(name, error) from error  # each driver has its own kinds
 
-  def _told(self, name: str, error: Exception) -> schema.DataError:
+  def _told(self, name: str, error: Exception) -> errors.DataError:
     path = f'{self._address}/{name}'
     # The driver of http:// takes every failure for a missing file; its cause
     # says what it was.
@@ -108,17 +107,17 @@ class Source:
         getattr(cause, 'status', None) != 404):
       error = cause
     if isinstance(error, FileNotFoundError):
-      return schema.DataError(
+      return errors.DataError(
           f'{path} does not exist; check the address, and that the '
           'whole folder was copied there.')
     reason = plain_text.join_lines(str(error))
     # asyncio's, which is not Python's own before 3.11.
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
       reason = f'timed out ({reason or "the server did not answer in time"})'
-    remedy = os_error.explain_text(str(error)) or (
+    remedy = errors.explain_text(str(error)) or (
         'check the rights and the network; the same command keeps the files '
         'that are whole and copies the others from their start')
-    return schema.DataError(f'Cannot access {path}: '
+    return errors.DataError(f'Cannot access {path}: '
                             f'{type(error).__name__}: {reason}; {remedy}.')
 
 

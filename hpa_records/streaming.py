@@ -23,14 +23,14 @@ from typing import Callable
 import numpy as np
 
 from hpa_records import address
+from hpa_records.backend import tf
 from hpa_records import dataset
-from hpa_records import image as image_lib
+from hpa_records import pixel_codec
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard_fault
-from hpa_records.backend import tf
 
 # Read buffer of a file at an address: a record or three; larger ones were no
 # faster. On a local disk a buffer is one copy more.
@@ -213,7 +213,7 @@ def decoder(records: dataset.Records, epoch: plan.Epoch) -> Decode:
   """
   size = records.manifest.image_size
   shape = (size, size, schema.NUM_CHANNELS)
-  is_png, head = _is_png(records), image_lib.png_head(size)
+  is_png, head = _is_png(records), pixel_codec.png_head(size)
   features = {
       name: tf.io.FixedLenFeature([], tf.string)
       for name in (schema.ID, schema.IMAGE)
@@ -313,7 +313,8 @@ def _blank_record(records: dataset.Records) -> bytes:
   made = records.manifest
   black = np.zeros((made.image_size, made.image_size, schema.NUM_CHANNELS),
                    np.uint8)
-  sample = record.Sample('', image_lib.encode(black, made.settings['encoding']),
-                         0, np.zeros(schema.NUM_CLASSES, np.int64),
+  sample = record.Sample('', pixel_codec.encode(black,
+                                                made.settings['encoding']), 0,
+                         np.zeros(schema.NUM_CLASSES, np.int64),
                          np.zeros(made.num_folds, np.float32))
   return record.encode_head(sample) + sample.image.tobytes()

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
+from hpa_records import errors
 from hpa_records import manifest
 from hpa_records import plain_text
-from hpa_records import sample_table
 from hpa_records import schema
 
 # What each channel is stained for. Source: Kaggle, the competition's data page.
@@ -25,10 +25,10 @@ def require_fold(made: manifest.Manifest, fold: int) -> int:
   """Returns fold, one of the dataset's.
 
   Raises:
-    schema.DataError: the dataset has no such fold.
+    errors.DataError: the dataset has no such fold.
   """
   if made.is_labelled and not 0 <= fold < made.num_folds:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected --fold of 0..{made.num_folds - 1}, received {fold}.')
   return fold
 
@@ -116,7 +116,7 @@ def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
       },
       index=_name_classes(made.classes))
   table['all'] = table.sum(axis=1)
-  hot = sample_table.multi_hot(index['labels'])
+  hot = schema.multi_hot(index['labels'])
   table['drawn'] = take_repeats(index, fold) @ hot
   return table
 
@@ -145,7 +145,7 @@ def compare_policies(
     named as by tabulate_classes, with the columns images (int), that is
     training images, and each policy (float), its expected draws.
   """
-  return compare(index['id'].tolist(), sample_table.multi_hot(index['labels']),
+  return compare(index['id'].tolist(), schema.multi_hot(index['labels']),
                  index['fold'].to_numpy(), fold, chosen, made.settings['seed'])
 
 
@@ -171,7 +171,7 @@ def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
       drawn = balance.repeats_of_fold(
           ids, labels, folds, fold, dataclasses.replace(chosen, policy=policy),
           seed)
-    except schema.DataError:
+    except errors.DataError:
       if policy == chosen.policy:
         raise
       continue
@@ -205,7 +205,7 @@ def _name_classes(classes: Sequence[str]) -> list[str]:
 
 def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
   training = (index['fold'] != fold).to_numpy()
-  hot = sample_table.multi_hot(index['labels'])
+  hot = schema.multi_hot(index['labels'])
   drawn = take_repeats(index, fold)
   said = balance.summary(hot[training], drawn[training])
   said = {'training_images': training.sum(), **said}

@@ -18,7 +18,7 @@ import re
 import struct
 from typing import BinaryIO, Iterator, NamedTuple
 
-from hpa_records import schema
+from hpa_records import errors
 from hpa_records import tiff_directory
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -87,7 +87,7 @@ def read(file: BinaryIO, num_bytes: int) -> Tags:
     num_bytes: its size.
 
   Raises:
-    schema.DataError: it can be read in two ways, or says more than fits.
+    errors.DataError: it can be read in two ways, or says more than fits.
     struct.error: its directory is not all in the file.
   """
   directory = tiff_directory.read(file, num_bytes)
@@ -95,14 +95,14 @@ def read(file: BinaryIO, num_bytes: int) -> Tags:
   for entry in directory.entries:
     if entry.tag in _TAGS:
       if entry.tag in numbers:
-        raise schema.DataError('expected each tag of a TIFF once, received tag '
+        raise errors.DataError('expected each tag of a TIFF once, received tag '
                                f'{entry.tag} twice')
       found = numbers[entry.tag] = directory.read_numbers(entry)
       if entry.tag not in _LISTS and len(found) > 1:
-        raise schema.DataError(f'expected one value in tag {entry.tag} of a '
+        raise errors.DataError(f'expected one value in tag {entry.tag} of a '
                                f'TIFF, received {len(found):,}')
   if {WIDTH, HEIGHT, PHOTOMETRIC} - numbers.keys():
-    raise schema.DataError('expected a TIFF, received one without a width, a '
+    raise errors.DataError('expected a TIFF, received one without a width, a '
                            'height or a color space')
   return Tags(directory.order, numbers, _find_hidden(directory, numbers))
 
@@ -121,7 +121,7 @@ def find_orientations(exif: bytes) -> set[int]:
         for entry in directory.entries
         if entry.tag == ORIENTATION
     }
-  except (struct.error, schema.DataError):
+  except (struct.error, errors.DataError):
     return set()
 
 
@@ -212,13 +212,13 @@ def check_parts(tags: Tags, num_bytes: int, max_pixels: int) -> None:
     max_pixels: of a tile, which may be larger than the image.
 
   Raises:
-    schema.DataError: they are not; decoders leave such parts black, or take
+    errors.DataError: they are not; decoders leave such parts black, or take
       what is behind them.
   """
   height, width = tags.first(HEIGHT), tags.first(WIDTH)
   tiled = bool(tags.numbers.keys() & {_TILES, _TILE_BYTES})
   if tiled and tags.numbers.keys() & {_STRIPS, _STRIP_BYTES}:
-    raise schema.DataError('expected a TIFF of strips or of tiles, received '
+    raise errors.DataError('expected a TIFF of strips or of tiles, received '
                            'one of both')
   starts, lengths = (tags.numbers.get(tag, ())
                      for tag in ((_TILES,
@@ -232,22 +232,22 @@ def check_parts(tags: Tags, num_bytes: int, max_pixels: int) -> None:
   if 0 < rows * columns <= max_pixels:
     wanted = math.ceil(height / rows) * math.ceil(width / columns)
   if tiled and wanted * rows * columns > 4 * height * width + _MOST_BEYOND:
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected tiles about as large as the {height:,} x {width:,} pixels, '
         f'received {wanted:,} of {rows:,} x {columns:,}')
   if not (0 < wanted == len(starts) == len(lengths) and all(
       map(int.__ge__, lengths, _least_bytes(tags, wanted, rows, columns,
                                             tiled)))):
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected a TIFF with all parts of {height:,} x {width:,} pixels, '
         f'received {len(starts):,} parts of {sum(lengths):,} bytes in all')
   # Parts that share bytes would be read over and over.
   end = max(sum(lengths), *map(sum, zip(starts, lengths)))
   if end > num_bytes:
-    raise schema.DataError(f'expected {end:,} bytes as the TIFF\'s header says,'
+    raise errors.DataError(f'expected {end:,} bytes as the TIFF\'s header says,'
                            f' received {num_bytes:,}: the file was cut short')
   if min(starts) < _HEAD_BYTES:
-    raise schema.DataError('expected the parts of a TIFF behind its header, '
+    raise errors.DataError('expected the parts of a TIFF behind its header, '
                            f'received one at byte {min(starts)}')
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import struct
 from typing import BinaryIO, NamedTuple
 
-from hpa_records import schema
+from hpa_records import errors
 
 ASCII, SHORT, LONG = 2, 3, 4
 _NUMBERS = {1: 'B', SHORT: 'H', LONG: 'I', 16: 'Q'}  # BYTE, ..., LONG8
@@ -53,16 +53,16 @@ class Directory:
     """Returns the values of an entry, at least one.
 
     Raises:
-      schema.DataError: they are no whole numbers, none, or too many.
+      errors.DataError: they are no whole numbers, none, or too many.
       struct.error: they are not in the file.
     """
     if entry.kind not in _NUMBERS:
-      raise schema.DataError(f'expected whole numbers in tag {entry.tag} of a '
+      raise errors.DataError(f'expected whole numbers in tag {entry.tag} of a '
                              f'TIFF, received type {entry.kind}')
     layout = f'{self.order}{entry.count}{_NUMBERS[entry.kind]}'
     length = entry.count * struct.calcsize(_NUMBERS[entry.kind])
     if not 0 < length <= _MAX_TAG_BYTES:
-      raise schema.DataError(f'expected another number of values in tag '
+      raise errors.DataError(f'expected another number of values in tag '
                              f'{entry.tag} of a TIFF, received {entry.count:,}')
     return struct.unpack(layout, self._read_content(entry, length))
 

@@ -12,7 +12,7 @@ half a level is added for images near black, where rounding decides.
 import cv2
 import numpy as np
 
-from hpa_records import schema
+from hpa_records import errors
 
 # Positions in RGB of what carries a channel, and of what has to be dark.
 _BRIGHT = {'red': (0,), 'green': (1,), 'blue': (2,), 'yellow': (0, 1)}
@@ -27,7 +27,7 @@ def extract(pixels: np.ndarray, channel: str) -> np.ndarray:
       it is the mean of R and G, halves up. Three equal colors are gray.
 
   Raises:
-    schema.DataError: the picture has another tint, or several.
+    errors.DataError: the picture has another tint, or several.
   """
   planes = cv2.split(pixels)
   if np.array_equal(planes[0], planes[1]) and np.array_equal(
@@ -44,7 +44,7 @@ def extract(pixels: np.ndarray, channel: str) -> np.ndarray:
   # Sums of whole numbers: exact, whatever the order.
   if 2 * stray.sum(dtype=np.int64) > plane.sum(dtype=np.int64) + plane.size:
     means = ', '.join(f'{each.mean():.1f}' for each in planes)
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected gray or {channel}-tinted pixels in a {channel} file, '
         f'received R, G, B of mean {means}')
   return plane

@@ -23,19 +23,18 @@ from typing import Any, Callable, Container, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
-from hpa_records import image
 from hpa_records import index_check
 from hpa_records import litter
 from hpa_records import manifest
-from hpa_records import os_error
+from hpa_records import pixel_codec
 from hpa_records import plain_text
 from hpa_records import process
 from hpa_records import processor
 from hpa_records import progress
 from hpa_records import record
-from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import tfds_metadata
@@ -90,7 +89,7 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
     What was checked.
 
   Raises:
-    schema.DataError: lists what is wrong, one line a fault, each with its file.
+    errors.DataError: lists what is wrong, one line a fault, each with its file.
   """
   made = manifest.load(directory)
   workers = workers or processor.num_cores()
@@ -102,7 +101,7 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
       contradictions = index_check.check_index(made, index)
       if deep and not contradictions:
         contradictions = _check_records(directory, made, index, workers)
-    except schema.DataError as error:
+    except errors.DataError as error:
       contradictions = [str(error)]
   if not contradictions:
     contradictions = _check_metadata(directory, made, wrong)
@@ -112,7 +111,7 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
     head = f'Invalid dataset at {directory}; copy or convert it again'
     if any(_UNREAD in line for line in faults):
       head = f'Cannot read all of {directory}; the data may be valid'
-    raise schema.DataError(fault.describe(head, faults))
+    raise errors.DataError(fault.describe(head, faults))
   return Verified(made, num_bytes)
 
 
@@ -147,10 +146,10 @@ def _check_files(directory: str, made: manifest.Manifest,
     if filesystem.has_folders(directory):
       names = filesystem.list_names(directory, recursive=True)
   except OSError as error:
-    if isinstance(error, schema.DataError):
+    if isinstance(error, errors.DataError):
       raise  # of an address, told already
     place = os.path.relpath(error.filename or directory, directory)
-    wrong[f'{place}/'] = f'{_UNREAD}{os_error.explain(error)}'
+    wrong[f'{place}/'] = f'{_UNREAD}{errors.explain(error)}'
   for name in names:
     if name.startswith(f'{UNFINISHED_FOLDER}/'):
       wrong[f'{UNFINISHED_FOLDER}/'] = (
@@ -174,7 +173,7 @@ def _check_metadata(directory: str, made: manifest.Manifest,
                           filesystem.read_bytes(os.path.join(directory, name)),
                           made.settings, made.shards)
     except OSError as error:
-      faults.append(f'{name}: {_UNREAD}{os_error.explain(error)}')
+      faults.append(f'{name}: {_UNREAD}{errors.explain(error)}')
     except ValueError as error:
       faults.append(f'{name}: {error}')
   return faults
@@ -195,7 +194,7 @@ def _hash(file: _File) -> tuple[int, str, str]:
       return size, '', f'expected {expected} bytes, received {size}'
     return size, filesystem.sha256(file.path), ''
   except OSError as error:
-    return 0, '', f'{_UNREAD}{os_error.explain(error)}'
+    return 0, '', f'{_UNREAD}{errors.explain(error)}'
 
 
 def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
@@ -229,7 +228,7 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
 
 
 def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
-  """Returns the faults of one shard, and image.sums [2, C] of its images."""
+  """Returns the faults of one shard, and pixel_codec.sums [2, C] of it."""
   sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
   faults, count = [], 0
   try:
@@ -237,22 +236,22 @@ def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
                                    int(task.rows['record_bytes'].max())):
       if count == len(task.rows) or (offset
                                      != task.rows['record_offset'].iloc[count]):
-        raise schema.DataError(f'expected no record at byte {offset} after '
+        raise errors.DataError(f'expected no record at byte {offset} after '
                                f'{count} records')
       row = task.rows.iloc[count]
       count += 1
       try:
-        sums += image.sums(_check_record(row, data, task.made))
-      except schema.DataError as error:
+        sums += pixel_codec.sums(_check_record(row, data, task.made))
+      except errors.DataError as error:
         faults.append(f'{task.name}: record {count - 1} at byte {offset} '
                       f'({row["id"]}): {error}')
     if count < len(task.rows):
-      raise schema.DataError(
+      raise errors.DataError(
           f'expected {len(task.rows)} records, received {count}')
-  except schema.DataError as error:
+  except errors.DataError as error:
     faults.append(f'{task.name}: {error}')
   except OSError as error:
-    faults.append(f'{task.name}: {_UNREAD}{os_error.explain(error)}')
+    faults.append(f'{task.name}: {_UNREAD}{errors.explain(error)}')
   return faults, sums
 
 
@@ -266,34 +265,31 @@ def _check_record(row: pd.Series, data: bytes,
     made: the manifest.
 
   Raises:
-    schema.DataError: names the first field that differs.
+    errors.DataError: names the first field that differs.
   """
   sample = record.decode(data)
   labelled = made.is_labelled
   expected = {
-      schema.ID:
-          row['id'],
-      schema.FOLD:
-          row['fold'] if labelled else None,
-      schema.LABELS:
-          sample_table.multi_hot([row['labels']])[0] if labelled else None,
-      schema.REPEATS:
-          row['repeats'] if labelled else None,
+      schema.ID: row['id'],
+      schema.FOLD: row['fold'] if labelled else None,
+      schema.LABELS: schema.multi_hot([row['labels']])[0] if labelled else None,
+      schema.REPEATS: row['repeats'] if labelled else None,
   }
   for name, value in expected.items():
     received = getattr(sample, name)
     if not _is_same(received, value):
-      raise schema.DataError(f'expected {name} {_show(value)} as in '
+      raise errors.DataError(f'expected {name} {_show(value)} as in '
                              f'{manifest.INDEX_NAME}, received '
                              f'{_show(received)}')
   start = row['image_offset'] - row['record_offset'] - shard.FRAME_HEAD_BYTES
   if not isinstance(sample.image, memoryview) or (data[start:start +
                                                        row['image_bytes']]
                                                   != bytes(sample.image)):
-    raise schema.DataError(
+    raise errors.DataError(
         f'expected its image {row["image_bytes"]} bytes long at byte {start} '
         f'of the record, as in {manifest.INDEX_NAME}, received another there')
-  return image.decode(sample.image, made.settings['encoding'], made.image_size)
+  return pixel_codec.decode(sample.image, made.settings['encoding'],
+                            made.image_size)
 
 
 def _is_same(received: Any, expected: Any) -> bool:
@@ -325,7 +321,7 @@ def _map(pool: concurrent.futures.Executor, function: Callable[[Any], Any],
     try:
       yield from pool.map(function, tasks)
     except concurrent.futures.BrokenExecutor as error:
-      raise schema.DataError(
+      raise errors.DataError(
           'A process that decodes records was killed, often for lack of memory;'
           ' run the same command with --workers=1.') from error
     except BaseException:

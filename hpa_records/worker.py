@@ -12,14 +12,16 @@ from multiprocessing import connection
 import os
 import signal
 import threading
-from typing import Iterator
+from typing import Iterator, Sequence
 
-from hpa_records import os_error
+from hpa_records import errors
 from hpa_records import process
-from hpa_records import schema
 
 # Also of a pipe to a helper process that has ended just now.
-_FEWER = 'raise the limit of processes (ulimit -u), or use fewer --workers'
+_FEWER_PROCESSES = ('raise the limit of processes (ulimit -u), or '
+                    'use fewer --workers')
+_FEWER = 'Run the same command with fewer --workers; what is finished is kept.'
+_AGAIN = 'Run the same command again; what is finished is kept.'
 
 
 def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
@@ -29,7 +31,7 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
     count: at least 1.
 
   Raises:
-    schema.DataError: the system starts no more processes.
+    errors.DataError: the system starts no more processes.
   """
   pool = None
   try:
@@ -44,10 +46,11 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
   except (OSError, RuntimeError) as error:
     # Python would wait for those that have started, and these for work.
     kill(pool)
-    if isinstance(error, RuntimeError) and not os_error.explain_limit(error):
+    if isinstance(error, RuntimeError) and not errors.explain_limit(error):
       raise
-    reason = os_error.explain_limit(error) or os_error.explain(error, _FEWER)
-    raise schema.DataError(
+    reason = errors.explain_limit(error) or errors.explain(
+        error, _FEWER_PROCESSES)
+    raise errors.DataError(
         f'Cannot start {count} worker processes: {reason}.') from error
 
 
@@ -68,6 +71,26 @@ def stop(pool: concurrent.futures.Executor) -> None:
   """
   with _interrupt_held_back():
     pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def told_lost(children: Sequence[multiprocessing.Process] = (
+)) -> Iterator[None]:
+  """Tells in one line that workers are gone, which a block uses and stops.
+
+  Args:
+    children: the workers, of which one says by which signal it ended.
+
+  Raises:
+    errors.DataError: in place of BrokenExecutor and MemoryError.
+  """
+  try:
+    yield
+  except concurrent.futures.BrokenExecutor as error:
+    raise errors.DataError(_describe_lost(children)) from error
+  except MemoryError as error:
+    raise errors.DataError(
+        f'Memory ran out while images were read. {_FEWER}') from error
 
 
 @contextlib.contextmanager
@@ -111,3 +134,18 @@ def _start() -> None:
 def _end_with_parent() -> None:
   connection.wait([multiprocessing.parent_process().sentinel])
   os._exit(1)  # pylint: disable=protected-access
+
+
+def _describe_lost(children: Sequence[multiprocessing.Process]) -> str:
+  # The pool ends the others with SIGTERM.
+  codes = [each.exitcode for each in children if each.exitcode]
+  others = [code for code in codes if code != -signal.SIGTERM]
+  code = (others or codes or [None])[0]
+  if code is None or code == -signal.SIGKILL:
+    how = ' (signal 9)' if code else ''
+    return (f'A worker process was killed{how}, usually because memory ran '
+            f'out. {_FEWER}')
+  if code < 0:
+    return (f'A worker process was killed (signal {-code}, '
+            f'{signal.strsignal(-code)}). {_AGAIN}')
+  return f'A worker process ended with exit code {code}. {_AGAIN}'

@@ -8,10 +8,10 @@ from hpa_records import address
 from hpa_records import backend
 from hpa_records import convert
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import plan
 from hpa_records import reader
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
 
@@ -39,7 +39,7 @@ def _no_io(request, monkeypatch, tmp_path):
 @pytest.mark.usefixtures('no_io')
 @pytest.mark.parametrize('scheme', ['s3', 'az', 'http', 'https'])
 def test_without_tensorflow_io_the_right_environment_is_named(scheme):
-  with pytest.raises(schema.DataError) as told:
+  with pytest.raises(errors.DataError) as told:
     filesystem.read_bytes(f'{scheme}://there/records/manifest.json')
   message = str(told.value)
   assert '\n' not in message
@@ -49,7 +49,7 @@ def test_without_tensorflow_io_the_right_environment_is_named(scheme):
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones():
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=r'gs://, s3://, az://, http:// or https://, '
                      r'received ftp://host/x'):
     filesystem.size('ftp://host/x')
@@ -64,14 +64,14 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones():
 ])
 @pytest.mark.parametrize('scheme', ['s3', 'az', 'https'])
 def test_writing_where_only_reading_works_is_refused(write, scheme):
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=r'or gs:// to write to, received '
                      rf'{scheme}://there/x.*finished folder to {scheme}://'):
     write(f'{scheme}://there/x')
 
 
 def test_a_web_server_has_no_folders():
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='https://there/x cannot be listed'):
     filesystem.list_names('https://there/x')
 
@@ -104,7 +104,7 @@ def test_errors_become_one_line(error, told):
     with address.told_errors('s3://b/x'):
       raise error
   assert told in str(found.value) and '\n' not in str(found.value)
-  assert isinstance(found.value, schema.DataError)
+  assert isinstance(found.value, errors.DataError)
   assert isinstance(found.value, OSError)
 
 
@@ -112,7 +112,7 @@ def test_errors_become_one_line(error, told):
     ('local/x', '', _error('NotFoundError', 'x')),
     ('gs://b/x', 'IteratorGetNext', _error('ResourceExhaustedError', 'memory')),
     ('gs://b/x', '', RuntimeError('of another kind')),
-    ('gs://b/x', '', schema.DataError('told before')),
+    ('gs://b/x', '', errors.DataError('told before')),
 ])
 def test_other_errors_stay_as_they_are(path, naming, error):
   with pytest.raises(type(error)) as found:
@@ -134,5 +134,5 @@ def test_a_dataset_at_an_address_is_read(tmp_path):
   batches = reader.Reader(found, 1, dataset.How()).evaluation(0, plan.Share(4))
   assert sum(float(batch['weight'].numpy().sum()) for batch in batches) == 2
   filesystem.remove(f'{remote}/{found.manifest.shards[0].name}')
-  with pytest.raises(schema.DataError, match='received none at ram://'):
+  with pytest.raises(errors.DataError, match='received none at ram://'):
     dataset.load(remote)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from hpa_records import balance
+from hpa_records import errors
 from hpa_records import folds as folds_lib
 from hpa_records import label_set
-from hpa_records import sample_table
 from hpa_records import schema
 
 _CSV = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa' / 'train.csv'
@@ -330,7 +330,7 @@ def _real():
   if not _CSV.exists():
     pytest.skip('the real table is not here')
   table = pd.read_csv(_CSV, dtype=str, keep_default_na=False)
-  labels = sample_table.multi_hot(
+  labels = schema.multi_hot(
       [tuple(map(int, target.split())) for target in table['Target']])
   return list(table['Id']), labels
 
@@ -408,13 +408,13 @@ def test_ranks_put_label_sets_of_the_rarest_class_first():
     }, "received '8:-1'"),
 ])
 def test_settings_out_of_range_are_refused(asked, message):
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     balance.Balance(**asked)
 
 
 @pytest.mark.parametrize('seed', [-1, 2**63])
 def test_seeds_that_others_share_are_refused(seed):
-  with pytest.raises(schema.DataError, match='Expected a seed of 0..2.63-1'):
+  with pytest.raises(errors.DataError, match='Expected a seed of 0..2.63-1'):
     _train_on_all(_one_hot([0] * 5), 'hybrid', seed=seed)
 
 
@@ -425,5 +425,5 @@ def test_seeds_that_others_share_are_refused(seed):
     ('table', {'factors': '0:999999999'}),
 ])  # yapf: disable
 def test_more_draws_than_memory_holds_are_refused(policy, more):
-  with pytest.raises(schema.DataError, match='training images; at most'):
+  with pytest.raises(errors.DataError, match='training images; at most'):
     _repeats(_one_hot([0] * 5), np.full(5, -1), 1, policy, **more)

@@ -18,9 +18,9 @@ import benchmark_table
 import numpy as np
 import pytest
 
+from hpa_records import errors
 from hpa_records import record
 from hpa_records import sample_data
-from hpa_records import schema
 from hpa_records import shard
 from tests import fakes
 
@@ -133,7 +133,7 @@ def test_what_the_converter_refuses_is_told_in_its_line(source, tmp_path):
 
 def test_a_table_without_its_columns_is_refused(tmp_path):
   (tmp_path / 'a.csv').write_text('Name,Target\na,1\n')
-  with pytest.raises(schema.DataError, match='columns Id,Target in row 1'):
+  with pytest.raises(errors.DataError, match='columns Id,Target in row 1'):
     benchmark_convert.read_samples(str(tmp_path / 'a.csv'), str(tmp_path), 0)
 
 
@@ -177,7 +177,7 @@ def test_a_command_is_measured_with_its_workers(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('code,error', [(1, RuntimeError),
-                                        (2, schema.DataError)])
+                                        (2, errors.DataError)])
 def test_a_command_that_fails_passes_on_what_it_said(code, error):
   text = f'import sys; print("why", file=sys.stderr); sys.exit({code})'
   with pytest.raises(error, match='why'):
@@ -186,7 +186,7 @@ def test_a_command_that_fails_passes_on_what_it_said(code, error):
 
 def test_a_command_that_cannot_start_is_told(tmp_path):
   (tmp_path / 'python').touch()
-  with pytest.raises(schema.DataError, match='Cannot start .*python: Perm'):
+  with pytest.raises(errors.DataError, match='Cannot start .*python: Perm'):
     benchmark_process.run([str(tmp_path / 'python')], 1)
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import folds
-from hpa_records import sample_table
 from hpa_records import schema
 from tests import fakes
 
@@ -41,7 +40,7 @@ def _source(tmp_path_factory):
   rows = [f'{i},{" ".join(map(str, each))}' for i, each in zip(ids, targets)]
   path = tmp_path_factory.mktemp('balance') / 'train.csv'
   path.write_text('\n'.join(['Id,Target', *rows, '']))
-  return path, ids, sample_table.multi_hot(targets)
+  return path, ids, schema.multi_hot(targets)
 
 
 @pytest.fixture(name='done', scope='module')

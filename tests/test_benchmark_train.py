@@ -11,7 +11,7 @@ import sys
 import benchmark_train
 import pytest
 
-from hpa_records import schema
+from hpa_records import errors
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SAID = '''PT bn=1 amp=1 default          B=   4       300 img/s   3.3 ms/step
@@ -42,5 +42,5 @@ def test_ours_is_set_beside_keras_and_a_peer(tmp_path):
 
 def test_a_peer_without_that_batch_is_told():
   assert benchmark_train.read_peer(_SAID, 640) == 900
-  with pytest.raises(schema.DataError, match='"bn=0 … B=80 … img/s" of --peer'):
+  with pytest.raises(errors.DataError, match='"bn=0 … B=80 … img/s" of --peer'):
     benchmark_train.read_peer(_SAID, 80)

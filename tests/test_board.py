@@ -7,6 +7,7 @@ from sklearn import metrics as sklearn_metrics
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
 
+from hpa_records import errors
 from hpa_records import figure
 from hpa_records import schema
 from tests import fakes
@@ -108,7 +109,7 @@ def test_samples_are_there_under_their_labels(events, case):
 
 def test_a_file_in_the_folders_place_is_named(tmp_path):
   (tmp_path / 'tensorboard').write_text('mine')
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='a file or link of that name is in the way.*'
                      rf'\({tmp_path}/tensorboard\)'):
     with fold_lock.told_writes(str(tmp_path)):

@@ -5,8 +5,8 @@ import pathlib
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import manifest
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
 
@@ -40,7 +40,7 @@ def _break_heads(source):
 
 def test_the_second_job_reads_no_heads_but_those_of_its_shard(source):
   kept = _break_heads(source)
-  with pytest.raises(schema.DataError, match=r'\. 4 faults'):
+  with pytest.raises(errors.DataError, match=r'\. 4 faults'):
     _convert(source, 1)  # its own four samples, not all 20
   for path, data in kept.items():
     path.write_bytes(data)
@@ -70,17 +70,17 @@ def test_a_damaged_file_is_made_again(source, data):
 
 def test_another_list_of_images_is_checked_again(source):
   (pathlib.Path(source[1]) / 's3_green.png').unlink()
-  with pytest.raises(schema.DataError, match='s3_green.png'):
+  with pytest.raises(errors.DataError, match='s3_green.png'):
     _convert(source, 1)
 
 
 def test_another_conversion_in_the_folder_is_refused(source):
   before = _checked(source).read_bytes()
-  with pytest.raises(schema.DataError, match='num_folds 5, asked 3'):
+  with pytest.raises(errors.DataError, match='num_folds 5, asked 3'):
     _convert(source, 0, shard_plan.Settings(image_size=16, num_folds=3))
   assert _checked(source).read_bytes() == before
 
 
 def test_the_number_of_the_shard_has_to_be_one(source):
-  with pytest.raises(schema.DataError, match='0..4, received 5'):
+  with pytest.raises(errors.DataError, match='0..4, received 5'):
     _convert(source, 5)

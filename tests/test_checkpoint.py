@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hpa_records import schema
 from hpa_records.backend import keras
+from hpa_records import errors
 from trainer import checkpoint
 from trainer import config as config_lib
 from trainer import schedule
@@ -58,7 +58,7 @@ def test_weights_that_are_no_number_are_not_saved(tmp_path, value):
   model, _, checkpoints = _make(tmp_path)
   checkpoints.save((1, 0), 1, {})
   model.variables[0].assign(np.full((2, 3), value))
-  with pytest.raises(schema.BrokenOff,
+  with pytest.raises(errors.BrokenOff,
                      match='nan or inf in .*/kernel after epoch 1, step 7'):
     checkpoints.save((1, 7), 1, {})
   assert checkpoints.positions() == [(1, 0)]
@@ -103,13 +103,13 @@ def test_a_cut_file_is_refused_with_its_path(tmp_path):
   checkpoints.save((1, 0), 1, _FIRST)
   path = tmp_path / 'checkpoints' / 'epoch-00001.npz'
   path.write_bytes(path.read_bytes()[:-200])
-  with pytest.raises(schema.DataError, match=str(path)):
+  with pytest.raises(errors.DataError, match=str(path)):
     checkpoints.restore((1, 0))
 
 
 def test_another_network_is_refused(tmp_path):
   _make(tmp_path)[2].save((1, 0), 1, _FIRST)
-  with pytest.raises(schema.DataError, match=r'another network.*\(2, 4\)'):
+  with pytest.raises(errors.DataError, match=r'another network.*\(2, 4\)'):
     _make(tmp_path, units=4)[2].restore((1, 0))
 
 
@@ -130,16 +130,16 @@ def test_another_network_is_refused(tmp_path):
 def test_one_of_another_run_is_refused(tmp_path, change, message):
   model, _, checkpoints = _make(tmp_path, of={**_OF, **change})
   checkpoints.save((1, 0), 1, _FIRST)
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     _make(tmp_path)[2].restore((1, 0))
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     checkpoint.load_weights(f'{tmp_path}/checkpoints', (1, 0), _OF, model)
 
 
 def test_one_under_another_epochs_name_is_refused(tmp_path):
   model, _, checkpoints = _make(tmp_path)
   checkpoints.save((2, 0), 1, _FIRST)
-  with pytest.raises(schema.DataError, match=r'\(it is of epoch 1, step 0\)'):
+  with pytest.raises(errors.DataError, match=r'\(it is of epoch 1, step 0\)'):
     checkpoint.load_weights(f'{tmp_path}/checkpoints', (2, 0), _OF, model)
 
 
@@ -147,5 +147,5 @@ def test_one_under_another_epochs_name_is_refused(tmp_path):
 def test_a_state_that_no_training_has_is_not_parsed(tmp_path, state):
   _, _, checkpoints = _make(tmp_path)
   checkpoints.save((1, 0), 1, state)
-  with pytest.raises(schema.DataError, match='a state of .* letters'):
+  with pytest.raises(errors.DataError, match='a state of .* letters'):
     checkpoints.restore((1, 0))

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from hpa_records import schema
+from hpa_records import errors
 from trainer import cluster
 from trainer import strategy
 
@@ -134,13 +134,13 @@ def test_the_chief_comes_first(monkeypatch):
 ])
 def test_what_is_no_task_of_a_worker_is_refused(monkeypatch, jobs, task,
                                                 message):
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     _load(monkeypatch, {'cluster': jobs, 'task': task})
 
 
 @pytest.mark.parametrize('text', ['{"cluster": ', '[1]', '{"a": 1, "a": 2}'])
 def test_what_is_no_json_object_is_refused(monkeypatch, text):
-  with pytest.raises(schema.DataError, match='TF_CONFIG does not describe'):
+  with pytest.raises(errors.DataError, match='TF_CONFIG does not describe'):
     _load(monkeypatch, text)
 
 
@@ -159,5 +159,5 @@ def test_a_port_that_is_taken_is_refused(monkeypatch):
         }
     }
     monkeypatch.setenv('TF_CONFIG', json.dumps(config))
-    with pytest.raises(schema.DataError, match=f'port {port} of TF_CONFIG'):
+    with pytest.raises(errors.DataError, match=f'port {port} of TF_CONFIG'):
       strategy.make('auto')

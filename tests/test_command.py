@@ -7,15 +7,16 @@ import sys
 
 import pytest
 
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import progress
-from hpa_records import schema
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
 _SCRIPT = '''
 from absl import flags
-from hpa_records import command, schema
+from hpa_records import command
+from hpa_records import errors
 flags.DEFINE_integer("n", 0, "")
 def main():
   {body}
@@ -41,7 +42,7 @@ def _run(body, *flags, script=_SCRIPT):
 
 @pytest.mark.parametrize('body,flags,code,lines', [
     ('pass', [], 0, 0),
-    ('raise schema.DataError("Expected a, received b.")', [], 2, 1),
+    ('raise errors.DataError("Expected a, received b.")', [], 2, 1),
     ('raise KeyboardInterrupt', [], 130, 1),
     ('raise MemoryError', [], 1, 1),
     ('raise OSError(24, "Too many open files")', [], 1, 1),
@@ -141,7 +142,7 @@ def test_output_that_nobody_takes_is_no_traceback(line, code, said):
 
 
 def test_wrong_input_is_told_though_output_is_closed():
-  body = f'{_PRINT_MUCH}; raise schema.DataError("wrong")'
+  body = f'{_PRINT_MUCH}; raise errors.DataError("wrong")'
   done = _run_in_shell('COMMAND >/dev/null', body)
   assert (done.returncode, done.stderr) == (2, 'wrong\n')
 
@@ -155,14 +156,14 @@ def test_what_is_opened_does_not_become_a_closed_stdout(tmp_path):
 
 def test_an_ascii_terminal_gets_escapes():
   done = _run_in_shell('COMMAND',
-                       'print("±"); raise schema.DataError("µ")',
+                       'print("±"); raise errors.DataError("µ")',
                        PYTHONIOENCODING='ascii')
   assert (done.stdout, done.stderr) == ('\\xb1\n', '\\xb5\n')
 
 
 @pytest.mark.parametrize('limit_kb,body', [
     (900000, 'pass'),
-    (4000000, 'from hpa_records import backend'),
+    (4000000, 'import hpa_records.backend as backend'),
 ])
 def test_too_little_address_space_is_one_line(limit_kb, body):
   done = _run_in_shell(f'ulimit -v {limit_kb}; COMMAND', body)
@@ -173,7 +174,7 @@ def test_too_little_address_space_is_one_line(limit_kb, body):
 
 def test_ctrl_c_during_imports_is_one_line():
   code = ('import sys, types; sys.modules["__main__"].__file__ = '
-          f'"{_ROOT}/tools/slow.py"; from hpa_records import command; '
+          f'"{_ROOT}/tools/slow.py"; import hpa_records.command as command; '
           'import os, signal; os.kill(os.getpid(), signal.SIGINT); '
           'print("went on")')
   done = subprocess.run([sys.executable, '-c', code],
@@ -189,7 +190,7 @@ def test_flags_of_paths_know_the_home_folder(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert filesystem.require_path('~/x/', 'output') == f'{tmp_path}/x'
   assert filesystem.require_path('gs://~/x', 'output') == 'gs://~/x'
-  with pytest.raises(schema.DataError, match='no home folder ~nobody_here'):
+  with pytest.raises(errors.DataError, match='no home folder ~nobody_here'):
     filesystem.require_path('~nobody_here/x', 'output')
 
 
@@ -219,7 +220,7 @@ def test_a_command_ends_while_tensorflow_reads_ahead():
           'strategy = tf.distribute.MirroredStrategy(["CPU:0"]); '
           'kept = iter(strategy.experimental_distribute_dataset(data)); '
           'next(kept); __import__("builtins").kept = kept; print("read")')
-  code = ('from hpa_records import command; '
+  code = ('import hpa_records.command as command; '
           f'command.run(lambda: exec({body!r}, {{}}))')
   done = subprocess.run([sys.executable, '-c', code],
                         cwd=_ROOT,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from hpa_records import schema
+from hpa_records import errors
 from trainer import config
 
 _CONFIG = config.Config(records='r', workdir='w')
@@ -48,7 +48,7 @@ def test_json_gives_the_same_configuration_back():
                    'plateau_threshold', 'min_learning_rate', 'warmup_epochs')),
 ])
 def test_values_out_of_range_are_refused(name, value):
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'Expected --{name} .*{re.escape(str(value))}'):
     dataclasses.replace(_CONFIG, **{name: value})
 
@@ -64,7 +64,7 @@ def test_values_out_of_range_are_refused(name, value):
     ('records', ['r']),
 ])
 def test_values_of_another_type_are_refused(name, value):
-  with pytest.raises(schema.DataError, match=f'Expected --{name} as '):
+  with pytest.raises(errors.DataError, match=f'Expected --{name} as '):
     dataclasses.replace(_CONFIG, **{name: value})
 
 
@@ -94,5 +94,5 @@ def test_loss_is_better_when_it_is_less():
     ('learning_rate', 'from 1e-30'),
 ])
 def test_numbers_that_devices_take_for_0_are_refused(name, message):
-  with pytest.raises(schema.DataError, match=f'--{name} {message}'):
+  with pytest.raises(errors.DataError, match=f'--{name} {message}'):
     dataclasses.replace(_CONFIG, **{name: 1e-40})

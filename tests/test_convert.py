@@ -11,9 +11,11 @@ from PIL import Image
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import image
 from hpa_records import manifest
+from hpa_records import pixel_codec
+from hpa_records import resize
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import conftest
@@ -47,8 +49,8 @@ def test_records_hold_what_the_source_holds(source, tmp_path):
   assert set(samples) == {f's{i}' for i in range(20)}
   for i in range(20):
     sample = samples[f's{i}']
-    pixels = image.decode(sample.image, 'raw', 16)
-    np.testing.assert_array_equal(pixels, image.resize(fakes.image(i), 16))
+    pixels = pixel_codec.decode(sample.image, 'raw', 16)
+    np.testing.assert_array_equal(pixels, resize.resize(fakes.image(i), 16))
     want = {i % 5} | ({5 + i % 7} if i % 3 == 0 else set())
     assert set(np.flatnonzero(sample.labels)) == want
     others = np.arange(5) != sample.fold
@@ -84,7 +86,7 @@ def test_manifest_counts_what_is_there(source, tmp_path):
     path = tmp_path / 'records' / entry.name
     assert entry.sha256 == filesystem.sha256(str(path))
     assert (index['shard'] == entry.name).sum() == entry.records
-  pixels = np.stack([image.resize(fakes.image(i), 16) for i in range(20)])
+  pixels = np.stack([resize.resize(fakes.image(i), 16) for i in range(20)])
   np.testing.assert_allclose(made.pixels['mean'], pixels.mean(axis=(0, 1, 2)))
   np.testing.assert_allclose(made.pixels['std'], pixels.std(axis=(0, 1, 2)))
 
@@ -138,7 +140,7 @@ def test_other_settings_are_refused_then_overwritten(source, tmp_path):
   _convert(source, output)
   before = _content(output)
   other = shard_plan.Settings(image_size=16, encoding='png')
-  with pytest.raises(schema.DataError, match="encoding 'raw', asked 'png'"):
+  with pytest.raises(errors.DataError, match="encoding 'raw', asked 'png'"):
     _convert(source, output, other)
   assert _content(output) == before
   _convert(source, output, other, overwrite=True)
@@ -153,7 +155,7 @@ def test_what_says_not_what_it_is_is_made_anew_on_request(source, tmp_path):
   (output / 'fold0-00000-of-00002.tfrecord').write_bytes(b'of other settings')
   (output / 'fold1-00000-of-00001.tfrecord.tmp').write_bytes(b'half')
   before = _content(output)
-  with pytest.raises(schema.DataError, match='no manifest that says of which'):
+  with pytest.raises(errors.DataError, match='no manifest that says of which'):
     _convert(source, output)
   assert _content(output) == before
   _convert(source, output, overwrite=True)
@@ -164,7 +166,7 @@ def test_a_folder_with_other_files_is_refused(source, tmp_path):
   output = tmp_path / 'records'
   output.mkdir()
   (output / 'thesis.tex').write_text('mine')
-  with pytest.raises(schema.DataError, match="holds 'thesis.tex'"):
+  with pytest.raises(errors.DataError, match="holds 'thesis.tex'"):
     _convert(source, output, overwrite=True)
   assert _content(output) == {'thesis.tex': b'mine'}
 
@@ -179,7 +181,7 @@ def _damage(source, *names):
 
 def test_damaged_pixels_stop_with_every_fault_and_no_manifest(source, tmp_path):
   _damage(source, 's3_green.png', 's11_red.png')
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     _convert(source, tmp_path / 'records')
   assert 's3_green.png' in str(error.value)
   assert 's11_red.png' in str(error.value)
@@ -228,7 +230,7 @@ def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
     }, "received 'magic'"),
 ])
 def test_settings_out_of_range_are_refused(values, message):
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     shard_plan.Settings(**values)
 
 
@@ -287,7 +289,7 @@ def test_real_fields_give_their_labels(fields):
 def _differences(folder, fields, exact):
   """Largest difference of each plane of a dataset to an exact reduction."""
   for sample_id, sample in fakes.read_samples(folder).items():
-    stored = image.decode(sample.image, 'raw', 299)
+    stored = pixel_codec.decode(sample.image, 'raw', 299)
     for c, channel in enumerate(schema.CHANNELS):
       path = fields[0] / 'fields' / f'{sample_id}_{channel}.png'
       pixels = np.asarray(Image.open(path))

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from hpa_records import schema
+from hpa_records import errors
 from tests import fakes
 from trainer import config as config_lib
 from trainer import cross_validation
@@ -107,7 +107,7 @@ def test_a_fold_that_the_records_lack_is_refused_at_the_start(config, tmp_path):
   path = tmp_path / 'fold7' / 'scores.json'
   path.parent.mkdir()
   path.write_text('{}')
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='fold7 is of another run: .* 0 to 2'):
     cross_validation.train(dataclasses.replace(config, workdir=str(tmp_path)))
   assert [each.name for each in tmp_path.iterdir()] == ['fold7']
@@ -130,7 +130,8 @@ def test_settings_of_the_caller_s_keras_stay(config, whole):
   assert whole
   # A program of its own: this one may be set as a command is.
   code = ('import keras; keras.config.set_dtype_policy("mixed_bfloat16"); '
-          'from trainer import config, cross_validation; '
+          'import trainer.config as config; '
+          'import trainer.cross_validation as cross_validation; '
           f'cross_validation.train(config.{config!r}); '
           'print(keras.config.dtype_policy().name)')
   done = subprocess.run([sys.executable, '-c', code],

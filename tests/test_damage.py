@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import plan
 from hpa_records import reader as reader_lib
-from hpa_records import schema
 from tests import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -43,9 +43,9 @@ def test_another_dataset_in_place_of_a_streamed_one_is_noticed(tmp_path):
   source.check_unchanged()
   shutil.rmtree(one)
   os.rename(two, one)
-  with pytest.raises(schema.DataError, match='changed while it was read'):
+  with pytest.raises(errors.DataError, match='changed while it was read'):
     source.check_unchanged()
-  with pytest.raises(schema.DataError, match='changed while it was read'):
+  with pytest.raises(errors.DataError, match='changed while it was read'):
     source.evaluation(None, plan.Share(4))
 
 

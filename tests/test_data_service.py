@@ -10,13 +10,13 @@ import sys
 import numpy as np
 import pytest
 
+from hpa_records.backend import tf
 from hpa_records import convert
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import plan
 from hpa_records import reader
-from hpa_records import schema
 from hpa_records import shard_plan
-from hpa_records.backend import tf
 from tests import fakes
 from trainer import config as config_lib
 from trainer import loop
@@ -198,7 +198,7 @@ def test_all_end_in_order_when_they_are_told(service):
     }, 'Expected --checkpoint_steps=0'),
 ])
 def test_what_cannot_be_is_refused(records, tmp_path, changes, message):
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     loop.train(
         config_lib.Config(records=records,
                           workdir=str(tmp_path),
@@ -210,7 +210,7 @@ def test_several_trainers_are_refused(records, service):
   reading = reader.Reader(dataset.load(records), 1,
                           dataset.How(data_service=service[0]))
   epoch = plan.once(np.arange(4))
-  with pytest.raises(schema.DataError, match='received 2 workers of TF_CONFIG'):
+  with pytest.raises(errors.DataError, match='received 2 workers of TF_CONFIG'):
     reading.training(epoch, plan.Key(0, 0, 1), plan.Share(8, 2, 0, 1))
 
 
@@ -227,7 +227,7 @@ def test_workers_that_see_another_dataset_are_refused(service, tmp_path):
   key = plan.Key(0, 0, 1)
   reading = reader.Reader(found[0], 1, dataset.How(data_service=service[0]))
   epoch = plan.shuffle(found[0].repeats(1), key, 'all')
-  with pytest.raises(schema.DataError, match='sees another dataset'):
+  with pytest.raises(errors.DataError, match='sees another dataset'):
     with reading.told_errors():
       list(reading.training(epoch, key, plan.Share(7)))
 
@@ -237,7 +237,7 @@ def test_an_epoch_is_not_begun_inside(records, service):
   reading = reader.Reader(dataset.load(records), 1,
                           dataset.How(data_service=service[0]))
   epoch = plan.once(np.arange(4))
-  with pytest.raises(schema.DataError, match='received its step 3'):
+  with pytest.raises(errors.DataError, match='received its step 3'):
     reading.training(epoch, plan.Key(0, 0, 1), plan.Share(1), 3)
 
 
@@ -264,5 +264,5 @@ def test_what_cannot_be_served_is_refused_in_one_line(words, named):
 def test_another_server_than_a_dispatcher_is_refused(records):
   # As the address of a worker, which is easily taken for it.
   other = tf.distribute.Server.create_local_server()
-  with pytest.raises(schema.DataError, match='no dispatcher of TensorFlow'):
+  with pytest.raises(errors.DataError, match='no dispatcher of TensorFlow'):
     _Reading(records, other.target).batches()

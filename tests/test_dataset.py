@@ -9,6 +9,7 @@ import pytest
 from hpa_records import balance
 from hpa_records import convert
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -96,7 +97,7 @@ _OTHER_KIND = 'expected the classes and channels of this version'
 def test_records_of_another_kind_are_refused(tmp_path, change, message):
   output = _convert(tmp_path)
   _forge(output, *change)
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     dataset.load(output)
 
 
@@ -105,7 +106,7 @@ def test_a_shard_that_lost_its_tail_is_refused(tmp_path):
   name = manifest.load(output).shards[-1].name
   with open(f'{output}/{name}', 'r+b') as file:
     file.truncate(100)
-  with pytest.raises(schema.DataError, match=f'received 100 bytes at .*{name}'):
+  with pytest.raises(errors.DataError, match=f'received 100 bytes at .*{name}'):
     dataset.load(output)
 
 
@@ -118,5 +119,5 @@ def test_a_changed_manifest_is_refused(tmp_path):
   with open(path, 'w', encoding='utf-8') as file:
     json.dump(content, file, indent=1, sort_keys=True)
     file.write('\n')
-  with pytest.raises(schema.DataError, match='was changed'):
+  with pytest.raises(errors.DataError, match='was changed'):
     dataset.load(output)

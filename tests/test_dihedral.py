@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hpa_records import backend
-from hpa_records import plan
 from hpa_records.backend import tf
+from hpa_records import plan
 from trainer import dihedral
 
 _MODES = {

@@ -21,10 +21,12 @@ _EPOCHS = 7  # of three steps
 # starts them. Trains one epoch, then goes on to the last.
 _ON_DEVICES = '''
 import sys
-from hpa_records import command, process
+from hpa_records import command
+from hpa_records import process
 process.take()
 from hpa_records.backend import tf
-from trainer import config, loop
+from trainer import config
+from trainer import loop
 count, records, workdir, cache, batch_size, variant = sys.argv[1:]
 sys.argv = sys.argv[:1]
 cpu = tf.config.list_physical_devices('CPU')[0]

@@ -5,6 +5,7 @@ import shutil
 import cv2
 import pytest
 
+from hpa_records import errors
 from hpa_records import sample_table
 from hpa_records import schema
 from tests import fakes
@@ -51,7 +52,7 @@ def test_samples_that_look_wrong_are_counted_in_a_line(images, capsys):
 def test_samples_that_look_wrong_can_be_faults(images, capsys):
   _copy(images, 's1_green')
   _squeeze(images)
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     _load(images, on_doubt='refuse')
   message = str(caught.value)
   assert ('row 3, s1_green.png: expected other bytes than s1_red.png, received '

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras, tf
+from hpa_records.backend import keras
+from hpa_records.backend import tf
 from trainer import fast_layers
 from trainer import gapnet
 

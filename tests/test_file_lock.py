@@ -11,8 +11,8 @@ import time
 
 import pytest
 
+from hpa_records import errors
 from hpa_records import file_lock
-from hpa_records import schema
 
 _HOLD = '''
 import sys
@@ -36,7 +36,7 @@ def _start_holder(path, *shared):
 def test_a_lock_is_held_by_one_process_until_it_dies(tmp_path):
   path = str(tmp_path / 'new' / 'lock')
   with _start_holder(path) as holder:
-    with pytest.raises(schema.DataError, match='busy.*lock'):
+    with pytest.raises(errors.DataError, match='busy.*lock'):
       with file_lock.hold(path, 'busy'):
         pass
     os.kill(holder.pid, signal.SIGKILL)
@@ -49,7 +49,7 @@ def test_a_stopped_process_keeps_its_lock(tmp_path):
   path = str(tmp_path / 'lock')
   with _start_holder(path) as holder:
     os.kill(holder.pid, signal.SIGSTOP)
-    with pytest.raises(schema.DataError, match='busy'):
+    with pytest.raises(errors.DataError, match='busy'):
       with file_lock.hold(path, 'busy'):
         pass
     os.kill(holder.pid, signal.SIGKILL)
@@ -60,7 +60,7 @@ def test_shared_locks_exclude_only_those_who_want_it_alone(tmp_path):
   with _start_holder(path, 'shared') as holder:
     with file_lock.hold(path, 'busy', shared=True):
       pass
-    with pytest.raises(schema.DataError, match='busy'):
+    with pytest.raises(errors.DataError, match='busy'):
       with file_lock.hold(path, 'busy'):
         pass
     holder.stdin.close()

@@ -4,6 +4,7 @@ import hypothesis
 from hypothesis import strategies
 import pytest
 
+from hpa_records import errors
 from hpa_records import file_pattern
 from hpa_records import litter
 from hpa_records import schema
@@ -53,7 +54,7 @@ def test_every_id_is_found_again(sample_id):
     ('{id}_{channel}.bmp', 'that ends in one of .png, .tif'),
 ])
 def test_other_patterns_are_refused(pattern, expected):
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     shard_plan.Settings(pattern=pattern)
   assert expected in str(error.value) and repr(pattern) in str(error.value)
 

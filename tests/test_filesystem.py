@@ -5,8 +5,8 @@ import os
 import pytest
 
 from hpa_records import backend
+from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import schema
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -42,7 +42,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     ('s3://', 'Nothing follows the scheme in --output=s3://'),
 ])
 def test_only_local_paths(path, message):
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     filesystem.require_local(path, 'output')
   assert filesystem.require_local('a/b/', 'output') == 'a/b'
 
@@ -166,7 +166,7 @@ def test_a_folder_that_may_not_be_entered_is_not_an_empty_one(tmp_path):
   user = os.geteuid()
   os.seteuid(user or 65534)  # root enters every folder
   try:
-    with pytest.raises(schema.DataError, match='Permission denied; check the'):
+    with pytest.raises(errors.DataError, match='Permission denied; check the'):
       filesystem.size(str(tmp_path / 'a' / 'b'))
   finally:
     os.seteuid(user)

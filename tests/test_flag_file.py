@@ -3,8 +3,8 @@
 from absl import flags
 import pytest
 
+from hpa_records import errors
 from hpa_records import flag_file
-from hpa_records import schema
 
 
 @pytest.mark.parametrize('data,found', [
@@ -32,7 +32,7 @@ def test_files_that_name_each_other_are_bounded(tmp_path, monkeypatch):
   for i in range(40):
     (tmp_path / str(i)).write_text(f'--flagfile={i + 1}\n' * 2)
   (tmp_path / '40').write_text('')
-  with pytest.raises(schema.DataError, match='More than 100 flag files'):
+  with pytest.raises(errors.DataError, match='More than 100 flag files'):
     flag_file.expand(['--flagfile=0'])
 
 
@@ -51,7 +51,7 @@ def test_what_is_no_flag_file_is_refused(tmp_path, monkeypatch, data, message):
   monkeypatch.chdir(tmp_path)
   if data is not None:
     (tmp_path / 'run.flags').write_bytes(data)
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     flag_file.expand(['--flagfile=run.flags'])
 
 
@@ -65,6 +65,6 @@ def test_a_file_that_a_file_names_in_vain_is_told(tmp_path, monkeypatch):
   path = tmp_path / 'elsewhere' / 'demo.flags'
   path.parent.mkdir()
   path.write_text('--flagfile=prelu.flags')
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'no flag file prelu.flags, which {path} names'):
     flag_file.expand([f'--flagfile={path}'])

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hpa_records import schema
+from hpa_records import errors
 from trainer import fold_lock
 
 _HOLD = '''
@@ -25,7 +25,7 @@ def test_a_second_trainer_is_refused_until_the_first_ends(tmp_path):
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE) as first:
     assert first.stdout.readline() == b'held\n'
-    with pytest.raises(schema.DataError, match='Another training is running'):
+    with pytest.raises(errors.DataError, match='Another training is running'):
       with fold_lock.hold(folder):
         pass
     first.communicate()
@@ -42,7 +42,7 @@ def test_a_folder_that_was_moved_is_not_written(tmp_path, is_taken):
     folder.mkdir()
     if is_taken:
       (folder / 'lock').touch()
-    with pytest.raises(schema.DataError, match='was moved or removed'):
+    with pytest.raises(errors.DataError, match='was moved or removed'):
       with fold_lock.told_writes(str(folder)):
         pytest.fail('was let write')
   assert (folder / 'lock').exists() == is_taken
@@ -90,14 +90,14 @@ def test_a_linked_folder_is_not_tidied(tmp_path):
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, place, reason):
   (tmp_path / 'file').touch()
   (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
-  with pytest.raises(schema.DataError, match=f'Cannot write to .*{reason}'):
+  with pytest.raises(errors.DataError, match=f'Cannot write to .*{reason}'):
     with fold_lock.hold(str(tmp_path / place / 'fold0')):
       pass
 
 
 def test_a_file_of_the_users_named_lock_is_told_and_kept(tmp_path):
   (tmp_path / 'lock').write_text('mine')
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=rf'name is in the way: .*\({tmp_path}/lock\)'):
     with fold_lock.hold(str(tmp_path)):
       pass
@@ -105,7 +105,7 @@ def test_a_file_of_the_users_named_lock_is_told_and_kept(tmp_path):
 
 
 def test_a_full_disk_is_told_with_what_is_kept():
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='Cannot write to run/fold0: No space left .* kept'):
     with fold_lock.told_writes('run/fold0'):
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

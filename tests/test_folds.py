@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpa_records import errors
 from hpa_records import folds
 from hpa_records import layout
-from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard_plan
 
@@ -32,7 +32,7 @@ def _real():
     pytest.skip('the real label table is not here')
   table = pd.read_csv(_CSV, dtype=str, keep_default_na=False)
   labels = [tuple(map(int, target.split())) for target in table['Target']]
-  return table['Id'].tolist(), sample_table.multi_hot(labels)
+  return table['Id'].tolist(), schema.multi_hot(labels)
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -185,7 +185,7 @@ def test_grouped_folds_stay_the_same_on_every_machine():
 
 def test_fewer_groups_than_folds_are_refused():
   labels = np.ones([8, schema.NUM_CLASSES], np.uint8)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='at least 5 groups for 5 folds, received 4; lower'):
     _assign_groups(labels, list('aabbccdd'), 5, 0)
 
@@ -197,14 +197,14 @@ def test_fewer_groups_than_folds_are_refused():
 ])
 def test_impossible_number_of_folds_is_refused(num_folds, message):
   labels = np.ones([4, schema.NUM_CLASSES], np.uint8)
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     folds.assign(_name(4), labels, num_folds, 0)
 
 
 @pytest.mark.parametrize('seed', [-1, 2**63])
 def test_seeds_that_others_share_are_refused(seed):
   labels = np.ones([4, 28], np.uint8)
-  with pytest.raises(schema.DataError, match='Expected a seed of 0..2.63-1'):
+  with pytest.raises(errors.DataError, match='Expected a seed of 0..2.63-1'):
     folds.assign(list('abcd'), labels, 2, seed)
 
 
@@ -220,5 +220,5 @@ def test_any_number_of_classes_is_spread_evenly(num_classes):
 def test_more_repeats_than_an_index_may_have_are_refused_at_once():
   table = pd.DataFrame({'row': range(70_000), 'labels': [(0,)] * 70_000})
   table['id'] = table['row'].astype(str)
-  with pytest.raises(schema.DataError, match='134,217,728 repeats; lower'):
+  with pytest.raises(errors.DataError, match='134,217,728 repeats; lower'):
     layout.lay_out(table, shard_plan.Settings(num_folds=60_000))

@@ -1,4 +1,4 @@
-"""Parsers of strangers' bytes: nothing escapes but schema.DataError.
+"""Parsers of strangers' bytes: nothing escapes but errors.DataError.
 
 Here each parser gets its seeds and some hundred changes of them, the same ones
 each time. make soak has Atheris run each 200,000 times, guided by what it
@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from hpa_records import schema
+from hpa_records import errors
 from tests.fuzz import catalog
 from tests.fuzz import mutation
 from tests.fuzz import target
@@ -47,7 +47,7 @@ def test_a_first_seed_is_accepted(name, tmp_path):
 
 
 def _refuse(data, _):
-  raise schema.DataError(f'Expected something else, received {data!r}.')
+  raise errors.DataError(f'Expected something else, received {data!r}.')
 
 
 def _fail(*_):
@@ -55,7 +55,7 @@ def _fail(*_):
 
 
 def _tell_much(*_):
-  raise schema.DataError('one line\nand another')
+  raise errors.DataError('one line\nand another')
 
 
 def _leave(*_):

@@ -8,10 +8,12 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import figure
 from hpa_records import gallery
 from hpa_records import image
 from hpa_records import manifest
+from hpa_records import resize
 from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
@@ -32,7 +34,8 @@ def test_images_are_those_of_the_samples(tmp_path, encoding):
   found = gallery.load_images(str(folder), made, index, [17, 3])
   for row, pixels in zip((17, 3), found):
     number = int(index['id'][row][1:])
-    np.testing.assert_array_equal(pixels, image.resize(fakes.image(number), 16))
+    np.testing.assert_array_equal(pixels, resize.resize(fakes.image(number),
+                                                        16))
 
 
 def test_every_class_gets_a_sample_and_rare_ones_choose_first():
@@ -104,7 +107,7 @@ def test_a_damaged_image_is_named(tmp_path):
   made, index = _load(folder)
   path = folder / made.shards[0].name
   path.write_bytes(bytes(path.stat().st_size))
-  with pytest.raises(schema.DataError, match=f'of {path}: not a png'):
+  with pytest.raises(errors.DataError, match=f'of {path}: not a png'):
     gallery.load_images(str(folder), made, index, [0])
 
 
@@ -136,7 +139,7 @@ def test_figures_of_the_users_are_not_replaced(tmp_path):
   gallery.save(figures, str(tmp_path))  # its own are
   (tmp_path / 'b.png').write_bytes(b'mine')
   (tmp_path / 'a.png').unlink()
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='b.png is there, and was not written'):
     gallery.save(figures, str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ['b.png']
@@ -150,13 +153,13 @@ def test_what_is_no_file_is_not_replaced_by_a_figure(tmp_path, make):
   before = os.lstat(tmp_path / 'a.png')[:2]  # kind and inode
   counts = np.zeros(schema.NUM_CLASSES)
   drawn = gallery.draw_counts(counts, counts, 'none', 0)
-  with pytest.raises(schema.DataError, match='a.png is there, and was not'):
+  with pytest.raises(errors.DataError, match='a.png is there, and was not'):
     gallery.save({'a': drawn}, str(tmp_path))
   assert os.lstat(tmp_path / 'a.png')[:2] == before
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
   (tmp_path / 'file').touch()
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='Cannot write to .*move it.*--figures'):
     gallery.save({}, str(tmp_path / 'file' / 'figures'))

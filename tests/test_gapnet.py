@@ -5,7 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras, tf
+from hpa_records.backend import keras
+from hpa_records.backend import tf
 from trainer import config
 from trainer import gapnet
 

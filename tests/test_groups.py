@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import index_check
 from hpa_records import manifest
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import verify
 from tests import fakes
@@ -58,7 +58,7 @@ def _convert(source, output, groups='', how=None, **settings):
 
 
 def _refusal(*args, **kwargs):
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     _convert(*args, **kwargs)
   return str(caught.value)
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hpa_records import dataset
-from hpa_records import image
+from hpa_records import errors
+from hpa_records import pixel_codec
 from hpa_records import plan
 from hpa_records import reader
 from hpa_records import schema
@@ -67,7 +68,7 @@ def _first_sample(folder):
 def _add_text(folder):
   """The first record's PNG has a chunk of text before its pixels."""
   sample = _first_sample(folder)
-  png = image.encode(np.zeros((16, 16, 4), np.uint8), 'png').tobytes()
+  png = pixel_codec.encode(np.zeros((16, 16, 4), np.uint8), 'png').tobytes()
   room = len(sample.image) - len(png) - len(image_bytes.chunk(b'zTXt', b''))
   text = image_bytes.chunk(b'zTXt', bytes(room))
   forgery.forge_record(folder, id=sample.id, image=png[:33] + text + png[33:])
@@ -89,7 +90,7 @@ def _make_png_huge(folder):
 def test_a_frame_of_another_length_is_told(copy, way, length):
   path = sorted(copy.glob('fold0*.tfrecord'))[0]
   _write_length(path, length)
-  with pytest.raises(schema.DataError, match=f'{path} is damaged'):
+  with pytest.raises(errors.DataError, match=f'{path} is damaged'):
     _read_all(copy, _WAYS[way][1])
 
 
@@ -98,23 +99,25 @@ def test_a_frame_of_another_length_is_told(copy, way, length):
 @pytest.mark.parametrize('change', [_make_png_huge, _add_text])
 def test_a_png_of_another_kind_is_not_decoded(copy, way, change):
   change(copy)
-  with pytest.raises(schema.DataError, match='fold0.* is damaged'):
+  with pytest.raises(errors.DataError, match='fold0.* is damaged'):
     _read_all(copy, _WAYS[way][1])
 
 
 @pytest.mark.parametrize('place,byte', [(24, 16), (25, 2), (0, 0)])
 def test_a_png_of_other_bits_or_colors_is_not_decoded(place, byte):
-  png = image.encode(np.zeros((5, 5, 4), np.uint8), 'png')
-  assert not image.decode(png, 'png', 5).any()
+  png = pixel_codec.encode(np.zeros((5, 5, 4), np.uint8), 'png')
+  assert not pixel_codec.decode(png, 'png', 5).any()
   png[place] = byte
-  with pytest.raises(schema.DataError, match='not a png image'):
-    image.decode(png, 'png', 5)
+  with pytest.raises(errors.DataError, match='not a png image'):
+    pixel_codec.decode(png, 'png', 5)
 
 
 _FEW_FILES = '''
 import resource, sys
 import numpy as np
-from hpa_records import dataset, payload, schema
+from hpa_records import dataset
+from hpa_records import errors
+from hpa_records import payload
 records = dataset.load(sys.argv[1])
 shards = payload.Shards(records)
 resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
@@ -126,7 +129,7 @@ except OSError:
   pass
 try:
   shards.read(np.arange(20), np.empty((20, 16, 16, 4), np.uint8))
-except schema.DataError as error:
+except errors.DataError as error:
   print(error)
 '''
 

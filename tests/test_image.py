@@ -10,7 +10,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from hpa_records import errors
 from hpa_records import image
+from hpa_records import pixel_codec
+from hpa_records import resize
 from hpa_records import schema
 from tests import fakes
 from tests import image_bytes
@@ -47,7 +50,7 @@ def triangle_means(plane, size_px):
 @pytest.mark.parametrize('size_px', [7, 13, 23])
 def test_resize_averages_areas(size_px):
   pixels = fakes.image(5)
-  small = image.resize(pixels, size_px, 'area')
+  small = resize.resize(pixels, size_px, 'area')
   for c in range(4):
     exact = area_means(pixels[..., c], size_px)
     assert np.abs(small[..., c] - exact).max() <= 0.5 + 1e-3
@@ -56,10 +59,10 @@ def test_resize_averages_areas(size_px):
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 def test_resize_of_a_plane_is_that_of_the_image(dtype):
   pixels = fakes.image(5).astype(dtype) * dtype(1 if dtype == np.uint8 else 257)
-  small = image.resize(pixels, 13, 'area')
+  small = resize.resize(pixels, 13, 'area')
   assert small.dtype == dtype
   for c in range(4):
-    np.testing.assert_array_equal(image.resize(pixels[..., c], 13, 'area'),
+    np.testing.assert_array_equal(resize.resize(pixels[..., c], 13, 'area'),
                                   small[..., c])
     exact = area_means(pixels[..., c], 13)
     assert np.abs(small[..., c] - exact).max() <= 0.5 + 1e-2
@@ -73,7 +76,7 @@ def test_resize_by_triangles_is_exact_within_one(size_px, channels, high):
                                                  1 else np.uint8) * high
   if channels == 1:
     pixels = pixels[..., 0]
-  small = image.resize(pixels, size_px)
+  small = resize.resize(pixels, size_px)
   assert small.dtype == pixels.dtype and small.ndim == pixels.ndim
   planes = zip(np.atleast_3d(small).T, np.atleast_3d(pixels).T)
   for found, plane in planes:
@@ -84,45 +87,45 @@ def test_resize_by_triangles_is_pillows_within_one():
   pixels = np.random.default_rng(3).integers(0, 256, (100, 90)).astype(np.uint8)
   theirs = np.asarray(
       Image.fromarray(pixels).resize((37, 37), Image.Resampling.BILINEAR))
-  ours = image.resize(pixels, 37)
+  ours = resize.resize(pixels, 37)
   assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-@pytest.mark.parametrize('name', image.RESIZE_FILTERS)
+@pytest.mark.parametrize('name', resize.RESIZE_FILTERS)
 def test_resize_of_a_fine_pattern_does_not_alias(name):
   stripes = np.zeros((512, 512, 4), np.uint8)
   stripes[:, ::2] = 255
-  assert image.resize(stripes, 299, name).std() < 40  # nearest: 127
-  inner = image.resize(stripes, 256, name)[:, 1:-1]
+  assert resize.resize(stripes, 299, name).std() < 40  # nearest: 127
+  inner = resize.resize(stripes, 256, name)[:, 1:-1]
   assert np.ptp(inner) <= 1
 
 
 def test_resize_keeps_or_enlarges():
   pixels = fakes.image(1)
-  assert image.resize(pixels, 24) is pixels
-  assert image.resize(pixels, 48).shape == (48, 48, 4)
+  assert resize.resize(pixels, 24) is pixels
+  assert resize.resize(pixels, 48).shape == (48, 48, 4)
 
 
 @pytest.mark.parametrize('encoding', schema.ENCODINGS)
 def test_stored_bytes_give_the_image_back(encoding):
   pixels = fakes.image(2)
-  data = image.encode(pixels, encoding)
+  data = pixel_codec.encode(pixels, encoding)
   assert data.dtype == np.uint8 and data.ndim == 1
-  np.testing.assert_array_equal(image.decode(data.tobytes(), encoding, 24),
-                                pixels)
+  np.testing.assert_array_equal(
+      pixel_codec.decode(data.tobytes(), encoding, 24), pixels)
 
 
 def test_stored_png_has_red_first_whoever_reads_it(tmp_path):
   pixels = fakes.image(2)
   path = tmp_path / 'stored.png'
-  path.write_bytes(image.encode(pixels, 'png').tobytes())
+  path.write_bytes(pixel_codec.encode(pixels, 'png').tobytes())
   np.testing.assert_array_equal(np.asarray(Image.open(path)), pixels)
 
 
 @pytest.mark.parametrize('encoding', schema.ENCODINGS)
 def test_other_stored_bytes_are_refused(encoding):
-  with pytest.raises(schema.DataError, match=f'not a {encoding} image'):
-    image.decode(b'123', encoding, 24)
+  with pytest.raises(errors.DataError, match=f'not a {encoding} image'):
+    pixel_codec.decode(b'123', encoding, 24)
 
 
 def test_load_stacks_the_channels_in_order(tmp_path):
@@ -135,7 +138,7 @@ def test_load_names_the_file_of_another_size(tmp_path):
   _, folder = fakes.write_source(tmp_path, 1)
   cv2.imwrite(f'{folder}/s0_blue.png', fakes.plane(0, 0, 25))
   paths = tuple(f'{folder}/s0_{channel}.png' for channel in schema.CHANNELS)
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     image.load(paths, 24)
   assert error.value.args[1] == paths[2]
   assert 'received (25, 25)' in error.value.args[0]
@@ -149,7 +152,7 @@ def test_load_names_the_file_of_another_size(tmp_path):
 ])
 def test_sums_are_exact(pixels):
   flat = pixels.reshape(-1, 4).astype(np.int64)
-  found = image.sums(pixels)
+  found = pixel_codec.sums(pixels)
   assert found.dtype == np.int64
   np.testing.assert_array_equal(found,
                                 [flat.sum(axis=0), (flat**2).sum(axis=0)])
@@ -158,7 +161,7 @@ def test_sums_are_exact(pixels):
 @pytest.mark.parametrize('white_level', [1, 2, 254, 255, 4095, 65534, 65535])
 def test_to_uint8_is_the_rounded_share_of_white(white_level):
   levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-  scaled = image.to_uint8(levels, white_level)
+  scaled = resize.to_uint8(levels, white_level)
   want = [
       min(255, math.floor(fractions.Fraction(v * 255, white_level) + _HALF))
       for v in range(65536)
@@ -173,7 +176,7 @@ def test_to_uint8_is_the_rounded_share_of_white(white_level):
 ])
 def test_to_uint8_refuses_other_values(plane, white_level):
   with pytest.raises(ValueError, match='expected uint16 and a white level'):
-    image.to_uint8(plane, white_level)
+    resize.to_uint8(plane, white_level)
 
 
 def _write_planes(folder, planes, ending='png'):
@@ -218,7 +221,7 @@ def test_load_brings_full_size_tiffs_to_one_size(tmp_path, height, width,
 
 def test_load_names_a_file_that_cannot_be_read(tmp_path):
   paths = _write_planes(tmp_path, [fakes.plane(0, c) for c in range(4)])
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     image.load((*paths[:3], f'{tmp_path}/none.png'), 24)
   assert error.value.args == (
       'cannot be read: No such file or directory; check the path and the disk',
@@ -227,25 +230,25 @@ def test_load_names_a_file_that_cannot_be_read(tmp_path):
 
 def test_a_stored_png_of_16_bits_is_refused():
   data = cv2.imencode('.png', np.zeros((24, 24, 4), np.uint16))[1].tobytes()
-  with pytest.raises(schema.DataError, match='not a png image'):
-    image.decode(data, 'png', 24)
+  with pytest.raises(errors.DataError, match='not a png image'):
+    pixel_codec.decode(data, 'png', 24)
 
 
 @pytest.mark.parametrize('place', [33, -12])
 def test_a_stored_png_holds_pixels_alone(place):
-  stored = image.encode(fakes.image(1, 16), 'png').tobytes()
+  stored = pixel_codec.encode(fakes.image(1, 16), 'png').tobytes()
   text = image_bytes.chunk(b'zTXt', b'a\0\0' + zlib.compress(bytes(10**6)))
-  with pytest.raises(schema.DataError, match="has the chunk 'zTXt'"):
-    image.decode(stored[:place] + text + stored[place:], 'png', 16)
+  with pytest.raises(errors.DataError, match="has the chunk 'zTXt'"):
+    pixel_codec.decode(stored[:place] + text + stored[place:], 'png', 16)
 
 
 def test_a_stored_png_takes_no_memory_for_what_it_only_declares():
-  stored = image.encode(fakes.image(1, 16), 'png').tobytes()
+  stored = pixel_codec.encode(fakes.image(1, 16), 'png').tobytes()
   at = stored.index(b'IDAT') - 4
   forged = stored[:at] + b'\xc0\0\0\0' + stored[at + 4:]
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   for data in (forged, stored[:-1], stored + b'\0'):
-    with pytest.raises(schema.DataError, match='not a png image'):
-      image.decode(data, 'png', 16)
+    with pytest.raises(errors.DataError, match='not a png image'):
+      pixel_codec.decode(data, 'png', 16)
   taken_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
   assert taken_kib < 2**20

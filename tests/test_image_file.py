@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from hpa_records import errors
 from hpa_records import image_file
-from hpa_records import schema
 from tests import fakes
 from tests import image_bytes
 
@@ -34,7 +34,7 @@ def _read(tmp_path, data, name, channel='red', white_level=65535):
 
 
 def _refusal(data, name, channel='red', white_level=65535):
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     image_file.decode(data, name, channel, white_level)
   assert str(error.value).startswith('expected ')
   return str(error.value)
@@ -233,7 +233,7 @@ def test_a_flipped_bit_is_refused_or_harmless(kind, place, bit):
   changed[int(place * len(data))] ^= 1 << bit
   try:
     found = image_file.decode(bytes(changed), name, 'red', 65535)
-  except schema.DataError as error:
+  except errors.DataError as error:
     assert str(error).startswith('expected ')
     return
   # TIFF and JPEG have no checksum: what they give is whole, if not the same.
@@ -281,10 +281,10 @@ def test_mutated_files_are_refused_or_read_as_they_were_checked(
     path.write_bytes(data)
     try:
       size = image_file.check(str(path), 'red', 65535)
-    except schema.DataError as error:
+    except errors.DataError as error:
       assert _refusal(data, path.name) == str(error)
       continue
     try:
       assert image_file.decode(data, path.name, 'red', 65535).shape == size
-    except schema.DataError as error:
+    except errors.DataError as error:
       assert str(error).startswith('expected ')

@@ -9,6 +9,7 @@ import unicodedata
 import pytest
 
 from hpa_records import csv_table
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import image_folder
 from hpa_records import litter
@@ -56,7 +57,7 @@ def _ids(*args, **options):
 
 
 def _refusal(*args, **options):
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     _load(*args, **options)
   return str(caught.value)
 
@@ -220,7 +221,7 @@ def test_a_folder_or_table_that_is_a_dangling_link_is_named(tmp_path):
   path = tmp_path / 'link'
   path.symlink_to('gone')
   assert 'link is a link to gone, which does not exist' in _refusal(path)
-  with pytest.raises(schema.DataError, match='a link to gone, which does'):
+  with pytest.raises(errors.DataError, match='a link to gone, which does'):
     csv_table.read(str(path))
 
 
@@ -236,7 +237,7 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path):
   file = tmp_path / 'file'
   file.touch()
   for path in (file, file / 'below'):
-    with pytest.raises(schema.DataError,
+    with pytest.raises(errors.DataError,
                        match='Not a directory; pass the folder of '
                        'images.$'):
       image_folder.scan(str(path), _FLAT)

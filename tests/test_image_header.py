@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from hpa_records import errors
 from hpa_records import image_file
-from hpa_records import schema
 from tests import fakes
 from tests import image_bytes
 
@@ -25,7 +25,7 @@ _DEEP = _GRAY.astype(np.uint16) * 257 + 13
 
 
 def _refusal(data, name, channel='red', white_level=65535):
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     image_file.decode(data, name, channel, white_level)
   assert str(error.value).startswith('expected ')
   return str(error.value)
@@ -138,7 +138,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
   assert received in _refusal(data, name)
   path = tmp_path / name
   path.write_bytes(data)
-  with pytest.raises(schema.DataError, match='^expected '):
+  with pytest.raises(errors.DataError, match='^expected '):
     image_file.check(str(path), 'red', 65535)
 
 
@@ -158,7 +158,7 @@ def test_a_file_far_larger_than_its_pixels_is_refused(tmp_path, ending):
   path = tmp_path / f'a_red{ending}'
   Image.fromarray(_GRAY).save(path)
   os.truncate(path, 2**26)  # sparse: takes no room
-  with pytest.raises(schema.DataError, match='bytes for 21 x 31 pixels'):
+  with pytest.raises(errors.DataError, match='bytes for 21 x 31 pixels'):
     image_file.check(str(path), 'red', 0)
 
 
@@ -169,7 +169,7 @@ def test_a_file_of_more_than_a_gigabyte_is_refused(tmp_path):
     file.write(data)
     file.seek(2**30)
     file.write(data[-12:])  # sparse: takes no room
-  with pytest.raises(schema.DataError, match='at most 1,073,741,824 bytes'):
+  with pytest.raises(errors.DataError, match='at most 1,073,741,824 bytes'):
     image_file.check(str(path), 'red', 0)
 
 
@@ -212,7 +212,8 @@ _BOMBS = {
 
 _UNDER_A_LIMIT = '''
 import pathlib, resource, sys
-from hpa_records import image_file, schema
+from hpa_records import errors
+from hpa_records import image_file
 kib = int(open('/proc/self/statm').read().split()[0]) * 4
 limit = (kib + 64 * 1024) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -227,7 +228,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
                                          9)):
     try:
       read()
-    except schema.DataError as error:
+    except errors.DataError as error:
       print(path.name, error)
 '''
 
@@ -257,5 +258,5 @@ def test_the_limit_of_pixels_is_8192_squared(tmp_path, height, fits):
   if fits:
     assert image_file.check(str(path), 'red', 0) == (8192, 8192)
   else:
-    with pytest.raises(schema.DataError, match='1 to 67,108,864 pixels'):
+    with pytest.raises(errors.DataError, match='1 to 67,108,864 pixels'):
       image_file.check(str(path), 'red', 0)

@@ -9,8 +9,8 @@ from PIL import Image
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import manifest
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
 
@@ -53,9 +53,9 @@ def test_other_content_of_the_same_size_is_refused(source, keep_time):
   before = fakes.read_samples(pathlib.Path(source[2]))['s1'].image
   _swap(source, keep_time)
   for how in ({}, {'only_shard': 0}, {'on_error': 'skip'}):
-    with pytest.raises(schema.DataError, match='same names and sizes.*other'):
+    with pytest.raises(errors.DataError, match='same names and sizes.*other'):
       _convert(source, **how)
-  with pytest.raises(schema.DataError, match='pass --overwrite|Pass --overw'):
+  with pytest.raises(errors.DataError, match='pass --overwrite|Pass --overw'):
     convert.describe(*source, _SETTINGS)
   assert fakes.read_samples(pathlib.Path(source[2]))['s1'].image == before
   _convert(source, overwrite=True)
@@ -69,14 +69,14 @@ def test_a_dataset_that_looks_newer_than_its_images_is_compared_too(source):
   for path in pathlib.Path(source[2]).iterdir():
     later_ns = path.stat().st_mtime_ns + 10**12
     os.utime(path, ns=(later_ns, later_ns))
-  with pytest.raises(schema.DataError, match='same names and sizes.*other'):
+  with pytest.raises(errors.DataError, match='same names and sizes.*other'):
     _convert(source)
 
 
 def test_the_message_says_how_old_differs_from_new(source):
   path = pathlib.Path(source[1]) / 's1_red.tif'
   path.write_bytes(path.read_bytes() + bytes(5000))
-  with pytest.raises(schema.DataError) as told:
+  with pytest.raises(errors.DataError) as told:
     _convert(source)
   assert str(told.value).count('32 files of') == 2
   assert '\n' not in str(told.value)
@@ -99,7 +99,7 @@ def test_a_sample_that_was_left_out_and_is_fixed_is_noticed(source):
   _convert(source, overwrite=True, on_error='skip')
   assert _convert(source, on_error='skip').num_skipped == 1
   path.write_bytes(sound)
-  with pytest.raises(schema.DataError, match='made from other image files'):
+  with pytest.raises(errors.DataError, match='made from other image files'):
     _convert(source, on_error='skip')
 
 
@@ -117,7 +117,7 @@ def test_damaged_inputs_are_told(source):
   made = manifest.load(source[2])
   inputs = {**made.inputs, 'num_files': 'x'}
   manifest.write(source[2], dataclasses.replace(made, inputs=inputs))
-  with pytest.raises(schema.DataError, match='num_files'):
+  with pytest.raises(errors.DataError, match='num_files'):
     _convert(source)
 
 
@@ -133,5 +133,5 @@ def test_another_on_doubt_is_another_dataset(tmp_path):
     settings = shard_plan.Settings(image_size=16)
     for _ in range(2):
       convert.convert(csv, images, output, settings, convert.How(**made))
-    with pytest.raises(schema.DataError, match='pass the --on_doubt'):
+    with pytest.raises(errors.DataError, match='pass the --on_doubt'):
       convert.convert(csv, images, output, settings, convert.How(**asked))

@@ -12,11 +12,11 @@ import sys
 import pytest
 
 from hpa_records import backend
-from hpa_records import schema
+from hpa_records import errors
 from tests import fakes
-from tools import check_python
 from trainer import config as config_lib
 from trainer import loop
+from tools import check_python
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _PYTHON = _ROOT / '.venv-io' / 'bin' / 'python'
@@ -27,14 +27,14 @@ from hpa_records import process
 process.take()  # as a command does, before TensorFlow is imported
 from hpa_records import dataset
 from hpa_records import plan
-from hpa_records import schema
+from hpa_records import errors
 from hpa_records import streaming
 found = dataset.load(sys.argv[1])
 batches = streaming.evaluation_batches(found, 2, plan.Share(8))
 print(len(found.index), sum(int(b['weight'].numpy().sum()) for b in batches))
 try:
   dataset.load(sys.argv[2])
-except schema.DataError as error:
+except errors.DataError as error:
   print(error)
 '''
 
@@ -114,7 +114,7 @@ def test_the_main_environment_refuses_in_one_line(address, tmp_path):
   if backend.has_scheme('s3'):
     pytest.skip('this environment reads s3:// itself')
   config = config_lib.Config(records=address, workdir=str(tmp_path))
-  with pytest.raises(schema.DataError) as told:
+  with pytest.raises(errors.DataError) as told:
     loop.train(config)
   assert str(told.value).startswith('Expected a TensorFlow that reads s3://')
   assert 'pip install "hpa-records[io]"' in str(told.value)

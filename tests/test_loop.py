@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpa_records.backend import tf
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import sample_data
 from hpa_records import schema
 from hpa_records import shard_plan
-from hpa_records.backend import tf
 from tests import fakes
 from tests import signalled
 from trainer import config as config_lib
@@ -102,7 +103,7 @@ def test_balance_overrides_the_stored_repeats(records, whole, tmp_path):
   assert history['images'].tolist() == [(index['fold'] != 1).sum()]
   drawn = np.stack(list(index['repeats']))[:, 1].sum()
   assert (stored['images'] == drawn).all() and drawn != history['images'][0]
-  with pytest.raises(schema.DataError, match="balance 'none', not 'exact'"):
+  with pytest.raises(errors.DataError, match="balance 'none', not 'exact'"):
     loop.train(_config(records, tmp_path, epochs=1, balance='exact'))
 
 
@@ -198,7 +199,7 @@ def test_a_signal_in_the_last_epoch_is_not_forgotten(records, tmp_path):
         signal.raise_signal(signal.SIGTERM)
       return super().write(text)
 
-  with pytest.raises(schema.BrokenOff, match='SIGTERM: fold 1 is finished'):
+  with pytest.raises(errors.BrokenOff, match='SIGTERM: fold 1 is finished'):
     with contextlib.redirect_stdout(Output()):
       loop.train(_config(records, tmp_path, epochs=1))
   assert (tmp_path / 'fold1' / 'scores.json').exists()
@@ -231,7 +232,7 @@ def test_a_loss_that_is_no_number_stops_the_run(whole, tmp_path):
                                clip_norm=0.0,
                                steps_per_call=1,
                                checkpoint_steps=1)
-  with pytest.raises(schema.BrokenOff,
+  with pytest.raises(errors.BrokenOff,
                      match=r'received (nan|inf) in epoch 1, step 2;'):
     loop.train(config)
   # What the step before left is there, and sound.
@@ -334,7 +335,7 @@ def test_a_finished_fold_that_is_extended_and_cut_off_is_not_finished(
     cut_off.setattr(loop.step.Stepper, 'train', _interrupt)
     with pytest.raises(KeyboardInterrupt):
       loop.train(config)
-  with pytest.raises(schema.DataError, match='No finished fold'):
+  with pytest.raises(errors.DataError, match='No finished fold'):
     workdir.load(str(tmp_path))
   loop.train(dataclasses.replace(config, epochs=_EPOCHS))
   _assert_same_end(tmp_path / 'fold1', whole[2])
@@ -355,7 +356,7 @@ def test_a_checkpoint_beyond_its_epoch_is_refused(whole, tmp_path):
   arrays['state'] = np.array(json.dumps({**state, 'step': 500}))
   (fold / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz').unlink()
   np.savez(last.with_stem(f'{last.stem}-step-0000500'), **arrays)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='is of step 500 of epoch 3, which'):
     loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path)))
 
@@ -368,7 +369,7 @@ def test_a_run_whose_settings_are_lost_is_not_continued(whole, tmp_path, left):
   else:
     shutil.copy(whole[2] / left, tmp_path / 'fold1')
   before = sorted((tmp_path / 'fold1').rglob('*'))
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'{tmp_path}/fold1/config.json is missing'):
     loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path), seed=5))
   assert sorted((tmp_path / 'fold1').rglob('*')) == before
@@ -526,7 +527,7 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
 ])
 def test_what_does_not_fit_is_refused(whole, changes, message):
   before = {p: p.read_bytes() for p in whole[2].rglob('*') if p.is_file()}
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     loop.train(dataclasses.replace(whole[0], **changes))
   after = {p: p.read_bytes() for p in whole[2].rglob('*') if p.is_file()}
   assert all(before[path] == data
@@ -536,7 +537,7 @@ def test_what_does_not_fit_is_refused(whole, changes, message):
 
 def test_other_records_are_refused(whole, tmp_path):
   records = fakes.write_records(tmp_path, 30, 32)
-  with pytest.raises(schema.DataError, match='other settings: records'):
+  with pytest.raises(errors.DataError, match='other settings: records'):
     loop.train(dataclasses.replace(whole[0], records=records))
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import json_text
 from hpa_records import manifest
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
 from tests import forgery
@@ -59,7 +59,7 @@ def test_pixel_statistics_are_those_of_the_pixels():
 
 
 def test_a_folder_without_manifest_is_no_dataset(tmp_path):
-  with pytest.raises(schema.DataError, match='has no manifest.json'):
+  with pytest.raises(errors.DataError, match='has no manifest.json'):
     manifest.load(str(tmp_path))
 
 
@@ -78,7 +78,7 @@ def test_a_changed_manifest_is_refused(copy, old, new):
   data = path.read_bytes()
   assert old in data
   path.write_bytes(data.replace(old, new, 1))
-  with pytest.raises(schema.DataError, match='manifest.json .*; convert'):
+  with pytest.raises(errors.DataError, match='manifest.json .*; convert'):
     manifest.load(str(copy))
 
 
@@ -86,7 +86,7 @@ def test_another_format_version_is_refused(copy):
   path = copy / 'manifest.json'
   path.write_text(path.read_text().replace('"format_version": 1',
                                            '"format_version": 2'))
-  with pytest.raises(schema.DataError, match='record format 1, received 2'):
+  with pytest.raises(errors.DataError, match='record format 1, received 2'):
     manifest.load(str(copy))
 
 
@@ -96,10 +96,10 @@ def test_a_changed_or_missing_index_is_refused(copy):
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 1
   path.write_bytes(data)
-  with pytest.raises(schema.DataError, match='index .* was changed'):
+  with pytest.raises(errors.DataError, match='index .* was changed'):
     manifest.load_index(str(copy), found)
   path.unlink()
-  with pytest.raises(schema.DataError, match='index.parquet is missing'):
+  with pytest.raises(errors.DataError, match='index.parquet is missing'):
     manifest.load_index(str(copy), found)
 
 
@@ -108,13 +108,13 @@ def test_a_cut_or_missing_shard_is_named(copy):
   manifest.check_shards(str(copy), found)
   path = copy / found.shards[2].name
   path.write_bytes(path.read_bytes()[:-1])
-  with pytest.raises(schema.DataError, match=f'at {path}'):
+  with pytest.raises(errors.DataError, match=f'at {path}'):
     manifest.check_shards(str(copy), found)
   path.unlink()
-  with pytest.raises(schema.DataError, match=f'received none at {path}'):
+  with pytest.raises(errors.DataError, match=f'received none at {path}'):
     manifest.check_shards(str(copy), found)
   path.mkdir()
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'no regular file at {path}; remove'):
     manifest.check_shards(str(copy), found)
 
@@ -185,7 +185,7 @@ _FIRST = ('shards', 0)
 ])
 def test_a_value_that_no_dataset_has_is_refused(copy, edit, message):
   forgery.forge_content(copy, edit)
-  with pytest.raises(schema.DataError, match=message) as told:
+  with pytest.raises(errors.DataError, match=message) as told:
     manifest.load(str(copy))
   assert '\n' not in str(told.value)
 
@@ -193,14 +193,14 @@ def test_a_value_that_no_dataset_has_is_refused(copy, edit, message):
 def test_far_more_values_than_a_manifest_has_are_not_parsed(copy, monkeypatch):
   (copy / 'manifest.json').write_bytes(b'[' + b'[],' * 10**6 + b'[]]')
   monkeypatch.setattr(json_text, 'parse', None)
-  with pytest.raises(schema.DataError, match='is damaged; convert'):
+  with pytest.raises(errors.DataError, match='is damaged; convert'):
     manifest.load(str(copy))
 
 
 @pytest.mark.parametrize('data', [b'[' * 10**5, b'[]', b'null', b'\xff', b''])
 def test_json_that_is_no_manifest_is_refused(copy, data):
   (copy / 'manifest.json').write_bytes(data)
-  with pytest.raises(schema.DataError, match='is damaged; convert'):
+  with pytest.raises(errors.DataError, match='is damaged; convert'):
     manifest.load(str(copy))
 
 
@@ -209,7 +209,7 @@ def test_a_file_far_too_large_is_not_read(copy, name):
   found = manifest.load(str(copy))
   with open(copy / name, 'ab') as file:
     file.truncate(2**40)
-  with pytest.raises(schema.DataError, match='has 1,099,511,627,776 bytes'):
+  with pytest.raises(errors.DataError, match='has 1,099,511,627,776 bytes'):
     manifest.load(str(copy))
     manifest.load_index(str(copy), found)
 
@@ -218,7 +218,7 @@ def test_a_file_far_too_large_is_not_read(copy, name):
 def test_what_is_no_file_is_no_manifest(copy, make):
   (copy / 'manifest.json').unlink()
   make(copy / 'manifest.json')
-  with pytest.raises(schema.DataError, match='json is not a regular file'):
+  with pytest.raises(errors.DataError, match='json is not a regular file'):
     manifest.load(str(copy))
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from hpa_records import balance
+from hpa_records import errors
 from hpa_records import schema
 from trainer import archive
 from trainer import config as config_lib
@@ -117,5 +118,5 @@ def test_scores_of_other_samples_are_refused(found, tmp_path, name, wrong):
   np.testing.assert_array_equal(out_of_fold.collect(run).scores, found.scores)
   kept = dataclasses.replace(kept, **{name: wrong(getattr(kept, name))})
   kept.save(str(tmp_path / 'fold1' / 'scores.npz'))
-  with pytest.raises(schema.DataError, match=f'the {name} of the 35 .*fold 1'):
+  with pytest.raises(errors.DataError, match=f'the {name} of the 35 .*fold 1'):
     out_of_fold.collect(run)

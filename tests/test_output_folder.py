@@ -8,11 +8,11 @@ import pathlib
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import output_folder
 from hpa_records import output_lock
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import verify
 from tests import fakes
@@ -52,7 +52,7 @@ def _first_shard(output):
 
 def test_a_dataset_whose_index_was_cut_is_not_finished(source, output):
   (output / 'index.parquet').write_bytes(b'')
-  with pytest.raises(schema.DataError, match='index.parquet.*was changed'):
+  with pytest.raises(errors.DataError, match='index.parquet.*was changed'):
     _convert(source, output)
 
 
@@ -62,7 +62,7 @@ def test_a_dataset_that_lacks_a_file_is_not_finished(source, output, name):
   path = _first_shard(output) if name == 'shard' else output / name
   path.unlink()
   for how in ({}, {'only_shard': 0}):
-    with pytest.raises(schema.DataError, match=path.name):
+    with pytest.raises(errors.DataError, match=path.name):
       _convert(source, output, **how)
   _convert(source, output, overwrite=True)
   assert _content(output) == whole
@@ -84,7 +84,7 @@ def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
   mine.mkdir()
   (mine / name).write_text('of another project')
   for how in ({}, {'only_shard': 0}):
-    with pytest.raises(schema.DataError, match=f"'{name}', but no manifest"):
+    with pytest.raises(errors.DataError, match=f"'{name}', but no manifest"):
       _convert(source, mine, **how)
   assert _content(mine) == {name: b'of another project'}
   _convert(source, mine, overwrite=True)
@@ -94,7 +94,7 @@ def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
 def test_shards_that_lost_their_manifest_are_not_replaced(source, output):
   (output / 'manifest.json').unlink()
   before = _content(output)
-  with pytest.raises(schema.DataError, match='no manifest that says'):
+  with pytest.raises(errors.DataError, match='no manifest that says'):
     _convert(source, output, _OTHER)
   assert _content(output) == before
   assert _convert(source, output, _OTHER, overwrite=True).num_folds == 3
@@ -112,7 +112,7 @@ def test_damaged_settings_are_told_and_replaced(source, tmp_path, text):
   output = tmp_path / 'records'
   (output / '.unfinished').mkdir(parents=True)
   (output / '.unfinished' / 'settings.json').write_text(text)
-  with pytest.raises(schema.DataError, match='is damaged; pass --overwrite'):
+  with pytest.raises(errors.DataError, match='is damaged; pass --overwrite'):
     _convert(source, output)
   _convert(source, output, overwrite=True)
   assert verify.verify(str(output), True, 1)
@@ -124,7 +124,7 @@ def test_damaged_settings_are_told_and_replaced(source, tmp_path, text):
 def test_what_is_no_file_is_refused_before_the_work(source, tmp_path, name,
                                                     make, overwrite):
   make(tmp_path / name)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'{tmp_path}/{name} is not a regular file'):
     _convert(source, tmp_path, overwrite=overwrite)
   assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -132,7 +132,7 @@ def test_what_is_no_file_is_refused_before_the_work(source, tmp_path, name,
 
 def test_a_manifest_that_contradicts_itself_is_not_finished(source, output):
   forgery.forge_manifest(output, num_records=10**15)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='expected 1000000000000000 records.*--overwrite'):
     _convert(source, output)
 
@@ -142,7 +142,7 @@ def test_a_dataset_with_the_features_of_another_is_not_finished(source, output):
   digest = filesystem.sha256(str(output / 'features.json'))
   files = manifest.load(str(output)).files
   forgery.forge_manifest(output, files={**files, 'features.json': digest})
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='Invalid dataset at .*features.json.*--overwrite'):
     _convert(source, output)
 
@@ -150,9 +150,9 @@ def test_a_dataset_with_the_features_of_another_is_not_finished(source, output):
 def test_a_file_is_no_folder(source, tmp_path):
   path = tmp_path / 'records'
   path.write_text('mine')
-  with pytest.raises(schema.DataError, match='is a file'):
+  with pytest.raises(errors.DataError, match='is a file'):
     _convert(source, path)
-  with pytest.raises(schema.DataError, match='is a file'):
+  with pytest.raises(errors.DataError, match='is a file'):
     convert.describe(*source, str(path), _SMALL)
   assert path.read_text() == 'mine'
 
@@ -166,7 +166,7 @@ def test_a_dataset_without_some_samples_is_not_all_of_them(tmp_path):
   path.write_bytes(data)
   output = tmp_path / 'records'
   assert _convert(source, output, on_error='skip').num_skipped == 1
-  with pytest.raises(schema.DataError, match='received one without 1'):
+  with pytest.raises(errors.DataError, match='received one without 1'):
     _convert(source, output)
   path.write_bytes(sound)
   assert _convert(source, output, overwrite=True).num_records == 20
@@ -197,7 +197,7 @@ def _finish_again_and_again(output, times):
       with output_lock.lock(output):
         output_folder.tidy(output)
         turns += 1
-    except schema.DataError as error:
+    except errors.DataError as error:
       if 'Another conversion is running' not in str(error):
         raise
 
@@ -218,7 +218,7 @@ def test_a_link_in_place_of_unfinished_is_refused(source, output, how):
   mine.mkdir()
   (mine / 'settings.json').write_text('{}')
   (output / '.unfinished').symlink_to(mine)
-  with pytest.raises(schema.DataError, match='.unfinished is a link to'):
+  with pytest.raises(errors.DataError, match='.unfinished is a link to'):
     _convert(source, output, **how)
   assert _content(mine) == {'settings.json': b'{}'}
 
@@ -241,7 +241,7 @@ def test_strangers_in_unfinished_are_refused(source, tmp_path, how):
   folder.mkdir(parents=True)
   for name in ('thesis.tmp', 'thesis.json'):
     (folder / name).write_text('mine')
-    with pytest.raises(schema.DataError, match=f'.unfinished/{name}'):
+    with pytest.raises(errors.DataError, match=f'.unfinished/{name}'):
       _convert(source, tmp_path / 'records', **how)
     (folder / name).unlink()
 
@@ -289,7 +289,7 @@ def test_half_files_of_a_killed_conversion_are_removed(source, output, name):
 def test_a_link_that_leads_nowhere_is_told_at_once(source, tmp_path, below):
   (tmp_path / 'disk').symlink_to(tmp_path / 'not-mounted')
   for how in _WAYS:
-    with pytest.raises(schema.DataError, match='not-mounted, which does not'):
+    with pytest.raises(errors.DataError, match='not-mounted, which does not'):
       _convert(source, tmp_path / 'disk' / below, **how)
   assert not (tmp_path / 'not-mounted').exists()
 
@@ -311,7 +311,7 @@ def test_a_finished_dataset_may_be_on_a_read_only_disk(source, output):
 def test_one_of_two_conversions_at_once_is_refused(source, tmp_path):
   for lock in (output_lock.lock, output_lock.share):
     with lock(str(tmp_path / 'records')):
-      with pytest.raises(schema.DataError, match='Another conversion is run'):
+      with pytest.raises(errors.DataError, match='Another conversion is run'):
         _convert(source, tmp_path / 'records')
 
 
@@ -325,7 +325,7 @@ def test_what_is_no_small_file_is_not_read(source, tmp_path, name, how):
   os.truncate(unfinished / 'fold0-00000-of-00001.tfrecord.json', 2**38)
   try:
     _convert(source, tmp_path, **how)
-  except schema.DataError as error:
+  except errors.DataError as error:
     assert name == 'settings' and 'is damaged' in str(error)
 
 
@@ -333,6 +333,6 @@ def test_a_difference_is_told_in_short(source, tmp_path):
   (tmp_path / '.unfinished').mkdir()
   (tmp_path / '.unfinished/settings.json').write_text(
       json.dumps({'image_size': 'x' * 10**6}))
-  with pytest.raises(schema.DataError, match='image_size') as error:
+  with pytest.raises(errors.DataError, match='image_size') as error:
     _convert(source, tmp_path)
   assert len(str(error.value)) < 1000

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from hpa_records import errors
 from hpa_records import path_check
-from hpa_records import schema
 
 
 @pytest.fixture(name='folder')
@@ -33,9 +33,9 @@ def _folder(tmp_path, monkeypatch):
 ])
 def test_the_same_place_is_refused_however_it_is_spelled(folder, written, read):
   del folder
-  with pytest.raises(schema.DataError, match='--output and --images lead to'):
+  with pytest.raises(errors.DataError, match='--output and --images lead to'):
     path_check.refuse_shared([('output', written)], [('images', read)])
-  with pytest.raises(schema.DataError, match='--b and --a lead to'):
+  with pytest.raises(errors.DataError, match='--b and --a lead to'):
     path_check.refuse_shared([('a', written), ('b', read)], [])
 
 
@@ -48,7 +48,7 @@ def test_nothing_is_written_into_what_is_read_and_closed(folder, written, read):
   del folder
   read = [('records', read)]
   path_check.refuse_shared([('figures', written)], read)
-  with pytest.raises(schema.DataError, match='--figures lies in a folder'):
+  with pytest.raises(errors.DataError, match='--figures lies in a folder'):
     path_check.refuse_shared([('figures', written)], read, closed=read)
 
 
@@ -56,7 +56,7 @@ def test_nothing_that_is_read_lies_in_what_is_filled(folder):
   del folder
   written, read = [('output', 'data')], [('images', 'link/images')]
   path_check.refuse_shared(written, read)
-  with pytest.raises(schema.DataError, match='choose another --output'):
+  with pytest.raises(errors.DataError, match='choose another --output'):
     path_check.refuse_shared(written, read, filled=written)
 
 

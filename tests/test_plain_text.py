@@ -2,9 +2,9 @@
 
 import pytest
 
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import plain_text
-from hpa_records import schema
 
 
 def test_control_sequences_directions_and_lone_bytes_become_escapes():
@@ -24,10 +24,10 @@ def test_plain_text_of_any_script_stays():
 
 
 def test_every_message_of_wrong_input_is_escaped_once():
-  error = schema.DataError('row 3: \x1b]0;title\x07')
+  error = errors.DataError('row 3: \x1b]0;title\x07')
   assert str(error) == 'row 3: \\x1b]0;title\\x07'
-  assert str(schema.DataError(str(error))) == str(error)
-  assert str(schema.BrokenOff('\x1b', 1)) == '\\x1b'
+  assert str(errors.DataError(str(error))) == str(error)
+  assert str(errors.BrokenOff('\x1b', 1)) == '\\x1b'
 
 
 def test_text_of_several_lines_becomes_one():

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from hpa_records import balance
+from hpa_records import errors
 from hpa_records import folds
 from hpa_records import label_set
 from hpa_records import plan
-from hpa_records import sample_table
 from hpa_records import schema
 
 _KEY = plan.Key(seed=3, epoch=5, fold=1)
@@ -226,7 +226,7 @@ def _most_copies(records, batch=80):
 
 def test_copies_are_spread_as_a_uniform_shuffle_would(shared_data):
   table = pd.read_csv(shared_data / 'hpa' / 'train.csv')
-  labels = sample_table.multi_hot(
+  labels = schema.multi_hot(
       [[int(k) for k in each.split()] for each in table['Target']])
   ids = table['Id'].tolist()
   cut = folds.assign(ids, labels, 5, 0)
@@ -287,7 +287,7 @@ def test_shares_that_are_not_there_are_refused(values):
                                  (0, -1, 0), (0, 2**39, 0), (0, 0, -1),
                                  (0, 0, 2**16)])
 def test_a_key_that_another_shares_is_refused(key):
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='Expected a(n epoch| seed) of 0..2'):
     plan.Key(*key)
 

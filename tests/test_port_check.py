@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from hpa_records import errors
 from hpa_records import port_check
-from hpa_records import schema
 
 
 @pytest.mark.parametrize('address', [
@@ -15,7 +15,7 @@ from hpa_records import schema
     f'host:{"9" * 5000}'
 ])
 def test_what_is_no_address_is_refused(address):
-  with pytest.raises(schema.DataError, match='Expected host:port'):
+  with pytest.raises(errors.DataError, match='Expected host:port'):
     port_check.split(address, '--dispatcher')
 
 
@@ -30,7 +30,7 @@ def test_a_server_of_another_kind_is_refused():
                                   http.server.SimpleHTTPRequestHandler)
   threading.Thread(target=server.serve_forever, daemon=True).start()
   with server:
-    with pytest.raises(schema.DataError, match='no server of TensorFlow'):
+    with pytest.raises(errors.DataError, match='no server of TensorFlow'):
       port_check.check_server(*server.server_address, timeout_s=10)
     server.shutdown()
 

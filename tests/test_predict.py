@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import sample_table
 from hpa_records import schema
@@ -260,7 +261,7 @@ def test_xla_gives_the_same_scores(folder, single, copy):
 ])
 def test_runs_that_do_not_say_what_they_are_are_refused(copy, changes, message):
   _edit(copy / 'fold0' / 'about.json', **changes)
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     ensemble.load([str(copy)])
 
 
@@ -278,7 +279,7 @@ def test_images_that_no_network_takes_are_refused(copy, group, name, value):
   content = json.loads(path.read_text())
   content[group][name] = value
   path.write_text(json.dumps(content))
-  with pytest.raises(schema.DataError, match=f'{name}: received'):
+  with pytest.raises(errors.DataError, match=f'{name}: received'):
     ensemble.load([str(copy)])
 
 
@@ -289,10 +290,10 @@ def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
   (copy / 'fold0' / 'network.json').unlink()  # which has the size, too
   _edit(copy / 'fold0' / 'about.json', records=about['records'] | changes)
   (name, value), = changes.items()
-  with pytest.raises(schema.DataError, match=f'images alike.*{name}.*{value}'):
+  with pytest.raises(errors.DataError, match=f'images alike.*{name}.*{value}'):
     ensemble.load([str(single['selu', 0]), str(copy)])
   found = ensemble.load([str(copy)])
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'received others.*{name} {value!r}'):
     found.check_records(source.Records(str(folder / 'raw')).settings, 'raw')
 
@@ -303,21 +304,21 @@ def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
   assert found.choose_thresholds('0.25') == 0.25
   assert found.choose_thresholds('prevalence').shape == (28,)
   for wrong in ('1', '-0.1', 'nan', 'best'):
-    with pytest.raises(schema.DataError,
+    with pytest.raises(errors.DataError,
                        match='from 0 to below 1, or one of f1'):
       found.choose_thresholds(wrong)
   for name in ('config.json', 'scores.json'):
     _edit(copy / 'fold0' / name, threshold=0.3)
   other = ensemble.load([str(copy), str(single['selu', 0])])
   assert other.choose_thresholds('0.25') == 0.25
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=r'received \[0.3, 0.5\]; pass --thr'):
     other.choose_thresholds('')
-  with pytest.raises(schema.DataError, match='--weights=last with --threshold'):
+  with pytest.raises(errors.DataError, match='--weights=last with --threshold'):
     found.choose_thresholds('f1', 'best')
   assert found.choose_thresholds('0.25', 'best') == 0.25
   uneven = ensemble.load([str(folder / 'prelu'), str(single['selu', 0])])
-  with pytest.raises(schema.DataError, match='held out the same samples'):
+  with pytest.raises(errors.DataError, match='held out the same samples'):
     uneven.choose_thresholds('f1')
 
 
@@ -335,7 +336,7 @@ def test_another_damaged_or_no_checkpoint_is_named(folder, copy, tmp_path,
   shutil.copy(folder / 'prelu' / name.replace('fold0', 'fold1'),
               tmp_path / 'fold1.npz')
   damage(copy / name)
-  with pytest.raises(schema.DataError, match=f'{name} is missing or damaged'):
+  with pytest.raises(errors.DataError, match=f'{name} is missing or damaged'):
     _predict([copy], folder / 'raw')
 
 
@@ -347,14 +348,14 @@ def test_scores_that_are_no_numbers_are_refused(folder, copy):
     if array.dtype == np.float32:
       arrays[name] = np.full_like(array, 3e38)
   np.savez(path, **arrays)
-  with pytest.raises(schema.DataError, match='scores are NaN or infinite'):
+  with pytest.raises(errors.DataError, match='scores are NaN or infinite'):
     _predict([copy], folder / 'raw')
 
 
 def test_a_run_that_is_there_twice_is_refused(single, tmp_path):
   run = single['prelu', 0]
   (tmp_path / 'again').symlink_to(run)
-  with pytest.raises(schema.DataError, match=f'--workdir={run}/ twice'):
+  with pytest.raises(errors.DataError, match=f'--workdir={run}/ twice'):
     ensemble.load([f'{run}/', str(tmp_path / 'again')])
 
 
@@ -366,7 +367,7 @@ def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
     (images / name).write_bytes(data)
   found = ensemble.load([str(single['prelu', 0])])
   models = predict.Models(found, strategy.make('cpu'), 'last')
-  with _open(images) as files, pytest.raises(schema.DataError) as error:
+  with _open(images) as files, pytest.raises(errors.DataError) as error:
     models.score(files, 'none', 4)
   assert '2 faults' in str(error.value) and 's7_blue.png' in str(error.value)
   for name in ('s5_red.png', 's5_blue.png'):
@@ -404,7 +405,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
     (tmp_path / folder).mkdir()
   (tmp_path / 'file').touch()
   before = sorted(tmp_path.iterdir())
-  with pytest.raises(schema.DataError, match='--output'):
+  with pytest.raises(errors.DataError, match='--output'):
     predict.prepare(str(tmp_path / name))
   assert sorted(tmp_path.iterdir()) == before
 
@@ -423,7 +424,7 @@ def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
 def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
   path = tmp_path / 'sample_submission.csv'
   path.write_text('Id,Predicted\na,0\n')
-  with pytest.raises(schema.DataError, match=f'{path} is there, and no'):
+  with pytest.raises(errors.DataError, match=f'{path} is there, and no'):
     predict.prepare(str(path))
   assert path.read_text() == 'Id,Predicted\na,0\n'
 
@@ -432,7 +433,7 @@ def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
                          ['new.csv', 'new_scores.csv', 'new_skipped.csv'])
 def test_tables_of_the_users_are_not_replaced(tmp_path, name):
   (tmp_path / name).write_text('mine')
-  with pytest.raises(schema.DataError, match=f'{name} is there, and no'):
+  with pytest.raises(errors.DataError, match=f'{name} is there, and no'):
     predict.prepare(str(tmp_path / 'new.csv'))
   assert (tmp_path / name).read_text() == 'mine'
 

@@ -30,7 +30,9 @@ if __name__ == '__main__':
   after = state()
   print(*[name for name in before if before[name] != after[name]])
 '''
-_CONVERT = ('from hpa_records import convert, shard_plan; csv, images = '
+_CONVERT = ('import hpa_records.convert as convert; '
+            'import hpa_records.shard_plan as shard_plan; '
+            'csv, images = '
             'fakes.write_source(folder, 40); convert.convert(csv, images, '
             'str(folder / "records"), shard_plan.Settings(image_size=24, '
             'num_folds=2), convert.How(workers={}))')
@@ -56,10 +58,12 @@ def _run(tmp_path, body, setup='pass'):
     (_CONVERT.format(2), 'pass'),
     (_CONVERT.format(2), 'signal.pthread_sigmask(signal.SIG_BLOCK, {2})'),
     (_CONVERT.format(2), 'signal.signal(2, lambda *_: None)'),
-    ('from hpa_records import sample_data; sample_data.make(str(folder), 3, '
+    ('import hpa_records.sample_data as sample_data; '
+     'sample_data.make(str(folder), 3, '
      'size_px=64, workers=1)', 'pass'),
-    ('from hpa_records import command, staging; from trainer import main',
-     'pass'),
+    ('import hpa_records.command as command; '
+     'import hpa_records.staging as staging; '
+     'import trainer.main as main', 'pass'),
 ])
 def test_a_function_of_the_library_leaves_the_process_as_it_was(
     tmp_path, body, setup):
@@ -68,13 +72,14 @@ def test_a_function_of_the_library_leaves_the_process_as_it_was(
 
 
 def test_importing_tensorflow_sets_nothing_but_what_tensorflow_does(tmp_path):
-  done = _run(tmp_path, 'from hpa_records import backend',
+  done = _run(tmp_path, 'import hpa_records.backend as backend',
               'import tensorflow, keras')
   assert (done.returncode, done.stdout.strip()) == (0, ''), done.stderr
 
 
 def test_a_thread_may_convert(tmp_path):
-  body = ('from hpa_records import convert, shard_plan; '
+  body = ('import hpa_records.convert as convert; '
+          'import hpa_records.shard_plan as shard_plan; '
           'csv, images = fakes.write_source(folder, 40); '
           'thread = threading.Thread(target=convert.convert, args=(csv, '
           'images, str(folder / "records"), shard_plan.Settings(image_size=24, '
@@ -86,7 +91,8 @@ def test_a_thread_may_convert(tmp_path):
 
 
 def test_a_command_makes_its_settings():
-  code = ('import os, sys; from hpa_records import command, process; '
+  code = ('import os, sys; import hpa_records.command as command; '
+          'import hpa_records.process as process; '
           'command.run(lambda: print(process.is_ours(), '
           'os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["KERAS_BACKEND"], '
           'os.environ["MPLBACKEND"]))')
@@ -104,13 +110,15 @@ def test_a_command_makes_its_settings():
 
 def test_a_command_runs_where_no_disk_can_be_written():
   code = ('import tempfile; tempfile._candidate_tempdir_list = lambda: []; '
-          'from hpa_records import process; process.take(); '
+          'import hpa_records.process as process; '
+          'process.take(); '
           'tempfile.TemporaryFile().close()')
   subprocess.run([sys.executable, '-c', code], cwd=_ROOT, check=True)
 
 
 def test_a_wrong_flag_of_xla_is_shown():
-  code = ('import os; from hpa_records import process; process.take()\n'
+  code = ('import os; import hpa_records.process as process; '
+          'process.take()\n'
           'with process.quiet():\n'
           '  os.write(2, b"Unknown flag in XLA_FLAGS")\n'
           '  os._exit(1)')

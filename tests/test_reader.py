@@ -8,16 +8,17 @@ import shutil
 import numpy as np
 import pytest
 
+from hpa_records.backend import tf
 from hpa_records import convert
 from hpa_records import dataset
-from hpa_records import image
+from hpa_records import errors
 from hpa_records import indexed as indexed_lib
+from hpa_records import pixel_codec
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import reader
 from hpa_records import schema
 from hpa_records import shard_plan
-from hpa_records.backend import tf
 from tests import fakes
 
 _SIZE = 200  # six a shard of 1 MiB
@@ -251,7 +252,7 @@ def test_stored_pixels_are_what_the_reader_gives(way):
     file.seek(row['image_offset'])
     data = file.read(row['image_bytes'])
   encoding = way.records.manifest.settings['encoding']
-  pixels = image.decode(data, encoding, _SIZE)
+  pixels = pixel_codec.decode(data, encoding, _SIZE)
   np.testing.assert_array_equal(pixels, fakes.image(int(row['id'][1:]), _SIZE))
 
 
@@ -280,12 +281,12 @@ def test_rows_travel_in_place_of_images_with_a_device_cache(folders):
      'Expected --cache=none with --reader=streaming, received host'),
 ])
 def test_what_does_not_go_together_is_refused(folders, encoding, how, message):
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     _Way(folders / encoding, how)
 
 
 def test_a_cache_that_does_not_fit_is_refused_with_the_figures():
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='--cache=device: 31,072 images of 299x299x4 take '
                      '11.1 GB, 8.6 GB are free'):
     reader.check_fits((31072, 299, 299, 4), 2**33, 'device')
@@ -295,7 +296,7 @@ def test_a_cache_that_does_not_fit_is_refused_with_the_figures():
 
 def test_a_host_cache_that_does_not_fit_is_refused(folders, monkeypatch):
   monkeypatch.setattr(processor, 'free_memory_bytes', lambda: 2**20)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='--cache=host: 40 images of 200x200x4 take 6.4 MB, '
                      '1.0 MB are free'):
     _Way(folders / 'png', dataset.How(cache='host'))
@@ -376,7 +377,7 @@ def _replace(copy):
 def test_a_shard_that_is_damaged_while_training_is_named(
     folders, tmp_path, how, damage, message):
   copy = _Copy(folders, tmp_path, how)
-  with pytest.raises(schema.DataError, match=message) as caught:
+  with pytest.raises(errors.DataError, match=message) as caught:
     copy.read_twice(damage)
   assert str(copy.path) in str(caught.value)
   ids = copy.way.records.index.set_index('id')['shard']
@@ -387,14 +388,14 @@ def test_a_shard_that_is_damaged_while_training_is_named(
 
 def test_a_flipped_byte_is_named_with_its_record(folders, tmp_path):
   copy = _Copy(folders, tmp_path, dataset.How(check='crc'))
-  with pytest.raises(schema.DataError, match=f'record of {copy.row["id"]} at'):
+  with pytest.raises(errors.DataError, match=f'record of {copy.row["id"]} at'):
     copy.read_twice(_flip)
 
 
 def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
   copy = _Copy(folders, tmp_path, dataset.How())
   copy.path.unlink()
-  with pytest.raises(schema.DataError, match=': No such file'):
+  with pytest.raises(errors.DataError, match=': No such file'):
     with copy.way.reader.told_errors():
       copy.way.train()
 
@@ -410,7 +411,7 @@ def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
 def test_streaming_stops_at_a_damaged_shard_and_names_it(
     folders, tmp_path, damage, message):
   copy = _Copy(folders, tmp_path, dataset.How(reader='streaming'))
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     copy.read_twice(damage)
   said = str(caught.value)
   assert f'{copy.path} ' in said and '\n' not in said

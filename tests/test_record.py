@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from hpa_records.backend import tf
+from hpa_records import errors
 from hpa_records import plain_text
 from hpa_records import record
-from hpa_records import schema
-from hpa_records.backend import tf
 
 _SAMPLES = st.builds(
     record.Sample,
@@ -70,7 +70,7 @@ def test_unlabelled_sample_has_id_and_image_only():
 
 @pytest.mark.parametrize('data', [b'', b'\xff', b'hello', b'\n\x05abc'])
 def test_other_bytes_are_refused(data):
-  with pytest.raises(schema.DataError, match='not a tf.train.Example'):
+  with pytest.raises(errors.DataError, match='not a tf.train.Example'):
     record.decode(data)
 
 
@@ -142,7 +142,7 @@ _INF = np.array([np.inf], '<f4').tobytes()
     {'more': (1, _field(1, b'x'))},
 ])  # yapf: disable
 def test_features_of_other_kinds_or_numbers_are_refused(changes):
-  with pytest.raises(schema.DataError, match='not a tf.train.Example') as told:
+  with pytest.raises(errors.DataError, match='not a tf.train.Example') as told:
     record.decode(_example(**changes))
   assert '\n' not in str(told.value) and len(str(told.value)) < 300
 
@@ -151,5 +151,5 @@ def test_a_key_twice_and_parts_without_end_are_refused():
   twice = _feature('id', *_SOUND['id'])
   for data in (_field(1, twice * 2), _example() * 2, b'\xff' * 10**6,
                _field(1, _field(1, b'\x08' + _varint(2**29))), b'\x0a\xff'):
-    with pytest.raises(schema.DataError, match='not a tf.train.Example'):
+    with pytest.raises(errors.DataError, match='not a tf.train.Example'):
       record.decode(data)

@@ -21,6 +21,7 @@ from selenium.webdriver.common import action_chains
 from hpa_records import balance
 from hpa_records import convert
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import browser
@@ -383,7 +384,7 @@ def test_in_a_browser_the_page_fits_a_phone_and_prints(opened, page):
 
 
 def _refusal(folder):
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     workdir.load(str(folder))
   return str(caught.value)
 
@@ -413,7 +414,7 @@ def test_a_damaged_file_is_named_by_the_report(run, tmp_path, name):
   shutil.copytree(run[0], tmp_path / 'run')
   path = tmp_path / 'run' / name
   path.write_bytes(path.read_bytes()[:1])
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     report.write([str(tmp_path / 'run')], str(tmp_path), 0)
   assert str(path) in str(caught.value)
 

@@ -12,9 +12,9 @@ import time
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import json_text
 from hpa_records import manifest
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import verify
 from tests import fakes
@@ -444,7 +444,7 @@ def test_a_folder_with_a_damaged_manifest_can_be_overwritten(source, tmp_path):
   convert.convert(*source, str(output), settings, convert.How(workers=1))
   path = output / manifest.MANIFEST_NAME
   path.write_bytes(path.read_bytes()[:-20])
-  with pytest.raises(schema.DataError, match='is damaged'):
+  with pytest.raises(errors.DataError, match='is damaged'):
     convert.convert(*source, str(output), settings)
   convert.convert(*source, str(output), settings,
                   convert.How(workers=1, overwrite=True))
@@ -491,7 +491,7 @@ def test_what_cannot_be_read_now_is_never_left_out(tmp_path, monkeypatch,
   monkeypatch.setattr(convert.layout, 'lay_out', vanish_then_lay_out)
   output, how = tmp_path / 'records', convert.How(workers=1, on_error=on_error)
   settings = shard_plan.Settings(image_size=16)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='(?s)Cannot read all files.*s7_blue'):
     convert.convert(*source, str(output), settings, how)
   monkeypatch.undo()

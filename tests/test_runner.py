@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from hpa_records import errors
 from hpa_records import runner
-from hpa_records import schema
 from hpa_records import worker
 from tests import fakes
 from tests import signalled
@@ -72,7 +72,7 @@ def test_by_default_beam_runs_in_this_process(monkeypatch, options, is_here):
     raise ValueError('stopped')
 
   monkeypatch.setattr(beam.Pipeline, 'run', run)
-  with pytest.raises(schema.DataError, match='stopped'):
+  with pytest.raises(errors.DataError, match='stopped'):
     runner.run_beam(None, [], options)
   assert ran == ['FnApiRunner' if is_here else 'PrismRunner']
 
@@ -91,8 +91,8 @@ def _end(how):
 ])
 def test_a_worker_that_is_gone_is_told_with_its_signal(how, message):
   pool = worker.start(2)
-  with pytest.raises(schema.DataError, match=message):
-    with runner.told_lost_workers(multiprocessing.active_children()):
+  with pytest.raises(errors.DataError, match=message):
+    with worker.told_lost(multiprocessing.active_children()):
       try:
         pool.submit(_end, how).result()
       finally:
@@ -207,11 +207,12 @@ def test_ctrl_c_while_workers_start_and_stop_is_the_parent_s_alone():
 
 def test_workers_that_cannot_be_started_are_one_line():
   # Files that are there take the lowest numbers.
-  code = ('from hpa_records import worker; import resource; '
+  code = ('import hpa_records.worker as worker; '
+          'import resource; '
           'resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)); worker.start(2)')
   done = subprocess.run([sys.executable, '-c', code],
                         check=False,
                         capture_output=True,
                         text=True)
   assert done.stderr.splitlines()[-1].startswith(
-      'hpa_records.schema.DataError: Cannot start 2 worker processes: Too many')
+      'hpa_records.errors.DataError: Cannot start 2 worker processes: Too many')

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
+from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import sample_data
 from hpa_records import sample_table
@@ -152,7 +153,7 @@ def test_every_class_has_a_pattern_of_its_own():
     }, '--workers from 0'),
 ])
 def test_values_out_of_range_are_refused(tmp_path, values, message):
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     sample_data.make(str(tmp_path), **values)
 
 
@@ -192,14 +193,14 @@ def test_an_image_of_the_users_is_not_replaced(tmp_path, workers):
   mine = tmp_path / 'train' / f'{sample_data.sample_id(0, 9)}_red.png'
   mine.parent.mkdir()
   mine.write_bytes(b'mine')
-  with pytest.raises(schema.DataError, match='red.png is there, and is not'):
+  with pytest.raises(errors.DataError, match='red.png is there, and is not'):
     sample_data.make(str(tmp_path), 10, size_px=64, workers=workers)
   assert mine.read_bytes() == b'mine'
 
 
 def test_a_link_in_place_of_the_table_is_refused(tmp_path):
   (tmp_path / 'train.csv').symlink_to('nowhere')
-  with pytest.raises(schema.DataError, match='Expected no train.csv yet'):
+  with pytest.raises(errors.DataError, match='Expected no train.csv yet'):
     sample_data.make(str(tmp_path), 1, size_px=64, workers=1)
   assert [path.name for path in tmp_path.iterdir()] == ['train.csv']
   assert (tmp_path / 'train.csv').is_symlink()
@@ -207,7 +208,7 @@ def test_a_link_in_place_of_the_table_is_refused(tmp_path):
 
 def test_of_two_calls_at_once_the_second_is_refused(tmp_path):
   with file_lock.hold(str(tmp_path / '.make_sample_data.lock'), ''):
-    with pytest.raises(schema.DataError, match='already being made in'):
+    with pytest.raises(errors.DataError, match='already being made in'):
       sample_data.make(str(tmp_path), 1, size_px=64, workers=1)
 
 

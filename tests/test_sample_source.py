@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from hpa_records import errors
 from hpa_records import sample_table
 from hpa_records import schema
 from tests import test_sample_table
@@ -21,7 +22,7 @@ def _images(tmp_path):
 
 
 def _refusal(images, *args, **options):
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     test_sample_table.load(images, *args, **options)
   return str(caught.value)
 
@@ -115,7 +116,7 @@ def test_ids_of_a_folder_are_sorted_and_stand_for_a_csv(images):
 
 def test_a_folder_sample_with_a_channel_missing_is_a_fault(images):
   (images / 'b_red.png').unlink()
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     _load_folder(images)
   assert str(images) in str(error.value)
   assert 'row 3, b_red.png: expected this file' in str(error.value)
@@ -125,12 +126,12 @@ def test_a_folder_sample_with_a_channel_missing_is_a_fault(images):
 
 def test_a_folder_id_that_is_no_plain_name_is_a_fault(images):
   test_sample_table.write_set(images, ' x')
-  with pytest.raises(schema.DataError, match="row 2: expected an Id that is"):
+  with pytest.raises(errors.DataError, match="row 2: expected an Id that is"):
     _load_folder(images)
 
 
 def test_without_csv_and_labels_there_is_nothing_to_read(images):
-  with pytest.raises(schema.DataError, match='pass --csv=PATH, or --unlab'):
+  with pytest.raises(errors.DataError, match='pass --csv=PATH, or --unlab'):
     sample_table.load('', str(images), pattern=_PATTERN)
 
 
@@ -152,5 +153,5 @@ def test_addresses_are_read_as_folders_are(images):
       f'{remote}/p/a_red.png', f'{remote}/p/c_red.png'
   ]
   assert [each.file for each in loaded.faults][0] == 'p/b_red.png'
-  with pytest.raises(schema.DataError, match='^Cannot (read|access) ram://'):
+  with pytest.raises(errors.DataError, match='^Cannot (read|access) ram://'):
     sample_table.load(f'{csv}x', remote, pattern=_PATTERN)

@@ -9,6 +9,7 @@ from PIL import Image
 import pytest
 
 from hpa_records import csv_table
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import sample_table
 from hpa_records import schema
@@ -59,7 +60,7 @@ def load(images, text='Id,Target\na,0\nb,1 2\nc,27\n', **options):
 
 
 def _refusal(images, *args, **options):
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     load(images, *args, **options)
   return str(caught.value)
 
@@ -266,17 +267,17 @@ def test_a_pipe_in_place_of_a_csv_is_told(images):
   pipe = images.parent / 'pipe'
   os.mkfifo(pipe)
   message = 'Cannot read .*pipe: a pipe or a device; save what it gives to a'
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     sample_table.load(str(pipe), str(images), pattern=PATTERN)
 
 
 def test_missing_csv_or_folder_is_one_line(images):
-  with pytest.raises(schema.DataError, match=r'^Cannot read .*none'):
+  with pytest.raises(errors.DataError, match=r'^Cannot read .*none'):
     sample_table.load(str(images / 'none.csv'), str(images), pattern=PATTERN)
   csv = images.parent / 'train.csv'
   csv.write_text('Id,Target\na,0\n../b,99\n')
   for folder in (images / 'none', csv):
-    with pytest.raises(schema.DataError, match=r'^Cannot read .*\.$'):
+    with pytest.raises(errors.DataError, match=r'^Cannot read .*\.$'):
       sample_table.load(str(csv), str(folder), pattern=PATTERN)
 
 
@@ -298,7 +299,7 @@ def test_a_table_far_too_large_is_refused(images):
   csv = images.parent / 'huge.csv'
   csv.touch()
   os.truncate(csv, 2**40)
-  with pytest.raises(schema.DataError, match='at most 134,217,728 bytes'):
+  with pytest.raises(errors.DataError, match='at most 134,217,728 bytes'):
     sample_table.load(str(csv), str(images), pattern=PATTERN)
 
 
@@ -337,7 +338,7 @@ def test_written_faults_read_back(tmp_path):
 
 
 def test_multi_hot():
-  hot = sample_table.multi_hot([(0, 27), (), (5,)])
+  hot = schema.multi_hot([(0, 27), (), (5,)])
   assert hot.dtype == np.uint8 and hot.shape == (3, 28)
   assert np.argwhere(hot).tolist() == [[0, 0], [0, 27], [2, 5]]
 
@@ -348,7 +349,7 @@ def test_real_fields_are_sound():
                              str(_HPA / 'fields'),
                              pattern=PATTERN)
   assert loaded.sizes == {(512, 512): 345}
-  counts = sample_table.multi_hot(loaded.table['labels']).sum(axis=0)
+  counts = schema.multi_hot(loaded.table['labels']).sum(axis=0)
   assert {
       k: int(counts[k]) for k in np.flatnonzero(counts)
   } == {
@@ -362,7 +363,7 @@ def test_real_fields_are_sound():
 
 @pytest.mark.skipif(not _HPA.exists(), reason='the real images are not here')
 def test_real_single_channels_lack_three_of_four_files():
-  with pytest.raises(schema.DataError, match='124,264 faults'):
+  with pytest.raises(errors.DataError, match='124,264 faults'):
     sample_table.load(str(_HPA / 'train.csv'),
                       str(_HPA / 'single_channel'),
                       pattern=PATTERN)

@@ -11,8 +11,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from hpa_records import figure
 from hpa_records.backend import keras
+from hpa_records import figure
 from trainer import application
 from trainer import gapnet
 from trainer import schedule
@@ -99,7 +99,8 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
   home.mkdir()
   (home / 'keras.json').write_text(content)
   (tmp_path / 'matplotlibrc').write_bytes(b'text.usetex: True\n\xff')
-  code = ('from hpa_records import command; command.run(lambda: print('
+  code = ('import hpa_records.command as command; '
+          'command.run(lambda: print('
           '__import__("trainer.gapnet").gapnet.build('
           '32, mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))')
   done = subprocess.run(

@@ -5,9 +5,10 @@ import struct
 import numpy as np
 import pytest
 
-from hpa_records import schema
-from hpa_records import shard
 from hpa_records.backend import tf
+from hpa_records import errors
+from hpa_records import ordering
+from hpa_records import shard
 
 _RECORDS = [b'', b'one', b'two' * 1000, bytes(range(256))]
 
@@ -53,7 +54,7 @@ def test_a_flipped_byte_is_found(path, position):
   data[position] ^= 0x10
   with open(path, 'wb') as file:
     file.write(data)
-  with pytest.raises(schema.DataError, match='damaged record at byte'):
+  with pytest.raises(errors.DataError, match='damaged record at byte'):
     list(shard.read(path))
 
 
@@ -61,7 +62,7 @@ def test_a_cut_shard_is_found(path):
   _write(path)
   with open(path, 'r+b') as file:
     file.truncate(3030)
-  with pytest.raises(schema.DataError, match='damaged record at byte 35'):
+  with pytest.raises(errors.DataError, match='damaged record at byte 35'):
     list(shard.read(path))
 
 
@@ -78,10 +79,10 @@ def test_failed_write_leaves_nothing(path, tmp_path):
 
 def test_hash_order_depends_on_keys_and_salt_not_on_input_order():
   keys = [f's{i}' for i in range(50)]
-  forward = [keys[i] for i in shard.hash_order(keys, 0)]
-  backward = [keys[::-1][i] for i in shard.hash_order(keys[::-1], 0)]
+  forward = [keys[i] for i in ordering.hash_order(keys, 0)]
+  backward = [keys[::-1][i] for i in ordering.hash_order(keys[::-1], 0)]
   assert forward == backward
-  assert forward != [keys[i] for i in shard.hash_order(keys, 1)]
+  assert forward != [keys[i] for i in ordering.hash_order(keys, 1)]
   assert sorted(forward) == sorted(keys) and forward != keys
 
 
@@ -110,7 +111,7 @@ def _frame_of(length):
 @pytest.mark.parametrize('length', [2**60, 2**64 - 1, 2**36, 5])
 def test_a_length_beyond_the_file_is_refused(tmp_path, length):
   (tmp_path / 'a').write_bytes(_frame_of(length))
-  with pytest.raises(schema.DataError, match='damaged record at byte 0'):
+  with pytest.raises(errors.DataError, match='damaged record at byte 0'):
     list(shard.read(str(tmp_path / 'a')))
   assert not shard.has_frames(str(tmp_path / 'a'), [0], [20])
 
@@ -119,7 +120,7 @@ def test_a_record_longer_than_the_longest_is_not_read(tmp_path):
   with open(tmp_path / 'a', 'wb') as file:
     file.write(_frame_of(2**40))
     file.truncate(2**41)
-  with pytest.raises(schema.DataError, match='damaged record at byte 0'):
+  with pytest.raises(errors.DataError, match='damaged record at byte 0'):
     list(shard.read(str(tmp_path / 'a'), most_bytes=10**6))
 
 

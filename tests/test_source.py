@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
-from hpa_records import image
+from hpa_records import errors
 from hpa_records import plan
+from hpa_records import resize
 from hpa_records import sample_table
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import source
 from tests import fakes
@@ -56,7 +56,7 @@ def test_every_sample_comes_once_in_order_and_blanks_are_black(images):
   assert not found['image'][_COUNT:].any()
   for name, pixels in zip(files.ids, found['image']):
     np.testing.assert_array_equal(pixels,
-                                  image.resize(fakes.image(int(name[1:])), 16))
+                                  resize.resize(fakes.image(int(name[1:])), 16))
 
 
 def test_replicas_share_each_batch(images):
@@ -83,7 +83,7 @@ def test_what_is_damaged_is_black_and_told_at_the_end(images):
   with _open(images) as files:
     _take(files)
     assert files.is_refused
-    with pytest.raises(schema.DataError,
+    with pytest.raises(errors.DataError,
                        match=r'1 fault:\n.*s3_green.png: exp'):
       files.finish()
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_read_is_never_skipped(images):
     _take(files)
     assert files.is_refused
     with pytest.raises(
-        schema.DataError,
+        errors.DataError,
         match='Cannot read all files of.*\n.*s5_blue.png: cannot'):
       files.finish()
 
@@ -106,7 +106,7 @@ def test_a_killed_process_is_told(images):
     assert workers
     for each in workers:
       each.kill()
-    with pytest.raises(schema.DataError, match='images was killed'):
+    with pytest.raises(errors.DataError, match='images was killed'):
       _take(files)
 
 
@@ -145,7 +145,7 @@ def test_another_csv_picks_and_orders_records(ordered, tmp_path):
 ])
 def test_a_csv_of_other_samples_is_refused(ordered, tmp_path, ids, message):
   csv = _write_csv(tmp_path / 'other.csv', ids)
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     source.Records(str(ordered[0]), csv)
 
 

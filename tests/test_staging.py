@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import manifest
-from hpa_records import schema
 from hpa_records import staging
 from hpa_records import staging_source
 from tests import fakes
@@ -29,7 +29,7 @@ from trainer import cross_validation
 from trainer import loop
 
 _ROOT = pathlib.Path(__file__).parent.parent
-_STAGE = ('import sys; from hpa_records import staging; '
+_STAGE = ('import sys; import hpa_records.staging as staging; '
           'staging.stage(*sys.argv[1:])')
 
 
@@ -93,7 +93,7 @@ def test_only_the_shards_that_were_asked_for(records, address, tmp_path):
   copy = pathlib.Path(staging.stage(address, str(tmp_path), names))
   assert sorted(path.name for path in copy.glob('*.tfrecord')) == names
   assert (copy / 'index.parquet').exists()
-  with pytest.raises(schema.DataError, match="received 'fold9'"):
+  with pytest.raises(errors.DataError, match="received 'fold9'"):
     staging.stage(address, str(tmp_path), ['fold9'])
 
 
@@ -120,7 +120,7 @@ def test_a_flipped_byte_on_the_server_is_refused(records, store, address,
   data = bytearray((records / name).read_bytes())
   data[1000] ^= 1
   store.client().put_object(**_key(address, name), Body=bytes(data))
-  with pytest.raises(schema.DataError, match=f'Expected {name} with sha256'):
+  with pytest.raises(errors.DataError, match=f'Expected {name} with sha256'):
     _stage(address, tmp_path)
   left = {path.name for path in tmp_path.rglob('*')}
   assert not left & {name, 'manifest.json'}
@@ -131,7 +131,7 @@ def test_a_flipped_byte_on_the_server_is_refused(records, store, address,
     'name', ['fold2-00000-of-00001.tfrecord', 'index.parquet', 'manifest.json'])
 def test_a_missing_object_is_named(store, address, tmp_path, name):
   store.client().delete_object(**_key(address, name))
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'{address}/{name} does not exist'):
     _stage(address, tmp_path)
 
@@ -140,7 +140,7 @@ def test_a_changed_manifest_is_refused(records, store, address, tmp_path):
   data = (records / 'manifest.json').read_bytes()
   store.client().put_object(**_key(address, 'manifest.json'),
                             Body=data.replace(b'40', b'41', 1))
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'{address}/manifest.json was changed'):
     _stage(address, tmp_path)
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_told_in_one_line(monkeypatch, tmp_path, source,
                                                  message):
   for driver in ('gcsfs', 'adlfs'):
     monkeypatch.setitem(sys.modules, driver, None)
-  with pytest.raises(schema.DataError, match=message) as told:
+  with pytest.raises(errors.DataError, match=message) as told:
     _stage(source, tmp_path)
   assert '\n' not in str(told.value)
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_read_is_told_in_one_line(monkeypatch, tmp_path, source,
 def test_a_bucket_without_rights_is_told(store, address, tmp_path):
   store.client().put_object_acl(**_key(address, 'manifest.json'), ACL='private')
   public = f'{store.endpoint}/{address.removeprefix("s3://")}'
-  with pytest.raises(schema.DataError, match='Cannot access .*403'):
+  with pytest.raises(errors.DataError, match='Cannot access .*403'):
     _stage(public, tmp_path)
 
 
@@ -183,7 +183,7 @@ def test_a_full_disk_is_told_before_anything_is_copied(monkeypatch, records,
                                                        tmp_path):
   usage = type('Usage', (), {'free': 10**6})
   monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=r'for .*: 67\.\d MB are needed, 1\.0 MB are free'):
     _stage(records, tmp_path)
   assert not list(tmp_path.rglob('*.tfrecord'))
@@ -191,7 +191,7 @@ def test_a_full_disk_is_told_before_anything_is_copied(monkeypatch, records,
 
 def test_a_file_in_place_of_the_folder_is_refused(records, tmp_path):
   (tmp_path / 'file').write_text('')
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match='Cannot write to .*Not a directory.*--stage_dir'):
     _stage(records, tmp_path / 'file')
 
@@ -250,7 +250,7 @@ def _source(records, tmp_path):
 def test_no_name_leaves_the_folder_of_the_copy(source, tmp_path, name):
   forgery.forge_content(source,
                         lambda said: said['files'].update({name: '0' * 64}))
-  with pytest.raises(schema.DataError, match='no file of a dataset'):
+  with pytest.raises(errors.DataError, match='no file of a dataset'):
     _stage(source, tmp_path / 'stage')
   assert not (tmp_path / 'stage').exists()
 
@@ -265,19 +265,19 @@ def test_a_link_in_the_stage_dir_is_refused_and_its_target_is_kept(
   for link in (copy / made.shards[0].name, copy / 'index.parquet',
                copy / 'manifest.json'):
     link.symlink_to(target)
-    with pytest.raises(schema.DataError, match=f'{link} in --stage_dir is a l'):
+    with pytest.raises(errors.DataError, match=f'{link} in --stage_dir is a l'):
       _stage(records, stage)
     link.unlink()
   copy.rmdir()
   copy.symlink_to(tmp_path)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=f'{copy} in --stage_dir is a link'):
     _stage(records, stage)
   copy.unlink()
   lock = stage / f'{made.fingerprint}.lock'
   lock.unlink(missing_ok=True)
   lock.symlink_to(target)
-  with pytest.raises(schema.DataError, match=f'a link is in the way.*{lock}'):
+  with pytest.raises(errors.DataError, match=f'a link is in the way.*{lock}'):
     _stage(records, stage)
   assert target.read_text() == 'mine'
 
@@ -287,11 +287,11 @@ def test_a_pipe_is_not_waited_for(source, tmp_path, scheme):
   name = manifest.load(str(source)).shards[0].name
   (source / name).unlink()
   os.mkfifo(source / name)
-  with pytest.raises(schema.DataError, match=f'{name} does not exist'):
+  with pytest.raises(errors.DataError, match=f'{name} does not exist'):
     _stage(f'{scheme}{source}', tmp_path / 'stage')
   (source / 'manifest.json').unlink()
   os.mkfifo(source / 'manifest.json')
-  with pytest.raises(schema.DataError, match='manifest.json does not exist'):
+  with pytest.raises(errors.DataError, match='manifest.json does not exist'):
     _stage(f'{scheme}{source}', tmp_path / 'stage')
 
 
@@ -299,11 +299,11 @@ def test_no_more_is_taken_than_a_file_should_have(source, tmp_path):
   shard = source / manifest.load(str(source)).shards[0].name
   with open(shard, 'ab') as file:
     file.truncate(2**41)
-  with pytest.raises(schema.DataError, match='a file that is too long'):
+  with pytest.raises(errors.DataError, match='a file that is too long'):
     _stage(source, tmp_path / 'stage')
   with open(source / 'manifest.json', 'ab') as file:
     file.truncate(2**41)
-  with pytest.raises(schema.DataError, match='is damaged'):
+  with pytest.raises(errors.DataError, match='is damaged'):
     _stage(source, tmp_path / 'stage')
 
 
@@ -350,13 +350,13 @@ def _server():
 @pytest.mark.parametrize('folder,message', [('endless', 'is damaged'),
                                             ('broken', 'Cannot access .* 500')])
 def test_a_server_is_not_believed(server, tmp_path, folder, message):
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     staging.stage(f'{server}/{folder}', str(tmp_path))
 
 
 def test_a_server_that_falls_silent_is_told(server, monkeypatch, tmp_path):
   monkeypatch.setattr(staging_source, '_SILENCE_S', 0.3)
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=r'manifest.json: \w+: timed out \(\w.*\); check '
                      '.*copies the others from their start'):
     staging.stage(f'{server}/silent', str(tmp_path))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hpa_records import backend
-from hpa_records import plan
 from hpa_records.backend import tf
+from hpa_records import plan
 from trainer import application
 from trainer import config as config_lib
 from trainer import gapnet

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hpa_records import backend
-from hpa_records import schema
 from hpa_records.backend import tf
+from hpa_records import errors
 from trainer import schedule
 from trainer import strategy
 
@@ -30,13 +30,13 @@ def test_what_works_alone_asks_no_others(monkeypatch):
 
 @pytest.mark.skipif(_HAS_GPU, reason='a GPU is here')
 def test_a_gpu_that_is_not_there_is_refused():
-  with pytest.raises(schema.DataError, match='received --distribute=gpu'):
+  with pytest.raises(errors.DataError, match='received --distribute=gpu'):
     strategy.make('gpu')
 
 
 @pytest.mark.skipif(backend.IS_FOR_TPUS, reason='this is it')
 def test_a_tpu_needs_its_own_tensorflow():
-  with pytest.raises(schema.DataError, match=r'pip install "hpa-records\[tpu'):
+  with pytest.raises(errors.DataError, match=r'pip install "hpa-records\[tpu'):
     strategy.make('tpu')
 
 
@@ -45,7 +45,7 @@ def test_xla_is_on_where_it_pays():
   assert not strategy.compiles(cpu, 'auto') and not strategy.compiles(
       cpu, 'off')
   if backend.IS_FOR_TPUS:
-    with pytest.raises(schema.DataError, match='compiles for TPUs alone'):
+    with pytest.raises(errors.DataError, match='compiles for TPUs alone'):
       strategy.compiles(cpu, 'on')
   else:
     assert strategy.compiles(cpu, 'on')
@@ -57,7 +57,7 @@ def test_xla_is_on_where_it_pays():
 ])
 def test_workers_that_are_not_listed_are_refused(monkeypatch, config, message):
   monkeypatch.setenv('TF_CONFIG', config)
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     strategy.make('multi_worker')
 
 
@@ -76,6 +76,6 @@ def test_the_rate_rises_linearly(warmup, epoch, want):
 
 def test_memory_that_ran_out_is_told_in_one_line():
   found = strategy.make('cpu')
-  with pytest.raises(schema.BrokenOff, match='Memory of the CPU ran out: '):
+  with pytest.raises(errors.BrokenOff, match='Memory of the CPU ran out: '):
     with strategy.told_errors(found):
       tf.zeros([2**24, 2**24])

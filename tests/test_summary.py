@@ -11,8 +11,8 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import manifest
-from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
@@ -81,7 +81,7 @@ def test_the_text_names_settings_classes_and_hashes(dataset):
 
 @pytest.mark.parametrize('fold', [-1, 5])
 def test_a_fold_that_is_not_there_is_refused(dataset, fold):
-  with pytest.raises(schema.DataError, match=f'0..4, received {fold}'):
+  with pytest.raises(errors.DataError, match=f'0..4, received {fold}'):
     summary.require_fold(dataset[0], fold)
 
 
@@ -149,7 +149,7 @@ def test_every_policy_is_compared_as_the_converter_computes_it(balanced):
   index = manifest.load_index(str(balanced), made)
   chosen = balance.Balance(target=7)
   figures, totals = summary.compare_policies(made, index, 1, chosen)
-  labels = sample_table.multi_hot(index['labels'])
+  labels = schema.multi_hot(index['labels'])
   folds = index['fold'].to_numpy()
   training = folds != 1
   assert list(figures.index) == list(balance.POLICIES)
@@ -175,7 +175,7 @@ def test_a_policy_that_was_not_chosen_may_draw_too_much(balanced):
   chosen = balance.Balance('none', target=10**8)
   figures, totals = summary.compare_policies(made, index, 1, chosen)
   assert 'none' in figures.index and 'hybrid' not in {*figures.index, *totals}
-  with pytest.raises(schema.DataError, match='Choose smaller values'):
+  with pytest.raises(errors.DataError, match='Choose smaller values'):
     summary.compare_policies(made, index, 1,
                              dataclasses.replace(chosen, policy='hybrid'))
 

@@ -7,9 +7,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from hpa_records import convert
-from hpa_records import image
 from hpa_records import filesystem
 from hpa_records import manifest
+from hpa_records import pixel_codec
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard
@@ -87,7 +87,7 @@ def _shard(folder, name, samples):
 
 @pytest.mark.parametrize('encoding', schema.ENCODINGS)
 def test_an_unlabelled_set_is_the_split_test(tmp_path, encoding):
-  payloads = [image.encode(fakes.image(i), encoding) for i in range(5)]
+  payloads = [pixel_codec.encode(fakes.image(i), encoding) for i in range(5)]
   samples = [record.Sample(f's{i}', each) for i, each in enumerate(payloads)]
   shards = (_shard(tmp_path, shard.file_name('test', 0, 2), samples[:3]),
             _shard(tmp_path, shard.file_name('test', 1, 2), samples[3:]))

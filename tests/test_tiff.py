@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from hpa_records import errors
 from hpa_records import image_file
-from hpa_records import schema
 from tests import fakes
 from tests import image_bytes
 
@@ -38,7 +38,7 @@ def _both(tmp_path, data):
                lambda: image_file.decode(data, 'a.tif', 'red', 65535)):
     try:
       told.append(read())
-    except schema.DataError as error:
+    except errors.DataError as error:
       told.append(str(error))
   if isinstance(told[0], str):
     assert told[0] == told[1]

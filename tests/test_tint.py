@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from hpa_records import errors
 from hpa_records import image_file
 from hpa_records import schema
 from tests import fakes
@@ -17,7 +18,7 @@ _GRAY = fakes.plane(3, 1, 31)[:21]
 
 
 def _refusal(data, name, channel='red', white_level=65535):
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     image_file.decode(data, name, channel, white_level)
   assert str(error.value).startswith('expected ')
   return str(error.value)

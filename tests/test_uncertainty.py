@@ -5,7 +5,6 @@ import pytest
 
 from hpa_records import schema
 from trainer import metrics
-from trainer import score_table
 from trainer import scorer
 from trainer import uncertainty
 
@@ -112,14 +111,14 @@ def test_classes_have_the_interval_of_their_ratios():
                                         threshold=0.5,
                                         repetitions=40)
   assert table.columns.tolist() == [
-      f'{ratio}_{bound}' for ratio in score_table.RATIOS
+      f'{ratio}_{bound}' for ratio in metrics.RATIOS
       for bound in ('low', 'high')
   ]
   assert table.index.tolist() == list(range(_CLASSES))
   assert table.loc[9].isna().all() and table.drop(9).notna().all(axis=None)
   later = folds == 1  # the one fold that has class 5
   values = metrics.per_class(labels[later], scores[later]).loc[5]
-  for ratio in score_table.RATIOS:
+  for ratio in metrics.RATIOS:
     low, high = table.loc[5, [f'{ratio}_low', f'{ratio}_high']]
     assert low <= values[ratio] <= high
   assert (table['f1_low'] < table['f1_high']).sum() > 20

@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
-from hpa_records import image
+from hpa_records import errors
 from hpa_records import layout
 from hpa_records import manifest
+from hpa_records import pixel_codec
+from hpa_records import resize
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests import fakes
@@ -51,8 +53,8 @@ def test_records_have_id_and_image_alone(images, tmp_path, with_csv):
   for i in range(7):
     sample = samples[f's{i}']
     assert (sample.fold, sample.labels, sample.repeats) == (None, None, None)
-    np.testing.assert_array_equal(image.decode(sample.image, 'raw', 16),
-                                  image.resize(fakes.image(i), 16))
+    np.testing.assert_array_equal(pixel_codec.decode(sample.image, 'raw', 16),
+                                  resize.resize(fakes.image(i), 16))
   assert [each.name for each in made.shards] == ['test-00000-of-00001.tfrecord']
   assert not made.class_counts and not made.is_labelled
 
@@ -101,7 +103,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 0x40
   path.write_bytes(data)
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     _convert('', images, tmp_path / 'out')
   assert f'Invalid samples in {images}; fix' in str(error.value)
   assert 'row 5, s3_green.png: expected a whole PNG' in str(error.value)
@@ -114,7 +116,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
 
 def test_nothing_sound_is_said_in_one_line():
   columns = ['id', 'labels', 'row', *schema.CHANNELS]
-  with pytest.raises(schema.DataError, match='^No valid sample'):
+  with pytest.raises(errors.DataError, match='^No valid sample'):
     layout.lay_out(pd.DataFrame(columns=columns),
                    shard_plan.Settings(unlabelled=True))
 
@@ -169,9 +171,9 @@ def test_other_kinds_of_files_from_start_to_end(tmp_path, pattern, make,
   assert manifest.load(str(tmp_path / 'out')).csv_sha256 == hashlib.sha256(
       ids.encode()).hexdigest()
   for i in range(6):
-    found = image.decode(samples[f's{i}'].image, 'raw', 16).astype(int)
+    found = pixel_codec.decode(samples[f's{i}'].image, 'raw', 16).astype(int)
     if tolerance is not None:
-      want = image.resize(fakes.image(i), 16)
+      want = resize.resize(fakes.image(i), 16)
       assert np.abs(found - want).max() <= tolerance
 
 
@@ -181,7 +183,7 @@ def test_a_fault_below_the_folder_is_named_with_its_path(tmp_path):
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 0x40
   path.write_bytes(data)
-  with pytest.raises(schema.DataError, match='row 4, s2/blue.png: expected a'):
+  with pytest.raises(errors.DataError, match='row 4, s2/blue.png: expected a'):
     _convert('',
              str(tmp_path / 'images'),
              tmp_path / 'out',

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import manifest
-from hpa_records import schema
 from hpa_records import shard
 from hpa_records import verify
 from tests import forgery
@@ -29,7 +29,7 @@ def _copy(sound, tmp_path):
 
 def _faults(folder, deep=False, workers=1):
   """The lines of faults that verify lists."""
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     verify.verify(str(folder), deep, workers)
   head, *lines = str(error.value).splitlines()
   assert str(folder) in head
@@ -309,7 +309,7 @@ def test_files_elsewhere_are_not_of_a_dataset(copy, tmp_path_factory):
   digest = filesystem.sha256(str(other))
   name = os.path.relpath(other, copy)
   forgery.forge_content(copy, lambda said: said['files'].update({name: digest}))
-  with pytest.raises(schema.DataError, match='which is no file of a dataset'):
+  with pytest.raises(errors.DataError, match='which is no file of a dataset'):
     verify.verify(str(copy), workers=1)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -57,7 +58,7 @@ def _read_all(run):
 
 
 def _refusal(run):
-  with pytest.raises(schema.DataError) as caught:
+  with pytest.raises(errors.DataError) as caught:
     _read_all(run)
   return str(caught.value)
 
@@ -219,7 +220,7 @@ def test_a_gallery_of_any_size_is_refused(tmp_path, num_samples, num_maps,
   _save_gallery(path, 84, 8)
   assert len(workdir.load_gallery(str(tmp_path)).maps) == 8
   _save_gallery(path, num_samples, num_maps)
-  with pytest.raises(schema.DataError, match=message):
+  with pytest.raises(errors.DataError, match=message):
     workdir.load_gallery(str(tmp_path))
 
 
@@ -255,14 +256,14 @@ def test_a_table_of_any_size_is_not_parsed(tmp_path, name, load, text, message):
   path.write_text(text)
   if name == workdir.PER_CLASS_NAME and len(text) > 2**16:
     message = 'expected up to 65,536 bytes, received '
-  with pytest.raises(schema.DataError, match=message) as caught:
+  with pytest.raises(errors.DataError, match=message) as caught:
     load(str(tmp_path))
   assert str(path) in str(caught.value) and '\n' not in str(caught.value)
 
 
 def test_a_history_without_numbers_is_refused(tmp_path):
   (tmp_path / workdir.HISTORY_NAME).write_text('epoch,loss\n1,good\n')
-  with pytest.raises(schema.DataError, match='loss: expected numbers'):
+  with pytest.raises(errors.DataError, match='loss: expected numbers'):
     workdir.load_history(str(tmp_path))
 
 
@@ -281,7 +282,7 @@ def test_a_folder_of_another_name_is_no_fold(run, name):
 
 def test_a_copy_of_a_fold_is_refused(run):
   shutil.copytree(run / 'fold0', run / 'fold1')
-  with pytest.raises(schema.DataError, match='fold1 holds fold 0, by its conf'):
+  with pytest.raises(errors.DataError, match='fold1 holds fold 0, by its conf'):
     workdir.load(str(run))
 
 
@@ -289,7 +290,7 @@ def test_a_fold_that_the_records_do_not_have_is_refused(run):
   (run / 'fold0').rename(run / 'fold7')
   path = run / 'fold7' / workdir.CONFIG_NAME
   path.write_text(path.read_text().replace('"fold": 0', '"fold": 7'))
-  with pytest.raises(schema.DataError, match='has no samples of fold 7'):
+  with pytest.raises(errors.DataError, match='has no samples of fold 7'):
     workdir.load(str(run))
 
 
@@ -389,12 +390,12 @@ def test_an_unwritable_report_is_refused_before_the_work(run, tmp_path, name):
   (run / 'fold0' / workdir.ARRAYS_NAME).unlink()  # the work would end here
   (tmp_path / 'file').touch()
   (tmp_path / 'full' / 'report.html').mkdir(parents=True)
-  with pytest.raises(schema.DataError, match='Cannot write to .*--output'):
+  with pytest.raises(errors.DataError, match='Cannot write to .*--output'):
     report.write([str(run)], str(tmp_path / name))
 
 
 def test_no_run_leaves_no_folder(tmp_path):
-  with pytest.raises(schema.DataError, match='No finished fold'):
+  with pytest.raises(errors.DataError, match='No finished fold'):
     report.write([str(tmp_path / 'none')], str(tmp_path / 'none'))
   assert not (tmp_path / 'none').exists()
 
@@ -420,7 +421,7 @@ def test_a_report_does_not_replace_a_file_that_is_not_its_own(tmp_path, name):
   path = tmp_path / name
   path.parent.mkdir(exist_ok=True)
   path.write_text('mine')
-  with pytest.raises(schema.DataError, match=f'{path} is there, and no report'):
+  with pytest.raises(errors.DataError, match=f'{path} is there, and no report'):
     _write(tmp_path, 'run_scores.csv')
   assert path.read_text() == 'mine'
   assert {each.name for each in tmp_path.rglob('*')} <= {path.name, 'report'}
@@ -430,7 +431,7 @@ def test_a_report_is_not_written_into_while_another_is(tmp_path):
   place = report.prepare(str(tmp_path))
   _write(tmp_path, 'run_scores.csv')  # after place looked
   with file_lock.hold(f'{tmp_path}/report/lock', ''):
-    with pytest.raises(schema.DataError, match='Another report is being'):
+    with pytest.raises(errors.DataError, match='Another report is being'):
       place.write('page', {'run_scores.csv': b'2'})
   place.write('page', {'run_scores.csv': b'2'})
   assert (tmp_path / 'report' / 'run_scores.csv').read_text() == '2'
@@ -441,7 +442,7 @@ def test_a_file_of_the_users_named_lock_stops_a_report(made, tmp_path):
   path = tmp_path / 'report' / 'lock'
   path.parent.mkdir()
   path.write_text('mine')
-  with pytest.raises(schema.DataError,
+  with pytest.raises(errors.DataError,
                      match=rf'name is in the way: .*\({path}\)'):
     report.write([str(made)], str(tmp_path), 0)
   assert [each.name for each in path.parent.iterdir()] == ['lock']
@@ -454,13 +455,13 @@ def test_a_file_of_the_users_named_lock_stops_a_report(made, tmp_path):
 def test_a_damaged_list_of_files_is_refused(made, tmp_path, text):
   (tmp_path / 'report').mkdir()
   (tmp_path / 'report' / 'files.json').write_text(text)
-  with pytest.raises(schema.DataError, match='is not the list of an earlier'):
+  with pytest.raises(errors.DataError, match='is not the list of an earlier'):
     report.write([str(made)], str(tmp_path), 0)
 
 
 def test_a_report_is_not_written_through_a_link(made, tmp_path):
   (tmp_path / 'elsewhere').mkdir()
   (tmp_path / 'report').symlink_to(tmp_path / 'elsewhere')
-  with pytest.raises(schema.DataError, match='is a link'):
+  with pytest.raises(errors.DataError, match='is a link'):
     report.write([str(made)], str(tmp_path), 0)
   assert not list((tmp_path / 'elsewhere').iterdir())

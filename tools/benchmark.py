@@ -22,23 +22,23 @@ from absl import flags
 # First, so that Ctrl-C during the others is one line.
 # pylint: disable=wrong-import-order,ungrouped-imports
 from hpa_records import command
-import benchmark_balance
-import benchmark_convert
-import benchmark_input
-import benchmark_table
-import benchmark_train
 from hpa_records import balance_flags
 from hpa_records import convert
+from hpa_records import errors
 from hpa_records import figure
 from hpa_records import filesystem
 from hpa_records import folds
 from hpa_records import gallery
 from hpa_records import path_check
 from hpa_records import sample_data
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
 from trainer import config as config_lib
+import benchmark_balance
+import benchmark_convert
+import benchmark_input
+import benchmark_table
+import benchmark_train
 
 _PEERS = pathlib.Path(
     __file__).resolve().parent.parent / '.venv-peers' / 'bin' / 'python'
@@ -236,7 +236,7 @@ def main_train() -> None:
   with _make_scratch() as scratch:
     peer = _PEER.value and filesystem.require_local(_PEER.value, 'peer')
     if peer and not os.path.isfile(peer):  # told before minutes of measuring
-      raise schema.DataError(f'Expected a program as --peer, received {peer}.')
+      raise errors.DataError(f'Expected a program as --peer, received {peer}.')
     report = benchmark_train.measure(
         benchmark_train.Job(scratch=scratch,
                             peer=peer,
@@ -270,7 +270,7 @@ def _source(scratch: str, num_made: int) -> tuple[str, str]:
   """Returns the paths of CSV and images: the user's, or made ones."""
   least = shard_plan.Settings().num_folds
   if 0 < _LIMIT.value < least:
-    raise schema.DataError(f'Expected --limit=0, or at least {least}, one '
+    raise errors.DataError(f'Expected --limit=0, or at least {least}, one '
                            f'sample a fold, received {_LIMIT.value}.')
   if _CSV.value:
     return (filesystem.require_local(_CSV.value, 'csv'),

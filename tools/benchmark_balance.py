@@ -15,11 +15,11 @@ import numpy as np
 
 from hpa_records import balance
 from hpa_records import csv_table
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import folds as folds_lib
 from hpa_records import label_set
 from hpa_records import plan
-from hpa_records import sample_table
 from hpa_records import schema
 
 TOLERANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -52,21 +52,21 @@ def read_labels(csv: str, limit: int) -> tuple[list[str], np.ndarray]:
   """Returns ids and labels [N, K] uint8 of the first rows; 0 takes all.
 
   Raises:
-    schema.DataError: the table cannot be read, or a row is faulty.
+    errors.DataError: the table cannot be read, or a row is faulty.
   """
   samples, faults = csv_table.parse(csv_table.read(csv), csv, False, limit)
   if faults:
-    raise schema.DataError(
+    raise errors.DataError(
         fault.describe(f'Invalid rows in {csv}; fix them', faults))
   return ([each.id for each in samples],
-          sample_table.multi_hot(each.labels for each in samples))
+          schema.multi_hot(each.labels for each in samples))
 
 
 def measure(job: Job) -> dict[str, Any]:
   """Returns all numbers, as JSON has them; a range is [least, largest].
 
   Raises:
-    schema.DataError: the table cannot be cut into so many folds.
+    errors.DataError: the table cannot be cut into so many folds.
   """
   cuts = [
       folds_lib.assign(job.ids, job.labels, job.num_folds, seed)

@@ -23,7 +23,7 @@ from typing import Any
 import benchmark_balance
 import benchmark_check
 import benchmark_process
-from hpa_records import os_error
+from hpa_records import errors
 from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
@@ -88,7 +88,7 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
   """Returns id, multi-hot labels and files of the first rows; 0 takes all.
 
   Raises:
-    schema.DataError: a file cannot be read, or a row is faulty.
+    errors.DataError: a file cannot be read, or a row is faulty.
   """
   ids, labels = benchmark_balance.read_labels(csv, limit)
   samples = []
@@ -101,7 +101,7 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
       try:
         pathlib.Path(path).read_bytes()  # now it is in the page cache
       except OSError as error:
-        raise os_error.describe_read(path, error) from error
+        raise errors.describe_read(path, error) from error
     samples.append({'id': sample_id, 'labels': row, 'files': files})
   return samples
 
@@ -110,12 +110,12 @@ def measure(job: Job) -> dict[str, Any]:
   """Returns all numbers, as JSON has them: peers by key, and steps.
 
   Raises:
-    schema.DataError: the converter refused the input, or TensorFlow is
+    errors.DataError: the converter refused the input, or TensorFlow is
       missing, without which there is nothing to compare with.
     RuntimeError: a peer failed, or did other work than the converter.
   """
   if importlib.util.find_spec('tensorflow') is None:
-    raise schema.DataError('Plain conversion needs TensorFlow, which is not '
+    raise errors.DataError('Plain conversion needs TensorFlow, which is not '
                            'installed; pip install "hpa-records[cpu]".')
   runs = {peer.key: {'cold': [], 'warm': []} for peer in PEERS}
   for number in range(job.repeats):

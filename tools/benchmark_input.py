@@ -23,6 +23,7 @@ import numpy as np
 
 import benchmark_process
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import payload
 from hpa_records import processor
 from hpa_records import schema
@@ -168,11 +169,11 @@ def choose(keys: Sequence[str]) -> Sequence[Way]:
   """Returns the ways of these keys; of none all.
 
   Raises:
-    schema.DataError: a key is no way's.
+    errors.DataError: a key is no way's.
   """
   unknown = set(keys) - {way.key for way in WAYS}
   if unknown:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected --only to name some of {", ".join(way.key for way in WAYS)},'
         f' received {sorted(unknown)[0]!r}.')
   return [way for way in WAYS if way.key in keys or not keys]
@@ -182,7 +183,7 @@ def measure(job: Job, ways: Sequence[Way]) -> dict[str, Any]:
   """Returns all numbers, as JSON has them.
 
   Raises:
-    schema.DataError: the records are not raw, or their source is not there.
+    errors.DataError: the records are not raw, or their source is not there.
     RuntimeError: a way failed, or gave other images.
   """
   path, expected = _write_job(job)
@@ -279,7 +280,7 @@ def _write_job(job: Job) -> tuple[str, dict[str, int]]:
   every way must give."""
   records = dataset.load(job.records)
   if records.manifest.settings['encoding'] != 'raw':
-    raise schema.DataError('Expected raw records, received '
+    raise errors.DataError('Expected raw records, received '
                            f'{records.manifest.settings["encoding"]} ones at '
                            f'{job.records}; convert with --encoding=raw.')
   rows = np.flatnonzero(records.index['fold'] != HELD_OUT)

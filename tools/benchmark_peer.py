@@ -161,7 +161,7 @@ def _ours(job: dict) -> dict:
   """
   from hpa_records import convert
   from hpa_records import process
-  from hpa_records import schema
+  from hpa_records import errors
   from hpa_records import shard_plan
   process.take()
 
@@ -184,7 +184,7 @@ def _ours(job: dict) -> dict:
         'few': call(few, 'few'),
         **call(num_samples, 'records')
     }
-  except schema.DataError as error:  # as a command of ours tells it
+  except errors.DataError as error:  # as a command of ours tells it
     print(error, file=sys.stderr)
     sys.exit(2)
 

@@ -19,8 +19,7 @@ import threading
 import time
 from typing import Iterator, Sequence
 
-from hpa_records import os_error
-from hpa_records import schema
+from hpa_records import errors
 
 _LOOK_EVERY_S = 0.02
 # One thread each, so that a core is a core; no peer gets help from another.
@@ -55,7 +54,7 @@ def run(command: Sequence[str], num_cores: int) -> Finished:
   """Runs a command to its end on num_cores cores, where that can be set.
 
   Raises:
-    schema.DataError: the command cannot be started, or refused its input
+    errors.DataError: the command cannot be started, or refused its input
       (exit code 2).
     RuntimeError: the command failed.
   """
@@ -72,8 +71,8 @@ def run(command: Sequence[str], num_cores: int) -> Finished:
                 **_ENVIRONMENT
             })
     except OSError as error:
-      raise schema.DataError(
-          f'Cannot start {command[0]}: {os_error.explain(error)}.') from error
+      raise errors.DataError(
+          f'Cannot start {command[0]}: {errors.explain(error)}.') from error
     memory = _Memory(child.pid)
     try:
       with memory:
@@ -96,7 +95,7 @@ def run(command: Sequence[str], num_cores: int) -> Finished:
 
 def _fail(command: Sequence[str], code: int, said: str) -> None:
   if code == 2:
-    raise schema.DataError(said.strip())
+    raise errors.DataError(said.strip())
   raise RuntimeError(f'{" ".join(command)} ended with {code}:\n{said}')
 
 

@@ -18,8 +18,8 @@ import sys
 from typing import Any
 
 import benchmark_process
+from hpa_records import errors
 from hpa_records import processor
-from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
 _TITLES = {'ours': 'trainer.step', 'keras': 'Keras layers and fit'}
@@ -58,7 +58,7 @@ def measure(job: Job) -> dict[str, Any]:
   """Returns all numbers, as JSON has them.
 
   Raises:
-    schema.DataError: the peer printed no rate of this batch.
+    errors.DataError: the peer printed no rate of this batch.
     RuntimeError: a way failed.
   """
   path = os.path.join(job.scratch, 'train.json')
@@ -101,7 +101,7 @@ def read_peer(said: str, batch: int) -> float:
     batch: images in a batch.
 
   Raises:
-    schema.DataError: there is none.
+    errors.DataError: there is none.
   """
   rates = [
       float(match['rate'])
@@ -109,7 +109,7 @@ def read_peer(said: str, batch: int) -> float:
       if match and match['norm'] == '0' and int(match['batch']) == batch
   ]
   if not rates:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected a line "bn=0 … B={batch} … img/s" of --peer, received none; '
         'pass a --batch_size that it measures.')
   return max(rates)

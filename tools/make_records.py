@@ -13,9 +13,10 @@ from absl import flags
 from hpa_records import command
 from hpa_records import balance_flags
 from hpa_records import doubt
+from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import image
 from hpa_records import path_check
+from hpa_records import resize
 from hpa_records import runner
 from hpa_records import schema
 from hpa_records import shard_plan
@@ -34,7 +35,7 @@ _IMAGES = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the records to make.')
 flags.DEFINE_integer('image_size', _DEFAULT.image_size,
                      'Height and width of the stored images, in pixels.')
-flags.DEFINE_enum('resize', _DEFAULT.resize, image.RESIZE_FILTERS,
+flags.DEFINE_enum('resize', _DEFAULT.resize, resize.RESIZE_FILTERS,
                   'Filter that reduces the images; both are antialiased.')
 flags.DEFINE_enum('encoding', _DEFAULT.encoding, schema.ENCODINGS,
                   'Stored form: raw reads fastest, png is smallest.')
@@ -95,13 +96,13 @@ def main() -> None:
   try:
     options = tuple(shlex.split(' '.join(how.beam_options)))
   except ValueError as error:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected flags in --beam_options, received '
         f'{" ".join(how.beam_options)!r} ({error}).') from error
   how = dataclasses.replace(how, beam_options=options)
   csv = _CSV.value and filesystem.require_path(_CSV.value, 'csv')
   if not csv and not settings.unlabelled:
-    raise schema.DataError('--csv is missing; pass --csv=PATH.')
+    raise errors.DataError('--csv is missing; pass --csv=PATH.')
   groups = _GROUPS.value and filesystem.require_path(_GROUPS.value, 'groups')
   images = filesystem.require_path(_IMAGES.value, 'images')
   output = filesystem.require_path(_OUTPUT.value, 'output')

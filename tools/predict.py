@@ -11,10 +11,10 @@ from absl import flags
 
 from hpa_records import command
 from hpa_records import doubt
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import path_check
 from hpa_records import sample_table
-from hpa_records import schema
 from trainer import config
 from trainer import ensemble as ensemble_lib
 from trainer import threshold as threshold_lib
@@ -84,7 +84,7 @@ def main() -> None:
       filesystem.require_local(each, 'workdir') for each in _WORKDIR.value
   ]
   if not workdirs:
-    raise schema.DataError('--workdir is missing; pass --workdir=PATH.')
+    raise errors.DataError('--workdir is missing; pass --workdir=PATH.')
   _check_input()
   output = filesystem.require_path(_OUTPUT.value, 'output')
   ensemble = ensemble_lib.load(workdirs)
@@ -118,11 +118,11 @@ def _check_input() -> None:
   """Refuses flags that do not go together."""
   if bool(_RECORDS.value) == bool(_IMAGES.value):
     received = 'both' if _RECORDS.value else 'none'
-    raise schema.DataError('Expected --records=PATH or --images=PATH, received '
+    raise errors.DataError('Expected --records=PATH or --images=PATH, received '
                            f'{received}; pass one.')
   for name in _OF_IMAGES:
     if _RECORDS.value and flags.FLAGS[name].present:
-      raise schema.DataError(f'Expected --{name} with --images alone, received '
+      raise errors.DataError(f'Expected --{name} with --images alone, received '
                              'it with --records; leave it out.')
 
 

@@ -7,9 +7,9 @@
 from absl import flags
 
 from hpa_records import command
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import path_check
-from hpa_records import schema
 from trainer import report
 from trainer import workdir
 
@@ -24,7 +24,7 @@ def main() -> None:
       filesystem.require_local(each, 'workdir') for each in _WORKDIR.value
   ]
   if not workdirs:
-    raise schema.DataError('--workdir is missing; pass --workdir=PATH.')
+    raise errors.DataError('--workdir is missing; pass --workdir=PATH.')
   output = filesystem.require_local(_OUTPUT.value or workdirs[0], 'output')
   runs = [('workdir', each) for each in workdirs]
   folds = [('workdir', fold)

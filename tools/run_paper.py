@@ -17,10 +17,10 @@ import sys
 from absl import flags
 
 from hpa_records import command
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import flag_file
 from hpa_records import path_check
-from hpa_records import schema
 from trainer import main as trainer_main
 from trainer import report
 from trainer import score_table
@@ -33,12 +33,12 @@ _RUNS = ('prelu', 'selu')
 def main() -> None:
   for name in ('fold', 'activation'):
     if flags.FLAGS[name].present:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected no --{name}, which the experiment sets, received '
           f'{flags.FLAGS[name].value}; leave it out, also of a flag file, or '
           'use python -m trainer.main.')
   if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
-    raise schema.DataError('Expected flags only, received --; leave it out.')
+    raise errors.DataError('Expected flags only, received --; leave it out.')
   records = filesystem.require_path(flags.FLAGS.records, 'records')
   directory = filesystem.require_local(flags.FLAGS.workdir, 'workdir')
   path_check.refuse_shared([('workdir', directory)], [('records', records)],

@@ -22,10 +22,10 @@ from typing import Any, Iterator
 from absl import flags
 
 from hpa_records import command
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import plain_text
 from hpa_records import port_check
-from hpa_records import schema
 from trainer import interruption
 
 _PORT = flags.DEFINE_integer('port',
@@ -58,7 +58,7 @@ def main_dispatcher() -> None:
   journal = _WORK_DIR.value and filesystem.require_path(_WORK_DIR.value,
                                                         'work_dir')
   if journal != plain_text.escape(journal):
-    raise schema.DataError('TensorFlow takes only a printable path in UTF-8 '
+    raise errors.DataError('TensorFlow takes only a printable path in UTF-8 '
                            f'as --work_dir, received {journal!r}; choose '
                            'another.')
   with _starting() as service:
@@ -74,12 +74,12 @@ def main_dispatcher() -> None:
 
 def main_worker() -> None:
   if not _DISPATCHER.value:
-    raise schema.DataError('--dispatcher is missing; pass '
+    raise errors.DataError('--dispatcher is missing; pass '
                            '--dispatcher=host:port.')
   dispatcher = _DISPATCHER.value.removeprefix(_SCHEME)
   host, port = port_check.split(dispatcher, '--dispatcher')
   if not _HOST.value and not port_check.is_loopback(host):
-    raise schema.DataError(
+    raise errors.DataError(
         f'The dispatcher {dispatcher} is on another machine, or not to be '
         'found; pass --host=NAME, under which trainers reach this worker.')
   own = port_check.require_host(_HOST.value or 'localhost', '--host')
@@ -118,7 +118,7 @@ def _starting() -> Iterator[Any]:
   try:
     yield backend.tf.data.experimental.service
   except (RuntimeError, backend.tf.errors.OpError) as error:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Cannot start: {plain_text.join_lines(str(error))}; check '
         '--work_dir and --port.') from error
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hpa_records import backend
-from hpa_records import schema
 from hpa_records.backend import keras
+from hpa_records import schema
 from trainer import config
 from trainer import layers
 

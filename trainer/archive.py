@@ -7,21 +7,24 @@ import json
 import math
 from typing import Iterator
 
+import cv2
 import numpy as np
 
 from hpa_records import balance as balance_lib
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import json_text
 from hpa_records import plain_text
 from hpa_records import schema
 from trainer import npz_file
 
+_HEIGHT_PX = 200
 KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
 
 _MOST_NOTABLE = len(KINDS) * schema.NUM_CLASSES  # samples, one a class and kind
 _MOST_MAPS = 8  # GapNet-PL averages three
 _MOST_ARRAYS = 16  # of a file
-# Sides that an image may have, and a map: tile.reduce makes both 200 px, but
+# Sides that an image may have, and a map: reduce makes both 200 px, but
 # earlier versions kept maps of up to a quarter of the record's.
 _IMAGE_PX, _MAP_PX = range(1, 257), range(1, 1025)
 _LETTER_BYTES = np.dtype('U1').itemsize
@@ -89,7 +92,7 @@ class Samples:
     """Returns what save() wrote.
 
     Raises:
-      schema.DataError: it is not there, or damaged.
+      errors.DataError: it is not there, or damaged.
     """
     values = _load(path)
     with _told(path):
@@ -145,7 +148,7 @@ class Gallery:
     """Returns what save() wrote.
 
     Raises:
-      schema.DataError: it is not there, or damaged.
+      errors.DataError: it is not there, or damaged.
     """
     values = _load(path)
     maps = sorted(name for name in values if name.startswith('map'))
@@ -183,7 +186,7 @@ class Scores:
     """Returns what save() wrote.
 
     Raises:
-      schema.DataError: it is not there, or damaged.
+      errors.DataError: it is not there, or damaged.
     """
     values = _load(path)
     with _told(path):
@@ -233,14 +236,31 @@ def _told(path: str) -> Iterator[None]:
     raise damaged(path, error) from error
 
 
-def damaged(path: str, error: Exception) -> schema.DataError:
+def damaged(path: str, error: Exception) -> errors.DataError:
   """Returns what to raise for a file of a run that cannot be read.
 
   Args:
     path: of the file.
     error: what reading it raised.
   """
-  return schema.DataError(
+  return errors.DataError(
       f'{path} is missing or damaged, or another kind of file '
       f'({plain_text.join_lines(str(error))}); train the fold again, or choose '
       'another --workdir.')
+
+
+def reduce(image: np.ndarray) -> np.ndarray:
+  """Returns an image as high as a strip, by area; a lower one as it is.
+
+  Args:
+    image: [H, W, C] uint8, or a map [H, W] float32.
+
+  Returns:
+    [H', W', C] or [H', W'] of the same type, H' = min(H, 200), of the same
+    proportions.
+  """
+  height, width = image.shape[:2]
+  if height <= _HEIGHT_PX:
+    return image
+  size = (max(1, round(width * _HEIGHT_PX / height)), _HEIGHT_PX)
+  return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

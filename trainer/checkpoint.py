@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import filesystem
-from hpa_records import schema
 from hpa_records.backend import keras
+from hpa_records import errors
+from hpa_records import filesystem
 from trainer import checkpoint_file
 
 Position = checkpoint_file.Position
@@ -37,7 +37,7 @@ def load_weights(directory: str, position: Position, of: dict[str, Any],
     model: the network that was trained; stays as it is.
 
   Raises:
-    schema.DataError: the file is missing, damaged or of another network or
+    errors.DataError: the file is missing, damaged or of another network or
       training.
   """
   values, _ = checkpoint_file.read_variables(
@@ -73,13 +73,13 @@ class Checkpoints:
       state: JSON types.
 
     Raises:
-      schema.BrokenOff: a variable is not finite; what is there is kept.
+      errors.BrokenOff: a variable is not finite; what is there is kept.
       OSError: the file cannot be written; what is there is kept.
     """
     arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
     for variable, array in zip(self._variables, arrays.values()):
       if not np.isfinite(array).all():
-        raise schema.BrokenOff(
+        raise errors.BrokenOff(
             f'Expected finite weights, received nan or inf in {variable.path} '
             f'after epoch {position[0]}, step {position[1]} of the next; what '
             'was saved before is kept. Lower --learning_rate, or set '
@@ -102,7 +102,7 @@ class Checkpoints:
       The state that was given to save.
 
     Raises:
-      schema.DataError: the file is damaged or of another network or training.
+      errors.DataError: the file is damaged or of another network or training.
     """
     values, state = checkpoint_file.read_variables(
         self._directory, position, self._of,
@@ -115,7 +115,7 @@ class Checkpoints:
     """Reads a checkpoint, and leaves model and optimizer as they are.
 
     Raises:
-      schema.DataError: the file is missing, damaged or of another network or
+      errors.DataError: the file is missing, damaged or of another network or
         training.
     """
     checkpoint_file.read_variables(

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records import errors
 from hpa_records import json_text
 from hpa_records import plain_text
-from hpa_records import schema
 from trainer import config as config_lib
 from trainer import npz_file
 
@@ -61,7 +61,7 @@ def read(directory: str, position: Position,
     of: the run that saved it, its Config.identity.
 
   Raises:
-    schema.DataError: the file is missing or damaged, or no checkpoint; or it is
+    errors.DataError: the file is missing or damaged, or no checkpoint; or it is
       of another position or run.
   """
   path = locate(directory, position)
@@ -105,7 +105,7 @@ def read_variables(
     shapes: of these variables.
 
   Raises:
-    schema.DataError: as read; or the file is of another network.
+    errors.DataError: as read; or the file is of another network.
   """
   arrays, state = read(directory, position, of)
   try:
@@ -114,7 +114,7 @@ def read_variables(
     raise _refuse(locate(directory, position), error) from error
 
 
-def _refuse(path: str, error: Exception) -> schema.DataError:
-  return schema.DataError(
+def _refuse(path: str, error: Exception) -> errors.DataError:
+  return errors.DataError(
       f'{path} is missing or damaged, or a checkpoint of another network, '
       f'run or epoch ({plain_text.join_lines(str(error))}).')

@@ -9,10 +9,10 @@ import dataclasses
 import os
 from typing import Any, NoReturn
 
+from hpa_records import errors
 from hpa_records import json_text
 from hpa_records import plain_text
 from hpa_records import port_check
-from hpa_records import schema
 
 _NAME = 'TF_CONFIG'
 _JOBS = ('chief', 'worker')
@@ -40,7 +40,7 @@ def load() -> Cluster:
   """Returns the workers of TF_CONFIG; none where it is not set or has none.
 
   Raises:
-    schema.DataError: it is not as a worker of several wants it.
+    errors.DataError: it is not as a worker of several wants it.
   """
   text = os.environ.get(_NAME, '').strip()
   if not text:
@@ -99,6 +99,6 @@ def _find_own(jobs: dict[str, Any], task: Any) -> int:
 
 
 def _refuse(fault: str) -> NoReturn:
-  raise schema.DataError(
+  raise errors.DataError(
       f'{_NAME} does not describe the workers: {fault}. Set it on each worker, '
       f'such as {_NAME}={EXAMPLE}, or unset it to train on this machine alone.')

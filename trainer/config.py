@@ -13,6 +13,7 @@ from typing import Any
 
 from hpa_records import balance as balance_lib
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import json_text
 from hpa_records import plain_text
 from hpa_records import plan
@@ -95,7 +96,7 @@ class Config:
     seed: of the weights, the order, the transforms and the dropout.
 
   Raises:
-    schema.DataError: a value is out of range.
+    errors.DataError: a value is out of range.
   """
   records: str
   workdir: str
@@ -147,21 +148,21 @@ class Config:
       _check_type(field.name, getattr(self, field.name), field.type)
     for name, values in _CHOICES.items():
       if getattr(self, name) not in values:
-        raise schema.DataError(f'Expected --{name} to be one of '
+        raise errors.DataError(f'Expected --{name} to be one of '
                                f'{", ".join(values)}, received '
                                f'{getattr(self, name)!r}.')
     for name, (least, below) in _RANGES.items():
       value = getattr(self, name)
       if not least <= value < below:
-        raise schema.DataError(f'Expected --{name} from {least} to below '
+        raise errors.DataError(f'Expected --{name} from {least} to below '
                                f'{below}, received {value}.')
     for name in _MAY_BE_0:
       if 0 < getattr(self, name) < _LEAST_FLOAT:
-        raise schema.DataError(f'Expected --{name} of 0, or at least '
+        raise errors.DataError(f'Expected --{name} of 0, or at least '
                                f'{_LEAST_FLOAT}, received '
                                f'{getattr(self, name)}.')
     if self.data_service and self.checkpoint_steps:
-      raise schema.DataError(
+      raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
     _ = self.rebalance
@@ -247,10 +248,10 @@ def _check_type(name: str, value: Any, wanted: Any) -> None:
   fits = isinstance(value, types) and isinstance(value, bool) == (wanted
                                                                   is bool)
   if not fits or (wanted is float and abs(value) > sys.float_info.max):
-    raise schema.DataError(f'Expected --{name} as {_TYPES[wanted]}, received '
+    raise errors.DataError(f'Expected --{name} as {_TYPES[wanted]}, received '
                            f'{plain_text.quote(str(value))}.')
   if wanted is str and len(value) > schema.MAX_SETTING:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected --{name} of at most {schema.MAX_SETTING} characters, '
         f'received {len(value):,}: {plain_text.quote(value)}.')
 

@@ -9,25 +9,25 @@ import dataclasses
 import gc
 from typing import Iterator
 
+from hpa_records.backend import keras
+from hpa_records.backend import tf
+from hpa_records import errors
 from hpa_records import process
-from hpa_records import schema
-from hpa_records.backend import keras, tf
 from trainer import config as config_lib
 from trainer import loop
-from trainer import score_table
 from trainer import strategy as strategy_lib
 from trainer import workdir
 
 
-def train(config: config_lib.Config) -> None:
-  """Trains every fold to its end, and prints Table 2 of the paper.
+def train(config: config_lib.Config) -> bool:
+  """Trains every fold to its end; returns whether this is the chief process.
 
   Args:
     config: of the run; its fold is not looked at.
 
   Raises:
-    schema.DataError: the dataset or a folder does not fit the configuration.
-    schema.BrokenOff: a signal came, a worker is gone, or a loss is no number;
+    errors.DataError: the dataset or a folder does not fit the configuration.
+    errors.BrokenOff: a signal came, a worker is gone, or a loss is no number;
       the same call goes on from there.
   """
   strategy = strategy_lib.make(config.distribute, config.tpu)
@@ -41,8 +41,7 @@ def train(config: config_lib.Config) -> None:
       if process.is_ours():  # it resets settings and names of the caller's, too
         keras.utils.clear_session(free_memory=False)
       gc.collect()
-  if strategy_lib.is_chief(strategy):
-    print(score_table.format_scores(workdir.load(config.workdir)))
+  return strategy_lib.is_chief(strategy)
 
 
 def _refuse_other_folds(config: config_lib.Config, folds: int) -> None:
@@ -51,7 +50,7 @@ def _refuse_other_folds(config: config_lib.Config, folds: int) -> None:
   for fold in workdir.list_folds(config.workdir):
     directory = workdir.fold_directory(config.workdir, fold)
     if fold >= folds and workdir.list_files(directory):
-      raise schema.DataError(
+      raise errors.DataError(
           f'{directory} is of another run: {config.records} has folds 0 to '
           f'{folds - 1}. Move that folder elsewhere, or choose another '
           '--workdir.')

@@ -7,12 +7,12 @@ times slower on an H100).
 
 import numpy as np
 
+from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import reader as reader_lib
 from hpa_records import schema
-from hpa_records.backend import tf
 
 
 class DeviceCache:
@@ -29,7 +29,7 @@ class DeviceCache:
       fold: held out.
 
     Raises:
-      schema.DataError: they do not fit; says how much is wanted and there.
+      errors.DataError: they do not fit; says how much is wanted and there.
     """
     rows = np.flatnonzero(records.index['fold'] != fold)
     size = records.manifest.image_size

@@ -18,8 +18,8 @@ step does 36).
 import numpy as np
 
 from hpa_records import backend
-from hpa_records import process
 from hpa_records.backend import tf
+from hpa_records import process
 
 NUM_ELEMENTS = 8
 

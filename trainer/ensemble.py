@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import image
+from hpa_records import errors
 from hpa_records import json_text
+from hpa_records import resize
 from hpa_records import schema
 from trainer import out_of_fold
 from trainer import threshold as threshold_lib
@@ -69,11 +70,11 @@ class Ensemble:
       directory: of the records, for the message.
 
     Raises:
-      schema.DataError: they are of another size or filter.
+      errors.DataError: they are of another size or filter.
     """
     differ = _compare(self.settings, settings)
     if differ:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected records as those of {self.runs[0].directory}, received '
           f'others at {directory}: {differ}; convert the images with the same '
           'flags.')
@@ -100,13 +101,13 @@ class Ensemble:
       weights: one of WEIGHTS, that it is for.
 
     Raises:
-      schema.DataError: it is none of these, or the runs do not have one number,
+      errors.DataError: it is none of these, or the runs do not have one number,
         or did not score the same samples; or a rule is asked for best weights,
         of which there are no out-of-fold scores.
     """
     if asked in threshold_lib.RULES:
       if weights != 'last':
-        raise schema.DataError(
+        raise errors.DataError(
             f'Expected --weights=last with --threshold={asked}, which is '
             'chosen on scores after the last epoch, received '
             f'--weights={weights}; pass --threshold as a number.')
@@ -116,7 +117,7 @@ class Ensemble:
       return _parse(asked)
     numbers = {run.config.threshold for run in self.runs}
     if len(numbers) > 1:
-      raise schema.DataError(
+      raise errors.DataError(
           'Expected runs that were scored with one threshold, received '
           f'{sorted(numbers)}; pass --threshold.')
     return numbers.pop()
@@ -125,7 +126,7 @@ class Ensemble:
     first, *others = [out_of_fold.collect(run) for run in self.runs]
     for run, other in zip(self.runs[1:], others):
       if not first.is_of_same_samples(other):
-        raise schema.DataError(
+        raise errors.DataError(
             'Expected runs that held out the same samples in the same folds, '
             f'received others at {self.runs[0].directory} and {run.directory}; '
             'pass --threshold as a number, or finish the same folds of both.')
@@ -137,14 +138,14 @@ def load(workdirs: Sequence[str]) -> Ensemble:
   """Returns the runs in some folders.
 
   Raises:
-    schema.DataError: a folder is there twice, is no run, has no finished fold
+    errors.DataError: a folder is there twice, is no run, has no finished fold
       or one of an earlier version, or the runs' images or classes are not the
       same.
   """
   folders = [os.path.realpath(each) for each in workdirs]
   for each, folder in zip(workdirs, folders):
     if folders.count(folder) > 1:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected each run once, received --workdir={each} twice.')
   runs = tuple(workdir.load(directory) for directory in workdirs)
   for run in runs:
@@ -157,13 +158,13 @@ def load(workdirs: Sequence[str]) -> Ensemble:
       if network:  # before memory is taken for images of another size
         _check_size(about['records']['image_size'], network)
     except ValueError as error:
-      raise schema.DataError(
+      raise errors.DataError(
           'Expected settings, mean and deviation of the images in '
           f'{workdir.ABOUT_NAME}, received a damaged file or a run of an '
           f'earlier version at {run.directory} ({error}); train it again.'
       ) from error
     if tuple(about['classes']) != schema.CLASS_NAMES:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected the {schema.NUM_CLASSES} classes of this version, '
           f'received a run of {len(about["classes"])}, or others, at '
           f'{run.directory}; train it again.')
@@ -171,7 +172,7 @@ def load(workdirs: Sequence[str]) -> Ensemble:
   for run in runs[1:]:
     differ = _compare(found.settings, run.folds[0].about['records'])
     if differ:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected runs on images alike, received {runs[0].directory} and '
           f'{run.directory}: {differ}; predict with each by itself.')
   return found
@@ -182,7 +183,7 @@ def _check_values(about: dict[str, Any]) -> None:
   records, pixels = about['records'], about['pixels']
   checks = (
       ('image_size', 1 <= records['image_size'] <= _MOST_PX),
-      ('resize', records['resize'] in image.RESIZE_FILTERS),
+      ('resize', records['resize'] in resize.RESIZE_FILTERS),
       ('white_level', 0 <= records['white_level'] <= 65535),
       *((name, len(pixels[name]) == schema.NUM_CHANNELS and
          all(0 <= value <= 255
@@ -212,7 +213,7 @@ def find_epoch(run: workdir.Run, fold: workdir.Fold, weights: str) -> int:
       after the best.
 
   Raises:
-    schema.DataError: best_scores.json is missing or damaged.
+    errors.DataError: best_scores.json is missing or damaged.
   """
   if weights == 'last':
     return fold.scores['epoch']
@@ -227,7 +228,7 @@ def _parse(asked: str) -> float:
   except ValueError:
     number = -1.0
   if not 0 <= number < 1:
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected --threshold from 0 to below 1, or one of '
         f'{", ".join(threshold_lib.RULES)}, received {asked!r}.')
   return number

@@ -7,7 +7,7 @@ command that says "finished" is not followed by one that finds a file missing.
 import os
 from typing import Any
 
-from hpa_records import schema
+from hpa_records import errors
 from trainer import archive
 from trainer import checkpoint_file
 from trainer import config as config_lib
@@ -35,13 +35,13 @@ def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
     if scores['epoch'] != config.epochs and not stalled:
       return None, ''
     _check(config, directory, {scores['epoch'], best['epoch']})
-  except schema.DataError as error:
+  except errors.DataError as error:
     return None, str(error)
   return scores, ''
 
 
 def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
-  """Reads all else; raises schema.DataError for a missing or damaged file."""
+  """Reads all else; raises errors.DataError for a missing or damaged file."""
   found, fingerprint = workdir.load_config(
       os.path.join(directory, workdir.CONFIG_NAME))
   workdir.load_json(os.path.join(directory, workdir.ABOUT_NAME))

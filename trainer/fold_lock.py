@@ -9,10 +9,9 @@ import os
 import re
 from typing import Iterator
 
+from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import filesystem
-from hpa_records import os_error
-from hpa_records import schema
 from trainer import checkpoint_file
 from trainer import workdir
 
@@ -34,7 +33,7 @@ def hold(directory: str) -> Iterator[None]:
     directory: of the fold.
 
   Raises:
-    schema.DataError: another trainer holds the folder, or it cannot be written
+    errors.DataError: another trainer holds the folder, or it cannot be written
       to.
   """
   path = os.path.join(directory, _NAME)
@@ -64,18 +63,18 @@ def told_writes(directory: str) -> Iterator[None]:
     directory: of the fold.
 
   Raises:
-    schema.DataError: in place of OSError; or the folder is not the one any more
+    errors.DataError: in place of OSError; or the folder is not the one any more
       that this process holds.
   """
   if _is_lost(os.path.join(directory, _NAME)):
-    raise schema.DataError(
+    raise errors.DataError(
         f'{directory} was moved or removed while this training ran, or its '
         f'{_NAME} was; another training may be running there. What was saved '
         'before is kept, and the same command goes on.')
   try:
     yield
   except OSError as error:
-    raise os_error.describe_write(
+    raise errors.describe_write(
         directory, error,
         'What was saved before is kept, and the same command goes on.'
     ) from error

@@ -25,8 +25,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hpa_records import backend
+from hpa_records.backend import keras
+from hpa_records.backend import tf
 from hpa_records import schema
-from hpa_records.backend import keras, tf
 from trainer import config
 from trainer import fast_layers
 from trainer import layers

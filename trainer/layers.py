@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hpa_records import backend
+from hpa_records.backend import keras
+from hpa_records.backend import tf
 from hpa_records import schema
-from hpa_records.backend import keras, tf
 
 # Of config.PRECISIONS, as Keras names them.
 POLICIES = {'float32': 'float32', 'bfloat16': 'mixed_bfloat16'}

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records.backend import tf
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import plan
 from hpa_records import progress
 from hpa_records import reader as reader_lib
-from hpa_records import schema
 from hpa_records import staging
-from hpa_records.backend import tf
 from trainer import checkpoint
 from trainer import config as config_lib
 from trainer import device_cache
@@ -53,10 +53,10 @@ def train(config: config_lib.Config,
     What scores.json says: the held-out fold's scores after the last epoch.
 
   Raises:
-    schema.DataError: the dataset or the folder does not fit the configuration,
+    errors.DataError: the dataset or the folder does not fit the configuration,
       the dataset's address does not answer, another training is running in the
       folder, or it cannot be written to; what was saved last is kept.
-    schema.BrokenOff: a signal came, a worker is gone, or a loss or weight is no
+    errors.BrokenOff: a signal came, a worker is gone, or a loss or weight is no
       number; what was saved last is kept.
   """
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
@@ -100,7 +100,7 @@ def load_records(config: config_lib.Config) -> dataset.Records:
   """Returns a run's dataset, copied to its stage_dir first if it has one.
 
   Raises:
-    schema.DataError: it is none, damaged, or does not answer.
+    errors.DataError: it is none, damaged, or does not answer.
   """
   where = config.records
   if config.stage_dir:
@@ -186,7 +186,7 @@ class _Run:
     self._recorder.finish(state, self._model, self._evaluator, scores, summary)
     asked = self._interruption.signal
     if asked:  # in the last epoch; other folds may be to come
-      raise schema.BrokenOff(
+      raise errors.BrokenOff(
           f'{asked.name}: fold {config.fold} is finished, at '
           f'{self._recorder.directory}; the same command goes on from there.',
           128 + asked)
@@ -203,14 +203,14 @@ class _Run:
       try:
         state = self._load(position)
         break
-      except schema.DataError as error:
+      except errors.DataError as error:
         if position == found[0]:
           raise
         self._recorder.say(f'{error} Continuing from the one before.')
     else:
       return state_lib.State.start(self._config)
     if state.begun_epochs > self._config.epochs:
-      raise schema.DataError(
+      raise errors.DataError(
           f'The run at {self._recorder.directory} has finished or begun '
           f'{state.begun_epochs} epochs, more than --epochs='
           f'{self._config.epochs}; ask for at least as many, or choose another '
@@ -225,13 +225,13 @@ class _Run:
     try:
       state = state_lib.State.from_dict(values)
     except (KeyError, TypeError, ValueError) as error:
-      raise schema.DataError(
+      raise errors.DataError(
           f'{self._checkpoints.locate(position)} holds no valid state of a '
           f'training ({error}).') from error
     try:
       if state.best_epoch:
         self._checkpoints.check((state.best_epoch, 0))
-    except schema.DataError as error:
+    except errors.DataError as error:
       self._recorder.say(
           f'{error} It is of the best epoch, for --weights=best of '
           'tools/predict.py. Going on without it; to have it, remove '
@@ -247,7 +247,7 @@ class _Run:
     epoch = plan.shuffle(self._repeats, key, config.augment, self._ranks)
     steps = plan.num_steps(len(epoch), config.batch_size)
     if first_step >= steps:
-      raise schema.DataError(
+      raise errors.DataError(
           f'The newest checkpoint in {self._recorder.directory} is of step '
           f'{first_step} of epoch {number + 1}, which has {steps}; remove it '
           'to go on from the one before.')
@@ -327,7 +327,7 @@ class _Run:
     """Saves and raises BrokenOff if a signal came."""
     asked = self._interruption.signal
     if asked and not self._is_chief:
-      raise schema.BrokenOff(
+      raise errors.BrokenOff(
           f'{asked.name}: this worker left; the others end too, and the same '
           'command on all continues from the newest checkpoint.', 128 + asked)
     if asked:
@@ -335,7 +335,7 @@ class _Run:
         self._save(state)
       else:
         state.step = 0  # what was saved at the end of the last epoch
-      raise schema.BrokenOff(
+      raise errors.BrokenOff(
           f'{asked.name}: saved {_tell_position(state)} at '
           f'{self._recorder.directory}; the same command continues from there.',
           128 + asked)
@@ -362,7 +362,7 @@ def _tell_position(state: state_lib.State) -> str:
 
 def _check_finite(loss: float, where: str) -> None:
   if not math.isfinite(loss):
-    raise schema.BrokenOff(
+    raise errors.BrokenOff(
         f'Expected a finite loss, received {loss} {where}; what was saved '
         'before is kept. Lower --learning_rate, or set --clip_norm, and choose '
         'another --workdir.', 1)
@@ -373,17 +373,17 @@ def _check_fold(config: config_lib.Config,
   """Returns the repeats [N] of training with the fold held out."""
   folds = records.manifest.num_folds
   if config.fold >= folds:
-    raise schema.DataError(f'Expected --fold from 0 to {folds - 1}, received '
+    raise errors.DataError(f'Expected --fold from 0 to {folds - 1}, received '
                            f'{config.fold}; {config.records} has {folds}.')
   repeats = records.repeats(config.fold, config.rebalance)
   if not repeats.any():
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected records to train on with fold {config.fold} held out, '
         f'received none with repeats above 0 at {config.records}; pass '
         'another --balance.')
   draws = int(np.ceil(repeats.sum(dtype=float)))
   if config.batch_size > max(draws, _ALWAYS_FITS):
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
         f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
   return repeats
@@ -400,12 +400,12 @@ def _check_resumable(config: config_lib.Config,
         found.identity(made_from),
         config.identity(records.manifest.fingerprint))
     if differ:
-      raise schema.DataError(f'The run at {directory} has other settings: '
+      raise errors.DataError(f'The run at {directory} has other settings: '
                              f'{"; ".join(differ)}. Choose another --workdir.')
     return
   left = workdir.list_files(directory)
   if left:  # config.json is written before all of them
-    raise schema.DataError(
+    raise errors.DataError(
         f'{left[0]} belongs to a run whose {path} is missing, so its settings '
         'are not known. Put that file back, move the folder elsewhere, or '
         'choose another --workdir.')

@@ -13,12 +13,13 @@ from absl import flags
 from hpa_records import command
 from hpa_records import balance_flags
 from hpa_records import dataset
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import path_check
 from hpa_records import plain_text
 from hpa_records import plan
-from hpa_records import schema
 from trainer import config as config_lib
+from trainer import score_table
 from trainer import workdir
 
 _DEFAULT = {f.name: f.default for f in dataclasses.fields(config_lib.Config)}
@@ -144,14 +145,15 @@ def main() -> None:
       ])
   fold = values.pop('fold')
   if fold != ALL and not (fold.isdecimal() and len(fold) < 10):
-    raise schema.DataError(f'Expected --fold as a number or {ALL}, received '
+    raise errors.DataError(f'Expected --fold as a number or {ALL}, received '
                            f'{plain_text.quote(fold)}.')
   config = config_lib.Config(**values, fold=0 if fold == ALL else int(fold))
   # TensorFlow takes seconds to import; a wrong flag is told before that.
   # pylint: disable=import-outside-toplevel
   if fold == ALL:
     from trainer import cross_validation
-    cross_validation.train(config)
+    if cross_validation.train(config):
+      print(score_table.format_scores(workdir.load(config.workdir)))
     print(f'All folds: {os.path.join(config.workdir, "")}')
   else:
     from trainer import loop

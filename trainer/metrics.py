@@ -22,8 +22,22 @@ from scipy import sparse
 from hpa_records import schema
 from trainer import scorer
 
+# The metrics that tables show, by name, and how a reader writes them.
+TITLES = {
+    'auc_macro': 'AUC macro',
+    'accuracy_argmax': 'accuracy, argmax',
+    'f1_paper': 'F1 paper',
+    'recall_paper': 'recall paper',
+    'precision_paper': 'precision paper',
+    'f1_macro': 'F1 macro',
+    'f1_micro': 'F1 micro',
+    'f1_samples': 'F1 samples',
+    'average_precision_macro': 'average precision macro',
+    'accuracy_subset': 'accuracy, subset',
+    'accuracy_binary': 'accuracy, binary',
+}
 _COUNTED = ('classes_scored', 'auc_classes')
-_RATIOS = ('precision', 'recall', 'f1', 'auc', 'average_precision')
+RATIOS = ('precision', 'recall', 'f1', 'auc', 'average_precision')
 
 
 def score(
@@ -95,7 +109,7 @@ def per_class(labels: np.ndarray,
       'false_negative': positives - hits,
       'true_negative': len(labels) - positives - predicted + hits,
       **{
-          name: found[name] for name in _RATIOS
+          name: found[name] for name in RATIOS
       },
   })
 
@@ -155,3 +169,11 @@ def _pair(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
       sparse.csr_array(each, dtype=int) for each in (rows, columns)
   ]
   return (rows.T @ columns).toarray()
+
+
+def spell(name: str) -> str:
+  """Returns a score's name as a reader writes it: F1 macro."""
+  if name in TITLES:
+    return TITLES[name]
+  first, *rest = name.split('_')
+  return ' '.join([{'f1': 'F1', 'auc': 'AUC'}.get(first, first), *rest])

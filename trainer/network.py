@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from hpa_records import schema
-from hpa_records.backend import keras, tf
+from hpa_records.backend import keras
+from hpa_records.backend import tf
+from hpa_records import errors
 from trainer import application
 from trainer import config as config_lib
 from trainer import gapnet
@@ -25,7 +26,7 @@ def build(config: config_lib.Config, image_size: int,
       weights and results.
 
   Raises:
-    schema.DataError: the images are too small for the network.
+    errors.DataError: the images are too small for the network.
   """
   options = {
       'mean': pixels['mean'],
@@ -44,7 +45,7 @@ def build(config: config_lib.Config, image_size: int,
                         **options,
                         fast=fast)
   except ValueError as error:
-    raise schema.DataError(str(error)) from error
+    raise errors.DataError(str(error)) from error
 
 
 def infer_with(model: keras.Model, values: Sequence[tf.Tensor],

@@ -2,12 +2,11 @@
 
 import numpy as np
 
+from hpa_records.backend import keras
 from hpa_records import dataset
 from hpa_records import gallery
-from hpa_records.backend import keras
 from trainer import activation_map
 from trainer import archive
-from trainer import tile
 
 
 def pick(labels: np.ndarray, scores: np.ndarray,
@@ -56,7 +55,7 @@ def collect(records: dataset.Records, fold: int, model: keras.Model,
     threshold: a class is predicted where its score is greater.
 
   Raises:
-    schema.DataError: a stored image is damaged.
+    errors.DataError: a stored image is damaged.
   """
   rows = records.rows(fold)
   labels = records.labels[rows]
@@ -73,5 +72,5 @@ def collect(records: dataset.Records, fold: int, model: keras.Model,
 
 
 def _reduce(images: np.ndarray) -> np.ndarray:
-  """[n, H, W, ...] as they are shown, see tile.reduce."""
-  return np.stack([tile.reduce(image) for image in images])
+  """[n, H, W, ...] as they are shown, see archive.reduce."""
+  return np.stack([archive.reduce(image) for image in images])

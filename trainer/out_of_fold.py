@@ -12,6 +12,7 @@ import os
 import numpy as np
 import pandas as pd
 
+from hpa_records import errors
 from hpa_records import schema
 from trainer import archive
 from trainer import workdir
@@ -68,7 +69,7 @@ def collect(run: workdir.Run) -> OutOfFold:
   """Returns the out-of-fold scores of a run.
 
   Raises:
-    schema.DataError: a fold's scores are damaged, or not of its samples.
+    errors.DataError: a fold's scores are damaged, or not of its samples.
   """
   parts = [load(run.directory, fold) for fold in run.folds]
   return OutOfFold(
@@ -85,7 +86,7 @@ def load(directory: str, fold: workdir.Fold) -> OutOfFold:
     fold: of it.
 
   Raises:
-    schema.DataError: they are damaged, or not of the fold's samples.
+    errors.DataError: they are damaged, or not of the fold's samples.
   """
   path = os.path.join(workdir.fold_directory(directory, fold.number),
                       workdir.ARRAYS_NAME)
@@ -95,7 +96,7 @@ def load(directory: str, fold: workdir.Fold) -> OutOfFold:
   for name in ('ids', 'labels'):
     wanted, received = getattr(known, name)[held_out], getattr(found, name)
     if not np.array_equal(received, wanted):
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected the {name} of the {len(wanted)} samples of fold '
           f'{fold.number}, received those of {len(received)}, or others, at '
           f'{path}; train the fold again.')

@@ -12,12 +12,13 @@ import os
 import numpy as np
 import pandas as pd
 
+from hpa_records.backend import tf
+from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import progress
 from hpa_records import schema
 from hpa_records import source as source_lib
-from hpa_records.backend import tf
 from trainer import checkpoint
 from trainer import dihedral
 from trainer import ensemble as ensemble_lib
@@ -63,7 +64,7 @@ class Prediction:
       The paths of the files, the submission's first.
 
     Raises:
-      schema.DataError: they cannot be written.
+      errors.DataError: they cannot be written.
     """
     scored, skipped = name_tables(path)
     ids = pd.DataFrame({'Id': self.ids})
@@ -89,13 +90,13 @@ def prepare(path: str) -> None:
   """Makes the folder of a submission, before work is spent on it.
 
   Raises:
-    schema.DataError: its name does not end with .csv; it or a table beside it
+    errors.DataError: its name does not end with .csv; it or a table beside it
       cannot be written; or a file that is no prediction's has such a name. An
       earlier prediction's are known by their first line, a submission by the
       table of scores beside it, too.
   """
   if os.path.splitext(path)[1] != '.csv':  # nor is .csv alone a NAME
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected a file --output=NAME.csv to write, received {path}.')
   tables = (path, *name_tables(path))
   for name in tables:
@@ -107,7 +108,7 @@ def prepare(path: str) -> None:
   for name, head in zip(tables, heads):
     if filesystem.size(name) is not None and not (
         (has_scores or name != path) and _begins(name, head)):
-      raise schema.DataError(
+      raise errors.DataError(
           f'{name} is there, and no prediction wrote it; move or remove it, or '
           'choose another --output.')
 
@@ -130,7 +131,7 @@ class Models:
       weights: one of ensemble.WEIGHTS.
 
     Raises:
-      schema.DataError: a checkpoint is missing, damaged, or of another network.
+      errors.DataError: a checkpoint is missing, damaged, or of another network.
     """
     self.strategy = strategy
     dihedral.warm_up()
@@ -147,7 +148,7 @@ class Models:
       batch_size: global batch; of fewer images a batch is smaller.
 
     Raises:
-      schema.DataError: the images are faulty or cannot be read, or the
+      errors.DataError: the images are faulty or cannot be read, or the
         replicas cannot share a batch.
     """
     strategy, count = self.strategy, len(source.ids)
@@ -166,7 +167,7 @@ class Models:
     sound = source.finish()
     scores = np.concatenate(parts)[:count]  # what comes after are blanks
     if not np.isfinite(scores).all():
-      raise schema.DataError(
+      raise errors.DataError(
           'The predicted scores are NaN or infinite: the weights are damaged, '
           'or the training diverged; train again.')
     listed = source.order[sound[source.order]]

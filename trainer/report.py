@@ -39,7 +39,7 @@ def write(workdirs: Sequence[str],
     The path of the page.
 
   Raises:
-    schema.DataError: a folder is no run, or has no finished fold; a file of one
+    errors.DataError: a folder is no run, or has no finished fold; a file of one
       is damaged; or the report cannot be written, or only over files that
       no report wrote.
   """
@@ -75,7 +75,7 @@ def prepare(output: str, flag: str = 'output') -> report_file.Output:
     flag: where it was given, for the message.
 
   Raises:
-    schema.DataError: it cannot be written to, or has a page of another origin.
+    errors.DataError: it cannot be written to, or has a page of another origin.
   """
   filesystem.prepare_output(name_outputs(output)[0], flag)
   with filesystem.told_output(output, flag):

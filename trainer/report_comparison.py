@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import schema
+from trainer import metrics
 from trainer import report_file
 from trainer import result as result_lib
 from trainer import score_figure
@@ -35,14 +36,14 @@ def describe_classes(results: Sequence[result_lib.Result],
   for result in results:
     files.save(f'classes_{result.name}', result.classes)
   heads = [{
-      'ratio': score_table.spell(ratio),
+      'ratio': metrics.spell(ratio),
       'run': result.name
-  } for ratio in score_table.RATIOS for result in results]
+  } for ratio in metrics.RATIOS for result in results]
   rows = []
   for number, name in enumerate(schema.CLASS_NAMES):
     cells = [
         _describe_ratio(result.classes.loc[number], ratio)
-        for ratio in score_table.RATIOS
+        for ratio in metrics.RATIOS
         for result in results
     ]
     positives, folds = ([int(each.classes[column][number])
@@ -106,7 +107,7 @@ def compare(results: Sequence[result_lib.Result], files: report_file.Files,
     table['p_holm'] = _adjust(table['p_value'].to_numpy())
     files.save(f'comparison_{first.name}_{other.name}', table)
     rows = [{
-        'name': score_table.spell(name),
+        'name': metrics.spell(name),
         'difference': f'{row.difference:+.4f}',
         'interval': f'{row.low:+.4f} to {row.high:+.4f}',
         'p': f'{row.p_value:.3f}',
@@ -156,7 +157,7 @@ def describe_others(results: Sequence[result_lib.Result],
       'names': [each.name for each in results],
       'rows': [[
           work, row['data'], f'{row["published"]:.3f}',
-          score_table.spell(row['kind']), *[
+          metrics.spell(row['kind']), *[
               '' if np.isnan(row[each.name]) else f'{row[each.name]:.3f}'
               for each in results
           ]

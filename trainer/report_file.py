@@ -16,11 +16,11 @@ import stat
 
 import pandas as pd
 
+from hpa_records import errors
 from hpa_records import figure
 from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import json_text
-from hpa_records import schema
 
 FOLDER_NAME = 'report'  # of tables and figures
 _LIST_NAME = 'files.json'
@@ -56,11 +56,11 @@ class Files:
     """Takes a file of any kind.
 
     Raises:
-      schema.DataError: another run has given a file of that name.
+      errors.DataError: another run has given a file of that name.
     """
     name = f'{self.prefix}_{title}'
     if name in self.content:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Two files of this report would be named {name}; rename the folders '
           'of the runs, so that none begins with another one and "_".')
     self.content[name] = data
@@ -87,12 +87,12 @@ class Output:
       page_name: of the page in it.
 
     Raises:
-      schema.DataError: the folder of the files is a link, the list of an
+      errors.DataError: the folder of the files is a link, the list of an
         earlier report is damaged, or the page is not of an earlier report.
     """
     self._folder = os.path.join(directory, FOLDER_NAME)
     if os.path.islink(self._folder):
-      raise schema.DataError(f'{self._folder} is a link, through which nothing '
+      raise errors.DataError(f'{self._folder} is a link, through which nothing '
                              'is written; choose another folder.')
     self.list = os.path.join(self._folder, _LIST_NAME)
     self._page_name = page_name
@@ -108,7 +108,7 @@ class Output:
       content: of each file in the folder, by its name.
 
     Raises:
-      schema.DataError: a file that no report wrote would be replaced, or
+      errors.DataError: a file that no report wrote would be replaced, or
         another report is being written there; nothing is written then.
       OSError: a file cannot be written.
     """
@@ -153,7 +153,7 @@ class Output:
     for name in names:
       path = self._locate(name)
       if os.path.lexists(path) and not self._is_own(name):
-        raise schema.DataError(
+        raise errors.DataError(
             f'{path} is there, and no report wrote it, or it was changed '
             'since; move or remove it, or choose another folder.')
 
@@ -181,7 +181,7 @@ class Output:
           raise ValueError(f'a name with path parts: {name!r:.80}')
       return known
     except (OSError, ValueError) as error:
-      raise schema.DataError(
+      raise errors.DataError(
           f'{self.list} is not the list of an earlier report\'s files '
           f'({error}); move or remove it, or choose another folder.') from error
 

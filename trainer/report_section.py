@@ -56,18 +56,17 @@ def describe(result: result_lib.Result, content: dict[str,
       'folds':
           len(run.folds),
       'monitor':
-          score_table.spell(run.config.plateau_monitor),
+          metrics.spell(run.config.plateau_monitor),
       'is_grouped':
           bool(found.groups.size),
       'scores':
           score_table.to_rows(result.scores, '{:.3f}'),
-      'score_heads': [title for title, _ in score_table.SCORES.values()],
+      'score_heads':
+          list(metrics.TITLES.values()),
       'score_intervals':
           _format_intervals(result.intervals),
       'paper':
-          list(
-              zip(score_table.PAPER,
-                  zip(*(values for _, values in score_table.SCORES.values())))),
+          list(score_table.find_published().items()),
       'left_out':
           _list_left_out(result),
       'counts': [[str(number), *row] for number, row in zip(
@@ -99,7 +98,7 @@ def _format_intervals(intervals: pd.DataFrame | None) -> list[str]:
       score_table.format_interval(
           *intervals.loc[name,
                          ['low', 'high']]) if name in intervals.index else ''
-      for name in score_table.SCORES
+      for name in metrics.TITLES
   ]
 
 
@@ -151,7 +150,7 @@ def _describe_thresholds(result: result_lib.Result,
   for rule, chosen in thresholds.items():
     files.save(f'thresholds_{rule}', chosen)
   return {
-      'heads': [score_table.spell(name) for name in table],
+      'heads': [metrics.spell(name) for name in table],
       'rows': score_table.to_rows(table, '{:.3f}'),
       'gains': score_table.to_rows(table - table.iloc[0], '{:+.3f}'),
   }
@@ -196,7 +195,7 @@ def _describe_balance(fold: workdir.Fold,
       'policies':
           score_table.to_rows(policies[list(_POLICY_FORMATS)],
                               *_POLICY_FORMATS.values()),
-      'policy_heads': [score_table.spell(name) for name in _POLICY_FORMATS],
+      'policy_heads': [metrics.spell(name) for name in _POLICY_FORMATS],
       'totals':
           score_table.to_rows(totals, '{:,.0f}'),
       'total_heads':

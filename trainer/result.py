@@ -56,7 +56,7 @@ def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
     repetitions: of the bootstrap; 0 leaves intervals out.
 
   Raises:
-    schema.DataError: a file of the run is damaged.
+    errors.DataError: a file of the run is damaged.
   """
   directories = list_directories(run)
   histories = [workdir.load_history(each) for each in directories]

@@ -18,20 +18,14 @@ from trainer import out_of_fold
 from trainer import threshold as threshold_lib
 from trainer import workdir
 
-# Shown of a fold, and what the paper's Table 2 has for it: PReLU, SELU as mean
-# ± population standard deviation over five folds.
-SCORES = {
-    'auc_macro': ('AUC macro', ('.893 ± .003', '.889 ± .006')),
-    'accuracy_argmax': ('accuracy, argmax', ('.487 ± .016', '.495 ± .016')),
-    'f1_paper': ('F1 paper', ('.541 ± .010', '.492 ± .016')),
-    'recall_paper': ('recall paper', ('.473 ± .014', '.384 ± .017')),
-    'precision_paper': ('precision paper', ('.641 ± .009', '.705 ± .012')),
-    'f1_macro': ('F1 macro', ('', '')),
-    'f1_micro': ('F1 micro', ('', '')),
-    'f1_samples': ('F1 samples', ('', '')),
-    'average_precision_macro': ('average precision macro', ('', '')),
-    'accuracy_subset': ('accuracy, subset', ('', '')),
-    'accuracy_binary': ('accuracy, binary', ('', '')),
+# What the paper's Table 2 has for PReLU and SELU: mean ± population standard
+# deviation over five folds.
+_PAPER_VALUES = {
+    'auc_macro': ('.893 ± .003', '.889 ± .006'),
+    'accuracy_argmax': ('.487 ± .016', '.495 ± .016'),
+    'f1_paper': ('.541 ± .010', '.492 ± .016'),
+    'recall_paper': ('.473 ± .014', '.384 ± .017'),
+    'precision_paper': ('.641 ± .009', '.705 ± .012'),
 }
 PAPER = ('the paper, PReLU', 'the paper, SELU')
 
@@ -48,7 +42,6 @@ OTHERS = (
     ('Wang', 'other data', .5292, 'f1_macro'),
 )
 
-RATIOS = ('precision', 'recall', 'f1', 'auc', 'average_precision')
 _COUNTS = ('true_positive', 'false_positive', 'false_negative', 'true_negative')
 _GAINED = ('f1_macro', 'f1_micro', 'f1_samples', 'f1_paper', 'precision_macro',
            'recall_macro', 'accuracy_subset')
@@ -63,9 +56,10 @@ def tabulate_scores(run: workdir.Run) -> pd.DataFrame:
     where a run of an earlier version did not write the score.
   """
   table = pd.DataFrame(
-      [[fold.scores.get(name) for name in SCORES] for fold in run.folds],
+      [[fold.scores.get(name) for name in metrics.TITLES] for fold in run.folds
+      ],
       index=[f'fold {fold.number}' for fold in run.folds],
-      columns=list(SCORES),
+      columns=list(metrics.TITLES),
       dtype=float)
   if len(run.folds) > 1:
     table.loc['mean'], table.loc['std'] = table.mean(), table.std(ddof=0)
@@ -81,10 +75,20 @@ def format_scores(run: workdir.Run) -> str:
         f'{mean} ± {std}' if mean else ''
         for mean, std in zip(rows.pop('mean'), deviations)
     ]
-  heads, papers = zip(*SCORES.values())
-  rows.update(zip(PAPER, zip(*papers)))
-  table = pd.DataFrame.from_dict(rows, orient='index', columns=heads)
+  rows.update(find_published())
+  table = pd.DataFrame.from_dict(rows,
+                                 orient='index',
+                                 columns=list(metrics.TITLES.values()))
   return table.to_string(justify='right')
+
+
+def find_published() -> dict[str, list[str]]:
+  """Returns the paper's rows of Table 2: a text a metric, '' where it has none.
+  """
+  return {
+      row: [_PAPER_VALUES.get(name, ('', ''))[i] for name in metrics.TITLES]
+      for i, row in enumerate(PAPER)
+  }
 
 
 def tabulate_classes(found: out_of_fold.OutOfFold,
@@ -97,13 +101,13 @@ def tabulate_classes(found: out_of_fold.OutOfFold,
 
   Returns:
     Index: class numbers. Columns name, positives (in all folds), folds (in
-    which the class occurs: only those are in the means), and of each of RATIOS
-    its mean and its population standard deviation, <ratio>_std. NaN where no
-    fold has the class.
+    which the class occurs: only those are in the means), and of each of
+    metrics.RATIOS its mean and its population standard deviation, <ratio>_std.
+    NaN where no fold has the class.
   """
   parts = np.stack([
       metrics.per_class(found.labels[rows], found.scores[rows],
-                        threshold)[list(RATIOS)].to_numpy(float)
+                        threshold)[list(metrics.RATIOS)].to_numpy(float)
       for rows in _by_fold(found.folds)
   ])
   known = np.ma.masked_invalid(parts)
@@ -114,7 +118,7 @@ def tabulate_classes(found: out_of_fold.OutOfFold,
           'folds': np.isfinite(parts[..., 0]).sum(axis=0),
       },
       index=pd.RangeIndex(schema.NUM_CLASSES, name='class'))
-  for i, name in enumerate(RATIOS):
+  for i, name in enumerate(metrics.RATIOS):
     table[name] = known[..., i].mean(axis=0).filled(np.nan)
     table[f'{name}_std'] = known[..., i].std(axis=0).filled(np.nan)
   return table
@@ -202,14 +206,6 @@ def to_rows(table: pd.DataFrame, *formats: str) -> list[list[str]]:
                    for form, value in zip(formats, row))
   ]
           for name, row in zip(table.index, table.to_numpy(float))]
-
-
-def spell(name: str) -> str:
-  """Returns a score's name as a reader writes it: F1 macro."""
-  if name in SCORES:
-    return SCORES[name][0]
-  first, *rest = name.split('_')
-  return ' '.join([{'f1': 'F1', 'auc': 'AUC'}.get(first, first), *rest])
 
 
 def format_interval(low: float, high: float) -> str:

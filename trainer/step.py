@@ -12,9 +12,10 @@ eight drop the same units.
 """
 
 from hpa_records import backend
+from hpa_records.backend import keras
+from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import schema
-from hpa_records.backend import keras, tf
 from trainer import config as config_lib
 from trainer import device_cache
 from trainer import dihedral

@@ -14,12 +14,12 @@ from typing import Any, Iterator, Mapping
 import numpy as np
 
 from hpa_records import backend
-from hpa_records import plan
+from hpa_records.backend import tf
+from hpa_records import errors
 from hpa_records import plain_text
+from hpa_records import plan
 from hpa_records import port_check
 from hpa_records import process
-from hpa_records import schema
-from hpa_records.backend import tf
 from trainer import cluster
 
 # Of what TensorFlow says of a lost worker: who it is; where in a graph it was
@@ -47,7 +47,7 @@ def make(distribute: str,
       part in what others do.
 
   Raises:
-    schema.DataError: what is asked for is not there.
+    errors.DataError: what is asked for is not there.
   """
   workers = cluster.Cluster()
   if distribute == 'multi_worker' or distribute == 'auto' and not alone:
@@ -55,7 +55,7 @@ def make(distribute: str,
   if workers.has_others:
     return _join(workers)
   if distribute == 'multi_worker' and not workers.addresses:
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected the addresses of the workers, received '
         '--distribute=multi_worker without TF_CONFIG; set it on each worker: '
         f'TF_CONFIG={cluster.EXAMPLE}.')
@@ -68,7 +68,7 @@ def make(distribute: str,
     devices = gpus or tf.config.list_logical_devices('CPU')
     return tf.distribute.MirroredStrategy([each.name for each in devices])
   if distribute == 'gpu' and not gpus:
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected a GPU, received --distribute=gpu where TensorFlow sees none; '
         'pip install "hpa-records[gpu]", or pass --distribute=cpu.')
   return tf.distribute.OneDeviceStrategy(f'/{distribute}:0')
@@ -93,7 +93,7 @@ def _join(workers: cluster.Cluster) -> tf.distribute.Strategy:
     try:
       return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:
-      raise schema.BrokenOff(
+      raise errors.BrokenOff(
           f'The workers of TF_CONFIG did not come together: {_reason(error)}; '
           'start the same command on all of them.', 1) from error
 
@@ -126,7 +126,7 @@ def _make_tpu(name: str) -> tf.distribute.Strategy:
   answer = found[0] if found else f'no answer in {_TPU_S:.0f} s'
   if isinstance(answer, tf.distribute.Strategy):
     return answer
-  raise schema.DataError(
+  raise errors.DataError(
       f'Cannot reach the TPU --tpu={name}: '
       f'{plain_text.join_lines(str(answer))}; pass its name or grpc:// '
       'address, or choose another --distribute.')
@@ -134,12 +134,12 @@ def _make_tpu(name: str) -> tf.distribute.Strategy:
 
 def _check_local_tpu() -> None:
   if not backend.IS_FOR_TPUS:
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected TensorFlow for TPUs, received --distribute=tpu with '
         f'TensorFlow {tf.__version__} without; in an environment of its own, '
         'pip install "hpa-records[tpu]".')
   if not tf.config.list_physical_devices('TPU'):
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected a TPU, received --distribute=tpu on a machine where '
         'TensorFlow sees none, or another process has it; choose a runtime or '
         'machine with a TPU, pass --tpu=NAME, or choose another --distribute.')
@@ -166,7 +166,7 @@ def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
     values: by names that a message can hold; the same names on all workers.
 
   Raises:
-    schema.DataError: on each worker; says what differs.
+    errors.DataError: on each worker; says what differs.
   """
   if not _list_workers(strategy):
     return
@@ -186,7 +186,7 @@ def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
   alike = np.isin(counts, (0, strategy.num_replicas_in_sync)).all(axis=1)
   differ = [name for name, is_alike in zip(values, alike) if not is_alike]
   if differ:
-    raise schema.DataError(
+    raise errors.DataError(
         f'The workers of TF_CONFIG differ in {", ".join(differ)}; start the '
         'same command on all of them, with the same records and a --workdir '
         'that all of them see.')
@@ -200,11 +200,11 @@ def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
     xla: the flag, one of config.XLA.
 
   Raises:
-    schema.DataError: this TensorFlow cannot compile for the CPU.
+    errors.DataError: this TensorFlow cannot compile for the CPU.
   """
   kind = _kind(strategy)
   if kind == 'CPU' and xla == 'on' and backend.IS_FOR_TPUS:
-    raise schema.DataError(
+    raise errors.DataError(
         'Expected TensorFlow that compiles for the CPU, received --xla=on with '
         'TensorFlow for TPUs, which compiles for TPUs alone; leave it out.')
   return kind == 'TPU' or xla == 'on' or (xla == 'auto' and kind == 'GPU')
@@ -220,13 +220,13 @@ def check_batch(strategy: tf.distribute.Strategy, batch_size: int,
     flag: the batch's flag, for the message.
 
   Raises:
-    schema.DataError: names the nearest that they can.
+    errors.DataError: names the nearest that they can.
   """
   replicas = strategy.num_replicas_in_sync
   below = batch_size // replicas * replicas
   if below != batch_size:
     nearest = [each for each in (below, below + replicas) if each]
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected --{flag} that {replicas} replicas share evenly, received '
         f'{batch_size}; pass {" or ".join(map(str, nearest))}.')
 
@@ -277,13 +277,13 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
   """Tells in one line that another worker is gone, or memory used up.
 
   Raises:
-    schema.BrokenOff: in place of TensorFlow's error; of a worker's, where there
+    errors.BrokenOff: in place of TensorFlow's error; of a worker's, where there
       are several.
   """
   try:
     yield
   except tf.errors.ResourceExhaustedError as error:
-    raise schema.BrokenOff(
+    raise errors.BrokenOff(
         f'Memory of {describe(strategy)} ran out: {_reason(error)}; use a '
         'smaller --batch_size and --eval_batch_size. The same command '
         'continues from the newest checkpoint.', 1) from error
@@ -294,7 +294,7 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
     if not workers:
       raise
     lost = f'The worker {workers[int(task[1])]}' if task else 'A worker'
-    raise schema.BrokenOff(
+    raise errors.BrokenOff(
         f'{lost} of TF_CONFIG is gone: {_reason(error)}; start the same '
         'command on all of them again to go on from the newest checkpoint.',
         1) from error

@@ -7,8 +7,8 @@ import numpy as np
 
 from hpa_records import figure
 from hpa_records import schema
+from trainer import archive
 
-_HEIGHT_PX = 200
 _GAP_PX = 4
 _GAP_SHADE = 255  # as the page behind
 _OPACITY = 0.75  # of the heat where a map is largest
@@ -19,7 +19,7 @@ _QUALITY = 80  # of WebP
 def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
   """Returns an image's parts in a row: channels, composite, heat of each map.
 
-  A high image is reduced, see reduce(). Each map is as bright as its own
+  A high image is reduced, see archive.reduce. Each map is as bright as its own
   maximum, so two maps of a strip tell where, not which is larger.
 
   Args:
@@ -31,7 +31,7 @@ def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
     its colour, all four together, and for each map the image in gray under the
     map, enlarged bilinearly; white between them.
   """
-  image = reduce(image)
+  image = archive.reduce(image)
   composite = figure.composite(image)
   parts = [
       figure.composite(image * one)
@@ -52,23 +52,6 @@ def to_webp(image: np.ndarray) -> bytes:
   _, data = cv2.imencode('.webp', cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
                          [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
   return data.tobytes()
-
-
-def reduce(image: np.ndarray) -> np.ndarray:
-  """Returns an image as high as a strip, by area; a lower one as it is.
-
-  Args:
-    image: [H, W, C] uint8, or a map [H, W] float32.
-
-  Returns:
-    [H', W', C] or [H', W'] of the same type, H' = min(H, 200), of the same
-    proportions.
-  """
-  height, width = image.shape[:2]
-  if height <= _HEIGHT_PX:
-    return image
-  size = (max(1, round(width * _HEIGHT_PX / height)), _HEIGHT_PX)
-  return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _heat(composite: np.ndarray, weights: np.ndarray) -> np.ndarray:

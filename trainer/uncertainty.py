@@ -26,10 +26,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import schema
-from trainer import score_table
+from trainer import metrics
 from trainer import scorer as scorer_lib
 
-SCORES = (*score_table.SCORES, 'f1_weighted', 'auc_micro')
+SCORES = (*metrics.TITLES, 'f1_weighted', 'auc_micro')
 
 _TAIL = 0.025
 _ROWS_AT_ONCE = 2**18  # of all resamples held at a time: about 100 MB
@@ -82,14 +82,14 @@ def bootstrap_classes(labels: np.ndarray,
   Args, Raises: as bootstrap.
 
   Returns:
-    Index: class numbers; of each of score_table.RATIOS <ratio>_low and
+    Index: class numbers; of each of metrics.RATIOS <ratio>_low and
     <ratio>_high, the 95 % interval. NaN where no fold has the class.
   """
   values, = _repeat(_score_classes, labels, [scores], folds, threshold, groups,
                     repetitions, seed)
   low, high = _bound(values)
   table = pd.DataFrame(index=pd.RangeIndex(schema.NUM_CLASSES, name='class'))
-  for i, ratio in enumerate(score_table.RATIOS):
+  for i, ratio in enumerate(metrics.RATIOS):
     table[f'{ratio}_low'], table[f'{ratio}_high'] = low[i], high[i]
   return table
 
@@ -159,9 +159,9 @@ def _score(scorer: scorer_lib.Scorer, draws: scorer_lib.Draws) -> np.ndarray:
 
 def _score_classes(scorer: scorer_lib.Scorer,
                    draws: scorer_lib.Draws) -> np.ndarray:
-  """Returns score_table.RATIOS of each class and resample, [5, K, R]."""
+  """Returns metrics.RATIOS of each class and resample, [5, K, R]."""
   found = scorer.score_classes(draws)
-  return np.stack([found[name] for name in score_table.RATIOS])
+  return np.stack([found[name] for name in metrics.RATIOS])
 
 
 def _repeat(ask: _Ask, labels: np.ndarray, runs: Sequence[np.ndarray],

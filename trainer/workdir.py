@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import json_text
 from hpa_records import schema
@@ -125,7 +126,7 @@ def load_config(path: str) -> tuple[config_lib.Config, str]:
   """Returns the configuration and the dataset's fingerprint of a config.json.
 
   Raises:
-    schema.DataError: it is damaged, or no configuration.
+    errors.DataError: it is damaged, or no configuration.
   """
   try:
     return config_lib.Config.from_json(_read_text(path))
@@ -140,7 +141,7 @@ def load_json(path: str) -> dict[str, Any]:
     path: of the file, under one of the names above.
 
   Raises:
-    schema.DataError: it is not there, damaged, or without what it has to have.
+    errors.DataError: it is not there, damaged, or without what it has to have.
   """
   try:
     content = json_text.parse(_read_text(path))
@@ -164,7 +165,7 @@ def load(workdir: str) -> Run:
   """Returns a run with all folds that have scores.
 
   Raises:
-    schema.DataError: none has; a file is damaged; the folds are of different
+    errors.DataError: none has; a file is damaged; the folds are of different
       data or settings, of another number than their folder's, or scored with
       another threshold.
   """
@@ -173,7 +174,7 @@ def load(workdir: str) -> Run:
           os.path.join(fold_directory(workdir, number), SCORES_NAME))
   ]
   if not done:
-    raise schema.DataError(
+    raise errors.DataError(
         f'No finished fold in {workdir}: none of its folders fold0, fold1, … '
         f'holds {SCORES_NAME}; train one with python -m trainer.main '
         f'--workdir={workdir}.')
@@ -192,7 +193,7 @@ def _load_configs(workdir: str,
   config, fingerprint = found[0]
   for number, (other, data) in zip(done, found):
     if other.fold != number:
-      raise schema.DataError(
+      raise errors.DataError(
           f'{fold_directory(workdir, number)} holds fold {other.fold}, by its '
           f'{CONFIG_NAME}; name the folder fold{other.fold}, or remove it if '
           'it is a copy.')
@@ -200,7 +201,7 @@ def _load_configs(workdir: str,
     differ = config_lib.find_differences(config.identity(fingerprint),
                                          other.identity(data))
     if differ:
-      raise schema.DataError(
+      raise errors.DataError(
           f'Expected folds of one run at {workdir}, received fold {number} of '
           f'another: {"; ".join(differ)}.')
   return config, fingerprint
@@ -215,20 +216,20 @@ def load_fold(workdir: str, number: int, threshold: float) -> Fold:
     threshold: of the run, that it must have been scored with.
 
   Raises:
-    schema.DataError: a file is missing or damaged, or of another threshold; or
+    errors.DataError: a file is missing or damaged, or of another threshold; or
       no sample was held out.
   """
   directory = fold_directory(workdir, number)
   path = os.path.join(directory, SCORES_NAME)
   scores = load_json(path)
   if scores['threshold'] != threshold:
-    raise schema.DataError(
+    raise errors.DataError(
         f'Expected scores with the threshold {threshold} of {CONFIG_NAME}, '
         f'received those with {scores["threshold"]} at {path}; train the fold '
         'again.')
   samples = archive.Samples.load(os.path.join(directory, SAMPLES_NAME))
   if not (samples.folds == number).any():
-    raise schema.DataError(
+    raise errors.DataError(
         f'{directory} has no samples of fold {number}: its {SAMPLES_NAME} has '
         f'folds 0 to {samples.folds.max(initial=0)}; remove it.')
   about = os.path.join(directory, ABOUT_NAME)
@@ -243,7 +244,7 @@ def load_history(directory: str) -> pd.DataFrame:
     directory: of the fold.
 
   Raises:
-    schema.DataError: history.csv is not there, or damaged.
+    errors.DataError: history.csv is not there, or damaged.
   """
   return _load_table(os.path.join(directory, HISTORY_NAME), _check_history)
 
@@ -267,7 +268,7 @@ def load_per_class(directory: str) -> pd.DataFrame:
     directory: of the fold.
 
   Raises:
-    schema.DataError: per_class.csv is not there, or damaged.
+    errors.DataError: per_class.csv is not there, or damaged.
   """
   return _load_table(os.path.join(directory, PER_CLASS_NAME), _check_per_class)
 
@@ -317,7 +318,7 @@ def load_gallery(directory: str) -> archive.Gallery | None:
     directory: of the fold.
 
   Raises:
-    schema.DataError: gallery.npz is damaged.
+    errors.DataError: gallery.npz is damaged.
   """
   path = os.path.join(directory, GALLERY_NAME)
   return archive.Gallery.load(path) if os.path.exists(path) else None
@@ -331,7 +332,7 @@ def load_network(directory: str) -> dict[str, Any] | None:
     directory: of the fold.
 
   Raises:
-    schema.DataError: network.json is damaged.
+    errors.DataError: network.json is damaged.
   """
   path = os.path.join(directory, NETWORK_NAME)
   return load_json(path) if os.path.exists(path) else None

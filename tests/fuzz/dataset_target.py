@@ -15,11 +15,12 @@ from pyarrow import parquet
 
 from hpa_records import convert
 from hpa_records import csv_table
+from hpa_records import errors
 from hpa_records import file_pattern
-from hpa_records import image
 from hpa_records import index_check
 from hpa_records import json_text
 from hpa_records import manifest
+from hpa_records import pixel_codec
 from hpa_records import plain_text
 from hpa_records import record
 from hpa_records import schema
@@ -27,9 +28,9 @@ from hpa_records import shard
 from hpa_records import shard_plan
 from hpa_records import summary
 from tests import fakes
-from tests import image_bytes
 from tests.fuzz import mutation
 from tests.fuzz import target
+from tests import image_bytes
 
 _SIZE_PX = 4
 _SETTINGS = shard_plan.Settings(image_size=_SIZE_PX, num_folds=2)
@@ -43,7 +44,7 @@ def _records() -> list[bytes]:
   labels = np.zeros(schema.NUM_CLASSES, np.uint8)
   labels[[1, 5]] = 1
   samples = [
-      record.Sample('a', image.encode(pixels, encoding), 1, labels,
+      record.Sample('a', pixel_codec.encode(pixels, encoding), 1, labels,
                     np.array([0.5, 0], np.float32))
       for encoding in schema.ENCODINGS
   ]
@@ -58,19 +59,19 @@ def _parse_record(data: bytes, _) -> None:
   sample = record.decode(data)
   for encoding in schema.ENCODINGS:
     try:
-      image.decode(sample.image, encoding, _SIZE_PX)
-    except schema.DataError:
+      pixel_codec.decode(sample.image, encoding, _SIZE_PX)
+    except errors.DataError:
       pass
 
 
 def _images(_) -> list[bytes]:
-  png = bytes(memoryview(image.encode(fakes.image(1, _SIZE_PX), 'png')))
+  png = bytes(memoryview(pixel_codec.encode(fakes.image(1, _SIZE_PX), 'png')))
   huge = image_bytes.png_header(30_000, 30_000, color=6)
   return [png, huge + png[33:], image_bytes.png(fakes.plane(1, 1, _SIZE_PX))]
 
 
 def _parse_image(data: bytes, _) -> None:
-  image.decode(data, 'png', _SIZE_PX)
+  pixel_codec.decode(data, 'png', _SIZE_PX)
 
 
 def _frame(data: bytes) -> bytes:
@@ -175,7 +176,7 @@ def _check(made: manifest.Manifest) -> None:
   """Raises DataError where the manifest makes no sense; else reads of it."""
   faults = index_check.check_manifest(made)
   if faults:
-    raise schema.DataError(faults[0])
+    raise errors.DataError(faults[0])
   _ = made.fingerprint, made.image_size, made.is_labelled, made.num_folds
   summary.tabulate_shards(made)
 
@@ -239,7 +240,7 @@ def _read_index(made: Any, table: bytes, folder: pathlib.Path) -> None:
   index = manifest.load_index(str(folder), found)
   faults = index_check.check_index(found, index)
   if faults:
-    raise schema.DataError(faults[0])
+    raise errors.DataError(faults[0])
   _use(found, index)
 
 

@@ -7,13 +7,13 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from hpa_records import errors
 from hpa_records import image_file
 from hpa_records import image_header
-from hpa_records import schema
 from tests import fakes
-from tests import image_bytes
 from tests.fuzz import mutation
 from tests.fuzz import target
+from tests import image_bytes
 
 _CHANNEL = 'green'
 _WHITE_LEVEL = 4095
@@ -28,7 +28,7 @@ def _parse(data: bytes, folder: pathlib.Path, ending: str) -> None:
   path.write_bytes(data)
   try:
     size = image_file.check(str(path), _CHANNEL, _WHITE_LEVEL)
-  except schema.DataError:
+  except errors.DataError:
     size = None
   pixels = image_file.decode(data, str(path), _CHANNEL, _WHITE_LEVEL)
   if pixels.shape != size:

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from hpa_records.backend import keras
-from hpa_records import schema
+from hpa_records import errors
 from tests.fuzz import mutation
 from tests.fuzz import run_target
 from tests.fuzz import target
@@ -62,7 +62,7 @@ def _parse_checkpoint(data: bytes, folder: pathlib.Path) -> None:
   try:
     state = state_lib.State.from_dict(values)
   except (KeyError, TypeError, ValueError) as error:  # as the loop does
-    raise schema.DataError(repr(error)) from error
+    raise errors.DataError(repr(error)) from error
   _ = state.begun_epochs, state.is_stalled(2)
   state.plateau.update(0.5)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from hpa_records import balance
 from hpa_records import command
+from hpa_records import errors
 from hpa_records import schema
 from tests.fuzz import mutation
 from tests.fuzz import target
@@ -132,7 +133,7 @@ def _parse_npz(data: bytes, folder: pathlib.Path) -> None:
   for kind in (archive.Samples, archive.Scores, archive.Gallery):
     try:
       kind.load(str(path))
-    except schema.DataError as error:
+    except errors.DataError as error:
       refused.append(error)
   if len(refused) == 3:
     raise refused[0]

@@ -1,6 +1,6 @@
 """What a fuzzer is run on, and what it must not do.
 
-A parser of strangers' bytes returns, or raises schema.DataError whose message
+A parser of strangers' bytes returns, or raises errors.DataError whose message
 is one line that a terminal can show. It takes bounded time and memory. All
 else has escaped.
 """
@@ -13,7 +13,7 @@ import time
 import traceback
 from typing import Callable
 
-from hpa_records import schema
+from hpa_records import errors
 from tests.fuzz import mutation
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def run(target: Target, data: bytes, folder: pathlib.Path) -> Escape | None:
   found = None
   try:
     target.parse(data, folder)
-  except schema.DataError as error:
+  except errors.DataError as error:
     message = str(error.args[0])
     if not message.isprintable():
       found = Escape(f'a message of several lines at {_place(error)}',

@@ -5,11 +5,10 @@ import os
 
 import pytest
 
+from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import image_folder
-from hpa_records import os_error
 from hpa_records import output_lock
-from hpa_records import schema
 
 
 @pytest.mark.parametrize('number,remedy', [
@@ -22,15 +21,15 @@ from hpa_records import schema
 ])
 def test_a_file_that_cannot_be_read_is_told(number, remedy):
   error = OSError(number, os.strerror(number))
-  told = str(os_error.describe_read('a/b', error))
+  told = str(errors.describe_read('a/b', error))
   assert told.startswith(f'Cannot read a/b: {os.strerror(number)}; ')
   assert remedy in told and 'convert' not in told and 'move' not in told
 
 
 def test_a_text_that_names_the_cause_is_enough():
-  told = os_error.explain_text('UNKNOWN: x.tfrecord; Too many open files [Op:]')
+  told = errors.explain_text('UNKNOWN: x.tfrecord; Too many open files [Op:]')
   assert told.startswith('Too many open files; raise the limit')
-  assert not os_error.explain_text('truncated record at 0')
+  assert not errors.explain_text('truncated record at 0')
 
 
 @pytest.mark.parametrize('number,remedy', [
@@ -46,7 +45,7 @@ def test_a_text_that_names_the_cause_is_enough():
 ])
 def test_each_cause_of_a_failed_write_has_its_remedy(number, remedy):
   error = OSError(number, os.strerror(number), '/out/file')
-  told = str(os_error.describe_write('/out', error, 'Then go on.'))
+  told = str(errors.describe_write('/out', error, 'Then go on.'))
   assert os.strerror(number) in told and '/out/file' in told
   assert remedy in told and told.endswith('Then go on.')
   assert '\n' not in told
@@ -58,18 +57,18 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
   for name in ('disk', 'loop'):
     link = str(tmp_path / name)
     for path in (link, f'{link}/a/b'):
-      assert os_error.find_dangling_link(path).startswith(f'{link} is a link')
-    with pytest.raises(schema.DataError, match='which does not exist'):
+      assert errors.find_dangling_link(path).startswith(f'{link} is a link')
+    with pytest.raises(errors.DataError, match='which does not exist'):
       filesystem.prepare_output(f'{link}/a/report.html')
-  assert os_error.find_dangling_link(str(tmp_path / 'new')) == ''
+  assert errors.find_dangling_link(str(tmp_path / 'new')) == ''
 
 
 def test_the_target_of_a_link_makes_no_line_of_its_own(tmp_path):
   (tmp_path / 'disk').symlink_to('none\nAll is well.')
-  told = os_error.find_dangling_link(str(tmp_path / 'disk'))
+  told = errors.find_dangling_link(str(tmp_path / 'disk'))
   assert 'a link to none\\nAll is well., which' in told
   (tmp_path / '.unfinished').symlink_to('none\nAll is well.')
-  with pytest.raises(schema.DataError) as error:
+  with pytest.raises(errors.DataError) as error:
     output_lock.refuse_links(str(tmp_path))
   assert len(str(error.value).splitlines()) == 1
   listed = image_folder.scan(str(tmp_path), '{id}_{channel}.png')

@@ -1,4 +1,4 @@
-"""What the operating system said of a file, in one line with the remedy.
+"""Errors with one line for the user, and what the system said of a file.
 
 The system's words say what failed; the remedy depends on the kind: free space,
 a raised limit and another folder help in different cases, trying again in none
@@ -9,7 +9,39 @@ import errno
 import os
 
 from hpa_records import plain_text
-from hpa_records import schema
+
+
+class DataError(ValueError):
+  """The user's input is wrong; the message says what, where, what to do.
+
+  command.run prints the message and exits with code 2, without a traceback.
+  What is not printable is escaped in it, whatever it quotes.
+  """
+
+  def __init__(self, message: str, *more: str):
+    super().__init__(plain_text.escape(message), *more)
+
+
+class UnreadError(DataError):
+  """A file could not be read; its content may be valid.
+
+  Args: (message, path).
+  """
+
+
+class BrokenOff(RuntimeError):
+  """Stopped early after a clean shutdown; the message says how to continue.
+
+  command.run prints the message and exits with exit_code, without a traceback.
+
+  Attributes:
+    exit_code: 1, or 128 + the number of the signal that came.
+  """
+
+  def __init__(self, message: str, exit_code: int):
+    super().__init__(plain_text.escape(message))
+    self.exit_code = exit_code
+
 
 _REMEDIES = {
     errno.EMFILE:
@@ -93,9 +125,7 @@ def explain_text(message: str) -> str:
   return ''
 
 
-def describe_read(path: str,
-                  error: OSError,
-                  folder: str = '') -> schema.DataError:
+def describe_read(path: str, error: OSError, folder: str = '') -> DataError:
   """Returns what to raise where a file or folder cannot be read.
 
   Args:
@@ -103,17 +133,17 @@ def describe_read(path: str,
     error: of the system.
     folder: what to pass where a file is in place of a folder.
   """
-  if isinstance(error, schema.DataError):
+  if isinstance(error, DataError):
     return error  # of an address, told already
   remedy = _READ_REMEDIES.get(error.errno)
   if folder and error.errno == errno.ENOTDIR:
     remedy = f'pass {folder}'
   told = f'{error.strerror}; {remedy}' if remedy else explain(error)
   cause = find_dangling_link(path) or f'{told}.'
-  return schema.DataError(f'Cannot read {path}: {cause}')
+  return DataError(f'Cannot read {path}: {cause}')
 
 
-def describe_write(path: str, error: OSError, then: str) -> schema.DataError:
+def describe_write(path: str, error: OSError, then: str) -> DataError:
   """Returns what to raise where a path cannot be written to.
 
   Args:
@@ -121,14 +151,14 @@ def describe_write(path: str, error: OSError, then: str) -> schema.DataError:
     error: of the system.
     then: last sentence, what to do when the cause is gone.
   """
-  if isinstance(error, schema.DataError):
+  if isinstance(error, DataError):
     return error  # of an address, told already
   place = str(error.filename or path)
   cause = find_dangling_link(place)
   if not cause:
     where = '' if place == path else f' ({place})'
     cause = f'{explain(error, "check that disk, or choose another")}{where}.'
-  return schema.DataError(f'Cannot write to {path}: {cause} {then}')
+  return DataError(f'Cannot write to {path}: {cause} {then}')
 
 
 def find_dangling_link(path: str) -> str:

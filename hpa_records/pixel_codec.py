@@ -1,0 +1,90 @@
+"""An image to its stored bytes and back: raw pixels, or a PNG."""
+
+import struct
+from typing import Sequence
+
+import cv2
+import numpy as np
+
+from hpa_records import errors
+from hpa_records import image_header
+from hpa_records import schema
+
+
+def encode(image: np.ndarray, encoding: str) -> np.ndarray:
+  """Returns the stored bytes, [n] uint8, of an image [H, W, C] uint8.
+
+  Args:
+    image: channels in schema.CHANNELS order.
+    encoding: 'raw' (the pixels as they lie in memory) or 'png' (one RGBA PNG,
+      lossless, whose R, G, B, A are the four channels).
+  """
+  if encoding == 'raw':
+    return np.ascontiguousarray(image).reshape(-1)
+  # cv2 writes its first channel as blue.
+  done, png = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
+  if not done:
+    raise RuntimeError(f'cv2 could not encode an image of {image.shape}')
+  return png.reshape(-1)
+
+
+def png_head(size_px: int) -> bytes:
+  """Returns how a stored PNG begins, whatever its pixels: signature and size.
+
+  A decoder takes memory for the size that a PNG says, so it is compared first.
+
+  Source: PNG (ISO/IEC 15948), 5.2 and 11.2.1; 8 bits, color type 6, RGBA.
+  """
+  return b'\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR' + struct.pack(
+      '>IIBB', size_px, size_px, 8, 6)
+
+
+def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
+  """Returns the image [size_px, size_px, C] uint8 from its stored bytes.
+
+  Raises:
+    errors.DataError: data does not hold such an image.
+  """
+  shape = (size_px, size_px, schema.NUM_CHANNELS)
+  flat = np.frombuffer(data, np.uint8)
+  head, wrong = png_head(size_px), ''
+  if encoding == 'png' and flat[:len(head)].tobytes() == head:
+    wrong = image_header.find_stored_fault(flat.data)
+    pixels = None if wrong else cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
+    is_8_bit = pixels is not None and pixels.dtype == np.uint8
+    if is_8_bit and pixels.shape == shape:
+      return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
+  elif encoding == 'raw' and flat.size == np.prod(shape):
+    return flat.reshape(shape)
+  raise errors.DataError(
+      f'not a {encoding} image of {shape} ({flat.size:,} bytes)' +
+      (wrong and f': {wrong}'))
+
+
+def sums(image: np.ndarray) -> np.ndarray:
+  """Returns each channel's sum and sum of squares: [2, C] int64, exact.
+
+  Whole numbers, so that sums over images do not depend on their order.
+
+  Args:
+    image: [H, W, C] uint8, of at most image_file.MAX_PIXELS pixels.
+  """
+  # OpenCV sums whole numbers and divides at the end. Mean and deviation of
+  # 2**26 pixels give the sums back to within 0.01.
+  mean, deviation = cv2.meanStdDev(image)
+  count = image.shape[0] * image.shape[1]
+  found = np.stack([mean, deviation**2 + mean**2])[..., 0] * count
+  return np.rint(found).astype(np.int64)
+
+
+def are_sums(count: int, totals: Sequence[int], squares: Sequence[int]) -> bool:
+  """Returns whether pixels can have these sums and sums of squares.
+
+  Args:
+    count: pixels of one channel.
+    totals: of each channel, whole numbers of any size.
+    squares: of each channel, the same.
+  """
+  return len(totals) == len(squares) == schema.NUM_CHANNELS and all(
+      total <= square <= 255 * total <= 255**2 * count and total**2 <= square *
+      count for total, square in zip(totals, squares))
