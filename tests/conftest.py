@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from hpa_records import process
-from tests import object_store
+from tests.support import object_store
 
 # As in a command, before a test imports TensorFlow.
 process.take()

@@ -13,7 +13,7 @@ from hpa_records import filesystem
 from hpa_records import plan
 from hpa_records import reader
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 
 _BROKEN = 'import warnings\nwarnings.warn("file system plugins are not loaded")'
 

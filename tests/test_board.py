@@ -10,7 +10,7 @@ from tensorboard.util import tensor_util
 from hpa_records import errors
 from hpa_records import figure
 from hpa_records import schema
-from tests import fakes
+from tests.support import fakes
 from trainer import board
 from trainer import fold_lock
 from trainer import metrics

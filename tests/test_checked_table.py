@@ -8,7 +8,7 @@ from hpa_records import convert
 from hpa_records import errors
 from hpa_records import manifest
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 
 _SETTINGS = shard_plan.Settings(image_size=16)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hpa_records import errors
-from tests import fakes
+from tests.support import fakes
 from trainer import config as config_lib
 from trainer import cross_validation
 from trainer import loop

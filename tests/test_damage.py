@@ -12,7 +12,7 @@ from hpa_records import dataset
 from hpa_records import errors
 from hpa_records import plan
 from hpa_records import reader as reader_lib
-from tests import fakes
+from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 

@@ -17,7 +17,7 @@ from hpa_records import errors
 from hpa_records import plan
 from hpa_records import reader
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 from trainer import config as config_lib
 from trainer import loop
 

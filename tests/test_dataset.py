@@ -13,7 +13,7 @@ from hpa_records import errors
 from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 
 
 def _convert(folder, **settings):

@@ -9,7 +9,7 @@ from hpa_records import errors
 from hpa_records import plan
 from hpa_records import processor
 from hpa_records import reader as reader_lib
-from tests import fakes
+from tests.support import fakes
 from trainer import device_cache
 from trainer import strategy as strategy_lib
 

@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import pytest
 
-from tests import fakes
-from tests import port
-from tests import signalled
+from tests.support import fakes
+from tests.support import port
+from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _EPOCHS = 7  # of three steps

@@ -8,7 +8,7 @@ import pytest
 from hpa_records import errors
 from hpa_records import sample_table
 from hpa_records import schema
-from tests import fakes
+from tests.support import fakes
 
 
 @pytest.fixture(name='images')

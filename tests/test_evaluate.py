@@ -7,7 +7,7 @@ import pytest
 
 from hpa_records import dataset
 from hpa_records import reader
-from tests import fakes
+from tests.support import fakes
 from trainer import config as config_lib
 from trainer import evaluate
 from trainer import gapnet

@@ -9,8 +9,8 @@ import pytest
 
 from hpa_records import figure
 from hpa_records import schema
-from tests import fakes
-from tests import figure_text
+from tests.support import fakes
+from tests.support import figure_text
 
 _IMAGES = np.stack([fakes.image(i, 8) for i in range(3)])
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests import networks
+from tests.support import networks
 from trainer import fold_form
 
 

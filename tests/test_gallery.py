@@ -18,8 +18,8 @@ from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
 from tests import conftest
-from tests import fakes
-from tests import forgery
+from tests.support import fakes
+from tests.support import forgery
 
 
 def _load(folder):

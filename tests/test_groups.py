@@ -14,7 +14,7 @@ from hpa_records import index_check
 from hpa_records import manifest
 from hpa_records import shard_plan
 from hpa_records import verify
-from tests import fakes
+from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _NUM_SAMPLES = 40

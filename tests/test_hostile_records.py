@@ -16,9 +16,9 @@ from hpa_records import plan
 from hpa_records import reader
 from hpa_records import schema
 from hpa_records import shard
-from tests import fakes
-from tests import forgery
-from tests import image_bytes
+from tests.support import fakes
+from tests.support import forgery
+from tests.support import image_bytes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _WAYS = {

@@ -15,8 +15,8 @@ from hpa_records import image
 from hpa_records import pixel_codec
 from hpa_records import resize
 from hpa_records import schema
-from tests import fakes
-from tests import image_bytes
+from tests.support import fakes
+from tests.support import image_bytes
 
 _HALF = fractions.Fraction(1, 2)
 

@@ -16,8 +16,8 @@ import pytest
 
 from hpa_records import errors
 from hpa_records import image_file
-from tests import fakes
-from tests import image_bytes
+from tests.support import fakes
+from tests.support import image_bytes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _GRAY = fakes.plane(3, 1, 31)[:21]

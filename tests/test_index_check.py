@@ -7,7 +7,7 @@ import pytest
 
 from hpa_records import index_check
 from hpa_records import manifest
-from tests import forgery
+from tests.support import forgery
 
 
 @pytest.fixture(name='dataset', scope='module')

@@ -13,7 +13,7 @@ import pytest
 
 from hpa_records import backend
 from hpa_records import errors
-from tests import fakes
+from tests.support import fakes
 from trainer import config as config_lib
 from trainer import loop
 from tools import check_python

@@ -22,8 +22,8 @@ import pandas as pd
 import pytest
 
 from hpa_records.backend import tf
-from tests import fakes
-from tests import signalled
+from tests.support import fakes
+from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _CONVERSION_KILLS, _TRAINING_KILLS = 200, 50  # of make soak

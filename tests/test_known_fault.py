@@ -8,7 +8,7 @@ from hpa_records import json_text
 from hpa_records import known_fault
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 
 
 @pytest.mark.parametrize('sample_id', ['\0', '../../etc/passwd', 'a\nb', ''])

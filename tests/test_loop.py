@@ -25,8 +25,8 @@ from hpa_records import errors
 from hpa_records import sample_data
 from hpa_records import schema
 from hpa_records import shard_plan
-from tests import fakes
-from tests import signalled
+from tests.support import fakes
+from tests.support import signalled
 from trainer import config as config_lib
 from trainer import evaluate
 from trainer import loop

@@ -12,8 +12,8 @@ from hpa_records import errors
 from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import shard_plan
-from tests import fakes
-from tests import forgery
+from tests.support import fakes
+from tests.support import forgery
 
 
 @pytest.fixture(name='directory', scope='module')

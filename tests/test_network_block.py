@@ -5,7 +5,7 @@ import hypothesis
 from hypothesis import strategies as st
 import pytest
 
-from tests import networks
+from tests.support import networks
 from trainer import network_block
 
 _KINDS = ('Conv2D', 'BatchNormalization', 'Activation', 'ZeroPadding2D',

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from hpa_records import figure
-from tests import figure_text
-from tests import networks
+from tests.support import figure_text
+from tests.support import networks
 from trainer import network_block
 from trainer import network_figure
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpa_records.backend import keras
-from tests import networks
+from tests.support import networks
 from trainer import application
 from trainer import gapnet
 from trainer import network_summary

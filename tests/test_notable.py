@@ -5,7 +5,7 @@ import pytest
 
 from hpa_records import dataset
 from hpa_records import gallery
-from tests import fakes
+from tests.support import fakes
 from trainer import activation_map
 from trainer import archive
 from trainer import gapnet

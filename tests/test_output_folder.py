@@ -15,8 +15,8 @@ from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records import shard_plan
 from hpa_records import verify
-from tests import fakes
-from tests import forgery
+from tests.support import fakes
+from tests.support import forgery
 
 _SMALL = shard_plan.Settings(image_size=16)
 _OTHER = shard_plan.Settings(image_size=16, num_folds=3)

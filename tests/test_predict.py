@@ -19,7 +19,7 @@ from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import source
-from tests import fakes
+from tests.support import fakes
 from trainer import archive
 from trainer import config as config_lib
 from trainer import ensemble

@@ -22,7 +22,7 @@ def state():
       'levels': [logging.getLogger(name).level for name in ('absl', 's3fs')],
   }}
 if __name__ == '__main__':
-  from tests import fakes
+  from tests.support import fakes
   cv2.setNumThreads(3)
   {setup}
   before = state()

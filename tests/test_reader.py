@@ -19,7 +19,7 @@ from hpa_records import processor
 from hpa_records import reader
 from hpa_records import schema
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 
 _SIZE = 200  # six a shard of 1 MiB
 _SAMPLE_BYTES = _SIZE * _SIZE * 4

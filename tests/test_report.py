@@ -24,8 +24,8 @@ from hpa_records import dataset
 from hpa_records import errors
 from hpa_records import schema
 from hpa_records import shard_plan
-from tests import browser
-from tests import fakes
+from tests.support import browser
+from tests.support import fakes
 from trainer import archive
 from trainer import config as config_lib
 from trainer import loop

@@ -17,8 +17,8 @@ from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import shard_plan
 from hpa_records import verify
-from tests import fakes
-from tests import signalled
+from tests.support import fakes
+from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SIZE_PX = 300  # two records a shard of 1 MiB

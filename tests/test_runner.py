@@ -13,8 +13,8 @@ import pytest
 from hpa_records import errors
 from hpa_records import runner
 from hpa_records import worker
-from tests import fakes
-from tests import signalled
+from tests.support import fakes
+from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 

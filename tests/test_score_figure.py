@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 
 from hpa_records import figure
 from hpa_records import schema
-from tests import figure_text
+from tests.support import figure_text
 from trainer import score_figure
 
 _NAMES = ['_first', 'b $x$']  # no legend's business, no formula

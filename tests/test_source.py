@@ -13,7 +13,7 @@ from hpa_records import resize
 from hpa_records import sample_table
 from hpa_records import shard_plan
 from hpa_records import source
-from tests import fakes
+from tests.support import fakes
 
 _COUNT = 230  # two processes, where there are two cores
 

@@ -21,9 +21,9 @@ from hpa_records import file_lock
 from hpa_records import manifest
 from hpa_records import staging
 from hpa_records import staging_source
-from tests import fakes
-from tests import forgery
-from tests import signalled
+from tests.support import fakes
+from tests.support import forgery
+from tests.support import signalled
 from trainer import config as config_lib
 from trainer import cross_validation
 from trainer import loop

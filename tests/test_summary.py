@@ -16,8 +16,8 @@ from hpa_records import manifest
 from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
-from tests import fakes
-from tests import forgery
+from tests.support import fakes
+from tests.support import forgery
 
 _ROOT = pathlib.Path(__file__).parent.parent
 

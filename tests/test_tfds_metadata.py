@@ -15,7 +15,7 @@ from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan
 from hpa_records import tfds_metadata
-from tests import fakes
+from tests.support import fakes
 
 
 @pytest.fixture(name='opened', params=schema.ENCODINGS, scope='module')

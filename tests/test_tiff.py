@@ -14,8 +14,8 @@ import pytest
 
 from hpa_records import errors
 from hpa_records import image_file
-from tests import fakes
-from tests import image_bytes
+from tests.support import fakes
+from tests.support import image_bytes
 
 _GRAY = fakes.plane(3, 1, 31)[:21]
 _DEEP = _GRAY.astype(np.uint16) * 257 + 13

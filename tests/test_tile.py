@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpa_records import figure
-from tests import fakes
+from tests.support import fakes
 from trainer import tile
 
 _GAP = 4

@@ -19,7 +19,7 @@ from hpa_records import pixel_codec
 from hpa_records import resize
 from hpa_records import schema
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 

@@ -12,7 +12,7 @@ from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import shard
 from hpa_records import verify
-from tests import forgery
+from tests.support import forgery
 
 
 @pytest.fixture(name='sound', scope='module')

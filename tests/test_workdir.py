@@ -13,7 +13,7 @@ from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import schema
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 from trainer import archive
 from trainer import config as config_lib
 from trainer import finished_fold

@@ -27,10 +27,10 @@ from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan
 from hpa_records import summary
-from tests import fakes
 from tests.fuzz import mutation
 from tests.fuzz import target
-from tests import image_bytes
+from tests.support import fakes
+from tests.support import image_bytes
 
 _SIZE_PX = 4
 _SETTINGS = shard_plan.Settings(image_size=_SIZE_PX, num_folds=2)
@@ -319,7 +319,7 @@ def _unfinished(folder: pathlib.Path) -> list[bytes]:
   source = _write_source(folder)
   told = {}
   output = folder / 'records'
-  original = convert.completion.complete
+  original = convert.commit.complete
 
   def stop(plan, *_):
     for path in (pathlib.Path(plan.output) / '.unfinished').glob('*.json'):
@@ -328,13 +328,13 @@ def _unfinished(folder: pathlib.Path) -> list[bytes]:
                          if path.name == _PLAIN else json_text.unseal(data))
     raise KeyboardInterrupt
 
-  convert.completion.complete = stop
+  convert.commit.complete = stop
   try:
     convert.convert(*source, str(output), _SETTINGS, convert.How(workers=1))
   except KeyboardInterrupt:
     pass
   finally:
-    convert.completion.complete = original
+    convert.commit.complete = original
   stamps = [[1, 1]] * 4
   fault = {'row': 2, 'id': 's0', 'file': 's0_red.png', 'message': 'x'}
   told['faults.json'] = [{'fault': fault, 'stamps': stamps}]

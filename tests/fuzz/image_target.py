@@ -10,10 +10,10 @@ from PIL import Image
 from hpa_records import errors
 from hpa_records import image_file
 from hpa_records import image_header
-from tests import fakes
 from tests.fuzz import mutation
 from tests.fuzz import target
-from tests import image_bytes
+from tests.support import fakes
+from tests.support import image_bytes
 
 _CHANNEL = 'green'
 _WHITE_LEVEL = 4095

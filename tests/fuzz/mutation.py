@@ -11,7 +11,7 @@ import random
 import struct
 from typing import Any, Callable
 
-from tests import image_bytes
+from tests.support import image_bytes
 
 Change = Callable[[bytes, random.Random], bytes]
 

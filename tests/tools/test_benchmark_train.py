@@ -13,7 +13,7 @@ import pytest
 
 from hpa_records import errors
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[2]
 _SAID = '''PT bn=1 amp=1 default          B=   4       300 img/s   3.3 ms/step
 PT bn=0 amp=1 reduce-overhead  B=   4       200 img/s   3.3 ms/step
 PT bn=0 amp=1 default          B=   4       100 img/s   3.3 ms/step

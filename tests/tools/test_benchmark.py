@@ -22,9 +22,9 @@ from hpa_records import errors
 from hpa_records import record
 from hpa_records import sample_data
 from hpa_records import shard
-from tests import fakes
+from tests.support import fakes
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[2]
 _PEERS = {'ours', 'ours_2', 'pillow', 'graph', 'opencv', 'inflate'}
 _STEPS = {
     'read', 'inflate, zlib', 'decode, kornia_rs', 'decode, OpenCV',

@@ -14,9 +14,9 @@ import pytest
 from hpa_records import balance
 from hpa_records import folds
 from hpa_records import schema
-from tests import fakes
+from tests.support import fakes
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[2]
 _NUM_ROWS, _NUM_FOLDS, _SEEDS = 200, 3, 2
 _CHOSEN = balance.Balance(target=40)
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from tests import forgery
+from tests.support import forgery
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(name='folder')

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[2]
 _PEERS = _ROOT / '.venv-peers' / 'bin' / 'python'
 # Those that start soon, and one of the peers.
 _KEYS = ['memcpy', 'page_cache', 'indexed', 'batch_parse', 'torch_memmap']

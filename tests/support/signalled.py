@@ -11,7 +11,7 @@ import signal
 import subprocess
 from typing import Any
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[2]
 _HOOK = pathlib.Path(__file__).parent / 'hook'
 
 

@@ -17,7 +17,7 @@ from hpa_records import manifest
 from hpa_records import record
 from hpa_records import shard
 from hpa_records import shard_plan
-from tests import fakes
+from tests.support import fakes
 
 
 def write_dataset(folder: pathlib.Path, encoding: str = 'raw') -> pathlib.Path:

@@ -8,10 +8,10 @@ import sys
 import pandas as pd
 import pytest
 
-from tests import fakes
-from tests import signalled
+from tests.support import fakes
+from tests.support import signalled
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[2]
 _FOLDS = 2
 
 

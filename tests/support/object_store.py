@@ -12,7 +12,7 @@ from typing import Any, Iterator
 
 import boto3
 
-from tests import port as port_lib
+from tests.support import port as port_lib
 
 _START_S = 240.0
 
