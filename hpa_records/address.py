@@ -12,7 +12,7 @@ import os
 import re
 from typing import Iterator
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 _BUILT_IN = ('gs', 'ram', 'file')  # ram: memory of the process, for tests
 _WITH_IO = ('s3', 'az', 'http', 'https')
@@ -65,8 +65,8 @@ def stamp(path: str) -> list[int]:
 
 
 def _errors():
-  from hpa_records import backend  # pylint: disable=import-outside-toplevel
-  return backend.tf.errors
+  from hpa_records.runtime import tensorflow  # pylint: disable=import-outside-toplevel
+  return tensorflow.tf.errors
 
 
 def _scheme(path: str) -> str:
@@ -88,15 +88,15 @@ def gfile(path: str, write: bool = False):
     raise errors.DataError(
         f'Expected a local path or gs:// to write to, received {path}; write to'
         f' local disk, then copy the finished folder to {scheme}://.')
-  from hpa_records import backend  # pylint: disable=import-outside-toplevel
-  if not backend.has_scheme(scheme):
+  from hpa_records.runtime import tensorflow  # pylint: disable=import-outside-toplevel
+  if not tensorflow.has_scheme(scheme):
     raise errors.DataError(
         f'Expected a TensorFlow that reads {scheme}://, received '
-        f'{backend.tf.__version__} without a tensorflow-io that fits; copy the '
+        f'{tensorflow.tf.__version__} without a tensorflow-io that fits; copy the '
         'records with trainer.main --stage_dir=DIR, which any TensorFlow can, '
         'or use an environment (Python 3.10 to 3.12) with '
         'pip install "hpa-records[io]", which has TensorFlow 2.17.1.')
-  return backend.tf.io.gfile
+  return tensorflow.tf.io.gfile
 
 
 @contextlib.contextmanager

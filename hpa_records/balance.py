@@ -28,10 +28,10 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from hpa_records import errors
 from hpa_records import exact_balance
 from hpa_records import label_set
 from hpa_records import ordering
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 # The usual factors of Kaggle's competition, by class.

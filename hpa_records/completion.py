@@ -10,11 +10,11 @@ from typing import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import input_digest
 from hpa_records import manifest
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard as shard_file
 from hpa_records import shard_conversion

@@ -16,7 +16,6 @@ import numpy as np
 
 from hpa_records import completion
 from hpa_records import conversion_input
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image
@@ -26,9 +25,10 @@ from hpa_records import manifest as manifest_lib
 from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records import pixel_codec
-from hpa_records import plain_text
-from hpa_records import progress
 from hpa_records import runner
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.runtime import progress
 from hpa_records import sample_table
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
@@ -174,9 +174,9 @@ def describe(csv: str,
       f'{max(counts):,}' for group, counts in counts_of.items()
   ]
   room = ('' if free_bytes is None else
-          f', {plain_text.show_bytes(free_bytes)} are free')
+          f', {printable.show_bytes(free_bytes)} are free')
   lines.append(f'{len(loaded.table):,} records, {len(shards)} shards, about '
-               f'{plain_text.show_bytes(size_bytes)} would be written to '
+               f'{printable.show_bytes(size_bytes)} would be written to '
                f'{output}{room}')
   return '\n'.join(lines)
 

@@ -14,11 +14,11 @@ import re
 from typing import Iterable, Iterator, NamedTuple, Sequence
 import unicodedata
 
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import file_kind
 from hpa_records import filesystem
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records import schema
 
 COLUMNS = ('Id', 'Target')
@@ -110,22 +110,22 @@ def parse_groups(content: bytes,
       continue
     sample_id, group = fields[0], fields[1].strip()
     wrong_id = _check_id(sample_id, row, first_rows)
-    wrong_group = plain_text.find_name_fault(group, 'the name of a group')
+    wrong_group = printable.find_name_fault(group, 'the name of a group')
     form = unicodedata.normalize('NFC', group)
     # What spreadsheets and pandas make of names of one group.
     alike = re.sub(r'^([0-9]+)\.0+$', r'\1', form.casefold())
     first_row, first = spelled.setdefault(alike, (row, group))
     if alike == 'nan':
       wrong_group = (f'expected the name of a group, received '
-                     f'{plain_text.quote(group)}, which stands for none')
+                     f'{printable.quote(group)}, which stands for none')
     elif unicodedata.normalize('NFC', first) != form:
       wrong_group = (
           f'expected one spelling of each group, received '
-          f'{plain_text.quote(group)}, but {plain_text.quote(first)} in row '
+          f'{printable.quote(group)}, but {printable.quote(first)} in row '
           f'{first_row}; if they are two groups, rename one')
     elif first != group:
       wrong_group = (f'expected one spelling of the group '
-                     f'{plain_text.quote(form)}, received it with other code '
+                     f'{printable.quote(form)}, received it with other code '
                      f'points (NFC and NFD) than in row {first_row}')
     faults += _list_faults(row, sample_id, wrong_id, wrong_group)
     group_of.setdefault(sample_id, group)
@@ -187,7 +187,7 @@ def _parse_header(row: int, line: str, csv: str, needed: Sequence[str],
     raise errors.DataError(
         f'Expected the columns {",".join(needed)} in row {row} of {csv}, '
         f'separated by commas and each once, received '
-        f'{_describe_kind(content) or plain_text.quote(line)}.')
+        f'{_describe_kind(content) or printable.quote(line)}.')
   return columns
 
 
@@ -246,7 +246,7 @@ def _split_fields(line: str) -> list[str]:
     return next(csv_module.reader([line], strict=True))
   except csv_module.Error as error:
     raise errors.DataError(
-        f'expected CSV, received {plain_text.quote(line)} ({error})') from error
+        f'expected CSV, received {printable.quote(line)} ({error})') from error
 
 
 def _pick_fields(line: str, columns: list[str],
@@ -258,18 +258,18 @@ def _pick_fields(line: str, columns: list[str],
     return str(error)
   if len(fields) != len(columns):
     return (f'expected {len(columns)} fields, received {len(fields)}: '
-            f'{plain_text.quote(line)}')
+            f'{printable.quote(line)}')
   return [fields[columns.index(name)] for name in needed]
 
 
 def _check_id(sample_id: str, row: int, first_rows: dict[str, int]) -> str:
   """Returns why an id is refused; empty for a sound one, which is noted."""
-  wrong = plain_text.find_name_fault(sample_id, 'an Id')
+  wrong = printable.find_name_fault(sample_id, 'an Id')
   if wrong:
     return wrong
   first_row = first_rows.setdefault(sample_id, row)
   return '' if first_row == row else (
-      f'expected each Id once, received {plain_text.quote(sample_id)} again, '
+      f'expected each Id once, received {printable.quote(sample_id)} again, '
       f'first in row {first_row}')
 
 
@@ -279,12 +279,11 @@ def _parse_target(target: str) -> tuple[tuple[int, ...], str]:
   if re.fullmatch(r'\s*([0-9]{1,9}\s+)*[0-9]{1,9}\s*', target):
     labels = tuple(sorted(map(int, target.split())))
     if len(set(labels)) < len(labels):
-      return (
-      ), f'expected each label once, received {plain_text.quote(target)}'
+      return (), f'expected each label once, received {printable.quote(target)}'
     if labels[-1] < schema.NUM_CLASSES:
       return labels, ''
   return (), (f'expected whole numbers 0..{schema.NUM_CLASSES - 1}, separated '
-              f'by spaces, in Target, received {plain_text.quote(target)}')
+              f'by spaces, in Target, received {printable.quote(target)}')
 
 
 def _parse_fold(text: str, name: str, num_folds: int) -> tuple[int, str]:
@@ -292,4 +291,4 @@ def _parse_fold(text: str, name: str, num_folds: int) -> tuple[int, str]:
   if re.fullmatch(r'\s*[0-9]{1,9}\s*', text) and int(text) < num_folds:
     return int(text), ''
   return 0, (f'expected a fold 0..{num_folds - 1} in {name}, received '
-             f'{plain_text.quote(text)}')
+             f'{printable.quote(text)}')

@@ -23,14 +23,14 @@ from typing import Callable, Iterator
 
 import numpy as np
 
-from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import dataset_call
-from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import plan
-from hpa_records import port_check
+from hpa_records.runtime import errors
+from hpa_records.runtime import ports
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import streaming
 
@@ -57,9 +57,9 @@ def check_address(address: str) -> None:
   if not address.startswith(SCHEME):
     raise errors.DataError('Expected --data_service such as grpc://host:5050, '
                            f'received {address}.')
-  host, port = port_check.split(address.removeprefix(SCHEME), 'data_service')
+  host, port = ports.split(address.removeprefix(SCHEME), 'data_service')
   try:
-    port_check.check_server(host, port, _CONNECT_S)
+    ports.check_server(host, port, _CONNECT_S)
   except OSError as error:
     raise errors.DataError(
         f'No dispatcher answers at {address} ({error}); start one with python '

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance as balance_lib
-from hpa_records import errors
 from hpa_records import index_check
 from hpa_records import label_set
 from hpa_records import manifest as manifest_lib
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 ROW = 'row'  # of the index, in place of the image

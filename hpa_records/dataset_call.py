@@ -8,7 +8,7 @@ that it refers to: each epoch's plan, each reader's memory.
 from typing import Any, Callable
 import weakref
 
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import tf
 
 
 def weak(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,11 +15,11 @@ import os
 import sys
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image_folder
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 
 ON_DOUBT = ('count', 'refuse')
 
@@ -74,7 +74,7 @@ def tell(doubts: Sequence[fault.Fault]) -> None:
     if ids:
       told.append(f'{len(set(ids)):,} {what} (such as {ids[0]})')
   if told:
-    print(plain_text.escape(
+    print(printable.escape(
         f'Samples that may be wrong: {"; ".join(told)}. Pass '
         '--on_doubt=refuse to treat them as faults.'),
           file=sys.stderr)

@@ -9,9 +9,9 @@ import dataclasses
 import io
 from typing import NoReturn, Sequence
 
-from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 
 MAX_SHOWN = 20
 HEAD = 'row,id,file,fault'  # of the CSV
@@ -102,7 +102,7 @@ def write(faults: Sequence[Fault], path: str) -> None:
   writer = csv_module.writer(text, lineterminator='\n')
   writer.writerow(HEAD.split(','))
   for each in faults:
-    told = map(plain_text.escape, (each.id, each.file, each.message))
+    told = map(printable.escape, (each.id, each.file, each.message))
     writer.writerow((each.row, *told))
   filesystem.write_atomically(path, text.getvalue().encode())
 
@@ -112,7 +112,7 @@ def describe(head: str, faults: Sequence[Fault | str]) -> str:
   whatever names they quote."""
   lines = [f'{head}. {len(faults):,} fault{"s" if len(faults) > 1 else ""}:']
   lines += [
-      f'  {plain_text.escape_line(str(fault))}' for fault in faults[:MAX_SHOWN]
+      f'  {printable.escape_line(str(fault))}' for fault in faults[:MAX_SHOWN]
   ]
   if len(faults) > MAX_SHOWN:
     lines.append(f'  ... and {len(faults) - MAX_SHOWN:,} more')

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Iterator
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 # What flock says on file systems that have no locks, such as some mounts of
 # NFS and Lustre.

@@ -7,7 +7,7 @@ they stand, and a pattern with anything else in braces is refused.
 import re
 from typing import Iterable
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 # By ending of the name: what the file has to hold.

@@ -23,8 +23,8 @@ import uuid
 from typing import BinaryIO, Callable, Iterator
 
 from hpa_records import address
-from hpa_records import errors
 from hpa_records import litter
+from hpa_records.runtime import errors
 
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20

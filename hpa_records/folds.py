@@ -23,8 +23,8 @@ from typing import Sequence
 
 import numpy as np
 
-from hpa_records import errors
 from hpa_records import ordering
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 

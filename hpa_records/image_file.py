@@ -18,11 +18,11 @@ import kornia_rs
 import numpy as np
 from PIL import Image
 
-from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import image_header
-from hpa_records import plain_text
-from hpa_records import process
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.runtime import process
 from hpa_records import tiff
 from hpa_records import tint
 
@@ -105,7 +105,7 @@ def decode(data: bytes, name: str, channel: str,
       raise
     raise errors.DataError(
         f'expected a whole {header.format}, received a '
-        f'damaged one ({plain_text.join_lines(str(error))})') from error
+        f'damaged one ({printable.join_lines(str(error))})') from error
   shape = (header.height, header.width, header.colors)
   if pixels.shape != shape or pixels.itemsize * 8 != header.bits:
     raise errors.DataError(

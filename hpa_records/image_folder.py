@@ -18,12 +18,12 @@ import stat
 from typing import Any, Callable, Sequence
 import unicodedata
 
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import litter
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 
 _MANY = 1000  # folders that are looked into for an example of a file
 
@@ -79,7 +79,7 @@ class Listing:
         'NFC', name) != unicodedata.normalize('NFC', twin) else
            f'looks the same but is spelled otherwise (Unicode {form})')
     return fault.MISSING, ('expected this file, received '
-                           f'{plain_text.quote(twin)}, whose name {how}')
+                           f'{printable.quote(twin)}, whose name {how}')
 
   @functools.cached_property
   def _twins(self) -> dict[str, str]:
@@ -185,7 +185,7 @@ class _Scan:
 def _describe(entry: os.DirEntry) -> str:
   """Returns what an entry is that is neither a file nor a folder."""
   if entry.is_symlink() and not os.path.exists(entry.path):
-    target = plain_text.escape_line(os.readlink(entry.path))
+    target = printable.escape_line(os.readlink(entry.path))
     return f'a link to {target}, which is not there'
   mode = entry.stat().st_mode
   if stat.S_ISFIFO(mode):

@@ -20,10 +20,10 @@ import struct
 from typing import BinaryIO, Iterable, Iterator, NamedTuple, Sequence
 import zlib
 
-from hpa_records import errors
 from hpa_records import file_kind
 from hpa_records import file_pattern
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records import tiff
 
 # 8192 x 8192, 64 MiB of 8-bit gray; the largest HPA image is 3072 x 3072.
@@ -202,7 +202,7 @@ def find_stored_fault(data: bytes | memoryview) -> str:
     return str(error)
   for kind, _, _ in chunks:
     if kind not in _STORED_CHUNKS:
-      return (f'it has the chunk {plain_text.quote(kind.decode("latin-1"))}, '
+      return (f'it has the chunk {printable.quote(kind.decode("latin-1"))}, '
               'which the converter does not write')
   if _end_of_png(chunks) != len(data):
     return 'its chunks do not end where its bytes do'

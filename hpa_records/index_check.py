@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
-from hpa_records import errors
 from hpa_records import manifest
 from hpa_records import pixel_codec
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import tfds_metadata
@@ -44,7 +44,7 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
                                                    != schema.CHANNELS):
     faults.append('expected the classes and channels of this version, received '
                   f'{len(made.classes)} classes, '
-                  f'channels {plain_text.show_list(made.channels)}')
+                  f'channels {printable.show_list(made.channels)}')
   unlisted = _FILES - set(made.files)
   if unlisted:
     faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
@@ -151,7 +151,7 @@ def _check_names(index: pd.DataFrame) -> list[str]:
   faults = [
       wrong for kind, column in (('an id', 'id'), ('a group', 'group'))
       if column in index for name in index[column].unique().tolist()
-      if (wrong := plain_text.find_name_fault(name, kind))
+      if (wrong := printable.find_name_fault(name, kind))
   ]
   twice = index['id'][index['id'].duplicated()].unique()
   return faults or [
@@ -168,9 +168,7 @@ def _check_rows(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
       if counts.get(each.name, 0) != each.records
   ]
   foreign = sorted(set(counts.index) - {each.name for each in made.shards})
-  faults += [
-      f'expected no rows of {plain_text.quote(name)}' for name in foreign
-  ]
+  faults += [f'expected no rows of {printable.quote(name)}' for name in foreign]
   expected = np.repeat([each.name for each in made.shards],
                        [each.records for each in made.shards])
   if not faults and list(index['shard']) != expected.tolist():
@@ -275,7 +273,7 @@ def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   if wrong.size:
     return [
         f'expected labels 0..{schema.NUM_CLASSES - 1} of {row.id}, each once, '
-        f'received {plain_text.show_list([int(k) for k in row.labels])}'
+        f'received {printable.show_list([int(k) for k in row.labels])}'
         for row in index.iloc[np.unique(wrong)].itertuples()
     ]
   cells = index['fold'].to_numpy()[rows] * schema.NUM_CLASSES + labels
@@ -304,7 +302,7 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     return [
         f'expected repeats of {row.id} of at least 0, and 0 in its fold '
         f'{row.fold}, received '
-        f'{plain_text.show_list([float(r) for r in row.repeats])}'
+        f'{printable.show_list([float(r) for r in row.repeats])}'
         for row in index[wrong].itertuples()
     ]
   draws, most = repeats.sum(axis=0, dtype=float), balance.max_draws(len(index))

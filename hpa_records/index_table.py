@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from hpa_records import parquet_page
-from hpa_records import plain_text
+from hpa_records.runtime import printable
 from hpa_records import schema
 
 _SCHEMA = pa.schema([
@@ -81,7 +81,7 @@ def decode(data: bytes, num_records: int, num_folds: int) -> pd.DataFrame:
     table = _decode_texts(table, num_records)
     table.validate(full=True)  # UTF-8 too
   except (pa.ArrowException, OSError, MemoryError) as error:
-    reason = plain_text.join_lines(str(error))
+    reason = printable.join_lines(str(error))
     raise ValueError(f'no parquet that can be read: {reason}') from error
   # What a file says of pandas' types is a stranger's, too.
   return table.replace_schema_metadata().to_pandas()
@@ -109,7 +109,7 @@ def _check_columns(found: pa.Schema) -> None:
     if wanted is None or (kind.value_type != wanted.value_type
                           if is_list else kind != wanted):
       raise ValueError(
-          f'the column {plain_text.quote(field.name)} of type '
+          f'the column {printable.quote(field.name)} of type '
           f'{str(kind):.80}, expected {wanted or "no such column"}')
 
 
@@ -129,7 +129,7 @@ def _check_sizes(data: bytes, made: parquet.FileMetaData, num_records: int,
     if (values > most.get(name, num_records) or
         num_bytes > max_bytes(num_records, num_folds)):
       raise ValueError(f'{values} values and {num_bytes} bytes in the column '
-                       f'{plain_text.quote(name)} of {num_records} records')
+                       f'{printable.quote(name)} of {num_records} records')
 
 
 def _decode_texts(table: pa.Table, num_records: int) -> pa.Table:

@@ -18,12 +18,12 @@ import weakref
 
 import numpy as np
 
-from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import dataset_call
 from hpa_records import payload as payload_lib
 from hpa_records import plan
-from hpa_records import processor
+from hpa_records.runtime import host
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import streaming
 
@@ -108,8 +108,7 @@ def batches(labels: np.ndarray,
 
 def _in_flight(shape: tuple[int, ...]) -> int:
   """How many parts are filled at once: one a core, as far as memory goes."""
-  return max(
-      2, min(processor.num_cores(), _IN_FLIGHT_BYTES // int(np.prod(shape))))
+  return max(2, min(host.num_cores(), _IN_FLIGHT_BYTES // int(np.prod(shape))))
 
 
 class Buffers:

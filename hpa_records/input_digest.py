@@ -16,12 +16,12 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import google_crc32c
 
-from hpa_records import errors
 from hpa_records import file_pattern
 from hpa_records import filesystem
 from hpa_records import manifest
-from hpa_records import plain_text
-from hpa_records import progress
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.runtime import progress
 from hpa_records import schema
 from hpa_records import shard_plan
 
@@ -155,7 +155,7 @@ def _refuse(plan: shard_plan.Plan, made: dict[str, Any], now: dict[str, Any],
   """Raises errors.DataError that says how the files differ."""
   old, new = ((each['num_files'], each['num_bytes']) for each in (made, now))
   told = [
-      f'{files:,} files of {plain_text.show_bytes(size)} in all'
+      f'{files:,} files of {printable.show_bytes(size)} in all'
       for files, size in (old, new)
   ]
   if old == new:

@@ -10,8 +10,8 @@ from typing import Sequence
 
 from hpa_records import fault
 from hpa_records import filesystem
-from hpa_records import json_text
-from hpa_records import plain_text
+from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 
@@ -29,7 +29,7 @@ def read(plan: shard_plan.Plan) -> list[fault.Fault]:
   return [
       fault.Fault(**each['fault'])
       for each in told
-      if not plain_text.find_name_fault(each['fault']['id']) and
+      if not printable.find_name_fault(each['fault']['id']) and
       each['stamps'] == shard_conversion.stamps(plan, each['fault']['id'])
   ]
 

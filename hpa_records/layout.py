@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
-from hpa_records import errors
 from hpa_records import folds
 from hpa_records import ordering
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan

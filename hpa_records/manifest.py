@@ -15,11 +15,11 @@ from typing import Any, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import index_table
-from hpa_records import json_text
 from hpa_records import manifest_form
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
 from hpa_records import schema
 
 MANIFEST_NAME = 'manifest.json'

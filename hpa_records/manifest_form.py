@@ -10,8 +10,8 @@ import itertools
 import re
 from typing import Any, Iterable
 
-from hpa_records import json_text
-from hpa_records import plain_text
+from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from hpa_records import schema
 
 # Far above a dataset of 100 TB.
@@ -142,7 +142,7 @@ def _check_keys(content: dict, form: dict,
     if key not in content:
       raise ValueError(f'no {key}')
   for key in set(content) - set(form) - set(optional):
-    raise ValueError(f'the unknown key {plain_text.quote(key)}; was it made '
+    raise ValueError(f'the unknown key {printable.quote(key)}; was it made '
                      'with a newer version?')
 
 
@@ -151,12 +151,12 @@ def _check_names(content: dict[str, Any]) -> None:
   names = [entry['name'] for entry in content['shards']]
   for name in names:
     if not SHARD_NAME.fullmatch(name):
-      raise ValueError(f'{plain_text.quote(name)}, which is no name of a shard')
+      raise ValueError(f'{printable.quote(name)}, which is no name of a shard')
   if len(set(names)) < len(names):
     raise ValueError('a shard twice')
   for name in content['files']:
     if name not in FILE_NAMES:
-      raise ValueError(f'{plain_text.quote(name)}, which is no file of a '
+      raise ValueError(f'{printable.quote(name)}, which is no file of a '
                        f'dataset ({", ".join(FILE_NAMES)})')
   if INDEX_NAME not in content['files']:
     raise ValueError(f'no sha256 of {INDEX_NAME}')
@@ -200,7 +200,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
   _check_range('num_folds', [settings['num_folds']], 2, schema.MAX_FOLDS)
   _check_range('seed', [settings['seed']], 0, schema.MAX_SEED)
   if settings['encoding'] not in schema.ENCODINGS:
-    raise ValueError(f'encoding {plain_text.quote(settings["encoding"])}')
+    raise ValueError(f'encoding {printable.quote(settings["encoding"])}')
 
 
 def _check_range(name: str, values: list[int | float], least: int,

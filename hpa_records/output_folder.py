@@ -17,14 +17,14 @@ import shutil
 import sys
 from typing import Any
 
-from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import index_check
-from hpa_records import json_text
 from hpa_records import litter
 from hpa_records import manifest
 from hpa_records import output_lock
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 from hpa_records import tfds_metadata
@@ -270,7 +270,7 @@ def tidy(output: str) -> None:
       if not litter.is_litter(name)
   ])
   if foreign:
-    print(plain_text.escape(
+    print(printable.escape(
         f'{output} holds {len(foreign)} file(s) that no conversion writes, '
         f'such as {foreign[0]!r}; move them elsewhere.'),
           file=sys.stderr)
@@ -291,8 +291,8 @@ def require_room(output: str, needed_bytes: int) -> None:
   if free_bytes is not None and free_bytes < needed_bytes:
     raise errors.DataError(
         f'Too little free disk space for {output}: '
-        f'{plain_text.show_bytes(needed_bytes)} are needed, '
-        f'{plain_text.show_bytes(free_bytes)} are free. Free some, or choose '
+        f'{printable.show_bytes(needed_bytes)} are needed, '
+        f'{printable.show_bytes(free_bytes)} are free. Free some, or choose '
         'another --output.')
 
 

@@ -13,10 +13,10 @@ import sys
 import time
 from typing import Iterator
 
-from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import filesystem
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records import shard_conversion
 
 LOCK_NAME = 'lock'
@@ -120,7 +120,7 @@ def refuse_links(output: str) -> None:
     raise errors.DataError(f'Cannot write to {output}: {dangling}')
   unfinished = shard_conversion.unfinished_folder(output)
   if os.path.islink(unfinished):
-    target = plain_text.escape_line(os.readlink(unfinished))
+    target = printable.escape_line(os.readlink(unfinished))
     raise errors.DataError(
         f'{unfinished} is a link to {target}. No conversion '
         'makes one there: remove the link, or choose another --output.')

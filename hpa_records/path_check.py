@@ -9,7 +9,7 @@ import re
 from typing import Iterable, Sequence
 
 from hpa_records import address
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 Paths = Sequence[tuple[str, str]]  # (flag, path), '' where it was not given
 

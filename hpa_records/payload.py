@@ -20,15 +20,15 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import fault as fault_lib
 from hpa_records import image as image_lib
 from hpa_records import mapped_file
 from hpa_records import plan
-from hpa_records import processor
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime import process_pool
 from hpa_records import schema
 from hpa_records import shard
-from hpa_records import worker
 
 # A process takes half a second to start, as long as so many images take.
 _IMAGES_PER_WORKER = 100
@@ -78,7 +78,7 @@ class Shards:
     self._lock = threading.Lock()
     self._open: dict[int, tuple[mapped_file.MappedFile, tuple]] = {}
     # What was read once the kernel keeps, if there is room for it.
-    self._keeps = sum(self._bytes) < processor.memory_bytes() / 2
+    self._keeps = sum(self._bytes) < host.memory_bytes() / 2
     self._kept = np.zeros(len(index), bool)
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
@@ -241,8 +241,9 @@ class Files:
                                    size_px=size_px,
                                    name=resize,
                                    white_level=white_level)
-    count = min(processor.num_cores(), len(table) // _IMAGES_PER_WORKER)
-    self._pool = worker.start(count) if count else futures.ThreadPoolExecutor(1)
+    count = min(host.num_cores(), len(table) // _IMAGES_PER_WORKER)
+    self._pool = process_pool.start(
+        count) if count else futures.ThreadPoolExecutor(1)
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
     """As Payload.read; what is faulty or unread is noted and black.
@@ -268,7 +269,7 @@ class Files:
 
   def close(self) -> None:
     """Ends the processes; call it in the main thread."""
-    worker.stop(self._pool)
+    process_pool.stop(self._pool)
 
   def _result(self, row: int, task: futures.Future) -> np.ndarray | None:
     try:

@@ -6,8 +6,8 @@ from typing import Sequence
 import cv2
 import numpy as np
 
-from hpa_records import errors
 from hpa_records import image_header
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 

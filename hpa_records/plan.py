@@ -23,7 +23,7 @@ import dataclasses
 
 import numpy as np
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 NUM_ELEMENTS = 8  # symmetries of the square

@@ -11,15 +11,15 @@ from typing import Iterable, Iterator
 import numpy as np
 
 from hpa_records import address
-from hpa_records.backend import tf
 from hpa_records import data_service
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import indexed
 from hpa_records import payload as payload_lib
-from hpa_records import plain_text
 from hpa_records import plan
-from hpa_records import processor
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime import printable
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import shard_fault
 from hpa_records import streaming
@@ -208,7 +208,7 @@ def _reserve(records: dataset.Records) -> np.ndarray:
   """Memory [N, H, W, C] uint8 for all images, if there is as much."""
   size = records.manifest.image_size
   shape = (len(records.index), size, size, schema.NUM_CHANNELS)
-  check_fits(shape, processor.free_memory_bytes(), 'host')
+  check_fits(shape, host.free_memory_bytes(), 'host')
   return np.empty(shape, np.uint8)
 
 
@@ -229,6 +229,6 @@ def check_fits(shape: tuple[int, ...], free_bytes: int | None,
     raise errors.DataError(
         f'Not enough memory for --cache={cache}: {shape[0]:,} images of '
         f'{shape[1]}x{shape[2]}x{shape[3]} take '
-        f'{plain_text.show_bytes(wanted)}, '
-        f'{plain_text.show_bytes(free_bytes)} are free; pass --cache=none, or '
+        f'{printable.show_bytes(wanted)}, '
+        f'{printable.show_bytes(free_bytes)} are free; pass --cache=none, or '
         'convert with a smaller --image_size.')

@@ -19,8 +19,8 @@ from typing import Iterator
 
 import numpy as np
 
-from hpa_records import errors
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records import schema
 
 _BYTES, _FLOAT, _INT64 = 1, 2, 3  # Feature's oneof
@@ -111,7 +111,7 @@ def decode(data: bytes | memoryview) -> Sample:
 def _to_sample(values: dict[str, memoryview | None]) -> Sample:
   """Returns the sample of each key's list of values, serialized."""
   sample_id = bytes(_one_bytes(values[schema.ID])).decode()
-  wrong = plain_text.find_name_fault(sample_id, 'an id')
+  wrong = printable.find_name_fault(sample_id, 'an id')
   if wrong:
     raise ValueError(wrong)
   image = _one_bytes(values[schema.IMAGE])
@@ -159,10 +159,10 @@ def _entries(data: memoryview) -> Iterator[tuple[str, memoryview]]:
       raise ValueError('a feature that is not one key and one value')
     key = bytes(_require_bytes(parts[1])).decode()
     if key not in _KINDS:
-      raise ValueError(f'the unknown key {plain_text.quote(key)}')
+      raise ValueError(f'the unknown key {printable.quote(key)}')
     kind = _KINDS[key]
     yield key, _only(_messages(_require_bytes(parts[2]), kind),
-                     f'{plain_text.quote(key)} of the right type')
+                     f'{printable.quote(key)} of the right type')
 
 
 def _messages(data: memoryview, number: int) -> Iterator[memoryview]:

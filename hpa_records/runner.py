@@ -11,13 +11,13 @@ import logging
 import multiprocessing
 from typing import Any, Iterator, Sequence
 
-from hpa_records import errors
-from hpa_records import plain_text
-from hpa_records import process
-from hpa_records import processor
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime import printable
+from hpa_records.runtime import process
+from hpa_records.runtime import process_pool
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
-from hpa_records import worker
 
 RUNNERS = ('local', 'beam')
 # Of Beam's runners: those here. DirectRunner, which is Beam's own default, may
@@ -41,15 +41,15 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
     errors.DataError: the output cannot be written, a worker was killed, or
       memory ran out.
   """
-  workers = min(workers or processor.num_cores(), len(shards))
+  workers = min(workers or host.num_cores(), len(shards))
   if workers <= 1:
     process.decode_alone()
     for shard in shards:
       shard_conversion.convert_shard(plan, shard)
       yield shard
     return
-  pool = worker.start(workers)
-  with worker.told_lost(multiprocessing.active_children()):
+  pool = process_pool.start(workers)
+  with process_pool.told_lost(multiprocessing.active_children()):
     try:
       work = functools.partial(shard_conversion.convert_shard, plan)
       made = {pool.submit(work, shard): shard for shard in shards}
@@ -59,10 +59,10 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
     except (KeyboardInterrupt, GeneratorExit):
       # By a signal, here or in the caller. Workers write temporary files, and
       # one that waits for a disk may never end.
-      worker.kill(pool)
+      process_pool.kill(pool)
       raise
     finally:
-      worker.stop(pool)
+      process_pool.stop(pool)
 
 
 def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
@@ -128,6 +128,6 @@ def _parse_options(beam, options: Sequence[str]) -> tuple[Any, bool]:
   is_here = not runner or runner.endswith(_LOCAL)
   if unknown and is_here:
     raise errors.DataError(
-        f'Unknown option {plain_text.quote(unknown[0])} in --beam_options; '
+        f'Unknown option {printable.quote(unknown[0])} in --beam_options; '
         'correct or remove it.')
   return chosen, is_here

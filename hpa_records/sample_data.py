@@ -15,16 +15,16 @@ import os
 import cv2
 import numpy as np
 
-from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import filesystem
-from hpa_records import process
-from hpa_records import processor
-from hpa_records import progress
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime import process
+from hpa_records.runtime import process_pool
+from hpa_records.runtime import progress
 from hpa_records import sample_cell
 from hpa_records import sample_pattern
 from hpa_records import schema
-from hpa_records import worker
 
 # Every label set of the real table, behind the number of images that carry it.
 # With the commonest 120 alone, classes 12, 13 and 22 come to 0.7 of their share
@@ -159,10 +159,10 @@ def _make(output, num_samples, seed, size_px, min_per_class, workers) -> None:
   labels = draw_labels(num_samples, seed, min_per_class)
   task = functools.partial(_write_samples, images, labels, seed, size_px)
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
-  workers = min(workers or processor.num_cores(), len(starts))
+  workers = min(workers or host.num_cores(), len(starts))
   filesystem.make_folder(images)
-  with worker.told_lost(), progress.Bar('sample data', num_samples,
-                                        'samples') as shown:
+  with process_pool.told_lost(), progress.Bar('sample data', num_samples,
+                                              'samples') as shown:
     for count in _map(task, starts, workers):
       shown.advance(count)
   rows = [
@@ -336,8 +336,8 @@ def _map(task, starts, workers):
     process.decode_alone()
     yield from map(task, starts)
     return
-  pool = worker.start(workers)
+  pool = process_pool.start(workers)
   try:
     yield from pool.map(task, starts)
   finally:
-    worker.stop(pool)
+    process_pool.stop(pool)

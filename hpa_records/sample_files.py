@@ -12,11 +12,11 @@ from typing import NamedTuple, Sequence
 import pandas as pd
 
 from hpa_records import csv_table
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import image_file
 from hpa_records import image_folder
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 

@@ -17,11 +17,11 @@ import pandas as pd
 
 from hpa_records import csv_table
 from hpa_records import doubt
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import file_pattern
 from hpa_records import image_folder
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records import sample_files
 
 ON_ERROR = ('stop', 'skip')
@@ -168,7 +168,7 @@ def _find_groupless(samples: Iterable[csv_table.Sample],
   return [
       fault.Fault(
           sample.row, sample.id, '',
-          f'expected a group of {plain_text.quote(sample.id)} in --groups, '
+          f'expected a group of {printable.quote(sample.id)} in --groups, '
           f'received {_name_twin(sample.id, names)}')
       for sample in samples
       if sample.id not in group_of
@@ -176,8 +176,8 @@ def _find_groupless(samples: Iterable[csv_table.Sample],
 
 
 def _name_twin(sample_id: str, names: frozenset[str]) -> str:
-  twin = plain_text.find_twin(sample_id, names)
-  return (f'one of {plain_text.quote(twin)}, which looks the same but is '
+  twin = printable.find_twin(sample_id, names)
+  return (f'one of {printable.quote(twin)}, which looks the same but is '
           'spelled otherwise (Unicode NFC, NFD)') if twin else 'none'
 
 
@@ -203,13 +203,13 @@ def _check_number(faults: Sequence[fault.Fault], rows: Collection[int],
     raise errors.DataError(
         f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
         'files; fix them, or pass the --images that belong to them. The '
-        f'first: {plain_text.escape_line(str(faults[0]))}.')
+        f'first: {printable.escape_line(str(faults[0]))}.')
 
 
 def _tell_unfit(unfit: Sequence[str], images: str, pattern: str) -> None:
   """Prints one line that counts the files that are no sample's, if any are."""
   if unfit:
-    print(plain_text.escape(
+    print(printable.escape(
         f'Files left out: {len(unfit):,} in {images} that do not fit '
         f'--pattern={pattern} (such as {unfit[0]}). Rename those that are '
         'images of samples.'),
@@ -223,4 +223,4 @@ def _describe_names(images: str, pattern: str,
   if not there:
     return f' (there is no file in {images})'
   return (f' (no file there is named like --pattern={pattern}; one is '
-          f'{plain_text.quote(there)}: pass the right --pattern)')
+          f'{printable.quote(there)}: pass the right --pattern)')

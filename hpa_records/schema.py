@@ -27,7 +27,7 @@ from typing import Iterable, Sequence
 
 import numpy as np
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 FORMAT_VERSION = 1
 

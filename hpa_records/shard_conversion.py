@@ -25,15 +25,15 @@ import kornia_rs
 import numpy as np
 import PIL
 
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import image_header
 from hpa_records import input_digest
-from hpa_records import json_text
 from hpa_records import pixel_codec
 from hpa_records import record
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
 from hpa_records import schema
 from hpa_records import shard as shard_file
 from hpa_records import shard_plan

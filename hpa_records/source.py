@@ -10,15 +10,15 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from hpa_records.backend import tf
 from hpa_records import csv_table
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import indexed
 from hpa_records import payload as payload_lib
 from hpa_records import plan
 from hpa_records import reader as reader_lib
+from hpa_records.runtime import errors
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import sample_table
 from hpa_records import schema
 

@@ -28,13 +28,13 @@ import stat
 import threading
 from typing import BinaryIO, Callable, Iterable, Iterator, Sequence
 
-from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import filesystem
 from hpa_records import manifest as manifest_lib
 from hpa_records import manifest_form
-from hpa_records import plain_text
-from hpa_records import progress
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.runtime import progress
 from hpa_records import staging_source
 
 _THREADS = 8
@@ -248,6 +248,6 @@ class _Copy:
     if missing > free:
       raise errors.DataError(
           f'Not enough free disk space for {self._directory}: '
-          f'{plain_text.show_bytes(missing)} are needed, '
-          f'{plain_text.show_bytes(free)} are free. Make room, or choose '
+          f'{printable.show_bytes(missing)} are needed, '
+          f'{printable.show_bytes(free)} are free. Make room, or choose '
           'another --stage_dir.')

@@ -11,9 +11,9 @@ from typing import Any, Iterator
 
 import fsspec
 
-from hpa_records import errors
-from hpa_records import plain_text
-from hpa_records import process
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.runtime import process
 
 CHUNK_BYTES = 8 * 2**20  # in memory once a thread
 _PACKAGES = {
@@ -110,7 +110,7 @@ class Source:
       return errors.DataError(
           f'{path} does not exist; check the address, and that the '
           'whole folder was copied there.')
-    reason = plain_text.join_lines(str(error))
+    reason = printable.join_lines(str(error))
     # asyncio's, which is not Python's own before 3.11.
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
       reason = f'timed out ({reason or "the server did not answer in time"})'

@@ -23,12 +23,12 @@ from typing import Callable
 import numpy as np
 
 from hpa_records import address
-from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import pixel_codec
 from hpa_records import plan
-from hpa_records import processor
 from hpa_records import record
+from hpa_records.runtime import host
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import shard_fault
 
@@ -189,7 +189,7 @@ def _batch(draws: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
 
 def _map(draws: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
   """Maps in order, on all cores. AUTOTUNE finds their number too late."""
-  return draws.map(function, processor.num_cores(), deterministic=True)
+  return draws.map(function, host.num_cores(), deterministic=True)
 
 
 def _take_share(draws: tf.data.Dataset, share: plan.Share) -> tf.data.Dataset:

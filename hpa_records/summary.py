@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
-from hpa_records import errors
 from hpa_records import manifest
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records import schema
 
 # What each channel is stained for. Source: Kaggle, the competition's data page.
@@ -49,7 +49,7 @@ def describe(made: manifest.Manifest,
   num_bytes = sum(each.bytes for each in made.shards)
   parts = [
       f'{made.num_records:,} records in {len(made.shards)} shards, '
-      f'{plain_text.show_bytes(num_bytes)}; '
+      f'{printable.show_bytes(num_bytes)}; '
       f'{size} x {size} x {len(made.channels)} uint8, '
       f'{made.settings["encoding"]}; {made.num_skipped} samples skipped',
       _entries('settings', made.settings),
@@ -224,7 +224,7 @@ def _entries(title: str, entries: dict) -> str:
 def _show(value: Any) -> str:
   """What a manifest says, on one line and without control characters."""
   text = str(value)
-  return text if text.isprintable() else plain_text.quote(text)
+  return text if text.isprintable() else printable.quote(text)
 
 
 def _table(title: str, table: pd.DataFrame, floats: str = '{:.1f}') -> str:

@@ -16,9 +16,9 @@ import os
 from typing import Any, Sequence
 
 from hpa_records import filesystem
-from hpa_records import json_text
 from hpa_records import manifest
-from hpa_records import plain_text
+from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from hpa_records import schema
 
 FEATURES_NAME = 'features.json'
@@ -81,7 +81,7 @@ def check(name: str, data: bytes, settings: dict[str, Any],
   # TensorFlow Datasets takes other spellings of these keys too, and imports the
   # module that `type` names.
   for key in sorted(set(content) - set(wanted)):
-    raise ValueError(f'the unknown key {plain_text.quote(key)}')
+    raise ValueError(f'the unknown key {printable.quote(key)}')
 
 
 def _describe(settings: dict[str, Any],

@@ -18,7 +18,7 @@ import re
 import struct
 from typing import BinaryIO, Iterator, NamedTuple
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import tiff_directory
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262

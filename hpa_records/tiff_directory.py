@@ -11,7 +11,7 @@ import dataclasses
 import struct
 from typing import BinaryIO, NamedTuple
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 ASCII, SHORT, LONG = 2, 3, 4
 _NUMBERS = {1: 'B', SHORT: 'H', LONG: 'I', 16: 'Q'}  # BYTE, ..., LONG8

@@ -12,7 +12,7 @@ half a level is added for images near black, where rounding decides.
 import cv2
 import numpy as np
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 # Positions in RGB of what carries a channel, and of what has to be dark.
 _BRIGHT = {'red': (0,), 'green': (1,), 'blue': (2,), 'yellow': (0, 1)}

@@ -23,22 +23,22 @@ from typing import Any, Callable, Container, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
 from hpa_records import index_check
 from hpa_records import litter
 from hpa_records import manifest
 from hpa_records import pixel_codec
-from hpa_records import plain_text
-from hpa_records import process
-from hpa_records import processor
-from hpa_records import progress
 from hpa_records import record
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime import printable
+from hpa_records.runtime import process
+from hpa_records.runtime import process_pool
+from hpa_records.runtime import progress
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import tfds_metadata
-from hpa_records import worker
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
 _DIGITS = 12  # of a sha256, in messages
@@ -92,7 +92,7 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
     errors.DataError: lists what is wrong, one line a fault, each with its file.
   """
   made = manifest.load(directory)
-  workers = workers or processor.num_cores()
+  workers = workers or host.num_cores()
   num_bytes, wrong = _check_files(directory, made, workers)
   contradictions = index_check.check_manifest(made)
   if not contradictions and manifest.INDEX_NAME not in wrong:
@@ -212,7 +212,7 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
     process.decode_alone()
     results = map(_check_shard, tasks)
   else:
-    results = _map(worker.start(workers), _check_shard, tasks)
+    results = _map(process_pool.start(workers), _check_shard, tasks)
   faults = []
   sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
   with progress.Bar('decode', made.num_records, 'records') as shown:
@@ -299,7 +299,7 @@ def _is_same(received: Any, expected: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-  return (plain_text.show_list(value.tolist())
+  return (printable.show_list(value.tolist())
           if isinstance(value, np.ndarray) else str(value))
 
 

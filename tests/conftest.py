@@ -10,7 +10,7 @@ import sys
 import hypothesis
 import pytest
 
-from hpa_records import process
+from hpa_records.runtime import process
 from tests.support import object_store
 
 # As in a command, before a test imports TensorFlow.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras
+from hpa_records.runtime.tensorflow import keras
 from trainer import activation_map
 from trainer import application
 from trainer import gapnet

@@ -5,13 +5,13 @@ import sys
 import pytest
 
 from hpa_records import address
-from hpa_records import backend
 from hpa_records import convert
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import plan
 from hpa_records import reader
+from hpa_records.runtime import errors
+from hpa_records.runtime import tensorflow
 from hpa_records import shard_plan
 from tests.support import fakes
 
@@ -21,7 +21,7 @@ _BROKEN = 'import warnings\nwarnings.warn("file system plugins are not loaded")'
 @pytest.fixture(name='no_io', params=['missing', 'broken'])
 def _no_io(request, monkeypatch, tmp_path):
   """No tensorflow-io, and one that imports but was built for another one."""
-  backend.has_scheme.cache_clear()
+  tensorflow.has_scheme.cache_clear()
   if request.param == 'missing':
     monkeypatch.setitem(sys.modules, 'tensorflow_io', None)
   else:
@@ -29,10 +29,10 @@ def _no_io(request, monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, 'tensorflow_io', raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
   registered = ['gs', 'ram', 'file', '']
-  monkeypatch.setattr(backend.tf.io.gfile, 'get_registered_schemes',
+  monkeypatch.setattr(tensorflow.tf.io.gfile, 'get_registered_schemes',
                       lambda: registered)
   yield
-  backend.has_scheme.cache_clear()
+  tensorflow.has_scheme.cache_clear()
   sys.modules.pop('tensorflow_io', None)
 
 
@@ -77,7 +77,7 @@ def test_a_web_server_has_no_folders():
 
 
 def _error(kind, message):
-  return getattr(backend.tf.errors, kind)(None, None, message)
+  return getattr(tensorflow.tf.errors, kind)(None, None, message)
 
 
 @pytest.mark.parametrize('error,told', [

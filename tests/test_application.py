@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from trainer import application
 from trainer import gapnet
 from trainer import layers

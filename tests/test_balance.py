@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from hpa_records import balance
-from hpa_records import errors
 from hpa_records import folds as folds_lib
 from hpa_records import label_set
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 _CSV = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa' / 'train.csv'

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras
-from hpa_records import errors
+from hpa_records.runtime import errors
+from hpa_records.runtime.tensorflow import keras
 from trainer import checkpoint
 from trainer import config as config_lib
 from trainer import schedule

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from tests.support import fakes
 from trainer import config as config_lib
 from trainer import cross_validation

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import plan
 from hpa_records import reader as reader_lib
+from hpa_records.runtime import errors
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent

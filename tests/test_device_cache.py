@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from hpa_records.backend import tf
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import plan
-from hpa_records import processor
 from hpa_records import reader as reader_lib
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime.tensorflow import tf
 from tests.support import fakes
 from trainer import device_cache
 from trainer import strategy as strategy_lib
@@ -47,7 +47,7 @@ def test_the_held_out_fold_is_not_there(records):
 
 
 def test_what_does_not_fit_is_refused_with_the_figures(records, monkeypatch):
-  monkeypatch.setattr(processor, 'free_memory_bytes', lambda: 2**10)
+  monkeypatch.setattr(host, 'free_memory_bytes', lambda: 2**10)
   with pytest.raises(errors.DataError,
                      match='--cache=device: .* 1.0 kB are free'):
     _cache(records, 0)

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from hpa_records import backend
-from hpa_records.backend import tf
 from hpa_records import plan
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import tf
 from trainer import dihedral
 
 _MODES = {
     'eager': dihedral.transform,
     'function': tf.function(dihedral.transform),
-    'xla': backend.compiled(dihedral.transform),
+    'xla': tensorflow.compiled(dihedral.transform),
 }
 
 

@@ -21,8 +21,8 @@ _EPOCHS = 7  # of three steps
 # starts them. Trains one epoch, then goes on to the last.
 _ON_DEVICES = '''
 import sys
-from hpa_records import command
-from hpa_records import process
+from hpa_records.runtime import cli
+from hpa_records.runtime import process
 process.take()
 from hpa_records.backend import tf
 from trainer import config
@@ -38,7 +38,7 @@ def main():
                              batch_size=int(batch_size), augment='all',
                              cache=cache, distribute='mirrored',
                              variant=variant))
-command.run(main)
+cli.run(main)
 '''
 
 

@@ -5,7 +5,7 @@ import shutil
 import cv2
 import pytest
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import sample_table
 from hpa_records import schema
 from tests.support import fakes

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from trainer import fast_layers
 from trainer import gapnet
 

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from hpa_records import errors
 from hpa_records import file_lock
+from hpa_records.runtime import errors
 
 _HOLD = '''
 import sys

@@ -4,9 +4,9 @@ import hypothesis
 from hypothesis import strategies
 import pytest
 
-from hpa_records import errors
 from hpa_records import file_pattern
 from hpa_records import litter
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
 

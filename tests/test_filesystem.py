@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from hpa_records import backend
-from hpa_records import errors
 from hpa_records import filesystem
+from hpa_records.runtime import errors
+from hpa_records.runtime import tensorflow
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -56,7 +56,7 @@ def _folder(request, tmp_path):
     path = f'ram://test{tmp_path}'
     filesystem.make_folder(path)
     yield path
-    backend.tf.io.gfile.rmtree(path)
+    tensorflow.tf.io.gfile.rmtree(path)
 
 
 def test_files_are_written_read_renamed_and_removed(folder):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from trainer import fold_lock
 
 _HOLD = '''

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import errors
 from hpa_records import folds
 from hpa_records import layout
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
 

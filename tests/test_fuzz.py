@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from tests.fuzz import catalog
 from tests.fuzz import mutation
 from tests.fuzz import target

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from trainer import config
 from trainer import gapnet
 

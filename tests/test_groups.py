@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
-from hpa_records import errors
 from hpa_records import index_check
 from hpa_records import manifest
+from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from hpa_records import verify
 from tests.support import fakes
@@ -370,7 +370,7 @@ def test_contradictions_end_with_one_line_and_exit_code_2(
 
 
 def test_groups_may_be_at_an_address(source, tmp_path):
-  tf = pytest.importorskip('hpa_records.backend').tf
+  tf = pytest.importorskip('hpa_records.runtime.tensorflow').tf
   groups = _write_groups(tmp_path)
   remote = 'ram://groups/groups.csv'
   with tf.io.gfile.GFile(remote, 'wb') as file:

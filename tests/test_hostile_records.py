@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import pixel_codec
 from hpa_records import plan
 from hpa_records import reader
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard
 from tests.support import fakes
@@ -116,7 +116,7 @@ _FEW_FILES = '''
 import resource, sys
 import numpy as np
 from hpa_records import dataset
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import payload
 records = dataset.load(sys.argv[1])
 shards = payload.Shards(records)

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records import errors
 from hpa_records import image
 from hpa_records import pixel_codec
 from hpa_records import resize
+from hpa_records.runtime import errors
 from hpa_records import schema
 from tests.support import fakes
 from tests.support import image_bytes

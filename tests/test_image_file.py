@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records import errors
 from hpa_records import image_file
+from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import image_bytes
 

@@ -9,10 +9,10 @@ import unicodedata
 import pytest
 
 from hpa_records import csv_table
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import image_folder
 from hpa_records import litter
+from hpa_records.runtime import errors
 from hpa_records import sample_table
 from hpa_records import schema
 from tests import test_sample_table

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records import errors
 from hpa_records import image_file
+from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -212,7 +212,7 @@ _BOMBS = {
 
 _UNDER_A_LIMIT = '''
 import pathlib, resource, sys
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import image_file
 kib = int(open('/proc/self/statm').read().split()[0]) * 4
 limit = (kib + 64 * 1024) * 1024

@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from hpa_records import backend
-from hpa_records import errors
+from hpa_records.runtime import errors
+from hpa_records.runtime import tensorflow
 from tests.support import fakes
 from trainer import config as config_lib
 from trainer import loop
@@ -23,11 +23,11 @@ _PYTHON = _ROOT / '.venv-io' / 'bin' / 'python'
 # One process, since starting takes longer than all the rest.
 _READ = '''
 import sys
-from hpa_records import process
+from hpa_records.runtime import process
 process.take()  # as a command does, before TensorFlow is imported
 from hpa_records import dataset
 from hpa_records import plan
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import streaming
 found = dataset.load(sys.argv[1])
 batches = streaming.evaluation_batches(found, 2, plan.Share(8))
@@ -111,7 +111,7 @@ def test_it_verifies_on_the_server(python, store, address):
 
 
 def test_the_main_environment_refuses_in_one_line(address, tmp_path):
-  if backend.has_scheme('s3'):
+  if tensorflow.has_scheme('s3'):
     pytest.skip('this environment reads s3:// itself')
   config = config_lib.Config(records=address, workdir=str(tmp_path))
   with pytest.raises(errors.DataError) as told:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import tf
 from tests.support import fakes
 from tests.support import signalled
 

@@ -4,8 +4,8 @@ import pytest
 
 from hpa_records import convert
 from hpa_records import fault
-from hpa_records import json_text
 from hpa_records import known_fault
+from hpa_records.runtime import json_text
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 from tests.support import fakes

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records.backend import tf
 from hpa_records import convert
-from hpa_records import errors
+from hpa_records.runtime import errors
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import sample_data
 from hpa_records import schema
 from hpa_records import shard_plan

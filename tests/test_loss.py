@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hpa_records import backend
-from hpa_records.backend import tf
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import tf
 from trainer import loss
 
 
@@ -85,7 +85,7 @@ def test_lovasz_is_the_extension_of_the_jaccard_index():
 def test_each_loss_is_an_example_s_own_and_leads_to_its_labels(name):
   rng = np.random.default_rng(1)
   labels = (rng.random((8, 28)) < 0.2).astype(np.float32)
-  function = backend.compiled(loss.get(name))
+  function = tensorflow.compiled(loss.get(name))
   logits = tf.Variable(rng.normal(size=(8, 28)), dtype=tf.float32)
   whole = function(labels, logits).numpy()
   assert whole.shape == (8,) and whole.dtype == np.float32

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
-from hpa_records import errors
-from hpa_records import json_text
 from hpa_records import manifest
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
 from hpa_records import shard_plan
 from tests.support import fakes
 from tests.support import forgery

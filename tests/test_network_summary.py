@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras
+from hpa_records.runtime.tensorflow import keras
 from tests.support import networks
 from trainer import application
 from trainer import gapnet

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from hpa_records import balance
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import schema
 from trainer import archive
 from trainer import config as config_lib

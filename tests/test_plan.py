@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from hpa_records import balance
-from hpa_records import errors
 from hpa_records import folds
 from hpa_records import label_set
 from hpa_records import plan
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 _KEY = plan.Key(seed=3, epoch=5, fold=1)

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
-from hpa_records import errors
 from hpa_records import fault
+from hpa_records.runtime import errors
 from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard_plan

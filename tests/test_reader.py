@@ -8,15 +8,15 @@ import shutil
 import numpy as np
 import pytest
 
-from hpa_records.backend import tf
 from hpa_records import convert
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import indexed as indexed_lib
 from hpa_records import pixel_codec
 from hpa_records import plan
-from hpa_records import processor
 from hpa_records import reader
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests.support import fakes
@@ -295,7 +295,7 @@ def test_a_cache_that_does_not_fit_is_refused_with_the_figures():
 
 
 def test_a_host_cache_that_does_not_fit_is_refused(folders, monkeypatch):
-  monkeypatch.setattr(processor, 'free_memory_bytes', lambda: 2**20)
+  monkeypatch.setattr(host, 'free_memory_bytes', lambda: 2**20)
   with pytest.raises(errors.DataError,
                      match='--cache=host: 40 images of 200x200x4 take 6.4 MB, '
                      '1.0 MB are free'):

@@ -5,16 +5,16 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from hpa_records.backend import tf
-from hpa_records import errors
-from hpa_records import plain_text
 from hpa_records import record
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.runtime.tensorflow import tf
 
 _SAMPLES = st.builds(
     record.Sample,
     id=st.text(
         min_size=1,
-        max_size=200).filter(lambda text: not plain_text.find_name_fault(text)),
+        max_size=200).filter(lambda text: not printable.find_name_fault(text)),
     image=st.binary(max_size=70000),
     fold=st.integers(0, 300),
     labels=st.lists(st.integers(0, 1), min_size=28,

@@ -12,9 +12,9 @@ import time
 import pytest
 
 from hpa_records import convert
-from hpa_records import errors
-from hpa_records import json_text
 from hpa_records import manifest
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
 from hpa_records import shard_plan
 from hpa_records import verify
 from tests.support import fakes
@@ -427,7 +427,7 @@ def test_plan_only_tells_all_and_writes_nothing(source, undisturbed, tmp_path):
 
 def test_an_address_gets_the_same_bytes(source, undisturbed):
   """Through TensorFlow's filesystems, with the one that needs no network."""
-  from hpa_records.backend import tf  # pylint: disable=import-outside-toplevel
+  from hpa_records.runtime.tensorflow import tf  # pylint: disable=import-outside-toplevel
   convert.convert(*source, 'ram://bucket/records',
                   shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1),
                   convert.How(workers=1))

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from hpa_records import errors
 from hpa_records import runner
-from hpa_records import worker
+from hpa_records.runtime import errors
+from hpa_records.runtime import process_pool
 from tests.support import fakes
 from tests.support import signalled
 
@@ -90,13 +90,13 @@ def _end(how):
     (3, 'ended with exit code 3'),
 ])
 def test_a_worker_that_is_gone_is_told_with_its_signal(how, message):
-  pool = worker.start(2)
+  pool = process_pool.start(2)
   with pytest.raises(errors.DataError, match=message):
-    with worker.told_lost(multiprocessing.active_children()):
+    with process_pool.told_lost(multiprocessing.active_children()):
       try:
         pool.submit(_end, how).result()
       finally:
-        worker.stop(pool)
+        process_pool.stop(pool)
 
 
 def _signal(source, output, begun, send):
@@ -178,7 +178,7 @@ def test_workers_that_are_stuck_end_with_sigterm(source, tmp_path):
 
 _STARTS_WORKERS = """
 import os, signal, sys, threading, time
-from hpa_records import worker
+from hpa_records.runtime import process_pool
 
 def interrupt():
   time.sleep(float(sys.argv[1]))
@@ -186,7 +186,7 @@ def interrupt():
 
 try:
   threading.Thread(target=interrupt).start()
-  worker.stop(worker.start(2))
+  process_pool.stop(process_pool.start(2))
   time.sleep(60)
 except KeyboardInterrupt:
   print('interrupted')
@@ -207,7 +207,7 @@ def test_ctrl_c_while_workers_start_and_stop_is_the_parent_s_alone():
 
 def test_workers_that_cannot_be_started_are_one_line():
   # Files that are there take the lowest numbers.
-  code = ('import hpa_records.worker as worker; '
+  code = ('import hpa_records.runtime.process_pool as worker; '
           'import resource; '
           'resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)); worker.start(2)')
   done = subprocess.run([sys.executable, '-c', code],
@@ -215,4 +215,5 @@ def test_workers_that_cannot_be_started_are_one_line():
                         capture_output=True,
                         text=True)
   assert done.stderr.splitlines()[-1].startswith(
-      'hpa_records.errors.DataError: Cannot start 2 worker processes: Too many')
+      'hpa_records.runtime.errors.DataError: Cannot start 2 worker processes: Too many'
+  )

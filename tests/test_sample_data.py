@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
-from hpa_records import errors
 from hpa_records import file_lock
+from hpa_records.runtime import errors
 from hpa_records import sample_data
 from hpa_records import sample_table
 from hpa_records import schema

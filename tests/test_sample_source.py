@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import sample_table
 from hpa_records import schema
 from tests import test_sample_table
@@ -136,7 +136,7 @@ def test_without_csv_and_labels_there_is_nothing_to_read(images):
 
 
 def test_addresses_are_read_as_folders_are(images):
-  tf = pytest.importorskip('hpa_records.backend').tf
+  tf = pytest.importorskip('hpa_records.runtime.tensorflow').tf
   remote = 'ram://sample_table/images'
   tf.io.gfile.makedirs(f'{remote}/p')
   for path in images.iterdir():

@@ -9,8 +9,8 @@ from PIL import Image
 import pytest
 
 from hpa_records import csv_table
-from hpa_records import errors
 from hpa_records import fault
+from hpa_records.runtime import errors
 from hpa_records import sample_table
 from hpa_records import schema
 

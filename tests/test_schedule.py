@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import tf
 from trainer import schedule
 
 

@@ -11,8 +11,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from hpa_records.backend import keras
 from hpa_records import figure
+from hpa_records.runtime.tensorflow import keras
 from trainer import application
 from trainer import gapnet
 from trainer import schedule
@@ -99,7 +99,7 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
   home.mkdir()
   (home / 'keras.json').write_text(content)
   (tmp_path / 'matplotlibrc').write_bytes(b'text.usetex: True\n\xff')
-  code = ('import hpa_records.command as command; '
+  code = ('import hpa_records.runtime.cli as command; '
           'command.run(lambda: print('
           '__import__("trainer.gapnet").gapnet.build('
           '32, mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))')
@@ -141,12 +141,13 @@ def test_no_text_in_place_of_matplotlibrc_is_told(tmp_path, make):
 
 
 def test_another_backend_of_keras_is_told_in_one_line():
-  done = subprocess.run([sys.executable, '-c', 'import hpa_records.backend'],
-                        cwd=_ROOT,
-                        env={
-                            **os.environ, 'KERAS_BACKEND': 'torch'
-                        },
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = subprocess.run(
+      [sys.executable, '-c', 'import hpa_records.runtime.tensorflow'],
+      cwd=_ROOT,
+      env={
+          **os.environ, 'KERAS_BACKEND': 'torch'
+      },
+      capture_output=True,
+      text=True,
+      check=False)
   assert 'set KERAS_BACKEND=tensorflow before' in done.stderr.splitlines()[-1]

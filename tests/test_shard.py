@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
-from hpa_records.backend import tf
-from hpa_records import errors
 from hpa_records import ordering
+from hpa_records.runtime import errors
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import shard
 
 _RECORDS = [b'', b'one', b'two' * 1000, bytes(range(256))]

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import errors
 from hpa_records import file_lock
 from hpa_records import manifest
+from hpa_records.runtime import errors
 from hpa_records import staging
 from hpa_records import staging_source
 from tests.support import fakes

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from hpa_records import backend
-from hpa_records.backend import tf
 from hpa_records import plan
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import tf
 from trainer import application
 from trainer import config as config_lib
 from trainer import gapnet
@@ -193,7 +193,7 @@ def test_score_gives_probabilities_and_losses_of_each_example():
 
 
 _COMPILES = pytest.mark.skipif(
-    backend.IS_FOR_TPUS,
+    tensorflow.IS_FOR_TPUS,
     reason='TensorFlow for TPUs does not compile for the CPU')
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import convert
-from hpa_records import errors
 from hpa_records import manifest
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary

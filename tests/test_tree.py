@@ -13,7 +13,7 @@ _ROOT = pathlib.Path(__file__).parent.parent
 _PACKAGES = ('hpa_records', 'trainer')
 
 _WITH_TENSORFLOW = {
-    'hpa_records.backend',
+    'hpa_records.runtime.tensorflow',
     'hpa_records.dataset_call',
     'hpa_records.streaming',
     'hpa_records.data_service',
@@ -85,7 +85,7 @@ def test_the_list_of_those_with_tensorflow_has_no_others():
 
 
 def test_the_look_for_tensorflow_finds_it():
-  assert 'tensorflow' in _loaded_by(['hpa_records.backend'])
+  assert 'tensorflow' in _loaded_by(['hpa_records.runtime.tensorflow'])
 
 
 def test_no_module_is_a_drawer_for_the_rest():

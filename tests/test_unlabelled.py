@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
-from hpa_records import errors
 from hpa_records import layout
 from hpa_records import manifest
 from hpa_records import pixel_codec
 from hpa_records import resize
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests.support import fakes

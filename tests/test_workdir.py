@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
-from hpa_records import errors
 from hpa_records import file_lock
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
 from tests.support import fakes

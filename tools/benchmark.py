@@ -21,15 +21,15 @@ from absl import flags
 
 # First, so that Ctrl-C during the others is one line.
 # pylint: disable=wrong-import-order,ungrouped-imports
-from hpa_records import command
+from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import convert
-from hpa_records import errors
 from hpa_records import figure
 from hpa_records import filesystem
 from hpa_records import folds
 from hpa_records import gallery
 from hpa_records import path_check
+from hpa_records.runtime import errors
 from hpa_records import sample_data
 from hpa_records import shard_plan
 from hpa_records import summary
@@ -281,7 +281,7 @@ def _source(scratch: str, num_made: int) -> tuple[str, str]:
 
 
 if __name__ == '__main__':
-  command.run(
+  cli.run(
       subcommands={
           'convert': main_convert,
           'balance': main_balance,

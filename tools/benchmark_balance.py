@@ -15,11 +15,11 @@ import numpy as np
 
 from hpa_records import balance
 from hpa_records import csv_table
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import folds as folds_lib
 from hpa_records import label_set
 from hpa_records import plan
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 TOLERANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

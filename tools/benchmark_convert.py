@@ -23,7 +23,7 @@ from typing import Any
 import benchmark_balance
 import benchmark_check
 import benchmark_process
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent

@@ -23,9 +23,9 @@ import numpy as np
 
 import benchmark_process
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import payload
-from hpa_records import processor
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
 from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
@@ -271,7 +271,7 @@ def _run(job: Job, way: Way, setting: dict[str, Any],
       str(_TOOLS / 'benchmark_reader.py'), way.function, path,
       json.dumps(setting)
   ]
-  ran = benchmark_process.run(command, processor.num_cores())
+  ran = benchmark_process.run(command, host.num_cores())
   return json.loads(ran.stdout.splitlines()[-1])
 
 

@@ -160,8 +160,8 @@ def _ours(job: dict) -> dict:
   samples takes, so that the difference is a rate without any start.
   """
   from hpa_records import convert
-  from hpa_records import process
-  from hpa_records import errors
+  from hpa_records.runtime import process
+  from hpa_records.runtime import errors
   from hpa_records import shard_plan
   process.take()
 

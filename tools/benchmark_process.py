@@ -19,7 +19,7 @@ import threading
 import time
 from typing import Iterator, Sequence
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 _LOOK_EVERY_S = 0.02
 # One thread each, so that a core is a core; no peer gets help from another.

@@ -95,7 +95,7 @@ def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
   """This project's readers."""
   from hpa_records import dataset
   from hpa_records import plan
-  from hpa_records import process
+  from hpa_records.runtime import process
   process.take()
   from hpa_records import reader
   records = dataset.load(job['records'])

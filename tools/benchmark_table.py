@@ -8,7 +8,7 @@ from typing import Any, Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import processor
+from hpa_records.runtime import host
 
 _PACKAGES = {
     'OpenCV': 'opencv-python-headless',
@@ -56,7 +56,7 @@ def describe_machine() -> str:
   for title, package in _PACKAGES.items():
     versions.append(f'{title} {importlib.metadata.version(package)}')
   versions.append(f'TensorFlow {_tensorflow_version()}')
-  return f'{name}, {processor.num_cores()} cores; {", ".join(versions)}'
+  return f'{name}, {host.num_cores()} cores; {", ".join(versions)}'
 
 
 def _tensorflow_version() -> str:

@@ -18,8 +18,8 @@ import sys
 from typing import Any
 
 import benchmark_process
-from hpa_records import errors
-from hpa_records import processor
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
 _TITLES = {'ours': 'trainer.step', 'keras': 'Keras layers and fit'}
@@ -116,4 +116,4 @@ def read_peer(said: str, batch: int) -> float:
 
 
 def _run(command: list[str]) -> str:
-  return benchmark_process.run(command, processor.num_cores()).stdout
+  return benchmark_process.run(command, host.num_cores()).stdout

@@ -27,9 +27,9 @@ Job = dict[str, Any]  # batch, size, precision, xla, steps, seconds
 
 def _ours(job: Job) -> Iterator[tuple[int, float]]:
   """This project's step: transforms, dropout by slot, clipping and all."""
-  from hpa_records import process
+  from hpa_records.runtime import process
   process.take()
-  from hpa_records.backend import tf
+  from hpa_records.runtime.tensorflow import tf
   from trainer import config as config_lib
   from trainer import gapnet
   from trainer import schedule
@@ -82,7 +82,7 @@ def _rows(labels: np.ndarray, batch: int):
   from hpa_records import dataset
   from hpa_records import plan
   from hpa_records import schema
-  from hpa_records.backend import tf
+  from hpa_records.runtime.tensorflow import tf
 
   def make(number):
     first = tf.cast(number % _NUM_BATCHES, tf.int32) * batch

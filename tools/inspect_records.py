@@ -7,7 +7,7 @@ And what each policy of balance makes of its classes, whichever it stores.
 
 from absl import flags
 
-from hpa_records import command
+from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import dataset
 from hpa_records import filesystem
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

@@ -10,14 +10,14 @@ import shlex
 
 from absl import flags
 
-from hpa_records import command
+from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import doubt
-from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import path_check
 from hpa_records import resize
 from hpa_records import runner
+from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
 
@@ -138,4 +138,4 @@ def _from_flags(kind, without=()):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

@@ -7,7 +7,7 @@ import os
 
 from absl import flags
 
-from hpa_records import command
+from hpa_records.runtime import cli
 from hpa_records import filesystem
 from hpa_records import sample_data
 
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

@@ -9,11 +9,11 @@ from typing import Any
 
 from absl import flags
 
-from hpa_records import command
+from hpa_records.runtime import cli
 from hpa_records import doubt
-from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import path_check
+from hpa_records.runtime import errors
 from hpa_records import sample_table
 from trainer import config
 from trainer import ensemble as ensemble_lib
@@ -178,4 +178,4 @@ def _open_source(ensemble: ensemble_lib.Ensemble,
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

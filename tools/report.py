@@ -6,10 +6,10 @@
 
 from absl import flags
 
-from hpa_records import command
-from hpa_records import errors
+from hpa_records.runtime import cli
 from hpa_records import filesystem
 from hpa_records import path_check
+from hpa_records.runtime import errors
 from trainer import report
 from trainer import workdir
 
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

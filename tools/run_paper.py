@@ -16,11 +16,11 @@ import sys
 
 from absl import flags
 
-from hpa_records import command
-from hpa_records import errors
+from hpa_records.runtime import cli
 from hpa_records import filesystem
-from hpa_records import flag_file
 from hpa_records import path_check
+from hpa_records.runtime import errors
+from hpa_records.runtime import flag_file
 from trainer import main as trainer_main
 from trainer import report
 from trainer import score_table
@@ -79,4 +79,4 @@ def _train(arguments: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

@@ -21,11 +21,11 @@ from typing import Any, Iterator
 
 from absl import flags
 
-from hpa_records import command
-from hpa_records import errors
+from hpa_records.runtime import cli
 from hpa_records import filesystem
-from hpa_records import plain_text
-from hpa_records import port_check
+from hpa_records.runtime import errors
+from hpa_records.runtime import ports
+from hpa_records.runtime import printable
 from trainer import interruption
 
 _PORT = flags.DEFINE_integer('port',
@@ -54,10 +54,10 @@ _SCHEME = 'grpc://'  # as trainers write it
 
 
 def main_dispatcher() -> None:
-  port_check.require_free(_PORT.value, '--port')
+  ports.require_free(_PORT.value, '--port')
   journal = _WORK_DIR.value and filesystem.require_path(_WORK_DIR.value,
                                                         'work_dir')
-  if journal != plain_text.escape(journal):
+  if journal != printable.escape(journal):
     raise errors.DataError('TensorFlow takes only a printable path in UTF-8 '
                            f'as --work_dir, received {journal!r}; choose '
                            'another.')
@@ -77,13 +77,13 @@ def main_worker() -> None:
     raise errors.DataError('--dispatcher is missing; pass '
                            '--dispatcher=host:port.')
   dispatcher = _DISPATCHER.value.removeprefix(_SCHEME)
-  host, port = port_check.split(dispatcher, '--dispatcher')
-  if not _HOST.value and not port_check.is_loopback(host):
+  host, port = ports.split(dispatcher, '--dispatcher')
+  if not _HOST.value and not ports.is_loopback(host):
     raise errors.DataError(
         f'The dispatcher {dispatcher} is on another machine, or not to be '
         'found; pass --host=NAME, under which trainers reach this worker.')
-  own = port_check.require_host(_HOST.value or 'localhost', '--host')
-  port_check.require_free(_PORT.value, '--port')
+  own = ports.require_host(_HOST.value or 'localhost', '--host')
+  ports.require_free(_PORT.value, '--port')
   _await(host, port)
   with _starting() as service:
     server = service.WorkerServer(
@@ -100,7 +100,7 @@ def _await(host: str, port: int) -> None:
   is_told = False
   while True:
     try:
-      return port_check.check_server(host, port, _CONNECT_S)
+      return ports.check_server(host, port, _CONNECT_S)
     except OSError as error:
       if not is_told:
         print(f'No dispatcher answers at {host}:{port} ({error}); waiting.',
@@ -114,12 +114,12 @@ def _await(host: str, port: int) -> None:
 def _starting() -> Iterator[Any]:
   """Yields TensorFlow's service; tells in one line why it does not start."""
   # TensorFlow takes seconds to import; a wrong flag is told before that.
-  from hpa_records import backend  # pylint: disable=import-outside-toplevel
+  from hpa_records.runtime import tensorflow  # pylint: disable=import-outside-toplevel
   try:
-    yield backend.tf.data.experimental.service
-  except (RuntimeError, backend.tf.errors.OpError) as error:
+    yield tensorflow.tf.data.experimental.service
+  except (RuntimeError, tensorflow.tf.errors.OpError) as error:
     raise errors.DataError(
-        f'Cannot start: {plain_text.join_lines(str(error))}; check '
+        f'Cannot start: {printable.join_lines(str(error))}; check '
         '--work_dir and --port.') from error
 
 
@@ -127,13 +127,10 @@ def _wait(line: str) -> None:
   """Says that all is up, and returns when a signal has come."""
   with interruption.Interruption() as asked:
     print(line, flush=True)
-    print(port_check.WARNING, file=sys.stderr, flush=True)
+    print(ports.WARNING, file=sys.stderr, flush=True)
     while asked.signal is None:
       time.sleep(_LOOK_EVERY_S)
 
 
 if __name__ == '__main__':
-  command.run(subcommands={
-      'dispatcher': main_dispatcher,
-      'worker': main_worker
-  })
+  cli.run(subcommands={'dispatcher': main_dispatcher, 'worker': main_worker})

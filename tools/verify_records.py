@@ -7,9 +7,9 @@ import time
 
 from absl import flags
 
-from hpa_records import command
+from hpa_records.runtime import cli
 from hpa_records import filesystem
-from hpa_records import plain_text
+from hpa_records.runtime import printable
 from hpa_records import verify
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
@@ -29,9 +29,9 @@ def main() -> None:
   print(f'{found.manifest.num_records} records in '
         f'{len(found.manifest.shards)} shards are valid '
         f'({"every field" if _DEEP.value else "every byte"} was checked): '
-        f'{plain_text.show_bytes(found.num_bytes)} in {taken_s:.1f} s, '
-        f'{plain_text.show_bytes(round(found.num_bytes / taken_s))}/s')
+        f'{printable.show_bytes(found.num_bytes)} in {taken_s:.1f} s, '
+        f'{printable.show_bytes(round(found.num_bytes / taken_s))}/s')
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

@@ -14,8 +14,8 @@ import functools
 
 import numpy as np
 
-from hpa_records.backend import keras
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from trainer import gapnet
 
 _BATCH = 16  # images at a time

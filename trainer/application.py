@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hpa_records import backend
-from hpa_records.backend import keras
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import keras
 from hpa_records import schema
 from trainer import config
 from trainer import layers
@@ -28,7 +28,7 @@ _KERNELS = ('kernel_initializer', 'depthwise_initializer',
 SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
 
 
-@backend.keras_defaults()
+@tensorflow.keras_defaults()
 def build(name: str,
           image_size: int,
           activation: str = 'relu',

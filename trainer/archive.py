@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from hpa_records import balance as balance_lib
-from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import json_text
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from hpa_records import schema
 from trainer import npz_file
 
@@ -223,7 +223,7 @@ def _check(values: Mapping[str, np.ndarray]) -> None:
       raise ValueError(f'{name}: expected values of {span}, received others')
   for name, kind in (('ids', 'an id'), ('groups', 'a group')):
     for text in map(str, values.get(name, ())):
-      wrong = plain_text.find_name_fault(text, kind)
+      wrong = printable.find_name_fault(text, kind)
       if wrong:
         raise ValueError(f'{name}: {wrong}')
 
@@ -245,7 +245,7 @@ def damaged(path: str, error: Exception) -> errors.DataError:
   """
   return errors.DataError(
       f'{path} is missing or damaged, or another kind of file '
-      f'({plain_text.join_lines(str(error))}); train the fold again, or choose '
+      f'({printable.join_lines(str(error))}); train the fold again, or choose '
       'another --workdir.')
 
 

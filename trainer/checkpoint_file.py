@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import errors
-from hpa_records import json_text
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from trainer import config as config_lib
 from trainer import npz_file
 
@@ -117,4 +117,4 @@ def read_variables(
 def _refuse(path: str, error: Exception) -> errors.DataError:
   return errors.DataError(
       f'{path} is missing or damaged, or a checkpoint of another network, '
-      f'run or epoch ({plain_text.join_lines(str(error))}).')
+      f'run or epoch ({printable.join_lines(str(error))}).')

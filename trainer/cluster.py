@@ -9,10 +9,10 @@ import dataclasses
 import os
 from typing import Any, NoReturn
 
-from hpa_records import errors
-from hpa_records import json_text
-from hpa_records import plain_text
-from hpa_records import port_check
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
+from hpa_records.runtime import ports
+from hpa_records.runtime import printable
 
 _NAME = 'TF_CONFIG'
 _JOBS = ('chief', 'worker')
@@ -56,7 +56,7 @@ def load() -> Cluster:
     _refuse('cluster is not a JSON object')
   for job, listed in jobs.items():
     if job not in _JOBS and listed:
-      _refuse(f'cluster has the job {plain_text.quote(job)}: there are no '
+      _refuse(f'cluster has the job {printable.quote(job)}: there are no '
               'parameter servers or evaluators, all are workers')
   addresses = tuple(_list_addresses(jobs))
   own = _find_own(jobs, config.get('task')) if len(addresses) > 1 else 0
@@ -72,7 +72,7 @@ def _list_addresses(jobs: dict[str, Any]) -> list[str]:
         isinstance(each, str) for each in listed):
       _refuse(f'{job} is not a list of addresses host:port')
     for each in listed:
-      port_check.split(each, _NAME)
+      ports.split(each, _NAME)
     found += listed
   if len(jobs.get('chief') or []) > 1:
     _refuse('cluster has several chiefs')
@@ -89,11 +89,11 @@ def _find_own(jobs: dict[str, Any], task: Any) -> int:
     _refuse('task is not a JSON object')
   job, index = task.get('type'), task.get('index')
   if job not in _JOBS or not jobs.get(job):
-    _refuse(f'task has the type {plain_text.quote(str(job))}, which is no job '
+    _refuse(f'task has the type {printable.quote(str(job))}, which is no job '
             'of cluster' if job else 'task does not say the type of this '
             'process')
   if type(index) is not int or not 0 <= index < len(jobs[job]):  # pylint: disable=unidiomatic-typecheck
-    _refuse(f'task has the index {plain_text.quote(str(index))} of '
+    _refuse(f'task has the index {printable.quote(str(index))} of '
             f'{len(jobs[job])} addresses of {job}')
   return index if job == _JOBS[0] else index + len(jobs.get(_JOBS[0]) or [])
 

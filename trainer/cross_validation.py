@@ -9,10 +9,10 @@ import dataclasses
 import gc
 from typing import Iterator
 
-from hpa_records.backend import keras
-from hpa_records.backend import tf
-from hpa_records import errors
-from hpa_records import process
+from hpa_records.runtime import errors
+from hpa_records.runtime import process
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
 from trainer import loop
 from trainer import strategy as strategy_lib

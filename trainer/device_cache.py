@@ -7,11 +7,11 @@ times slower on an H100).
 
 import numpy as np
 
-from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import plan
-from hpa_records import processor
 from hpa_records import reader as reader_lib
+from hpa_records.runtime import host
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 
 
@@ -70,7 +70,7 @@ def _free_bytes(strategy: tf.distribute.Strategy) -> int | None:
   device = strategy.extended.worker_devices[0]
   kind, _, number = device.rpartition('device:')[2].partition(':')
   if kind == 'CPU':
-    return processor.free_memory_bytes()
+    return host.free_memory_bytes()
   if kind != 'GPU':
     return None
   from tensorflow.python.client import device_lib  # pylint: disable=import-outside-toplevel,no-name-in-module

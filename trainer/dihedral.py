@@ -17,9 +17,9 @@ step does 36).
 
 import numpy as np
 
-from hpa_records import backend
-from hpa_records.backend import tf
-from hpa_records import process
+from hpa_records.runtime import process
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import tf
 
 NUM_ELEMENTS = 8
 
@@ -68,7 +68,7 @@ def transform(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
   return _move(images, elements)
 
 
-@backend.compiled
+@tensorflow.compiled
 def _move(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
   moves = tf.gather(tf.constant(_MOVES), elements)[:, :, None, None]
   pixels = tf.bitcast(images, tf.int32)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import errors
-from hpa_records import json_text
 from hpa_records import resize
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
 from hpa_records import schema
 from trainer import out_of_fold
 from trainer import threshold as threshold_lib

@@ -6,8 +6,8 @@ this network, with batch norm, did 28,700 images/s a train step with Keras's
 layers, 37,800 with the pool, 45,300 with both. On a CPU they are slower.
 """
 
-from hpa_records.backend import keras
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 
 
 @keras.saving.register_keras_serializable('gapnet')

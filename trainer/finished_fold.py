@@ -7,7 +7,7 @@ command that says "finished" is not followed by one that finds a file missing.
 import os
 from typing import Any
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from trainer import archive
 from trainer import checkpoint_file
 from trainer import config as config_lib

@@ -7,8 +7,8 @@ prediction could not use it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpa_records import json_text
-from hpa_records import plain_text
+from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from hpa_records import schema
 from trainer import network_block
 
@@ -49,7 +49,7 @@ def check_best_scores(content: Any) -> None:
       _check_range(name, value, -LARGEST, LARGEST)
     elif value is not None:
       if name != 'note':
-        raise ValueError(f'{plain_text.quote(name)}: received {value!r:.40}')
+        raise ValueError(f'{printable.quote(name)}: received {value!r:.40}')
       _check_text(name, value)
 
 
@@ -68,7 +68,7 @@ def check_about(content: Any) -> None:
   for name, value in content.items():
     if name not in _ABOUT:
       json_text.check_form(value, _LATER_ABOUT.get(name, ()),
-                           plain_text.quote(name))
+                           printable.quote(name))
     if isinstance(value, (dict, list)):
       _check_range(f'entries of {name}', len(value), 0, _MOST_ENTRIES)
   _check_text('device', content['device'])
@@ -79,7 +79,7 @@ def check_about(content: Any) -> None:
   for key, value in content['records'].items():
     _check_setting(key, value)
   for key, values in (content.get('pixels') or {}).items():
-    name = f'pixels: {plain_text.quote(key)}'
+    name = f'pixels: {printable.quote(key)}'
     json_text.check_form(values, [(int, float)], name)
     _check_range(f'{name}: numbers', len(values), 0, schema.NUM_CHANNELS)
   for name in content.get('classes', ()):
@@ -124,9 +124,9 @@ def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
 def _check_setting(name: str, value: Any) -> None:
   """Refuses what is no setting of records."""
   json_text.check_form(value, (bool, int, float, str),
-                       f'records: {plain_text.quote(name)}')
+                       f'records: {printable.quote(name)}')
   if len(name) > _MOST_LETTERS or len(str(value)) > schema.MAX_SETTING:
-    raise ValueError(f'records: {plain_text.quote(name)} is too long')
+    raise ValueError(f'records: {printable.quote(name)} is too long')
 
 
 def _check_text(name: str, text: Any) -> None:

@@ -24,9 +24,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpa_records import backend
-from hpa_records.backend import keras
-from hpa_records.backend import tf
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from trainer import config
 from trainer import fast_layers
@@ -158,7 +158,7 @@ def _check_choice(name, value, choices):
                      f'received {value!r}.')
 
 
-@backend.keras_defaults()
+@tensorflow.keras_defaults()
 def build(image_size: int,
           variant: str = 'original',
           activation: str = 'selu',

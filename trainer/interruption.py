@@ -9,7 +9,7 @@ import signal
 import threading
 from typing import Any
 
-from hpa_records import process
+from hpa_records.runtime import process
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

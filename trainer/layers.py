@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpa_records import backend
-from hpa_records.backend import keras
-from hpa_records.backend import tf
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 
 # Of config.PRECISIONS, as Keras names them.
@@ -58,7 +58,7 @@ def _compiled_for_shapes(function):
   Keras builds a network for any batch. A trace for that would also be taken for
   known batches later, or not, by what the process has called before.
   """
-  compiled = backend.compiled(function)
+  compiled = tensorflow.compiled(function)
 
   def call(*tensors):
     is_known = all(each.shape.is_fully_defined() for each in tensors)

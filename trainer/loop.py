@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records.backend import tf
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import plan
-from hpa_records import progress
 from hpa_records import reader as reader_lib
+from hpa_records.runtime import errors
+from hpa_records.runtime import progress
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import staging
 from trainer import checkpoint
 from trainer import config as config_lib

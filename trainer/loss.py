@@ -9,7 +9,7 @@ takes 0.01).
 
 from collections.abc import Callable
 
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import tf
 
 _FOCAL_GAMMA = 2
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from absl import flags
 
-from hpa_records import command
+from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import dataset
-from hpa_records import errors
 from hpa_records import filesystem
 from hpa_records import path_check
-from hpa_records import plain_text
 from hpa_records import plan
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from trainer import config as config_lib
 from trainer import score_table
 from trainer import workdir
@@ -146,7 +146,7 @@ def main() -> None:
   fold = values.pop('fold')
   if fold != ALL and not (fold.isdecimal() and len(fold) < 10):
     raise errors.DataError(f'Expected --fold as a number or {ALL}, received '
-                           f'{plain_text.quote(fold)}.')
+                           f'{printable.quote(fold)}.')
   config = config_lib.Config(**values, fold=0 if fold == ALL else int(fold))
   # TensorFlow takes seconds to import; a wrong flag is told before that.
   # pylint: disable=import-outside-toplevel
@@ -171,4 +171,4 @@ def _tell(config: config_lib.Config, scores: dict[str, Any]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from hpa_records.backend import keras
-from hpa_records.backend import tf
-from hpa_records import errors
+from hpa_records.runtime import errors
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from trainer import application
 from trainer import config as config_lib
 from trainer import gapnet

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hpa_records.backend import keras
+from hpa_records.runtime.tensorflow import keras
 
 
 def summarise(model: keras.Model) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hpa_records.backend import keras
 from hpa_records import dataset
 from hpa_records import gallery
+from hpa_records.runtime.tensorflow import keras
 from trainer import activation_map
 from trainer import archive
 

@@ -12,7 +12,7 @@ import os
 import numpy as np
 import pandas as pd
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from hpa_records import schema
 from trainer import archive
 from trainer import workdir

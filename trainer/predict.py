@@ -12,11 +12,11 @@ import os
 import numpy as np
 import pandas as pd
 
-from hpa_records.backend import tf
-from hpa_records import errors
 from hpa_records import fault
 from hpa_records import filesystem
-from hpa_records import progress
+from hpa_records.runtime import errors
+from hpa_records.runtime import progress
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import source as source_lib
 from trainer import checkpoint

@@ -11,11 +11,11 @@ from typing import Any, Iterator
 import numpy as np
 import pandas as pd
 
-from hpa_records.backend import keras
-from hpa_records.backend import tf
 from hpa_records import dataset
 from hpa_records import filesystem
 from hpa_records import gallery
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from trainer import archive
 from trainer import board
 from trainer import config as config_lib

@@ -16,11 +16,11 @@ import stat
 
 import pandas as pd
 
-from hpa_records import errors
 from hpa_records import figure
 from hpa_records import file_lock
 from hpa_records import filesystem
-from hpa_records import json_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
 
 FOLDER_NAME = 'report'  # of tables and figures
 _LIST_NAME = 'files.json'

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from hpa_records import plain_text
+from hpa_records.runtime import printable
 from trainer import out_of_fold
 from trainer import score_table
 from trainer import uncertainty
@@ -89,7 +89,7 @@ def name_runs(runs: Sequence[workdir.Run]) -> list[str]:
   """Names of the folders, which any text can hold; all numbered where some are
   alike on some disk."""
   names = [
-      plain_text.escape(os.path.basename(os.path.abspath(
+      printable.escape(os.path.basename(os.path.abspath(
           run.directory))).replace('\n', r'\n') for run in runs
   ]
   if len({name.casefold() for name in names}) == len(names):

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import backend
-from hpa_records.backend import keras
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import keras
 
 MODES = ('max', 'min')
 
 
-@backend.keras_defaults()
+@tensorflow.keras_defaults()
 def make_optimizer(learning_rate: float,
                    momentum: float) -> keras.optimizers.SGD:
   """Returns SGD: v = momentum * v - rate * gradient; weight += v."""

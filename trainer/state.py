@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from hpa_records import json_text
+from hpa_records.runtime import json_text
 from trainer import config as config_lib
 from trainer import schedule
 

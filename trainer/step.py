@@ -11,10 +11,10 @@ epoch, step), and each replica takes the rows of its own slots: one device and
 eight drop the same units.
 """
 
-from hpa_records import backend
-from hpa_records.backend import keras
-from hpa_records.backend import tf
 from hpa_records import dataset
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from trainer import config as config_lib
 from trainer import device_cache
@@ -136,7 +136,7 @@ class Stepper:
     logits = gapnet.infer(self._model, batch[schema.IMAGE])
     return tf.sigmoid(logits), self._loss(batch[schema.LABELS], logits)
 
-  @backend.compiled
+  @tensorflow.compiled
   def _noise(self, slots, epoch, step) -> list[tf.Tensor]:
     """Uniform noise for each dropout layer, rows of this replica's slots.
 

@@ -13,13 +13,13 @@ from typing import Any, Iterator, Mapping
 
 import numpy as np
 
-from hpa_records import backend
-from hpa_records.backend import tf
-from hpa_records import errors
-from hpa_records import plain_text
 from hpa_records import plan
-from hpa_records import port_check
-from hpa_records import process
+from hpa_records.runtime import errors
+from hpa_records.runtime import ports
+from hpa_records.runtime import printable
+from hpa_records.runtime import process
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import tf
 from trainer import cluster
 
 # Of what TensorFlow says of a lost worker: who it is; where in a graph it was
@@ -76,11 +76,11 @@ def make(distribute: str,
 
 def _join(workers: cluster.Cluster) -> tf.distribute.Strategy:
   """Waits for all workers."""
-  _, port = port_check.split(workers.addresses[workers.own], 'TF_CONFIG')
-  port_check.require_free(port, 'TF_CONFIG')
+  _, port = ports.split(workers.addresses[workers.own], 'TF_CONFIG')
+  ports.require_free(port, 'TF_CONFIG')
   print(
       f'Worker {workers.own} of {len(workers.addresses)}, port {port}, waits '
-      f'for the others. {port_check.WARNING}',
+      f'for the others. {ports.WARNING}',
       file=sys.stderr,
       flush=True)
   # Not TF_CONFIG itself: TensorFlow dies of a job without an address.
@@ -128,12 +128,12 @@ def _make_tpu(name: str) -> tf.distribute.Strategy:
     return answer
   raise errors.DataError(
       f'Cannot reach the TPU --tpu={name}: '
-      f'{plain_text.join_lines(str(answer))}; pass its name or grpc:// '
+      f'{printable.join_lines(str(answer))}; pass its name or grpc:// '
       'address, or choose another --distribute.')
 
 
 def _check_local_tpu() -> None:
-  if not backend.IS_FOR_TPUS:
+  if not tensorflow.IS_FOR_TPUS:
     raise errors.DataError(
         'Expected TensorFlow for TPUs, received --distribute=tpu with '
         f'TensorFlow {tf.__version__} without; in an environment of its own, '
@@ -203,7 +203,7 @@ def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
     errors.DataError: this TensorFlow cannot compile for the CPU.
   """
   kind = _kind(strategy)
-  if kind == 'CPU' and xla == 'on' and backend.IS_FOR_TPUS:
+  if kind == 'CPU' and xla == 'on' and tensorflow.IS_FOR_TPUS:
     raise errors.DataError(
         'Expected TensorFlow that compiles for the CPU, received --xla=on with '
         'TensorFlow for TPUs, which compiles for TPUs alone; leave it out.')

@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import json_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
 from hpa_records import schema
 from trainer import archive
 from trainer import checkpoint_file

@@ -15,14 +15,14 @@ from pyarrow import parquet
 
 from hpa_records import convert
 from hpa_records import csv_table
-from hpa_records import errors
 from hpa_records import file_pattern
 from hpa_records import index_check
-from hpa_records import json_text
 from hpa_records import manifest
 from hpa_records import pixel_codec
-from hpa_records import plain_text
 from hpa_records import record
+from hpa_records.runtime import errors
+from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan
@@ -251,7 +251,7 @@ def _use(made: manifest.Manifest, index: pd.DataFrame) -> None:
     if repeats.shape != (made.num_records, made.num_folds):
       raise AssertionError(f'repeats of {repeats.shape}')
   for name in index['id']:
-    if plain_text.find_name_fault(name):
+    if printable.find_name_fault(name):
       raise AssertionError(f'the id {name!r} was taken')
   if not (index['image_bytes'] > 0).all():
     raise AssertionError('an image of no bytes was taken')
@@ -288,7 +288,7 @@ def _parse_csv(data: bytes, _) -> None:
     found = [each.id for each in samples]
   taken = {each.id for each in faults}
   for name in found:
-    if plain_text.find_name_fault(name) and not faults:
+    if printable.find_name_fault(name) and not faults:
       raise AssertionError(f'{name!r} was taken, of {taken}')
 
 
@@ -357,7 +357,7 @@ def _parse_unfinished(data: bytes, folder: pathlib.Path) -> None:
     if path.is_file():
       path.unlink()
   for name, content in _split(data).items():
-    if name != plain_text.find_name_fault(name) and '/' not in name:
+    if name != printable.find_name_fault(name) and '/' not in name:
       (unfinished / name).write_bytes(content)
   convert.convert(*map(str, source), str(output), _SETTINGS,
                   convert.How(workers=1, on_error='skip'))

@@ -7,9 +7,9 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from hpa_records import errors
 from hpa_records import image_file
 from hpa_records import image_header
+from hpa_records.runtime import errors
 from tests.fuzz import mutation
 from tests.fuzz import target
 from tests.support import fakes

@@ -6,8 +6,8 @@ import pathlib
 
 import numpy as np
 
-from hpa_records.backend import keras
-from hpa_records import errors
+from hpa_records.runtime import errors
+from hpa_records.runtime.tensorflow import keras
 from tests.fuzz import mutation
 from tests.fuzz import run_target
 from tests.fuzz import target

@@ -13,8 +13,8 @@ from absl import flags
 import numpy as np
 
 from hpa_records import balance
-from hpa_records import command
-from hpa_records import errors
+from hpa_records.runtime import cli
+from hpa_records.runtime import errors
 from hpa_records import schema
 from tests.fuzz import mutation
 from tests.fuzz import target
@@ -233,7 +233,7 @@ def _parse_flags(data: bytes, folder: pathlib.Path) -> None:
   with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(
       io.StringIO()) as said:
     try:
-      command._parse(['trainer.main', f'--flagfile={path}'])
+      cli._parse(['trainer.main', f'--flagfile={path}'])
       values = {
           name: flags.FLAGS[name].value
           for name in trainer_main._DEFAULT

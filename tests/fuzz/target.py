@@ -13,7 +13,7 @@ import time
 import traceback
 from typing import Callable
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from tests.fuzz import mutation
 
 _ROOT = pathlib.Path(__file__).parents[2]

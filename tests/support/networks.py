@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from hpa_records.backend import keras
+from hpa_records.runtime.tensorflow import keras
 from trainer import application
 from trainer import gapnet
 from trainer import network_summary

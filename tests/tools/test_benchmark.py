@@ -18,8 +18,8 @@ import benchmark_table
 import numpy as np
 import pytest
 
-from hpa_records import errors
 from hpa_records import record
+from hpa_records.runtime import errors
 from hpa_records import sample_data
 from hpa_records import shard
 from tests.support import fakes

@@ -11,7 +11,7 @@ import sys
 import benchmark_train
 import pytest
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SAID = '''PT bn=1 amp=1 default          B=   4       300 img/s   3.3 ms/step

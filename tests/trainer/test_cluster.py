@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from trainer import cluster
 from trainer import strategy
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 from trainer import config
 
 _CONFIG = config.Config(records='r', workdir='w')

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hpa_records import backend
-from hpa_records.backend import tf
-from hpa_records import errors
+from hpa_records.runtime import errors
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import tf
 from trainer import schedule
 from trainer import strategy
 
@@ -34,7 +34,7 @@ def test_a_gpu_that_is_not_there_is_refused():
     strategy.make('gpu')
 
 
-@pytest.mark.skipif(backend.IS_FOR_TPUS, reason='this is it')
+@pytest.mark.skipif(tensorflow.IS_FOR_TPUS, reason='this is it')
 def test_a_tpu_needs_its_own_tensorflow():
   with pytest.raises(errors.DataError, match=r'pip install "hpa-records\[tpu'):
     strategy.make('tpu')
@@ -44,7 +44,7 @@ def test_xla_is_on_where_it_pays():
   cpu = strategy.make('cpu')
   assert not strategy.compiles(cpu, 'auto') and not strategy.compiles(
       cpu, 'off')
-  if backend.IS_FOR_TPUS:
+  if tensorflow.IS_FOR_TPUS:
     with pytest.raises(errors.DataError, match='compiles for TPUs alone'):
       strategy.compiles(cpu, 'on')
   else:

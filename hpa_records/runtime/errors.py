@@ -8,18 +8,18 @@ of them.
 import errno
 import os
 
-from hpa_records import plain_text
+from hpa_records.runtime import printable
 
 
 class DataError(ValueError):
   """The user's input is wrong; the message says what, where, what to do.
 
-  command.run prints the message and exits with code 2, without a traceback.
+  cli.run prints the message and exits with code 2, without a traceback.
   What is not printable is escaped in it, whatever it quotes.
   """
 
   def __init__(self, message: str, *more: str):
-    super().__init__(plain_text.escape(message), *more)
+    super().__init__(printable.escape(message), *more)
 
 
 class UnreadError(DataError):
@@ -32,14 +32,14 @@ class UnreadError(DataError):
 class BrokenOff(RuntimeError):
   """Stopped early after a clean shutdown; the message says how to continue.
 
-  command.run prints the message and exits with exit_code, without a traceback.
+  cli.run prints the message and exits with exit_code, without a traceback.
 
   Attributes:
     exit_code: 1, or 128 + the number of the signal that came.
   """
 
   def __init__(self, message: str, exit_code: int):
-    super().__init__(plain_text.escape(message))
+    super().__init__(printable.escape(message))
     self.exit_code = exit_code
 
 
@@ -170,7 +170,7 @@ def find_dangling_link(path: str) -> str:
   path = os.path.abspath(path)
   while path != os.path.dirname(path):
     if os.path.islink(path) and not os.path.exists(path):
-      target = plain_text.escape_line(os.readlink(path))
+      target = printable.escape_line(os.readlink(path))
       return (f'{path} is a link to {target}, which does not exist. '
               'Mount that disk, or choose another.')
     path = os.path.dirname(path)

@@ -20,10 +20,10 @@ import tempfile
 import threading
 from typing import Iterator
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 # TensorFlow's own lines say nothing that an exception does not say again.
-# oneDNN: TensorFlow leaves it off on AMD CPUs (see backend.py).
+# oneDNN: TensorFlow leaves it off on AMD CPUs (see tensorflow.py).
 _DEFAULTS = {'TF_CPP_MIN_LOG_LEVEL': '3', 'TF_ENABLE_ONEDNN_OPTS': '1'}
 # What another program needs would keep ours from starting.
 # A keras.json of another form ends Keras with a traceback; under /dev/null

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hpa_records import processor
+from hpa_records.runtime import host
 
-_HERE = processor.num_cores(), processor.memory_bytes()
+_HERE = host.num_cores(), host.memory_bytes()
 
 
 def _write(root, files):
@@ -39,7 +39,7 @@ _OWN = {'proc/self/cgroup': '0::/pod/box\n'}
     }, _HERE[0]),
 ])
 def test_a_quota_counts_rounded_up_the_least_on_the_way(tmp_path, files, cores):
-  assert processor.num_cores(_write(tmp_path, _OWN | files)) == cores
+  assert host.num_cores(_write(tmp_path, _OWN | files)) == cores
 
 
 def test_the_first_version_has_files_of_other_names(tmp_path):
@@ -50,7 +50,7 @@ def test_the_first_version_has_files_of_other_names(tmp_path):
           f'{_V2}cpu,cpuacct/box/cpu.cfs_period_us': '100000\n',
           f'{_V2}memory/box/memory.limit_in_bytes': '1048576\n',
       })
-  assert (processor.num_cores(root), processor.memory_bytes(root)) == (1, 2**20)
+  assert (host.num_cores(root), host.memory_bytes(root)) == (1, 2**20)
 
 
 def test_without_a_quota_of_the_first_version_all_cores_count(tmp_path):
@@ -60,7 +60,7 @@ def test_without_a_quota_of_the_first_version_all_cores_count(tmp_path):
           f'{_V2}cpu/cpu.cfs_quota_us': '-1\n',
           f'{_V2}cpu/cpu.cfs_period_us': '100000\n',
       })
-  assert (processor.num_cores(root), processor.memory_bytes(root)) == _HERE
+  assert (host.num_cores(root), host.memory_bytes(root)) == _HERE
 
 
 def test_memory_is_the_least_limit_and_what_is_left_of_it(tmp_path):
@@ -72,10 +72,10 @@ def test_memory_is_the_least_limit_and_what_is_left_of_it(tmp_path):
           f'{_V2}pod/memory.stat': 'anon 1\ninactive_file 500000\n',
           f'{_V2}pod/box/memory.max': 'max\n',
       })
-  assert processor.memory_bytes(root) == 3000000
-  assert processor.free_memory_bytes(root) == 1500000
+  assert host.memory_bytes(root) == 3000000
+  assert host.free_memory_bytes(root) == 1500000
 
 
 def test_free_memory_is_what_the_kernel_says(tmp_path):
-  assert processor.free_memory_bytes(str(tmp_path)) is None
-  assert 0 < processor.free_memory_bytes() <= processor.memory_bytes()
+  assert host.free_memory_bytes(str(tmp_path)) is None
+  assert 0 < host.free_memory_bytes() <= host.memory_bytes()

@@ -1,8 +1,9 @@
 """TensorFlow and Keras: the one place that imports them.
 
-Every module that needs one writes `from hpa_records.backend import tf`, so that
-whichever is imported first, the same settings are made before it, and a
-missing TensorFlow is told in one line. No TensorFlow comes with the package:
+Every module that needs one writes
+`from hpa_records.runtime.tensorflow import tf`, so that whichever is imported
+first, the same settings are made before it, and a missing TensorFlow is told in
+one line. No TensorFlow comes with the package:
 which one fits (cpu, gpu, tpu, or what a notebook already has) only the user
 knows, and a wrong one is 2 GB.
 
@@ -21,8 +22,8 @@ import logging
 from typing import Iterator
 import warnings
 
-from hpa_records import errors
-from hpa_records import process
+from hpa_records.runtime import errors
+from hpa_records.runtime import process
 
 _LEAST_SPACE = 5 * 10**9  # bytes; with 4.1e9 a training does not start
 VERSIONS = ((2, 17), (2, 22))  # from, to below

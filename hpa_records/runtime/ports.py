@@ -7,7 +7,7 @@ shares the port with another of its servers, without a word.
 import ipaddress
 import socket
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 # TensorFlow 2.21 binds its servers to every interface, whatever they are given,
 # and has no other protocol than one without passwords.

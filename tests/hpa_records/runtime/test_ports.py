@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from hpa_records import errors
-from hpa_records import port_check
+from hpa_records.runtime import errors
+from hpa_records.runtime import ports
 
 
 @pytest.mark.parametrize('address', [
@@ -16,13 +16,13 @@ from hpa_records import port_check
 ])
 def test_what_is_no_address_is_refused(address):
   with pytest.raises(errors.DataError, match='Expected host:port'):
-    port_check.split(address, '--dispatcher')
+    ports.split(address, '--dispatcher')
 
 
 def test_a_host_of_ipv6_gets_brackets():
   for host in ('::1', '[::1]'):
-    assert port_check.require_host(host, '--host') == '[::1]'
-  assert port_check.require_host('localhost', '--host') == 'localhost'
+    assert ports.require_host(host, '--host') == '[::1]'
+  assert ports.require_host('localhost', '--host') == 'localhost'
 
 
 def test_a_server_of_another_kind_is_refused():
@@ -31,11 +31,11 @@ def test_a_server_of_another_kind_is_refused():
   threading.Thread(target=server.serve_forever, daemon=True).start()
   with server:
     with pytest.raises(errors.DataError, match='no server of TensorFlow'):
-      port_check.check_server(*server.server_address, timeout_s=10)
+      ports.check_server(*server.server_address, timeout_s=10)
     server.shutdown()
 
 
 def test_a_server_that_says_nothing_is_not_waited_for():
   with socket.create_server(('127.0.0.1', 0)) as silent:
     with pytest.raises(TimeoutError):
-      port_check.check_server(*silent.getsockname(), timeout_s=0.1)
+      ports.check_server(*silent.getsockname(), timeout_s=0.1)

@@ -2,25 +2,25 @@
 
 import pytest
 
-from hpa_records import errors
 from hpa_records import fault
-from hpa_records import plain_text
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 
 
 def test_control_sequences_directions_and_lone_bytes_become_escapes():
-  assert plain_text.escape('a\x1b[2J\u202e\udc80\n\x07é') == (
+  assert printable.escape('a\x1b[2J\u202e\udc80\n\x07é') == (
       'a\\x1b[2J\\u202e\\udc80\n\\x07é')
 
 
 def test_names_of_strangers_stay_in_their_line():
-  assert plain_text.escape_line('a\n\x1bb\\é') == 'a\\n\\x1bb\\é'
+  assert printable.escape_line('a\n\x1bb\\é') == 'a\\n\\x1bb\\é'
   told = fault.describe('Head', [fault.Fault(2, 'a', 'a\nb.png', 'x')])
   assert told.splitlines()[1:] == ['  row 2, a\\nb.png: x']
 
 
 def test_plain_text_of_any_script_stays():
   text = 'Nucléole → 核小体 \'"\\'
-  assert plain_text.escape(text) == text
+  assert printable.escape(text) == text
 
 
 def test_every_message_of_wrong_input_is_escaped_once():
@@ -31,28 +31,28 @@ def test_every_message_of_wrong_input_is_escaped_once():
 
 
 def test_text_of_several_lines_becomes_one():
-  assert plain_text.join_lines('a\n  b\r\nc.') == 'a b c'
+  assert printable.join_lines('a\n  b\r\nc.') == 'a b c'
 
 
 def test_a_quote_is_one_short_line():
-  quoted = plain_text.quote('a\n' * 1000)
+  quoted = printable.quote('a\n' * 1000)
   assert '\n' not in quoted and len(quoted) < 170
 
 
 def test_names_are_plain():
   for name in ('a', 'é核', "it's", 'a b', '._x'):
-    assert not plain_text.find_name_fault(name)
+    assert not printable.find_name_fault(name)
   for name in ('', '.', '..', ' a', 'a ', 'a/b', 'a\\b', 'a\nb', 'a\x1b',
                '\udc80', 'a\u202eb'):
-    assert 'plain name' in plain_text.find_name_fault(name), repr(name)
-  assert not plain_text.find_name_fault('a' * 255)
-  assert 'at most 255 char' in plain_text.find_name_fault('a' * 256)
+    assert 'plain name' in printable.find_name_fault(name), repr(name)
+  assert not printable.find_name_fault('a' * 255)
+  assert 'at most 255 char' in printable.find_name_fault('a' * 256)
 
 
 def test_a_name_that_only_looks_the_same_is_found():
-  assert plain_text.find_twin('é', {'e\u0301', 'x'}) == 'e\u0301'
-  assert plain_text.find_twin('e\u0301', {'é'}) == 'é'
-  assert not plain_text.find_twin('é', {'é', 'e'})
+  assert printable.find_twin('é', {'e\u0301', 'x'}) == 'e\u0301'
+  assert printable.find_twin('e\u0301', {'é'}) == 'é'
+  assert not printable.find_twin('é', {'é', 'e'})
 
 
 @pytest.mark.parametrize('num_bytes,shown', [(0, '0 bytes'), (999, '999 bytes'),
@@ -61,16 +61,16 @@ def test_a_name_that_only_looks_the_same_is_found():
                                              (2e9, '2.0 GB'),
                                              (5e15, '5,000.0 TB')])
 def test_sizes_have_a_unit_that_shows_them(num_bytes, shown):
-  assert plain_text.show_bytes(num_bytes) == shown
+  assert printable.show_bytes(num_bytes) == shown
 
 
 def test_a_message_of_several_lines_becomes_one():
-  joined = plain_text.join_lines('Expected 2 fields,\n  saw 4.\n')
+  joined = printable.join_lines('Expected 2 fields,\n  saw 4.\n')
   assert joined == 'Expected 2 fields, saw 4'
-  assert len(plain_text.join_lines('x ' * 500)) == 200
+  assert len(printable.join_lines('x ' * 500)) == 200
 
 
 def test_a_long_list_is_cut():
-  assert plain_text.show_list([1, 'a', 2.5]) == "[1, 'a', 2.5]"
-  assert plain_text.show_list(range(32)) == str(list(range(32)))
-  assert plain_text.show_list(range(5000)).endswith('31, ... and 4,968 more]')
+  assert printable.show_list([1, 'a', 2.5]) == "[1, 'a', 2.5]"
+  assert printable.show_list(range(32)) == str(list(range(32)))
+  assert printable.show_list(range(5000)).endswith('31, ... and 4,968 more]')

@@ -3,8 +3,8 @@
 from absl import flags
 import pytest
 
-from hpa_records import errors
-from hpa_records import flag_file
+from hpa_records.runtime import errors
+from hpa_records.runtime import flag_file
 
 
 @pytest.mark.parametrize('data,found', [

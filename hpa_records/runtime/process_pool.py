@@ -14,8 +14,8 @@ import signal
 import threading
 from typing import Iterator, Sequence
 
-from hpa_records import errors
-from hpa_records import process
+from hpa_records.runtime import errors
+from hpa_records.runtime import process
 
 # Also of a pipe to a helper process that has ended just now.
 _FEWER_PROCESSES = ('raise the limit of processes (ulimit -u), or '

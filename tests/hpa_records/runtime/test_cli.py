@@ -7,27 +7,27 @@ import sys
 
 import pytest
 
-from hpa_records import errors
 from hpa_records import filesystem
-from hpa_records import progress
+from hpa_records.runtime import errors
+from hpa_records.runtime import progress
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 
 _SCRIPT = '''
 from absl import flags
-from hpa_records import command
-from hpa_records import errors
+from hpa_records.runtime import cli
+from hpa_records.runtime import errors
 flags.DEFINE_integer("n", 0, "")
 def main():
   {body}
-command.run(main)
+cli.run(main)
 '''
 
 _SUBCOMMANDS = '''
 from absl import flags
-from hpa_records import command
+from hpa_records.runtime import cli
 N = flags.DEFINE_integer("n", 0, "")
-command.run(subcommands={{"one": lambda: print("one", N.value),
+cli.run(subcommands={{"one": lambda: print("one", N.value),
                          "two": lambda: print("two", N.value)}})
 '''
 
@@ -163,7 +163,7 @@ def test_an_ascii_terminal_gets_escapes():
 
 @pytest.mark.parametrize('limit_kb,body', [
     (900000, 'pass'),
-    (4000000, 'import hpa_records.backend as backend'),
+    (4000000, 'import hpa_records.runtime.tensorflow as backend'),
 ])
 def test_too_little_address_space_is_one_line(limit_kb, body):
   done = _run_in_shell(f'ulimit -v {limit_kb}; COMMAND', body)
@@ -173,10 +173,11 @@ def test_too_little_address_space_is_one_line(limit_kb, body):
 
 
 def test_ctrl_c_during_imports_is_one_line():
-  code = ('import sys, types; sys.modules["__main__"].__file__ = '
-          f'"{_ROOT}/tools/slow.py"; import hpa_records.command as command; '
-          'import os, signal; os.kill(os.getpid(), signal.SIGINT); '
-          'print("went on")')
+  code = (
+      'import sys, types; sys.modules["__main__"].__file__ = '
+      f'"{_ROOT}/tools/slow.py"; import hpa_records.runtime.cli as command; '
+      'import os, signal; os.kill(os.getpid(), signal.SIGINT); '
+      'print("went on")')
   done = subprocess.run([sys.executable, '-c', code],
                         cwd=_ROOT,
                         check=False,
@@ -213,14 +214,14 @@ def test_a_block_that_fails_does_not_claim_to_be_done(capsys):
 
 def test_a_command_ends_while_tensorflow_reads_ahead():
   # At Python's own end TensorFlow would wait for the reading for ever.
-  body = ('import time; from hpa_records.backend import tf; '
+  body = ('import time; from hpa_records.runtime.tensorflow import tf; '
           'slow = lambda x: (time.sleep(.02), x)[1]; '
           'data = tf.data.Dataset.range(10**6).map(lambda x: tf.numpy_function('
           'slow, [x], tf.int64)).prefetch(8); '
           'strategy = tf.distribute.MirroredStrategy(["CPU:0"]); '
           'kept = iter(strategy.experimental_distribute_dataset(data)); '
           'next(kept); __import__("builtins").kept = kept; print("read")')
-  code = ('import hpa_records.command as command; '
+  code = ('import hpa_records.runtime.cli as command; '
           f'command.run(lambda: exec({body!r}, {{}}))')
   done = subprocess.run([sys.executable, '-c', code],
                         cwd=_ROOT,

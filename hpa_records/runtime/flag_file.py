@@ -9,7 +9,7 @@ from typing import Iterable
 
 from absl import flags
 
-from hpa_records import errors
+from hpa_records.runtime import errors
 
 _NAMES = ('--flagfile', '-flagfile')
 _MAX_CHARACTERS = 2**20  # of one file

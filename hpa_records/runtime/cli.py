@@ -19,11 +19,11 @@ from typing import Callable, Iterator, Mapping, NoReturn
 from absl import app
 from absl import flags
 
-from hpa_records import errors
-from hpa_records import flag_file
-from hpa_records import plain_text
-from hpa_records import process
-from hpa_records import terminal
+from hpa_records.runtime import errors
+from hpa_records.runtime import flag_file
+from hpa_records.runtime import printable
+from hpa_records.runtime import process
+from hpa_records.runtime import terminal
 
 _MOST_LETTERS = 400  # of what absl says of a flag
 _LEAST_SPACE = 10**9  # bytes; with 0.9e9 pandas and pyarrow do not start
@@ -178,7 +178,7 @@ def _told() -> Iterator[None]:
 
 
 def _refuse(message: str) -> NoReturn:
-  _leave(plain_text.escape(message), 2)
+  _leave(printable.escape(message), 2)
 
 
 def _leave(message: str, code: int) -> NoReturn:

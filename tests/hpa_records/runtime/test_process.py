@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 # Prints what differs in the process after body, which may use folder.
 _PROGRAM = '''
 import logging, os, pathlib, signal, sys, threading
@@ -61,7 +61,7 @@ def _run(tmp_path, body, setup='pass'):
     ('import hpa_records.sample_data as sample_data; '
      'sample_data.make(str(folder), 3, '
      'size_px=64, workers=1)', 'pass'),
-    ('import hpa_records.command as command; '
+    ('import hpa_records.runtime.cli as command; '
      'import hpa_records.staging as staging; '
      'import trainer.main as main', 'pass'),
 ])
@@ -72,7 +72,7 @@ def test_a_function_of_the_library_leaves_the_process_as_it_was(
 
 
 def test_importing_tensorflow_sets_nothing_but_what_tensorflow_does(tmp_path):
-  done = _run(tmp_path, 'import hpa_records.backend as backend',
+  done = _run(tmp_path, 'import hpa_records.runtime.tensorflow as backend',
               'import tensorflow, keras')
   assert (done.returncode, done.stdout.strip()) == (0, ''), done.stderr
 
@@ -91,8 +91,8 @@ def test_a_thread_may_convert(tmp_path):
 
 
 def test_a_command_makes_its_settings():
-  code = ('import os, sys; import hpa_records.command as command; '
-          'import hpa_records.process as process; '
+  code = ('import os, sys; import hpa_records.runtime.cli as command; '
+          'import hpa_records.runtime.process as process; '
           'command.run(lambda: print(process.is_ours(), '
           'os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["KERAS_BACKEND"], '
           'os.environ["MPLBACKEND"]))')
@@ -110,14 +110,14 @@ def test_a_command_makes_its_settings():
 
 def test_a_command_runs_where_no_disk_can_be_written():
   code = ('import tempfile; tempfile._candidate_tempdir_list = lambda: []; '
-          'import hpa_records.process as process; '
+          'import hpa_records.runtime.process as process; '
           'process.take(); '
           'tempfile.TemporaryFile().close()')
   subprocess.run([sys.executable, '-c', code], cwd=_ROOT, check=True)
 
 
 def test_a_wrong_flag_of_xla_is_shown():
-  code = ('import os; import hpa_records.process as process; '
+  code = ('import os; import hpa_records.runtime.process as process; '
           'process.take()\n'
           'with process.quiet():\n'
           '  os.write(2, b"Unknown flag in XLA_FLAGS")\n'

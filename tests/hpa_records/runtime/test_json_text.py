@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpa_records import json_text
+from hpa_records.runtime import json_text
 
 
 def test_json_is_parsed():
