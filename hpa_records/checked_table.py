@@ -17,13 +17,13 @@ import pandas as pd
 
 from hpa_records import csv_table
 from hpa_records import fault
-from hpa_records import filesystem
 from hpa_records import image_folder
 from hpa_records import output_lock
 from hpa_records.runtime import json_text
 from hpa_records import sample_table
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
 
 # Beside id, row and labels; those that a table has.
 _OPTIONAL = {'fold': int, 'group': str}

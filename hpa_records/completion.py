@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
-from hpa_records import filesystem
 from hpa_records import input_digest
 from hpa_records import manifest
 from hpa_records.runtime import errors
@@ -19,6 +18,7 @@ from hpa_records import schema
 from hpa_records import shard as shard_file
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
 from hpa_records import tfds_metadata
 
 SKIPPED_NAME = 'skipped.csv'

@@ -17,7 +17,6 @@ import numpy as np
 from hpa_records import completion
 from hpa_records import conversion_input
 from hpa_records import fault
-from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import known_fault
 from hpa_records import layout
@@ -32,6 +31,7 @@ from hpa_records.runtime import progress
 from hpa_records import sample_table
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
 
 ALL = -1
 _PROBED = 16  # images from which the size of PNG records is estimated

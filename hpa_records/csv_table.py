@@ -16,10 +16,10 @@ import unicodedata
 
 from hpa_records import fault
 from hpa_records import file_kind
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records import schema
+from hpa_records.storage import filesystem
 
 COLUMNS = ('Id', 'Target')
 GROUP_COLUMNS = ('Id', 'group')

@@ -25,13 +25,13 @@ import numpy as np
 
 from hpa_records import dataset
 from hpa_records import dataset_call
-from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import ports
 from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
+from hpa_records.storage import filesystem
 from hpa_records import streaming
 
 SCHEME = 'grpc://'

@@ -16,10 +16,10 @@ import sys
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from hpa_records import fault
-from hpa_records import filesystem
 from hpa_records import image_folder
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.storage import filesystem
 
 ON_DOUBT = ('count', 'refuse')
 

@@ -9,9 +9,9 @@ import dataclasses
 import io
 from typing import NoReturn, Sequence
 
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.storage import filesystem
 
 MAX_SHOWN = 20
 HEAD = 'row,id,file,fault'  # of the CSV

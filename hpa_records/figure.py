@@ -18,8 +18,8 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
-from hpa_records import filesystem
 from hpa_records import schema
+from hpa_records.storage import filesystem
 
 _BEFORE, _AFTER = '#4477aa', '#cc6677'  # told apart by the colour-blind too
 _TINTS = {'red': 'red', 'green': 'lime', 'blue': 'blue', 'yellow': 'yellow'}

@@ -8,11 +8,11 @@ import pandas as pd
 
 from hpa_records import balance
 from hpa_records import figure
-from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import pixel_codec
 from hpa_records.runtime import errors
 from hpa_records import schema
+from hpa_records.storage import filesystem
 from hpa_records import summary
 
 _NUM_ROWS = 6  # of the sheet by channel

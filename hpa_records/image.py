@@ -6,11 +6,11 @@ from typing import Callable
 import cv2
 import numpy as np
 
-from hpa_records import filesystem
 from hpa_records import image_file
 from hpa_records import resize as resize_lib
 from hpa_records.runtime import errors
 from hpa_records import schema
+from hpa_records.storage import filesystem
 
 # Larger planes are reduced one by one as they are read: four of 3072 x 3072 in
 # 16 bits take 75 MB, and as much again when merged. Smaller ones are merged

@@ -18,11 +18,11 @@ import kornia_rs
 import numpy as np
 from PIL import Image
 
-from hpa_records import filesystem
 from hpa_records import image_header
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
+from hpa_records.storage import filesystem
 from hpa_records import tiff
 from hpa_records import tint
 

@@ -20,10 +20,10 @@ import unicodedata
 
 from hpa_records import fault
 from hpa_records import file_pattern
-from hpa_records import filesystem
-from hpa_records import litter
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.storage import filesystem
+from hpa_records.storage import litter
 
 _MANY = 1000  # folders that are looked into for an example of a file
 

@@ -9,11 +9,11 @@ import os
 from typing import Sequence
 
 from hpa_records import fault
-from hpa_records import filesystem
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
 
 _FORM = [{'fault': shard_conversion.FAULT_FORM, 'stamps': list}]
 

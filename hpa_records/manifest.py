@@ -15,12 +15,12 @@ from typing import Any, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import filesystem
 from hpa_records import index_table
 from hpa_records import manifest_form
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records import schema
+from hpa_records.storage import filesystem
 
 MANIFEST_NAME = 'manifest.json'
 INDEX_NAME = manifest_form.INDEX_NAME

@@ -17,9 +17,7 @@ import shutil
 import sys
 from typing import Any
 
-from hpa_records import filesystem
 from hpa_records import index_check
-from hpa_records import litter
 from hpa_records import manifest
 from hpa_records import output_lock
 from hpa_records.runtime import errors
@@ -27,6 +25,8 @@ from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
+from hpa_records.storage import litter
 from hpa_records import tfds_metadata
 
 _UNFINISHED = f'{shard_conversion.UNFINISHED_NAME}/'

@@ -13,11 +13,11 @@ import sys
 import time
 from typing import Iterator
 
-from hpa_records import file_lock
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records import shard_conversion
+from hpa_records.storage import file_lock
+from hpa_records.storage import filesystem
 
 LOCK_NAME = 'lock'
 CHECKED_NAME = 'checked.json'  # what checked_table writes in .unfinished

@@ -10,7 +10,6 @@ from typing import Iterable, Iterator
 
 import numpy as np
 
-from hpa_records import address
 from hpa_records import data_service
 from hpa_records import dataset
 from hpa_records import indexed
@@ -22,6 +21,7 @@ from hpa_records.runtime import printable
 from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import shard_fault
+from hpa_records.storage import address
 from hpa_records import streaming
 
 _FILL_BATCH = 32  # images, when a cache is filled

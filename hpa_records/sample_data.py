@@ -15,8 +15,6 @@ import os
 import cv2
 import numpy as np
 
-from hpa_records import file_lock
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import process
@@ -25,6 +23,8 @@ from hpa_records.runtime import progress
 from hpa_records import sample_cell
 from hpa_records import sample_pattern
 from hpa_records import schema
+from hpa_records.storage import file_lock
+from hpa_records.storage import filesystem
 
 # Every label set of the real table, behind the number of images that carry it.
 # With the commonest 120 alone, classes 12, 13 and 22 come to 0.7 of their share

@@ -18,8 +18,8 @@ from typing import Iterable, Iterator, Sequence
 import google_crc32c
 import numpy as np
 
-from hpa_records import filesystem
 from hpa_records.runtime import errors
+from hpa_records.storage import filesystem
 
 FRAME_HEAD_BYTES = 12  # length and its checksum; a frame ends with 4 more
 FRAME_BYTES = 16

@@ -26,7 +26,6 @@ import numpy as np
 import PIL
 
 from hpa_records import fault
-from hpa_records import filesystem
 from hpa_records import image
 from hpa_records import image_header
 from hpa_records import input_digest
@@ -37,6 +36,7 @@ from hpa_records.runtime import json_text
 from hpa_records import schema
 from hpa_records import shard as shard_file
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
 
 UNFINISHED_NAME = '.unfinished'
 KEPT = 'Then run the same command again: finished shards are kept.'

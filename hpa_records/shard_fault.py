@@ -8,14 +8,14 @@ found.
 import os
 from typing import Sequence
 
-from hpa_records import address
 from hpa_records import dataset
-from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import pixel_codec
 from hpa_records import record
 from hpa_records.runtime import errors
 from hpa_records import shard
+from hpa_records.storage import address
+from hpa_records.storage import filesystem
 
 _GO_ON = 'copy or convert the data again, then run the same command to go on.'
 

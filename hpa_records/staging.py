@@ -28,14 +28,14 @@ import stat
 import threading
 from typing import BinaryIO, Callable, Iterable, Iterator, Sequence
 
-from hpa_records import file_lock
-from hpa_records import filesystem
 from hpa_records import manifest as manifest_lib
 from hpa_records import manifest_form
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
 from hpa_records import staging_source
+from hpa_records.storage import file_lock
+from hpa_records.storage import filesystem
 
 _THREADS = 8
 _LOCK_SUFFIX = '.lock'

@@ -22,7 +22,6 @@ from typing import Callable
 
 import numpy as np
 
-from hpa_records import address
 from hpa_records import dataset
 from hpa_records import pixel_codec
 from hpa_records import plan
@@ -31,6 +30,7 @@ from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import shard_fault
+from hpa_records.storage import address
 
 # Read buffer of a file at an address: a record or three; larger ones were no
 # faster. On a local disk a buffer is one copy more.

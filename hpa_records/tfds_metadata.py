@@ -15,11 +15,11 @@ import json
 import os
 from typing import Any, Sequence
 
-from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records import schema
+from hpa_records.storage import filesystem
 
 FEATURES_NAME = 'features.json'
 INFO_NAME = 'dataset_info.json'

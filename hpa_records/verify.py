@@ -24,9 +24,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
-from hpa_records import filesystem
 from hpa_records import index_check
-from hpa_records import litter
 from hpa_records import manifest
 from hpa_records import pixel_codec
 from hpa_records import record
@@ -38,6 +36,8 @@ from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
 from hpa_records import schema
 from hpa_records import shard
+from hpa_records.storage import filesystem
+from hpa_records.storage import litter
 from hpa_records import tfds_metadata
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off

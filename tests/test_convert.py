@@ -11,13 +11,13 @@ from PIL import Image
 import pytest
 
 from hpa_records import convert
-from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import pixel_codec
 from hpa_records import resize
 from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
 from tests import conftest
 from tests.support import fakes
 from tests import test_image

@@ -5,10 +5,10 @@ from hypothesis import strategies
 import pytest
 
 from hpa_records import file_pattern
-from hpa_records import litter
 from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records.storage import litter
 
 
 @pytest.mark.parametrize('pattern,sample_id,name', [

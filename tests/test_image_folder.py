@@ -11,10 +11,10 @@ import pytest
 from hpa_records import csv_table
 from hpa_records import fault
 from hpa_records import image_folder
-from hpa_records import litter
 from hpa_records.runtime import errors
 from hpa_records import sample_table
 from hpa_records import schema
+from hpa_records.storage import litter
 from tests import test_sample_table
 
 _FLAT = test_sample_table.PATTERN

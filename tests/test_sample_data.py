@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
-from hpa_records import file_lock
 from hpa_records.runtime import errors
 from hpa_records import sample_data
 from hpa_records import sample_table
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records.storage import file_lock
 
 _ROOT = pathlib.Path(__file__).parent.parent
 

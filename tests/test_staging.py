@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import file_lock
 from hpa_records import manifest
 from hpa_records.runtime import errors
 from hpa_records import staging
 from hpa_records import staging_source
+from hpa_records.storage import file_lock
 from tests.support import fakes
 from tests.support import forgery
 from tests.support import signalled

@@ -7,13 +7,13 @@ import pytest
 import tensorflow_datasets as tfds
 
 from hpa_records import convert
-from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import pixel_codec
 from hpa_records import record
 from hpa_records import schema
 from hpa_records import shard
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
 from hpa_records import tfds_metadata
 from tests.support import fakes
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records.runtime import errors
 from hpa_records import shard
+from hpa_records.storage import filesystem
 from hpa_records import verify
 from tests.support import forgery
 

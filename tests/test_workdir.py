@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
-from hpa_records import file_lock
 from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records.storage import file_lock
 from tests.support import fakes
 from trainer import archive
 from trainer import config as config_lib

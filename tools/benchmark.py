@@ -25,13 +25,13 @@ from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import convert
 from hpa_records import figure
-from hpa_records import filesystem
 from hpa_records import folds
 from hpa_records import gallery
-from hpa_records import path_check
 from hpa_records.runtime import errors
 from hpa_records import sample_data
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from hpa_records import summary
 from trainer import config as config_lib
 import benchmark_balance

@@ -13,13 +13,13 @@ from absl import flags
 from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import doubt
-from hpa_records import filesystem
-from hpa_records import path_check
 from hpa_records import resize
 from hpa_records import runner
 from hpa_records.runtime import errors
 from hpa_records import schema
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 
 _DEFAULT = shard_plan.Settings()
 

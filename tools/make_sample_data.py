@@ -8,8 +8,8 @@ import os
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import filesystem
 from hpa_records import sample_data
+from hpa_records.storage import filesystem
 
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder to make.')
 _NUM_SAMPLES = flags.DEFINE_integer('num_samples', 600, 'How many samples.')

@@ -11,10 +11,10 @@ from absl import flags
 
 from hpa_records.runtime import cli
 from hpa_records import doubt
-from hpa_records import filesystem
-from hpa_records import path_check
 from hpa_records.runtime import errors
 from hpa_records import sample_table
+from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer import config
 from trainer import ensemble as ensemble_lib
 from trainer import threshold as threshold_lib

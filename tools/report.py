@@ -7,9 +7,9 @@
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import filesystem
-from hpa_records import path_check
 from hpa_records.runtime import errors
+from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer import report
 from trainer import workdir
 

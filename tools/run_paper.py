@@ -17,10 +17,10 @@ import sys
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import filesystem
-from hpa_records import path_check
 from hpa_records.runtime import errors
 from hpa_records.runtime import flag_file
+from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer import main as trainer_main
 from trainer import report
 from trainer import score_table

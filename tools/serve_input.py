@@ -22,10 +22,10 @@ from typing import Any, Iterator
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import ports
 from hpa_records.runtime import printable
+from hpa_records.storage import filesystem
 from trainer import interruption
 
 _PORT = flags.DEFINE_integer('port',

@@ -8,8 +8,8 @@ import time
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import filesystem
 from hpa_records.runtime import printable
+from hpa_records.storage import filesystem
 from hpa_records import verify
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')

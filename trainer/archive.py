@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 
 from hpa_records import balance as balance_lib
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records import schema
+from hpa_records.storage import filesystem
 from trainer import npz_file
 
 _HEIGHT_PX = 200

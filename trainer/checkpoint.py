@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
+from hpa_records.storage import filesystem
 from trainer import checkpoint_file
 
 Position = checkpoint_file.Position

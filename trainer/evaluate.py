@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from hpa_records import dataset
-from hpa_records import filesystem
 from hpa_records import reader as reader_lib
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.storage import filesystem
 from trainer import archive
 from trainer import config as config_lib
 from trainer import metrics

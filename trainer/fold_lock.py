@@ -9,9 +9,9 @@ import os
 import re
 from typing import Iterator
 
-from hpa_records import file_lock
-from hpa_records import filesystem
 from hpa_records.runtime import errors
+from hpa_records.storage import file_lock
+from hpa_records.storage import filesystem
 from trainer import checkpoint_file
 from trainer import workdir
 

@@ -13,11 +13,11 @@ from absl import flags
 from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import dataset
-from hpa_records import filesystem
-from hpa_records import path_check
 from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer import config as config_lib
 from trainer import score_table
 from trainer import workdir

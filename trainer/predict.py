@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records import schema
 from hpa_records import source as source_lib
+from hpa_records.storage import filesystem
 from trainer import checkpoint
 from trainer import dihedral
 from trainer import ensemble as ensemble_lib

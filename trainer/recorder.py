@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import dataset
-from hpa_records import filesystem
 from hpa_records import gallery
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.storage import filesystem
 from trainer import archive
 from trainer import board
 from trainer import config as config_lib

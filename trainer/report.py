@@ -11,8 +11,8 @@ from typing import Any
 
 import jinja2
 
-from hpa_records import filesystem
 from hpa_records import schema
+from hpa_records.storage import filesystem
 from trainer import report_comparison
 from trainer import report_file
 from trainer import report_gallery

@@ -17,10 +17,10 @@ import stat
 import pandas as pd
 
 from hpa_records import figure
-from hpa_records import file_lock
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
+from hpa_records.storage import file_lock
+from hpa_records.storage import filesystem
 
 FOLDER_NAME = 'report'  # of tables and figures
 _LIST_NAME = 'files.json'

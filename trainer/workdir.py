@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records import schema
+from hpa_records.storage import filesystem
 from trainer import archive
 from trainer import checkpoint_file
 from trainer import config as config_lib

@@ -12,11 +12,11 @@ from typing import Any, Callable
 import pandas as pd
 
 from hpa_records import convert
-from hpa_records import filesystem
 from hpa_records import manifest
 from hpa_records import record
 from hpa_records import shard
 from hpa_records import shard_plan
+from hpa_records.storage import filesystem
 from tests.support import fakes
 
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
+from hpa_records.storage import filesystem
 
 _ROOT = pathlib.Path(__file__).parents[3]
 

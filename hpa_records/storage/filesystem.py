@@ -22,9 +22,9 @@ import stat
 import uuid
 from typing import BinaryIO, Callable, Iterator
 
-from hpa_records import address
-from hpa_records import litter
 from hpa_records.runtime import errors
+from hpa_records.storage import address
+from hpa_records.storage import litter
 
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20

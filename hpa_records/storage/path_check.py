@@ -8,8 +8,8 @@ import os
 import re
 from typing import Iterable, Sequence
 
-from hpa_records import address
 from hpa_records.runtime import errors
+from hpa_records.storage import address
 
 Paths = Sequence[tuple[str, str]]  # (flag, path), '' where it was not given
 

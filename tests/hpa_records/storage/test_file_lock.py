@@ -11,12 +11,12 @@ import time
 
 import pytest
 
-from hpa_records import file_lock
 from hpa_records.runtime import errors
+from hpa_records.storage import file_lock
 
 _HOLD = '''
 import sys
-from hpa_records import file_lock
+from hpa_records.storage import file_lock
 with file_lock.hold(sys.argv[1], 'busy', shared=len(sys.argv) > 2):
   print('held', flush=True)
   sys.stdin.read()

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from hpa_records import filesystem
 from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
+from hpa_records.storage import filesystem
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

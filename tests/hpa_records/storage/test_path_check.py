@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from hpa_records import path_check
 from hpa_records.runtime import errors
+from hpa_records.storage import path_check
 
 
 @pytest.fixture(name='folder')

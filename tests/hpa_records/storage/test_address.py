@@ -4,15 +4,15 @@ import sys
 
 import pytest
 
-from hpa_records import address
 from hpa_records import convert
 from hpa_records import dataset
-from hpa_records import filesystem
 from hpa_records import plan
 from hpa_records import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
 from hpa_records import shard_plan
+from hpa_records.storage import address
+from hpa_records.storage import filesystem
 from tests.support import fakes
 
 _BROKEN = 'import warnings\nwarnings.warn("file system plugins are not loaded")'

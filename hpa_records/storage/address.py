@@ -92,7 +92,8 @@ def gfile(path: str, write: bool = False):
   if not tensorflow.has_scheme(scheme):
     raise errors.DataError(
         f'Expected a TensorFlow that reads {scheme}://, received '
-        f'{tensorflow.tf.__version__} without a tensorflow-io that fits; copy the '
+        f'{tensorflow.tf.__version__} without a tensorflow-io that fits; copy '
+        'the '
         'records with trainer.main --stage_dir=DIR, which any TensorFlow can, '
         'or use an environment (Python 3.10 to 3.12) with '
         'pip install "hpa-records[io]", which has TensorFlow 2.17.1.')
