@@ -29,10 +29,10 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from hpa_records import exact_balance
+from hpa_records.format import ordering
+from hpa_records.format import spec
 from hpa_records import label_set
-from hpa_records import ordering
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 # The usual factors of Kaggle's competition, by class.
 _KAGGLE_FACTORS = '8:4,9:4,10:4,15:4,20:2,27:4'
@@ -81,14 +81,14 @@ class Balance:
 
   def factor_of_class(self) -> np.ndarray:
     """Returns the factors, [K] float64."""
-    found = np.ones(schema.NUM_CLASSES)
+    found = np.ones(spec.NUM_CLASSES)
     for entry in filter(None, self.factors.split(',')):
       match = re.fullmatch(r'\s*([0-9]{1,9})\s*:\s*([0-9]{1,9}(\.[0-9]*)?)\s*',
                            entry)
-      if not match or int(match[1]) >= schema.NUM_CLASSES:
+      if not match or int(match[1]) >= spec.NUM_CLASSES:
         raise errors.DataError(
             'Expected --balance_factors such as '
-            f'{_KAGGLE_FACTORS!r}, classes 0..{schema.NUM_CLASSES - 1}, '
+            f'{_KAGGLE_FACTORS!r}, classes 0..{spec.NUM_CLASSES - 1}, '
             f'received {entry!r}.')
       found[int(match[1])] = float(match[2])
     return found
@@ -140,11 +140,11 @@ def repeats(ids: Sequence[str],
     folds: [N] int64; a record outside 0..num_folds-1 is held out of no epoch.
     num_folds: number of columns of the result, F.
     balance: what to compute.
-    seed: of the random draws, 0..schema.MAX_SEED.
+    seed: of the random draws, 0..spec.MAX_SEED.
 
   Returns:
     [N, F] float32, >= 0; [i, k] is 0 where folds[i] == k. Whole numbers for
-    none, hybrid and protected. With exact at least schema.LEAST_REPEATS for
+    none, hybrid and protected. With exact at least spec.LEAST_REPEATS for
     every training image. A class without training images has no draws and
     hinders no other; an image without labels is drawn once; under exact, totals
     that bounds or other classes forbid are as near as least squares gets them.
@@ -246,7 +246,7 @@ def _for_fold(labels: np.ndarray, folds: np.ndarray, fold: int,
   training = folds != fold
   # Counter-based and keyed by fold: a fold's draws do not depend on how many
   # the folds before it made.
-  key = np.array([schema.require_seed(seed), fold], np.uint64)
+  key = np.array([spec.require_seed(seed), fold], np.uint64)
   rng = np.random.Generator(np.random.Philox(key=key))
   if training.any():
     _check_draws(labels[training], balance)
@@ -339,7 +339,7 @@ def _draw_exactly(labels: np.ndarray, balance: Balance,
   if labelled.any():
     drawn[labelled] = exact_balance.solve(sets[labelled], counts[labelled],
                                           balance.target, balance.tolerance,
-                                          schema.LEAST_REPEATS,
+                                          spec.LEAST_REPEATS,
                                           balance.max_repeat or np.inf)
   return drawn[numbers]
 

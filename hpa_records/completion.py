@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
+from hpa_records.format import manifest
+from hpa_records.format import spec
+from hpa_records.format import tfds_metadata
+from hpa_records.format import tfrecord as shard_file
 from hpa_records import input_digest
-from hpa_records import manifest
 from hpa_records.runtime import errors
-from hpa_records import schema
-from hpa_records import shard as shard_file
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
-from hpa_records import tfds_metadata
 
 SKIPPED_NAME = 'skipped.csv'
 
@@ -124,7 +124,7 @@ def _class_counts(shards: Iterable[shard_plan.Shard],
                   settings: shard_plan.Settings) -> list[list[int]]:
   if settings.unlabelled:
     return []
-  counts = np.zeros((settings.num_folds, schema.NUM_CLASSES), np.int64)
+  counts = np.zeros((settings.num_folds, spec.NUM_CLASSES), np.int64)
   for each in shards:
     counts[each.fold] += each.labels.sum(axis=0, dtype=np.int64)
   return counts.tolist()

@@ -8,8 +8,8 @@ import dataclasses
 
 from hpa_records import checked_table
 from hpa_records import completion
+from hpa_records.format import manifest
 from hpa_records import input_digest
-from hpa_records import manifest
 from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records.runtime import errors

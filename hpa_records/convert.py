@@ -17,10 +17,10 @@ import numpy as np
 from hpa_records import completion
 from hpa_records import conversion_input
 from hpa_records import fault
+from hpa_records.format import manifest as manifest_lib
 from hpa_records import image
 from hpa_records import known_fault
 from hpa_records import layout
-from hpa_records import manifest as manifest_lib
 from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records import pixel_codec

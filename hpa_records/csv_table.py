@@ -16,9 +16,9 @@ import unicodedata
 
 from hpa_records import fault
 from hpa_records import file_kind
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
-from hpa_records import schema
 from hpa_records.storage import filesystem
 
 COLUMNS = ('Id', 'Target')
@@ -280,9 +280,9 @@ def _parse_target(target: str) -> tuple[tuple[int, ...], str]:
     labels = tuple(sorted(map(int, target.split())))
     if len(set(labels)) < len(labels):
       return (), f'expected each label once, received {printable.quote(target)}'
-    if labels[-1] < schema.NUM_CLASSES:
+    if labels[-1] < spec.NUM_CLASSES:
       return labels, ''
-  return (), (f'expected whole numbers 0..{schema.NUM_CLASSES - 1}, separated '
+  return (), (f'expected whole numbers 0..{spec.NUM_CLASSES - 1}, separated '
               f'by spaces, in Target, received {printable.quote(target)}')
 
 

@@ -25,12 +25,12 @@ import numpy as np
 
 from hpa_records import dataset
 from hpa_records import dataset_call
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import ports
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from hpa_records.storage import filesystem
 from hpa_records import streaming
 
@@ -147,7 +147,7 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
         lambda _: here().filter(lambda _, number: lost[number]).map(decode))
 
   size = records.manifest.image_size
-  black = np.zeros((size, size, schema.NUM_CHANNELS), np.uint8)
+  black = np.zeros((size, size, spec.NUM_CHANNELS), np.uint8)
   blank = tf.data.Dataset.from_tensors((black, np.int64(plan.BLANK)))
   steps = plan.num_steps(len(epoch), share.batch_size)
   came = tf.data.Dataset.from_generator(dataset_call.weak(arrive),

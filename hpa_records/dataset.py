@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance as balance_lib
+from hpa_records.format import manifest as manifest_lib
+from hpa_records.format import spec
 from hpa_records import index_check
 from hpa_records import label_set
-from hpa_records import manifest as manifest_lib
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 ROW = 'row'  # of the index, in place of the image
 WEIGHT = 'weight'
@@ -76,8 +76,8 @@ class Records:
     """[N, K] uint8 multi-hot, one row for each of the index; of an unlabelled
     set all 0."""
     if not self.manifest.is_labelled:
-      return np.zeros([len(self.index), schema.NUM_CLASSES], np.uint8)
-    return schema.multi_hot(self.index['labels'])
+      return np.zeros([len(self.index), spec.NUM_CLASSES], np.uint8)
+    return spec.multi_hot(self.index['labels'])
 
   def repeats(self,
               fold: int,

@@ -18,7 +18,7 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
-from hpa_records import schema
+from hpa_records.format import spec
 from hpa_records.storage import filesystem
 
 _BEFORE, _AFTER = '#4477aa', '#cc6677'  # told apart by the colour-blind too
@@ -81,7 +81,7 @@ def composite(image: np.ndarray) -> np.ndarray:
   """Returns the four channels in the colours that the HPA shows them in.
 
   Args:
-    image: [..., C] uint8, channels in schema.CHANNELS order.
+    image: [..., C] uint8, channels in spec.CHANNELS order.
 
   Returns:
     [..., 3] uint8: red microtubules, green protein, blue nucleus, and yellow
@@ -129,7 +129,7 @@ def draw_class_counts(before: np.ndarray,
   """
   drawn = figure.Figure(figsize=(11, 7.5), layout='constrained')
   drawn.suptitle(title)
-  places = np.arange(schema.NUM_CLASSES)
+  places = np.arange(spec.NUM_CLASSES)
   both = drawn.subplots(1, 2, sharey=True)
   panels = zip(both, (before, after), titles, (_BEFORE, _AFTER))
   for axes, counts, name, color in panels:
@@ -138,8 +138,8 @@ def draw_class_counts(before: np.ndarray,
     axes.set(title=f'{name}: {np.sum(counts):,.0f} labels', xlabel='images')
     axes.margins(x=0.12, y=0.01)
     _tidy(axes, 'x')
-    axes.set_yticks(
-        places, [f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES)])
+    axes.set_yticks(places,
+                    [f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES)])
   both[0].invert_yaxis()  # shared
   return drawn
 
@@ -181,12 +181,12 @@ def draw_channels(images: np.ndarray, ids: Sequence[str],
     ids: of each sample.
     labels: classes of each sample; none where they are not known.
   """
-  columns = (*schema.CHANNELS, 'composite')
+  columns = (*spec.CHANNELS, 'composite')
   drawn = figure.Figure(figsize=(12, 2.0 * len(images) + 0.4),
                         layout='constrained')
   grid = drawn.subplots(len(images), len(columns), squeeze=False)
   for row, image, sample_id, classes in zip(grid, images, ids, labels):
-    for c, (axes, channel) in enumerate(zip(row, schema.CHANNELS)):
+    for c, (axes, channel) in enumerate(zip(row, spec.CHANNELS)):
       shades = colors.LinearSegmentedColormap.from_list(
           channel, ['black', _TINTS[channel]])
       _show(axes, image[..., c], shades)
@@ -231,7 +231,7 @@ def _caption(sample_id: str, classes: Sequence[int], width: int) -> str:
     sample_id = f'{sample_id[:_ID_CHARS - 1]}…'
   lines = textwrap.wrap(sample_id, width)
   for number in classes:
-    lines += textwrap.wrap(schema.CLASS_NAMES[number], width)
+    lines += textwrap.wrap(spec.CLASS_NAMES[number], width)
   return '\n'.join(lines)
 
 

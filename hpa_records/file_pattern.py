@@ -7,8 +7,8 @@ they stand, and a pattern with anything else in braces is refused.
 import re
 from typing import Iterable
 
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 # By ending of the name: what the file has to hold.
 FORMATS = {
@@ -53,7 +53,7 @@ def name(pattern: str, sample_id: str, channel: str) -> str:
   Args:
     pattern: a checked one.
     sample_id: of the sample.
-    channel: one of schema.CHANNELS.
+    channel: one of spec.CHANNELS.
   """
   before, _, after = pattern.partition('{id}')
   return ''.join(
@@ -100,7 +100,7 @@ def match_folders(pattern: str) -> list[re.Pattern]:
 
 def _compile(pattern: str) -> re.Pattern:
   """What fits a pattern, or the beginning or a part of one."""
-  channels = '|'.join(schema.CHANNELS)
+  channels = '|'.join(spec.CHANNELS)
   return re.compile(
       re.escape(pattern).replace(re.escape('{id}'), '(?P<id>[^/]+)').replace(
           re.escape('{channel}'), f'(?:{channels})'), re.DOTALL | re.IGNORECASE)

@@ -23,9 +23,9 @@ from typing import Sequence
 
 import numpy as np
 
-from hpa_records import ordering
+from hpa_records.format import ordering
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 
 def assign(ids: Sequence[str],
@@ -44,7 +44,7 @@ def assign(ids: Sequence[str],
     ids: N distinct ids.
     labels: [N, K] uint8 multi-hot; rows without a label are dealt evenly.
     num_folds: 2..the number of groups.
-    seed: 0..schema.MAX_SEED; another seed gives other folds.
+    seed: 0..spec.MAX_SEED; another seed gives other folds.
     groups: N names; samples of one name are in one fold. None: each sample is
       a group of its own.
 
@@ -66,7 +66,7 @@ def assign(ids: Sequence[str],
                            'lower --num_folds.')
   # Raw bits: what a generator makes of them may change with NumPy.
   bits = np.random.Philox(
-      key=schema.require_seed(seed)).random_raw(num_units).tolist()
+      key=spec.require_seed(seed)).random_raw(num_units).tolist()
   brings = np.zeros([num_units, labels.shape[1]], np.int32)
   np.add.at(brings, unit_of, labels)
   sizes = np.bincount(unit_of, minlength=num_units)

@@ -8,10 +8,10 @@ import pandas as pd
 
 from hpa_records import balance
 from hpa_records import figure
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records import pixel_codec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records.storage import filesystem
 from hpa_records import summary
 
@@ -45,7 +45,7 @@ def draw(directory: str,
   rows, captions = list(range(len(index))), [()] * len(index)
   if labelled:
     captions = list(index['labels'])
-    hot = schema.multi_hot(captions)
+    hot = spec.multi_hot(captions)
     shown = pick_by_class(hot)
     figures['labels_per_image'] = figure.draw_labels_per_image(hot)
     figures['class_counts'] = _draw_balance(made, index, hot, fold)
@@ -53,7 +53,7 @@ def draw(directory: str,
     figures.update(draw_policies(totals, fold))
     figures['samples_by_class'] = figure.draw_composites(
         load_images(directory, made, index, list(shown.values())),
-        [f'{k} {schema.CLASS_NAMES[k]}' for k in shown])
+        [f'{k} {spec.CLASS_NAMES[k]}' for k in shown])
     rows = sorted(shown.values(), key=lambda row: -len(captions[row]))
   rows = rows[:_NUM_ROWS]
   figures['samples_by_channel'] = figure.draw_channels(

@@ -6,10 +6,10 @@ from typing import Callable
 import cv2
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records import image_file
 from hpa_records import resize as resize_lib
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records.storage import filesystem
 
 # Larger planes are reduced one by one as they are read: four of 3072 x 3072 in
@@ -26,7 +26,7 @@ def load(paths: tuple[str, ...],
   """Returns the four files of a sample as one image.
 
   Args:
-    paths: of the files, in schema.CHANNELS order; see image_file for what they
+    paths: of the files, in spec.CHANNELS order; see image_file for what they
       may hold. Each may be an address.
     size_px: height and width of the result.
     white_level: the 16-bit intensity that becomes 255; 0 where none is stated.
@@ -42,7 +42,7 @@ def load(paths: tuple[str, ...],
   """
   planes: list[np.ndarray] = []
   shape = None
-  for path, channel in zip(paths, schema.CHANNELS):
+  for path, channel in zip(paths, spec.CHANNELS):
     try:
       plane = image_file.decode(read(path), path, channel, white_level)
     except OSError as error:

@@ -39,7 +39,7 @@ def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
 
   Args:
     path: local or an address.
-    channel: of schema.CHANNELS.
+    channel: of spec.CHANNELS.
     white_level: the 16-bit intensity that becomes 255; 0 where none is stated.
 
   Raises:
@@ -79,7 +79,7 @@ def decode(data: bytes, name: str, channel: str,
   Args:
     data: the whole file.
     name: the file's, whose ending says what it holds.
-    channel: of schema.CHANNELS; of a tinted picture its color is returned.
+    channel: of spec.CHANNELS; of a tinted picture its color is returned.
     white_level: as in check; the pixels are returned as they are, see
       image.to_uint8.
 

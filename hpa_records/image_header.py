@@ -104,7 +104,7 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
   Args:
     file: positioned at its start.
     name: the file's; its ending has to agree with the content.
-    channel: of schema.CHANNELS, for the message.
+    channel: of spec.CHANNELS, for the message.
 
   Raises:
     errors.DataError: the file is of a kind that is not read, larger than

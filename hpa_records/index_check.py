@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
+from hpa_records.format import tfds_metadata
+from hpa_records.format import tfrecord
 from hpa_records import pixel_codec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
-from hpa_records import schema
-from hpa_records import shard
-from hpa_records import tfds_metadata
 
 _FILES = {
     manifest.INDEX_NAME, tfds_metadata.FEATURES_NAME, tfds_metadata.INFO_NAME
@@ -40,8 +40,8 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
     Faults, each one line that begins with the file's name.
   """
   faults = []
-  if tuple(made.classes) != schema.CLASS_NAMES or (tuple(made.channels)
-                                                   != schema.CHANNELS):
+  if tuple(made.classes) != spec.CLASS_NAMES or (tuple(made.channels)
+                                                 != spec.CHANNELS):
     faults.append('expected the classes and channels of this version, received '
                   f'{len(made.classes)} classes, '
                   f'channels {printable.show_list(made.channels)}')
@@ -49,12 +49,12 @@ def check_manifest(made: manifest.Manifest) -> list[str]:
   if unlisted:
     faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
   names = [each.name for each in made.shards]
-  shape = (made.num_folds, schema.NUM_CLASSES) if made.is_labelled else ()
+  shape = (made.num_folds, spec.NUM_CLASSES) if made.is_labelled else ()
   if _shape(made.class_counts) != shape or (made.is_labelled and
                                             made.num_folds > made.num_records):
     faults.append(
         f'expected class counts of {made.num_folds} folds and '
-        f'{schema.NUM_CLASSES} classes, and a record in each fold; of a set '
+        f'{spec.NUM_CLASSES} classes, and a record in each fold; of a set '
         f'without labels none. Received {len(made.class_counts)} rows and '
         f'{made.num_records} records')
   expected = _expected_names(names, made)
@@ -93,7 +93,7 @@ def _check_pixels(made: manifest.Manifest) -> list[str]:
       return []
   return [
       f'expected pixels that {count} pixels of 0..255 can have, in each of '
-      f'{schema.NUM_CHANNELS} channels, received others'
+      f'{spec.NUM_CHANNELS} channels, received others'
   ]
 
 
@@ -103,7 +103,7 @@ def _expected_names(names: Sequence[str], made: manifest.Manifest) -> list[str]:
             if made.is_labelled else ['test'])
   counts = collections.Counter(_group(name) for name in names)
   return [
-      shard.file_name(group, i, counts[group])
+      tfrecord.file_name(group, i, counts[group])
       for group in groups
       for i in range(counts[group])
   ]
@@ -189,7 +189,7 @@ def _check_groups(index: pd.DataFrame) -> list[str]:
 
 def _check_sizes(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   """No record or image is larger than its content can be, or negative."""
-  raw_bytes = made.image_size**2 * schema.NUM_CHANNELS
+  raw_bytes = made.image_size**2 * spec.NUM_CHANNELS
   # A PNG of noise is a little larger than its pixels.
   most = raw_bytes if made.settings[
       'encoding'] == 'raw' else 2 * raw_bytes + 2**12
@@ -197,7 +197,7 @@ def _check_sizes(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
       index[name].to_numpy() for name in ('image_bytes', 'record_bytes'))
   heads = 4 * index['id'].str.len().to_numpy() + _HEAD_BYTES
   if made.is_labelled:
-    heads = heads + schema.NUM_CLASSES + 4 * made.num_folds
+    heads = heads + spec.NUM_CLASSES + 4 * made.num_folds
   wrong = (images < 1) | (images > most) | (records < images) | (records -
                                                                  images > heads)
   return [
@@ -223,15 +223,15 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
                     f'{expected[wrong[0]]}, received {received[wrong[0]]}')
     row += each.records
   size = made.image_size
-  raw_bytes = size**2 * schema.NUM_CHANNELS
+  raw_bytes = size**2 * spec.NUM_CHANNELS
   if made.settings['encoding'] == 'raw':
     wrong = index['image_bytes'] != raw_bytes
     faults += [
         f'expected the {raw_bytes} bytes of {size}x{size} pixels of {row.id}, '
         f'received {row.image_bytes}' for row in index[wrong].itertuples()
     ]
-  first = starts + shard.FRAME_HEAD_BYTES
-  after = starts + sizes - (shard.FRAME_BYTES - shard.FRAME_HEAD_BYTES)
+  first = starts + tfrecord.FRAME_HEAD_BYTES
+  after = starts + sizes - (tfrecord.FRAME_BYTES - tfrecord.FRAME_HEAD_BYTES)
   # Not a sum with image_offset, which may be any number of 64 bits.
   outside = (index['image_offset'] < first) | (index['image_offset']
                                                > after - index['image_bytes'])
@@ -269,16 +269,16 @@ def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   rows = np.repeat(np.arange(len(index)), lengths)
   labels = np.concatenate([*index['labels'], []]).astype(np.int64)
   again = pd.DataFrame({'row': rows, 'label': labels}).duplicated().to_numpy()
-  wrong = rows[again | (labels < 0) | (labels >= schema.NUM_CLASSES)]
+  wrong = rows[again | (labels < 0) | (labels >= spec.NUM_CLASSES)]
   if wrong.size:
     return [
-        f'expected labels 0..{schema.NUM_CLASSES - 1} of {row.id}, each once, '
+        f'expected labels 0..{spec.NUM_CLASSES - 1} of {row.id}, each once, '
         f'received {printable.show_list([int(k) for k in row.labels])}'
         for row in index.iloc[np.unique(wrong)].itertuples()
     ]
-  cells = index['fold'].to_numpy()[rows] * schema.NUM_CLASSES + labels
-  counts = np.bincount(cells, minlength=made.num_folds * schema.NUM_CLASSES)
-  counts = counts.reshape(made.num_folds, schema.NUM_CLASSES)
+  cells = index['fold'].to_numpy()[rows] * spec.NUM_CLASSES + labels
+  counts = np.bincount(cells, minlength=made.num_folds * spec.NUM_CLASSES)
+  counts = counts.reshape(made.num_folds, spec.NUM_CLASSES)
   return [
       f'expected the class counts of fold {fold} that '
       f'{manifest.MANIFEST_NAME} has, {said}, received {found}'

@@ -20,11 +20,11 @@ import numpy as np
 
 from hpa_records import dataset
 from hpa_records import dataset_call
+from hpa_records.format import spec as spec_lib
 from hpa_records import payload as payload_lib
 from hpa_records import plan
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from hpa_records import streaming
 
 _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
@@ -61,7 +61,7 @@ def batches(labels: np.ndarray,
     errors.DataError: as text of a tf.errors.OpError, when a batch is taken;
       see reader.told_errors.
   """
-  shape = (share.part_size, size_px, size_px, schema.NUM_CHANNELS)
+  shape = (share.part_size, size_px, size_px, spec_lib.NUM_CHANNELS)
   # One row more, for blanks: index -1.
   labels = np.pad(labels.astype(np.float32), ((0, 1), (0, 0)))
   buffers = buffers or Buffers()
@@ -79,10 +79,10 @@ def batches(labels: np.ndarray,
       **({
           dataset.ROW: tf.TensorSpec(shape[:1], tf.int32)
       } if payload is None else {
-             schema.IMAGE: tf.TensorSpec(shape, tf.uint8)
+             spec_lib.IMAGE: tf.TensorSpec(shape, tf.uint8)
          }),
-      schema.LABELS:
-          tf.TensorSpec((shape[0], schema.NUM_CLASSES), tf.float32),
+      spec_lib.LABELS:
+          tf.TensorSpec((shape[0], spec_lib.NUM_CLASSES), tf.float32),
       dataset.WEIGHT:
           tf.TensorSpec(shape[:1], tf.float32),
       dataset.ELEMENT:

@@ -17,11 +17,11 @@ from typing import Any, Iterable, Mapping, Sequence
 import google_crc32c
 
 from hpa_records import file_pattern
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 
@@ -44,7 +44,7 @@ def make(plan: shard_plan.Plan, sample_ids: Iterable[str],
     plan: of the conversion.
     sample_ids: of all samples that were asked for, those left out too, each
       once; their order does not matter.
-    known: four files by id, in schema.CHANNELS order; the others are read.
+    known: four files by id, in spec.CHANNELS order; the others are read.
 
   Returns:
     num_files and num_bytes of the files that are there, and the hex digests
@@ -56,8 +56,8 @@ def make(plan: shard_plan.Plan, sample_ids: Iterable[str],
   found = {
       **known,
       **{
-          each: read[i:i + schema.NUM_CHANNELS] for i, each in zip(
-              range(0, len(read), schema.NUM_CHANNELS), missing)
+          each: read[i:i + spec.NUM_CHANNELS] for i, each in zip(
+              range(0, len(read), spec.NUM_CHANNELS), missing)
       }
   }
   files = [file for each in sample_ids for file in found[each]]
@@ -141,7 +141,7 @@ def _digest(plan: shard_plan.Plan, sample_ids: Sequence[str],
   names = [
       file_pattern.name(plan.settings.pattern, each, channel)
       for each in sample_ids
-      for channel in schema.CHANNELS
+      for channel in spec.CHANNELS
   ]
   digest = hashlib.sha256()
   for name, value in zip(names, values):

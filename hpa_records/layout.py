@@ -10,10 +10,10 @@ import pandas as pd
 
 from hpa_records import balance
 from hpa_records import folds
-from hpa_records import ordering
+from hpa_records.format import ordering
+from hpa_records.format import spec
+from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
-from hpa_records import schema
-from hpa_records import shard
 from hpa_records import shard_plan
 
 
@@ -38,13 +38,13 @@ def lay_out(table: pd.DataFrame,
     return [
         shard_plan.Shard(name, None, tuple(rows[chosen].tolist()),
                          tuple(ids[chosen]), None, None) for name, chosen in
-        _cut(schema.UNLABELLED_GROUP, np.arange(len(table)), settings)
+        _cut(spec.UNLABELLED_GROUP, np.arange(len(table)), settings)
     ]
-  if len(table) * settings.num_folds > schema.MAX_REPEATS:
+  if len(table) * settings.num_folds > spec.MAX_REPEATS:
     raise errors.DataError(
         f'{len(table):,} samples in {settings.num_folds:,} folds have more '
-        f'than {schema.MAX_REPEATS:,} repeats; lower --num_folds.')
-  labels = schema.multi_hot(table['labels'])
+        f'than {spec.MAX_REPEATS:,} repeats; lower --num_folds.')
+  labels = spec.multi_hot(table['labels'])
   fold_of = _find_folds(table, labels, settings)
   groups = table['group'].to_numpy() if 'group' in table else None
   repeats = balance.repeats(list(ids), labels, fold_of, settings.num_folds,
@@ -79,6 +79,6 @@ def _find_folds(table: pd.DataFrame, labels: np.ndarray,
 def _cut(group: str, members: np.ndarray,
          settings: shard_plan.Settings) -> list[tuple[str, np.ndarray]]:
   """Returns (file name, which members) of every shard of a group."""
-  cuts = shard.cut(len(members), settings.records_per_shard)
-  return [(shard.file_name(group, number, len(cuts)), members[start:stop])
+  cuts = tfrecord.cut(len(members), settings.records_per_shard)
+  return [(tfrecord.file_name(group, number, len(cuts)), members[start:stop])
           for number, (start, stop) in enumerate(cuts)]

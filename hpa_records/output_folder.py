@@ -17,8 +17,9 @@ import shutil
 import sys
 from typing import Any
 
+from hpa_records.format import manifest
+from hpa_records.format import tfds_metadata
 from hpa_records import index_check
-from hpa_records import manifest
 from hpa_records import output_lock
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
@@ -27,7 +28,6 @@ from hpa_records import shard_conversion
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import litter
-from hpa_records import tfds_metadata
 
 _UNFINISHED = f'{shard_conversion.UNFINISHED_NAME}/'
 _SETTINGS = f'{_UNFINISHED}settings.json'

@@ -21,14 +21,14 @@ import pandas as pd
 
 from hpa_records import dataset
 from hpa_records import fault as fault_lib
+from hpa_records.format import spec
+from hpa_records.format import tfrecord
 from hpa_records import image as image_lib
 from hpa_records import mapped_file
 from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import process_pool
-from hpa_records import schema
-from hpa_records import shard
 
 # A process takes half a second to start, as long as so many images take.
 _IMAGES_PER_WORKER = 100
@@ -125,15 +125,16 @@ class Shards:
     """Raises DataError if a record with these pixels has another length or
     checksum."""
     frame, num_bytes = int(self._frame[row]), int(self._frame_bytes[row])
-    start = frame + shard.FRAME_HEAD_BYTES
-    stop = frame + num_bytes - (shard.FRAME_BYTES - shard.FRAME_HEAD_BYTES)
-    if content[frame:start].tobytes() != shard.frame_head(num_bytes -
-                                                          shard.FRAME_BYTES):
+    start = frame + tfrecord.FRAME_HEAD_BYTES
+    stop = frame + num_bytes - (tfrecord.FRAME_BYTES -
+                                tfrecord.FRAME_HEAD_BYTES)
+    if content[frame:start].tobytes() != tfrecord.frame_head(
+        num_bytes - tfrecord.FRAME_BYTES):
       raise self._fault(
           row, f'its frame does not begin with the length '
-          f'{num_bytes - shard.FRAME_BYTES} and its CRC-32C')
+          f'{num_bytes - tfrecord.FRAME_BYTES} and its CRC-32C')
     image = int(self._image[row])
-    found = shard.checksum(
+    found = tfrecord.checksum(
         [content[start:image], pixels, content[image + len(pixels):stop]])
     written = content[stop:stop + len(found)].tobytes()
     if found != written:
@@ -236,7 +237,7 @@ class Files:
     self.fault: errors.DataError | None = None
     self._images = images
     self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
-    self._paths = list(zip(*(table[channel] for channel in schema.CHANNELS)))
+    self._paths = list(zip(*(table[channel] for channel in spec.CHANNELS)))
     self._load = functools.partial(image_lib.load,
                                    size_px=size_px,
                                    name=resize,

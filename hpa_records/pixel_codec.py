@@ -6,16 +6,16 @@ from typing import Sequence
 import cv2
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records import image_header
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 
 def encode(image: np.ndarray, encoding: str) -> np.ndarray:
   """Returns the stored bytes, [n] uint8, of an image [H, W, C] uint8.
 
   Args:
-    image: channels in schema.CHANNELS order.
+    image: channels in spec.CHANNELS order.
     encoding: 'raw' (the pixels as they lie in memory) or 'png' (one RGBA PNG,
       lossless, whose R, G, B, A are the four channels).
   """
@@ -45,7 +45,7 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
   Raises:
     errors.DataError: data does not hold such an image.
   """
-  shape = (size_px, size_px, schema.NUM_CHANNELS)
+  shape = (size_px, size_px, spec.NUM_CHANNELS)
   flat = np.frombuffer(data, np.uint8)
   head, wrong = png_head(size_px), ''
   if encoding == 'png' and flat[:len(head)].tobytes() == head:
@@ -85,6 +85,6 @@ def are_sums(count: int, totals: Sequence[int], squares: Sequence[int]) -> bool:
     totals: of each channel, whole numbers of any size.
     squares: of each channel, the same.
   """
-  return len(totals) == len(squares) == schema.NUM_CHANNELS and all(
+  return len(totals) == len(squares) == spec.NUM_CHANNELS and all(
       total <= square <= 255 * total <= 255**2 * count and total**2 <= square *
       count for total, square in zip(totals, squares))

@@ -23,8 +23,8 @@ import dataclasses
 
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 NUM_ELEMENTS = 8  # symmetries of the square
 BLANK = -1  # instead of a row: what only fills a batch up
@@ -124,7 +124,7 @@ class Key:
   """What an epoch's random numbers depend on; no two keys share them.
 
   Attributes:
-    seed: 0..schema.MAX_SEED.
+    seed: 0..spec.MAX_SEED.
     epoch: 0..2^39-1.
     fold: 0..2^16-1.
 
@@ -136,8 +136,8 @@ class Key:
   fold: int
 
   def __post_init__(self):
-    schema.require_seed(self.seed)
-    if not (0 <= self.epoch < 2**39 and 0 <= self.fold < schema.MAX_FOLDS):
+    spec.require_seed(self.seed)
+    if not (0 <= self.epoch < 2**39 and 0 <= self.fold < spec.MAX_FOLDS):
       raise errors.DataError(
           f'Expected an epoch of 0..2^39-1 and a fold of 0..2^16-1, received '
           f'{self.epoch} and {self.fold}.')
@@ -163,16 +163,16 @@ def draw_counts(repeats: np.ndarray,
     [N] int64, floor or ceiling of repeats; the mean over epochs is repeats, and
     the sum over epochs 80 c .. 80 c + 79 that of repeats within 1.
   """
-  cycle, epoch = divmod(key.epoch, schema.CYCLE_EPOCHS)
+  cycle, epoch = divmod(key.epoch, spec.CYCLE_EPOCHS)
   random = Key(key.seed, cycle, key.fold).generator(ROUNDING)
-  starts = random.permutation(schema.CYCLE_EPOCHS) + random.random()
+  starts = random.permutation(spec.CYCLE_EPOCHS) + random.random()
   along = random.permutation(len(repeats))
   if ranks is not None:
     along = along[np.argsort(ranks[along], kind='stable')]
   repeats = np.asarray(repeats, np.float64)[along]
   whole = np.floor(repeats)
   passed = np.floor(
-      np.cumsum(repeats - whole) + starts[epoch] / schema.CYCLE_EPOCHS)
+      np.cumsum(repeats - whole) + starts[epoch] / spec.CYCLE_EPOCHS)
   counts = np.empty(len(repeats), np.int64)
   counts[along] = whole + np.diff(passed, prepend=0.0)
   return counts

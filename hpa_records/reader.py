@@ -12,6 +12,7 @@ import numpy as np
 
 from hpa_records import data_service
 from hpa_records import dataset
+from hpa_records.format import spec
 from hpa_records import indexed
 from hpa_records import payload as payload_lib
 from hpa_records import plan
@@ -19,7 +20,6 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from hpa_records import shard_fault
 from hpa_records.storage import address
 from hpa_records import streaming
@@ -137,7 +137,7 @@ class Reader:
         for i, batch in enumerate(
             self.evaluation(fold, share).as_numpy_iterator()):
           part = rows[i * _FILL_BATCH:(i + 1) * _FILL_BATCH]
-          yield part, batch[schema.IMAGE][:len(part)]
+          yield part, batch[spec.IMAGE][:len(part)]
 
   @contextlib.contextmanager
   def told_errors(self) -> Iterator[None]:
@@ -207,7 +207,7 @@ def choose(records: dataset.Records, how: dataset.How) -> str:
 def _reserve(records: dataset.Records) -> np.ndarray:
   """Memory [N, H, W, C] uint8 for all images, if there is as much."""
   size = records.manifest.image_size
-  shape = (len(records.index), size, size, schema.NUM_CHANNELS)
+  shape = (len(records.index), size, size, spec.NUM_CHANNELS)
   check_fits(shape, host.free_memory_bytes(), 'host')
   return np.empty(shape, np.uint8)
 

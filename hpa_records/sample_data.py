@@ -15,6 +15,7 @@ import os
 import cv2
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import process
@@ -22,7 +23,6 @@ from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
 from hpa_records import sample_cell
 from hpa_records import sample_pattern
-from hpa_records import schema
 from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
 
@@ -186,8 +186,8 @@ def draw_labels(num_samples: int,
   chosen = []
   for number in range(num_samples):
     likely = weights
-    if number < schema.NUM_CLASSES * min_per_class:
-      label = number % schema.NUM_CLASSES
+    if number < spec.NUM_CLASSES * min_per_class:
+      label = number % spec.NUM_CLASSES
       likely = weights * [label in each for each in sets]
     chosen.append(sets[rng.choice(len(sets), p=likely / likely.sum())])
   # One stream a sample: a shared one would shift with num_samples.
@@ -216,19 +216,19 @@ def draw_image(labels: tuple[int, ...], seed: int, number: int,
   rng = np.random.default_rng([seed, 2, number])
   scale = size_px / 512
   textures = _textures(scale)
-  field = np.zeros((size_px, size_px, schema.NUM_CHANNELS), np.float32)
+  field = np.zeros((size_px, size_px, spec.NUM_CHANNELS), np.float32)
   radius = rng.uniform(46, 70) * scale
   for centre in _lay_out(rng, radius, size_px):
     cell = sample_cell.Cell(rng, textures, radius * rng.uniform(.85, 1.15),
                             scale)
     channels = sample_pattern.draw(cell, labels)
-    channels *= rng.uniform(.6, 1.0, schema.NUM_CHANNELS).astype(np.float32)
+    channels *= rng.uniform(.6, 1.0, spec.NUM_CHANNELS).astype(np.float32)
     _paste(field, channels, centre)
   return _photograph(rng, field, textures)
 
 
 def _check(num_samples, seed, size_px, min_per_class, workers):
-  most_per_class = num_samples // schema.NUM_CLASSES
+  most_per_class = num_samples // spec.NUM_CLASSES
   for name, value, least, most in (
       ('num_samples', num_samples, 1, 10**7),
       ('seed', seed, 0, 2**31 - 1),
@@ -293,7 +293,7 @@ def _photograph(rng, field, textures) -> np.ndarray:
   size = field.shape[0]
   reach = textures.grain.shape[1] - size
   planes = []
-  for channel in range(schema.NUM_CHANNELS):
+  for channel in range(spec.NUM_CHANNELS):
     if reach >= 0:
       top, left = rng.integers(0, reach + 1, 2)
       grain = textures.grain[0, top:top + size, left:left + size]
@@ -310,7 +310,7 @@ def _write_samples(images, labels, seed, size_px, start) -> int:
   stop = min(start + _SAMPLES_PER_TASK, len(labels))
   for number in range(start, stop):
     image = draw_image(labels[number], seed, number, size_px)
-    for channel, name in enumerate(schema.CHANNELS):
+    for channel, name in enumerate(spec.CHANNELS):
       path = os.path.join(images, f'{sample_id(seed, number)}_{name}.png')
       _, png = cv2.imencode('.png', image[..., channel], PNG_SETTINGS)
       _write(path, png.tobytes())

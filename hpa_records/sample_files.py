@@ -14,10 +14,10 @@ import pandas as pd
 from hpa_records import csv_table
 from hpa_records import fault
 from hpa_records import file_pattern
+from hpa_records.format import spec
 from hpa_records import image_file
 from hpa_records import image_folder
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 
 class _Wrong(NamedTuple):
@@ -34,16 +34,16 @@ class Files:
   white_level: int
 
   def names(self, sample_id: str) -> tuple[str, ...]:
-    """Returns the names of a sample's files, in schema.CHANNELS order."""
+    """Returns the names of a sample's files, in spec.CHANNELS order."""
     return tuple(
         file_pattern.name(self.pattern, sample_id, channel)
-        for channel in schema.CHANNELS)
+        for channel in spec.CHANNELS)
 
   def tabulate(self, samples: Sequence[csv_table.Sample]) -> pd.DataFrame:
     """Returns sample_table.SampleTable.table, without folds and groups."""
     table = pd.DataFrame(samples, columns=csv_table.Sample._fields)
     del table['fold']
-    for channel in schema.CHANNELS:
+    for channel in spec.CHANNELS:
       names = [file_pattern.name(self.pattern, s.id, channel) for s in samples]
       # As objects: a path need not be UTF-8, as pandas' strings must.
       table[channel] = pd.Series(
@@ -66,7 +66,7 @@ class Files:
     """
     present = [(name, channel)
                for sample in samples
-               for name, channel in zip(self.names(sample.id), schema.CHANNELS)
+               for name, channel in zip(self.names(sample.id), spec.CHANNELS)
                if name in listing.files]
     found = dict(
         zip((name for name, _ in present),

@@ -144,7 +144,7 @@ def _rods_and_rings(c):
   return np.maximum(c.strokes(points, toward, 26, 3), rings)
 
 
-# In the order of schema.CLASS_NAMES.
+# In the order of spec.CLASS_NAMES.
 PATTERNS: tuple[Callable[[sample_cell.Cell], np.ndarray], ...] = (
     _nucleoplasm,
     lambda c: c.ring(c.nuclear, 2.5),

@@ -68,7 +68,7 @@ def load(csv: str,
       follow. An unlabelled set needs Id only, or no CSV: with '' its ids are
       those of the files that fit the pattern, sorted, and stand for a CSV of
       the lines 'Id' and one id each; a line on stderr counts the other files.
-    images: folder that holds a file for each id and each of schema.CHANNELS.
+    images: folder that holds a file for each id and each of spec.CHANNELS.
       It and csv may be addresses.
     pattern: of the files' names, see file_pattern.check.
     white_level: as in image_file.check.

@@ -26,15 +26,15 @@ import numpy as np
 import PIL
 
 from hpa_records import fault
+from hpa_records.format import example
+from hpa_records.format import spec
+from hpa_records.format import tfrecord as shard_file
 from hpa_records import image
 from hpa_records import image_header
 from hpa_records import input_digest
 from hpa_records import pixel_codec
-from hpa_records import record
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
-from hpa_records import schema
-from hpa_records import shard as shard_file
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 
@@ -194,7 +194,7 @@ def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
               len(shard.ids) * plan.settings.image_size**2, found.sums,
               found.sums_of_squares) and
           all(
-              list(map(len, files)) == [2] * schema.NUM_CHANNELS and all(
+              list(map(len, files)) == [2] * spec.NUM_CHANNELS and all(
                   0 < size <= image_header.MAX_FILE_BYTES and 0 <= crc < 2**32
                   for size, crc in files)
               for files in found.inputs))
@@ -203,10 +203,10 @@ def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
 def _encode_head(shard: shard_plan.Shard, i: int, payload: np.ndarray) -> bytes:
   """Returns the bytes of the record of sample i before its payload [n] uint8.
   """
-  return record.encode_head(
-      record.Sample(shard.ids[i], payload, shard.fold,
-                    None if shard.labels is None else shard.labels[i],
-                    None if shard.repeats is None else shard.repeats[i]))
+  return example.encode_head(
+      example.Sample(shard.ids[i], payload, shard.fold,
+                     None if shard.labels is None else shard.labels[i],
+                     None if shard.repeats is None else shard.repeats[i]))
 
 
 def _sidecar_path(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
@@ -240,7 +240,7 @@ class _Pass:
 
 def _write(plan: shard_plan.Plan, shard: shard_plan.Shard, path: str,
            temporary_folder: str, made_from: str) -> Sidecar:
-  done = _Pass(np.zeros((2, schema.NUM_CHANNELS), np.int64))
+  done = _Pass(np.zeros((2, spec.NUM_CHANNELS), np.int64))
   try:
     written = shard_file.write(path, _records(plan, shard, done),
                                temporary_folder)

@@ -9,11 +9,11 @@ import os
 from typing import Sequence
 
 from hpa_records import dataset
-from hpa_records import manifest
+from hpa_records.format import example
+from hpa_records.format import manifest
+from hpa_records.format import tfrecord
 from hpa_records import pixel_codec
-from hpa_records import record
 from hpa_records.runtime import errors
-from hpa_records import shard
 from hpa_records.storage import address
 from hpa_records.storage import filesystem
 
@@ -46,7 +46,7 @@ def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
     try:
       found = os.stat(path)
       state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-      is_right = state == before if before else shard.has_frames(
+      is_right = state == before if before else tfrecord.has_frames(
           path, rows['record_offset'].tolist(), rows['record_bytes'].tolist())
     except OSError as error:
       raise _describe(path, error) from error
@@ -99,9 +99,9 @@ def _find_damage(records: dataset.Records, name: str, path: str) -> str:
   made = records.manifest
   read, found = 0, 'no valid record'
   try:
-    read_frames = shard.read(path, int(index['record_bytes'].max()))
+    read_frames = tfrecord.read(path, int(index['record_bytes'].max()))
     for wanted, (_, data) in zip(index['id'], read_frames):
-      sample = record.decode(data)
+      sample = example.decode(data)
       if sample.id != wanted:
         found = f'the record of {sample.id} in place'
         break

@@ -14,9 +14,9 @@ import numpy as np
 
 from hpa_records import balance as balance_lib
 from hpa_records import file_pattern
+from hpa_records.format import spec
 from hpa_records import resize as resize_lib
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 
@@ -52,7 +52,7 @@ class Settings:
 
   def __post_init__(self):
     for name, values in (('resize', resize_lib.RESIZE_FILTERS),
-                         ('encoding', schema.ENCODINGS)):
+                         ('encoding', spec.ENCODINGS)):
       if getattr(self, name) not in values:
         raise errors.DataError(f'Expected --{name} to be one of {values}, '
                                f'received {getattr(self, name)!r}.')
@@ -62,17 +62,17 @@ class Settings:
         raise errors.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
     # The largest of 16 and 64 bits, and those that a manifest may have.
-    for name, most in (('white_level', 65535), ('limit', 2**63 - 1),
-                       ('seed', schema.MAX_SEED), ('image_size',
-                                                   schema.MAX_IMAGE_SIZE),
-                       ('num_folds', schema.MAX_FOLDS)):
+    for name, most in (('white_level',
+                        65535), ('limit', 2**63 - 1), ('seed', spec.MAX_SEED),
+                       ('image_size', spec.MAX_IMAGE_SIZE), ('num_folds',
+                                                             spec.MAX_FOLDS)):
       if getattr(self, name) > most:
         raise errors.DataError(f'Expected --{name} of at most {most}, '
                                f'received {getattr(self, name)}.')
     for name in ('pattern', 'fold_column', 'balance_factors'):
-      if len(getattr(self, name)) > schema.MAX_SETTING:
+      if len(getattr(self, name)) > spec.MAX_SETTING:
         raise errors.DataError(
-            f'Expected at most {schema.MAX_SETTING:,} characters in --{name}, '
+            f'Expected at most {spec.MAX_SETTING:,} characters in --{name}, '
             f'received {len(getattr(self, name)):,}.')
     if self.fold_column and self.unlabelled:
       raise errors.DataError('Expected --fold_column without --unlabelled: '
@@ -88,7 +88,7 @@ class Settings:
   @property
   def raw_bytes(self) -> int:
     """Bytes of the pixels of one image."""
-    return self.image_size**2 * schema.NUM_CHANNELS
+    return self.image_size**2 * spec.NUM_CHANNELS
 
   @property
   def most_record_bytes(self) -> int:
@@ -111,12 +111,12 @@ class Plan:
   settings: Settings
 
   def files(self, sample_id: str) -> tuple[str, ...]:
-    """Returns a sample's four paths, in schema.CHANNELS order."""
+    """Returns a sample's four paths, in spec.CHANNELS order."""
     return tuple(
         os.path.join(
             self.images,
             file_pattern.name(self.settings.pattern, sample_id, channel))
-        for channel in schema.CHANNELS)
+        for channel in spec.CHANNELS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Shard:
   def sha256(self) -> str:
     """Returns the hex digest of all that the shard's records say."""
     digest = hashlib.sha256(
-        json.dumps([schema.FORMAT_VERSION, self.name, self.fold,
+        json.dumps([spec.FORMAT_VERSION, self.name, self.fold,
                     self.ids]).encode())
     for array in (self.labels, self.repeats):
       digest.update(b'' if array is None else array.tobytes())

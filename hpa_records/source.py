@@ -13,6 +13,7 @@ import numpy as np
 from hpa_records import csv_table
 from hpa_records import dataset
 from hpa_records import fault
+from hpa_records.format import spec
 from hpa_records import indexed
 from hpa_records import payload as payload_lib
 from hpa_records import plan
@@ -20,7 +21,6 @@ from hpa_records import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records import sample_table
-from hpa_records import schema
 
 
 class Records:
@@ -132,7 +132,7 @@ class Files:
 
   def batches(self, share: plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
-    labels = np.zeros([len(self.ids), schema.NUM_CLASSES])
+    labels = np.zeros([len(self.ids), spec.NUM_CLASSES])
     return indexed.batches(labels, self._size_px, self._payload,
                            plan.once(np.arange(len(self.ids))), share)
 

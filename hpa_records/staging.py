@@ -28,8 +28,8 @@ import stat
 import threading
 from typing import BinaryIO, Callable, Iterable, Iterator, Sequence
 
-from hpa_records import manifest as manifest_lib
-from hpa_records import manifest_form
+from hpa_records.format import manifest as manifest_lib
+from hpa_records.format import manifest_form
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress

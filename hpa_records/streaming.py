@@ -23,12 +23,12 @@ from typing import Callable
 import numpy as np
 
 from hpa_records import dataset
+from hpa_records.format import example
+from hpa_records.format import spec
 from hpa_records import pixel_codec
 from hpa_records import plan
-from hpa_records import record
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from hpa_records import shard_fault
 from hpa_records.storage import address
 
@@ -212,11 +212,11 @@ def decoder(records: dataset.Records, epoch: plan.Epoch) -> Decode:
   whose draw it should be, as in a shard that was replaced, is an error.
   """
   size = records.manifest.image_size
-  shape = (size, size, schema.NUM_CHANNELS)
+  shape = (size, size, spec.NUM_CHANNELS)
   is_png, head = _is_png(records), pixel_codec.png_head(size)
   features = {
       name: tf.io.FixedLenFeature([], tf.string)
-      for name in (schema.ID, schema.IMAGE)
+      for name in (spec.ID, spec.IMAGE)
   }
   ids, rows = tf.constant([*records.index['id'], '']), _rows(records, epoch)
 
@@ -225,16 +225,16 @@ def decoder(records: dataset.Records, epoch: plan.Epoch) -> Decode:
              if serialized.shape.rank else tf.io.parse_single_example)
     found = parse(serialized, features)
     wanted = tf.gather(ids, tf.gather(rows, _places(number, epoch)))
-    is_it = tf.reduce_all(found[schema.ID] == wanted)
+    is_it = tf.reduce_all(found[spec.ID] == wanted)
     number = _require(is_it, number, 'received other records')
-    data = found[schema.IMAGE]
+    data = found[spec.IMAGE]
     if is_png:
       # decode_png takes memory for the size that the PNG says.
       is_it = tf.strings.substr(data, 0, len(head)) == head
       # And unpacks compressed text, which may be large, before the pixels.
       is_it &= tf.strings.substr(data, 37, 4) == b'IDAT'
       data = _require(is_it, data, 'received another PNG than was stored')
-      image = tf.io.decode_png(data, channels=schema.NUM_CHANNELS)
+      image = tf.io.decode_png(data, channels=spec.NUM_CHANNELS)
       return tf.ensure_shape(image, shape), number
     image = tf.io.decode_raw(data, tf.uint8)
     return tf.reshape(image, (*serialized.shape, *shape)), number
@@ -275,7 +275,7 @@ def finish(parts: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
   """
   rows = _rows(records, epoch)
   elements = tf.constant(np.append(epoch.element, np.int32(0)))
-  labels = np.zeros((len(records.index) + 1, schema.NUM_CLASSES), np.float32)
+  labels = np.zeros((len(records.index) + 1, spec.NUM_CLASSES), np.float32)
   labels[:-1] = records.labels
   labels, size = tf.constant(labels), share.part_size
 
@@ -284,8 +284,8 @@ def finish(parts: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
     places = _places(numbers, epoch)
     part = share.first + tf.cast(number % share.count, tf.int32)
     return {
-        schema.IMAGE: images,
-        schema.LABELS: tf.gather(labels, tf.gather(rows, places)),
+        spec.IMAGE: images,
+        spec.LABELS: tf.gather(labels, tf.gather(rows, places)),
         dataset.WEIGHT: tf.cast(numbers != plan.BLANK, tf.float32),
         dataset.ELEMENT: tf.gather(elements, places),
         dataset.SLOT: part * size + tf.range(size),
@@ -311,10 +311,10 @@ def global_batches() -> tf.data.Options:
 def _blank_record(records: dataset.Records) -> bytes:
   """A serialized record of black pixels without labels."""
   made = records.manifest
-  black = np.zeros((made.image_size, made.image_size, schema.NUM_CHANNELS),
+  black = np.zeros((made.image_size, made.image_size, spec.NUM_CHANNELS),
                    np.uint8)
-  sample = record.Sample('', pixel_codec.encode(black,
-                                                made.settings['encoding']), 0,
-                         np.zeros(schema.NUM_CLASSES, np.int64),
-                         np.zeros(made.num_folds, np.float32))
-  return record.encode_head(sample) + sample.image.tobytes()
+  sample = example.Sample('',
+                          pixel_codec.encode(black, made.settings['encoding']),
+                          0, np.zeros(spec.NUM_CLASSES, np.int64),
+                          np.zeros(made.num_folds, np.float32))
+  return example.encode_head(sample) + sample.image.tobytes()

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import balance
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
-from hpa_records import schema
 
 # What each channel is stained for. Source: Kaggle, the competition's data page.
 STAINS = {
@@ -116,7 +116,7 @@ def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
       },
       index=_name_classes(made.classes))
   table['all'] = table.sum(axis=1)
-  hot = schema.multi_hot(index['labels'])
+  hot = spec.multi_hot(index['labels'])
   table['drawn'] = take_repeats(index, fold) @ hot
   return table
 
@@ -145,7 +145,7 @@ def compare_policies(
     named as by tabulate_classes, with the columns images (int), that is
     training images, and each policy (float), its expected draws.
   """
-  return compare(index['id'].tolist(), schema.multi_hot(index['labels']),
+  return compare(index['id'].tolist(), spec.multi_hot(index['labels']),
                  index['fold'].to_numpy(), fold, chosen, made.settings['seed'])
 
 
@@ -178,7 +178,7 @@ def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
     figures[policy] = balance.summary(labels[training], drawn[training])
     totals[policy] = drawn.astype(np.float64) @ labels
   return (pd.DataFrame(figures).T,
-          pd.DataFrame(totals, index=_name_classes(schema.CLASS_NAMES)))
+          pd.DataFrame(totals, index=_name_classes(spec.CLASS_NAMES)))
 
 
 def count_labels(index: pd.DataFrame) -> pd.DataFrame:
@@ -205,7 +205,7 @@ def _name_classes(classes: Sequence[str]) -> list[str]:
 
 def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
   training = (index['fold'] != fold).to_numpy()
-  hot = schema.multi_hot(index['labels'])
+  hot = spec.multi_hot(index['labels'])
   drawn = take_repeats(index, fold)
   said = balance.summary(hot[training], drawn[training])
   said = {'training_images': training.sum(), **said}

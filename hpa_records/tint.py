@@ -23,7 +23,7 @@ def extract(pixels: np.ndarray, channel: str) -> np.ndarray:
 
   Args:
     pixels: [H, W, 3] uint8 RGB.
-    channel: of schema.CHANNELS, whose color carries the intensity; of yellow
+    channel: of spec.CHANNELS, whose color carries the intensity; of yellow
       it is the mean of R and G, halves up. Three equal colors are gray.
 
   Raises:

@@ -24,21 +24,21 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
+from hpa_records.format import example
+from hpa_records.format import manifest
+from hpa_records.format import spec
+from hpa_records.format import tfds_metadata
+from hpa_records.format import tfrecord
 from hpa_records import index_check
-from hpa_records import manifest
 from hpa_records import pixel_codec
-from hpa_records import record
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
-from hpa_records import schema
-from hpa_records import shard
 from hpa_records.storage import filesystem
 from hpa_records.storage import litter
-from hpa_records import tfds_metadata
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
 _DIGITS = 12  # of a sha256, in messages
@@ -214,7 +214,7 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
   else:
     results = _map(process_pool.start(workers), _check_shard, tasks)
   faults = []
-  sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
+  sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
   with progress.Bar('decode', made.num_records, 'records') as shown:
     for task, (found, counted) in zip(tasks, results):
       faults += found
@@ -229,11 +229,11 @@ def _check_records(directory: str, made: manifest.Manifest, index: pd.DataFrame,
 
 def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
   """Returns the faults of one shard, and pixel_codec.sums [2, C] of it."""
-  sums = np.zeros((2, schema.NUM_CHANNELS), np.int64)
+  sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
   faults, count = [], 0
   try:
-    for offset, data in shard.read(task.path,
-                                   int(task.rows['record_bytes'].max())):
+    for offset, data in tfrecord.read(task.path,
+                                      int(task.rows['record_bytes'].max())):
       if count == len(task.rows) or (offset
                                      != task.rows['record_offset'].iloc[count]):
         raise errors.DataError(f'expected no record at byte {offset} after '
@@ -267,13 +267,13 @@ def _check_record(row: pd.Series, data: bytes,
   Raises:
     errors.DataError: names the first field that differs.
   """
-  sample = record.decode(data)
+  sample = example.decode(data)
   labelled = made.is_labelled
   expected = {
-      schema.ID: row['id'],
-      schema.FOLD: row['fold'] if labelled else None,
-      schema.LABELS: schema.multi_hot([row['labels']])[0] if labelled else None,
-      schema.REPEATS: row['repeats'] if labelled else None,
+      spec.ID: row['id'],
+      spec.FOLD: row['fold'] if labelled else None,
+      spec.LABELS: spec.multi_hot([row['labels']])[0] if labelled else None,
+      spec.REPEATS: row['repeats'] if labelled else None,
   }
   for name, value in expected.items():
     received = getattr(sample, name)
@@ -281,7 +281,7 @@ def _check_record(row: pd.Series, data: bytes,
       raise errors.DataError(f'expected {name} {_show(value)} as in '
                              f'{manifest.INDEX_NAME}, received '
                              f'{_show(received)}')
-  start = row['image_offset'] - row['record_offset'] - shard.FRAME_HEAD_BYTES
+  start = row['image_offset'] - row['record_offset'] - tfrecord.FRAME_HEAD_BYTES
   if not isinstance(sample.image, memoryview) or (data[start:start +
                                                        row['image_bytes']]
                                                   != bytes(sample.image)):

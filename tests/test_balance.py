@@ -11,13 +11,13 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import folds as folds_lib
+from hpa_records.format import spec
 from hpa_records import label_set
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 _CSV = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa' / 'train.csv'
 _LABELS = strategies.integers(
-    1, 40).flatmap(lambda n: arrays.arrays(np.uint8, [n, schema.NUM_CLASSES],
+    1, 40).flatmap(lambda n: arrays.arrays(np.uint8, [n, spec.NUM_CLASSES],
                                            elements=strategies.integers(0, 1),
                                            fill=strategies.just(0)))
 _POLICIES = strategies.sampled_from(balance.POLICIES)
@@ -54,7 +54,7 @@ def _deal(labels, num_folds):
 
 
 def _one_hot(classes):
-  return np.eye(schema.NUM_CLASSES, dtype=np.uint8)[list(classes)]
+  return np.eye(spec.NUM_CLASSES, dtype=np.uint8)[list(classes)]
 
 
 @_given(policy=_POLICIES)
@@ -68,7 +68,7 @@ def test_repeats_are_in_range_and_zero_where_held_out(labels, num_folds, target,
   assert policy not in _WHOLE or (drawn == np.floor(drawn)).all()
   held = np.eye(num_folds, dtype=bool)[folds]
   assert (drawn[held] == 0).all()
-  assert policy != 'exact' or (drawn[~held] >= schema.LEAST_REPEATS).all()
+  assert policy != 'exact' or (drawn[~held] >= spec.LEAST_REPEATS).all()
 
 
 @_given(policy=_POLICIES, data=strategies.data())
@@ -123,7 +123,7 @@ def test_images_all_alike_share_the_target(labels, num_folds, target, seed,
     part = drawn[folds != k, k]
     if not part.size:
       continue
-    least = part.size * schema.LEAST_REPEATS if policy == 'exact' else 0
+    least = part.size * spec.LEAST_REPEATS if policy == 'exact' else 0
     assert part.sum() == pytest.approx(max(target, least), rel=1e-3)
     if policy == 'exact':
       np.testing.assert_allclose(part, part[0], rtol=1e-6)
@@ -173,7 +173,7 @@ def test_hybrid_leaves_the_last_class_of_all_at_the_target(
 @_given()
 def test_hybrid_meets_the_target_where_images_have_one_label(
     labels, num_folds, target, seed):
-  labels = _one_hot(labels.sum(axis=1) % schema.NUM_CLASSES)
+  labels = _one_hot(labels.sum(axis=1) % spec.NUM_CLASSES)
   folds = _deal(labels, num_folds)
   drawn = _repeats(labels, folds, num_folds, 'hybrid', target, seed)
   for k in range(num_folds):
@@ -219,7 +219,7 @@ def test_hybrid_draws_without_bias():
 def test_seed_decides_the_draws(policy):
   first, again, second, last = [
       _train_on_all(_one_hot([0] * 50), policy, 20, seed)
-      for seed in (0, 0, 1, schema.MAX_SEED)
+      for seed in (0, 0, 1, spec.MAX_SEED)
   ]
   np.testing.assert_array_equal(first, again)
   assert (first != second).any() and (first != last).any()
@@ -249,11 +249,11 @@ def test_protected_keeps_what_is_rare_and_ends_at_the_target_or_above(
 @_given()
 def test_protected_spreads_the_copies_of_a_class_evenly(labels, num_folds,
                                                         target, seed):
-  labels = _one_hot(labels.sum(axis=1) % schema.NUM_CLASSES)
+  labels = _one_hot(labels.sum(axis=1) % spec.NUM_CLASSES)
   folds = _deal(labels, num_folds)
   drawn = _repeats(labels, folds, num_folds, 'protected', target, seed)
   for k in range(num_folds):
-    for one_class in range(schema.NUM_CLASSES):
+    for one_class in range(spec.NUM_CLASSES):
       copies = drawn[(folds != k) & (labels[:, one_class] > 0), k]
       assert copies.sum() == (target if copies.size else 0)
       assert not copies.size or np.ptp(copies) <= 1
@@ -271,14 +271,14 @@ def test_table_takes_the_largest_factor_of_an_images_labels():
 def test_exact_keeps_its_bounds(labels, num_folds, target, seed, cap):
   drawn = _train_on_all(labels, 'exact', target, seed, max_repeat=cap)
   del num_folds
-  assert (drawn >= schema.LEAST_REPEATS).all()
+  assert (drawn >= spec.LEAST_REPEATS).all()
   assert not cap or (drawn <= cap).all()
 
 
 @_given(tolerance=strategies.sampled_from([0, 0.05, 0.3]))
 def test_exact_meets_the_target_where_images_have_one_label(
     labels, num_folds, target, seed, tolerance):
-  labels = _one_hot(labels.sum(axis=1) % schema.NUM_CLASSES)
+  labels = _one_hot(labels.sum(axis=1) % spec.NUM_CLASSES)
   del num_folds
   totals = _train_on_all(labels, 'exact', target, seed,
                          tolerance=tolerance) @ labels
@@ -303,7 +303,7 @@ def test_exact_gets_near_where_the_target_cannot_be_met():
   capped = _train_on_all(labels, 'exact', 100, tolerance=0, max_repeat=2)
   np.testing.assert_array_equal(capped, 2)
   crowded = _train_on_all(np.tile(labels, [200, 1]), 'exact', 1)
-  np.testing.assert_array_equal(crowded, np.float32(schema.LEAST_REPEATS))
+  np.testing.assert_array_equal(crowded, np.float32(spec.LEAST_REPEATS))
 
 
 def test_summary_of_hand_made_repeats():
@@ -330,7 +330,7 @@ def _real():
   if not _CSV.exists():
     pytest.skip('the real table is not here')
   table = pd.read_csv(_CSV, dtype=str, keep_default_na=False)
-  labels = schema.multi_hot(
+  labels = spec.multi_hot(
       [tuple(map(int, target.split())) for target in table['Target']])
   return list(table['Id']), labels
 

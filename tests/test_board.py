@@ -8,8 +8,8 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
 
 from hpa_records import figure
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from tests.support import fakes
 from trainer import board
 from trainer import fold_lock
@@ -19,7 +19,7 @@ from trainer import metrics
 @pytest.fixture(name='case', scope='module')
 def _case():
   rng = np.random.default_rng(0)
-  labels = (rng.random((80, schema.NUM_CLASSES)) < 0.2).astype(np.uint8)
+  labels = (rng.random((80, spec.NUM_CLASSES)) < 0.2).astype(np.uint8)
   labels[:, 8] = 0
   scores = (0.5 * labels + 0.6 * rng.random(labels.shape)).clip(0, 1)
   return labels, scores.astype(np.float32)
@@ -63,8 +63,8 @@ def test_each_class_has_its_curve(events, case):
       tag for tag in events.Tags()['tensors']
       if tag.startswith('precision_recall/')
   ]
-  assert len(tags) == schema.NUM_CLASSES - 1  # class 8 has no positive
-  name = schema.CLASS_NAMES[3]
+  assert len(tags) == spec.NUM_CLASSES - 1  # class 8 has no positive
+  name = spec.CLASS_NAMES[3]
   (_, curve), _ = _read(events, f'precision_recall/{name}/pr_curves')
   precision, recall = curve[4:, 50]  # at 0.5 of thresholds 0, 0.01, ... 1
   predicted = scores[:, 3] >= 0.5
@@ -97,7 +97,7 @@ def test_a_cell_is_as_dark_as_its_share_of_the_row():
 
 def test_samples_are_there_under_their_labels(events, case):
   names = [
-      ' + '.join(np.array(schema.CLASS_NAMES)[row.astype(bool)])
+      ' + '.join(np.array(spec.CLASS_NAMES)[row.astype(bool)])
       for row in case[0][:2]
   ]
   for name, sample in zip(names, (1, 2)):

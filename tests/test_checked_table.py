@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from hpa_records import convert
-from hpa_records import manifest
+from hpa_records.format import manifest
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from tests.support import fakes

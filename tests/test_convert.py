@@ -11,11 +11,11 @@ from PIL import Image
 import pytest
 
 from hpa_records import convert
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records import pixel_codec
 from hpa_records import resize
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from tests import conftest
@@ -58,7 +58,7 @@ def test_records_hold_what_the_source_holds(source, tmp_path):
   assert made.num_records == 20 and made.num_skipped == 0
 
 
-@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+@pytest.mark.parametrize('encoding', spec.ENCODINGS)
 def test_index_points_at_every_image(source, tmp_path, encoding):
   output = tmp_path / 'records'
   made = _convert(source, output,
@@ -290,7 +290,7 @@ def _differences(folder, fields, exact):
   """Largest difference of each plane of a dataset to an exact reduction."""
   for sample_id, sample in fakes.read_samples(folder).items():
     stored = pixel_codec.decode(sample.image, 'raw', 299)
-    for c, channel in enumerate(schema.CHANNELS):
+    for c, channel in enumerate(spec.CHANNELS):
       path = fields[0] / 'fields' / f'{sample_id}_{channel}.png'
       pixels = np.asarray(Image.open(path))
       yield np.abs(stored[..., c] - exact(pixels, 299)).max()

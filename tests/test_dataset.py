@@ -9,9 +9,9 @@ import pytest
 from hpa_records import balance
 from hpa_records import convert
 from hpa_records import dataset
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests.support import fakes
 
@@ -77,11 +77,11 @@ def _other_version(content):
 
 
 def _other_classes(content):
-  content['classes'] = ('Nucleus', *schema.CLASS_NAMES[1:])
+  content['classes'] = ('Nucleus', *spec.CLASS_NAMES[1:])
 
 
 def _other_channels(content):
-  content['channels'] = schema.CHANNELS[::-1]
+  content['channels'] = spec.CHANNELS[::-1]
 
 
 _OTHER_KIND = 'expected the classes and channels of this version'

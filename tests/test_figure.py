@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpa_records import figure
-from hpa_records import schema
+from hpa_records.format import spec
 from tests.support import fakes
 from tests.support import figure_text
 
@@ -58,7 +58,7 @@ def test_bars_of_class_counts_are_the_counts_beside_their_names():
   np.testing.assert_array_equal([each.get_width() for each in right.patches],
                                 after)
   names = [text.get_text() for text in left.get_yticklabels()]
-  assert names == [f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES)]
+  assert names == [f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES)]
   assert left.texts[27].get_text() == '27,000'
   low, high = left.get_ylim()
   assert low > high  # class 0 on top

@@ -5,8 +5,8 @@ from hypothesis import strategies
 import pytest
 
 from hpa_records import file_pattern
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records.storage import litter
 
@@ -32,7 +32,7 @@ def test_every_id_is_found_again(sample_id):
                   '{channel}-{id}.tif'):
     names = [
         file_pattern.name(pattern, sample_id, channel)
-        for channel in schema.CHANNELS
+        for channel in spec.CHANNELS
     ]
     assert file_pattern.find_ids(pattern, names) == [sample_id]
 

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from hpa_records import folds
+from hpa_records.format import spec
 from hpa_records import layout
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 
 _CSV = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa' / 'train.csv'
 _LABELS = strategies.integers(
-    6, 40).flatmap(lambda n: arrays.arrays(np.uint8, [n, schema.NUM_CLASSES],
+    6, 40).flatmap(lambda n: arrays.arrays(np.uint8, [n, spec.NUM_CLASSES],
                                            elements=strategies.integers(0, 1),
                                            fill=strategies.just(0)))
 
@@ -32,7 +32,7 @@ def _real():
     pytest.skip('the real label table is not here')
   table = pd.read_csv(_CSV, dtype=str, keep_default_na=False)
   labels = [tuple(map(int, target.split())) for target in table['Target']]
-  return table['Id'].tolist(), schema.multi_hot(labels)
+  return table['Id'].tolist(), spec.multi_hot(labels)
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -49,7 +49,7 @@ def test_seed_decides_the_folds(real):
   ids, labels = real[0][:2000], real[1][:2000]
   first = folds.assign(ids, labels, 5, 0)
   np.testing.assert_array_equal(first, folds.assign(ids, labels, 5, 0))
-  for seed in (1, schema.MAX_SEED, 2**40):
+  for seed in (1, spec.MAX_SEED, 2**40):
     agreement = (first == folds.assign(ids, labels, 5, seed)).mean()
     assert 0.15 < agreement < 0.25  # As two independent deals in five.
 
@@ -77,14 +77,14 @@ def test_permuted_rows_have_permuted_folds_none_empty(labels, num_folds, seed):
 
 @pytest.mark.parametrize('count', range(5, 13))
 def test_one_class_is_dealt_evenly(count):
-  labels = np.zeros([count, schema.NUM_CLASSES], np.uint8)
+  labels = np.zeros([count, spec.NUM_CLASSES], np.uint8)
   labels[:, 3] = 1
   sizes = np.bincount(folds.assign(_name(count), labels, 5, 0), minlength=5)
   assert sizes.max() - sizes.min() <= 1
 
 
 def test_class_with_fewer_images_than_folds_is_in_as_many_folds():
-  labels = np.zeros([40, schema.NUM_CLASSES], np.uint8)
+  labels = np.zeros([40, spec.NUM_CLASSES], np.uint8)
   labels[:, 0] = 1
   labels[7:10, 27] = 1
   assigned = folds.assign(_name(40), labels, 5, 0)
@@ -93,7 +93,7 @@ def test_class_with_fewer_images_than_folds_is_in_as_many_folds():
 
 def test_folds_stay_the_same_on_every_machine():
   # Made by this call; a change of these numbers cuts all data sets anew.
-  labels = np.eye(schema.NUM_CLASSES, dtype=np.uint8)[np.arange(12) % 3]
+  labels = np.eye(spec.NUM_CLASSES, dtype=np.uint8)[np.arange(12) % 3]
   assert folds.assign(_name(12), labels, 3,
                       0).tolist() == [1, 1, 0, 0, 0, 1, 1, 0, 2, 2, 2, 2]
 
@@ -157,7 +157,7 @@ def test_large_groups_are_evened_out_by_small_ones():
   group_of = [
       str(i) for i, n in enumerate([1, 3, 1, 6, 3, 1, 3]) for _ in 'x' * n
   ]
-  labels = np.zeros([18, schema.NUM_CLASSES], np.uint8)
+  labels = np.zeros([18, spec.NUM_CLASSES], np.uint8)
   labels[:, 3] = 1
   for seed in range(5):
     assigned = _assign_groups(labels, group_of, 2, seed)
@@ -165,7 +165,7 @@ def test_large_groups_are_evened_out_by_small_ones():
 
 
 def test_groups_without_labels_are_dealt_evenly():
-  labels = np.zeros([24, schema.NUM_CLASSES], np.uint8)
+  labels = np.zeros([24, spec.NUM_CLASSES], np.uint8)
   group_of = [str(i // 3) for i in range(24)]
   assigned = _assign_groups(labels, group_of, 4, 0)
   assert np.bincount(assigned).tolist() == [6, 6, 6, 6]
@@ -173,7 +173,7 @@ def test_groups_without_labels_are_dealt_evenly():
 
 def test_grouped_folds_stay_the_same_on_every_machine():
   # Made by this call; a change of these numbers cuts all data sets anew.
-  labels = np.zeros([24, schema.NUM_CLASSES], np.uint8)
+  labels = np.zeros([24, spec.NUM_CLASSES], np.uint8)
   labels[:, 0] = 1
   labels[np.arange(24), np.arange(24) % 5] = 1
   group_of = [str(i * i % 7) for i in range(24)]
@@ -184,7 +184,7 @@ def test_grouped_folds_stay_the_same_on_every_machine():
 
 
 def test_fewer_groups_than_folds_are_refused():
-  labels = np.ones([8, schema.NUM_CLASSES], np.uint8)
+  labels = np.ones([8, spec.NUM_CLASSES], np.uint8)
   with pytest.raises(errors.DataError,
                      match='at least 5 groups for 5 folds, received 4; lower'):
     _assign_groups(labels, list('aabbccdd'), 5, 0)
@@ -196,7 +196,7 @@ def test_fewer_groups_than_folds_are_refused():
     (5, 'at least 5 samples for 5 folds, received 4'),
 ])
 def test_impossible_number_of_folds_is_refused(num_folds, message):
-  labels = np.ones([4, schema.NUM_CLASSES], np.uint8)
+  labels = np.ones([4, spec.NUM_CLASSES], np.uint8)
   with pytest.raises(errors.DataError, match=message):
     folds.assign(_name(4), labels, num_folds, 0)
 

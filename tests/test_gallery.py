@@ -9,12 +9,12 @@ import pytest
 from hpa_records import balance
 from hpa_records import convert
 from hpa_records import figure
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records import gallery
 from hpa_records import image
-from hpa_records import manifest
 from hpa_records import resize
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
 from tests import conftest
@@ -27,7 +27,7 @@ def _load(folder):
   return made, manifest.load_index(str(folder), made)
 
 
-@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+@pytest.mark.parametrize('encoding', spec.ENCODINGS)
 def test_images_are_those_of_the_samples(tmp_path, encoding):
   folder = forgery.write_dataset(tmp_path, encoding)
   made, index = _load(folder)
@@ -122,7 +122,7 @@ def test_real_fields_are_drawn_as_they_are(tmp_path, monkeypatch):
   sample_id = row[0].get_ylabel().splitlines()[0]
   paths = tuple(
       str(shared / 'fields' / f'{sample_id}_{channel}.png')
-      for channel in schema.CHANNELS)
+      for channel in spec.CHANNELS)
   pixels = image.load(paths, 64)
   for c in range(4):
     np.testing.assert_array_equal(row[c].images[0].get_array(), pixels[..., c])
@@ -131,7 +131,7 @@ def test_real_fields_are_drawn_as_they_are(tmp_path, monkeypatch):
 
 
 def test_figures_of_the_users_are_not_replaced(tmp_path):
-  counts = np.zeros(schema.NUM_CLASSES)
+  counts = np.zeros(spec.NUM_CLASSES)
   figures = {
       name: gallery.draw_counts(counts, counts, 'none', 0) for name in 'ab'
   }
@@ -151,7 +151,7 @@ def test_figures_of_the_users_are_not_replaced(tmp_path):
 def test_what_is_no_file_is_not_replaced_by_a_figure(tmp_path, make):
   make(tmp_path / 'a.png')
   before = os.lstat(tmp_path / 'a.png')[:2]  # kind and inode
-  counts = np.zeros(schema.NUM_CLASSES)
+  counts = np.zeros(spec.NUM_CLASSES)
   drawn = gallery.draw_counts(counts, counts, 'none', 0)
   with pytest.raises(errors.DataError, match='a.png is there, and was not'):
     gallery.save({'a': drawn}, str(tmp_path))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records.format import manifest
 from hpa_records import index_check
-from hpa_records import manifest
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from hpa_records import verify

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from hpa_records import dataset
+from hpa_records.format import spec
+from hpa_records.format import tfrecord
 from hpa_records import pixel_codec
 from hpa_records import plan
 from hpa_records import reader
 from hpa_records.runtime import errors
-from hpa_records import schema
-from hpa_records import shard
 from tests.support import fakes
 from tests.support import forgery
 from tests.support import image_bytes
@@ -33,7 +33,7 @@ def _folders(tmp_path_factory):
   return {
       encoding:
           forgery.write_dataset(tmp_path_factory.mktemp(encoding), encoding)
-      for encoding in schema.ENCODINGS
+      for encoding in spec.ENCODINGS
   }
 
 
@@ -57,7 +57,7 @@ def _read_all(folder, how):
 def _write_length(path, length):
   head = struct.pack('<Q', length)
   with open(path, 'r+b') as file:
-    file.write(head + shard.checksum([head]))
+    file.write(head + tfrecord.checksum([head]))
 
 
 def _first_sample(folder):

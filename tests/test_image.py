@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from hpa_records.format import spec
 from hpa_records import image
 from hpa_records import pixel_codec
 from hpa_records import resize
 from hpa_records.runtime import errors
-from hpa_records import schema
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -106,7 +106,7 @@ def test_resize_keeps_or_enlarges():
   assert resize.resize(pixels, 48).shape == (48, 48, 4)
 
 
-@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+@pytest.mark.parametrize('encoding', spec.ENCODINGS)
 def test_stored_bytes_give_the_image_back(encoding):
   pixels = fakes.image(2)
   data = pixel_codec.encode(pixels, encoding)
@@ -122,7 +122,7 @@ def test_stored_png_has_red_first_whoever_reads_it(tmp_path):
   np.testing.assert_array_equal(np.asarray(Image.open(path)), pixels)
 
 
-@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+@pytest.mark.parametrize('encoding', spec.ENCODINGS)
 def test_other_stored_bytes_are_refused(encoding):
   with pytest.raises(errors.DataError, match=f'not a {encoding} image'):
     pixel_codec.decode(b'123', encoding, 24)
@@ -130,14 +130,14 @@ def test_other_stored_bytes_are_refused(encoding):
 
 def test_load_stacks_the_channels_in_order(tmp_path):
   _, folder = fakes.write_source(tmp_path, 3)
-  paths = tuple(f'{folder}/s2_{channel}.png' for channel in schema.CHANNELS)
+  paths = tuple(f'{folder}/s2_{channel}.png' for channel in spec.CHANNELS)
   np.testing.assert_array_equal(image.load(paths, 24), fakes.image(2))
 
 
 def test_load_names_the_file_of_another_size(tmp_path):
   _, folder = fakes.write_source(tmp_path, 1)
   cv2.imwrite(f'{folder}/s0_blue.png', fakes.plane(0, 0, 25))
-  paths = tuple(f'{folder}/s0_{channel}.png' for channel in schema.CHANNELS)
+  paths = tuple(f'{folder}/s0_{channel}.png' for channel in spec.CHANNELS)
   with pytest.raises(errors.DataError) as error:
     image.load(paths, 24)
   assert error.value.args[1] == paths[2]
@@ -180,7 +180,7 @@ def test_to_uint8_refuses_other_values(plane, white_level):
 
 
 def _write_planes(folder, planes, ending='png'):
-  paths = tuple(f'{folder}/a_{name}.{ending}' for name in schema.CHANNELS)
+  paths = tuple(f'{folder}/a_{name}.{ending}' for name in spec.CHANNELS)
   for path, plane in zip(paths, planes):
     cv2.imwrite(path, plane)
   return paths

@@ -10,10 +10,10 @@ import pytest
 
 from hpa_records import csv_table
 from hpa_records import fault
+from hpa_records.format import spec
 from hpa_records import image_folder
 from hpa_records.runtime import errors
 from hpa_records import sample_table
-from hpa_records import schema
 from hpa_records.storage import litter
 from tests import test_sample_table
 
@@ -37,7 +37,7 @@ def _folders(images, tmp_path):
   linked.mkdir()
   for sample_id in ('a', 'b'):
     (images / sample_id).mkdir()
-    for channel in schema.CHANNELS:
+    for channel in spec.CHANNELS:
       name = f'{sample_id}_{channel}.png'
       (images / name).rename(images / sample_id / f'{channel}.png')
     (linked / sample_id).symlink_to(images / sample_id)
@@ -195,7 +195,7 @@ def test_a_name_that_looks_the_same_is_named(images, forms):
 
 
 def test_a_name_of_other_cases_is_named(images):
-  for channel in schema.CHANNELS:
+  for channel in spec.CHANNELS:
     path = images / f'b_{channel}.png'
     path.rename(path.with_suffix('.PNG'))
   message = _refusal(images)
@@ -204,7 +204,7 @@ def test_a_name_of_other_cases_is_named(images):
 
 
 def test_a_name_that_is_not_utf8_is_a_fault_of_its_own(images):
-  for channel in schema.CHANNELS:
+  for channel in spec.CHANNELS:
     path = os.fsencode(images / f'b_{channel}.png')
     os.rename(path, path.replace(b'/b_', b'/\xe9_'))
   message = _refusal(images)
@@ -248,7 +248,7 @@ def test_files_that_do_not_fit_the_pattern_are_counted(images, capsys):
     (images / name).touch()
   assert _ids(images) == ['a', 'b']
   assert 'left out' not in capsys.readouterr().err
-  for channel in schema.CHANNELS:
+  for channel in spec.CHANNELS:
     (images / f'b_{channel}.png').rename(images / f'b_{channel}.tif')
   (images / 'a_red (1).png').touch()
   assert _ids(images) == ['a']

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hpa_records.format import manifest
 from hpa_records import index_check
-from hpa_records import manifest
 from tests.support import forgery
 
 

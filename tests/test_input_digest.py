@@ -9,7 +9,7 @@ from PIL import Image
 import pytest
 
 from hpa_records import convert
-from hpa_records import manifest
+from hpa_records.format import manifest
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from tests.support import fakes

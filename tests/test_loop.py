@@ -20,10 +20,10 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records import sample_data
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests.support import fakes
 from tests.support import signalled
@@ -84,7 +84,7 @@ def test_run_writes_what_other_tools_read(whole):
   best = json.loads((directory / 'best_scores.json').read_text())
   assert 'chosen on the fold that it scores' in best['note']
   table = pd.read_csv(directory / 'per_class.csv')
-  assert table['name'].tolist() == list(schema.CLASS_NAMES)
+  assert table['name'].tolist() == list(spec.CLASS_NAMES)
   arrays = _arrays(directory / 'scores.npz')
   assert arrays['scores'].shape == arrays['labels'].shape == (8, 28)
   index = pd.read_parquet(f'{whole[0].records}/index.parquet')

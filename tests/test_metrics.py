@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import metrics
 
 _GOLDEN = pathlib.Path(__file__).parents[2] / 'shared' / 'metrics'
-_CLASSES = schema.NUM_CLASSES
+_CLASSES = spec.NUM_CLASSES
 
 
 def _random(count, seed=0, share=0.1):
@@ -269,7 +269,7 @@ def test_per_class_columns_and_names():
       'recall', 'f1', 'auc', 'average_precision'
   ]
   assert list(table['class']) == list(range(_CLASSES))
-  assert tuple(table['name']) == schema.CLASS_NAMES
+  assert tuple(table['name']) == spec.CLASS_NAMES
 
 
 def test_means_of_the_table_are_the_macro_scores():

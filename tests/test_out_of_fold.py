@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from hpa_records import balance
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from trainer import archive
 from trainer import config as config_lib
 from trainer import metrics
@@ -21,7 +21,7 @@ from trainer import workdir
 def _found():
   """Made scores of 60 samples in two folds; class 5 occurs in fold 1 alone."""
   rng = np.random.default_rng(0)
-  labels = (rng.random((60, schema.NUM_CLASSES)) < 0.3).astype(np.uint8)
+  labels = (rng.random((60, spec.NUM_CLASSES)) < 0.3).astype(np.uint8)
   folds = np.repeat([0, 1], [25, 35])
   labels[folds == 0, 5] = 0
   labels[:, 9] = 0
@@ -34,11 +34,11 @@ def test_what_is_saved_can_be_loaded_by_a_user(found, tmp_path):
   (tmp_path / 'scores.csv').write_bytes(found.to_csv())
   (tmp_path / 'scores.npz').write_bytes(found.to_npz())
   table = pd.read_csv(tmp_path / 'scores.csv', dtype={'Target': str})
-  assert table.columns.tolist() == ['Id', 'fold', 'Target', *schema.CLASS_NAMES]
+  assert table.columns.tolist() == ['Id', 'fold', 'Target', *spec.CLASS_NAMES]
   target = [int(number) for number in table['Target'][3].split()]
   assert target == np.flatnonzero(found.labels[3]).tolist()
   np.testing.assert_array_equal(
-      table[list(schema.CLASS_NAMES)].to_numpy(np.float32), found.scores)
+      table[list(spec.CLASS_NAMES)].to_numpy(np.float32), found.scores)
   with np.load(tmp_path / 'scores.npz') as arrays:
     assert sorted(arrays) == ['folds', 'groups', 'ids', 'labels', 'scores']
     np.testing.assert_array_equal(arrays['scores'], found.scores)

@@ -8,7 +8,7 @@ import pathlib
 import pytest
 
 from hpa_records import convert
-from hpa_records import manifest
+from hpa_records.format import manifest
 from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records.runtime import errors

@@ -8,10 +8,10 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import folds
+from hpa_records.format import spec
 from hpa_records import label_set
 from hpa_records import plan
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 _KEY = plan.Key(seed=3, epoch=5, fold=1)
 _REPEATS = st.lists(
@@ -52,7 +52,7 @@ def test_mean_over_epochs_is_exact_and_a_biased_rounding_would_show():
 
 def _ranked(labels):
   """Exact repeats, ranks and labels of images of some label sets."""
-  hot = np.zeros((len(labels), schema.NUM_CLASSES), np.uint8)
+  hot = np.zeros((len(labels), spec.NUM_CLASSES), np.uint8)
   for row, classes in enumerate(labels):
     hot[row, classes] = 1
   ids = [f'i{i}' for i in range(len(labels))]
@@ -65,12 +65,12 @@ def _ranked(labels):
 def test_a_cycle_of_epochs_draws_each_record_as_often_as_it_should(cycle):
   rng = np.random.default_rng(cycle)
   repeats = rng.random(3000).astype(np.float32) * 3
-  repeats[:500] = schema.LEAST_REPEATS
+  repeats[:500] = spec.LEAST_REPEATS
   ranks = rng.integers(0, 40, 3000)
   total = sum(
       plan.draw_counts(repeats, plan.Key(5, 80 * cycle + e, 1), ranks)
-      for e in range(schema.CYCLE_EPOCHS))
-  wanted = schema.CYCLE_EPOCHS * repeats.astype(np.float64)
+      for e in range(spec.CYCLE_EPOCHS))
+  wanted = spec.CYCLE_EPOCHS * repeats.astype(np.float64)
   assert np.abs(total - wanted).max() < 1 + 1e-6
   assert (total[:500] >= 1).all()
 
@@ -226,7 +226,7 @@ def _most_copies(records, batch=80):
 
 def test_copies_are_spread_as_a_uniform_shuffle_would(shared_data):
   table = pd.read_csv(shared_data / 'hpa' / 'train.csv')
-  labels = schema.multi_hot(
+  labels = spec.multi_hot(
       [[int(k) for k in each.split()] for each in table['Target']])
   ids = table['Id'].tolist()
   cut = folds.assign(ids, labels, 5, 0)
@@ -295,6 +295,6 @@ def test_a_key_that_another_shares_is_refused(key):
 def test_large_seeds_are_different():
   orders = [
       plan.order(100, plan.Key(seed, 0, 0)).tobytes()
-      for seed in (2**53, 2**53 + 1, 2**62, 2**63 - 2, schema.MAX_SEED)
+      for seed in (2**53, 2**53 + 1, 2**62, 2**63 - 2, spec.MAX_SEED)
   ]
   assert len(set(orders)) == 5

@@ -14,9 +14,9 @@ import pytest
 
 from hpa_records import convert
 from hpa_records import fault
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records import sample_table
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import source
 from tests.support import fakes
@@ -30,7 +30,7 @@ from trainer import threshold
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SIZE = 32
-_NAMES = list(schema.CLASS_NAMES)
+_NAMES = list(spec.CLASS_NAMES)
 _ON_TWO_DEVICES = '''
 import runpy, sys
 from hpa_records.backend import tf
@@ -55,7 +55,7 @@ def _folder(tmp_path_factory):
   folder = tmp_path_factory.mktemp('predict')
   csv, images = fakes.write_source(folder, 40, size_px=40)
   _convert(csv, images, folder / 'records', num_folds=2)
-  for encoding in schema.ENCODINGS:
+  for encoding in spec.ENCODINGS:
     _convert('', images, folder / encoding, unlabelled=True, encoding=encoding)
   for activation, folds in (('prelu', (0, 1)), ('selu', (0,))):
     config = config_lib.Config(records=str(folder / 'records'),
@@ -138,7 +138,7 @@ def _views(folder):
     for element in range(8):
       pixels = np.rot90(fakes.image(i, _SIZE), element % 4)
       pixels = np.fliplr(pixels) if element >= 4 else pixels
-      for c, channel in enumerate(schema.CHANNELS):
+      for c, channel in enumerate(spec.CHANNELS):
         path = str(images / f's{i}e{element}_{channel}.png')
         assert cv2.imwrite(path, pixels[..., c])
   return images
@@ -413,7 +413,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
 def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
   path = tmp_path / 'new.csv'
   made = predict.Prediction(np.array(['old']),
-                            np.zeros((1, schema.NUM_CLASSES), np.float32), ())
+                            np.zeros((1, spec.NUM_CLASSES), np.float32), ())
   made.save(str(path), 0.5)
   predict.prepare(str(path))
   assert {each.name for each in tmp_path.iterdir()
@@ -441,7 +441,7 @@ def test_tables_of_the_users_are_not_replaced(tmp_path, name):
 def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
   skipped = (fault.Fault(2, 'a', 'a_red.png', 'expected an image'),)
   made = predict.Prediction(np.array(['b']),
-                            np.zeros((1, schema.NUM_CLASSES), np.float32),
+                            np.zeros((1, spec.NUM_CLASSES), np.float32),
                             skipped)
   path = str(tmp_path / 'new.csv')
   for each in (made, dataclasses.replace(made, skipped=())):

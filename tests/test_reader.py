@@ -10,6 +10,7 @@ import pytest
 
 from hpa_records import convert
 from hpa_records import dataset
+from hpa_records.format import spec
 from hpa_records import indexed as indexed_lib
 from hpa_records import pixel_codec
 from hpa_records import plan
@@ -17,7 +18,6 @@ from hpa_records import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests.support import fakes
 
@@ -40,7 +40,7 @@ def _folders(tmp_path_factory):
   """
   folder = tmp_path_factory.mktemp('reader')
   csv, images = fakes.write_source(folder, num_samples=40, size_px=_SIZE)
-  for encoding in schema.ENCODINGS:
+  for encoding in spec.ENCODINGS:
     settings = shard_plan.Settings(image_size=_SIZE,
                                    shard_mb=1,
                                    encoding=encoding,

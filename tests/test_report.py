@@ -21,8 +21,8 @@ from selenium.webdriver.common import action_chains
 from hpa_records import balance
 from hpa_records import convert
 from hpa_records import dataset
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests.support import browser
 from tests.support import fakes
@@ -120,7 +120,7 @@ def test_class_counts_are_those_of_every_policy(run, page):
     np.testing.assert_allclose(counts[policy],
                                drawn.astype(float) @ records.labels)
   np.testing.assert_allclose(counts['this run'], counts['exact'])
-  for name in schema.CLASS_NAMES:
+  for name in spec.CLASS_NAMES:
     assert name.replace('&', '&amp;') in page[0]
 
 
@@ -209,7 +209,7 @@ def test_the_page_says_what_macro_means_leave_out(run, page):
   text = html.unescape(page[0])
   for fold in (0, 3):
     missing = ~found.labels[found.folds == fold].any(axis=0)
-    names = [schema.CLASS_NAMES[k] for k in np.flatnonzero(missing)]
+    names = [spec.CLASS_NAMES[k] for k in np.flatnonzero(missing)]
     said = re.search(rf'folds? (?:\d, )*{fold}(?:, \d)*: ([^.;]*)', text)
     assert said[1].split(', ') == names
 
@@ -231,9 +231,9 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
   shutil.copytree(run[0], tmp_path / 'run')
   # Of class 4, by fold: score of the hit, the miss, the false alarm.
   for fold, values in {0: (.7, .3, .6), 3: (.9, .2, .55)}.items():
-    scores = np.zeros((3, schema.NUM_CLASSES), np.float32)
+    scores = np.zeros((3, spec.NUM_CLASSES), np.float32)
     scores[:, 4] = values
-    labels = np.zeros((3, schema.NUM_CLASSES), np.uint8)
+    labels = np.zeros((3, spec.NUM_CLASSES), np.uint8)
     labels[:2, 4] = 1
     ids = np.array([f'{fold}hit', f'{fold}miss', f'{fold}alarm'])
     archive.Gallery(ids, labels, scores, np.full(3, 4),
@@ -243,7 +243,7 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
                             str(tmp_path / f'run/fold{fold}/gallery.npz'))
   found = report_gallery.describe(
       [result.compute(workdir.load(str(tmp_path / 'run')), 'run', 0)])
-  assert [each['name'] for each in found] == [schema.CLASS_NAMES[4]]
+  assert [each['name'] for each in found] == [spec.CLASS_NAMES[4]]
   assert [(entry['kind'], entry['id'], entry['truth'], entry['predicted'])
           for entry in found[0]['entries']] == [
               ('best hit', '3hit', [4], [4]),
@@ -335,7 +335,7 @@ def test_in_a_browser_nothing_fails_and_nothing_is_fetched(opened):
 def test_in_a_browser_the_table_sorts(opened, run):
   table = score_table.tabulate_classes(
       out_of_fold.collect(workdir.load(str(run[0]))), 0.5)
-  names = list(schema.CLASS_NAMES)
+  names = list(spec.CLASS_NAMES)
 
   def read():
     return [

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from hpa_records import convert
-from hpa_records import manifest
+from hpa_records.format import manifest
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records import shard_plan

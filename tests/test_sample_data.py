@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records import sample_data
 from hpa_records import sample_table
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records.storage import file_lock
 
@@ -44,7 +44,7 @@ def test_the_converter_accepts_it(tmp_path):
 
 
 def _counts(labels):
-  return np.bincount(np.concatenate(labels), minlength=schema.NUM_CLASSES)
+  return np.bincount(np.concatenate(labels), minlength=spec.NUM_CLASSES)
 
 
 def test_label_sets_are_those_of_the_real_table(shared_data):

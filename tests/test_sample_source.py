@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records import sample_table
-from hpa_records import schema
 from tests import test_sample_table
 
 _PATTERN = test_sample_table.PATTERN
@@ -33,7 +33,7 @@ def _refusal(images, *args, **options):
 ])
 def test_files_are_found_by_their_pattern(tmp_path, pattern):
   for sample_id in ('a', 'b c', '001'):
-    for channel in schema.CHANNELS:
+    for channel in spec.CHANNELS:
       path = tmp_path / 'images' / pattern.replace('{id}', sample_id).replace(
           '{channel}', channel)
       path.parent.mkdir(parents=True, exist_ok=True)

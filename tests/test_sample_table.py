@@ -10,9 +10,9 @@ import pytest
 
 from hpa_records import csv_table
 from hpa_records import fault
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records import sample_table
-from hpa_records import schema
 
 # Not square, so that a swapped height and width would show.
 SIZE_PX = (6, 8)
@@ -25,7 +25,7 @@ def write_png(path, mode='L', size_px=SIZE_PX, **options):
 
 
 def write_set(folder, sample_id, size_px=SIZE_PX):
-  for channel in schema.CHANNELS:
+  for channel in spec.CHANNELS:
     write_png(folder / f'{sample_id}_{channel}.png', size_px=size_px)
 
 
@@ -71,7 +71,7 @@ def test_table_holds_rows_labels_and_paths_in_csv_order(images):
   assert loaded.table['id'].tolist() == ['b', 'a']
   assert loaded.table['labels'].tolist() == [(0, 16), (3,)]
   assert loaded.table['row'].tolist() == [2, 3]
-  for channel in schema.CHANNELS:
+  for channel in spec.CHANNELS:
     assert loaded.table[channel][0] == str(images / f'b_{channel}.png')
   assert loaded.sizes == {SIZE_PX: 2}
   assert loaded.csv_sha256 == hashlib.sha256(text.encode()).hexdigest()
@@ -338,7 +338,7 @@ def test_written_faults_read_back(tmp_path):
 
 
 def test_multi_hot():
-  hot = schema.multi_hot([(0, 27), (), (5,)])
+  hot = spec.multi_hot([(0, 27), (), (5,)])
   assert hot.dtype == np.uint8 and hot.shape == (3, 28)
   assert np.argwhere(hot).tolist() == [[0, 0], [0, 27], [2, 5]]
 
@@ -349,7 +349,7 @@ def test_real_fields_are_sound():
                              str(_HPA / 'fields'),
                              pattern=PATTERN)
   assert loaded.sizes == {(512, 512): 345}
-  counts = schema.multi_hot(loaded.table['labels']).sum(axis=0)
+  counts = spec.multi_hot(loaded.table['labels']).sum(axis=0)
   assert {
       k: int(counts[k]) for k in np.flatnonzero(counts)
   } == {

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as reference
 
 from hpa_records import figure
-from hpa_records import schema
+from hpa_records.format import spec
 from tests.support import figure_text
 from trainer import score_figure
 
@@ -53,7 +53,7 @@ def test_roc_panels_hold_the_curves_and_their_areas():
   labels, scores = _sample(600)
   drawn = score_figure.draw_roc(labels, scores)
   assert [axes.get_title() for axes in list(drawn.axes)
-         ] == [f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES)]
+         ] == [f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES)]
   assert _legend(drawn) == _NAMES
   for number in (0, 10, 27):
     axes = list(drawn.axes)[number]
@@ -249,7 +249,7 @@ def test_a_confusion_matrix_has_shares_as_colours_and_counts_as_texts():
   }
   rows = [text.get_text() for text in axes.get_yticklabels()]
   columns = [text.get_text() for text in axes.get_xticklabels()]
-  names = [f'{name} {i}' for i, name in enumerate(schema.CLASS_NAMES)]
+  names = [f'{name} {i}' for i, name in enumerate(spec.CLASS_NAMES)]
   assert rows == [*names, 'no true label']
   assert columns == [*names, 'no predicted label']
   low, high = axes.get_ylim()
@@ -283,7 +283,7 @@ def _table(seed):
   f1 = np.random.default_rng(seed).uniform(0.2, 0.8, 28)
   f1[27] = np.nan
   return pd.DataFrame({
-      'name': schema.CLASS_NAMES,
+      'name': spec.CLASS_NAMES,
       'positives': [*range(100 * seed, 100 * seed + 27), 0],
       'f1': f1,
       'f1_low': f1 - 0.1,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import manifest
+from hpa_records.format import manifest
 from hpa_records.runtime import errors
 from hpa_records import staging
 from hpa_records import staging_source

@@ -11,9 +11,9 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import convert
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records import summary
 from tests.support import fakes
@@ -66,7 +66,7 @@ def test_labels_of_an_image_are_counted(dataset):
 def test_pixels_are_those_of_the_source(dataset):
   pixels = np.stack([fakes.image(i) for i in range(20)])
   table = summary.tabulate_pixels(dataset[0])
-  assert list(table.index) == list(schema.CHANNELS)
+  assert list(table.index) == list(spec.CHANNELS)
   np.testing.assert_allclose(table['mean'], pixels.mean(axis=(0, 1, 2)), atol=2)
 
 
@@ -74,7 +74,7 @@ def test_the_text_names_settings_classes_and_hashes(dataset):
   made, index = dataset
   text = summary.describe(made, index, fold=2)
   assert text.startswith('20 records in 5 shards, 23.4 kB; 16 x 16 x 4 uint8')
-  for name in (*made.settings, *made.versions, *schema.CLASS_NAMES,
+  for name in (*made.settings, *made.versions, *spec.CLASS_NAMES,
                made.csv_sha256, made.fingerprint, 'an epoch without fold 2'):
     assert name in text
 
@@ -149,7 +149,7 @@ def test_every_policy_is_compared_as_the_converter_computes_it(balanced):
   index = manifest.load_index(str(balanced), made)
   chosen = balance.Balance(target=7)
   figures, totals = summary.compare_policies(made, index, 1, chosen)
-  labels = schema.multi_hot(index['labels'])
+  labels = spec.multi_hot(index['labels'])
   folds = index['fold'].to_numpy()
   training = folds != 1
   assert list(figures.index) == list(balance.POLICIES)

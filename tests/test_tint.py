@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from hpa_records.format import spec
 from hpa_records import image_file
 from hpa_records.runtime import errors
-from hpa_records import schema
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -24,7 +24,7 @@ def _refusal(data, name, channel='red', white_level=65535):
   return str(error.value)
 
 
-@pytest.mark.parametrize('channel', schema.CHANNELS)
+@pytest.mark.parametrize('channel', spec.CHANNELS)
 @pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])
 def test_lossless_tints_give_their_plane(channel, name, kind):
   data = image_bytes.save(image_bytes.tint(_GRAY, channel), kind)
@@ -41,7 +41,7 @@ def _real_planes(channel):
 
 
 @pytest.mark.parametrize('quality', [75, 85, 95])
-@pytest.mark.parametrize('channel', schema.CHANNELS)
+@pytest.mark.parametrize('channel', spec.CHANNELS)
 def test_tinted_jpegs_give_their_color_and_no_other(channel, quality):
   for plane in _real_planes(channel):
     data = image_bytes.save(image_bytes.tint(plane, channel),
@@ -58,12 +58,12 @@ def test_tinted_jpegs_give_their_color_and_no_other(channel, quality):
     }
     np.testing.assert_array_equal(image_file.decode(data, 'a.jpg', channel, 0),
                                   want[channel])
-    for other in set(schema.CHANNELS) - {channel}:
+    for other in set(spec.CHANNELS) - {channel}:
       message = _refusal(data, 'a.jpg', other)
       assert f'expected gray or {other}-tinted pixels' in message
 
 
-@pytest.mark.parametrize('channel', schema.CHANNELS)
+@pytest.mark.parametrize('channel', spec.CHANNELS)
 def test_gray_as_three_equal_colors_is_gray(channel):
   for kind, name in (('JPEG', 'a.jpg'), ('PNG', 'a.png')):
     data = image_bytes.save(np.stack([_GRAY] * 3, axis=-1), kind)
@@ -72,7 +72,7 @@ def test_gray_as_three_equal_colors_is_gray(channel):
                                   want)
 
 
-@pytest.mark.parametrize('channel', schema.CHANNELS)
+@pytest.mark.parametrize('channel', spec.CHANNELS)
 def test_a_picture_of_several_channels_is_refused(channel):
   merged = np.stack([fakes.plane(0, c, 64) for c in range(3)], axis=-1)
   assert 'received R, G, B of mean' in _refusal(image_bytes.save(merged, 'PNG'),

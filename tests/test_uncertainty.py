@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import metrics
 from trainer import scorer
 from trainer import uncertainty
 
-_CLASSES = schema.NUM_CLASSES
+_CLASSES = spec.NUM_CLASSES
 
 
 def _random(count, seed=0, share=0.1, ties=False):

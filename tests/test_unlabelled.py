@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records import layout
-from hpa_records import manifest
 from hpa_records import pixel_codec
 from hpa_records import resize
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from tests.support import fakes
 
@@ -115,7 +115,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
 
 
 def test_nothing_sound_is_said_in_one_line():
-  columns = ['id', 'labels', 'row', *schema.CHANNELS]
+  columns = ['id', 'labels', 'row', *spec.CHANNELS]
   with pytest.raises(errors.DataError, match='^No valid sample'):
     layout.lay_out(pd.DataFrame(columns=columns),
                    shard_plan.Settings(unlabelled=True))
@@ -138,7 +138,7 @@ def test_training_refuses_an_unlabelled_set(images, tmp_path):
 
 def _write(images, names, make):
   for i in range(6):
-    for c, channel in enumerate(schema.CHANNELS):
+    for c, channel in enumerate(spec.CHANNELS):
       path = images / names.replace('{id}', f's{i}').replace(
           '{channel}', channel)
       path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
-from hpa_records import shard
 from hpa_records.storage import filesystem
 from hpa_records import verify
 from tests.support import forgery
@@ -75,7 +75,7 @@ def test_any_flipped_byte_is_found_and_its_file_named(copy, seed):
 @pytest.mark.parametrize('keep', ['bytes', 'records'])
 def test_a_cut_shard_is_named(copy, keep):
   path = _shard_paths(copy)[2]
-  offsets = [offset for offset, _ in shard.read(str(path))]
+  offsets = [offset for offset, _ in tfrecord.read(str(path))]
   size = path.stat().st_size
   cut = offsets[-1] if keep == 'records' else size - 100
   path.write_bytes(path.read_bytes()[:cut])
@@ -218,14 +218,14 @@ def test_deep_finds_a_wrong_checksum(copy):
 
 def test_deep_finds_exchanged_records(copy):
   path = _shard_paths(copy)[0]
-  records = [data for _, data in shard.read(str(path))]
+  records = [data for _, data in tfrecord.read(str(path))]
   sizes = [len(data) for data in records]
   a, b = next((a, b)
               for a in range(len(sizes))
               for b in range(a)
               if sizes[a] == sizes[b])
   records[a], records[b] = records[b], records[a]
-  shard.write(str(path), [[data] for data in records])
+  tfrecord.write(str(path), [[data] for data in records])
   forgery.forge_shard(copy, path.read_bytes())
   faults = _faults(copy, deep=True)
   assert len(faults) == 2 and all(': expected id s' in f for f in faults)
@@ -234,7 +234,7 @@ def test_deep_finds_exchanged_records(copy):
 def test_deep_finds_frames_cut_elsewhere(copy):
   path = _shard_paths(copy)[0]
   size = path.stat().st_size
-  shard.write(str(path), [[bytes(size - shard.FRAME_BYTES)]])
+  tfrecord.write(str(path), [[bytes(size - tfrecord.FRAME_BYTES)]])
   forgery.forge_shard(copy, path.read_bytes())
   verify.verify(str(copy), workers=1)
   faults = _faults(copy, deep=True)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records.storage import file_lock
 from tests.support import fakes
@@ -202,7 +202,7 @@ def test_arrays_of_another_form_are_named(run, name, key, change):
 
 def _save_gallery(path, num_samples, num_maps):
   """Writes an empty gallery, as Gallery.save does."""
-  count, classes = num_samples, schema.NUM_CLASSES
+  count, classes = num_samples, spec.NUM_CLASSES
   archive.Gallery(np.full(count, 'a'), np.zeros((count, classes), np.uint8),
                   np.zeros((count, classes), np.float32), np.zeros(count, int),
                   np.full(count, 'hit'), np.zeros((count, 1, 1, 4), np.uint8),

@@ -17,10 +17,10 @@ from hpa_records import balance
 from hpa_records import csv_table
 from hpa_records import fault
 from hpa_records import folds as folds_lib
+from hpa_records.format import spec
 from hpa_records import label_set
 from hpa_records import plan
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 TOLERANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 BOUNDS = (20.0, 40.0, 60.0)
@@ -59,7 +59,7 @@ def read_labels(csv: str, limit: int) -> tuple[list[str], np.ndarray]:
     raise errors.DataError(
         fault.describe(f'Invalid rows in {csv}; fix them', faults))
   return ([each.id for each in samples],
-          schema.multi_hot(each.labels for each in samples))
+          spec.multi_hot(each.labels for each in samples))
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -159,10 +159,10 @@ def _measure_rounding(job: Job, folds: np.ndarray) -> dict[str, Any]:
   }
   training = folds != 0
   expected = repeats.astype(np.float64) @ job.labels
-  result: dict[str, Any] = {'epochs': schema.CYCLE_EPOCHS}
+  result: dict[str, Any] = {'epochs': spec.CYCLE_EPOCHS}
   for name, draw in ways.items():
     seen, totals = np.zeros(len(repeats), bool), []
-    for epoch in range(schema.CYCLE_EPOCHS):
+    for epoch in range(spec.CYCLE_EPOCHS):
       counts = draw(epoch)
       seen |= counts > 0
       totals.append(counts.astype(np.float64) @ job.labels)

@@ -6,9 +6,9 @@ from typing import Iterable
 
 import numpy as np
 
-from hpa_records import record
-from hpa_records import schema
-from hpa_records import shard
+from hpa_records.format import example
+from hpa_records.format import spec
+from hpa_records.format import tfrecord
 
 # Of 255. On real fields filters lie 0.4 apart at 299 px and 1.8 at 64, a turned
 # image or another sample 9 or more; a swapped channel 1.6, so that channels are
@@ -32,12 +32,12 @@ def read(path: str, sample_id: str, size_px: int) -> tuple[int, np.ndarray]:
   """
   folder = pathlib.Path(path)
   paths = sorted(folder.glob('*.tfrecord')) if folder.is_dir() else [folder]
-  shape = (size_px, size_px, schema.NUM_CHANNELS)
+  shape = (size_px, size_px, spec.NUM_CHANNELS)
   count, found = 0, None
   for each in paths:
-    for _, data in shard.read(str(each)):
+    for _, data in tfrecord.read(str(each)):
       count += 1
-      sample = record.decode(data)
+      sample = example.decode(data)
       if sample.id == sample_id:
         found = np.frombuffer(sample.image, np.uint8)
   if found is None or found.size != np.prod(shape):
@@ -57,9 +57,9 @@ def compare(images: dict[str, np.ndarray], ours: str) -> dict[str, float]:
     RuntimeError: an image is farther from it than another filter explains.
   """
   differences = {}
-  reference = images[ours].reshape(-1, 1, schema.NUM_CHANNELS).astype(float)
+  reference = images[ours].reshape(-1, 1, spec.NUM_CHANNELS).astype(float)
   for name, image in images.items():
-    pixels = image.reshape(-1, schema.NUM_CHANNELS, 1)
+    pixels = image.reshape(-1, spec.NUM_CHANNELS, 1)
     each = np.abs(pixels - reference).mean(axis=0)  # [its, our channel]
     same = np.diag(each)
     differences[name] = float(same.mean())

@@ -23,8 +23,8 @@ from typing import Any
 import benchmark_balance
 import benchmark_check
 import benchmark_process
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
 # In shards of 128 MiB a thousand samples are five or six, and two workers end
@@ -95,7 +95,7 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
   for sample_id, row in zip(ids, labels.tolist()):
     files = [
         os.path.join(images, f'{sample_id}_{channel}.png')
-        for channel in schema.CHANNELS
+        for channel in spec.CHANNELS
     ]
     for path in files:
       try:

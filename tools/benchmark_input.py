@@ -23,10 +23,10 @@ import numpy as np
 
 import benchmark_process
 from hpa_records import dataset
+from hpa_records.format import spec
 from hpa_records import payload
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
-from hpa_records import schema
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
 HELD_OUT = 0  # fold
@@ -285,13 +285,13 @@ def _write_job(job: Job) -> tuple[str, dict[str, int]]:
                            f'{job.records}; convert with --encoding=raw.')
   rows = np.flatnonzero(records.index['fold'] != HELD_OUT)
   size = records.manifest.image_size
-  pixels = np.empty((len(rows), size, size, schema.NUM_CHANNELS), np.uint8)
+  pixels = np.empty((len(rows), size, size, spec.NUM_CHANNELS), np.uint8)
   payload.Shards(records).read(rows, pixels)
   path = os.path.join(job.scratch, 'pixels.npy')
   np.save(path, pixels)
   files = [[
       os.path.join(job.images, f'{name}_{channel}.png')
-      for channel in schema.CHANNELS
+      for channel in spec.CHANNELS
   ]
            for name in records.index['id'].iloc[rows]]
   for each in files if job.peers_python else ():

@@ -81,7 +81,7 @@ def _rows(labels: np.ndarray, batch: int):
   """Batches without end: rows in place of images, and what goes with them."""
   from hpa_records import dataset
   from hpa_records import plan
-  from hpa_records import schema
+  from hpa_records.format import spec
   from hpa_records.runtime.tensorflow import tf
 
   def make(number):
@@ -90,7 +90,7 @@ def _rows(labels: np.ndarray, batch: int):
     return {
         dataset.ROW:
             rows,
-        schema.LABELS:
+        spec.LABELS:
             tf.gather(tf.constant(labels), rows),
         dataset.WEIGHT:
             tf.ones([batch]),

@@ -13,10 +13,10 @@ from absl import flags
 from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import doubt
+from hpa_records.format import spec
 from hpa_records import resize
 from hpa_records import runner
 from hpa_records.runtime import errors
-from hpa_records import schema
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
@@ -37,7 +37,7 @@ flags.DEFINE_integer('image_size', _DEFAULT.image_size,
                      'Height and width of the stored images, in pixels.')
 flags.DEFINE_enum('resize', _DEFAULT.resize, resize.RESIZE_FILTERS,
                   'Filter that reduces the images; both are antialiased.')
-flags.DEFINE_enum('encoding', _DEFAULT.encoding, schema.ENCODINGS,
+flags.DEFINE_enum('encoding', _DEFAULT.encoding, spec.ENCODINGS,
                   'Stored form: raw reads fastest, png is smallest.')
 flags.DEFINE_integer('num_folds', _DEFAULT.num_folds, 'Folds to cut.')
 flags.DEFINE_string(

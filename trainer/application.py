@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
-from hpa_records import schema
 from trainer import config
 from trainer import layers
 
@@ -67,7 +67,7 @@ def build(name: str,
   # One a kernel; more than any network has. Keras's global seed would also
   # change the order of tf.data's shuffles.
   seeds = iter(np.random.SeedSequence(seed).generate_state(1000).tolist())
-  shape = (image_size, image_size, schema.NUM_CHANNELS)
+  shape = (image_size, image_size, spec.NUM_CHANNELS)
   image = keras.Input(shape, dtype='uint8', name='image')
   scaled = layers.scale(image, input_scaling, mean, std)
   before = keras.config.dtype_policy()
@@ -82,7 +82,7 @@ def build(name: str,
   finally:
     keras.config.set_dtype_policy(before)
   initializer = keras.initializers.GlorotUniform(next(seeds))
-  logits = keras.layers.Dense(schema.NUM_CLASSES,
+  logits = keras.layers.Dense(spec.NUM_CLASSES,
                               kernel_initializer=initializer,
                               name='logits',
                               dtype='float32')(body.output)

@@ -11,17 +11,17 @@ import cv2
 import numpy as np
 
 from hpa_records import balance as balance_lib
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import schema
 from hpa_records.storage import filesystem
 from trainer import npz_file
 
 _HEIGHT_PX = 200
 KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
 
-_MOST_NOTABLE = len(KINDS) * schema.NUM_CLASSES  # samples, one a class and kind
+_MOST_NOTABLE = len(KINDS) * spec.NUM_CLASSES  # samples, one a class and kind
 _MOST_MAPS = 8  # GapNet-PL averages three
 _MOST_ARRAYS = 16  # of a file
 # Sides that an image may have, and a map: reduce makes both 200 px, but
@@ -29,7 +29,7 @@ _MOST_ARRAYS = 16  # of a file
 _IMAGE_PX, _MAP_PX = range(1, 257), range(1, 1025)
 _LETTER_BYTES = np.dtype('U1').itemsize
 _MOST_LETTERS = 255  # of a text in an array; no name is longer
-_MOST_BALANCE = 2**14  # letters; its factors have up to schema.MAX_SETTING
+_MOST_BALANCE = 2**14  # letters; its factors have up to spec.MAX_SETTING
 
 # Of each array: kinds of its dtype, as NumPy's letters; its shape, N as many as
 # there are ids, a range where any size of it will do; its least and greatest
@@ -37,13 +37,13 @@ _MOST_BALANCE = 2**14  # letters; its factors have up to schema.MAX_SETTING
 _FORMS = {
     'ids': ('U', ('N',), None),
     'groups': ('U', ('N',), None),
-    'labels': ('biu', ('N', schema.NUM_CLASSES), (0, 1)),
-    'scores': ('f', ('N', schema.NUM_CLASSES), (0, 1)),
+    'labels': ('biu', ('N', spec.NUM_CLASSES), (0, 1)),
+    'scores': ('f', ('N', spec.NUM_CLASSES), (0, 1)),
     'folds': ('iu', ('N',), (0, 2**16 - 1)),
     'repeats': ('f', ('N',), (0, math.inf)),
-    'classes': ('iu', ('N',), (0, schema.NUM_CLASSES - 1)),
+    'classes': ('iu', ('N',), (0, spec.NUM_CLASSES - 1)),
     'kinds': ('U', ('N',), KINDS),
-    'images': ('u', ('N', _IMAGE_PX, _IMAGE_PX, schema.NUM_CHANNELS), (0, 255)),
+    'images': ('u', ('N', _IMAGE_PX, _IMAGE_PX, spec.NUM_CHANNELS), (0, 255)),
     'map': ('f', ('N', _MAP_PX, _MAP_PX), (0, math.inf)),
 }
 

@@ -20,8 +20,8 @@ import numpy as np
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from hpa_records import figure
+from hpa_records.format import spec
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from trainer import metrics
 
 _CELL_PX = 20
@@ -50,7 +50,7 @@ class Board:
     """
     with self._told(), self._writer.as_default(step=0):
       for image, row in zip(figure.composite(images), labels):
-        names = ' + '.join(np.array(schema.CLASS_NAMES)[row.astype(bool)])
+        names = ' + '.join(np.array(spec.CLASS_NAMES)[row.astype(bool)])
         tf.summary.image(f'samples/{names}', image[None])
       self._writer.flush()
 
@@ -68,7 +68,7 @@ class Board:
       for name, value in row.items():
         if isinstance(value, float):
           tf.summary.scalar(name, value)
-      for name, truth, score in zip(schema.CLASS_NAMES, labels.T, scores.T):
+      for name, truth, score in zip(spec.CLASS_NAMES, labels.T, scores.T):
         if truth.any():
           curve = pr_curve.pb(f'precision_recall/{name}', truth.astype(bool),
                               score, _THRESHOLDS)
@@ -113,7 +113,7 @@ def paint_matrix(matrix: np.ndarray) -> np.ndarray:
                  ((_CELL_PX, 0), (_CELL_PX, 0), (0, 0)),
                  constant_values=255)
   for i in range(len(matrix)):
-    text = str(i) if i < schema.NUM_CLASSES else '-'
+    text = str(i) if i < spec.NUM_CLASSES else '-'
     place = (i + 1) * _CELL_PX
     for corner in ((place + 2, _CELL_PX - 6), (2, place + _CELL_PX - 6)):
       cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.38,

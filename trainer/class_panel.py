@@ -7,7 +7,7 @@ from matplotlib import figure
 import numpy as np
 
 from hpa_records import figure as figure_lib
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import curve as curve_lib
 from trainer import run_style
 
@@ -30,7 +30,7 @@ def draw(labels: np.ndarray, scores: Mapping[str, np.ndarray], compute: Compute,
     names: of the horizontal axis, the vertical one, and the area.
   """
   drawn = figure.Figure(figsize=(9, 15.4), layout='constrained')
-  grid = drawn.subplots(schema.NUM_CLASSES // _COLUMNS,
+  grid = drawn.subplots(spec.NUM_CLASSES // _COLUMNS,
                         _COLUMNS,
                         sharex=True,
                         sharey=True)
@@ -51,7 +51,7 @@ def draw(labels: np.ndarray, scores: Mapping[str, np.ndarray], compute: Compute,
                 ha='center',
                 va='center',
                 color=run_style.GRAY)
-    axes.set_title(f'{number} {schema.CLASS_NAMES[number]}', fontsize=9)
+    axes.set_title(f'{number} {spec.CLASS_NAMES[number]}', fontsize=9)
     axes.set(xlim=(-0.02, 1.02),
              ylim=(-0.02, 1.02),
              xticks=(0, 0.5, 1),

@@ -13,11 +13,11 @@ from typing import Any
 
 from hpa_records import balance as balance_lib
 from hpa_records import dataset
+from hpa_records.format import spec
 from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import schema
 
 ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu')
 VARIANTS = ('original', 'kaggle')
@@ -250,9 +250,9 @@ def _check_type(name: str, value: Any, wanted: Any) -> None:
   if not fits or (wanted is float and abs(value) > sys.float_info.max):
     raise errors.DataError(f'Expected --{name} as {_TYPES[wanted]}, received '
                            f'{printable.quote(str(value))}.')
-  if wanted is str and len(value) > schema.MAX_SETTING:
+  if wanted is str and len(value) > spec.MAX_SETTING:
     raise errors.DataError(
-        f'Expected --{name} of at most {schema.MAX_SETTING} characters, '
+        f'Expected --{name} of at most {spec.MAX_SETTING} characters, '
         f'received {len(value):,}: {printable.quote(value)}.')
 
 

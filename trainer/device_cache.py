@@ -8,11 +8,11 @@ times slower on an H100).
 import numpy as np
 
 from hpa_records import dataset
+from hpa_records.format import spec
 from hpa_records import plan
 from hpa_records import reader as reader_lib
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 
 
 class DeviceCache:
@@ -34,7 +34,7 @@ class DeviceCache:
     rows = np.flatnonzero(records.index['fold'] != fold)
     size = records.manifest.image_size
     # One more, black, for what fills a batch up.
-    shape = (len(rows) + 1, size, size, schema.NUM_CHANNELS)
+    shape = (len(rows) + 1, size, size, spec.NUM_CHANNELS)
     reader_lib.check_fits(shape, _free_bytes(strategy), 'device')
     places = np.full(len(records.index) + 1, len(rows), np.int32)
     places[rows] = np.arange(len(rows))

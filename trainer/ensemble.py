@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records import resize
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
-from hpa_records import schema
 from trainer import out_of_fold
 from trainer import threshold as threshold_lib
 from trainer import workdir
@@ -163,9 +163,9 @@ def load(workdirs: Sequence[str]) -> Ensemble:
           f'{workdir.ABOUT_NAME}, received a damaged file or a run of an '
           f'earlier version at {run.directory} ({error}); train it again.'
       ) from error
-    if tuple(about['classes']) != schema.CLASS_NAMES:
+    if tuple(about['classes']) != spec.CLASS_NAMES:
       raise errors.DataError(
-          f'Expected the {schema.NUM_CLASSES} classes of this version, '
+          f'Expected the {spec.NUM_CLASSES} classes of this version, '
           f'received a run of {len(about["classes"])}, or others, at '
           f'{run.directory}; train it again.')
   found = Ensemble(runs)
@@ -185,7 +185,7 @@ def _check_values(about: dict[str, Any]) -> None:
       ('image_size', 1 <= records['image_size'] <= _MOST_PX),
       ('resize', records['resize'] in resize.RESIZE_FILTERS),
       ('white_level', 0 <= records['white_level'] <= 65535),
-      *((name, len(pixels[name]) == schema.NUM_CHANNELS and
+      *((name, len(pixels[name]) == spec.NUM_CHANNELS and
          all(0 <= value <= 255
              for value in pixels[name]))
         for name in ('mean', 'std')),
@@ -198,7 +198,7 @@ def _check_values(about: dict[str, Any]) -> None:
 
 def _check_size(image_size: int, network: dict[str, Any]) -> None:
   shape = network['layers'][0]['shape']
-  if shape != [image_size, image_size, schema.NUM_CHANNELS]:
+  if shape != [image_size, image_size, spec.NUM_CHANNELS]:
     raise ValueError(f'image_size: received {image_size}, but the network of '
                      f'{workdir.NETWORK_NAME} takes images of {shape!r:.40}')
 

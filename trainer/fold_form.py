@@ -7,9 +7,9 @@ prediction could not use it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpa_records.format import spec
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import schema
 from trainer import network_block
 
 MOST_EPOCHS = 10**5 - 1  # which the names of checkpoints hold
@@ -81,7 +81,7 @@ def check_about(content: Any) -> None:
   for key, values in (content.get('pixels') or {}).items():
     name = f'pixels: {printable.quote(key)}'
     json_text.check_form(values, [(int, float)], name)
-    _check_range(f'{name}: numbers', len(values), 0, schema.NUM_CHANNELS)
+    _check_range(f'{name}: numbers', len(values), 0, spec.NUM_CHANNELS)
   for name in content.get('classes', ()):
     _check_text('classes', name)
 
@@ -125,7 +125,7 @@ def _check_setting(name: str, value: Any) -> None:
   """Refuses what is no setting of records."""
   json_text.check_form(value, (bool, int, float, str),
                        f'records: {printable.quote(name)}')
-  if len(name) > _MOST_LETTERS or len(str(value)) > schema.MAX_SETTING:
+  if len(name) > _MOST_LETTERS or len(str(value)) > spec.MAX_SETTING:
     raise ValueError(f'records: {printable.quote(name)} is too long')
 
 

@@ -24,10 +24,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from trainer import config
 from trainer import fast_layers
 from trainer import layers
@@ -83,7 +83,7 @@ class _Builder:
       x = keras.layers.ZeroPadding2D(1, **self._options(f'{name}_pad'))(x)
       padding = 'valid'
     options = self._kernel_options(name)
-    is_first = self._fast and x.shape[-1] == schema.NUM_CHANNELS
+    is_first = self._fast and x.shape[-1] == spec.NUM_CHANNELS
     layer = (fast_layers.SpaceToDepthConv2D if is_first else layers.Conv2D)
     return self._activate(
         layer(filters, 3, strides, padding, **options)(x), name)
@@ -119,7 +119,7 @@ class _Builder:
 
   def logits(self, x):
     options = self._kernel_options('logits', linear=True)
-    return keras.layers.Dense(schema.NUM_CLASSES, **options)(x)
+    return keras.layers.Dense(spec.NUM_CLASSES, **options)(x)
 
 
 def _connect_original(make: _Builder, x):
@@ -203,7 +203,7 @@ def build(image_size: int,
   connect = _connect_original if variant == 'original' else _connect_kaggle
   padded = variant == 'original'
   make = _Builder(activation, padded, layers.POLICIES[precision], seed, fast)
-  shape = (image_size, image_size, schema.NUM_CHANNELS)
+  shape = (image_size, image_size, spec.NUM_CHANNELS)
   image = keras.Input(shape, dtype='uint8', name='image')
   x = connect(make, layers.scale(image, input_scaling, mean, std))
   return keras.Model([image, *make.noise], make.logits(x), name='gapnet_pl')

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 
 # Of config.PRECISIONS, as Keras names them.
 POLICIES = {'float32': 'float32', 'bfloat16': 'mixed_bfloat16'}
@@ -178,8 +178,8 @@ def scale(image, input_scaling: str, mean: Sequence[float],
     ValueError: mean or std is not one finite number a channel.
   """
   for name, values in (('mean', mean), ('std', std)):
-    if len(values) != schema.NUM_CHANNELS or not np.isfinite(values).all():
-      raise ValueError(f'Expected {name} to be {schema.NUM_CHANNELS} finite '
+    if len(values) != spec.NUM_CHANNELS or not np.isfinite(values).all():
+      raise ValueError(f'Expected {name} to be {spec.NUM_CHANNELS} finite '
                        f'numbers, one a channel, received {values}.')
   options = {'name': 'scaling', 'dtype': 'float32'}
   if input_scaling == 'image':

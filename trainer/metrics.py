@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import scorer
 
 # The metrics that tables show, by name, and how a reader writes them.
@@ -100,8 +100,8 @@ def per_class(labels: np.ndarray,
       for name in ('true_positive', 'positives', 'predicted')
   ]
   return pd.DataFrame({
-      'class': np.arange(schema.NUM_CLASSES),
-      'name': schema.CLASS_NAMES,
+      'class': np.arange(spec.NUM_CLASSES),
+      'name': spec.CLASS_NAMES,
       'positives': positives,
       'predicted': predicted,
       'true_positive': hits,

@@ -12,8 +12,8 @@ import os
 import numpy as np
 import pandas as pd
 
+from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import schema
 from trainer import archive
 from trainer import workdir
 
@@ -51,7 +51,7 @@ class OutOfFold:
     })
     if self.groups.size:
       table['group'] = self.groups
-    scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
+    scores = pd.DataFrame(self.scores, columns=list(spec.CLASS_NAMES))
     return pd.concat([table, scores], axis=1)
 
   def to_csv(self) -> bytes:

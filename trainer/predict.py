@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import fault
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from hpa_records import source as source_lib
 from hpa_records.storage import filesystem
 from trainer import checkpoint
@@ -68,7 +68,7 @@ class Prediction:
     """
     scored, skipped = name_tables(path)
     ids = pd.DataFrame({'Id': self.ids})
-    scores = pd.DataFrame(self.scores, columns=list(schema.CLASS_NAMES))
+    scores = pd.DataFrame(self.scores, columns=list(spec.CLASS_NAMES))
     labels = [
         ' '.join(map(str, np.flatnonzero(row)))
         for row in self.scores > threshold
@@ -101,7 +101,7 @@ def prepare(path: str) -> None:
   tables = (path, *name_tables(path))
   for name in tables:
     filesystem.prepare_output(name)
-  heads = ('Id,Predicted\n', f'Id,{schema.CLASS_NAMES[0]},', fault.HEAD)
+  heads = ('Id,Predicted\n', f'Id,{spec.CLASS_NAMES[0]},', fault.HEAD)
   # Kaggle's sample_submission.csv begins as a submission does, but has no table
   # of scores beside it, which is written before the submission.
   has_scores = filesystem.size(tables[1]) is not None
@@ -162,7 +162,7 @@ class Models:
         for number, batch in enumerate(batches):
           # What is still read then is read to list its faults, too.
           if not source.is_refused:
-            parts.append(self._score(batch[schema.IMAGE], _VIEWS[tta]))
+            parts.append(self._score(batch[spec.IMAGE], _VIEWS[tta]))
           shown.advance(min(batch_size, count - number * batch_size))
     sound = source.finish()
     scores = np.concatenate(parts)[:count]  # what comes after are blanks

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from hpa_records import schema
+from hpa_records.format import spec
 from hpa_records.storage import filesystem
 from trainer import report_comparison
 from trainer import report_file
@@ -97,7 +97,7 @@ def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
       others=report_comparison.describe_others(results, of_all),
       figures=report_comparison.draw_scores(results, content),
       gallery=gallery,
-      class_names=schema.CLASS_NAMES)
+      class_names=spec.CLASS_NAMES)
 
 
 def _environment() -> jinja2.Environment:

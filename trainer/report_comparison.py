@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import metrics
 from trainer import report_file
 from trainer import result as result_lib
@@ -40,7 +40,7 @@ def describe_classes(results: Sequence[result_lib.Result],
       'run': result.name
   } for ratio in metrics.RATIOS for result in results]
   rows = []
-  for number, name in enumerate(schema.CLASS_NAMES):
+  for number, name in enumerate(spec.CLASS_NAMES):
     cells = [
         _describe_ratio(result.classes.loc[number], ratio)
         for ratio in metrics.RATIOS

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import report_file
 from trainer import result as result_lib
 from trainer import tile
@@ -48,7 +48,7 @@ def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
                                  [each[row] for each in entry.maps]))),
       })
   return [{
-      'name': schema.CLASS_NAMES[number],
+      'name': spec.CLASS_NAMES[number],
       'entries': entries
   } for number, entries in sorted(found.items())]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import figure
+from hpa_records.format import spec
 from hpa_records import gallery
-from hpa_records import schema
 from hpa_records import summary
 from trainer import metrics
 from trainer import network_figure
@@ -159,8 +159,8 @@ def _describe_thresholds(result: result_lib.Result,
 def _describe_matrix(matrix: np.ndarray, files: report_file.Files,
                      name: str) -> dict[str, Any]:
   """Returns the confusion matrix cell by cell: figure 9 of the paper."""
-  truths = [*schema.CLASS_NAMES, 'no true label']
-  answers = [*schema.CLASS_NAMES, 'no predicted label']
+  truths = [*spec.CLASS_NAMES, 'no true label']
+  answers = [*spec.CLASS_NAMES, 'no predicted label']
   files.save('confusion_matrix', pd.DataFrame(matrix, truths, answers))
   files.embed('confusion_matrix',
               score_figure.draw_confusion_matrix(matrix, name))

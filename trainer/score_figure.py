@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import figure as figure_lib
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import class_panel
 from trainer import curve as curve_lib
 from trainer import run_style
@@ -194,7 +194,7 @@ def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
               va='center',
               fontsize=6.5 if len(count) < 5 else 5.5,
               color='white' if shares[row, column] > _DARK else 'black')
-  names = [f'{each} {i}' for i, each in enumerate(schema.CLASS_NAMES)]
+  names = [f'{each} {i}' for i, each in enumerate(spec.CLASS_NAMES)]
   axes.set_xticks(places + 0.5, [*names, 'no predicted label'],
                   rotation=90,
                   fontsize=8)
@@ -228,7 +228,7 @@ def draw_class_scores(tables: Mapping[str, pd.DataFrame]) -> figure.Figure:
   drawn = figure.Figure(figsize=(8, max(9, 2 + 4.5 * len(tables))),
                         layout='constrained')
   axes = drawn.add_subplot()
-  classes = np.arange(schema.NUM_CLASSES)
+  classes = np.arange(spec.NUM_CLASSES)
   counts = [
       dict.fromkeys(c)
       for c in zip(*(table['positives'] for table in tables.values()))
@@ -257,7 +257,7 @@ def draw_class_scores(tables: Mapping[str, pd.DataFrame]) -> figure.Figure:
   axes.set_yticks(classes, [
       f'{i} {name}' +
       (f' ({" / ".join(f"{n:,}" for n in counts[i])})' if counts else '')
-      for i, name in enumerate(schema.CLASS_NAMES)
+      for i, name in enumerate(spec.CLASS_NAMES)
   ])
   axes.set(xlabel='F1',
            ylabel='class (positives)',

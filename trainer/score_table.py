@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import metrics
 from trainer import out_of_fold
 from trainer import threshold as threshold_lib
@@ -113,11 +113,11 @@ def tabulate_classes(found: out_of_fold.OutOfFold,
   known = np.ma.masked_invalid(parts)
   table = pd.DataFrame(
       {
-          'name': schema.CLASS_NAMES,
+          'name': spec.CLASS_NAMES,
           'positives': found.labels.sum(axis=0, dtype=np.int64),
           'folds': np.isfinite(parts[..., 0]).sum(axis=0),
       },
-      index=pd.RangeIndex(schema.NUM_CLASSES, name='class'))
+      index=pd.RangeIndex(spec.NUM_CLASSES, name='class'))
   for i, name in enumerate(metrics.RATIOS):
     table[name] = known[..., i].mean(axis=0).filled(np.nan)
     table[f'{name}_std'] = known[..., i].std(axis=0).filled(np.nan)

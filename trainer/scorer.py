@@ -16,7 +16,7 @@ import dataclasses
 import numpy as np
 from scipy import sparse
 
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import ranking
 
 PAPER_BATCH = 16
@@ -82,7 +82,7 @@ class Scorer:
         for column in zip(labels.T, scores.T)
     ]
     self._micro = ranking.Ranking(labels.ravel(), scores.ravel(),
-                                  np.repeat(rows, schema.NUM_CLASSES), count)
+                                  np.repeat(rows, spec.NUM_CLASSES), count)
 
   def score(self, draws: Draws) -> dict[str, np.ndarray]:
     """Returns every score by its name in scores.json, [R] float64 each.
@@ -190,7 +190,7 @@ def _check(labels: np.ndarray,
            scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Returns labels as [N, K] bool and scores as [N, K] float."""
   labels, scores = np.asarray(labels), np.asarray(scores)
-  classes = schema.NUM_CLASSES
+  classes = spec.NUM_CLASSES
   if scores.ndim != 2 or scores.shape[1] != classes or not scores.size:
     raise ValueError(f'Expected scores [N, {classes}] with N >= 1, received '
                      f'{list(scores.shape)}.')
@@ -210,8 +210,8 @@ def _check(labels: np.ndarray,
 
 def _check_threshold(threshold: float | np.ndarray) -> float | np.ndarray:
   shape = np.shape(threshold)
-  if shape not in ((), (schema.NUM_CLASSES,)):
-    raise ValueError(f'Expected one threshold or [{schema.NUM_CLASSES}], '
+  if shape not in ((), (spec.NUM_CLASSES,)):
+    raise ValueError(f'Expected one threshold or [{spec.NUM_CLASSES}], '
                      f'received {list(shape)}.')
   if not np.isfinite(threshold).all():
     raise ValueError(f'Expected finite thresholds, received {threshold}.')

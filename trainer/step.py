@@ -12,10 +12,10 @@ eight drop the same units.
 """
 
 from hpa_records import dataset
+from hpa_records.format import spec
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import schema
 from trainer import config as config_lib
 from trainer import device_cache
 from trainer import dihedral
@@ -120,21 +120,21 @@ class Stepper:
 
   def _gradients(self, batch, epoch, step, real):
     """This replica's part of the loss, and of its gradients."""
-    image = (batch[schema.IMAGE]
+    image = (batch[spec.IMAGE]
              if self._cache is None else self._cache.images(batch[dataset.ROW]))
     image = dihedral.transform(image, batch[dataset.ELEMENT])
     noise = self._noise(batch[dataset.SLOT], epoch, step)
     with tf.GradientTape() as tape:
       logits = self._model([image, *noise], training=True)
-      losses = self._loss(batch[schema.LABELS], logits)
+      losses = self._loss(batch[spec.LABELS], logits)
       data_loss = tf.reduce_sum(losses * batch[dataset.WEIGHT]) / real
       # The decay is the same on every replica: each adds its share.
       loss = data_loss + self._decay() / self._strategy.num_replicas_in_sync
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
   def _score_step(self, batch):
-    logits = gapnet.infer(self._model, batch[schema.IMAGE])
-    return tf.sigmoid(logits), self._loss(batch[schema.LABELS], logits)
+    logits = gapnet.infer(self._model, batch[spec.IMAGE])
+    return tf.sigmoid(logits), self._loss(batch[spec.LABELS], logits)
 
   @tensorflow.compiled
   def _noise(self, slots, epoch, step) -> list[tf.Tensor]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hpa_records import figure
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import archive
 
 _GAP_PX = 4
@@ -23,7 +23,7 @@ def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
   maximum, so two maps of a strip tell where, not which is larger.
 
   Args:
-    image: [H, W, C] uint8, channels in schema.CHANNELS order.
+    image: [H, W, C] uint8, channels in spec.CHANNELS order.
     maps: [h, w] float >= 0 each, of any size: how much each place counted.
 
   Returns:
@@ -35,7 +35,7 @@ def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
   composite = figure.composite(image)
   parts = [
       figure.composite(image * one)
-      for one in np.eye(schema.NUM_CHANNELS, dtype=np.uint8)
+      for one in np.eye(spec.NUM_CHANNELS, dtype=np.uint8)
   ]
   parts += [composite, *(_heat(composite, each) for each in maps)]
   gap = np.full((len(image), _GAP_PX, 3), _GAP_SHADE, np.uint8)

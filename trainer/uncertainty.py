@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import schema
+from hpa_records.format import spec
 from trainer import metrics
 from trainer import scorer as scorer_lib
 
@@ -88,7 +88,7 @@ def bootstrap_classes(labels: np.ndarray,
   values, = _repeat(_score_classes, labels, [scores], folds, threshold, groups,
                     repetitions, seed)
   low, high = _bound(values)
-  table = pd.DataFrame(index=pd.RangeIndex(schema.NUM_CLASSES, name='class'))
+  table = pd.DataFrame(index=pd.RangeIndex(spec.NUM_CLASSES, name='class'))
   for i, ratio in enumerate(metrics.RATIOS):
     table[f'{ratio}_low'], table[f'{ratio}_high'] = low[i], high[i]
   return table

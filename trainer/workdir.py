@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
-from hpa_records import schema
 from hpa_records.storage import filesystem
 from trainer import archive
 from trainer import checkpoint_file
@@ -274,8 +274,8 @@ def load_per_class(directory: str) -> pd.DataFrame:
 
 
 def _check_per_class(table: pd.DataFrame) -> None:
-  if table['class'].tolist() != list(range(schema.NUM_CLASSES)):
-    raise ValueError(f'class: expected 0..{schema.NUM_CLASSES - 1} in order')
+  if table['class'].tolist() != list(range(spec.NUM_CLASSES)):
+    raise ValueError(f'class: expected 0..{spec.NUM_CLASSES - 1} in order')
 
 
 def _load_table(path: str, check: Callable[[pd.DataFrame],

@@ -16,15 +16,15 @@ from pyarrow import parquet
 from hpa_records import convert
 from hpa_records import csv_table
 from hpa_records import file_pattern
+from hpa_records.format import example
+from hpa_records.format import manifest
+from hpa_records.format import spec
+from hpa_records.format import tfrecord
 from hpa_records import index_check
-from hpa_records import manifest
 from hpa_records import pixel_codec
-from hpa_records import record
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import schema
-from hpa_records import shard
 from hpa_records import shard_plan
 from hpa_records import summary
 from tests.fuzz import mutation
@@ -41,23 +41,23 @@ _PLAIN = 'settings.json'  # the one file of .unfinished without a hash
 def _records() -> list[bytes]:
   """A labelled record, one of PNG, one without labels."""
   pixels = fakes.image(1, _SIZE_PX)
-  labels = np.zeros(schema.NUM_CLASSES, np.uint8)
+  labels = np.zeros(spec.NUM_CLASSES, np.uint8)
   labels[[1, 5]] = 1
   samples = [
-      record.Sample('a', pixel_codec.encode(pixels, encoding), 1, labels,
-                    np.array([0.5, 0], np.float32))
-      for encoding in schema.ENCODINGS
+      example.Sample('a', pixel_codec.encode(pixels, encoding), 1, labels,
+                     np.array([0.5, 0], np.float32))
+      for encoding in spec.ENCODINGS
   ]
-  samples.append(record.Sample('b', samples[0].image))
+  samples.append(example.Sample('b', samples[0].image))
   return [
-      record.encode_head(each) + bytes(memoryview(each.image))
+      example.encode_head(each) + bytes(memoryview(each.image))
       for each in samples
   ]
 
 
 def _parse_record(data: bytes, _) -> None:
-  sample = record.decode(data)
-  for encoding in schema.ENCODINGS:
+  sample = example.decode(data)
+  for encoding in spec.ENCODINGS:
     try:
       pixel_codec.decode(sample.image, encoding, _SIZE_PX)
     except errors.DataError:
@@ -76,7 +76,7 @@ def _parse_image(data: bytes, _) -> None:
 
 def _frame(data: bytes) -> bytes:
   head = struct.pack('<Q', len(data))
-  return head + shard.checksum([head]) + data + shard.checksum([data])
+  return head + tfrecord.checksum([head]) + data + tfrecord.checksum([data])
 
 
 def _shards(_) -> list[bytes]:
@@ -85,7 +85,7 @@ def _shards(_) -> list[bytes]:
   return [
       b'\0' + b''.join(map(_frame, found)),
       b'\0' + struct.pack('<Q', 2**62) +
-      shard.checksum([struct.pack('<Q', 2**62)]) + found[0],
+      tfrecord.checksum([struct.pack('<Q', 2**62)]) + found[0],
       b'\1' + found[0],
       b'\1' + found[2],
   ]
@@ -94,8 +94,8 @@ def _shards(_) -> list[bytes]:
 def _parse_shard(data: bytes, folder: pathlib.Path) -> None:
   path = folder / 'a.tfrecord'
   path.write_bytes(_frame(data[1:]) if data[:1] == b'\1' else data[1:])
-  for _, content in shard.read(str(path)):
-    record.decode(content)
+  for _, content in tfrecord.read(str(path)):
+    example.decode(content)
 
 
 @functools.cache
@@ -106,9 +106,9 @@ def _dataset() -> dict[str, Any]:
       'id': ('string', ['a', 'b', 'c']),
       'fold': ('int32', [0, 0, 1]),
       'shard': ('string', [
-          shard.file_name('fold0', 0, 1),
-          shard.file_name('fold0', 0, 1),
-          shard.file_name('fold1', 0, 1)
+          tfrecord.file_name('fold0', 0, 1),
+          tfrecord.file_name('fold0', 0, 1),
+          tfrecord.file_name('fold1', 0, 1)
       ]),
       'record_offset': ('int64', [0, size, 0]),
       'record_bytes': ('int64', [size] * 3),
@@ -117,11 +117,11 @@ def _dataset() -> dict[str, Any]:
       'labels': ('list<int32>', [[0], [1, 2], [27]]),
       'repeats': ('list<float>', [[0, 1], [0, 1], [2, 0]]),
   }
-  counts = np.zeros((2, schema.NUM_CLASSES), int)
+  counts = np.zeros((2, spec.NUM_CLASSES), int)
   counts[[0, 0, 0, 1], [0, 1, 2, 27]] = 1
-  shards = (manifest.Shard(shard.file_name('fold0', 0, 1), 2, 2 * size,
+  shards = (manifest.Shard(tfrecord.file_name('fold0', 0, 1), 2, 2 * size,
                            _DIGEST),
-            manifest.Shard(shard.file_name('fold1', 0, 1), 1, size, _DIGEST))
+            manifest.Shard(tfrecord.file_name('fold1', 0, 1), 1, size, _DIGEST))
   pixels = manifest.pixel_statistics(48, np.full(4, 9), np.full(4, 99))
   names = (manifest.INDEX_NAME, 'features.json', 'dataset_info.json')
   made = manifest.Manifest(dataclasses.asdict(_SETTINGS),
@@ -152,7 +152,7 @@ def _sign(content: Any) -> bytes:
 def _manifests(_) -> list[bytes]:
   made = _dataset()['manifest']
   settings = {**made['settings'], 'unlabelled': True}
-  names = [shard.file_name('test', i, 2) for i in range(2)]
+  names = [tfrecord.file_name('test', i, 2) for i in range(2)]
   unlabelled = {
       **made, 'settings':
           settings,
@@ -308,7 +308,7 @@ def _parse_pattern(data: bytes, _) -> None:
   for name in file_pattern.find_ids(pattern, names):
     found = {
         file_pattern.name(pattern, name, each).casefold()
-        for each in schema.CHANNELS
+        for each in spec.CHANNELS
     }
     if not found & {each.casefold() for each in names}:
       raise AssertionError(f'{name!r} of {names} is in none of {found}')

@@ -13,9 +13,9 @@ from absl import flags
 import numpy as np
 
 from hpa_records import balance
+from hpa_records.format import spec
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
-from hpa_records import schema
 from tests.fuzz import mutation
 from tests.fuzz import target
 from trainer import archive
@@ -51,7 +51,7 @@ def _parse_config(data: bytes, folder: pathlib.Path) -> None:
 def _arrays() -> dict[str, dict[str, np.ndarray]]:
   """Of each .npz of a fold: its arrays."""
   ids = np.array(['a', 'b'])
-  labels = np.zeros((2, schema.NUM_CLASSES), np.uint8)
+  labels = np.zeros((2, spec.NUM_CLASSES), np.uint8)
   labels[[0, 1], [3, 27]] = 1
   scores = labels * np.float32(0.5)
   return {
@@ -166,7 +166,7 @@ def _runs(_) -> list[bytes]:
           'mean': [1.0] * 4,
           'std': [1.0] * 4
       },
-      'classes': schema.CLASS_NAMES
+      'classes': spec.CLASS_NAMES
   }
   return [
       json.dumps({

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from hpa_records import convert
-from hpa_records import manifest
-from hpa_records import record
-from hpa_records import schema
-from hpa_records import shard
+from hpa_records.format import example
+from hpa_records.format import manifest
+from hpa_records.format import spec
+from hpa_records.format import tfrecord
 from hpa_records import shard_plan
 
 
@@ -40,7 +40,7 @@ def write_source(folder: pathlib.Path,
   rows = ['Id,Target']
   for i in range(num_samples):
     rows.append(f's{i},{i % 5}' + (f' {5 + i % 7}' if i % 3 == 0 else ''))
-    for c, channel in enumerate(schema.CHANNELS):
+    for c, channel in enumerate(spec.CHANNELS):
       cv2.imwrite(str(images / f's{i}_{channel}.png'), plane(i, c, size_px))
   csv = folder / 'train.csv'
   csv.write_text('\n'.join(rows) + '\n')
@@ -68,11 +68,11 @@ def write_records(folder: pathlib.Path, num_samples: int, size_px: int,
   return records
 
 
-def read_samples(folder: pathlib.Path) -> dict[str, record.Sample]:
+def read_samples(folder: pathlib.Path) -> dict[str, example.Sample]:
   """Returns every record of a dataset by id, read from its shards."""
   found = {}
   for entry in manifest.load(str(folder)).shards:
-    for _, data in shard.read(str(folder / entry.name)):
-      sample = record.decode(data)
+    for _, data in tfrecord.read(str(folder / entry.name)):
+      sample = example.decode(data)
       found[sample.id] = sample
   return found

@@ -12,9 +12,9 @@ from typing import Any, Callable
 import pandas as pd
 
 from hpa_records import convert
-from hpa_records import manifest
-from hpa_records import record
-from hpa_records import shard
+from hpa_records.format import example
+from hpa_records.format import manifest
+from hpa_records.format import tfrecord
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from tests.support import fakes
@@ -78,10 +78,10 @@ def forge_shard(folder: pathlib.Path, data: bytes) -> None:
 def forge_record(folder: pathlib.Path, **changes: Any) -> None:
   """Writes the first record of the first shard anew, with other fields."""
   path = folder / manifest.load(str(folder)).shards[0].name
-  records = [data for _, data in shard.read(str(path))]
-  sample = dataclasses.replace(record.decode(records[0]), **changes)
-  records[0] = record.encode_head(sample) + bytes(sample.image)
-  shard.write(str(path), [[data] for data in records])
+  records = [data for _, data in tfrecord.read(str(path))]
+  sample = dataclasses.replace(example.decode(records[0]), **changes)
+  records[0] = example.encode_head(sample) + bytes(sample.image)
+  tfrecord.write(str(path), [[data] for data in records])
   forge_shard(folder, path.read_bytes())
 
 

@@ -18,10 +18,10 @@ import benchmark_table
 import numpy as np
 import pytest
 
-from hpa_records import record
+from hpa_records.format import example
+from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
 from hpa_records import sample_data
-from hpa_records import shard
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -192,8 +192,8 @@ def test_a_command_that_cannot_start_is_told(tmp_path):
 
 def _write_record(path, sample_id, num_bytes):
   pixels = np.zeros(num_bytes, np.uint8)
-  head = record.encode_head(record.Sample(sample_id, pixels))
-  shard.write(str(path), [(head, pixels)])
+  head = example.encode_head(example.Sample(sample_id, pixels))
+  tfrecord.write(str(path), [(head, pixels)])
 
 
 @pytest.mark.parametrize('sample_id,num_bytes', [('b', 16), ('a', 15)])

@@ -13,7 +13,7 @@ import pytest
 
 from hpa_records import balance
 from hpa_records import folds
-from hpa_records import schema
+from hpa_records.format import spec
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def _source(tmp_path_factory):
   rows = [f'{i},{" ".join(map(str, each))}' for i, each in zip(ids, targets)]
   path = tmp_path_factory.mktemp('balance') / 'train.csv'
   path.write_text('\n'.join(['Id,Target', *rows, '']))
-  return path, ids, schema.multi_hot(targets)
+  return path, ids, spec.multi_hot(targets)
 
 
 @pytest.fixture(name='done', scope='module')
@@ -116,7 +116,7 @@ def test_the_frontier_is_of_exact_with_each_tolerance_and_bound(source, done):
 
 def test_rounding_by_a_cycle_leaves_no_image_out(done):
   rounding = done[1]['rounding']
-  assert rounding['epochs'] == schema.CYCLE_EPOCHS
+  assert rounding['epochs'] == spec.CYCLE_EPOCHS
   assert rounding['systematic']['never_drawn'] == 0
   assert rounding['ranked']['never_drawn'] == 0
   assert 0 < rounding['ranked']['mean_std'] < rounding['coins']['mean_std']

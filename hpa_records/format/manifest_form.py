@@ -10,9 +10,9 @@ import itertools
 import re
 from typing import Any, Iterable
 
+from hpa_records.format import spec
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import schema
 
 # Far above a dataset of 100 TB.
 MAX_BYTES = 64 * 2**20
@@ -94,7 +94,7 @@ def check_size(data: bytes) -> None:
     ValueError: it has; it would take gigabytes and minutes.
   """
   most = (len(data) // _LEAST_BYTES_OF_A_VALUE +
-          schema.MAX_FOLDS * schema.NUM_CLASSES)
+          spec.MAX_FOLDS * spec.NUM_CLASSES)
   if sum(map(data.count, (b',', b'[', b'{'))) > most + _MOST_VALUES:
     raise ValueError('more values than a manifest has')
 
@@ -193,13 +193,12 @@ def _check_settings(settings: dict[str, Any]) -> None:
   for key, value in settings.items():
     json_text.check_form(value, types.get(key, (bool, int, float, str)),
                          f'setting {key!r:.40}')
-    if max(len(key), len(str(value))) > schema.MAX_SETTING:
-      raise ValueError(
-          f'a setting of more than {schema.MAX_SETTING} characters')
-  _check_range('image_size', [settings['image_size']], 1, schema.MAX_IMAGE_SIZE)
-  _check_range('num_folds', [settings['num_folds']], 2, schema.MAX_FOLDS)
-  _check_range('seed', [settings['seed']], 0, schema.MAX_SEED)
-  if settings['encoding'] not in schema.ENCODINGS:
+    if max(len(key), len(str(value))) > spec.MAX_SETTING:
+      raise ValueError(f'a setting of more than {spec.MAX_SETTING} characters')
+  _check_range('image_size', [settings['image_size']], 1, spec.MAX_IMAGE_SIZE)
+  _check_range('num_folds', [settings['num_folds']], 2, spec.MAX_FOLDS)
+  _check_range('seed', [settings['seed']], 0, spec.MAX_SEED)
+  if settings['encoding'] not in spec.ENCODINGS:
     raise ValueError(f'encoding {printable.quote(settings["encoding"])}')
 
 

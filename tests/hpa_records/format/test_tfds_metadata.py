@@ -7,18 +7,18 @@ import pytest
 import tensorflow_datasets as tfds
 
 from hpa_records import convert
-from hpa_records import manifest
+from hpa_records.format import example as example_lib
+from hpa_records.format import manifest
+from hpa_records.format import spec
+from hpa_records.format import tfds_metadata
+from hpa_records.format import tfrecord
 from hpa_records import pixel_codec
-from hpa_records import record
-from hpa_records import schema
-from hpa_records import shard
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
-from hpa_records import tfds_metadata
 from tests.support import fakes
 
 
-@pytest.fixture(name='opened', params=schema.ENCODINGS, scope='module')
+@pytest.fixture(name='opened', params=spec.ENCODINGS, scope='module')
 def _opened(tmp_path_factory, request):
   """(folder of a dataset, TFDS' builder of it)."""
   folder = tmp_path_factory.mktemp('tfds')
@@ -79,18 +79,20 @@ def test_manifest_has_the_hashes(opened):
 
 def _shard(folder, name, samples):
   """Writes a shard of samples and returns the manifest's entry."""
-  written = shard.write(
+  written = tfrecord.write(
       str(folder / name),
-      [(record.encode_head(each), each.image) for each in samples])
+      [(example_lib.encode_head(each), each.image) for each in samples])
   return manifest.Shard(name, len(samples), written.num_bytes, written.sha256)
 
 
-@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+@pytest.mark.parametrize('encoding', spec.ENCODINGS)
 def test_an_unlabelled_set_is_the_split_test(tmp_path, encoding):
   payloads = [pixel_codec.encode(fakes.image(i), encoding) for i in range(5)]
-  samples = [record.Sample(f's{i}', each) for i, each in enumerate(payloads)]
-  shards = (_shard(tmp_path, shard.file_name('test', 0, 2), samples[:3]),
-            _shard(tmp_path, shard.file_name('test', 1, 2), samples[3:]))
+  samples = [
+      example_lib.Sample(f's{i}', each) for i, each in enumerate(payloads)
+  ]
+  shards = (_shard(tmp_path, tfrecord.file_name('test', 0, 2), samples[:3]),
+            _shard(tmp_path, tfrecord.file_name('test', 1, 2), samples[3:]))
   settings = {'image_size': 24, 'encoding': encoding, 'num_folds': 5}
   tfds_metadata.write(str(tmp_path), settings, shards)
   builder = tfds.builder_from_directory(tmp_path)
@@ -104,7 +106,7 @@ def test_an_unlabelled_set_is_the_split_test(tmp_path, encoding):
 
 def test_folds_and_an_unlabelled_set_do_not_mix(tmp_path):
   shards = [
-      manifest.Shard(shard.file_name(group, 0, 1), 1, 1, '')
+      manifest.Shard(tfrecord.file_name(group, 0, 1), 1, 1, '')
       for group in ('fold0', 'test')
   ]
   settings = {'image_size': 24, 'encoding': 'raw', 'num_folds': 2}
@@ -112,7 +114,7 @@ def test_folds_and_an_unlabelled_set_do_not_mix(tmp_path):
     tfds_metadata.write(str(tmp_path), settings, shards)
 
 
-@pytest.mark.parametrize('encoding', schema.ENCODINGS)
+@pytest.mark.parametrize('encoding', spec.ENCODINGS)
 def test_features_are_what_tfds_itself_would_write(tmp_path, encoding):
   features = tfds.features
   shape = (16, 16, 4)

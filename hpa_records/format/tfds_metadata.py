@@ -4,7 +4,7 @@ With these two files beside the shards, tfds.builder_from_directory(DIR) reads
 a dataset as it is, each fold a split. They are written as plain JSON, since
 importing tensorflow_datasets would bring TensorFlow into the converter; the
 test opens them with the real library. Raw pixels are a Tensor in the encoding
-'bytes', which TFDS stores and reads as H*W*C bytes, just as schema.py says.
+'bytes', which TFDS stores and reads as H*W*C bytes, just as spec.py says.
 An unlabelled set is the one split `test`, its records id and image alone.
 
 Source: tensorflow_datasets 4.9.10, core/folder_dataset/writing.py and the
@@ -15,10 +15,10 @@ import json
 import os
 from typing import Any, Sequence
 
-from hpa_records import manifest
+from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import schema
 from hpa_records.storage import filesystem
 
 FEATURES_NAME = 'features.json'
@@ -89,10 +89,10 @@ def _describe(settings: dict[str, Any],
   """The content of both files."""
   splits = _splits(shards)
   names = [split['name'] for split in splits]
-  labelled = schema.UNLABELLED_GROUP not in names
+  labelled = spec.UNLABELLED_GROUP not in names
   if not labelled and len(names) > 1:
     raise ValueError(
-        f'Expected shards of folds or of {schema.UNLABELLED_GROUP!r} alone, '
+        f'Expected shards of folds or of {spec.UNLABELLED_GROUP!r} alone, '
         f'received those of {names}; features.json has one list '
         'of features for all splits, so write two folders.')
   return {
@@ -107,13 +107,13 @@ def _describe(settings: dict[str, Any],
           'fileFormat': 'tfrecord',
           'name': 'hpa_records',
           'splits': splits,
-          'version': f'{schema.FORMAT_VERSION}.0.0',
+          'version': f'{spec.FORMAT_VERSION}.0.0',
       },
   }
 
 
 def _features(settings: dict[str, Any], labelled: bool) -> dict[str, Any]:
-  shape = (settings['image_size'], settings['image_size'], schema.NUM_CHANNELS)
+  shape = (settings['image_size'], settings['image_size'], spec.NUM_CHANNELS)
   if settings['encoding'] == 'png':
     image = {
         'pythonClassName': f'{_CLASS}image_feature.Image',
@@ -126,19 +126,19 @@ def _features(settings: dict[str, Any], labelled: bool) -> dict[str, Any]:
   else:
     image = _tensor('tensor_feature.Tensor', 'uint8', shape, 'bytes')
   features = {
-      schema.ID: {
+      spec.ID: {
           'pythonClassName': f'{_CLASS}text_feature.Text',
           'text': {}
       },
-      schema.IMAGE: image,
+      spec.IMAGE: image,
   }
   if labelled:
     features |= {
-        schema.FOLD:
+        spec.FOLD:
             _tensor('scalar.Scalar', 'int64', ()),
-        schema.LABELS:
-            _tensor('tensor_feature.Tensor', 'int64', (schema.NUM_CLASSES,)),
-        schema.REPEATS:
+        spec.LABELS:
+            _tensor('tensor_feature.Tensor', 'int64', (spec.NUM_CLASSES,)),
+        spec.REPEATS:
             _tensor('tensor_feature.Tensor', 'float32',
                     (settings['num_folds'],)),
     }
@@ -176,9 +176,8 @@ def _splits(shards: Sequence[manifest.Shard]) -> list[dict[str, Any]]:
 
 
 def _description(labelled: bool) -> str:
-  start = f'Human Protein Atlas images, channels {", ".join(schema.CHANNELS)}; '
+  start = f'Human Protein Atlas images, channels {", ".join(spec.CHANNELS)}; '
   if not labelled:
     return start + 'without labels.'
-  classes = ', '.join(
-      f'{i} {name}' for i, name in enumerate(schema.CLASS_NAMES))
+  classes = ', '.join(f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES))
   return start + f'one split a fold; labels are multi-hot over {classes}.'

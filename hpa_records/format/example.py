@@ -5,7 +5,7 @@ small conversion), and protobuf's own Python package would copy each payload
 twice. An Example of five known keys is 60 lines of protobuf wire format, so
 it is written here by hand. The image comes last: a record is a short head and
 the pixels as they lie in memory, and its payload's offset is the head's
-length. tests/test_record.py holds both directions to tf.train.Example.
+length. The tests hold both directions to tf.train.Example.
 
 Source: protobuf's encoding guide; tensorflow/core/example/example.proto and
 feature.proto (Example.features = 1, Features.feature = 1 as a map, Feature's
@@ -19,21 +19,21 @@ from typing import Iterator
 
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
-from hpa_records import schema
 
 _BYTES, _FLOAT, _INT64 = 1, 2, 3  # Feature's oneof
 _VARINT, _LENGTH = 0, 2  # wire types
 _VARINT_BYTES = 10  # at most, of 64 bits
 
-_LABELLED = (schema.FOLD, schema.LABELS, schema.REPEATS)
+_LABELLED = (spec.FOLD, spec.LABELS, spec.REPEATS)
 _KINDS = {
-    schema.ID: _BYTES,
-    schema.FOLD: _INT64,
-    schema.LABELS: _INT64,
-    schema.REPEATS: _FLOAT,
-    schema.IMAGE: _BYTES,
+    spec.ID: _BYTES,
+    spec.FOLD: _INT64,
+    spec.LABELS: _INT64,
+    spec.REPEATS: _FLOAT,
+    spec.IMAGE: _BYTES,
 }
 
 
@@ -61,18 +61,18 @@ def encode_head(sample: Sample) -> bytes:
 
   The image's offset in the record is the length of what is returned.
   """
-  entries = [_entry(schema.ID, _BYTES, sample.id.encode())]
+  entries = [_entry(spec.ID, _BYTES, sample.id.encode())]
   if sample.labels is not None:
     # A varint below 128 is its own byte.
     labels = np.asarray(sample.labels, np.uint8).tobytes()
     repeats = np.asarray(sample.repeats, '<f4').tobytes()
     entries += [
-        _entry(schema.FOLD, _INT64, _varint(sample.fold)),
-        _entry(schema.LABELS, _INT64, labels),
-        _entry(schema.REPEATS, _FLOAT, repeats),
+        _entry(spec.FOLD, _INT64, _varint(sample.fold)),
+        _entry(spec.LABELS, _INT64, labels),
+        _entry(spec.REPEATS, _FLOAT, repeats),
     ]
   before = b''.join(entries)
-  image_head = _entry_head(schema.IMAGE, _BYTES, len(sample.image))
+  image_head = _entry_head(spec.IMAGE, _BYTES, len(sample.image))
   body = len(before) + len(image_head) + len(sample.image)
   return _tag(1, body) + before + image_head
 
@@ -84,7 +84,7 @@ def decode(data: bytes | memoryview) -> Sample:
   records come from others, too.
 
   Args:
-    data: one serialized tf.train.Example of the keys of schema.py, in any
+    data: one serialized tf.train.Example of the keys of spec.py, in any
       order, all five or, unlabelled, two; each with the values that it should
       have, but for the image's content.
 
@@ -97,7 +97,7 @@ def decode(data: bytes | memoryview) -> Sample:
       if values[key] is not None:
         raise ValueError(f'{key} twice')
       values[key] = content
-    if any(values[key] is None for key in (schema.ID, schema.IMAGE)):
+    if any(values[key] is None for key in (spec.ID, spec.IMAGE)):
       raise ValueError('no id or no image')
     labels = [values[key] for key in _LABELLED]
     if any(each is None for each in labels) and labels != [None] * len(labels):
@@ -110,17 +110,17 @@ def decode(data: bytes | memoryview) -> Sample:
 
 def _to_sample(values: dict[str, memoryview | None]) -> Sample:
   """Returns the sample of each key's list of values, serialized."""
-  sample_id = bytes(_one_bytes(values[schema.ID])).decode()
+  sample_id = bytes(_one_bytes(values[spec.ID])).decode()
   wrong = printable.find_name_fault(sample_id, 'an id')
   if wrong:
     raise ValueError(wrong)
-  image = _one_bytes(values[schema.IMAGE])
-  if values[schema.LABELS] is None:
+  image = _one_bytes(values[spec.IMAGE])
+  if values[spec.LABELS] is None:
     return Sample(sample_id, image)
-  fold, = _integers(values[schema.FOLD], 1)
-  labels = _integers(values[schema.LABELS], schema.NUM_CLASSES)
+  fold, = _integers(values[spec.FOLD], 1)
+  labels = _integers(values[spec.LABELS], spec.NUM_CLASSES)
   return Sample(sample_id, image, fold, np.array(labels, np.int64),
-                _floats(values[schema.REPEATS]))
+                _floats(values[spec.REPEATS]))
 
 
 def _varint(value: int) -> bytes:

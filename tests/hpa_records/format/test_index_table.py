@@ -12,8 +12,8 @@ import pyarrow as pa
 from pyarrow import parquet
 import pytest
 
-from hpa_records import index_table
-from hpa_records import parquet_page
+from hpa_records.format import index_table
+from hpa_records.format import parquet_page
 
 _NUM, _FOLDS = 6, 2
 
@@ -200,7 +200,7 @@ def test_no_byte_of_the_footer_ends_the_process():
   start = len(data) - 8 - int.from_bytes(data[-8:-4], 'little')
   script = f'''
 import sys
-from hpa_records import index_table
+from hpa_records.format import index_table
 data = sys.stdin.buffer.read()
 for at in range({start}, len(data)):
   for change in (1, 2, 255):

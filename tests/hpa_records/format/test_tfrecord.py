@@ -5,10 +5,10 @@ import struct
 import numpy as np
 import pytest
 
-from hpa_records import ordering
+from hpa_records.format import ordering
+from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import shard
 
 _RECORDS = [b'', b'one', b'two' * 1000, bytes(range(256))]
 
@@ -19,7 +19,7 @@ def _path(tmp_path):
 
 
 def _write(path):
-  return shard.write(
+  return tfrecord.write(
       path, [(r[:2], np.frombuffer(r[2:], np.uint8)) for r in _RECORDS])
 
 
@@ -41,8 +41,9 @@ def test_bytes_are_those_of_tensorflows_writer(path, tmp_path):
 
 def test_written_says_what_lies_where(path):
   written = _write(path)
-  assert [offset for offset, _ in shard.read(path)] == written.offsets.tolist()
-  assert [data for _, data in shard.read(path)] == _RECORDS
+  assert [offset for offset, _ in tfrecord.read(path)
+         ] == written.offsets.tolist()
+  assert [data for _, data in tfrecord.read(path)] == _RECORDS
   assert written.offsets[-1] + written.sizes[-1] == written.num_bytes
 
 
@@ -55,7 +56,7 @@ def test_a_flipped_byte_is_found(path, position):
   with open(path, 'wb') as file:
     file.write(data)
   with pytest.raises(errors.DataError, match='damaged record at byte'):
-    list(shard.read(path))
+    list(tfrecord.read(path))
 
 
 def test_a_cut_shard_is_found(path):
@@ -63,7 +64,7 @@ def test_a_cut_shard_is_found(path):
   with open(path, 'r+b') as file:
     file.truncate(3030)
   with pytest.raises(errors.DataError, match='damaged record at byte 35'):
-    list(shard.read(path))
+    list(tfrecord.read(path))
 
 
 def test_failed_write_leaves_nothing(path, tmp_path):
@@ -73,7 +74,7 @@ def test_failed_write_leaves_nothing(path, tmp_path):
     raise RuntimeError('source ended')
 
   with pytest.raises(RuntimeError, match='source ended'):
-    shard.write(path, records())
+    tfrecord.write(path, records())
   assert not list(tmp_path.iterdir())
 
 
@@ -89,7 +90,7 @@ def test_hash_order_depends_on_keys_and_salt_not_on_input_order():
 @pytest.mark.parametrize('count,most', [(1, 1), (10, 3), (375, 375), (376, 375),
                                         (0, 5), (1000, 7)])
 def test_cuts_are_even_and_cover(count, most):
-  cuts = shard.cut(count, most)
+  cuts = tfrecord.cut(count, most)
   sizes = [stop - start for start, stop in cuts]
   assert sum(sizes) == count
   assert [start for start, _ in cuts[1:]] == [stop for _, stop in cuts[:-1]]
@@ -99,21 +100,21 @@ def test_cuts_are_even_and_cover(count, most):
 
 
 def test_file_name():
-  name = shard.file_name('fold2', 3, 12)
+  name = tfrecord.file_name('fold2', 3, 12)
   assert name == 'fold2-00003-of-00012.tfrecord'
 
 
 def _frame_of(length):
   head = struct.pack('<Q', length)
-  return head + shard.checksum([head]) + b'abcd'
+  return head + tfrecord.checksum([head]) + b'abcd'
 
 
 @pytest.mark.parametrize('length', [2**60, 2**64 - 1, 2**36, 5])
 def test_a_length_beyond_the_file_is_refused(tmp_path, length):
   (tmp_path / 'a').write_bytes(_frame_of(length))
   with pytest.raises(errors.DataError, match='damaged record at byte 0'):
-    list(shard.read(str(tmp_path / 'a')))
-  assert not shard.has_frames(str(tmp_path / 'a'), [0], [20])
+    list(tfrecord.read(str(tmp_path / 'a')))
+  assert not tfrecord.has_frames(str(tmp_path / 'a'), [0], [20])
 
 
 def test_a_record_longer_than_the_longest_is_not_read(tmp_path):
@@ -121,12 +122,12 @@ def test_a_record_longer_than_the_longest_is_not_read(tmp_path):
     file.write(_frame_of(2**40))
     file.truncate(2**41)
   with pytest.raises(errors.DataError, match='damaged record at byte 0'):
-    list(shard.read(str(tmp_path / 'a'), most_bytes=10**6))
+    list(tfrecord.read(str(tmp_path / 'a'), most_bytes=10**6))
 
 
 def test_frames_are_compared_with_an_index(path):
   written = _write(path)
   offsets, sizes = written.offsets.tolist(), written.sizes.tolist()
-  assert shard.has_frames(path, offsets, sizes)
-  assert not shard.has_frames(path, offsets, [sizes[0] + 1, *sizes[1:]])
-  assert not shard.has_frames(path, [written.num_bytes], [16])
+  assert tfrecord.has_frames(path, offsets, sizes)
+  assert not tfrecord.has_frames(path, offsets, [sizes[0] + 1, *sizes[1:]])
+  assert not tfrecord.has_frames(path, [written.num_bytes], [16])

@@ -15,11 +15,11 @@ from typing import Any, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import index_table
-from hpa_records import manifest_form
+from hpa_records.format import index_table
+from hpa_records.format import manifest_form
+from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
-from hpa_records import schema
 from hpa_records.storage import filesystem
 
 MANIFEST_NAME = 'manifest.json'
@@ -53,7 +53,7 @@ class Manifest:
     versions: of the packages that made the pixels.
     classes: the 28 names, in order.
     channels: the four names, in order.
-    format_version: schema.FORMAT_VERSION.
+    format_version: spec.FORMAT_VERSION.
     inputs: of the image files, see input_digest.make; None where an earlier
       version made the dataset.
   """
@@ -66,9 +66,9 @@ class Manifest:
   pixels: dict[str, Any]
   files: dict[str, str]
   versions: dict[str, str]
-  classes: Sequence[str] = schema.CLASS_NAMES
-  channels: Sequence[str] = schema.CHANNELS
-  format_version: int = schema.FORMAT_VERSION
+  classes: Sequence[str] = spec.CLASS_NAMES
+  channels: Sequence[str] = spec.CHANNELS
+  format_version: int = spec.FORMAT_VERSION
   inputs: dict[str, Any] | None = None
 
   @property
@@ -186,9 +186,9 @@ def parse(data: bytes, path: str) -> Manifest:
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise errors.DataError(f'The manifest {path} is damaged; convert the data '
                            'again.') from error
-  if version != schema.FORMAT_VERSION:
+  if version != spec.FORMAT_VERSION:
     raise errors.DataError(
-        f'Expected record format {schema.FORMAT_VERSION}, received '
+        f'Expected record format {spec.FORMAT_VERSION}, received '
         f'{version!r:.40} at {path}; convert the data again with this version.')
   if not is_as_written or digest != hashlib.sha256(
       _canonical(content)).hexdigest():

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from hpa_records import parquet_page
+from hpa_records.format import parquet_page
+from hpa_records.format import spec
 from hpa_records.runtime import printable
-from hpa_records import schema
 
 _SCHEMA = pa.schema([
     ('id', pa.string()),
@@ -50,7 +50,7 @@ def encode(index: pd.DataFrame) -> bytes:
 
 def max_bytes(num_records: int, num_folds: int) -> int:
   """Returns how large the file of such an index, or any column, may be."""
-  return _MIN_BYTES + num_records * (_TEXT_BYTES + 4 * schema.NUM_CLASSES +
+  return _MIN_BYTES + num_records * (_TEXT_BYTES + 4 * spec.NUM_CLASSES +
                                      8 * num_folds)
 
 
@@ -118,11 +118,11 @@ def _check_sizes(data: bytes, made: parquet.FileMetaData, num_records: int,
   """Checks rows, values and bytes that the file declares."""
   if made.num_rows != num_records:
     raise ValueError(f'{made.num_rows} rows, expected {num_records}')
-  if num_records * num_folds > schema.MAX_REPEATS:
+  if num_records * num_folds > spec.MAX_REPEATS:
     raise ValueError(f'{num_records} records in {num_folds} folds: more than '
-                     f'{schema.MAX_REPEATS:,} repeats')
+                     f'{spec.MAX_REPEATS:,} repeats')
   most = {
-      'labels': num_records * schema.NUM_CLASSES,
+      'labels': num_records * spec.NUM_CLASSES,
       'repeats': num_records * num_folds
   }
   for name, (values, num_bytes) in parquet_page.count(data).items():

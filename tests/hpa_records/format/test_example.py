@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from hpa_records import record
+from hpa_records.format import example as example_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime.tensorflow import tf
 
 _SAMPLES = st.builds(
-    record.Sample,
+    example_lib.Sample,
     id=st.text(
         min_size=1,
         max_size=200).filter(lambda text: not printable.find_name_fault(text)),
@@ -24,7 +24,7 @@ _SAMPLES = st.builds(
 
 
 def _bytes(sample):
-  return record.encode_head(sample) + bytes(sample.image)
+  return example_lib.encode_head(sample) + bytes(sample.image)
 
 
 @hypothesis.given(_SAMPLES)
@@ -49,7 +49,7 @@ def test_we_read_what_tensorflow_writes(sample):
   feature['labels'].int64_list.value.extend(sample.labels)
   feature['fold'].int64_list.value.append(sample.fold)
   feature['id'].bytes_list.value.append(sample.id.encode())
-  found = record.decode(example.SerializeToString())
+  found = example_lib.decode(example.SerializeToString())
   assert (found.id, bytes(found.image), found.fold) == (sample.id, sample.image,
                                                         sample.fold)
   np.testing.assert_array_equal(found.labels, sample.labels)
@@ -57,21 +57,21 @@ def test_we_read_what_tensorflow_writes(sample):
 
 
 def test_image_is_the_tail_of_the_record():
-  sample = record.Sample('a', b'pixels', 1, np.zeros(28), np.ones(5))
-  assert _bytes(sample)[len(record.encode_head(sample)):] == b'pixels'
+  sample = example_lib.Sample('a', b'pixels', 1, np.zeros(28), np.ones(5))
+  assert _bytes(sample)[len(example_lib.encode_head(sample)):] == b'pixels'
 
 
 def test_unlabelled_sample_has_id_and_image_only():
-  data = _bytes(record.Sample('a', b'xyz'))
+  data = _bytes(example_lib.Sample('a', b'xyz'))
   feature = tf.train.Example.FromString(data).features.feature
   assert set(feature) == {'id', 'image'}
-  assert record.decode(data) == record.Sample('a', memoryview(b'xyz'))
+  assert example_lib.decode(data) == example_lib.Sample('a', memoryview(b'xyz'))
 
 
 @pytest.mark.parametrize('data', [b'', b'\xff', b'hello', b'\n\x05abc'])
 def test_other_bytes_are_refused(data):
   with pytest.raises(errors.DataError, match='not a tf.train.Example'):
-    record.decode(data)
+    example_lib.decode(data)
 
 
 def _varint(value):
@@ -108,11 +108,11 @@ def _example(**changes):
 
 
 def test_the_example_made_by_hand_is_sound():
-  assert record.decode(_example()).fold == 2
+  assert example_lib.decode(_example()).fold == 2
   unpacked = (3, b''.join(b'\x08' + _varint(k % 2) for k in range(28)))
-  assert record.decode(_example(labels=unpacked)).labels.sum() == 14
+  assert example_lib.decode(_example(labels=unpacked)).labels.sum() == 14
   negative = (3, _field(1, _varint(2**64 - 1)))
-  assert record.decode(_example(fold=negative)).fold == -1
+  assert example_lib.decode(_example(fold=negative)).fold == -1
 
 
 _INF = np.array([np.inf], '<f4').tobytes()
@@ -143,7 +143,7 @@ _INF = np.array([np.inf], '<f4').tobytes()
 ])  # yapf: disable
 def test_features_of_other_kinds_or_numbers_are_refused(changes):
   with pytest.raises(errors.DataError, match='not a tf.train.Example') as told:
-    record.decode(_example(**changes))
+    example_lib.decode(_example(**changes))
   assert '\n' not in str(told.value) and len(str(told.value)) < 300
 
 
@@ -152,4 +152,4 @@ def test_a_key_twice_and_parts_without_end_are_refused():
   for data in (_field(1, twice * 2), _example() * 2, b'\xff' * 10**6,
                _field(1, _field(1, b'\x08' + _varint(2**29))), b'\x0a\xff'):
     with pytest.raises(errors.DataError, match='not a tf.train.Example'):
-      record.decode(data)
+      example_lib.decode(data)
