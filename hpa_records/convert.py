@@ -18,12 +18,12 @@ from hpa_records import completion
 from hpa_records import conversion_input
 from hpa_records import fault
 from hpa_records.format import manifest as manifest_lib
-from hpa_records import image
+from hpa_records.images import load
+from hpa_records.images import pixel_codec
 from hpa_records import known_fault
 from hpa_records import layout
 from hpa_records import output_folder
 from hpa_records import output_lock
-from hpa_records import pixel_codec
 from hpa_records import runner
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
@@ -261,8 +261,8 @@ def _needed_bytes(plan: shard_plan.Plan,
     sizes = []
     for sample_id in probed:
       with contextlib.suppress(errors.DataError):  # told when read
-        pixels = image.load(plan.files(sample_id), plan.settings.image_size,
-                            plan.settings.resize, plan.settings.white_level)
+        pixels = load.load(plan.files(sample_id), plan.settings.image_size,
+                           plan.settings.resize, plan.settings.white_level)
         sizes.append(len(pixel_codec.encode(pixels, plan.settings.encoding)))
     spare = record_bytes - plan.settings.raw_bytes
     record_bytes = int(np.mean(sizes or [0]) * 1.2) + spare

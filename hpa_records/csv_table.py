@@ -15,8 +15,8 @@ from typing import Iterable, Iterator, NamedTuple, Sequence
 import unicodedata
 
 from hpa_records import fault
-from hpa_records import file_kind
 from hpa_records.format import spec
+from hpa_records.images import file_kind
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem

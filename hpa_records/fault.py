@@ -48,13 +48,13 @@ class Fault:
 
 def of_image(row: int, sample_id: str, folder: str,
              error: errors.DataError) -> Fault:
-  """Returns the fault of a sample that image.load refused.
+  """Returns the fault of a sample that load.load refused.
 
   Args:
     row: as in Fault.
     sample_id: as in Fault, id.
     folder: of the images.
-    error: that image.load raised.
+    error: that load.load raised.
   """
   message, path = error.args
   kind = UNREAD if isinstance(error, errors.UnreadError) else WRONG

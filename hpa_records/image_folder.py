@@ -19,7 +19,7 @@ from typing import Any, Callable, Sequence
 import unicodedata
 
 from hpa_records import fault
-from hpa_records import file_pattern
+from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem

@@ -16,9 +16,9 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import google_crc32c
 
-from hpa_records import file_pattern
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress

@@ -23,7 +23,7 @@ from hpa_records import dataset
 from hpa_records import fault as fault_lib
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
-from hpa_records import image as image_lib
+from hpa_records.images import load
 from hpa_records import mapped_file
 from hpa_records import plan
 from hpa_records.runtime import errors
@@ -228,7 +228,7 @@ class Files:
     Args:
       images: folder of the files.
       table: as sample_table.load gives it; a row of it is a sample.
-      size_px: as of image.load, and so are the next two.
+      size_px: as of load.load, and so are the next two.
       resize: name of the filter.
       white_level: as there.
     """
@@ -238,7 +238,7 @@ class Files:
     self._images = images
     self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
     self._paths = list(zip(*(table[channel] for channel in spec.CHANNELS)))
-    self._load = functools.partial(image_lib.load,
+    self._load = functools.partial(load.load,
                                    size_px=size_px,
                                    name=resize,
                                    white_level=white_level)

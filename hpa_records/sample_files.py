@@ -13,10 +13,10 @@ import pandas as pd
 
 from hpa_records import csv_table
 from hpa_records import fault
-from hpa_records import file_pattern
 from hpa_records.format import spec
-from hpa_records import image_file
 from hpa_records import image_folder
+from hpa_records.images import decode
+from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 
 
@@ -95,8 +95,8 @@ class Files:
     """Returns a file's height, width and bytes, or what is wrong with it."""
     name, channel = file
     try:
-      return image_file.measure(os.path.join(self.images, name), channel,
-                                self.white_level)
+      return decode.measure(os.path.join(self.images, name), channel,
+                            self.white_level)
     except OSError as error:
       return _Wrong(fault.UNREAD, f'cannot be read: {errors.explain(error)}')
     except errors.DataError as error:

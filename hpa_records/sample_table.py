@@ -18,8 +18,8 @@ import pandas as pd
 from hpa_records import csv_table
 from hpa_records import doubt
 from hpa_records import fault
-from hpa_records import file_pattern
 from hpa_records import image_folder
+from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records import sample_files
@@ -71,7 +71,7 @@ def load(csv: str,
     images: folder that holds a file for each id and each of spec.CHANNELS.
       It and csv may be addresses.
     pattern: of the files' names, see file_pattern.check.
-    white_level: as in image_file.check.
+    white_level: as in decode.check.
     unlabelled: every sample's labels are ().
     limit: takes the first so many rows of the CSV, faulty ones included; 0
       takes all.

@@ -29,10 +29,10 @@ from hpa_records import fault
 from hpa_records.format import example
 from hpa_records.format import spec
 from hpa_records.format import tfrecord as shard_file
-from hpa_records import image
-from hpa_records import image_header
+from hpa_records.images import header
+from hpa_records.images import load
+from hpa_records.images import pixel_codec
 from hpa_records import input_digest
-from hpa_records import pixel_codec
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records import shard_plan
@@ -192,12 +192,11 @@ def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
           list(found.heads) == heads and list(found.sizes) == sizes and
           pixel_codec.are_sums(
               len(shard.ids) * plan.settings.image_size**2, found.sums,
-              found.sums_of_squares) and
-          all(
-              list(map(len, files)) == [2] * spec.NUM_CHANNELS and all(
-                  0 < size <= image_header.MAX_FILE_BYTES and 0 <= crc < 2**32
-                  for size, crc in files)
-              for files in found.inputs))
+              found.sums_of_squares) and all(
+                  list(map(len, files)) == [2] * spec.NUM_CHANNELS and all(
+                      0 < size <= header.MAX_FILE_BYTES and 0 <= crc < 2**32
+                      for size, crc in files)
+                  for files in found.inputs))
 
 
 def _encode_head(shard: shard_plan.Shard, i: int, payload: np.ndarray) -> bytes:
@@ -272,8 +271,8 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
   for i, sample_id in enumerate(shard.ids):
     files.clear()
     try:
-      pixels = image.load(plan.files(sample_id), settings.image_size,
-                          settings.resize, settings.white_level, read)
+      pixels = load.load(plan.files(sample_id), settings.image_size,
+                         settings.resize, settings.white_level, read)
     except errors.DataError as error:
       told = unread if isinstance(error, errors.UnreadError) else faults
       told.append(fault.of_image(shard.rows[i], sample_id, plan.images, error))

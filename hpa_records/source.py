@@ -100,7 +100,7 @@ class Files:
       image_size: this and the next as of the records that a model was trained
         on.
       resize: as there.
-      white_level: as of image.load.
+      white_level: as of load.load.
       on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
         samples out.
     """

@@ -25,7 +25,7 @@ import numpy as np
 from hpa_records import dataset
 from hpa_records.format import example
 from hpa_records.format import spec
-from hpa_records import pixel_codec
+from hpa_records.images import pixel_codec
 from hpa_records import plan
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf

@@ -29,8 +29,8 @@ from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord
+from hpa_records.images import pixel_codec
 from hpa_records import index_check
-from hpa_records import pixel_codec
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable

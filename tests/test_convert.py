@@ -13,14 +13,14 @@ import pytest
 from hpa_records import convert
 from hpa_records.format import manifest
 from hpa_records.format import spec
-from hpa_records import pixel_codec
-from hpa_records import resize
+from hpa_records.images import pixel_codec
+from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from tests import conftest
+from tests.hpa_records.images import test_load
 from tests.support import fakes
-from tests import test_image
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SMALL = shard_plan.Settings(image_size=16)
@@ -297,14 +297,14 @@ def _differences(folder, fields, exact):
 
 
 def test_real_fields_equal_an_independent_decode_and_resize(fields):
-  found = list(_differences(fields[1], fields, test_image.triangle_means))
+  found = list(_differences(fields[1], fields, test_load.triangle_means))
   assert len(found) == 4 * 345 and max(found) <= 1.001
 
 
 def test_real_fields_by_area_equal_exact_means(fields, tmp_path):
   _convert((fields[0] / 'fields.csv', fields[0] / 'fields'), tmp_path / 'area',
            shard_plan.Settings(resize='area', limit=60))
-  found = list(_differences(tmp_path / 'area', fields, test_image.area_means))
+  found = list(_differences(tmp_path / 'area', fields, test_load.area_means))
   assert len(found) == 4 * 60 and max(found) <= 0.5 + 1e-3
 
 

@@ -12,8 +12,8 @@ from hpa_records import figure
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records import gallery
-from hpa_records import image
-from hpa_records import resize
+from hpa_records.images import load
+from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from hpa_records import summary
@@ -123,7 +123,7 @@ def test_real_fields_are_drawn_as_they_are(tmp_path, monkeypatch):
   paths = tuple(
       str(shared / 'fields' / f'{sample_id}_{channel}.png')
       for channel in spec.CHANNELS)
-  pixels = image.load(paths, 64)
+  pixels = load.load(paths, 64)
   for c in range(4):
     np.testing.assert_array_equal(row[c].images[0].get_array(), pixels[..., c])
   np.testing.assert_array_equal(row[4].images[0].get_array(),

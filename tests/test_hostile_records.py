@@ -12,7 +12,7 @@ import pytest
 from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
-from hpa_records import pixel_codec
+from hpa_records.images import pixel_codec
 from hpa_records import plan
 from hpa_records import reader
 from hpa_records.runtime import errors

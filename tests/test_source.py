@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
+from hpa_records.images import resize
 from hpa_records import plan
-from hpa_records import resize
 from hpa_records.runtime import errors
 from hpa_records import sample_table
 from hpa_records import shard_plan

@@ -14,9 +14,9 @@ import pytest
 from hpa_records import convert
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.images import pixel_codec
+from hpa_records.images import resize
 from hpa_records import layout
-from hpa_records import pixel_codec
-from hpa_records import resize
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from tests.support import fakes

@@ -14,7 +14,7 @@ from hpa_records.runtime import cli
 from hpa_records import balance_flags
 from hpa_records import doubt
 from hpa_records.format import spec
-from hpa_records import resize
+from hpa_records.images import resize
 from hpa_records import runner
 from hpa_records.runtime import errors
 from hpa_records import shard_plan

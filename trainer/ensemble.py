@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hpa_records.format import spec
-from hpa_records import resize
+from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from trainer import out_of_fold

@@ -15,13 +15,13 @@ from pyarrow import parquet
 
 from hpa_records import convert
 from hpa_records import csv_table
-from hpa_records import file_pattern
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
+from hpa_records.images import file_pattern
+from hpa_records.images import pixel_codec
 from hpa_records import index_check
-from hpa_records import pixel_codec
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable

@@ -7,8 +7,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from hpa_records import image_file
-from hpa_records import image_header
+from hpa_records.images import decode
+from hpa_records.images import header
 from hpa_records.runtime import errors
 from tests.fuzz import mutation
 from tests.fuzz import target
@@ -27,13 +27,13 @@ def _parse(data: bytes, folder: pathlib.Path, ending: str) -> None:
   path = folder / f'a{ending}'
   path.write_bytes(data)
   try:
-    size = image_file.check(str(path), _CHANNEL, _WHITE_LEVEL)
+    size = decode.check(str(path), _CHANNEL, _WHITE_LEVEL)
   except errors.DataError:
     size = None
-  pixels = image_file.decode(data, str(path), _CHANNEL, _WHITE_LEVEL)
+  pixels = decode.decode(data, str(path), _CHANNEL, _WHITE_LEVEL)
   if pixels.shape != size:
     raise AssertionError(f'checked as {size}, decoded as {pixels.shape}')
-  if pixels.size > image_header.MAX_PIXELS:
+  if pixels.size > header.MAX_PIXELS:
     raise AssertionError(f'{pixels.shape} are more than MAX_PIXELS')
 
 

@@ -12,7 +12,7 @@ from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord
-from hpa_records import pixel_codec
+from hpa_records.images import pixel_codec
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from tests.support import fakes

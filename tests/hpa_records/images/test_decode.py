@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records import image_file
+from hpa_records.images import decode
 from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import image_bytes
@@ -28,14 +28,14 @@ def _read(tmp_path, data, name, channel='red', white_level=65535):
   """The plane, after the check of the file has agreed with it."""
   path = tmp_path / name
   path.write_bytes(data)
-  plane = image_file.decode(data, name, channel, white_level)
-  assert image_file.check(str(path), channel, white_level) == plane.shape
+  plane = decode.decode(data, name, channel, white_level)
+  assert decode.check(str(path), channel, white_level) == plane.shape
   return plane
 
 
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
-    image_file.decode(data, name, channel, white_level)
+    decode.decode(data, name, channel, white_level)
   assert str(error.value).startswith('expected ')
   return str(error.value)
 
@@ -180,7 +180,7 @@ def test_a_png_that_says_anywhere_that_it_is_turned_is_refused(kind, place):
     image.load()
     # Pillow's view of the file that was made; it does not know APP1.
     assert image.getexif().get(274) == (None if b'APP1' in turned else 6)
-  np.testing.assert_array_equal(image_file.decode(upright, 'a.png', 'red', 0),
+  np.testing.assert_array_equal(decode.decode(upright, 'a.png', 'red', 0),
                                 _GRAY)
 
 
@@ -192,8 +192,7 @@ def test_a_png_that_says_anywhere_that_it_is_turned_is_refused(kind, place):
 ])
 def test_other_text_in_a_png_says_nothing_of_turns(text):
   data = image_bytes.png(_GRAY, before_data=image_bytes.chunk(b'zTXt', text))
-  np.testing.assert_array_equal(image_file.decode(data, 'a.png', 'red', 0),
-                                _GRAY)
+  np.testing.assert_array_equal(decode.decode(data, 'a.png', 'red', 0), _GRAY)
 
 
 def test_tiles_far_larger_than_their_image_are_refused():
@@ -209,12 +208,11 @@ def test_a_limit_of_the_process_is_no_damage_of_the_file():
   resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
   try:
     with pytest.raises(OSError) as error:
-      image_file.decode(data, 'a.tif', 'red', 0)
+      decode.decode(data, 'a.tif', 'red', 0)
   finally:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
   assert error.value.errno == errno.EMFILE
-  np.testing.assert_array_equal(image_file.decode(data, 'a.tif', 'red', 0),
-                                _GRAY)
+  np.testing.assert_array_equal(decode.decode(data, 'a.tif', 'red', 0), _GRAY)
 
 
 @hypothesis.settings(deadline=None, max_examples=400)
@@ -232,7 +230,7 @@ def test_a_flipped_bit_is_refused_or_harmless(kind, place, bit):
   changed = bytearray(data)
   changed[int(place * len(data))] ^= 1 << bit
   try:
-    found = image_file.decode(bytes(changed), name, 'red', 65535)
+    found = decode.decode(bytes(changed), name, 'red', 65535)
   except errors.DataError as error:
     assert str(error).startswith('expected ')
     return
@@ -280,11 +278,11 @@ def test_mutated_files_are_refused_or_read_as_they_were_checked(
     data = _mutate(_SEEDS[ending][i % len(_SEEDS[ending])], rng)
     path.write_bytes(data)
     try:
-      size = image_file.check(str(path), 'red', 65535)
+      size = decode.check(str(path), 'red', 65535)
     except errors.DataError as error:
       assert _refusal(data, path.name) == str(error)
       continue
     try:
-      assert image_file.decode(data, path.name, 'red', 65535).shape == size
+      assert decode.decode(data, path.name, 'red', 65535).shape == size
     except errors.DataError as error:
       assert str(error).startswith('expected ')

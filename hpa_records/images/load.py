@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from hpa_records.format import spec
-from hpa_records import image_file
-from hpa_records import resize as resize_lib
+from hpa_records.images import decode
+from hpa_records.images import resize as resize_lib
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 
@@ -44,7 +44,7 @@ def load(paths: tuple[str, ...],
   shape = None
   for path, channel in zip(paths, spec.CHANNELS):
     try:
-      plane = image_file.decode(read(path), path, channel, white_level)
+      plane = decode.decode(read(path), path, channel, white_level)
     except OSError as error:
       raise errors.UnreadError(f'cannot be read: {errors.explain(error)}',
                                path) from error

@@ -18,15 +18,15 @@ import kornia_rs
 import numpy as np
 from PIL import Image
 
-from hpa_records import image_header
+from hpa_records.images import header as header_lib
+from hpa_records.images import pseudocolor
+from hpa_records.images import tiff
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.storage import filesystem
-from hpa_records import tiff
-from hpa_records import tint
 
-MAX_PIXELS = image_header.MAX_PIXELS
+MAX_PIXELS = header_lib.MAX_PIXELS
 
 # A progressive JPEG has about ten scans; each takes 0.09 s of 8192 x 8192
 # pixels, for as few as a hundred bytes.
@@ -56,16 +56,16 @@ def measure(path: str, channel: str, white_level: int) -> tuple[int, int, int]:
   Args and errors: as of check.
   """
   with filesystem.open_read(path, buffered=False) as file:
-    head = file.read(image_header.HEAD_BYTES)
-    if len(head) == image_header.HEAD_BYTES:
-      file.seek(-image_header.END_BYTES, os.SEEK_END)
-      end = file.read(image_header.END_BYTES)
+    head = file.read(header_lib.HEAD_BYTES)
+    if len(head) == header_lib.HEAD_BYTES:
+      file.seek(-header_lib.END_BYTES, os.SEEK_END)
+      end = file.read(header_lib.END_BYTES)
       num_bytes = file.tell()
-      size = image_header.read_gray_png(head, end, path)
-      if size and num_bytes <= image_header.MAX_FILE_BYTES:
+      size = header_lib.read_gray_png(head, end, path)
+      if size and num_bytes <= header_lib.MAX_FILE_BYTES:
         return *size, num_bytes
     file.seek(0)
-    header = image_header.read(file, path, channel)
+    header = header_lib.read(file, path, channel)
     file.seek(0, os.SEEK_END)
     num_bytes = file.tell()
   _check_white_level(header, white_level)
@@ -88,14 +88,14 @@ def decode(data: bytes, name: str, channel: str,
       tint.
     OSError: a limit of the process is reached.
   """
-  size = image_header.read_gray_png(data[:image_header.HEAD_BYTES],
-                                    data[-image_header.END_BYTES:], name)
+  size = header_lib.read_gray_png(data[:header_lib.HEAD_BYTES],
+                                  data[-header_lib.END_BYTES:], name)
   if size:
-    header = image_header.Header('PNG', *size, bits=8, colors=1)
+    header = header_lib.Header('PNG', *size, bits=8, colors=1)
   else:
-    header = image_header.read_bytes(data, name, channel)
+    header = header_lib.read_bytes(data, name, channel)
     _check_white_level(header, white_level)
-  image_header.check_single(data, header.format)
+  header_lib.check_single(data, header.format)
   try:
     pixels = _DECODERS[header.format](data, header)
   except MemoryError:
@@ -111,24 +111,25 @@ def decode(data: bytes, name: str, channel: str,
     raise errors.DataError(
         f'expected {shape} values of {header.bits} bits, received '
         f'{pixels.shape} {pixels.dtype}: the {header.format} is damaged')
-  return tint.extract(pixels, channel) if header.colors == 3 else pixels[..., 0]
+  return pseudocolor.extract(pixels,
+                             channel) if header.colors == 3 else pixels[..., 0]
 
 
-def _check_white_level(header: image_header.Header, white_level: int) -> None:
+def _check_white_level(header: header_lib.Header, white_level: int) -> None:
   if header.bits == 16 and not white_level:
     raise errors.DataError(
         'expected 8-bit pixels, received 16-bit; pass --white_level=N, the '
         'intensity that becomes 255: 65535, or 4095 for a 12-bit camera')
 
 
-def _decode_png(data: bytes, header: image_header.Header) -> np.ndarray:
+def _decode_png(data: bytes, header: header_lib.Header) -> np.ndarray:
   read = (kornia_rs.io.decode_image_png_u8
           if header.bits == 8 else kornia_rs.io.decode_image_png_u16)
   return read(data, (header.height, header.width),
               'mono' if header.colors == 1 else 'rgb')
 
 
-def _decode_jpeg(data: bytes, header: image_header.Header) -> np.ndarray:
+def _decode_jpeg(data: bytes, header: header_lib.Header) -> np.ndarray:
   scans = data.count(_SCAN)
   if scans > _MAX_SCANS:
     raise ValueError(f'{scans:,} scans')
@@ -136,7 +137,7 @@ def _decode_jpeg(data: bytes, header: image_header.Header) -> np.ndarray:
       data, 'mono' if header.colors == 1 else 'rgb')
 
 
-def _decode_tiff(data: bytes, header: image_header.Header) -> np.ndarray:
+def _decode_tiff(data: bytes, header: header_lib.Header) -> np.ndarray:
   # libtiff writes a line of its own for a damaged part, beside the error.
   with process.silent(), Image.open(io.BytesIO(tiff.rewrite(data, header.tags)),
                                     formats=('TIFF',)) as image:

@@ -11,9 +11,9 @@ from PIL import Image
 import pytest
 
 from hpa_records.format import spec
-from hpa_records import image
-from hpa_records import pixel_codec
-from hpa_records import resize
+from hpa_records.images import load
+from hpa_records.images import pixel_codec
+from hpa_records.images import resize
 from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import image_bytes
@@ -131,7 +131,7 @@ def test_other_stored_bytes_are_refused(encoding):
 def test_load_stacks_the_channels_in_order(tmp_path):
   _, folder = fakes.write_source(tmp_path, 3)
   paths = tuple(f'{folder}/s2_{channel}.png' for channel in spec.CHANNELS)
-  np.testing.assert_array_equal(image.load(paths, 24), fakes.image(2))
+  np.testing.assert_array_equal(load.load(paths, 24), fakes.image(2))
 
 
 def test_load_names_the_file_of_another_size(tmp_path):
@@ -139,7 +139,7 @@ def test_load_names_the_file_of_another_size(tmp_path):
   cv2.imwrite(f'{folder}/s0_blue.png', fakes.plane(0, 0, 25))
   paths = tuple(f'{folder}/s0_{channel}.png' for channel in spec.CHANNELS)
   with pytest.raises(errors.DataError) as error:
-    image.load(paths, 24)
+    load.load(paths, 24)
   assert error.value.args[1] == paths[2]
   assert 'received (25, 25)' in error.value.args[0]
 
@@ -189,7 +189,7 @@ def _write_planes(folder, planes, ending='png'):
 @pytest.mark.parametrize('ending', ['png', 'tif'])
 def test_load_scales_16_bits_after_the_resize(tmp_path, ending):
   planes = [fakes.plane(0, c).astype(np.uint16) * 16 + 5 for c in range(4)]
-  found = image.load(_write_planes(tmp_path, planes, ending), 13, 'area', 4095)
+  found = load.load(_write_planes(tmp_path, planes, ending), 13, 'area', 4095)
   for c, plane in enumerate(planes):
     exact = area_means(plane, 13) * 255 / 4095
     assert np.abs(found[..., c] - exact).max() <= 0.5 + 255 / 4095
@@ -197,9 +197,9 @@ def test_load_scales_16_bits_after_the_resize(tmp_path, ending):
 
 def test_load_takes_files_of_8_and_16_bits_together(tmp_path):
   planes = [fakes.plane(0, c) for c in range(4)]
-  want = image.load(_write_planes(tmp_path, planes), 13, 'area')
+  want = load.load(_write_planes(tmp_path, planes), 13, 'area')
   planes[1] = planes[1].astype(np.uint16) * 257
-  found = image.load(_write_planes(tmp_path, planes), 13, 'area', 65535)
+  found = load.load(_write_planes(tmp_path, planes), 13, 'area', 65535)
   np.testing.assert_array_equal(np.delete(found, 1, 2), np.delete(want, 1, 2))
   assert np.abs(found.astype(int) - want).max() <= 1  # rounded later
 
@@ -212,7 +212,7 @@ def test_load_brings_full_size_tiffs_to_one_size(tmp_path, height, width,
   planes = [
       fakes.plane(0, c, 3072)[:height, :width].astype(dtype) for c in range(4)
   ]
-  found = image.load(_write_planes(tmp_path, planes, 'tif'), 299, 'area', 255)
+  found = load.load(_write_planes(tmp_path, planes, 'tif'), 299, 'area', 255)
   assert found.shape == (299, 299, 4) and found.dtype == np.uint8
   exact = cv2.resize(planes[3].astype(np.float32), (299, 299),
                      interpolation=cv2.INTER_AREA)
@@ -222,7 +222,7 @@ def test_load_brings_full_size_tiffs_to_one_size(tmp_path, height, width,
 def test_load_names_a_file_that_cannot_be_read(tmp_path):
   paths = _write_planes(tmp_path, [fakes.plane(0, c) for c in range(4)])
   with pytest.raises(errors.DataError) as error:
-    image.load((*paths[:3], f'{tmp_path}/none.png'), 24)
+    load.load((*paths[:3], f'{tmp_path}/none.png'), 24)
   assert error.value.args == (
       'cannot be read: No such file or directory; check the path and the disk',
       f'{tmp_path}/none.png')

@@ -14,19 +14,19 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records import image_file
+from hpa_records.images import decode
 from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import image_bytes
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _GRAY = fakes.plane(3, 1, 31)[:21]
 _DEEP = _GRAY.astype(np.uint16) * 257 + 13
 
 
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
-    image_file.decode(data, name, channel, white_level)
+    decode.decode(data, name, channel, white_level)
   assert str(error.value).startswith('expected ')
   return str(error.value)
 
@@ -139,7 +139,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
   path = tmp_path / name
   path.write_bytes(data)
   with pytest.raises(errors.DataError, match='^expected '):
-    image_file.check(str(path), 'red', 65535)
+    decode.check(str(path), 'red', 65535)
 
 
 @pytest.mark.parametrize('exif', [
@@ -150,7 +150,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
 ])
 def test_exif_that_turns_nothing_is_passed_over(exif):
   data = image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + exif)
-  assert image_file.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
+  assert decode.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
 
 
 @pytest.mark.parametrize('ending', ['.tif', '.jpg'])
@@ -159,7 +159,7 @@ def test_a_file_far_larger_than_its_pixels_is_refused(tmp_path, ending):
   Image.fromarray(_GRAY).save(path)
   os.truncate(path, 2**26)  # sparse: takes no room
   with pytest.raises(errors.DataError, match='bytes for 21 x 31 pixels'):
-    image_file.check(str(path), 'red', 0)
+    decode.check(str(path), 'red', 0)
 
 
 def test_a_file_of_more_than_a_gigabyte_is_refused(tmp_path):
@@ -170,7 +170,7 @@ def test_a_file_of_more_than_a_gigabyte_is_refused(tmp_path):
     file.seek(2**30)
     file.write(data[-12:])  # sparse: takes no room
   with pytest.raises(errors.DataError, match='at most 1,073,741,824 bytes'):
-    image_file.check(str(path), 'red', 0)
+    decode.check(str(path), 'red', 0)
 
 
 @pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])
@@ -213,7 +213,7 @@ _BOMBS = {
 _UNDER_A_LIMIT = '''
 import pathlib, resource, sys
 from hpa_records.runtime import errors
-from hpa_records import image_file
+from hpa_records.images import decode
 kib = int(open('/proc/self/statm').read().split()[0]) * 4
 limit = (kib + 64 * 1024) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -223,8 +223,8 @@ try:
 except MemoryError:
   pass
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-  for read in (lambda: image_file.check(str(path), 'red', 9),
-               lambda: image_file.decode(path.read_bytes(), path.name, 'red',
+  for read in (lambda: decode.check(str(path), 'red', 9),
+               lambda: decode.decode(path.read_bytes(), path.name, 'red',
                                          9)):
     try:
       read()
@@ -256,7 +256,7 @@ def test_the_limit_of_pixels_is_8192_squared(tmp_path, height, fits):
   path.write_bytes(
       image_bytes.png_header(height, 8192) + image_bytes.chunk(b'IEND', b''))
   if fits:
-    assert image_file.check(str(path), 'red', 0) == (8192, 8192)
+    assert decode.check(str(path), 'red', 0) == (8192, 8192)
   else:
     with pytest.raises(errors.DataError, match='1 to 67,108,864 pixels'):
-      image_file.check(str(path), 'red', 0)
+      decode.check(str(path), 'red', 0)

@@ -20,11 +20,11 @@ import struct
 from typing import BinaryIO, Iterable, Iterator, NamedTuple, Sequence
 import zlib
 
-from hpa_records import file_kind
-from hpa_records import file_pattern
+from hpa_records.images import file_kind
+from hpa_records.images import file_pattern
+from hpa_records.images import tiff
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
-from hpa_records import tiff
 
 # 8192 x 8192, 64 MiB of 8-bit gray; the largest HPA image is 3072 x 3072.
 MAX_PIXELS = 2**26

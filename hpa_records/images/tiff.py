@@ -18,8 +18,8 @@ import re
 import struct
 from typing import BinaryIO, Iterator, NamedTuple
 
+from hpa_records.images import tiff_directory
 from hpa_records.runtime import errors
-from hpa_records import tiff_directory
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 FILL_ORDER, ORIENTATION, SAMPLES, PLANAR = 266, 274, 277, 284

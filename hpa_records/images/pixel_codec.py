@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from hpa_records.format import spec
-from hpa_records import image_header
+from hpa_records.images import header
 from hpa_records.runtime import errors
 
 
@@ -49,7 +49,7 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
   flat = np.frombuffer(data, np.uint8)
   head, wrong = png_head(size_px), ''
   if encoding == 'png' and flat[:len(head)].tobytes() == head:
-    wrong = image_header.find_stored_fault(flat.data)
+    wrong = header.find_stored_fault(flat.data)
     pixels = None if wrong else cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
     is_8_bit = pixels is not None and pixels.dtype == np.uint8
     if is_8_bit and pixels.shape == shape:
@@ -67,7 +67,7 @@ def sums(image: np.ndarray) -> np.ndarray:
   Whole numbers, so that sums over images do not depend on their order.
 
   Args:
-    image: [H, W, C] uint8, of at most image_file.MAX_PIXELS pixels.
+    image: [H, W, C] uint8, of at most decode.MAX_PIXELS pixels.
   """
   # OpenCV sums whole numbers and divides at the end. Mean and deviation of
   # 2**26 pixels give the sums back to within 0.01.

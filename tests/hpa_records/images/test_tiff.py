@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records import image_file
+from hpa_records.images import decode
 from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import image_bytes
@@ -34,8 +34,8 @@ def _both(tmp_path, data):
   path = tmp_path / 'a.tif'
   path.write_bytes(data)
   told = []
-  for read in (lambda: image_file.check(str(path), 'red', 65535),
-               lambda: image_file.decode(data, 'a.tif', 'red', 65535)):
+  for read in (lambda: decode.check(str(path), 'red', 65535),
+               lambda: decode.decode(data, 'a.tif', 'red', 65535)):
     try:
       told.append(read())
     except errors.DataError as error:
@@ -124,8 +124,7 @@ def test_tags_that_share_their_bytes_take_no_memory():
   data = image_bytes.tiff(image_bytes.gray_tags(_GRAY, t278=21),
                           [_GRAY.tobytes() + bytes(2**20)],
                           extra=[(40000 + i, *blob) for i in range(20_000)])
-  np.testing.assert_array_equal(image_file.decode(data, 'a.tif', 'red', 0),
-                                _GRAY)
+  np.testing.assert_array_equal(decode.decode(data, 'a.tif', 'red', 0), _GRAY)
 
 
 def test_a_predictor_is_kept(tmp_path):

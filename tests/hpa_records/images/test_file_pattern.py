@@ -4,8 +4,8 @@ import hypothesis
 from hypothesis import strategies
 import pytest
 
-from hpa_records import file_pattern
 from hpa_records.format import spec
+from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from hpa_records.storage import litter
