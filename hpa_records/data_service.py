@@ -27,10 +27,10 @@ from hpa_records import dataset
 from hpa_records import dataset_call
 from hpa_records.format import manifest
 from hpa_records.format import spec
-from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import ports
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from hpa_records.storage import filesystem
 from hpa_records import streaming
 
@@ -85,8 +85,9 @@ def find_fault(error: tf.errors.OpError,
                           f'{_locate(directory)}, as this machine does.')
 
 
-def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
-                     key: plan.Key, share: plan.Share, shuffle_mb: int,
+def training_batches(records: dataset.Records, fold: int,
+                     epoch: epoch_plan.Epoch, key: epoch_plan.Key,
+                     share: epoch_plan.Share, shuffle_mb: int,
                      address: str) -> tf.data.Dataset:
   """Returns one epoch of batches as streaming.training_batches does.
 
@@ -148,8 +149,8 @@ def training_batches(records: dataset.Records, fold: int, epoch: plan.Epoch,
 
   size = records.manifest.image_size
   black = np.zeros((size, size, spec.NUM_CHANNELS), np.uint8)
-  blank = tf.data.Dataset.from_tensors((black, np.int64(plan.BLANK)))
-  steps = plan.num_steps(len(epoch), share.batch_size)
+  blank = tf.data.Dataset.from_tensors((black, np.int64(epoch_plan.BLANK)))
+  steps = epoch_plan.num_steps(len(epoch), share.batch_size)
   came = tf.data.Dataset.from_generator(dataset_call.weak(arrive),
                                         output_signature=served.element_spec)
   whole = came.concatenate(

@@ -13,12 +13,12 @@ import functools
 import numpy as np
 import pandas as pd
 
-from hpa_records import balance as balance_lib
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import spec
 from hpa_records import index_check
-from hpa_records import label_set
 from hpa_records.runtime import errors
+from hpa_records.sampling import balance as balance_lib
+from hpa_records.sampling import label_set
 
 ROW = 'row'  # of the index, in place of the image
 WEIGHT = 'weight'
@@ -106,7 +106,7 @@ class Records:
     return {}
 
   def ranks(self) -> np.ndarray:
-    """Returns the ranks [N] int64 that plan.expand rounds along."""
+    """Returns the ranks [N] int64 that epoch_plan.expand rounds along."""
     return label_set.rank(self.labels)
 
 

@@ -12,7 +12,6 @@ from typing import Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import balance
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfds_metadata
@@ -20,6 +19,7 @@ from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.sampling import balance
 
 _FILES = {
     manifest.INDEX_NAME, tfds_metadata.FEATURES_NAME, tfds_metadata.INFO_NAME

@@ -22,9 +22,9 @@ from hpa_records import dataset
 from hpa_records import dataset_call
 from hpa_records.format import spec as spec_lib
 from hpa_records import payload as payload_lib
-from hpa_records import plan
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from hpa_records import streaming
 
 _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
@@ -34,8 +34,8 @@ _READY = 2  # batches that are filled and wait
 def batches(labels: np.ndarray,
             size_px: int,
             payload: payload_lib.Payload | None,
-            epoch: plan.Epoch,
-            share: plan.Share,
+            epoch: epoch_plan.Epoch,
+            share: epoch_plan.Share,
             first_step: int = 0,
             buffers: 'Buffers | None' = None) -> tf.data.Dataset:
   """Returns a share of an epoch's batches, as the plan orders them.
@@ -52,7 +52,7 @@ def batches(labels: np.ndarray,
 
   Returns:
     For each step from first_step on, for each of the share's parts, a dict of
-      image [b, H, W, C] uint8 (or row [b] int32, plan.BLANK for a blank),
+      image [b, H, W, C] uint8 (or row [b] int32, epoch_plan.BLANK for a blank),
       labels [b, K] float32 multi-hot, weight [b] float32 (0 for a blank),
       element [b] int32 (the symmetry to apply), slot [b] int32 (places in the
       global batch).
@@ -67,7 +67,7 @@ def batches(labels: np.ndarray,
   buffers = buffers or Buffers()
 
   def make(number):
-    part = plan.cut(epoch, share, int(number))
+    part = epoch_plan.cut(epoch, share, int(number))
     if payload is None:
       pixels = part.record.astype(np.int32)
     else:
@@ -99,7 +99,7 @@ def batches(labels: np.ndarray,
         for name, value in zip(spec, made)
     }
 
-  steps = plan.num_steps(len(epoch), share.batch_size)
+  steps = epoch_plan.num_steps(len(epoch), share.batch_size)
   numbers = tf.data.Dataset.range(first_step * share.count, steps * share.count)
   made = numbers.map(gather, _in_flight(shape), deterministic=True)
   made = made.with_options(streaming.global_batches()).prefetch(_READY)

@@ -25,10 +25,10 @@ from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import load
 from hpa_records import mapped_file
-from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import process_pool
+from hpa_records.sampling import epoch_plan
 
 # A process takes half a second to start, as long as so many images take.
 _IMAGES_PER_WORKER = 100
@@ -42,7 +42,7 @@ class Payload(Protocol):
     """Fills out with pixels.
 
     Args:
-      rows: [n] int64, rows of the index; plan.BLANK stands for black.
+      rows: [n] int64, rows of the index; epoch_plan.BLANK stands for black.
       out: [n, H, W, C] uint8, contiguous.
 
     Raises:
@@ -89,8 +89,8 @@ class Shards:
         read from; or a checksum is wrong. Names file and record.
     """
     flat = out.reshape(len(rows), -1)
-    flat[rows == plan.BLANK] = 0
-    real = np.flatnonzero(rows != plan.BLANK)
+    flat[rows == epoch_plan.BLANK] = 0
+    real = np.flatnonzero(rows != epoch_plan.BLANK)
     rows = rows[real]
     shards = self._shard[rows]
     files = {
@@ -206,7 +206,7 @@ class Memory:
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
     """As Payload.read; raises nothing."""
     for row, pixels in zip(rows.tolist(), out):
-      pixels[...] = 0 if row == plan.BLANK else self._pixels[row]
+      pixels[...] = 0 if row == epoch_plan.BLANK else self._pixels[row]
 
 
 class Files:
@@ -256,7 +256,7 @@ class Files:
       tasks = {
           row: self._pool.submit(self._load, self._paths[row])
           for row in rows.tolist()
-          if row != plan.BLANK
+          if row != epoch_plan.BLANK
       }
       for row, pixels in zip(rows.tolist(), out):
         found = self._result(row, tasks[row]) if row in tasks else None

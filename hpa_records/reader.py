@@ -15,11 +15,11 @@ from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records import indexed
 from hpa_records import payload as payload_lib
-from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from hpa_records import shard_fault
 from hpa_records.storage import address
 from hpa_records import streaming
@@ -59,9 +59,9 @@ class Reader:
       self._payload = payload_lib.Memory(pixels)
 
   def training(self,
-               epoch: plan.Epoch,
-               key: plan.Key,
-               share: plan.Share,
+               epoch: epoch_plan.Epoch,
+               key: epoch_plan.Key,
+               share: epoch_plan.Share,
                first_step: int = 0) -> tf.data.Dataset:
     """Returns one epoch of batches; opens no file of the held-out fold.
 
@@ -95,7 +95,8 @@ class Reader:
     payload = None if self._how.cache == 'device' else self._payload
     return self._batch(payload, epoch, share, first_step)
 
-  def evaluation(self, fold: int | None, share: plan.Share) -> tf.data.Dataset:
+  def evaluation(self, fold: int | None,
+                 share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns every record of a fold, or of all, exactly once, in index order.
 
     Returns:
@@ -103,7 +104,7 @@ class Reader:
     """
     if self._payload is None:
       return streaming.evaluation_batches(self._records, fold, share)
-    once = plan.once(self._records.rows(fold))
+    once = epoch_plan.once(self._records.rows(fold))
     return self._batch(self._payload, once, share, 0)
 
   def check_unchanged(self) -> None:
@@ -116,8 +117,8 @@ class Reader:
     """
     shard_fault.check_unchanged(self._records)
 
-  def _batch(self, payload: payload_lib.Payload | None, epoch: plan.Epoch,
-             share: plan.Share, first_step: int) -> tf.data.Dataset:
+  def _batch(self, payload: payload_lib.Payload | None, epoch: epoch_plan.Epoch,
+             share: epoch_plan.Share, first_step: int) -> tf.data.Dataset:
     return indexed.batches(self._records.labels,
                            self._records.manifest.image_size, payload, epoch,
                            share, first_step, self._buffers)
@@ -130,7 +131,7 @@ class Reader:
       Rows of the index [n] int64, and their pixels [n, H, W, C] uint8, which
       are not to be kept.
     """
-    share = plan.Share(_FILL_BATCH)
+    share = epoch_plan.Share(_FILL_BATCH)
     for fold in folds:
       rows = self._records.rows(fold)
       with self.told_errors():

@@ -12,11 +12,11 @@ import os
 
 import numpy as np
 
-from hpa_records import balance as balance_lib
 from hpa_records.format import spec
 from hpa_records.images import file_pattern
 from hpa_records.images import resize as resize_lib
 from hpa_records.runtime import errors
+from hpa_records.sampling import balance as balance_lib
 
 _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 

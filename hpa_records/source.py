@@ -16,11 +16,11 @@ from hpa_records import fault
 from hpa_records.format import spec
 from hpa_records import indexed
 from hpa_records import payload as payload_lib
-from hpa_records import plan
 from hpa_records import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records import sample_table
+from hpa_records.sampling import epoch_plan
 
 
 class Records:
@@ -67,7 +67,7 @@ class Records:
     """Those of the conversion."""
     return self._records.manifest.settings
 
-  def batches(self, share: plan.Share) -> tf.data.Dataset:
+  def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
     return self._reader.evaluation(None, share)
 
@@ -130,11 +130,11 @@ class Files:
     return bool(self._payload.unread or
                 (self._payload.faults and self._on_error == 'stop'))
 
-  def batches(self, share: plan.Share) -> tf.data.Dataset:
+  def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
     labels = np.zeros([len(self.ids), spec.NUM_CLASSES])
     return indexed.batches(labels, self._size_px, self._payload,
-                           plan.once(np.arange(len(self.ids))), share)
+                           epoch_plan.once(np.arange(len(self.ids))), share)
 
   @contextlib.contextmanager
   def told_errors(self) -> Iterator[None]:

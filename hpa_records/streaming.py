@@ -26,9 +26,9 @@ from hpa_records import dataset
 from hpa_records.format import example
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
-from hpa_records import plan
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from hpa_records import shard_fault
 from hpa_records.storage import address
 
@@ -43,9 +43,9 @@ Decode = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 def training_batches(records: dataset.Records,
                      fold: int,
-                     epoch: plan.Epoch,
-                     key: plan.Key,
-                     share: plan.Share,
+                     epoch: epoch_plan.Epoch,
+                     key: epoch_plan.Key,
+                     share: epoch_plan.Share,
                      shuffle_mb: int,
                      first_step: int = 0) -> tf.data.Dataset:
   """Returns one epoch of batches, fold held out; opens no file of that fold.
@@ -72,7 +72,7 @@ def training_batches(records: dataset.Records,
 
 
 def evaluation_batches(records: dataset.Records, fold: int | None,
-                       share: plan.Share) -> tf.data.Dataset:
+                       share: epoch_plan.Share) -> tf.data.Dataset:
   """Returns every record of a fold, or of all, exactly once, in index order.
 
   Returns:
@@ -82,13 +82,13 @@ def evaluation_batches(records: dataset.Records, fold: int | None,
   paths = _encode(_shard_names(records, rows))
   draws = tf.data.Dataset.zip(_read(records, paths),
                               tf.data.Dataset.range(len(rows)))
-  return _batch(draws, records, plan.once(rows), share, 0)
+  return _batch(draws, records, epoch_plan.once(rows), share, 0)
 
 
 def shuffled_draws(records: dataset.Records,
                    fold: int,
-                   epoch: plan.Epoch,
-                   key: plan.Key,
+                   epoch: epoch_plan.Epoch,
+                   key: epoch_plan.Key,
                    shuffle_mb: int,
                    check: Callable | None = None) -> tf.data.Dataset:
   """Returns an epoch's draws, each (serialized record, number of the draw).
@@ -98,7 +98,7 @@ def shuffled_draws(records: dataset.Records,
     opened, where that is.
   """
   counts = np.bincount(epoch.record, minlength=len(records.index))
-  seed = int(key.generator(plan.ORDER).integers(2**31))
+  seed = int(key.generator(epoch_plan.ORDER).integers(2**31))
   draws = _interleave(records, fold, counts, seed, check)
   mean_bytes = records.index['record_bytes'].mean()
   # TensorFlow takes memory for places that no draw comes to.
@@ -167,13 +167,14 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
                            deterministic=True)
 
 
-def _batch(draws: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
-           share: plan.Share, first_step: int) -> tf.data.Dataset:
+def _batch(draws: tf.data.Dataset, records: dataset.Records,
+           epoch: epoch_plan.Epoch, share: epoch_plan.Share,
+           first_step: int) -> tf.data.Dataset:
   """Takes a share of the draws, decodes and batches it."""
   total = len(epoch)
-  steps = plan.num_steps(total, share.batch_size)
+  steps = epoch_plan.num_steps(total, share.batch_size)
   blank = tf.data.Dataset.from_tensors(
-      (_blank_record(records), np.int64(plan.BLANK)))
+      (_blank_record(records), np.int64(epoch_plan.BLANK)))
   blanks = blank.repeat(steps * share.batch_size - total)
   # A shard that lost its tail reads clean; the count is what shows it.
   whole = draws.concatenate(blanks).apply(
@@ -192,7 +193,8 @@ def _map(draws: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
   return draws.map(function, host.num_cores(), deterministic=True)
 
 
-def _take_share(draws: tf.data.Dataset, share: plan.Share) -> tf.data.Dataset:
+def _take_share(draws: tf.data.Dataset,
+                share: epoch_plan.Share) -> tf.data.Dataset:
   """Those draws of each global batch that are the share's."""
   if share.count == share.num_replicas:
     return draws
@@ -205,7 +207,7 @@ def _take_share(draws: tf.data.Dataset, share: plan.Share) -> tf.data.Dataset:
   return draws.enumerate().filter(is_mine).map(lambda _, draw: draw)
 
 
-def decoder(records: dataset.Records, epoch: plan.Epoch) -> Decode:
+def decoder(records: dataset.Records, epoch: epoch_plan.Epoch) -> Decode:
   """Returns what makes (image [H, W, C] uint8, number) of a draw.
 
   Of raw records it takes batches of draws, too. A record that is not the one
@@ -249,26 +251,26 @@ def _require(is_right: tf.Tensor, value: tf.Tensor, message: str) -> tf.Tensor:
     return tf.identity(value)
 
 
-def _rows(records: dataset.Records, epoch: plan.Epoch) -> tf.Tensor:
+def _rows(records: dataset.Records, epoch: epoch_plan.Epoch) -> tf.Tensor:
   """The index row of each draw [M + 1] int64, one more for blanks."""
   return tf.constant(np.append(epoch.record, len(records.index)))
 
 
-def _places(numbers: tf.Tensor, epoch: plan.Epoch) -> tf.Tensor:
+def _places(numbers: tf.Tensor, epoch: epoch_plan.Epoch) -> tf.Tensor:
   """Where draws stand in tables of M + 1, blanks being the last."""
-  return tf.where(numbers != plan.BLANK, numbers, len(epoch))
+  return tf.where(numbers != epoch_plan.BLANK, numbers, len(epoch))
 
 
 def _is_png(records: dataset.Records) -> bool:
   return records.manifest.settings['encoding'] == 'png'
 
 
-def finish(parts: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
-           share: plan.Share) -> tf.data.Dataset:
+def finish(parts: tf.data.Dataset, records: dataset.Records,
+           epoch: epoch_plan.Epoch, share: epoch_plan.Share) -> tf.data.Dataset:
   """Returns batches of decoded draws, with all that goes with them.
 
   Args:
-    parts: (images [b, H, W, C] uint8, numbers of the draws or plan.BLANK [b]).
+    parts: (images [b, H, W, C] uint8, numbers of the draws or epoch_plan.BLANK [b]).
     records: the dataset.
     epoch: the draws, by number.
     share: of which the draws are.
@@ -286,7 +288,7 @@ def finish(parts: tf.data.Dataset, records: dataset.Records, epoch: plan.Epoch,
     return {
         spec.IMAGE: images,
         spec.LABELS: tf.gather(labels, tf.gather(rows, places)),
-        dataset.WEIGHT: tf.cast(numbers != plan.BLANK, tf.float32),
+        dataset.WEIGHT: tf.cast(numbers != epoch_plan.BLANK, tf.float32),
         dataset.ELEMENT: tf.gather(elements, places),
         dataset.SLOT: part * size + tf.range(size),
     }

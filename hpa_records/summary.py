@@ -6,11 +6,11 @@ from typing import Any, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import balance
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.sampling import balance
 
 # What each channel is stained for. Source: Kaggle, the competition's data page.
 STAINS = {

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from hpa_records import dataset
-from hpa_records import plan
 from hpa_records import reader as reader_lib
 from hpa_records.runtime import errors
+from hpa_records.sampling import epoch_plan
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -39,14 +39,14 @@ def test_another_dataset_in_place_of_a_streamed_one_is_noticed(tmp_path):
   records = dataset.load(one)
   source = reader_lib.Reader(records, 0, dataset.How('streaming'))
   for _ in range(2):
-    sum(1 for _ in source.evaluation(None, plan.Share(4)))
+    sum(1 for _ in source.evaluation(None, epoch_plan.Share(4)))
   source.check_unchanged()
   shutil.rmtree(one)
   os.rename(two, one)
   with pytest.raises(errors.DataError, match='changed while it was read'):
     source.check_unchanged()
   with pytest.raises(errors.DataError, match='changed while it was read'):
-    source.evaluation(None, plan.Share(4))
+    source.evaluation(None, epoch_plan.Share(4))
 
 
 @pytest.mark.parametrize('reader,check,damage', [

@@ -12,10 +12,10 @@ import pytest
 
 from hpa_records import convert
 from hpa_records import dataset
-from hpa_records import plan
 from hpa_records import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from hpa_records import shard_plan
 from tests.support import fakes
 from trainer import config as config_lib
@@ -91,17 +91,17 @@ class _Reading:
     found = dataset.load(records)
     how = dataset.How(data_service=address, shuffle_mb=2)
     self._reader = reader.Reader(found, 1, how)
-    self._key = plan.Key(0, 0, 1)
-    self._epoch = plan.shuffle(times * found.repeats(1), self._key, 'all')
+    self._key = epoch_plan.Key(0, 0, 1)
+    self._epoch = epoch_plan.shuffle(times * found.repeats(1), self._key, 'all')
     ids = found.index['id']
     self.planned = collections.Counter(
         (int(ids[row][1:]), element)
         for row, element in zip(self._epoch.record, self._epoch.element))
-    self.steps = plan.num_steps(len(self._epoch), 7)
+    self.steps = epoch_plan.num_steps(len(self._epoch), 7)
 
   def batches(self):
     return self._reader.training(self._epoch, self._key,
-                                 plan.Share(7)).as_numpy_iterator()
+                                 epoch_plan.Share(7)).as_numpy_iterator()
 
 
 def _drawn(batches):
@@ -209,9 +209,10 @@ def test_what_cannot_be_is_refused(records, tmp_path, changes, message):
 def test_several_trainers_are_refused(records, service):
   reading = reader.Reader(dataset.load(records), 1,
                           dataset.How(data_service=service[0]))
-  epoch = plan.once(np.arange(4))
+  epoch = epoch_plan.once(np.arange(4))
   with pytest.raises(errors.DataError, match='received 2 workers of TF_CONFIG'):
-    reading.training(epoch, plan.Key(0, 0, 1), plan.Share(8, 2, 0, 1))
+    reading.training(epoch, epoch_plan.Key(0, 0, 1),
+                     epoch_plan.Share(8, 2, 0, 1))
 
 
 def test_workers_that_see_another_dataset_are_refused(service, tmp_path):
@@ -224,21 +225,21 @@ def test_workers_that_see_another_dataset_are_refused(service, tmp_path):
                     convert.How(workers=2, overwrite=True))
     found.append(dataset.load(path))
   # The trainer's machine sees the first at the path, the worker's the second.
-  key = plan.Key(0, 0, 1)
+  key = epoch_plan.Key(0, 0, 1)
   reading = reader.Reader(found[0], 1, dataset.How(data_service=service[0]))
-  epoch = plan.shuffle(found[0].repeats(1), key, 'all')
+  epoch = epoch_plan.shuffle(found[0].repeats(1), key, 'all')
   with pytest.raises(errors.DataError, match='sees another dataset'):
     with reading.told_errors():
-      list(reading.training(epoch, key, plan.Share(7)))
+      list(reading.training(epoch, key, epoch_plan.Share(7)))
 
 
 def test_an_epoch_is_not_begun_inside(records, service):
   """A checkpoint inside it may be of another reader."""
   reading = reader.Reader(dataset.load(records), 1,
                           dataset.How(data_service=service[0]))
-  epoch = plan.once(np.arange(4))
+  epoch = epoch_plan.once(np.arange(4))
   with pytest.raises(errors.DataError, match='received its step 3'):
-    reading.training(epoch, plan.Key(0, 0, 1), plan.Share(1), 3)
+    reading.training(epoch, epoch_plan.Key(0, 0, 1), epoch_plan.Share(1), 3)
 
 
 def test_a_worker_without_dispatcher_is_refused():

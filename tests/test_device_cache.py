@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from hpa_records import dataset
-from hpa_records import plan
 from hpa_records import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from tests.support import fakes
 from trainer import device_cache
 from trainer import strategy as strategy_lib
@@ -35,7 +35,7 @@ def test_each_row_has_its_pixels_and_a_blank_is_black(records):
   rows = np.random.default_rng(0).permutation(rows)
   names = [int(name[1:]) for name in index['id'].iloc[rows]]
   want = np.stack([fakes.image(name, _SIZE) for name in names])
-  rows = tf.constant([*rows, plan.BLANK], tf.int32)
+  rows = tf.constant([*rows, epoch_plan.BLANK], tf.int32)
   found = tf.function(cache.images)(rows).numpy()
   np.testing.assert_array_equal(found[:-1], want)
   assert found.dtype == np.uint8 and not found[-1].any()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hpa_records import plan
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from trainer import dihedral
 
 _MODES = {
@@ -82,7 +82,7 @@ def test_the_papers_six_are_four_turns_and_two_flips():
   image = _coded_images(1, 5)[0]
   wanted = [np.rot90(image, k) for k in range(4)]
   wanted += [image[:, ::-1], image[::-1]]
-  elements = tf.constant(plan.PAPER_ELEMENTS)
+  elements = tf.constant(epoch_plan.PAPER_ELEMENTS)
   result = dihedral.transform(tf.constant(np.stack([image] * 6)), elements)
   np.testing.assert_array_equal(result, np.stack(wanted))
 

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from hpa_records import balance
 from hpa_records import convert
 from hpa_records import figure
 from hpa_records.format import manifest
@@ -15,6 +14,7 @@ from hpa_records import gallery
 from hpa_records.images import load
 from hpa_records.images import resize
 from hpa_records.runtime import errors
+from hpa_records.sampling import balance
 from hpa_records import shard_plan
 from hpa_records import summary
 from tests import conftest

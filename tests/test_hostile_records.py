@@ -13,9 +13,9 @@ from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
-from hpa_records import plan
 from hpa_records import reader
 from hpa_records.runtime import errors
+from hpa_records.sampling import epoch_plan
 from tests.support import fakes
 from tests.support import forgery
 from tests.support import image_bytes
@@ -48,10 +48,10 @@ def _read_all(folder, how):
   """Takes an epoch of training without fold 1, and fold 0."""
   records = dataset.load(str(folder))
   reading = reader.Reader(records, 1, how)
-  key = plan.Key(0, 0, 1)
-  epoch = plan.shuffle(records.repeats(1), key)
+  key = epoch_plan.Key(0, 0, 1)
+  epoch = epoch_plan.shuffle(records.repeats(1), key)
   with reading.told_errors():
-    list(reading.training(epoch, key, plan.Share(4)).as_numpy_iterator())
+    list(reading.training(epoch, key, epoch_plan.Share(4)).as_numpy_iterator())
 
 
 def _write_length(path, length):

@@ -26,11 +26,11 @@ import sys
 from hpa_records.runtime import process
 process.take()  # as a command does, before TensorFlow is imported
 from hpa_records import dataset
-from hpa_records import plan
+from hpa_records.sampling import epoch_plan
 from hpa_records.runtime import errors
 from hpa_records import streaming
 found = dataset.load(sys.argv[1])
-batches = streaming.evaluation_batches(found, 2, plan.Share(8))
+batches = streaming.evaluation_batches(found, 2, epoch_plan.Share(8))
 print(len(found.index), sum(int(b['weight'].numpy().sum()) for b in batches))
 try:
   dataset.load(sys.argv[2])

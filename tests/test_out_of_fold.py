@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import balance
 from hpa_records.format import spec
 from hpa_records.runtime import errors
+from hpa_records.sampling import balance
 from trainer import archive
 from trainer import config as config_lib
 from trainer import metrics

@@ -13,11 +13,11 @@ from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
 from hpa_records import indexed as indexed_lib
-from hpa_records import plan
 from hpa_records import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from hpa_records import shard_plan
 from tests.support import fakes
 
@@ -59,10 +59,15 @@ class _Way:
     self.reader = reader.Reader(self.records, fold, how)
 
   def shuffled(self, number=0, augment='copies'):
-    key = plan.Key(0, number, self.fold)
-    return key, plan.shuffle(self.records.repeats(self.fold), key, augment)
+    key = epoch_plan.Key(0, number, self.fold)
+    return key, epoch_plan.shuffle(self.records.repeats(self.fold), key,
+                                   augment)
 
-  def train(self, number=0, share=plan.Share(7), augment='copies', first=0):
+  def train(self,
+            number=0,
+            share=epoch_plan.Share(7),
+            augment='copies',
+            first=0):
     """Returns the planned epoch and its batches from step `first` on."""
     key, epoch = self.shuffled(number, augment)
     batches = self.reader.training(epoch, key, share, first)
@@ -114,7 +119,7 @@ def test_an_epoch_and_its_reader_are_given_back(folders, name):
   def count():
     gc.collect()
     return sum(
-        isinstance(each, (plan.Epoch, indexed_lib.Buffers))
+        isinstance(each, (epoch_plan.Epoch, indexed_lib.Buffers))
         for each in gc.get_objects())
 
   encoding, how = _WAYS[name]
@@ -142,12 +147,12 @@ def test_a_folder_whose_name_is_not_utf8_is_streamed(folders, tmp_path, name):
   way = _Way(copy, how)
   epoch, batches = way.train()
   assert sorted(_numbers(batches)) == sorted(_planned(way, epoch.record))
-  assert len(_numbers(way.reader.evaluation(None, plan.Share(8)))) == 40
+  assert len(_numbers(way.reader.evaluation(None, epoch_plan.Share(8)))) == 40
 
 
 def test_batches_are_static_and_the_last_is_filled_with_weight_0(way):
-  epoch, batches = way.train(share=plan.Share(11))
-  assert len(batches) == plan.num_steps(len(epoch), 11)
+  epoch, batches = way.train(share=epoch_plan.Share(11))
+  assert len(batches) == epoch_plan.num_steps(len(epoch), 11)
   for batch in batches:
     assert batch['image'].shape == (11, _SIZE, _SIZE, 4)
     assert batch['image'].dtype == np.uint8
@@ -160,7 +165,7 @@ def test_batches_are_static_and_the_last_is_filled_with_weight_0(way):
 
 
 def test_blanks_are_black_and_without_labels(way):
-  _, batches = way.train(share=plan.Share(11))
+  _, batches = way.train(share=epoch_plan.Share(11))
   blank = batches[-1]['weight'] == 0
   assert blank.any()
   assert not batches[-1]['image'][blank].any()
@@ -210,10 +215,10 @@ def test_what_comes_after_a_step_is_what_would_have_come(way, first):
 
 @pytest.mark.parametrize('replicas,pipelines', [(2, 1), (4, 1), (2, 2), (4, 2)])
 def test_global_batches_are_the_same_for_any_replicas(way, replicas, pipelines):
-  _, whole = way.train(share=plan.Share(8))
+  _, whole = way.train(share=epoch_plan.Share(8))
   count = replicas // pipelines
   parts = [
-      way.train(share=plan.Share(8, replicas, i * count, count))[1]
+      way.train(share=epoch_plan.Share(8, replicas, i * count, count))[1]
       for i in range(pipelines)
   ]
   for step, batch in enumerate(whole):
@@ -238,7 +243,8 @@ def test_training_opens_no_file_of_the_held_out_fold(way, tmp_path):
 def test_evaluation_gives_every_record_once_in_order(way, batch_size):
   rows = way.records.rows(2)
   batches = list(
-      way.reader.evaluation(2, plan.Share(batch_size)).as_numpy_iterator())
+      way.reader.evaluation(2,
+                            epoch_plan.Share(batch_size)).as_numpy_iterator())
   assert _numbers(batches) == _planned(way, rows)
   np.testing.assert_array_equal(_real(batches, 'labels'),
                                 way.records.labels[rows])
@@ -268,10 +274,11 @@ def test_all_images_come_once(way):
 
 def test_rows_travel_in_place_of_images_with_a_device_cache(folders):
   way = _Way(folders / 'raw', dataset.How(cache='device'))
-  epoch, batches = way.train(share=plan.Share(11))
+  epoch, batches = way.train(share=epoch_plan.Share(11))
   assert 'image' not in batches[0]
   assert _real(batches, 'row').tolist() == epoch.record.tolist()
-  assert (batches[-1]['row'][batches[-1]['weight'] == 0] == plan.BLANK).all()
+  assert (
+      batches[-1]['row'][batches[-1]['weight'] == 0] == epoch_plan.BLANK).all()
 
 
 @pytest.mark.parametrize('encoding,how,message', [
@@ -319,7 +326,7 @@ class _Copy:
     damage(self)
     key, epoch = self.way.shuffled(1)
     with self.way.reader.told_errors():
-      for _ in self.way.reader.training(epoch, key, plan.Share(7)):
+      for _ in self.way.reader.training(epoch, key, epoch_plan.Share(7)):
         pass
 
 
@@ -422,7 +429,7 @@ def test_streaming_stops_at_a_damaged_shard_and_names_it(
 def test_batches_are_not_written_over_while_they_are_held(folders):
   way = _Way(folders / 'raw', dataset.How())
   key, epoch = way.shuffled()
-  held = list(way.reader.training(epoch, key, plan.Share(2)))
+  held = list(way.reader.training(epoch, key, epoch_plan.Share(2)))
   numbers = [
       _sample_of(each) for batch in held for each in batch['image'].numpy()
   ]

@@ -8,9 +8,9 @@ import pytest
 
 from hpa_records import convert
 from hpa_records.images import resize
-from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records import sample_table
+from hpa_records.sampling import epoch_plan
 from hpa_records import shard_plan
 from hpa_records import source
 from tests.support import fakes
@@ -37,7 +37,7 @@ def _open(images, on_error='stop'):
                       on_error=on_error)
 
 
-def _take(files, share=plan.Share(32)):
+def _take(files, share=epoch_plan.Share(32)):
   """All batches of a share, together."""
   with files.told_errors():
     batches = list(files.batches(share).as_numpy_iterator())
@@ -63,7 +63,7 @@ def test_replicas_share_each_batch(images):
   with _open(images) as files:
     whole = _take(files)['image'].reshape(-1, 2, 16, 16, 16, 4)
     for first in (0, 1):
-      part = _take(files, plan.Share(32, 2, first))['image']
+      part = _take(files, epoch_plan.Share(32, 2, first))['image']
       np.testing.assert_array_equal(part, whole[:, first].reshape(part.shape))
 
 

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from hpa_records import plan
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from trainer import application
 from trainer import config as config_lib
 from trainer import gapnet
@@ -34,7 +34,7 @@ def _batch(seed=0, size=_SIZE):
       'image': rng.integers(0, 256, (_B, size, size, 4), dtype=np.uint8),
       'labels': (rng.random((_B, 28)) < 0.2).astype(np.float32),
       'weight': np.ones(_B, np.float32),
-      'element': rng.integers(0, plan.NUM_ELEMENTS, _B, dtype=np.int32),
+      'element': rng.integers(0, epoch_plan.NUM_ELEMENTS, _B, dtype=np.int32),
       'slot': np.arange(_B, dtype=np.int32),
   }
 

@@ -3,7 +3,7 @@
 Takes a CSV alone; no image is read. Each held-out fold of several cuts into
 folds is balanced by every policy, and exact under several tolerances and
 bounds. Rounding is told on exact, since the other policies have whole repeats
-or few fractions: by independent coins, by plan.draw_counts along images in
+or few fractions: by independent coins, by draw_counts along images in
 random order, and as training has it, along images of like labels.
 """
 
@@ -13,14 +13,14 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from hpa_records import balance
 from hpa_records import csv_table
 from hpa_records import fault
-from hpa_records import folds as folds_lib
 from hpa_records.format import spec
-from hpa_records import label_set
-from hpa_records import plan
 from hpa_records.runtime import errors
+from hpa_records.sampling import balance
+from hpa_records.sampling import epoch_plan
+from hpa_records.sampling import folds as folds_lib
+from hpa_records.sampling import label_set
 
 TOLERANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 BOUNDS = (20.0, 40.0, 60.0)
@@ -153,9 +153,11 @@ def _measure_rounding(job: Job, folds: np.ndarray) -> dict[str, Any]:
       'coins':
           toss,
       'systematic':
-          lambda epoch: plan.draw_counts(repeats, plan.Key(0, epoch, 0)),
+          lambda epoch: epoch_plan.draw_counts(repeats,
+                                               epoch_plan.Key(0, epoch, 0)),
       'ranked':
-          lambda epoch: plan.draw_counts(repeats, plan.Key(0, epoch, 0), ranks),
+          lambda epoch: epoch_plan.draw_counts(
+              repeats, epoch_plan.Key(0, epoch, 0), ranks),
   }
   training = folds != 0
   expected = repeats.astype(np.float64) @ job.labels

@@ -94,7 +94,7 @@ def _from_file(path: str, flat: np.ndarray) -> Callable:
 def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
   """This project's readers."""
   from hpa_records import dataset
-  from hpa_records import plan
+  from hpa_records.sampling import epoch_plan
   from hpa_records.runtime import process
   process.take()
   from hpa_records import reader
@@ -111,10 +111,10 @@ def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
   together = min(passes, 20) if way.kind == 'indexed' else 1
 
   def begin(number):
-    key = plan.Key(0, number, _FOLD)
-    epoch = plan.shuffle(together * once, key, augment)
-    share = plan.Share(job['batch'])
-    return (plan.num_steps(len(epoch), share.batch_size),
+    key = epoch_plan.Key(0, number, _FOLD)
+    epoch = epoch_plan.shuffle(together * once, key, augment)
+    share = epoch_plan.Share(job['batch'])
+    return (epoch_plan.num_steps(len(epoch), share.batch_size),
             iter(way.training(epoch, key, share)))
 
   steps, batches = begin(0)

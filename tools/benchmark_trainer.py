@@ -80,7 +80,7 @@ class _Resident:
 def _rows(labels: np.ndarray, batch: int):
   """Batches without end: rows in place of images, and what goes with them."""
   from hpa_records import dataset
-  from hpa_records import plan
+  from hpa_records.sampling import epoch_plan
   from hpa_records.format import spec
   from hpa_records.runtime.tensorflow import tf
 
@@ -96,7 +96,7 @@ def _rows(labels: np.ndarray, batch: int):
             tf.ones([batch]),
         dataset.ELEMENT:
             tf.random.stateless_uniform([batch], [0, number], 0,
-                                        plan.NUM_ELEMENTS, tf.int32),
+                                        epoch_plan.NUM_ELEMENTS, tf.int32),
         dataset.SLOT:
             tf.range(batch),
     }

@@ -10,11 +10,11 @@ from typing import Iterator
 import cv2
 import numpy as np
 
-from hpa_records import balance as balance_lib
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
+from hpa_records.sampling import balance as balance_lib
 from hpa_records.storage import filesystem
 from trainer import npz_file
 

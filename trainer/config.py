@@ -11,13 +11,13 @@ import re
 import sys
 from typing import Any
 
-from hpa_records import balance as balance_lib
 from hpa_records import dataset
 from hpa_records.format import spec
-from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
+from hpa_records.sampling import balance as balance_lib
+from hpa_records.sampling import epoch_plan
 
 ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu')
 VARIANTS = ('original', 'kaggle')
@@ -64,11 +64,11 @@ class Config:
       (each image's own, as the original).
     precision: 'float32' or 'bfloat16'.
     balance: policy of the draws in place of the stored repeats, which '' keeps.
-    balance_target: this and the next three as in hpa_records.balance.Balance.
+    balance_target: this and the next three as of balance.Balance.
     balance_tolerance: as there.
     max_repeat: as there.
     balance_factors: as there, factors.
-    augment: which draws get a random symmetry of the square; plan.AUGMENTS.
+    augment: which draws get a random symmetry; one of epoch_plan.AUGMENTS.
     clip_norm: largest global norm of the gradients; 0 does not clip.
     l1: weight decay, sum of |w| over kernels (the original: 1e-7).
     l2: weight decay, sum of w**2 over kernels (the original: 1e-5).
@@ -270,7 +270,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     'loss': LOSSES,
     'input_scaling': INPUT_SCALINGS,
     'precision': PRECISIONS,
-    'augment': plan.AUGMENTS,
+    'augment': epoch_plan.AUGMENTS,
     'plateau_monitor': MONITORS,
     'reader': dataset.READERS,
     'cache': dataset.CACHES,
@@ -288,7 +288,7 @@ _MAY_BE_0 = ('clip_norm', 'l1', 'l2', 'warmup_epochs')
 
 # name: (least, below)
 _RANGES: dict[str, tuple[Any, Any]] = {
-    'fold': (0, 2**16),  # which plan.Key holds
+    'fold': (0, 2**16),  # which epoch_plan.Key holds
     'epochs': (1, 10**5),  # which the names of checkpoints hold
     'batch_size': (1, _MOST),
     'eval_batch_size': (1, _MOST),

@@ -9,10 +9,10 @@ import numpy as np
 
 from hpa_records import dataset
 from hpa_records.format import spec
-from hpa_records import plan
 from hpa_records import reader as reader_lib
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 
 
 class DeviceCache:
@@ -54,10 +54,11 @@ class DeviceCache:
   def images(self, rows: tf.Tensor) -> tf.Tensor:
     """Returns the pixels [b, H, W, C] uint8 of index rows [b] int32.
 
-    plan.BLANK, which is -1, gives black.
+    epoch_plan.BLANK, which is -1, gives black.
     """
     last = self._places.shape[0] - 1
-    places = tf.gather(self._places, tf.where(rows == plan.BLANK, last, rows))
+    places = tf.gather(self._places,
+                       tf.where(rows == epoch_plan.BLANK, last, rows))
     return tf.gather(self._pixels, places)
 
 

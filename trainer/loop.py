@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from hpa_records import dataset
-from hpa_records import plan
 from hpa_records import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from hpa_records import staging
 from trainer import checkpoint
 from trainer import config as config_lib
@@ -243,9 +243,9 @@ class _Run:
     config = self._config
     if number >= config.epochs:
       return None
-    key = plan.Key(config.seed, number, config.fold)
-    epoch = plan.shuffle(self._repeats, key, config.augment, self._ranks)
-    steps = plan.num_steps(len(epoch), config.batch_size)
+    key = epoch_plan.Key(config.seed, number, config.fold)
+    epoch = epoch_plan.shuffle(self._repeats, key, config.augment, self._ranks)
+    steps = epoch_plan.num_steps(len(epoch), config.batch_size)
     if first_step >= steps:
       raise errors.DataError(
           f'The newest checkpoint in {self._recorder.directory} is of step '
@@ -261,7 +261,7 @@ class _Run:
   def _train_epoch(self, state: state_lib.State) -> dict[str, Any]:
     """Trains to the end of an epoch; returns its row of the history."""
     config, epoch = self._config, self._upcoming
-    steps = plan.num_steps(epoch.num_images, config.batch_size)
+    steps = epoch_plan.num_steps(epoch.num_images, config.batch_size)
     rates = schedule.warm_up(state.plateau.learning_rate, state.epoch, steps,
                              config.warmup_epochs)
     start, waited = time.perf_counter(), 0.0

@@ -11,11 +11,11 @@ from typing import Any
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import balance_flags
 from hpa_records import dataset
-from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.sampling import balance_flags
+from hpa_records.sampling import epoch_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config as config_lib
@@ -72,7 +72,7 @@ _choice(
 _choice('precision', config_lib.PRECISIONS, 'Of the arithmetic.')
 balance_flags.define(_DEFAULT['balance'], also=('',))
 _choice(
-    'augment', plan.AUGMENTS,
+    'augment', epoch_plan.AUGMENTS,
     'Which draws get a random rotation or flip: copies of a record beyond '
     "its first, all, none, or such copies by the paper's six instead of all "
     'eight.')

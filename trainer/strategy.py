@@ -13,13 +13,13 @@ from typing import Any, Iterator, Mapping
 
 import numpy as np
 
-from hpa_records import plan
 from hpa_records.runtime import errors
 from hpa_records.runtime import ports
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from trainer import cluster
 
 # Of what TensorFlow says of a lost worker: who it is; where in a graph it was
@@ -244,7 +244,8 @@ def cap_batch(strategy: tf.distribute.Strategy, batch_size: int,
   return min(batch_size, max(-(-count // replicas), 1) * replicas)
 
 
-def share(context: tf.distribute.InputContext, batch_size: int) -> plan.Share:
+def share(context: tf.distribute.InputContext,
+          batch_size: int) -> epoch_plan.Share:
   """Returns which part of each global batch an input pipeline makes.
 
   Args:
@@ -253,8 +254,8 @@ def share(context: tf.distribute.InputContext, batch_size: int) -> plan.Share:
   """
   replicas = context.num_replicas_in_sync
   count = replicas // context.num_input_pipelines
-  return plan.Share(batch_size, replicas, context.input_pipeline_id * count,
-                    count)
+  return epoch_plan.Share(batch_size, replicas,
+                          context.input_pipeline_id * count, count)
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:

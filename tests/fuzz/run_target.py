@@ -12,10 +12,10 @@ import zipfile
 from absl import flags
 import numpy as np
 
-from hpa_records import balance
 from hpa_records.format import spec
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
+from hpa_records.sampling import balance
 from tests.fuzz import mutation
 from tests.fuzz import target
 from trainer import archive

@@ -11,9 +11,9 @@ import benchmark_balance
 import numpy as np
 import pytest
 
-from hpa_records import balance
-from hpa_records import folds
 from hpa_records.format import spec
+from hpa_records.sampling import balance
+from hpa_records.sampling import folds
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parents[2]

@@ -6,10 +6,10 @@ import pytest
 
 from hpa_records import convert
 from hpa_records import dataset
-from hpa_records import plan
 from hpa_records import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
+from hpa_records.sampling import epoch_plan
 from hpa_records import shard_plan
 from hpa_records.storage import address
 from hpa_records.storage import filesystem
@@ -131,7 +131,8 @@ def test_a_dataset_at_an_address_is_read(tmp_path):
     filesystem.write_atomically(f'{remote}/{path.name}', path.read_bytes())
   found = dataset.load(remote)
   assert found.index.equals(dataset.load(str(local)).index)
-  batches = reader.Reader(found, 1, dataset.How()).evaluation(0, plan.Share(4))
+  batches = reader.Reader(found, 1,
+                          dataset.How()).evaluation(0, epoch_plan.Share(4))
   assert sum(float(batch['weight'].numpy().sum()) for batch in batches) == 2
   filesystem.remove(f'{remote}/{found.manifest.shards[0].name}')
   with pytest.raises(errors.DataError, match='received none at ram://'):

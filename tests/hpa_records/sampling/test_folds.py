@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import folds
 from hpa_records.format import spec
 from hpa_records import layout
 from hpa_records.runtime import errors
+from hpa_records.sampling import folds
 from hpa_records import shard_plan
 
-_CSV = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa' / 'train.csv'
+_CSV = pathlib.Path(__file__).parents[4] / 'shared' / 'hpa' / 'train.csv'
 _LABELS = strategies.integers(
     6, 40).flatmap(lambda n: arrays.arrays(np.uint8, [n, spec.NUM_CLASSES],
                                            elements=strategies.integers(0, 1),

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import balance
-from hpa_records import folds as folds_lib
 from hpa_records.format import spec
-from hpa_records import label_set
 from hpa_records.runtime import errors
+from hpa_records.sampling import balance
+from hpa_records.sampling import folds as folds_lib
+from hpa_records.sampling import label_set
 
-_CSV = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa' / 'train.csv'
+_CSV = pathlib.Path(__file__).parents[4] / 'shared' / 'hpa' / 'train.csv'
 _LABELS = strategies.integers(
     1, 40).flatmap(lambda n: arrays.arrays(np.uint8, [n, spec.NUM_CLASSES],
                                            elements=strategies.integers(0, 1),

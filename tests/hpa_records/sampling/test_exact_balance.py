@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from hpa_records import exact_balance
+from hpa_records.sampling import exact_balance
 
 
 @strategies.composite

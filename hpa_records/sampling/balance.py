@@ -28,11 +28,11 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from hpa_records import exact_balance
 from hpa_records.format import ordering
 from hpa_records.format import spec
-from hpa_records import label_set
 from hpa_records.runtime import errors
+from hpa_records.sampling import exact_balance
+from hpa_records.sampling import label_set
 
 # The usual factors of Kaggle's competition, by class.
 _KAGGLE_FACTORS = '8:4,9:4,10:4,15:4,20:2,27:4'

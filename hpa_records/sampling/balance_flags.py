@@ -4,7 +4,7 @@ from typing import Any, Mapping
 
 from absl import flags
 
-from hpa_records import balance
+from hpa_records.sampling import balance
 
 _DEFAULT = balance.Balance()
 

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import balance
-from hpa_records import folds
 from hpa_records.format import spec
-from hpa_records import label_set
-from hpa_records import plan
 from hpa_records.runtime import errors
+from hpa_records.sampling import balance
+from hpa_records.sampling import epoch_plan
+from hpa_records.sampling import folds
+from hpa_records.sampling import label_set
 
-_KEY = plan.Key(seed=3, epoch=5, fold=1)
+_KEY = epoch_plan.Key(seed=3, epoch=5, fold=1)
 _REPEATS = st.lists(
     st.floats(0, 20, width=32), min_size=1,
     max_size=60).map(lambda values: np.array(values, np.float32))
@@ -21,7 +21,7 @@ _REPEATS = st.lists(
 
 @hypothesis.given(_REPEATS, st.integers(0, 2**31 - 1), st.integers(0, 1000))
 def test_counts_are_floor_or_ceiling_and_their_sum_too(repeats, seed, epoch):
-  counts = plan.draw_counts(repeats, plan.Key(seed, epoch, 0))
+  counts = epoch_plan.draw_counts(repeats, epoch_plan.Key(seed, epoch, 0))
   assert (counts >= np.floor(repeats)).all()
   assert (counts <= np.ceil(repeats)).all()
   assert abs(counts.sum() - repeats.sum(dtype=np.float64)) < 1 + 1e-6
@@ -30,7 +30,7 @@ def test_counts_are_floor_or_ceiling_and_their_sum_too(repeats, seed, epoch):
 def test_whole_repeats_are_drawn_exactly():
   repeats = np.array([0, 3, 1, 500, 0, 2], np.float32)
   for epoch in range(20):
-    counts = plan.draw_counts(repeats, plan.Key(0, epoch, 0))
+    counts = epoch_plan.draw_counts(repeats, epoch_plan.Key(0, epoch, 0))
     np.testing.assert_array_equal(counts, repeats)
 
 
@@ -42,8 +42,10 @@ def _z_scores(counts, repeats):
 
 def test_mean_over_epochs_is_exact_and_a_biased_rounding_would_show():
   repeats = np.array([0.1, 0.25, 1.5, 2.7, 0.9, 0.05], np.float32)
-  counts = np.array(
-      [plan.draw_counts(repeats, plan.Key(7, e, 0)) for e in range(4000)])
+  counts = np.array([
+      epoch_plan.draw_counts(repeats, epoch_plan.Key(7, e, 0))
+      for e in range(4000)
+  ])
   assert np.abs(_z_scores(counts, repeats)).max() < 4
   coins = np.random.default_rng(0).random(counts.shape)
   seldom = np.floor(repeats) + (coins < 0.9 * (repeats % 1))
@@ -68,7 +70,8 @@ def test_a_cycle_of_epochs_draws_each_record_as_often_as_it_should(cycle):
   repeats[:500] = spec.LEAST_REPEATS
   ranks = rng.integers(0, 40, 3000)
   total = sum(
-      plan.draw_counts(repeats, plan.Key(5, 80 * cycle + e, 1), ranks)
+      epoch_plan.draw_counts(repeats, epoch_plan.Key(5, 80 * cycle +
+                                                     e, 1), ranks)
       for e in range(spec.CYCLE_EPOCHS))
   wanted = spec.CYCLE_EPOCHS * repeats.astype(np.float64)
   assert np.abs(total - wanted).max() < 1 + 1e-6
@@ -78,7 +81,7 @@ def test_a_cycle_of_epochs_draws_each_record_as_often_as_it_should(cycle):
 def test_which_records_go_together_changes_with_the_cycle():
   repeats = np.full(200, 0.5, np.float32)
   drawn = {
-      plan.draw_counts(repeats, plan.Key(0, epoch, 0)).tobytes()
+      epoch_plan.draw_counts(repeats, epoch_plan.Key(0, epoch, 0)).tobytes()
       for epoch in range(240)
   }
   assert len(drawn) > 4  # two kinds of start in each of three cycles
@@ -96,8 +99,10 @@ def test_class_totals_of_an_epoch_vary_less_along_ranks_than_by_coins():
 
   coins = spread(lambda _: np.floor(repeats) +
                  (rng.random(len(repeats)) < repeats % 1))
-  alike = spread(lambda e: plan.draw_counts(repeats, plan.Key(0, e, 0)))
-  ranked = spread(lambda e: plan.draw_counts(repeats, plan.Key(0, e, 0), ranks))
+  alike = spread(
+      lambda e: epoch_plan.draw_counts(repeats, epoch_plan.Key(0, e, 0)))
+  ranked = spread(
+      lambda e: epoch_plan.draw_counts(repeats, epoch_plan.Key(0, e, 0), ranks))
   assert ranked < 0.5 * alike and ranked < 0.5 * coins
 
 
@@ -105,7 +110,7 @@ def test_ranks_leave_the_mean_alone():
   _, repeats, ranks = _ranked([[0], [0, 1], [1], [1], [2]] * 20)
   repeats = repeats * np.float32(0.37)
   counts = np.array([
-      plan.draw_counts(repeats, plan.Key(seed, 3, 0), ranks)
+      epoch_plan.draw_counts(repeats, epoch_plan.Key(seed, 3, 0), ranks)
       for seed in range(3000)
   ])
   fraction = repeats % 1
@@ -115,21 +120,21 @@ def test_ranks_leave_the_mean_alone():
 
 
 def test_expand_lists_each_copy_once_with_its_number():
-  epoch = plan.expand(np.array([2, 0, 3, 1], np.float32), _KEY)
+  epoch = epoch_plan.expand(np.array([2, 0, 3, 1], np.float32), _KEY)
   assert epoch.record.tolist() == [0, 0, 2, 2, 2, 3]
   assert epoch.copy.tolist() == [0, 1, 0, 1, 2, 0]
   assert len(epoch) == 6
 
 
-@pytest.mark.parametrize('augment', plan.AUGMENTS)
+@pytest.mark.parametrize('augment', epoch_plan.AUGMENTS)
 def test_augment_says_which_copies_are_transformed(augment):
-  epoch = plan.expand(np.full(4000, 2, np.float32), _KEY, augment)
+  epoch = epoch_plan.expand(np.full(4000, 2, np.float32), _KEY, augment)
   for first in (True, False):
     counts = np.bincount(epoch.element[(epoch.copy == 0) == first], minlength=8)
     if augment == 'none' or (augment != 'all' and first):
       assert counts[0] == 4000
     elif augment == 'paper':
-      six = counts[list(plan.PAPER_ELEMENTS)]
+      six = counts[list(epoch_plan.PAPER_ELEMENTS)]
       assert six.sum() == 4000
       assert np.abs(six - 4000 / 6).max() < 5 * 24
     else:  # uniform: 500 each, deviation 21
@@ -138,38 +143,40 @@ def test_augment_says_which_copies_are_transformed(augment):
 
 def test_unknown_augment_is_refused():
   with pytest.raises(ValueError, match="received 'twice'"):
-    plan.expand(np.ones(3), _KEY, 'twice')
+    epoch_plan.expand(np.ones(3), _KEY, 'twice')
 
 
 def test_everything_depends_on_the_key_alone():
   repeats = np.linspace(0, 3, 200, dtype=np.float32)
 
   def draw(key):
-    epoch = plan.expand(repeats, key, 'all')
-    shuffled = epoch.take(plan.order(len(epoch), key))
+    epoch = epoch_plan.expand(repeats, key, 'all')
+    shuffled = epoch.take(epoch_plan.order(len(epoch), key))
     return shuffled.record.tolist(), shuffled.element.tolist()
 
-  assert draw(_KEY) == draw(plan.Key(3, 5, 1))
-  for other in (plan.Key(4, 5, 1), plan.Key(3, 6, 1), plan.Key(3, 5, 2)):
+  assert draw(_KEY) == draw(epoch_plan.Key(3, 5, 1))
+  for other in (epoch_plan.Key(4, 5,
+                               1), epoch_plan.Key(3, 6,
+                                                  1), epoch_plan.Key(3, 5, 2)):
     assert draw(_KEY) != draw(other)
 
 
 def test_order_is_a_permutation():
-  assert sorted(plan.order(1000, _KEY)) == list(range(1000))
+  assert sorted(epoch_plan.order(1000, _KEY)) == list(range(1000))
 
 
 @pytest.mark.parametrize('length,batch,steps', [(0, 80, 0), (1, 80, 1),
                                                 (80, 80, 1), (81, 80, 2)])
 def test_last_batch_counts_as_a_step(length, batch, steps):
-  assert plan.num_steps(length, batch) == steps
+  assert epoch_plan.num_steps(length, batch) == steps
 
 
 @hypothesis.given(_REPEATS, st.integers(0, 2**31 - 1), st.integers(0, 200))
 def test_an_epoch_draws_each_record_exactly_its_number_of_times(
     repeats, seed, number):
-  key = plan.Key(seed, number, 2)
-  epoch = plan.shuffle(repeats, key)
-  counts = plan.draw_counts(repeats, key)
+  key = epoch_plan.Key(seed, number, 2)
+  epoch = epoch_plan.shuffle(repeats, key)
+  counts = epoch_plan.draw_counts(repeats, key)
   np.testing.assert_array_equal(
       np.bincount(epoch.record, minlength=len(repeats)), counts)
   pairs = list(zip(epoch.record.tolist(), epoch.copy.tolist()))
@@ -198,8 +205,9 @@ def _through_buffer(length, size, rng):
 
 
 def test_the_order_is_uniform_and_a_buffer_would_show():
-  orders = np.stack(
-      [plan.order(256, plan.Key(3, epoch, 1)) for epoch in range(400)])
+  orders = np.stack([
+      epoch_plan.order(256, epoch_plan.Key(3, epoch, 1)) for epoch in range(400)
+  ])
   # Mean of 256 x 7 degrees of freedom: 1, deviation 0.033.
   assert abs(_chi_square(orders) - 1) < 5 * 0.033
   rng = np.random.default_rng(0)
@@ -209,10 +217,11 @@ def test_the_order_is_uniform_and_a_buffer_would_show():
 
 def test_neighbours_are_no_more_often_alike_than_by_chance():
   repeats = np.full(100, 5, np.float32)
-  alike = np.mean([(np.diff(plan.shuffle(repeats,
-                                         plan.Key(0, e,
-                                                  0)).record) == 0).mean()
-                   for e in range(100)])
+  alike = np.mean([
+      (np.diff(epoch_plan.shuffle(repeats,
+                                  epoch_plan.Key(0, e, 0)).record) == 0).mean()
+      for e in range(100)
+  ])
   # 4 of the 499 others are copies; deviation of the mean 0.0004.
   assert abs(alike - 4 / 499) < 5 * 0.0004
 
@@ -234,7 +243,7 @@ def test_copies_are_spread_as_a_uniform_shuffle_would(shared_data):
                                     balance.Balance('exact'), 0)
   ranks = label_set.rank(labels)
   epochs = [
-      plan.shuffle(repeats, plan.Key(0, e, 0), ranks=ranks).record
+      epoch_plan.shuffle(repeats, epoch_plan.Key(0, e, 0), ranks=ranks).record
       for e in range(8)
   ]
   rng = np.random.default_rng(1)
@@ -251,26 +260,26 @@ def test_copies_are_spread_as_a_uniform_shuffle_would(shared_data):
                                                 (4, 2)])
 def test_global_batches_are_the_same_for_all_replicas_and_workers(
     replicas, pipelines):
-  epoch = plan.shuffle(np.full(74, 1.5, np.float32), _KEY, 'all')
-  steps, count = plan.num_steps(len(epoch), 8), replicas // pipelines
+  epoch = epoch_plan.shuffle(np.full(74, 1.5, np.float32), _KEY, 'all')
+  steps, count = epoch_plan.num_steps(len(epoch), 8), replicas // pipelines
   assert len(epoch) % 8  # the last is not full
   for step in range(steps):
     parts = [
-        plan.cut(epoch, plan.Share(8, replicas, first, count),
-                 step * count + each)
+        epoch_plan.cut(epoch, epoch_plan.Share(8, replicas, first, count),
+                       step * count + each)
         for first in range(0, replicas, count)
         for each in range(count)
     ]
-    whole = plan.cut(epoch, plan.Share(8), step)
+    whole = epoch_plan.cut(epoch, epoch_plan.Share(8), step)
     for name in ('record', 'element', 'weight', 'slot'):
       together = np.concatenate([getattr(part, name) for part in parts])
       np.testing.assert_array_equal(together, getattr(whole, name))
 
 
 def test_the_last_batch_is_filled_up_with_blanks_of_weight_0():
-  epoch = plan.once(np.array([7, 3, 5]))
-  part = plan.cut(epoch, plan.Share(2), 1)
-  assert part.record.tolist() == [5, plan.BLANK]
+  epoch = epoch_plan.once(np.array([7, 3, 5]))
+  part = epoch_plan.cut(epoch, epoch_plan.Share(2), 1)
+  assert part.record.tolist() == [5, epoch_plan.BLANK]
   assert part.weight.tolist() == [1, 0]
   assert part.element.tolist() == [0, 0]
   assert part.slot.tolist() == [0, 1]
@@ -280,7 +289,7 @@ def test_the_last_batch_is_filled_up_with_blanks_of_weight_0():
                                     (8, 4, 0, 0)])
 def test_shares_that_are_not_there_are_refused(values):
   with pytest.raises(ValueError, match='Expected .*, received'):
-    plan.Share(*values)
+    epoch_plan.Share(*values)
 
 
 @pytest.mark.parametrize('key', [(-1, 0, 0), (2**63, 0, 0), (2**64 + 3, 0, 0),
@@ -289,12 +298,12 @@ def test_shares_that_are_not_there_are_refused(values):
 def test_a_key_that_another_shares_is_refused(key):
   with pytest.raises(errors.DataError,
                      match='Expected a(n epoch| seed) of 0..2'):
-    plan.Key(*key)
+    epoch_plan.Key(*key)
 
 
 def test_large_seeds_are_different():
   orders = [
-      plan.order(100, plan.Key(seed, 0, 0)).tobytes()
+      epoch_plan.order(100, epoch_plan.Key(seed, 0, 0)).tobytes()
       for seed in (2**53, 2**53 + 1, 2**62, 2**63 - 2, spec.MAX_SEED)
   ]
   assert len(set(orders)) == 5

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hpa_records import balance
-from hpa_records import label_set
+from hpa_records.sampling import balance
+from hpa_records.sampling import label_set
 
 
 @pytest.mark.parametrize('num_classes', [1, 28, 63, 64, 65, 100, 300])
