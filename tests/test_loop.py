@@ -23,8 +23,8 @@ from hpa_records import convert
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import sample_data
 from hpa_records import shard_plan
+from hpa_records.synthetic import generator
 from tests.support import fakes
 from tests.support import signalled
 from trainer import config as config_lib
@@ -575,7 +575,7 @@ def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
 @pytest.fixture(name='sample_images', scope='module')
 def _sample_images(tmp_path_factory):
   folder = tmp_path_factory.mktemp('sample')
-  sample_data.make(str(folder), 15, size_px=128, workers=1)
+  generator.make(str(folder), 15, size_px=128, workers=1)
   return folder
 
 

@@ -26,13 +26,13 @@ from hpa_records import convert
 from hpa_records import figure
 from hpa_records import gallery
 from hpa_records.runtime import errors
-from hpa_records import sample_data
 from hpa_records.sampling import balance_flags
 from hpa_records.sampling import folds
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from hpa_records import summary
+from hpa_records.synthetic import generator
 from trainer import config as config_lib
 import benchmark_balance
 import benchmark_convert
@@ -276,7 +276,7 @@ def _source(scratch: str, num_made: int) -> tuple[str, str]:
     return (filesystem.require_local(_CSV.value, 'csv'),
             filesystem.require_local(_IMAGES.value, 'images'))
   folder = os.path.join(scratch, 'data')
-  sample_data.make(folder, _LIMIT.value or num_made)
+  generator.make(folder, _LIMIT.value or num_made)
   return os.path.join(folder, 'train.csv'), os.path.join(folder, 'train')
 
 

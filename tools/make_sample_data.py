@@ -8,8 +8,8 @@ import os
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import sample_data
 from hpa_records.storage import filesystem
+from hpa_records.synthetic import generator
 
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder to make.')
 _NUM_SAMPLES = flags.DEFINE_integer('num_samples', 600, 'How many samples.')
@@ -25,8 +25,8 @@ _WORKERS = flags.DEFINE_integer('workers',
 
 def main() -> None:
   output = filesystem.require_local(_OUTPUT.value, 'output')
-  sample_data.make(output, _NUM_SAMPLES.value, _SEED.value, _SIZE_PX.value,
-                   _MIN_PER_CLASS.value, _WORKERS.value)
+  generator.make(output, _NUM_SAMPLES.value, _SEED.value, _SIZE_PX.value,
+                 _MIN_PER_CLASS.value, _WORKERS.value)
   print(f'{_NUM_SAMPLES.value} samples: {os.path.join(output, "train.csv")} '
         f'and the PNGs in {os.path.join(output, "train")}')
 

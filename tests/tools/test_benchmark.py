@@ -21,7 +21,7 @@ import pytest
 from hpa_records.format import example
 from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
-from hpa_records import sample_data
+from hpa_records.synthetic import generator
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -39,7 +39,7 @@ _NUM_SAMPLES = 6
 @pytest.fixture(name='source', scope='module')
 def _source(tmp_path_factory):
   folder = tmp_path_factory.mktemp('source')
-  sample_data.make(str(folder), _NUM_SAMPLES + 2, size_px=128, workers=1)
+  generator.make(str(folder), _NUM_SAMPLES + 2, size_px=128, workers=1)
   return str(folder / 'train.csv'), str(folder / 'train')
 
 

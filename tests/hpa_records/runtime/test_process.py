@@ -58,7 +58,7 @@ def _run(tmp_path, body, setup='pass'):
     (_CONVERT.format(2), 'pass'),
     (_CONVERT.format(2), 'signal.pthread_sigmask(signal.SIG_BLOCK, {2})'),
     (_CONVERT.format(2), 'signal.signal(2, lambda *_: None)'),
-    ('import hpa_records.sample_data as sample_data; '
+    ('import hpa_records.synthetic.generator as sample_data; '
      'sample_data.make(str(folder), 3, '
      'size_px=64, workers=1)', 'pass'),
     ('import hpa_records.runtime.cli as command; '

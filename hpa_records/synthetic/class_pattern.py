@@ -10,7 +10,7 @@ from typing import Callable
 import cv2
 import numpy as np
 
-from hpa_records import sample_cell
+from hpa_records.synthetic import cell as cell_lib
 
 
 def _nucleoplasm(c):
@@ -145,7 +145,7 @@ def _rods_and_rings(c):
 
 
 # In the order of spec.CLASS_NAMES.
-PATTERNS: tuple[Callable[[sample_cell.Cell], np.ndarray], ...] = (
+PATTERNS: tuple[Callable[[cell_lib.Cell], np.ndarray], ...] = (
     _nucleoplasm,
     lambda c: c.ring(c.nuclear, 2.5),
     lambda c: c.nucleoli(1.3),
@@ -177,7 +177,7 @@ PATTERNS: tuple[Callable[[sample_cell.Cell], np.ndarray], ...] = (
 )
 
 
-def draw(cell: sample_cell.Cell, labels: tuple[int, ...]) -> np.ndarray:
+def draw(cell: cell_lib.Cell, labels: tuple[int, ...]) -> np.ndarray:
   """Returns the cell's four channels [s, s, C] float32, about 0..1.
 
   Args:

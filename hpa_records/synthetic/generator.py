@@ -21,10 +21,10 @@ from hpa_records.runtime import host
 from hpa_records.runtime import process
 from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
-from hpa_records import sample_cell
-from hpa_records import sample_pattern
 from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
+from hpa_records.synthetic import cell as cell_lib
+from hpa_records.synthetic import class_pattern
 
 # Every label set of the real table, behind the number of images that carry it.
 # With the commonest 120 alone, classes 12, 13 and 22 come to 0.7 of their share
@@ -219,9 +219,8 @@ def draw_image(labels: tuple[int, ...], seed: int, number: int,
   field = np.zeros((size_px, size_px, spec.NUM_CHANNELS), np.float32)
   radius = rng.uniform(46, 70) * scale
   for centre in _lay_out(rng, radius, size_px):
-    cell = sample_cell.Cell(rng, textures, radius * rng.uniform(.85, 1.15),
-                            scale)
-    channels = sample_pattern.draw(cell, labels)
+    cell = cell_lib.Cell(rng, textures, radius * rng.uniform(.85, 1.15), scale)
+    channels = class_pattern.draw(cell, labels)
     channels *= rng.uniform(.6, 1.0, spec.NUM_CHANNELS).astype(np.float32)
     _paste(field, channels, centre)
   return _photograph(rng, field, textures)
@@ -256,8 +255,8 @@ def _check_folder(images: str, num_samples: int, seed: int) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _textures(scale: float) -> sample_cell.Textures:
-  return sample_cell.Textures(scale)
+def _textures(scale: float) -> cell_lib.Textures:
+  return cell_lib.Textures(scale)
 
 
 def _lay_out(rng, radius, size_px) -> np.ndarray:

@@ -12,12 +12,12 @@ from sklearn import linear_model
 
 from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import sample_data
 from hpa_records import sample_table
 from hpa_records import shard_plan
 from hpa_records.storage import file_lock
+from hpa_records.synthetic import generator
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 def _content(folder):
@@ -26,7 +26,7 @@ def _content(folder):
 
 def test_bytes_depend_on_the_seed_not_on_the_workers(tmp_path):
   for name, seed, workers in (('one', 3, 1), ('two', 3, 2), ('other', 4, 1)):
-    sample_data.make(str(tmp_path / name), 9, seed, 96, workers=workers)
+    generator.make(str(tmp_path / name), 9, seed, 96, workers=workers)
   assert len(_content(tmp_path / 'one')) == 9 * 4 + 1
   assert _content(tmp_path / 'one') == _content(tmp_path / 'two')
   assert not set(_content(
@@ -34,7 +34,7 @@ def test_bytes_depend_on_the_seed_not_on_the_workers(tmp_path):
 
 
 def test_the_converter_accepts_it(tmp_path):
-  sample_data.make(str(tmp_path), 5, size_px=128, workers=1)
+  generator.make(str(tmp_path), 5, size_px=128, workers=1)
   loaded = sample_table.load(str(tmp_path / 'train.csv'),
                              str(tmp_path / 'train'),
                              pattern=shard_plan.Settings.pattern)
@@ -53,7 +53,7 @@ def test_label_sets_are_those_of_the_real_table(shared_data):
         tuple(map(int, row['Target'].split()))
         for row in csv_module.DictReader(file)
     ]
-  made = sample_data.draw_labels(31072, seed=1)
+  made = generator.draw_labels(31072, seed=1)
   ratio = _counts(made) / _counts(real)
   spread = 4 / np.sqrt(_counts(real))  # four deviations of a count
   assert (np.abs(ratio - 1) < spread).all()
@@ -67,27 +67,26 @@ def test_label_sets_are_those_of_the_real_table(shared_data):
 
 @pytest.mark.parametrize('num_samples,least', [(280, 10), (600, 5), (2000, 30)])
 def test_min_per_class_is_kept(num_samples, least):
-  labels = sample_data.draw_labels(num_samples, 0, least)
+  labels = generator.draw_labels(num_samples, 0, least)
   assert len(labels) == num_samples
   assert _counts(labels).min() >= least
 
 
 def test_more_samples_leave_the_first_as_they_are():
   # A shared stream once put the labels of 92 in 300 rows in another order.
-  assert sample_data.draw_labels(300, 0) == sample_data.draw_labels(900,
-                                                                    0)[:300]
+  assert generator.draw_labels(300, 0) == generator.draw_labels(900, 0)[:300]
 
 
 def test_labels_are_in_no_order():
-  pairs = [each for each in sample_data.draw_labels(500, 0) if len(each) == 2]
+  pairs = [each for each in generator.draw_labels(500, 0) if len(each) == 2]
   ascending = np.mean([first < second for first, second in pairs])
   assert 0.35 < ascending < 0.65
 
 
 def test_images_have_the_statistics_of_real_ones():
-  labels = sample_data.draw_labels(24, 0)
+  labels = generator.draw_labels(24, 0)
   images = [
-      sample_data.draw_image(each, 0, i, 512) for i, each in enumerate(labels)
+      generator.draw_image(each, 0, i, 512) for i, each in enumerate(labels)
   ]
   # Ranges of real images by channel: BUILD_NOTES.md, "Sample data".
   for channel, (zeros, means, kilobytes) in enumerate(
@@ -95,8 +94,7 @@ def test_images_have_the_statistics_of_real_ones():
        ((.79, .93), (6, 17), (16, 63)), ((.27, .81), (8, 20), (44, 164)))):
     planes = [np.ascontiguousarray(image[..., channel]) for image in images]
     sizes = [
-        len(cv2.imencode('.png', p, sample_data.PNG_SETTINGS)[1])
-        for p in planes
+        len(cv2.imencode('.png', p, generator.PNG_SETTINGS)[1]) for p in planes
     ]
     assert zeros[0] <= np.median([(p == 0).mean() for p in planes]) <= zeros[1]
     assert means[0] <= np.median([p.mean() for p in planes]) <= means[1]
@@ -105,7 +103,7 @@ def test_images_have_the_statistics_of_real_ones():
 
 def _features(label, number):
   """A few numbers of the green channel, each seen against blue and red."""
-  image = sample_data.draw_image((label,), 0, number, 256).astype(np.float32)
+  image = generator.draw_image((label,), 0, number, 256).astype(np.float32)
   red, green, blue, yellow = np.moveaxis(image, -1, 0)
   nucleus, cell = blue > 20, (red > 5) | (yellow > 5) | (blue > 20)
   blurs = [cv2.GaussianBlur(green, (0, 0), s) for s in (1, 2, 4, 8)]
@@ -154,7 +152,7 @@ def test_every_class_has_a_pattern_of_its_own():
 ])
 def test_values_out_of_range_are_refused(tmp_path, values, message):
   with pytest.raises(errors.DataError, match=message):
-    sample_data.make(str(tmp_path), **values)
+    generator.make(str(tmp_path), **values)
 
 
 def test_tool_makes_samples_once(tmp_path):
@@ -178,30 +176,30 @@ def test_tool_makes_samples_once(tmp_path):
 
 
 def test_what_an_interrupted_call_left_is_gone_on_with(tmp_path):
-  sample_data.make(str(tmp_path), 2, size_px=64, workers=1)
+  generator.make(str(tmp_path), 2, size_px=64, workers=1)
   whole = _content(tmp_path)
   (tmp_path / 'train.csv').unlink()
   begun, missing, *_ = (tmp_path / 'train').iterdir()
   begun.write_bytes(begun.read_bytes()[:100])
   missing.unlink()
-  sample_data.make(str(tmp_path), 2, size_px=64, workers=1)
+  generator.make(str(tmp_path), 2, size_px=64, workers=1)
   assert _content(tmp_path) == whole
 
 
 @pytest.mark.parametrize('workers', [1, 2])
 def test_an_image_of_the_users_is_not_replaced(tmp_path, workers):
-  mine = tmp_path / 'train' / f'{sample_data.sample_id(0, 9)}_red.png'
+  mine = tmp_path / 'train' / f'{generator.sample_id(0, 9)}_red.png'
   mine.parent.mkdir()
   mine.write_bytes(b'mine')
   with pytest.raises(errors.DataError, match='red.png is there, and is not'):
-    sample_data.make(str(tmp_path), 10, size_px=64, workers=workers)
+    generator.make(str(tmp_path), 10, size_px=64, workers=workers)
   assert mine.read_bytes() == b'mine'
 
 
 def test_a_link_in_place_of_the_table_is_refused(tmp_path):
   (tmp_path / 'train.csv').symlink_to('nowhere')
   with pytest.raises(errors.DataError, match='Expected no train.csv yet'):
-    sample_data.make(str(tmp_path), 1, size_px=64, workers=1)
+    generator.make(str(tmp_path), 1, size_px=64, workers=1)
   assert [path.name for path in tmp_path.iterdir()] == ['train.csv']
   assert (tmp_path / 'train.csv').is_symlink()
 
@@ -209,9 +207,9 @@ def test_a_link_in_place_of_the_table_is_refused(tmp_path):
 def test_of_two_calls_at_once_the_second_is_refused(tmp_path):
   with file_lock.hold(str(tmp_path / '.make_sample_data.lock'), ''):
     with pytest.raises(errors.DataError, match='already being made in'):
-      sample_data.make(str(tmp_path), 1, size_px=64, workers=1)
+      generator.make(str(tmp_path), 1, size_px=64, workers=1)
 
 
 def test_small_images_can_be_made(tmp_path):
-  sample_data.make(str(tmp_path), 40, size_px=64, workers=1)
+  generator.make(str(tmp_path), 40, size_px=64, workers=1)
   assert len(list((tmp_path / 'train').glob('*.png'))) == 160
