@@ -15,12 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from hpa_records import csv_table
-from hpa_records import fault
-from hpa_records import image_folder
+from hpa_records.ingest import csv_table
+from hpa_records.ingest import image_folder
+from hpa_records.ingest import issue
+from hpa_records.ingest import sample_table
 from hpa_records import output_lock
 from hpa_records.runtime import json_text
-from hpa_records import sample_table
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
@@ -105,7 +105,7 @@ def read(output: str, key: str) -> sample_table.SampleTable | None:
         pd.DataFrame(columns), {
             (height, width): count for height, width, count in content['sizes']
         }, content['csv_sha256'],
-        tuple(fault.Fault(**each) for each in content['faults']),
+        tuple(issue.Fault(**each) for each in content['faults']),
         content['groups_sha256'])
   except (ValueError, TypeError):
     return None

@@ -10,11 +10,11 @@ from typing import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import fault
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord as shard_file
+from hpa_records.ingest import issue
 from hpa_records import input_digest
 from hpa_records.runtime import errors
 from hpa_records import shard_conversion
@@ -41,7 +41,7 @@ def read_sidecars(
 
 
 def complete(plan: shard_plan.Plan, csv_sha256: str,
-             shards: Sequence[shard_plan.Shard], skipped: Sequence[fault.Fault],
+             shards: Sequence[shard_plan.Shard], skipped: Sequence[issue.Fault],
              asked: Iterable[str]) -> manifest.Manifest:
   """Writes skipped.csv, the index and, last, the manifest.
 
@@ -69,7 +69,7 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
   }
   if skipped:
     path = os.path.join(plan.output, SKIPPED_NAME)
-    fault.write(skipped, path)
+    issue.write(skipped, path)
     files[SKIPPED_NAME] = filesystem.sha256(path)
   inputs = input_digest.make(
       plan, asked, {
@@ -112,12 +112,12 @@ def _check_sizes(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
           'conversion was complete; the same command makes it again.')
 
 
-def count_doubtful(skipped: Iterable[fault.Fault]) -> int:
+def count_doubtful(skipped: Iterable[issue.Fault]) -> int:
   """Returns how many samples were left out only since they look wrong.
 
   It is in the manifest's inputs, if there are any: --on_doubt decides it.
   """
-  return len({each.row for each in skipped if each.kind == fault.DOUBT})
+  return len({each.row for each in skipped if each.kind == issue.DOUBT})
 
 
 def _class_counts(shards: Iterable[shard_plan.Shard],

@@ -9,11 +9,11 @@ import dataclasses
 from hpa_records import checked_table
 from hpa_records import completion
 from hpa_records.format import manifest
+from hpa_records.ingest import sample_table
 from hpa_records import input_digest
 from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records.runtime import errors
-from hpa_records import sample_table
 from hpa_records import shard_plan
 
 

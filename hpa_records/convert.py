@@ -16,10 +16,11 @@ import numpy as np
 
 from hpa_records import completion
 from hpa_records import conversion_input
-from hpa_records import fault
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
+from hpa_records.ingest import issue
+from hpa_records.ingest import sample_table
 from hpa_records import known_fault
 from hpa_records import layout
 from hpa_records import output_folder
@@ -28,7 +29,6 @@ from hpa_records import runner
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
-from hpa_records import sample_table
 from hpa_records import shard_conversion
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
@@ -206,12 +206,12 @@ def _make_one(source: conversion_input.Source, output: str,
     output_folder.require_room(output, _needed_bytes(plan, [shard]))
     faults = _convert_shards(plan, [shard], how, source)
   if faults and how.on_error == 'stop':
-    fault.refuse(faults, source.csv or plan.images)
+    issue.refuse(faults, source.csv or plan.images)
   if faults:
     head = (
         f'{shard.name} is not made; the command without --only_shard leaves '
         'these samples out and makes what changes')
-    print(fault.describe(head, faults), file=sys.stderr)
+    print(issue.describe(head, faults), file=sys.stderr)
   return Result(None, True)
 
 
@@ -229,7 +229,7 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     out = {each.id for each in known}
     table = loaded.table[~loaded.table['id'].isin(out)]
     if table.empty:
-      fault.refuse(known, source.csv or plan.images)
+      issue.refuse(known, source.csv or plan.images)
     shards = layout.lay_out(table, plan.settings)
     output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
@@ -240,7 +240,7 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
                                  [*loaded.faults, *known],
                                  conversion_input.list_asked(loaded))
     if how.on_error == 'stop':
-      fault.refuse(faults, source.csv or plan.images)
+      issue.refuse(faults, source.csv or plan.images)
     # Without these samples every fold and cut point may change.
     known += faults
     known_fault.write(plan, known)
@@ -271,7 +271,7 @@ def _needed_bytes(plan: shard_plan.Plan,
 
 def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
                     how: How,
-                    source: conversion_input.Source) -> list[fault.Fault]:
+                    source: conversion_input.Source) -> list[issue.Fault]:
   """Makes the shards; returns all faults in order of rows.
 
   Raises:
@@ -289,6 +289,6 @@ def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   unread = [found for each in sidecars for found in each.unread]
   if unread:
     unread.sort(key=lambda each: each.row)
-    fault.refuse_unread(unread, source.csv or plan.images)
+    issue.refuse_unread(unread, source.csv or plan.images)
   faults = [found for each in sidecars for found in each.faults]
   return sorted(faults, key=lambda each: each.row)

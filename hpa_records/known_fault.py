@@ -8,7 +8,7 @@ import dataclasses
 import os
 from typing import Sequence
 
-from hpa_records import fault
+from hpa_records.ingest import issue
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records import shard_conversion
@@ -18,7 +18,7 @@ from hpa_records.storage import filesystem
 _FORM = [{'fault': shard_conversion.FAULT_FORM, 'stamps': list}]
 
 
-def read(plan: shard_plan.Plan) -> list[fault.Fault]:
+def read(plan: shard_plan.Plan) -> list[issue.Fault]:
   """Returns the faults that write kept; [] if there are none, or damaged."""
   path = _path(plan)
   try:
@@ -27,14 +27,14 @@ def read(plan: shard_plan.Plan) -> list[fault.Fault]:
   except ValueError:
     return []  # damaged: they are found again
   return [
-      fault.Fault(**each['fault'])
+      issue.Fault(**each['fault'])
       for each in told
       if not printable.find_name_fault(each['fault']['id']) and
       each['stamps'] == shard_conversion.stamps(plan, each['fault']['id'])
   ]
 
 
-def write(plan: shard_plan.Plan, faults: Sequence[fault.Fault]) -> None:
+def write(plan: shard_plan.Plan, faults: Sequence[issue.Fault]) -> None:
   """Keeps faults in the folder .unfinished of a plan's output.
 
   Args:

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records import dataset
-from hpa_records import fault as fault_lib
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import load
+from hpa_records.ingest import issue
 from hpa_records import mapped_file
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
@@ -232,8 +232,8 @@ class Files:
       resize: name of the filter.
       white_level: as there.
     """
-    self.faults: list[fault_lib.Fault] = []
-    self.unread: list[fault_lib.Fault] = []
+    self.faults: list[issue.Fault] = []
+    self.unread: list[issue.Fault] = []
     self.fault: errors.DataError | None = None
     self._images = images
     self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
@@ -279,8 +279,7 @@ class Files:
       told = (self.unread
               if isinstance(error, errors.UnreadError) else self.faults)
       told.append(
-          fault_lib.of_image(self._lines[row], self._ids[row], self._images,
-                             error))
+          issue.of_image(self._lines[row], self._ids[row], self._images, error))
       return None
 
 

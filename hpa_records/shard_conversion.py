@@ -25,13 +25,13 @@ import kornia_rs
 import numpy as np
 import PIL
 
-from hpa_records import fault
 from hpa_records.format import example
 from hpa_records.format import spec
 from hpa_records.format import tfrecord as shard_file
 from hpa_records.images import header
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
+from hpa_records.ingest import issue
 from hpa_records import input_digest
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
@@ -63,8 +63,8 @@ class Sidecar:
     inputs: of each sample, its four files as input_digest.File.
   """
   made_from: str
-  faults: tuple[fault.Fault, ...] = ()
-  unread: tuple[fault.Fault, ...] = ()
+  faults: tuple[issue.Fault, ...] = ()
+  unread: tuple[issue.Fault, ...] = ()
   bytes: int = 0
   sha256: str = ''
   offsets: tuple[int, ...] = ()
@@ -159,7 +159,7 @@ def read_sidecar(plan: shard_plan.Plan,
     content = json_text.unseal(filesystem.read_small(path) or b'')
     json_text.check_form(content, _FORM, path)
     for key in ('faults', 'unread'):
-      content[key] = tuple(fault.Fault(**each) for each in content[key])
+      content[key] = tuple(issue.Fault(**each) for each in content[key])
     found = Sidecar(**content)
   except (ValueError, TypeError):  # none, damaged, or another version's
     return None
@@ -275,7 +275,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
                          settings.resize, settings.white_level, read)
     except errors.DataError as error:
       told = unread if isinstance(error, errors.UnreadError) else faults
-      told.append(fault.of_image(shard.rows[i], sample_id, plan.images, error))
+      told.append(issue.of_image(shard.rows[i], sample_id, plan.images, error))
       continue
     payload = pixel_codec.encode(pixels, settings.encoding)
     head = _encode_head(shard, i, payload)

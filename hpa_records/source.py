@@ -10,16 +10,16 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from hpa_records import csv_table
 from hpa_records import dataset
-from hpa_records import fault
 from hpa_records.format import spec
 from hpa_records import indexed
+from hpa_records.ingest import csv_table
+from hpa_records.ingest import issue
+from hpa_records.ingest import sample_table
 from hpa_records import payload as payload_lib
 from hpa_records import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import sample_table
 from hpa_records.sampling import epoch_plan
 
 
@@ -34,7 +34,7 @@ class Records:
     faults: of samples that are left out; none.
     is_refused: whether it is known that finish() will raise; never.
   """
-  faults: tuple[fault.Fault, ...] = ()
+  faults: tuple[issue.Fault, ...] = ()
   is_refused = False
 
   def __init__(self, directory: str, csv: str = ''):
@@ -119,7 +119,7 @@ class Files:
     self._payload.close()
 
   @property
-  def faults(self) -> tuple[fault.Fault, ...]:
+  def faults(self) -> tuple[issue.Fault, ...]:
     """Of samples that are left out, by row."""
     found = (*self._faults, *self._payload.faults)
     return tuple(sorted(found, key=lambda each: each.row))
@@ -159,11 +159,11 @@ class Files:
     """
     if self._payload.unread:
       unread = sorted(self._payload.unread, key=lambda each: each.row)
-      fault.refuse_unread(unread, self._images)
+      issue.refuse_unread(unread, self._images)
     bad_rows = [each.row for each in self._payload.faults]
     sound = ~np.isin(self._rows, bad_rows)
     if self.is_refused or not sound.any():
-      fault.refuse(self.faults, self._images)
+      issue.refuse(self.faults, self._images)
     return sound
 
 
@@ -172,7 +172,7 @@ def _find_order(ids: np.ndarray, csv: str, directory: str) -> np.ndarray:
   samples, faults = csv_table.parse(csv_table.read(csv), csv, True, 0)
   if faults:
     raise errors.DataError(
-        fault.describe(f'Invalid rows in {csv}; fix them', faults))
+        issue.describe(f'Invalid rows in {csv}; fix them', faults))
   places = {name: i for i, name in enumerate(ids.tolist())}
   missing = [each for each in samples if each.id not in places]
   if missing:

@@ -23,7 +23,6 @@ from typing import Any, Callable, Container, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import fault
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import spec
@@ -31,6 +30,7 @@ from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records import index_check
+from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
@@ -111,7 +111,7 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
     head = f'Invalid dataset at {directory}; copy or convert it again'
     if any(_UNREAD in line for line in faults):
       head = f'Cannot read all of {directory}; the data may be valid'
-    raise errors.DataError(fault.describe(head, faults))
+    raise errors.DataError(issue.describe(head, faults))
   return Verified(made, num_bytes)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hpa_records import convert
-from hpa_records import fault
+from hpa_records.ingest import issue
 from hpa_records import known_fault
 from hpa_records.runtime import json_text
 from hpa_records import shard_conversion
@@ -31,7 +31,7 @@ def test_a_fault_of_no_sample_of_the_table_is_none(tmp_path, monkeypatch,
   source = fakes.write_source(tmp_path, 10)
   settings = shard_plan.Settings(image_size=24)
   plan = shard_plan.Plan(source[1], str(tmp_path / 'records'), settings)
-  found = fault.Fault(row, sample_id, 'a.png', 'damaged')
+  found = issue.Fault(row, sample_id, 'a.png', 'damaged')
   monkeypatch.setattr(convert.completion, 'complete',
                       lambda *_: known_fault.write(plan, [found]))
   how = convert.How(workers=1, on_error='skip')

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from hpa_records import convert
-from hpa_records import fault
 from hpa_records.format import spec
+from hpa_records.ingest import issue
+from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records import sample_table
 from hpa_records import shard_plan
 from hpa_records import source
 from tests.support import fakes
@@ -439,7 +439,7 @@ def test_tables_of_the_users_are_not_replaced(tmp_path, name):
 
 
 def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
-  skipped = (fault.Fault(2, 'a', 'a_red.png', 'expected an image'),)
+  skipped = (issue.Fault(2, 'a', 'a_red.png', 'expected an image'),)
   made = predict.Prediction(np.array(['b']),
                             np.zeros((1, spec.NUM_CLASSES), np.float32),
                             skipped)

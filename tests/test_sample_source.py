@@ -5,9 +5,9 @@ import hashlib
 import pytest
 
 from hpa_records.format import spec
+from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records import sample_table
-from tests import test_sample_table
+from tests.hpa_records.ingest import test_sample_table
 
 _PATTERN = test_sample_table.PATTERN
 

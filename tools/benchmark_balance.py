@@ -13,9 +13,9 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from hpa_records import csv_table
-from hpa_records import fault
 from hpa_records.format import spec
+from hpa_records.ingest import csv_table
+from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from hpa_records.sampling import epoch_plan
@@ -57,7 +57,7 @@ def read_labels(csv: str, limit: int) -> tuple[list[str], np.ndarray]:
   samples, faults = csv_table.parse(csv_table.read(csv), csv, False, limit)
   if faults:
     raise errors.DataError(
-        fault.describe(f'Invalid rows in {csv}; fix them', faults))
+        issue.describe(f'Invalid rows in {csv}; fix them', faults))
   return ([each.id for each in samples],
           spec.multi_hot(each.labels for each in samples))
 

@@ -11,9 +11,9 @@ import shlex
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import doubt
 from hpa_records.format import spec
 from hpa_records.images import resize
+from hpa_records.ingest import doubt
 from hpa_records import runner
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance_flags

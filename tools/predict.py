@@ -10,9 +10,9 @@ from typing import Any
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import doubt
+from hpa_records.ingest import doubt
+from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records import sample_table
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config

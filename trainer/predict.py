@@ -12,8 +12,8 @@ import os
 import numpy as np
 import pandas as pd
 
-from hpa_records import fault
 from hpa_records.format import spec
+from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
@@ -41,7 +41,7 @@ class Prediction:
   """
   ids: np.ndarray
   scores: np.ndarray
-  skipped: tuple[fault.Fault, ...]
+  skipped: tuple[issue.Fault, ...]
 
   @property
   def num_skipped(self) -> int:
@@ -80,7 +80,7 @@ class Prediction:
     with filesystem.told_output(path):
       filesystem.remove(skipped)
       if self.skipped:
-        fault.write(self.skipped, skipped)
+        issue.write(self.skipped, skipped)
       for name, table in tables.items():
         filesystem.write_atomically(name, table.to_csv(index=False).encode())
     return [*reversed(tables), *([skipped] if self.skipped else [])]
@@ -101,7 +101,7 @@ def prepare(path: str) -> None:
   tables = (path, *name_tables(path))
   for name in tables:
     filesystem.prepare_output(name)
-  heads = ('Id,Predicted\n', f'Id,{spec.CLASS_NAMES[0]},', fault.HEAD)
+  heads = ('Id,Predicted\n', f'Id,{spec.CLASS_NAMES[0]},', issue.HEAD)
   # Kaggle's sample_submission.csv begins as a submission does, but has no table
   # of scores beside it, which is written before the submission.
   has_scores = filesystem.size(tables[1]) is not None

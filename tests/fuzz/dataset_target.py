@@ -14,7 +14,6 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from hpa_records import convert
-from hpa_records import csv_table
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import spec
@@ -22,6 +21,7 @@ from hpa_records.format import tfrecord
 from hpa_records.images import file_pattern
 from hpa_records.images import pixel_codec
 from hpa_records import index_check
+from hpa_records.ingest import csv_table
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpa_records import fault
+from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
@@ -14,7 +14,7 @@ def test_control_sequences_directions_and_lone_bytes_become_escapes():
 
 def test_names_of_strangers_stay_in_their_line():
   assert printable.escape_line('a\n\x1bb\\é') == 'a\\n\\x1bb\\é'
-  told = fault.describe('Head', [fault.Fault(2, 'a', 'a\nb.png', 'x')])
+  told = issue.describe('Head', [issue.Fault(2, 'a', 'a\nb.png', 'x')])
   assert told.splitlines()[1:] == ['  row 2, a\\nb.png: x']
 
 

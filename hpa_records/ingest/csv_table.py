@@ -14,9 +14,9 @@ import re
 from typing import Iterable, Iterator, NamedTuple, Sequence
 import unicodedata
 
-from hpa_records import fault
 from hpa_records.format import spec
 from hpa_records.images import file_kind
+from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -65,7 +65,7 @@ def parse(content: bytes,
           unlabelled: bool,
           limit: int,
           fold_column: str = '',
-          num_folds: int = 0) -> tuple[list[Sample], list[fault.Fault]]:
+          num_folds: int = 0) -> tuple[list[Sample], list[issue.Fault]]:
   """Returns the samples whose files can be looked up, and all faulty rows.
 
   Args:
@@ -89,7 +89,7 @@ def parse(content: bytes,
 
 
 def parse_groups(content: bytes,
-                 groups: str) -> tuple[dict[str, str], list[fault.Fault]]:
+                 groups: str) -> tuple[dict[str, str], list[issue.Fault]]:
   """Returns the group of each Id, and all faulty rows.
 
   Args:
@@ -106,7 +106,7 @@ def parse_groups(content: bytes,
   for row, fields in _split_rows(content, groups, GROUP_COLUMNS, 'groups', 0):
     _check_count(faults, groups)
     if isinstance(fields, str):
-      faults.append(fault.Fault(row, '', '', fields))
+      faults.append(issue.Fault(row, '', '', fields))
       continue
     sample_id, group = fields[0], fields[1].strip()
     wrong_id = _check_id(sample_id, row, first_rows)
@@ -132,7 +132,7 @@ def parse_groups(content: bytes,
   return group_of, faults
 
 
-def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[fault.Fault]]:
+def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[issue.Fault]]:
   """Returns unlabelled samples as a CSV of these ids, one a line, gives them.
 
   Args:
@@ -142,7 +142,7 @@ def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[fault.Fault]]:
   for row, sample_id in enumerate(ids, start=2):
     wrong = _check_id(sample_id, row, {})
     if wrong:
-      faults.append(fault.Fault(row, sample_id, '', wrong))
+      faults.append(issue.Fault(row, sample_id, '', wrong))
     else:
       samples.append(Sample(sample_id, (), row))
   return samples, faults
@@ -209,12 +209,12 @@ def _split_rows(content: bytes, csv: str, needed: Sequence[str], what: str,
 
 def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], csv: str,
                 fold_column: str,
-                num_folds: int) -> tuple[list[Sample], list[fault.Fault]]:
+                num_folds: int) -> tuple[list[Sample], list[issue.Fault]]:
   samples, faults, first_rows = [], [], {}
   for row, fields in rows:
     _check_count(faults, csv)
     if isinstance(fields, str):
-      faults.append(fault.Fault(row, '', '', fields))
+      faults.append(issue.Fault(row, '', '', fields))
       continue
     sample_id, *fields = fields
     wrong_id = _check_id(sample_id, row, first_rows)
@@ -227,15 +227,15 @@ def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], csv: str,
   return samples, faults
 
 
-def _check_count(faults: Sequence[fault.Fault], csv: str) -> None:
+def _check_count(faults: Sequence[issue.Fault], csv: str) -> None:
   if len(faults) > MAX_FAULTS:
     raise errors.DataError(f'More than {MAX_FAULTS:,} rows of {csv} are '
                            f'faulty. The first: {faults[0]}.')
 
 
-def _list_faults(row: int, sample_id: str, *messages: str) -> list[fault.Fault]:
+def _list_faults(row: int, sample_id: str, *messages: str) -> list[issue.Fault]:
   return [
-      fault.Fault(row, sample_id, '', message)
+      issue.Fault(row, sample_id, '', message)
       for message in messages
       if message
   ]

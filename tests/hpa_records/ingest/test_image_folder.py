@@ -8,14 +8,14 @@ import unicodedata
 
 import pytest
 
-from hpa_records import csv_table
-from hpa_records import fault
 from hpa_records.format import spec
-from hpa_records import image_folder
+from hpa_records.ingest import csv_table
+from hpa_records.ingest import image_folder
+from hpa_records.ingest import issue
+from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records import sample_table
 from hpa_records.storage import litter
-from tests import test_sample_table
+from tests.hpa_records.ingest import test_sample_table
 
 _FLAT = test_sample_table.PATTERN
 _DEEP = '{id}/{channel}.png'
@@ -84,7 +84,7 @@ def test_dangling_links_are_named_and_may_be_skipped(folders):
   assert 'c/blue.png: expected this file, received a link to gone' in message
   found = _load(folders, _DEEP, on_error='skip')
   assert found.table['id'].tolist() == ['a']
-  assert {each.kind for each in found.faults} == {fault.MISSING}
+  assert {each.kind for each in found.faults} == {issue.MISSING}
 
 
 def test_links_to_devices_are_told_as_such(folders):
@@ -212,7 +212,7 @@ def test_a_name_that_is_not_utf8_is_a_fault_of_its_own(images):
   assert message.isprintable() or message.replace('\n', '').isprintable()
   found = _load(images, on_error='skip')
   assert found.table['id'].tolist() == ['a']
-  fault.write(found.faults, str(images / 'skipped.csv'))
+  issue.write(found.faults, str(images / 'skipped.csv'))
   text = (images / 'skipped.csv').read_text('utf-8')
   assert text.splitlines()[1].startswith('3,\\udce9,,')
 

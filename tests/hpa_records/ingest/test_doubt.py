@@ -6,8 +6,8 @@ import cv2
 import pytest
 
 from hpa_records.format import spec
+from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records import sample_table
 from tests.support import fakes
 
 

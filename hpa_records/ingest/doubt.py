@@ -15,8 +15,8 @@ import os
 import sys
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
-from hpa_records import fault
-from hpa_records import image_folder
+from hpa_records.ingest import image_folder
+from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -34,7 +34,7 @@ class Sample(NamedTuple):
 
 
 def find(samples: Sequence[Sample], images: str,
-         measured: Mapping[str, tuple[int, int, int]]) -> list[fault.Fault]:
+         measured: Mapping[str, tuple[int, int, int]]) -> list[issue.Fault]:
   """Returns what looks wrong, and the files that could not be read for it.
 
   Args:
@@ -47,10 +47,10 @@ def find(samples: Sequence[Sample], images: str,
     height, width, _ = measured[each.files[0]]
     if height != width:
       found.append(
-          fault.Fault(
+          issue.Fault(
               each.row, each.id, '', 'expected a square image, received '
               f'{height} x {width} (height x width), which is squeezed',
-              fault.DOUBT))
+              issue.DOUBT))
   alike = [
       each for each in samples
       if len({measured[name][2] for name in each.files}) < len(each.files)
@@ -60,7 +60,7 @@ def find(samples: Sequence[Sample], images: str,
   return found + list(itertools.chain.from_iterable(same))
 
 
-def tell(doubts: Sequence[fault.Fault]) -> None:
+def tell(doubts: Sequence[issue.Fault]) -> None:
   """Prints one line that counts the samples that look wrong, if there are any.
 
   Args:
@@ -82,7 +82,7 @@ def tell(doubts: Sequence[fault.Fault]) -> None:
 
 def _find_same(
     sample: Sample, images: str,
-    measured: Mapping[str, tuple[int, int, int]]) -> Iterator[fault.Fault]:
+    measured: Mapping[str, tuple[int, int, int]]) -> Iterator[issue.Fault]:
   """Yields a fault for each file of a sample that is like an earlier one."""
   try:
     groups = [list(sample.files)]
@@ -92,13 +92,13 @@ def _find_same(
       groups = list(_split(groups, key))
   except errors.UnreadError as error:
     message, name = error.args[0], error.args[1]
-    yield fault.Fault(sample.row, sample.id, name, message, fault.UNREAD)
+    yield issue.Fault(sample.row, sample.id, name, message, issue.UNREAD)
     return
   for first, *others in groups:
     for name in others:
-      yield fault.Fault(
+      yield issue.Fault(
           sample.row, sample.id, name,
-          f'expected other bytes than {first}, received the same', fault.DOUBT)
+          f'expected other bytes than {first}, received the same', issue.DOUBT)
 
 
 def _split(groups, key):

@@ -8,16 +8,16 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records import csv_table
-from hpa_records import fault
 from hpa_records.format import spec
+from hpa_records.ingest import csv_table
+from hpa_records.ingest import issue
+from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records import sample_table
 
 # Not square, so that a swapped height and width would show.
 SIZE_PX = (6, 8)
 PATTERN = '{id}_{channel}.png'
-_HPA = pathlib.Path(__file__).parents[2] / 'shared' / 'hpa'
+_HPA = pathlib.Path(__file__).parents[4] / 'shared' / 'hpa'
 
 
 def write_png(path, mode='L', size_px=SIZE_PX, **options):
@@ -227,9 +227,9 @@ def test_skip_leaves_faulty_samples_out_and_returns_them(images):
   loaded = load(images, on_error='skip')
   assert loaded.table['id'].tolist() == ['a', 'c']
   assert loaded.table.index.tolist() == [0, 1]
-  assert loaded.faults == (fault.Fault(3, 'b', 'b_red.png',
+  assert loaded.faults == (issue.Fault(3, 'b', 'b_red.png',
                                        'expected this file, received none',
-                                       fault.MISSING),)
+                                       issue.MISSING),)
 
 
 def test_skip_refuses_when_no_sample_is_left(images):
@@ -327,10 +327,10 @@ def test_files_that_are_all_bad_are_not_called_misnamed(images):
 def test_written_faults_read_back(tmp_path):
   path = tmp_path / 'faults.csv'
   faults = [
-      fault.Fault(2, 'a', 'a_red.png', 'expected x, received "y"'),
-      fault.Fault(3, '', '', 'expected 2 fields')
+      issue.Fault(2, 'a', 'a_red.png', 'expected x, received "y"'),
+      issue.Fault(3, '', '', 'expected 2 fields')
   ]
-  fault.write(faults, str(path))
+  issue.write(faults, str(path))
   assert path.read_text() == ('row,id,file,fault\n'
                               '2,a,a_red.png,"expected x, received ""y"""\n'
                               '3,,,expected 2 fields\n')

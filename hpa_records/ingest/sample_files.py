@@ -11,12 +11,12 @@ from typing import NamedTuple, Sequence
 
 import pandas as pd
 
-from hpa_records import csv_table
-from hpa_records import fault
 from hpa_records.format import spec
-from hpa_records import image_folder
 from hpa_records.images import decode
 from hpa_records.images import file_pattern
+from hpa_records.ingest import csv_table
+from hpa_records.ingest import image_folder
+from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 
 
@@ -52,7 +52,7 @@ class Files:
 
   def check(
       self, samples: Sequence[csv_table.Sample], listing: image_folder.Listing
-  ) -> tuple[list[fault.Fault], dict[str, tuple[int, int, int]]]:
+  ) -> tuple[list[issue.Fault], dict[str, tuple[int, int, int]]]:
     """Returns the faults of the files, and what was measured.
 
     Args:
@@ -79,7 +79,7 @@ class Files:
       }
       wrong = _compare(files)
       faults += [
-          fault.Fault(sample.row, sample.id, name, each.message, each.kind)
+          issue.Fault(sample.row, sample.id, name, each.message, each.kind)
           for name, each in wrong.items()
       ]
       num_wrong += bool(wrong)
@@ -98,9 +98,9 @@ class Files:
       return decode.measure(os.path.join(self.images, name), channel,
                             self.white_level)
     except OSError as error:
-      return _Wrong(fault.UNREAD, f'cannot be read: {errors.explain(error)}')
+      return _Wrong(issue.UNREAD, f'cannot be read: {errors.explain(error)}')
     except errors.DataError as error:
-      return _Wrong(fault.WRONG, str(error))
+      return _Wrong(issue.WRONG, str(error))
 
 
 def _compare(
@@ -123,7 +123,7 @@ def _compare(
     wrong.update({
         name:
             _Wrong(
-                fault.WRONG, f'expected {size[0]} x {size[1]} pixels like '
+                issue.WRONG, f'expected {size[0]} x {size[1]} pixels like '
                 f'{os.path.basename(model)}, received {each[0]} x {each[1]} '
                 '(height x width)')
         for name, each in sizes.items()

@@ -4,7 +4,7 @@ A command that stops at the first bad file of 124,288 is started again for each
 of them. So all rows and all file headers are checked before a pixel is
 decoded (sample_files), and the faults are listed together, each with its row
 and file. What only decoding can find, convert lists later in the same way, by
-fault.refuse().
+issue.refuse().
 """
 
 import collections
@@ -15,14 +15,14 @@ from typing import Collection, Iterable, Sequence
 
 import pandas as pd
 
-from hpa_records import csv_table
-from hpa_records import doubt
-from hpa_records import fault
-from hpa_records import image_folder
 from hpa_records.images import file_pattern
+from hpa_records.ingest import csv_table
+from hpa_records.ingest import doubt
+from hpa_records.ingest import image_folder
+from hpa_records.ingest import issue
+from hpa_records.ingest import sample_files
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
-from hpa_records import sample_files
 
 ON_ERROR = ('stop', 'skip')
 
@@ -34,7 +34,7 @@ class SampleTable:
   Attributes:
     table: one row a sample in CSV order, index 0..N-1: id (str), labels (tuple
       of int, ascending, 0..K-1; empty in an unlabelled set), row (int, as in
-      fault.Fault), and red, green, blue, yellow (str, the path of each file);
+      issue.Fault), and red, green, blue, yellow (str, the path of each file);
       where asked for, fold (int, 0..num_folds-1) and group (str).
     sizes: number of samples by the (height, width) of their images.
     csv_sha256: hex digest of the whole CSV file, or of the list of ids that
@@ -45,7 +45,7 @@ class SampleTable:
   table: pd.DataFrame
   sizes: dict[tuple[int, int], int]
   csv_sha256: str
-  faults: tuple[fault.Fault, ...]
+  faults: tuple[issue.Fault, ...]
   groups_sha256: str = ''
 
 
@@ -114,7 +114,7 @@ def load(csv: str,
   wrong_rows = {each.row for each in file_faults}
   source = csv or images
   if file_faults and not measured and all(
-      each.kind == fault.MISSING for each in file_faults):
+      each.kind == issue.MISSING for each in file_faults):
     source += _describe_names(images, pattern, listing)
   _check_number(file_faults, wrong_rows, source)
   doubts = doubt.find([
@@ -122,20 +122,20 @@ def load(csv: str,
       for sample in samples
       if sample.row not in wrong_rows
   ], images, measured)
-  unread = [each for each in file_faults + doubts if each.kind == fault.UNREAD]
+  unread = [each for each in file_faults + doubts if each.kind == issue.UNREAD]
   if unread:
-    fault.refuse_unread(sorted(unread, key=lambda each: each.row), source)
+    issue.refuse_unread(sorted(unread, key=lambda each: each.row), source)
   faults = row_faults + file_faults
   if on_doubt == 'refuse':
     faults += doubts
   faults.sort(key=lambda each: each.row)
   if faults and on_error != 'skip':
-    fault.refuse(faults, source)
+    issue.refuse(faults, source)
   bad_rows = {each.row for each in faults}
   kept = [sample for sample in samples if sample.row not in bad_rows]
   if not kept:
     head = f'No sample in {source} is valid; fix them'
-    raise errors.DataError(fault.describe(head, faults))
+    raise errors.DataError(issue.describe(head, faults))
   doubt.tell([each for each in doubts if each.row not in bad_rows])
   if not csv:
     _tell_unfit(listing.find_unfit(pattern), images, pattern)
@@ -158,15 +158,15 @@ def _load_groups(groups: str) -> tuple[dict[str, str], str]:
   if faults:
     # Not for skip: a sample whose group is in doubt may be in two folds.
     head = f'Invalid rows in {groups}; fix them'
-    raise errors.DataError(fault.describe(head, faults))
+    raise errors.DataError(issue.describe(head, faults))
   return group_of, hashlib.sha256(content).hexdigest()
 
 
 def _find_groupless(samples: Iterable[csv_table.Sample],
-                    group_of: dict[str, str]) -> list[fault.Fault]:
+                    group_of: dict[str, str]) -> list[issue.Fault]:
   names = frozenset(group_of)
   return [
-      fault.Fault(
+      issue.Fault(
           sample.row, sample.id, '',
           f'expected a group of {printable.quote(sample.id)} in --groups, '
           f'received {_name_twin(sample.id, names)}')
@@ -186,7 +186,7 @@ def _find_ids(images: str, pattern: str,
   """Returns the ids of a set without a CSV, sorted."""
   ids = listing.find_ids(pattern)
   if not ids and listing.unread:
-    fault.refuse_unread([
+    issue.refuse_unread([
         f'{name}: cannot be read: {reason}'
         for name, reason in sorted(listing.unread.items())
     ], images)
@@ -196,7 +196,7 @@ def _find_ids(images: str, pattern: str,
   return ids
 
 
-def _check_number(faults: Sequence[fault.Fault], rows: Collection[int],
+def _check_number(faults: Sequence[issue.Fault], rows: Collection[int],
                   source: str) -> None:
   """Refuses more faulty samples than a list can help with."""
   if len(rows) > csv_table.MAX_FAULTS:

@@ -18,8 +18,8 @@ import stat
 from typing import Any, Callable, Sequence
 import unicodedata
 
-from hpa_records import fault
 from hpa_records.images import file_pattern
+from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -66,19 +66,19 @@ class Listing:
     parts = name.split('/')
     for place in ('/'.join(parts[:i + 1]) for i in range(len(parts))):
       if place in self.unread:
-        return fault.UNREAD, f'cannot be read: {self.unread[place]}'
+        return issue.UNREAD, f'cannot be read: {self.unread[place]}'
       if place in self.others:
-        return (fault.MISSING,
+        return (issue.MISSING,
                 f'expected this file, received {self.others[place]}')
     twin = self._twins.get(_fold(name))
     if not twin:
-      return fault.MISSING, 'expected this file, received none'
+      return issue.MISSING, 'expected this file, received none'
     form = next((form for form in ('NFC', 'NFD')
                  if unicodedata.is_normalized(form, twin)), 'mixed')
     how = ('differs in upper and lower case' if unicodedata.normalize(
         'NFC', name) != unicodedata.normalize('NFC', twin) else
            f'looks the same but is spelled otherwise (Unicode {form})')
-    return fault.MISSING, ('expected this file, received '
+    return issue.MISSING, ('expected this file, received '
                            f'{printable.quote(twin)}, whose name {how}')
 
   @functools.cached_property
