@@ -19,7 +19,7 @@ from typing import Any
 
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
-from hpa_records import index_check
+from hpa_records.inspection import consistency
 from hpa_records import output_lock
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
@@ -60,7 +60,7 @@ def find(output: str, settings: shard_plan.Settings,
     _refuse_other(output, {
         **found.settings, 'csv_sha256': found.csv_sha256
     }, _told(settings, csv_sha256))
-    faults = index_check.check_manifest(found)
+    faults = consistency.check_manifest(found)
     if faults:
       raise errors.DataError(f'Invalid dataset at {output}: {faults[0]}; pass '
                              '--overwrite to convert again.')

@@ -7,8 +7,8 @@ from sklearn import metrics as sklearn_metrics
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
 
-from hpa_records import figure
 from hpa_records.format import spec
+from hpa_records.inspection import figure
 from hpa_records.runtime import errors
 from tests.support import fakes
 from trainer import board

@@ -10,10 +10,10 @@ import pytest
 
 from hpa_records import convert
 from hpa_records.format import manifest
-from hpa_records import index_check
+from hpa_records.inspection import consistency
+from hpa_records.inspection import verify
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
-from hpa_records import verify
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -94,10 +94,10 @@ def test_the_index_has_the_group_of_each_sample(source, tmp_path):
   index = manifest.load_index(str(tmp_path / 'records'), made)
   assert index['group'].tolist() == [_group(int(i[1:])) for i in index['id']]
   apart = index.assign(group='all')
-  assert index_check.check_index(made, apart) == [
+  assert consistency.check_index(made, apart) == [
       'index.parquet: expected group all in one fold, received 5'
   ]
-  (fault,) = index_check.check_index(made, index.drop(columns='group'))
+  (fault,) = consistency.check_index(made, index.drop(columns='group'))
   assert 'expected the columns' in fault
 
 

@@ -4,7 +4,7 @@ from matplotlib import patches
 import numpy as np
 import pytest
 
-from hpa_records import figure
+from hpa_records.inspection import figure
 from tests.support import figure_text
 from tests.support import networks
 from trainer import network_block

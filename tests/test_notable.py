@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpa_records import dataset
-from hpa_records import gallery
+from hpa_records.inspection import gallery
 from tests.support import fakes
 from trainer import activation_map
 from trainer import archive

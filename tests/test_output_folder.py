@@ -9,12 +9,12 @@ import pytest
 
 from hpa_records import convert
 from hpa_records.format import manifest
+from hpa_records.inspection import verify
 from hpa_records import output_folder
 from hpa_records import output_lock
 from hpa_records.runtime import errors
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
-from hpa_records import verify
 from tests.support import fakes
 from tests.support import forgery
 

@@ -13,10 +13,10 @@ import pytest
 
 from hpa_records import convert
 from hpa_records.format import manifest
+from hpa_records.inspection import verify
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records import shard_plan
-from hpa_records import verify
 from tests.support import fakes
 from tests.support import signalled
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from hpa_records import figure
 from hpa_records.format import spec
+from hpa_records.inspection import figure
 from tests.support import figure_text
 from trainer import score_figure
 

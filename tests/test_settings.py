@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from hpa_records import figure
+from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import keras
 from trainer import application
 from trainer import gapnet

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as arrays
 import numpy as np
 import pytest
 
-from hpa_records import figure
+from hpa_records.inspection import figure
 from tests.support import fakes
 from trainer import tile
 

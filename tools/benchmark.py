@@ -23,15 +23,15 @@ from absl import flags
 # pylint: disable=wrong-import-order,ungrouped-imports
 from hpa_records.runtime import cli
 from hpa_records import convert
-from hpa_records import figure
-from hpa_records import gallery
+from hpa_records.inspection import figure
+from hpa_records.inspection import gallery
+from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance_flags
 from hpa_records.sampling import folds
 from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
-from hpa_records import summary
 from hpa_records.synthetic import generator
 from trainer import config as config_lib
 import benchmark_balance

@@ -9,11 +9,11 @@ from absl import flags
 
 from hpa_records.runtime import cli
 from hpa_records import dataset
-from hpa_records import gallery
+from hpa_records.inspection import gallery
+from hpa_records.inspection import summary
 from hpa_records.sampling import balance_flags
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
-from hpa_records import summary
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
 _FIGURES = flags.DEFINE_string(

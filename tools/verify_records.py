@@ -8,9 +8,9 @@ import time
 from absl import flags
 
 from hpa_records.runtime import cli
+from hpa_records.inspection import verify
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
-from hpa_records import verify
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
 _DEEP = flags.DEFINE_bool('deep', False,

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
-from hpa_records import figure
 from hpa_records.format import spec
+from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import tf
 from trainer import metrics
 

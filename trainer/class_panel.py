@@ -6,8 +6,8 @@ from matplotlib import axes as axes_lib
 from matplotlib import figure
 import numpy as np
 
-from hpa_records import figure as figure_lib
 from hpa_records.format import spec
+from hpa_records.inspection import figure as figure_lib
 from trainer import curve as curve_lib
 from trainer import run_style
 

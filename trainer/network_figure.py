@@ -13,7 +13,7 @@ from matplotlib import figure
 from matplotlib import patches
 import numpy as np
 
-from hpa_records import figure as figure_lib
+from hpa_records.inspection import figure as figure_lib
 from trainer import network_block
 
 # In inches.

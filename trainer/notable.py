@@ -3,7 +3,7 @@
 import numpy as np
 
 from hpa_records import dataset
-from hpa_records import gallery
+from hpa_records.inspection import gallery
 from hpa_records.runtime.tensorflow import keras
 from trainer import activation_map
 from trainer import archive

@@ -16,7 +16,7 @@ import stat
 
 import pandas as pd
 
-from hpa_records import figure
+from hpa_records.inspection import figure
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.storage import file_lock

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpa_records import figure
 from hpa_records.format import spec
-from hpa_records import gallery
-from hpa_records import summary
+from hpa_records.inspection import figure
+from hpa_records.inspection import gallery
+from hpa_records.inspection import summary
 from trainer import metrics
 from trainer import network_figure
 from trainer import report_file

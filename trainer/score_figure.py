@@ -7,8 +7,8 @@ from matplotlib import ticker
 import numpy as np
 import pandas as pd
 
-from hpa_records import figure as figure_lib
 from hpa_records.format import spec
+from hpa_records.inspection import figure as figure_lib
 from trainer import class_panel
 from trainer import curve as curve_lib
 from trainer import run_style

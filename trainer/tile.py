@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from hpa_records import figure
 from hpa_records.format import spec
+from hpa_records.inspection import figure
 from trainer import archive
 
 _GAP_PX = 4

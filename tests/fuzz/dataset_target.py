@@ -20,13 +20,13 @@ from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import file_pattern
 from hpa_records.images import pixel_codec
-from hpa_records import index_check
 from hpa_records.ingest import csv_table
+from hpa_records.inspection import consistency
+from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records import shard_plan
-from hpa_records import summary
 from tests.fuzz import mutation
 from tests.fuzz import target
 from tests.support import fakes
@@ -174,7 +174,7 @@ def _parse_manifest(data: bytes, _) -> None:
 
 def _check(made: manifest.Manifest) -> None:
   """Raises DataError where the manifest makes no sense; else reads of it."""
-  faults = index_check.check_manifest(made)
+  faults = consistency.check_manifest(made)
   if faults:
     raise errors.DataError(faults[0])
   _ = made.fingerprint, made.image_size, made.is_labelled, made.num_folds
@@ -238,7 +238,7 @@ def _read_index(made: Any, table: bytes, folder: pathlib.Path) -> None:
   found = manifest.load(str(folder))
   _check(found)
   index = manifest.load_index(str(folder), found)
-  faults = index_check.check_index(found, index)
+  faults = consistency.check_index(found, index)
   if faults:
     raise errors.DataError(faults[0])
   _use(found, index)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpa_records.format import manifest
-from hpa_records import index_check
+from hpa_records.inspection import consistency
 from tests.support import forgery
 
 
@@ -29,7 +29,7 @@ def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
   folder = forgery.write_dataset(tmp_path)
   forgery.forge_content(folder,
                         lambda said: said['settings'].update({name: value}))
-  faults = index_check.check_manifest(manifest.load(str(folder)))
+  faults = consistency.check_manifest(manifest.load(str(folder)))
   assert len(faults) == 1
   assert faults[0].startswith('manifest.json: settings: Expected --')
   assert not faults[0].endswith('.')
@@ -37,8 +37,8 @@ def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
 
 def test_a_sound_dataset_has_no_faults(dataset):
   made, index = dataset
-  assert not index_check.check_manifest(made)
-  assert not index_check.check_index(made, index)
+  assert not consistency.check_manifest(made)
+  assert not consistency.check_index(made, index)
 
 
 def _set(column, value, row=0):
@@ -93,7 +93,7 @@ _NAN_REPEATS = np.array([0, 1, 1, 1, np.nan], np.float32)
 ])
 def test_an_index_that_makes_no_sense_is_named(dataset, change, message):
   made, index = dataset
-  faults = index_check.check_index(made, change(index))
+  faults = consistency.check_index(made, change(index))
   assert all(line.startswith('index.parquet: ') for line in faults)
   assert any(message in line for line in faults)
 
@@ -104,7 +104,7 @@ def test_an_index_that_makes_no_sense_is_named(dataset, change, message):
 ])
 def test_an_index_of_other_columns_is_named(dataset, change):
   made, index = dataset
-  fault, = index_check.check_index(made, change(index))
+  fault, = consistency.check_index(made, change(index))
   assert fault.startswith('index.parquet: expected the columns')
 
 
@@ -113,7 +113,7 @@ def test_class_counts_of_the_manifest_are_checked(dataset):
   counts = [list(row) for row in made.class_counts]
   counts[4][27] += 1
   made = dataclasses.replace(made, class_counts=counts)
-  fault, = index_check.check_index(made, index)
+  fault, = consistency.check_index(made, index)
   assert 'class counts of fold 4' in fault
 
 
@@ -143,7 +143,7 @@ def test_class_counts_of_the_manifest_are_checked(dataset):
 ])
 def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
   made = dataclasses.replace(dataset[0], **change(dataset[0]))
-  faults = index_check.check_manifest(made)
+  faults = consistency.check_manifest(made)
   assert all(line.startswith('manifest.json: ') for line in faults)
   assert any(message in line for line in faults)
 
@@ -159,7 +159,7 @@ def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
 def test_pixels_that_cannot_be_are_named(dataset, name, value):
   made = dataclasses.replace(dataset[0],
                              pixels=dataset[0].pixels | {name: value})
-  fault, = index_check.check_manifest(made)
+  fault, = consistency.check_manifest(made)
   assert 'expected pixels that 5120 pixels of 0..255 can have' in fault
 
 
@@ -168,7 +168,7 @@ def test_pixels_that_cannot_be_are_named(dataset, name, value):
     [[], [[1] * 28], [[1]] * 5, [[1] * 28] * 6, [[1] * 28] * 4 + [[1] * 27]])
 def test_class_counts_of_another_shape_are_named(dataset, counts):
   made = dataclasses.replace(dataset[0], class_counts=counts)
-  fault, = index_check.check_manifest(made)
+  fault, = consistency.check_manifest(made)
   assert 'expected class counts of 5 folds and 28 classes' in fault
 
 
@@ -176,14 +176,14 @@ def test_more_folds_than_records_are_named(dataset):
   made = dataclasses.replace(dataset[0],
                              settings=dataset[0].settings | {'num_folds': 21},
                              class_counts=[[0] * 28] * 21)
-  assert 'a record in each fold' in index_check.check_manifest(made)[0]
+  assert 'a record in each fold' in consistency.check_manifest(made)[0]
 
 
 def test_a_group_is_a_name(dataset):
   made, index = dataset
   made = dataclasses.replace(made,
                              settings=made.settings | {'groups_sha256': 'x'})
-  fault, *_ = index_check.check_index(made, index.assign(group='a\nb'))
+  fault, *_ = consistency.check_index(made, index.assign(group='a\nb'))
   assert "expected a group that is a plain name" in fault and '\n' not in fault
 
 
@@ -191,9 +191,9 @@ def test_a_set_without_labels_has_fewer_columns(tmp_path):
   forgery.write_unlabelled(tmp_path)
   made = manifest.load(str(tmp_path))
   index = manifest.load_index(str(tmp_path), made)
-  assert not index_check.check_manifest(made)
-  assert not index_check.check_index(made, index)
-  fault, = index_check.check_index(made, index.assign(fold=0))
+  assert not consistency.check_manifest(made)
+  assert not consistency.check_index(made, index)
+  fault, = consistency.check_index(made, index.assign(fold=0))
   assert 'expected the columns' in fault
 
 
@@ -204,6 +204,6 @@ def test_lines_of_a_csv_are_whole_and_differ(tmp_path, rows):
   forgery.write_unlabelled(folder)
   made = manifest.load(str(folder))
   index = manifest.load_index(str(folder), made)
-  assert not index_check.check_index(made, index.drop(columns='row'))
-  fault, = index_check.check_index(made, index.assign(row=rows))
+  assert not consistency.check_index(made, index.drop(columns='row'))
+  fault, = consistency.check_index(made, index.assign(row=rows))
   assert 'expected row' in fault

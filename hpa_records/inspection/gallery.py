@@ -6,14 +6,14 @@ from typing import Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records import figure
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
+from hpa_records.inspection import figure
+from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from hpa_records.storage import filesystem
-from hpa_records import summary
 
 _NUM_ROWS = 6  # of the sheet by channel
 

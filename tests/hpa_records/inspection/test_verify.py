@@ -9,9 +9,9 @@ import pytest
 
 from hpa_records.format import manifest
 from hpa_records.format import tfrecord
+from hpa_records.inspection import verify
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
-from hpa_records import verify
 from tests.support import forgery
 
 

@@ -12,14 +12,14 @@ import pytest
 from hpa_records import convert
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from hpa_records import shard_plan
-from hpa_records import summary
 from tests.support import fakes
 from tests.support import forgery
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(name='folder', scope='module')

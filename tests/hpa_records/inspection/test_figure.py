@@ -7,8 +7,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from hpa_records import figure
 from hpa_records.format import spec
+from hpa_records.inspection import figure
 from tests.support import fakes
 from tests.support import figure_text
 

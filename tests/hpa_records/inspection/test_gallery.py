@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from hpa_records import convert
-from hpa_records import figure
 from hpa_records.format import manifest
 from hpa_records.format import spec
-from hpa_records import gallery
 from hpa_records.images import load
 from hpa_records.images import resize
+from hpa_records.inspection import figure
+from hpa_records.inspection import gallery
+from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from hpa_records import shard_plan
-from hpa_records import summary
 from tests import conftest
 from tests.support import fakes
 from tests.support import forgery
