@@ -10,13 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records import dataset
 from hpa_records import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records import shard_plan
 from tests.support import fakes
 from trainer import config as config_lib
 from trainer import loop

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import shard_plan
 from hpa_records.synthetic import generator
 from tests.support import fakes
 from tests.support import signalled

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from hpa_records import source
 from tests.support import fakes
 from trainer import archive

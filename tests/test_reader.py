@@ -8,7 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
@@ -18,7 +19,6 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records import shard_plan
 from tests.support import fakes
 
 _SIZE = 200  # six a shard of 1 MiB

@@ -18,12 +18,12 @@ import pandas as pd
 import pytest
 from selenium.webdriver.common import action_chains
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
-from hpa_records import shard_plan
 from tests.support import browser
 from tests.support import fakes
 from trainer import archive

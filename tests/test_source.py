@@ -6,12 +6,12 @@ import pathlib
 import numpy as np
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.images import resize
 from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
-from hpa_records import shard_plan
 from hpa_records import source
 from tests.support import fakes
 

@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from hpa_records.storage import file_lock
 from tests.support import fakes
 from trainer import archive

@@ -22,14 +22,14 @@ from absl import flags
 # First, so that Ctrl-C during the others is one line.
 # pylint: disable=wrong-import-order,ungrouped-imports
 from hpa_records.runtime import cli
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance_flags
 from hpa_records.sampling import folds
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from hpa_records.synthetic import generator

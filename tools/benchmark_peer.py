@@ -159,10 +159,10 @@ def _ours(job: dict) -> dict:
   Its workers are started anew by each call; few is what a call for a few
   samples takes, so that the difference is a rate without any start.
   """
-  from hpa_records import convert
+  from hpa_records.conversion import convert
   from hpa_records.runtime import process
   from hpa_records.runtime import errors
-  from hpa_records import shard_plan
+  from hpa_records.conversion import shard_plan
   process.take()
 
   def call(limit: int, name: str) -> dict:

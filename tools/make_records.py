@@ -11,13 +11,13 @@ import shlex
 from absl import flags
 
 from hpa_records.runtime import cli
+from hpa_records.conversion import executor
+from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.images import resize
 from hpa_records.ingest import doubt
-from hpa_records import runner
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance_flags
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 
@@ -71,7 +71,7 @@ flags.DEFINE_enum(
     'Samples that are not square, or with two channels of the same bytes: '
     'count says how many there are, refuse treats them as faulty.')
 flags.DEFINE_bool('overwrite', False, 'Replaces a dataset that is in --output.')
-flags.DEFINE_enum('runner', 'local', runner.RUNNERS,
+flags.DEFINE_enum('runner', 'local', executor.RUNNERS,
                   'local: processes of this machine; beam: Apache Beam.')
 flags.DEFINE_multi_string(
     'beam_options', [], 'Beam\'s own flags, such as '
@@ -88,8 +88,8 @@ _PLAN_ONLY = flags.DEFINE_bool(
 def main() -> None:
   # Worker processes import this file, and need neither pandas nor pyarrow.
   # pylint: disable=import-outside-toplevel
-  from hpa_records import conversion_input
-  from hpa_records import convert
+  from hpa_records.conversion import conversion_input
+  from hpa_records.conversion import convert
   # pylint: enable=import-outside-toplevel
   settings = _from_flags(shard_plan.Settings, without=('groups_sha256',))
   how = _from_flags(convert.How)

@@ -124,7 +124,7 @@ def check(content: dict[str, Any]) -> None:
 
 
 def _check_inputs(inputs: Any) -> None:
-  """Checks what input_digest.make and completion.complete write there."""
+  """Checks what input_digest.make and commit.complete write there."""
   json_text.check_form(inputs, {}, 'inputs')
   _check_keys(inputs, _INPUTS, _OPTIONAL_INPUTS)
   for key, form in (_INPUTS | _OPTIONAL_INPUTS).items():

@@ -13,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import spec
@@ -26,7 +27,6 @@ from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import shard_plan
 from tests.fuzz import mutation
 from tests.fuzz import target
 from tests.support import fakes

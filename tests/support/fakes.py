@@ -9,12 +9,12 @@ import pathlib
 import cv2
 import numpy as np
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
-from hpa_records import shard_plan
 
 
 def plane(sample: int, channel: int, size_px: int = 24) -> np.ndarray:

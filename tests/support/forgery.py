@@ -11,11 +11,11 @@ from typing import Any, Callable
 
 import pandas as pd
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import tfrecord
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from tests.support import fakes
 

@@ -7,11 +7,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
-from hpa_records import shard_plan
 from tests.support import fakes
 from tests.support import forgery
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import example as example_lib
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from tests.support import fakes
 

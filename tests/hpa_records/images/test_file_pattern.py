@@ -4,10 +4,10 @@ import hypothesis
 from hypothesis import strategies
 import pytest
 
+from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from hpa_records.storage import litter
 
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.images import load
@@ -16,7 +17,6 @@ from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
-from hpa_records import shard_plan
 from tests import conftest
 from tests.support import fakes
 from tests.support import forgery

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from hpa_records.conversion import output_lock
 from hpa_records.ingest import image_folder
-from hpa_records import output_lock
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 

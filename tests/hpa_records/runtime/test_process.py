@@ -30,8 +30,8 @@ if __name__ == '__main__':
   after = state()
   print(*[name for name in before if before[name] != after[name]])
 '''
-_CONVERT = ('import hpa_records.convert as convert; '
-            'import hpa_records.shard_plan as shard_plan; '
+_CONVERT = ('import hpa_records.conversion.convert as convert; '
+            'import hpa_records.conversion.shard_plan as shard_plan; '
             'csv, images = '
             'fakes.write_source(folder, 40); convert.convert(csv, images, '
             'str(folder / "records"), shard_plan.Settings(image_size=24, '
@@ -78,8 +78,8 @@ def test_importing_tensorflow_sets_nothing_but_what_tensorflow_does(tmp_path):
 
 
 def test_a_thread_may_convert(tmp_path):
-  body = ('import hpa_records.convert as convert; '
-          'import hpa_records.shard_plan as shard_plan; '
+  body = ('import hpa_records.conversion.convert as convert; '
+          'import hpa_records.conversion.shard_plan as shard_plan; '
           'csv, images = fakes.write_source(folder, 40); '
           'thread = threading.Thread(target=convert.convert, args=(csv, '
           'images, str(folder / "records"), shard_plan.Settings(image_size=24, '

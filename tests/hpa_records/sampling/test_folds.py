@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpa_records.conversion import planner
+from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
-from hpa_records import layout
 from hpa_records.runtime import errors
 from hpa_records.sampling import folds
-from hpa_records import shard_plan
 
 _CSV = pathlib.Path(__file__).parents[4] / 'shared' / 'hpa' / 'train.csv'
 _LABELS = strategies.integers(
@@ -221,4 +221,4 @@ def test_more_repeats_than_an_index_may_have_are_refused_at_once():
   table = pd.DataFrame({'row': range(70_000), 'labels': [(0,)] * 70_000})
   table['id'] = table['row'].astype(str)
   with pytest.raises(errors.DataError, match='134,217,728 repeats; lower'):
-    layout.lay_out(table, shard_plan.Settings(num_folds=60_000))
+    planner.lay_out(table, shard_plan.Settings(num_folds=60_000))

@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records import dataset
 from hpa_records import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
 from hpa_records.sampling import epoch_plan
-from hpa_records import shard_plan
 from hpa_records.storage import address
 from hpa_records.storage import filesystem
 from tests.support import fakes

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
+from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from hpa_records.storage import file_lock
 from hpa_records.synthetic import generator
 

@@ -11,16 +11,16 @@ import time
 
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.inspection import verify
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
-from hpa_records import shard_plan
 from tests.support import fakes
 from tests.support import signalled
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _SIZE_PX = 300  # two records a shard of 1 MiB
 _NUM_SAMPLES = 120
 
@@ -96,7 +96,7 @@ def _half_done(source,
                settings=shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1),
                **how):
   """Makes all shards but the last, and no manifest, as a killed run leaves."""
-  monkeypatch.setattr(convert.completion, 'complete', _interrupt)
+  monkeypatch.setattr(convert.commit, 'complete', _interrupt)
   with pytest.raises(KeyboardInterrupt):
     convert.convert(*source, str(output), settings, convert.How(workers=1,
                                                                 **how))
@@ -482,13 +482,13 @@ def test_what_cannot_be_read_now_is_never_left_out(tmp_path, monkeypatch,
                                                    on_error):
   source = fakes.write_source(tmp_path, 20)
   path = pathlib.Path(source[1]) / 's7_blue.png'
-  lay_out = convert.layout.lay_out
+  lay_out = convert.planner.lay_out
 
   def vanish_then_lay_out(*args):  # after the input was checked
     path.rename(path.with_name('elsewhere'))
     return lay_out(*args)
 
-  monkeypatch.setattr(convert.layout, 'lay_out', vanish_then_lay_out)
+  monkeypatch.setattr(convert.planner, 'lay_out', vanish_then_lay_out)
   output, how = tmp_path / 'records', convert.How(workers=1, on_error=on_error)
   settings = shard_plan.Settings(image_size=16)
   with pytest.raises(errors.DataError,

@@ -6,15 +6,15 @@ jobs that make one shard each. And whether a folder holds their dataset already.
 
 import dataclasses
 
-from hpa_records import checked_table
-from hpa_records import completion
+from hpa_records.conversion import checked_table
+from hpa_records.conversion import commit
+from hpa_records.conversion import input_digest
+from hpa_records.conversion import output_folder
+from hpa_records.conversion import output_lock
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.ingest import sample_table
-from hpa_records import input_digest
-from hpa_records import output_folder
-from hpa_records import output_lock
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,14 +110,14 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
   if found and found.num_skipped and on_error == 'stop':
     raise errors.DataError(
         f'Expected a dataset of all samples at {plan.output}, received one '
-        f'without {found.num_skipped} ({completion.SKIPPED_NAME}); pass '
+        f'without {found.num_skipped} ({commit.SKIPPED_NAME}); pass '
         '--on_error=skip to take it, or fix them and pass --overwrite.')
   if found:
     input_digest.check(plan, list_asked(loaded), found)
   if found and found.inputs:
     # Of the same images, so none or all of the same ones.
     had = found.inputs.get('num_doubtful', 0)
-    asked = completion.count_doubtful(loaded.faults)
+    asked = commit.count_doubtful(loaded.faults)
     if had != asked:
       raise errors.DataError(
           f'The dataset at {plan.output} was made without {had} samples that '

@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.inspection import consistency
 from hpa_records.inspection import verify
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from tests.support import fakes
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _NUM_SAMPLES = 40
 
 
@@ -204,7 +204,7 @@ def test_fewer_groups_than_folds_are_refused(source, tmp_path):
 def test_a_folder_of_other_groups_is_refused(source, tmp_path, monkeypatch):
   output, groups = tmp_path / 'records', _write_groups(tmp_path)
   with monkeypatch.context() as patch:
-    patch.setattr(convert.completion, 'complete', lambda *_: 1 / 0)
+    patch.setattr(convert.commit, 'complete', lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
       _convert(source, output, groups)
   shards = {path: path.stat().st_ino for path in output.glob('*.tfrecord')}

@@ -1,7 +1,7 @@
 """What a dataset's bytes depend on: settings, and what stands in which shard.
 
 Light to import and to send: worker processes, Beam workers and Slurm jobs get
-a Plan, which does not grow with the data, and one Shard at a time. layout.py
+a Plan, which does not grow with the data, and one Shard at a time. planner.py
 makes them.
 """
 

@@ -14,23 +14,23 @@ from typing import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from hpa_records import completion
-from hpa_records import conversion_input
+from hpa_records.conversion import commit
+from hpa_records.conversion import conversion_input
+from hpa_records.conversion import executor
+from hpa_records.conversion import known_issues
+from hpa_records.conversion import output_folder
+from hpa_records.conversion import output_lock
+from hpa_records.conversion import planner
+from hpa_records.conversion import shard_plan
+from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
-from hpa_records import known_fault
-from hpa_records import layout
-from hpa_records import output_folder
-from hpa_records import output_lock
-from hpa_records import runner
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
-from hpa_records import shard_conversion
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 
 ALL = -1
@@ -48,7 +48,7 @@ class How:
     on_doubt: one of doubt.ON_DOUBT: 'count' counts samples that look wrong,
       'refuse' treats them as faulty.
     overwrite: replaces a dataset with other settings.
-    runner: one of runner.RUNNERS.
+    runner: one of executor.RUNNERS.
     beam_options: Beam's own flags.
     only_shard: number of the one shard to make; -1 makes all, and the manifest.
   """
@@ -125,7 +125,7 @@ def make(source: conversion_input.Source,
     if done and (how.only_shard != ALL or output_folder.is_tidy(output)):
       return Result(done, False)
     if how.overwrite:  # what cannot be is refused before the old one goes
-      shards = layout.lay_out(loaded.table, settings)
+      shards = planner.lay_out(loaded.table, settings)
       output_folder.require_room(
           output,
           _needed_bytes(plan, shards, anew=True) -
@@ -158,7 +158,7 @@ def describe(csv: str,
   with _told_in_one_line(output):
     if not how.overwrite and conversion_input.find(plan, loaded, how.on_error):
       return f'The dataset is finished: {output}'
-    shards = layout.lay_out(loaded.table, settings)
+    shards = planner.lay_out(loaded.table, settings)
     size_bytes = _needed_bytes(plan, shards, how.overwrite)
     output_folder.require_room(output, size_bytes)
     free_bytes = output_folder.free(output)
@@ -187,7 +187,7 @@ def _told_in_one_line(output: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise errors.describe_write(output, error, shard_conversion.KEPT) from error
+    raise errors.describe_write(output, error, shard_writer.KEPT) from error
 
 
 def _make_one(source: conversion_input.Source, output: str,
@@ -197,7 +197,7 @@ def _make_one(source: conversion_input.Source, output: str,
                                                   how.on_error, how.on_doubt)
   plan = shard_plan.Plan(source.images, output, settings)
   output_folder.find(output, settings, loaded.csv_sha256)  # refuses another's
-  shards = layout.lay_out(loaded.table, settings)
+  shards = planner.lay_out(loaded.table, settings)
   if how.only_shard >= len(shards):
     raise errors.DataError(f'Expected --only_shard of 0..{len(shards) - 1}, '
                            f'received {how.only_shard}.')
@@ -222,7 +222,7 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
   if how.on_error == 'skip':
     row_of = dict(zip(loaded.table['id'], loaded.table['row']))
     known = [
-        each for each in known_fault.read(plan)
+        each for each in known_issues.read(plan)
         if row_of.get(each.id) == each.row
     ]
   while True:
@@ -230,20 +230,20 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     table = loaded.table[~loaded.table['id'].isin(out)]
     if table.empty:
       issue.refuse(known, source.csv or plan.images)
-    shards = layout.lay_out(table, plan.settings)
+    shards = planner.lay_out(table, plan.settings)
     output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
     output_folder.require_room(plan.output, _needed_bytes(plan, shards))
     faults = _convert_shards(plan, shards, how, source)
     if not faults:
-      return completion.complete(plan, loaded.csv_sha256, shards,
-                                 [*loaded.faults, *known],
-                                 conversion_input.list_asked(loaded))
+      return commit.complete(plan, loaded.csv_sha256, shards,
+                             [*loaded.faults, *known],
+                             conversion_input.list_asked(loaded))
     if how.on_error == 'stop':
       issue.refuse(faults, source.csv or plan.images)
     # Without these samples every fold and cut point may change.
     known += faults
-    known_fault.write(plan, known)
+    known_issues.write(plan, known)
 
 
 def _needed_bytes(plan: shard_plan.Plan,
@@ -280,12 +280,12 @@ def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   total = sum(len(each.ids) for each in shards)
   with progress.Bar('convert', total, 'samples') as shown:
     if how.runner == 'beam':
-      runner.run_beam(plan, shards, how.beam_options)
+      executor.run_beam(plan, shards, how.beam_options)
       shown.advance(total)
     else:
-      for each in runner.run_local(plan, shards, how.workers):
+      for each in executor.run_local(plan, shards, how.workers):
         shown.advance(len(each.ids))
-  sidecars = completion.read_sidecars(plan, shards)
+  sidecars = commit.read_sidecars(plan, shards)
   unread = [found for each in sidecars for found in each.unread]
   if unread:
     unread.sort(key=lambda each: each.row)

@@ -17,19 +17,19 @@ import shutil
 import sys
 from typing import Any
 
+from hpa_records.conversion import output_lock
+from hpa_records.conversion import shard_plan
+from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
 from hpa_records.inspection import consistency
-from hpa_records import output_lock
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import shard_conversion
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import litter
 
-_UNFINISHED = f'{shard_conversion.UNFINISHED_NAME}/'
+_UNFINISHED = f'{shard_writer.UNFINISHED_NAME}/'
 _SETTINGS = f'{_UNFINISHED}settings.json'
 
 _SHARD = r'(fold[0-9]+|test)-[0-9]{5,}-of-[0-9]{5,}\.tfrecord'
@@ -179,7 +179,7 @@ def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
       find(output, settings, csv_sha256)
       return
   filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
-  filesystem.remove_files(shard_conversion.unfinished_folder(output),
+  filesystem.remove_files(shard_writer.unfinished_folder(output),
                           os.path.basename(_SETTINGS).__eq__)
   remove_strays(output, set())
 
@@ -198,7 +198,7 @@ def note_settings(output: str, settings: shard_plan.Settings,
     return
   filesystem.write_atomically(path,
                               json.dumps(told, sort_keys=True).encode(),
-                              shard_conversion.unfinished_folder(output))
+                              shard_writer.unfinished_folder(output))
 
 
 def _read_settings(output: str) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def remove_strays(output: str, shard_names: set[str]) -> None:
       _inside(output),
       lambda name: name not in shard_names and bool(_OWN_NAME.fullmatch(name)))
   filesystem.remove_files(
-      shard_conversion.unfinished_folder(output),
+      shard_writer.unfinished_folder(output),
       lambda name: name.endswith(filesystem.TEMPORARY_SUFFIX) and bool(
           _OWN_UNFINISHED.fullmatch(name)))
 
@@ -257,7 +257,7 @@ def tidy(output: str) -> None:
 
   Says on stderr which files of others are there, and leaves them.
   """
-  unfinished = shard_conversion.unfinished_folder(output)
+  unfinished = shard_writer.unfinished_folder(output)
   # The lock last: another converter that has just made one anew keeps it,
   # finds the manifest, and tidies in its turn.
   filesystem.remove_files(
@@ -282,7 +282,7 @@ def is_tidy(output: str) -> bool:
     return not any(
         name.startswith(_UNFINISHED)
         for name in filesystem.list_names(output, recursive=True))
-  return not os.path.lexists(shard_conversion.unfinished_folder(output))
+  return not os.path.lexists(shard_writer.unfinished_folder(output))
 
 
 def require_room(output: str, needed_bytes: int) -> None:

@@ -15,14 +15,14 @@ from typing import Any
 
 import pandas as pd
 
+from hpa_records.conversion import output_lock
+from hpa_records.conversion import shard_plan
+from hpa_records.conversion import shard_writer
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
-from hpa_records import output_lock
 from hpa_records.runtime import json_text
-from hpa_records import shard_conversion
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 
 # Beside id, row and labels; those that a table has.
@@ -32,7 +32,7 @@ _FORM = {
     'csv_sha256': str,
     'groups_sha256': str,
     'sizes': [[int]],
-    'faults': [shard_conversion.FAULT_FORM],
+    'faults': [shard_writer.FAULT_FORM],
     'columns': {
         'id': [str],
         'row': [int],
@@ -82,7 +82,7 @@ def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
       },
   }
   filesystem.write_atomically(_path(output), json_text.seal(content),
-                              shard_conversion.unfinished_folder(output))
+                              shard_writer.unfinished_folder(output))
 
 
 def read(output: str, key: str) -> sample_table.SampleTable | None:
@@ -112,5 +112,5 @@ def read(output: str, key: str) -> sample_table.SampleTable | None:
 
 
 def _path(output: str) -> str:
-  return os.path.join(shard_conversion.unfinished_folder(output),
+  return os.path.join(shard_writer.unfinished_folder(output),
                       output_lock.CHECKED_NAME)

@@ -11,13 +11,13 @@ import logging
 import multiprocessing
 from typing import Any, Iterator, Sequence
 
+from hpa_records.conversion import shard_plan
+from hpa_records.conversion import shard_writer
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import process_pool
-from hpa_records import shard_conversion
-from hpa_records import shard_plan
 
 RUNNERS = ('local', 'beam')
 # Of Beam's runners: those here. DirectRunner, which is Beam's own default, may
@@ -45,13 +45,13 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   if workers <= 1:
     process.decode_alone()
     for shard in shards:
-      shard_conversion.convert_shard(plan, shard)
+      shard_writer.convert_shard(plan, shard)
       yield shard
     return
   pool = process_pool.start(workers)
   with process_pool.told_lost(multiprocessing.active_children()):
     try:
-      work = functools.partial(shard_conversion.convert_shard, plan)
+      work = functools.partial(shard_writer.convert_shard, plan)
       made = {pool.submit(work, shard): shard for shard in shards}
       for future in concurrent.futures.as_completed(made):
         future.result()
@@ -94,7 +94,7 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
     with beam.Pipeline(options=chosen) as pipeline:
       # Reshuffle, or a runner fuses all shards into one worker's work.
       _ = (pipeline | beam.Create(shards) | beam.Reshuffle() | 'convert' >>
-           beam.Map(functools.partial(shard_conversion.convert_shard, plan)))
+           beam.Map(functools.partial(shard_writer.convert_shard, plan)))
   except Exception as error:  # what a runner raises, no two agree on
     reason = str(error).strip().partition(' [while running')[0].splitlines()
     raise errors.DataError(

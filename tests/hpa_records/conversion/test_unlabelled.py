@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import planner
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
 from hpa_records.images import resize
-from hpa_records import layout
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from tests.support import fakes
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(name='images')
@@ -117,8 +117,8 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
 def test_nothing_sound_is_said_in_one_line():
   columns = ['id', 'labels', 'row', *spec.CHANNELS]
   with pytest.raises(errors.DataError, match='^No valid sample'):
-    layout.lay_out(pd.DataFrame(columns=columns),
-                   shard_plan.Settings(unlabelled=True))
+    planner.lay_out(pd.DataFrame(columns=columns),
+                    shard_plan.Settings(unlabelled=True))
 
 
 def test_training_refuses_an_unlabelled_set(images, tmp_path):

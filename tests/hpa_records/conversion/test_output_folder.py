@@ -7,13 +7,13 @@ import pathlib
 
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import output_folder
+from hpa_records.conversion import output_lock
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.inspection import verify
-from hpa_records import output_folder
-from hpa_records import output_lock
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from tests.support import fakes
 from tests.support import forgery

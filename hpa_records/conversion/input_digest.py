@@ -16,13 +16,13 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import google_crc32c
 
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 
 # Of a file: size in bytes and CRC-32C; None where it is not there.

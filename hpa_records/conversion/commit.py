@@ -10,15 +10,15 @@ from typing import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from hpa_records.conversion import input_digest
+from hpa_records.conversion import shard_plan
+from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord as shard_file
 from hpa_records.ingest import issue
-from hpa_records import input_digest
 from hpa_records.runtime import errors
-from hpa_records import shard_conversion
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 
 SKIPPED_NAME = 'skipped.csv'
@@ -26,13 +26,13 @@ SKIPPED_NAME = 'skipped.csv'
 
 def read_sidecars(
     plan: shard_plan.Plan,
-    shards: Iterable[shard_plan.Shard]) -> list[shard_conversion.Sidecar]:
+    shards: Iterable[shard_plan.Shard]) -> list[shard_writer.Sidecar]:
   """Returns the sidecar of each shard.
 
   Raises:
     errors.DataError: a shard that was to be made has none.
   """
-  found = [shard_conversion.read_sidecar(plan, each) for each in shards]
+  found = [shard_writer.read_sidecar(plan, each) for each in shards]
   if None in found:
     raise errors.DataError(
         f'{found.count(None)} of {len(found)} shards are missing in '
@@ -95,14 +95,14 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
                                    axis=0,
                                    dtype=np.int64)),
                            files=files,
-                           versions=shard_conversion.versions(),
+                           versions=shard_writer.versions(),
                            inputs=inputs)
   manifest.write(plan.output, made)
   return made
 
 
 def _check_sizes(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
-                 sidecars: Sequence[shard_conversion.Sidecar]) -> None:
+                 sidecars: Sequence[shard_writer.Sidecar]) -> None:
   """Refuses shards that others removed or cut while the rest was made."""
   for shard, made in zip(shards, sidecars):
     path = os.path.join(plan.output, shard.name)
@@ -130,8 +130,7 @@ def _class_counts(shards: Iterable[shard_plan.Shard],
   return counts.tolist()
 
 
-def _index(shard: shard_plan.Shard,
-           made: shard_conversion.Sidecar) -> pd.DataFrame:
+def _index(shard: shard_plan.Shard, made: shard_writer.Sidecar) -> pd.DataFrame:
   """The shard's rows of the index; see manifest.load_index."""
   offsets = np.array(made.offsets, np.int64)
   columns = {

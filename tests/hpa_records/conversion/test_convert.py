@@ -10,19 +10,19 @@ import pandas as pd
 from PIL import Image
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
 from hpa_records.images import resize
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 from tests import conftest
 from tests.hpa_records.images import test_load
 from tests.support import fakes
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _SMALL = shard_plan.Settings(image_size=16)
 
 

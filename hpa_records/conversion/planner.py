@@ -8,13 +8,13 @@ the CSV's rows.
 import numpy as np
 import pandas as pd
 
+from hpa_records.conversion import shard_plan
 from hpa_records.format import ordering
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from hpa_records.sampling import folds
-from hpa_records import shard_plan
 
 
 def lay_out(table: pd.DataFrame,

@@ -8,14 +8,14 @@ import dataclasses
 import os
 from typing import Sequence
 
+from hpa_records.conversion import shard_plan
+from hpa_records.conversion import shard_writer
 from hpa_records.ingest import issue
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from hpa_records import shard_conversion
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 
-_FORM = [{'fault': shard_conversion.FAULT_FORM, 'stamps': list}]
+_FORM = [{'fault': shard_writer.FAULT_FORM, 'stamps': list}]
 
 
 def read(plan: shard_plan.Plan) -> list[issue.Fault]:
@@ -30,7 +30,7 @@ def read(plan: shard_plan.Plan) -> list[issue.Fault]:
       issue.Fault(**each['fault'])
       for each in told
       if not printable.find_name_fault(each['fault']['id']) and
-      each['stamps'] == shard_conversion.stamps(plan, each['fault']['id'])
+      each['stamps'] == shard_writer.stamps(plan, each['fault']['id'])
   ]
 
 
@@ -43,12 +43,12 @@ def write(plan: shard_plan.Plan, faults: Sequence[issue.Fault]) -> None:
   """
   told = [{
       'fault': dataclasses.asdict(each),
-      'stamps': shard_conversion.stamps(plan, each.id)
+      'stamps': shard_writer.stamps(plan, each.id)
   } for each in faults]
   path = _path(plan)
   filesystem.write_atomically(path, json_text.seal(told), os.path.dirname(path))
 
 
 def _path(plan: shard_plan.Plan) -> str:
-  return os.path.join(shard_conversion.unfinished_folder(plan.output),
+  return os.path.join(shard_writer.unfinished_folder(plan.output),
                       'faults.json')

@@ -4,10 +4,10 @@ import pathlib
 
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.runtime import errors
-from hpa_records import shard_plan
 from tests.support import fakes
 
 _SETTINGS = shard_plan.Settings(image_size=16)

@@ -25,6 +25,8 @@ import kornia_rs
 import numpy as np
 import PIL
 
+from hpa_records.conversion import input_digest
+from hpa_records.conversion import shard_plan
 from hpa_records.format import example
 from hpa_records.format import spec
 from hpa_records.format import tfrecord as shard_file
@@ -32,10 +34,8 @@ from hpa_records.images import header
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
-from hpa_records import input_digest
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
-from hpa_records import shard_plan
 from hpa_records.storage import filesystem
 
 UNFINISHED_NAME = '.unfinished'

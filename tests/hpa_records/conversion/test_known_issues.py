@@ -2,19 +2,19 @@
 
 import pytest
 
-from hpa_records import convert
+from hpa_records.conversion import convert
+from hpa_records.conversion import known_issues
+from hpa_records.conversion import shard_plan
+from hpa_records.conversion import shard_writer
 from hpa_records.ingest import issue
-from hpa_records import known_fault
 from hpa_records.runtime import json_text
-from hpa_records import shard_conversion
-from hpa_records import shard_plan
 from tests.support import fakes
 
 
 @pytest.mark.parametrize('sample_id', ['\0', '../../etc/passwd', 'a\nb', ''])
 def test_a_sample_without_a_plain_name_is_none(tmp_path, sample_id):
   plan = shard_plan.Plan('images', str(tmp_path), shard_plan.Settings())
-  folder = tmp_path / shard_conversion.UNFINISHED_NAME
+  folder = tmp_path / shard_writer.UNFINISHED_NAME
   folder.mkdir()
   told = {'row': 2, 'id': sample_id, 'file': '', 'message': 'damaged'}
   (folder / 'faults.json').write_bytes(
@@ -22,7 +22,7 @@ def test_a_sample_without_a_plain_name_is_none(tmp_path, sample_id):
           'fault': told,
           'stamps': [None] * 4
       }]))
-  assert not known_fault.read(plan)
+  assert not known_issues.read(plan)
 
 
 @pytest.mark.parametrize('sample_id,row', [('another', 2), ('s0', 2**70)])
@@ -32,13 +32,13 @@ def test_a_fault_of_no_sample_of_the_table_is_none(tmp_path, monkeypatch,
   settings = shard_plan.Settings(image_size=24)
   plan = shard_plan.Plan(source[1], str(tmp_path / 'records'), settings)
   found = issue.Fault(row, sample_id, 'a.png', 'damaged')
-  monkeypatch.setattr(convert.completion, 'complete',
-                      lambda *_: known_fault.write(plan, [found]))
+  monkeypatch.setattr(convert.commit, 'complete',
+                      lambda *_: known_issues.write(plan, [found]))
   how = convert.How(workers=1, on_error='skip')
   with monkeypatch.context() as patch:
     patch.setattr(convert.output_folder, 'tidy', lambda _: None)
     convert.convert(*source, plan.output, settings, how)
   monkeypatch.undo()
-  assert known_fault.read(plan) == [found]
+  assert known_issues.read(plan) == [found]
   made = convert.convert(*source, plan.output, settings, how)
   assert (made.num_records, made.num_skipped) == (10, 0)

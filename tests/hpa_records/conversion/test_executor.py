@@ -10,13 +10,13 @@ import time
 
 import pytest
 
-from hpa_records import runner
+from hpa_records.conversion import executor
 from hpa_records.runtime import errors
 from hpa_records.runtime import process_pool
 from tests.support import fakes
 from tests.support import signalled
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(name='source', scope='module')
@@ -73,7 +73,7 @@ def test_by_default_beam_runs_in_this_process(monkeypatch, options, is_here):
 
   monkeypatch.setattr(beam.Pipeline, 'run', run)
   with pytest.raises(errors.DataError, match='stopped'):
-    runner.run_beam(None, [], options)
+    executor.run_beam(None, [], options)
   assert ran == ['FnApiRunner' if is_here else 'PrismRunner']
 
 
@@ -215,5 +215,5 @@ def test_workers_that_cannot_be_started_are_one_line():
                         capture_output=True,
                         text=True)
   assert done.stderr.splitlines()[-1].startswith(
-      'hpa_records.runtime.errors.DataError: Cannot start 2 worker processes: Too many'
-  )
+      'hpa_records.runtime.errors.DataError: Cannot start 2 worker processes: '
+      'Too many')
