@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hpa_records import dataset
-from hpa_records import reader as reader_lib
+from hpa_records.reading import dataset
+from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf

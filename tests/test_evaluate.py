@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hpa_records import dataset
-from hpa_records import reader
+from hpa_records.reading import dataset
+from hpa_records.reading import reader
 from tests.support import fakes
 from trainer import config as config_lib
 from trainer import evaluate

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hpa_records import dataset
 from hpa_records.inspection import gallery
+from hpa_records.reading import dataset
 from tests.support import fakes
 from trainer import activation_map
 from trainer import archive

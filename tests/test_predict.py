@@ -17,8 +17,8 @@ from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
+from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
-from hpa_records import source
 from tests.support import fakes
 from trainer import archive
 from trainer import config as config_lib
@@ -85,12 +85,12 @@ def _open(images, on_error='stop'):
                              pattern='{id}_{channel}.png',
                              unlabelled=True,
                              on_error=on_error)
-  return source.Files(loaded,
-                      str(images),
-                      image_size=_SIZE,
-                      resize='triangle',
-                      white_level=0,
-                      on_error=on_error)
+  return inference_source.Files(loaded,
+                                str(images),
+                                image_size=_SIZE,
+                                resize='triangle',
+                                white_level=0,
+                                on_error=on_error)
 
 
 def _predict(runs, where, tta='none', weights='last', batch_size=16):
@@ -98,7 +98,7 @@ def _predict(runs, where, tta='none', weights='last', batch_size=16):
   found = ensemble.load([str(run) for run in runs])
   models = predict.Models(found, strategy.make('cpu'), weights)
   if (where / 'manifest.json').exists():
-    made = models.score(source.Records(str(where)), tta, batch_size)
+    made = models.score(inference_source.Records(str(where)), tta, batch_size)
   else:
     with _open(where) as files:
       made = models.score(files, tta, batch_size)
@@ -295,7 +295,8 @@ def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
   found = ensemble.load([str(copy)])
   with pytest.raises(errors.DataError,
                      match=f'received others.*{name} {value!r}'):
-    found.check_records(source.Records(str(folder / 'raw')).settings, 'raw')
+    found.check_records(
+        inference_source.Records(str(folder / 'raw')).settings, 'raw')
 
 
 def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):

@@ -20,8 +20,8 @@ from selenium.webdriver.common import action_chains
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records import dataset
 from hpa_records.format import spec
+from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests.support import browser

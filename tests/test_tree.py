@@ -14,12 +14,12 @@ _PACKAGES = ('hpa_records', 'trainer')
 
 _WITH_TENSORFLOW = {
     'hpa_records.runtime.tensorflow',
-    'hpa_records.dataset_call',
-    'hpa_records.streaming',
-    'hpa_records.data_service',
-    'hpa_records.indexed',
-    'hpa_records.reader',
-    'hpa_records.source',
+    'hpa_records.reading.pipeline_call',
+    'hpa_records.reading.streaming',
+    'hpa_records.reading.data_service',
+    'hpa_records.reading.indexed',
+    'hpa_records.reading.reader',
+    'hpa_records.reading.inference_source',
     'trainer.activation_map',
     'trainer.application',
     'trainer.board',

@@ -22,9 +22,9 @@ from typing import Any, Sequence
 import numpy as np
 
 import benchmark_process
-from hpa_records import dataset
 from hpa_records.format import spec
-from hpa_records import payload
+from hpa_records.reading import dataset
+from hpa_records.reading import shards
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 
@@ -286,7 +286,7 @@ def _write_job(job: Job) -> tuple[str, dict[str, int]]:
   rows = np.flatnonzero(records.index['fold'] != HELD_OUT)
   size = records.manifest.image_size
   pixels = np.empty((len(rows), size, size, spec.NUM_CHANNELS), np.uint8)
-  payload.Shards(records).read(rows, pixels)
+  shards.Shards(records).read(rows, pixels)
   path = os.path.join(job.scratch, 'pixels.npy')
   np.save(path, pixels)
   files = [[

@@ -79,7 +79,7 @@ class _Resident:
 
 def _rows(labels: np.ndarray, batch: int):
   """Batches without end: rows in place of images, and what goes with them."""
-  from hpa_records import dataset
+  from hpa_records.reading import dataset
   from hpa_records.sampling import epoch_plan
   from hpa_records.format import spec
   from hpa_records.runtime.tensorflow import tf

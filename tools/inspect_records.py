@@ -8,9 +8,9 @@ And what each policy of balance makes of its classes, whichever it stores.
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import dataset
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
+from hpa_records.reading import dataset
 from hpa_records.sampling import balance_flags
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check

@@ -97,14 +97,14 @@ def main() -> None:
   from trainer import strategy as strategy_lib
   _check_output([output, *predict.name_tables(output)], workdirs)
   predict.prepare(output)
-  with _open_source(ensemble, samples) as source:
+  with _open_source(ensemble, samples) as inference_source:
     strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
     models = predict.Models(ensemble, strategy, _WEIGHTS.value)
-    found = models.score(source, _TTA.value, _BATCH_SIZE.value)
+    found = models.score(inference_source, _TTA.value, _BATCH_SIZE.value)
   written = found.save(output, threshold)
   print(f'{len(found.ids)} images, {found.num_skipped} skipped, mean of '
         f'{ensemble.num_models} models: {", ".join(written)}')
-  if not source.is_ordered:
+  if not inference_source.is_ordered:
     print('The rows are in the order of the records, which is not that of a '
           'CSV; pass --csv for its rows in its order.')
   trained = ensemble.count_trained(found.ids)
@@ -162,19 +162,19 @@ def _white_level(settings: dict[str, Any]) -> int:
 def _open_source(ensemble: ensemble_lib.Ensemble,
                  samples: sample_table.SampleTable | None):
   """Returns what is scored, records or images, a context manager."""
-  from hpa_records import source  # pylint: disable=import-outside-toplevel
+  from hpa_records.reading import inference_source  # pylint: disable=import-outside-toplevel
   settings = ensemble.settings
   if samples is None:
     directory = _path(_RECORDS)
-    found = source.Records(directory, _path(_CSV))
+    found = inference_source.Records(directory, _path(_CSV))
     ensemble.check_records(found.settings, directory)
     return contextlib.nullcontext(found)
-  return source.Files(samples,
-                      _path(_IMAGES),
-                      image_size=settings['image_size'],
-                      resize=settings['resize'],
-                      white_level=_white_level(settings),
-                      on_error=_ON_ERROR.value)
+  return inference_source.Files(samples,
+                                _path(_IMAGES),
+                                image_size=settings['image_size'],
+                                resize=settings['resize'],
+                                white_level=_white_level(settings),
+                                on_error=_ON_ERROR.value)
 
 
 if __name__ == '__main__':

@@ -11,8 +11,8 @@ import re
 import sys
 from typing import Any
 
-from hpa_records import dataset
 from hpa_records.format import spec
+from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
@@ -80,7 +80,7 @@ class Config:
     warmup_epochs: over which the rate rises linearly from 0; may be a part.
     stop_patience: epochs since the best after which training ends; 0 never.
     threshold: a score above it counts as a predicted label.
-    reader: this and the next four as in hpa_records.dataset.How.
+    reader: this and the next four as in hpa_records.reading.dataset.How.
     cache: as there.
     check: as there.
     shuffle_mb: as there.

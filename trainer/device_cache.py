@@ -7,9 +7,9 @@ times slower on an H100).
 
 import numpy as np
 
-from hpa_records import dataset
 from hpa_records.format import spec
-from hpa_records import reader as reader_lib
+from hpa_records.reading import dataset
+from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan

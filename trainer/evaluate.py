@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import dataset
-from hpa_records import reader as reader_lib
+from hpa_records.reading import dataset
+from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from trainer import archive

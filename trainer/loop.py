@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records import dataset
-from hpa_records import reader as reader_lib
+from hpa_records.reading import dataset
+from hpa_records.reading import download
+from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records import staging
 from trainer import checkpoint
 from trainer import config as config_lib
 from trainer import device_cache
@@ -104,7 +104,7 @@ def load_records(config: config_lib.Config) -> dataset.Records:
   """
   where = config.records
   if config.stage_dir:
-    where = staging.stage(where, config.stage_dir)
+    where = download.stage(where, config.stage_dir)
   return dataset.load(where)
 
 

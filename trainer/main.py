@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records import dataset
+from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance_flags

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hpa_records import dataset
 from hpa_records.inspection import gallery
+from hpa_records.reading import dataset
 from hpa_records.runtime.tensorflow import keras
 from trainer import activation_map
 from trainer import archive

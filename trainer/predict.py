@@ -14,10 +14,10 @@ import pandas as pd
 
 from hpa_records.format import spec
 from hpa_records.ingest import issue
+from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
-from hpa_records import source as source_lib
 from hpa_records.storage import filesystem
 from trainer import checkpoint
 from trainer import dihedral
@@ -137,8 +137,8 @@ class Models:
     dihedral.warm_up()
     self._networks = [_Network(run, strategy, weights) for run in ensemble.runs]
 
-  def score(self, source: source_lib.Records | source_lib.Files, tta: str,
-            batch_size: int) -> Prediction:
+  def score(self, source: inference_source.Records | inference_source.Files,
+            tta: str, batch_size: int) -> Prediction:
     """Returns the mean scores of a source's samples.
 
     Args:

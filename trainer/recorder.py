@@ -11,8 +11,8 @@ from typing import Any, Iterator
 import numpy as np
 import pandas as pd
 
-from hpa_records import dataset
 from hpa_records.inspection import gallery
+from hpa_records.reading import dataset
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem

@@ -11,8 +11,8 @@ epoch, step), and each replica takes the rows of its own slots: one device and
 eight drop the same units.
 """
 
-from hpa_records import dataset
 from hpa_records.format import spec
+from hpa_records.reading import dataset
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf

@@ -2,7 +2,7 @@
 
 gs:// is built into TensorFlow. s3://, az:// and http(s):// come with
 tensorflow-io, to read only (its writes to S3 hung), where the two fit together;
-where they do not, staging.py copies through other drivers. What TensorFlow
+where they do not, download.py copies through other drivers. What TensorFlow
 raises becomes one line.
 """
 

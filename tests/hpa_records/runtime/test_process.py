@@ -62,7 +62,7 @@ def _run(tmp_path, body, setup='pass'):
      'sample_data.make(str(folder), 3, '
      'size_px=64, workers=1)', 'pass'),
     ('import hpa_records.runtime.cli as command; '
-     'import hpa_records.staging as staging; '
+     'import hpa_records.reading.download as staging; '
      'import trainer.main as main', 'pass'),
 ])
 def test_a_function_of_the_library_leaves_the_process_as_it_was(

@@ -6,8 +6,8 @@ import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records import dataset
-from hpa_records import reader
+from hpa_records.reading import dataset
+from hpa_records.reading import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
 from hpa_records.sampling import epoch_plan

@@ -10,11 +10,11 @@ import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
-from hpa_records import indexed as indexed_lib
-from hpa_records import reader
+from hpa_records.reading import dataset
+from hpa_records.reading import indexed as indexed_lib
+from hpa_records.reading import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf

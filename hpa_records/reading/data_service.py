@@ -23,16 +23,16 @@ from typing import Callable, Iterator
 
 import numpy as np
 
-from hpa_records import dataset
-from hpa_records import dataset_call
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.reading import dataset
+from hpa_records.reading import pipeline_call
+from hpa_records.reading import streaming
 from hpa_records.runtime import errors
 from hpa_records.runtime import ports
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from hpa_records.storage import filesystem
-from hpa_records import streaming
 
 SCHEME = 'grpc://'
 _CONNECT_S = 10.0
@@ -142,7 +142,7 @@ def training_batches(records: dataset.Records, fold: int,
   take_lost = ledger.take_lost  # an object of its own each time it is named
 
   def read_lost(_):
-    lost = tf.numpy_function(dataset_call.weak(take_lost), [], tf.bool)
+    lost = tf.numpy_function(pipeline_call.weak(take_lost), [], tf.bool)
     some = tf.cast(tf.reduce_any(lost), tf.int64)
     return tf.data.Dataset.range(some).flat_map(
         lambda _: here().filter(lambda _, number: lost[number]).map(decode))
@@ -151,7 +151,7 @@ def training_batches(records: dataset.Records, fold: int,
   black = np.zeros((size, size, spec.NUM_CHANNELS), np.uint8)
   blank = tf.data.Dataset.from_tensors((black, np.int64(epoch_plan.BLANK)))
   steps = epoch_plan.num_steps(len(epoch), share.batch_size)
-  came = tf.data.Dataset.from_generator(dataset_call.weak(arrive),
+  came = tf.data.Dataset.from_generator(pipeline_call.weak(arrive),
                                         output_signature=served.element_spec)
   whole = came.concatenate(
       tf.data.Dataset.range(1).flat_map(read_lost)).concatenate(
@@ -159,7 +159,7 @@ def training_batches(records: dataset.Records, fold: int,
               tf.data.experimental.assert_cardinality(steps * share.batch_size))
   parts = whole.batch(share.part_size, drop_remainder=True)
   made = streaming.finish(parts, records, epoch, share)
-  return dataset_call.keep(made, arrive, take_lost)
+  return pipeline_call.keep(made, arrive, take_lost)
 
 
 def _manifest_check(records: dataset.Records) -> Callable:

@@ -30,10 +30,10 @@ from typing import BinaryIO, Callable, Iterable, Iterator, Sequence
 
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import manifest_form
+from hpa_records.reading import download_source
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
-from hpa_records import staging_source
 from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
 
@@ -64,7 +64,7 @@ def stage(records: str,
       missing, a file is missing or not the manifest's, the disk is too full, or
       a link is where the copy should be.
   """
-  source = staging_source.Source(records)
+  source = download_source.Source(records)
   data = source.read(manifest_lib.MANIFEST_NAME, manifest_form.MAX_BYTES)
   made = manifest_lib.parse(data, f'{records}/{manifest_lib.MANIFEST_NAME}')
   directory = os.path.join(stage_dir, made.fingerprint)
@@ -149,7 +149,7 @@ class _Stopped(Exception):
 class _Copy:
   """One run of copying: threads, progress, the first error."""
 
-  def __init__(self, source: staging_source.Source, directory: str,
+  def __init__(self, source: download_source.Source, directory: str,
                wanted: dict[str, _File]):
     self._source, self._directory = source, directory
     self._wanted = {
@@ -224,7 +224,7 @@ class _Copy:
   def _local(self, path: str) -> Iterator[bytes]:
     try:
       with open(path, 'rb') as file:
-        while chunk := file.read(staging_source.CHUNK_BYTES):
+        while chunk := file.read(download_source.CHUNK_BYTES):
           yield chunk
     except OSError as error:
       raise errors.describe_read(path, error) from error

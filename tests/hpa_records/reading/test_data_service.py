@@ -12,8 +12,8 @@ import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records import dataset
-from hpa_records import reader
+from hpa_records.reading import dataset
+from hpa_records.reading import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -21,7 +21,7 @@ from tests.support import fakes
 from trainer import config as config_lib
 from trainer import loop
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _SIZE = 200  # six a shard of 1 MiB
 _SAMPLES = 150
 

@@ -8,11 +8,11 @@ found.
 import os
 from typing import Sequence
 
-from hpa_records import dataset
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
+from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.storage import address
 from hpa_records.storage import filesystem

@@ -9,18 +9,18 @@ import zlib
 import numpy as np
 import pytest
 
-from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
-from hpa_records import reader
+from hpa_records.reading import dataset
+from hpa_records.reading import reader
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
 from tests.support import forgery
 from tests.support import image_bytes
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _WAYS = {
     'streaming raw': ('raw', dataset.How(reader='streaming')),
     'streaming png': ('png', dataset.How()),
@@ -115,11 +115,11 @@ def test_a_png_of_other_bits_or_colors_is_not_decoded(place, byte):
 _FEW_FILES = '''
 import resource, sys
 import numpy as np
-from hpa_records import dataset
+from hpa_records.reading import dataset
 from hpa_records.runtime import errors
-from hpa_records import payload
+from hpa_records.reading import shards
 records = dataset.load(sys.argv[1])
-shards = payload.Shards(records)
+shards = shards.Shards(records)
 resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
 kept = []
 try:

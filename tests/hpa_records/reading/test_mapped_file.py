@@ -11,14 +11,14 @@ import threading
 import numpy as np
 import pytest
 
-from hpa_records import mapped_file
+from hpa_records.reading import mapped_file
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _NUM_BYTES = 50 * mmap.PAGESIZE + 7
 
 _MEETS_A_HOLE = """
 import mmap, os, sys
-from hpa_records import mapped_file
+from hpa_records.reading import mapped_file
 mapped_file.MappedFile(sys.argv[1])
 with open(sys.argv[1], 'r+b') as file:
   other = mmap.mmap(file.fileno(), 0)

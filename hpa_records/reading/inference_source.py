@@ -10,14 +10,14 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from hpa_records import dataset
 from hpa_records.format import spec
-from hpa_records import indexed
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
-from hpa_records import payload as payload_lib
-from hpa_records import reader as reader_lib
+from hpa_records.reading import dataset
+from hpa_records.reading import indexed
+from hpa_records.reading import reader as reader_lib
+from hpa_records.reading import shards
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -109,8 +109,8 @@ class Files:
     self._rows = loaded.table['row'].to_numpy()
     self._size_px, self._on_error = image_size, on_error
     self._images, self._faults = images, loaded.faults
-    self._payload = payload_lib.Files(images, loaded.table, image_size, resize,
-                                      white_level)
+    self._payload = shards.Files(images, loaded.table, image_size, resize,
+                                 white_level)
 
   def __enter__(self) -> 'Files':
     return self

@@ -19,12 +19,12 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from hpa_records import dataset
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import load
 from hpa_records.ingest import issue
-from hpa_records import mapped_file
+from hpa_records.reading import dataset
+from hpa_records.reading import mapped_file
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import process_pool

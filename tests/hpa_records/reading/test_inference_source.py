@@ -10,9 +10,9 @@ from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.images import resize
 from hpa_records.ingest import sample_table
+from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
-from hpa_records import source
 from tests.support import fakes
 
 _COUNT = 230  # two processes, where there are two cores
@@ -29,12 +29,12 @@ def _open(images, on_error='stop'):
                              pattern='{id}_{channel}.png',
                              unlabelled=True,
                              on_error=on_error)
-  return source.Files(loaded,
-                      str(images),
-                      image_size=16,
-                      resize='triangle',
-                      white_level=0,
-                      on_error=on_error)
+  return inference_source.Files(loaded,
+                                str(images),
+                                image_size=16,
+                                resize='triangle',
+                                white_level=0,
+                                on_error=on_error)
 
 
 def _take(files, share=epoch_plan.Share(32)):
@@ -128,14 +128,14 @@ def _ordered(tmp_path):
 
 
 def test_records_know_the_order_of_their_csv(ordered):
-  found = source.Records(str(ordered[0]))
+  found = inference_source.Records(str(ordered[0]))
   assert found.is_ordered and found.ids.tolist() != ordered[1]
   assert found.ids[found.order].tolist() == ordered[1]
 
 
 def test_another_csv_picks_and_orders_records(ordered, tmp_path):
   csv = _write_csv(tmp_path / 'other.csv', ['s5', 's3', 's7'])
-  found = source.Records(str(ordered[0]), csv)
+  found = inference_source.Records(str(ordered[0]), csv)
   assert found.ids[found.order].tolist() == ['s5', 's3', 's7']
 
 
@@ -146,10 +146,11 @@ def test_another_csv_picks_and_orders_records(ordered, tmp_path):
 def test_a_csv_of_other_samples_is_refused(ordered, tmp_path, ids, message):
   csv = _write_csv(tmp_path / 'other.csv', ids)
   with pytest.raises(errors.DataError, match=message):
-    source.Records(str(ordered[0]), csv)
+    inference_source.Records(str(ordered[0]), csv)
 
 
 def test_labelled_records_are_listed_as_they_lie(tmp_path):
-  found = source.Records(fakes.write_records(tmp_path, 9, 16, num_folds=2))
+  found = inference_source.Records(
+      fakes.write_records(tmp_path, 9, 16, num_folds=2))
   assert not found.is_ordered
   assert found.order.tolist() == list(range(9))

@@ -10,19 +10,19 @@ from typing import Iterable, Iterator
 
 import numpy as np
 
-from hpa_records import data_service
-from hpa_records import dataset
 from hpa_records.format import spec
-from hpa_records import indexed
-from hpa_records import payload as payload_lib
+from hpa_records.reading import data_service
+from hpa_records.reading import dataset
+from hpa_records.reading import indexed
+from hpa_records.reading import shard_issue
+from hpa_records.reading import shards
+from hpa_records.reading import streaming
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records import shard_fault
 from hpa_records.storage import address
-from hpa_records import streaming
 
 _FILL_BATCH = 32  # images, when a cache is filled
 _INPUT = 'IteratorGetNext'  # names the input in what TensorFlow raises
@@ -48,15 +48,15 @@ class Reader:
     self._records, self._fold, self._how = records, fold, how
     self.kind, self.holds_pixels = choose(records, how), how.cache == 'host'
     self.is_ordered = not how.data_service
-    self._payload: payload_lib.Payload | None = None
+    self._payload: shards.Payload | None = None
     self._buffers = indexed.Buffers()  # one epoch's are the next one's
     if _is_indexable(records):
-      self._payload = payload_lib.Shards(records, how.check)
+      self._payload = shards.Shards(records, how.check)
     if self.holds_pixels:
       pixels = _reserve(records)
       for rows, images in self.images(range(records.manifest.num_folds)):
         pixels[rows] = images
-      self._payload = payload_lib.Memory(pixels)
+      self._payload = shards.Memory(pixels)
 
   def training(self,
                epoch: epoch_plan.Epoch,
@@ -115,9 +115,9 @@ class Reader:
     Raises:
       errors.DataError: a shard was changed or removed meanwhile.
     """
-    shard_fault.check_unchanged(self._records)
+    shard_issue.check_unchanged(self._records)
 
-  def _batch(self, payload: payload_lib.Payload | None, epoch: epoch_plan.Epoch,
+  def _batch(self, payload: shards.Payload | None, epoch: epoch_plan.Epoch,
              share: epoch_plan.Share, first_step: int) -> tf.data.Dataset:
     return indexed.batches(self._records.labels,
                            self._records.manifest.image_size, payload, epoch,
@@ -156,7 +156,7 @@ class Reader:
         fault = _tell_system_error(error, self._records.directory)
       streams = self.kind == 'streaming' or self._payload is None
       if fault is None and streams and _INPUT in str(error):
-        fault = shard_fault.find(self._records)
+        fault = shard_issue.find(self._records)
       if fault is None and self._how.data_service:
         fault = data_service.find_fault(error, self._records.directory)
       if fault:

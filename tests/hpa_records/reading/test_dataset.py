@@ -8,9 +8,9 @@ import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records import dataset
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests.support import fakes

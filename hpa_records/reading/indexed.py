@@ -18,14 +18,14 @@ import weakref
 
 import numpy as np
 
-from hpa_records import dataset
-from hpa_records import dataset_call
 from hpa_records.format import spec as spec_lib
-from hpa_records import payload as payload_lib
+from hpa_records.reading import dataset
+from hpa_records.reading import pipeline_call
+from hpa_records.reading import shards
+from hpa_records.reading import streaming
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records import streaming
 
 _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
 _READY = 2  # batches that are filled and wait
@@ -33,7 +33,7 @@ _READY = 2  # batches that are filled and wait
 
 def batches(labels: np.ndarray,
             size_px: int,
-            payload: payload_lib.Payload | None,
+            payload: shards.Payload | None,
             epoch: epoch_plan.Epoch,
             share: epoch_plan.Share,
             first_step: int = 0,
@@ -92,7 +92,7 @@ def batches(labels: np.ndarray,
   }
 
   def gather(number):
-    made = tf.numpy_function(dataset_call.weak(make), [number],
+    made = tf.numpy_function(pipeline_call.weak(make), [number],
                              [s.dtype for s in spec.values()])
     return {
         name: tf.ensure_shape(value, spec[name].shape)
@@ -103,7 +103,7 @@ def batches(labels: np.ndarray,
   numbers = tf.data.Dataset.range(first_step * share.count, steps * share.count)
   made = numbers.map(gather, _in_flight(shape), deterministic=True)
   made = made.with_options(streaming.global_batches()).prefetch(_READY)
-  return dataset_call.keep(made, make)
+  return pipeline_call.keep(made, make)
 
 
 def _in_flight(shape: tuple[int, ...]) -> int:

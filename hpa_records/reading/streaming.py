@@ -22,14 +22,14 @@ from typing import Callable
 
 import numpy as np
 
-from hpa_records import dataset
 from hpa_records.format import example
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
+from hpa_records.reading import dataset
+from hpa_records.reading import shard_issue
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records import shard_fault
 from hpa_records.storage import address
 
 # Read buffer of a file at an address: a record or three; larger ones were no
@@ -111,7 +111,7 @@ def shuffled_draws(records: dataset.Records,
 def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:
   """Paths of the shards that hold rows of the index, checked, in file order."""
   names = records.index['shard'].iloc[rows].unique().tolist()
-  shard_fault.check_frames(records, names)
+  shard_issue.check_frames(records, names)
   return [os.path.join(records.directory, name) for name in names]
 
 
@@ -270,7 +270,8 @@ def finish(parts: tf.data.Dataset, records: dataset.Records,
   """Returns batches of decoded draws, with all that goes with them.
 
   Args:
-    parts: (images [b, H, W, C] uint8, numbers of the draws or epoch_plan.BLANK [b]).
+    parts: (images [b, H, W, C] uint8, numbers [b] of the draws or
+      epoch_plan.BLANK).
     records: the dataset.
     epoch: the draws, by number.
     share: of which the draws are.

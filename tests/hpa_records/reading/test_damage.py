@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from hpa_records import dataset
-from hpa_records import reader as reader_lib
+from hpa_records.reading import dataset
+from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 def _cut(path, row):

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 
 from hpa_records.format import manifest
+from hpa_records.reading import download
+from hpa_records.reading import download_source
 from hpa_records.runtime import errors
-from hpa_records import staging
-from hpa_records import staging_source
 from hpa_records.storage import file_lock
 from tests.support import fakes
 from tests.support import forgery
@@ -28,8 +28,8 @@ from trainer import config as config_lib
 from trainer import cross_validation
 from trainer import loop
 
-_ROOT = pathlib.Path(__file__).parent.parent
-_STAGE = ('import sys; import hpa_records.staging as staging; '
+_ROOT = pathlib.Path(__file__).parents[3]
+_STAGE = ('import sys; import hpa_records.reading.download as staging; '
           'staging.stage(*sys.argv[1:])')
 
 
@@ -62,7 +62,7 @@ def _key(address, name):
 
 
 def _stage(*arguments):
-  return pathlib.Path(staging.stage(*map(str, arguments)))
+  return pathlib.Path(download.stage(*map(str, arguments)))
 
 
 def test_the_copy_is_the_dataset_and_is_made_once(records, address, tmp_path):
@@ -90,11 +90,11 @@ def test_what_is_damaged_or_gone_is_copied_again(records, address, tmp_path):
 
 def test_only_the_shards_that_were_asked_for(records, address, tmp_path):
   names = [shard.name for shard in manifest.load(str(records)).shards[1:3]]
-  copy = pathlib.Path(staging.stage(address, str(tmp_path), names))
+  copy = pathlib.Path(download.stage(address, str(tmp_path), names))
   assert sorted(path.name for path in copy.glob('*.tfrecord')) == names
   assert (copy / 'index.parquet').exists()
   with pytest.raises(errors.DataError, match="received 'fold9'"):
-    staging.stage(address, str(tmp_path), ['fold9'])
+    download.stage(address, str(tmp_path), ['fold9'])
 
 
 def test_a_killed_copy_is_resumed(records, address, tmp_path):
@@ -215,11 +215,11 @@ def test_processes_take_turns(records, tmp_path):
 
 def test_one_azure_address_for_both_ways():
   # pylint: disable=protected-access
-  assert staging_source._azure('az://me.blob.core.windows.net/box/a/b') == (
+  assert download_source._azure('az://me.blob.core.windows.net/box/a/b') == (
       'az://box/a/b', {
           'account_name': 'me'
       })
-  assert staging_source._azure('az://box/a') == ('az://box/a', {})
+  assert download_source._azure('az://box/a') == ('az://box/a', {})
 
 
 @pytest.mark.parametrize('train', [loop.train, cross_validation.train])
@@ -351,19 +351,19 @@ def _server():
                                             ('broken', 'Cannot access .* 500')])
 def test_a_server_is_not_believed(server, tmp_path, folder, message):
   with pytest.raises(errors.DataError, match=message):
-    staging.stage(f'{server}/{folder}', str(tmp_path))
+    download.stage(f'{server}/{folder}', str(tmp_path))
 
 
 def test_a_server_that_falls_silent_is_told(server, monkeypatch, tmp_path):
-  monkeypatch.setattr(staging_source, '_SILENCE_S', 0.3)
+  monkeypatch.setattr(download_source, '_SILENCE_S', 0.3)
   with pytest.raises(errors.DataError,
                      match=r'manifest.json: \w+: timed out \(\w.*\); check '
                      '.*copies the others from their start'):
-    staging.stage(f'{server}/silent', str(tmp_path))
+    download.stage(f'{server}/silent', str(tmp_path))
 
 
 def test_a_file_may_take_as_long_as_it_keeps_coming(server):
   # pylint: disable=protected-access
-  timeout = staging_source.Source(server)._files.client_kwargs['timeout']
+  timeout = download_source.Source(server)._files.client_kwargs['timeout']
   assert timeout.total is None
   assert (timeout.sock_connect, timeout.sock_read) == (30, 60)
