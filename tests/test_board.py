@@ -13,7 +13,7 @@ from hpa_records.runtime import errors
 from tests.support import fakes
 from trainer import board
 from trainer import fold_lock
-from trainer import metrics
+from trainer.scoring import metrics
 
 
 @pytest.fixture(name='case', scope='module')

@@ -11,9 +11,9 @@ from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from trainer import archive
 from trainer import config as config_lib
-from trainer import metrics
 from trainer import out_of_fold
 from trainer import score_table
+from trainer.scoring import metrics
 from trainer import workdir
 
 

@@ -25,8 +25,8 @@ from trainer import config as config_lib
 from trainer import ensemble
 from trainer import loop
 from trainer import predict
+from trainer.scoring import thresholds
 from trainer import strategy
-from trainer import threshold
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SIZE = 32
@@ -213,8 +213,8 @@ def test_two_devices_write_the_labels_above_the_thresholds(
         _predict(runs, folder / 'raw', 'dihedral'))
   first, second = (
       archive.Scores.load(str(run / 'fold0' / 'scores.npz')) for run in runs)
-  chosen = threshold.choose('f1', first.labels,
-                            (first.scores + second.scores) / 2)
+  chosen = thresholds.choose('f1', first.labels,
+                             (first.scores + second.scores) / 2)
   above = scores.to_numpy() > chosen
   assert above.any()
   assert table['Predicted'].tolist() == [

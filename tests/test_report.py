@@ -29,7 +29,6 @@ from tests.support import fakes
 from trainer import archive
 from trainer import config as config_lib
 from trainer import loop
-from trainer import metrics
 from trainer import out_of_fold
 from trainer import report
 from trainer import report_comparison
@@ -37,6 +36,7 @@ from trainer import report_file
 from trainer import report_gallery
 from trainer import result
 from trainer import score_table
+from trainer.scoring import metrics
 from trainer import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent

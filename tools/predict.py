@@ -17,7 +17,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config
 from trainer import ensemble as ensemble_lib
-from trainer import threshold as threshold_lib
+from trainer.scoring import thresholds
 from trainer import workdir as workdir_lib
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -59,7 +59,7 @@ _TTA = flags.DEFINE_enum(
     'none: the image as it is.')
 _THRESHOLD = flags.DEFINE_string(
     'threshold', '', 'Scores above it are predicted labels; or a rule that '
-    f'chooses one for each class: {", ".join(threshold_lib.RULES)}; on the '
+    f'chooses one for each class: {", ".join(thresholds.RULES)}; on the '
     'out-of-fold scores, each by one model after the last epoch, the image as '
     'it is. By default that of the training.')
 _WEIGHTS = flags.DEFINE_enum(

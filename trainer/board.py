@@ -22,7 +22,7 @@ from tensorboard.plugins.pr_curve import summary as pr_curve
 from hpa_records.format import spec
 from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import tf
-from trainer import metrics
+from trainer.scoring import metrics
 
 _CELL_PX = 20
 _THRESHOLDS = 101

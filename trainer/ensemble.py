@@ -16,7 +16,7 @@ from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from trainer import out_of_fold
-from trainer import threshold as threshold_lib
+from trainer.scoring import thresholds
 from trainer import workdir
 
 WEIGHTS = ('last', 'best')
@@ -95,7 +95,7 @@ class Ensemble:
     """Returns the threshold above which a score is a label: one or [K].
 
     Args:
-      asked: a number; a rule of threshold.RULES, which chooses one a class on
+      asked: a number; a rule of thresholds.RULES, which chooses one a class on
         the runs' out-of-fold scores, the mean where there are several runs; or
         '' for the number that the runs were scored with.
       weights: one of WEIGHTS, that it is for.
@@ -105,14 +105,14 @@ class Ensemble:
         or did not score the same samples; or a rule is asked for best weights,
         of which there are no out-of-fold scores.
     """
-    if asked in threshold_lib.RULES:
+    if asked in thresholds.RULES:
       if weights != 'last':
         raise errors.DataError(
             f'Expected --weights=last with --threshold={asked}, which is '
             'chosen on scores after the last epoch, received '
             f'--weights={weights}; pass --threshold as a number.')
       found = self._collect_scores()
-      return threshold_lib.choose(asked, found.labels, found.scores)
+      return thresholds.choose(asked, found.labels, found.scores)
     if asked:
       return _parse(asked)
     numbers = {run.config.threshold for run in self.runs}
@@ -230,7 +230,7 @@ def _parse(asked: str) -> float:
   if not 0 <= number < 1:
     raise errors.DataError(
         'Expected --threshold from 0 to below 1, or one of '
-        f'{", ".join(threshold_lib.RULES)}, received {asked!r}.')
+        f'{", ".join(thresholds.RULES)}, received {asked!r}.')
   return number
 
 

@@ -12,7 +12,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from trainer import archive
 from trainer import config as config_lib
-from trainer import metrics
+from trainer.scoring import metrics
 from trainer import step as step_lib
 from trainer import strategy as strategy_lib
 from trainer import workdir

@@ -29,10 +29,10 @@ from trainer import evaluate
 from trainer import finished_fold
 from trainer import fold_lock
 from trainer import interruption
-from trainer import metrics
 from trainer import network
 from trainer import recorder
 from trainer import schedule
+from trainer.scoring import metrics
 from trainer import state as state_lib
 from trainer import step
 from trainer import strategy as strategy_lib

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec
-from trainer import metrics
 from trainer import report_file
 from trainer import result as result_lib
 from trainer import score_figure
 from trainer import score_table
-from trainer import uncertainty
+from trainer.scoring import bootstrap
+from trainer.scoring import metrics
 
 _SIGNIFICANT = 0.05
 _OWN_SCALES = (
@@ -97,13 +97,13 @@ def compare(results: Sequence[result_lib.Result], files: report_file.Files,
     if not repetitions:
       continue
     groups = first.found.groups if first.found.groups.size else None
-    table = uncertainty.compare(first.found.labels,
-                                first.found.scores,
-                                other.found.scores,
-                                first.found.folds,
-                                threshold=first.threshold,
-                                groups=groups,
-                                repetitions=repetitions)
+    table = bootstrap.compare(first.found.labels,
+                              first.found.scores,
+                              other.found.scores,
+                              first.found.folds,
+                              threshold=first.threshold,
+                              groups=groups,
+                              repetitions=repetitions)
     table['p_holm'] = _adjust(table['p_value'].to_numpy())
     files.save(f'comparison_{first.name}_{other.name}', table)
     rows = [{

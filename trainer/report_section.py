@@ -12,12 +12,12 @@ from hpa_records.format import spec
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
-from trainer import metrics
 from trainer import network_figure
 from trainer import report_file
 from trainer import result as result_lib
 from trainer import score_figure
 from trainer import score_table
+from trainer.scoring import metrics
 from trainer import workdir
 
 _POLICY_FORMATS = {

@@ -14,7 +14,7 @@ import pandas as pd
 from hpa_records.runtime import printable
 from trainer import out_of_fold
 from trainer import score_table
-from trainer import uncertainty
+from trainer.scoring import bootstrap
 from trainer import workdir
 
 
@@ -71,8 +71,8 @@ def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
         'repetitions': repetitions
     }
     sample = (found.labels, found.scores, found.folds)
-    intervals = uncertainty.bootstrap(*sample, **options)
-    bounds = uncertainty.bootstrap_classes(*sample, **options)
+    intervals = bootstrap.bootstrap(*sample, **options)
+    bounds = bootstrap.bootstrap_classes(*sample, **options)
     classes = classes.join(bounds)
   return Result(name, run, found, score_table.tabulate_scores(run), intervals,
                 classes, histories, network)

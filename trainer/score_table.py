@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec
-from trainer import metrics
 from trainer import out_of_fold
-from trainer import threshold as threshold_lib
+from trainer.scoring import metrics
+from trainer.scoring import thresholds as thresholds_lib
 from trainer import workdir
 
 # What the paper's Table 2 has for PReLU and SELU: mean ± population standard
@@ -173,8 +173,8 @@ def tabulate_thresholds(
   """
   chosen = {
       rule:
-          threshold_lib.cross_fit(rule, found.labels, found.scores, found.folds)
-      for rule in threshold_lib.RULES
+          thresholds_lib.cross_fit(rule, found.labels, found.scores,
+                                   found.folds) for rule in thresholds_lib.RULES
   }
   plain = dict.fromkeys(np.unique(found.folds).tolist(), threshold)
   rows = {}

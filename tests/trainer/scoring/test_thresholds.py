@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 import numpy as np
 import pytest
 
-from trainer import threshold
+from trainer.scoring import thresholds
 
 
 def _f1(gains, total, predicted):
@@ -32,12 +32,12 @@ def _cases(draw):
   return labels, draw(hnp.arrays(np.float64, shape, elements=elements))
 
 
-@pytest.mark.parametrize('rule', threshold.RULES)
+@pytest.mark.parametrize('rule', thresholds.RULES)
 @hypothesis.settings(deadline=None, max_examples=100, derandomize=True)
 @hypothesis.given(case=_cases())
 def test_no_threshold_is_better(rule, case):
   for labels, scores, chosen in zip(*map(np.transpose, case),
-                                    threshold.choose(rule, *case)):
+                                    thresholds.choose(rule, *case)):
     best = max(
         _quality(rule, labels, scores, cut) for cut in [-1, *scores.tolist()])
     found = _quality(rule, labels, scores, chosen)
@@ -47,7 +47,7 @@ def test_no_threshold_is_better(rule, case):
 def _choose(rule, labels, scores):
   """The threshold of one class."""
   columns = [np.array(values)[:, np.newaxis] for values in (labels, scores)]
-  return threshold.choose(rule, *columns).item()
+  return thresholds.choose(rule, *columns).item()
 
 
 def test_thresholds_lie_midway():
@@ -65,7 +65,7 @@ def test_neighbours_are_kept_apart(rule, dtype, steps):
   low = dtype(0.5) + steps * np.spacing(dtype(0.5))
   scores = np.array([[low + np.spacing(low)], [low], [low], [low]])
   assert scores.dtype == dtype
-  chosen = threshold.choose(rule, np.array([[1], [0], [0], [0]]), scores)
+  chosen = thresholds.choose(rule, np.array([[1], [0], [0], [0]]), scores)
   assert (scores > chosen).ravel().tolist() == [True, False, False, False]
 
 
@@ -93,9 +93,9 @@ def test_equal_scores_are_predicted_together_and_fewer_if_in_doubt():
 
 def test_expected_f1_asks_no_labels_and_is_half_of_what_it_expects():
   scores = np.random.default_rng(0).random((5000, 2))**[1, 4]
-  chosen = threshold.choose('expected_f1', np.zeros(scores.shape), scores)
+  chosen = thresholds.choose('expected_f1', np.zeros(scores.shape), scores)
   np.testing.assert_array_equal(
-      chosen, threshold.choose('expected_f1', np.ones(scores.shape), scores))
+      chosen, thresholds.choose('expected_f1', np.ones(scores.shape), scores))
   for column, cut in zip(scores.T, chosen):
     expected = _f1(column, column.sum(), column > cut)
     assert cut == pytest.approx(expected / 2, abs=1e-3)
@@ -108,13 +108,13 @@ def _folds(seed=0):
   return labels, scores, rng.integers(0, 3, 300)
 
 
-@pytest.mark.parametrize('rule', threshold.RULES)
+@pytest.mark.parametrize('rule', thresholds.RULES)
 def test_a_fold_does_not_bear_on_its_own_thresholds(rule):
   labels, scores, folds = _folds()
-  first = threshold.cross_fit(rule, labels, scores, folds)
+  first = thresholds.cross_fit(rule, labels, scores, folds)
   own = folds == 1
   labels[own], scores[own] = 1 - labels[own], scores[own]**3
-  second = threshold.cross_fit(rule, labels, scores, folds)
+  second = thresholds.cross_fit(rule, labels, scores, folds)
   assert set(second) == {0, 1, 2}
   np.testing.assert_array_equal(first[1], second[1])
   assert (first[0] != second[0]).any() and (first[2] != second[2]).any()
@@ -124,8 +124,8 @@ def test_thresholds_of_a_fold_are_those_of_the_other_rows():
   labels, scores, folds = _folds()
   others = folds != 2
   np.testing.assert_array_equal(
-      threshold.cross_fit('f1', labels, scores, folds)[2],
-      threshold.choose('f1', labels[others], scores[others]))
+      thresholds.cross_fit('f1', labels, scores, folds)[2],
+      thresholds.choose('f1', labels[others], scores[others]))
 
 
 @pytest.mark.parametrize('rule, labels, scores, message', [
@@ -138,9 +138,9 @@ def test_thresholds_of_a_fold_are_those_of_the_other_rows():
 ])
 def test_wrong_input_is_refused(rule, labels, scores, message):
   with pytest.raises(ValueError, match=message):
-    threshold.choose(rule, labels, scores)
+    thresholds.choose(rule, labels, scores)
 
 
 def test_one_fold_has_no_others():
   with pytest.raises(ValueError, match='two folds or more, received 1'):
-    threshold.cross_fit('f1', [[1], [0]], [[.5], [.1]], np.array([4, 4]))
+    thresholds.cross_fit('f1', [[1], [0]], [[.5], [.1]], np.array([4, 4]))

@@ -12,7 +12,7 @@ A class without positives is left out of a macro or weighted mean, never counted
 as 0 or 1 in silence; classes_scored and auc_classes say how many are in. Where
 no class is left a number is None, for NaN is not JSON. Other divisions by zero
 give 0, as scikit-learn's zero_division=0. The tests hold each number equal to
-scikit-learn's; what counts is scorer.py.
+scikit-learn's; what counts is scores.py.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import sparse
 
 from hpa_records.format import spec
-from trainer import scorer
+from trainer.scoring import scores as scores_lib
 
 # The metrics that tables show, by name, and how a reader writes them.
 TITLES = {
@@ -61,7 +61,7 @@ def score(
   Raises:
     ValueError: a shape or value is wrong.
   """
-  found = scorer.Scorer(labels, scores, threshold).score(_once(labels))
+  found = scores_lib.Scorer(labels, scores, threshold).score(_once(labels))
   numbers = {
       name: float(value[0]) if np.isfinite(value[0]) else None
       for name, value in found.items()
@@ -93,7 +93,8 @@ def per_class(labels: np.ndarray,
   Raises:
     ValueError: a shape or value is wrong.
   """
-  found = scorer.Scorer(labels, scores, threshold).score_classes(_once(labels))
+  found = scores_lib.Scorer(labels, scores,
+                            threshold).score_classes(_once(labels))
   found = {name: values[:, 0] for name, values in found.items()}
   hits, positives, predicted = [
       found[name].astype(np.int64)
@@ -114,9 +115,9 @@ def per_class(labels: np.ndarray,
   })
 
 
-def _once(labels: np.ndarray) -> scorer.Draws:
+def _once(labels: np.ndarray) -> scores_lib.Draws:
   """Returns all rows, each drawn once, as they come."""
-  return scorer.Draws.of([np.arange(len(labels))], len(labels))
+  return scores_lib.Draws.of([np.arange(len(labels))], len(labels))
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:

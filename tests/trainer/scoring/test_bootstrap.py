@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hpa_records.format import spec
-from trainer import metrics
-from trainer import scorer
-from trainer import uncertainty
+from trainer.scoring import bootstrap
+from trainer.scoring import metrics
+from trainer.scoring import scores as scores_lib
 
 _CLASSES = spec.NUM_CLASSES
 
@@ -24,8 +24,8 @@ def test_a_resample_scores_as_its_rows_do(share, ties):
   labels, scores = _random(50, share=share, ties=ties)
   rng = np.random.default_rng(1)
   rows = [rng.integers(50, size=size) for size in (50, 50, 37, 1, 80)]
-  draws = scorer.Draws.of(rows, 50)
-  fast = scorer.Scorer(labels, scores, 0.5)
+  draws = scores_lib.Draws.of(rows, 50)
+  fast = scores_lib.Scorer(labels, scores, 0.5)
   found, classes = fast.score(draws), fast.score_classes(draws)
   for i, each in enumerate(rows):
     plain = metrics.score(labels[each], scores[each], 0.5)
@@ -47,7 +47,7 @@ def _plain_repetitions(labels, scores, folds, repetitions):
     for _ in range(repetitions):
       drawn = rows[rng.permutation(rng.integers(len(rows), size=len(rows)))]
       result = metrics.score(labels[drawn], scores[drawn])
-      of_fold.append([result[name] for name in uncertainty.SCORES])
+      of_fold.append([result[name] for name in bootstrap.SCORES])
     found.append(of_fold)
   return np.nanmean(np.array(found, float), axis=0)
 
@@ -55,12 +55,12 @@ def _plain_repetitions(labels, scores, folds, repetitions):
 def test_intervals_are_quantiles_of_plain_resamples():
   labels, scores = _random(90, share=0.2)
   folds = np.arange(90) % 3
-  table = uncertainty.bootstrap(labels,
-                                scores,
-                                folds,
-                                threshold=0.5,
-                                repetitions=30,
-                                seed=7)
+  table = bootstrap.bootstrap(labels,
+                              scores,
+                              folds,
+                              threshold=0.5,
+                              repetitions=30,
+                              seed=7)
   plain = _plain_repetitions(labels, scores, folds, 30)
   low, high = np.quantile(plain, [.025, .975], axis=0)
   np.testing.assert_allclose(table['low'], np.minimum(low, table['value']))
@@ -75,12 +75,12 @@ def test_values_are_means_over_the_folds():
       metrics.score(labels[folds == fold], scores[folds == fold])
       for fold in (0, 1, 4)
   ]
-  table = uncertainty.bootstrap(labels,
-                                scores,
-                                folds,
-                                threshold=0.5,
-                                repetitions=1)
-  assert table.index.tolist() == list(uncertainty.SCORES)
+  table = bootstrap.bootstrap(labels,
+                              scores,
+                              folds,
+                              threshold=0.5,
+                              repetitions=1)
+  assert table.index.tolist() == list(bootstrap.SCORES)
   for name, value in table['value'].items():
     assert value == pytest.approx(np.mean([each[name] for each in of_folds]))
   # Of one repetition both quantiles are the same, so one bound is the value.
@@ -92,12 +92,12 @@ def test_how_many_are_held_at_a_time_does_not_bear_on_the_numbers(monkeypatch):
   labels, scores = _random(40)
   how = {'threshold': 0.5, 'repetitions': 11, 'seed': 3}
   folds = np.arange(40) % 2
-  first = uncertainty.bootstrap(labels, scores, folds, **how)
-  monkeypatch.setattr(uncertainty, '_ROWS_AT_ONCE', 60)
-  np.testing.assert_allclose(
-      uncertainty.bootstrap(labels, scores, folds, **how), first)
+  first = bootstrap.bootstrap(labels, scores, folds, **how)
+  monkeypatch.setattr(bootstrap, '_ROWS_AT_ONCE', 60)
+  np.testing.assert_allclose(bootstrap.bootstrap(labels, scores, folds, **how),
+                             first)
   how['seed'] = 4
-  other = uncertainty.bootstrap(labels, scores, folds, **how)
+  other = bootstrap.bootstrap(labels, scores, folds, **how)
   assert (other['low'] != first['low']).any()
 
 
@@ -105,11 +105,11 @@ def test_classes_have_the_interval_of_their_ratios():
   labels, scores = _random(60, share=0.3)
   folds = np.repeat([0, 1], [25, 35])
   labels[folds == 0, 5], labels[:, 9] = 0, 0
-  table = uncertainty.bootstrap_classes(labels,
-                                        scores,
-                                        folds,
-                                        threshold=0.5,
-                                        repetitions=40)
+  table = bootstrap.bootstrap_classes(labels,
+                                      scores,
+                                      folds,
+                                      threshold=0.5,
+                                      repetitions=40)
   assert table.columns.tolist() == [
       f'{ratio}_{bound}' for ratio in metrics.RATIOS
       for bound in ('low', 'high')
@@ -136,12 +136,12 @@ def test_nineteen_of_twenty_intervals_hold_the_truth():
   held = 0
   for seed in range(100):
     labels, scores = _simulate(seed)
-    table = uncertainty.bootstrap(labels,
-                                  scores,
-                                  np.zeros(len(labels), int),
-                                  threshold=0.5,
-                                  repetitions=100,
-                                  seed=seed)
+    table = bootstrap.bootstrap(labels,
+                                scores,
+                                np.zeros(len(labels), int),
+                                threshold=0.5,
+                                repetitions=100,
+                                seed=seed)
     truth = {
         'accuracy_binary': .8,
         'auc_micro': .8,
@@ -160,34 +160,34 @@ def test_copies_say_nothing_new_once_they_are_a_group():
   groups = np.repeat([f'slide {i}' for i in range(60)], 4)
   widths = []
   for groups_or_none in (groups, None):
-    table = uncertainty.bootstrap(labels,
-                                  scores,
-                                  folds,
-                                  threshold=0.5,
-                                  groups=groups_or_none,
-                                  repetitions=200)
+    table = bootstrap.bootstrap(labels,
+                                scores,
+                                folds,
+                                threshold=0.5,
+                                groups=groups_or_none,
+                                repetitions=200)
     widths.append(table['high'] - table['low'])
   ratio = (widths[0] / widths[1])['f1_micro']
   assert 1.6 < ratio < 2.4  # the square root of 4
-  alone = uncertainty.bootstrap(labels[::4],
-                                scores[::4],
-                                folds[::4],
-                                threshold=0.5,
-                                repetitions=200)
+  alone = bootstrap.bootstrap(labels[::4],
+                              scores[::4],
+                              folds[::4],
+                              threshold=0.5,
+                              repetitions=200)
   assert widths[0]['f1_micro'] == pytest.approx(
       (alone['high'] - alone['low'])['f1_micro'], rel=0.25)
 
 
 def _compare(a, b, labels, seed=0, **how):
   folds = np.arange(len(labels)) % 2
-  return uncertainty.compare(labels,
-                             a,
-                             b,
-                             folds,
-                             threshold=0.5,
-                             repetitions=99,
-                             seed=seed,
-                             **how)
+  return bootstrap.compare(labels,
+                           a,
+                           b,
+                           folds,
+                           threshold=0.5,
+                           repetitions=99,
+                           seed=seed,
+                           **how)
 
 
 def test_a_run_does_not_differ_from_itself():
@@ -228,11 +228,11 @@ def test_pairing_is_what_finds_a_small_difference():
   worse[::20] = 0.99 - worse[::20]
   table = _compare(scores, worse, labels)
   apart = [
-      uncertainty.bootstrap(labels,
-                            each,
-                            np.arange(200) % 2,
-                            threshold=0.5,
-                            repetitions=99) for each in (scores, worse)
+      bootstrap.bootstrap(labels,
+                          each,
+                          np.arange(200) % 2,
+                          threshold=0.5,
+                          repetitions=99) for each in (scores, worse)
   ]
   assert table['p_value']['accuracy_binary'] < 0.05
   assert (apart[0]['low'] < apart[1]['high'])['accuracy_subset']
@@ -252,11 +252,11 @@ def test_groups_make_a_difference_less_sure():
 def test_a_single_sample_and_no_positive_leave_no_number_in_silence():
   labels, scores = _random(1, share=0)
   how = {'threshold': np.full(_CLASSES, 0.5), 'repetitions': 3}
-  table = uncertainty.bootstrap(labels, scores, np.zeros(1), **how)
+  table = bootstrap.bootstrap(labels, scores, np.zeros(1), **how)
   assert table.loc['auc_macro'].isna().all()
   assert table.loc['f1_macro'].isna().all()
   assert table.loc['accuracy_argmax'].notna().all()
-  compared = uncertainty.compare(labels, scores, scores, np.zeros(1), **how)
+  compared = bootstrap.compare(labels, scores, scores, np.zeros(1), **how)
   assert compared.loc['auc_macro'].isna().all()
   assert compared['p_value']['f1_micro'] == 1
 
@@ -275,4 +275,4 @@ def test_a_single_sample_and_no_positive_leave_no_number_in_silence():
 def test_wrong_input_is_refused(change, message):
   how = {'threshold': 0.5, 'repetitions': 2, **change}
   with pytest.raises(ValueError, match=message):
-    uncertainty.bootstrap(*_random(10), np.zeros(10), **how)
+    bootstrap.bootstrap(*_random(10), np.zeros(10), **how)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from hpa_records.format import spec
-from trainer import ranking
+from trainer.scoring import ranking
 
 PAPER_BATCH = 16
 RATIOS = ('f1', 'precision', 'recall')

@@ -1,4 +1,4 @@
-"""Tests of trainer.metrics."""
+"""Tests of trainer.scoring.metrics."""
 
 import json
 import pathlib
@@ -13,9 +13,9 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from hpa_records.format import spec
-from trainer import metrics
+from trainer.scoring import metrics
 
-_GOLDEN = pathlib.Path(__file__).parents[2] / 'shared' / 'metrics'
+_GOLDEN = pathlib.Path(__file__).parents[4] / 'shared' / 'metrics'
 _CLASSES = spec.NUM_CLASSES
 
 

@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec
-from trainer import metrics
-from trainer import scorer as scorer_lib
+from trainer.scoring import metrics
+from trainer.scoring import scores as scores_lib
 
 SCORES = (*metrics.TITLES, 'f1_weighted', 'auc_micro')
 
@@ -148,17 +148,17 @@ def compare(labels: np.ndarray,
       }, SCORES)
 
 
-_Ask = Callable[[scorer_lib.Scorer, scorer_lib.Draws], np.ndarray]
+_Ask = Callable[[scores_lib.Scorer, scores_lib.Draws], np.ndarray]
 
 
-def _score(scorer: scorer_lib.Scorer, draws: scorer_lib.Draws) -> np.ndarray:
+def _score(scorer: scores_lib.Scorer, draws: scores_lib.Draws) -> np.ndarray:
   """Returns SCORES of each resample, [S, R]."""
   found = scorer.score(draws)
   return np.stack([found[name] for name in SCORES])
 
 
-def _score_classes(scorer: scorer_lib.Scorer,
-                   draws: scorer_lib.Draws) -> np.ndarray:
+def _score_classes(scorer: scores_lib.Scorer,
+                   draws: scores_lib.Draws) -> np.ndarray:
   """Returns metrics.RATIOS of each class and resample, [5, K, R]."""
   found = scorer.score_classes(draws)
   return np.stack([found[name] for name in metrics.RATIOS])
@@ -194,7 +194,7 @@ def _repeat(ask: _Ask, labels: np.ndarray, runs: Sequence[np.ndarray],
   for number in np.unique(folds):
     rows = np.flatnonzero(folds == number)
     scorers = [
-        scorer_lib.Scorer(labels[rows], scores[rows], threshold)
+        scores_lib.Scorer(labels[rows], scores[rows], threshold)
         for scores in runs
     ]
     rng = np.random.Generator(np.random.Philox(key=[seed, int(number)]))
@@ -202,11 +202,11 @@ def _repeat(ask: _Ask, labels: np.ndarray, runs: Sequence[np.ndarray],
               for scorer in scorers]
              for draws in _draw(groups[rows], repetitions, rng)]
     by_fold.append(np.concatenate(parts, axis=-1))
-  return scorer_lib.mean_known(np.stack(by_fold))
+  return scores_lib.mean_known(np.stack(by_fold))
 
 
 def _draw(groups: np.ndarray, repetitions: int,
-          rng: np.random.Generator) -> Iterator[scorer_lib.Draws]:
+          rng: np.random.Generator) -> Iterator[scores_lib.Draws]:
   """Yields all rows as they are, then the resamples, some at a time.
 
   Args:
@@ -215,13 +215,13 @@ def _draw(groups: np.ndarray, repetitions: int,
     rng: asked for one resample after another, so however many at a time.
   """
   count = len(groups)
-  yield scorer_lib.Draws.of([np.arange(count)], count)
+  yield scores_lib.Draws.of([np.arange(count)], count)
   _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
   order = np.argsort(numbers, kind='stable')  # group after group
   starts = np.cumsum(sizes) - sizes
   at_once = max(1, _ROWS_AT_ONCE // count)
   for done in range(0, repetitions, at_once):
-    yield scorer_lib.Draws.of([
+    yield scores_lib.Draws.of([
         _draw_one(order, starts, sizes, rng)
         for _ in range(min(at_once, repetitions - done))
     ], count)
