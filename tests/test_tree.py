@@ -27,7 +27,7 @@ _WITH_TENSORFLOW = {
     'trainer.cluster',
     'trainer.cross_validation',
     'trainer.device_cache',
-    'trainer.dihedral',
+    'trainer.augmentation.dihedral',
     'trainer.evaluate',
     'trainer.fast_layers',
     'trainer.gapnet',

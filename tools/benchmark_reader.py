@@ -125,7 +125,7 @@ def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
         upcoming = begin(number + 1)  # as trainer.loop does
       image = batch['image']
       if setting['transform']:
-        from trainer import dihedral
+        from trainer.augmentation import dihedral
         image = dihedral.transform(image, batch['element'])
       # What fills the last batch up is not counted; there are few of many.
       yield image[:int(batch['weight'].numpy().sum())] if passes == 1 else image

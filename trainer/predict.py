@@ -19,8 +19,8 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
+from trainer.augmentation import dihedral
 from trainer import checkpoint
-from trainer import dihedral
 from trainer import ensemble as ensemble_lib
 from trainer import network
 from trainer import strategy as strategy_lib

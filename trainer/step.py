@@ -16,9 +16,9 @@ from hpa_records.reading import dataset
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from trainer.augmentation import dihedral
 from trainer import config as config_lib
 from trainer import device_cache
-from trainer import dihedral
 from trainer import gapnet
 from trainer import loss as loss_lib
 from trainer import strategy as strategy_lib

@@ -1,4 +1,4 @@
-"""Tests of trainer.dihedral."""
+"""Tests of trainer.augmentation.dihedral."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from trainer import dihedral
+from trainer.augmentation import dihedral
 
 _MODES = {
     'eager': dihedral.transform,
