@@ -10,7 +10,7 @@ from hpa_records.reading import reader
 from tests.support import fakes
 from trainer import config as config_lib
 from trainer import evaluate
-from trainer import gapnet
+from trainer.network import gapnet
 from trainer import schedule
 from trainer import step
 from trainer import strategy as strategy_lib

@@ -28,8 +28,8 @@ def _python(code):
                         text=True)
 
 
-@pytest.mark.parametrize('module',
-                         ['hpa_records.reading.reader', 'trainer.gapnet'])
+@pytest.mark.parametrize(
+    'module', ['hpa_records.reading.reader', 'trainer.network.gapnet'])
 def test_without_tensorflow_importing_says_so_in_one_line(module):
   done = _python(f'{_NO_TENSORFLOW}import {module}')
   last = done.stderr.splitlines()[-1]

@@ -7,7 +7,7 @@ import pytest
 from hpa_records.inspection import figure
 from tests.support import figure_text
 from tests.support import networks
-from trainer import network_block
+from trainer.network import block as block_lib
 from trainer import network_figure
 
 
@@ -115,7 +115,7 @@ def _connections(axes):
 def test_blocks_and_their_connections_are_drawn(network):
   axes, = network_figure.draw_network(network).axes
   boxes = _boxes(axes)
-  blocks = network_block.group(network['layers'])
+  blocks = block_lib.group(network['layers'])
   names = [
       name for block in blocks for name in boxes
       if block.name.startswith(name.removesuffix('…')) and

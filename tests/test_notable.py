@@ -6,9 +6,9 @@ import pytest
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
 from tests.support import fakes
-from trainer import activation_map
 from trainer import archive
-from trainer import gapnet
+from trainer.network import activation_map
+from trainer.network import gapnet
 from trainer import notable
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import keras
-from trainer import application
-from trainer import gapnet
+from trainer.network import applications
+from trainer.network import gapnet
 from trainer import schedule
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def _odd_keras():
 @pytest.mark.parametrize('build', [
     lambda: gapnet.build(32, **_PIXELS),
     lambda: gapnet.build(149, 'kaggle', **_PIXELS),
-    lambda: application.build('resnet50', 32, **_PIXELS),
+    lambda: applications.build('resnet50', 32, **_PIXELS),
 ])
 def test_networks_are_built_as_ever(build, request):
   expected = build()
@@ -101,7 +101,7 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
   (tmp_path / 'matplotlibrc').write_bytes(b'text.usetex: True\n\xff')
   code = ('import hpa_records.runtime.cli as command; '
           'command.run(lambda: print('
-          '__import__("trainer.gapnet").gapnet.build('
+          '__import__("trainer.network.gapnet").network.gapnet.build('
           '32, mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))')
   done = subprocess.run(
       [sys.executable, '-c', code],

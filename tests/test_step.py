@@ -10,10 +10,10 @@ import pytest
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from trainer import application
 from trainer import config as config_lib
-from trainer import gapnet
-from trainer import network
+from trainer.network import applications
+from trainer.network import build
+from trainer.network import gapnet
 from trainer import schedule
 from trainer import step
 from trainer import strategy as strategy_lib
@@ -45,7 +45,7 @@ class _Trained:
   def __init__(self, batches, config=_CONFIG):
     strategy = strategy_lib.make('cpu')
     with strategy.scope():
-      self.model = network.build(config, batches[0]['image'].shape[1], {
+      self.model = build.build(config, batches[0]['image'].shape[1], {
           'mean': [100] * 4,
           'std': [50] * 4
       }, strategy_lib.compiles(strategy, config.xla))
@@ -236,7 +236,7 @@ def test_both_steps_of_every_network_compile_whole(model):
   config = dataclasses.replace(_CONFIG, xla='on', model=model)
   # In a process of its own, which gives back what its kernels take.
   apart = multiprocessing.get_context('spawn').Process(
-      target=_check_compiles, args=(config, application.SMALLEST_PX[model]))
+      target=_check_compiles, args=(config, applications.SMALLEST_PX[model]))
   apart.start()
   apart.join()
   assert apart.exitcode == 0

@@ -31,7 +31,7 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
   process.take()
   from hpa_records.runtime.tensorflow import tf
   from trainer import config as config_lib
-  from trainer import gapnet
+  from trainer.network import gapnet
   from trainer import schedule
   from trainer import step
   from trainer import strategy as strategy_lib

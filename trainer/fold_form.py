@@ -10,7 +10,7 @@ from typing import Any
 from hpa_records.format import spec
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from trainer import network_block
+from trainer.network import block
 
 MOST_EPOCHS = 10**5 - 1  # which the names of checkpoints hold
 _MOST_LAYERS = 600  # DenseNet-121 has 430
@@ -95,10 +95,10 @@ def check_network(content: Any) -> None:
   for layer in content['layers']:
     _check_layer(layer, names)
     names.add(layer['name'])
-  _check_blocks(network_block.group(content['layers']))
+  _check_blocks(block.group(content['layers']))
 
 
-def _check_blocks(blocks: Sequence[network_block.Block]) -> None:
+def _check_blocks(blocks: Sequence[block.Block]) -> None:
   """Refuses what is too much for one drawing."""
   _check_range('blocks', len(blocks), 1, _MOST_BLOCKS)
   _check_range('connections', sum(len(each.inputs) for each in blocks), 0,

@@ -29,7 +29,7 @@ from trainer import evaluate
 from trainer import finished_fold
 from trainer import fold_lock
 from trainer import interruption
-from trainer import network
+from trainer.network import build
 from trainer import recorder
 from trainer import schedule
 from trainer.scoring import metrics
@@ -132,9 +132,9 @@ class _Run:
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
     with strategy.scope():
-      self._model = network.build(config, records.manifest.image_size,
-                                  records.manifest.pixels,
-                                  strategy_lib.compiles(strategy, config.xla))
+      self._model = build.build(config, records.manifest.image_size,
+                                records.manifest.pixels,
+                                strategy_lib.compiles(strategy, config.xla))
       self._optimizer = schedule.make_optimizer(config.learning_rate,
                                                 config.momentum)
       self._optimizer.build(self._model.trainable_variables)

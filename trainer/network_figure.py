@@ -14,7 +14,7 @@ from matplotlib import patches
 import numpy as np
 
 from hpa_records.inspection import figure as figure_lib
-from trainer import network_block
+from trainer.network import block as block_lib
 
 # In inches.
 _GAP, _RAIL, _MARGIN = 0.3, 0.16, 0.12
@@ -43,10 +43,10 @@ class _Size:
   heading: int  # name and shape together
   details: int
 
-  def wrap(self, block: network_block.Block) -> list[str]:
+  def wrap(self, block: block_lib.Block) -> list[str]:
     return textwrap.wrap(block.details, self.details)
 
-  def measure(self, block: network_block.Block) -> float:
+  def measure(self, block: block_lib.Block) -> float:
     """The height of a block in inches."""
     return _TITLE + _LINE * len(self.wrap(block)) + 0.1
 
@@ -84,12 +84,12 @@ def draw_network(network: Mapping[str, Any]) -> figure.Figure:
   """Returns a drawing of a network: blocks, output shapes, parameters.
 
   A network of more than 80 layers has its layers summed up in blocks, as
-  network_block.group does.
+  block.group does.
 
   Args:
-    network: as of network_summary.summarise.
+    network: as of summary.summarise.
   """
-  blocks = network_block.group(network['layers'])
+  blocks = block_lib.group(network['layers'])
   main = _find_longest_way(blocks)
   rows = _place_rows(blocks, main)
   rails = _place_rails(blocks, main, rows)
@@ -124,7 +124,7 @@ def draw_network(network: Mapping[str, Any]) -> figure.Figure:
   return drawn
 
 
-def _find_longest_way(blocks: Sequence[network_block.Block]) -> list[int]:
+def _find_longest_way(blocks: Sequence[block_lib.Block]) -> list[int]:
   """Blocks of the longest way that ends in the last block, in order."""
   before: list[int | None] = []
   lengths: list[int] = []
@@ -139,7 +139,7 @@ def _find_longest_way(blocks: Sequence[network_block.Block]) -> list[int]:
   return way[::-1]
 
 
-def _place_rows(blocks: Sequence[network_block.Block],
+def _place_rows(blocks: Sequence[block_lib.Block],
                 main: Sequence[int]) -> list[int]:
   """Row of each block: on the main way one after another, beside it level with
   what feeds it, or below where a rail or another block is in its place."""
@@ -162,7 +162,7 @@ def _place_rows(blocks: Sequence[network_block.Block],
   return rows
 
 
-def _place_rails(blocks: Sequence[network_block.Block], main: Sequence[int],
+def _place_rails(blocks: Sequence[block_lib.Block], main: Sequence[int],
                  rows: Sequence[int]) -> dict[tuple[int, int], int]:
   """Rail, 0 the innermost, of each connection that is not drawn directly.
 
@@ -191,7 +191,7 @@ def _place_rails(blocks: Sequence[network_block.Block], main: Sequence[int],
   return rails
 
 
-def _place_boxes(blocks: Sequence[network_block.Block], main: Sequence[int],
+def _place_boxes(blocks: Sequence[block_lib.Block], main: Sequence[int],
                  rows: Sequence[int]) -> tuple[list[_Box], float]:
   """Returns the box of each block, and the height of all."""
   sizes = [_MAIN if i in main else _SIDE for i in range(len(blocks))]
@@ -208,7 +208,7 @@ def _place_boxes(blocks: Sequence[network_block.Block], main: Sequence[int],
   return boxes, float(tops[-1])
 
 
-def _draw_block(axes, block: network_block.Block, box: _Box) -> None:
+def _draw_block(axes, block: block_lib.Block, box: _Box) -> None:
   color = next(color for part, color in _COLORS.items() if part in block.kind)
   axes.add_patch(
       patches.FancyBboxPatch((box.left, box.top),

@@ -5,8 +5,8 @@ import numpy as np
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
 from hpa_records.runtime.tensorflow import keras
-from trainer import activation_map
 from trainer import archive
+from trainer.network import activation_map
 
 
 def pick(labels: np.ndarray, scores: np.ndarray,

@@ -22,7 +22,7 @@ from hpa_records.storage import filesystem
 from trainer.augmentation import dihedral
 from trainer import checkpoint
 from trainer import ensemble as ensemble_lib
-from trainer import network
+from trainer.network import build
 from trainer import strategy as strategy_lib
 from trainer import workdir
 
@@ -177,9 +177,9 @@ class Models:
     """One batch's mean scores [B, K] float32, summed in float64, in order."""
     # All are asked for before the first is waited for.
     found = [
-        network.score(images, tf.constant(view), values)
-        for network in self._networks
-        for values in network.weights
+        build.score(images, tf.constant(view), values)
+        for build in self._networks
+        for values in build.weights
         for view in views
     ]
     return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
@@ -197,8 +197,8 @@ class _Network:
     about, self._strategy = run.folds[0].about, strategy
     is_compiled = strategy_lib.compiles(strategy, run.config.xla)
     with strategy.scope():
-      self._model = network.build(run.config, about['records']['image_size'],
-                                  about['pixels'], is_compiled)
+      self._model = build.build(run.config, about['records']['image_size'],
+                                about['pixels'], is_compiled)
     self.weights = [
         list(map(tf.constant, self._read(run, fold, weights)))
         for fold in run.folds
@@ -223,7 +223,7 @@ class _Network:
   def _score(self, images, view, values):
     elements = tf.fill([images.shape[0]], view)
     images = dihedral.transform(images, elements)
-    return tf.sigmoid(network.infer_with(self._model, values, images))
+    return tf.sigmoid(build.infer_with(self._model, values, images))
 
   def _read(self, run: workdir.Run, fold: workdir.Fold,
             weights: str) -> list[np.ndarray]:

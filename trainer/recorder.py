@@ -21,7 +21,7 @@ from trainer import board
 from trainer import config as config_lib
 from trainer import evaluate
 from trainer import fold_lock
-from trainer import network_summary
+from trainer.network import summary as summary_lib
 from trainer import notable
 from trainer import state as state_lib
 from trainer import workdir
@@ -138,7 +138,7 @@ class Recorder:
             'the fold that it scores')
     with self._told():
       evaluate.write_json(self._path(workdir.NETWORK_NAME),
-                          network_summary.summarise(model))
+                          summary_lib.summarise(model))
       gallery_of_fold.save(self._path(workdir.GALLERY_NAME))
       evaluate.write_json(self._path(workdir.BEST_SCORES_NAME), {
           **state.best, 'note': note

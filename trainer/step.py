@@ -19,8 +19,8 @@ from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
 from trainer import device_cache
-from trainer import gapnet
 from trainer import loss as loss_lib
+from trainer.network import gapnet
 from trainer import strategy as strategy_lib
 
 

@@ -325,7 +325,7 @@ def load_gallery(directory: str) -> archive.Gallery | None:
 
 
 def load_network(directory: str) -> dict[str, Any] | None:
-  """Returns what network_summary.summarise said of a fold's network; None in a
+  """Returns what summary.summarise said of a fold's network; None in a
   run of an earlier version.
 
   Args:

@@ -24,7 +24,7 @@ from trainer import config as config_lib
 from trainer import ensemble
 from trainer import finished_fold
 from trainer import main as trainer_main
-from trainer import network_block
+from trainer.network import block
 from trainer import result
 from trainer import workdir
 
@@ -210,7 +210,7 @@ def _parse_run(data: bytes, folder: pathlib.Path) -> None:
   finished_fold.find_scores(config)
   found = result.compute(run, 'a', 0)
   if found.network:
-    network_block.group(found.network['layers'])
+    block.group(found.network['layers'])
   ensemble.load([str(folder)]).choose_thresholds('')
   ensemble.find_epoch(run, run.folds[0], 'best')
 

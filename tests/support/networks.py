@@ -4,9 +4,9 @@ import functools
 from typing import Any
 
 from hpa_records.runtime.tensorflow import keras
-from trainer import application
-from trainer import gapnet
-from trainer import network_summary
+from trainer.network import applications
+from trainer.network import gapnet
+from trainer.network import summary
 
 GAPNETS = ('original', 'kaggle')
 APPLICATIONS = ('densenet121', 'resnet50', 'xception')
@@ -20,5 +20,5 @@ def summarise(name: str) -> dict[str, Any]:
   if name in GAPNETS:
     model = gapnet.build(299, name, 'prelu', **CONSTANTS)
   else:
-    model = application.build(name, 299, **CONSTANTS)
-  return network_summary.summarise(model)
+    model = applications.build(name, 299, **CONSTANTS)
+  return summary.summarise(model)

@@ -7,9 +7,9 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from tests.support import networks
-from trainer import application
-from trainer import gapnet
-from trainer import network_summary
+from trainer.network import applications
+from trainer.network import gapnet
+from trainer.network import summary
 
 
 @pytest.mark.parametrize('variant,activation,parameters',
@@ -23,7 +23,7 @@ def test_gapnet_is_told_to_the_parameter(variant, activation, parameters, fast):
                        activation,
                        fast=fast,
                        **networks.CONSTANTS)
-  found = network_summary.summarise(model)
+  found = summary.summarise(model)
   assert found['parameters'] == parameters
   assert sum(layer['parameters'] for layer in found['layers']) == parameters
   assert json.loads(json.dumps(found)) == found
@@ -46,8 +46,8 @@ def test_gapnet_is_told_to_the_parameter(variant, activation, parameters, fast):
 
 @pytest.mark.parametrize('name', ['densenet121', 'resnet50', 'xception'])
 def test_applications_are_told_in_topological_order(name):
-  model = application.build(name, 96, **networks.CONSTANTS)
-  found = network_summary.summarise(model)
+  model = applications.build(name, 96, **networks.CONSTANTS)
+  found = summary.summarise(model)
   assert found['parameters'] == model.count_params() == sum(
       layer['parameters'] for layer in found['layers'])
   assert [layer['name'] for layer in found['layers']
@@ -67,7 +67,7 @@ def test_open_sizes_and_plain_operations_are_told_too():
   maps = keras.layers.Conv2D(4, 1, name='conv')(image)
   total = keras.ops.add(maps, maps)
   model = keras.Model(image, keras.layers.GlobalMaxPooling2D(name='top')(total))
-  conv, add, top = network_summary.summarise(model)['layers'][1:]
+  conv, add, top = summary.summarise(model)['layers'][1:]
   assert conv['shape'] == [None, None, 4] and conv['parameters'] == 16
   assert add['kind'] == 'Add' and add['inputs'] == ['conv', 'conv']
   assert top['inputs'] == [add['name']] and add['parameters'] == 0

@@ -29,8 +29,8 @@ from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer import config
-from trainer import fast_layers
-from trainer import layers
+from trainer.network import layers
+from trainer.network import xla_layers
 
 # Without padding, a smaller image has no pixel left before the last average.
 SMALLEST_PX = {'original': 1, 'kaggle': 149}
@@ -84,14 +84,14 @@ class _Builder:
       padding = 'valid'
     options = self._kernel_options(name)
     is_first = self._fast and x.shape[-1] == spec.NUM_CHANNELS
-    layer = (fast_layers.SpaceToDepthConv2D if is_first else layers.Conv2D)
+    layer = (xla_layers.SpaceToDepthConv2D if is_first else layers.Conv2D)
     return self._activate(
         layer(filters, 3, strides, padding, **options)(x), name)
 
   def pool(self, x, name):
     options = self._options(name) | {'padding': self._padding}
     if self._fast:
-      return fast_layers.ReshapedMaxPooling2D(**options)(x)
+      return xla_layers.ReshapedMaxPooling2D(**options)(x)
     return keras.layers.MaxPooling2D(2, **options)(x)
 
   def norm(self, x, name):

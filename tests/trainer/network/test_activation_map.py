@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hpa_records.runtime.tensorflow import keras
-from trainer import activation_map
-from trainer import application
-from trainer import gapnet
+from trainer.network import activation_map
+from trainer.network import applications
+from trainer.network import gapnet
 
 _CONSTANTS = {'mean': [20.0] * 4, 'std': [30.0] * 4}
 
@@ -86,6 +86,6 @@ def _negated(model):
 
 
 def test_other_networks_have_one():
-  model = application.build('resnet50', 32, **_CONSTANTS)
+  model = applications.build('resnet50', 32, **_CONSTANTS)
   found = activation_map.compute(model, _images(2, 32), np.array([0, 1]))
   assert [each.shape for each in found] == [(2, 1, 1)]

@@ -43,7 +43,7 @@ def group(layers: Sequence[Layer]) -> list[Block]:
   """Returns the blocks of a network, in topological order.
 
   Args:
-    layers: as of network_summary.summarise.
+    layers: as of summary.summarise.
   """
   pieces = _join(
       layers,

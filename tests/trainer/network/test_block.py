@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 import pytest
 
 from tests.support import networks
-from trainer import network_block
+from trainer.network import block as block_lib
 
 _KINDS = ('Conv2D', 'BatchNormalization', 'Activation', 'ZeroPadding2D',
           'Dropout', 'MaxPooling2D', 'Dense')
 
 
 def _group(name):
-  return network_block.group(networks.summarise(name)['layers'])
+  return block_lib.group(networks.summarise(name)['layers'])
 
 
 def test_gapnet_has_a_block_a_layer_with_its_padding_and_activation():
@@ -23,7 +23,7 @@ def test_gapnet_has_a_block_a_layer_with_its_padding_and_activation():
       'pool2', 'conv6', 'conv7', 'conv8', 'average1', 'average2', 'average3',
       'averages', 'hidden1', 'hidden2', 'logits'
   ]
-  assert blocks['conv1'] == network_block.Block(
+  assert blocks['conv1'] == block_lib.Block(
       'conv1', 'ZeroPadding2D, Conv2D, ChannelPReLU', 'Conv2D', (150, 150, 32),
       1184 + 32, (1,))
   assert blocks['averages'].inputs == (12, 13, 14)
@@ -54,7 +54,7 @@ def test_a_layer_whose_input_goes_on_elsewhere_stands_by_itself():
       'act': ['conv'],
       'sum': ['conv', 'act']
   }
-  blocks = network_block.group([{
+  blocks = block_lib.group([{
       'name': name,
       'kind': kinds.get(name, 'Add'),
       'shape': [4],
@@ -130,7 +130,7 @@ def _networks(draw, sizes):
 @hypothesis.given(
     st.one_of(_networks(st.integers(1, 20)), _networks(st.integers(81, 100))))
 def test_each_layer_is_in_one_block_and_each_connection_is_kept(layers):
-  blocks = network_block.group(layers)
+  blocks = block_lib.group(layers)
   whole = (1 << len(layers)) - 1
   assert sum(block.parameters for block in blocks) == whole
   owners = {}
@@ -147,4 +147,4 @@ def test_each_layer_is_in_one_block_and_each_connection_is_kept(layers):
 
 
 def test_no_layers_are_no_blocks():
-  assert not network_block.group([])
+  assert not block_lib.group([])

@@ -16,7 +16,7 @@ import numpy as np
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer import gapnet
+from trainer.network import gapnet
 
 _BATCH = 16  # images at a time
 
@@ -26,7 +26,7 @@ def compute(model: keras.Model, images: np.ndarray,
   """Returns where the network looked, one array for each map it averages.
 
   Args:
-    model: of gapnet.build or application.build.
+    model: of gapnet.build or applications.build.
     images: [n, H, W, C] uint8.
     classes: [n] integer, the class to ask for of each image.
 

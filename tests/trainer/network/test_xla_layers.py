@@ -5,8 +5,8 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer import fast_layers
-from trainer import gapnet
+from trainer.network import gapnet
+from trainer.network import xla_layers
 
 
 @pytest.mark.parametrize('size', [2, 3, 8, 9, 15])
@@ -15,7 +15,7 @@ def test_a_reshaped_pool_is_a_max_pool(size, padding):
   images = np.random.default_rng(size).normal(size=(2, size, size + 1, 3))
   images = tf.constant(images - 5, tf.float32)  # below the zeros of a padding
   want = keras.layers.MaxPooling2D(2, padding=padding)
-  found = fast_layers.ReshapedMaxPooling2D(padding)
+  found = xla_layers.ReshapedMaxPooling2D(padding)
   weights = tf.random.stateless_normal(want(images).shape, (1, 2))
 
   def gradient(layer):
@@ -31,7 +31,7 @@ def test_a_reshaped_pool_is_a_max_pool(size, padding):
 def test_pixels_that_are_equally_large_share_the_gradient():
   image = tf.Variable(tf.ones([1, 2, 2, 1]))
   with tf.GradientTape() as tape:
-    loss = tf.reduce_sum(fast_layers.ReshapedMaxPooling2D('same')(image))
+    loss = tf.reduce_sum(xla_layers.ReshapedMaxPooling2D('same')(image))
   np.testing.assert_array_equal(tape.gradient(loss, image),
                                 np.full((1, 2, 2, 1), 0.25))
 
@@ -41,7 +41,7 @@ def test_a_convolution_on_blocks_is_the_convolution(size):
   images = np.random.default_rng(size).normal(size=(2, size, size + 1, 4))
   images = tf.constant(images, tf.float32)
   want = keras.layers.Conv2D(5, 3, 2, bias_initializer='normal')
-  found = fast_layers.SpaceToDepthConv2D(5, 3, 2)
+  found = xla_layers.SpaceToDepthConv2D(5, 3, 2)
   for layer in (want, found):
     layer.build(images.shape)
   found.set_weights(want.get_weights())
@@ -72,7 +72,7 @@ def test_the_fast_network_has_the_same_weights_and_logits(
   for first, second in zip(plain.get_weights(), fast.get_weights()):
     np.testing.assert_array_equal(first, second)
   kinds = {type(layer) for layer in fast.layers}
-  assert fast_layers.SpaceToDepthConv2D in kinds
+  assert xla_layers.SpaceToDepthConv2D in kinds
   assert keras.layers.MaxPooling2D not in kinds
   images = np.random.default_rng(0).integers(0, 256, (3, size, size, 4),
                                              np.uint8)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer import application
 from trainer import config as config_lib
-from trainer import gapnet
+from trainer.network import applications
+from trainer.network import gapnet
 
 
 def build(config: config_lib.Config, image_size: int,
@@ -37,8 +37,8 @@ def build(config: config_lib.Config, image_size: int,
   }
   try:
     if config.model != 'gapnet_pl':
-      return application.build(config.model, image_size, config.activation,
-                               **options)
+      return applications.build(config.model, image_size, config.activation,
+                                **options)
     return gapnet.build(image_size,
                         config.variant,
                         config.activation,

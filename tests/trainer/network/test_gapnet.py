@@ -1,4 +1,4 @@
-"""Tests of trainer.gapnet."""
+"""Tests of trainer.network.gapnet."""
 
 import functools
 
@@ -8,7 +8,7 @@ import pytest
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer import config
-from trainer import gapnet
+from trainer.network import gapnet
 
 _MEAN = (20.0, 30.0, 10.0, 40.0)
 _STD = (30.0, 40.0, 20.0, 50.0)

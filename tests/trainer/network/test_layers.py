@@ -5,7 +5,7 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer import layers
+from trainer.network import layers
 
 
 def test_plain_dropout_keeps_where_noise_reaches_the_rate():

@@ -7,9 +7,9 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer import application
-from trainer import gapnet
-from trainer import layers
+from trainer.network import applications
+from trainer.network import gapnet
+from trainer.network import layers
 
 _CONSTANTS = {'mean': [20.0] * 4, 'std': [30.0] * 4}
 
@@ -25,7 +25,7 @@ def _images(size):
 ])
 def test_it_has_the_published_body_with_a_stem_of_four_channels(
     name, size, parameters):
-  model = application.build(name, size, **_CONSTANTS)
+  model = applications.build(name, size, **_CONSTANTS)
   # Those of Keras's table without its top, one more channel, 28 logits.
   stem = next(
       layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
@@ -52,12 +52,12 @@ def _digests(model):
 
 
 def test_activation_precision_and_seed_are_as_asked():
-  model = application.build('densenet121',
-                            32,
-                            'prelu',
-                            precision='bfloat16',
-                            seed=3,
-                            **_CONSTANTS)
+  model = applications.build('densenet121',
+                             32,
+                             'prelu',
+                             precision='bfloat16',
+                             seed=3,
+                             **_CONSTANTS)
   kinds = [type(layer) for layer in model.layers]
   assert keras.layers.Activation not in kinds
   assert kinds.count(layers.ChannelPReLU) == 121
@@ -68,11 +68,11 @@ def test_activation_precision_and_seed_are_as_asked():
   del model
 
   def build(seed):
-    return application.build('densenet121',
-                             32,
-                             'prelu',
-                             seed=seed,
-                             **_CONSTANTS)
+    return applications.build('densenet121',
+                              32,
+                              'prelu',
+                              seed=seed,
+                              **_CONSTANTS)
 
   assert _digests(build(3)) == weights
   assert _digests(build(4))['logits/kernel'] != weights['logits/kernel']
@@ -85,7 +85,7 @@ def test_activation_precision_and_seed_are_as_asked():
 ])
 def test_what_is_not_there_is_refused(name, size, activation, message):
   with pytest.raises(ValueError, match=message):
-    application.build(name, size, activation, **_CONSTANTS)
+    applications.build(name, size, activation, **_CONSTANTS)
 
 
 def test_building_one_leaves_the_order_of_shuffles_alone():
@@ -95,5 +95,5 @@ def test_building_one_leaves_the_order_of_shuffles_alone():
     return list(numbers.as_numpy_iterator())
 
   before = shuffle()
-  application.build('resnet50', 32, **_CONSTANTS)
+  applications.build('resnet50', 32, **_CONSTANTS)
   assert shuffle() == before

@@ -14,7 +14,7 @@ from hpa_records.format import spec
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from trainer import config
-from trainer import layers
+from trainer.network import layers
 
 _BUILDERS = {
     'densenet121': keras.applications.DenseNet121,
