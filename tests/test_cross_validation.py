@@ -16,7 +16,7 @@ from tests.support import fakes
 from trainer import config as config_lib
 from trainer import cross_validation
 from trainer import loop
-from trainer import workdir
+from trainer.run import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _FOLDS = 3

@@ -30,7 +30,7 @@ from tests.support import signalled
 from trainer import config as config_lib
 from trainer import evaluate
 from trainer import loop
-from trainer import workdir
+from trainer.run import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _EPOCHS = 3

@@ -6,10 +6,10 @@ import pytest
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
 from tests.support import fakes
-from trainer import archive
 from trainer.network import activation_map
 from trainer.network import gapnet
 from trainer import notable
+from trainer.run import arrays
 
 
 def test_the_most_extreme_of_each_kind_is_picked():
@@ -64,7 +64,7 @@ def test_what_is_collected_belongs_together(collected):
 def test_a_gallery_is_saved_whole(collected, tmp_path):
   found = collected[3]
   found.save(str(tmp_path / 'gallery.npz'))
-  again = archive.Gallery.load(str(tmp_path / 'gallery.npz'))
+  again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'))
   assert len(again.maps) == 3
   for name, value in vars(found).items():
     for mine, theirs in zip(value, getattr(again, name)):
@@ -78,5 +78,5 @@ def test_a_gallery_of_large_images_is_loaded(collected, tmp_path, monkeypatch):
       [np.ones([len(images), side, side], np.float32) for side in (2048, 1024)])
   found = notable.collect(records, 1, model, scores, 0.5)
   found.save(str(tmp_path / 'gallery.npz'))
-  again = archive.Gallery.load(str(tmp_path / 'gallery.npz'))
+  again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'))
   assert [each.shape[1:] for each in again.maps] == [(200, 200)] * 2

@@ -20,11 +20,11 @@ from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from tests.support import fakes
-from trainer import archive
 from trainer import config as config_lib
 from trainer import ensemble
 from trainer import loop
 from trainer import predict
+from trainer.run import arrays as arrays_lib
 from trainer.scoring import thresholds
 from trainer import strategy
 
@@ -114,7 +114,7 @@ def _near(first, second):
 @pytest.mark.parametrize('fold', [0, 1])
 def test_held_out_samples_get_the_scores_of_the_training(folder, single, fold):
   found = _predict([single['prelu', fold]], folder / 'records')
-  kept = archive.Scores.load(str(folder / f'prelu/fold{fold}/scores.npz'))
+  kept = arrays_lib.Scores.load(str(folder / f'prelu/fold{fold}/scores.npz'))
   _near(found.loc[kept.ids], pd.DataFrame(kept.scores, kept.ids))
 
 
@@ -212,7 +212,7 @@ def test_two_devices_write_the_labels_above_the_thresholds(
   _near(scores.set_axis(range(28), axis=1),
         _predict(runs, folder / 'raw', 'dihedral'))
   first, second = (
-      archive.Scores.load(str(run / 'fold0' / 'scores.npz')) for run in runs)
+      arrays_lib.Scores.load(str(run / 'fold0' / 'scores.npz')) for run in runs)
   chosen = thresholds.choose('f1', first.labels,
                              (first.scores + second.scores) / 2)
   above = scores.to_numpy() > chosen
@@ -464,7 +464,7 @@ def test_an_output_that_is_an_input_is_refused(folder, single, tmp_path):
 
 def test_images_that_were_trained_on_are_counted(folder, single):
   found = ensemble.load([str(single['prelu', 0])])
-  held_out = archive.Scores.load(str(folder / 'prelu/fold0/scores.npz')).ids
+  held_out = arrays_lib.Scores.load(str(folder / 'prelu/fold0/scores.npz')).ids
   ids = np.array([f's{i}' for i in range(40)] + ['new'])
   assert found.count_trained(ids) == 40 - len(held_out)
   assert found.count_trained(held_out) == 0

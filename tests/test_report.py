@@ -26,18 +26,18 @@ from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests.support import browser
 from tests.support import fakes
-from trainer import archive
 from trainer import config as config_lib
 from trainer import loop
-from trainer import out_of_fold
 from trainer import report
 from trainer import report_comparison
 from trainer import report_file
 from trainer import report_gallery
 from trainer import result
+from trainer.run import arrays
+from trainer.run import out_of_fold
+from trainer.run import workdir
 from trainer import score_table
 from trainer.scoring import metrics
-from trainer import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _BALANCE = balance.Balance('exact', target=9)
@@ -176,7 +176,7 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   better = tmp_path / 'better'
   shutil.copytree(run[0], better)
   for path in better.glob('*/scores.npz'):
-    found = archive.Scores.load(str(path))
+    found = arrays.Scores.load(str(path))
     scores = (0.1 + 0.8 * found.labels).astype(np.float32)
     dataclasses.replace(found, scores=scores).save(str(path))
   report.write([str(run[0]), str(better)], str(tmp_path), 1000)
@@ -236,11 +236,11 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
     labels = np.zeros((3, spec.NUM_CLASSES), np.uint8)
     labels[:2, 4] = 1
     ids = np.array([f'{fold}hit', f'{fold}miss', f'{fold}alarm'])
-    archive.Gallery(ids, labels, scores, np.full(3, 4),
-                    np.array(['hit', 'miss', 'false_alarm']),
-                    np.full((3, 8, 8, 4), 90, np.uint8), (np.ones(
-                        (3, 2, 2), np.float32),)).save(
-                            str(tmp_path / f'run/fold{fold}/gallery.npz'))
+    arrays.Gallery(ids, labels, scores, np.full(3, 4),
+                   np.array(['hit', 'miss', 'false_alarm']),
+                   np.full((3, 8, 8, 4), 90, np.uint8), (np.ones(
+                       (3, 2, 2), np.float32),)).save(
+                           str(tmp_path / f'run/fold{fold}/gallery.npz'))
   found = report_gallery.describe(
       [result.compute(workdir.load(str(tmp_path / 'run')), 'run', 0)])
   assert [each['name'] for each in found] == [spec.CLASS_NAMES[4]]

@@ -23,7 +23,7 @@ _WITH_TENSORFLOW = {
     'trainer.network.activation_map',
     'trainer.network.applications',
     'trainer.board',
-    'trainer.checkpoint',
+    'trainer.run.checkpoint',
     'trainer.cluster',
     'trainer.cross_validation',
     'trainer.device_cache',

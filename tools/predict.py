@@ -17,8 +17,8 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config
 from trainer import ensemble as ensemble_lib
+from trainer.run import workdir as workdir_lib
 from trainer.scoring import thresholds
-from trainer import workdir as workdir_lib
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], 'Folder of a run; with several the models of all are '

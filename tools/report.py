@@ -11,7 +11,7 @@ from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import report
-from trainer import workdir
+from trainer.run import workdir
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], 'Folder of a run; several are put on one page.')

@@ -23,8 +23,8 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import main as trainer_main
 from trainer import report
+from trainer.run import workdir
 from trainer import score_table
-from trainer import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _RUNS = ('prelu', 'selu')

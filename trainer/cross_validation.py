@@ -15,8 +15,8 @@ from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
 from trainer import loop
+from trainer.run import workdir
 from trainer import strategy as strategy_lib
-from trainer import workdir
 
 
 def train(config: config_lib.Config) -> bool:

@@ -15,9 +15,9 @@ from hpa_records.format import spec
 from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
-from trainer import out_of_fold
+from trainer.run import out_of_fold
+from trainer.run import workdir
 from trainer.scoring import thresholds
-from trainer import workdir
 
 WEIGHTS = ('last', 'best')
 TTA = ('dihedral', 'none')

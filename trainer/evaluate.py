@@ -10,12 +10,12 @@ from hpa_records.reading import dataset
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
-from trainer import archive
 from trainer import config as config_lib
+from trainer.run import arrays
+from trainer.run import workdir
 from trainer.scoring import metrics
 from trainer import step as step_lib
 from trainer import strategy as strategy_lib
-from trainer import workdir
 
 
 class Evaluator:
@@ -54,8 +54,8 @@ class Evaluator:
       scores: [N, K] float32, of the last epoch.
       summary: what scores.json says.
     """
-    archive.Scores(self.ids, self.labels,
-                   scores).save(os.path.join(directory, workdir.ARRAYS_NAME))
+    arrays.Scores(self.ids, self.labels,
+                  scores).save(os.path.join(directory, workdir.ARRAYS_NAME))
     table = metrics.per_class(self.labels, scores, self._config.threshold)
     filesystem.write_atomically(os.path.join(directory, workdir.PER_CLASS_NAME),
                                 table.to_csv(index=False).encode())

@@ -12,8 +12,8 @@ from typing import Iterator
 from hpa_records.runtime import errors
 from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
-from trainer import checkpoint_file
-from trainer import workdir
+from trainer.run import checkpoint_file
+from trainer.run import workdir
 
 _NAME = 'lock'
 _ENDING = re.compile(r'\.[0-9a-f]{8}\.tmp')

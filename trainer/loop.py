@@ -22,21 +22,21 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from trainer import checkpoint
 from trainer import config as config_lib
 from trainer import device_cache
 from trainer import evaluate
-from trainer import finished_fold
 from trainer import fold_lock
 from trainer import interruption
 from trainer.network import build
 from trainer import recorder
+from trainer.run import checkpoint
+from trainer.run import finished_fold
+from trainer.run import workdir
 from trainer import schedule
 from trainer.scoring import metrics
 from trainer import state as state_lib
 from trainer import step
 from trainer import strategy as strategy_lib
-from trainer import workdir
 
 _ALWAYS_FITS = 1024  # images of a batch, most of them blank in a small epoch
 

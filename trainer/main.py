@@ -19,8 +19,8 @@ from hpa_records.sampling import epoch_plan
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config as config_lib
+from trainer.run import workdir
 from trainer import score_table
-from trainer import workdir
 
 _DEFAULT = {f.name: f.default for f in dataclasses.fields(config_lib.Config)}
 ALL = 'all'

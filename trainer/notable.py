@@ -5,8 +5,8 @@ import numpy as np
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
 from hpa_records.runtime.tensorflow import keras
-from trainer import archive
 from trainer.network import activation_map
+from trainer.run import arrays
 
 
 def pick(labels: np.ndarray, scores: np.ndarray,
@@ -33,7 +33,7 @@ def pick(labels: np.ndarray, scores: np.ndarray,
         (positive & ~predicted, -scores),
         (~positive & predicted, scores),
     )
-    for kind, (mask, value) in zip(archive.KINDS, candidates):
+    for kind, (mask, value) in zip(arrays.KINDS, candidates):
       rows = np.flatnonzero(mask[:, number])
       if rows.size:
         best = rows[np.argmax(value[rows, number])]
@@ -44,7 +44,7 @@ def pick(labels: np.ndarray, scores: np.ndarray,
 
 
 def collect(records: dataset.Records, fold: int, model: keras.Model,
-            scores: np.ndarray, threshold: float) -> archive.Gallery:
+            scores: np.ndarray, threshold: float) -> arrays.Gallery:
   """Returns the notable samples of a fold, and where the network looked.
 
   Args:
@@ -67,10 +67,10 @@ def collect(records: dataset.Records, fold: int, model: keras.Model,
     maps = tuple(map(_reduce, activation_map.compute(model, images, classes)))
     images = _reduce(images)
   ids = records.index['id'].to_numpy(str)[rows[picked]]
-  return archive.Gallery(ids, labels[picked], scores[picked], classes, kinds,
-                         images, maps)
+  return arrays.Gallery(ids, labels[picked], scores[picked], classes, kinds,
+                        images, maps)
 
 
 def _reduce(images: np.ndarray) -> np.ndarray:
-  """[n, H, W, ...] as they are shown, see archive.reduce."""
-  return np.stack([archive.reduce(image) for image in images])
+  """[n, H, W, ...] as they are shown, see arrays.reduce."""
+  return np.stack([arrays.reduce(image) for image in images])

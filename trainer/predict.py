@@ -20,11 +20,11 @@ from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from trainer.augmentation import dihedral
-from trainer import checkpoint
 from trainer import ensemble as ensemble_lib
 from trainer.network import build
+from trainer.run import checkpoint
+from trainer.run import workdir
 from trainer import strategy as strategy_lib
-from trainer import workdir
 
 # Of each of ensemble.TTA, the symmetries of the square to score an image in.
 _VIEWS = {'dihedral': range(dihedral.NUM_ELEMENTS), 'none': range(1)}

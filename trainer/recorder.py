@@ -16,15 +16,15 @@ from hpa_records.reading import dataset
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
-from trainer import archive
 from trainer import board
 from trainer import config as config_lib
 from trainer import evaluate
 from trainer import fold_lock
 from trainer.network import summary as summary_lib
 from trainer import notable
+from trainer.run import arrays
+from trainer.run import workdir
 from trainer import state as state_lib
-from trainer import workdir
 
 _LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
            'learning_rate')
@@ -60,7 +60,7 @@ class Recorder:
     if not os.path.exists(self._path(workdir.CONFIG_NAME)):
       self._show_samples(records)
     index = records.index
-    samples = archive.Samples(
+    samples = arrays.Samples(
         index['id'].to_numpy(str), records.labels,
         index['fold'].to_numpy(np.int64), repeats,
         records.manifest.settings['seed'], self._config.rebalance or

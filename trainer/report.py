@@ -18,7 +18,7 @@ from trainer import report_file
 from trainer import report_gallery
 from trainer import report_section
 from trainer import result
-from trainer import workdir
+from trainer.run import workdir
 
 REPORT_NAME = 'report.html'
 REPETITIONS = 1000

@@ -11,8 +11,8 @@ import numpy as np
 from hpa_records.format import spec
 from trainer import report_file
 from trainer import result as result_lib
+from trainer.run import workdir
 from trainer import tile
-from trainer import workdir
 
 _KINDS = {
     'hit': 'best hit',

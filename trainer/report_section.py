@@ -15,10 +15,10 @@ from hpa_records.inspection import summary
 from trainer import network_figure
 from trainer import report_file
 from trainer import result as result_lib
+from trainer.run import workdir
 from trainer import score_figure
 from trainer import score_table
 from trainer.scoring import metrics
-from trainer import workdir
 
 _POLICY_FORMATS = {
     'images_drawn': '{:,.0f}',

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from hpa_records.runtime import printable
-from trainer import out_of_fold
+from trainer.run import out_of_fold
+from trainer.run import workdir
 from trainer import score_table
 from trainer.scoring import bootstrap
-from trainer import workdir
 
 
 @dataclasses.dataclass(frozen=True)

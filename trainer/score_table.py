@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec
-from trainer import out_of_fold
+from trainer.run import out_of_fold
+from trainer.run import workdir
 from trainer.scoring import metrics
 from trainer.scoring import thresholds as thresholds_lib
-from trainer import workdir
 
 # What the paper's Table 2 has for PReLU and SELU: mean ± population standard
 # deviation over five folds.

@@ -7,7 +7,7 @@ import numpy as np
 
 from hpa_records.format import spec
 from hpa_records.inspection import figure
-from trainer import archive
+from trainer.run import arrays
 
 _GAP_PX = 4
 _GAP_SHADE = 255  # as the page behind
@@ -19,7 +19,7 @@ _QUALITY = 80  # of WebP
 def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
   """Returns an image's parts in a row: channels, composite, heat of each map.
 
-  A high image is reduced, see archive.reduce. Each map is as bright as its own
+  A high image is reduced, see arrays.reduce. Each map is as bright as its own
   maximum, so two maps of a strip tell where, not which is larger.
 
   Args:
@@ -31,7 +31,7 @@ def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
     its colour, all four together, and for each map the image in gray under the
     map, enlarged bilinearly; white between them.
   """
-  image = archive.reduce(image)
+  image = arrays.reduce(image)
   composite = figure.composite(image)
   parts = [
       figure.composite(image * one)

@@ -11,9 +11,9 @@ from hpa_records.runtime.tensorflow import keras
 from tests.fuzz import mutation
 from tests.fuzz import run_target
 from tests.fuzz import target
-from trainer import checkpoint
-from trainer import checkpoint_file
 from trainer import config as config_lib
+from trainer.run import checkpoint
+from trainer.run import checkpoint_file
 from trainer import state as state_lib
 
 _POSITION = (1, 0)

@@ -18,15 +18,15 @@ from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests.fuzz import mutation
 from tests.fuzz import target
-from trainer import archive
 from trainer import cluster
 from trainer import config as config_lib
 from trainer import ensemble
-from trainer import finished_fold
 from trainer import main as trainer_main
 from trainer.network import block
 from trainer import result
-from trainer import workdir
+from trainer.run import arrays as arrays_lib
+from trainer.run import finished_fold
+from trainer.run import workdir
 
 _FINGERPRINT = '0' * 64
 _CONFIG = config_lib.Config('records', 'run', epochs=2)
@@ -130,7 +130,7 @@ def _parse_npz(data: bytes, folder: pathlib.Path) -> None:
   path = folder / 'a.npz'
   path.write_bytes(write_archive(data))
   refused = []
-  for kind in (archive.Samples, archive.Scores, archive.Gallery):
+  for kind in (arrays_lib.Samples, arrays_lib.Scores, arrays_lib.Gallery):
     try:
       kind.load(str(path))
     except errors.DataError as error:

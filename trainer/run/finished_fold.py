@@ -8,11 +8,11 @@ import os
 from typing import Any
 
 from hpa_records.runtime import errors
-from trainer import archive
-from trainer import checkpoint_file
 from trainer import config as config_lib
-from trainer import out_of_fold
-from trainer import workdir
+from trainer.run import arrays
+from trainer.run import checkpoint_file
+from trainer.run import out_of_fold
+from trainer.run import workdir
 
 
 def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
@@ -48,7 +48,7 @@ def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
   workdir.load_json(os.path.join(directory, workdir.NETWORK_NAME))
   workdir.load_history(directory)
   workdir.load_per_class(directory)
-  archive.Gallery.load(os.path.join(directory, workdir.GALLERY_NAME))
+  arrays.Gallery.load(os.path.join(directory, workdir.GALLERY_NAME))
   out_of_fold.load(
       config.workdir,
       workdir.load_fold(config.workdir, config.fold, config.threshold))

@@ -21,7 +21,7 @@ import numpy as np
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.storage import filesystem
-from trainer import checkpoint_file
+from trainer.run import checkpoint_file
 
 Position = checkpoint_file.Position
 

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from trainer import npz_file
+from trainer.run import npz_file
 
 
 def _header(shape, dtype='<f4'):

@@ -18,10 +18,10 @@ from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
-from trainer import archive
-from trainer import checkpoint_file
 from trainer import config as config_lib
-from trainer import fold_form
+from trainer.run import arrays
+from trainer.run import checkpoint_file
+from trainer.run import fold_form
 
 CONFIG_NAME = 'config.json'
 HISTORY_NAME = 'history.csv'
@@ -74,7 +74,7 @@ class Fold:
   """
   number: int
   scores: dict[str, Any]
-  samples: archive.Samples
+  samples: arrays.Samples
   about: dict[str, Any]
 
 
@@ -131,7 +131,7 @@ def load_config(path: str) -> tuple[config_lib.Config, str]:
   try:
     return config_lib.Config.from_json(_read_text(path))
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-    raise archive.damaged(path, error) from error
+    raise arrays.damaged(path, error) from error
 
 
 def load_json(path: str) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def load_json(path: str) -> dict[str, Any]:
     _CHECKS[os.path.basename(path)](content)
     return content
   except (OSError, ValueError) as error:
-    raise archive.damaged(path, error) from error
+    raise arrays.damaged(path, error) from error
 
 
 def _read_text(path: str) -> bytes:
@@ -227,7 +227,7 @@ def load_fold(workdir: str, number: int, threshold: float) -> Fold:
         f'Expected scores with the threshold {threshold} of {CONFIG_NAME}, '
         f'received those with {scores["threshold"]} at {path}; train the fold '
         'again.')
-  samples = archive.Samples.load(os.path.join(directory, SAMPLES_NAME))
+  samples = arrays.Samples.load(os.path.join(directory, SAMPLES_NAME))
   if not (samples.folds == number).any():
     raise errors.DataError(
         f'{directory} has no samples of fold {number}: its {SAMPLES_NAME} has '
@@ -288,7 +288,7 @@ def _load_table(path: str, check: Callable[[pd.DataFrame],
     check(table)
     return table
   except (OSError, ValueError, KeyError) as error:
-    raise archive.damaged(path, error) from error
+    raise arrays.damaged(path, error) from error
 
 
 def _check_lines(data: bytes) -> None:
@@ -311,7 +311,7 @@ def _check_lines(data: bytes) -> None:
                      f'received {longest:,}')
 
 
-def load_gallery(directory: str) -> archive.Gallery | None:
+def load_gallery(directory: str) -> arrays.Gallery | None:
   """Returns a fold's notable samples; None in a run of an earlier version.
 
   Args:
@@ -321,7 +321,7 @@ def load_gallery(directory: str) -> archive.Gallery | None:
     errors.DataError: gallery.npz is damaged.
   """
   path = os.path.join(directory, GALLERY_NAME)
-  return archive.Gallery.load(path) if os.path.exists(path) else None
+  return arrays.Gallery.load(path) if os.path.exists(path) else None
 
 
 def load_network(directory: str) -> dict[str, Any] | None:

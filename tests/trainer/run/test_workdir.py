@@ -14,13 +14,13 @@ from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.storage import file_lock
 from tests.support import fakes
-from trainer import archive
 from trainer import config as config_lib
-from trainer import finished_fold
 from trainer import loop
 from trainer import report
 from trainer import result
-from trainer import workdir
+from trainer.run import arrays as arrays_lib
+from trainer.run import finished_fold
+from trainer.run import workdir
 
 
 @pytest.fixture(name='made', scope='module')
@@ -53,7 +53,7 @@ def _read_all(run):
   workdir.load_history(fold)
   workdir.load_gallery(fold)
   workdir.load_network(fold)
-  archive.Scores.load(f'{fold}/{workdir.ARRAYS_NAME}')
+  arrays_lib.Scores.load(f'{fold}/{workdir.ARRAYS_NAME}')
   workdir.load_json(f'{fold}/{workdir.BEST_SCORES_NAME}')
 
 
@@ -203,10 +203,11 @@ def test_arrays_of_another_form_are_named(run, name, key, change):
 def _save_gallery(path, num_samples, num_maps):
   """Writes an empty gallery, as Gallery.save does."""
   count, classes = num_samples, spec.NUM_CLASSES
-  archive.Gallery(np.full(count, 'a'), np.zeros((count, classes), np.uint8),
-                  np.zeros((count, classes), np.float32), np.zeros(count, int),
-                  np.full(count, 'hit'), np.zeros((count, 1, 1, 4), np.uint8),
-                  (np.zeros((count, 1, 1), np.float32),) * num_maps).save(path)
+  arrays_lib.Gallery(np.full(count, 'a'), np.zeros((count, classes), np.uint8),
+                     np.zeros((count, classes), np.float32),
+                     np.zeros(count, int), np.full(count, 'hit'),
+                     np.zeros((count, 1, 1, 4), np.uint8), (np.zeros(
+                         (count, 1, 1), np.float32),) * num_maps).save(path)
 
 
 @pytest.mark.parametrize('num_samples,num_maps,message', [

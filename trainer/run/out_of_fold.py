@@ -14,8 +14,8 @@ import pandas as pd
 
 from hpa_records.format import spec
 from hpa_records.runtime import errors
-from trainer import archive
-from trainer import workdir
+from trainer.run import arrays as arrays_lib
+from trainer.run import workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def load(directory: str, fold: workdir.Fold) -> OutOfFold:
   """
   path = os.path.join(workdir.fold_directory(directory, fold.number),
                       workdir.ARRAYS_NAME)
-  found = archive.Scores.load(path)
+  found = arrays_lib.Scores.load(path)
   known = fold.samples
   held_out = known.folds == fold.number
   for name in ('ids', 'labels'):

@@ -9,12 +9,12 @@ import pytest
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
-from trainer import archive
 from trainer import config as config_lib
-from trainer import out_of_fold
+from trainer.run import arrays as arrays_lib
+from trainer.run import out_of_fold
+from trainer.run import workdir
 from trainer import score_table
 from trainer.scoring import metrics
-from trainer import workdir
 
 
 @pytest.fixture(name='found')
@@ -104,16 +104,16 @@ def test_thresholds_of_a_fold_come_from_the_others(found):
     ('ids', lambda each: each[::-1]),
 ])
 def test_scores_of_other_samples_are_refused(found, tmp_path, name, wrong):
-  samples = archive.Samples(found.ids, found.labels, found.folds,
-                            np.ones(60, np.float32), 0, balance.Balance())
+  samples = arrays_lib.Samples(found.ids, found.labels, found.folds,
+                               np.ones(60, np.float32), 0, balance.Balance())
   run = workdir.Run(
       str(tmp_path), config_lib.Config('', ''), '',
       tuple(workdir.Fold(number, {}, samples, {}) for number in (0, 1)))
   for number in (0, 1):
     rows = found.folds == number
     (tmp_path / f'fold{number}').mkdir()
-    kept = archive.Scores(found.ids[rows], found.labels[rows],
-                          found.scores[rows])
+    kept = arrays_lib.Scores(found.ids[rows], found.labels[rows],
+                             found.scores[rows])
     kept.save(str(tmp_path / f'fold{number}' / 'scores.npz'))
   np.testing.assert_array_equal(out_of_fold.collect(run).scores, found.scores)
   kept = dataclasses.replace(kept, **{name: wrong(getattr(kept, name))})

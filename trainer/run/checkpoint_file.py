@@ -15,7 +15,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from trainer import config as config_lib
-from trainer import npz_file
+from trainer.run import npz_file
 
 STATE = 'state'
 OF = 'of'  # in the state

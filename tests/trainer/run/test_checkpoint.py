@@ -5,8 +5,8 @@ import pytest
 
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
-from trainer import checkpoint
 from trainer import config as config_lib
+from trainer.run import checkpoint
 from trainer import schedule
 
 _OF = config_lib.Config('records', 'run').identity('abc')

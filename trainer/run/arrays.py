@@ -16,7 +16,7 @@ from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance as balance_lib
 from hpa_records.storage import filesystem
-from trainer import npz_file
+from trainer.run import npz_file
 
 _HEIGHT_PX = 200
 KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for

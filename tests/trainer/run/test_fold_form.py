@@ -4,7 +4,7 @@
 import pytest
 
 from tests.support import networks
-from trainer import fold_form
+from trainer.run import fold_form
 
 
 def _network(*inputs, kinds=('Conv2D', 'Dense')):
