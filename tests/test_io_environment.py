@@ -15,7 +15,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import loop
+from trainer.training import loop
 from tools import check_python
 
 _ROOT = pathlib.Path(__file__).parent.parent

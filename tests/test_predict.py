@@ -22,11 +22,11 @@ from hpa_records.runtime import errors
 from tests.support import fakes
 from trainer import config as config_lib
 from trainer import ensemble
-from trainer import loop
 from trainer import predict
 from trainer.run import arrays as arrays_lib
 from trainer.scoring import thresholds
 from trainer import strategy
+from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SIZE = 32

@@ -27,7 +27,6 @@ from hpa_records.sampling import balance
 from tests.support import browser
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import loop
 from trainer import report
 from trainer import report_comparison
 from trainer import report_file
@@ -38,6 +37,7 @@ from trainer.run import out_of_fold
 from trainer.run import workdir
 from trainer import score_table
 from trainer.scoring import metrics
+from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _BALANCE = balance.Balance('exact', target=9)

@@ -15,7 +15,7 @@ from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import keras
 from trainer.network import applications
 from trainer.network import gapnet
-from trainer import schedule
+from trainer.training import optimizer
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _PIXELS = {'mean': [13.0] * 4, 'std': [28.0] * 4}
@@ -63,7 +63,7 @@ def test_networks_are_built_as_ever(build, request):
 
 def test_the_rate_keeps_its_precision(odd_keras):
   del odd_keras
-  assert schedule.make_optimizer(0.1, 0.9).learning_rate.dtype == 'float32'
+  assert optimizer.make_optimizer(0.1, 0.9).learning_rate.dtype == 'float32'
 
 
 @pytest.mark.parametrize('settings', [{

@@ -122,7 +122,7 @@ def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
     upcoming = steps, None
     for step, batch in zip(range(steps), batches):
       if step == max(0, steps - _AHEAD) and number + 1 < passes // together:
-        upcoming = begin(number + 1)  # as trainer.loop does
+        upcoming = begin(number + 1)  # as trainer.training.loop does
       image = batch['image']
       if setting['transform']:
         from trainer.augmentation import dihedral

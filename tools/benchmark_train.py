@@ -22,7 +22,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import host
 
 _TOOLS = pathlib.Path(__file__).resolve().parent
-_TITLES = {'ours': 'trainer.step', 'keras': 'Keras layers and fit'}
+_TITLES = {'ours': 'trainer.training.step', 'keras': 'Keras layers and fit'}
 _LINE = re.compile(
     r'bn=(?P<norm>\d) amp=(?P<half>\d)\s+(?P<mode>\S+).*?B=\s*(?P<batch>\d+)'
     r'\s+(?P<rate>[\d.]+) img/s')

@@ -32,8 +32,8 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
   from hpa_records.runtime.tensorflow import tf
   from trainer import config as config_lib
   from trainer.network import gapnet
-  from trainer import schedule
-  from trainer import step
+  from trainer.training import optimizer as optimizer_lib
+  from trainer.training import step
   from trainer import strategy as strategy_lib
   config = config_lib.Config('',
                              '',
@@ -49,7 +49,7 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
                          std=_STD,
                          precision=job['precision'],
                          fast=strategy_lib.compiles(strategy, job['xla']))
-    optimizer = schedule.make_optimizer(0.01, 0.9)
+    optimizer = optimizer_lib.make_optimizer(0.01, 0.9)
     optimizer.build(model.trainable_variables)
     resident = tf.Variable(pixels, trainable=False)
   batches = iter(
@@ -66,7 +66,7 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
 
 
 class _Resident:
-  """Pixels on the device, as trainer.device_cache keeps those of a dataset."""
+  """Pixels on the device, as device_cache keeps those of a dataset."""
 
   def __init__(self, pixels):
     self._pixels = pixels

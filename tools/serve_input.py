@@ -26,7 +26,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import ports
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
-from trainer import interruption
+from trainer.training import interruption
 
 _PORT = flags.DEFINE_integer('port',
                              0,

@@ -151,12 +151,12 @@ def main() -> None:
   # TensorFlow takes seconds to import; a wrong flag is told before that.
   # pylint: disable=import-outside-toplevel
   if fold == ALL:
-    from trainer import cross_validation
+    from trainer.training import cross_validation
     if cross_validation.train(config):
       print(score_table.format_scores(workdir.load(config.workdir)))
     print(f'All folds: {os.path.join(config.workdir, "")}')
   else:
-    from trainer import loop
+    from trainer.training import loop
     _tell(config, loop.train(config))
 
 

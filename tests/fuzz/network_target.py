@@ -14,7 +14,7 @@ from tests.fuzz import target
 from trainer import config as config_lib
 from trainer.run import checkpoint
 from trainer.run import checkpoint_file
-from trainer import state as state_lib
+from trainer.training import state as state_lib
 
 _POSITION = (1, 0)
 _OF = config_lib.Config('records', 'run').identity('abc')

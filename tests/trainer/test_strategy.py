@@ -6,8 +6,8 @@ import pytest
 from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
-from trainer import schedule
 from trainer import strategy
+from trainer.training import optimizer
 
 _HAS_GPU = bool(tf.config.list_physical_devices('GPU'))
 
@@ -71,7 +71,7 @@ def test_one_process_is_its_own_chief():
     (1.5, 1, [0.5 * 5 / 6, 0.5, 0.5, 0.5]),
 ])
 def test_the_rate_rises_linearly(warmup, epoch, want):
-  np.testing.assert_allclose(schedule.warm_up(0.5, epoch, 4, warmup), want)
+  np.testing.assert_allclose(optimizer.warm_up(0.5, epoch, 4, warmup), want)
 
 
 def test_memory_that_ran_out_is_told_in_one_line():

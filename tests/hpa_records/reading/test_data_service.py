@@ -19,7 +19,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import loop
+from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _SIZE = 200  # six a shard of 1 MiB

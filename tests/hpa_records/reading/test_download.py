@@ -25,8 +25,8 @@ from tests.support import fakes
 from tests.support import forgery
 from tests.support import signalled
 from trainer import config as config_lib
-from trainer import cross_validation
-from trainer import loop
+from trainer.training import cross_validation
+from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _STAGE = ('import sys; import hpa_records.reading.download as staging; '

@@ -7,7 +7,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
 from trainer import config as config_lib
 from trainer.run import checkpoint
-from trainer import schedule
+from trainer.training import optimizer as optimizer_lib
 
 _OF = config_lib.Config('records', 'run').identity('abc')
 _FIRST = {'epoch': 1, 'step': 0}
@@ -15,7 +15,7 @@ _FIRST = {'epoch': 1, 'step': 0}
 
 def _make(tmp_path, units=3, of=None):
   model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
-  optimizer = schedule.make_optimizer(0.1, 0.9)
+  optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
   optimizer.build(model.trainable_variables)
   return model, optimizer, checkpoint.Checkpoints(str(tmp_path / 'checkpoints'),
                                                   of or _OF, model, optimizer)

@@ -15,12 +15,12 @@ from hpa_records.runtime import errors
 from hpa_records.storage import file_lock
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import loop
 from trainer import report
 from trainer import result
 from trainer.run import arrays as arrays_lib
 from trainer.run import finished_fold
 from trainer.run import workdir
+from trainer.training import loop
 
 
 @pytest.fixture(name='made', scope='module')

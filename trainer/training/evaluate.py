@@ -14,8 +14,8 @@ from trainer import config as config_lib
 from trainer.run import arrays
 from trainer.run import workdir
 from trainer.scoring import metrics
-from trainer import step as step_lib
 from trainer import strategy as strategy_lib
+from trainer.training import step as step_lib
 
 
 class Evaluator:

@@ -14,9 +14,9 @@ from hpa_records.runtime import process
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
-from trainer import loop
 from trainer.run import workdir
 from trainer import strategy as strategy_lib
+from trainer.training import loop
 
 
 def train(config: config_lib.Config) -> bool:

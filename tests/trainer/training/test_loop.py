@@ -28,11 +28,11 @@ from hpa_records.synthetic import generator
 from tests.support import fakes
 from tests.support import signalled
 from trainer import config as config_lib
-from trainer import evaluate
-from trainer import loop
 from trainer.run import workdir
+from trainer.training import evaluate
+from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _EPOCHS = 3
 
 

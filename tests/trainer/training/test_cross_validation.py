@@ -14,11 +14,11 @@ import pytest
 from hpa_records.runtime import errors
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import cross_validation
-from trainer import loop
 from trainer.run import workdir
+from trainer.training import cross_validation
+from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _FOLDS = 3
 
 
@@ -131,7 +131,7 @@ def test_settings_of_the_caller_s_keras_stay(config, whole):
   # A program of its own: this one may be set as a command is.
   code = ('import keras; keras.config.set_dtype_policy("mixed_bfloat16"); '
           'import trainer.config as config; '
-          'import trainer.cross_validation as cross_validation; '
+          'import trainer.training.cross_validation as cross_validation; '
           f'cross_validation.train(config.{config!r}); '
           'print(keras.config.dtype_policy().name)')
   done = subprocess.run([sys.executable, '-c', code],

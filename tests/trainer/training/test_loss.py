@@ -1,11 +1,11 @@
-"""Tests of trainer.loss."""
+"""Tests of trainer.training.loss."""
 
 import numpy as np
 import pytest
 
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
-from trainer import loss
+from trainer.training import loss
 
 
 def _reference(labels, logits):

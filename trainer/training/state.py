@@ -6,7 +6,7 @@ from typing import Any
 
 from hpa_records.runtime import json_text
 from trainer import config as config_lib
-from trainer import schedule
+from trainer.training import optimizer
 
 _COUNTS = ('epoch', 'step', 'best_epoch')
 _NUMBER = (int, float)
@@ -44,7 +44,7 @@ class State:
     best: that epoch's scores.
     history: one row an epoch.
   """
-  plateau: schedule.Plateau
+  plateau: optimizer.Plateau
   epoch: int = 0
   step: int = 0
   total: float = 0.0
@@ -56,9 +56,9 @@ class State:
   def start(cls, config: config_lib.Config) -> 'State':
     """Returns where a run begins."""
     return cls(
-        schedule.Plateau(config.learning_rate, config.plateau_factor,
-                         config.plateau_patience, config.plateau_threshold,
-                         config.min_learning_rate, config.monitor_mode))
+        optimizer.Plateau(config.learning_rate, config.plateau_factor,
+                          config.plateau_patience, config.plateau_threshold,
+                          config.min_learning_rate, config.monitor_mode))
 
   @property
   def begun_epochs(self) -> int:
@@ -114,7 +114,7 @@ class State:
       raise ValueError(
           f'history: received {len(epochs)} rows and the best epoch {best}, '
           f'after epoch {values["epoch"]} with the best {values["best_epoch"]}')
-    plateau = schedule.Plateau.from_dict(values['plateau'])
+    plateau = optimizer.Plateau.from_dict(values['plateau'])
     return cls(**{**values, 'plateau': plateau})
 
 

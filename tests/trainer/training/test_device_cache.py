@@ -10,8 +10,8 @@ from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
-from trainer import device_cache
 from trainer import strategy as strategy_lib
+from trainer.training import device_cache
 
 _SIZE = 16
 

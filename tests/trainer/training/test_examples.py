@@ -8,27 +8,27 @@ from hpa_records.reading import dataset
 from tests.support import fakes
 from trainer.network import activation_map
 from trainer.network import gapnet
-from trainer import notable
 from trainer.run import arrays
+from trainer.training import examples
 
 
 def test_the_most_extreme_of_each_kind_is_picked():
   labels = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 0], [1, 0]])
   scores = np.array([[.6, .1], [.9, .2], [.4, .3], [.7, .1], [.8, .5], [.2,
                                                                         .4]])
-  rows, classes, kinds = notable.pick(labels, scores, 0.5)
+  rows, classes, kinds = examples.pick(labels, scores, 0.5)
   assert list(zip(rows, classes, kinds)) == [(1, 0, 'hit'), (5, 0, 'miss'),
                                              (4, 0, 'false_alarm')]
 
 
 def test_a_positive_that_is_predicted_is_no_miss():
   labels, scores = np.ones((4, 3), int), np.full((4, 3), 0.9)
-  _, _, kinds = notable.pick(labels, scores, 0.5)
+  _, _, kinds = examples.pick(labels, scores, 0.5)
   assert kinds.tolist() == ['hit'] * 3
 
 
 def test_nothing_notable_is_nothing():
-  found = notable.pick(np.zeros((4, 3), int), np.zeros((4, 3)), 0.5)
+  found = examples.pick(np.zeros((4, 3), int), np.zeros((4, 3)), 0.5)
   assert [each.size for each in found] == [0, 0, 0]
 
 
@@ -40,7 +40,8 @@ def _collected(tmp_path_factory):
   model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
   rng = np.random.default_rng(0)
   scores = rng.random((len(records.rows(1)), 28)).astype(np.float32)
-  return records, model, scores, notable.collect(records, 1, model, scores, 0.5)
+  return records, model, scores, examples.collect(records, 1, model, scores,
+                                                  0.5)
 
 
 def test_what_is_collected_belongs_together(collected):
@@ -76,7 +77,7 @@ def test_a_gallery_of_large_images_is_loaded(collected, tmp_path, monkeypatch):
   monkeypatch.setattr(
       activation_map, 'compute', lambda _, images, __:
       [np.ones([len(images), side, side], np.float32) for side in (2048, 1024)])
-  found = notable.collect(records, 1, model, scores, 0.5)
+  found = examples.collect(records, 1, model, scores, 0.5)
   found.save(str(tmp_path / 'gallery.npz'))
   again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'))
   assert [each.shape[1:] for each in again.maps] == [(200, 200)] * 2

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from trainer import config as config_lib
-from trainer import state as state_lib
+from trainer.training import state as state_lib
 
 _CONFIG = config_lib.Config('r',
                             'w',

@@ -11,9 +11,9 @@ from hpa_records.format import spec
 from hpa_records.inspection import figure
 from hpa_records.runtime import errors
 from tests.support import fakes
-from trainer import board
-from trainer import fold_lock
 from trainer.scoring import metrics
+from trainer.training import fold_lock
+from trainer.training import tensorboard
 
 
 @pytest.fixture(name='case', scope='module')
@@ -29,7 +29,7 @@ def _case():
 def _events(case, tmp_path_factory):
   """What two epochs and two samples left behind."""
   folder = tmp_path_factory.mktemp('board')
-  shown = board.Board(str(folder))
+  shown = tensorboard.Board(str(folder))
   labels, scores = case
   shown.show_samples(np.stack([fakes.image(1), fakes.image(2)]), labels[:2])
   for epoch in (1, 2):
@@ -78,7 +78,7 @@ def test_the_confusion_matrix_is_painted(events, case):
   labels, scores = case
   matrix = metrics.confusion_matrix(labels, scores > 0.5)
   (step, values), _ = _read(events, 'confusion_matrix')
-  painted = board.paint_matrix(matrix)
+  painted = tensorboard.paint_matrix(matrix)
   assert step == 1
   np.testing.assert_array_equal(_image(values), painted)
 
@@ -86,7 +86,7 @@ def test_the_confusion_matrix_is_painted(events, case):
 def test_a_cell_is_as_dark_as_its_share_of_the_row():
   matrix = np.zeros((29, 29), int)
   matrix[3, 3], matrix[3, 28] = 30, 10
-  painted = board.paint_matrix(matrix)
+  painted = tensorboard.paint_matrix(matrix)
   assert painted.shape == (600, 600, 3)
   middle = painted[30::20, 30::20].astype(int)
   full = np.array([34, 94, 168])
@@ -113,5 +113,5 @@ def test_a_file_in_the_folders_place_is_named(tmp_path):
                      match='a file or link of that name is in the way.*'
                      rf'\({tmp_path}/tensorboard\)'):
     with fold_lock.told_writes(str(tmp_path)):
-      board.Board(f'{tmp_path}/tensorboard')
+      tensorboard.Board(f'{tmp_path}/tensorboard')
   assert (tmp_path / 'tensorboard').read_text() == 'mine'

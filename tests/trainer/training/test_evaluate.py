@@ -9,11 +9,11 @@ from hpa_records.reading import dataset
 from hpa_records.reading import reader
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import evaluate
 from trainer.network import gapnet
-from trainer import schedule
-from trainer import step
 from trainer import strategy as strategy_lib
+from trainer.training import evaluate
+from trainer.training import optimizer as optimizer_lib
+from trainer.training import step
 
 
 @pytest.fixture(name='scorer', scope='module')
@@ -25,7 +25,7 @@ def _scorer(tmp_path_factory):
   strategy = strategy_lib.make('cpu')
   with strategy.scope():
     model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
-    optimizer = schedule.make_optimizer(0.1, 0.9)
+    optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
   stepper = step.Stepper(strategy, model, optimizer, config)
 
   def score(batch_size, how=dataset.How()):

@@ -15,7 +15,7 @@ from tests.support import fakes
 from tests.support import port
 from tests.support import signalled
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _EPOCHS = 7  # of three steps
 # One process a number of logical devices: they are set before TensorFlow
 # starts them. Trains one epoch, then goes on to the last.
@@ -26,7 +26,7 @@ from hpa_records.runtime import process
 process.take()
 from hpa_records.backend import tf
 from trainer import config
-from trainer import loop
+from trainer.training import loop
 count, records, workdir, cache, batch_size, variant = sys.argv[1:]
 sys.argv = sys.argv[:1]
 cpu = tf.config.list_physical_devices('CPU')[0]

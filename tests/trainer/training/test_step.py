@@ -14,9 +14,9 @@ from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import build
 from trainer.network import gapnet
-from trainer import schedule
-from trainer import step
 from trainer import strategy as strategy_lib
+from trainer.training import optimizer as optimizer_lib
+from trainer.training import step
 
 _B, _SIZE = 8, 16
 _SLOW_S = 0.3
@@ -49,7 +49,8 @@ class _Trained:
           'mean': [100] * 4,
           'std': [50] * 4
       }, strategy_lib.compiles(strategy, config.xla))
-      optimizer = schedule.make_optimizer(config.learning_rate, config.momentum)
+      optimizer = optimizer_lib.make_optimizer(config.learning_rate,
+                                               config.momentum)
       optimizer.build(self.model.trainable_variables)
     self.before = [np.array(w) for w in self.model.get_weights()]
     self.stepper = step.Stepper(strategy, self.model, optimizer, config)

@@ -18,10 +18,10 @@ from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
-from trainer import device_cache
-from trainer import loss as loss_lib
 from trainer.network import gapnet
 from trainer import strategy as strategy_lib
+from trainer.training import device_cache
+from trainer.training import loss as loss_lib
 
 
 class Stepper:

@@ -23,20 +23,20 @@ from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
-from trainer import device_cache
-from trainer import evaluate
-from trainer import fold_lock
-from trainer import interruption
 from trainer.network import build
-from trainer import recorder
 from trainer.run import checkpoint
 from trainer.run import finished_fold
 from trainer.run import workdir
-from trainer import schedule
 from trainer.scoring import metrics
-from trainer import state as state_lib
-from trainer import step
 from trainer import strategy as strategy_lib
+from trainer.training import device_cache
+from trainer.training import evaluate
+from trainer.training import fold_lock
+from trainer.training import interruption
+from trainer.training import optimizer
+from trainer.training import recorder
+from trainer.training import state as state_lib
+from trainer.training import step
 
 _ALWAYS_FITS = 1024  # images of a batch, most of them blank in a small epoch
 
@@ -135,8 +135,8 @@ class _Run:
       self._model = build.build(config, records.manifest.image_size,
                                 records.manifest.pixels,
                                 strategy_lib.compiles(strategy, config.xla))
-      self._optimizer = schedule.make_optimizer(config.learning_rate,
-                                                config.momentum)
+      self._optimizer = optimizer.make_optimizer(config.learning_rate,
+                                                 config.momentum)
       self._optimizer.build(self._model.trainable_variables)
     cache = (device_cache.DeviceCache(strategy, reader, records, config.fold)
              if config.cache == 'device' else None)
@@ -262,8 +262,8 @@ class _Run:
     """Trains to the end of an epoch; returns its row of the history."""
     config, epoch = self._config, self._upcoming
     steps = epoch_plan.num_steps(epoch.num_images, config.batch_size)
-    rates = schedule.warm_up(state.plateau.learning_rate, state.epoch, steps,
-                             config.warmup_epochs)
+    rates = optimizer.warm_up(state.plateau.learning_rate, state.epoch, steps,
+                              config.warmup_epochs)
     start, waited = time.perf_counter(), 0.0
     to_train = epoch.num_images - state.step * config.batch_size
     with progress.Bar(f'epoch {state.epoch + 1}/{config.epochs}',

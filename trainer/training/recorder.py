@@ -16,15 +16,15 @@ from hpa_records.reading import dataset
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
-from trainer import board
 from trainer import config as config_lib
-from trainer import evaluate
-from trainer import fold_lock
 from trainer.network import summary as summary_lib
-from trainer import notable
 from trainer.run import arrays
 from trainer.run import workdir
-from trainer import state as state_lib
+from trainer.training import evaluate
+from trainer.training import examples
+from trainer.training import fold_lock
+from trainer.training import state as state_lib
+from trainer.training import tensorboard
 
 _LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
            'learning_rate')
@@ -38,10 +38,10 @@ class Recorder:
     """Args: configuration; whether this process writes and speaks at all."""
     self.directory = workdir.fold_directory(config.workdir, config.fold)
     self._config, self._is_chief = config, is_chief
-    self._board: board.Board | None = None
+    self._board: tensorboard.Board | None = None
     if is_chief:
       with self._told():
-        self._board = board.Board(self._path(_BOARD_NAME))
+        self._board = tensorboard.Board(self._path(_BOARD_NAME))
 
   def begin(self, records: dataset.Records, repeats: np.ndarray, device: str,
             is_done: bool) -> None:
@@ -132,8 +132,8 @@ class Recorder:
     """
     if not self._is_chief:
       return
-    gallery_of_fold = notable.collect(evaluator.records, self._config.fold,
-                                      model, scores, self._config.threshold)
+    gallery_of_fold = examples.collect(evaluator.records, self._config.fold,
+                                       model, scores, self._config.threshold)
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
             'the fold that it scores')
     with self._told():

@@ -2,7 +2,7 @@
 
 import signal
 
-from trainer import interruption
+from trainer.training import interruption
 
 
 def test_an_ignored_signal_stays_ignored():
