@@ -10,7 +10,7 @@ from hpa_records.runtime import cli
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
-from trainer import report
+from trainer.report import page as page_lib
 from trainer.run import workdir
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -30,12 +30,12 @@ def main() -> None:
   folds = [('workdir', fold)
            for each in workdirs
            for fold in workdir.list_fold_directories(each)]
-  page, folder = report.name_outputs(output)
+  page, folder = page_lib.name_outputs(output)
   path_check.refuse_shared([('output', page), ('output', folder)],
                            runs,
                            closed=folds,
                            filled=[('output', folder)])
-  print(report.write(workdirs, output))
+  print(page_lib.write(workdirs, output))
 
 
 if __name__ == '__main__':

@@ -22,9 +22,9 @@ from hpa_records.runtime import flag_file
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import main as trainer_main
-from trainer import report
+from trainer.report import page
+from trainer.report import tables
 from trainer.run import workdir
-from trainer import score_table
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _RUNS = ('prelu', 'selu')
@@ -44,15 +44,15 @@ def main() -> None:
   path_check.refuse_shared([('workdir', directory)], [('records', records)],
                            closed=[('records', records)])
   runs = [os.path.join(directory, name) for name in _RUNS]
-  report.prepare(directory, 'workdir')  # before hours of training
+  page.prepare(directory, 'workdir')  # before hours of training
   for name, run in zip(_RUNS, runs):
     _train([
         f'--flagfile={_ROOT / name}.flags', *sys.argv[1:], f'--workdir={run}',
         f'--fold={trainer_main.ALL}'
     ])
   for name, run in zip(_RUNS, runs):
-    print(f'\n{name}\n{score_table.format_scores(workdir.load(run))}')
-  print(report.write(runs, directory))
+    print(f'\n{name}\n{tables.format_scores(workdir.load(run))}')
+  print(page.write(runs, directory))
 
 
 def _train(arguments: list[str]) -> None:

@@ -23,7 +23,7 @@ from trainer import config as config_lib
 from trainer import ensemble
 from trainer import main as trainer_main
 from trainer.network import block
-from trainer import result
+from trainer.report import result
 from trainer.run import arrays as arrays_lib
 from trainer.run import finished_fold
 from trainer.run import workdir

@@ -10,10 +10,10 @@ from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from trainer import config as config_lib
+from trainer.report import tables
 from trainer.run import arrays as arrays_lib
 from trainer.run import out_of_fold
 from trainer.run import workdir
-from trainer import score_table
 from trainer.scoring import metrics
 
 
@@ -45,7 +45,7 @@ def test_what_is_saved_can_be_loaded_by_a_user(found, tmp_path):
 
 
 def test_classes_are_means_over_the_folds_that_have_them(found):
-  table = score_table.tabulate_classes(found, 0.5)
+  table = tables.tabulate_classes(found, 0.5)
   parts = [
       metrics.per_class(found.labels[found.folds == fold],
                         found.scores[found.folds == fold]) for fold in (0, 1)
@@ -59,7 +59,7 @@ def test_classes_are_means_over_the_folds_that_have_them(found):
 
 
 def test_counts_add_up_to_every_decision(found):
-  table = score_table.tabulate_counts(found, 0.5)
+  table = tables.tabulate_counts(found, 0.5)
   predicted = found.scores > 0.5
   wrong = (predicted & ~found.labels.astype(bool)).sum(axis=0)
   assert table['false_positive'].tolist() == [*wrong, wrong.sum()]
@@ -73,7 +73,7 @@ def test_like_stands_beside_like_in_the_table_of_other_works():
       'f1_paper': [.3, .5],
       'f1_macro': [.1, .2]
   }, ['fold 0', 'mean'])
-  table = score_table.tabulate_others({'ours': scores})
+  table = tables.tabulate_others({'ours': scores})
   assert table.loc['this paper, PReLU',
                    ['published', 'ours']].tolist() == [.541, .5]
   assert table.loc['Mitra', ['published', 'kind', 'ours']].tolist() == [
@@ -82,7 +82,7 @@ def test_like_stands_beside_like_in_the_table_of_other_works():
 
 
 def test_thresholds_of_a_fold_come_from_the_others(found):
-  table, thresholds = score_table.tabulate_thresholds(found, 0.5)
+  table, thresholds = tables.tabulate_thresholds(found, 0.5)
   assert table.index.tolist() == ['0.5 for all', *thresholds]
   plain = [
       metrics.score(found.labels[found.folds == fold],

@@ -1,4 +1,4 @@
-"""workdir, archive, result and report.write: a run's files, sound or not."""
+"""workdir, archive, result and page.write: a run's files, sound or not."""
 
 import dataclasses
 import json
@@ -15,8 +15,8 @@ from hpa_records.runtime import errors
 from hpa_records.storage import file_lock
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import report
-from trainer import result
+from trainer.report import page
+from trainer.report import result
 from trainer.run import arrays as arrays_lib
 from trainer.run import finished_fold
 from trainer.run import workdir
@@ -392,18 +392,18 @@ def test_an_unwritable_report_is_refused_before_the_work(run, tmp_path, name):
   (tmp_path / 'file').touch()
   (tmp_path / 'full' / 'report.html').mkdir(parents=True)
   with pytest.raises(errors.DataError, match='Cannot write to .*--output'):
-    report.write([str(run)], str(tmp_path / name))
+    page.write([str(run)], str(tmp_path / name))
 
 
 def test_no_run_leaves_no_folder(tmp_path):
   with pytest.raises(errors.DataError, match='No finished fold'):
-    report.write([str(tmp_path / 'none')], str(tmp_path / 'none'))
+    page.write([str(tmp_path / 'none')], str(tmp_path / 'none'))
   assert not (tmp_path / 'none').exists()
 
 
 def _write(output, *names):
   """Writes a report of these files."""
-  report.prepare(str(output)).write('page', {name: b'' for name in names})
+  page.prepare(str(output)).write('page', {name: b'' for name in names})
 
 
 def test_a_report_removes_what_an_earlier_one_wrote_alone(tmp_path):
@@ -429,7 +429,7 @@ def test_a_report_does_not_replace_a_file_that_is_not_its_own(tmp_path, name):
 
 
 def test_a_report_is_not_written_into_while_another_is(tmp_path):
-  place = report.prepare(str(tmp_path))
+  place = page.prepare(str(tmp_path))
   _write(tmp_path, 'run_scores.csv')  # after place looked
   with file_lock.hold(f'{tmp_path}/report/lock', ''):
     with pytest.raises(errors.DataError, match='Another report is being'):
@@ -445,7 +445,7 @@ def test_a_file_of_the_users_named_lock_stops_a_report(made, tmp_path):
   path.write_text('mine')
   with pytest.raises(errors.DataError,
                      match=rf'name is in the way: .*\({path}\)'):
-    report.write([str(made)], str(tmp_path), 0)
+    page.write([str(made)], str(tmp_path), 0)
   assert [each.name for each in path.parent.iterdir()] == ['lock']
   assert path.read_text() == 'mine'
 
@@ -457,12 +457,12 @@ def test_a_damaged_list_of_files_is_refused(made, tmp_path, text):
   (tmp_path / 'report').mkdir()
   (tmp_path / 'report' / 'files.json').write_text(text)
   with pytest.raises(errors.DataError, match='is not the list of an earlier'):
-    report.write([str(made)], str(tmp_path), 0)
+    page.write([str(made)], str(tmp_path), 0)
 
 
 def test_a_report_is_not_written_through_a_link(made, tmp_path):
   (tmp_path / 'elsewhere').mkdir()
   (tmp_path / 'report').symlink_to(tmp_path / 'elsewhere')
   with pytest.raises(errors.DataError, match='is a link'):
-    report.write([str(made)], str(tmp_path), 0)
+    page.write([str(made)], str(tmp_path), 0)
   assert not list((tmp_path / 'elsewhere').iterdir())

@@ -13,16 +13,16 @@ import jinja2
 
 from hpa_records.format import spec
 from hpa_records.storage import filesystem
-from trainer import report_comparison
-from trainer import report_file
-from trainer import report_gallery
-from trainer import report_section
-from trainer import result
+from trainer.report import comparison
+from trainer.report import files
+from trainer.report import gallery as gallery_lib
+from trainer.report import result
+from trainer.report import section
 from trainer.run import workdir
 
 REPORT_NAME = 'report.html'
 REPETITIONS = 1000
-_TEMPLATE_NAME = 'report_page.html'
+_TEMPLATE_NAME = 'page.html'
 
 
 def write(workdirs: Sequence[str],
@@ -50,8 +50,7 @@ def write(workdirs: Sequence[str],
       for run, name in zip(runs, result.name_runs(runs))
   ]
   content: dict[str, bytes] = {}
-  page = _render(results, report_gallery.describe(results), content,
-                 repetitions)
+  page = _render(results, gallery_lib.describe(results), content, repetitions)
   with filesystem.told_output(output):
     place.write(page, content)
   return place.page
@@ -63,11 +62,11 @@ def name_outputs(output: str) -> tuple[str, str]:
   Args:
     output: folder of the report.
   """
-  return (os.path.join(output, REPORT_NAME),
-          os.path.join(output, report_file.FOLDER_NAME))
+  return (os.path.join(output,
+                       REPORT_NAME), os.path.join(output, files.FOLDER_NAME))
 
 
-def prepare(output: str, flag: str = 'output') -> report_file.Output:
+def prepare(output: str, flag: str = 'output') -> files.Output:
   """Makes the folder of a report, before work is spent on it.
 
   Args:
@@ -79,7 +78,7 @@ def prepare(output: str, flag: str = 'output') -> report_file.Output:
   """
   filesystem.prepare_output(name_outputs(output)[0], flag)
   with filesystem.told_output(output, flag):
-    place = report_file.Output(output, REPORT_NAME)
+    place = files.Output(output, REPORT_NAME)
   filesystem.prepare_output(place.list, flag)
   return place
 
@@ -87,15 +86,15 @@ def prepare(output: str, flag: str = 'output') -> report_file.Output:
 def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
             content: dict[str, bytes], repetitions: int) -> str:
   """Returns the page; adds tables and figures to content."""
-  of_all = report_file.Files('runs', content)
+  of_all = files.Files('runs', content)
   return _environment().get_template(_TEMPLATE_NAME).render(
       names=[each.name for each in results],
       repetitions=repetitions,
-      sections=[report_section.describe(each, content) for each in results],
-      classes=report_comparison.describe_classes(results, of_all),
-      comparisons=report_comparison.compare(results, of_all, repetitions),
-      others=report_comparison.describe_others(results, of_all),
-      figures=report_comparison.draw_scores(results, content),
+      sections=[section.describe(each, content) for each in results],
+      classes=comparison.describe_classes(results, of_all),
+      comparisons=comparison.compare(results, of_all, repetitions),
+      others=comparison.describe_others(results, of_all),
+      figures=comparison.draw_scores(results, content),
       gallery=gallery,
       class_names=spec.CLASS_NAMES)
 

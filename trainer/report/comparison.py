@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec
-from trainer import report_file
-from trainer import result as result_lib
-from trainer import score_figure
-from trainer import score_table
+from trainer.report.figures import scores as scores_lib
+from trainer.report import files as files_lib
+from trainer.report import result as result_lib
+from trainer.report import tables
 from trainer.scoring import bootstrap
 from trainer.scoring import metrics
 
@@ -21,17 +21,17 @@ _OWN_SCALES = (
     'which are the scores.')
 # Title, caption, and what draws it from labels and scores.
 _CURVES = (
-    ('roc', f'ROC of each class. {_OWN_SCALES}', score_figure.draw_roc),
+    ('roc', f'ROC of each class. {_OWN_SCALES}', scores_lib.draw_roc),
     ('precision_recall', f'Precision and recall of each class. {_OWN_SCALES}',
-     score_figure.draw_precision_recall),
+     scores_lib.draw_precision_recall),
     ('calibration', 'Calibration: how often a class is there, by its score. '
      'All held-out folds and all classes that occur are pooled.',
-     score_figure.draw_calibration),
+     scores_lib.draw_calibration),
 )
 
 
 def describe_classes(results: Sequence[result_lib.Result],
-                     files: report_file.Files) -> dict[str, Any]:
+                     files: files_lib.Files) -> dict[str, Any]:
   """Returns Table 3 with the runs side by side, one row a class."""
   for result in results:
     files.save(f'classes_{result.name}', result.classes)
@@ -59,7 +59,7 @@ def describe_classes(results: Sequence[result_lib.Result],
       each.name: each.classes for each in results if each.intervals is not None
   }
   drawn = with_intervals and files.embed(
-      'class_scores', score_figure.draw_class_scores(with_intervals))
+      'class_scores', scores_lib.draw_class_scores(with_intervals))
   return {'heads': heads, 'rows': rows, 'figure': drawn}
 
 
@@ -74,8 +74,7 @@ def _describe_ratio(row: pd.Series, ratio: str) -> dict[str, Any]:
   deviation = f' ± {row[f"{ratio}_std"]:.3f}' if row['folds'] > 1 else ''
   interval = ''
   if f'{ratio}_low' in row:
-    interval = score_table.format_interval(row[f'{ratio}_low'],
-                                           row[f'{ratio}_high'])
+    interval = tables.format_interval(row[f'{ratio}_low'], row[f'{ratio}_high'])
   return {
       'value': float(value),
       'text': f'{value:.3f}{deviation}',
@@ -83,7 +82,7 @@ def _describe_ratio(row: pd.Series, ratio: str) -> dict[str, Any]:
   }
 
 
-def compare(results: Sequence[result_lib.Result], files: report_file.Files,
+def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
             repetitions: int) -> list[dict[str, Any]]:
   """Returns a paired test of each run with the first."""
   first, *rest = results
@@ -148,10 +147,9 @@ def _judge(row: pd.Series, first: str, other: str) -> str:
 
 
 def describe_others(results: Sequence[result_lib.Result],
-                    files: report_file.Files) -> dict[str, Any]:
+                    files: files_lib.Files) -> dict[str, Any]:
   """Returns published scores beside the runs' of the same kind: Table 5."""
-  table = score_table.tabulate_others(
-      {each.name: each.scores for each in results})
+  table = tables.tabulate_others({each.name: each.scores for each in results})
   files.save('other_works', table)
   return {
       'names': [each.name for each in results],
@@ -178,7 +176,7 @@ def draw_scores(results: Sequence[result_lib.Result],
   drawn = []
   for part in parts:
     name = 'runs' if len(part) == len(results) else part[0].name
-    files = report_file.Files(name, content)
+    files = files_lib.Files(name, content)
     who = ' and '.join(each.name for each in part)
     labels = part[0].found.labels
     scores = {each.name: each.found.scores for each in part}
@@ -187,9 +185,9 @@ def draw_scores(results: Sequence[result_lib.Result],
           (title, f'{who}: {caption}', files.embed(title, draw(labels,
                                                                scores))))
   histories = {each.name: each.histories for each in results}
-  files = report_file.Files('runs', content)
+  files = files_lib.Files('runs', content)
   drawn.append(('learning_curves', 'Learning curves; a thin line is a fold, a '
                 'thick one the mean.',
                 files.embed('learning_curves',
-                            score_figure.draw_learning_curves(histories))))
+                            scores_lib.draw_learning_curves(histories))))
   return drawn

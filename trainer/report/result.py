@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from hpa_records.runtime import printable
+from trainer.report import tables
 from trainer.run import out_of_fold
 from trainer.run import workdir
-from trainer import score_table
 from trainer.scoring import bootstrap
 
 
@@ -63,7 +63,7 @@ def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
   network = workdir.load_network(directories[0])
   found = out_of_fold.collect(run)
   intervals = None
-  classes = score_table.tabulate_classes(found, run.config.threshold)
+  classes = tables.tabulate_classes(found, run.config.threshold)
   if repetitions:
     options = {
         'threshold': run.config.threshold,
@@ -74,7 +74,7 @@ def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
     intervals = bootstrap.bootstrap(*sample, **options)
     bounds = bootstrap.bootstrap_classes(*sample, **options)
     classes = classes.join(bounds)
-  return Result(name, run, found, score_table.tabulate_scores(run), intervals,
+  return Result(name, run, found, tables.tabulate_scores(run), intervals,
                 classes, histories, network)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from hpa_records.format import spec
 from hpa_records.inspection import figure as figure_lib
-from trainer import curve as curve_lib
-from trainer import run_style
+from trainer.report.figures import curve as curve_lib
+from trainer.report.figures import run_style
 
 _COLUMNS = 4
 _LINE_HEIGHT = 0.1  # of the numbers in a panel

@@ -9,9 +9,9 @@ import pandas as pd
 
 from hpa_records.format import spec
 from hpa_records.inspection import figure as figure_lib
-from trainer import class_panel
-from trainer import curve as curve_lib
-from trainer import run_style
+from trainer.report.figures import class_panel
+from trainer.report.figures import curve as curve_lib
+from trainer.report.figures import run_style
 
 _PANELS = {
     'loss': 'loss, training',

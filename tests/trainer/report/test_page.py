@@ -27,19 +27,19 @@ from hpa_records.sampling import balance
 from tests.support import browser
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import report
-from trainer import report_comparison
-from trainer import report_file
-from trainer import report_gallery
-from trainer import result
+from trainer.report import comparison
+from trainer.report import files as files_lib
+from trainer.report import gallery
+from trainer.report import page as page_lib
+from trainer.report import result
+from trainer.report import tables as tables_lib
 from trainer.run import arrays
 from trainer.run import out_of_fold
 from trainer.run import workdir
-from trainer import score_table
 from trainer.scoring import metrics
 from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _BALANCE = balance.Balance('exact', target=9)
 
 
@@ -99,7 +99,7 @@ def test_a_run_is_what_the_trainer_wrote(run):
 
 def test_scores_are_those_of_the_folds_with_mean_and_population_std(run, page):
   found = workdir.load(str(run[0]))
-  table = score_table.tabulate_scores(found)
+  table = tables_lib.tabulate_scores(found)
   values = [fold.scores['auc_macro'] for fold in found.folds]
   assert table['auc_macro'].tolist() == pytest.approx(
       [*values, np.mean(values), np.std(values)])
@@ -179,7 +179,7 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
     found = arrays.Scores.load(str(path))
     scores = (0.1 + 0.8 * found.labels).astype(np.float32)
     dataclasses.replace(found, scores=scores).save(str(path))
-  report.write([str(run[0]), str(better)], str(tmp_path), 1000)
+  page_lib.write([str(run[0]), str(better)], str(tmp_path), 1000)
   text = (tmp_path / 'report.html').read_text(encoding='utf-8')
   rows = re.findall(r'<th scope="row">([^<]*)</th>.*?>([^<>]*) is higher<',
                     text)
@@ -193,7 +193,7 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
 def test_a_single_fold_has_no_deviation(run, tmp_path):
   less = shutil.copytree(run[0], tmp_path / 'less')
   shutil.rmtree(less / 'fold3')
-  path = report.write([str(run[0]), str(less)], str(tmp_path), 20)
+  path = page_lib.write([str(run[0]), str(less)], str(tmp_path), 20)
   text = pathlib.Path(path).read_text(encoding='utf-8')
   table = text[text.index('id="class-table"'):text.index('<h3>Counts</h3>')]
   cells = re.findall(r'>(0\.\d{3}[^<]*)<small>', table)
@@ -241,7 +241,7 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
                    np.full((3, 8, 8, 4), 90, np.uint8), (np.ones(
                        (3, 2, 2), np.float32),)).save(
                            str(tmp_path / f'run/fold{fold}/gallery.npz'))
-  found = report_gallery.describe(
+  found = gallery.describe(
       [result.compute(workdir.load(str(tmp_path / 'run')), 'run', 0)])
   assert [each['name'] for each in found] == [spec.CLASS_NAMES[4]]
   assert [(entry['kind'], entry['id'], entry['truth'], entry['predicted'])
@@ -256,9 +256,9 @@ def _compare(*workdirs):
   """Returns what the page says of two runs, and the names of its tables."""
   runs = [workdir.load(str(each)) for each in workdirs]
   content = {}
-  told = report_comparison.compare(
+  told = comparison.compare(
       [result.compute(each, name, 20) for each, name in zip(runs, 'ab')],
-      report_file.Files('runs', content), 20)
+      files_lib.Files('runs', content), 20)
   return told, list(content)
 
 
@@ -333,7 +333,7 @@ def test_in_a_browser_nothing_fails_and_nothing_is_fetched(opened):
 
 
 def test_in_a_browser_the_table_sorts(opened, run):
-  table = score_table.tabulate_classes(
+  table = tables_lib.tabulate_classes(
       out_of_fold.collect(workdir.load(str(run[0]))), 0.5)
   names = list(spec.CLASS_NAMES)
 
@@ -415,7 +415,7 @@ def test_a_damaged_file_is_named_by_the_report(run, tmp_path, name):
   path = tmp_path / 'run' / name
   path.write_bytes(path.read_bytes()[:1])
   with pytest.raises(errors.DataError) as caught:
-    report.write([str(tmp_path / 'run')], str(tmp_path), 0)
+    page_lib.write([str(tmp_path / 'run')], str(tmp_path), 0)
   assert str(path) in str(caught.value)
 
 

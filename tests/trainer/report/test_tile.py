@@ -9,7 +9,7 @@ import pytest
 
 from hpa_records.inspection import figure
 from tests.support import fakes
-from trainer import tile
+from trainer.report import tile
 
 _GAP = 4
 

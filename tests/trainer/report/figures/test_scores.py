@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 from hpa_records.format import spec
 from hpa_records.inspection import figure
 from tests.support import figure_text
-from trainer import score_figure
+from trainer.report.figures import scores as scores_lib
 
 _NAMES = ['_first', 'b $x$']  # no legend's business, no formula
 _SIZE = 31_072
@@ -51,7 +51,7 @@ def _legend(drawn):
 
 def test_roc_panels_hold_the_curves_and_their_areas():
   labels, scores = _sample(600)
-  drawn = score_figure.draw_roc(labels, scores)
+  drawn = scores_lib.draw_roc(labels, scores)
   assert [axes.get_title() for axes in list(drawn.axes)
          ] == [f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES)]
   assert _legend(drawn) == _NAMES
@@ -78,7 +78,7 @@ def test_roc_panels_hold_the_curves_and_their_areas():
 
 def test_precision_recall_panels_hold_the_steps_and_their_areas():
   labels, scores = _sample(600)
-  drawn = score_figure.draw_precision_recall(labels, scores)
+  drawn = scores_lib.draw_precision_recall(labels, scores)
   for number in (0, 10, 27):
     axes = list(drawn.axes)[number]
     chance, = (line for line in axes.lines if line not in _lines(axes))
@@ -97,10 +97,10 @@ def test_precision_recall_panels_hold_the_steps_and_their_areas():
   assert moved.shape[1] > 3 and not moved.all(axis=0).any()
 
 
-@pytest.mark.parametrize('draw,empty', [(score_figure.draw_roc, {
+@pytest.mark.parametrize('draw,empty', [(scores_lib.draw_roc, {
     3: ['no positives'],
     4: ['no negatives']
-}), (score_figure.draw_precision_recall, {
+}), (scores_lib.draw_precision_recall, {
     3: ['no positives']
 })])
 def test_a_class_without_its_curve_says_so(draw, empty):
@@ -111,8 +111,8 @@ def test_a_class_without_its_curve_says_so(draw, empty):
 
 
 @pytest.mark.parametrize('draw', [
-    score_figure.draw_roc, score_figure.draw_precision_recall,
-    score_figure.draw_calibration
+    scores_lib.draw_roc, scores_lib.draw_precision_recall,
+    scores_lib.draw_calibration
 ])
 @pytest.mark.parametrize('size,names', [(0, _NAMES), (50, [])])
 def test_nothing_to_draw_is_drawn_empty(draw, size, names):
@@ -126,7 +126,7 @@ def test_nothing_to_draw_is_drawn_empty(draw, size, names):
 
 
 @pytest.mark.parametrize(
-    'draw', [score_figure.draw_roc, score_figure.draw_precision_recall])
+    'draw', [scores_lib.draw_roc, scores_lib.draw_precision_recall])
 def test_all_samples_of_two_runs_make_a_small_file(draw):
   drawn = draw(*_sample(_SIZE))
   assert max(len(line.get_xdata()) for line in list(drawn.axes)[0].lines) < 400
@@ -138,7 +138,7 @@ def test_calibration_shows_how_often_a_class_is_there():
   labels[:, 0] = labels[0, 1] = 1  # the others do not occur: left out
   low = np.full((20, 28), 0.02)
   low[:15, 0] = 0.93  # three of four of the positives; and no other
-  drawn = score_figure.draw_calibration(labels, {'one': low, 'two': 1 - low})
+  drawn = scores_lib.draw_calibration(labels, {'one': low, 'two': 1 - low})
   upper, lower = list(drawn.axes)
   one, two = _lines(upper)
   np.testing.assert_allclose(one.get_data(), [[0.02, 0.93], [6 / 25, 1]])
@@ -174,7 +174,7 @@ def _panel(drawn, title):
 
 def test_learning_curves_are_those_of_the_folds_and_their_mean():
   histories = {'a': [_history(8), _history(5, 0.2)], 'b': [_history(8)]}
-  drawn = score_figure.draw_learning_curves(histories)
+  drawn = scores_lib.draw_learning_curves(histories)
   assert [axes.get_title() for axes in list(drawn.axes)] == [
       'loss, training', 'loss, held-out fold', 'F1 macro', 'F1 micro',
       'AUC macro', 'learning rate'
@@ -198,7 +198,7 @@ def test_gaps_in_a_history_are_gaps_in_its_lines():
   history.loc[[1, 3, 4], 'f1_macro'] = [None, 'x', np.nan]
   history['auc_macro'] = None
   without = _history(6).drop(columns=['f1_micro', 'auc_macro'])
-  drawn = score_figure.draw_learning_curves({'a': [history], 'b': [without]})
+  drawn = scores_lib.draw_learning_curves({'a': [history], 'b': [without]})
   figure.to_svg(drawn)
   mean = _panel(drawn, 'F1 macro').lines[1]
   assert np.isnan(
@@ -216,7 +216,7 @@ def test_gaps_in_a_history_are_gaps_in_its_lines():
     'a': [_history(1)]
 }])
 def test_short_histories_are_drawn(histories):
-  drawn = score_figure.draw_learning_curves(histories)
+  drawn = scores_lib.draw_learning_curves(histories)
   figure.to_svg(drawn)
   said = [text for axes in list(drawn.axes) for text in _texts(axes)]
   is_empty = not any(
@@ -233,7 +233,7 @@ def _matrix():
 
 
 def test_a_confusion_matrix_has_shares_as_colours_and_counts_as_texts():
-  drawn = score_figure.draw_confusion_matrix(_matrix(), 'run $x$')
+  drawn = scores_lib.draw_confusion_matrix(_matrix(), 'run $x$')
   axes = list(drawn.axes)[0]
   shares = axes.collections[0].get_array().reshape(29, 29)
   assert shares[5, 28] == 0.75 and shares[28, 7] == 1 and not shares[1].any()
@@ -260,7 +260,7 @@ def test_a_confusion_matrix_has_shares_as_colours_and_counts_as_texts():
 def test_counts_are_legible_on_their_colours():
   matrix = np.diag(range(1, 30))
   matrix[:, 0] += range(29, 0, -1)  # shares from 0 to 1
-  drawn = score_figure.draw_confusion_matrix(matrix, 'run')
+  drawn = scores_lib.draw_confusion_matrix(matrix, 'run')
   axes = list(drawn.axes)[0]
   mesh = axes.collections[0]
   shades = mesh.to_rgba(mesh.get_array()).reshape(29, 29, 4)
@@ -293,7 +293,7 @@ def _table(seed):
 
 def test_class_scores_have_each_runs_f1_and_interval():
   tables = {name: _table(seed) for seed, name in enumerate(_NAMES, start=10)}
-  drawn = score_figure.draw_class_scores(tables)
+  drawn = scores_lib.draw_class_scores(tables)
   axes, = list(drawn.axes)
   markers = [line for line in axes.lines if line.get_marker() != 'None']
   places = []
@@ -319,28 +319,27 @@ def test_class_scores_have_each_runs_f1_and_interval():
 def test_an_interval_beside_its_f1_is_drawn_as_it_is():
   table = _table(1)
   table['f1_low'], table['f1_high'] = table['f1'] + 0.1, table['f1'] + 0.2
-  axes, = score_figure.draw_class_scores({'a': table}).axes
+  axes, = scores_lib.draw_class_scores({'a': table}).axes
   np.testing.assert_allclose(axes.collections[0].get_segments()[0][:, 0],
                              table.loc[0, ['f1_low', 'f1_high']].tolist())
 
 
 def test_no_runs_have_no_class_scores():
-  axes, = score_figure.draw_class_scores({}).axes
+  axes, = scores_lib.draw_class_scores({}).axes
   assert len(axes.get_yticklabels()) == 28 and not axes.collections
 
 
 _LONG = ['p' * 40, 's' * 300]  # folders may be called anything
 _DRAWN = [
-    lambda: score_figure.draw_roc(*_sample(600)),
-    lambda: score_figure.draw_precision_recall(*_sample(600)),
-    lambda: score_figure.draw_calibration(
+    lambda: scores_lib.draw_roc(*_sample(600)),
+    lambda: scores_lib.draw_precision_recall(*_sample(600)),
+    lambda: scores_lib.draw_calibration(
         _sample(600)[0], dict(zip(_LONG,
                                   _sample(600)[1].values()))),
-    lambda: score_figure.draw_learning_curves(
+    lambda: scores_lib.draw_learning_curves(
         {name: [_history(80)] for name in _LONG}),
-    lambda: score_figure.draw_class_scores({name: _table(100)
-                                            for name in _LONG}),
-    lambda: score_figure.draw_confusion_matrix(
+    lambda: scores_lib.draw_class_scores({name: _table(100) for name in _LONG}),
+    lambda: scores_lib.draw_confusion_matrix(
         np.full((29, 29), 999) + np.eye(29, dtype=int) * 11_886, _LONG[0]),
 ]
 

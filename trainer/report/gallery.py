@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from hpa_records.format import spec
-from trainer import report_file
-from trainer import result as result_lib
+from trainer.report import files
+from trainer.report import result as result_lib
+from trainer.report import tile
 from trainer.run import workdir
-from trainer import tile
 
 _KINDS = {
     'hit': 'best hit',
@@ -41,7 +41,7 @@ def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
           'predicted':
               np.flatnonzero(entry.scores[row] > result.threshold).tolist(),
           'image':
-              report_file.to_address(
+              files.to_address(
                   'webp',
                   tile.to_webp(
                       tile.strip(entry.images[row],

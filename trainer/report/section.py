@@ -12,12 +12,12 @@ from hpa_records.format import spec
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
-from trainer import network_figure
-from trainer import report_file
-from trainer import result as result_lib
+from trainer.report.figures import network as network_lib
+from trainer.report.figures import scores
+from trainer.report import files as files_lib
+from trainer.report import result as result_lib
+from trainer.report import tables
 from trainer.run import workdir
-from trainer import score_figure
-from trainer import score_table
 from trainer.scoring import metrics
 
 _POLICY_FORMATS = {
@@ -36,13 +36,13 @@ def describe(result: result_lib.Result, content: dict[str,
   """Returns one run's part of the page; adds its tables and figures to content.
   """
   run, found = result.run, result.found
-  files = report_file.Files(result.name, content)
+  files = files_lib.Files(result.name, content)
   files.add('out_of_fold.csv', found.to_csv())
   files.add('out_of_fold.npz', found.to_npz())
   files.save('scores', result.scores)
   if result.intervals is not None:
     files.save('intervals', result.intervals)
-  counts = score_table.tabulate_counts(found, result.threshold)
+  counts = tables.tabulate_counts(found, result.threshold)
   files.save('counts', counts)
   matrix = metrics.confusion_matrix(found.labels, found.scores
                                     > result.threshold)
@@ -60,13 +60,13 @@ def describe(result: result_lib.Result, content: dict[str,
       'is_grouped':
           bool(found.groups.size),
       'scores':
-          score_table.to_rows(result.scores, '{:.3f}'),
+          tables.to_rows(result.scores, '{:.3f}'),
       'score_heads':
           list(metrics.TITLES.values()),
       'score_intervals':
           _format_intervals(result.intervals),
       'paper':
-          list(score_table.find_published().items()),
+          list(tables.find_published().items()),
       'left_out':
           _list_left_out(result),
       'counts': [[str(number), *row] for number, row in zip(
@@ -78,7 +78,7 @@ def describe(result: result_lib.Result, content: dict[str,
       'network':
           network and {
               'figure':
-                  files.embed('network', network_figure.draw_network(network)),
+                  files.embed('network', network_lib.draw_network(network)),
               **network
           },
       'balance':
@@ -95,7 +95,7 @@ def _format_intervals(intervals: pd.DataFrame | None) -> list[str]:
   if intervals is None:
     return []
   return [
-      score_table.format_interval(
+      tables.format_interval(
           *intervals.loc[name,
                          ['low', 'high']]) if name in intervals.index else ''
       for name in metrics.TITLES
@@ -141,29 +141,27 @@ def _list_trained_with(run: workdir.Run) -> list[str]:
 
 
 def _describe_thresholds(result: result_lib.Result,
-                         files: report_file.Files) -> dict[str, Any] | None:
+                         files: files_lib.Files) -> dict[str, Any] | None:
   if len(result.run.folds) < 2:
     return None
-  table, thresholds = score_table.tabulate_thresholds(result.found,
-                                                      result.threshold)
+  table, thresholds = tables.tabulate_thresholds(result.found, result.threshold)
   files.save('threshold_gain', table)
   for rule, chosen in thresholds.items():
     files.save(f'thresholds_{rule}', chosen)
   return {
       'heads': [metrics.spell(name) for name in table],
-      'rows': score_table.to_rows(table, '{:.3f}'),
-      'gains': score_table.to_rows(table - table.iloc[0], '{:+.3f}'),
+      'rows': tables.to_rows(table, '{:.3f}'),
+      'gains': tables.to_rows(table - table.iloc[0], '{:+.3f}'),
   }
 
 
-def _describe_matrix(matrix: np.ndarray, files: report_file.Files,
+def _describe_matrix(matrix: np.ndarray, files: files_lib.Files,
                      name: str) -> dict[str, Any]:
   """Returns the confusion matrix cell by cell: figure 9 of the paper."""
   truths = [*spec.CLASS_NAMES, 'no true label']
   answers = [*spec.CLASS_NAMES, 'no predicted label']
   files.save('confusion_matrix', pd.DataFrame(matrix, truths, answers))
-  files.embed('confusion_matrix',
-              score_figure.draw_confusion_matrix(matrix, name))
+  files.embed('confusion_matrix', scores.draw_confusion_matrix(matrix, name))
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
   return {
       'heads':
@@ -175,7 +173,7 @@ def _describe_matrix(matrix: np.ndarray, files: report_file.Files,
 
 
 def _describe_balance(fold: workdir.Fold,
-                      files: report_file.Files) -> dict[str, Any]:
+                      files: files_lib.Files) -> dict[str, Any]:
   """Returns class counts before and after, of the run and of every policy."""
   samples = fold.samples
   policies, totals = summary.compare(samples.ids.tolist(), samples.labels,
@@ -193,11 +191,11 @@ def _describe_balance(fold: workdir.Fold,
       'chosen':
           samples.balance,
       'policies':
-          score_table.to_rows(policies[list(_POLICY_FORMATS)],
-                              *_POLICY_FORMATS.values()),
+          tables.to_rows(policies[list(_POLICY_FORMATS)],
+                         *_POLICY_FORMATS.values()),
       'policy_heads': [metrics.spell(name) for name in _POLICY_FORMATS],
       'totals':
-          score_table.to_rows(totals, '{:,.0f}'),
+          tables.to_rows(totals, '{:,.0f}'),
       'total_heads':
           list(totals),
       'figure':

@@ -8,7 +8,7 @@ from hpa_records.inspection import figure
 from tests.support import figure_text
 from tests.support import networks
 from trainer.network import block as block_lib
-from trainer import network_figure
+from trainer.report.figures import network as network_lib
 
 
 def _layer(name, *inputs, kind='Conv2D', shape=(4, 4, 8), parameters=10):
@@ -113,7 +113,7 @@ def _connections(axes):
 
 @pytest.mark.parametrize('network', _NETWORKS, ids=_IDS)
 def test_blocks_and_their_connections_are_drawn(network):
-  axes, = network_figure.draw_network(network).axes
+  axes, = network_lib.draw_network(network).axes
   boxes = _boxes(axes)
   blocks = block_lib.group(network['layers'])
   names = [
@@ -131,7 +131,7 @@ def test_blocks_and_their_connections_are_drawn(network):
 
 @pytest.mark.parametrize('network', _NETWORKS, ids=_IDS)
 def test_no_connection_runs_through_a_block(network):
-  axes, = network_figure.draw_network(network).axes
+  axes, = network_lib.draw_network(network).axes
   boxes = _boxes(axes)
   for corners in _connections(axes):
     for start, end in zip(corners[:-1], corners[1:]):
@@ -142,7 +142,7 @@ def test_no_connection_runs_through_a_block(network):
 
 @pytest.mark.parametrize('network', _NETWORKS, ids=_IDS)
 def test_texts_lie_inside_their_block_and_cover_no_other(network):
-  drawn = network_figure.draw_network(network)
+  drawn = network_lib.draw_network(network)
   assert not figure_text.find_overlaps(drawn)
   assert not figure_text.find_cut(drawn)
   axes, = list(drawn.axes)
@@ -158,7 +158,7 @@ def test_texts_lie_inside_their_block_and_cover_no_other(network):
 
 
 def test_averages_of_gapnet_stand_beside_the_maps_that_they_are_of():
-  axes, = network_figure.draw_network(networks.summarise('original')).axes
+  axes, = network_lib.draw_network(networks.summarise('original')).axes
   boxes = _boxes(axes)
   for average, of in (('average1', 'pool1'), ('average2', 'pool2')):
     assert boxes[average][0] > boxes[of][1]
@@ -170,7 +170,7 @@ def test_averages_of_gapnet_stand_beside_the_maps_that_they_are_of():
 
 
 def test_a_block_says_its_shape_and_parameters():
-  drawn = network_figure.draw_network(networks.summarise('original'))
+  drawn = network_lib.draw_network(networks.summarise('original'))
   axes, = list(drawn.axes)
   sides = _boxes(axes)['conv6']
   said = {
@@ -183,10 +183,10 @@ def test_a_block_says_its_shape_and_parameters():
 
 
 def test_a_size_that_is_not_fixed_is_a_question_mark():
-  axes, = network_figure.draw_network(_NETWORKS[-2]).axes
+  axes, = network_lib.draw_network(_NETWORKS[-2]).axes
   assert '?×?×4' in [text.get_text() for text in axes.texts]
 
 
 def test_no_layers_are_drawn_as_none():
-  drawn = network_figure.draw_network({'parameters': 0, 'layers': []})
+  drawn = network_lib.draw_network({'parameters': 0, 'layers': []})
   assert not list(drawn.axes)[0].patches and figure.to_svg(drawn)

@@ -7,7 +7,7 @@ import pytest
 from sklearn import calibration
 from sklearn import metrics as reference
 
-from trainer import curve
+from trainer.report.figures import curve
 
 
 def _sample(size, decimals, seed=0):
