@@ -37,7 +37,7 @@ _WITH_TENSORFLOW = {
     'trainer.network.build',
     'trainer.network.summary',
     'trainer.training.examples',
-    'trainer.predict',
+    'trainer.prediction.predict',
     'trainer.training.recorder',
     'trainer.training.optimizer',
     'trainer.training.state',

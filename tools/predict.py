@@ -16,7 +16,7 @@ from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config
-from trainer import ensemble as ensemble_lib
+from trainer.prediction import ensemble as ensemble_lib
 from trainer.run import workdir as workdir_lib
 from trainer.scoring import thresholds
 
@@ -93,7 +93,7 @@ def main() -> None:
   # TensorFlow takes seconds to import; what is wrong is told before that.
   # Worker processes import this file, and do not need it.
   # pylint: disable=import-outside-toplevel
-  from trainer import predict
+  from trainer.prediction import predict
   from trainer import strategy as strategy_lib
   _check_output([output, *predict.name_tables(output)], workdirs)
   predict.prepare(output)

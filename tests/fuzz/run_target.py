@@ -20,9 +20,9 @@ from tests.fuzz import mutation
 from tests.fuzz import target
 from trainer import cluster
 from trainer import config as config_lib
-from trainer import ensemble
 from trainer import main as trainer_main
 from trainer.network import block
+from trainer.prediction import ensemble
 from trainer.report import result
 from trainer.run import arrays as arrays_lib
 from trainer.run import finished_fold

@@ -20,8 +20,8 @@ from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from trainer.augmentation import dihedral
-from trainer import ensemble as ensemble_lib
 from trainer.network import build
+from trainer.prediction import ensemble as ensemble_lib
 from trainer.run import checkpoint
 from trainer.run import workdir
 from trainer import strategy as strategy_lib

@@ -21,14 +21,14 @@ from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from tests.support import fakes
 from trainer import config as config_lib
-from trainer import ensemble
-from trainer import predict
+from trainer.prediction import ensemble
+from trainer.prediction import predict
 from trainer.run import arrays as arrays_lib
 from trainer.scoring import thresholds
 from trainer import strategy
 from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parent.parent
+_ROOT = pathlib.Path(__file__).parents[3]
 _SIZE = 32
 _NAMES = list(spec.CLASS_NAMES)
 _ON_TWO_DEVICES = '''
