@@ -89,9 +89,10 @@ test: env lint  ## Run the tests and the linters.
 soak: env env-fuzz  ## Run fuzzers and long repetitions, which make test leaves out.
 	$(BIN)/python -m pytest -q -s -m soak
 
-lint: env  ## Check style and errors, change nothing.
+lint: env  ## Check style, errors and which wing imports which.
 	$(BIN)/yapf --diff --recursive $(SOURCES)
 	$(BIN)/pylint $(SOURCES)
+	$(BIN)/lint-imports --no-cache
 
 format: env  ## Lay the code out as the linter wants it.
 	$(BIN)/yapf --in-place --recursive $(SOURCES)

@@ -26,9 +26,9 @@ import sys
 from hpa_records.runtime import process
 process.take()  # as a command does, before TensorFlow is imported
 from hpa_records.reading import dataset
-from hpa_records.sampling import epoch_plan
-from hpa_records.runtime import errors
 from hpa_records.reading import streaming
+from hpa_records.runtime import errors
+from hpa_records.sampling import epoch_plan
 found = dataset.load(sys.argv[1])
 batches = streaming.evaluation_batches(found, 2, epoch_plan.Share(8))
 print(len(found.index), sum(int(b['weight'].numpy().sum()) for b in batches))

@@ -99,8 +99,8 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
   home.mkdir()
   (home / 'keras.json').write_text(content)
   (tmp_path / 'matplotlibrc').write_bytes(b'text.usetex: True\n\xff')
-  code = ('import hpa_records.runtime.cli as command; '
-          'command.run(lambda: print('
+  code = ('from hpa_records.runtime import cli; '
+          'cli.run(lambda: print('
           '__import__("trainer.network.gapnet").network.gapnet.build('
           '32, mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))')
   done = subprocess.run(

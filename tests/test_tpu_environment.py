@@ -51,7 +51,7 @@ def test_the_trainer_s_tests_pass(python):
 
 def test_auto_does_not_take_tpu_system_for_a_tpu(python):
   done = _run(
-      python, '-c', 'import trainer.strategy as strategy; '
+      python, '-c', 'from trainer import strategy; '
       'print(strategy.describe(strategy.make("auto")))')
   assert done.stdout.splitlines()[-1:] == ['the CPU'], done.stderr
 

@@ -1,9 +1,11 @@
-"""Which modules start without TensorFlow, and which there are none of.
+"""Which modules start without TensorFlow, and how large folders may be.
 
 What may import what stands in setup.cfg, and make lint holds it.
 """
 
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -95,3 +97,39 @@ def test_no_module_is_a_drawer_for_the_rest():
       for path in (_ROOT / package).rglob('*.py')
   }
   assert not names & {'utils', 'util', 'common', 'helpers', 'misc'}
+
+
+def test_no_folder_is_a_long_corridor():
+  folders = {
+      path.parent
+      for package in (*_PACKAGES, 'tools')
+      for path in (_ROOT / package).rglob('*.py')
+  }
+  counts = {folder: len([*folder.glob('[!_]*.py')]) for folder in folders}
+  assert {folder for folder in folders if counts[folder] > 13
+         } <= {_ROOT / 'tools'}
+
+
+@pytest.mark.parametrize('path,line', [
+    ('hpa_records/format/spec.py', 'from hpa_records.sampling import folds'),
+    ('hpa_records/sampling/folds.py', 'from hpa_records.images import load'),
+    ('hpa_records/sampling/folds.py', 'import trainer.config'),
+    ('trainer/report/page.py', 'from trainer.training import loop'),
+    ('trainer/config.py', 'from .training import loop'),
+    ('trainer/main.py', 'from hpa_records.conversion import convert'),
+    ('trainer/drawer.py', ''),
+])
+def test_an_import_against_the_order_is_found(tmp_path, path, line):
+  for name in (*_PACKAGES, 'setup.cfg'):
+    copy = shutil.copytree if (_ROOT / name).is_dir() else shutil.copy
+    copy(_ROOT / name, tmp_path / name)
+  with open(tmp_path / path, 'a', encoding='utf-8') as file:
+    file.write(f'\n{line}\n')
+  done = subprocess.run(
+      [pathlib.Path(sys.executable).with_name('lint-imports'), '--no-cache'],
+      cwd=tmp_path,
+      check=False,
+      capture_output=True,
+      text=True,
+      env=os.environ | {'PYTHONPATH': str(tmp_path)})
+  assert done.returncode == 1 and 'BROKEN' in done.stdout, done.stdout

@@ -207,9 +207,9 @@ def test_ctrl_c_while_workers_start_and_stop_is_the_parent_s_alone():
 
 def test_workers_that_cannot_be_started_are_one_line():
   # Files that are there take the lowest numbers.
-  code = ('import hpa_records.runtime.process_pool as worker; '
+  code = ('from hpa_records.runtime import process_pool; '
           'import resource; '
-          'resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)); worker.start(2)')
+          'resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)); process_pool.start(2)')
   done = subprocess.run([sys.executable, '-c', code],
                         check=False,
                         capture_output=True,

@@ -212,8 +212,8 @@ _BOMBS = {
 
 _UNDER_A_LIMIT = '''
 import pathlib, resource, sys
-from hpa_records.runtime import errors
 from hpa_records.images import decode
+from hpa_records.runtime import errors
 kib = int(open('/proc/self/statm').read().split()[0]) * 4
 limit = (kib + 64 * 1024) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -29,8 +29,8 @@ from trainer.training import cross_validation
 from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parents[3]
-_STAGE = ('import sys; import hpa_records.reading.download as staging; '
-          'staging.stage(*sys.argv[1:])')
+_STAGE = ('import sys; from hpa_records.reading import download; '
+          'download.stage(*sys.argv[1:])')
 
 
 @pytest.fixture(name='records', scope='module')

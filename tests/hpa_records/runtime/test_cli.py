@@ -163,7 +163,7 @@ def test_an_ascii_terminal_gets_escapes():
 
 @pytest.mark.parametrize('limit_kb,body', [
     (900000, 'pass'),
-    (4000000, 'import hpa_records.runtime.tensorflow as backend'),
+    (4000000, 'from hpa_records.runtime import tensorflow'),
 ])
 def test_too_little_address_space_is_one_line(limit_kb, body):
   done = _run_in_shell(f'ulimit -v {limit_kb}; COMMAND', body)
@@ -173,11 +173,10 @@ def test_too_little_address_space_is_one_line(limit_kb, body):
 
 
 def test_ctrl_c_during_imports_is_one_line():
-  code = (
-      'import sys, types; sys.modules["__main__"].__file__ = '
-      f'"{_ROOT}/tools/slow.py"; import hpa_records.runtime.cli as command; '
-      'import os, signal; os.kill(os.getpid(), signal.SIGINT); '
-      'print("went on")')
+  code = ('import sys, types; sys.modules["__main__"].__file__ = '
+          f'"{_ROOT}/tools/slow.py"; from hpa_records.runtime import cli; '
+          'import os, signal; os.kill(os.getpid(), signal.SIGINT); '
+          'print("went on")')
   done = subprocess.run([sys.executable, '-c', code],
                         cwd=_ROOT,
                         check=False,
@@ -221,8 +220,8 @@ def test_a_command_ends_while_tensorflow_reads_ahead():
           'strategy = tf.distribute.MirroredStrategy(["CPU:0"]); '
           'kept = iter(strategy.experimental_distribute_dataset(data)); '
           'next(kept); __import__("builtins").kept = kept; print("read")')
-  code = ('import hpa_records.runtime.cli as command; '
-          f'command.run(lambda: exec({body!r}, {{}}))')
+  code = ('from hpa_records.runtime import cli; '
+          f'cli.run(lambda: exec({body!r}, {{}}))')
   done = subprocess.run([sys.executable, '-c', code],
                         cwd=_ROOT,
                         check=False,

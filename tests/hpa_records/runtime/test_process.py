@@ -30,8 +30,8 @@ if __name__ == '__main__':
   after = state()
   print(*[name for name in before if before[name] != after[name]])
 '''
-_CONVERT = ('import hpa_records.conversion.convert as convert; '
-            'import hpa_records.conversion.shard_plan as shard_plan; '
+_CONVERT = ('from hpa_records.conversion import convert; '
+            'from hpa_records.conversion import shard_plan; '
             'csv, images = '
             'fakes.write_source(folder, 40); convert.convert(csv, images, '
             'str(folder / "records"), shard_plan.Settings(image_size=24, '
@@ -58,12 +58,12 @@ def _run(tmp_path, body, setup='pass'):
     (_CONVERT.format(2), 'pass'),
     (_CONVERT.format(2), 'signal.pthread_sigmask(signal.SIG_BLOCK, {2})'),
     (_CONVERT.format(2), 'signal.signal(2, lambda *_: None)'),
-    ('import hpa_records.synthetic.generator as sample_data; '
-     'sample_data.make(str(folder), 3, '
+    ('from hpa_records.synthetic import generator; '
+     'generator.make(str(folder), 3, '
      'size_px=64, workers=1)', 'pass'),
-    ('import hpa_records.runtime.cli as command; '
-     'import hpa_records.reading.download as staging; '
-     'import trainer.main as main', 'pass'),
+    ('from hpa_records.runtime import cli; '
+     'from hpa_records.reading import download; '
+     'from trainer import main', 'pass'),
 ])
 def test_a_function_of_the_library_leaves_the_process_as_it_was(
     tmp_path, body, setup):
@@ -72,14 +72,14 @@ def test_a_function_of_the_library_leaves_the_process_as_it_was(
 
 
 def test_importing_tensorflow_sets_nothing_but_what_tensorflow_does(tmp_path):
-  done = _run(tmp_path, 'import hpa_records.runtime.tensorflow as backend',
+  done = _run(tmp_path, 'from hpa_records.runtime import tensorflow',
               'import tensorflow, keras')
   assert (done.returncode, done.stdout.strip()) == (0, ''), done.stderr
 
 
 def test_a_thread_may_convert(tmp_path):
-  body = ('import hpa_records.conversion.convert as convert; '
-          'import hpa_records.conversion.shard_plan as shard_plan; '
+  body = ('from hpa_records.conversion import convert; '
+          'from hpa_records.conversion import shard_plan; '
           'csv, images = fakes.write_source(folder, 40); '
           'thread = threading.Thread(target=convert.convert, args=(csv, '
           'images, str(folder / "records"), shard_plan.Settings(image_size=24, '
@@ -91,9 +91,9 @@ def test_a_thread_may_convert(tmp_path):
 
 
 def test_a_command_makes_its_settings():
-  code = ('import os, sys; import hpa_records.runtime.cli as command; '
-          'import hpa_records.runtime.process as process; '
-          'command.run(lambda: print(process.is_ours(), '
+  code = ('import os, sys; from hpa_records.runtime import cli; '
+          'from hpa_records.runtime import process; '
+          'cli.run(lambda: print(process.is_ours(), '
           'os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["KERAS_BACKEND"], '
           'os.environ["MPLBACKEND"]))')
   done = subprocess.run([sys.executable, '-c', code],
@@ -110,14 +110,14 @@ def test_a_command_makes_its_settings():
 
 def test_a_command_runs_where_no_disk_can_be_written():
   code = ('import tempfile; tempfile._candidate_tempdir_list = lambda: []; '
-          'import hpa_records.runtime.process as process; '
+          'from hpa_records.runtime import process; '
           'process.take(); '
           'tempfile.TemporaryFile().close()')
   subprocess.run([sys.executable, '-c', code], cwd=_ROOT, check=True)
 
 
 def test_a_wrong_flag_of_xla_is_shown():
-  code = ('import os; import hpa_records.runtime.process as process; '
+  code = ('import os; from hpa_records.runtime import process; '
           'process.take()\n'
           'with process.quiet():\n'
           '  os.write(2, b"Unknown flag in XLA_FLAGS")\n'

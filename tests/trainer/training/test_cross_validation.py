@@ -130,8 +130,8 @@ def test_settings_of_the_caller_s_keras_stay(config, whole):
   assert whole
   # A program of its own: this one may be set as a command is.
   code = ('import keras; keras.config.set_dtype_policy("mixed_bfloat16"); '
-          'import trainer.config as config; '
-          'import trainer.training.cross_validation as cross_validation; '
+          'from trainer import config; '
+          'from trainer.training import cross_validation; '
           f'cross_validation.train(config.{config!r}); '
           'print(keras.config.dtype_policy().name)')
   done = subprocess.run([sys.executable, '-c', code],
