@@ -28,6 +28,10 @@ from trainer.run import workdir
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _RUNS = ('prelu', 'selu')
+# Not -m, which takes a folder named trainer where the user stands.
+_TRAIN = ('import sys; sys.path[:] = filter(None, sys.path); '
+          'from hpa_records.runtime import cli; from trainer import main; '
+          'cli.run(main.main)')
 
 
 def main() -> None:
@@ -57,8 +61,7 @@ def main() -> None:
 
 def _train(arguments: list[str]) -> None:
   """Trains in a process of its own, and ends with it if it fails."""
-  with subprocess.Popen([sys.executable, '-m', 'trainer.main',
-                         *arguments]) as process:
+  with subprocess.Popen([sys.executable, '-c', _TRAIN, *arguments]) as process:
     # It saves before it leaves. Ctrl-C reaches it without help.
 
     def pass_on(number, _):

@@ -61,7 +61,7 @@ def main_dispatcher() -> None:
     raise errors.DataError('TensorFlow takes only a printable path in UTF-8 '
                            f'as --work_dir, received {journal!r}; choose '
                            'another.')
-  with _starting() as service:
+  with _starting('--work_dir and --port') as service:
     server = service.DispatchServer(
         service.DispatcherConfig(port=_PORT.value,
                                  work_dir=journal or None,
@@ -85,7 +85,7 @@ def main_worker() -> None:
   own = ports.require_host(_HOST.value or 'localhost', '--host')
   ports.require_free(_PORT.value, '--port')
   _await(host, port)
-  with _starting() as service:
+  with _starting('--dispatcher and --port') as service:
     server = service.WorkerServer(
         service.WorkerConfig(dispatcher_address=dispatcher,
                              worker_address=f'{own}:%port%',
@@ -111,8 +111,9 @@ def _await(host: str, port: int) -> None:
 
 
 @contextlib.contextmanager
-def _starting() -> Iterator[Any]:
-  """Yields TensorFlow's service; tells in one line why it does not start."""
+def _starting(flags_of_it: str) -> Iterator[Any]:
+  """Yields TensorFlow's service; tells in one line why it does not start, and
+  which flags to look at."""
   # TensorFlow takes seconds to import; a wrong flag is told before that.
   from hpa_records.runtime import tensorflow  # pylint: disable=import-outside-toplevel
   try:
@@ -120,7 +121,7 @@ def _starting() -> Iterator[Any]:
   except (RuntimeError, tensorflow.tf.errors.OpError) as error:
     raise errors.DataError(
         f'Cannot start: {printable.join_lines(str(error))}; check '
-        '--work_dir and --port.') from error
+        f'{flags_of_it}.') from error
 
 
 def _wait(line: str) -> None:

@@ -30,6 +30,7 @@ XLA = ('auto', 'on', 'off')
 MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
 
 _FINGERPRINT = 'records_sha256'
+_USER = re.compile(r'(?<=://)[^/@]*@')  # name and password in an address
 _SHA256 = re.compile('[0-9a-f]{1,64}')
 
 # May differ when a run goes on: they change where and how long, not what.
@@ -184,8 +185,14 @@ class Config:
     return 'min' if self.plateau_monitor == 'loss' else 'max'
 
   def to_json(self, fingerprint: str) -> str:
-    """Returns config.json: all fields, and the dataset's fingerprint."""
+    """Returns config.json: all fields, and the dataset's fingerprint.
+
+    A run's folder is handed on: no password or signature of an address is in
+    it.
+    """
     content = {**dataclasses.asdict(self), _FINGERPRINT: fingerprint}
+    if '://' in self.records:
+      content['records'] = _USER.sub('', self.records).partition('?')[0]
     return json.dumps(content, indent=1) + '\n'
 
   @classmethod

@@ -187,6 +187,9 @@ def _told_in_one_line(output: str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
+    path = os.fsdecode(error.filename or '')
+    if os.path.isfile(path) and not os.access(path, os.R_OK):
+      raise errors.describe_read(path, error) from error
     raise errors.describe_write(output, error, shard_writer.KEPT) from error
 
 

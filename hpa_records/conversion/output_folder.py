@@ -67,7 +67,9 @@ def find(output: str, settings: shard_plan.Settings,
     manifest.check_shards(output, found)
     for name, digest in found.files.items():  # small, and say no size
       path = os.path.join(output, name)
-      if name not in names or filesystem.sha256(path) != digest:
+      if (name not in names or
+          (filesystem.size(path) or 0) > found.most_bytes(name) or
+          filesystem.sha256(path) != digest):
         what = 'was changed' if name in names else 'is missing'
         raise errors.DataError(f'{name} in {output} {what}; pass --overwrite '
                                'to convert again.')

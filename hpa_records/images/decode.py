@@ -61,8 +61,8 @@ def measure(path: str, channel: str, white_level: int) -> tuple[int, int, int]:
       file.seek(-header_lib.END_BYTES, os.SEEK_END)
       end = file.read(header_lib.END_BYTES)
       num_bytes = file.tell()
-      size = header_lib.read_gray_png(head, end, path)
-      if size and num_bytes <= header_lib.MAX_FILE_BYTES:
+      size = header_lib.read_gray_png(head, end, num_bytes, path)
+      if size:
         return *size, num_bytes
     file.seek(0)
     header = header_lib.read(file, path, channel)
@@ -89,7 +89,7 @@ def decode(data: bytes, name: str, channel: str,
     OSError: a limit of the process is reached.
   """
   size = header_lib.read_gray_png(data[:header_lib.HEAD_BYTES],
-                                  data[-header_lib.END_BYTES:], name)
+                                  data[-header_lib.END_BYTES:], len(data), name)
   if size:
     header = header_lib.Header('PNG', *size, bits=8, colors=1)
   else:

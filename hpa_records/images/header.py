@@ -50,6 +50,7 @@ _EXIF = b'Exif\0\0'
 _XMP = b'http://ns.adobe.com/xap/1.0/\0'
 _XMP_ORIENTATION = re.compile(
     rb'tiff:Orientation(?:\s*=\s*["\']|>)\s*([0-9])\b')
+_XMP_NAME = b'XML:com.adobe.xmp'
 _RAW_PROFILES = (b'Raw profile type exif', b'Raw profile type APP1')
 _TEXTS = (b'tEXt', b'zTXt', b'iTXt')
 # Of more and longer ones nothing is unpacked.
@@ -78,7 +79,8 @@ class Header(NamedTuple):
   tags: tiff.Tags | None = None
 
 
-def read_gray_png(head: bytes, end: bytes, name: str) -> tuple[int, int] | None:
+def read_gray_png(head: bytes, end: bytes, num_bytes: int,
+                  name: str) -> tuple[int, int] | None:
   """Returns (height, width) of Kaggle's kind of file; None for others and bad.
 
   The hot path: 124,288 files pass it twice, and hardly one asks `read`, which
@@ -88,6 +90,7 @@ def read_gray_png(head: bytes, end: bytes, name: str) -> tuple[int, int] | None:
   Args:
     head: the file's first HEAD_BYTES bytes.
     end: its last END_BYTES.
+    num_bytes: of the file.
     name: the file's.
   """
   if not (head.startswith(_PNG_START) and head[24:29] == _PNG_8_BIT_GRAY and
@@ -95,7 +98,10 @@ def read_gray_png(head: bytes, end: bytes, name: str) -> tuple[int, int] | None:
           name.endswith('.png')):
     return None
   width, height = _PNG_SIZE.unpack_from(head, 16)
-  return (height, width) if 0 < height * width <= MAX_PIXELS else None
+  if not (0 < height * width <= MAX_PIXELS and
+          num_bytes <= _most_bytes(height * width)):
+    return None
+  return height, width
 
 
 def read(file: BinaryIO, name: str, channel: str) -> Header:
@@ -131,8 +137,8 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
     raise errors.DataError(f'expected 1 to {MAX_PIXELS:,} pixels, received '
                            f'{header.height:,} x {header.width:,} '
                            '(height x width)')
-  most_bytes = _MAX_SPARE_BYTES + 4 * (header.height * header.width *
-                                       header.colors * header.bits // 8)
+  most_bytes = _most_bytes(header.height * header.width * header.colors *
+                           header.bits // 8)
   if num_bytes > most_bytes:
     raise errors.DataError(
         f'expected at most {most_bytes:,} bytes for {header.height:,} x '
@@ -142,6 +148,11 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
   else:
     _check_end(file, num_bytes, kind)
   return header
+
+
+def _most_bytes(pixel_bytes: int) -> int:
+  """Returns how large a file of so many bytes of pixels may be."""
+  return _MAX_SPARE_BYTES + 4 * pixel_bytes
 
 
 def read_bytes(data: bytes, name: str, channel: str) -> Header:
@@ -246,12 +257,16 @@ def check_single(data: bytes, kind: str) -> None:
 
 def _find_turned_png(file: BinaryIO, chunks: Sequence[_Chunk]) -> str:
   """Returns how some chunks of a PNG say that it is turned, or ''."""
+  seen = set()  # a PNG has each once; one may have a hundred, to be unpacked
   texts = [each for each in chunks if each[0] in _TEXTS][:_MAX_TEXTS]
   for kind, start, length in texts:
     file.seek(start)
-    found = _find_in_text(kind, file.read(min(length, _MAX_TEXT_BYTES)))
-    if found:
-      return found
+    name, _, text = file.read(min(length, _MAX_TEXT_BYTES)).partition(b'\0')
+    if name in (*_RAW_PROFILES, _XMP_NAME) and name not in seen:
+      seen.add(name)
+      found = _find_in_text(kind, name, text)
+      if found:
+        return found
   for kind, start, length in chunks:
     if kind == b'eXIf':
       file.seek(start)
@@ -263,18 +278,15 @@ def _find_turned_png(file: BinaryIO, chunks: Sequence[_Chunk]) -> str:
   return ''
 
 
-def _find_in_text(kind: bytes, content: bytes) -> str:
-  """Returns how a PNG's chunk of text says that it is turned, or ''.
+def _find_in_text(kind: bytes, name: bytes, text: bytes) -> str:
+  """Returns how a PNG's named chunk of text says that it is turned, or ''.
 
   Exif as older ImageMagick writes it, and XMP as Adobe's programs do.
 
   Source: PNG specification (W3C), 11.3.3; ImageMagick, coders/png.c; XMP
   specification part 3 (Adobe), 1.1.5.
   """
-  name, _, text = content.partition(b'\0')
-  is_xmp = name == b'XML:com.adobe.xmp'
-  if not (is_xmp or name in _RAW_PROFILES):
-    return ''
+  is_xmp = name == _XMP_NAME
   is_packed = kind == b'zTXt' or (kind == b'iTXt' and text[:1] == b'\1')
   if kind == b'iTXt':  # flag, method, language, translated name
     text = text[2:].split(b'\0', 2)[-1]

@@ -40,6 +40,9 @@ class Source:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     scheme = records.partition('://')[0] if '://' in records else 'file'
     self._is_local = scheme in ('file', 'local')
+    # By ranges the driver of http:// takes each answer whole, which may have no
+    # end; without, it reads a stream.
+    self._block_bytes = 0 if scheme in ('http', 'https') else CHUNK_BYTES
     url, options = _azure(records) if scheme == 'az' else (records, {})
     try:
       if scheme in ('http', 'https'):
@@ -80,7 +83,7 @@ class Source:
     """Yields a file's content, CHUNK_BYTES at a time."""
     with self._telling(name), self._files.open(self._path(name),
                                                'rb',
-                                               block_size=CHUNK_BYTES,
+                                               block_size=self._block_bytes,
                                                cache_type='none') as file:
       while chunk := file.read(CHUNK_BYTES):
         yield chunk

@@ -90,6 +90,9 @@ _READ_REMEDIES = {
     errno.ENOTDIR: 'a part of the path is a file: check the path',
 }
 _LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+_UNREAD = _LIMITS | {
+    errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT
+}
 _NO_THREAD = "can't start new thread"  # what Python says
 _REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
 _REMEDIES[errno.ETIMEDOUT] = _REMEDIES[errno.EIO]
@@ -119,10 +122,29 @@ def explain_limit(error: Exception) -> str:
 def explain_text(message: str) -> str:
   """Returns the same for an error of which only a text is known; '' if it names
   no cause of which there is a remedy."""
-  for number in _REMEDIES:
-    if os.strerror(number) in message:
-      return explain(OSError(number, os.strerror(number)))
-  return ''
+  number = find_number(message)
+  return explain(OSError(number, os.strerror(number))) if number else ''
+
+
+def find_number(message: str) -> int:
+  """Returns the errno that a text names; 0 if none of which there is a remedy.
+  """
+  return next((each for each in _REMEDIES if os.strerror(each) in message), 0)
+
+
+def find_unread(path: str, error: Exception) -> UnreadError | None:
+  """Returns what to raise if a file could not be read, whatever is in it; None
+  if the error may be one of its content, or the file is not there.
+
+  Args:
+    path: of it.
+    error: that reading it raised.
+  """
+  if isinstance(error, DataError):  # that describe_read made
+    error = error.__cause__
+  if isinstance(error, OSError) and error.errno in _UNREAD:
+    return UnreadError(f'Cannot read {path}: {explain(error)}.', path)
+  return None
 
 
 def describe_read(path: str, error: OSError, folder: str = '') -> DataError:

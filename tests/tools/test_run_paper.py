@@ -39,7 +39,14 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
   assert first.returncode == 128 + signal.SIGTERM, first.stderr
   assert 'the same command continues' in first.stderr
 
-  done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+  # A folder of that name is not taken for ours.
+  (tmp_path / 'trainer').mkdir()
+  (tmp_path / 'trainer' / 'main.py').write_text('raise SystemExit("not ours")')
+  done = subprocess.run(arguments,
+                        cwd=tmp_path,
+                        capture_output=True,
+                        text=True,
+                        check=False)
   assert done.returncode == 0, done.stderr
   assert f'Continuing {tmp_path}/paper/prelu/fold0' in done.stdout
   assert done.stdout.splitlines()[-1] == f'{tmp_path}/paper/report.html'

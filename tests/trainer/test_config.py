@@ -96,3 +96,14 @@ def test_loss_is_better_when_it_is_less():
 def test_numbers_that_devices_take_for_0_are_refused(name, message):
   with pytest.raises(errors.DataError, match=f'--{name} {message}'):
     dataclasses.replace(_CONFIG, **{name: 1e-40})
+
+
+@pytest.mark.parametrize('records,kept', [
+    ('https://me:secret@host/records?sig=secret', 'https://host/records'),
+    ('s3://bucket/records', 's3://bucket/records'),
+    ('/data/a@b?/records', '/data/a@b?/records'),
+])
+def test_secrets_of_an_address_are_not_written(records, kept):
+  text = dataclasses.replace(_CONFIG, records=records).to_json('a')
+  found, _ = config.Config.from_json(text)
+  assert found.records == kept and 'secret' not in text

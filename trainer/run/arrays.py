@@ -242,8 +242,11 @@ def damaged(path: str, error: Exception) -> errors.DataError:
   Args:
     path: of the file.
     error: what reading it raised.
+
+  Returns:
+    errors.UnreadError where the system did not let it be read.
   """
-  return errors.DataError(
+  return errors.find_unread(path, error) or errors.DataError(
       f'{path} is missing or damaged, or another kind of file '
       f'({printable.join_lines(str(error))}); train the fold again, or choose '
       'another --workdir.')

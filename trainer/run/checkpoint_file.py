@@ -61,8 +61,9 @@ def read(directory: str, position: Position,
     of: the run that saved it, its Config.identity.
 
   Raises:
-    errors.DataError: the file is missing or damaged, or no checkpoint; or it is
-      of another position or run.
+    errors.UnreadError: the file cannot be read.
+    errors.DataError: it is missing or damaged, or no checkpoint; or it is of
+      another position or run.
   """
   path = locate(directory, position)
   try:
@@ -115,6 +116,6 @@ def read_variables(
 
 
 def _refuse(path: str, error: Exception) -> errors.DataError:
-  return errors.DataError(
+  return errors.find_unread(path, error) or errors.DataError(
       f'{path} is missing or damaged, or a checkpoint of another network, '
       f'run or epoch ({printable.join_lines(str(error))}).')

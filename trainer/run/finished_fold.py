@@ -24,6 +24,9 @@ def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
   Returns:
     (scores, ''); (None, '') if training is not over; or (None, which file is
     missing or damaged).
+
+  Raises:
+    errors.UnreadError: a file cannot be read.
   """
   directory = workdir.fold_directory(config.workdir, config.fold)
   if not os.path.lexists(os.path.join(directory, workdir.SCORES_NAME)):
@@ -35,6 +38,8 @@ def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
     if scores['epoch'] != config.epochs and not stalled:
       return None, ''
     _check(config, directory, {scores['epoch'], best['epoch']})
+  except errors.UnreadError:
+    raise  # it may be sound
   except errors.DataError as error:
     return None, str(error)
   return scores, ''

@@ -8,6 +8,7 @@ so sizes, kinds and names are looked at before memory is taken.
 from collections.abc import Mapping, Sequence
 import math
 import os
+import stat
 from typing import BinaryIO
 import zipfile
 
@@ -36,7 +37,8 @@ def read(path: str, most_arrays: int = _MOST_ARRAYS) -> dict[str, np.ndarray]:
       may.
     Exception: it is damaged; zipfile and NumPy each raise their own.
   """
-  if not os.path.isfile(path):  # a pipe or a device may have no end
+  if not stat.S_ISREG(
+      os.stat(path).st_mode):  # a pipe or a device may have no end
     raise ValueError('no file')
   with open(path, 'rb') as raw, zipfile.ZipFile(raw) as file:
     members = _list_members(file, os.fstat(raw.fileno()).st_size, most_arrays)

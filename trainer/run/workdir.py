@@ -100,8 +100,15 @@ def fold_directory(workdir: str, fold: int) -> str:
 
 
 def list_folds(workdir: str) -> list[int]:
-  """Returns the numbers of the folds that have a folder, in order."""
-  names = os.listdir(workdir) if os.path.isdir(workdir) else []
+  """Returns the numbers of the folds that have a folder, in order.
+
+  Raises:
+    errors.DataError: the run's folder cannot be read.
+  """
+  try:
+    names = os.listdir(workdir) if os.path.isdir(workdir) else []
+  except OSError as error:
+    raise errors.describe_read(workdir, error) from error
   return sorted(int(m[1]) for m in map(_FOLD.fullmatch, names) if m)
 
 
@@ -165,13 +172,13 @@ def load(workdir: str) -> Run:
   """Returns a run with all folds that have scores.
 
   Raises:
-    errors.DataError: none has; a file is damaged; the folds are of different
-      data or settings, of another number than their folder's, or scored with
-      another threshold.
+    errors.DataError: none has; a folder or file cannot be read, or is damaged;
+      the folds are of different data or settings, of another number than their
+      folder's, or scored with another threshold.
   """
   done = [
-      number for number in list_folds(workdir) if os.path.exists(
-          os.path.join(fold_directory(workdir, number), SCORES_NAME))
+      number for number in list_folds(workdir)
+      if _is_there(os.path.join(fold_directory(workdir, number), SCORES_NAME))
   ]
   if not done:
     raise errors.DataError(
@@ -181,6 +188,22 @@ def load(workdir: str) -> Run:
   config, fingerprint = _load_configs(workdir, done)
   folds = [load_fold(workdir, number, config.threshold) for number in done]
   return Run(workdir, config, fingerprint, tuple(folds))
+
+
+def _is_there(path: str) -> bool:
+  """Whether a path exists; raises errors.DataError where that cannot be told.
+
+  What is behind a link to nothing is not known either: its disk may be away.
+  """
+  try:
+    os.stat(path)
+    return True
+  except (FileNotFoundError, NotADirectoryError) as error:
+    if errors.find_dangling_link(path):
+      raise errors.describe_read(path, error) from error
+    return False
+  except OSError as error:
+    raise errors.describe_read(path, error) from error
 
 
 def _load_configs(workdir: str,
@@ -234,7 +257,7 @@ def load_fold(workdir: str, number: int, threshold: float) -> Fold:
         f'folds 0 to {samples.folds.max(initial=0)}; remove it.')
   about = os.path.join(directory, ABOUT_NAME)
   return Fold(number, scores, samples,
-              load_json(about) if os.path.exists(about) else {})
+              load_json(about) if _is_there(about) else {})
 
 
 def load_history(directory: str) -> pd.DataFrame:
@@ -321,7 +344,7 @@ def load_gallery(directory: str) -> arrays.Gallery | None:
     errors.DataError: gallery.npz is damaged.
   """
   path = os.path.join(directory, GALLERY_NAME)
-  return arrays.Gallery.load(path) if os.path.exists(path) else None
+  return arrays.Gallery.load(path) if _is_there(path) else None
 
 
 def load_network(directory: str) -> dict[str, Any] | None:
@@ -335,4 +358,4 @@ def load_network(directory: str) -> dict[str, Any] | None:
     errors.DataError: network.json is damaged.
   """
   path = os.path.join(directory, NETWORK_NAME)
-  return load_json(path) if os.path.exists(path) else None
+  return load_json(path) if _is_there(path) else None

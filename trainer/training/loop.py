@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.reading import download
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime import printable
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -91,6 +94,7 @@ def train(config: config_lib.Config,
           flush=True)
     if scores:
       return scores
+    _check_memory(config, records, strategy)
     reader = reader_lib.Reader(records, config.fold, config.reading)
     with reader.told_errors(), strategy_lib.told_errors(strategy):
       return _Run(config, strategy, records, reader, repeats).run()
@@ -165,6 +169,9 @@ class _Run:
                        f'{len(self._evaluator.ids)} images to score, '
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '
                        f'on {device}.')
+    if not step.has_clock():
+      self._recorder.say('The wait for input is not measured, and shown as 0: '
+                         'TensorFlow has no clock where it is deterministic.')
     scores = None
     self._upcoming = self._begin(state.epoch, state.step)
     with self._interruption:
@@ -203,6 +210,8 @@ class _Run:
       try:
         state = self._load(position)
         break
+      except errors.UnreadError:
+        raise  # it may be sound, and would be written anew
       except errors.DataError as error:
         if position == found[0]:
           raise
@@ -231,6 +240,8 @@ class _Run:
     try:
       if state.best_epoch:
         self._checkpoints.check((state.best_epoch, 0))
+    except errors.UnreadError:
+      raise
     except errors.DataError as error:
       self._recorder.say(
           f'{error} It is of the best epoch, for --weights=best of '
@@ -387,6 +398,23 @@ def _check_fold(config: config_lib.Config,
         f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
         f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
   return repeats
+
+
+def _check_memory(config: config_lib.Config, records: dataset.Records,
+                  strategy: tf.distribute.Strategy) -> None:
+  """Refuses batches whose images alone take more memory than this machine has:
+  as bytes, and as the numbers of 32 bits that a network takes."""
+  here = len(strategy.extended.worker_devices) / strategy.num_replicas_in_sync
+  size = records.manifest.image_size
+  num_bytes = int(config.batch_size * here * size**2 * spec.NUM_CHANNELS * 5)
+  free_bytes = host.free_memory_bytes()
+  if free_bytes is not None and num_bytes > free_bytes:
+    raise errors.DataError(
+        f'Not enough memory for --batch_size={config.batch_size}: its images '
+        f'of {size}x{size}x{spec.NUM_CHANNELS} take '
+        f'{printable.show_bytes(num_bytes)}, '
+        f'{printable.show_bytes(free_bytes)} are free; pass a smaller '
+        '--batch_size, or convert with a smaller --image_size.')
 
 
 def _check_resumable(config: config_lib.Config,

@@ -21,6 +21,7 @@ from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from hpa_records.format import spec
 from hpa_records.inspection import figure
+from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from trainer.scoring import metrics
 
@@ -39,7 +40,7 @@ class Board:
     # TensorFlow's error would not say that a file has the folder's name.
     os.makedirs(directory, exist_ok=True)
     with self._told():
-      self._writer = tf.summary.create_file_writer(directory)
+      self._writer = tf.summary.create_file_writer(os.fsencode(directory))
 
   def show_samples(self, images: np.ndarray, labels: np.ndarray) -> None:
     """Writes held-out samples, a picture each.
@@ -97,7 +98,8 @@ class Board:
       # "{{function_node ...}} PATH; File too large", or "PATH is ... [Op:...]".
       line = str(error).partition('\n')[0]
       reason = re.sub(r'^.*; |^\{\{.*?\}\} | \[Op:.*$', '', line)
-      raise OSError(errno.EIO, reason, self._directory) from error
+      number = errors.find_number(reason) or errno.EIO
+      raise OSError(number, reason, self._directory) from error
 
 
 def paint_matrix(matrix: np.ndarray) -> np.ndarray:

@@ -336,3 +336,9 @@ def test_a_difference_is_told_in_short(source, tmp_path):
   with pytest.raises(errors.DataError, match='image_size') as error:
     _convert(source, tmp_path)
   assert len(str(error.value)) < 1000
+
+
+def test_a_file_that_is_too_large_is_not_read(source, output):
+  os.truncate(output / 'features.json', 2**42)  # sparse: takes no room
+  with pytest.raises(errors.DataError, match='features.json in .* was changed'):
+    _convert(source, output)

@@ -184,6 +184,13 @@ def test_a_png_that_says_anywhere_that_it_is_turned_is_refused(kind, place):
                                 _GRAY)
 
 
+def test_the_first_text_of_a_name_is_the_one_that_counts():
+  # A PNG has one of each; a hundred would be unpacked for seconds.
+  texts = [image_bytes.orientation_texts(each)[-1] for each in (1, 6)]
+  data = image_bytes.png(_GRAY, before_data=b''.join(texts))
+  assert (decode.decode(data, 'a.png', 'red', 0) == _GRAY).all()
+
+
 @pytest.mark.parametrize('text', [
     b'Raw profile type exif\0\0' + b'no zlib',
     b'Raw profile type exif\0\0' + zlib.compress(b'\nexif\n 9\nzz'),

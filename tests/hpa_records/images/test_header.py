@@ -162,15 +162,27 @@ def test_a_file_far_larger_than_its_pixels_is_refused(tmp_path, ending):
     decode.check(str(path), 'red', 0)
 
 
-def test_a_file_of_more_than_a_gigabyte_is_refused(tmp_path):
+@pytest.mark.parametrize('num_bytes,message', [
+    (2**26, 'bytes for 21 x 31 pixels'),
+    (2**30, 'at most 1,073,741,824 bytes'),
+])
+def test_a_png_far_larger_than_its_pixels_is_refused(tmp_path, num_bytes,
+                                                     message):
   path = tmp_path / 'a.png'
   data = image_bytes.png(_GRAY)
   with path.open('wb') as file:
     file.write(data)
-    file.seek(2**30)
+    file.seek(num_bytes)
     file.write(data[-12:])  # sparse: takes no room
-  with pytest.raises(errors.DataError, match='at most 1,073,741,824 bytes'):
+  with pytest.raises(errors.DataError, match=message):
     decode.check(str(path), 'red', 0)
+
+
+def test_content_far_larger_than_its_pixels_is_refused():
+  data = image_bytes.png(_GRAY)
+  data = data[:-12] + bytes(2**26) + data[-12:]
+  with pytest.raises(errors.DataError, match='bytes for 21 x 31 pixels'):
+    decode.decode(data, 'a.png', 'red', 0)
 
 
 @pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])

@@ -318,13 +318,16 @@ def test_half_files_of_killed_copies_go_and_others_stay(records, tmp_path):
 
 @pytest.fixture(name='server')
 def _server():
-  """Answers 500 below /broken, nothing more below /silent after the head, and
-  all else with bytes without an end."""
+  """Answers 500 below /broken, nothing more below /silent after the head, below
+  /ranges what it is asked for and more, and all else without an end."""
   is_over = threading.Event()
 
   class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
+      if self.path.startswith('/ranges'):
+        self.answer_ranges()
+        return
       self.send_response(500 if self.path.startswith('/broken') else 200)
       self.end_headers()
       if self.path.startswith('/silent') and self.command == 'GET':
@@ -333,6 +336,20 @@ def _server():
         return
       with contextlib.suppress(OSError):
         while not self.path.startswith('/broken'):
+          self.wfile.write(bytes(2**20))
+
+    def answer_ranges(self):
+      """Says that a file is short, and answers each part of it without end."""
+      is_part = 'Range' in self.headers
+      self.send_response(206 if is_part else 200)
+      self.send_header('Accept-Ranges', 'bytes')
+      if self.command == 'HEAD':
+        self.send_header('Content-Length', '5000')
+      elif is_part:
+        self.send_header('Content-Range', 'bytes 0-4999/5000')
+      self.end_headers()
+      with contextlib.suppress(OSError):
+        while self.command == 'GET':
           self.wfile.write(bytes(2**20))
 
     do_HEAD = do_GET
@@ -348,6 +365,7 @@ def _server():
 
 
 @pytest.mark.parametrize('folder,message', [('endless', 'is damaged'),
+                                            ('ranges', 'is damaged'),
                                             ('broken', 'Cannot access .* 500')])
 def test_a_server_is_not_believed(server, tmp_path, folder, message):
   with pytest.raises(errors.DataError, match=message):

@@ -73,3 +73,24 @@ def test_the_target_of_a_link_makes_no_line_of_its_own(tmp_path):
   assert len(str(error.value).splitlines()) == 1
   listed = image_folder.scan(str(tmp_path), '{id}_{channel}.png')
   assert not [each for each in listed.others.values() if '\n' in each]
+
+
+@pytest.mark.parametrize('number', [errno.EACCES, errno.EIO, errno.EMFILE])
+def test_what_cannot_be_read_is_told_from_what_is_damaged(number):
+  error = OSError(number, os.strerror(number))
+  told = errors.find_unread('/run/file', error)
+  assert isinstance(told, errors.UnreadError)
+  assert f'Cannot read /run/file: {os.strerror(number)}; ' in str(told)
+  try:
+    raise errors.describe_read('/run/file', error) from error
+  except errors.DataError as described:
+    assert errors.find_unread('/run/file', described)
+  for other in (FileNotFoundError(errno.ENOENT, 'none'), ValueError('half'),
+                errors.DataError('half')):
+    assert errors.find_unread('/run/file', other) is None
+
+
+def test_the_number_of_an_error_is_found_in_a_text():
+  text = f'events.out; {os.strerror(errno.EFBIG)}'
+  assert errors.find_number(text) == errno.EFBIG
+  assert errors.find_number('damaged') == 0

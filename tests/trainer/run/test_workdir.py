@@ -14,6 +14,7 @@ from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.storage import file_lock
 from tests.support import fakes
+from tests.support import rights
 from trainer import config as config_lib
 from trainer.report import page
 from trainer.report import result
@@ -466,3 +467,29 @@ def test_a_report_is_not_written_through_a_link(made, tmp_path):
   with pytest.raises(errors.DataError, match='is a link'):
     page.write([str(made)], str(tmp_path), 0)
   assert not list((tmp_path / 'elsewhere').iterdir())
+
+
+def test_a_fold_on_a_disk_that_is_away_is_not_left_out(run):
+  (run / 'fold1').symlink_to('/mnt/nowhere/fold1')
+  with pytest.raises(errors.DataError, match='fold1 is a link to /mnt/nowhere'):
+    workdir.load(str(run))
+
+
+@pytest.mark.parametrize('path', ['.', 'fold0', 'fold0/scores.json'])
+def test_a_run_that_may_not_be_read_is_told(run, path):
+  with rights.refused(run / path):
+    with pytest.raises(errors.DataError) as error:
+      workdir.load(str(run))
+  assert 'Permission denied; check the rights' in str(error.value)
+
+
+@pytest.mark.parametrize('path', [
+    'checkpoints/epoch-00001.npz', 'scores.json', 'samples.npz', 'history.csv'
+])
+def test_a_finished_fold_whose_files_cannot_be_read_is_left_alone(run, path):
+  config, _ = workdir.load_config(str(run / 'fold0' / 'config.json'))
+  config = dataclasses.replace(config, workdir=str(run))
+  with rights.refused(run / 'fold0' / path):
+    with pytest.raises(errors.UnreadError, match='Permission denied'):
+      finished_fold.find_scores(config)
+  assert finished_fold.find_scores(config)[0]

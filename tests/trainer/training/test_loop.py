@@ -634,3 +634,15 @@ def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message,
                         })
   assert done.returncode == 2
   assert message in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_a_batch_that_no_memory_holds_is_refused(tmp_path):
+  csv, images = fakes.write_source(tmp_path, num_samples=4)
+  convert.convert(
+      csv, images, str(tmp_path / 'records'),
+      shard_plan.Settings(image_size=4096, encoding='png', num_folds=2),
+      convert.How(workers=1))
+  with pytest.raises(errors.DataError,
+                     match='--batch_size=1024: its images of 4096x4096x4 take '
+                     '343.6 GB, .* are free; pass a smaller --batch_size'):
+    loop.train(_config(str(tmp_path / 'records'), tmp_path, batch_size=1024))

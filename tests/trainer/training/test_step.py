@@ -2,6 +2,9 @@
 
 import dataclasses
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -281,3 +284,20 @@ def _inside(graph):
         called = operation.node_def.attr[name].func.name
         found += _inside(graph._get_function(called).graph)  # pylint: disable=protected-access
   return found
+
+
+def test_a_tensorflow_that_is_deterministic_has_no_clock():
+  code = 'from trainer.training import step; print(step.has_clock())'
+  for wanted in ('0', '1'):
+    done = subprocess.run([sys.executable, '-c', code],
+                          env=os.environ | {'TF_DETERMINISTIC_OPS': wanted},
+                          check=True,
+                          capture_output=True,
+                          text=True)
+    assert done.stdout == f'{wanted == "0"}\n'
+
+
+def test_an_iterator_is_read_where_there_is_no_clock(monkeypatch):
+  monkeypatch.setattr(step, 'has_clock', lambda: False)
+  batch, waited = step._take(iter([5]), tf.zeros([]))  # pylint: disable=protected-access
+  assert batch == 5 and waited == 0

@@ -1,5 +1,7 @@
 """board: what TensorBoard is given, read back from its event files."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -115,3 +117,12 @@ def test_a_file_in_the_folders_place_is_named(tmp_path):
     with fold_lock.told_writes(str(tmp_path)):
       tensorboard.Board(f'{tmp_path}/tensorboard')
   assert (tmp_path / 'tensorboard').read_text() == 'mine'
+
+
+def test_a_folder_whose_name_is_no_utf_8(case, tmp_path):
+  folder = str(tmp_path / 'a\udcff')
+  board = tensorboard.Board(folder)
+  board.show_epoch({'epoch': 1, 'loss': 0.5}, *case, 0.5)
+  with board.profile():
+    pass
+  assert len(os.listdir(folder)) == 2
