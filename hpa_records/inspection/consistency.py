@@ -20,6 +20,7 @@ from hpa_records.images import pixel_codec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance
+from hpa_records.sampling import resampling
 
 _FILES = {
     manifest.INDEX_NAME, tfds_metadata.FEATURES_NAME, tfds_metadata.INFO_NAME
@@ -305,7 +306,8 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
         f'{printable.show_list([float(r) for r in row.repeats])}'
         for row in index[wrong].itertuples()
     ]
-  draws, most = repeats.sum(axis=0, dtype=float), balance.max_draws(len(index))
+  draws, most = repeats.sum(axis=0,
+                            dtype=float), resampling.max_draws(len(index))
   return [
       f'expected at most {most:,} draws in an epoch without fold {fold}, '
       f'received repeats with the sum {draws[fold]:.6g}'

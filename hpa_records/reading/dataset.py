@@ -19,6 +19,7 @@ from hpa_records.inspection import consistency
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance as balance_lib
 from hpa_records.sampling import label_set
+from hpa_records.sampling import resampling
 
 ROW = 'row'  # of the index, in place of the image
 WEIGHT = 'weight'
@@ -91,9 +92,9 @@ class Records:
     """
     if balance is None:
       return np.stack(self.index['repeats'])[:, fold]
-    return balance_lib.repeats_of_fold(list(self.index['id']), self.labels,
-                                       self.index['fold'].to_numpy(), fold,
-                                       balance, self.manifest.settings['seed'])
+    return resampling.repeats_of_fold(list(self.index['id']), self.labels,
+                                      self.index['fold'].to_numpy(), fold,
+                                      balance, self.manifest.settings['seed'])
 
   def stored_balance(self) -> balance_lib.Balance:
     """Returns the balance that made the stored repeats."""

@@ -24,6 +24,7 @@ from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
+from hpa_records.sampling import resampling
 from tests.support import browser
 from tests.support import fakes
 from trainer import config as config_lib
@@ -129,8 +130,8 @@ def test_policies_are_compared_in_the_six_figures(run, page):
   assert table.index.tolist() == list(balance.POLICIES)
   records = dataset.load(run[1])
   training = (records.index['fold'] != 0).to_numpy()
-  want = balance.summary(records.labels[training],
-                         records.repeats(0, _BALANCE)[training])
+  want = resampling.summary(records.labels[training],
+                            records.repeats(0, _BALANCE)[training])
   assert table.loc['exact'].to_dict() == pytest.approx(want)
 
 
