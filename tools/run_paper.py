@@ -19,7 +19,6 @@ from absl import flags
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
 from hpa_records.runtime import flag_file
-from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import main as trainer_main
 from trainer.report import page
@@ -39,8 +38,8 @@ def main() -> None:
           'use python -m trainer.main.')
   if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
     raise errors.DataError('Expected flags only, received --; leave it out.')
-  records = filesystem.require_path(flags.FLAGS.records, 'records')
-  directory = filesystem.require_local(flags.FLAGS.workdir, 'workdir')
+  records = path_check.require_path(flags.FLAGS.records, 'records')
+  directory = path_check.require_local(flags.FLAGS.workdir, 'workdir')
   path_check.refuse_shared([('workdir', directory)], [('records', records)],
                            closed=[('records', records)])
   runs = [os.path.join(directory, name) for name in _RUNS]

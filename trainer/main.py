@@ -16,7 +16,6 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance_flags
 from hpa_records.sampling import epoch_plan
-from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config as config_lib
 from trainer.report import tables
@@ -132,9 +131,9 @@ _integer('seed', 'Of weights, order, transforms and dropout.')
 
 def main() -> None:
   values = {name: flags.FLAGS[name].value for name in _DEFAULT}
-  values['records'] = filesystem.require_path(values['records'], 'records')
+  values['records'] = path_check.require_path(values['records'], 'records')
   for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
-    values[name] = filesystem.require_local(values[name], name)
+    values[name] = path_check.require_local(values[name], name)
   records, written = values['records'], values['workdir']
   path_check.refuse_shared(
       [('workdir', written),

@@ -27,6 +27,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
 from hpa_records.storage import litter
 
 _UNFINISHED = f'{shard_writer.UNFINISHED_NAME}/'
@@ -128,7 +129,7 @@ def list_own(output: str) -> list[str]:
     return []
   _refuse_no_files(output)
   names = [
-      name for name in filesystem.list_names(output, recursive=True)
+      name for name in folders.list_names(output, recursive=True)
       if not litter.is_litter(name)
   ]
   foreign = _find_foreign(names)
@@ -179,8 +180,8 @@ def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
       find(output, settings, csv_sha256)
       return
   filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
-  filesystem.remove_files(shard_writer.unfinished_folder(output),
-                          os.path.basename(_SETTINGS).__eq__)
+  folders.remove_files(shard_writer.unfinished_folder(output),
+                       os.path.basename(_SETTINGS).__eq__)
   remove_strays(output, set())
 
 
@@ -243,10 +244,10 @@ def remove_strays(output: str, shard_names: set[str]) -> None:
   Of files with the names that a conversion makes; others are left.
   """
   # All but shards is written at the end.
-  filesystem.remove_files(
+  folders.remove_files(
       _inside(output),
       lambda name: name not in shard_names and bool(_OWN_NAME.fullmatch(name)))
-  filesystem.remove_files(
+  folders.remove_files(
       shard_writer.unfinished_folder(output),
       lambda name: name.endswith(filesystem.TEMPORARY_SUFFIX) and bool(
           _OWN_UNFINISHED.fullmatch(name)))
@@ -260,13 +261,13 @@ def tidy(output: str) -> None:
   unfinished = shard_writer.unfinished_folder(output)
   # The lock last: another converter that has just made one anew keeps it,
   # finds the manifest, and tidies in its turn.
-  filesystem.remove_files(
+  folders.remove_files(
       unfinished, lambda name: name != output_lock.LOCK_NAME and bool(
           _OWN_UNFINISHED.fullmatch(name)))
-  filesystem.remove_files(unfinished, output_lock.LOCK_NAME.__eq__)
-  filesystem.remove_empty_folder(unfinished)
+  folders.remove_files(unfinished, output_lock.LOCK_NAME.__eq__)
+  folders.remove_empty(unfinished)
   foreign = _find_foreign([
-      name for name in filesystem.list_names(output, recursive=True)
+      name for name in folders.list_names(output, recursive=True)
       if not litter.is_litter(name)
   ])
   if foreign:
@@ -281,7 +282,7 @@ def is_tidy(output: str) -> bool:
   if filesystem.is_remote(output):
     return not any(
         name.startswith(_UNFINISHED)
-        for name in filesystem.list_names(output, recursive=True))
+        for name in folders.list_names(output, recursive=True))
   return not os.path.lexists(shard_writer.unfinished_folder(output))
 
 

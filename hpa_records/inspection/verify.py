@@ -38,6 +38,7 @@ from hpa_records.runtime import process
 from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
 from hpa_records.storage import litter
 
 UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
@@ -144,7 +145,7 @@ def _check_files(directory: str, made: manifest.Manifest,
   names = []
   try:
     if filesystem.has_folders(directory):
-      names = filesystem.list_names(directory, recursive=True)
+      names = folders.list_names(directory, recursive=True)
   except OSError as error:
     if isinstance(error, errors.DataError):
       raise  # of an address, told already

@@ -23,6 +23,8 @@ from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
 from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
+from hpa_records.storage import path_check
 from hpa_records.synthetic import cell as cell_lib
 from hpa_records.synthetic import class_pattern
 from hpa_records.synthetic import label_table
@@ -63,7 +65,7 @@ def make(output: str,
   """
   _check(num_samples, seed, size_px, min_per_class, workers)
   lock = os.path.join(output, _LOCK_NAME)
-  with filesystem.told_output(output), file_lock.hold(
+  with path_check.told_output(output), file_lock.hold(
       lock, f'Sample data is already being made in {output}; wait for its end, '
       'or choose another --output'):
     try:
@@ -83,7 +85,7 @@ def _make(output, num_samples, seed, size_px, min_per_class, workers) -> None:
   task = functools.partial(_write_samples, images, labels, seed, size_px)
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
   workers = min(workers or host.num_cores(), len(starts))
-  filesystem.make_folder(images)
+  folders.make(images)
   with process_pool.told_lost(), progress.Bar('sample data', num_samples,
                                               'samples') as shown:
     for count in _map(task, starts, workers):

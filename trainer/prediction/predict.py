@@ -19,6 +19,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer.augmentation import dihedral
 from trainer.network import build
 from trainer.prediction import ensemble as ensemble_lib
@@ -77,7 +78,7 @@ class Prediction:
         scored: pd.concat([ids, scores], axis=1),
         path: ids.assign(Predicted=labels)
     }
-    with filesystem.told_output(path):
+    with path_check.told_output(path):
       filesystem.remove(skipped)
       if self.skipped:
         issue.write(self.skipped, skipped)
@@ -100,7 +101,7 @@ def prepare(path: str) -> None:
         f'Expected a file --output=NAME.csv to write, received {path}.')
   tables = (path, *name_tables(path))
   for name in tables:
-    filesystem.prepare_output(name)
+    path_check.prepare_output(name)
   heads = ('Id,Predicted\n', f'Id,{spec.CLASS_NAMES[0]},', issue.HEAD)
   # Kaggle's sample_submission.csv begins as a submission does, but has no table
   # of scores beside it, which is written before the submission.
@@ -114,7 +115,7 @@ def prepare(path: str) -> None:
 
 
 def _begins(path: str, head: str) -> bool:
-  with filesystem.told_output(path), filesystem.open_read(path) as file:
+  with path_check.told_output(path), filesystem.open_read(path) as file:
     return file.read(len(head)) == head.encode()
 
 

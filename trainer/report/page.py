@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from hpa_records.format import spec
-from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer.report import comparison
 from trainer.report import files
 from trainer.report import gallery as gallery_lib
@@ -51,7 +51,7 @@ def write(workdirs: Sequence[str],
   ]
   content: dict[str, bytes] = {}
   page = _render(results, gallery_lib.describe(results), content, repetitions)
-  with filesystem.told_output(output):
+  with path_check.told_output(output):
     place.write(page, content)
   return place.page
 
@@ -76,10 +76,10 @@ def prepare(output: str, flag: str = 'output') -> files.Output:
   Raises:
     errors.DataError: it cannot be written to, or has a page of another origin.
   """
-  filesystem.prepare_output(name_outputs(output)[0], flag)
-  with filesystem.told_output(output, flag):
+  path_check.prepare_output(name_outputs(output)[0], flag)
+  with path_check.told_output(output, flag):
     place = files.Output(output, REPORT_NAME)
-  filesystem.prepare_output(place.list, flag)
+  path_check.prepare_output(place.list, flag)
   return place
 
 
