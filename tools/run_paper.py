@@ -23,7 +23,7 @@ from hpa_records.storage import path_check
 from trainer import main as trainer_main
 from trainer.report import page
 from trainer.report import tables
-from trainer.run import workdir
+from trainer.run import finished_run
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _RUNS = ('prelu', 'selu')
@@ -50,7 +50,7 @@ def main() -> None:
         f'--fold={trainer_main.ALL}'
     ])
   for name, run in zip(_RUNS, runs):
-    print(f'\n{name}\n{tables.format_scores(workdir.load(run))}')
+    print(f'\n{name}\n{tables.format_scores(finished_run.load(run))}')
   print(page.write(runs, directory))
 
 

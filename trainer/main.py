@@ -19,6 +19,7 @@ from hpa_records.sampling import epoch_plan
 from hpa_records.storage import path_check
 from trainer import config as config_lib
 from trainer.report import tables
+from trainer.run import finished_run
 from trainer.run import workdir
 
 _DEFAULT = {f.name: f.default for f in dataclasses.fields(config_lib.Config)}
@@ -152,7 +153,7 @@ def main() -> None:
   if fold == ALL:
     from trainer.training import cross_validation
     if cross_validation.train(config):
-      print(tables.format_scores(workdir.load(config.workdir)))
+      print(tables.format_scores(finished_run.load(config.workdir)))
     print(f'All folds: {os.path.join(config.workdir, "")}')
   else:
     from trainer.training import loop

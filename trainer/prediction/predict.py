@@ -24,6 +24,7 @@ from trainer.augmentation import dihedral
 from trainer.network import build
 from trainer.prediction import ensemble as ensemble_lib
 from trainer.run import checkpoint
+from trainer.run import finished_run
 from trainer.run import workdir
 from trainer import strategy as strategy_lib
 
@@ -193,7 +194,7 @@ class _Network:
     weights: of each model, tensors in the order of the network's variables.
   """
 
-  def __init__(self, run: workdir.Run, strategy: tf.distribute.Strategy,
+  def __init__(self, run: finished_run.Run, strategy: tf.distribute.Strategy,
                weights: str):
     about, self._strategy = run.folds[0].about, strategy
     is_compiled = strategy_lib.compiles(strategy, run.config.xla)
@@ -226,7 +227,7 @@ class _Network:
     images = dihedral.transform(images, elements)
     return tf.sigmoid(build.infer_with(self._model, values, images))
 
-  def _read(self, run: workdir.Run, fold: workdir.Fold,
+  def _read(self, run: finished_run.Run, fold: finished_run.Fold,
             weights: str) -> list[np.ndarray]:
     directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
                              workdir.CHECKPOINTS_NAME)

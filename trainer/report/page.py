@@ -18,7 +18,7 @@ from trainer.report import files
 from trainer.report import gallery as gallery_lib
 from trainer.report import result
 from trainer.report import section
-from trainer.run import workdir
+from trainer.run import finished_run
 
 REPORT_NAME = 'report.html'
 REPETITIONS = 1000
@@ -43,7 +43,7 @@ def write(workdirs: Sequence[str],
       is damaged; or the report cannot be written, or only over files that
       no report wrote.
   """
-  runs = [workdir.load(directory) for directory in workdirs]
+  runs = [finished_run.load(directory) for directory in workdirs]
   place = prepare(output)
   results = [
       result.compute(run, name, repetitions)

@@ -26,6 +26,7 @@ from trainer import config as config_lib
 from trainer.network import build
 from trainer.run import checkpoint
 from trainer.run import finished_fold
+from trainer.run import fold_file
 from trainer.run import workdir
 from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
@@ -395,7 +396,7 @@ def _check_resumable(config: config_lib.Config,
   directory = workdir.fold_directory(config.workdir, config.fold)
   path = os.path.join(directory, workdir.CONFIG_NAME)
   if os.path.lexists(path):
-    found, made_from = workdir.load_config(path)
+    found, made_from = fold_file.load_config(path)
     differ = config_lib.find_differences(
         found.identity(made_from),
         config.identity(records.manifest.fingerprint))
