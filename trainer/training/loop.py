@@ -27,12 +27,12 @@ from trainer.network import build
 from trainer.run import checkpoint
 from trainer.run import finished_fold
 from trainer.run import fold_file
+from trainer.run import fold_lock
 from trainer.run import workdir
 from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import evaluate
-from trainer.training import fold_lock
 from trainer.training import interruption
 from trainer.training import optimizer
 from trainer.training import recorder
