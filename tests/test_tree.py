@@ -43,6 +43,7 @@ _WITH_TENSORFLOW = {
     'trainer.training.recorder',
     'trainer.training.optimizer',
     'trainer.training.state',
+    'trainer.training.preparation',
     'trainer.training.step',
     'trainer.strategy',
 }
