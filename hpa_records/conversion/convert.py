@@ -24,6 +24,7 @@ from hpa_records.conversion import planner
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest as manifest_lib
+from hpa_records.format import tfrecord
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
@@ -168,7 +169,7 @@ def describe(csv: str,
   ]
   counts_of: dict[str, list[int]] = {}
   for each in shards:
-    counts_of.setdefault(each.name.partition('-')[0], []).append(len(each.ids))
+    counts_of.setdefault(tfrecord.group_of(each.name), []).append(len(each.ids))
   lines += [
       f'{group}: {sum(counts):,} records in {len(counts)} shards of at most '
       f'{max(counts):,}' for group, counts in counts_of.items()

@@ -22,7 +22,7 @@ from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
-from hpa_records.inspection import consistency
+from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
@@ -61,7 +61,7 @@ def find(output: str, settings: shard_plan.Settings,
     _refuse_other(output, {
         **found.settings, 'csv_sha256': found.csv_sha256
     }, _told(settings, csv_sha256))
-    faults = consistency.check_manifest(found)
+    faults = manifest_check.check(found)
     if faults:
       raise errors.DataError(f'Invalid dataset at {output}: {faults[0]}; pass '
                              '--overwrite to convert again.')

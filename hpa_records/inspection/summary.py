@@ -8,6 +8,7 @@ import pandas as pd
 
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance
@@ -88,7 +89,7 @@ def tabulate_shards(made: manifest.Manifest) -> pd.DataFrame:
     Index: fold0, fold1, ..., or test; and all. Columns shards, records, MB.
   """
   table = pd.DataFrame({
-      'group': [each.name.partition('-')[0] for each in made.shards],
+      'group': [tfrecord.group_of(each.name) for each in made.shards],
       'shards': 1,
       'records': [each.records for each in made.shards],
       'MB': [each.bytes / 1e6 for each in made.shards],

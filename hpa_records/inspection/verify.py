@@ -30,7 +30,8 @@ from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
-from hpa_records.inspection import consistency
+from hpa_records.inspection import index_check
+from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
@@ -95,11 +96,11 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
   made = manifest.load(directory)
   workers = workers or host.num_cores()
   num_bytes, wrong = _check_files(directory, made, workers)
-  contradictions = consistency.check_manifest(made)
+  contradictions = manifest_check.check(made)
   if not contradictions and manifest.INDEX_NAME not in wrong:
     try:
       index = manifest.load_index(directory, made)
-      contradictions = consistency.check_index(made, index)
+      contradictions = index_check.check(made, index)
       if deep and not contradictions:
         contradictions = _check_records(directory, made, index, workers)
     except errors.DataError as error:
