@@ -8,6 +8,7 @@ from hpa_records.runtime import errors
 from trainer import config as config_lib
 from trainer.run import arrays
 from trainer.run import fold_file
+from trainer.run import identity
 from trainer.run import workdir as workdir_lib
 
 
@@ -84,8 +85,8 @@ def _load_configs(workdir: str,
           f'{other.fold}, by its {workdir_lib.CONFIG_NAME}; name the folder '
           f'fold{other.fold}, or remove it if it is a copy.')
     other = dataclasses.replace(other, fold=config.fold)
-    differ = config_lib.find_differences(config.identity(fingerprint),
-                                         other.identity(data))
+    differ = identity.find_differences(config.identity(fingerprint),
+                                       other.identity(data))
     if differ:
       raise errors.DataError(
           f'Expected folds of one run at {workdir}, received fold {number} of '

@@ -14,6 +14,7 @@ from hpa_records.runtime import errors
 from trainer import config as config_lib
 from trainer.run import checkpoint
 from trainer.run import fold_file
+from trainer.run import identity
 from trainer.run import workdir
 from trainer.training import recorder as recorder_lib
 from trainer.training import state as state_lib
@@ -70,7 +71,7 @@ def check_resumable(config: config_lib.Config,
   path = os.path.join(directory, workdir.CONFIG_NAME)
   if os.path.lexists(path):
     found, made_from = fold_file.load_config(path)
-    differ = config_lib.find_differences(
+    differ = identity.find_differences(
         found.identity(made_from),
         config.identity(records.manifest.fingerprint))
     if differ:
