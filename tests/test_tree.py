@@ -17,6 +17,7 @@ _PACKAGES = ('hpa_records', 'trainer')
 _WITH_TENSORFLOW = {
     'hpa_records.runtime.tensorflow',
     'hpa_records.reading.pipeline_call',
+    'hpa_records.reading.batching',
     'hpa_records.reading.streaming',
     'hpa_records.reading.data_service',
     'hpa_records.reading.indexed',
@@ -43,6 +44,7 @@ _WITH_TENSORFLOW = {
     'trainer.training.recorder',
     'trainer.training.optimizer',
     'trainer.training.state',
+    'trainer.training.preparation',
     'trainer.training.step',
     'trainer.strategy',
 }

@@ -31,6 +31,7 @@ from hpa_records.runtime import errors
 from hpa_records.sampling import balance_flags
 from hpa_records.sampling import folds
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
 from hpa_records.storage import path_check
 from hpa_records.synthetic import generator
 from trainer import config as config_lib
@@ -122,7 +123,7 @@ _NUM_READ = 2500  # samples that input makes
 
 
 def _path(flag: flags.FlagHolder[str]) -> str:
-  return flag.value and filesystem.require_path(flag.value, flag.name)
+  return flag.value and path_check.require_path(flag.value, flag.name)
 
 
 def _check_paths() -> None:
@@ -137,20 +138,20 @@ def _check_paths() -> None:
   # Before minutes of measuring.
   for each, mark in ((_JSON, _MARK), (_TABLE, columns)):
     if each.value:
-      path = filesystem.require_local(each.value, each.name)
-      filesystem.prepare_output(path, each.name)
-      with filesystem.told_output(path, each.name):
-        filesystem.refuse_foreign(path, mark, each.name)
+      path = path_check.require_local(each.value, each.name)
+      path_check.prepare_output(path, each.name)
+      with path_check.told_output(path, each.name):
+        path_check.refuse_foreign(path, mark, each.name)
 
 
 def _make_scratch() -> tempfile.TemporaryDirectory:
   """A folder for what is written while measuring; removed at the end."""
   _check_paths()
-  folder = _WORKDIR.value and filesystem.require_local(_WORKDIR.value,
+  folder = _WORKDIR.value and path_check.require_local(_WORKDIR.value,
                                                        'workdir')
-  with filesystem.told_output(folder or tempfile.gettempdir(), 'workdir'):
+  with path_check.told_output(folder or tempfile.gettempdir(), 'workdir'):
     if folder:
-      filesystem.make_folder(folder)
+      folders.make(folder)
     return tempfile.TemporaryDirectory(dir=folder or None, prefix='benchmark-')
 
 
@@ -173,7 +174,7 @@ def main_balance() -> None:
   _check_paths()
   chosen = balance_flags.read_settings('none', {})
   ids, labels = benchmark_balance.read_labels(
-      filesystem.require_path(_CSV.value, 'csv'), _LIMIT.value)
+      path_check.require_path(_CSV.value, 'csv'), _LIMIT.value)
   report = benchmark_balance.measure(
       benchmark_balance.Job(ids=ids,
                             labels=labels,
@@ -184,7 +185,7 @@ def main_balance() -> None:
                             repeats=_REPEATS.value))
   _show(report, benchmark_table.format_balance)
   if _FIGURES.value:
-    output = filesystem.require_path(_FIGURES.value, 'figures')
+    output = path_check.require_path(_FIGURES.value, 'figures')
     cut = folds.assign(ids, labels, _NUM_FOLDS.value, 0)
     _, totals = summary.compare(ids, labels, cut, 0, chosen, 0)
     paths = gallery.save(gallery.draw_policies(totals, 0), output)
@@ -196,8 +197,8 @@ def main_input() -> None:
   ways = benchmark_input.choose(_ONLY.value)
   with _make_scratch() as scratch:
     if _RECORDS.value:
-      records = filesystem.require_local(_RECORDS.value, 'records')
-      images = filesystem.require_local(_IMAGES.value, 'images')
+      records = path_check.require_local(_RECORDS.value, 'records')
+      images = path_check.require_local(_IMAGES.value, 'images')
     else:
       csv, images = _source(scratch, _NUM_READ)
       records = os.path.join(scratch, 'records')
@@ -215,13 +216,13 @@ def main_input() -> None:
                             repeats=_REPEATS.value), ways)
   _show(report, benchmark_table.format_input)
   if _TABLE.value:
-    path = filesystem.require_local(_TABLE.value, 'table')
-    with filesystem.told_output(path, 'table'):
+    path = path_check.require_local(_TABLE.value, 'table')
+    with path_check.told_output(path, 'table'):
       filesystem.write_atomically(
           path,
           benchmark_table.tabulate_input(report).to_csv().encode())
   if _FIGURES.value:
-    output = filesystem.require_path(_FIGURES.value, 'figures')
+    output = path_check.require_path(_FIGURES.value, 'figures')
     rates = {
         each['title']: each['rates']
         for each in report['ways'].values()
@@ -234,7 +235,7 @@ def main_input() -> None:
 
 def main_train() -> None:
   with _make_scratch() as scratch:
-    peer = _PEER.value and filesystem.require_local(_PEER.value, 'peer')
+    peer = _PEER.value and path_check.require_local(_PEER.value, 'peer')
     if peer and not os.path.isfile(peer):  # told before minutes of measuring
       raise errors.DataError(f'Expected a program as --peer, received {peer}.')
     report = benchmark_train.measure(
@@ -260,8 +261,8 @@ def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
   print(report['machine'])
   print(form(report))
   if _JSON.value:
-    path = filesystem.require_local(_JSON.value, 'json')
-    with filesystem.told_output(path, 'json'):
+    path = path_check.require_local(_JSON.value, 'json')
+    with path_check.told_output(path, 'json'):
       filesystem.write_atomically(path,
                                   json.dumps(report, indent=2).encode() + b'\n')
 
@@ -273,8 +274,8 @@ def _source(scratch: str, num_made: int) -> tuple[str, str]:
     raise errors.DataError(f'Expected --limit=0, or at least {least}, one '
                            f'sample a fold, received {_LIMIT.value}.')
   if _CSV.value:
-    return (filesystem.require_local(_CSV.value, 'csv'),
-            filesystem.require_local(_IMAGES.value, 'images'))
+    return (path_check.require_local(_CSV.value, 'csv'),
+            path_check.require_local(_IMAGES.value, 'images'))
   folder = os.path.join(scratch, 'data')
   generator.make(folder, _LIMIT.value or num_made)
   return os.path.join(folder, 'train.csv'), os.path.join(folder, 'train')

@@ -21,6 +21,7 @@ from hpa_records.sampling import balance
 from hpa_records.sampling import epoch_plan
 from hpa_records.sampling import folds as folds_lib
 from hpa_records.sampling import label_set
+from hpa_records.sampling import resampling
 
 TOLERANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 BOUNDS = (20.0, 40.0, 60.0)
@@ -100,15 +101,15 @@ def _measure_policy(job: Job, cuts: Sequence[np.ndarray],
 def _describe_folds(job: Job, folds: np.ndarray, chosen: balance.Balance,
                     seed: int) -> list[dict[str, float]]:
   """Returns the summary of each held-out fold, and its distance from target."""
-  drawn = balance.repeats(job.ids, job.labels, folds, job.num_folds, chosen,
-                          seed)
+  drawn = resampling.repeats(job.ids, job.labels, folds, job.num_folds, chosen,
+                             seed)
   rows = []
   for fold, repeats in enumerate(drawn.T):
     training = folds != fold
     labels, repeats = job.labels[training], repeats[training]
     totals = (repeats.astype(np.float64) @ labels)[labels.any(axis=0)]
     off = float(np.abs(totals / chosen.target - 1).max())
-    rows.append({**balance.summary(labels, repeats), 'off_target': off})
+    rows.append({**resampling.summary(labels, repeats), 'off_target': off})
   return rows
 
 
@@ -140,7 +141,7 @@ def _measure_frontier(job: Job, folds: np.ndarray) -> list[dict[str, Any]]:
 def _measure_rounding(job: Job, folds: np.ndarray) -> dict[str, Any]:
   """Returns how much draws vary over a cycle of epochs, by way to round."""
   exact = dataclasses.replace(job.chosen, policy='exact')
-  repeats = balance.repeats_of_fold(job.ids, job.labels, folds, 0, exact, 0)
+  repeats = resampling.repeats_of_fold(job.ids, job.labels, folds, 0, exact, 0)
   ranks = label_set.rank(job.labels)
   rng = np.random.default_rng(0)
   whole = np.floor(repeats)
@@ -195,7 +196,7 @@ def _measure_seconds(job: Job, folds: np.ndarray) -> list[dict[str, Any]]:
       tries = []
       for _ in range(repeats):
         start = time.perf_counter()
-        balance.repeats(ids, labels, its_folds, job.num_folds, chosen, 0)
+        resampling.repeats(ids, labels, its_folds, job.num_folds, chosen, 0)
         tries.append(time.perf_counter() - start)
       taken[policy] = min(tries)
     result.append({'num_rows': len(ids), **taken})

@@ -12,7 +12,6 @@ from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
 from hpa_records.reading import dataset
 from hpa_records.sampling import balance_flags
-from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
@@ -24,8 +23,8 @@ balance_flags.define_settings()
 
 
 def main() -> None:
-  directory = filesystem.require_path(_RECORDS.value, 'records')
-  output = _FIGURES.value and filesystem.require_path(_FIGURES.value, 'figures')
+  directory = path_check.require_path(_RECORDS.value, 'records')
+  output = _FIGURES.value and path_check.require_path(_FIGURES.value, 'figures')
   read = [('records', directory)]
   path_check.refuse_shared([('figures', output)], read, closed=read)
   records = dataset.load(directory, allow_unlabelled=True)

@@ -18,7 +18,6 @@ from hpa_records.images import resize
 from hpa_records.ingest import doubt
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance_flags
-from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 
 _DEFAULT = shard_plan.Settings()
@@ -100,12 +99,12 @@ def main() -> None:
         f'Expected flags in --beam_options, received '
         f'{" ".join(how.beam_options)!r} ({error}).') from error
   how = dataclasses.replace(how, beam_options=options)
-  csv = _CSV.value and filesystem.require_path(_CSV.value, 'csv')
+  csv = _CSV.value and path_check.require_path(_CSV.value, 'csv')
   if not csv and not settings.unlabelled:
     raise errors.DataError('--csv is missing; pass --csv=PATH.')
-  groups = _GROUPS.value and filesystem.require_path(_GROUPS.value, 'groups')
-  images = filesystem.require_path(_IMAGES.value, 'images')
-  output = filesystem.require_path(_OUTPUT.value, 'output')
+  groups = _GROUPS.value and path_check.require_path(_GROUPS.value, 'groups')
+  images = path_check.require_path(_IMAGES.value, 'images')
+  output = path_check.require_path(_OUTPUT.value, 'output')
   path_check.refuse_shared([('output', output)], [('images', images),
                                                   ('csv', csv),
                                                   ('groups', groups)],

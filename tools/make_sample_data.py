@@ -8,7 +8,7 @@ import os
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from hpa_records.synthetic import generator
 
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder to make.')
@@ -24,7 +24,7 @@ _WORKERS = flags.DEFINE_integer('workers',
 
 
 def main() -> None:
-  output = filesystem.require_local(_OUTPUT.value, 'output')
+  output = path_check.require_local(_OUTPUT.value, 'output')
   generator.make(output, _NUM_SAMPLES.value, _SEED.value, _SIZE_PX.value,
                  _MIN_PER_CLASS.value, _WORKERS.value)
   print(f'{_NUM_SAMPLES.value} samples: {os.path.join(output, "train.csv")} '

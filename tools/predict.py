@@ -13,7 +13,6 @@ from hpa_records.runtime import cli
 from hpa_records.ingest import doubt
 from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
-from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config
 from trainer.prediction import ensemble as ensemble_lib
@@ -81,12 +80,12 @@ _OF_IMAGES = ('pattern', 'white_level', 'on_error', 'on_doubt')
 
 def main() -> None:
   workdirs = [
-      filesystem.require_local(each, 'workdir') for each in _WORKDIR.value
+      path_check.require_local(each, 'workdir') for each in _WORKDIR.value
   ]
   if not workdirs:
     raise errors.DataError('--workdir is missing; pass --workdir=PATH.')
   _check_input()
-  output = filesystem.require_path(_OUTPUT.value, 'output')
+  output = path_check.require_path(_OUTPUT.value, 'output')
   ensemble = ensemble_lib.load(workdirs)
   threshold = ensemble.choose_thresholds(_THRESHOLD.value, _WEIGHTS.value)
   samples = _load_samples(ensemble.settings) if _IMAGES.value else None
@@ -140,7 +139,7 @@ def _check_output(written: list[str], workdirs: list[str]) -> None:
 
 
 def _path(flag: flags.FlagHolder[str]) -> str:
-  return flag.value and filesystem.require_path(flag.value, flag.name)
+  return flag.value and path_check.require_path(flag.value, flag.name)
 
 
 def _load_samples(settings: dict[str, Any]) -> sample_table.SampleTable:

@@ -8,7 +8,6 @@ from absl import flags
 
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
-from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer.report import page as page_lib
 from trainer.run import workdir
@@ -21,11 +20,11 @@ _OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
   workdirs = [
-      filesystem.require_local(each, 'workdir') for each in _WORKDIR.value
+      path_check.require_local(each, 'workdir') for each in _WORKDIR.value
   ]
   if not workdirs:
     raise errors.DataError('--workdir is missing; pass --workdir=PATH.')
-  output = filesystem.require_local(_OUTPUT.value or workdirs[0], 'output')
+  output = path_check.require_local(_OUTPUT.value or workdirs[0], 'output')
   runs = [('workdir', each) for each in workdirs]
   folds = [('workdir', fold)
            for each in workdirs

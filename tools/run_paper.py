@@ -19,12 +19,11 @@ from absl import flags
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
 from hpa_records.runtime import flag_file
-from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import main as trainer_main
 from trainer.report import page
 from trainer.report import tables
-from trainer.run import workdir
+from trainer.run import finished_run
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _RUNS = ('prelu', 'selu')
@@ -43,8 +42,8 @@ def main() -> None:
           'use python -m trainer.main.')
   if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
     raise errors.DataError('Expected flags only, received --; leave it out.')
-  records = filesystem.require_path(flags.FLAGS.records, 'records')
-  directory = filesystem.require_local(flags.FLAGS.workdir, 'workdir')
+  records = path_check.require_path(flags.FLAGS.records, 'records')
+  directory = path_check.require_local(flags.FLAGS.workdir, 'workdir')
   path_check.refuse_shared([('workdir', directory)], [('records', records)],
                            closed=[('records', records)])
   runs = [os.path.join(directory, name) for name in _RUNS]
@@ -55,7 +54,7 @@ def main() -> None:
         f'--fold={trainer_main.ALL}'
     ])
   for name, run in zip(_RUNS, runs):
-    print(f'\n{name}\n{tables.format_scores(workdir.load(run))}')
+    print(f'\n{name}\n{tables.format_scores(finished_run.load(run))}')
   print(page.write(runs, directory))
 
 

@@ -25,7 +25,7 @@ from hpa_records.runtime import cli
 from hpa_records.runtime import errors
 from hpa_records.runtime import ports
 from hpa_records.runtime import printable
-from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer.training import interruption
 
 _PORT = flags.DEFINE_integer('port',
@@ -55,7 +55,7 @@ _SCHEME = 'grpc://'  # as trainers write it
 
 def main_dispatcher() -> None:
   ports.require_free(_PORT.value, '--port')
-  journal = _WORK_DIR.value and filesystem.require_path(_WORK_DIR.value,
+  journal = _WORK_DIR.value and path_check.require_path(_WORK_DIR.value,
                                                         'work_dir')
   if journal != printable.escape(journal):
     raise errors.DataError('TensorFlow takes only a printable path in UTF-8 '

@@ -10,7 +10,7 @@ from absl import flags
 from hpa_records.runtime import cli
 from hpa_records.inspection import verify
 from hpa_records.runtime import printable
-from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 
 _RECORDS = flags.DEFINE_string('records', '', 'Folder of the records.')
 _DEEP = flags.DEFINE_bool('deep', False,
@@ -22,7 +22,7 @@ _WORKERS = flags.DEFINE_integer('workers',
 
 
 def main() -> None:
-  directory = filesystem.require_path(_RECORDS.value, 'records')
+  directory = path_check.require_path(_RECORDS.value, 'records')
   start = time.monotonic()
   found = verify.verify(directory, _DEEP.value, _WORKERS.value)
   taken_s = time.monotonic() - start

@@ -5,6 +5,7 @@ may be called chief; TensorFlow would wait for ever, or die, where it is told
 anything else.
 """
 
+import sys
 import dataclasses
 import os
 from typing import Any, NoReturn
@@ -13,6 +14,9 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import ports
 from hpa_records.runtime import printable
+from hpa_records.runtime import process
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import tf
 
 _NAME = 'TF_CONFIG'
 _JOBS = ('chief', 'worker')
@@ -102,3 +106,33 @@ def _refuse(fault: str) -> NoReturn:
   raise errors.DataError(
       f'{_NAME} does not describe the workers: {fault}. Set it on each worker, '
       f'such as {_NAME}={EXAMPLE}, or unset it to train on this machine alone.')
+
+
+def join(workers: Cluster) -> tf.distribute.Strategy:
+  """Returns the strategy of several workers, when all of them have come.
+
+  Raises:
+    errors.DataError: this one's port is taken.
+    errors.BrokenOff: they did not come together.
+  """
+  _, port = ports.split(workers.addresses[workers.own], 'TF_CONFIG')
+  ports.require_free(port, 'TF_CONFIG')
+  print(
+      f'Worker {workers.own} of {len(workers.addresses)}, port {port}, waits '
+      f'for the others. {ports.WARNING}',
+      file=sys.stderr,
+      flush=True)
+  # Not TF_CONFIG itself: TensorFlow dies of a job without an address.
+  resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+      tf.train.ClusterSpec({'worker': list(workers.addresses)}),
+      task_type='worker',
+      task_id=workers.own,
+      rpc_layer='grpc')
+  with process.killed_by_interrupt():
+    try:
+      return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (tf.errors.OpError, RuntimeError) as error:
+      raise errors.BrokenOff(
+          'The workers of TF_CONFIG did not come together: '
+          f'{tensorflow.find_reason(error)}; start the same command on all of '
+          'them.', 1) from error

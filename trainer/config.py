@@ -37,7 +37,7 @@ _SHA256 = re.compile('[0-9a-f]{1,64}')
 _FREE = ('records', 'stage_dir', 'workdir', 'epochs', 'distribute', 'cache',
          'check', 'data_service', 'tpu', 'xla', 'steps_per_call',
          'checkpoint_steps', 'profile')
-_RECORDS = 'records'  # in an identity: its fingerprint
+RECORDS = 'records'  # in an identity: its fingerprint
 # What each worker of a run may have its own of.
 _OWN = ('records', 'stage_dir', 'workdir', 'profile')
 
@@ -227,26 +227,7 @@ class Config:
     """
     mine = dataclasses.asdict(self)
     kept = {name: value for name, value in mine.items() if name not in _FREE}
-    return {**kept, _RECORDS: fingerprint}
-
-
-def find_differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-  """Returns 'name one, not other' for each setting that differs.
-
-  Args:
-    one: Config.identity of a run.
-    other: of another.
-  """
-
-  def show(values, name):
-    value = values.get(name)
-    return str(value)[:12] if name == _RECORDS else f'{value!r:.200}'
-
-  names = {**one, **other}
-  return [
-      f'{name} {show(one, name)}, not {show(other, name)}' for name in names
-      if one.get(name) != other.get(name)
-  ]
+    return {**kept, RECORDS: fingerprint}
 
 
 def _check_type(name: str, value: Any, wanted: Any) -> None:

@@ -16,10 +16,10 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance_flags
 from hpa_records.sampling import epoch_plan
-from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer import config as config_lib
 from trainer.report import tables
+from trainer.run import finished_run
 from trainer.run import workdir
 
 _DEFAULT = {f.name: f.default for f in dataclasses.fields(config_lib.Config)}
@@ -132,9 +132,9 @@ _integer('seed', 'Of weights, order, transforms and dropout.')
 
 def main() -> None:
   values = {name: flags.FLAGS[name].value for name in _DEFAULT}
-  values['records'] = filesystem.require_path(values['records'], 'records')
+  values['records'] = path_check.require_path(values['records'], 'records')
   for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
-    values[name] = filesystem.require_local(values[name], name)
+    values[name] = path_check.require_local(values[name], name)
   records, written = values['records'], values['workdir']
   path_check.refuse_shared(
       [('workdir', written),
@@ -153,7 +153,7 @@ def main() -> None:
   if fold == ALL:
     from trainer.training import cross_validation
     if cross_validation.train(config):
-      print(tables.format_scores(workdir.load(config.workdir)))
+      print(tables.format_scores(finished_run.load(config.workdir)))
     print(f'All folds: {os.path.join(config.workdir, "")}')
   else:
     from trainer.training import loop

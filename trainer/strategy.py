@@ -7,27 +7,20 @@ on their devices when it is.
 import contextlib
 import hashlib
 import re
-import sys
 import threading
 from typing import Any, Iterator, Mapping
 
 import numpy as np
 
 from hpa_records.runtime import errors
-from hpa_records.runtime import ports
 from hpa_records.runtime import printable
-from hpa_records.runtime import process
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import cluster
 
-# Of what TensorFlow says of a lost worker: who it is; where in a graph it was
-# missed; and lines that say no more.
+# Of what TensorFlow says of a lost worker: who it is.
 _TASK = re.compile(r'/job:worker/replica:\d+/task:(\d+)')
-_PLACES = re.compile(r'\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*')
-_NO_REASONS = ('Graph execution error', 'Detected at', 'File "', 'Additional ',
-               ':{', ':UNKNOWN')
 _TPU_S = 12.0  # in which a TPU answers
 
 
@@ -53,7 +46,7 @@ def make(distribute: str,
   if distribute == 'multi_worker' or distribute == 'auto' and not alone:
     workers = cluster.load()
   if workers.has_others:
-    return _join(workers)
+    return cluster.join(workers)
   if distribute == 'multi_worker' and not workers.addresses:
     raise errors.DataError(
         'Expected the addresses of the workers, received '
@@ -72,30 +65,6 @@ def make(distribute: str,
         'Expected a GPU, received --distribute=gpu where TensorFlow sees none; '
         'pip install "hpa-records[gpu]", or pass --distribute=cpu.')
   return tf.distribute.OneDeviceStrategy(f'/{distribute}:0')
-
-
-def _join(workers: cluster.Cluster) -> tf.distribute.Strategy:
-  """Waits for all workers."""
-  _, port = ports.split(workers.addresses[workers.own], 'TF_CONFIG')
-  ports.require_free(port, 'TF_CONFIG')
-  print(
-      f'Worker {workers.own} of {len(workers.addresses)}, port {port}, waits '
-      f'for the others. {ports.WARNING}',
-      file=sys.stderr,
-      flush=True)
-  # Not TF_CONFIG itself: TensorFlow dies of a job without an address.
-  resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-      tf.train.ClusterSpec({'worker': list(workers.addresses)}),
-      task_type='worker',
-      task_id=workers.own,
-      rpc_layer='grpc')
-  with process.killed_by_interrupt():
-    try:
-      return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except (tf.errors.OpError, RuntimeError) as error:
-      raise errors.BrokenOff(
-          f'The workers of TF_CONFIG did not come together: {_reason(error)}; '
-          'start the same command on all of them.', 1) from error
 
 
 def _choose() -> str:
@@ -285,9 +254,10 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
     yield
   except tf.errors.ResourceExhaustedError as error:
     raise errors.BrokenOff(
-        f'Memory of {describe(strategy)} ran out: {_reason(error)}; use a '
-        'smaller --batch_size and --eval_batch_size. The same command '
-        'continues from the newest checkpoint.', 1) from error
+        f'Memory of {describe(strategy)} ran out: '
+        f'{tensorflow.find_reason(error)}; use a smaller --batch_size and '
+        '--eval_batch_size. The same command continues from the newest '
+        'checkpoint.', 1) from error
   except (tf.errors.UnavailableError, tf.errors.AbortedError,
           tf.errors.InternalError, tf.errors.CancelledError,
           tf.errors.DeadlineExceededError) as error:
@@ -296,15 +266,6 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
       raise
     lost = f'The worker {workers[int(task[1])]}' if task else 'A worker'
     raise errors.BrokenOff(
-        f'{lost} of TF_CONFIG is gone: {_reason(error)}; start the same '
-        'command on all of them again to go on from the newest checkpoint.',
-        1) from error
-
-
-def _reason(error: Exception) -> str:
-  """The line of a page of TensorFlow's that says what happened."""
-  for line in str(error).splitlines():
-    line = _PLACES.sub('', line).strip()
-    if line and not line.startswith(_NO_REASONS):
-      return line[:200].rstrip('.')
-  return type(error).__name__
+        f'{lost} of TF_CONFIG is gone: {tensorflow.find_reason(error)}; start '
+        'the same command on all of them again to go on from the newest '
+        'checkpoint.', 1) from error

@@ -11,6 +11,7 @@ from hpa_records.conversion import commit
 from hpa_records.conversion import input_digest
 from hpa_records.conversion import output_folder
 from hpa_records.conversion import output_lock
+from hpa_records.conversion import output_settings
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.ingest import sample_table
@@ -83,7 +84,7 @@ def load_shared(
       if not loaded:
         loaded, settings = load(source, settings, on_error, on_doubt)
         output_folder.find(output, settings, loaded.csv_sha256)
-        output_folder.note_settings(output, settings, loaded.csv_sha256)
+        output_settings.note(output, settings, loaded.csv_sha256)
         checked_table.write(output, key, loaded)
   return loaded, dataclasses.replace(settings,
                                      groups_sha256=loaded.groups_sha256)

@@ -20,10 +20,12 @@ from hpa_records.conversion import executor
 from hpa_records.conversion import known_issues
 from hpa_records.conversion import output_folder
 from hpa_records.conversion import output_lock
+from hpa_records.conversion import output_settings
 from hpa_records.conversion import planner
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest as manifest_lib
+from hpa_records.format import tfrecord
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
@@ -31,6 +33,7 @@ from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
+from hpa_records.storage import disk_space
 from hpa_records.storage import filesystem
 
 ALL = -1
@@ -126,7 +129,7 @@ def make(source: conversion_input.Source,
       return Result(done, False)
     if how.overwrite:  # what cannot be is refused before the old one goes
       shards = planner.lay_out(loaded.table, settings)
-      output_folder.require_room(
+      disk_space.require_room(
           output,
           _needed_bytes(plan, shards, anew=True) -
           output_folder.count_bytes(output))
@@ -160,15 +163,15 @@ def describe(csv: str,
       return f'The dataset is finished: {output}'
     shards = planner.lay_out(loaded.table, settings)
     size_bytes = _needed_bytes(plan, shards, how.overwrite)
-    output_folder.require_room(output, size_bytes)
-    free_bytes = output_folder.free(output)
+    disk_space.require_room(output, size_bytes)
+    free_bytes = disk_space.free(output)
   lines = [
       f'{count:,} samples of {height} x {width} pixels'
       for (height, width), count in loaded.sizes.items()
   ]
   counts_of: dict[str, list[int]] = {}
   for each in shards:
-    counts_of.setdefault(each.name.partition('-')[0], []).append(len(each.ids))
+    counts_of.setdefault(tfrecord.group_of(each.name), []).append(len(each.ids))
   lines += [
       f'{group}: {sum(counts):,} records in {len(counts)} shards of at most '
       f'{max(counts):,}' for group, counts in counts_of.items()
@@ -206,7 +209,7 @@ def _make_one(source: conversion_input.Source, output: str,
                            f'received {how.only_shard}.')
   shard = shards[how.only_shard]
   with output_lock.lock_shard(output, shard.name):
-    output_folder.require_room(output, _needed_bytes(plan, [shard]))
+    disk_space.require_room(output, _needed_bytes(plan, [shard]))
     faults = _convert_shards(plan, [shard], how, source)
   if faults and how.on_error == 'stop':
     issue.refuse(faults, source.csv or plan.images)
@@ -234,9 +237,9 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     if table.empty:
       issue.refuse(known, source.csv or plan.images)
     shards = planner.lay_out(table, plan.settings)
-    output_folder.note_settings(plan.output, plan.settings, loaded.csv_sha256)
+    output_settings.note(plan.output, plan.settings, loaded.csv_sha256)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
-    output_folder.require_room(plan.output, _needed_bytes(plan, shards))
+    disk_space.require_room(plan.output, _needed_bytes(plan, shards))
     faults = _convert_shards(plan, shards, how, source)
     if not faults:
       return commit.complete(plan, loaded.csv_sha256, shards,

@@ -1,4 +1,4 @@
-"""The output folder of a conversion: ownership, contents, free space.
+"""The output folder of a conversion: ownership and contents.
 
 While a conversion is unfinished, the folder .unfinished in it holds its
 settings, a sidecar for each shard, temporary files and the locks of
@@ -9,28 +9,24 @@ the folder itself and in a .unfinished that is no link.
 """
 
 import contextlib
-import dataclasses
-import json
 import os
 import re
-import shutil
 import sys
-from typing import Any
 
 from hpa_records.conversion import output_lock
+from hpa_records.conversion import output_settings
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
-from hpa_records.inspection import consistency
+from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
-from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
 from hpa_records.storage import litter
 
 _UNFINISHED = f'{shard_writer.UNFINISHED_NAME}/'
-_SETTINGS = f'{_UNFINISHED}settings.json'
 
 _SHARD = r'(fold[0-9]+|test)-[0-9]{5,}-of-[0-9]{5,}\.tfrecord'
 # Earlier versions had no letters before .tmp.
@@ -57,10 +53,10 @@ def find(output: str, settings: shard_plan.Settings,
   names = list_own(output)
   if manifest.MANIFEST_NAME in names:
     found = manifest.load(output)
-    _refuse_other(output, {
+    output_settings.refuse_other(output, {
         **found.settings, 'csv_sha256': found.csv_sha256
-    }, _told(settings, csv_sha256))
-    faults = consistency.check_manifest(found)
+    }, output_settings.describe(settings, csv_sha256))
+    faults = manifest_check.check(found)
     if faults:
       raise errors.DataError(f'Invalid dataset at {output}: {faults[0]}; pass '
                              '--overwrite to convert again.')
@@ -83,8 +79,9 @@ def find(output: str, settings: shard_plan.Settings,
             f'Invalid dataset at {output}: {name}: {error}; pass --overwrite '
             'to convert again.') from error
     return found
-  if _SETTINGS in names:
-    _refuse_other(output, _read_settings(output), _told(settings, csv_sha256))
+  if output_settings.NAME in names:
+    output_settings.refuse_other(output, output_settings.read(output),
+                                 output_settings.describe(settings, csv_sha256))
     return None
   _refuse_unknown(output, names)
   return None
@@ -102,7 +99,8 @@ def refuse_foreign(output: str, overwrite: bool) -> None:
       nothing that says of which conversion.
   """
   names = list_own(output)
-  if not overwrite and not {manifest.MANIFEST_NAME, _SETTINGS} & set(names):
+  if not overwrite and not {manifest.MANIFEST_NAME, output_settings.NAME
+                           } & set(names):
     _refuse_unknown(output, names)
 
 
@@ -130,7 +128,7 @@ def list_own(output: str) -> list[str]:
     return []
   _refuse_no_files(output)
   names = [
-      name for name in filesystem.list_names(output, recursive=True)
+      name for name in folders.list_names(output, recursive=True)
       if not litter.is_litter(name)
   ]
   foreign = _find_foreign(names)
@@ -181,62 +179,9 @@ def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
       find(output, settings, csv_sha256)
       return
   filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
-  filesystem.remove_files(shard_writer.unfinished_folder(output),
-                          os.path.basename(_SETTINGS).__eq__)
+  folders.remove_files(shard_writer.unfinished_folder(output),
+                       os.path.basename(output_settings.NAME).__eq__)
   remove_strays(output, set())
-
-
-def note_settings(output: str, settings: shard_plan.Settings,
-                  csv_sha256: str) -> None:
-  """Writes what a locked folder is the conversion of, if it does not say.
-
-  Raises:
-    errors.DataError: it is of other settings, or of another CSV.
-  """
-  path = os.path.join(output, _SETTINGS)
-  told = _told(settings, csv_sha256)
-  if filesystem.size(path) is not None:
-    _refuse_other(output, _read_settings(output), told)
-    return
-  filesystem.write_atomically(path,
-                              json.dumps(told, sort_keys=True).encode(),
-                              shard_writer.unfinished_folder(output))
-
-
-def _read_settings(output: str) -> dict[str, Any]:
-  path = os.path.join(output, _SETTINGS)
-  try:
-    have = json_text.parse(filesystem.read_small(path) or b'')
-    json_text.check_form(have, {}, path)
-  except ValueError as error:
-    raise errors.DataError(
-        f'{path} is damaged; pass --overwrite to convert again.') from error
-  return have
-
-
-def _refuse_other(output: str, have: dict[str, Any], asked: dict[str,
-                                                                 Any]) -> None:
-  """Raises errors.DataError that says what differs, if anything does."""
-  # A dataset made before there was a setting was made with its default.
-  have = {**dataclasses.asdict(shard_plan.Settings()), **have}
-  differ = [
-      _tell_difference(name, have.get(name), asked[name])
-      for name in asked
-      if have.get(name) != asked[name]
-  ]
-  if differ:
-    raise errors.DataError(
-        f'The dataset at {output} has other settings: '
-        f'{"; ".join(differ)}. Choose another --output, or pass --overwrite.')
-
-
-def _tell_difference(name: str, have: Any, asked: Any) -> str:
-  flag = {'groups_sha256': '--groups', 'csv_sha256': '--csv'}.get(name)
-  if not flag:
-    return f'{name} {have!r:.80}, asked {asked!r}'
-  have, asked = (f'{flag} of sha256 {ascii(value)[1:13]}...'
-                 if value else f'no {flag}' for value in (have, asked))
-  return f'{have}, asked {asked}'
 
 
 def remove_strays(output: str, shard_names: set[str]) -> None:
@@ -245,10 +190,10 @@ def remove_strays(output: str, shard_names: set[str]) -> None:
   Of files with the names that a conversion makes; others are left.
   """
   # All but shards is written at the end.
-  filesystem.remove_files(
+  folders.remove_files(
       _inside(output),
       lambda name: name not in shard_names and bool(_OWN_NAME.fullmatch(name)))
-  filesystem.remove_files(
+  folders.remove_files(
       shard_writer.unfinished_folder(output),
       lambda name: name.endswith(filesystem.TEMPORARY_SUFFIX) and bool(
           _OWN_UNFINISHED.fullmatch(name)))
@@ -262,13 +207,13 @@ def tidy(output: str) -> None:
   unfinished = shard_writer.unfinished_folder(output)
   # The lock last: another converter that has just made one anew keeps it,
   # finds the manifest, and tidies in its turn.
-  filesystem.remove_files(
+  folders.remove_files(
       unfinished, lambda name: name != output_lock.LOCK_NAME and bool(
           _OWN_UNFINISHED.fullmatch(name)))
-  filesystem.remove_files(unfinished, output_lock.LOCK_NAME.__eq__)
-  filesystem.remove_empty_folder(unfinished)
+  folders.remove_files(unfinished, output_lock.LOCK_NAME.__eq__)
+  folders.remove_empty(unfinished)
   foreign = _find_foreign([
-      name for name in filesystem.list_names(output, recursive=True)
+      name for name in folders.list_names(output, recursive=True)
       if not litter.is_litter(name)
   ])
   if foreign:
@@ -283,32 +228,8 @@ def is_tidy(output: str) -> bool:
   if filesystem.is_remote(output):
     return not any(
         name.startswith(_UNFINISHED)
-        for name in filesystem.list_names(output, recursive=True))
+        for name in folders.list_names(output, recursive=True))
   return not os.path.lexists(shard_writer.unfinished_folder(output))
-
-
-def require_room(output: str, needed_bytes: int) -> None:
-  """Raises errors.DataError unless the disk has so many bytes free."""
-  free_bytes = free(output)
-  if free_bytes is not None and free_bytes < needed_bytes:
-    raise errors.DataError(
-        f'Too little free disk space for {output}: '
-        f'{printable.show_bytes(needed_bytes)} are needed, '
-        f'{printable.show_bytes(free_bytes)} are free. Free some, or choose '
-        'another --output.')
-
-
-def free(output: str) -> int | None:
-  """Returns the free bytes of the disk a folder is on, or will be on.
-
-  None for an address.
-  """
-  if filesystem.is_remote(output):
-    return None
-  path = os.path.abspath(output)
-  while not os.path.isdir(path):
-    path = os.path.dirname(path)
-  return shutil.disk_usage(path).free
 
 
 def _inside(output: str) -> str:
@@ -316,12 +237,3 @@ def _inside(output: str) -> str:
   if filesystem.is_remote(output):
     return output
   return os.path.join(output, os.curdir)
-
-
-def _told(settings: shard_plan.Settings, csv_sha256: str) -> dict[str, Any]:
-  told = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
-  if settings.unlabelled:  # then these decide nothing
-    for name in ('num_folds', 'balance', 'balance_target', 'balance_tolerance',
-                 'max_repeat', 'balance_factors'):
-      del told[name]
-  return told

@@ -18,6 +18,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
 
 LOCK_NAME = 'lock'
 CHECKED_NAME = 'checked.json'  # what checked_table writes in .unfinished
@@ -89,7 +90,7 @@ def _hold(output: str, name: str, shared: bool = False) -> Iterator[None]:
   unfinished = shard_writer.unfinished_folder(output)
   refuse_links(output)
   if filesystem.is_remote(output):
-    filesystem.make_folder(unfinished)
+    folders.make(unfinished)
     yield
     return
   with contextlib.ExitStack() as held:

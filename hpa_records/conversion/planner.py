@@ -15,6 +15,7 @@ from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from hpa_records.sampling import folds
+from hpa_records.sampling import resampling
 
 
 def lay_out(table: pd.DataFrame,
@@ -47,8 +48,8 @@ def lay_out(table: pd.DataFrame,
   labels = spec.multi_hot(table['labels'])
   fold_of = _find_folds(table, labels, settings)
   groups = table['group'].to_numpy() if 'group' in table else None
-  repeats = balance.repeats(list(ids), labels, fold_of, settings.num_folds,
-                            balance.of_flags(settings), settings.seed)
+  repeats = resampling.repeats(list(ids), labels, fold_of, settings.num_folds,
+                               balance.of_flags(settings), settings.seed)
   return [
       shard_plan.Shard(name, fold, tuple(rows[chosen].tolist()),
                        tuple(ids[chosen]), labels[chosen], repeats[chosen],

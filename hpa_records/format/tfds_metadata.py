@@ -17,6 +17,7 @@ from typing import Any, Sequence
 
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.format import tfrecord
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -166,7 +167,7 @@ def _dimensions(shape: tuple[int, ...]) -> dict[str, list[str]]:
 def _splits(shards: Sequence[manifest.Shard]) -> list[dict[str, Any]]:
   groups: dict[str, list[manifest.Shard]] = {}
   for shard in shards:
-    groups.setdefault(shard.name.partition('-')[0], []).append(shard)
+    groups.setdefault(tfrecord.group_of(shard.name), []).append(shard)
   return [{
       'name': group,
       'filepathTemplate': '{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}',

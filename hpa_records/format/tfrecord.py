@@ -54,6 +54,11 @@ def file_name(group: str, index: int, count: int) -> str:
   return f'{group}-{index:05d}-of-{count:05d}.tfrecord'
 
 
+def group_of(name: str) -> str:
+  """Returns the group in a name that file_name gave."""
+  return name.partition('-')[0]
+
+
 def write(path: str,
           records: Iterable[Sequence[bytes | np.ndarray]],
           temporary_folder: str = '') -> Written:

@@ -12,7 +12,6 @@ Source: TIFF 6.0 (Adobe), sections 8, 14 and 15; ImageJ, TiffEncoder.java;
 tifffile, "shaped" files; MetaMorph Stack (STK) file format; Exif 2.32 (CIPA).
 """
 
-import io
 import math
 import re
 import struct
@@ -105,24 +104,6 @@ def read(file: BinaryIO, num_bytes: int) -> Tags:
     raise errors.DataError('expected a TIFF, received one without a width, a '
                            'height or a color space')
   return Tags(directory.order, numbers, _find_hidden(directory, numbers))
-
-
-def find_orientations(exif: bytes) -> set[int]:
-  """Returns the orientations that Exif, which is laid out as TIFF, declares.
-
-  None where it cannot be read: viewers then show the pixels as they are.
-  """
-  if not exif.startswith((b'II*\0', b'MM\0*')):
-    return set()
-  try:
-    directory = tiff_directory.read(io.BytesIO(exif), len(exif))
-    return {
-        directory.read_numbers(entry)[0]
-        for entry in directory.entries
-        if entry.tag == ORIENTATION
-    }
-  except (struct.error, errors.DataError):
-    return set()
 
 
 def _find_hidden(directory: tiff_directory.Directory,

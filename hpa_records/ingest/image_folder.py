@@ -23,6 +23,7 @@ from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders as folders_lib
 from hpa_records.storage import litter
 
 _MANY = 1000  # folders that are looked into for an example of a file
@@ -109,7 +110,7 @@ def scan(images: str, pattern: str) -> Listing:
   try:
     if filesystem.is_remote(images):
       return Listing(
-          frozenset(filesystem.list_names(images, recursive='/' in pattern)))
+          frozenset(folders_lib.list_names(images, recursive='/' in pattern)))
     found = _Scan()
     found.add_folder(images, '', file_pattern.match_folders(pattern))
   except OSError as error:

@@ -1,7 +1,7 @@
 """The image files of samples: where they are, how large, what is wrong.
 
 Headers alone are read, and the ends of the files: of a PNG 53 bytes
-(image_header). What only decoding can find, convert lists later.
+(images.header). What only decoding can find, convert lists later.
 """
 
 import collections

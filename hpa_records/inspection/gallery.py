@@ -14,6 +14,8 @@ from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
+from hpa_records.storage import path_check
 
 _NUM_ROWS = 6  # of the sheet by channel
 
@@ -102,10 +104,10 @@ def save(figures, output: str) -> list[str]:
       os.path.join(output, f'{name}.png'): figures[name]
       for name in sorted(figures)
   }
-  with filesystem.told_output(output, 'figures'):
-    filesystem.make_folder(output)
+  with path_check.told_output(output, 'figures'):
+    folders.make(output)
     for path in paths:
-      filesystem.refuse_foreign(path, figure.MARK, 'figures')
+      path_check.refuse_foreign(path, figure.MARK, 'figures')
     for path, drawn in paths.items():
       figure.save(drawn, path)
   return list(paths)

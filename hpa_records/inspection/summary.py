@@ -8,9 +8,11 @@ import pandas as pd
 
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance
+from hpa_records.sampling import resampling
 
 # What each channel is stained for. Source: Kaggle, the competition's data page.
 STAINS = {
@@ -87,7 +89,7 @@ def tabulate_shards(made: manifest.Manifest) -> pd.DataFrame:
     Index: fold0, fold1, ..., or test; and all. Columns shards, records, MB.
   """
   table = pd.DataFrame({
-      'group': [each.name.partition('-')[0] for each in made.shards],
+      'group': [tfrecord.group_of(each.name) for each in made.shards],
       'shards': 1,
       'records': [each.records for each in made.shards],
       'MB': [each.bytes / 1e6 for each in made.shards],
@@ -141,7 +143,7 @@ def compare_policies(
     chosen: target, tolerance and the like; its own policy is not read.
 
   Returns:
-    One row a policy, with the columns of balance.summary; and one row a class,
+    One row a policy, with the columns of resampling.summary; one row a class,
     named as by tabulate_classes, with the columns images (int), that is
     training images, and each policy (float), its expected draws.
   """
@@ -168,14 +170,14 @@ def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
   figures, totals = {}, {'images': labels[training].sum(axis=0, dtype=int)}
   for policy in balance.POLICIES:
     try:
-      drawn = balance.repeats_of_fold(
+      drawn = resampling.repeats_of_fold(
           ids, labels, folds, fold, dataclasses.replace(chosen, policy=policy),
           seed)
     except errors.DataError:
       if policy == chosen.policy:
         raise
       continue
-    figures[policy] = balance.summary(labels[training], drawn[training])
+    figures[policy] = resampling.summary(labels[training], drawn[training])
     totals[policy] = drawn.astype(np.float64) @ labels
   return (pd.DataFrame(figures).T,
           pd.DataFrame(totals, index=_name_classes(spec.CLASS_NAMES)))
@@ -207,7 +209,7 @@ def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
   training = (index['fold'] != fold).to_numpy()
   hot = spec.multi_hot(index['labels'])
   drawn = take_repeats(index, fold)
-  said = balance.summary(hot[training], drawn[training])
+  said = resampling.summary(hot[training], drawn[training])
   said = {'training_images': training.sum(), **said}
   return _entries(f'an epoch without fold {fold}', {
       name: f'{value:.6g}' for name, value in said.items()

@@ -25,6 +25,7 @@ import numpy as np
 
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import pipeline_call
 from hpa_records.reading import streaming
@@ -117,7 +118,7 @@ def training_batches(records: dataset.Records, fold: int,
         f'{error} The same training goes on from its last epoch.', 1) from error
   records = dataclasses.replace(records, directory=_locate(records.directory))
   epoch = epoch.in_record_order()
-  decode = streaming.decoder(records, epoch)
+  decode = batching.decoder(records, epoch)
   here = functools.partial(streaming.shuffled_draws, records, fold, epoch, key,
                            shuffle_mb)
   draws = here(_manifest_check(records))
@@ -158,7 +159,7 @@ def training_batches(records: dataset.Records, fold: int,
           blank.repeat(steps * share.batch_size - len(epoch))).apply(
               tf.data.experimental.assert_cardinality(steps * share.batch_size))
   parts = whole.batch(share.part_size, drop_remainder=True)
-  made = streaming.finish(parts, records, epoch, share)
+  made = batching.finish(parts, records, epoch, share)
   return pipeline_call.keep(made, arrive, take_lost)
 
 

@@ -15,10 +15,12 @@ import pandas as pd
 
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import spec
-from hpa_records.inspection import consistency
+from hpa_records.inspection import index_check
+from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance as balance_lib
 from hpa_records.sampling import label_set
+from hpa_records.sampling import resampling
 
 ROW = 'row'  # of the index, in place of the image
 WEIGHT = 'weight'
@@ -91,9 +93,9 @@ class Records:
     """
     if balance is None:
       return np.stack(self.index['repeats'])[:, fold]
-    return balance_lib.repeats_of_fold(list(self.index['id']), self.labels,
-                                       self.index['fold'].to_numpy(), fold,
-                                       balance, self.manifest.settings['seed'])
+    return resampling.repeats_of_fold(list(self.index['id']), self.labels,
+                                      self.index['fold'].to_numpy(), fold,
+                                      balance, self.manifest.settings['seed'])
 
   def stored_balance(self) -> balance_lib.Balance:
     """Returns the balance that made the stored repeats."""
@@ -128,10 +130,10 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
         f'Expected records with labels, received unlabelled ones at {directory}'
         '; convert a CSV with the column Target, without --unlabelled.')
   manifest_lib.check_shards(directory, found)
-  faults = consistency.check_manifest(found)
+  faults = manifest_check.check(found)
   if not faults:
     index = manifest_lib.load_index(directory, found)
-    faults = consistency.check_index(found, index)
+    faults = index_check.check(found, index)
   if faults:
     raise errors.DataError(f'Invalid records at {directory}: '
                            f'{faults[0]}; convert the data again.')

@@ -19,10 +19,10 @@ import weakref
 import numpy as np
 
 from hpa_records.format import spec as spec_lib
+from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import pipeline_call
 from hpa_records.reading import shards
-from hpa_records.reading import streaming
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -102,7 +102,7 @@ def batches(labels: np.ndarray,
   steps = epoch_plan.num_steps(len(epoch), share.batch_size)
   numbers = tf.data.Dataset.range(first_step * share.count, steps * share.count)
   made = numbers.map(gather, _in_flight(shape), deterministic=True)
-  made = made.with_options(streaming.global_batches()).prefetch(_READY)
+  made = made.with_options(batching.global_batches()).prefetch(_READY)
   return pipeline_call.keep(made, make)
 
 

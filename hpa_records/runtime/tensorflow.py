@@ -19,6 +19,7 @@ import functools
 import importlib
 import importlib.metadata
 import logging
+import re
 from typing import Iterator
 import warnings
 
@@ -27,6 +28,10 @@ from hpa_records.runtime import process
 
 _LEAST_SPACE = 5 * 10**9  # bytes; with 4.1e9 a training does not start
 VERSIONS = ((2, 17), (2, 22))  # from, to below
+# Of TensorFlow's messages: where in a graph it was; lines that say no more.
+_PLACES = re.compile(r'\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*')
+_NO_REASONS = ('Graph execution error', 'Detected at', 'File "', 'Additional ',
+               ':{', ':UNKNOWN')
 
 
 class MissingTensorFlow(errors.DataError, ImportError):
@@ -155,3 +160,12 @@ def _set_keras(floatx: str, epsilon: float, data_format: str, policy) -> None:
   keras.config.set_epsilon(epsilon)
   keras.config.set_image_data_format(data_format)
   keras.config.set_dtype_policy(policy)
+
+
+def find_reason(error: Exception) -> str:
+  """Returns the line of one of TensorFlow's errors that says what happened."""
+  for line in str(error).splitlines():
+    line = _PLACES.sub('', line).strip()
+    if line and not line.startswith(_NO_REASONS):
+      return line[:200].rstrip('.')
+  return type(error).__name__

@@ -14,22 +14,19 @@ when it is closed, and not before.
 
 import contextlib
 import errno
-import functools
 import hashlib
 import io
 import os
 import stat
 import uuid
-from typing import BinaryIO, Callable, Iterator
+from typing import BinaryIO, Iterator
 
 from hpa_records.runtime import errors
 from hpa_records.storage import address
-from hpa_records.storage import litter
 
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
 _SMALL_BYTES = 2**28
-_HEAD_BYTES = 1000
 # What the system says of a path under which there is none.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 # The kernel keeps what is written in pieces as large as the writes; copying
@@ -45,47 +42,6 @@ def is_remote(path: str) -> bool:
 def has_folders(path: str) -> bool:
   """Returns whether folders can be listed where the path is."""
   return address.has_folders(path)
-
-
-def require_path(path: str, flag: str) -> str:
-  """Returns path, local or an address, without a trailing slash.
-
-  Args:
-    path: what the user gave. A shell leaves the ~ of --flag=~/x as it is: it is
-      the home folder here.
-    flag: the flag's name, for the message.
-
-  Raises:
-    errors.DataError: path is empty, a scheme alone, or the home folder of no
-      one.
-  """
-  if not path:
-    raise errors.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
-  if is_remote(path):
-    found = path.rstrip('/')
-    if not is_remote(found):  # only slashes stand behind the scheme
-      raise errors.DataError(f'Nothing follows the scheme in --{flag}={path}; '
-                             'give the whole address.')
-    return found
-  found = os.path.expanduser(path)
-  if found.startswith('~') and not os.path.lexists(found):
-    raise errors.DataError(
-        f'There is no home folder {path.split(os.sep)[0]}, received '
-        f'--{flag}={path}; a file or folder of that name is ./{path}.')
-  return os.path.normpath(found)
-
-
-def require_local(path: str, flag: str) -> str:
-  """Returns path, a local one, without a trailing slash.
-
-  Raises:
-    errors.DataError: path is empty or an address.
-  """
-  path = require_path(path, flag)
-  if is_remote(path):
-    raise errors.DataError(f'Expected a local path, received --{flag}={path}; '
-                           'copy the files to local disk first.')
-  return path
 
 
 def open_read(path: str, buffered: bool = True) -> BinaryIO:
@@ -185,128 +141,6 @@ def stamp(path: str) -> list[int] | None:
   return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-@contextlib.contextmanager
-def told_output(path: str, flag: str = 'output') -> Iterator[None]:
-  """Tells in one line what a block cannot write to the --output of a command.
-
-  Args:
-    path: that the user gave, or one below it.
-    flag: where, for the message.
-
-  Raises:
-    errors.DataError: in place of OSError.
-  """
-  try:
-    yield
-  except OSError as error:
-    raise errors.describe_write(path, error,
-                                f'Or pass another --{flag}.') from error
-
-
-def prepare_output(path: str, flag: str = 'output') -> None:
-  """Makes the folder of a file of --output, before work is spent on it.
-
-  Args:
-    path: of the file.
-    flag: where it was given, for the message.
-
-  Raises:
-    errors.DataError: it cannot be made; or, of a local file, it could not be
-      written there, or something else has its name, as a folder or a device.
-  """
-  with told_output(path, flag):
-    make_folder(os.path.dirname(path) or os.curdir)
-    if is_remote(path):
-      return
-    if os.path.isdir(path):
-      raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if os.path.lexists(path) and not os.path.isfile(path):
-      raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-    temporary = _temporary_name(path)
-    with open(temporary, 'xb'):
-      pass
-    remove(temporary)
-
-
-def refuse_foreign(path: str, mark: str, flag: str) -> None:
-  """Refuses to replace what this program has not written.
-
-  Args:
-    path: of a file to write.
-    mark: text near the start of each such file, by which its writer knows it.
-    flag: where the path was given, for the message.
-
-  Raises:
-    errors.DataError: what has that name is no file, or one without the mark.
-    OSError: a local file cannot be read.
-  """
-  if size(path) is not None:
-    with open_read(path) as file:
-      if mark.encode() in file.read(_HEAD_BYTES):
-        return
-  elif not os.path.lexists(path):
-    return
-  raise errors.DataError(
-      f'{path} is there, and was not written by this program; move or remove '
-      f'it, or choose another --{flag}.')
-
-
-def list_names(folder: str, recursive: bool = False) -> list[str]:
-  """Returns the names of the files under a folder, sorted, relative to it.
-
-  Args:
-    folder: local or an address.
-    recursive: also those in folders below, with '/' between the parts. Local
-      folders that are litter, such as lost+found, are not looked into: often
-      nobody but root may.
-
-  Raises:
-    OSError: a local folder, or one below it, cannot be read.
-    errors.DataError: the address does not answer, or has no lists of files.
-  """
-  if not has_folders(folder):
-    raise errors.DataError(f'{folder} cannot be listed; copy it to local disk '
-                           'first.')
-  if is_remote(folder):
-    with address.told_errors(folder):
-      walked = [(top[len(folder):].strip('/'), names)
-                for top, _, names in address.gfile(folder).walk(folder)]
-  else:
-    walked = ((os.path.relpath(top, folder).replace(os.sep, '/'), names)
-              for top, names in _walk(folder))
-  found = []
-  for below, names in walked:
-    at_top = below in ('', '.')
-    found += names if at_top else [f'{below}/{name}' for name in names]
-    if not recursive:
-      break  # the folder itself comes first; those below are not looked into
-  return sorted(found)
-
-
-def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
-  """Yields each local folder with the names of its files, but litter."""
-  for top, below, names in os.walk(folder,
-                                   onerror=functools.partial(
-                                       _refuse_unlisted, folder)):
-    below[:] = [name for name in below if not litter.is_litter(name)]
-    yield top, names
-
-
-def _refuse_unlisted(folder: str, error: OSError) -> None:
-  """Raises what os.walk would pass over, but of a folder that was removed."""
-  if error.filename == folder or not isinstance(error, FileNotFoundError):
-    raise error
-
-
-def make_folder(path: str) -> None:
-  """Makes a folder, and those above it, where they are missing."""
-  if is_remote(path):
-    with address.told_errors(path):
-      address.gfile(path, write=True).makedirs(path)
-  else:
-    os.makedirs(path, exist_ok=True)
-
-
 def remove(path: str) -> None:
   """Removes a file, if it is there."""
   if is_remote(path):
@@ -316,43 +150,6 @@ def remove(path: str) -> None:
   else:
     with contextlib.suppress(FileNotFoundError):
       os.remove(path)
-
-
-def remove_files(folder: str, is_wanted: Callable[[str], bool]) -> None:
-  """Removes the files of a folder that are wanted so; of links the link alone.
-
-  Args:
-    folder: local or an address; a local one may not be a link itself.
-    is_wanted: whether to remove the file of a name.
-
-  Raises:
-    OSError: the folder is not there or is a link, or a file cannot be removed.
-  """
-  if is_remote(folder):
-    for name in filter(is_wanted, list_names(folder)):
-      remove(os.path.join(folder, name))
-    return
-  # Names are resolved in the open folder: a link that takes its place leads
-  # nowhere.
-  opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-  try:
-    for name in filter(is_wanted, os.listdir(opened)):
-      with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-        os.unlink(name, dir_fd=opened)
-  finally:
-    os.close(opened)
-
-
-def remove_empty_folder(path: str) -> None:
-  """Removes a folder, if it is there and nothing is in it."""
-  if not is_remote(path):
-    with contextlib.suppress(OSError):
-      os.rmdir(path)
-    return
-  with address.told_errors(path):
-    if address.gfile(
-        path, write=True).exists(path) and not list_names(path, recursive=True):
-      address.gfile(path).rmtree(path)
 
 
 def rename(source: str, target: str) -> None:
@@ -381,7 +178,8 @@ def _flush_folder(path: str) -> None:
     os.close(folder)
 
 
-def _temporary_name(path: str, folder: str = '') -> str:
+def temporary_name(path: str, folder: str = '') -> str:
+  """Returns a new name for what becomes a file, in its folder or another."""
   name = f'{os.path.basename(path)}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}'
   return os.path.join(folder or os.path.dirname(path), name)
 
@@ -410,7 +208,7 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
     temporary_folder: where the unfinished file lies, on the same disk; by
       default beside the finished file.
   """
-  temporary = _temporary_name(path, temporary_folder)
+  temporary = temporary_name(path, temporary_folder)
   gfile = address.gfile(path, write=True) if is_remote(path) else None
   try:
     if gfile:

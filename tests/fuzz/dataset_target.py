@@ -22,7 +22,8 @@ from hpa_records.format import tfrecord
 from hpa_records.images import file_pattern
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import csv_table
-from hpa_records.inspection import consistency
+from hpa_records.inspection import index_check
+from hpa_records.inspection import manifest_check
 from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
@@ -174,7 +175,7 @@ def _parse_manifest(data: bytes, _) -> None:
 
 def _check(made: manifest.Manifest) -> None:
   """Raises DataError where the manifest makes no sense; else reads of it."""
-  faults = consistency.check_manifest(made)
+  faults = manifest_check.check(made)
   if faults:
     raise errors.DataError(faults[0])
   _ = made.fingerprint, made.image_size, made.is_labelled, made.num_folds
@@ -238,7 +239,7 @@ def _read_index(made: Any, table: bytes, folder: pathlib.Path) -> None:
   found = manifest.load(str(folder))
   _check(found)
   index = manifest.load_index(str(folder), found)
-  faults = consistency.check_index(found, index)
+  faults = index_check.check(found, index)
   if faults:
     raise errors.DataError(faults[0])
   _use(found, index)

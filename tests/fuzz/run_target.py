@@ -26,6 +26,9 @@ from trainer.prediction import ensemble
 from trainer.report import result
 from trainer.run import arrays as arrays_lib
 from trainer.run import finished_fold
+from trainer.run import finished_run
+from trainer.run import fold_file
+from trainer.run import identity
 from trainer.run import workdir
 
 _FINGERPRINT = '0' * 64
@@ -39,8 +42,8 @@ def _configs(_) -> list[bytes]:
 def _parse_config(data: bytes, folder: pathlib.Path) -> None:
   path = folder / 'config.json'
   path.write_bytes(data)
-  found, _ = workdir.load_config(str(path))
-  config_lib.find_differences(found.identity('a'), _CONFIG.identity('a'))
+  found, _ = fold_file.load_config(str(path))
+  identity.find_differences(found.identity('a'), _CONFIG.identity('a'))
   json.loads(found.to_json(_FINGERPRINT))
   for name, kind in config_lib.Config.__annotations__.items():
     allowed = (int, float) if kind is float else kind
@@ -206,7 +209,7 @@ def _parse_run(data: bytes, folder: pathlib.Path) -> None:
     if name in texts:
       (fold / name).write_text(texts[name], 'utf-8', 'surrogatepass')
   config = config_lib.Config('records', str(folder), epochs=2)
-  run = workdir.load(str(folder))
+  run = finished_run.load(str(folder))
   finished_fold.find_scores(config)
   found = result.compute(run, 'a', 0)
   if found.network:

@@ -10,12 +10,15 @@ import pathlib
 from typing import Any, Callable
 
 import pandas as pd
+import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import tfrecord
+from hpa_records.inspection import verify
+from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 from tests.support import fakes
 
@@ -93,3 +96,19 @@ def write_unlabelled(folder: pathlib.Path, num_samples: int = 7) -> None:
   convert.convert('', images, str(folder),
                   shard_plan.Settings(image_size=16, unlabelled=True),
                   convert.How(workers=1))
+
+
+def list_faults(folder: pathlib.Path,
+                deep: bool = False,
+                workers: int = 1) -> list[str]:
+  """Returns the lines of faults that verify lists; expects some."""
+  with pytest.raises(errors.DataError) as error:
+    verify.verify(str(folder), deep, workers)
+  head, *lines = str(error.value).splitlines()
+  assert str(folder) in head
+  return [line.strip() for line in lines] or [head]
+
+
+def list_shards(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Returns the paths of a dataset's shards, in order."""
+  return [folder / each.name for each in manifest.load(str(folder)).shards]

@@ -14,6 +14,7 @@ import pytest
 from hpa_records.format import spec
 from hpa_records.sampling import balance
 from hpa_records.sampling import folds
+from hpa_records.sampling import resampling
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -61,11 +62,12 @@ def _summaries(source, chosen, num_seeds):
   found = []
   for seed in range(num_seeds):
     fold_of = folds.assign(ids, labels, _NUM_FOLDS, seed)
-    drawn = balance.repeats(ids, labels, fold_of, _NUM_FOLDS, chosen, seed)
+    drawn = resampling.repeats(ids, labels, fold_of, _NUM_FOLDS, chosen, seed)
     for fold in range(_NUM_FOLDS):
       rest = fold_of != fold
       totals = drawn[rest, fold].astype(np.float64) @ labels[rest]
-      found.append((balance.summary(labels[rest], drawn[rest, fold]), totals))
+      found.append((resampling.summary(labels[rest], drawn[rest,
+                                                           fold]), totals))
   return found
 
 

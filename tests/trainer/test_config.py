@@ -75,13 +75,6 @@ def test_json_that_is_no_configuration_is_refused(text):
     config.Config.from_json(text)
 
 
-def test_differences_name_what_decides_the_numbers():
-  other = dataclasses.replace(_CONFIG, seed=1, epochs=3, workdir='elsewhere')
-  assert config.find_differences(
-      _CONFIG.identity('a'),
-      other.identity('b')) == ['seed 0, not 1', 'records a, not b']
-
-
 def test_loss_is_better_when_it_is_less():
   assert _CONFIG.monitor_mode == 'max'
   assert dataclasses.replace(_CONFIG,

@@ -15,6 +15,8 @@ from hpa_records.format import spec
 from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
+from trainer.run import finished_run
+from trainer.run import fold_file
 from trainer.run import out_of_fold
 from trainer.run import workdir
 from trainer.scoring import thresholds
@@ -50,7 +52,7 @@ class Ensemble:
   Attributes:
     runs: at least one; their records have the same size and filter.
   """
-  runs: tuple[workdir.Run, ...]
+  runs: tuple[finished_run.Run, ...]
 
   @property
   def settings(self) -> dict[str, Any]:
@@ -147,10 +149,10 @@ def load(workdirs: Sequence[str]) -> Ensemble:
     if folders.count(folder) > 1:
       raise errors.DataError(
           f'Expected each run once, received --workdir={each} twice.')
-  runs = tuple(workdir.load(directory) for directory in workdirs)
+  runs = tuple(finished_run.load(directory) for directory in workdirs)
   for run in runs:
     about = run.folds[0].about
-    network = workdir.load_network(
+    network = fold_file.load_network(
         workdir.fold_directory(run.directory, run.folds[0].number))
     try:
       json_text.check_form(about, _FORM, workdir.ABOUT_NAME)
@@ -203,7 +205,8 @@ def _check_size(image_size: int, network: dict[str, Any]) -> None:
                      f'{workdir.NETWORK_NAME} takes images of {shape!r:.40}')
 
 
-def find_epoch(run: workdir.Run, fold: workdir.Fold, weights: str) -> int:
+def find_epoch(run: finished_run.Run, fold: finished_run.Fold,
+               weights: str) -> int:
   """Returns the epoch whose weights are asked for.
 
   Args:
@@ -219,7 +222,7 @@ def find_epoch(run: workdir.Run, fold: workdir.Fold, weights: str) -> int:
     return fold.scores['epoch']
   path = os.path.join(workdir.fold_directory(run.directory, fold.number),
                       workdir.BEST_SCORES_NAME)
-  return workdir.load_json(path)['epoch']
+  return fold_file.load_json(path)['epoch']
 
 
 def _parse(asked: str) -> float:

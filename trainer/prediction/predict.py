@@ -19,10 +19,12 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer.augmentation import dihedral
 from trainer.network import build
 from trainer.prediction import ensemble as ensemble_lib
 from trainer.run import checkpoint
+from trainer.run import finished_run
 from trainer.run import workdir
 from trainer import strategy as strategy_lib
 
@@ -77,7 +79,7 @@ class Prediction:
         scored: pd.concat([ids, scores], axis=1),
         path: ids.assign(Predicted=labels)
     }
-    with filesystem.told_output(path):
+    with path_check.told_output(path):
       filesystem.remove(skipped)
       if self.skipped:
         issue.write(self.skipped, skipped)
@@ -100,7 +102,7 @@ def prepare(path: str) -> None:
         f'Expected a file --output=NAME.csv to write, received {path}.')
   tables = (path, *name_tables(path))
   for name in tables:
-    filesystem.prepare_output(name)
+    path_check.prepare_output(name)
   heads = ('Id,Predicted\n', f'Id,{spec.CLASS_NAMES[0]},', issue.HEAD)
   # Kaggle's sample_submission.csv begins as a submission does, but has no table
   # of scores beside it, which is written before the submission.
@@ -114,7 +116,7 @@ def prepare(path: str) -> None:
 
 
 def _begins(path: str, head: str) -> bool:
-  with filesystem.told_output(path), filesystem.open_read(path) as file:
+  with path_check.told_output(path), filesystem.open_read(path) as file:
     return file.read(len(head)) == head.encode()
 
 
@@ -192,7 +194,7 @@ class _Network:
     weights: of each model, tensors in the order of the network's variables.
   """
 
-  def __init__(self, run: workdir.Run, strategy: tf.distribute.Strategy,
+  def __init__(self, run: finished_run.Run, strategy: tf.distribute.Strategy,
                weights: str):
     about, self._strategy = run.folds[0].about, strategy
     is_compiled = strategy_lib.compiles(strategy, run.config.xla)
@@ -225,7 +227,7 @@ class _Network:
     images = dihedral.transform(images, elements)
     return tf.sigmoid(build.infer_with(self._model, values, images))
 
-  def _read(self, run: workdir.Run, fold: workdir.Fold,
+  def _read(self, run: finished_run.Run, fold: finished_run.Fold,
             weights: str) -> list[np.ndarray]:
     directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
                              workdir.CHECKPOINTS_NAME)

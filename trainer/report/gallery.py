@@ -12,7 +12,7 @@ from hpa_records.format import spec
 from trainer.report import files
 from trainer.report import result as result_lib
 from trainer.report import tile
-from trainer.run import workdir
+from trainer.run import fold_file
 
 _KINDS = {
     'hit': 'best hit',
@@ -65,7 +65,7 @@ def _pick(
   best: dict[tuple[int, str], tuple[Any, int]] = {}
   extremes: dict[tuple[int, str], float] = {}
   for directory in result_lib.list_directories(result.run):
-    entries = workdir.load_gallery(directory)
+    entries = fold_file.load_gallery(directory)
     if entries is None:
       continue
     for row, (number, kind) in enumerate(

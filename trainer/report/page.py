@@ -12,13 +12,13 @@ from typing import Any
 import jinja2
 
 from hpa_records.format import spec
-from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 from trainer.report import comparison
 from trainer.report import files
 from trainer.report import gallery as gallery_lib
 from trainer.report import result
 from trainer.report import section
-from trainer.run import workdir
+from trainer.run import finished_run
 
 REPORT_NAME = 'report.html'
 REPETITIONS = 1000
@@ -43,7 +43,7 @@ def write(workdirs: Sequence[str],
       is damaged; or the report cannot be written, or only over files that
       no report wrote.
   """
-  runs = [workdir.load(directory) for directory in workdirs]
+  runs = [finished_run.load(directory) for directory in workdirs]
   place = prepare(output)
   results = [
       result.compute(run, name, repetitions)
@@ -51,7 +51,7 @@ def write(workdirs: Sequence[str],
   ]
   content: dict[str, bytes] = {}
   page = _render(results, gallery_lib.describe(results), content, repetitions)
-  with filesystem.told_output(output):
+  with path_check.told_output(output):
     place.write(page, content)
   return place.page
 
@@ -76,10 +76,10 @@ def prepare(output: str, flag: str = 'output') -> files.Output:
   Raises:
     errors.DataError: it cannot be written to, or has a page of another origin.
   """
-  filesystem.prepare_output(name_outputs(output)[0], flag)
-  with filesystem.told_output(output, flag):
+  path_check.prepare_output(name_outputs(output)[0], flag)
+  with path_check.told_output(output, flag):
     place = files.Output(output, REPORT_NAME)
-  filesystem.prepare_output(place.list, flag)
+  path_check.prepare_output(place.list, flag)
   return place
 
 

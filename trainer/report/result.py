@@ -13,6 +13,8 @@ import pandas as pd
 
 from hpa_records.runtime import printable
 from trainer.report import tables
+from trainer.run import finished_run
+from trainer.run import fold_file
 from trainer.run import out_of_fold
 from trainer.run import workdir
 from trainer.scoring import bootstrap
@@ -34,7 +36,7 @@ class Result:
       version.
   """
   name: str
-  run: workdir.Run
+  run: finished_run.Run
   found: out_of_fold.OutOfFold
   scores: pd.DataFrame
   intervals: pd.DataFrame | None
@@ -47,7 +49,7 @@ class Result:
     return self.run.config.threshold
 
 
-def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
+def compute(run: finished_run.Run, name: str, repetitions: int) -> Result:
   """Returns what a report says of a run.
 
   Args:
@@ -59,8 +61,8 @@ def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
     errors.DataError: a file of the run is damaged.
   """
   directories = list_directories(run)
-  histories = [workdir.load_history(each) for each in directories]
-  network = workdir.load_network(directories[0])
+  histories = [fold_file.load_history(each) for each in directories]
+  network = fold_file.load_network(directories[0])
   found = out_of_fold.collect(run)
   intervals = None
   classes = tables.tabulate_classes(found, run.config.threshold)
@@ -78,14 +80,14 @@ def compute(run: workdir.Run, name: str, repetitions: int) -> Result:
                 classes, histories, network)
 
 
-def list_directories(run: workdir.Run) -> list[str]:
+def list_directories(run: finished_run.Run) -> list[str]:
   """Returns the folders of the finished folds."""
   return [
       workdir.fold_directory(run.directory, fold.number) for fold in run.folds
   ]
 
 
-def name_runs(runs: Sequence[workdir.Run]) -> list[str]:
+def name_runs(runs: Sequence[finished_run.Run]) -> list[str]:
   """Names of the folders, which any text can hold; all numbered where some are
   alike on some disk."""
   names = [

@@ -17,7 +17,7 @@ from trainer.report.figures import scores
 from trainer.report import files as files_lib
 from trainer.report import result as result_lib
 from trainer.report import tables
-from trainer.run import workdir
+from trainer.run import finished_run
 from trainer.scoring import metrics
 
 _POLICY_FORMATS = {
@@ -115,7 +115,7 @@ def _list_left_out(result: result_lib.Result) -> list[dict[str, Any]]:
   } for classes, folds in left_out.items() if classes]
 
 
-def _describe_settings(run: workdir.Run) -> dict[str, Any]:
+def _describe_settings(run: finished_run.Run) -> dict[str, Any]:
   """What a run was made of, and with."""
   return {
       'settings': {
@@ -129,7 +129,7 @@ def _describe_settings(run: workdir.Run) -> dict[str, Any]:
   }
 
 
-def _list_trained_with(run: workdir.Run) -> list[str]:
+def _list_trained_with(run: finished_run.Run) -> list[str]:
   """Devices and versions of the folds, each once; folds may come from several
   machines."""
   texts = []
@@ -172,7 +172,7 @@ def _describe_matrix(matrix: np.ndarray, files: files_lib.Files,
   }
 
 
-def _describe_balance(fold: workdir.Fold,
+def _describe_balance(fold: finished_run.Fold,
                       files: files_lib.Files) -> dict[str, Any]:
   """Returns class counts before and after, of the run and of every policy."""
   samples = fold.samples

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec
+from trainer.run import finished_run
 from trainer.run import out_of_fold
-from trainer.run import workdir
 from trainer.scoring import metrics
 from trainer.scoring import thresholds as thresholds_lib
 
@@ -47,7 +47,7 @@ _GAINED = ('f1_macro', 'f1_micro', 'f1_samples', 'f1_paper', 'precision_macro',
            'recall_macro', 'accuracy_subset')
 
 
-def tabulate_scores(run: workdir.Run) -> pd.DataFrame:
+def tabulate_scores(run: finished_run.Run) -> pd.DataFrame:
   """Returns a run's headline scores, a row a fold: Table 2 of the paper.
 
   Returns:
@@ -66,7 +66,7 @@ def tabulate_scores(run: workdir.Run) -> pd.DataFrame:
   return table
 
 
-def format_scores(run: workdir.Run) -> str:
+def format_scores(run: finished_run.Run) -> str:
   """Returns a run's Table 2 as text, the paper's rows below it."""
   rows = {name: row for name, *row in to_rows(tabulate_scores(run), '{:.3f}')}
   if 'std' in rows:

@@ -11,6 +11,8 @@ from hpa_records.runtime import errors
 from trainer import config as config_lib
 from trainer.run import arrays
 from trainer.run import checkpoint_file
+from trainer.run import finished_run
+from trainer.run import fold_file
 from trainer.run import out_of_fold
 from trainer.run import workdir
 
@@ -32,7 +34,7 @@ def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
   if not os.path.lexists(os.path.join(directory, workdir.SCORES_NAME)):
     return None, ''
   try:
-    scores, best = (workdir.load_json(os.path.join(directory, name))
+    scores, best = (fold_file.load_json(os.path.join(directory, name))
                     for name in (workdir.SCORES_NAME, workdir.BEST_SCORES_NAME))
     stalled = scores['epoch'] - best['epoch'] >= config.stop_patience > 0
     if scores['epoch'] != config.epochs and not stalled:
@@ -47,16 +49,16 @@ def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
 
 def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
   """Reads all else; raises errors.DataError for a missing or damaged file."""
-  found, fingerprint = workdir.load_config(
+  found, fingerprint = fold_file.load_config(
       os.path.join(directory, workdir.CONFIG_NAME))
-  workdir.load_json(os.path.join(directory, workdir.ABOUT_NAME))
-  workdir.load_json(os.path.join(directory, workdir.NETWORK_NAME))
-  workdir.load_history(directory)
-  workdir.load_per_class(directory)
+  fold_file.load_json(os.path.join(directory, workdir.ABOUT_NAME))
+  fold_file.load_json(os.path.join(directory, workdir.NETWORK_NAME))
+  fold_file.load_history(directory)
+  fold_file.load_per_class(directory)
   arrays.Gallery.load(os.path.join(directory, workdir.GALLERY_NAME))
   out_of_fold.load(
       config.workdir,
-      workdir.load_fold(config.workdir, config.fold, config.threshold))
+      finished_run.load_fold(config.workdir, config.fold, config.threshold))
   checkpoints = os.path.join(directory, workdir.CHECKPOINTS_NAME)
   of = found.identity(fingerprint)
   for epoch in sorted(epochs):

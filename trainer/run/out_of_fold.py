@@ -15,6 +15,7 @@ import pandas as pd
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from trainer.run import arrays as arrays_lib
+from trainer.run import finished_run
 from trainer.run import workdir
 
 
@@ -65,7 +66,7 @@ class OutOfFold:
     return arrays.getvalue()
 
 
-def collect(run: workdir.Run) -> OutOfFold:
+def collect(run: finished_run.Run) -> OutOfFold:
   """Returns the out-of-fold scores of a run.
 
   Raises:
@@ -78,7 +79,7 @@ def collect(run: workdir.Run) -> OutOfFold:
         for field in dataclasses.fields(OutOfFold)))
 
 
-def load(directory: str, fold: workdir.Fold) -> OutOfFold:
+def load(directory: str, fold: finished_run.Fold) -> OutOfFold:
   """Returns the scores of one fold.
 
   Args:

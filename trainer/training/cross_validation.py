@@ -17,6 +17,7 @@ from trainer import config as config_lib
 from trainer.run import workdir
 from trainer import strategy as strategy_lib
 from trainer.training import loop
+from trainer.training import preparation
 
 
 def train(config: config_lib.Config) -> bool:
@@ -31,7 +32,7 @@ def train(config: config_lib.Config) -> bool:
       the same call goes on from there.
   """
   strategy = strategy_lib.make(config.distribute, config.tpu)
-  folds = loop.load_records(config).manifest.num_folds
+  folds = preparation.load_records(config).manifest.num_folds
   _refuse_other_folds(config, folds)
   with _retraced():
     for fold in range(folds):

@@ -1,19 +1,11 @@
-"""Scores of a held-out fold, and the files that other tools read."""
-
-import json
-import os
-from typing import Any
+"""Scores of a held-out fold."""
 
 import numpy as np
 
 from hpa_records.reading import dataset
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime.tensorflow import tf
-from hpa_records.storage import filesystem
 from trainer import config as config_lib
-from trainer.run import arrays
-from trainer.run import workdir
-from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
 from trainer.training import step as step_lib
 
@@ -27,7 +19,6 @@ class Evaluator:
     """Args: strategy and steps of the model; dataset; its reader; the
     configuration."""
     self._stepper = stepper
-    self._config = config
     self.records = records
     rows = records.rows(config.fold)
     batch_size = strategy_lib.cap_batch(strategy, config.eval_batch_size,
@@ -44,25 +35,3 @@ class Evaluator:
     count = len(self.ids)  # what comes after are blanks
     return (np.concatenate(scores)[:count],
             float(np.concatenate(losses)[:count].mean()))
-
-  def write(self, directory: str, scores: np.ndarray,
-            summary: dict[str, Any]) -> None:
-    """Writes scores.npz, per_class.csv and, last, scores.json.
-
-    Args:
-      directory: of the fold.
-      scores: [N, K] float32, of the last epoch.
-      summary: what scores.json says.
-    """
-    arrays.Scores(self.ids, self.labels,
-                  scores).save(os.path.join(directory, workdir.ARRAYS_NAME))
-    table = metrics.per_class(self.labels, scores, self._config.threshold)
-    filesystem.write_atomically(os.path.join(directory, workdir.PER_CLASS_NAME),
-                                table.to_csv(index=False).encode())
-    write_json(os.path.join(directory, workdir.SCORES_NAME), summary)
-
-
-def write_json(path: str, content: dict[str, Any]) -> None:
-  """Writes JSON, whole or not at all; a NaN raises ValueError."""
-  text = json.dumps(content, indent=1, allow_nan=False) + '\n'
-  filesystem.write_atomically(path, text.encode())

@@ -8,20 +8,15 @@ that would have come.
 
 import contextlib
 import dataclasses
-import math
 import os
 import time
 from typing import Any
 
 import numpy as np
 
-from hpa_records.format import spec
 from hpa_records.reading import dataset
-from hpa_records.reading import download
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
-from hpa_records.runtime import host
-from hpa_records.runtime import printable
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -29,19 +24,18 @@ from trainer import config as config_lib
 from trainer.network import build
 from trainer.run import checkpoint
 from trainer.run import finished_fold
+from trainer.run import fold_lock
 from trainer.run import workdir
 from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import evaluate
-from trainer.training import fold_lock
 from trainer.training import interruption
 from trainer.training import optimizer
+from trainer.training import preparation
 from trainer.training import recorder
 from trainer.training import state as state_lib
 from trainer.training import step
-
-_ALWAYS_FITS = 1024  # images of a batch, most of them blank in a small epoch
 
 
 def train(config: config_lib.Config,
@@ -65,8 +59,8 @@ def train(config: config_lib.Config,
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
   strategy_lib.check_batch(strategy, config.batch_size, 'batch_size')
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
-  records = load_records(config)
-  repeats = _check_fold(config, records)
+  records = preparation.load_records(config)
+  repeats = preparation.check_fold(config, records)
   # Which one it is decides the order, so a run that goes on must have the same.
   config = dataclasses.replace(config,
                                reader=reader_lib.choose(records,
@@ -74,7 +68,7 @@ def train(config: config_lib.Config,
   directory = workdir.fold_directory(config.workdir, config.fold)
   is_chief = strategy_lib.is_chief(strategy)
   with fold_lock.hold(directory) if is_chief else contextlib.nullcontext():
-    _check_resumable(config, records)
+    preparation.check_resumable(config, records)
     scores, damage = finished_fold.find_scores(config)
     with strategy_lib.told_errors(strategy):
       strategy_lib.check_alike(
@@ -94,22 +88,10 @@ def train(config: config_lib.Config,
           flush=True)
     if scores:
       return scores
-    _check_memory(config, records, strategy)
+    preparation.check_memory(config, records, strategy)
     reader = reader_lib.Reader(records, config.fold, config.reading)
     with reader.told_errors(), strategy_lib.told_errors(strategy):
       return _Run(config, strategy, records, reader, repeats).run()
-
-
-def load_records(config: config_lib.Config) -> dataset.Records:
-  """Returns a run's dataset, copied to its stage_dir first if it has one.
-
-  Raises:
-    errors.DataError: it is none, damaged, or does not answer.
-  """
-  where = config.records
-  if config.stage_dir:
-    where = download.stage(where, config.stage_dir)
-  return dataset.load(where)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +140,8 @@ class _Run:
     self._calls = 0
 
   def run(self) -> dict[str, Any]:
-    config, state = self._config, self._restore()
+    config = self._config
+    state = preparation.restore(config, self._checkpoints, self._recorder)
     strategy_lib.check_alike(
         self._strategy,
         {'the checkpoint that they go on from': (state.epoch, state.step)})
@@ -202,52 +185,6 @@ class _Run:
   def _is_done(self, state: state_lib.State) -> bool:
     return state.epoch >= self._config.epochs or state.is_stalled(
         self._config.stop_patience)
-
-  def _restore(self) -> state_lib.State:
-    """The state of the newest whole checkpoint; a damaged one is told."""
-    found = self._checkpoints.positions()
-    for position in reversed(found):
-      try:
-        state = self._load(position)
-        break
-      except errors.UnreadError:
-        raise  # it may be sound, and would be written anew
-      except errors.DataError as error:
-        if position == found[0]:
-          raise
-        self._recorder.say(f'{error} Continuing from the one before.')
-    else:
-      return state_lib.State.start(self._config)
-    if state.begun_epochs > self._config.epochs:
-      raise errors.DataError(
-          f'The run at {self._recorder.directory} has finished or begun '
-          f'{state.begun_epochs} epochs, more than --epochs='
-          f'{self._config.epochs}; ask for at least as many, or choose another '
-          '--workdir.')
-    self._recorder.say(f'Continuing {self._recorder.directory} '
-                       f'{_tell_position(state)}.')
-    return state
-
-  def _load(self, position: checkpoint.Position) -> state_lib.State:
-    """Sets model and optimizer to a checkpoint, and returns its state."""
-    values = self._checkpoints.restore(position)
-    try:
-      state = state_lib.State.from_dict(values)
-    except (KeyError, TypeError, ValueError) as error:
-      raise errors.DataError(
-          f'{self._checkpoints.locate(position)} holds no valid state of a '
-          f'training ({error}).') from error
-    try:
-      if state.best_epoch:
-        self._checkpoints.check((state.best_epoch, 0))
-    except errors.UnreadError:
-      raise
-    except errors.DataError as error:
-      self._recorder.say(
-          f'{error} It is of the best epoch, for --weights=best of '
-          'tools/predict.py. Going on without it; to have it, remove '
-          f'{self._recorder.directory} and train from the start.')
-    return state
 
   def _begin(self, number: int, first_step: int) -> _Epoch | None:
     """Plans an epoch and starts to read it; None if there is no such."""
@@ -321,7 +258,7 @@ class _Run:
         for found in self._stepper.train(batches, tf.constant(
             state.epoch), tf.constant(state.step), tf.constant(rates)))
     for i, loss in enumerate(losses):
-      _check_finite(
+      step.check_finite(
           loss, f'in epoch {state.epoch + 1}, step '
           f'{state.step + i + 1}')
     state.total += float(losses.sum(dtype=np.float64))
@@ -347,7 +284,7 @@ class _Run:
       else:
         state.step = 0  # what was saved at the end of the last epoch
       raise errors.BrokenOff(
-          f'{asked.name}: saved {_tell_position(state)} at '
+          f'{asked.name}: saved {preparation.describe_position(state)} at '
           f'{self._recorder.directory}; the same command continues from there.',
           128 + asked)
 
@@ -360,80 +297,7 @@ class _Run:
   def _evaluate(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
     scores, loss = self._evaluator.scores()
     self._reader.check_unchanged()
-    _check_finite(loss, f'of the held-out fold after epoch {epoch}')
+    step.check_finite(loss, f'of the held-out fold after epoch {epoch}')
     found = metrics.score(self._evaluator.labels, scores,
                           self._config.threshold)
     return scores, {'epoch': epoch, 'loss': loss, **found}
-
-
-def _tell_position(state: state_lib.State) -> str:
-  inside = f', step {state.step} of the next' if state.step else ''
-  return f'after epoch {state.epoch}{inside}'
-
-
-def _check_finite(loss: float, where: str) -> None:
-  if not math.isfinite(loss):
-    raise errors.BrokenOff(
-        f'Expected a finite loss, received {loss} {where}; what was saved '
-        'before is kept. Lower --learning_rate, or set --clip_norm, and choose '
-        'another --workdir.', 1)
-
-
-def _check_fold(config: config_lib.Config,
-                records: dataset.Records) -> np.ndarray:
-  """Returns the repeats [N] of training with the fold held out."""
-  folds = records.manifest.num_folds
-  if config.fold >= folds:
-    raise errors.DataError(f'Expected --fold from 0 to {folds - 1}, received '
-                           f'{config.fold}; {config.records} has {folds}.')
-  repeats = records.repeats(config.fold, config.rebalance)
-  if not repeats.any():
-    raise errors.DataError(
-        f'Expected records to train on with fold {config.fold} held out, '
-        f'received none with repeats above 0 at {config.records}; pass '
-        'another --balance.')
-  draws = int(np.ceil(repeats.sum(dtype=float)))
-  if config.batch_size > max(draws, _ALWAYS_FITS):
-    raise errors.DataError(
-        f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
-        f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
-  return repeats
-
-
-def _check_memory(config: config_lib.Config, records: dataset.Records,
-                  strategy: tf.distribute.Strategy) -> None:
-  """Refuses batches whose images alone take more memory than this machine has:
-  as bytes, and as the numbers of 32 bits that a network takes."""
-  here = len(strategy.extended.worker_devices) / strategy.num_replicas_in_sync
-  size = records.manifest.image_size
-  num_bytes = int(config.batch_size * here * size**2 * spec.NUM_CHANNELS * 5)
-  free_bytes = host.free_memory_bytes()
-  if free_bytes is not None and num_bytes > free_bytes:
-    raise errors.DataError(
-        f'Not enough memory for --batch_size={config.batch_size}: its images '
-        f'of {size}x{size}x{spec.NUM_CHANNELS} take '
-        f'{printable.show_bytes(num_bytes)}, '
-        f'{printable.show_bytes(free_bytes)} are free; pass a smaller '
-        '--batch_size, or convert with a smaller --image_size.')
-
-
-def _check_resumable(config: config_lib.Config,
-                     records: dataset.Records) -> None:
-  """Compares the settings with those of the run that is there, if any."""
-  directory = workdir.fold_directory(config.workdir, config.fold)
-  path = os.path.join(directory, workdir.CONFIG_NAME)
-  if os.path.lexists(path):
-    found, made_from = workdir.load_config(path)
-    differ = config_lib.find_differences(
-        found.identity(made_from),
-        config.identity(records.manifest.fingerprint))
-    if differ:
-      raise errors.DataError(f'The run at {directory} has other settings: '
-                             f'{"; ".join(differ)}. Choose another --workdir.')
-    return
-  left = workdir.list_files(directory)
-  if left:  # config.json is written before all of them
-    raise errors.DataError(
-        f'{left[0]} belongs to a run whose {path} is missing, so its settings '
-        'are not known. Put that file back, move the folder elsewhere, or '
-        'choose another --workdir.')

@@ -4,6 +4,7 @@ Several workers each know all of it; one writes.
 """
 
 import contextlib
+import json
 import os
 import platform
 from typing import Any, Iterator
@@ -19,10 +20,11 @@ from hpa_records.storage import filesystem
 from trainer import config as config_lib
 from trainer.network import summary as summary_lib
 from trainer.run import arrays
+from trainer.run import fold_lock
 from trainer.run import workdir
+from trainer.scoring import metrics
 from trainer.training import evaluate
 from trainer.training import examples
-from trainer.training import fold_lock
 from trainer.training import state as state_lib
 from trainer.training import tensorboard
 
@@ -73,8 +75,7 @@ class Recorder:
           self._path(workdir.CONFIG_NAME),
           self._config.to_json(records.manifest.fingerprint).encode())
       samples.save(self._path(workdir.SAMPLES_NAME))
-      evaluate.write_json(self._path(workdir.ABOUT_NAME),
-                          _describe(records, device))
+      _write_json(self._path(workdir.ABOUT_NAME), _describe(records, device))
 
   def _show_samples(self, records: dataset.Records) -> None:
     rows = records.rows(self._config.fold)
@@ -137,13 +138,19 @@ class Recorder:
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
             'the fold that it scores')
     with self._told():
-      evaluate.write_json(self._path(workdir.NETWORK_NAME),
-                          summary_lib.summarise(model))
+      _write_json(self._path(workdir.NETWORK_NAME),
+                  summary_lib.summarise(model))
       gallery_of_fold.save(self._path(workdir.GALLERY_NAME))
-      evaluate.write_json(self._path(workdir.BEST_SCORES_NAME), {
+      _write_json(self._path(workdir.BEST_SCORES_NAME), {
           **state.best, 'note': note
       })
-      evaluator.write(self.directory, scores, summary)
+      arrays.Scores(evaluator.ids, evaluator.labels,
+                    scores).save(self._path(workdir.ARRAYS_NAME))
+      table = metrics.per_class(evaluator.labels, scores,
+                                self._config.threshold)
+      filesystem.write_atomically(self._path(workdir.PER_CLASS_NAME),
+                                  table.to_csv(index=False).encode())
+      _write_json(self._path(workdir.SCORES_NAME), summary)
 
   @contextlib.contextmanager
   def profile(self, wanted: bool) -> Iterator[None]:
@@ -164,6 +171,12 @@ class Recorder:
 
   def _path(self, name: str) -> str:
     return os.path.join(self.directory, name)
+
+
+def _write_json(path: str, content: dict[str, Any]) -> None:
+  """Writes JSON, whole or not at all; a NaN raises ValueError."""
+  text = json.dumps(content, indent=1, allow_nan=False) + '\n'
+  filesystem.write_atomically(path, text.encode())
 
 
 def _describe(records: dataset.Records, device: str) -> dict[str, Any]:

@@ -11,8 +11,11 @@ epoch, step), and each replica takes the rows of its own slots: one device and
 eight drop the same units.
 """
 
+import math
+
 from hpa_records.format import spec
 from hpa_records.reading import dataset
+from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
@@ -198,3 +201,17 @@ def _take(iterator, after: tf.Tensor) -> tuple:
   parts = tf.nest.flatten(batch, expand_composites=True)
   with tf.control_dependencies(parts), tf.device('CPU:0'):
     return batch, tf.cast(tf.timestamp() - begun, tf.float32)
+
+
+def check_finite(loss: float, where: str) -> None:
+  """Raises errors.BrokenOff if a loss is no finite number.
+
+  Args:
+    loss: of a step or an evaluation.
+    where: in the training, for the message.
+  """
+  if not math.isfinite(loss):
+    raise errors.BrokenOff(
+        f'Expected a finite loss, received {loss} {where}; what was saved '
+        'before is kept. Lower --learning_rate, or set --clip_norm, and choose '
+        'another --workdir.', 1)

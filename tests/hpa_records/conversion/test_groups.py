@@ -11,7 +11,7 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
-from hpa_records.inspection import consistency
+from hpa_records.inspection import index_check
 from hpa_records.inspection import verify
 from hpa_records.runtime import errors
 from tests.support import fakes
@@ -94,10 +94,10 @@ def test_the_index_has_the_group_of_each_sample(source, tmp_path):
   index = manifest.load_index(str(tmp_path / 'records'), made)
   assert index['group'].tolist() == [_group(int(i[1:])) for i in index['id']]
   apart = index.assign(group='all')
-  assert consistency.check_index(made, apart) == [
+  assert index_check.check(made, apart) == [
       'index.parquet: expected group all in one fold, received 5'
   ]
-  (fault,) = consistency.check_index(made, index.drop(columns='group'))
+  (fault,) = index_check.check(made, index.drop(columns='group'))
   assert 'expected the columns' in fault
 
 

@@ -1,6 +1,6 @@
-"""image_header: what is not read is refused by name, from the header.
+"""header: what is not read is refused by name, from the header.
 
-Through image_file, so that the check of a file and the decoding of its bytes
+Through decode, so that the check of a file and the decoding of its bytes
 are both held to it.
 """
 
@@ -70,8 +70,7 @@ def _pages():
     ('a.jpg', image_bytes.save(_GRAY, 'JPEG', xmp=image_bytes.xmp(8)),
      'a JPEG turned or mirrored (XMP orientation 8)'),
     ('a.jpg', image_bytes.save(_GRAY, 'JPEG').replace(
-        b'\xff\xda',
-        b'\xff' * 100_000 + b'\xda'), 'at most 100,000 chunks or markers'),
+        b'\xff\xda', b'\xff' * 100_000 + b'\xda'), 'at most 100,000 markers'),
     ('a.png', image_bytes.save(
         _GRAY, 'JPEG'), 'a PNG as its name says, received a JPEG'),
     ('a.jpg', image_bytes.png(_GRAY), 'a JPEG as its name says, received a PN'),

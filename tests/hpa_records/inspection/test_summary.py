@@ -16,6 +16,7 @@ from hpa_records.format import spec
 from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
+from hpa_records.sampling import resampling
 from tests.support import fakes
 from tests.support import forgery
 
@@ -158,9 +159,10 @@ def test_every_policy_is_compared_as_the_converter_computes_it(balanced):
   np.testing.assert_array_equal(totals['images'], labels[training].sum(axis=0))
   np.testing.assert_array_equal(totals['none'], totals['images'])
   for policy in balance.POLICIES:
-    drawn = balance.repeats(index['id'].tolist(), labels, folds, 5,
-                            dataclasses.replace(chosen, policy=policy), 3)[:, 1]
-    assert figures.loc[policy].to_dict() == balance.summary(
+    drawn = resampling.repeats(index['id'].tolist(), labels, folds, 5,
+                               dataclasses.replace(chosen, policy=policy), 3)[:,
+                                                                              1]
+    assert figures.loc[policy].to_dict() == resampling.summary(
         labels[training], drawn[training])
     np.testing.assert_array_equal(totals[policy],
                                   drawn.astype(np.float64) @ labels)

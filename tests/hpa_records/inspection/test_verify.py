@@ -15,31 +15,6 @@ from hpa_records.storage import filesystem
 from tests.support import forgery
 
 
-@pytest.fixture(name='sound', scope='module')
-def _sound(tmp_path_factory):
-  return forgery.write_dataset(tmp_path_factory.mktemp('verify'))
-
-
-@pytest.fixture(name='copy')
-def _copy(sound, tmp_path):
-  for path in sound.iterdir():
-    (tmp_path / path.name).write_bytes(path.read_bytes())
-  return tmp_path
-
-
-def _faults(folder, deep=False, workers=1):
-  """The lines of faults that verify lists."""
-  with pytest.raises(errors.DataError) as error:
-    verify.verify(str(folder), deep, workers)
-  head, *lines = str(error.value).splitlines()
-  assert str(folder) in head
-  return [line.strip() for line in lines] or [head]
-
-
-def _shard_paths(folder):
-  return [folder / each.name for each in manifest.load(str(folder)).shards]
-
-
 @pytest.mark.parametrize('deep', [False, True])
 def test_a_sound_dataset_passes(sound, deep):
   found = verify.verify(str(sound), deep, workers=1)
@@ -50,8 +25,9 @@ def test_a_sound_dataset_passes(sound, deep):
 
 def test_an_address_is_read_like_a_folder(copy):
   assert verify.verify(f'file://{copy}', deep=True, workers=1).num_bytes
-  _shard_paths(copy)[1].unlink()
-  assert _faults(f'file://{copy}')[0].endswith('this file, received none')
+  forgery.list_shards(copy)[1].unlink()
+  assert forgery.list_faults(f'file://{copy}')[0].endswith(
+      'this file, received none')
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -66,7 +42,7 @@ def test_any_flipped_byte_is_found_and_its_file_named(copy, seed):
     damaged = bytearray(whole)
     damaged[position] ^= rng.integers(1, 256)
     path.write_bytes(damaged)
-    faults = _faults(copy)
+    faults = forgery.list_faults(copy)
     assert len(faults) == 1 and path.name in faults[0], (path, position)
     path.write_bytes(whole)
   verify.verify(str(copy), workers=1)
@@ -74,25 +50,25 @@ def test_any_flipped_byte_is_found_and_its_file_named(copy, seed):
 
 @pytest.mark.parametrize('keep', ['bytes', 'records'])
 def test_a_cut_shard_is_named(copy, keep):
-  path = _shard_paths(copy)[2]
+  path = forgery.list_shards(copy)[2]
   offsets = [offset for offset, _ in tfrecord.read(str(path))]
   size = path.stat().st_size
   cut = offsets[-1] if keep == 'records' else size - 100
   path.write_bytes(path.read_bytes()[:cut])
-  assert _faults(copy) == [
+  assert forgery.list_faults(copy) == [
       f'{path.name}: expected {size} bytes, received {cut}'
   ]
 
 
 def test_an_empty_a_missing_and_an_extra_file_are_all_named(copy):
-  paths = _shard_paths(copy)
+  paths = forgery.list_shards(copy)
   paths[0].write_bytes(b'')
   paths[3].unlink()
   (copy / 'features.json').unlink()
   (copy / 'notes').mkdir()
   (copy / 'notes' / 'a.txt').write_text('mine')
   (copy / 'fold9-00000-of-00001.tfrecord').write_bytes(b'')
-  faults = _faults(copy)
+  faults = forgery.list_faults(copy)
   assert len(faults) == 5
   assert faults[0].startswith(
       paths[0].name) and faults[0].endswith('received 0')
@@ -110,7 +86,7 @@ def test_swapped_files_are_named(copy, first, second):
   (copy / first).rename(copy / 'kept')
   (copy / second).rename(copy / first)
   (copy / 'kept').rename(copy / second)
-  faults = _faults(copy)
+  faults = forgery.list_faults(copy)
   assert {line.partition(':')[0] for line in faults} == {first, second}
 
 
@@ -118,7 +94,7 @@ def test_whose_bytes_a_file_holds_is_told(copy):
   made = manifest.load(str(copy))
   (copy / 'features.json').write_bytes(
       (copy / 'dataset_info.json').read_bytes())
-  assert _faults(copy) == [
+  assert forgery.list_faults(copy) == [
       f'features.json: expected sha256 {made.files["features.json"][:12]}..., '
       'received that of dataset_info.json'
   ]
@@ -128,7 +104,7 @@ def test_what_a_conversion_left_behind_is_one_fault(copy):
   (copy / '.unfinished').mkdir()
   for name in 'ab':
     (copy / '.unfinished' / name).write_bytes(b'half')
-  faults = _faults(copy)
+  faults = forgery.list_faults(copy)
   assert len(faults) == 1 and faults[0].startswith('.unfinished/: ')
   assert 'run make_records again to tidy' in faults[0]
 
@@ -136,7 +112,7 @@ def test_what_a_conversion_left_behind_is_one_fault(copy):
 def test_no_more_than_20_faults_are_shown(copy):
   for i in range(25):
     (copy / f'extra{i}').write_bytes(b'')
-  faults = _faults(copy)
+  faults = forgery.list_faults(copy)
   assert len(faults) == 21 and faults[-1] == '... and 5 more'
 
 
@@ -149,121 +125,18 @@ def test_an_unreadable_file_is_named(copy, monkeypatch):
     return read(path)
 
   monkeypatch.setattr(filesystem, 'sha256', fail)
-  fault, = _faults(copy)
+  fault, = forgery.list_faults(copy)
   assert fault.startswith('features.json: cannot be read: Input/output error; ')
   assert 'convert' not in fault
 
 
-_OTHER_LABELS = np.eye(28, dtype=np.int64)[27]
-
-
-@pytest.mark.parametrize('field,value', [
-    ('fold', 3),
-    ('labels', _OTHER_LABELS),
-    ('repeats', np.array([0, 1, 1, 1, 2], np.float32)),
-    ('repeats', np.array([0, 1, 1, 1, np.nan], np.float32)),
-    ('id', None),
-])
-def test_deep_finds_a_record_that_contradicts_the_index(copy, field, value):
-  name = _shard_paths(copy)[0].name
-  if field == 'id':
-    index = manifest.load_index(str(copy), manifest.load(str(copy)))
-    value = f'S{index["id"][0][1:]}'
-  forgery.forge_record(copy, **{field: value})
-  verify.verify(str(copy), workers=1)  # hashes and tables are right
-  faults = _faults(copy, deep=True)
-  assert len(faults) == 1
-  assert faults[0].startswith(f'{name}: record 0 at byte 0 (s')
-  assert f'expected {field} ' in faults[0]
-
-
-def test_deep_finds_pixels_that_are_not_the_manifests(copy):
-  forgery.forge_record(copy, image=b'x' * 16 * 16 * 4)
-  verify.verify(str(copy), workers=1)
-  fault, = _faults(copy, deep=True)
-  assert fault.startswith('manifest.json: expected pixels with sum')
-
-
-def test_deep_finds_a_png_that_is_none(tmp_path):
-  folder = forgery.write_dataset(tmp_path, 'png')
-  verify.verify(str(folder), deep=True, workers=1)
-  made = manifest.load(str(folder))
-  size = int(manifest.load_index(str(folder), made)['image_bytes'][0])
-  forgery.forge_record(folder, image=b'x' * size)
-  verify.verify(str(folder), workers=1)
-  fault, = _faults(folder, deep=True)
-  assert 'record 0 at byte 0' in fault and 'not a png image' in fault
-
-
-def test_deep_finds_an_image_elsewhere_in_its_record(copy):
-
-  def move(index):
-    return index.assign(image_offset=index['image_offset'] - 1)
-
-  forgery.forge_index(copy, move)
-  verify.verify(str(copy), workers=1)
-  faults = _faults(copy, deep=True)
-  assert len(faults) == 20
-  assert all('expected its image 1024 bytes long' in line for line in faults)
-
-
-def test_deep_finds_a_wrong_checksum(copy):
-  data = bytearray(_shard_paths(copy)[0].read_bytes())
-  data[-1] ^= 1
-  forgery.forge_shard(copy, bytes(data))
-  verify.verify(str(copy), workers=1)
-  fault, = _faults(copy, deep=True)
-  assert 'damaged record at byte' in fault
-
-
-def test_deep_finds_exchanged_records(copy):
-  path = _shard_paths(copy)[0]
-  records = [data for _, data in tfrecord.read(str(path))]
-  sizes = [len(data) for data in records]
-  a, b = next((a, b)
-              for a in range(len(sizes))
-              for b in range(a)
-              if sizes[a] == sizes[b])
-  records[a], records[b] = records[b], records[a]
-  tfrecord.write(str(path), [[data] for data in records])
-  forgery.forge_shard(copy, path.read_bytes())
-  faults = _faults(copy, deep=True)
-  assert len(faults) == 2 and all(': expected id s' in f for f in faults)
-
-
-def test_deep_finds_frames_cut_elsewhere(copy):
-  path = _shard_paths(copy)[0]
-  size = path.stat().st_size
-  tfrecord.write(str(path), [[bytes(size - tfrecord.FRAME_BYTES)]])
-  forgery.forge_shard(copy, path.read_bytes())
-  verify.verify(str(copy), workers=1)
-  faults = _faults(copy, deep=True)
-  assert len(faults) == 1 and faults[0].startswith(f'{path.name}: damaged ')
-
-
-def test_deep_tells_where_a_damaged_shard_is_damaged(copy):
-  path = _shard_paths(copy)[1]
-  data = bytearray(path.read_bytes())
-  data[40] ^= 1
-  path.write_bytes(data)
-  _shard_paths(copy)[2].unlink()
-  faults = _faults(copy, deep=True)
-  assert len(faults) == 3
-  assert 'at byte 0 of' in faults[2] and path.name in faults[2]
-
-
-def test_deep_in_two_processes_finds_the_same(copy):
-  forgery.forge_record(copy, labels=_OTHER_LABELS)
-  assert _faults(copy, True, workers=2) == _faults(copy, True, workers=1)
-
-
 def test_tables_are_checked_when_hashes_are_right(copy):
   forgery.forge_index(copy, lambda index: index[:-1])
-  assert _faults(copy)[0].startswith(
+  assert forgery.list_faults(copy)[0].startswith(
       f'{copy}/index.parquet is no index of a dataset: 19 rows, expected 20')
   (copy / 'index.parquet').unlink()
   forgery.forge_manifest(copy, num_records=21)
-  assert _faults(copy) == [
+  assert forgery.list_faults(copy) == [
       'index.parquet: expected this file, received none',
       'manifest.json: expected 21 records, received shards with 20'
   ]
@@ -274,7 +147,7 @@ def test_a_set_without_labels_is_checked_too(tmp_path):
   forgery.write_unlabelled(folder)
   assert verify.verify(str(folder), True, 1).manifest.num_records == 7
   forgery.forge_record(folder, id='S8')
-  fault, = _faults(folder, deep=True)
+  fault, = forgery.list_faults(folder, deep=True)
   assert fault.endswith(' as in index.parquet, received S8')
 
 
@@ -299,7 +172,7 @@ def test_what_tensorflow_datasets_reads_is_checked(copy, name, old, new,
   if not message:
     verify.verify(str(copy), workers=1)
     return
-  fault, = _faults(copy)
+  fault, = forgery.list_faults(copy)
   assert re.match(f'{name}: .*({message})', fault)
 
 
@@ -314,7 +187,7 @@ def test_files_elsewhere_are_not_of_a_dataset(copy, tmp_path_factory):
 
 
 def test_a_shard_may_be_a_link_and_file_browsers_leave_files(copy, tmp_path):
-  path = _shard_paths(copy)[0]
+  path = forgery.list_shards(copy)[0]
   path.rename(tmp_path.with_name('other_disk'))
   path.symlink_to(tmp_path.with_name('other_disk'))
   (copy / '.DS_Store').write_bytes(b'x')
@@ -324,24 +197,24 @@ def test_a_shard_may_be_a_link_and_file_browsers_leave_files(copy, tmp_path):
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
 def test_what_is_no_file_is_named_and_not_waited_for(copy, make):
-  path = _shard_paths(copy)[1]
+  path = forgery.list_shards(copy)[1]
   path.unlink()
   make(path)
-  fault, = _faults(copy)
+  fault, = forgery.list_faults(copy)
   assert fault.endswith('this file, received a folder, a pipe or a device')
 
 
 def test_a_file_far_too_large_is_not_hashed(copy):
   with open(copy / 'features.json', 'ab') as file:
     file.truncate(2**42)
-  fault, = _faults(copy)
+  fault, = forgery.list_faults(copy)
   assert 'features.json: expected at most 67108864 bytes' in fault
 
 
 def test_what_is_printed_of_records_has_no_control_characters(copy):
   index = manifest.load_index(str(copy), manifest.load(str(copy)))
   forgery.forge_record(copy, id='\x1b' * len(index['id'][0]))
-  fault, = _faults(copy, deep=True)
+  fault, = forgery.list_faults(copy, deep=True)
   assert 'a plain name without path parts' in fault and '\x1b' not in fault
 
 
@@ -361,7 +234,7 @@ def test_a_folder_that_cannot_be_listed_is_told(copy, monkeypatch):
     return scandir(path)
 
   monkeypatch.setattr(os, 'scandir', refuse)
-  assert _faults(copy) == [
+  assert forgery.list_faults(copy) == [
       'mine/: cannot be read: Permission denied; check the rights of the file '
       'and of the folders above it'
   ]
@@ -369,6 +242,6 @@ def test_a_folder_that_cannot_be_listed_is_told(copy, monkeypatch):
 
 def test_a_name_makes_no_line_of_its_own(copy):
   (copy / 'mine\n20 records are valid.').touch()
-  assert _faults(copy) == [
+  assert forgery.list_faults(copy) == [
       'mine\\n20 records are valid.: expected no such file; remove it'
   ]

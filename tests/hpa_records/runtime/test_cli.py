@@ -7,9 +7,7 @@ import sys
 
 import pytest
 
-from hpa_records.runtime import errors
 from hpa_records.runtime import progress
-from hpa_records.storage import filesystem
 
 _ROOT = pathlib.Path(__file__).parents[3]
 
@@ -184,14 +182,6 @@ def test_ctrl_c_during_imports_is_one_line():
                         text=True)
   assert (done.returncode, done.stdout) == (130, '')
   assert done.stderr.startswith('Interrupted;') and done.stderr.count('\n') == 1
-
-
-def test_flags_of_paths_know_the_home_folder(tmp_path, monkeypatch):
-  monkeypatch.setenv('HOME', str(tmp_path))
-  assert filesystem.require_path('~/x/', 'output') == f'{tmp_path}/x'
-  assert filesystem.require_path('gs://~/x', 'output') == 'gs://~/x'
-  with pytest.raises(errors.DataError, match='no home folder ~nobody_here'):
-    filesystem.require_path('~nobody_here/x', 'output')
 
 
 def test_without_a_terminal_progress_is_a_plain_line(capsys):

@@ -8,7 +8,7 @@ import pytest
 from hpa_records.conversion import output_lock
 from hpa_records.ingest import image_folder
 from hpa_records.runtime import errors
-from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 
 
 @pytest.mark.parametrize('number,remedy', [
@@ -59,7 +59,7 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
     for path in (link, f'{link}/a/b'):
       assert errors.find_dangling_link(path).startswith(f'{link} is a link')
     with pytest.raises(errors.DataError, match='which does not exist'):
-      filesystem.prepare_output(f'{link}/a/report.html')
+      path_check.prepare_output(f'{link}/a/report.html')
   assert errors.find_dangling_link(str(tmp_path / 'new')) == ''
 
 

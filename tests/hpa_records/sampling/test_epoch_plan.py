@@ -12,6 +12,7 @@ from hpa_records.sampling import balance
 from hpa_records.sampling import epoch_plan
 from hpa_records.sampling import folds
 from hpa_records.sampling import label_set
+from hpa_records.sampling import resampling
 
 _KEY = epoch_plan.Key(seed=3, epoch=5, fold=1)
 _REPEATS = st.lists(
@@ -58,8 +59,8 @@ def _ranked(labels):
   for row, classes in enumerate(labels):
     hot[row, classes] = 1
   ids = [f'i{i}' for i in range(len(labels))]
-  repeats = balance.repeats_of_fold(ids, hot, np.full(len(hot), -1), 0,
-                                    balance.Balance('exact', 40), 0)
+  repeats = resampling.repeats_of_fold(ids, hot, np.full(len(hot), -1), 0,
+                                       balance.Balance('exact', 40), 0)
   return hot, repeats, label_set.rank(hot)
 
 
@@ -239,8 +240,8 @@ def test_copies_are_spread_as_a_uniform_shuffle_would(shared_data):
       [[int(k) for k in each.split()] for each in table['Target']])
   ids = table['Id'].tolist()
   cut = folds.assign(ids, labels, 5, 0)
-  repeats = balance.repeats_of_fold(ids, labels, cut, 0,
-                                    balance.Balance('exact'), 0)
+  repeats = resampling.repeats_of_fold(ids, labels, cut, 0,
+                                       balance.Balance('exact'), 0)
   ranks = label_set.rank(labels)
   epochs = [
       epoch_plan.shuffle(repeats, epoch_plan.Key(0, e, 0), ranks=ranks).record

@@ -5,6 +5,7 @@ import pytest
 
 from hpa_records.sampling import balance
 from hpa_records.sampling import label_set
+from hpa_records.sampling import resampling
 
 
 @pytest.mark.parametrize('num_classes', [1, 28, 63, 64, 65, 100, 300])
@@ -42,7 +43,7 @@ def test_classes_without_images_change_no_draws(policy):
   for num_classes in (28, 63, 64, 65, 100):
     wider = np.pad(labels, ((0, 0), (0, num_classes - 28)))
     drawn.append(
-        balance.repeats_of_fold([f's{i}' for i in range(300)], wider,
-                                np.full(300, -1), 0,
-                                balance.Balance(policy, 20), 0))
+        resampling.repeats_of_fold([f's{i}' for i in range(300)], wider,
+                                   np.full(300, -1), 0,
+                                   balance.Balance(policy, 20), 0))
   assert all((each == drawn[0]).all() for each in drawn[1:])

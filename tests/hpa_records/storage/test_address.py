@@ -13,6 +13,7 @@ from hpa_records.runtime import tensorflow
 from hpa_records.sampling import epoch_plan
 from hpa_records.storage import address
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
 from tests.support import fakes
 
 _BROKEN = 'import warnings\nwarnings.warn("file system plugins are not loaded")'
@@ -57,9 +58,9 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones():
 
 @pytest.mark.parametrize('write', [
     lambda path: filesystem.write_atomically(path, b''),
-    filesystem.make_folder,
+    folders.make,
     filesystem.remove,
-    filesystem.remove_empty_folder,
+    folders.remove_empty,
     lambda path: filesystem.rename(path, path + '2'),
 ])
 @pytest.mark.parametrize('scheme', ['s3', 'az', 'https'])
@@ -73,7 +74,7 @@ def test_writing_where_only_reading_works_is_refused(write, scheme):
 def test_a_web_server_has_no_folders():
   with pytest.raises(errors.DataError,
                      match='https://there/x cannot be listed'):
-    filesystem.list_names('https://there/x')
+    folders.list_names('https://there/x')
 
 
 def _error(kind, message):
@@ -126,7 +127,7 @@ def test_a_dataset_at_an_address_is_read(tmp_path):
   local, remote = tmp_path / 'records', 'ram://dataset/records'
   convert.convert(csv, images, str(local), shard_plan.Settings(image_size=16),
                   convert.How(workers=1))
-  filesystem.make_folder(remote)
+  folders.make(remote)
   for path in local.iterdir():
     filesystem.write_atomically(f'{remote}/{path.name}', path.read_bytes())
   found = dataset.load(remote)

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from hpa_records.runtime import errors
-from hpa_records.runtime import tensorflow
 from hpa_records.storage import filesystem
+from hpa_records.storage import folders
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -36,29 +36,6 @@ def test_a_pipe_is_not_waited_for(tmp_path):
       read(path)
 
 
-@pytest.mark.parametrize('path,message', [
-    ('', 'pass --output=PATH'),
-    ('gs://bucket/folder', 'received --output=gs://bucket/folder'),
-    ('s3://', 'Nothing follows the scheme in --output=s3://'),
-])
-def test_only_local_paths(path, message):
-  with pytest.raises(errors.DataError, match=message):
-    filesystem.require_local(path, 'output')
-  assert filesystem.require_local('a/b/', 'output') == 'a/b'
-
-
-@pytest.fixture(name='folder', params=['local', 'ram'])
-def _folder(request, tmp_path):
-  """A folder on disk, and one that TensorFlow's filesystems keep in memory."""
-  if request.param == 'local':
-    yield str(tmp_path)
-  else:
-    path = f'ram://test{tmp_path}'
-    filesystem.make_folder(path)
-    yield path
-    tensorflow.tf.io.gfile.rmtree(path)
-
-
 def test_files_are_written_read_renamed_and_removed(folder):
   path = os.path.join(folder, 'file')
   assert filesystem.size(path) is None
@@ -66,11 +43,11 @@ def test_files_are_written_read_renamed_and_removed(folder):
   assert filesystem.size(path) == 10 and filesystem.size(folder) is None
   filesystem.write_atomically(path, b'abc')
   filesystem.rename(path, path + '2')
-  assert filesystem.list_names(folder) == ['file2']
+  assert folders.list_names(folder) == ['file2']
   assert filesystem.read_bytes(path + '2') == b'abc'
   filesystem.remove(path + '2')
   filesystem.remove(path + '2')
-  assert filesystem.list_names(folder) == []
+  assert folders.list_names(folder) == []
 
 
 def test_a_file_is_read_from_anywhere_in_it(folder):
@@ -87,55 +64,6 @@ def test_a_file_is_read_from_anywhere_in_it(folder):
     assert file.seek(0) == 0 and file.read() == data
 
 
-def test_lists_go_down_when_asked(folder):
-  below = os.path.join(folder, 'b', 'c')
-  filesystem.make_folder(below)
-  filesystem.write_atomically(os.path.join(folder, 'a'), b'')
-  filesystem.write_atomically(os.path.join(below, 'd'), b'')
-  assert filesystem.list_names(folder) == ['a']
-  assert filesystem.list_names(folder, recursive=True) == ['a', 'b/c/d']
-
-
-def test_only_wanted_files_are_removed_and_only_empty_folders(folder):
-  below = os.path.join(folder, 'b')
-  filesystem.make_folder(below)
-  for name in ('mine', 'yours'):
-    filesystem.write_atomically(os.path.join(below, name), b'')
-  filesystem.remove_files(below, 'mine'.__eq__)
-  filesystem.remove_empty_folder(below)
-  assert filesystem.list_names(folder, recursive=True) == ['b/yours']
-  filesystem.remove_files(below, 'yours'.__eq__)
-  filesystem.remove_empty_folder(below)
-  assert filesystem.list_names(folder, recursive=True) == []
-
-
-def test_a_folder_below_that_cannot_be_listed_is_an_error(tmp_path):
-  (tmp_path / 'a' / 'b').mkdir(parents=True)
-  os.chmod(tmp_path / 'a' / 'b', 0)
-  try:
-    if os.access(tmp_path / 'a' / 'b', os.R_OK):
-      pytest.skip('root may list every folder')
-    with pytest.raises(OSError):
-      filesystem.list_names(str(tmp_path), recursive=True)
-  finally:
-    os.chmod(tmp_path / 'a' / 'b', 0o700)
-
-
-def test_folders_that_a_system_keeps_are_not_looked_into(tmp_path, monkeypatch):
-  for name in ('lost+found', 'a/.Trashes', 'a/b'):
-    (tmp_path / name).mkdir(parents=True)
-    (tmp_path / name / 'file').touch()
-  scandir = os.scandir
-
-  def refuse(path):
-    if os.path.basename(path) in ('lost+found', '.Trashes'):
-      raise PermissionError(13, 'Permission denied', path)
-    return scandir(path)
-
-  monkeypatch.setattr(os, 'scandir', refuse)
-  assert filesystem.list_names(str(tmp_path), recursive=True) == ['a/b/file']
-
-
 def test_a_failed_write_leaves_nothing_new(folder):
   path = os.path.join(folder, 'file')
   for before in ([], ['file']):
@@ -143,7 +71,7 @@ def test_a_failed_write_leaves_nothing_new(folder):
       with filesystem.atomic_writer(path) as file:
         file.write(b'half')
         raise KeyboardInterrupt
-    assert filesystem.list_names(folder) == before
+    assert folders.list_names(folder) == before
     filesystem.write_atomically(path, b'old')
   assert filesystem.read_bytes(path) == b'old'
 

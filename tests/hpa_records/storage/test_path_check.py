@@ -1,4 +1,4 @@
-"""path_check: what is written is not what is read."""
+"""path_check: flags name paths; what is written is not what is read."""
 
 import os
 import subprocess
@@ -101,3 +101,22 @@ def test_commands_refuse_it_in_one_line(folder, command, request):
   assert (done.returncode, done.stderr.count('\n')) == (2, 1), done.stderr
   assert 'choose another --' in done.stderr
   assert sorted(folder.rglob('*')) == before
+
+
+@pytest.mark.parametrize('path,message', [
+    ('', 'pass --output=PATH'),
+    ('gs://bucket/folder', 'received --output=gs://bucket/folder'),
+    ('s3://', 'Nothing follows the scheme in --output=s3://'),
+])
+def test_only_local_paths(path, message):
+  with pytest.raises(errors.DataError, match=message):
+    path_check.require_local(path, 'output')
+  assert path_check.require_local('a/b/', 'output') == 'a/b'
+
+
+def test_flags_of_paths_know_the_home_folder(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert path_check.require_path('~/x/', 'output') == f'{tmp_path}/x'
+  assert path_check.require_path('gs://~/x', 'output') == 'gs://~/x'
+  with pytest.raises(errors.DataError, match='no home folder ~nobody_here'):
+    path_check.require_path('~nobody_here/x', 'output')

@@ -24,6 +24,7 @@ from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
+from hpa_records.sampling import resampling
 from tests.support import browser
 from tests.support import fakes
 from trainer import config as config_lib
@@ -34,8 +35,8 @@ from trainer.report import page as page_lib
 from trainer.report import result
 from trainer.report import tables as tables_lib
 from trainer.run import arrays
+from trainer.run import finished_run
 from trainer.run import out_of_fold
-from trainer.run import workdir
 from trainer.scoring import metrics
 from trainer.training import loop
 
@@ -83,7 +84,7 @@ def _page(run, tmp_path_factory):
 
 
 def test_a_run_is_what_the_trainer_wrote(run):
-  found = workdir.load(str(run[0]))
+  found = finished_run.load(str(run[0]))
   assert [fold.number for fold in found.folds] == [0, 3]
   records = dataset.load(run[1])
   assert found.fingerprint == records.manifest.fingerprint
@@ -98,7 +99,7 @@ def test_a_run_is_what_the_trainer_wrote(run):
 
 
 def test_scores_are_those_of_the_folds_with_mean_and_population_std(run, page):
-  found = workdir.load(str(run[0]))
+  found = finished_run.load(str(run[0]))
   table = tables_lib.tabulate_scores(found)
   values = [fold.scores['auc_macro'] for fold in found.folds]
   assert table['auc_macro'].tolist() == pytest.approx(
@@ -129,8 +130,8 @@ def test_policies_are_compared_in_the_six_figures(run, page):
   assert table.index.tolist() == list(balance.POLICIES)
   records = dataset.load(run[1])
   training = (records.index['fold'] != 0).to_numpy()
-  want = balance.summary(records.labels[training],
-                         records.repeats(0, _BALANCE)[training])
+  want = resampling.summary(records.labels[training],
+                            records.repeats(0, _BALANCE)[training])
   assert table.loc['exact'].to_dict() == pytest.approx(want)
 
 
@@ -205,7 +206,7 @@ def test_a_single_fold_has_no_deviation(run, tmp_path):
 
 
 def test_the_page_says_what_macro_means_leave_out(run, page):
-  found = out_of_fold.collect(workdir.load(str(run[0])))
+  found = out_of_fold.collect(finished_run.load(str(run[0])))
   text = html.unescape(page[0])
   for fold in (0, 3):
     missing = ~found.labels[found.folds == fold].any(axis=0)
@@ -242,7 +243,7 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
                        (3, 2, 2), np.float32),)).save(
                            str(tmp_path / f'run/fold{fold}/gallery.npz'))
   found = gallery.describe(
-      [result.compute(workdir.load(str(tmp_path / 'run')), 'run', 0)])
+      [result.compute(finished_run.load(str(tmp_path / 'run')), 'run', 0)])
   assert [each['name'] for each in found] == [spec.CLASS_NAMES[4]]
   assert [(entry['kind'], entry['id'], entry['truth'], entry['predicted'])
           for entry in found[0]['entries']] == [
@@ -254,7 +255,7 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
 
 def _compare(*workdirs):
   """Returns what the page says of two runs, and the names of its tables."""
-  runs = [workdir.load(str(each)) for each in workdirs]
+  runs = [finished_run.load(str(each)) for each in workdirs]
   content = {}
   told = comparison.compare(
       [result.compute(each, name, 20) for each, name in zip(runs, 'ab')],
@@ -283,7 +284,7 @@ def test_runs_of_other_thresholds_are_not_tested_against_each_other(
 
 def test_the_confusion_matrix_is_a_table_with_all_its_numbers(run, page):
   table = pd.read_csv(page[1] / 'run_confusion_matrix.csv', index_col=0)
-  found = out_of_fold.collect(workdir.load(str(run[0])))
+  found = out_of_fold.collect(finished_run.load(str(run[0])))
   matrix = metrics.confusion_matrix(found.labels, found.scores > 0.5)
   np.testing.assert_array_equal(table, matrix)
   tips = re.findall(r'data-tip="true ([^"]*): ([\d,]+), [\d.]+% of the row"',
@@ -309,7 +310,7 @@ def _tensorflow_version() -> str:
 
 def test_runs_of_one_name_are_told_apart(run, tmp_path):
   other = shutil.copytree(run[0], tmp_path / 'run')
-  runs = [workdir.load(str(each)) for each in (run[0], other)]
+  runs = [finished_run.load(str(each)) for each in (run[0], other)]
   assert result.name_runs(runs) == ['1-run', '2-run']
 
 
@@ -334,7 +335,7 @@ def test_in_a_browser_nothing_fails_and_nothing_is_fetched(opened):
 
 def test_in_a_browser_the_table_sorts(opened, run):
   table = tables_lib.tabulate_classes(
-      out_of_fold.collect(workdir.load(str(run[0]))), 0.5)
+      out_of_fold.collect(finished_run.load(str(run[0]))), 0.5)
   names = list(spec.CLASS_NAMES)
 
   def read():
@@ -385,7 +386,7 @@ def test_in_a_browser_the_page_fits_a_phone_and_prints(opened, page):
 
 def _refusal(folder):
   with pytest.raises(errors.DataError) as caught:
-    workdir.load(str(folder))
+    finished_run.load(str(folder))
   return str(caught.value)
 
 

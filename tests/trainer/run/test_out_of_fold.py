@@ -12,8 +12,8 @@ from hpa_records.sampling import balance
 from trainer import config as config_lib
 from trainer.report import tables
 from trainer.run import arrays as arrays_lib
+from trainer.run import finished_run
 from trainer.run import out_of_fold
-from trainer.run import workdir
 from trainer.scoring import metrics
 
 
@@ -106,9 +106,9 @@ def test_thresholds_of_a_fold_come_from_the_others(found):
 def test_scores_of_other_samples_are_refused(found, tmp_path, name, wrong):
   samples = arrays_lib.Samples(found.ids, found.labels, found.folds,
                                np.ones(60, np.float32), 0, balance.Balance())
-  run = workdir.Run(
+  run = finished_run.Run(
       str(tmp_path), config_lib.Config('', ''), '',
-      tuple(workdir.Fold(number, {}, samples, {}) for number in (0, 1)))
+      tuple(finished_run.Fold(number, {}, samples, {}) for number in (0, 1)))
   for number in (0, 1):
     rows = found.folds == number
     (tmp_path / f'fold{number}').mkdir()

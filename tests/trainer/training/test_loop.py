@@ -28,7 +28,7 @@ from hpa_records.synthetic import generator
 from tests.support import fakes
 from tests.support import signalled
 from trainer import config as config_lib
-from trainer.run import workdir
+from trainer.run import finished_run
 from trainer.training import evaluate
 from trainer.training import loop
 
@@ -336,11 +336,12 @@ def test_a_finished_fold_that_is_extended_and_cut_off_is_not_finished(
     with pytest.raises(KeyboardInterrupt):
       loop.train(config)
   with pytest.raises(errors.DataError, match='No finished fold'):
-    workdir.load(str(tmp_path))
+    finished_run.load(str(tmp_path))
   loop.train(dataclasses.replace(config, epochs=_EPOCHS))
   _assert_same_end(tmp_path / 'fold1', whole[2])
   loop.train(config)
-  assert workdir.load(str(tmp_path)).folds[0].scores['epoch'] == _EPOCHS + 1
+  assert finished_run.load(
+      str(tmp_path)).folds[0].scores['epoch'] == _EPOCHS + 1
 
 
 def _interrupt(*_):

@@ -13,8 +13,8 @@ from hpa_records.format import spec
 from hpa_records.inspection import figure
 from hpa_records.runtime import errors
 from tests.support import fakes
+from trainer.run import fold_lock
 from trainer.scoring import metrics
-from trainer.training import fold_lock
 from trainer.training import tensorboard
 
 

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from hpa_records.runtime import errors
-from trainer.training import fold_lock
+from trainer.run import fold_lock
 
 _HOLD = '''
 import sys
-from trainer.training import fold_lock
+from trainer.run import fold_lock
 with fold_lock.hold(sys.argv[1]):
   print('held', flush=True)
   sys.stdin.read()

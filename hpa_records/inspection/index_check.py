@@ -1,4 +1,4 @@
-"""Do manifest and index agree with each other and with the format?
+"""Does an index agree with its manifest and with the format?
 
 Hashes prove that files are those that were written; this proves that what was
 written makes sense: rows and names add up, offsets tile every shard, counts
@@ -6,118 +6,26 @@ are those of the labels, and an epoch has not more draws than memory holds. It
 reads tables only, so it costs milliseconds.
 """
 
-import collections
-from typing import Sequence
-
 import numpy as np
 import pandas as pd
 
 from hpa_records.format import manifest
 from hpa_records.format import spec
-from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord
-from hpa_records.images import pixel_codec
-from hpa_records.runtime import errors
 from hpa_records.runtime import printable
-from hpa_records.sampling import balance
+from hpa_records.sampling import resampling
 
-_FILES = {
-    manifest.INDEX_NAME, tfds_metadata.FEATURES_NAME, tfds_metadata.INFO_NAME
-}
 _COLUMNS = ('id', 'shard', 'record_offset', 'record_bytes', 'image_offset',
             'image_bytes')
 _LABELLED_COLUMNS = ('fold', 'labels', 'repeats')
 _HEAD_BYTES = 512  # of a record beside its id, labels, repeats and image
 
 
-def check_manifest(made: manifest.Manifest) -> list[str]:
-  """Returns what is wrong with the manifest itself; empty where it is sound.
-
-  Args:
-    made: as manifest.load returns it, its hash proved.
-
-  Returns:
-    Faults, each one line that begins with the file's name.
-  """
-  faults = []
-  if tuple(made.classes) != spec.CLASS_NAMES or (tuple(made.channels)
-                                                 != spec.CHANNELS):
-    faults.append('expected the classes and channels of this version, received '
-                  f'{len(made.classes)} classes, '
-                  f'channels {printable.show_list(made.channels)}')
-  unlisted = _FILES - set(made.files)
-  if unlisted:
-    faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
-  names = [each.name for each in made.shards]
-  shape = (made.num_folds, spec.NUM_CLASSES) if made.is_labelled else ()
-  if _shape(made.class_counts) != shape or (made.is_labelled and
-                                            made.num_folds > made.num_records):
-    faults.append(
-        f'expected class counts of {made.num_folds} folds and '
-        f'{spec.NUM_CLASSES} classes, and a record in each fold; of a set '
-        f'without labels none. Received {len(made.class_counts)} rows and '
-        f'{made.num_records} records')
-  expected = _expected_names(names, made)
-  if not expected or names != expected:
-    odd = sorted(set(names) ^ set(expected)) or names
-    faults.append('expected the shards of '
-                  f'{"all folds" if made.is_labelled else "test"} in order, '
-                  f'received others, among them {odd[:1]}')
-  records = sum(each.records for each in made.shards)
-  if records != made.num_records:
-    faults.append(f'expected {made.num_records} records, received shards with '
-                  f'{records}')
-  try:
-    balance.of_settings(made.settings)
-  except errors.DataError as error:
-    faults.append(f'settings: {str(error).rstrip(".")}')
-  if not faults:
-    faults = _check_pixels(made)
-  return [f'{manifest.MANIFEST_NAME}: {each}' for each in faults]
-
-
-def _shape(counts: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
-  """(rows, columns) of the counts, () of none, None of rows that differ."""
-  widths = {len(row) for row in counts}
-  return None if len(widths) > 1 else (len(counts), *widths) if counts else ()
-
-
-def _check_pixels(made: manifest.Manifest) -> list[str]:
-  """Mean and deviation are those of sums that pixels of 0..255 can have."""
-  said, count = made.pixels, made.num_records * made.image_size**2
-  sums, squares = said['sum'], said['sum_of_squares']
-  if said['count'] == count and pixel_codec.are_sums(count, sums, squares):
-    expected = manifest.pixel_statistics(count, np.array(sums),
-                                         np.array(squares))
-    if said == expected:
-      return []
-  return [
-      f'expected pixels that {count} pixels of 0..255 can have, in each of '
-      f'{spec.NUM_CHANNELS} channels, received others'
-  ]
-
-
-def _expected_names(names: Sequence[str], made: manifest.Manifest) -> list[str]:
-  """The names in the order of the format, as many a group as there are."""
-  groups = ([f'fold{fold}' for fold in range(made.num_folds)]
-            if made.is_labelled else ['test'])
-  counts = collections.Counter(_group(name) for name in names)
-  return [
-      tfrecord.file_name(group, i, counts[group])
-      for group in groups
-      for i in range(counts[group])
-  ]
-
-
-def _group(name: str) -> str:
-  return name.partition('-')[0]
-
-
-def check_index(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
+def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   """Returns what is wrong with the index; empty where it is sound.
 
   Args:
-    made: of which check_manifest found nothing wrong.
+    made: of which manifest_check found nothing wrong.
     index: as manifest.load_index returns it.
 
   Returns:
@@ -254,7 +162,9 @@ def _check_lines(index: pd.DataFrame) -> list[str]:
 
 
 def _check_folds(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
-  folds = [int(_group(each.name)[len('fold'):]) for each in made.shards]
+  folds = [
+      int(tfrecord.group_of(each.name)[len('fold'):]) for each in made.shards
+  ]
   expected = np.repeat(folds, [each.records for each in made.shards])
   wrong = index['fold'].to_numpy() != expected
   return [
@@ -305,7 +215,8 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
         f'{printable.show_list([float(r) for r in row.repeats])}'
         for row in index[wrong].itertuples()
     ]
-  draws, most = repeats.sum(axis=0, dtype=float), balance.max_draws(len(index))
+  draws, most = repeats.sum(axis=0,
+                            dtype=float), resampling.max_draws(len(index))
   return [
       f'expected at most {most:,} draws in an epoch without fold {fold}, '
       f'received repeats with the sum {draws[fold]:.6g}'

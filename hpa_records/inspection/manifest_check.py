@@ -1,0 +1,102 @@
+"""Does a manifest agree with itself and with the format?
+
+Names, counts and settings are those that a conversion writes. It reads no other
+file, so it costs milliseconds.
+"""
+
+import collections
+from typing import Sequence
+
+import numpy as np
+
+from hpa_records.format import manifest
+from hpa_records.format import spec
+from hpa_records.format import tfds_metadata
+from hpa_records.format import tfrecord
+from hpa_records.images import pixel_codec
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.sampling import balance
+
+_FILES = {
+    manifest.INDEX_NAME, tfds_metadata.FEATURES_NAME, tfds_metadata.INFO_NAME
+}
+
+
+def check(made: manifest.Manifest) -> list[str]:
+  """Returns what is wrong with the manifest itself; empty where it is sound.
+
+  Args:
+    made: as manifest.load returns it, its hash proved.
+
+  Returns:
+    Faults, each one line that begins with the file's name.
+  """
+  faults = []
+  if tuple(made.classes) != spec.CLASS_NAMES or (tuple(made.channels)
+                                                 != spec.CHANNELS):
+    faults.append('expected the classes and channels of this version, received '
+                  f'{len(made.classes)} classes, '
+                  f'channels {printable.show_list(made.channels)}')
+  unlisted = _FILES - set(made.files)
+  if unlisted:
+    faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
+  names = [each.name for each in made.shards]
+  shape = (made.num_folds, spec.NUM_CLASSES) if made.is_labelled else ()
+  if _shape(made.class_counts) != shape or (made.is_labelled and
+                                            made.num_folds > made.num_records):
+    faults.append(
+        f'expected class counts of {made.num_folds} folds and '
+        f'{spec.NUM_CLASSES} classes, and a record in each fold; of a set '
+        f'without labels none. Received {len(made.class_counts)} rows and '
+        f'{made.num_records} records')
+  expected = _expected_names(names, made)
+  if not expected or names != expected:
+    odd = sorted(set(names) ^ set(expected)) or names
+    faults.append('expected the shards of '
+                  f'{"all folds" if made.is_labelled else "test"} in order, '
+                  f'received others, among them {odd[:1]}')
+  records = sum(each.records for each in made.shards)
+  if records != made.num_records:
+    faults.append(f'expected {made.num_records} records, received shards with '
+                  f'{records}')
+  try:
+    balance.of_settings(made.settings)
+  except errors.DataError as error:
+    faults.append(f'settings: {str(error).rstrip(".")}')
+  if not faults:
+    faults = _check_pixels(made)
+  return [f'{manifest.MANIFEST_NAME}: {each}' for each in faults]
+
+
+def _shape(counts: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
+  """(rows, columns) of the counts, () of none, None of rows that differ."""
+  widths = {len(row) for row in counts}
+  return None if len(widths) > 1 else (len(counts), *widths) if counts else ()
+
+
+def _check_pixels(made: manifest.Manifest) -> list[str]:
+  """Mean and deviation are those of sums that pixels of 0..255 can have."""
+  said, count = made.pixels, made.num_records * made.image_size**2
+  sums, squares = said['sum'], said['sum_of_squares']
+  if said['count'] == count and pixel_codec.are_sums(count, sums, squares):
+    expected = manifest.pixel_statistics(count, np.array(sums),
+                                         np.array(squares))
+    if said == expected:
+      return []
+  return [
+      f'expected pixels that {count} pixels of 0..255 can have, in each of '
+      f'{spec.NUM_CHANNELS} channels, received others'
+  ]
+
+
+def _expected_names(names: Sequence[str], made: manifest.Manifest) -> list[str]:
+  """The names in the order of the format, as many a group as there are."""
+  groups = ([f'fold{fold}' for fold in range(made.num_folds)]
+            if made.is_labelled else ['test'])
+  counts = collections.Counter(tfrecord.group_of(name) for name in names)
+  return [
+      tfrecord.file_name(group, i, counts[group])
+      for group in groups
+      for i in range(counts[group])
+  ]

@@ -1,0 +1,187 @@
+"""Do the records of a dataset hold what its index and manifest say?
+
+Every record is decoded and each field held to the index and the pixels to the
+manifest: that finds what a converter at fault would write, whose hashes are
+right. Decoding runs in processes, spawned ones as in convert.py.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+from typing import Any, Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hpa_records.format import example
+from hpa_records.format import manifest
+from hpa_records.format import spec
+from hpa_records.format import tfrecord
+from hpa_records.images import pixel_codec
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.runtime import process
+from hpa_records.runtime import process_pool
+from hpa_records.runtime import progress
+from hpa_records.storage import filesystem
+
+UNREAD = 'cannot be read: '  # of faults that say nothing of the data
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShardTask:
+  """One shard to decode: where it is, its rows of the index, its dataset."""
+  path: str
+  name: str
+  rows: pd.DataFrame
+  made: manifest.Manifest
+
+
+def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
+          workers: int) -> list[str]:
+  """Returns what is wrong with the content of the shards that are there.
+
+  Args:
+    directory: of the dataset, local or an address.
+    made: its manifest.
+    index: its index, in which index_check found nothing wrong.
+    workers: processes to decode with.
+
+  Returns:
+    Faults, each one line that begins with the name of a file.
+
+  Raises:
+    errors.DataError: a worker process was killed.
+  """
+  tasks, row = [], 0
+  for each in made.shards:
+    path = os.path.join(directory, each.name)
+    if filesystem.size(path) is not None:
+      rows = index.iloc[row:row + each.records]
+      tasks.append(_ShardTask(path, each.name, rows, made))
+    row += each.records
+  workers = min(workers, len(tasks))
+  if workers < 2:
+    process.decode_alone()
+    results = map(_check_shard, tasks)
+  else:
+    results = map_in_order(process_pool.start(workers), _check_shard, tasks)
+  faults = []
+  sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
+  with progress.Bar('decode', made.num_records, 'records') as shown:
+    for task, (found, counted) in zip(tasks, results):
+      faults += found
+      sums += counted
+      shown.advance(len(task.rows))
+  if not faults and len(tasks) == len(made.shards):
+    faults = _check_pixels(
+        made,
+        manifest.pixel_statistics(made.num_records * made.image_size**2, *sums))
+  return faults
+
+
+def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
+  """Returns the faults of one shard, and pixel_codec.sums [2, C] of it."""
+  sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
+  faults, count = [], 0
+  try:
+    for offset, data in tfrecord.read(task.path,
+                                      int(task.rows['record_bytes'].max())):
+      if count == len(task.rows) or (offset
+                                     != task.rows['record_offset'].iloc[count]):
+        raise errors.DataError(f'expected no record at byte {offset} after '
+                               f'{count} records')
+      row = task.rows.iloc[count]
+      count += 1
+      try:
+        sums += pixel_codec.sums(_check_record(row, data, task.made))
+      except errors.DataError as error:
+        faults.append(f'{task.name}: record {count - 1} at byte {offset} '
+                      f'({row["id"]}): {error}')
+    if count < len(task.rows):
+      raise errors.DataError(
+          f'expected {len(task.rows)} records, received {count}')
+  except errors.DataError as error:
+    faults.append(f'{task.name}: {error}')
+  except OSError as error:
+    faults.append(f'{task.name}: {UNREAD}{errors.explain(error)}')
+  return faults, sums
+
+
+def _check_record(row: pd.Series, data: bytes,
+                  made: manifest.Manifest) -> np.ndarray:
+  """Returns a record's image [H, W, C] uint8 if all fields are the index's.
+
+  Args:
+    row: of the index.
+    data: the record.
+    made: the manifest.
+
+  Raises:
+    errors.DataError: names the first field that differs.
+  """
+  sample = example.decode(data)
+  labelled = made.is_labelled
+  expected = {
+      spec.ID: row['id'],
+      spec.FOLD: row['fold'] if labelled else None,
+      spec.LABELS: spec.multi_hot([row['labels']])[0] if labelled else None,
+      spec.REPEATS: row['repeats'] if labelled else None,
+  }
+  for name, value in expected.items():
+    received = getattr(sample, name)
+    if not _is_same(received, value):
+      raise errors.DataError(f'expected {name} {_show(value)} as in '
+                             f'{manifest.INDEX_NAME}, received '
+                             f'{_show(received)}')
+  start = row['image_offset'] - row['record_offset'] - tfrecord.FRAME_HEAD_BYTES
+  if not isinstance(sample.image, memoryview) or (data[start:start +
+                                                       row['image_bytes']]
+                                                  != bytes(sample.image)):
+    raise errors.DataError(
+        f'expected its image {row["image_bytes"]} bytes long at byte {start} '
+        f'of the record, as in {manifest.INDEX_NAME}, received another there')
+  return pixel_codec.decode(sample.image, made.settings['encoding'],
+                            made.image_size)
+
+
+def _is_same(received: Any, expected: Any) -> bool:
+  if isinstance(expected, np.ndarray):
+    return np.array_equal(received, expected)
+  return not isinstance(received, np.ndarray) and received == expected
+
+
+def _show(value: Any) -> str:
+  return (printable.show_list(value.tolist())
+          if isinstance(value, np.ndarray) else str(value))
+
+
+def _check_pixels(made: manifest.Manifest, found: dict[str, Any]) -> list[str]:
+  """Returns a fault for the first statistic that differs, or none."""
+  # Whole numbers, and quotients and roots of them: equal on every machine.
+  return [
+      f'{manifest.MANIFEST_NAME}: expected pixels with {name} {found[name]}, '
+      f'as in the records, received {made.pixels.get(name)}'
+      for name in found
+      if made.pixels.get(name) != found[name]
+  ][:1]
+
+
+def map_in_order(pool: concurrent.futures.Executor, function: Callable[[Any],
+                                                                       Any],
+                 tasks: Sequence[Any]) -> Iterator[Any]:
+  """Yields what function returns, in the order of tasks; ends the pool.
+
+  Raises:
+    errors.DataError: a process of the pool was killed.
+  """
+  with pool:
+    try:
+      yield from pool.map(function, tasks)
+    except concurrent.futures.BrokenExecutor as error:
+      raise errors.DataError(
+          'A process that decodes records was killed, often for lack of memory;'
+          ' run the same command with --workers=1.') from error
+    except BaseException:
+      pool.shutdown(wait=True, cancel_futures=True)
+      raise

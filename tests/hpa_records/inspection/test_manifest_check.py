@@ -1,0 +1,88 @@
+"""manifest_check: manifests that contradict themselves are named."""
+
+import dataclasses
+
+import pytest
+
+from hpa_records.format import manifest
+from hpa_records.inspection import manifest_check
+from tests.support import forgery
+
+
+@pytest.mark.parametrize('name,value', [
+    ('balance', 'none such'),
+    ('balance_target', -1),
+    ('balance_tolerance', 1e300),
+    ('max_repeat', -3),
+    ('balance_factors', 'x'),
+])
+def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
+  folder = forgery.write_dataset(tmp_path)
+  forgery.forge_content(folder,
+                        lambda said: said['settings'].update({name: value}))
+  faults = manifest_check.check(manifest.load(str(folder)))
+  assert len(faults) == 1
+  assert faults[0].startswith('manifest.json: settings: Expected --')
+  assert not faults[0].endswith('.')
+
+
+@pytest.mark.parametrize('change,message', [
+    (lambda m: {
+        'num_records': 21
+    }, 'expected 21 records, received shards with 20'),
+    (lambda m: {
+        'classes': ('a',) * 28
+    }, 'expected the classes'),
+    (lambda m: {
+        'channels': m.channels[::-1]
+    }, "channels ['yellow'"),
+    (lambda m: {
+        'settings': {
+            **m.settings, 'unlabelled': True
+        }
+    }, 'expected the shards of test'),
+    (lambda m: {
+        'shards': m.shards[::-1]
+    }, 'expected the shards of all folds in order'),
+    (lambda m: {
+        'files': {
+            'index.parquet': m.files['index.parquet']
+        }
+    }, "expected the sha256 of ['dataset_info.json', 'features.json']"),
+])
+def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
+  made = dataclasses.replace(dataset[0], **change(dataset[0]))
+  faults = manifest_check.check(made)
+  assert all(line.startswith('manifest.json: ') for line in faults)
+  assert any(message in line for line in faults)
+
+
+@pytest.mark.parametrize('name,value', [
+    ('sum', [1, 2, 3]),
+    ('sum', [10**6] * 4),
+    ('sum_of_squares', [0] * 4),
+    ('mean', [1.0] * 4),
+    ('std', [1e30] * 4),
+    ('count', 7),
+])
+def test_pixels_that_cannot_be_are_named(dataset, name, value):
+  made = dataclasses.replace(dataset[0],
+                             pixels=dataset[0].pixels | {name: value})
+  fault, = manifest_check.check(made)
+  assert 'expected pixels that 5120 pixels of 0..255 can have' in fault
+
+
+@pytest.mark.parametrize(
+    'counts',
+    [[], [[1] * 28], [[1]] * 5, [[1] * 28] * 6, [[1] * 28] * 4 + [[1] * 27]])
+def test_class_counts_of_another_shape_are_named(dataset, counts):
+  made = dataclasses.replace(dataset[0], class_counts=counts)
+  fault, = manifest_check.check(made)
+  assert 'expected class counts of 5 folds and 28 classes' in fault
+
+
+def test_more_folds_than_records_are_named(dataset):
+  made = dataclasses.replace(dataset[0],
+                             settings=dataset[0].settings | {'num_folds': 21},
+                             class_counts=[[0] * 28] * 21)
+  assert 'a record in each fold' in manifest_check.check(made)[0]

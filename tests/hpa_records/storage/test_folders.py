@@ -1,0 +1,57 @@
+"""folders: listed, made, emptied and removed, on disk and at an address."""
+
+import os
+
+import pytest
+
+from hpa_records.storage import filesystem
+from hpa_records.storage import folders
+
+
+def test_lists_go_down_when_asked(folder):
+  below = os.path.join(folder, 'b', 'c')
+  folders.make(below)
+  filesystem.write_atomically(os.path.join(folder, 'a'), b'')
+  filesystem.write_atomically(os.path.join(below, 'd'), b'')
+  assert folders.list_names(folder) == ['a']
+  assert folders.list_names(folder, recursive=True) == ['a', 'b/c/d']
+
+
+def test_only_wanted_files_are_removed_and_only_empty_folders(folder):
+  below = os.path.join(folder, 'b')
+  folders.make(below)
+  for name in ('mine', 'yours'):
+    filesystem.write_atomically(os.path.join(below, name), b'')
+  folders.remove_files(below, 'mine'.__eq__)
+  folders.remove_empty(below)
+  assert folders.list_names(folder, recursive=True) == ['b/yours']
+  folders.remove_files(below, 'yours'.__eq__)
+  folders.remove_empty(below)
+  assert folders.list_names(folder, recursive=True) == []
+
+
+def test_a_folder_below_that_cannot_be_listed_is_an_error(tmp_path):
+  (tmp_path / 'a' / 'b').mkdir(parents=True)
+  os.chmod(tmp_path / 'a' / 'b', 0)
+  try:
+    if os.access(tmp_path / 'a' / 'b', os.R_OK):
+      pytest.skip('root may list every folder')
+    with pytest.raises(OSError):
+      folders.list_names(str(tmp_path), recursive=True)
+  finally:
+    os.chmod(tmp_path / 'a' / 'b', 0o700)
+
+
+def test_folders_that_a_system_keeps_are_not_looked_into(tmp_path, monkeypatch):
+  for name in ('lost+found', 'a/.Trashes', 'a/b'):
+    (tmp_path / name).mkdir(parents=True)
+    (tmp_path / name / 'file').touch()
+  scandir = os.scandir
+
+  def refuse(path):
+    if os.path.basename(path) in ('lost+found', '.Trashes'):
+      raise PermissionError(13, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  assert folders.list_names(str(tmp_path), recursive=True) == ['a/b/file']

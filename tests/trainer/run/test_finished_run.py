@@ -1,0 +1,48 @@
+"""finished_run: folds that do not belong together are refused."""
+
+import shutil
+
+import pytest
+
+from hpa_records.runtime import errors
+from tests.support import rights
+from trainer.run import finished_run
+from trainer.run import workdir
+
+
+def test_a_copy_of_a_fold_is_refused(run):
+  shutil.copytree(run / 'fold0', run / 'fold1')
+  with pytest.raises(errors.DataError, match='fold1 holds fold 0, by its conf'):
+    finished_run.load(str(run))
+
+
+def test_a_fold_that_the_records_do_not_have_is_refused(run):
+  (run / 'fold0').rename(run / 'fold7')
+  path = run / 'fold7' / workdir.CONFIG_NAME
+  path.write_text(path.read_text().replace('"fold": 0', '"fold": 7'))
+  with pytest.raises(errors.DataError, match='has no samples of fold 7'):
+    finished_run.load(str(run))
+
+
+def test_scores_of_another_threshold_than_the_settings_are_refused(run):
+  path = run / 'fold0' / workdir.CONFIG_NAME
+  path.write_text(path.read_text().replace('"threshold": 0.5',
+                                           '"threshold": 0.25'))
+  with pytest.raises(errors.DataError,
+                     match='threshold 0.25 of config.json, '
+                     'received those with 0.5'):
+    finished_run.load(str(run))
+
+
+def test_a_fold_on_a_disk_that_is_away_is_not_left_out(run):
+  (run / 'fold1').symlink_to('/mnt/nowhere/fold1')
+  with pytest.raises(errors.DataError, match='fold1 is a link to /mnt/nowhere'):
+    finished_run.load(str(run))
+
+
+@pytest.mark.parametrize('path', ['.', 'fold0', 'fold0/scores.json'])
+def test_a_run_that_may_not_be_read_is_told(run, path):
+  with rights.refused(run / path):
+    with pytest.raises(errors.DataError) as error:
+      finished_run.load(str(run))
+  assert 'Permission denied; check the rights' in str(error.value)

@@ -1,0 +1,177 @@
+"""The files of a fold: what each says, of bounded size and checked."""
+
+from collections.abc import Callable
+import csv
+import io
+import os
+from typing import Any
+
+import pandas as pd
+
+from hpa_records.format import spec
+from hpa_records.runtime import json_text
+from hpa_records.storage import filesystem
+from trainer import config as config_lib
+from trainer.run import arrays
+from trainer.run import fold_form
+from trainer.run import workdir
+
+# Bytes of a text file. The largest JSON is the network.json of DenseNet-121,
+# 78 kB.
+_MOST_JSON_BYTES = 2**20
+_MOST_CSV_BYTES = {
+    workdir.HISTORY_NAME: 2**26,  # 100,000 epochs
+    workdir.PER_CLASS_NAME: 2**16
+}
+
+_MOST_COLUMNS = 100  # of a CSV file; a history has 33
+_MOST_LINE_BYTES = 2**12
+
+_CHECKS: dict[str, Callable[[Any], None]] = {
+    workdir.SCORES_NAME: fold_form.check_scores,
+    workdir.BEST_SCORES_NAME: fold_form.check_best_scores,
+    workdir.ABOUT_NAME: fold_form.check_about,
+    workdir.NETWORK_NAME: fold_form.check_network,
+}
+
+
+def load_config(path: str) -> tuple[config_lib.Config, str]:
+  """Returns the configuration and the dataset's fingerprint of a config.json.
+
+  Raises:
+    errors.DataError: it is damaged, or no configuration.
+  """
+  try:
+    return config_lib.Config.from_json(_read_text(path))
+  except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    raise arrays.damaged(path, error) from error
+
+
+def load_json(path: str) -> dict[str, Any]:
+  """Returns what a JSON file of a fold says.
+
+  Args:
+    path: of the file, under one of the names in workdir.
+
+  Raises:
+    errors.DataError: it is not there, damaged, or without what it has to have.
+  """
+  try:
+    content = json_text.parse(_read_text(path))
+    _CHECKS[os.path.basename(path)](content)
+    return content
+  except (OSError, ValueError) as error:
+    raise arrays.damaged(path, error) from error
+
+
+def _read_text(path: str) -> bytes:
+  size = filesystem.size(path)  # None for a pipe or a device, without an end
+  if size is None:
+    raise ValueError('no file')
+  most = _MOST_CSV_BYTES.get(os.path.basename(path), _MOST_JSON_BYTES)
+  if size > most:
+    raise ValueError(f'expected up to {most:,} bytes, received {size:,}')
+  return filesystem.read_bytes(path)
+
+
+def load_history(directory: str) -> pd.DataFrame:
+  """Returns a row an epoch, as history.csv has them.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    errors.DataError: history.csv is not there, or damaged.
+  """
+  return _load_table(os.path.join(directory, workdir.HISTORY_NAME),
+                     _check_history)
+
+
+def _check_history(table: pd.DataFrame) -> None:
+  epochs = table['epoch']
+  if (not pd.api.types.is_integer_dtype(epochs) or not epochs.is_unique or
+      not epochs.between(1, fold_form.MOST_EPOCHS).all()):
+    raise ValueError('epoch: expected whole numbers from 1, each once')
+  others = list(table.select_dtypes(exclude='number'))
+  if others:
+    raise ValueError(f'{others[0]}: expected numbers')
+  if (table.abs() > fold_form.LARGEST).any(axis=None):
+    raise ValueError(f'expected numbers up to {fold_form.LARGEST:g}')
+
+
+def load_per_class(directory: str) -> pd.DataFrame:
+  """Returns the scores of each class, as per_class.csv has them.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    errors.DataError: per_class.csv is not there, or damaged.
+  """
+  return _load_table(os.path.join(directory, workdir.PER_CLASS_NAME),
+                     _check_per_class)
+
+
+def _check_per_class(table: pd.DataFrame) -> None:
+  if table['class'].tolist() != list(range(spec.NUM_CLASSES)):
+    raise ValueError(f'class: expected 0..{spec.NUM_CLASSES - 1} in order')
+
+
+def _load_table(path: str, check: Callable[[pd.DataFrame],
+                                           None]) -> pd.DataFrame:
+  try:
+    data = _read_text(path)
+    _check_lines(data)
+    # Without quotes, which the trainer never writes, a line is a row.
+    table = pd.read_csv(io.BytesIO(data), quoting=csv.QUOTE_NONE)
+    check(table)
+    return table
+  except (OSError, ValueError, KeyError) as error:
+    raise arrays.damaged(path, error) from error
+
+
+def _check_lines(data: bytes) -> None:
+  """Refuses a CSV of more lines or columns than a fold's have.
+
+  Such tables cost pandas far more time and memory than the file has bytes.
+  """
+  if data.count(b'\n') + data.count(b'\r') > 2 * (fold_form.MOST_EPOCHS + 1):
+    raise ValueError(f'more than {fold_form.MOST_EPOCHS:,} rows')
+  lines = [line for line in data.splitlines() if line]
+  columns = {line.count(b',') + 1 for line in lines}
+  if len(columns) > 1:
+    raise ValueError('rows of different lengths')
+  if max(columns, default=0) > _MOST_COLUMNS:
+    raise ValueError(f'expected up to {_MOST_COLUMNS} columns, received '
+                     f'{max(columns):,}')
+  longest = max(map(len, lines), default=0)
+  if longest > _MOST_LINE_BYTES:
+    raise ValueError(f'expected lines of up to {_MOST_LINE_BYTES:,} bytes, '
+                     f'received {longest:,}')
+
+
+def load_gallery(directory: str) -> arrays.Gallery | None:
+  """Returns a fold's notable samples; None in a run of an earlier version.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    errors.DataError: gallery.npz is damaged.
+  """
+  path = os.path.join(directory, workdir.GALLERY_NAME)
+  return arrays.Gallery.load(path) if workdir.is_there(path) else None
+
+
+def load_network(directory: str) -> dict[str, Any] | None:
+  """Returns what summary.summarise said of a fold's network; None in a
+  run of an earlier version.
+
+  Args:
+    directory: of the fold.
+
+  Raises:
+    errors.DataError: network.json is damaged.
+  """
+  path = os.path.join(directory, workdir.NETWORK_NAME)
+  return load_json(path) if workdir.is_there(path) else None

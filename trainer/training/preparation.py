@@ -1,0 +1,178 @@
+"""What the training of a fold starts from, checked before its first step.
+
+The dataset and its repeats, the settings of a run that is continued, and its
+newest checkpoint.
+"""
+
+import os
+
+import numpy as np
+
+from hpa_records.format import spec
+from hpa_records.reading import dataset
+from hpa_records.reading import download
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime import printable
+from hpa_records.runtime.tensorflow import tf
+from trainer import config as config_lib
+from trainer.run import checkpoint
+from trainer.run import fold_file
+from trainer.run import identity
+from trainer.run import workdir
+from trainer.training import recorder as recorder_lib
+from trainer.training import state as state_lib
+
+_ALWAYS_FITS = 1024  # images of a batch, most of them blank in a small epoch
+
+
+def load_records(config: config_lib.Config) -> dataset.Records:
+  """Returns a run's dataset, copied to its stage_dir first if it has one.
+
+  Raises:
+    errors.DataError: it is none, damaged, or does not answer.
+  """
+  where = config.records
+  if config.stage_dir:
+    where = download.stage(where, config.stage_dir)
+  return dataset.load(where)
+
+
+def check_fold(config: config_lib.Config,
+               records: dataset.Records) -> np.ndarray:
+  """Returns the repeats [N] float32 of training with the fold held out.
+
+  Raises:
+    errors.DataError: there is no such fold, nothing to train on, or less than
+      a batch.
+  """
+  folds = records.manifest.num_folds
+  if config.fold >= folds:
+    raise errors.DataError(f'Expected --fold from 0 to {folds - 1}, received '
+                           f'{config.fold}; {config.records} has {folds}.')
+  repeats = records.repeats(config.fold, config.rebalance)
+  if not repeats.any():
+    raise errors.DataError(
+        f'Expected records to train on with fold {config.fold} held out, '
+        f'received none with repeats above 0 at {config.records}; pass '
+        'another --balance.')
+  draws = int(np.ceil(repeats.sum(dtype=float)))
+  if config.batch_size > max(draws, _ALWAYS_FITS):
+    raise errors.DataError(
+        f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
+        f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
+  return repeats
+
+
+def check_memory(config: config_lib.Config, records: dataset.Records,
+                 strategy: tf.distribute.Strategy) -> None:
+  """Checks that the images of a batch fit into the memory of this machine.
+
+  As bytes, and as the numbers of 32 bits that a network takes.
+
+  Raises:
+    errors.DataError: they do not.
+  """
+  here = len(strategy.extended.worker_devices) / strategy.num_replicas_in_sync
+  size = records.manifest.image_size
+  num_bytes = int(config.batch_size * here * size**2 * spec.NUM_CHANNELS * 5)
+  free_bytes = host.free_memory_bytes()
+  if free_bytes is not None and num_bytes > free_bytes:
+    raise errors.DataError(
+        f'Not enough memory for --batch_size={config.batch_size}: its images '
+        f'of {size}x{size}x{spec.NUM_CHANNELS} take '
+        f'{printable.show_bytes(num_bytes)}, '
+        f'{printable.show_bytes(free_bytes)} are free; pass a smaller '
+        '--batch_size, or convert with a smaller --image_size.')
+
+
+def check_resumable(config: config_lib.Config,
+                    records: dataset.Records) -> None:
+  """Compares the settings with those of the run that is there, if any.
+
+  Raises:
+    errors.DataError: they differ, or are not known.
+  """
+  directory = workdir.fold_directory(config.workdir, config.fold)
+  path = os.path.join(directory, workdir.CONFIG_NAME)
+  if os.path.lexists(path):
+    found, made_from = fold_file.load_config(path)
+    differ = identity.find_differences(
+        found.identity(made_from),
+        config.identity(records.manifest.fingerprint))
+    if differ:
+      raise errors.DataError(f'The run at {directory} has other settings: '
+                             f'{"; ".join(differ)}. Choose another --workdir.')
+    return
+  left = workdir.list_files(directory)
+  if left:  # config.json is written before all of them
+    raise errors.DataError(
+        f'{left[0]} belongs to a run whose {path} is missing, so its settings '
+        'are not known. Put that file back, move the folder elsewhere, or '
+        'choose another --workdir.')
+
+
+def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,
+            recorder: recorder_lib.Recorder) -> state_lib.State:
+  """Returns the state of the newest valid checkpoint, or one to begin with.
+
+  Model and optimizer are set to it. A damaged checkpoint is told.
+
+  Args:
+    config: of the run.
+    checkpoints: of the fold.
+    recorder: of the fold, which says what is continued.
+
+  Raises:
+    errors.DataError: no checkpoint is valid, or the newest is of more epochs
+      than are asked for.
+  """
+  found = checkpoints.positions()
+  for position in reversed(found):
+    try:
+      state = _load(checkpoints, recorder, position)
+      break
+    except errors.UnreadError:
+      raise  # it may be valid, and would be written anew
+    except errors.DataError as error:
+      if position == found[0]:
+        raise
+      recorder.say(f'{error} Continuing from the one before.')
+  else:
+    return state_lib.State.start(config)
+  if state.begun_epochs > config.epochs:
+    raise errors.DataError(
+        f'The run at {recorder.directory} has finished or begun '
+        f'{state.begun_epochs} epochs, more than --epochs='
+        f'{config.epochs}; ask for at least as many, or choose another '
+        '--workdir.')
+  recorder.say(f'Continuing {recorder.directory} {describe_position(state)}.')
+  return state
+
+
+def _load(checkpoints: checkpoint.Checkpoints, recorder: recorder_lib.Recorder,
+          position: checkpoint.Position) -> state_lib.State:
+  """Sets model and optimizer to a checkpoint, and returns its state."""
+  values = checkpoints.restore(position)
+  try:
+    state = state_lib.State.from_dict(values)
+  except (KeyError, TypeError, ValueError) as error:
+    raise errors.DataError(
+        f'{checkpoints.locate(position)} holds no valid state of a '
+        f'training ({error}).') from error
+  try:
+    if state.best_epoch:
+      checkpoints.check((state.best_epoch, 0))
+  except errors.UnreadError:
+    raise
+  except errors.DataError as error:
+    recorder.say(f'{error} It is of the best epoch, for --weights=best of '
+                 'tools/predict.py. Going on without it; to have it, remove '
+                 f'{recorder.directory} and train from the start.')
+  return state
+
+
+def describe_position(state: state_lib.State) -> str:
+  """Returns how far a training is, for a message."""
+  inside = f', step {state.step} of the next' if state.step else ''
+  return f'after epoch {state.epoch}{inside}'
