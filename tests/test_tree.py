@@ -78,6 +78,11 @@ def _loaded_by(modules: list[str]) -> set[str]:
         sorted(_find_modules() - _WITH_TENSORFLOW),
         # Each defines flags, some of the same name: a process each.
         *([f'tools.{path.stem}'] for path in (_ROOT / 'tools').glob('*.py')),
+        # None of them defines flags.
+        [
+            f'benchmarks.{path.stem}'
+            for path in (_ROOT / 'tools' / 'benchmarks').glob('[!_]*.py')
+        ],
         ['trainer.main']
     ])
 def test_tables_and_conversion_start_without_tensorflow(modules):

@@ -6,9 +6,9 @@
   python tools/benchmark.py train --batch_size=16
 
 Without --csv convert makes sample data first, and so does input without
---records; balance needs no image. What is
-measured, and how, stands at the head of benchmark_<subcommand>.py. The numbers
-belong into BUILD_NOTES.md with the command; no test asserts a speed.
+--records; balance needs no image. The head of each module of benchmarks/ says
+what is measured, and how. The numbers belong into BUILD_NOTES.md with the
+command; no test asserts a speed.
 """
 
 import json
@@ -22,7 +22,7 @@ from absl import flags
 # First, so that Ctrl-C during the others is one line.
 # pylint: disable=wrong-import-order,ungrouped-imports
 from hpa_records.runtime import cli
-from hpa_records.conversion import convert
+from hpa_records.conversion import convert as convert_lib
 from hpa_records.conversion import shard_plan
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
@@ -35,11 +35,11 @@ from hpa_records.storage import folders
 from hpa_records.storage import path_check
 from hpa_records.synthetic import generator
 from trainer import config as config_lib
-import benchmark_balance
-import benchmark_convert
-import benchmark_input
-import benchmark_table
-import benchmark_train
+from benchmarks import balance
+from benchmarks import convert
+from benchmarks import input_pipeline
+from benchmarks import table
+from benchmarks import train
 
 _PEERS = pathlib.Path(
     __file__).resolve().parent.parent / '.venv-peers' / 'bin' / 'python'
@@ -107,7 +107,7 @@ _TABLE = flags.DEFINE_string('table', '',
                              'Of input: file for the table as CSV.')
 _PEER = flags.DEFINE_string(
     'peer', '', 'Of train: a program to compare with, which prints its rates; '
-    'see tools/benchmark_train.py.')
+    'see tools/benchmarks/train.py.')
 _PRECISION = flags.DEFINE_enum('precision', 'float32', config_lib.PRECISIONS,
                                'Of train.')
 _XLA = flags.DEFINE_enum('xla', 'auto', config_lib.XLA, 'Of train.')
@@ -134,7 +134,7 @@ def _check_paths() -> None:
       ],
       [(each.name, _path(each)) for each in (_CSV, _IMAGES, _PEER)] + records,
       closed=records)
-  columns = ','.join(benchmark_table.INPUT_COLUMNS)
+  columns = ','.join(table.INPUT_COLUMNS)
   # Before minutes of measuring.
   for each, mark in ((_JSON, _MARK), (_TABLE, columns)):
     if each.value:
@@ -158,43 +158,42 @@ def _make_scratch() -> tempfile.TemporaryDirectory:
 def main_convert() -> None:
   with _make_scratch() as scratch:
     csv, images = _source(scratch, _NUM_MADE)
-    job = benchmark_convert.Job(csv=csv,
-                                images=images,
-                                samples=benchmark_convert.read_samples(
-                                    csv, images, _LIMIT.value),
-                                image_size=_IMAGE_SIZE.value,
-                                scratch=scratch,
-                                repeats=_REPEATS.value)
-    report = benchmark_convert.measure(job)
-  _show(report, benchmark_table.format_convert)
-  print(f'\n{benchmark_table.closing_line(report)}')
+    job = convert.Job(csv=csv,
+                      images=images,
+                      samples=convert.read_samples(csv, images, _LIMIT.value),
+                      image_size=_IMAGE_SIZE.value,
+                      scratch=scratch,
+                      repeats=_REPEATS.value)
+    report = convert.measure(job)
+  _show(report, table.format_convert)
+  print(f'\n{table.closing_line(report)}')
 
 
 def main_balance() -> None:
   _check_paths()
   chosen = balance_flags.read_settings('none', {})
-  ids, labels = benchmark_balance.read_labels(
-      path_check.require_path(_CSV.value, 'csv'), _LIMIT.value)
-  report = benchmark_balance.measure(
-      benchmark_balance.Job(ids=ids,
-                            labels=labels,
-                            num_folds=_NUM_FOLDS.value,
-                            num_seeds=_SEEDS.value,
-                            chosen=chosen,
-                            num_rows=_ROWS.value,
-                            repeats=_REPEATS.value))
-  _show(report, benchmark_table.format_balance)
+  ids, labels = balance.read_labels(path_check.require_path(_CSV.value, 'csv'),
+                                    _LIMIT.value)
+  report = balance.measure(
+      balance.Job(ids=ids,
+                  labels=labels,
+                  num_folds=_NUM_FOLDS.value,
+                  num_seeds=_SEEDS.value,
+                  chosen=chosen,
+                  num_rows=_ROWS.value,
+                  repeats=_REPEATS.value))
+  _show(report, table.format_balance)
   if _FIGURES.value:
     output = path_check.require_path(_FIGURES.value, 'figures')
     cut = folds.assign(ids, labels, _NUM_FOLDS.value, 0)
     _, totals = summary.compare(ids, labels, cut, 0, chosen, 0)
     paths = gallery.save(gallery.draw_policies(totals, 0), output)
     print('\n'.join(['', *paths]))
-  print(f'\n{benchmark_table.closing_line_balance(report)}')
+  print(f'\n{table.closing_line_balance(report)}')
 
 
 def main_input() -> None:
-  ways = benchmark_input.choose(_ONLY.value)
+  ways = input_pipeline.choose(_ONLY.value)
   with _make_scratch() as scratch:
     if _RECORDS.value:
       records = path_check.require_local(_RECORDS.value, 'records')
@@ -202,25 +201,25 @@ def main_input() -> None:
     else:
       csv, images = _source(scratch, _NUM_READ)
       records = os.path.join(scratch, 'records')
-      convert.convert(
+      convert_lib.convert(
           csv, images, records,
           shard_plan.Settings(image_size=_IMAGE_SIZE.value, shard_mb=64),
-          convert.How())
-    report = benchmark_input.measure(
-        benchmark_input.Job(records=records,
-                            images=images,
-                            scratch=scratch,
-                            peers_python=_path(_PEERS_PYTHON),
-                            batch=_BATCH_SIZE.value,
-                            seconds=_SECONDS.value,
-                            repeats=_REPEATS.value), ways)
-  _show(report, benchmark_table.format_input)
+          convert_lib.How())
+    report = input_pipeline.measure(
+        input_pipeline.Job(records=records,
+                           images=images,
+                           scratch=scratch,
+                           peers_python=_path(_PEERS_PYTHON),
+                           batch=_BATCH_SIZE.value,
+                           seconds=_SECONDS.value,
+                           repeats=_REPEATS.value), ways)
+  _show(report, table.format_input)
   if _TABLE.value:
     path = path_check.require_local(_TABLE.value, 'table')
     with path_check.told_output(path, 'table'):
       filesystem.write_atomically(
           path,
-          benchmark_table.tabulate_input(report).to_csv().encode())
+          table.tabulate_input(report).to_csv().encode())
   if _FIGURES.value:
     output = path_check.require_path(_FIGURES.value, 'figures')
     rates = {
@@ -230,7 +229,7 @@ def main_input() -> None:
     }
     drawn = figure.draw_rates(rates, 'images a second', 'Reading batches')
     print('\n'.join(['', *gallery.save({'input': drawn}, output)]))
-  print(f'\n{benchmark_table.closing_line_input(report)}')
+  print(f'\n{table.closing_line_input(report)}')
 
 
 def main_train() -> None:
@@ -238,17 +237,17 @@ def main_train() -> None:
     peer = _PEER.value and path_check.require_local(_PEER.value, 'peer')
     if peer and not os.path.isfile(peer):  # told before minutes of measuring
       raise errors.DataError(f'Expected a program as --peer, received {peer}.')
-    report = benchmark_train.measure(
-        benchmark_train.Job(scratch=scratch,
-                            peer=peer,
-                            batch=_BATCH_SIZE.value,
-                            size=_IMAGE_SIZE.value,
-                            precision=_PRECISION.value,
-                            xla=_XLA.value,
-                            steps=_STEPS.value,
-                            seconds=_SECONDS.value,
-                            repeats=_REPEATS.value))
-  _show(report, benchmark_table.format_train)
+    report = train.measure(
+        train.Job(scratch=scratch,
+                  peer=peer,
+                  batch=_BATCH_SIZE.value,
+                  size=_IMAGE_SIZE.value,
+                  precision=_PRECISION.value,
+                  xla=_XLA.value,
+                  steps=_STEPS.value,
+                  seconds=_SECONDS.value,
+                  repeats=_REPEATS.value))
+  _show(report, table.format_train)
 
 
 def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
@@ -256,7 +255,7 @@ def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
   """Prints the machine and the tables, and writes all numbers if asked to."""
   report = {
       'program': figure.MARK,
-      **report, 'machine': benchmark_table.describe_machine()
+      **report, 'machine': table.describe_machine()
   }
   print(report['machine'])
   print(form(report))

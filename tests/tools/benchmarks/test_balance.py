@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import sys
 
-import benchmark_balance
+from benchmarks import balance as balance_benchmark
 import numpy as np
 import pytest
 
@@ -17,7 +17,7 @@ from hpa_records.sampling import folds
 from hpa_records.sampling import resampling
 from tests.support import fakes
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _NUM_ROWS, _NUM_FOLDS, _SEEDS = 200, 3, 2
 _CHOSEN = balance.Balance(target=40)
 
@@ -102,8 +102,8 @@ def test_folds_differ_as_they_are_cut(source, done):
 def test_the_frontier_is_of_exact_with_each_tolerance_and_bound(source, done):
   rows = done[1]['frontier']
   assert [(row['tolerance'], row['max_repeat']) for row in rows] == [
-      (value, 0) for value in benchmark_balance.TOLERANCES
-  ] + [(_CHOSEN.tolerance, value) for value in benchmark_balance.BOUNDS]
+      (value, 0) for value in balance_benchmark.TOLERANCES
+  ] + [(_CHOSEN.tolerance, value) for value in balance_benchmark.BOUNDS]
   for row in (rows[0], rows[4], rows[7]):
     chosen = dataclasses.replace(_CHOSEN,
                                  policy='exact',

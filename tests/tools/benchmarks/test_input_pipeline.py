@@ -5,15 +5,15 @@ import pathlib
 import subprocess
 import sys
 
-import benchmark_input
-import benchmark_reader
-import benchmark_table
+from benchmarks import input_pipeline
+from benchmarks import reader
+from benchmarks import table
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _PEERS = _ROOT / '.venv-peers' / 'bin' / 'python'
 # Those that start soon, and one of the peers.
 _KEYS = ['memcpy', 'page_cache', 'indexed', 'batch_parse', 'torch_memmap']
@@ -44,7 +44,7 @@ def _done(tmp_path_factory):
 def test_every_way_is_measured_or_said_to_be_absent(done):
   report = json.loads((done[1] / 'all.json').read_text())
   assert list(report['ways']) == _KEYS
-  for way in benchmark_input.choose(_KEYS):
+  for way in input_pipeline.choose(_KEYS):
     found = report['ways'][way.key]
     if 'absent' in found:
       assert way.is_peer and not _PEERS.exists()
@@ -57,24 +57,24 @@ def test_every_way_is_measured_or_said_to_be_absent(done):
 
 def test_table_plot_and_ratios_are_of_the_same_numbers(done):
   report = json.loads((done[1] / 'all.json').read_text())
-  table = pd.read_csv(done[1] / 'table.csv', index_col=0)
-  pd.testing.assert_frame_equal(table, benchmark_table.tabulate_input(report))
+  rates = pd.read_csv(done[1] / 'table.csv', index_col=0)
+  pd.testing.assert_frame_equal(rates, table.tabulate_input(report))
   assert cv2.imread(str(done[1] / 'input.png')) is not None
-  indexed = table.loc['indexed reader', 'median']
-  plain = table.loc[table.index.str.startswith('tf.data'), 'median'].max()
+  indexed = rates.loc['indexed reader', 'median']
+  plain = rates.loc[rates.index.str.startswith('tf.data'), 'median'].max()
   assert report['ratios']['best_plain'] == pytest.approx(indexed / plain)
   assert f'{indexed / plain:.2f} times the best plain' in done[0].stdout
 
 
 def test_all_ways_are_measured_unless_some_are_chosen():
-  assert benchmark_input.choose([]) == list(benchmark_input.WAYS)
+  assert input_pipeline.choose([]) == list(input_pipeline.WAYS)
   done = _run('--only=indexed,zarr')
   assert done.returncode == 2 and "received 'zarr'" in done.stderr
 
 
 def test_every_way_has_a_function():
-  functions = {way.function for way in benchmark_input.WAYS}
-  assert functions == set(benchmark_reader.WAYS)
+  functions = {way.function for way in input_pipeline.WAYS}
+  assert functions == set(reader.WAYS)
 
 
 def test_nothing_is_left_behind(done):
@@ -87,14 +87,8 @@ def test_nothing_is_left_behind(done):
 ])
 def test_a_way_that_skips_or_repeats_an_image_does_not_count(keep, named):
   images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 4), np.uint8)
-  way = benchmark_input.WAYS[0]
-  expected = benchmark_reader.check([images[:4], images[4:]])
-  benchmark_input.check_work(way, expected, expected)
+  way = input_pipeline.WAYS[0]
+  expected = reader.check([images[:4], images[4:]])
+  input_pipeline.check_work(way, expected, expected)
   with pytest.raises(RuntimeError, match=f'received {named}'):
-    benchmark_input.check_work(way, benchmark_reader.check([images[keep]]),
-                               expected)
-
-
-def test_too_few_batches_are_no_rate():
-  with pytest.raises(RuntimeError, match='received too few'):
-    benchmark_reader.rate(iter([np.zeros(3)]), 1.0)
+    input_pipeline.check_work(way, reader.check([images[keep]]), expected)

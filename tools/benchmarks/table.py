@@ -69,7 +69,7 @@ def _tensorflow_version() -> str:
 
 
 def format_convert(report: dict[str, Any]) -> str:
-  """Returns the two tables of benchmark_convert.measure, and what they mean."""
+  """Returns the two tables of convert.measure, and what they mean."""
   peers = report['peers']
   plain = peers['pillow']
   rows = [_peer_row(peer, plain) for peer in peers.values()]
@@ -102,7 +102,7 @@ def closing_line(report: dict[str, Any]) -> str:
 
 
 def format_balance(report: dict[str, Any]) -> str:
-  """Returns the tables of benchmark_balance.measure, and what they mean."""
+  """Returns the tables of balance.measure, and what they mean."""
   chosen = report['balance']
   policies = [(name, *_figures(figures, _POLICY_FIGURES))
               for name, figures in report['policies'].items()]
@@ -147,7 +147,7 @@ def closing_line_balance(report: dict[str, Any]) -> str:
 
 
 def tabulate_input(report: dict[str, Any]) -> pd.DataFrame:
-  """Returns benchmark_input.measure's rates, images a second, a row a way.
+  """Returns input_pipeline.measure's rates, images a second, a row a way.
 
   Columns: median, least, most, part_of_memcpy (NaN without memcpy), how. Ways
   that are absent have no row.
@@ -162,7 +162,7 @@ def tabulate_input(report: dict[str, Any]) -> pd.DataFrame:
 
 
 def format_input(report: dict[str, Any]) -> str:
-  """Returns the table of benchmark_input.measure, and what it means."""
+  """Returns the table of input_pipeline.measure, and what it means."""
   rows = [
       (row.Index, _WHOLE(row.median), f'{row.least:,.0f}–{row.most:,.0f}',
        '' if np.isnan(row.part_of_memcpy) else _TWO_DIGITS(row.part_of_memcpy),
@@ -198,7 +198,7 @@ def closing_line_input(report: dict[str, Any]) -> str:
 
 
 def format_train(report: dict[str, Any]) -> str:
-  """Returns the table of benchmark_train.measure."""
+  """Returns the table of train.measure."""
   ratios = report['ratios']
   rows = [(each['title'], _WHOLE(each['median']),
            f'{min(each["rates"]):,.1f}–{max(each["rates"]):,.1f}',

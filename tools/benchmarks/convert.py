@@ -20,13 +20,14 @@ import statistics
 import sys
 from typing import Any
 
-import benchmark_balance
-import benchmark_check
-import benchmark_process
+from benchmarks import balance
+from benchmarks import process
+from benchmarks import record_check
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 
-_TOOLS = pathlib.Path(__file__).resolve().parent
+_MAKE_RECORDS = str(
+    pathlib.Path(__file__).resolve().parent.parent / 'make_records.py')
 # In shards of 128 MiB a thousand samples are five or six, and two workers end
 # apart by up to a whole one. In these they have as many as all of HPA at 128.
 _SHARD_MB = 16
@@ -40,7 +41,7 @@ class Peer:
   """One way to convert.
 
   Attributes:
-    key: its name in the JSON and in benchmark_peer.
+    key: its name in the JSON and in benchmarks.converter.
     title: its name in the table.
     cores: that it may use.
     is_ours: it is this project's converter, with a worker a core.
@@ -90,7 +91,7 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
   Raises:
     errors.DataError: a file cannot be read, or a row is faulty.
   """
-  ids, labels = benchmark_balance.read_labels(csv, limit)
+  ids, labels = balance.read_labels(csv, limit)
   samples = []
   for sample_id, row in zip(ids, labels.tolist()):
     files = [
@@ -128,7 +129,7 @@ def measure(job: Job) -> dict[str, Any]:
   peers = {peer.key: _numbers(job, peer, runs[peer.key]) for peer in PEERS}
   _check_records(job, peers)
   path = _write_job(job, 'steps', repeats=job.repeats)
-  steps = benchmark_process.run(_script('benchmark_step', path), 1)
+  steps = process.run_module('conversion_step', [path], 1)
   return {
       'num_samples': len(job.samples),
       'image_size': job.image_size,
@@ -146,14 +147,15 @@ def _run_ours(job: Job, peer: Peer) -> dict[str, dict]:
                     output=job.output(peer),
                     workers=peer.cores,
                     shard_mb=_SHARD_MB)
-  warm = benchmark_process.run(_script('benchmark_peer', 'ours', path),
-                               peer.cores)
+  warm = process.run_module('converter', ['ours', path], peer.cores)
   _clear(job, peer)
-  command = _script('make_records', f'--csv={job.csv}',
-                    f'--images={job.images}', f'--output={job.output(peer)}',
-                    f'--image_size={job.image_size}', f'--workers={peer.cores}',
-                    f'--shard_mb={_SHARD_MB}', f'--limit={len(job.samples)}')
-  cold = dataclasses.asdict(benchmark_process.run(command, peer.cores))
+  command = [
+      sys.executable, _MAKE_RECORDS, f'--csv={job.csv}',
+      f'--images={job.images}', f'--output={job.output(peer)}',
+      f'--image_size={job.image_size}', f'--workers={peer.cores}',
+      f'--shard_mb={_SHARD_MB}', f'--limit={len(job.samples)}'
+  ]
+  cold = dataclasses.asdict(process.run(command, peer.cores))
   del cold['stdout']
   return {'cold': cold, 'warm': json.loads(warm.stdout)}
 
@@ -163,16 +165,11 @@ def _run(job: Job, peer: Peer) -> dict[str, dict]:
   _clear(job, peer)
   path = _write_job(job, peer.key, output=job.output(peer))
   cold = dataclasses.asdict(
-      benchmark_process.run(_script('benchmark_peer', peer.key, path),
-                            peer.cores))
+      process.run_module('converter', [peer.key, path], peer.cores))
   warm = json.loads(cold.pop('stdout'))
   for name, taken in warm.pop('again').items():
     cold[name] -= taken
   return {'cold': cold, 'warm': warm}
-
-
-def _script(name: str, *words: str) -> list[str]:
-  return [sys.executable, str(_TOOLS / f'{name}.py'), *words]
 
 
 def _write_job(job: Job, name: str, **more: Any) -> str:
@@ -232,20 +229,20 @@ def _check_records(job: Job, peers: dict[str, dict]) -> None:
     if peer.key == 'inflate':
       count = _check_inflated(job, peers[peer.key]['runs']['warm'])
     else:
-      count, images[peer.key] = benchmark_check.read(job.output(peer),
-                                                     job.samples[0]['id'],
-                                                     job.image_size)
+      count, images[peer.key] = record_check.read(job.output(peer),
+                                                  job.samples[0]['id'],
+                                                  job.image_size)
     peers[peer.key]['num_records'] = count
     if count != len(job.samples):
       raise RuntimeError(f'Expected {len(job.samples)} records of {peer.key}, '
                          f'found {count}')
-  for key, difference in benchmark_check.compare(images, 'ours').items():
+  for key, difference in record_check.compare(images, 'ours').items():
     peers[key]['mean_difference'] = difference
 
 
 def _check_inflated(job: Job, runs: list[dict[str, Any]]) -> int:
   """Returns the number of samples; raises if their bytes are others."""
-  expected = benchmark_check.count_inflated(
+  expected = record_check.count_inflated(
       path for sample in job.samples for path in sample['files'])
   for run in runs:
     if run['num_bytes'] != expected:

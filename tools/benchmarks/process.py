@@ -1,4 +1,4 @@
-"""Runs one command in a process of its own and says what it took.
+"""Runs one command in a process of its own and measures what it took.
 
 Time starts before the interpreter does. Processor time is that of the process
 and of all processes that it waited for. The peak of memory is VmHWM of the
@@ -17,10 +17,11 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Iterator, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from hpa_records.runtime import errors
 
+_TOOLS = str(pathlib.Path(__file__).resolve().parent.parent)
 _LOOK_EVERY_S = 0.02
 # One thread each, so that a core is a core; no peer gets help from another.
 _ENVIRONMENT = {
@@ -50,8 +51,36 @@ class Finished:
   stdout: str
 
 
-def run(command: Sequence[str], num_cores: int) -> Finished:
+def run_module(name: str,
+               words: Sequence[str],
+               num_cores: int,
+               python: str = sys.executable) -> Finished:
+  """Runs a module of this package, which prints its result, as run does.
+
+  Args:
+    name: of the module.
+    words: its arguments.
+    num_cores: number of cores that it may use.
+    python: interpreter to run it with.
+
+  Raises: as run.
+  """
+  # Found from any folder, and nothing in the current one is taken for it.
+  paths = [_TOOLS, *filter(None, [os.environ.get('PYTHONPATH')])]
+  environment = {'PYTHONPATH': os.pathsep.join(paths), 'PYTHONSAFEPATH': '1'}
+  return run([python, '-m', f'benchmarks.{name}', *words], num_cores,
+             environment)
+
+
+def run(command: Sequence[str],
+        num_cores: int,
+        environment: Mapping[str, str] | None = None) -> Finished:
   """Runs a command to its end on num_cores cores, where that can be set.
+
+  Args:
+    command: program and arguments.
+    num_cores: number of cores that it may use.
+    environment: variables to set beside those of this process.
 
   Raises:
     errors.DataError: the command cannot be started, or refused its input
@@ -68,7 +97,8 @@ def run(command: Sequence[str], num_cores: int) -> Finished:
             stderr=err,
             env={
                 **os.environ,
-                **_ENVIRONMENT
+                **_ENVIRONMENT,
+                **(environment or {})
             })
     except OSError as error:
       raise errors.DataError(

@@ -1,8 +1,8 @@
 """One way to train GapNet-PL on a batch that stays where it is.
 
-  python tools/benchmark_trainer.py NAME JOB.json
+  python -m benchmarks.network_trainer NAME JOB.json
 
-benchmark_train runs it. A way is a function of a job that gives, again and
+benchmarks.train runs it. A way is a function of a job that gives, again and
 again, how many steps it ran and in how many seconds. All train the same
 network, PReLU, on the same made-up uint8 pixels, with SGD and momentum.
 """

@@ -21,14 +21,13 @@ from typing import Any, Sequence
 
 import numpy as np
 
-import benchmark_process
+from benchmarks import process
 from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.reading import shards
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 
-_TOOLS = pathlib.Path(__file__).resolve().parent
 HELD_OUT = 0  # fold
 
 
@@ -39,7 +38,7 @@ class Way:
   Attributes:
     key: its name in the JSON.
     title: its name in the table.
-    function: its name in benchmark_reader.
+    function: its name in benchmarks.reader.
     settings: that are tried.
     is_peer: it runs in the environment of the peers.
     is_plain: it is a plain tf.data pipeline over our shards.
@@ -266,12 +265,8 @@ def _run(job: Job, way: Way, setting: dict[str, Any],
          path: str) -> dict[str, Any]:
   """One process of a way: what it printed."""
   python = job.peers_python if way.is_peer else sys.executable
-  command = [
-      python,
-      str(_TOOLS / 'benchmark_reader.py'), way.function, path,
-      json.dumps(setting)
-  ]
-  ran = benchmark_process.run(command, host.num_cores())
+  words = [way.function, path, json.dumps(setting)]
+  ran = process.run_module('reader', words, host.num_cores(), python)
   return json.loads(ran.stdout.splitlines()[-1])
 
 

@@ -17,11 +17,10 @@ import statistics
 import sys
 from typing import Any
 
-import benchmark_process
+from benchmarks import process
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 
-_TOOLS = pathlib.Path(__file__).resolve().parent
 _TITLES = {'ours': 'trainer.training.step', 'keras': 'Keras layers and fit'}
 _LINE = re.compile(
     r'bn=(?P<norm>\d) amp=(?P<half>\d)\s+(?P<mode>\S+).*?B=\s*(?P<batch>\d+)'
@@ -67,11 +66,10 @@ def measure(job: Job) -> dict[str, Any]:
   found = {key: {'title': title, 'rates': []} for key, title in _TITLES.items()}
   for _ in range(job.repeats):
     for key, each in found.items():
-      script = str(_TOOLS / 'benchmark_trainer.py')
-      ran = _run([sys.executable, script, key, path])
-      each['rates'].append(json.loads(ran.splitlines()[-1])['rate'])
+      ran = process.run_module('network_trainer', [key, path], host.num_cores())
+      each['rates'].append(json.loads(ran.stdout.splitlines()[-1])['rate'])
   if job.peer:
-    said = _run([sys.executable, job.peer])
+    said = process.run([sys.executable, job.peer], host.num_cores()).stdout
     found['peer'] = {
         'title': os.path.basename(job.peer),
         'rates': [read_peer(said, job.batch)],
@@ -113,7 +111,3 @@ def read_peer(said: str, batch: int) -> float:
         f'Expected a line "bn=0 … B={batch} … img/s" of --peer, received none; '
         'pass a --batch_size that it measures.')
   return max(rates)
-
-
-def _run(command: list[str]) -> str:
-  return benchmark_process.run(command, host.num_cores()).stdout

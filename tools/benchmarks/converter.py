@@ -1,6 +1,6 @@
-"""One way of converting, in a process of its own; benchmark_convert runs it.
+"""One way of converting, in a process of its own; benchmarks.convert runs it.
 
-  python tools/benchmark_peer.py NAME JOB.json
+  python -m benchmarks.converter NAME JOB.json
 
 The job names the samples, the size and the output; what was measured is printed
 as JSON. Imports stand inside the functions: each peer pays for its own alone.

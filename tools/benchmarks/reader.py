@@ -1,11 +1,11 @@
 """One way to read training batches, in a process of its own.
 
-  python tools/benchmark_reader.py NAME JOB.json
+  python -m benchmarks.reader NAME JOB.json SETTING
 
-benchmark_input runs it. A way is a function of (job, setting, passes) that
-gives batches of images, [B, H, W, C] uint8 in whatever array it makes: each
-record once a pass, in random order. First one pass is checked: how many images,
-and the sum of their bytes. Then as many batches as come in a while are
+benchmarks.input_pipeline runs it. A way is a function of (job, setting, passes)
+that gives batches of images, [B, H, W, C] uint8 in whatever array it makes:
+each record once a pass, in random order. First one pass is checked: how many
+images, and the sum of their bytes. Then as many batches as come in a while are
 counted, after some that are not. What is done with a batch is nothing, for all
 alike: no float conversion, no copy to a device.
 

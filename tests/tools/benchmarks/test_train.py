@@ -8,12 +8,12 @@ import pathlib
 import subprocess
 import sys
 
-import benchmark_train
+from benchmarks import train
 import pytest
 
 from hpa_records.runtime import errors
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _SAID = '''PT bn=1 amp=1 default          B=   4       300 img/s   3.3 ms/step
 PT bn=0 amp=1 reduce-overhead  B=   4       200 img/s   3.3 ms/step
 PT bn=0 amp=1 default          B=   4       100 img/s   3.3 ms/step
@@ -41,6 +41,6 @@ def test_ours_is_set_beside_keras_and_a_peer(tmp_path):
 
 
 def test_a_peer_without_that_batch_is_told():
-  assert benchmark_train.read_peer(_SAID, 640) == 900
+  assert train.read_peer(_SAID, 640) == 900
   with pytest.raises(errors.DataError, match='"bn=0 … B=80 … img/s" of --peer'):
-    benchmark_train.read_peer(_SAID, 80)
+    train.read_peer(_SAID, 80)

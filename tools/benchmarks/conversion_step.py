@@ -1,6 +1,6 @@
-"""What each decoder, filter and checksum takes; benchmark_convert runs it.
+"""What each decoder, filter and checksum takes; benchmarks.convert runs it.
 
-  python tools/benchmark_step.py JOB.json
+  python -m benchmarks.conversion_step JOB.json
 
 One process, processor time (time.process_time), the same files for all; in each
 repeat every step has its turn. Before anything is timed, all decoders must
@@ -27,7 +27,7 @@ import kornia_rs
 import numpy as np
 from PIL import Image
 
-import benchmark_peer
+from benchmarks import converter
 
 _MAX_SAMPLES = 32  # their files and pixels stay in memory
 
@@ -46,7 +46,7 @@ def _decode_steps(files: list[bytes]) -> list[_Step]:
   Raises:
     RuntimeError: two decoders disagree.
   """
-  tf = benchmark_peer.import_tensorflow()
+  tf = converter.import_tensorflow()
   with Image.open(io.BytesIO(files[0])) as first:
     shape = first.size[::-1]
   decoders = {
@@ -150,7 +150,7 @@ def _shrink_cykooz(size_px: int, resizer: cykooz_resizer.Resizer,
 
 
 def _shrink_tensorflow(size_px: int, image: np.ndarray) -> np.ndarray:
-  tf = benchmark_peer.import_tensorflow()
+  tf = converter.import_tensorflow()
   resized = tf.image.resize(image, (size_px, size_px), antialias=True)
   return tf.cast(tf.round(resized), tf.uint8).numpy()
 
@@ -175,7 +175,7 @@ def _steps(job: dict) -> list[_Step]:
   stored = [image.tobytes() for image in small]
   return [
       _Step('read', lambda path: pathlib.Path(path).read_bytes(), paths),
-      _Step('inflate, zlib', benchmark_peer.inflate, files),
+      _Step('inflate, zlib', converter.inflate, files),
       *_decode_steps(files),
       *_filter_steps(images, job['image_size']),
       _Step('histogram, cv2.calcHist', _count, small),
