@@ -12,6 +12,7 @@ their number and the sum of their bytes must be right.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from benchmarks import peer_reader
 from benchmarks import process
 from hpa_records.format import spec
 from hpa_records.reading import dataset
@@ -40,46 +42,48 @@ class Way:
     title: its name in the table.
     function: its name in benchmarks.reader.
     settings: that are tried.
-    is_peer: it runs in the environment of the peers.
-    is_plain: it is a plain tf.data pipeline over our shards.
     tolerance: by how much the sum of the bytes may be off, as a part of it.
   """
   key: str
   title: str
   function: str
   settings: tuple[dict[str, Any], ...]
-  is_peer: bool = False
-  is_plain: bool = False
   tolerance: float = 0.0
 
+  @property
+  def is_peer(self) -> bool:
+    """Whether it runs in the environment of the peers."""
+    return self.function in peer_reader.WAYS
 
-def _ours(reader: str, check: str = 'none', transform: bool = False):
+  @property
+  def is_plain(self) -> bool:
+    """Whether it is a plain tf.data pipeline over our shards."""
+    return self.function == 'tf_records'
+
+
+def _combine(**values: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+  """Returns a setting for each combination of the values of its keys."""
+  return tuple(
+      dict(zip(values, each)) for each in itertools.product(*values.values()))
+
+
+def _ours(reader: str,
+          check: str = 'none',
+          transform: bool = False) -> tuple[dict[str, Any], ...]:
   return ({'reader': reader, 'check': check, 'transform': transform},)
 
 
-def _plain(batch_first: bool):
-  return tuple({
-      'batch_first': batch_first,
-      'threads': threads,
-      'read': read
-  } for threads in (0, 2) for read in (2**18, 2**23))
+def _plain(batch_first: bool) -> tuple[dict[str, Any], ...]:
+  return _combine(batch_first=[batch_first],
+                  threads=[0, 2],
+                  read=[2**18, 2**23])
 
 
 WAYS = (
-    Way('memcpy', 'memcpy, from memory to batches', 'copies', ({
-        'source': 'memory',
-        'threads': 2
-    }, {
-        'source': 'memory',
-        'threads': 3
-    })),
-    Way('page_cache', 'preadv, from page cache to batches', 'copies', ({
-        'source': 'file',
-        'threads': 2
-    }, {
-        'source': 'file',
-        'threads': 3
-    })),
+    Way('memcpy', 'memcpy, from memory to batches', 'copies',
+        _combine(source=['memory'], threads=[2, 3])),
+    Way('page_cache', 'preadv, from page cache to batches', 'copies',
+        _combine(source=['file'], threads=[2, 3])),
     Way('indexed', 'indexed reader', 'ours', _ours('indexed')),
     Way('indexed_crc', 'indexed reader, --check=crc', 'ours',
         _ours('indexed', 'crc')),
@@ -88,57 +92,18 @@ WAYS = (
     Way('streaming', 'streaming reader', 'ours', _ours('streaming')),
     Way('streaming_transform', 'streaming reader + transforms', 'ours',
         _ours('streaming', transform=True)),
-    Way('parse_batch',
-        'tf.data, parse then batch',
-        'tf_records',
-        _plain(False),
-        is_plain=True),
-    Way('batch_parse',
-        'tf.data, batch then parse',
-        'tf_records',
-        _plain(True),
-        is_plain=True),
-    Way('tfds', 'TensorFlow Datasets', 'tfds', ({
-        'cycle': 4
-    }, {
-        'cycle': 16
-    })),
-    Way('grain',
-        'array_record + grain',
-        'grain',
-        tuple({
-            'threads': threads,
-            'buffer': 200,
-            'batch_first': first
-        } for threads in (2, 8) for first in (False, True)),
-        is_peer=True),
-    Way('webdataset',
-        'webdataset',
-        'webdataset',
-        tuple({'workers': workers} for workers in (0, 1, 2)),
-        is_peer=True),
-    Way('mosaic',
-        'mosaicml-streaming',
-        'mosaic',
-        tuple({'workers': workers} for workers in (0, 1, 2)),
-        is_peer=True),
-    Way('torch_memmap',
-        'torch DataLoader, memory-mapped raw',
-        'torch',
-        tuple({
-            'source': 'raw',
-            'workers': workers
-        } for workers in (0, 1, 2)),
-        is_peer=True),
-    Way('torch_png',
-        'torch DataLoader, PNGs',
-        'torch',
-        tuple({
-            'source': 'png',
-            'workers': workers
-        } for workers in (1, 2)),
-        is_peer=True,
-        tolerance=0.01),
+    Way('parse_batch', 'tf.data, parse then batch', 'tf_records',
+        _plain(False)),
+    Way('batch_parse', 'tf.data, batch then parse', 'tf_records', _plain(True)),
+    Way('tfds', 'TensorFlow Datasets', 'tfds', _combine(cycle=[4, 16])),
+    Way('grain', 'array_record + grain', 'grain',
+        _combine(threads=[2, 8], buffer=[200], batch_first=[False, True])),
+    Way('webdataset', 'webdataset', 'webdataset', _combine(workers=[0, 1, 2])),
+    Way('mosaic', 'mosaicml-streaming', 'mosaic', _combine(workers=[0, 1, 2])),
+    Way('torch_memmap', 'torch DataLoader, memory-mapped raw', 'torch',
+        _combine(source=['raw'], workers=[0, 1, 2])),
+    Way('torch_png', 'torch DataLoader, PNGs', 'torch',
+        _combine(source=['png'], workers=[1, 2]), 0.01),
 )
 
 
