@@ -28,9 +28,8 @@ from trainer.run import finished_run
 _ROOT = pathlib.Path(__file__).parent.parent
 _RUNS = ('prelu', 'selu')
 # Not -m, which takes a folder named trainer where the user stands.
-_TRAIN = ('import sys; sys.path[:] = filter(None, sys.path); '
-          'from hpa_records.runtime import cli; from trainer import main; '
-          'cli.run(main.main)')
+_TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
+          'runpy.run_module("trainer.main", None, "__main__", alter_sys=True)')
 
 
 def main() -> None:

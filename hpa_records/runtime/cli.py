@@ -101,7 +101,9 @@ def _is_started() -> bool:
   """Whether Python was started with a command of this project, which is now
   importing this module."""
   started = getattr(sys.modules['__main__'], '__file__', None) or ''
-  here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  here = os.path.abspath(__file__)
+  for _ in range(3):  # hpa_records/runtime/cli.py
+    here = os.path.dirname(here)
   parts = os.path.relpath(os.path.abspath(started), here).split(os.sep)
   return parts[0] == 'tools' or parts == ['trainer', 'main.py']
 

@@ -82,7 +82,7 @@ class Board:
   def profile(self) -> Iterator[None]:
     """Traces a block on its devices."""
     with self._told():
-      tf.profiler.experimental.start(self._directory)
+      tf.profiler.experimental.start(os.fsencode(self._directory))
     try:
       yield
     finally:

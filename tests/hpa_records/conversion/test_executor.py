@@ -209,7 +209,8 @@ def test_workers_that_cannot_be_started_are_one_line():
   # Files that are there take the lowest numbers.
   code = ('from hpa_records.runtime import process_pool; '
           'import resource; '
-          'resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)); process_pool.start(2)')
+          'resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)); '
+          'process_pool.start(2)')
   done = subprocess.run([sys.executable, '-c', code],
                         check=False,
                         capture_output=True,
