@@ -14,8 +14,10 @@ import pytest
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _PYTHON = _ROOT / '.venv-tpu' / 'bin' / 'python'
-_TESTS = ('strategy', 'dihedral', 'layers', 'fast_layers', 'loss', 'schedule',
-          'step', 'checkpoint', 'evaluate', 'loop')
+_TESTS = ('test_strategy', 'augmentation', 'network/test_layers',
+          'network/test_xla_layers', 'training/test_loss',
+          'training/test_optimizer', 'training/test_step',
+          'run/test_checkpoint', 'training/test_evaluate', 'training/test_loop')
 
 pytestmark = pytest.mark.soak
 
@@ -44,7 +46,7 @@ def _run(*command):
 
 
 def test_the_trainer_s_tests_pass(python):
-  paths = [f'tests/test_{name}.py' for name in _TESTS]
+  paths = [str(*_ROOT.glob(f'tests/trainer/{name}*')) for name in _TESTS]
   done = _run(python, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *paths)
   assert done.returncode == 0, done.stdout[-4000:]
 

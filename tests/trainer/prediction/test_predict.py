@@ -33,7 +33,7 @@ _SIZE = 32
 _NAMES = list(spec.CLASS_NAMES)
 _ON_TWO_DEVICES = '''
 import runpy, sys
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import tf
 cpu = tf.config.list_physical_devices('CPU')[0]
 tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

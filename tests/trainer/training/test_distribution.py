@@ -24,7 +24,7 @@ import sys
 from hpa_records.runtime import cli
 from hpa_records.runtime import process
 process.take()
-from hpa_records.backend import tf
+from hpa_records.runtime.tensorflow import tf
 from trainer import config
 from trainer.training import loop
 count, records, workdir, cache, batch_size, variant = sys.argv[1:]
