@@ -1,0 +1,1 @@
+"""From checked samples to shards and a finished dataset; resumable."""

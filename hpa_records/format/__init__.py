@@ -1,0 +1,1 @@
+"""What the files of a dataset are; spec has it on one page."""

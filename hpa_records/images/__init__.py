@@ -1,0 +1,1 @@
+"""One image file to pixels, resizing, and the stored form."""

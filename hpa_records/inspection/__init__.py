@@ -1,0 +1,1 @@
+"""A dataset checked, summarised and drawn."""

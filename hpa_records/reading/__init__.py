@@ -1,0 +1,1 @@
+"""Batches and single records of a dataset, here or at an address."""

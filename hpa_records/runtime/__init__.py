@@ -1,0 +1,1 @@
+"""Errors, the command line, processes, the one import of TensorFlow."""

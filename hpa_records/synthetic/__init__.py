@@ -1,0 +1,1 @@
+"""Synthetic samples for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""A configuration to a network, and what a network looks like."""

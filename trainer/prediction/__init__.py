@@ -1,0 +1,1 @@
+"""New images to probabilities and labels."""

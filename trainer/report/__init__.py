@@ -1,0 +1,1 @@
+"""Runs to report.html, with its tables and figures."""

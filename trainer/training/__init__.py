@@ -1,0 +1,1 @@
+"""One fold trained and scored, from its newest checkpoint."""
