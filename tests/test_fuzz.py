@@ -9,6 +9,7 @@ import json
 import pathlib
 import random
 import subprocess
+import sys
 import time
 
 import pytest
@@ -71,11 +72,24 @@ def _take_memory(*_):
     (_fail, 'KeyError at test_fuzz.py'),
     (_tell_much, 'a message of several lines'),
     (_leave, 'SystemExit at test_fuzz.py'),
-    (_take_memory, 'memory'),
 ])
 def test_what_escapes_is_told(parse, kind, tmp_path):
   broken = target.Target(lambda _: [b'a'], parse)
   assert target.run(broken, b'a', tmp_path).kind.startswith(kind)
+
+
+def test_memory_without_end_is_told(tmp_path):
+  # In a process of its own, which gives the memory back.
+  code = ('import pathlib, sys; from tests import test_fuzz; '
+          'from tests.fuzz import target; '
+          'broken = target.Target(lambda _: [b"a"], test_fuzz._take_memory); '
+          'print(target.run(broken, b"a", pathlib.Path(sys.argv[1])).kind)')
+  done = subprocess.run([sys.executable, '-c', code, tmp_path],
+                        cwd=_ROOT,
+                        check=True,
+                        capture_output=True,
+                        text=True)
+  assert done.stdout == 'memory\n'
 
 
 def test_time_without_end_is_told(monkeypatch, tmp_path):
