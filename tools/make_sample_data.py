@@ -1,4 +1,4 @@
-"""Draws made-up cells in Kaggle's layout: a CSV and four PNGs a sample.
+"""Draws synthetic cells in Kaggle's layout: a CSV and four PNGs a sample.
 
   python tools/make_sample_data.py --output=data --num_samples=600
 """

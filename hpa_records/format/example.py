@@ -104,7 +104,7 @@ def decode(data: bytes | memoryview) -> Sample:
       raise ValueError(f'some of {", ".join(_LABELLED)} without the others')
     return _to_sample(values)
   except ValueError as error:
-    raise errors.DataError('not a tf.train.Example with the keys of schema.py '
+    raise errors.DataError('not a tf.train.Example with the keys of spec.py '
                            f'({len(data):,} bytes): {error}') from error
 
 

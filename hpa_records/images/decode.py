@@ -81,7 +81,7 @@ def decode(data: bytes, name: str, channel: str,
     name: the file's, whose ending says what it holds.
     channel: of spec.CHANNELS; of a tinted picture its color is returned.
     white_level: as in check; the pixels are returned as they are, see
-      image.to_uint8.
+      resize.to_uint8.
 
   Raises:
     errors.DataError: as in check; or the pixels are damaged or of another

@@ -26,7 +26,7 @@ def load(paths: tuple[str, ...],
   """Returns the four files of a sample as one image.
 
   Args:
-    paths: of the files, in spec.CHANNELS order; see image_file for what they
+    paths: of the files, in spec.CHANNELS order; see decode for what they
       may hold. Each may be an address.
     size_px: height and width of the result.
     white_level: the 16-bit intensity that becomes 255; 0 where none is stated.

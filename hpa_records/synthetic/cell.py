@@ -1,4 +1,4 @@
-"""The geometry of one made-up cell, and the textures that cells are cut from.
+"""The geometry of one synthetic cell, and the textures that cells are cut from.
 
 A cell is drawn in a square crop of its own. Its shape is two soft ellipses
 (cell and nucleus) whose borders a smooth texture bends, so that every pixel

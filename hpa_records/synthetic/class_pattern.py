@@ -1,4 +1,4 @@
-"""What each of the 28 classes looks like in a made-up cell.
+"""What each of the 28 classes looks like in a synthetic cell.
 
 A class is a function of the cell alone, after the descriptions in the Human
 Protein Atlas' cell dictionary: where it lies, in what grain, how many. It need

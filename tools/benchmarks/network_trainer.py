@@ -4,7 +4,7 @@
 
 benchmarks.train runs it. A way is a function of a job that gives, again and
 again, how many steps it ran and in how many seconds. All train the same
-network, PReLU, on the same made-up uint8 pixels, with SGD and momentum.
+network, PReLU, on the same synthetic uint8 pixels, with SGD and momentum.
 """
 
 import itertools

@@ -187,7 +187,7 @@ def build(image_size: int,
       image, as the original did.
     precision: 'float32', or 'bfloat16' for all but scaling, averages, logits.
     seed: of the initial weights.
-    fast: pools and the first convolution as in fast_layers; the same weights
+    fast: pools and the first convolution as in xla_layers; the same weights
       and results.
 
   Raises:

@@ -1,4 +1,4 @@
-"""known_fault: a file of another's stops nothing, and leads nowhere."""
+"""known_issues: a file of another's stops nothing, and leads nowhere."""
 
 import pytest
 

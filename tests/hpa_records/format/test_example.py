@@ -1,4 +1,4 @@
-"""record against tf.train.Example, both ways."""
+"""example against tf.train.Example, both ways."""
 
 import hypothesis
 from hypothesis import strategies as st

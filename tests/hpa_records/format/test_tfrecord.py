@@ -1,4 +1,4 @@
-"""shard: order, cuts, names, and frames that TensorFlow reads."""
+"""tfrecord: order, cuts, names, and frames that TensorFlow reads."""
 
 import struct
 

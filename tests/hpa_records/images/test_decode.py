@@ -1,4 +1,4 @@
-"""image_file: every kind of file is read right, and whole or not at all.
+"""decode: every kind of file is read right, and whole or not at all.
 
 Each kind is a real file; pixels are compared with what was written, and where
 the loss is the format's own with another decoder's.

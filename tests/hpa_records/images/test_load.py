@@ -1,4 +1,4 @@
-"""image: four files to one, resize, store; against exact arithmetic."""
+"""load: four files to one, resize, store; against exact arithmetic."""
 
 import fractions
 import math

@@ -1,4 +1,4 @@
-"""tint: the color of a channel, and no other, out of RGB files."""
+"""pseudocolor: the color of a channel, and no other, out of RGB files."""
 
 import io
 import pathlib
@@ -32,7 +32,7 @@ def test_lossless_tints_give_their_plane(channel, name, kind):
 
 
 def _real_planes(channel):
-  """Three real planes of a channel, made-up ones where there are none."""
+  """Three real planes of a channel, synthetic ones where there are none."""
   folder = _ROOT.parent / 'shared' / 'hpa' / 'fields'
   paths = sorted(folder.glob(f'*_{channel}.png'))[::150]
   return [np.asarray(Image.open(path)) for path in paths

@@ -1,6 +1,6 @@
 """tiff: what can be read in two ways is refused; what is checked is decoded.
 
-Through image_file, so that the check of a file and the decoding of its bytes
+Through decode, so that the check of a file and the decoding of its bytes
 are both held to it.
 """
 

@@ -1,4 +1,4 @@
-"""staging: whole copies of a dataset from a server that speaks S3."""
+"""download: whole copies of a dataset from a server that speaks S3."""
 
 import contextlib
 import http.server

@@ -1,4 +1,4 @@
-"""source: image files give what records made of them would."""
+"""inference_source: image files give what records made of them would."""
 
 import multiprocessing
 import pathlib

@@ -1,4 +1,4 @@
-"""command and progress: exit codes, one line, a readable log."""
+"""cli and progress: exit codes, one line, a readable log."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""os_error: the cause, and the remedy that helps."""
+"""errors: the cause, and the remedy that helps."""
 
 import errno
 import os

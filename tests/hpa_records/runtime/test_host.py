@@ -1,4 +1,4 @@
-"""processor: what a container allows, from files of control groups."""
+"""host: what a container allows, from files of control groups."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""port_check: addresses, and what listens at them."""
+"""ports: addresses, and what listens at them."""
 
 import http.server
 import socket

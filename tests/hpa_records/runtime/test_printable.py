@@ -1,4 +1,4 @@
-"""plain_text: what strangers wrote is printed without effect."""
+"""printable: what strangers wrote is printed without effect."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""plan: counts, rounding, transforms; a pure function of its key."""
+"""epoch_plan: counts, rounding, transforms; a pure function of its key."""
 
 import hypothesis
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""sample_data: Kaggle's layout, the real table's statistics, learnable."""
+"""generator: Kaggle's layout, the real table's statistics, learnable."""
 
 import csv as csv_module
 import pathlib

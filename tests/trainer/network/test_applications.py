@@ -1,4 +1,4 @@
-"""application: Keras's networks with four channels, any activation."""
+"""applications: Keras's networks with four channels, any activation."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""network_block: every layer in one block, and the blocks that a reader knows.
+"""block: every layer in one block, and the blocks that a reader knows.
 """
 
 import hypothesis

@@ -1,4 +1,4 @@
-"""network_summary: the layers of real models, as plain data."""
+"""summary: the layers of real models, as plain data."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""fast_layers: the same weights and results as Keras's own layers."""
+"""xla_layers: the same weights and results as Keras's own layers."""
 
 import numpy as np
 import pytest

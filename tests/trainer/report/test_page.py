@@ -1,4 +1,4 @@
-"""workdir and report: what a run wrote, on one page."""
+"""page: what a run wrote, on one page."""
 
 import base64
 import contextlib

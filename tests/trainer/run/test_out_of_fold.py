@@ -1,4 +1,4 @@
-"""out_of_fold and score_table: every sample's honest score, and its tables."""
+"""out_of_fold and tables: every sample's honest score, and its tables."""
 
 import dataclasses
 

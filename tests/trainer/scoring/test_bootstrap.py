@@ -1,4 +1,4 @@
-"""uncertainty: the fast way equals the plain one, and intervals are right."""
+"""bootstrap: the fast way equals the plain one, and intervals are right."""
 
 import numpy as np
 import pytest

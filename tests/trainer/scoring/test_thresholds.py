@@ -1,4 +1,4 @@
-"""threshold: each rule against brute force, and what a fold may not see."""
+"""thresholds: each rule against brute force, and what a fold may not see."""
 
 import hypothesis
 from hypothesis import strategies as st

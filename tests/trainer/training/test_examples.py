@@ -1,4 +1,4 @@
-"""notable: which held-out samples stand for a class."""
+"""examples: which held-out samples stand for a class."""
 
 import numpy as np
 import pytest

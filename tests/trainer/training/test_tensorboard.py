@@ -1,4 +1,4 @@
-"""board: what TensorBoard is given, read back from its event files."""
+"""tensorboard: what TensorBoard is given, read back from its event files."""
 
 import os
 

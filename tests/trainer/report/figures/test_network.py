@@ -1,4 +1,4 @@
-"""network_figure: each block, and each connection between the right two."""
+"""network: each block, and each connection between the right two."""
 
 from matplotlib import patches
 import numpy as np

@@ -1,4 +1,4 @@
-"""score_figure: what is drawn is what was scored."""
+"""scores: what is drawn is what was scored."""
 
 import functools
 
