@@ -20,7 +20,7 @@ from tests.fuzz import mutation
 from tests.fuzz import target
 from trainer import cluster
 from trainer import config as config_lib
-from trainer import main as trainer_main
+from trainer import main as _  # defines the flags
 from trainer.network import block
 from trainer.prediction import ensemble
 from trainer.report import result
@@ -238,9 +238,9 @@ def _parse_flags(data: bytes, folder: pathlib.Path) -> None:
     try:
       cli._parse(['trainer.main', f'--flagfile={path}'])
       values = {
-          name: flags.FLAGS[name].value
-          for name in trainer_main._DEFAULT
-          if name != 'fold'
+          each.name: flags.FLAGS[each.name].value
+          for each in dataclasses.fields(config_lib.Config)
+          if each.name != 'fold'
       }
       config_lib.Config(**values)
     except SystemExit as error:
