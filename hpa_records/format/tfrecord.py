@@ -150,5 +150,28 @@ def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
   return struct.pack('<I', masked)
 
 
+def find_fault(pieces: Sequence[np.ndarray]) -> str:
+  """Returns what is wrong with a frame's length or checksums; '' if nothing.
+
+  Args:
+    pieces: of the frame, each [n] uint8; the first has at least
+      FRAME_HEAD_BYTES, the last at least the 4 bytes of the checksum.
+  """
+  first, *middle, last = pieces
+  length = sum(map(len, pieces)) - FRAME_BYTES
+  if first[:FRAME_HEAD_BYTES].tobytes() != frame_head(length):
+    return (f'its frame does not begin with the length {length} and its '
+            'CRC-32C')
+  written = last[-4:].tobytes()
+  found = checksum([first[FRAME_HEAD_BYTES:], *middle, last[:-4]])
+  if found != written:
+    return f'its bytes have the CRC-32C {_hex(found)}, not {_hex(written)}'
+  return ''
+
+
+def _hex(crc: bytes) -> str:
+  return f'{struct.unpack("<I", crc)[0]:08x}'
+
+
 def _frame(pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
   return [frame_head(sum(map(len, pieces))), *pieces, checksum(pieces)]

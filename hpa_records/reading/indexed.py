@@ -65,6 +65,8 @@ def batches(labels: np.ndarray,
   # One row more, for blanks: index -1.
   labels = np.pad(labels.astype(np.float32), ((0, 1), (0, 0)))
   buffers = buffers or Buffers()
+  count = epoch_plan.num_steps(len(epoch), share.batch_size) * share.count
+  in_flight = _in_flight(shape)
 
   def make(number):
     part = epoch_plan.cut(epoch, share, int(number))
@@ -72,6 +74,9 @@ def batches(labels: np.ndarray,
       pixels = part.record.astype(np.int32)
     else:
       pixels = buffers.take(shape)
+      ahead = int(number) + in_flight  # the first that no thread has begun
+      if ahead < count:
+        payload.prefetch(epoch_plan.cut(epoch, share, ahead).record)
       payload.read(part.record, pixels)
     return (pixels, labels[part.record], part.weight, part.element, part.slot)
 
@@ -99,9 +104,8 @@ def batches(labels: np.ndarray,
         for name, value in zip(spec, made)
     }
 
-  steps = epoch_plan.num_steps(len(epoch), share.batch_size)
-  numbers = tf.data.Dataset.range(first_step * share.count, steps * share.count)
-  made = numbers.map(gather, _in_flight(shape), deterministic=True)
+  numbers = tf.data.Dataset.range(first_step * share.count, count)
+  made = numbers.map(gather, in_flight, deterministic=True)
   made = made.with_options(batching.global_batches()).prefetch(_READY)
   return pipeline_call.keep(made, make)
 

@@ -5,16 +5,16 @@ Needed: the payloads of any rows, in any order, straight into a batch, from
 many threads at once, as fast as memory goes; and a shard that is cut, changed
 or removed meanwhile must stop the run with its name.
 
-Shards are mapped into memory and copied from without the GIL: as fast as from
-memory, where reads take longer (BUILD_NOTES.md, "Indexed reader").
+preadv reads each payload into its slot of the batch, without the GIL and
+without a file position that threads share (BUILD_NOTES.md, "Indexed reader").
 """
 
 from concurrent import futures
 import functools
 import os
-import struct
 import threading
 from typing import Protocol
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from hpa_records.format import tfrecord
 from hpa_records.images import load
 from hpa_records.ingest import issue
 from hpa_records.reading import dataset
-from hpa_records.reading import mapped_file
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import process_pool
@@ -49,8 +48,14 @@ class Payload(Protocol):
       errors.DataError: a record cannot be read.
     """
 
+  def prefetch(self, rows: np.ndarray) -> None:
+    """Begins to read rows that read will soon be called with.
 
-class Shards:
+    Arguments and errors are those of read.
+    """
+
+
+class Shards(Payload):
   """Raw records in shards on local disk; what is read is not kept.
 
   Attributes:
@@ -76,7 +81,7 @@ class Shards:
     self.fault: errors.DataError | None = None
     self._checks_crc = check == 'crc'
     self._lock = threading.Lock()
-    self._open: dict[int, tuple[mapped_file.MappedFile, tuple]] = {}
+    self._open: dict[int, tuple[int, tuple]] = {}  # descriptor, state
     # What was read once the kernel keeps, if there is room for it.
     self._keeps = sum(self._bytes) < host.memory_bytes() / 2
     self._kept = np.zeros(len(index), bool)
@@ -93,79 +98,82 @@ class Shards:
     real = np.flatnonzero(rows != epoch_plan.BLANK)
     rows = rows[real]
     shards = self._shard[rows]
-    files = {
-        number: self._file(number, rows[shards == number])
-        for number in np.unique(shards).tolist()
-    }
-    self._prefetch(files, rows)
-    # What stands in this loop holds the GIL, but for the copy: as little as can
-    # be.
-    num_bytes = flat.shape[1]
-    for j, number, at in zip(real.tolist(), shards.tolist(),
-                             self._image[rows].tolist()):
-      flat[j] = files[number].content[at:at + num_bytes]
+    files = self._files(rows)
+    # This loop holds the GIL except while it reads, so it does little else.
+    for j, row, number, at in zip(real.tolist(), rows.tolist(), shards.tolist(),
+                                  self._image[rows].tolist()):
+      self._fill(files[number], row, at, flat[j])
     for number in files:
       self._check_unchanged(number, rows[shards == number])
     if self._checks_crc:
-      for j, row in zip(real.tolist(), rows.tolist()):
-        self._check_crc(files[int(self._shard[row])].content, row, flat[j])
+      for j, row, number in zip(real.tolist(), rows.tolist(), shards.tolist()):
+        self._check_crc(files[number], row, flat[j])
 
-  def _prefetch(self, files: dict[int, mapped_file.MappedFile],
-                rows: np.ndarray) -> None:
-    """Asks for a whole batch at once, so that the disk has enough to do."""
+  def prefetch(self, rows: np.ndarray) -> None:
+    """As Payload.prefetch: the kernel reads them from the disk meanwhile."""
+    rows = rows[rows != epoch_plan.BLANK]
     rows = rows[~self._kept[rows]]
-    for number, at, num_bytes in zip(self._shard[rows].tolist(),
-                                     self._frame[rows].tolist(),
-                                     self._frame_bytes[rows].tolist()):
-      files[number].prefetch(at, num_bytes)
+    files = self._files(rows)
+    if hasattr(os, 'posix_fadvise'):  # macOS has none
+      for number, at, num_bytes in zip(self._shard[rows].tolist(),
+                                       self._frame[rows].tolist(),
+                                       self._frame_bytes[rows].tolist()):
+        os.posix_fadvise(files[number], at, num_bytes, os.POSIX_FADV_WILLNEED)
     self._kept[rows] = self._keeps
 
-  def _check_crc(self, content: np.ndarray, row: int,
-                 pixels: np.ndarray) -> None:
+  def _fill(self, file: int, row: int, at: int, out: np.ndarray) -> None:
+    """Fills out, [n] uint8, from byte `at` of the file that holds a row."""
+    done = 0
+    try:
+      while done < len(out):  # one call may read less: at most 2 GiB
+        count = os.preadv(file, [out[done:]], at + done)
+        if not count:
+          self._check_unchanged(int(self._shard[row]), np.array([row]))
+          raise self._fault(
+              row, f'the file ended at byte {at + done} while it was read')
+        done += count
+    except OSError as error:
+      raise self._system_fault(row, error) from error
+
+  def _check_crc(self, file: int, row: int, pixels: np.ndarray) -> None:
     """Raises DataError if a record with these pixels has another length or
     checksum."""
-    frame, num_bytes = int(self._frame[row]), int(self._frame_bytes[row])
-    start = frame + tfrecord.FRAME_HEAD_BYTES
-    stop = frame + num_bytes - (tfrecord.FRAME_BYTES -
-                                tfrecord.FRAME_HEAD_BYTES)
-    if content[frame:start].tobytes() != tfrecord.frame_head(
-        num_bytes - tfrecord.FRAME_BYTES):
-      raise self._fault(
-          row, f'its frame does not begin with the length '
-          f'{num_bytes - tfrecord.FRAME_BYTES} and its CRC-32C')
-    image = int(self._image[row])
-    found = tfrecord.checksum(
-        [content[start:image], pixels, content[image + len(pixels):stop]])
-    written = content[stop:stop + len(found)].tobytes()
-    if found != written:
-      raise self._fault(
-          row, f'its bytes have the CRC-32C {_hex(found)}, '
-          f'not {_hex(written)}')
+    frame, image = int(self._frame[row]), int(self._image[row])
+    num_bytes = int(self._frame_bytes[row])
+    before = np.empty(image - frame, np.uint8)
+    after = np.empty(num_bytes - len(before) - len(pixels), np.uint8)
+    self._fill(file, row, frame, before)
+    self._fill(file, row, image + len(pixels), after)
+    wrong = tfrecord.find_fault([before, pixels, after])
+    if wrong:
+      raise self._fault(row, wrong)
 
-  def _file(self, number: int, rows: np.ndarray) -> mapped_file.MappedFile:
-    """The open file of a shard; what is wrong with it names one of the rows."""
-    found = self._open.get(number)
-    if found is None:
+  def _files(self, rows: np.ndarray) -> dict[int, int]:
+    """Returns the descriptors of the shards of some rows, by shard number."""
+    shards, found = self._shard[rows], {}
+    for number in np.unique(shards).tolist():
       with self._lock:
-        found = self._open.get(number)
-        if found is None:
-          # First its size: what is empty cannot be mapped.
-          state = self._state(number, rows)
-          try:
-            file = mapped_file.MappedFile(self._paths[number])
-          except OSError as error:
-            raise self._system_fault(rows[0], error) from error
-          found = self._open[number] = file, state
-          self._check_unchanged(number, rows)
-    return found[0]
+        if number not in self._open:
+          self._open_file(number, rows[shards == number])
+      found[number] = self._open[number][0]
+    return found
+
+  def _open_file(self, number: int, rows: np.ndarray) -> None:
+    """Opens a shard; what is wrong with it names one of the rows."""
+    state = self._state(number, rows)
+    try:
+      file = os.open(self._paths[number], os.O_RDONLY)
+    except OSError as error:
+      raise self._system_fault(rows[0], error) from error
+    # Not at the end of the process: other threads may be reading then.
+    weakref.finalize(self, os.close, file).atexit = False
+    self._open[number] = file, state
+    self._check_unchanged(number, rows)
 
   def _check_unchanged(self, number: int, rows: np.ndarray) -> None:
     """Raises DataError if the shard is not the file that was opened."""
-    file, before = self._open[number]
-    if self._state(number, rows) != before:
+    if self._state(number, rows) != self._open[number][1]:
       raise self._fault(rows[0], 'the file was changed meanwhile')
-    if file.is_torn:
-      raise self._fault(rows[0], 'the disk failed, or the file was cut')
 
   def _state(self, number: int, rows: np.ndarray) -> tuple:
     """What stays the same as long as a shard is not touched."""
@@ -196,7 +204,7 @@ class Shards:
     return found
 
 
-class Memory:
+class Memory(Payload):
   """Pixels that are held in memory."""
 
   def __init__(self, pixels: np.ndarray):
@@ -209,7 +217,7 @@ class Memory:
       pixels[...] = 0 if row == epoch_plan.BLANK else self._pixels[row]
 
 
-class Files:
+class Files(Payload):
   """Image files of samples, which processes decode as they are asked for.
 
   Processes, because the decoder for PNG and the filter hold the GIL.
@@ -281,12 +289,3 @@ class Files:
       told.append(
           issue.of_image(self._lines[row], self._ids[row], self._images, error))
       return None
-
-
-def _state(stat: os.stat_result) -> tuple:
-  """What stays the same as long as a file is not touched."""
-  return stat.st_size, stat.st_mtime_ns, stat.st_nlink
-
-
-def _hex(crc: bytes) -> str:
-  return f'{struct.unpack("<I", crc)[0]:08x}'

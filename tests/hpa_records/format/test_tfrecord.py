@@ -59,6 +59,20 @@ def test_a_flipped_byte_is_found(path, position):
     list(tfrecord.read(path))
 
 
+@pytest.mark.parametrize('position,wrong', [
+    (0, 'its frame does not begin with the length 26 '),
+    (11, 'its frame does not begin with the length 26 '),
+    (20, 'its bytes have the CRC-32C '),
+    (-1, 'its bytes have the CRC-32C '),
+])
+def test_what_is_wrong_with_a_frame_in_pieces_is_told(path, position, wrong):
+  tfrecord.write(path, [(bytes(range(26)),)])
+  frame = np.fromfile(path, np.uint8)
+  assert not tfrecord.find_fault(np.split(frame, [14, 30]))
+  frame[position] ^= 0x10
+  assert tfrecord.find_fault(np.split(frame, [14, 30])).startswith(wrong)
+
+
 def test_a_cut_shard_is_found(path):
   _write(path)
   with open(path, 'r+b') as file:

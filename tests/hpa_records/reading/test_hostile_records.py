@@ -117,10 +117,10 @@ _FEW_FILES = '''
 import resource, sys
 import numpy as np
 from hpa_records.reading import dataset
-from hpa_records.reading import shards
+from hpa_records.reading import shards as shards_lib
 from hpa_records.runtime import errors
 records = dataset.load(sys.argv[1])
-shards = shards.Shards(records)
+shards = shards_lib.Shards(records)
 resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
 kept = []
 try:
