@@ -54,23 +54,21 @@ class Config:
   Raises:
     errors.DataError: a value is out of range.
   """
-  records: str = _data(
-      'Dataset: folder that hpa-make-records wrote, or its address.',
-      is_free=True,
-      is_own=True)
+  records: str = _data('Folder that hpa-make-records wrote, or its address.',
+                       is_free=True,
+                       is_own=True)
   workdir: str = _data('Folder of the results, one folder a fold inside.',
                        is_free=True,
                        is_own=True)
-  stage_dir: str = _data(
-      'Local folder that --records is copied to first, where given.',
-      '',
-      is_free=True,
-      is_own=True)
+  stage_dir: str = _data('Local folder to copy --records to first.',
+                         '',
+                         is_free=True,
+                         is_own=True)
   fold: int = _data('Fold that is held out of training and scored.',
                     0,
                     within=(0, 2**16))  # which epoch_plan.Key holds
   balance: str = _balance(
-      f'{balance_flags.HELP["balance"]} By default as stored in the records.',
+      f'{balance_flags.HELP["balance"]} By default as stored.',
       '',
       choices=('', *balance_lib.POLICIES))
   balance_target: int = _balance(balance_flags.HELP['balance_target'],
@@ -82,9 +80,8 @@ class Config:
   balance_factors: str = _balance(balance_flags.HELP['balance_factors'],
                                   _BALANCE.factors)
   augment: str = _balance(
-      'Draws that get a random symmetry of the square: copies of an image '
-      'beyond its first, all, none, or the copies with the six symmetries of '
-      'the paper.',
+      'Draws with a random symmetry of the square. copies: those of an image '
+      'beyond its first; paper: the same, by the six of the paper; all; none.',
       'copies',
       choices=epoch_plan.AUGMENTS)
   model: str = _network('The network.', 'gapnet_pl', choices=MODELS)
@@ -92,11 +89,11 @@ class Config:
                           'original',
                           choices=VARIANTS)
   activation: str = _network(
-      'Of every hidden layer; sets initial weights and dropout, too.',
+      'Of hidden layers; sets initial weights and dropout.',
       'prelu',
       choices=ACTIVATIONS)
   input_scaling: str = _network(
-      'Mean and deviation by channel: of the dataset, or of each image.',
+      'Mean and deviation of the dataset, or each image.',
       'dataset',
       choices=INPUT_SCALINGS)
   precision: str = _network('Of the arithmetic.', 'float32', choices=PRECISIONS)
@@ -133,16 +130,16 @@ class Config:
       within=(1, 10**5),  # which the names of checkpoints hold
       is_free=True)
   warmup_epochs: float = _schedule(
-      'Epochs over which the rate rises from 0; may be a part of one.',
+      'Epochs over which the rate rises from 0; may be 0.5.',
       0.0,
       within=(0, LARGEST_FLOAT),
       or_0=True)
   plateau_monitor: str = _schedule(
-      'Held-out metric that lowers the rate and picks the best epoch.',
+      'Held-out metric: lowers the rate, picks the best.',
       'f1_macro',
       choices=MONITORS)
   plateau_patience: int = _schedule(
-      'Epochs in a row without improvement before the rate falls.',
+      'Epochs without improvement before the rate falls.',
       30,
       within=(1, _MOST))
   plateau_factor: float = _schedule('What the rate is then multiplied by.',
@@ -158,10 +155,9 @@ class Config:
       'Epochs since the best after which training ends; 0: never.',
       0,
       within=(0, _MOST))
-  eval_batch_size: int = _schedule(
-      'Batch of evaluation; smaller where the fold has fewer images.',
-      16,
-      within=(1, _MOST))
+  eval_batch_size: int = _schedule('Largest batch of evaluation.',
+                                   16,
+                                   within=(1, _MOST))
   threshold: float = _schedule('Scores above it are predicted labels.',
                                0.5,
                                within=(0, 1))
@@ -203,7 +199,7 @@ class Config:
                                  within=(1, _MOST),
                                  is_free=True)
   checkpoint_steps: int = _run(
-      'Steps between checkpoints inside an epoch; 0: at its end alone.',
+      'Steps between checkpoints inside an epoch; 0: none.',
       0,
       within=(0, _MOST),
       is_free=True)

@@ -10,19 +10,16 @@ _DEFAULT = balance.Balance()
 
 HELP = {
     'balance':
-        'How often each image is drawn in an epoch. none: once; hybrid: as the '
-        'paper; protected: spares rare classes; table: by --balance_factors; '
-        'exact: class totals at the target.',
-    'balance_target':
-        'Draws of each class that a balance aims for.',
-    'balance_tolerance':
-        'Part of the target by which exact may miss it; a larger one repeats '
-        'images less.',
-    'max_repeat':
-        'Most draws of an image in an epoch with exact; 0 is no bound.',
-    'balance_factors':
-        'Of table: class:factor with commas; other classes have 1.',
+        'Draws of each image in an epoch. none: once; hybrid: as the paper; '
+        'protected: spares rare classes; table: by --balance_factors; exact: '
+        'even class totals.',
+    'balance_target': 'Draws of each class that a balance aims for.',
+    'balance_tolerance': 'Part of the target by which exact may miss it.',
+    'max_repeat': 'Most draws of an image with exact; 0: no bound.',
+    'balance_factors': 'Of table, by class; other classes have 1.',
 }
+
+SETTINGS = tuple(name for name in HELP if name != 'balance')
 
 
 def define(default: str) -> None:
