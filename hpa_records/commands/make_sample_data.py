@@ -1,4 +1,4 @@
-"""Draws synthetic cells: a CSV and four PNGs a sample, as Kaggle's.
+"""Draws synthetic cells: a CSV and four PNGs a sample.
 
   hpa-make-sample-data --output=data --num_samples=600
 """

@@ -76,15 +76,11 @@ def train(config: config_lib.Config,
               'whether the fold is finished':
                   bool(scores)
           })
-    if is_chief and scores:
+    if is_chief and (scores or damage):
       print(
-          f'Fold {config.fold} is finished, {scores["epoch"]} epochs; '
-          'nothing to do.',
-          flush=True)
-    if is_chief and damage:
-      print(
-          f'Fold {config.fold} was finished, but not all its files are valid: '
-          f'{damage} They are written again.',
+          f'Fold {config.fold} is finished, {scores["epoch"]} epochs; nothing '
+          'to do.' if scores else f'Fold {config.fold} was finished, but not '
+          f'all its files are valid: {damage} They are written again.',
           flush=True)
     if scores:
       return scores

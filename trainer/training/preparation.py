@@ -172,7 +172,7 @@ def _load(checkpoints: checkpoint.Checkpoints, recorder: recorder_lib.Recorder,
     raise
   except errors.DataError as error:
     recorder.say(f'{error} It is of the best epoch, for --weights=best of '
-                 'tools/predict.py. Going on without it; to have it, remove '
+                 'hpa-predict. Going on without it; to have it, remove '
                  f'{recorder.directory} and train from the start.')
   return state
 
