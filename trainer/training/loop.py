@@ -203,7 +203,7 @@ class _Run:
         self._strategy.distribute_datasets_from_function(
             lambda context: self._reader.training(
                 epoch, key, strategy_lib.share(context, config.batch_size),
-                first_step)))
+                first_step), self._stepper.input_options))
     return _Epoch(len(epoch), batches)
 
   def _train_epoch(self, state: state_lib.State) -> dict[str, Any]:
