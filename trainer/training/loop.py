@@ -47,7 +47,7 @@ def train(config: config_lib.Config,
     strategy: to train with; by default made of the configuration.
 
   Returns:
-    What scores.json says: the held-out fold's scores after the last epoch.
+    What metrics.json says: the held-out fold's scores after the last epoch.
 
   Raises:
     errors.DataError: the dataset or the folder does not fit the configuration,
@@ -69,7 +69,7 @@ def train(config: config_lib.Config,
   is_chief = strategy_lib.is_chief(strategy)
   with fold_lock.hold(directory) if is_chief else contextlib.nullcontext():
     preparation.check_resumable(config, records)
-    scores, damage = finished_fold.find_scores(config)
+    scores, damage = finished_fold.find_metrics(config)
     with strategy_lib.told_errors(strategy):
       strategy_lib.check_alike(
           strategy, {
