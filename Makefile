@@ -100,18 +100,21 @@ define pin
 	  --output-file constraints/$(1).txt
 endef
 
-# $(call pin_tensorflow,VERSION,EXTRAS): for every Python and platform.
+# $(call pin_tensorflow,VERSION,EXTRAS,BOUND): for every Python and platform. Of
+# tensorflow-metadata, 1.21 does not load with the protobuf of TensorFlow < 2.20
+# and does not say so.
 define pin_tensorflow
-	printf 'tensorflow==$(1).*\ntensorflow-cpu==$(1).*\n' | \
+	printf '%s\n' 'tensorflow==$(1).*' 'tensorflow-cpu==$(1).*' $(3) | \
 	  $(call pin,tensorflow-$(1),--constraint - --universal --python-version 3.10 \
 	  $(addprefix --extra=,cpu gpu stage tfds beam test fuzz $(2)))
 endef
+OLD_PROTOBUF = 'tensorflow-metadata<1.18'
 
 # [tpu] and [peers] have wheels for Linux alone.
 constraints: env  ## Write the newest versions into constraints/, to be tested.
-	$(call pin_tensorflow,2.17,io)
-	$(call pin_tensorflow,2.18)
-	$(call pin_tensorflow,2.19)
+	$(call pin_tensorflow,2.17,io,$(OLD_PROTOBUF))
+	$(call pin_tensorflow,2.18,,$(OLD_PROTOBUF))
+	$(call pin_tensorflow,2.19,,$(OLD_PROTOBUF))
 	$(call pin_tensorflow,2.20)
 	$(call pin_tensorflow,2.21)
 	$(call pin,tpu,--extra=tpu --extra=test-tpu --python-platform=linux \
