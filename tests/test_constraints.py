@@ -4,7 +4,9 @@ import configparser
 import importlib.metadata
 import pathlib
 import re
+import shutil
 import subprocess
+import sys
 
 from packaging import requirements
 from packaging import utils
@@ -25,6 +27,8 @@ _FILES = {
     'tpu': ('tpu', 'test-tpu'),
     'peers': ('peers',),
 }
+# No variables of a make that runs these tests.
+_ENVIRONMENT = {'PATH': '/usr/bin:/bin'}
 # Markers of one machine each; the Python's version is set beside them.
 _LINUX = {
     'sys_platform': 'linux',
@@ -143,7 +147,8 @@ def _plan(target, folder, *variables):
       cwd=_ROOT,
       check=True,
       capture_output=True,
-      text=True).stdout
+      text=True,
+      env=_ENVIRONMENT).stdout
 
 
 def _find_installed(plan):
@@ -195,6 +200,74 @@ def test_the_demo_s_packages_bring_none_of_the_tests():
   names = {name for name, _ in needed}
   assert {'keras', 'tensorboard'} <= names
   tests = _parse(_options()['options.extras_require']['test'])
-  assert not names & {
-      utils.canonicalize_name(requirement.name) for requirement in tests
-  }
+  assert names & {utils.canonicalize_name(test.name) for test in tests} == {
+      'setuptools'
+  }, 'TensorFlow itself needs setuptools, and nothing else of the tests'
+
+
+# It builds a project that is metadata alone, without network.
+_BACKEND = '''
+import zipfile
+def build_editable(folder, config_settings=None, metadata_directory=None):
+  name, info = 'tiny-1-py3-none-any.whl', 'tiny-1.dist-info/'
+  with zipfile.ZipFile(f'{folder}/{name}', 'w') as wheel:
+    wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: tiny\\n'
+                   'Version: 1\\nProvides-Extra: cpu\\nProvides-Extra: test')
+    wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nGenerator: none\\n'
+                   'Root-Is-Purelib: true\\nTag: py3-none-any')
+    wheel.writestr(info + 'RECORD', '')
+  return name
+'''
+
+
+@pytest.fixture(name='tiny')
+def _make_tiny_project(tmp_path):
+  """Returns a folder with this Makefile, where pip has no index, so no uv."""
+  (tmp_path / 'constraints').mkdir()
+  for name in ('Makefile', 'tools/check_python.py'):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(_ROOT / name, path)
+  (tmp_path / 'setup.cfg').touch()
+  (tmp_path / f'constraints/tensorflow-{_NEWEST}.txt').touch()
+  (tmp_path / 'backend.py').write_text(_BACKEND)
+  (tmp_path / 'pyproject.toml').write_text(
+      '[build-system]\nrequires = []\nbuild-backend = "backend"\n'
+      'backend-path = ["."]\n')
+  return tmp_path
+
+
+def _make(target, folder):
+  """Makes a target in a folder, returns what was written to stderr."""
+  return subprocess.run(
+      ['make', target, f'PYTHON={sys.executable}', 'EXTRA=cpu'],
+      cwd=folder,
+      check=True,
+      capture_output=True,
+      text=True,
+      env=_ENVIRONMENT | {
+          'PIP_NO_INDEX': '1'
+      }).stderr
+
+
+def _check_complete(folder):
+  venv = folder / '.venv'
+  assert {path.name for path in venv.glob('.installed*')
+         } == {f'.installed-cpu-{_NEWEST}', '.installed-test'}
+  subprocess.run([venv / 'bin/python', '-m', 'pip', 'show', 'tiny'],
+                 check=True,
+                 capture_output=True)
+
+
+def test_pip_installs_where_uv_cannot_be_installed(tiny):
+  said = _make('env-test', tiny)
+  assert 'No matching distribution found for uv' in said
+  _check_complete(tiny)
+
+
+def test_an_environment_of_another_stamp_is_replaced(tiny):
+  (tiny / '.venv/bin').mkdir(parents=True)
+  (tiny / '.venv/bin/python').touch()
+  (tiny / '.venv/.installed-cpu').touch()  # as it was before constraints/
+  _make('env-test', tiny)
+  _check_complete(tiny)
