@@ -124,7 +124,7 @@ constraints: env  ## Write the newest versions into constraints/, to be tested.
 demo: env  ## Make sample data, convert it, train on it, write the report.
 	rm -rf $(DEMO)
 	$(BIN)/python tools/make_sample_data.py --output=$(DEMO)/data \
-	  --num_samples=1000 --min_per_class=10
+	  --num_samples=1000 --min_per_class=10 --size_px=256
 	$(BIN)/python tools/make_records.py --csv=$(DEMO)/data/train.csv \
 	  --images=$(DEMO)/data/train --output=$(DEMO)/records --image_size=128
 	$(BIN)/python -m trainer.main --flagfile=demo.flags \
