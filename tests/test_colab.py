@@ -54,7 +54,7 @@ def test_every_cell_runs_that_needs_neither_kaggle_nor_a_tpu(tmp_path):
   assert 'epoch 1' in outputs['train'] and 'Held-out fold 0' in outputs['train']
   assert 'colab/run/report.html' in outputs['report']
   scores = json.loads(
-      (tmp_path / 'colab' / 'run' / 'fold0' / 'scores.json').read_text())
+      (tmp_path / 'colab' / 'run' / 'fold0' / 'metrics.json').read_text())
   assert scores['epoch'] == 1
 
 

@@ -86,7 +86,7 @@ def test_it_trains_from_the_server(python, store, address, tmp_path):
               '--distribute=cpu',
               store=store)
   assert (done.returncode, done.stderr) == (0, '')
-  scores = json.loads((tmp_path / 'fold0' / 'scores.json').read_text())
+  scores = json.loads((tmp_path / 'fold0' / 'metrics.json').read_text())
   assert scores['epoch'] == 1 and scores['num_samples'] == 8
 
 

@@ -169,7 +169,7 @@ def _events(path):
 
 def _assert_same_run(undisturbed, workdir):
   killed, undisturbed = workdir / 'fold0', undisturbed / 'fold0'
-  for name in ('scores.npz', f'checkpoints/epoch-{_EPOCHS:05d}.npz'):
+  for name in ('predictions.npz', f'checkpoints/epoch-{_EPOCHS:05d}.npz'):
     first, second = _arrays(killed / name), _arrays(undisturbed / name)
     assert first.keys() == second.keys()
     for key, value in first.items():
@@ -177,7 +177,7 @@ def _assert_same_run(undisturbed, workdir):
   assert _state(killed) == _state(undisturbed)
   assert _state(killed)['plateau']['learning_rate'] < 0.1
   assert _logged(killed) == _logged(undisturbed)
-  for name in ('scores.json', 'best_scores.json', 'per_class.csv'):
+  for name in ('metrics.json', 'best_metrics.json', 'per_class.csv'):
     assert (killed / name).read_text() == (undisturbed / name).read_text()
   histories = [
       pd.read_csv(each / 'history.csv').drop(columns=_TIMES)

@@ -10,9 +10,14 @@ batch costs more than its content, since the kernel hands it out page by page
 and zeroed; so batches lie in buffers that are used again when TensorFlow has
 dropped what it made of them. TensorFlow takes an array that a numpy_function
 returns as it is, if it is aligned and no one else holds it: nothing is copied.
+Where there is a GPU the buffers are locked in memory, so that it fetches them
+itself.
 """
 
 import collections
+import contextlib
+import ctypes
+import functools
 import mmap
 import weakref
 
@@ -128,6 +133,7 @@ class Buffers:
       memory = free.pop()
     except IndexError:
       memory = np.frombuffer(_map_memory(int(np.prod(shape))), np.uint8)
+      _lock_for_gpu(memory)
     # A new array for each taker: its end is the end of this use. It is this
     # very object that TensorFlow holds, not a view of it.
     taken = memory.reshape(shape)
@@ -141,3 +147,29 @@ def _map_memory(num_bytes: int) -> mmap.mmap:
   if hasattr(mmap, 'MADV_HUGEPAGE'):
     found.madvise(mmap.MADV_HUGEPAGE)
   return found
+
+
+def _lock_for_gpu(memory: np.ndarray) -> None:
+  """Locks memory in its place, if there is a GPU, until it is given back.
+
+  A GPU copies from such memory by itself; of other memory the driver makes a
+  copy first, which an H100 waits for (BUILD_NOTES.md, "GPU").
+  """
+  cuda = _load_cuda()
+  if cuda is None:
+    return
+  place = ctypes.c_void_p(memory.ctypes.data)
+  portable = 1  # for all GPUs
+  if not cuda.cudaHostRegister(place, ctypes.c_size_t(memory.nbytes), portable):
+    # Before the memory goes; not at the end of the process, when CUDA may have.
+    weakref.finalize(memory, cuda.cudaHostUnregister, place).atexit = False
+
+
+@functools.cache
+def _load_cuda() -> ctypes.CDLL | None:
+  """CUDA's runtime, which TensorFlow has loaded if it has a GPU."""
+  if tf.config.list_logical_devices('GPU'):
+    for name in ('libcudart.so.12', 'libcudart.so.13'):
+      with contextlib.suppress(OSError):
+        return ctypes.CDLL(name)
+  return None

@@ -75,7 +75,7 @@ def _arrays() -> dict[str, dict[str, np.ndarray]]:
           'groups':
               np.zeros(0, str)
       },
-      workdir.ARRAYS_NAME: {
+      workdir.PREDICTIONS_NAME: {
           'ids': ids,
           'labels': labels,
           'scores': scores
@@ -175,8 +175,8 @@ def _runs(_) -> list[bytes]:
   return [
       json.dumps({
           'config.json': json.loads(_CONFIG.to_json(_FINGERPRINT)),
-          'scores.json': scores,
-          'best_scores.json': scores,
+          'metrics.json': scores,
+          'best_metrics.json': scores,
           'about.json': about,
           'network.json': {
               'parameters': 8,
@@ -205,13 +205,13 @@ def _parse_run(data: bytes, folder: pathlib.Path) -> None:
     return
   for path in [*fold.glob('*.json'), *fold.glob('*.csv')]:
     path.unlink()
-  for name in ('config.json', 'scores.json', 'best_scores.json', 'about.json',
+  for name in ('config.json', 'metrics.json', 'best_metrics.json', 'about.json',
                'network.json', 'history.csv'):
     if name in texts:
       (fold / name).write_text(texts[name], 'utf-8', 'surrogatepass')
   config = config_lib.Config('records', str(folder), epochs=2)
   run = finished_run.load(str(folder))
-  finished_fold.find_scores(config)
+  finished_fold.find_metrics(config)
   found = result.compute(run, 'a', 0)
   if found.network:
     block.group(found.network['layers'])

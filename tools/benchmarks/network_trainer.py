@@ -52,10 +52,11 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
     optimizer = optimizer_lib.make_optimizer(0.01, 0.9)
     optimizer.build(model.trainable_variables)
     resident = tf.Variable(pixels, trainable=False)
-  batches = iter(
-      strategy.experimental_distribute_dataset(_rows(labels, job['batch'])))
   stepper = step.Stepper(strategy, model, optimizer, config,
                          _Resident(resident))
+  batches = iter(
+      strategy.experimental_distribute_dataset(_rows(labels, job['batch']),
+                                               stepper.input_options))
   rates = tf.fill([job['steps']], 0.01)
   for number in itertools.count():
     begun = time.perf_counter()

@@ -209,16 +209,16 @@ def find_epoch(run: finished_run.Run, fold: finished_run.Fold,
   Args:
     run: of the fold.
     fold: that was held out.
-    weights: 'last' or 'best': after the last epoch, which scores.json is of, or
+    weights: 'last' or 'best': after the last epoch, which metrics.json is of, or
       after the best.
 
   Raises:
-    errors.DataError: best_scores.json is missing or damaged.
+    errors.DataError: best_metrics.json is missing or damaged.
   """
   if weights == 'last':
     return fold.scores['epoch']
   path = os.path.join(workdir.fold_directory(run.directory, fold.number),
-                      workdir.BEST_SCORES_NAME)
+                      workdir.BEST_METRICS_NAME)
   return fold_file.load_json(path)['epoch']
 
 

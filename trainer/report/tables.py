@@ -52,7 +52,7 @@ def tabulate_scores(run: finished_run.Run) -> pd.DataFrame:
 
   Returns:
     Index: fold 0, fold 1, ..., and of several folds mean and std, the
-    population's; columns as scores.json names them. NaN where undefined, and
+    population's; columns as metrics.json names them. NaN where undefined, and
     where a run of an earlier version did not write the score.
   """
   table = pd.DataFrame(

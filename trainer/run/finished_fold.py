@@ -17,8 +17,9 @@ from trainer.run import out_of_fold
 from trainer.run import workdir
 
 
-def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
-  """Returns what scores.json of a finished fold says, else why it is not.
+def find_metrics(
+    config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
+  """Returns what metrics.json of a finished fold says, else why it is not.
 
   Args:
     config: of the run that is in the folder, perhaps with more epochs.
@@ -31,11 +32,12 @@ def find_scores(config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
     errors.UnreadError: a file cannot be read.
   """
   directory = workdir.fold_directory(config.workdir, config.fold)
-  if not os.path.lexists(os.path.join(directory, workdir.SCORES_NAME)):
+  if not os.path.lexists(os.path.join(directory, workdir.METRICS_NAME)):
     return None, ''
   try:
     scores, best = (fold_file.load_json(os.path.join(directory, name))
-                    for name in (workdir.SCORES_NAME, workdir.BEST_SCORES_NAME))
+                    for name in (workdir.METRICS_NAME,
+                                 workdir.BEST_METRICS_NAME))
     stalled = scores['epoch'] - best['epoch'] >= config.stop_patience > 0
     if scores['epoch'] != config.epochs and not stalled:
       return None, ''

@@ -18,7 +18,7 @@ class Fold:
 
   Attributes:
     number: of the fold that was held out.
-    scores: what scores.json says.
+    scores: what metrics.json says.
     samples: what it was trained on.
     about: device, versions, the records' settings (records), mean and std of
       their pixels (pixels) and names of their classes (classes); empty in a run
@@ -58,12 +58,12 @@ def load(workdir: str) -> Run:
       number for number in workdir_lib.list_folds(workdir)
       if workdir_lib.is_there(
           os.path.join(workdir_lib.fold_directory(workdir, number),
-                       workdir_lib.SCORES_NAME))
+                       workdir_lib.METRICS_NAME))
   ]
   if not done:
     raise errors.DataError(
         f'No finished fold in {workdir}: none of its folders fold0, fold1, … '
-        f'holds {workdir_lib.SCORES_NAME}; train one with python -m '
+        f'holds {workdir_lib.METRICS_NAME}; train one with python -m '
         f'trainer.main --workdir={workdir}.')
   config, fingerprint = _load_configs(workdir, done)
   folds = [load_fold(workdir, number, config.threshold) for number in done]
@@ -108,7 +108,7 @@ def load_fold(workdir: str, number: int, threshold: float) -> Fold:
       no sample was held out.
   """
   directory = workdir_lib.fold_directory(workdir, number)
-  path = os.path.join(directory, workdir_lib.SCORES_NAME)
+  path = os.path.join(directory, workdir_lib.METRICS_NAME)
   scores = fold_file.load_json(path)
   if scores['threshold'] != threshold:
     raise errors.DataError(

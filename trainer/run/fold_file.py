@@ -28,8 +28,8 @@ _MOST_COLUMNS = 100  # of a CSV file; a history has 33
 _MOST_LINE_BYTES = 2**12
 
 _CHECKS: dict[str, Callable[[Any], None]] = {
-    workdir.SCORES_NAME: fold_form.check_scores,
-    workdir.BEST_SCORES_NAME: fold_form.check_best_scores,
+    workdir.METRICS_NAME: fold_form.check_metrics,
+    workdir.BEST_METRICS_NAME: fold_form.check_best_metrics,
     workdir.ABOUT_NAME: fold_form.check_about,
     workdir.NETWORK_NAME: fold_form.check_network,
 }

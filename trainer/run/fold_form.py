@@ -40,8 +40,8 @@ _NETWORK = {
 }
 
 
-def check_best_scores(content: Any) -> None:
-  """Refuses what is not best_scores.json."""
+def check_best_metrics(content: Any) -> None:
+  """Refuses what is not best_metrics.json."""
   json_text.check_form(content, {'epoch': int}, 'scores')
   _check_range('epoch', content['epoch'], 1, MOST_EPOCHS)
   for name, value in content.items():
@@ -53,13 +53,13 @@ def check_best_scores(content: Any) -> None:
       _check_text(name, value)
 
 
-def check_scores(content: Any) -> None:
-  """Refuses what is not scores.json."""
+def check_metrics(content: Any) -> None:
+  """Refuses what is not metrics.json."""
   json_text.check_form(content, {
       'epoch': int,
       'threshold': (int, float)
   }, 'scores')
-  check_best_scores(content)
+  check_best_metrics(content)
 
 
 def check_about(content: Any) -> None:

@@ -90,7 +90,7 @@ def load(directory: str, fold: finished_run.Fold) -> OutOfFold:
     errors.DataError: they are damaged, or not of the fold's samples.
   """
   path = os.path.join(workdir.fold_directory(directory, fold.number),
-                      workdir.ARRAYS_NAME)
+                      workdir.PREDICTIONS_NAME)
   found = arrays_lib.Scores.load(path)
   known = fold.samples
   held_out = known.folds == fold.number

@@ -12,18 +12,18 @@ from trainer.run import checkpoint_file
 
 CONFIG_NAME = 'config.json'
 HISTORY_NAME = 'history.csv'
-SCORES_NAME = 'scores.json'
-BEST_SCORES_NAME = 'best_scores.json'
+METRICS_NAME = 'metrics.json'
+BEST_METRICS_NAME = 'best_metrics.json'
 PER_CLASS_NAME = 'per_class.csv'
-ARRAYS_NAME = 'scores.npz'
+PREDICTIONS_NAME = 'predictions.npz'
 SAMPLES_NAME = 'samples.npz'
 CHECKPOINTS_NAME = 'checkpoints'
 ABOUT_NAME = 'about.json'
 NETWORK_NAME = 'network.json'
 GALLERY_NAME = 'gallery.npz'
 FILE_NAMES = frozenset({
-    CONFIG_NAME, HISTORY_NAME, SCORES_NAME, BEST_SCORES_NAME, PER_CLASS_NAME,
-    ARRAYS_NAME, SAMPLES_NAME, ABOUT_NAME, NETWORK_NAME, GALLERY_NAME
+    CONFIG_NAME, HISTORY_NAME, METRICS_NAME, BEST_METRICS_NAME, PER_CLASS_NAME,
+    PREDICTIONS_NAME, SAMPLES_NAME, ABOUT_NAME, NETWORK_NAME, GALLERY_NAME
 })
 
 # The one spelling of a fold's folder: fold1, not fold01, fold1.bak or fold١.

@@ -85,7 +85,7 @@ class Scorer:
                                   np.repeat(rows, spec.NUM_CLASSES), count)
 
   def score(self, draws: Draws) -> dict[str, np.ndarray]:
-    """Returns every score by its name in scores.json, [R] float64 each.
+    """Returns every score by its name in metrics.json, [R] float64 each.
 
     Also classes_scored and auc_classes, how many classes are in a mean.
 

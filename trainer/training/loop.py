@@ -47,7 +47,7 @@ def train(config: config_lib.Config,
     strategy: to train with; by default made of the configuration.
 
   Returns:
-    What scores.json says: the held-out fold's scores after the last epoch.
+    What metrics.json says: the held-out fold's scores after the last epoch.
 
   Raises:
     errors.DataError: the dataset or the folder does not fit the configuration,
@@ -67,7 +67,7 @@ def train(config: config_lib.Config,
   is_chief = strategy_lib.is_chief(strategy)
   with fold_lock.hold(directory) if is_chief else contextlib.nullcontext():
     preparation.check_resumable(config, records, kind)
-    scores, damage = finished_fold.find_scores(config)
+    scores, damage = finished_fold.find_metrics(config)
     with strategy_lib.told_errors(strategy):
       strategy_lib.check_alike(
           strategy, {
@@ -199,7 +199,7 @@ class _Run:
         self._strategy.distribute_datasets_from_function(
             lambda context: self._reader.training(
                 epoch, key, strategy_lib.share(context, config.batch_size),
-                first_step)))
+                first_step), self._stepper.input_options))
     return _Epoch(len(epoch), batches)
 
   def _train_epoch(self, state: state_lib.State) -> dict[str, Any]:

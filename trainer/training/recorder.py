@@ -71,7 +71,7 @@ class Recorder:
         index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
     with self._told():
       if not is_done:  # the writes below flush the folder, and so this
-        filesystem.remove(self._path(workdir.SCORES_NAME))
+        filesystem.remove(self._path(workdir.METRICS_NAME))
       filesystem.write_atomically(
           self._path(workdir.CONFIG_NAME),
           self._config.to_json(records.manifest.fingerprint, reader).encode())
@@ -123,14 +123,14 @@ class Recorder:
   def finish(self, state: state_lib.State, model: keras.Model,
              evaluator: evaluate.Evaluator, scores: np.ndarray,
              summary: dict[str, Any]) -> None:
-    """Writes the network, notable samples and scores, scores.json last.
+    """Writes the network, notable samples and scores, metrics.json last.
 
     Args:
       state: at the end.
       model: that was trained.
       evaluator: that scored.
       scores: [N, K] float32, of the last epoch.
-      summary: what scores.json says.
+      summary: what metrics.json says.
     """
     if not self._is_chief:
       return
@@ -142,16 +142,16 @@ class Recorder:
       _write_json(self._path(workdir.NETWORK_NAME),
                   summary_lib.summarise(model))
       gallery_of_fold.save(self._path(workdir.GALLERY_NAME))
-      _write_json(self._path(workdir.BEST_SCORES_NAME), {
+      _write_json(self._path(workdir.BEST_METRICS_NAME), {
           **state.best, 'note': note
       })
       arrays.Scores(evaluator.ids, evaluator.labels,
-                    scores).save(self._path(workdir.ARRAYS_NAME))
+                    scores).save(self._path(workdir.PREDICTIONS_NAME))
       table = metrics.per_class(evaluator.labels, scores,
                                 self._config.threshold)
       filesystem.write_atomically(self._path(workdir.PER_CLASS_NAME),
                                   table.to_csv(index=False).encode())
-      _write_json(self._path(workdir.SCORES_NAME), summary)
+      _write_json(self._path(workdir.METRICS_NAME), summary)
 
   @contextlib.contextmanager
   def profile(self, wanted: bool) -> Iterator[None]:

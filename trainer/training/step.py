@@ -4,6 +4,14 @@ A custom loop, because Keras 3's fit fails under MultiWorkerMirroredStrategy
 (keras-team/keras #20585) and switches XLA off under any strategy. Several
 steps run in one call of a tf.function, so Python is out of the way.
 
+A GPU must have the next step in its queue before it has finished this one. What
+the host reads from it waits for all that is queued. So the host takes the
+batches itself, reads of each step the loss alone, as soon as the step is
+queued, and waits for that of the step before the last. A tf.while_loop would
+also wait at the end of each turn, since what leaves a turn depends on all that
+the turn did; so steps that are compiled whole stand one after another in the
+graph, each a call of the same program.
+
 Sums, not means, cross replicas: the loss is summed over every replica's
 examples and divided by their real number, so a batch that is filled up counts
 as what it holds. Dropout noise is drawn for the whole global batch from (seed,
@@ -21,14 +29,18 @@ from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
-from trainer.network import gapnet
+from trainer.network import build
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import loss as loss_lib
 
 
 class Stepper:
-  """Runs steps of one model; `train` and `score` are its two calls."""
+  """Runs steps of one model; `train` and `score` are its two calls.
+
+  Attributes:
+    input_options: with which the batches of `train` are to be distributed.
+  """
 
   def __init__(self,
                strategy: tf.distribute.Strategy,
@@ -53,6 +65,7 @@ class Stepper:
     dihedral.warm_up()
     self._run_step, self._differentiate = self._train_step, self._gradients
     self._run_score = self._score_step
+    self._unrolls, self.input_options = False, None
     if strategy_lib.compiles(strategy, config.xla) and not isinstance(
         strategy, tf.distribute.TPUStrategy):  # which compiles all it runs
       self._run_score = tf.function(self._score_step, jit_compile=True)
@@ -64,6 +77,9 @@ class Stepper:
       ]
       if strategy.num_replicas_in_sync == 1:
         self._run_step = tf.function(self._train_step, jit_compile=True)
+        self._unrolls = True
+        self.input_options = tf.distribute.InputOptions(
+            experimental_fetch_to_device=False)
       elif not norms:
         self._differentiate = tf.function(self._gradients, jit_compile=True)
     self._loss = loss_lib.get(config.loss)
@@ -83,15 +99,18 @@ class Stepper:
       first: int32 scalar, the step in the epoch that comes first.
       rates: [n] float32, the learning rate of each step; n steps are run.
     """
-    count = tf.shape(rates)[0]
-    losses, waits = (tf.TensorArray(tf.float32, count) for _ in range(2))
-    last = before = tf.zeros([])
-    for i in tf.range(count):
+    count = rates.shape[0] if self._unrolls else tf.shape(rates)[0]
+    with tf.device('CPU:0'):
+      losses, waits = (tf.TensorArray(tf.float32, count) for _ in range(2))
+      last = before = tf.zeros([])
+    for i in range(count) if self._unrolls else tf.range(count):
       self._optimizer.learning_rate.assign(rates[i])
       batch, seconds = _take(iterator, before)
       loss = self._strategy.run(self._run_step, args=(batch, epoch, first + i))
-      before, last = last, self._strategy.reduce('SUM', loss, axis=None)
-      losses, waits = losses.write(i, last), waits.write(i, seconds)
+      with tf.device('CPU:0'):
+        loss = tf.identity(self._strategy.reduce('SUM', loss, axis=None))
+        losses, waits = losses.write(i, loss), waits.write(i, seconds)
+      before, last = last, loss
     return losses.stack(), waits.stack()
 
   @tf.function
@@ -136,7 +155,7 @@ class Stepper:
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
   def _score_step(self, batch):
-    logits = gapnet.infer(self._model, batch[spec.IMAGE])
+    logits = build.infer(self._model, batch[spec.IMAGE])
     return tf.sigmoid(logits), self._loss(batch[spec.LABELS], logits)
 
   @tensorflow.compiled
@@ -156,7 +175,7 @@ class Stepper:
                 (self._config.batch_size, *shape),
                 tf.random.experimental.stateless_fold_in(seed, layer),
                 alg='philox'), slots)
-        for layer, shape in enumerate(gapnet.noise_shapes(self._model))
+        for layer, shape in enumerate(build.noise_shapes(self._model))
     ]
 
   def _decay(self) -> tf.Tensor:

@@ -114,7 +114,8 @@ def _near(first, second):
 @pytest.mark.parametrize('fold', [0, 1])
 def test_held_out_samples_get_the_scores_of_the_training(folder, single, fold):
   found = _predict([single['prelu', fold]], folder / 'records')
-  kept = arrays_lib.Scores.load(str(folder / f'prelu/fold{fold}/scores.npz'))
+  kept = arrays_lib.Scores.load(
+      str(folder / f'prelu/fold{fold}/predictions.npz'))
   _near(found.loc[kept.ids], pd.DataFrame(kept.scores, kept.ids))
 
 
@@ -169,7 +170,7 @@ def test_best_weights_are_those_after_the_best_epoch(folder, single, tmp_path):
   other = tmp_path / 'other'
   shutil.copytree(single['prelu', 0], other)
   for epoch in (1, 2):
-    path = other / 'fold0' / 'best_scores.json'
+    path = other / 'fold0' / 'best_metrics.json'
     path.write_text(json.dumps({'epoch': epoch}))
     best = _predict([other], folder / 'raw', weights='best')
     last = _predict([other], folder / 'raw')
@@ -211,8 +212,8 @@ def test_two_devices_write_the_labels_above_the_thresholds(
   assert scores.columns.tolist() == _NAMES
   _near(scores.set_axis(range(28), axis=1),
         _predict(runs, folder / 'raw', 'dihedral'))
-  first, second = (
-      arrays_lib.Scores.load(str(run / 'fold0' / 'scores.npz')) for run in runs)
+  first, second = (arrays_lib.Scores.load(str(
+      run / 'fold0' / 'predictions.npz')) for run in runs)
   chosen = thresholds.choose('f1', first.labels,
                              (first.scores + second.scores) / 2)
   above = scores.to_numpy() > chosen
@@ -308,7 +309,7 @@ def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
     with pytest.raises(errors.DataError,
                        match='from 0 to below 1, or one of f1'):
       found.choose_thresholds(wrong)
-  for name in ('config.json', 'scores.json'):
+  for name in ('config.json', 'metrics.json'):
     _edit(copy / 'fold0' / name, threshold=0.3)
   other = ensemble.load([str(copy), str(single['selu', 0])])
   assert other.choose_thresholds('0.25') == 0.25
@@ -464,7 +465,8 @@ def test_an_output_that_is_an_input_is_refused(folder, single, tmp_path):
 
 def test_images_that_were_trained_on_are_counted(folder, single):
   found = ensemble.load([str(single['prelu', 0])])
-  held_out = arrays_lib.Scores.load(str(folder / 'prelu/fold0/scores.npz')).ids
+  held_out = arrays_lib.Scores.load(str(folder /
+                                        'prelu/fold0/predictions.npz')).ids
   ids = np.array([f's{i}' for i in range(40)] + ['new'])
   assert found.count_trained(ids) == 40 - len(held_out)
   assert found.count_trained(held_out) == 0

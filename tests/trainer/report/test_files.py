@@ -10,7 +10,7 @@ from trainer.run import workdir
 
 @pytest.mark.parametrize('name', ['file', 'file/report', '/proc/none', 'full'])
 def test_an_unwritable_report_is_refused_before_the_work(run, tmp_path, name):
-  (run / 'fold0' / workdir.ARRAYS_NAME).unlink()  # the work would end here
+  (run / 'fold0' / workdir.PREDICTIONS_NAME).unlink()  # the work would end here
   (tmp_path / 'file').touch()
   (tmp_path / 'full' / 'report.html').mkdir(parents=True)
   with pytest.raises(errors.DataError, match='Cannot write to .*--output'):

@@ -89,7 +89,7 @@ def test_a_run_is_what_the_trainer_wrote(run):
   records = dataset.load(run[1])
   assert found.fingerprint == records.manifest.fingerprint
   for fold in found.folds:
-    path = run[0] / f'fold{fold.number}' / 'scores.json'
+    path = run[0] / f'fold{fold.number}' / 'metrics.json'
     assert fold.scores == json.loads(path.read_text())
     np.testing.assert_array_equal(fold.samples.repeats,
                                   records.repeats(fold.number))
@@ -176,7 +176,7 @@ def test_intervals_hold_the_means(page):
 def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   better = tmp_path / 'better'
   shutil.copytree(run[0], better)
-  for path in better.glob('*/scores.npz'):
+  for path in better.glob('*/predictions.npz'):
     found = arrays.Scores.load(str(path))
     scores = (0.1 + 0.8 * found.labels).astype(np.float32)
     dataclasses.replace(found, scores=scores).save(str(path))
@@ -274,7 +274,7 @@ def test_runs_of_other_samples_are_not_tested_against_each_other(run, tmp_path):
 def test_runs_of_other_thresholds_are_not_tested_against_each_other(
     run, tmp_path):
   other = shutil.copytree(run[0], tmp_path / 'lower')
-  for path in [*other.glob('*/config.json'), *other.glob('*/scores.json')]:
+  for path in [*other.glob('*/config.json'), *other.glob('*/metrics.json')]:
     path.write_text(path.read_text().replace('"threshold": 0.5',
                                              '"threshold": 0.25'))
   (told,), tables = _compare(run[0], other)
@@ -393,13 +393,13 @@ def _refusal(folder):
 def test_a_folder_without_a_finished_fold_is_refused(run, tmp_path):
   assert 'No finished fold in' in _refusal(tmp_path / 'missing')
   shutil.copytree(run[0], tmp_path / 'run')
-  for path in (tmp_path / 'run').glob('*/scores.json'):
+  for path in (tmp_path / 'run').glob('*/metrics.json'):
     path.unlink()
   assert 'No finished fold in' in _refusal(tmp_path / 'run')
 
 
 @pytest.mark.parametrize(
-    'name', ['config.json', 'scores.json', 'samples.npz', 'about.json'])
+    'name', ['config.json', 'metrics.json', 'samples.npz', 'about.json'])
 def test_a_damaged_file_is_named(run, tmp_path, name):
   shutil.copytree(run[0], tmp_path / 'run')
   path = tmp_path / 'run' / 'fold3' / name
@@ -408,7 +408,7 @@ def test_a_damaged_file_is_named(run, tmp_path, name):
 
 
 @pytest.mark.parametrize('name', [
-    'fold3/scores.npz', 'fold3/gallery.npz', 'fold3/history.csv',
+    'fold3/predictions.npz', 'fold3/gallery.npz', 'fold3/history.csv',
     'fold0/network.json'
 ])
 def test_a_damaged_file_is_named_by_the_report(run, tmp_path, name):

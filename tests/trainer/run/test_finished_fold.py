@@ -17,26 +17,26 @@ from trainer.run import workdir
     lambda path: path.write_bytes(path.read_bytes()[:20]),
 ])
 @pytest.mark.parametrize('name', [
-    *sorted(workdir.FILE_NAMES - {workdir.SCORES_NAME}),
+    *sorted(workdir.FILE_NAMES - {workdir.METRICS_NAME}),
     f'{workdir.CHECKPOINTS_NAME}/epoch-00001.npz'
 ])
 def test_a_fold_that_lacks_a_file_is_not_finished(run, name, damage):
   config, _ = fold_file.load_config(str(run / 'fold0' / workdir.CONFIG_NAME))
   config = dataclasses.replace(config, workdir=str(run))
-  scores, reason = finished_fold.find_scores(config)
+  scores, reason = finished_fold.find_metrics(config)
   assert scores['epoch'] == 1 and not reason
   damage(run / 'fold0' / name)
-  scores, reason = finished_fold.find_scores(config)
+  scores, reason = finished_fold.find_metrics(config)
   assert scores is None and str(run / 'fold0' / name) in reason
 
 
 @pytest.mark.parametrize('path', [
-    'checkpoints/epoch-00001.npz', 'scores.json', 'samples.npz', 'history.csv'
+    'checkpoints/epoch-00001.npz', 'metrics.json', 'samples.npz', 'history.csv'
 ])
 def test_a_fold_whose_files_cannot_be_read_is_left_alone(run, path):
   config, _ = fold_file.load_config(str(run / 'fold0' / workdir.CONFIG_NAME))
   config = dataclasses.replace(config, workdir=str(run))
   with rights.refused(run / 'fold0' / path):
     with pytest.raises(errors.UnreadError, match='Permission denied'):
-      finished_fold.find_scores(config)
-  assert finished_fold.find_scores(config)[0]
+      finished_fold.find_metrics(config)
+  assert finished_fold.find_metrics(config)[0]

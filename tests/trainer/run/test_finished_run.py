@@ -40,7 +40,7 @@ def test_a_fold_on_a_disk_that_is_away_is_not_left_out(run):
     finished_run.load(str(run))
 
 
-@pytest.mark.parametrize('path', ['.', 'fold0', 'fold0/scores.json'])
+@pytest.mark.parametrize('path', ['.', 'fold0', 'fold0/metrics.json'])
 def test_a_run_that_may_not_be_read_is_told(run, path):
   with rights.refused(run / path):
     with pytest.raises(errors.DataError) as error:

@@ -20,8 +20,8 @@ def _read_all(run):
   fold_file.load_history(fold)
   fold_file.load_gallery(fold)
   fold_file.load_network(fold)
-  arrays_lib.Scores.load(f'{fold}/{workdir.ARRAYS_NAME}')
-  fold_file.load_json(f'{fold}/{workdir.BEST_SCORES_NAME}')
+  arrays_lib.Scores.load(f'{fold}/{workdir.PREDICTIONS_NAME}')
+  fold_file.load_json(f'{fold}/{workdir.BEST_METRICS_NAME}')
 
 
 def _refusal(run):
@@ -37,7 +37,7 @@ def test_a_sound_run_is_read(run):
 @pytest.mark.parametrize('text',
                          ['', '{}', '[]', 'null', '7', '{"epoch": "1"}'])
 @pytest.mark.parametrize('name', [
-    workdir.CONFIG_NAME, workdir.SCORES_NAME, workdir.BEST_SCORES_NAME,
+    workdir.CONFIG_NAME, workdir.METRICS_NAME, workdir.BEST_METRICS_NAME,
     workdir.ABOUT_NAME, workdir.NETWORK_NAME
 ])
 def test_json_of_another_form_is_named(run, name, text):
@@ -47,9 +47,9 @@ def test_json_of_another_form_is_named(run, name, text):
 
 
 @pytest.mark.parametrize('name', [
-    workdir.CONFIG_NAME, workdir.SCORES_NAME, workdir.BEST_SCORES_NAME,
+    workdir.CONFIG_NAME, workdir.METRICS_NAME, workdir.BEST_METRICS_NAME,
     workdir.ABOUT_NAME, workdir.NETWORK_NAME, workdir.HISTORY_NAME,
-    workdir.ARRAYS_NAME, workdir.SAMPLES_NAME, workdir.GALLERY_NAME
+    workdir.PREDICTIONS_NAME, workdir.SAMPLES_NAME, workdir.GALLERY_NAME
 ])
 def test_a_folder_in_a_files_place_is_named(run, name):
   path = run / 'fold0' / name
@@ -59,7 +59,7 @@ def test_a_folder_in_a_files_place_is_named(run, name):
 
 
 @pytest.mark.parametrize('name,key', [
-    (workdir.SCORES_NAME, 'threshold'),
+    (workdir.METRICS_NAME, 'threshold'),
     (workdir.ABOUT_NAME, 'device'),
     (workdir.ABOUT_NAME, 'versions'),
     (workdir.ABOUT_NAME, 'records'),
@@ -95,15 +95,15 @@ def _put(value):
 
 
 @pytest.mark.parametrize('name,key,change', [
-    (workdir.ARRAYS_NAME, 'scores', _put(np.nan)),
-    (workdir.ARRAYS_NAME, 'scores', _put(1.5)),
-    (workdir.ARRAYS_NAME, 'scores', lambda each: each[:, :20]),
-    (workdir.ARRAYS_NAME, 'labels', lambda each: each[:-1]),
-    (workdir.ARRAYS_NAME, 'labels', _put(2)),
-    (workdir.ARRAYS_NAME, 'ids', lambda each: each[0]),
-    (workdir.ARRAYS_NAME, 'ids', lambda each: np.arange(len(each))),
-    (workdir.ARRAYS_NAME, 'ids', None),
-    (workdir.ARRAYS_NAME, 'scores', None),
+    (workdir.PREDICTIONS_NAME, 'scores', _put(np.nan)),
+    (workdir.PREDICTIONS_NAME, 'scores', _put(1.5)),
+    (workdir.PREDICTIONS_NAME, 'scores', lambda each: each[:, :20]),
+    (workdir.PREDICTIONS_NAME, 'labels', lambda each: each[:-1]),
+    (workdir.PREDICTIONS_NAME, 'labels', _put(2)),
+    (workdir.PREDICTIONS_NAME, 'ids', lambda each: each[0]),
+    (workdir.PREDICTIONS_NAME, 'ids', lambda each: np.arange(len(each))),
+    (workdir.PREDICTIONS_NAME, 'ids', None),
+    (workdir.PREDICTIONS_NAME, 'scores', None),
     (workdir.SAMPLES_NAME, 'repeats', lambda each: each[:-1]),
     (workdir.SAMPLES_NAME, 'repeats', _put(-1)),
     (workdir.SAMPLES_NAME, 'folds', lambda each: each.astype(float)),
@@ -223,11 +223,11 @@ def test_a_score_that_no_epoch_has_is_a_gap(tmp_path):
 
 
 @pytest.mark.parametrize('name,key,value', [
-    (workdir.SCORES_NAME, 'epoch', 10**9),
-    (workdir.SCORES_NAME, 'f1_macro', '0.5'),
-    (workdir.SCORES_NAME, 'f1_macro', True),
-    (workdir.SCORES_NAME, 'f1_macro', [0.5]),
-    (workdir.BEST_SCORES_NAME, 'epoch', 0),
+    (workdir.METRICS_NAME, 'epoch', 10**9),
+    (workdir.METRICS_NAME, 'f1_macro', '0.5'),
+    (workdir.METRICS_NAME, 'f1_macro', True),
+    (workdir.METRICS_NAME, 'f1_macro', [0.5]),
+    (workdir.BEST_METRICS_NAME, 'epoch', 0),
     (workdir.ABOUT_NAME, 'device', 'the \x1b[31mCPU'),
     (workdir.ABOUT_NAME, 'versions', {
         'keras': 3
@@ -250,8 +250,8 @@ def test_a_score_that_no_epoch_has_is_a_gap(tmp_path):
     (workdir.ABOUT_NAME, 'classes', ['Nucleoplasm'] * 101),
     (workdir.ABOUT_NAME, 'classes', [['Nucleoplasm']]),
     (workdir.ABOUT_NAME, 'other', [[]]),
-    (workdir.BEST_SCORES_NAME, 'note', [[]]),
-    (workdir.BEST_SCORES_NAME, 'note', 'a' * 201),
+    (workdir.BEST_METRICS_NAME, 'note', [[]]),
+    (workdir.BEST_METRICS_NAME, 'note', 'a' * 201),
     (workdir.CONFIG_NAME, 'data_service', 'a' * 5000),
     (workdir.CONFIG_NAME, 'other', 1),
     (workdir.NETWORK_NAME, 'parameters', -1),
@@ -275,7 +275,7 @@ def test_values_that_no_run_has_are_named(run, name, key, value):
 
 @pytest.mark.parametrize('size', [2**20 + 1, 0])
 @pytest.mark.parametrize('name', [
-    workdir.CONFIG_NAME, workdir.SCORES_NAME, workdir.BEST_SCORES_NAME,
+    workdir.CONFIG_NAME, workdir.METRICS_NAME, workdir.BEST_METRICS_NAME,
     workdir.ABOUT_NAME, workdir.NETWORK_NAME
 ])
 def test_a_json_of_any_size_is_not_read(run, name, size):

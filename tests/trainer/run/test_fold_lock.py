@@ -54,7 +54,7 @@ def test_what_killed_trainers_began_is_removed_and_nothing_else(tmp_path):
   begun = [
       checkpoints / 'epoch-00001.npz.0123abcd.tmp',
       checkpoints / 'epoch-00001-step-0000005.npz.0123abcd.tmp',
-      tmp_path / 'fold0' / 'scores.json.0123abcd.tmp',
+      tmp_path / 'fold0' / 'metrics.json.0123abcd.tmp',
   ]
   kept = [
       checkpoints / 'epoch-00001.npz',

@@ -32,14 +32,14 @@ def _found():
 
 def test_what_is_saved_can_be_loaded_by_a_user(found, tmp_path):
   (tmp_path / 'scores.csv').write_bytes(found.to_csv())
-  (tmp_path / 'scores.npz').write_bytes(found.to_npz())
+  (tmp_path / 'predictions.npz').write_bytes(found.to_npz())
   table = pd.read_csv(tmp_path / 'scores.csv', dtype={'Target': str})
   assert table.columns.tolist() == ['Id', 'fold', 'Target', *spec.CLASS_NAMES]
   target = [int(number) for number in table['Target'][3].split()]
   assert target == np.flatnonzero(found.labels[3]).tolist()
   np.testing.assert_array_equal(
       table[list(spec.CLASS_NAMES)].to_numpy(np.float32), found.scores)
-  with np.load(tmp_path / 'scores.npz') as arrays:
+  with np.load(tmp_path / 'predictions.npz') as arrays:
     assert sorted(arrays) == ['folds', 'groups', 'ids', 'labels', 'scores']
     np.testing.assert_array_equal(arrays['scores'], found.scores)
 
@@ -114,9 +114,9 @@ def test_scores_of_other_samples_are_refused(found, tmp_path, name, wrong):
     (tmp_path / f'fold{number}').mkdir()
     kept = arrays_lib.Scores(found.ids[rows], found.labels[rows],
                              found.scores[rows])
-    kept.save(str(tmp_path / f'fold{number}' / 'scores.npz'))
+    kept.save(str(tmp_path / f'fold{number}' / 'predictions.npz'))
   np.testing.assert_array_equal(out_of_fold.collect(run).scores, found.scores)
   kept = dataclasses.replace(kept, **{name: wrong(getattr(kept, name))})
-  kept.save(str(tmp_path / 'fold1' / 'scores.npz'))
+  kept.save(str(tmp_path / 'fold1' / 'predictions.npz'))
   with pytest.raises(errors.DataError, match=f'the {name} of the 35 .*fold 1'):
     out_of_fold.collect(run)

@@ -56,7 +56,7 @@ def _whole(config):
 
 
 def _scores(directory, fold):
-  path = os.path.join(directory, f'fold{fold}', workdir.SCORES_NAME)
+  path = os.path.join(directory, f'fold{fold}', workdir.METRICS_NAME)
   return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
 
 
@@ -88,7 +88,7 @@ def test_what_is_finished_is_left_alone_and_the_rest_is_done(
   directory = tmp_path / 'run'
   shutil.copytree(config.workdir, directory)
   shutil.rmtree(directory / 'fold1')
-  (directory / 'fold2' / 'scores.json').unlink()
+  (directory / 'fold2' / 'metrics.json').unlink()
   again = config_lib.Config(config.records,
                             str(directory),
                             epochs=2,
@@ -104,7 +104,7 @@ def test_what_is_finished_is_left_alone_and_the_rest_is_done(
 
 
 def test_a_fold_that_the_records_lack_is_refused_at_the_start(config, tmp_path):
-  path = tmp_path / 'fold7' / 'scores.json'
+  path = tmp_path / 'fold7' / 'metrics.json'
   path.parent.mkdir()
   path.write_text('{}')
   with pytest.raises(errors.DataError,

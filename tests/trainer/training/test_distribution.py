@@ -195,7 +195,7 @@ def test_a_killed_worker_is_told_and_a_restart_ends_the_same(
   assert f'The worker 127.0.0.1:{ports[1]} of TF_CONFIG is gone: ' in said
   assert 'start the same command on all of them again' in said
   assert 'Graph execution error' not in said
-  assert not (folder / 'killed' / 'fold0' / 'scores.json').exists()
+  assert not (folder / 'killed' / 'fold0' / 'metrics.json').exists()
   for code, _, said in map(_end, _start_workers(folder, 'killed', ports)):
     assert code == 0, said
   _assert_close(folder / 'killed', folder / 'two', _EPOCHS, 0)
@@ -212,7 +212,7 @@ def test_workers_of_other_settings_are_refused(folder, ports):
 def test_a_workdir_that_others_do_not_see_is_refused(folder, two, ports):
   assert two[0][0] == 0
   begun = shutil.copytree(folder / 'two', folder / 'begun')
-  (begun / 'fold0' / 'scores.json').unlink()
+  (begun / 'fold0' / 'metrics.json').unlink()
   started = _start_workers(folder,
                            'begun',
                            ports,

@@ -68,24 +68,24 @@ def _arrays(path):
 
 def _assert_same_end(directory, other):
   """Weights, momentum and scores are equal, bit for bit."""
-  for name in ('scores.npz', f'checkpoints/epoch-{_EPOCHS:05d}.npz'):
+  for name in ('predictions.npz', f'checkpoints/epoch-{_EPOCHS:05d}.npz'):
     first, second = _arrays(directory / name), _arrays(other / name)
     assert set(first) == set(second)
     for key in set(first) - {'state'}:
       np.testing.assert_array_equal(first[key], second[key])
-  assert (directory / 'scores.json').read_text() == (other /
-                                                     'scores.json').read_text()
+  assert (directory /
+          'metrics.json').read_text() == (other / 'metrics.json').read_text()
 
 
 def test_run_writes_what_other_tools_read(whole):
   _, summary, directory = whole
-  assert json.loads((directory / 'scores.json').read_text()) == summary
+  assert json.loads((directory / 'metrics.json').read_text()) == summary
   assert summary['epoch'] == _EPOCHS and summary['num_samples'] == 8
-  best = json.loads((directory / 'best_scores.json').read_text())
+  best = json.loads((directory / 'best_metrics.json').read_text())
   assert 'chosen on the fold that it scores' in best['note']
   table = pd.read_csv(directory / 'per_class.csv')
   assert table['name'].tolist() == list(spec.CLASS_NAMES)
-  arrays = _arrays(directory / 'scores.npz')
+  arrays = _arrays(directory / 'predictions.npz')
   assert arrays['scores'].shape == arrays['labels'].shape == (8, 28)
   index = pd.read_parquet(f'{whole[0].records}/index.parquet')
   held_out = index[index['fold'] == 1]
@@ -146,7 +146,7 @@ def test_tensorboard_has_the_same_numbers(whole):
 
 
 def test_the_newest_two_and_the_best_checkpoint_are_kept(whole):
-  best = json.loads((whole[2] / 'best_scores.json').read_text())['epoch']
+  best = json.loads((whole[2] / 'best_metrics.json').read_text())['epoch']
   names = sorted(path.name for path in (whole[2] / 'checkpoints').iterdir())
   kept = sorted({best, _EPOCHS - 1, _EPOCHS})
   assert names == [f'epoch-{e:05d}.npz' for e in kept]
@@ -157,7 +157,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(whole, tmp_path,
   shutil.copytree(whole[2], tmp_path / 'fold1')
   torn = tmp_path / 'fold1' / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz'
   torn.write_bytes(torn.read_bytes()[:1000])
-  (tmp_path / 'fold1' / 'scores.json').unlink()  # else it is finished
+  (tmp_path / 'fold1' / 'metrics.json').unlink()  # else it is finished
   loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path)))
   said = capsys.readouterr().out
   assert f'{torn} is missing or damaged' in said
@@ -202,7 +202,7 @@ def test_a_signal_in_the_last_epoch_is_not_forgotten(records, tmp_path):
   with pytest.raises(errors.BrokenOff, match='SIGTERM: fold 1 is finished'):
     with contextlib.redirect_stdout(Output()):
       loop.train(_config(records, tmp_path, epochs=1))
-  assert (tmp_path / 'fold1' / 'scores.json').exists()
+  assert (tmp_path / 'fold1' / 'metrics.json').exists()
 
 
 def test_a_terminal_shows_where_the_run_stands(records, tmp_path):
@@ -283,7 +283,7 @@ def test_a_score_that_stalls_lowers_the_rate_and_ends_the_run(
   history = pd.read_csv(tmp_path / 'fold1' / 'history.csv')
   assert history['learning_rate'].tolist() == [0.1, 0.1, 0.05, 0.03]
   assert history['val_loss'].nunique() == 1
-  best = json.loads((tmp_path / 'fold1' / 'best_scores.json').read_text())
+  best = json.loads((tmp_path / 'fold1' / 'best_metrics.json').read_text())
   assert (best['epoch'], summary['epoch']) == (1, 4)
   assert loop.train(config) == summary
   assert 'is finished' in capsys.readouterr().out
@@ -350,7 +350,7 @@ def _interrupt(*_):
 
 def test_a_checkpoint_beyond_its_epoch_is_refused(whole, tmp_path):
   fold = shutil.copytree(whole[2], tmp_path / 'fold1')
-  (fold / 'scores.json').unlink()
+  (fold / 'metrics.json').unlink()
   last = fold / 'checkpoints' / f'epoch-{_EPOCHS - 1:05d}.npz'
   arrays = _arrays(last)
   state = json.loads(str(arrays['state']))
@@ -379,7 +379,7 @@ def test_a_run_whose_settings_are_lost_is_not_continued(whole, tmp_path, left):
 @pytest.mark.parametrize('text', ['', '{}', '[]'])
 def test_scores_that_are_damaged_are_made_again(whole, tmp_path, text):
   shutil.copytree(whole[2], tmp_path / 'fold1')
-  (tmp_path / 'fold1' / 'best_scores.json').write_text(text)
+  (tmp_path / 'fold1' / 'best_metrics.json').write_text(text)
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   assert loop.train(config) == whole[1]
   _assert_same_end(tmp_path / 'fold1', whole[2])
@@ -387,7 +387,7 @@ def test_scores_that_are_damaged_are_made_again(whole, tmp_path, text):
 
 def test_scores_that_are_lost_are_made_again(whole, tmp_path, capsys):
   shutil.copytree(whole[2], tmp_path / 'fold1')
-  (tmp_path / 'fold1' / 'scores.json').unlink()
+  (tmp_path / 'fold1' / 'metrics.json').unlink()
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   assert loop.train(config) == whole[1]
   assert f'Trained before, {_EPOCHS} epochs' in capsys.readouterr().out

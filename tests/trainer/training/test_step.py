@@ -3,6 +3,7 @@
 import dataclasses
 import multiprocessing
 import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -16,7 +17,6 @@ from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import build
-from trainer.network import gapnet
 from trainer import strategy as strategy_lib
 from trainer.training import optimizer as optimizer_lib
 from trainer.training import step
@@ -45,8 +45,8 @@ def _batch(seed=0, size=_SIZE):
 class _Trained:
   """A fresh network, trained on batches; its weights before and after."""
 
-  def __init__(self, batches, config=_CONFIG):
-    strategy = strategy_lib.make('cpu')
+  def __init__(self, batches, config=_CONFIG, strategy=None):
+    strategy = strategy or strategy_lib.make('cpu')
     with strategy.scope():
       self.model = build.build(config, batches[0]['image'].shape[1], {
           'mean': [100] * 4,
@@ -59,7 +59,9 @@ class _Trained:
     self.stepper = step.Stepper(strategy, self.model, optimizer, config)
     stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
     data = tf.data.Dataset.from_tensor_slices(stacked)
-    iterator = iter(strategy.experimental_distribute_dataset(data))
+    iterator = iter(
+        strategy.experimental_distribute_dataset(data,
+                                                 self.stepper.input_options))
     rates = tf.fill([len(batches)], config.learning_rate)
     self.losses, self.waits = (found.numpy() for found in self.stepper.train(
         iterator, tf.constant(0), tf.constant(0), rates))
@@ -185,10 +187,49 @@ def test_a_slow_input_is_what_is_waited_for_and_a_slow_step_is_not(slow_input):
     assert waited_s <= took_s - _SLOW_S * 0.99
 
 
+# The network on a device of its own, as on a GPU; prints what crosses to the
+# host in a call of as many steps as there are batches.
+_ON_A_DEVICE = '''
+import dataclasses
+from hpa_records.runtime import process
+process.take()
+from hpa_records.runtime.tensorflow import tf
+cpu = tf.config.list_physical_devices('CPU')[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tensorflow.python.eager import context
+from tests.trainer.training import test_step
+config = dataclasses.replace(test_step._CONFIG, xla='on')
+context.context().enable_run_metadata()
+test_step._Trained([test_step._batch(i) for i in range(4)], config,
+                   tf.distribute.OneDeviceStrategy('/cpu:1'))
+for graph in context.context().export_run_metadata().partition_graphs:
+  for node in graph.node:
+    ends = [node.attr[end].s.decode()[-5:] for end in
+            ('send_device', 'recv_device')]
+    if node.op == '_Send' and ends == ['CPU:1', 'CPU:0']:
+      print('control' if '/ctrl/' in node.input[0] else node.input[0])
+'''
+
+
+def test_the_host_waits_for_a_device_s_losses_alone():
+  done = subprocess.run([sys.executable, '-c', _ON_A_DEVICE],
+                        cwd=pathlib.Path(__file__).parents[3],
+                        check=True,
+                        capture_output=True,
+                        text=True)
+  crossed = done.stdout.split()
+  # The end of the call depends on all that it did.
+  assert crossed.count('control') == 1
+  losses = [each for each in crossed if each != 'control']
+  assert len(losses) == len(set(losses)) == 4
+  assert all('StatefulPartitionedCall' in each for each in losses)
+
+
 def test_score_gives_probabilities_and_losses_of_each_example():
   trained, batch = _Trained([_batch()]), _batch()
   scores, losses = trained.stepper.score(batch)
-  logits = gapnet.infer(trained.model, batch['image']).numpy().astype(float)
+  logits = build.infer(trained.model, batch['image']).numpy().astype(float)
   want = 1 / (1 + np.exp(-logits))
   np.testing.assert_allclose(scores, want, atol=1e-6)
   entropy = -(batch['labels'] * np.log(want) +
