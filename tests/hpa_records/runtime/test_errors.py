@@ -1,4 +1,4 @@
-"""errors: the cause, and the remedy that helps."""
+"""errors: the cause, and its remedy."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from hpa_records.storage import path_check
 @pytest.mark.parametrize('number,remedy', [
     (errno.EMFILE, 'ulimit -n'),
     (errno.EIO, 'the disk or the network failed'),
-    (errno.EACCES, 'check the rights'),
+    (errno.EACCES, 'check the permissions'),
     (errno.EISDIR, 'pass a file'),
     (errno.ENOTDIR, 'a part of the path is a file: check the path'),
     (errno.ENXIO, 'check the path'),
@@ -36,11 +36,11 @@ def test_a_text_that_names_the_cause_is_enough():
     (errno.ENOSPC, 'free some space'),
     (errno.EDQUOT, 'quota'),
     (errno.EMFILE, 'ulimit -n'),
-    (errno.EACCES, 'rights'),
+    (errno.EACCES, 'permissions'),
     (errno.EROFS, 'mount that disk for writing'),
     (errno.ENAMETOOLONG, 'shorter'),
     (errno.EIO, 'check them'),
-    (errno.EISDIR, 'a folder has the name of a file: move it'),
+    (errno.EISDIR, 'a folder of that name exists: move it'),
     (errno.ENOTDIR, 'is a file or a link: move it'),
 ])
 def test_each_cause_of_a_failed_write_has_its_remedy(number, remedy):

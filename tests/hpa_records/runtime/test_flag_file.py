@@ -1,4 +1,4 @@
-"""flag_file: as editors and shells of all kinds leave it."""
+"""flag_file: byte-order marks, comments, nested files."""
 
 from absl import flags
 import pytest
@@ -41,10 +41,10 @@ def test_words_behind_two_dashes_are_words():
 
 
 @pytest.mark.parametrize('data,message', [
-    (None, 'There is no flag file .*'),
-    ('--a=1'.encode('utf-16'), 'is not text in UTF-8'),
-    (b'--a=~\0x', 'is not text in UTF-8'),
-    (b'--flagfile=run.flags', 'names itself'),
+    (None, 'No flag file .*'),
+    ('--a=1'.encode('utf-16'), 'is not UTF-8 text'),
+    (b'--a=~\0x', 'is not UTF-8 text'),
+    (b'--flagfile=run.flags', 'includes itself'),
     (b'#' * (2**20 + 1), 'more than 1,048,576 characters'),
 ])
 def test_what_is_no_flag_file_is_refused(tmp_path, monkeypatch, data, message):
@@ -66,5 +66,5 @@ def test_a_file_that_a_file_names_in_vain_is_told(tmp_path, monkeypatch):
   path.parent.mkdir()
   path.write_text('--flagfile=prelu.flags')
   with pytest.raises(errors.DataError,
-                     match=f'no flag file prelu.flags, which {path} names'):
+                     match=f'No flag file prelu.flags, included by {path}'):
     flag_file.expand([f'--flagfile={path}'])

@@ -1,4 +1,4 @@
-"""host: what a container allows, from files of control groups."""
+"""host: limits of a container, from files of control groups."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""ports: addresses, and what listens at them."""
+"""ports: addresses, and servers that answer at them."""
 
 import http.server
 import socket
@@ -30,7 +30,7 @@ def test_a_server_of_another_kind_is_refused():
                                   http.server.SimpleHTTPRequestHandler)
   threading.Thread(target=server.serve_forever, daemon=True).start()
   with server:
-    with pytest.raises(errors.DataError, match='no server of TensorFlow'):
+    with pytest.raises(errors.DataError, match='not a TensorFlow server'):
       ports.check_server(*server.server_address, timeout_s=10)
     server.shutdown()
 
