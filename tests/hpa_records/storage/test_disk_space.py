@@ -1,4 +1,4 @@
-"""disk_space: the room of the disk that a folder is on, or will be on."""
+"""disk_space: free space at existing and future folders."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""file_lock: processes keep out of each other's folders."""
+"""file_lock: one process at a time in a folder."""
 
 import contextlib
 import io

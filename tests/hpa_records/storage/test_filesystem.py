@@ -1,4 +1,4 @@
-"""filesystem: whole files or none, on disk and at an address."""
+"""filesystem: complete files or none, local and at an address."""
 
 import os
 

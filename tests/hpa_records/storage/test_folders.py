@@ -1,4 +1,4 @@
-"""folders: listed, made, emptied and removed, on disk and at an address."""
+"""folders: listing, creating and removing, local and at an address."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""path_check: flags name paths; what is written is not what is read."""
+"""path_check: outputs that overlap inputs are refused."""
 
 import os
 import subprocess
@@ -33,9 +33,11 @@ def _folder(tmp_path, monkeypatch):
 ])
 def test_the_same_place_is_refused_however_it_is_spelled(folder, written, read):
   del folder
-  with pytest.raises(errors.DataError, match='--output and --images lead to'):
+  with pytest.raises(errors.DataError,
+                     match='--output=.* and --images=.* are the s'):
     path_check.refuse_shared([('output', written)], [('images', read)])
-  with pytest.raises(errors.DataError, match='--b and --a lead to'):
+  with pytest.raises(errors.DataError,
+                     match='--b=.* and --a=.* are the same path'):
     path_check.refuse_shared([('a', written), ('b', read)], [])
 
 
@@ -48,7 +50,8 @@ def test_nothing_is_written_into_what_is_read_and_closed(folder, written, read):
   del folder
   read = [('records', read)]
   path_check.refuse_shared([('figures', written)], read)
-  with pytest.raises(errors.DataError, match='--figures lies in a folder'):
+  with pytest.raises(errors.DataError,
+                     match='--figures=.* is inside the input folder'):
     path_check.refuse_shared([('figures', written)], read, closed=read)
 
 
@@ -106,7 +109,7 @@ def test_commands_refuse_it_in_one_line(folder, command, request):
 @pytest.mark.parametrize('path,message', [
     ('', 'pass --output=PATH'),
     ('gs://bucket/folder', 'received --output=gs://bucket/folder'),
-    ('s3://', 'Nothing follows the scheme in --output=s3://'),
+    ('s3://', 'No path after the scheme in --output=s3://'),
 ])
 def test_only_local_paths(path, message):
   with pytest.raises(errors.DataError, match=message):
@@ -118,5 +121,5 @@ def test_flags_of_paths_know_the_home_folder(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert path_check.require_path('~/x/', 'output') == f'{tmp_path}/x'
   assert path_check.require_path('gs://~/x', 'output') == 'gs://~/x'
-  with pytest.raises(errors.DataError, match='no home folder ~nobody_here'):
+  with pytest.raises(errors.DataError, match='No home folder ~nobody_here'):
     path_check.require_path('~nobody_here/x', 'output')
