@@ -1,4 +1,4 @@
-"""tfrecord: order, cuts, names, and frames that TensorFlow reads."""
+"""tfrecord: cut points, names, and frames that TensorFlow reads."""
 
 import struct
 
@@ -60,17 +60,17 @@ def test_a_flipped_byte_is_found(path, position):
 
 
 @pytest.mark.parametrize('position,wrong', [
-    (0, 'its frame does not begin with the length 26 '),
-    (11, 'its frame does not begin with the length 26 '),
-    (20, 'its bytes have the CRC-32C '),
-    (-1, 'its bytes have the CRC-32C '),
+    (0, 'its frame does not start with the length 26 '),
+    (11, 'its frame does not start with the length 26 '),
+    (20, 'its CRC-32C is '),
+    (-1, 'its CRC-32C is '),
 ])
 def test_what_is_wrong_with_a_frame_in_pieces_is_told(path, position, wrong):
   tfrecord.write(path, [(bytes(range(26)),)])
   frame = np.fromfile(path, np.uint8)
-  assert not tfrecord.find_fault(np.split(frame, [14, 30]))
+  assert not tfrecord.find_issue(np.split(frame, [14, 30]))
   frame[position] ^= 0x10
-  assert tfrecord.find_fault(np.split(frame, [14, 30])).startswith(wrong)
+  assert tfrecord.find_issue(np.split(frame, [14, 30])).startswith(wrong)
 
 
 def test_a_cut_shard_is_found(path):
