@@ -1,7 +1,7 @@
-"""decode: every kind of file is read right, and whole or not at all.
+"""decode: supported files are decoded exactly, damaged ones refused.
 
-Each kind is a real file; pixels are compared with what was written, and where
-the loss is the format's own with another decoder's.
+Pixels are compared with those written; those of a lossy format with another
+decoder's.
 """
 
 import errno
@@ -25,7 +25,7 @@ _DEEP = _GRAY.astype(np.uint16) * 257 + 13
 
 
 def _read(tmp_path, data, name, channel='red', white_level=65535):
-  """The plane, after the check of the file has agreed with it."""
+  """Returns the plane, after comparing its shape with check."""
   path = tmp_path / name
   path.write_bytes(data)
   plane = decode.decode(data, name, channel, white_level)
@@ -36,7 +36,7 @@ def _read(tmp_path, data, name, channel='red', white_level=65535):
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
     decode.decode(data, name, channel, white_level)
-  assert str(error.value).startswith('expected ')
+  assert '\n' not in str(error.value)
   return str(error.value)
 
 
@@ -128,7 +128,7 @@ def test_a_jpeg_that_ends_early_but_properly_is_refused(options):
   noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
   data = image_bytes.save(noise, 'JPEG', **options)
   message = _refusal(data[:len(data) // 2] + b'\xff\xd9', 'a.jpg')
-  assert 'received a damaged one' in message
+  assert 'damaged ' in message
 
 
 @pytest.mark.parametrize('name,data', [
@@ -137,7 +137,7 @@ def test_a_jpeg_that_ends_early_but_properly_is_refused(options):
     ('a.jpg', image_bytes.save(_GRAY, 'JPEG')),
 ])
 def test_two_pictures_in_one_file_are_refused(name, data):
-  assert f'received {len(data)} more bytes after its end' in _refusal(
+  assert f'{len(data)} bytes of other data after the end' in _refusal(
       data + data, name)
 
 
@@ -162,7 +162,7 @@ def test_a_tiff_whose_strip_ends_early_is_refused(compression, pixels, capfd):
   with Image.open(io.BytesIO(data)) as image:
     start, length = image.tag_v2[273][-1], image.tag_v2[279][-1]
   data[start + length // 2:start + length] = bytes(length - length // 2)
-  assert 'received a damaged one' in _refusal(bytes(data), 'a.tif')
+  assert 'damaged TIFF (' in _refusal(bytes(data), 'a.tif')
   assert not capfd.readouterr().err  # libtiff's own line
 
 
@@ -239,7 +239,7 @@ def test_a_flipped_bit_is_refused_or_harmless(kind, place, bit):
   try:
     found = decode.decode(bytes(changed), name, 'red', 65535)
   except errors.DataError as error:
-    assert str(error).startswith('expected ')
+    assert '\n' not in str(error)
     return
   # TIFF and JPEG have no checksum: what they give is whole, if not the same.
   assert found.ndim == 2 and found.size > 0
@@ -292,4 +292,4 @@ def test_mutated_files_are_refused_or_read_as_they_were_checked(
     try:
       assert decode.decode(data, path.name, 'red', 65535).shape == size
     except errors.DataError as error:
-      assert str(error).startswith('expected ')
+      assert '\n' not in str(error)

@@ -1,4 +1,4 @@
-"""file_pattern: names from patterns, and back."""
+"""file_pattern: names from patterns, and ids from names."""
 
 import hypothesis
 from hypothesis import strategies

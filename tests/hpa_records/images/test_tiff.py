@@ -1,7 +1,6 @@
-"""tiff: what can be read in two ways is refused; what is checked is decoded.
+"""tiff: ambiguous files are refused; the checked tags are decoded.
 
-Through decode, so that the check of a file and the decoding of its bytes
-are both held to it.
+Tested through decode, so both check and decode are covered.
 """
 
 import io
@@ -30,7 +29,7 @@ def _text(content):
 
 
 def _both(tmp_path, data):
-  """What check and decode say of a file, which has to be the same."""
+  """Returns the message of check and of decode, which must be equal."""
   path = tmp_path / 'a.tif'
   path.write_bytes(data)
   told = []
@@ -48,18 +47,17 @@ def _both(tmp_path, data):
 @pytest.mark.parametrize(
     'entry,received',
     [
-        ((256, 4, *_long(30)),
-         'expected each tag of a TIFF once, received tag 256'),
-        ((273, 4, *_long(99)), 'received tag 273 twice'),
+        ((256, 4, *_long(30)), 'duplicate tag 256 in a TIFF'),
+        ((273, 4, *_long(99)), 'duplicate tag 273'),
         ((266, 3, 2, b'\1\0\1\0'),
          'one value in tag 266 of a TIFF, received 2'),
-        ((274, 2, *_text(b'1\0')),
-         'whole numbers in tag 274 of a TIFF, received'),
-        ((274, 3, 0, b''), 'another number of values in tag 274'),
-        ((324, 4, *_long(8)), 'of strips or of tiles, received one of both'),
+        ((274, 2, *_text(b'1\0')), 'integers in tag 274 of a TIFF, received'),
+        ((274, 3, 0, b''), 'invalid number of values in tag 274'),
+        ((324, 4, *_long(8)), 'TIFF with both strips and tiles'),
         ((317, 3, 1, b'\3\0'), 'a TIFF of predictor 3'),
         ((317, 3, 1, b'\2\0'), 'a TIFF of predictor 2'),  # uncompressed
-        ((330, 4, *_long(8)), 'several images (a pyramid, or others below it)'),
+        ((330, 4, *_long(8)),
+         'several images (a pyramid, or other sub-images)'),
         ((32997, 4, *_long(3)), 'several images (3 layers)'),
         ((33629, 5, 3, bytes(24)), 'several images (a MetaMorph stack of 3)'),
         ((270, 2, *_text(b'ImageJ=1.54\nimages=3\nslices=3\n\0')),
@@ -88,15 +86,15 @@ def test_strips_that_share_bytes_are_refused(tmp_path):
   rows = [row.tobytes() for row in _GRAY]
   tags = image_bytes.gray_tags(_GRAY, t278=1, t259=32773)
   tags[273], tags[279] = [8] * 21, [700] * 21
-  assert 'expected 14,700 bytes as' in _both(tmp_path,
-                                             image_bytes.tiff(tags, rows))
+  assert 'expected 14,700 bytes, received' in _both(
+      tmp_path, image_bytes.tiff(tags, rows))
 
 
 def test_an_uncompressed_strip_is_not_filled_from_what_is_behind(tmp_path):
   rows = [_GRAY[:20].tobytes() + bytes(31), _GRAY[20:].tobytes()[:30]]
   tags = image_bytes.gray_tags(_GRAY, t278=20)
-  assert 'received 2 parts of 681 bytes' in _both(tmp_path,
-                                                  image_bytes.tiff(tags, rows))
+  assert '2 strips or tiles of 681 bytes' in _both(tmp_path,
+                                                   image_bytes.tiff(tags, rows))
 
 
 @pytest.mark.parametrize('pixels', [_GRAY, _DEEP])
@@ -116,7 +114,7 @@ def test_bigtiff_of_many_entries_or_far_offsets_is_refused(tmp_path):
   head = b'II+\0\x08\0\0\0'
   for start, count in ((2**64 - 1, b''), (16, b'\xff' * 8)):
     data = head + struct.pack('<Q', start) + count + bytes(99)
-    assert 'without the whole of its header' in _both(tmp_path, data)
+    assert 'the header is incomplete' in _both(tmp_path, data)
 
 
 def test_tags_that_share_their_bytes_take_no_memory():
