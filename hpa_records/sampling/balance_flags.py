@@ -1,4 +1,4 @@
-"""The flags of a balance, the same wherever a command takes one."""
+"""The flags of class balancing, shared by all commands."""
 
 from typing import Any, Mapping
 
@@ -10,44 +10,45 @@ _DEFAULT = balance.Balance()
 
 
 def define(default: str, also: tuple[str, ...] = ()) -> None:
-  """Defines --balance and what goes with it.
+  """Defines --balance and its settings.
 
   Args:
     default: of --balance.
-    also: values of --balance beside the policies.
+    also: further values of --balance besides the policies.
   """
   flags.DEFINE_enum(
       'balance', default, (*also, *balance.POLICIES),
-      'How often each record is drawn in training. none: once. hybrid: the '
-      "paper's way. protected: copies and removals that spare rare classes. "
-      'table: the largest of its labels\' factors. exact: class totals within '
-      'a tolerance of the target, as even over images as can be.')
+      'How often each record is drawn in training. none: once. hybrid: as in '
+      'the paper. protected: copies and removals that keep all images of rare '
+      "classes. table: the largest of its labels' factors. exact: class totals "
+      'within a tolerance of the target, as evenly over images as possible.')
   define_settings()
 
 
 def define_settings() -> None:
-  """Defines what goes with --balance, for commands that compare all policies.
-  """
-  flags.DEFINE_integer('balance_target', _DEFAULT.target,
-                       'Draws of each class that a balance aims for.')
+  """Defines the settings alone, for commands that compare all policies."""
+  flags.DEFINE_integer(
+      'balance_target', _DEFAULT.target,
+      'Draws of each class in an epoch, for hybrid, protected and exact.')
   flags.DEFINE_float(
       'balance_tolerance', _DEFAULT.tolerance,
-      'Part of the target by which exact may miss it: more of it, and fewer '
-      'draws fall on the same images.')
+      'Allowed relative deviation from the target, for exact; a larger one '
+      'spreads the draws over more images.')
   flags.DEFINE_float(
       'max_repeat', _DEFAULT.max_repeat,
-      'Most draws of an image in an epoch with exact; 0 is no bound.')
-  flags.DEFINE_string('balance_factors', _DEFAULT.factors,
-                      'Of table, class:factor with commas; others have 1.')
+      'Most draws of an image in an epoch, for exact; 0 is no limit.')
+  flags.DEFINE_string(
+      'balance_factors', _DEFAULT.factors,
+      'class:factor separated by commas, for table; other classes have 1.')
 
 
 def read_settings(policy: str, otherwise: Mapping[str, Any]) -> balance.Balance:
-  """Returns the balance of a policy by the flags of define_settings.
+  """Returns the balance of a policy and the flags of define_settings.
 
   Args:
     policy: one of balance.POLICIES.
-    otherwise: values by a flag's name, taken where the flag was not given; one
-      that is missing here has the flag's default.
+    otherwise: flag name → value where the flag was not given; a missing one
+      has the flag's default.
 
   Raises:
     errors.DataError: a value is out of range.

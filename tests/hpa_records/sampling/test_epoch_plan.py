@@ -1,4 +1,4 @@
-"""epoch_plan: counts, rounding, transforms; a pure function of its key."""
+"""epoch_plan: counts, rounding, symmetries; a pure function of its key."""
 
 import hypothesis
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The solver against its own definition, and against SciPy's."""
+"""exact_balance: compared with its definition and with SciPy's solver."""
 
 import hypothesis
 from hypothesis import strategies
@@ -31,7 +31,7 @@ def _effective_size(counts, repeats):
 
 
 def _misses(sets, counts, target, tolerance, repeats):
-  """How far each class that has an image lies outside of its bounds."""
+  """Returns the distance of each class with images from its bounds."""
   totals = ((counts * repeats) @ sets)[sets.any(axis=0)]
   return np.maximum(np.abs(totals - target) - tolerance * target, 0)
 

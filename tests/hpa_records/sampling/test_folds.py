@@ -1,4 +1,4 @@
-"""Folds are even in every class and hang on ids, labels and seed alone."""
+"""folds: even in each class; depend only on ids, labels and seed."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""What holds for the repeats of any label matrix, and of the real one."""
+"""resampling: properties of repeats, on random labels and the real table."""
 
 import pathlib
 
@@ -389,5 +389,5 @@ def test_seeds_that_others_share_are_refused(seed):
     ('table', {'factors': '0:999999999'}),
 ])  # yapf: disable
 def test_more_draws_than_memory_holds_are_refused(policy, more):
-  with pytest.raises(errors.DataError, match='training images; at most'):
+  with pytest.raises(errors.DataError, match='training images, at most'):
     _repeats(_one_hot([0] * 5), np.full(5, -1), 1, policy, **more)
