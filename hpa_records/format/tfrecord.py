@@ -144,7 +144,11 @@ def frame_head(num_bytes: int) -> bytes:
 
 
 def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
-  """Returns the masked CRC-32C, 4 bytes, of consecutive pieces."""
+  """Returns the masked CRC-32C, 4 bytes, of data in pieces.
+
+  Args:
+    pieces: consecutive, bytes or [n] uint8.
+  """
   crc = 0
   for piece in pieces:
     crc = google_crc32c.extend(crc, piece)

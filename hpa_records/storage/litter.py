@@ -8,7 +8,7 @@ _LITTER = {
 
 
 def is_litter(file: str) -> bool:
-  """Returns whether a file or folder is one of those, not the user's.
+  """Returns whether a system or version control created a file or folder.
 
   Args:
     file: its name, with or without parent folders.

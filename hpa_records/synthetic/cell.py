@@ -102,18 +102,28 @@ class Cell:
     self.cytoplasm = self.cell * (1 - self.nucleus)
 
   def texture(self, name: str) -> np.ndarray:
-    """Returns a random crop [s, s] of a texture."""
+    """Returns a random crop [s, s] of the texture of that attribute name."""
     source = getattr(self._textures, name)[self.rng.integers(2)]
     top, left = self.rng.integers(0, np.subtract(source.shape, self._shape))
     return source[top:top + self._shape[0], left:left + self._shape[1]]
 
   def ring(self, distance: np.ndarray, width_px: float) -> np.ndarray:
-    """Returns a bright line [s, s] where distance (outward, nuclear) is 1."""
+    """Returns a bright line [s, s] where distance is 1.
+
+    Args:
+      distance: self.outward or self.nuclear.
+      width_px: of the line, at 512 px.
+    """
     radius = self.radius * (1 if distance is self.outward else .47)
     return np.exp(-((distance - 1) * radius / (width_px * self.px))**2)
 
   def places(self, where: np.ndarray, count: int) -> np.ndarray:
-    """Returns count random pixels [n, 2] (x, y) where the mask is over 0.5."""
+    """Returns count random pixels [n, 2] (x, y) where the mask exceeds 0.5.
+
+    Args:
+      where: [s, s] mask; if none exceeds 0.5, n is 0.
+      count: number of pixels, with repetition.
+    """
     inside = np.flatnonzero(where.ravel() > .5)
     if inside.size == 0:
       return np.zeros((0, 2), int)
@@ -124,7 +134,13 @@ class Cell:
             points: np.ndarray,
             radius_px: tuple[float, float],
             ring_px: float = 0) -> np.ndarray:
-    """Returns discs, or rings of some width, at points: [s, s] 0..1."""
+    """Returns discs or rings at points, [s, s] 0..1.
+
+    Args:
+      points: [n, 2] (x, y).
+      radius_px: least and largest radius, at 512 px.
+      ring_px: width of a ring, at 512 px; 0 draws discs.
+    """
     canvas = np.zeros(self._shape, np.uint8)
     width = max(1, round(ring_px * self.px)) if ring_px else cv2.FILLED
     for x, y in points:
@@ -135,7 +151,14 @@ class Cell:
 
   def strokes(self, points: np.ndarray, toward: np.ndarray, length_px: float,
               width_px: float) -> np.ndarray:
-    """Returns short lines at points along unit vectors [n, 2]: [s, s] 0..1."""
+    """Returns short lines, [s, s] 0..1.
+
+    Args:
+      points: [n, 2] (x, y), centres of the lines.
+      toward: [n, 2] unit vectors, their directions.
+      length_px: of a line, at 512 px.
+      width_px: of a line, at 512 px.
+    """
     canvas = np.zeros(self._shape, np.uint8)
     for point, direction in zip(points, toward):
       ends = [(16 * (point + sign * direction * length_px * self.px / 2)
@@ -145,20 +168,29 @@ class Cell:
     return canvas / np.float32(255)
 
   def beside(self, distance: float) -> np.ndarray:
-    """Returns a point (x, y) beside the nucleus, distance in cell radii."""
+    """Returns a point [2] (x, y) at a distance from the nucleus' centre.
+
+    Args:
+      distance: in cell radii.
+    """
     angle = self.rng.uniform(0, 2 * np.pi)
     direction = np.array([np.cos(angle), np.sin(angle)])
     return self.centre + direction * distance * self.radius
 
   def blob(self, point: np.ndarray, radius: float) -> np.ndarray:
-    """Returns a Gaussian bump [s, s] at a point, radius in cell radii."""
+    """Returns a Gaussian blob [s, s], 0..1.
+
+    Args:
+      point: [2], x and y of its centre.
+      radius: standard deviation in cell radii.
+    """
     y, x = np.ogrid[:self._shape[0], :self._shape[1]]
     width = 2 * (radius * self.radius)**2
     return (np.exp(-(x - point[0])**2 / width) *
             np.exp(-(y - point[1])**2 / width)).astype(np.float32)
 
   def radial(self, points: np.ndarray) -> np.ndarray:
-    """Returns unit vectors [n, 2] from the nucleus to points."""
+    """Returns unit vectors [n, 2] from the nucleus to points [n, 2]."""
     away = points - self.centre
     return away / np.maximum(np.hypot(*away.T), 1e-6)[:, None]
 
@@ -180,6 +212,10 @@ class Cell:
     return cv2.resize(away * (1 + bend * cloud), self._shape)
 
   def nucleoli(self, grow: float = 1.0) -> np.ndarray:
-    """Returns two to four discs inside the nucleus: [s, s] 0..1."""
+    """Returns two to four discs inside the nucleus, [s, s] 0..1.
+
+    Args:
+      grow: factor of their radius.
+    """
     points = self.places(self.nuclear < .6, self.rng.integers(2, 5))
     return self.spots(points, (4 * grow, 8 * grow)) * self.nucleus

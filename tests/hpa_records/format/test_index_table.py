@@ -89,14 +89,14 @@ def test_nulls_and_other_types_are_refused(name, column, message):
     ('id', pa.array(['x' * 3 * 10**7] + list('abcde'))),
     ('shard', pa.array(['x' * 10**7] * 6)),
 ])
-def test_what_is_much_larger_than_its_file_is_not_unpacked(name, column):
+def test_columns_much_larger_than_the_file_are_refused(name, column):
   data = _write(**{name: column})
   assert len(data) < 10**7
   with pytest.raises(ValueError, match=f'column .?{name}'):
     index_table.decode(data, _NUM, _FOLDS)
 
 
-def test_the_footer_is_not_believed():
+def test_the_footer_is_not_trusted():
   """The footer declares 8 values, the page a million."""
   lists = pa.table({'labels': pa.array([[0] * 10**6] + [[0]] * 3, _LISTS)})
   content = io.BytesIO()
@@ -119,7 +119,7 @@ def test_the_footer_is_not_believed():
 
 @pytest.mark.parametrize('encoding',
                          ['DELTA_LENGTH_BYTE_ARRAY', 'DELTA_BYTE_ARRAY'])
-def test_encodings_with_counts_of_their_own_are_refused(encoding):
+def test_encodings_with_their_own_counts_are_refused(encoding):
   content = io.BytesIO()
   parquet.write_table(pa.table({'id': pa.array(list('abcdef'))}),
                       content,
@@ -129,7 +129,7 @@ def test_encodings_with_counts_of_their_own_are_refused(encoding):
     index_table.decode(content.getvalue(), _NUM, _FOLDS)
 
 
-def test_bytes_that_columns_share_are_not_read_again():
+def test_overlapping_columns_are_refused():
   """Its footer declares a column nearly as large as the file."""
 
   def read(data):
@@ -180,7 +180,7 @@ def test_other_columns_are_refused():
     b'PAR1' + b'\xff' * 100 + b'\x40\0\0\0PAR1',
     b'PAR1' + b'\xff' * 100 + b'\xff\xff\xff\x7fPAR1',
 ])
-def test_what_is_no_parquet_is_refused(data):
+def test_invalid_parquet_is_refused(data):
   with pytest.raises(ValueError, match='parquet|bytes for'):
     index_table.decode(data, _NUM, _FOLDS)
 
@@ -249,7 +249,7 @@ def _page(head):
   return b'PAR1' + head + footer + struct.pack('<I', len(footer)) + b'PAR1'
 
 
-def test_a_number_of_another_kind_is_passed_over_as_pyarrow_does():
+def test_a_field_of_another_type_is_skipped_as_by_pyarrow():
   # Fields 2 and 3, sizes; 5, a struct of 1, values, twice; 2, the encoding.
   sizes = b'\x25' + _integer(0) + b'\x15' + _integer(0)
   values = b'\x15' + _integer(3000) + b'\x06' + _integer(1) + _integer(7)
@@ -258,7 +258,7 @@ def test_a_number_of_another_kind_is_passed_over_as_pyarrow_does():
 
 
 @pytest.mark.parametrize('said', [b'{}', b'[', b'{"index_columns": [1]}'])
-def test_what_a_file_says_of_pandas_is_passed_over(said):
+def test_pandas_metadata_is_ignored(said):
   table = parquet.read_table(io.BytesIO(_write()))
   data = _bytes(table.replace_schema_metadata({b'pandas': said}))
   index = index_table.decode(data, _NUM, _FOLDS)

@@ -41,7 +41,7 @@ def test_load_gives_what_was_written(directory):
   assert (found.image_size, found.num_folds) == (16, 5)
 
 
-def test_nothing_of_this_machine_stands_in_it(directory):
+def test_it_is_independent_of_the_machine(directory):
   text = (directory / 'manifest.json').read_text()
   assert str(directory) not in text and str(pathlib.Path.home()) not in text
   assert 'workers' not in text
@@ -185,14 +185,14 @@ _FIRST = ('shards', 0)
     (_set('inputs', None), 'inputs: received None'),
     (_set('inputs', 5), 'inputs: received 5'),
 ])
-def test_a_value_that_no_dataset_has_is_refused(copy, edit, message):
+def test_invalid_values_are_refused(copy, edit, message):
   forgery.forge_content(copy, edit)
   with pytest.raises(errors.DataError, match=message) as told:
     manifest.load(str(copy))
   assert '\n' not in str(told.value)
 
 
-def test_far_more_values_than_a_manifest_has_are_not_parsed(copy, monkeypatch):
+def test_too_many_values_are_not_parsed(copy, monkeypatch):
   (copy / 'manifest.json').write_bytes(b'[' + b'[],' * 10**6 + b'[]]')
   monkeypatch.setattr(json_text, 'parse', None)
   with pytest.raises(errors.DataError, match='is damaged; convert'):
@@ -200,14 +200,14 @@ def test_far_more_values_than_a_manifest_has_are_not_parsed(copy, monkeypatch):
 
 
 @pytest.mark.parametrize('data', [b'[' * 10**5, b'[]', b'null', b'\xff', b''])
-def test_json_that_is_no_manifest_is_refused(copy, data):
+def test_other_json_is_refused(copy, data):
   (copy / 'manifest.json').write_bytes(data)
   with pytest.raises(errors.DataError, match='is damaged; convert'):
     manifest.load(str(copy))
 
 
 @pytest.mark.parametrize('name', ['manifest.json', 'index.parquet'])
-def test_a_file_far_too_large_is_not_read(copy, name):
+def test_a_too_large_file_is_not_read(copy, name):
   found = manifest.load(str(copy))
   with open(copy / name, 'ab') as file:
     file.truncate(2**40)
@@ -218,13 +218,13 @@ def test_a_file_far_too_large_is_not_read(copy, name):
 
 
 @pytest.mark.parametrize('make', [os.mkdir, os.mkfifo])
-def test_what_is_no_file_is_no_manifest(copy, make):
+def test_a_folder_in_place_of_the_manifest_is_refused(copy, make):
   (copy / 'manifest.json').unlink()
   make(copy / 'manifest.json')
   with pytest.raises(errors.DataError, match='json is not a regular file'):
     manifest.load(str(copy))
 
 
-def test_settings_of_a_later_version_are_read_over(copy):
+def test_settings_of_a_later_version_are_accepted(copy):
   forgery.forge_content(copy, _set('settings', 'later', 'x'))
   assert manifest.load(str(copy)).settings['later'] == 'x'

@@ -117,14 +117,14 @@ def test_full_size_tiffs(tmp_path, size_px, kind):
      image_bytes.save(image_bytes.tint(_GRAY, 'red'), 'JPEG',
                       progressive=True)),
 ])
-def test_a_file_cut_anywhere_is_refused(name, data):
+def test_a_truncated_file_is_refused(name, data):
   for length in range(0, len(data), 7):
     _refusal(data[:length], name)
   _refusal(data[:-1], name)
 
 
 @pytest.mark.parametrize('options', [{}, {'progressive': True}])
-def test_a_jpeg_that_ends_early_but_properly_is_refused(options):
+def test_a_jpeg_with_missing_rows_is_refused(options):
   noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
   data = image_bytes.save(noise, 'JPEG', **options)
   message = _refusal(data[:len(data) // 2] + b'\xff\xd9', 'a.jpg')
@@ -148,7 +148,7 @@ def test_a_preview_before_the_pixels_may_end(tmp_path):
   _read(tmp_path, data, 'a.jpg')
 
 
-def test_a_jpeg_of_scans_without_end_is_refused_before_they_are_read():
+def test_a_jpeg_with_too_many_scans_is_not_decoded():
   data = image_bytes.save(_GRAY, 'JPEG', progressive=True)
   scan = data[data.rindex(b'\xff\xda'):-2]
   message = _refusal(data[:-2] + 1000 * scan + data[-2:], 'a.jpg')
@@ -168,7 +168,7 @@ def test_a_tiff_whose_strip_ends_early_is_refused(compression, pixels, capfd):
 
 @pytest.mark.parametrize('place', [33, -12])
 @pytest.mark.parametrize('kind', range(5))
-def test_a_png_that_says_anywhere_that_it_is_turned_is_refused(kind, place):
+def test_a_png_with_an_orientation_anywhere_is_refused(kind, place):
   data = image_bytes.png(_GRAY)
   turned, upright = (data[:place] + [
       *image_bytes.orientation_texts(each),
@@ -197,7 +197,7 @@ def test_the_first_text_of_a_name_is_the_one_that_counts():
     b'Raw profile type exif\0\0' + zlib.compress(bytes(10**8)),
     b'Author\0\0' + zlib.compress(image_bytes.xmp(6)),
 ])
-def test_other_text_in_a_png_says_nothing_of_turns(text):
+def test_other_text_in_a_png_is_ignored(text):
   data = image_bytes.png(_GRAY, before_data=image_bytes.chunk(b'zTXt', text))
   np.testing.assert_array_equal(decode.decode(data, 'a.png', 'red', 0), _GRAY)
 

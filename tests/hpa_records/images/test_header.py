@@ -152,7 +152,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
     image_bytes.exif(6)[:12],
     b'II*\0\xff\xff\xff\xff',
 ])
-def test_exif_that_turns_nothing_is_passed_over(exif):
+def test_upright_or_damaged_exif_is_ignored(exif):
   data = image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + exif)
   assert decode.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
 
@@ -198,7 +198,7 @@ def test_palettes_are_refused_by_name(name, kind):
 
 @pytest.mark.parametrize('name,data', [('a.png', image_bytes.png(_DEEP)),
                                        ('a.tif', image_bytes.gray_tiff(_DEEP))])
-def test_16_bits_want_a_white_level(name, data):
+def test_16_bits_need_a_white_level(name, data):
   message = _refusal(data, name, white_level=0)
   assert 'received 16-bit; pass --white_level=N' in message
 
@@ -250,7 +250,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='/proc')
-def test_bombs_are_refused_before_memory_is_taken(tmp_path):
+def test_bombs_are_refused_before_memory_is_allocated(tmp_path):
   for name, data in _BOMBS.items():
     (tmp_path / f'a.{name}').write_bytes(data)
   done = subprocess.run([sys.executable, '-c', _UNDER_A_LIMIT,

@@ -242,7 +242,7 @@ def test_a_stored_png_holds_pixels_alone(place):
     pixel_codec.decode(stored[:place] + text + stored[place:], 'png', 16)
 
 
-def test_a_stored_png_takes_no_memory_for_what_it_only_declares():
+def test_no_memory_is_allocated_for_a_declared_chunk_length():
   stored = pixel_codec.encode(fakes.image(1, 16), 'png').tobytes()
   at = stored.index(b'IDAT') - 4
   forged = stored[:at] + b'\xc0\0\0\0' + stored[at + 4:]

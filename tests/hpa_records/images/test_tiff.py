@@ -65,7 +65,7 @@ def _both(tmp_path, data):
         ((270, 2, *_text(b'{"shape": [3, 21, 31], "truncated": true}\0')),
          'several images (an array of 3, 21, 31'),
     ])
-def test_what_is_odd_is_refused_by_name(tmp_path, entry, received):
+def test_unusual_directories_are_refused_by_name(tmp_path, entry, received):
   message = _both(tmp_path, image_bytes.gray_tiff_and(_GRAY, entry))
   assert received in message
 
@@ -77,12 +77,12 @@ def test_what_is_odd_is_refused_by_name(tmp_path, entry, received):
     (65000, 99, 2**32 - 1, b'\xff\xff\xff\xff'),
     (301, 2, 0, b''),
 ])
-def test_what_does_not_bear_on_the_pixels_is_passed_over(tmp_path, entry):
+def test_tags_without_effect_on_the_pixels_are_ignored(tmp_path, entry):
   found = _both(tmp_path, image_bytes.gray_tiff_and(_GRAY, entry, entry))
   np.testing.assert_array_equal(found, _GRAY)
 
 
-def test_strips_that_share_bytes_are_refused(tmp_path):
+def test_overlapping_strips_are_refused(tmp_path):
   rows = [row.tobytes() for row in _GRAY]
   tags = image_bytes.gray_tags(_GRAY, t278=1, t259=32773)
   tags[273], tags[279] = [8] * 21, [700] * 21
@@ -90,7 +90,7 @@ def test_strips_that_share_bytes_are_refused(tmp_path):
       tmp_path, image_bytes.tiff(tags, rows))
 
 
-def test_an_uncompressed_strip_is_not_filled_from_what_is_behind(tmp_path):
+def test_an_uncompressed_strip_does_not_include_later_bytes(tmp_path):
   rows = [_GRAY[:20].tobytes() + bytes(31), _GRAY[20:].tobytes()[:30]]
   tags = image_bytes.gray_tags(_GRAY, t278=20)
   assert '2 strips or tiles of 681 bytes' in _both(tmp_path,
@@ -117,7 +117,7 @@ def test_bigtiff_of_many_entries_or_far_offsets_is_refused(tmp_path):
     assert 'the header is incomplete' in _both(tmp_path, data)
 
 
-def test_tags_that_share_their_bytes_take_no_memory():
+def test_overlapping_tags_take_no_memory():
   blob = (7, 2**20, struct.pack('<I', 8))
   data = image_bytes.tiff(image_bytes.gray_tags(_GRAY, t278=21),
                           [_GRAY.tobytes() + bytes(2**20)],

@@ -14,7 +14,7 @@ from hpa_records.runtime import ports
     'host', 'host:', ':80', 'host:0', 'host:65536', 'host:0655350', 'host:²',
     f'host:{"9" * 5000}'
 ])
-def test_what_is_no_address_is_refused(address):
+def test_invalid_addresses_are_refused(address):
   with pytest.raises(errors.DataError, match='Expected host:port'):
     ports.split(address, '--dispatcher')
 
@@ -35,7 +35,7 @@ def test_a_server_of_another_kind_is_refused():
     server.shutdown()
 
 
-def test_a_server_that_says_nothing_is_not_waited_for():
+def test_a_silent_server_times_out():
   with socket.create_server(('127.0.0.1', 0)) as silent:
     with pytest.raises(TimeoutError):
       ports.check_server(*silent.getsockname(), timeout_s=0.1)

@@ -86,7 +86,7 @@ def test_a_problem_solved_by_hand():
   np.testing.assert_allclose(found, [1.6 / 3, 7.2], atol=4e-3)
 
 
-def test_what_cannot_be_met_is_met_by_least_squares():
+def test_infeasible_targets_are_fitted_by_least_squares():
   # The same images: class 0 and 1 want 10 together, class 2 at most the cap.
   sets = np.array([[1, 1, 0], [0, 0, 1]], np.uint8)
   found = exact_balance.solve(sets, np.array([4, 2]), 10, 0, 0, 3)

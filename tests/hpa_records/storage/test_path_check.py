@@ -31,7 +31,7 @@ def _folder(tmp_path, monkeypatch):
     ('gs://a/b', 'gs://a//b/'),
     ('file:///proc', '/proc'),
 ])
-def test_the_same_place_is_refused_however_it_is_spelled(folder, written, read):
+def test_equal_paths_in_any_spelling_are_refused(folder, written, read):
   del folder
   with pytest.raises(errors.DataError,
                      match='--output=.* and --images=.* are the s'):
@@ -46,7 +46,7 @@ def test_the_same_place_is_refused_however_it_is_spelled(folder, written, read):
     ('link/images/new/deep', 'data'),
     ('gs://a/b/c', 'gs://a/b'),
 ])
-def test_nothing_is_written_into_what_is_read_and_closed(folder, written, read):
+def test_outputs_inside_inputs_are_refused(folder, written, read):
   del folder
   read = [('records', read)]
   path_check.refuse_shared([('figures', written)], read)
@@ -55,7 +55,7 @@ def test_nothing_is_written_into_what_is_read_and_closed(folder, written, read):
     path_check.refuse_shared([('figures', written)], read, closed=read)
 
 
-def test_nothing_that_is_read_lies_in_what_is_filled(folder):
+def test_inputs_inside_outputs_are_refused(folder):
   del folder
   written, read = [('output', 'data')], [('images', 'link/images')]
   path_check.refuse_shared(written, read)
@@ -63,7 +63,7 @@ def test_nothing_that_is_read_lies_in_what_is_filled(folder):
     path_check.refuse_shared(written, read, filled=written)
 
 
-def test_neighbours_and_what_was_not_given_are_apart(folder):
+def test_siblings_and_missing_flags_are_accepted(folder):
   del folder
   path_check.refuse_shared([('output', 'records2'), ('figures', '')],
                            [('records', 'records'), ('csv', '')],
@@ -117,7 +117,7 @@ def test_only_local_paths(path, message):
   assert path_check.require_local('a/b/', 'output') == 'a/b'
 
 
-def test_flags_of_paths_know_the_home_folder(tmp_path, monkeypatch):
+def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert path_check.require_path('~/x/', 'output') == f'{tmp_path}/x'
   assert path_check.require_path('gs://~/x', 'output') == 'gs://~/x'

@@ -135,7 +135,7 @@ def test_tool_makes_samples_once(tmp_path):
   assert 'train.csv exists' in again.stderr
 
 
-def test_what_an_interrupted_call_left_is_gone_on_with(tmp_path):
+def test_an_interrupted_call_is_continued(tmp_path):
   generator.make(str(tmp_path), 2, size_px=64, workers=1)
   whole = _content(tmp_path)
   (tmp_path / 'train.csv').unlink()
