@@ -29,7 +29,7 @@ def read(plan: shard_plan.Plan) -> list[issue.Fault]:
   return [
       issue.Fault(**each['fault'])
       for each in told
-      if not printable.find_name_fault(each['fault']['id']) and
+      if not printable.find_name_issue(each['fault']['id']) and
       each['stamps'] == shard_writer.stamps(plan, each['fault']['id'])
   ]
 

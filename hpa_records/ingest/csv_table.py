@@ -110,7 +110,7 @@ def parse_groups(content: bytes,
       continue
     sample_id, group = fields[0], fields[1].strip()
     wrong_id = _check_id(sample_id, row, first_rows)
-    wrong_group = printable.find_name_fault(group, 'the name of a group')
+    wrong_group = printable.find_name_issue(group, 'the name of a group')
     form = unicodedata.normalize('NFC', group)
     # What spreadsheets and pandas make of names of one group.
     alike = re.sub(r'^([0-9]+)\.0+$', r'\1', form.casefold())
@@ -264,7 +264,7 @@ def _pick_fields(line: str, columns: list[str],
 
 def _check_id(sample_id: str, row: int, first_rows: dict[str, int]) -> str:
   """Returns why an id is refused; empty for a sound one, which is noted."""
-  wrong = printable.find_name_fault(sample_id, 'an Id')
+  wrong = printable.find_name_issue(sample_id, 'an Id')
   if wrong:
     return wrong
   first_row = first_rows.setdefault(sample_id, row)

@@ -59,7 +59,7 @@ def _check_names(index: pd.DataFrame) -> list[str]:
   faults = [
       wrong for kind, column in (('an id', 'id'), ('a group', 'group'))
       if column in index for name in index[column].unique().tolist()
-      if (wrong := printable.find_name_fault(name, kind))
+      if (wrong := printable.find_name_issue(name, kind))
   ]
   twice = index['id'][index['id'].duplicated()].unique()
   return faults or [

@@ -152,7 +152,7 @@ class Reader:
       errors.DataError: in place of TensorFlow's error; names file and record.
     """
     try:
-      with address.told_errors(self._records.directory, naming=_INPUT):
+      with address.translate_errors(self._records.directory, naming=_INPUT):
         yield
     except tf.errors.OpError as error:
       fault = getattr(self._payload, 'fault', None)

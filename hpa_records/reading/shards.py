@@ -144,7 +144,7 @@ class Shards(Payload):
     after = np.empty(num_bytes - len(before) - len(pixels), np.uint8)
     self._fill(file, row, frame, before)
     self._fill(file, row, image + len(pixels), after)
-    wrong = tfrecord.find_fault([before, pixels, after])
+    wrong = tfrecord.find_issue([before, pixels, after])
     if wrong:
       raise self._fault(row, wrong)
 

@@ -252,7 +252,7 @@ def _use(made: manifest.Manifest, index: pd.DataFrame) -> None:
     if repeats.shape != (made.num_records, made.num_folds):
       raise AssertionError(f'repeats of {repeats.shape}')
   for name in index['id']:
-    if printable.find_name_fault(name):
+    if printable.find_name_issue(name):
       raise AssertionError(f'the id {name!r} was taken')
   if not (index['image_bytes'] > 0).all():
     raise AssertionError('an image of no bytes was taken')
@@ -289,7 +289,7 @@ def _parse_csv(data: bytes, _) -> None:
     found = [each.id for each in samples]
   taken = {each.id for each in faults}
   for name in found:
-    if printable.find_name_fault(name) and not faults:
+    if printable.find_name_issue(name) and not faults:
       raise AssertionError(f'{name!r} was taken, of {taken}')
 
 
@@ -358,7 +358,7 @@ def _parse_unfinished(data: bytes, folder: pathlib.Path) -> None:
     if path.is_file():
       path.unlink()
   for name, content in _split(data).items():
-    if name != printable.find_name_fault(name) and '/' not in name:
+    if name != printable.find_name_issue(name) and '/' not in name:
       (unfinished / name).write_bytes(content)
   convert.convert(*map(str, source), str(output), _SETTINGS,
                   convert.How(workers=1, on_error='skip'))

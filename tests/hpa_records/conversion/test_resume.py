@@ -305,7 +305,7 @@ def test_a_full_disk_is_seen_before_the_first_shard(source, disk):
                         capture_output=True,
                         text=True,
                         check=False)
-  _assert_refused(done, 'Too little free disk space')
+  _assert_refused(done, 'Not enough free disk space')
   assert '.tfrecord' not in done.stdout
 
 
@@ -321,7 +321,7 @@ def test_an_old_dataset_stays_where_there_is_no_room_for_a_new_one(
       capture_output=True,
       text=True,
       check=False)
-  _assert_refused(done, 'Too little free disk space')
+  _assert_refused(done, 'Not enough free disk space')
   assert 'manifest.json' in done.stdout
 
 
