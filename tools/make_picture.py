@@ -34,6 +34,7 @@ _WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of the run.')
 _OUTPUT = flags.DEFINE_string('output', '', 'The picture, a .webp.')
 
 _SIZE_IN = (8, 9)  # as the figure beside it
+_LEGEND = 'F1 and its 95 % interval'
 _COLUMNS = 3
 _SHOWN = 3  # most probable classes under a sample
 _KINDS = {
@@ -54,13 +55,12 @@ def draw(workdir: str) -> bytes:
       file of it is damaged.
   """
   run = finished_run.load(workdir)
-  name = f'epoch {run.config.epochs}, mean and 95 % interval'
-  result = result_lib.compute(run, name, page.REPETITIONS)
+  result = result_lib.compute(run, _LEGEND, page.REPETITIONS)
   entries = fold_file.load_gallery(result_lib.list_directories(run)[0])
   if entries is None:
     raise errors.DataError(f'No gallery.npz in {workdir}; train it again.')
   drawn = (draw_samples(entries),
-           scores.draw_class_scores({name: result.classes}))
+           scores.draw_class_scores({_LEGEND: result.classes}))
   return tile.to_webp(np.hstack([_to_pixels(each) for each in drawn]))
 
 
