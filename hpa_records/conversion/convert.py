@@ -51,7 +51,7 @@ class How:
     on_doubt: one of doubt.ON_DOUBT: 'count' counts samples that look wrong,
       'refuse' treats them as faulty.
     overwrite: replaces a dataset with other settings.
-    runner: one of executor.RUNNERS.
+    runner: 'local' (processes of this machine) or 'beam'.
     beam_options: Beam's own flags.
     only_shard: number of the one shard to make; -1 makes all, and the manifest.
   """

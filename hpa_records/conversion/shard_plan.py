@@ -25,7 +25,7 @@ _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 class Settings:
   """What decides the bytes of a dataset, beside the data.
 
-  Attributes are the flags of tools/make_records.py with the same names, and
+  Attributes are the flags of hpa-make-records with the same names, and
   groups_sha256, which convert fills in: hex digest of the --groups CSV. Of an
   unlabelled set the folds and the balance decide nothing.
 

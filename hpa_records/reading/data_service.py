@@ -1,6 +1,6 @@
 """Input workers on other machines: tf.data service before the streaming reader.
 
-tools/serve_input.py starts a dispatcher and workers, which see the records
+hpa-serve-input starts a dispatcher and workers, which see the records
 under the same path as the trainer does. Workers read, shuffle, parse and decode
 single draws; the trainer batches them.
 
@@ -63,8 +63,8 @@ def check_address(address: str) -> None:
     ports.check_server(host, port, _CONNECT_S)
   except OSError as error:
     raise errors.DataError(
-        f'No dispatcher answers at {address} ({error}); start one with python '
-        f'tools/serve_input.py dispatcher --port={port}.') from error
+        f'No dispatcher answers at {address} ({error}); start one with '
+        f'hpa-serve-input dispatcher --port={port}.') from error
 
 
 def find_fault(error: tf.errors.OpError,
@@ -132,7 +132,7 @@ def training_batches(records: dataset.Records, fold: int,
     raise errors.DataError(
         f'What listens at {address} is no dispatcher of TensorFlow '
         f'{tf.__version__}; give --data_service the address that '
-        'tools/serve_input.py dispatcher says.') from error
+        'hpa-serve-input dispatcher says.') from error
   ledger = _Ledger(len(epoch))
 
   def arrive():

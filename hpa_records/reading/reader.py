@@ -13,6 +13,7 @@ import numpy as np
 from hpa_records.format import spec
 from hpa_records.reading import data_service
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import indexed
 from hpa_records.reading import shard_issue
 from hpa_records.reading import shards
@@ -38,16 +39,19 @@ class Reader:
   """
 
   def __init__(self, records: dataset.Records, fold: int | None,
-               how: dataset.How):
+               how: how_lib.How):
     """Args: dataset; the fold, 0..F-1, or None where nothing is trained; how.
     Fills the cache in host memory.
 
     Raises:
-      errors.DataError: it cannot be read like that, or does not fit.
+      errors.DataError: it cannot be read like that, does not fit, or no
+        dispatcher answers at its address.
     """
     self._records, self._fold, self._how = records, fold, how
     self.kind, self.holds_pixels = choose(records, how), how.cache == 'host'
     self.is_ordered = not how.data_service
+    if how.data_service:
+      data_service.check_address(how.data_service)
     self._payload: shards.Payload | None = None
     self._buffers = indexed.Buffers()  # one epoch's are the next one's
     if _is_indexable(records):
@@ -177,8 +181,10 @@ def _is_indexable(records: dataset.Records) -> bool:
           not address.is_address(records.directory))
 
 
-def choose(records: dataset.Records, how: dataset.How) -> str:
+def choose(records: dataset.Records, how: how_lib.How) -> str:
   """Returns which reader reads records like that: 'indexed' or 'streaming'.
+
+  Opens no file and no socket.
 
   Raises:
     errors.DataError: settings that do not go together, or with the records.
@@ -189,7 +195,6 @@ def choose(records: dataset.Records, how: dataset.How) -> str:
       raise errors.DataError(
           'Expected --data_service to be alone, received it with '
           f'--reader={how.reader} and --cache={how.cache}; leave them out.')
-    data_service.check_address(how.data_service)
     return 'streaming'
   if how.reader == 'streaming' and cached:
     raise errors.DataError(
