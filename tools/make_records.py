@@ -64,11 +64,11 @@ flags.DEFINE_bool(
 flags.DEFINE_integer('workers', 0, 'Processes; 0 is one a core.', lower_bound=0)
 flags.DEFINE_enum(
     'on_error', 'stop', ('stop', 'skip'),
-    'stop refuses input with a fault; skip leaves faulty samples out.')
+    'stop refuses input with an issue; skip leaves invalid samples out.')
 flags.DEFINE_enum(
     'on_doubt', 'count', doubt.ON_DOUBT,
     'Samples that are not square, or with two channels of the same bytes: '
-    'count says how many there are, refuse treats them as faulty.')
+    'count says how many there are, refuse treats them as invalid.')
 flags.DEFINE_bool('overwrite', False, 'Replaces a dataset that is in --output.')
 flags.DEFINE_enum('runner', 'local', executor.RUNNERS,
                   'local: processes of this machine; beam: Apache Beam.')

@@ -32,7 +32,7 @@ _FORM = {
     'csv_sha256': str,
     'groups_sha256': str,
     'sizes': [[int]],
-    'faults': [shard_writer.FAULT_FORM],
+    'issues': [shard_writer.ISSUE_FORM],
     'columns': {
         'id': [str],
         'row': [int],
@@ -76,7 +76,7 @@ def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
       'csv_sha256': loaded.csv_sha256,
       'groups_sha256': loaded.groups_sha256,
       'sizes': [[*size, count] for size, count in loaded.sizes.items()],
-      'faults': [dataclasses.asdict(each) for each in loaded.faults],
+      'issues': [dataclasses.asdict(each) for each in loaded.issues],
       'columns': {
           name: loaded.table[name].to_list() for name in columns
       },
@@ -105,7 +105,7 @@ def read(output: str, key: str) -> sample_table.SampleTable | None:
         pd.DataFrame(columns), {
             (height, width): count for height, width, count in content['sizes']
         }, content['csv_sha256'],
-        tuple(issue.Fault(**each) for each in content['faults']),
+        tuple(issue.Issue(**each) for each in content['issues']),
         content['groups_sha256'])
   except (ValueError, TypeError):
     return None

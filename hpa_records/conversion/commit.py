@@ -41,7 +41,7 @@ def read_sidecars(
 
 
 def complete(plan: shard_plan.Plan, csv_sha256: str,
-             shards: Sequence[shard_plan.Shard], skipped: Sequence[issue.Fault],
+             shards: Sequence[shard_plan.Shard], skipped: Sequence[issue.Issue],
              asked: Iterable[str]) -> manifest.Manifest:
   """Writes skipped.csv, the index and, last, the manifest.
 
@@ -49,7 +49,7 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
     plan: of the conversion.
     csv_sha256: of the CSV that was converted.
     shards: all of the plan's, made, in file order.
-    skipped: faults of the samples that were left out.
+    skipped: issues of the samples that were left out.
     asked: ids of all samples whose image files count as input, those that
       were left out too.
 
@@ -112,7 +112,7 @@ def _check_sizes(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
           'conversion was complete; the same command makes it again.')
 
 
-def count_doubtful(skipped: Iterable[issue.Fault]) -> int:
+def count_doubtful(skipped: Iterable[issue.Issue]) -> int:
   """Returns how many samples were left out only since they look wrong.
 
   It is in the manifest's inputs, if there are any: --on_doubt decides it.

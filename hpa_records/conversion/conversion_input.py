@@ -118,7 +118,7 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
   if found and found.inputs:
     # Of the same images, so none or all of the same ones.
     had = found.inputs.get('num_doubtful', 0)
-    asked = commit.count_doubtful(loaded.faults)
+    asked = commit.count_doubtful(loaded.issues)
     if had != asked:
       raise errors.DataError(
           f'The dataset at {plan.output} was made without {had} samples that '
@@ -133,5 +133,5 @@ def list_asked(loaded: sample_table.SampleTable) -> set[str]:
   Those that were left out for their files too: these may be fixed.
   """
   return {
-      *loaded.table['id'], *(each.id for each in loaded.faults if each.file)
+      *loaded.table['id'], *(each.id for each in loaded.issues if each.file)
   }

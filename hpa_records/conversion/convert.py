@@ -46,10 +46,10 @@ class How:
 
   Attributes:
     workers: processes; 0 is one a core.
-    on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
+    on_error: 'stop' refuses input with any issue, 'skip' leaves the invalid
       samples out and lists them in skipped.csv.
     on_doubt: one of doubt.ON_DOUBT: 'count' counts samples that look wrong,
-      'refuse' treats them as faulty.
+      'refuse' treats them as invalid.
     overwrite: replaces a dataset with other settings.
     runner: one of executor.RUNNERS.
     beam_options: Beam's own flags.
@@ -210,14 +210,14 @@ def _make_one(source: conversion_input.Source, output: str,
   shard = shards[how.only_shard]
   with output_lock.lock_shard(output, shard.name):
     disk_space.require_room(output, _needed_bytes(plan, [shard]))
-    faults = _convert_shards(plan, [shard], how, source)
-  if faults and how.on_error == 'stop':
-    issue.refuse(faults, source.csv or plan.images)
-  if faults:
+    issues = _convert_shards(plan, [shard], how, source)
+  if issues and how.on_error == 'stop':
+    issue.refuse(issues, source.csv or plan.images)
+  if issues:
     head = (
         f'{shard.name} is not made; the command without --only_shard leaves '
         'these samples out and makes what changes')
-    print(issue.describe(head, faults), file=sys.stderr)
+    print(issue.describe(head, issues), file=sys.stderr)
   return Result(None, True)
 
 
@@ -240,15 +240,15 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     output_settings.note(plan.output, plan.settings, loaded.csv_sha256)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
     disk_space.require_room(plan.output, _needed_bytes(plan, shards))
-    faults = _convert_shards(plan, shards, how, source)
-    if not faults:
+    issues = _convert_shards(plan, shards, how, source)
+    if not issues:
       return commit.complete(plan, loaded.csv_sha256, shards,
-                             [*loaded.faults, *known],
+                             [*loaded.issues, *known],
                              conversion_input.list_asked(loaded))
     if how.on_error == 'stop':
-      issue.refuse(faults, source.csv or plan.images)
+      issue.refuse(issues, source.csv or plan.images)
     # Without these samples every fold and cut point may change.
-    known += faults
+    known += issues
     known_issues.write(plan, known)
 
 
@@ -277,8 +277,8 @@ def _needed_bytes(plan: shard_plan.Plan,
 
 def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
                     how: How,
-                    source: conversion_input.Source) -> list[issue.Fault]:
-  """Makes the shards; returns all faults in order of rows.
+                    source: conversion_input.Source) -> list[issue.Issue]:
+  """Makes the shards; returns all issues in order of rows.
 
   Raises:
     errors.DataError: files could not be read.
@@ -296,5 +296,5 @@ def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   if unread:
     unread.sort(key=lambda each: each.row)
     issue.refuse_unread(unread, source.csv or plan.images)
-  faults = [found for each in sidecars for found in each.faults]
-  return sorted(faults, key=lambda each: each.row)
+  issues = [found for each in sidecars for found in each.issues]
+  return sorted(issues, key=lambda each: each.row)

@@ -1,4 +1,4 @@
-"""Faults that decoding found in an earlier run, in files still the same.
+"""Issues that decoding found in an earlier run, in files still the same.
 
 Without them a conversion that was cut off would make the first layout again,
 over the shards of the second.
@@ -15,11 +15,11 @@ from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 
-_FORM = [{'fault': shard_writer.FAULT_FORM, 'stamps': list}]
+_FORM = [{'issue': shard_writer.ISSUE_FORM, 'stamps': list}]
 
 
-def read(plan: shard_plan.Plan) -> list[issue.Fault]:
-  """Returns the faults that write kept; [] if there are none, or damaged."""
+def read(plan: shard_plan.Plan) -> list[issue.Issue]:
+  """Returns the issues that write kept; [] if there are none, or damaged."""
   path = _path(plan)
   try:
     told = json_text.unseal(filesystem.read_small(path) or b'')
@@ -27,28 +27,28 @@ def read(plan: shard_plan.Plan) -> list[issue.Fault]:
   except ValueError:
     return []  # damaged: they are found again
   return [
-      issue.Fault(**each['fault'])
+      issue.Issue(**each['issue'])
       for each in told
-      if not printable.find_name_fault(each['fault']['id']) and
-      each['stamps'] == shard_writer.stamps(plan, each['fault']['id'])
+      if not printable.find_name_issue(each['issue']['id']) and
+      each['stamps'] == shard_writer.stamps(plan, each['issue']['id'])
   ]
 
 
-def write(plan: shard_plan.Plan, faults: Sequence[issue.Fault]) -> None:
-  """Keeps faults in the folder .unfinished of a plan's output.
+def write(plan: shard_plan.Plan, issues: Sequence[issue.Issue]) -> None:
+  """Keeps issues in the folder .unfinished of a plan's output.
 
   Args:
     plan: of the conversion, locked.
-    faults: all that decoding found so far.
+    issues: all that decoding found so far.
   """
   told = [{
-      'fault': dataclasses.asdict(each),
+      'issue': dataclasses.asdict(each),
       'stamps': shard_writer.stamps(plan, each.id)
-  } for each in faults]
+  } for each in issues]
   path = _path(plan)
   filesystem.write_atomically(path, json_text.seal(told), os.path.dirname(path))
 
 
 def _path(plan: shard_plan.Plan) -> str:
   return os.path.join(shard_writer.unfinished_folder(plan.output),
-                      'faults.json')
+                      'issues.json')

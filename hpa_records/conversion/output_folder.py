@@ -35,7 +35,7 @@ _OWN_NAME = re.compile(
     rf'({_SHARD}|index\.parquet|manifest\.json|features\.json|'
     rf'dataset_info\.json|skipped\.csv)({_TEMPORARY})?')
 _OWN_UNFINISHED = re.compile(
-    rf'(({_SHARD}|settings|faults|checked)\.json)({_TEMPORARY})?|'
+    rf'(({_SHARD}|settings|issues|checked)\.json)({_TEMPORARY})?|'
     rf'{_SHARD}{_TEMPORARY}|(({_SHARD}|checked\.json)\.)?lock')
 
 
@@ -56,9 +56,9 @@ def find(output: str, settings: shard_plan.Settings,
     output_settings.refuse_other(output, {
         **found.settings, 'csv_sha256': found.csv_sha256
     }, output_settings.describe(settings, csv_sha256))
-    faults = manifest_check.check(found)
-    if faults:
-      raise errors.DataError(f'Invalid dataset at {output}: {faults[0]}; pass '
+    issues = manifest_check.check(found)
+    if issues:
+      raise errors.DataError(f'Invalid dataset at {output}: {issues[0]}; pass '
                              '--overwrite to convert again.')
     manifest.check_shards(output, found)
     for name, digest in found.files.items():  # small, and say no size

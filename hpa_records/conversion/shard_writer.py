@@ -7,7 +7,7 @@ Beside a shard, in the folder .unfinished, a sidecar is written after it: what
 the manifest and the index need to know of the shard, and what it was made from.
 A shard whose sidecar names the same samples, settings, package versions and
 input files (sizes and times), and whose content has the sidecar's hash, is
-kept when the command is run again. Faulty samples are told in the same way, so
+kept when the command is run again. Invalid samples are told in the same way, so
 that whoever maps the function needs to bring nothing home.
 """
 
@@ -49,7 +49,7 @@ class Sidecar:
 
   Attributes:
     made_from: sha256 over everything the bytes depend on.
-    faults: of the samples whose files hold something else than they should;
+    issues: of the samples whose files hold something else than they should;
       then there is no shard and all that follows on unread is empty.
     unread: of the samples whose files could not be read just now; the same.
     bytes: size of the file.
@@ -63,8 +63,8 @@ class Sidecar:
     inputs: of each sample, its four files as input_digest.File.
   """
   made_from: str
-  faults: tuple[issue.Fault, ...] = ()
-  unread: tuple[issue.Fault, ...] = ()
+  issues: tuple[issue.Issue, ...] = ()
+  unread: tuple[issue.Issue, ...] = ()
   bytes: int = 0
   sha256: str = ''
   offsets: tuple[int, ...] = ()
@@ -77,11 +77,11 @@ class Sidecar:
 
 
 _OF_EACH_SAMPLE = ('offsets', 'sizes', 'heads', 'payloads', 'inputs')
-FAULT_FORM = {'row': int, 'id': str, 'file': str, 'message': str}
+ISSUE_FORM = {'row': int, 'id': str, 'file': str, 'message': str}
 _FORM = {
     'made_from': str,
-    'faults': [FAULT_FORM],
-    'unread': [FAULT_FORM],
+    'issues': [ISSUE_FORM],
+    'unread': [ISSUE_FORM],
     'bytes': int,
     'sha256': str,
     'sums': [int],
@@ -94,7 +94,7 @@ _FORM = {
 
 
 class _NoShard(Exception):
-  """Samples have no pixels: args[0], faults, and args[1], unread ones."""
+  """Samples have no pixels: args[0], issues, and args[1], unread ones."""
 
 
 @functools.cache
@@ -118,8 +118,8 @@ def unfinished_folder(output: str) -> str:
 def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
   """Makes one shard and its sidecar, unless they are there and whole.
 
-  With a faulty sample there is no shard, but every sample has been looked at,
-  so that all faults can be listed together; the sidecar holds them.
+  With an invalid sample there is no shard, but every sample has been looked at,
+  so that all issues can be listed together; the sidecar holds them.
 
   Args:
     plan: of the conversion; its output folder has the folder .unfinished.
@@ -158,8 +158,8 @@ def read_sidecar(plan: shard_plan.Plan,
   try:
     content = json_text.unseal(filesystem.read_small(path) or b'')
     json_text.check_form(content, _FORM, path)
-    for key in ('faults', 'unread'):
-      content[key] = tuple(issue.Fault(**each) for each in content[key])
+    for key in ('issues', 'unread'):
+      content[key] = tuple(issue.Issue(**each) for each in content[key])
     found = Sidecar(**content)
   except (ValueError, TypeError):  # none, damaged, or another version's
     return None
@@ -260,7 +260,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
              done: _Pass) -> Iterator[tuple[bytes, np.ndarray]]:
   """Yields (head, image bytes) of each sample; raises _NoShard at the end.
   """
-  settings, faults, unread = plan.settings, [], []
+  settings, issues, unread = plan.settings, [], []
   files: list[input_digest.File] = []
 
   def read(path: str) -> bytes:
@@ -274,7 +274,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
       pixels = load.load(plan.files(sample_id), settings.image_size,
                          settings.resize, settings.white_level, read)
     except errors.DataError as error:
-      told = unread if isinstance(error, errors.UnreadError) else faults
+      told = unread if isinstance(error, errors.UnreadError) else issues
       told.append(issue.of_image(shard.rows[i], sample_id, plan.images, error))
       continue
     payload = pixel_codec.encode(pixels, settings.encoding)
@@ -284,5 +284,5 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     done.payloads.append(len(payload))
     done.inputs.append(list(files))
     yield head, payload
-  if faults or unread:
-    raise _NoShard(tuple(faults), tuple(unread))
+  if issues or unread:
+    raise _NoShard(tuple(issues), tuple(unread))

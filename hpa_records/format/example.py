@@ -111,7 +111,7 @@ def decode(data: bytes | memoryview) -> Sample:
 def _to_sample(values: dict[str, memoryview | None]) -> Sample:
   """Returns the sample of each key's list of values, serialized."""
   sample_id = bytes(_one_bytes(values[spec.ID])).decode()
-  wrong = printable.find_name_fault(sample_id, 'an id')
+  wrong = printable.find_name_issue(sample_id, 'an id')
   if wrong:
     raise ValueError(wrong)
   image = _one_bytes(values[spec.IMAGE])

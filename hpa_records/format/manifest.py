@@ -43,7 +43,7 @@ class Manifest:
     settings: every flag that bears on the bytes, by name.
     csv_sha256: of the CSV that was converted.
     num_records: over all shards.
-    num_skipped: faulty samples that --on_error=skip left out.
+    num_skipped: invalid samples that --on_error=skip left out.
     shards: in file order, grouped by fold.
     class_counts: [F][K] images of each class in each fold; [] of an
       unlabelled set.

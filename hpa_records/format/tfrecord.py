@@ -150,7 +150,7 @@ def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
   return struct.pack('<I', masked)
 
 
-def find_fault(pieces: Sequence[np.ndarray]) -> str:
+def find_issue(pieces: Sequence[np.ndarray]) -> str:
   """Returns what is wrong with a frame's length or checksums; '' if nothing.
 
   Args:

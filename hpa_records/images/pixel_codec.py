@@ -49,7 +49,7 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
   flat = np.frombuffer(data, np.uint8)
   head, wrong = png_head(size_px), ''
   if encoding == 'png' and flat[:len(head)].tobytes() == head:
-    wrong = png_lib.find_stored_fault(flat.data)
+    wrong = png_lib.find_stored_issue(flat.data)
     pixels = None if wrong else cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
     is_8_bit = pixels is not None and pixels.dtype == np.uint8
     if is_8_bit and pixels.shape == shape:

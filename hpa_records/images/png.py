@@ -28,7 +28,7 @@ _MAX_TEXTS = 100
 _MAX_CHUNKS = 100_000
 
 
-def find_stored_fault(data: bytes | memoryview) -> str:
+def find_stored_issue(data: bytes | memoryview) -> str:
   """Returns what is wrong with the chunks of a stored PNG; '' if nothing is.
 
   They are those that the converter writes, one after another to the end. A

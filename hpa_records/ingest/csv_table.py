@@ -1,4 +1,4 @@
-"""CSV text -> samples or groups, and the rows that are at fault.
+"""CSV text -> samples or groups, and the invalid rows.
 
 pandas.read_csv turns the id 001 into 1 and NA into nothing, and does not say
 in which line a quote stays open; the csv module, given one line at a time,
@@ -26,7 +26,7 @@ GROUP_COLUMNS = ('Id', 'group')
 
 _MAX_BYTES = 2**27  # Kaggle's table has 1.5 million
 _MAX_COLUMNS = 10_000
-MAX_FAULTS = 100_000  # of a table that is meant as one
+MAX_ISSUES = 100_000  # of a table that is meant as one
 
 
 class Sample(NamedTuple):
@@ -65,21 +65,21 @@ def parse(content: bytes,
           unlabelled: bool,
           limit: int,
           fold_column: str = '',
-          num_folds: int = 0) -> tuple[list[Sample], list[issue.Fault]]:
-  """Returns the samples whose files can be looked up, and all faulty rows.
+          num_folds: int = 0) -> tuple[list[Sample], list[issue.Issue]]:
+  """Returns the samples whose files can be looked up, and all invalid rows.
 
   Args:
     content: of the file, UTF-8.
     csv: its path, for messages.
     unlabelled: no column Target is needed, and none is read.
-    limit: reads the first so many rows, faulty ones included; 0 reads all.
+    limit: reads the first so many rows, invalid ones included; 0 reads all.
     fold_column: name of a column of folds, 0..num_folds-1; '' reads none. An
       unlabelled set has none.
     num_folds: how many there are.
 
   Raises:
     errors.DataError: content is no text, has not the columns, no row, or more
-      than 100,000 faults.
+      than 100,000 issues.
   """
   needed = COLUMNS[:1] if unlabelled else COLUMNS
   if fold_column:
@@ -89,28 +89,28 @@ def parse(content: bytes,
 
 
 def parse_groups(content: bytes,
-                 groups: str) -> tuple[dict[str, str], list[issue.Fault]]:
-  """Returns the group of each Id, and all faulty rows.
+                 groups: str) -> tuple[dict[str, str], list[issue.Issue]]:
+  """Returns the group of each Id, and all invalid rows.
 
   Args:
     content: of a file of the columns Id and group, UTF-8. Spaces around the
       name of a group are no part of it. Names that differ only in letter case,
-      Unicode form or a decimal point (5 and 5.0) are faults, and so is nan.
+      Unicode form or a decimal point (5 and 5.0) are issues, and so is nan.
     groups: its path, for messages.
 
   Raises:
     errors.DataError: content is no text, has not the columns, no row, or more
-      than 100,000 faults.
+      than 100,000 issues.
   """
-  group_of, faults, first_rows, spelled = {}, [], {}, {}
+  group_of, issues, first_rows, spelled = {}, [], {}, {}
   for row, fields in _split_rows(content, groups, GROUP_COLUMNS, 'groups', 0):
-    _check_count(faults, groups)
+    _check_count(issues, groups)
     if isinstance(fields, str):
-      faults.append(issue.Fault(row, '', '', fields))
+      issues.append(issue.Issue(row, '', '', fields))
       continue
     sample_id, group = fields[0], fields[1].strip()
     wrong_id = _check_id(sample_id, row, first_rows)
-    wrong_group = printable.find_name_fault(group, 'the name of a group')
+    wrong_group = printable.find_name_issue(group, 'the name of a group')
     form = unicodedata.normalize('NFC', group)
     # What spreadsheets and pandas make of names of one group.
     alike = re.sub(r'^([0-9]+)\.0+$', r'\1', form.casefold())
@@ -127,25 +127,25 @@ def parse_groups(content: bytes,
       wrong_group = (f'expected one spelling of the group '
                      f'{printable.quote(form)}, received it with other code '
                      f'points (NFC and NFD) than in row {first_row}')
-    faults += _list_faults(row, sample_id, wrong_id, wrong_group)
+    issues += _list_issues(row, sample_id, wrong_id, wrong_group)
     group_of.setdefault(sample_id, group)
-  return group_of, faults
+  return group_of, issues
 
 
-def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[issue.Fault]]:
+def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[issue.Issue]]:
   """Returns unlabelled samples as a CSV of these ids, one a line, gives them.
 
   Args:
-    ids: each once; their faults are those of ids, as in parse.
+    ids: each once; their issues are those of ids, as in parse.
   """
-  samples, faults = [], []
+  samples, issues = [], []
   for row, sample_id in enumerate(ids, start=2):
     wrong = _check_id(sample_id, row, {})
     if wrong:
-      faults.append(issue.Fault(row, sample_id, '', wrong))
+      issues.append(issue.Issue(row, sample_id, '', wrong))
     else:
       samples.append(Sample(sample_id, (), row))
-  return samples, faults
+  return samples, issues
 
 
 def _split_lines(content: bytes, csv: str) -> Iterator[tuple[int, str]]:
@@ -209,33 +209,33 @@ def _split_rows(content: bytes, csv: str, needed: Sequence[str], what: str,
 
 def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], csv: str,
                 fold_column: str,
-                num_folds: int) -> tuple[list[Sample], list[issue.Fault]]:
-  samples, faults, first_rows = [], [], {}
+                num_folds: int) -> tuple[list[Sample], list[issue.Issue]]:
+  samples, issues, first_rows = [], [], {}
   for row, fields in rows:
-    _check_count(faults, csv)
+    _check_count(issues, csv)
     if isinstance(fields, str):
-      faults.append(issue.Fault(row, '', '', fields))
+      issues.append(issue.Issue(row, '', '', fields))
       continue
     sample_id, *fields = fields
     wrong_id = _check_id(sample_id, row, first_rows)
     labels, wrong_labels = _parse_target(fields[0]) if fields else ((), '')
     fold, wrong_fold = _parse_fold(fields[1], fold_column,
                                    num_folds) if fold_column else (None, '')
-    faults += _list_faults(row, sample_id, wrong_id, wrong_labels, wrong_fold)
+    issues += _list_issues(row, sample_id, wrong_id, wrong_labels, wrong_fold)
     if not wrong_id:
       samples.append(Sample(sample_id, labels, row, fold))
-  return samples, faults
+  return samples, issues
 
 
-def _check_count(faults: Sequence[issue.Fault], csv: str) -> None:
-  if len(faults) > MAX_FAULTS:
-    raise errors.DataError(f'More than {MAX_FAULTS:,} rows of {csv} are '
-                           f'faulty. The first: {faults[0]}.')
+def _check_count(issues: Sequence[issue.Issue], csv: str) -> None:
+  if len(issues) > MAX_ISSUES:
+    raise errors.DataError(f'More than {MAX_ISSUES:,} rows of {csv} are '
+                           f'invalid. The first: {issues[0]}.')
 
 
-def _list_faults(row: int, sample_id: str, *messages: str) -> list[issue.Fault]:
+def _list_issues(row: int, sample_id: str, *messages: str) -> list[issue.Issue]:
   return [
-      issue.Fault(row, sample_id, '', message)
+      issue.Issue(row, sample_id, '', message)
       for message in messages
       if message
   ]
@@ -264,7 +264,7 @@ def _pick_fields(line: str, columns: list[str],
 
 def _check_id(sample_id: str, row: int, first_rows: dict[str, int]) -> str:
   """Returns why an id is refused; empty for a sound one, which is noted."""
-  wrong = printable.find_name_fault(sample_id, 'an Id')
+  wrong = printable.find_name_issue(sample_id, 'an Id')
   if wrong:
     return wrong
   first_row = first_rows.setdefault(sample_id, row)

@@ -27,14 +27,14 @@ _PROBE_BYTES = 512
 
 
 class Sample(NamedTuple):
-  """A sample without a fault: its row, id, and the names of its files."""
+  """A sample without an issue: its row, id, and the names of its files."""
   row: int
   id: str
   files: tuple[str, ...]
 
 
 def find(samples: Sequence[Sample], images: str,
-         measured: Mapping[str, tuple[int, int, int]]) -> list[issue.Fault]:
+         measured: Mapping[str, tuple[int, int, int]]) -> list[issue.Issue]:
   """Returns what looks wrong, and the files that could not be read for it.
 
   Args:
@@ -47,7 +47,7 @@ def find(samples: Sequence[Sample], images: str,
     height, width, _ = measured[each.files[0]]
     if height != width:
       found.append(
-          issue.Fault(
+          issue.Issue(
               each.row, each.id, '', 'expected a square image, received '
               f'{height} x {width} (height x width), which is squeezed',
               issue.DOUBT))
@@ -60,7 +60,7 @@ def find(samples: Sequence[Sample], images: str,
   return found + list(itertools.chain.from_iterable(same))
 
 
-def tell(doubts: Sequence[issue.Fault]) -> None:
+def tell(doubts: Sequence[issue.Issue]) -> None:
   """Prints one line that counts the samples that look wrong, if there are any.
 
   Args:
@@ -76,14 +76,14 @@ def tell(doubts: Sequence[issue.Fault]) -> None:
   if told:
     print(printable.escape(
         f'Samples that may be wrong: {"; ".join(told)}. Pass '
-        '--on_doubt=refuse to treat them as faults.'),
+        '--on_doubt=refuse to treat them as issues.'),
           file=sys.stderr)
 
 
 def _find_same(
     sample: Sample, images: str,
-    measured: Mapping[str, tuple[int, int, int]]) -> Iterator[issue.Fault]:
-  """Yields a fault for each file of a sample that is like an earlier one."""
+    measured: Mapping[str, tuple[int, int, int]]) -> Iterator[issue.Issue]:
+  """Yields an issue for each file of a sample that is like an earlier one."""
   try:
     groups = [list(sample.files)]
     for key in (lambda name: measured[name][2],
@@ -92,11 +92,11 @@ def _find_same(
       groups = list(_split(groups, key))
   except errors.UnreadError as error:
     message, name = error.args[0], error.args[1]
-    yield issue.Fault(sample.row, sample.id, name, message, issue.UNREAD)
+    yield issue.Issue(sample.row, sample.id, name, message, issue.UNREAD)
     return
   for first, *others in groups:
     for name in others:
-      yield issue.Fault(
+      yield issue.Issue(
           sample.row, sample.id, name,
           f'expected other bytes than {first}, received the same', issue.DOUBT)
 

@@ -52,7 +52,7 @@ class Listing:
     """Returns the ids of all that fits the pattern, sorted.
 
     Also those whose files are no files, could not be read, or are spelled in
-    other cases: they are samples with a fault. Litter is none.
+    other cases: they are samples with an issue. Litter is none.
     """
     return file_pattern.find_ids(
         pattern, filter(_is_wanted, self.files),
@@ -63,7 +63,7 @@ class Listing:
     return file_pattern.find_unfit(pattern, filter(_is_wanted, self.files))
 
   def explain(self, name: str) -> tuple[str, str]:
-    """Returns kind and message of the fault of a file that is not listed."""
+    """Returns kind and message of the issue of a file that is not listed."""
     parts = name.split('/')
     for place in ('/'.join(parts[:i + 1]) for i in range(len(parts))):
       if place in self.unread:

@@ -1,7 +1,7 @@
-"""What is wrong with the input: one fault, and all of them in one message.
+"""What is wrong with the input: one issue, and all of them in one message.
 
 A command that stops at the first bad file of 124,288 is started again for each
-of them, so faults are collected and listed together.
+of them, so issues are collected and listed together.
 """
 
 import csv as csv_module
@@ -14,16 +14,16 @@ from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 
 MAX_SHOWN = 20
-HEAD = 'row,id,file,fault'  # of the CSV
+HEAD = 'row,id,file,issue'  # of the CSV
 
-# What kind of fault: the content is wrong, the file is not there, or it could
+# What kind of issue: the content is wrong, the file is not there, or it could
 # not be read just now, where a sample is never left out; or it is sound and
 # looks wrong.
 WRONG, MISSING, UNREAD, DOUBT = 'wrong', 'missing', 'unread', 'doubt'
 
 
 @dataclasses.dataclass(frozen=True)
-class Fault:
+class Issue:
   """One thing wrong with the input.
 
   Attributes:
@@ -31,7 +31,7 @@ class Fault:
       samples found in a folder, the line in a CSV of their sorted ids.
     id: the sample's Id; empty where the line could not be split.
     file: name of the image inside its folder; empty where the row itself is
-      wrong. Without its folder: two machines list a fault in the same bytes.
+      wrong. Without its folder: two machines list an issue in the same bytes.
     message: what was expected and what was received.
     kind: WRONG, MISSING, UNREAD or DOUBT.
   """
@@ -47,25 +47,25 @@ class Fault:
 
 
 def of_image(row: int, sample_id: str, folder: str,
-             error: errors.DataError) -> Fault:
-  """Returns the fault of a sample that load.load refused.
+             error: errors.DataError) -> Issue:
+  """Returns the issue of a sample that load.load refused.
 
   Args:
-    row: as in Fault.
-    sample_id: as in Fault, id.
+    row: as in Issue.
+    sample_id: as in Issue, id.
     folder: of the images.
     error: that load.load raised.
   """
   message, path = error.args
   kind = UNREAD if isinstance(error, errors.UnreadError) else WRONG
-  return Fault(row, sample_id, path[len(folder):].lstrip('/'), message, kind)
+  return Issue(row, sample_id, path[len(folder):].lstrip('/'), message, kind)
 
 
-def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
-  """Raises the error that lists the faults, the first 20 of them in full.
+def refuse(issues: Sequence[Issue], source: str) -> NoReturn:
+  """Raises the error that lists the issues, the first 20 of them in full.
 
   Args:
-    faults: at least one, in the order to be shown.
+    issues: at least one, in the order to be shown.
     source: path of the CSV that the rows are counted in, or of the image
       folder that stands for it.
 
@@ -74,10 +74,10 @@ def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
   """
   head = (f'Invalid samples in {source}; fix them, or pass --on_error=skip '
           'to leave them out')
-  raise errors.DataError(describe(head, faults))
+  raise errors.DataError(describe(head, issues))
 
 
-def refuse_unread(faults: Sequence[Fault | str], source: str) -> NoReturn:
+def refuse_unread(issues: Sequence[Issue | str], source: str) -> NoReturn:
   """Raises the error that lists files that could not be read just now.
 
   Their content may be valid, so no sample is left out for it.
@@ -86,34 +86,34 @@ def refuse_unread(faults: Sequence[Fault | str], source: str) -> NoReturn:
   """
   head = (f'Cannot read all files of {source}; fix that and run the same '
           'command')
-  raise errors.DataError(describe(head, faults))
+  raise errors.DataError(describe(head, issues))
 
 
-def write(faults: Sequence[Fault], path: str) -> None:
-  """Writes the faults as CSV: row,id,file,fault.
+def write(issues: Sequence[Issue], path: str) -> None:
+  """Writes the issues as CSV: row,id,file,issue.
 
   What is not printable is escaped, and what UTF-8 does not take.
 
   Args:
-    faults: written in the order given.
+    issues: written in the order given.
     path: of the new file; it appears whole or not at all.
   """
   text = io.StringIO()
   writer = csv_module.writer(text, lineterminator='\n')
   writer.writerow(HEAD.split(','))
-  for each in faults:
+  for each in issues:
     told = map(printable.escape, (each.id, each.file, each.message))
     writer.writerow((each.row, *told))
   filesystem.write_atomically(path, text.getvalue().encode())
 
 
-def describe(head: str, faults: Sequence[Fault | str]) -> str:
-  """Returns head, the number of faults, and the first 20 of them, a line each,
+def describe(head: str, issues: Sequence[Issue | str]) -> str:
+  """Returns head, the number of issues, and the first 20 of them, a line each,
   whatever names they quote."""
-  lines = [f'{head}. {len(faults):,} fault{"s" if len(faults) > 1 else ""}:']
+  lines = [f'{head}. {len(issues):,} issue{"s" if len(issues) > 1 else ""}:']
   lines += [
-      f'  {printable.escape_line(str(fault))}' for fault in faults[:MAX_SHOWN]
+      f'  {printable.escape_line(str(each))}' for each in issues[:MAX_SHOWN]
   ]
-  if len(faults) > MAX_SHOWN:
-    lines.append(f'  ... and {len(faults) - MAX_SHOWN:,} more')
+  if len(issues) > MAX_SHOWN:
+    lines.append(f'  ... and {len(issues) - MAX_SHOWN:,} more')
   return '\n'.join(lines)

@@ -21,7 +21,7 @@ from hpa_records.runtime import errors
 
 
 class _Wrong(NamedTuple):
-  """What is wrong with a file: kind and message of its fault."""
+  """What is wrong with a file: kind and message of its issue."""
   kind: str
   message: str
 
@@ -52,16 +52,16 @@ class Files:
 
   def check(
       self, samples: Sequence[csv_table.Sample], listing: image_folder.Listing
-  ) -> tuple[list[issue.Fault], dict[str, tuple[int, int, int]]]:
-    """Returns the faults of the files, and what was measured.
+  ) -> tuple[list[issue.Issue], dict[str, tuple[int, int, int]]]:
+    """Returns the issues of the files, and what was measured.
 
     Args:
       samples: whose files are looked at.
       listing: what is in the folder.
 
     Returns:
-      The faults in the order of samples, up to the sample that is one too many
-      for csv_table.MAX_FAULTS, and of each file that can be read, by name, its
+      The issues in the order of samples, up to the sample that is one too many
+      for csv_table.MAX_ISSUES, and of each file that can be read, by name, its
       height and width in pixels and its bytes.
     """
     present = [(name, channel)
@@ -71,21 +71,21 @@ class Files:
     found = dict(
         zip((name for name, _ in present),
             image_folder.map_files(self._measure, present)))
-    faults, num_wrong = [], 0
+    issues, num_wrong = [], 0
     for sample in samples:
       files = {
           name: found.get(name) or _Wrong(*listing.explain(name))
           for name in self.names(sample.id)
       }
       wrong = _compare(files)
-      faults += [
-          issue.Fault(sample.row, sample.id, name, each.message, each.kind)
+      issues += [
+          issue.Issue(sample.row, sample.id, name, each.message, each.kind)
           for name, each in wrong.items()
       ]
       num_wrong += bool(wrong)
-      if num_wrong > csv_table.MAX_FAULTS:
+      if num_wrong > csv_table.MAX_ISSUES:
         break
-    return faults, {
+    return issues, {
         name: each
         for name, each in found.items()
         if not isinstance(each, _Wrong)

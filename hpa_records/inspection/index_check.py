@@ -29,7 +29,7 @@ def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     index: as manifest.load_index returns it.
 
   Returns:
-    Faults, each one line that begins with the name of the index.
+    Issues, each one line that begins with the name of the index.
   """
   columns = _COLUMNS + (_LABELLED_COLUMNS if made.is_labelled else ())
   if made.settings.get('groups_sha256'):
@@ -37,51 +37,51 @@ def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   if not made.is_labelled and 'row' in index:  # not of an earlier version
     columns += ('row',)
   if set(index.columns) != set(columns):
-    faults = [
+    issues = [
         f'expected the columns {sorted(columns)}, received '
         f'{sorted(index.columns)}'
     ]
   else:
-    faults = _check_names(index) or _check_rows(made, index)
-    faults = faults or _check_sizes(made, index)
-    faults = faults or _check_offsets(made, index) + _check_lines(index)
+    issues = _check_names(index) or _check_rows(made, index)
+    issues = issues or _check_sizes(made, index)
+    issues = issues or _check_offsets(made, index) + _check_lines(index)
     if made.is_labelled:
       # The others take a fold for the number of a row or column.
-      faults = faults or _check_folds(made, index)
-      faults = faults or (_check_labels(made, index) +
+      issues = issues or _check_folds(made, index)
+      issues = issues or (_check_labels(made, index) +
                           _check_repeats(made, index) + _check_groups(index))
-  return [f'{manifest.INDEX_NAME}: {each}' for each in faults]
+  return [f'{manifest.INDEX_NAME}: {each}' for each in issues]
 
 
 def _check_names(index: pd.DataFrame) -> list[str]:
   """Ids and groups are names, which may be printed; and each id is there once.
   """
-  faults = [
+  issues = [
       wrong for kind, column in (('an id', 'id'), ('a group', 'group'))
       if column in index for name in index[column].unique().tolist()
-      if (wrong := printable.find_name_fault(name, kind))
+      if (wrong := printable.find_name_issue(name, kind))
   ]
   twice = index['id'][index['id'].duplicated()].unique()
-  return faults or [
+  return issues or [
       f'expected {name} once, received it again' for name in twice
   ]
 
 
 def _check_rows(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   counts = index['shard'].value_counts()
-  faults = [
+  issues = [
       f'expected {each.records} rows of {each.name}, received '
       f'{counts.get(each.name, 0)}'
       for each in made.shards
       if counts.get(each.name, 0) != each.records
   ]
   foreign = sorted(set(counts.index) - {each.name for each in made.shards})
-  faults += [f'expected no rows of {printable.quote(name)}' for name in foreign]
+  issues += [f'expected no rows of {printable.quote(name)}' for name in foreign]
   expected = np.repeat([each.name for each in made.shards],
                        [each.records for each in made.shards])
-  if not faults and list(index['shard']) != expected.tolist():
-    faults.append('expected rows in the order of the shards, received another')
-  return faults
+  if not issues and list(index['shard']) != expected.tolist():
+    issues.append('expected rows in the order of the shards, received another')
+  return issues
 
 
 def _check_groups(index: pd.DataFrame) -> list[str]:
@@ -118,7 +118,7 @@ def _check_sizes(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
 
 def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   """Records must tile each shard, and images lie inside their records."""
-  faults, row = [], 0
+  issues, row = [], 0
   starts, sizes = index['record_offset'], index['record_bytes']
   for each in made.shards:
     rows = slice(row, row + each.records)
@@ -127,14 +127,14 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     received = np.append(starts.to_numpy()[rows], each.bytes)
     wrong = np.flatnonzero(expected != received)
     if len(wrong):
-      faults.append(f'expected record {wrong[0]} of {each.name} at byte '
+      issues.append(f'expected record {wrong[0]} of {each.name} at byte '
                     f'{expected[wrong[0]]}, received {received[wrong[0]]}')
     row += each.records
   size = made.image_size
   raw_bytes = size**2 * spec.NUM_CHANNELS
   if made.settings['encoding'] == 'raw':
     wrong = index['image_bytes'] != raw_bytes
-    faults += [
+    issues += [
         f'expected the {raw_bytes} bytes of {size}x{size} pixels of {row.id}, '
         f'received {row.image_bytes}' for row in index[wrong].itertuples()
     ]
@@ -143,11 +143,11 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   # Not a sum with image_offset, which may be any number of 64 bits.
   outside = (index['image_offset'] < first) | (index['image_offset']
                                                > after - index['image_bytes'])
-  faults += [
+  issues += [
       f'expected the image of {name} inside its record, received another place'
       for name in index['id'][outside]
   ]
-  return faults
+  return issues
 
 
 def _check_lines(index: pd.DataFrame) -> list[str]:

@@ -30,22 +30,22 @@ def check(made: manifest.Manifest) -> list[str]:
     made: as manifest.load returns it, its hash proved.
 
   Returns:
-    Faults, each one line that begins with the file's name.
+    Issues, each one line that begins with the file's name.
   """
-  faults = []
+  issues = []
   if tuple(made.classes) != spec.CLASS_NAMES or (tuple(made.channels)
                                                  != spec.CHANNELS):
-    faults.append('expected the classes and channels of this version, received '
+    issues.append('expected the classes and channels of this version, received '
                   f'{len(made.classes)} classes, '
                   f'channels {printable.show_list(made.channels)}')
   unlisted = _FILES - set(made.files)
   if unlisted:
-    faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
+    issues.append(f'expected the sha256 of {sorted(unlisted)}, received none')
   names = [each.name for each in made.shards]
   shape = (made.num_folds, spec.NUM_CLASSES) if made.is_labelled else ()
   if _shape(made.class_counts) != shape or (made.is_labelled and
                                             made.num_folds > made.num_records):
-    faults.append(
+    issues.append(
         f'expected class counts of {made.num_folds} folds and '
         f'{spec.NUM_CLASSES} classes, and a record in each fold; of a set '
         f'without labels none. Received {len(made.class_counts)} rows and '
@@ -53,20 +53,20 @@ def check(made: manifest.Manifest) -> list[str]:
   expected = _expected_names(names, made)
   if not expected or names != expected:
     odd = sorted(set(names) ^ set(expected)) or names
-    faults.append('expected the shards of '
+    issues.append('expected the shards of '
                   f'{"all folds" if made.is_labelled else "test"} in order, '
                   f'received others, among them {odd[:1]}')
   records = sum(each.records for each in made.shards)
   if records != made.num_records:
-    faults.append(f'expected {made.num_records} records, received shards with '
+    issues.append(f'expected {made.num_records} records, received shards with '
                   f'{records}')
   try:
     balance.of_settings(made.settings)
   except errors.DataError as error:
-    faults.append(f'settings: {str(error).rstrip(".")}')
-  if not faults:
-    faults = _check_pixels(made)
-  return [f'{manifest.MANIFEST_NAME}: {each}' for each in faults]
+    issues.append(f'settings: {str(error).rstrip(".")}')
+  if not issues:
+    issues = _check_pixels(made)
+  return [f'{manifest.MANIFEST_NAME}: {each}' for each in issues]
 
 
 def _shape(counts: Sequence[Sequence[int]]) -> tuple[int, ...] | None:

@@ -25,7 +25,7 @@ from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
 from hpa_records.storage import filesystem
 
-UNREAD = 'cannot be read: '  # of faults that say nothing of the data
+UNREAD = 'cannot be read: '  # of issues that say nothing of the data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
     workers: processes to decode with.
 
   Returns:
-    Faults, each one line that begins with the name of a file.
+    Issues, each one line that begins with the name of a file.
 
   Raises:
     errors.DataError: a worker process was killed.
@@ -66,24 +66,24 @@ def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
     results = map(_check_shard, tasks)
   else:
     results = map_in_order(process_pool.start(workers), _check_shard, tasks)
-  faults = []
+  issues = []
   sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
   with progress.Bar('decode', made.num_records, 'records') as shown:
     for task, (found, counted) in zip(tasks, results):
-      faults += found
+      issues += found
       sums += counted
       shown.advance(len(task.rows))
-  if not faults and len(tasks) == len(made.shards):
-    faults = _check_pixels(
+  if not issues and len(tasks) == len(made.shards):
+    issues = _check_pixels(
         made,
         manifest.pixel_statistics(made.num_records * made.image_size**2, *sums))
-  return faults
+  return issues
 
 
 def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
-  """Returns the faults of one shard, and pixel_codec.sums [2, C] of it."""
+  """Returns the issues of one shard, and pixel_codec.sums [2, C] of it."""
   sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
-  faults, count = [], 0
+  issues, count = [], 0
   try:
     for offset, data in tfrecord.read(task.path,
                                       int(task.rows['record_bytes'].max())):
@@ -96,16 +96,16 @@ def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
       try:
         sums += pixel_codec.sums(_check_record(row, data, task.made))
       except errors.DataError as error:
-        faults.append(f'{task.name}: record {count - 1} at byte {offset} '
+        issues.append(f'{task.name}: record {count - 1} at byte {offset} '
                       f'({row["id"]}): {error}')
     if count < len(task.rows):
       raise errors.DataError(
           f'expected {len(task.rows)} records, received {count}')
   except errors.DataError as error:
-    faults.append(f'{task.name}: {error}')
+    issues.append(f'{task.name}: {error}')
   except OSError as error:
-    faults.append(f'{task.name}: {UNREAD}{errors.explain(error)}')
-  return faults, sums
+    issues.append(f'{task.name}: {UNREAD}{errors.explain(error)}')
+  return issues, sums
 
 
 def _check_record(row: pd.Series, data: bytes,
@@ -157,7 +157,7 @@ def _show(value: Any) -> str:
 
 
 def _check_pixels(made: manifest.Manifest, found: dict[str, Any]) -> list[str]:
-  """Returns a fault for the first statistic that differs, or none."""
+  """Returns an issue for the first statistic that differs, or none."""
   # Whole numbers, and quotients and roots of them: equal on every machine.
   return [
       f'{manifest.MANIFEST_NAME}: expected pixels with {name} {found[name]}, '

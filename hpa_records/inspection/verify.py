@@ -36,7 +36,7 @@ _DIGITS = 12  # of a sha256, in messages
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
-  """A dataset in which no fault was found.
+  """A dataset in which no issue was found.
 
   Attributes:
     manifest: of the dataset.
@@ -69,7 +69,7 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
     What was checked.
 
   Raises:
-    errors.DataError: lists what is wrong, one line a fault, each with its file.
+    errors.DataError: lists the issues, one a line, each with its file.
   """
   made = manifest.load(directory)
   workers = workers or host.num_cores()
@@ -85,13 +85,13 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
       contradictions = [str(error)]
   if not contradictions:
     contradictions = _check_metadata(directory, made, wrong)
-  faults = [f'{name}: {message}' for name, message in wrong.items()]
-  faults += contradictions
-  if faults:
+  issues = [f'{name}: {message}' for name, message in wrong.items()]
+  issues += contradictions
+  if issues:
     head = f'Invalid dataset at {directory}; copy or convert it again'
-    if any(record_check.UNREAD in line for line in faults):
+    if any(record_check.UNREAD in line for line in issues):
       head = f'Cannot read all of {directory}; the data may be valid'
-    raise errors.DataError(issue.describe(head, faults))
+    raise errors.DataError(issue.describe(head, issues))
   return Verified(made, num_bytes)
 
 
@@ -146,7 +146,7 @@ def _check_metadata(directory: str, made: manifest.Manifest,
                     wrong: Container[str]) -> list[str]:
   """Returns what is wrong with what TensorFlow Datasets reads of the dataset.
   """
-  faults = []
+  issues = []
   for name in set(tfds_metadata.NAMES).intersection(made.files):
     if name in wrong:
       continue
@@ -155,10 +155,10 @@ def _check_metadata(directory: str, made: manifest.Manifest,
                           filesystem.read_bytes(os.path.join(directory, name)),
                           made.settings, made.shards)
     except OSError as error:
-      faults.append(f'{name}: {record_check.UNREAD}{errors.explain(error)}')
+      issues.append(f'{name}: {record_check.UNREAD}{errors.explain(error)}')
     except ValueError as error:
-      faults.append(f'{name}: {error}')
-  return faults
+      issues.append(f'{name}: {error}')
+  return issues
 
 
 def _hash(file: _File) -> tuple[int, str, str]:

@@ -67,7 +67,7 @@ def check_address(address: str) -> None:
         f'tools/serve_input.py dispatcher --port={port}.') from error
 
 
-def find_fault(error: tf.errors.OpError,
+def find_issue(error: tf.errors.OpError,
                directory: str) -> errors.DataError | None:
   """Returns what an input worker could not do; None if it is about none.
 

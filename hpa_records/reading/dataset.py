@@ -130,11 +130,11 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
         f'Expected records with labels, received unlabelled ones at {directory}'
         '; convert a CSV with the column Target, without --unlabelled.')
   manifest_lib.check_shards(directory, found)
-  faults = manifest_check.check(found)
-  if not faults:
+  issues = manifest_check.check(found)
+  if not issues:
     index = manifest_lib.load_index(directory, found)
-    faults = index_check.check(found, index)
-  if faults:
+    issues = index_check.check(found, index)
+  if issues:
     raise errors.DataError(f'Invalid records at {directory}: '
-                           f'{faults[0]}; convert the data again.')
+                           f'{issues[0]}; convert the data again.')
   return Records(directory, found, index)

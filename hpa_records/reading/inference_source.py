@@ -31,10 +31,10 @@ class Records:
     order: [M] int64, which of them to list and in which order: the rows of a
       CSV where one is known, else all in file order.
     is_ordered: whether a CSV is known.
-    faults: of samples that are left out; none.
+    issues: of samples that are left out; none.
     is_refused: whether it is known that finish() will raise; never.
   """
-  faults: tuple[issue.Fault, ...] = ()
+  issues: tuple[issue.Issue, ...] = ()
   is_refused = False
 
   def __init__(self, directory: str, csv: str = ''):
@@ -46,7 +46,7 @@ class Records:
         '' takes the one that an unlabelled set was made from.
 
     Raises:
-      errors.DataError: as dataset.load; or the CSV is faulty, or has an Id that
+      errors.DataError: as dataset.load; the CSV is invalid, or has an Id that
         is not among the records.
     """
     self._records = dataset.load(directory, allow_unlabelled=True)
@@ -101,14 +101,14 @@ class Files:
         on.
       resize: as there.
       white_level: as of load.load.
-      on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
+      on_error: 'stop' refuses input with any issue, 'skip' leaves the invalid
         samples out.
     """
     self.ids = loaded.table['id'].to_numpy(str)
     self.order = np.arange(len(self.ids))
     self._rows = loaded.table['row'].to_numpy()
     self._size_px, self._on_error = image_size, on_error
-    self._images, self._faults = images, loaded.faults
+    self._images, self._issues = images, loaded.issues
     self._payload = shards.Files(images, loaded.table, image_size, resize,
                                  white_level)
 
@@ -119,16 +119,16 @@ class Files:
     self._payload.close()
 
   @property
-  def faults(self) -> tuple[issue.Fault, ...]:
+  def issues(self) -> tuple[issue.Issue, ...]:
     """Of samples that are left out, by row."""
-    found = (*self._faults, *self._payload.faults)
+    found = (*self._issues, *self._payload.issues)
     return tuple(sorted(found, key=lambda each: each.row))
 
   @property
   def is_refused(self) -> bool:
     """Whether it is known that finish() will raise; batches may go on."""
     return bool(self._payload.unread or
-                (self._payload.faults and self._on_error == 'stop'))
+                (self._payload.issues and self._on_error == 'stop'))
 
   def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
@@ -146,33 +146,33 @@ class Files:
     try:
       yield
     except tf.errors.OpError as error:
-      if self._payload.fault:
-        raise self._payload.fault from error
+      if self._payload.error:
+        raise self._payload.error from error
       raise
 
   def finish(self) -> np.ndarray:
     """Returns which samples are sound, [N] bool; call it after all batches.
 
     Raises:
-      errors.DataError: files could not be read; or some are faulty, which
+      errors.DataError: files could not be read; or some are invalid, which
         'skip' does not forgive, or all are; lists them all.
     """
     if self._payload.unread:
       unread = sorted(self._payload.unread, key=lambda each: each.row)
       issue.refuse_unread(unread, self._images)
-    bad_rows = [each.row for each in self._payload.faults]
+    bad_rows = [each.row for each in self._payload.issues]
     sound = ~np.isin(self._rows, bad_rows)
     if self.is_refused or not sound.any():
-      issue.refuse(self.faults, self._images)
+      issue.refuse(self.issues, self._images)
     return sound
 
 
 def _find_order(ids: np.ndarray, csv: str, directory: str) -> np.ndarray:
   """Returns the place among ids [N] of each row of a CSV, [M] int64."""
-  samples, faults = csv_table.parse(csv_table.read(csv), csv, True, 0)
-  if faults:
+  samples, issues = csv_table.parse(csv_table.read(csv), csv, True, 0)
+  if issues:
     raise errors.DataError(
-        issue.describe(f'Invalid rows in {csv}; fix them', faults))
+        issue.describe(f'Invalid rows in {csv}; fix them', issues))
   places = {name: i for i, name in enumerate(ids.tolist())}
   missing = [each for each in samples if each.id not in places]
   if missing:

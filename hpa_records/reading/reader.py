@@ -151,22 +151,22 @@ class Reader:
       with address.told_errors(self._records.directory, naming=_INPUT):
         yield
     except tf.errors.OpError as error:
-      fault = getattr(self._payload, 'fault', None)
-      if fault is None and _INPUT in str(error):
-        fault = _tell_system_error(error, self._records.directory)
+      issue = getattr(self._payload, 'error', None)
+      if issue is None and _INPUT in str(error):
+        issue = _tell_system_error(error, self._records.directory)
       streams = self.kind == 'streaming' or self._payload is None
-      if fault is None and streams and _INPUT in str(error):
-        fault = shard_issue.find(self._records)
-      if fault is None and self._how.data_service:
-        fault = data_service.find_fault(error, self._records.directory)
-      if fault:
-        raise fault from error
+      if issue is None and streams and _INPUT in str(error):
+        issue = shard_issue.find(self._records)
+      if issue is None and self._how.data_service:
+        issue = data_service.find_issue(error, self._records.directory)
+      if issue:
+        raise issue from error
       raise
 
 
 def _tell_system_error(error: tf.errors.OpError,
                        directory: str) -> errors.DataError | None:
-  """Returns what to raise where the system, not the data, is at fault."""
+  """Returns the error to raise for a failure of the system, not the data."""
   told = errors.explain_text(str(error))
   return errors.DataError(f'Cannot read {directory}: {told}.') if told else None
 

@@ -1,7 +1,7 @@
 """What is wrong with shards that TensorFlow failed to read: file and record.
 
 TensorFlow's errors name neither. So after one, the shards are looked at: their
-sizes, then frame by frame with checksums, ids and images, until a fault is
+sizes, then frame by frame with checksums, ids and images, until an issue is
 found.
 """
 
@@ -72,9 +72,9 @@ def _describe(path: str, error: OSError) -> errors.DataError:
 
 
 def find(records: dataset.Records) -> errors.DataError | None:
-  """Returns the first fault of the dataset's shards; None if all are valid."""
-  faults = (_find_in(records, each) for each in records.manifest.shards)
-  return next(filter(None, faults), None)
+  """Returns the first issue of the dataset's shards; None if all are valid."""
+  issues = (_find_in(records, each) for each in records.manifest.shards)
+  return next(filter(None, issues), None)
 
 
 def _find_in(records: dataset.Records,
@@ -84,13 +84,13 @@ def _find_in(records: dataset.Records,
     size = filesystem.size(path)
     if size is None:
       raise FileNotFoundError(path)
-    fault = _find_damage(records, entry.name, path)
+    issue = _find_damage(records, entry.name, path)
   except OSError as error:
     return _describe(path, error)
-  if not fault and size != entry.bytes:
-    fault = f'it has {size} bytes where the manifest says {entry.bytes}'
-  return errors.DataError(f'{path} is damaged: {fault}; '
-                          f'{_GO_ON}') if fault else None
+  if not issue and size != entry.bytes:
+    issue = f'it has {size} bytes where the manifest says {entry.bytes}'
+  return errors.DataError(f'{path} is damaged: {issue}; '
+                          f'{_GO_ON}') if issue else None
 
 
 def _find_damage(records: dataset.Records, name: str, path: str) -> str:

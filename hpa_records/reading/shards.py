@@ -59,7 +59,7 @@ class Shards(Payload):
   """Raw records in shards on local disk; what is read is not kept.
 
   Attributes:
-    fault: the first that was raised; TensorFlow keeps its text alone.
+    error: the first that was raised; TensorFlow keeps its text alone.
   """
 
   def __init__(self, records: dataset.Records, check: str = 'none'):
@@ -78,7 +78,7 @@ class Shards(Payload):
     self._bytes = [bytes_of[name] for name in names]
     self._frame, self._frame_bytes, self._image = (index[name].to_numpy(
         np.int64) for name in ('record_offset', 'record_bytes', 'image_offset'))
-    self.fault: errors.DataError | None = None
+    self.error: errors.DataError | None = None
     self._checks_crc = check == 'crc'
     self._lock = threading.Lock()
     self._open: dict[int, tuple[int, tuple]] = {}  # descriptor, state
@@ -129,11 +129,11 @@ class Shards(Payload):
         count = os.preadv(file, [out[done:]], at + done)
         if not count:
           self._check_unchanged(int(self._shard[row]), np.array([row]))
-          raise self._fault(
+          raise self._keep_error(
               row, f'the file ended at byte {at + done} while it was read')
         done += count
     except OSError as error:
-      raise self._system_fault(row, error) from error
+      raise self._system_error(row, error) from error
 
   def _check_crc(self, file: int, row: int, pixels: np.ndarray) -> None:
     """Raises DataError if a record with these pixels has another length or
@@ -144,9 +144,9 @@ class Shards(Payload):
     after = np.empty(num_bytes - len(before) - len(pixels), np.uint8)
     self._fill(file, row, frame, before)
     self._fill(file, row, image + len(pixels), after)
-    wrong = tfrecord.find_fault([before, pixels, after])
+    wrong = tfrecord.find_issue([before, pixels, after])
     if wrong:
-      raise self._fault(row, wrong)
+      raise self._keep_error(row, wrong)
 
   def _files(self, rows: np.ndarray) -> dict[int, int]:
     """Returns the descriptors of the shards of some rows, by shard number."""
@@ -164,7 +164,7 @@ class Shards(Payload):
     try:
       file = os.open(self._paths[number], os.O_RDONLY)
     except OSError as error:
-      raise self._system_fault(rows[0], error) from error
+      raise self._system_error(rows[0], error) from error
     # Not at the end of the process: other threads may be reading then.
     weakref.finalize(self, os.close, file).atexit = False
     self._open[number] = file, state
@@ -173,34 +173,34 @@ class Shards(Payload):
   def _check_unchanged(self, number: int, rows: np.ndarray) -> None:
     """Raises DataError if the shard is not the file that was opened."""
     if self._state(number, rows) != self._open[number][1]:
-      raise self._fault(rows[0], 'the file was changed meanwhile')
+      raise self._keep_error(rows[0], 'the file was changed meanwhile')
 
   def _state(self, number: int, rows: np.ndarray) -> tuple:
     """What stays the same as long as a shard is not touched."""
     try:
       found = os.stat(self._paths[number])
     except OSError as error:
-      raise self._system_fault(rows[0], error) from error
+      raise self._system_error(rows[0], error) from error
     if found.st_size != self._bytes[number]:
       ends = self._frame[rows] + self._frame_bytes[rows]
-      raise self._fault(
+      raise self._keep_error(
           rows[np.argmax(ends > found.st_size)],
           f'the file has {found.st_size} bytes where the manifest says '
           f'{self._bytes[number]}')
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
-  def _system_fault(self, row: int, error: OSError) -> errors.DataError:
-    return self._fault(row, errors.explain(error, _GO_ON), '')
+  def _system_error(self, row: int, error: OSError) -> errors.DataError:
+    return self._keep_error(row, errors.explain(error, _GO_ON), '')
 
-  def _fault(self,
-             row: int,
-             reason: str,
-             remedy: str = f'; {_GO_ON}') -> errors.DataError:
+  def _keep_error(self,
+                  row: int,
+                  reason: str,
+                  remedy: str = f'; {_GO_ON}') -> errors.DataError:
     found = errors.DataError(
         f'Cannot read the record of {self._ids[row]} at byte '
         f'{self._frame[row]} of {self._paths[self._shard[row]]}: {reason}'
         f'{remedy}.')
-    self.fault = self.fault or found
+    self.error = self.error or found
     return found
 
 
@@ -223,10 +223,10 @@ class Files(Payload):
   Processes, because the decoder for PNG and the filter hold the GIL.
 
   Attributes:
-    faults: of samples whose files hold something else than they should, in no
+    issues: of samples whose files hold something else than they should, in no
       order; they are black.
     unread: of samples whose files could not be read just now; the same.
-    fault: that ends the reading: the first that was raised.
+    error: the one that ended the reading; None if none did.
   """
 
   def __init__(self, images: str, table: pd.DataFrame, size_px: int,
@@ -240,9 +240,9 @@ class Files(Payload):
       resize: name of the filter.
       white_level: as there.
     """
-    self.faults: list[issue.Fault] = []
-    self.unread: list[issue.Fault] = []
-    self.fault: errors.DataError | None = None
+    self.issues: list[issue.Issue] = []
+    self.unread: list[issue.Issue] = []
+    self.error: errors.DataError | None = None
     self._images = images
     self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
     self._paths = list(zip(*(table[channel] for channel in spec.CHANNELS)))
@@ -255,7 +255,7 @@ class Files(Payload):
         count) if count else futures.ThreadPoolExecutor(1)
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-    """As Payload.read; what is faulty or unread is noted and black.
+    """As Payload.read; what is invalid or unread is noted and black.
 
     Raises:
       errors.DataError: a process was killed.
@@ -270,11 +270,11 @@ class Files(Payload):
         found = self._result(row, tasks[row]) if row in tasks else None
         pixels[...] = 0 if found is None else found
     except futures.BrokenExecutor as error:
-      self.fault = errors.DataError(
+      self.error = errors.DataError(
           'A process that decodes images was killed, often for lack of '
           'memory; convert the images with '
           'tools/make_records.py --unlabelled --workers=1, and pass --records.')
-      raise self.fault from error
+      raise self.error from error
 
   def close(self) -> None:
     """Ends the processes; call it in the main thread."""
@@ -285,7 +285,7 @@ class Files(Payload):
       return task.result()
     except errors.DataError as error:
       told = (self.unread
-              if isinstance(error, errors.UnreadError) else self.faults)
+              if isinstance(error, errors.UnreadError) else self.issues)
       told.append(
           issue.of_image(self._lines[row], self._ids[row], self._images, error))
       return None

@@ -59,7 +59,7 @@ def show_bytes(num_bytes: int) -> str:
   return f'{num_bytes} bytes'
 
 
-def find_name_fault(name: str, kind: str = 'a name') -> str:
+def find_name_issue(name: str, kind: str = 'a name') -> str:
   """Returns why a text is no name of a sample or group; '' if it is one.
 
   The one rule for names that come from files: they are printed, written to CSV

@@ -223,7 +223,7 @@ def _check(values: Mapping[str, np.ndarray]) -> None:
       raise ValueError(f'{name}: expected values of {span}, received others')
   for name, kind in (('ids', 'an id'), ('groups', 'a group')):
     for text in map(str, values.get(name, ())):
-      wrong = printable.find_name_fault(text, kind)
+      wrong = printable.find_name_issue(text, kind)
       if wrong:
         raise ValueError(f'{name}: {wrong}')
 

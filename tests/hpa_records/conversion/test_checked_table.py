@@ -40,7 +40,7 @@ def _break_heads(source):
 
 def test_the_second_job_reads_no_heads_but_those_of_its_shard(source):
   kept = _break_heads(source)
-  with pytest.raises(errors.DataError, match=r'\. 4 faults'):
+  with pytest.raises(errors.DataError, match=r'\. 4 issues'):
     _convert(source, 1)  # its own four samples, not all 20
   for path, data in kept.items():
     path.write_bytes(data)

@@ -179,7 +179,7 @@ def _damage(source, *names):
     path.write_bytes(data)
 
 
-def test_damaged_pixels_stop_with_every_fault_and_no_manifest(source, tmp_path):
+def test_damaged_pixels_stop_with_every_issue_and_no_manifest(source, tmp_path):
   _damage(source, 's3_green.png', 's11_red.png')
   with pytest.raises(errors.DataError) as error:
     _convert(source, tmp_path / 'records')
@@ -188,7 +188,7 @@ def test_damaged_pixels_stop_with_every_fault_and_no_manifest(source, tmp_path):
   assert not (tmp_path / 'records' / 'manifest.json').exists()
 
 
-def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
+def test_skip_leaves_invalid_samples_out_and_lists_them(source, tmp_path):
   _damage(source, 's3_green.png', 's11_red.png')
   (pathlib.Path(source[1]) / 's5_blue.png').unlink()
   made = _convert(source, tmp_path / 'records', on_error='skip')
@@ -321,5 +321,5 @@ def test_real_table_without_its_images_is_told_on_one_screen(fields, tmp_path):
                    f'--images={fields[0] / "single_channel"}',
                    f'--output={tmp_path / "records"}')
   assert done.returncode == 2 and not (tmp_path / 'records').exists()
-  assert '124,264 faults:' in done.stderr
+  assert '124,264 issues:' in done.stderr
   assert len(done.stderr.splitlines()) == 22

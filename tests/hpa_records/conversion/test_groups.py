@@ -97,8 +97,8 @@ def test_the_index_has_the_group_of_each_sample(source, tmp_path):
   assert index_check.check(made, apart) == [
       'index.parquet: expected group all in one fold, received 5'
   ]
-  (fault,) = index_check.check(made, index.drop(columns='group'))
-  assert 'expected the columns' in fault
+  (issue,) = index_check.check(made, index.drop(columns='group'))
+  assert 'expected the columns' in issue
 
 
 def test_the_manifest_knows_the_groups_but_not_their_path(source, tmp_path):
@@ -134,7 +134,7 @@ def test_samples_without_a_group_are_listed_together(source, tmp_path):
   rows = [f's{i},{i}' for i in range(_NUM_SAMPLES) if i not in (3, 7)]
   groups = _write_groups(tmp_path, rows)
   message = _refusal(source, tmp_path / 'records', groups)
-  assert message.splitlines()[0].endswith('2 faults:')
+  assert message.splitlines()[0].endswith('2 issues:')
   assert message.splitlines()[1:] == [
       f"  row {i + 2}: expected a group of 's{i}' in --groups, received none"
       for i in (3, 7)
@@ -161,8 +161,8 @@ def test_samples_without_a_group_are_listed_together(source, tmp_path):
     ('"x,a', 'unexpected end of data'),
 ])
 @pytest.mark.parametrize('on_error', ['stop', 'skip'])
-def test_a_faulty_row_of_the_groups_is_named(source, tmp_path, row, received,
-                                             on_error):
+def test_an_invalid_row_of_the_groups_is_named(source, tmp_path, row, received,
+                                               on_error):
   rows = [f's{i},{i}' for i in range(_NUM_SAMPLES)] + [row, ',']
   message = _refusal(source,
                      tmp_path / 'records',
@@ -259,17 +259,17 @@ def test_two_spellings_of_a_group_are_refused(source, tmp_path):
   rows[3], rows[20] = 's3,\u00e9', 's20,e\u0301'
   groups = _write_groups(tmp_path, rows)
   message = _refusal(source, tmp_path / 'records', groups)
-  assert '1 fault' in message
+  assert '1 issue' in message
   assert "row 22: expected one spelling of the group '\u00e9'" in message
   assert 'than in row 5' in message
 
 
 @pytest.mark.parametrize('text',
                          ['5', '-1', '', '1.0', '٣', 'test', '1 2', '9' * 5000])
-def test_a_wrong_fold_is_a_fault_of_its_row(source, tmp_path, text):
+def test_a_wrong_fold_is_an_issue_of_its_row(source, tmp_path, text):
   fixed = _write_folds(source, tmp_path, lambda i: text if i == 4 else i % 5)
   message = _refusal(fixed, tmp_path / 'records', fold_column='split')
-  assert '1 fault:' in message
+  assert '1 issue:' in message
   assert f"row 6: expected a fold 0..4 in split, received '{text[:50]}" in (
       message)
   made = _convert(fixed,

@@ -315,7 +315,7 @@ def test_one_of_two_conversions_at_once_is_refused(source, tmp_path):
         _convert(source, tmp_path / 'records')
 
 
-@pytest.mark.parametrize('name', ['settings', 'faults', 'checked'])
+@pytest.mark.parametrize('name', ['settings', 'issues', 'checked'])
 @pytest.mark.parametrize('how', [{}, {'on_error': 'skip'}, {'only_shard': 0}])
 def test_what_is_no_small_file_is_not_read(source, tmp_path, name, how):
   unfinished = tmp_path / '.unfinished'

@@ -177,7 +177,7 @@ def test_other_kinds_of_files_from_start_to_end(tmp_path, pattern, make,
       assert np.abs(found - want).max() <= tolerance
 
 
-def test_a_fault_below_the_folder_is_named_with_its_path(tmp_path):
+def test_an_issue_below_the_folder_is_named_with_its_path(tmp_path):
   _write(tmp_path / 'images', '{id}/{channel}.png', fakes.plane)
   path = tmp_path / 'images' / 's2' / 'blue.png'
   data = bytearray(path.read_bytes())

@@ -14,7 +14,7 @@ _SAMPLES = st.builds(
     example_lib.Sample,
     id=st.text(
         min_size=1,
-        max_size=200).filter(lambda text: not printable.find_name_fault(text)),
+        max_size=200).filter(lambda text: not printable.find_name_issue(text)),
     image=st.binary(max_size=70000),
     fold=st.integers(0, 300),
     labels=st.lists(st.integers(0, 1), min_size=28,

@@ -68,9 +68,9 @@ def test_a_flipped_byte_is_found(path, position):
 def test_what_is_wrong_with_a_frame_in_pieces_is_told(path, position, wrong):
   tfrecord.write(path, [(bytes(range(26)),)])
   frame = np.fromfile(path, np.uint8)
-  assert not tfrecord.find_fault(np.split(frame, [14, 30]))
+  assert not tfrecord.find_issue(np.split(frame, [14, 30]))
   frame[position] ^= 0x10
-  assert tfrecord.find_fault(np.split(frame, [14, 30])).startswith(wrong)
+  assert tfrecord.find_issue(np.split(frame, [14, 30])).startswith(wrong)
 
 
 def test_a_cut_shard_is_found(path):

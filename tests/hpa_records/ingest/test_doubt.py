@@ -46,10 +46,10 @@ def test_samples_that_look_wrong_are_counted_in_a_line(images, capsys):
   assert capsys.readouterr().err == (
       'Samples that may be wrong: 1 not square, which are squeezed (such as '
       's2); 1 with two channels of the same bytes (such as s1). Pass '
-      '--on_doubt=refuse to treat them as faults.\n')
+      '--on_doubt=refuse to treat them as issues.\n')
 
 
-def test_samples_that_look_wrong_can_be_faults(images, capsys):
+def test_samples_that_look_wrong_can_be_issues(images, capsys):
   _copy(images, 's1_green')
   _squeeze(images)
   with pytest.raises(errors.DataError) as caught:

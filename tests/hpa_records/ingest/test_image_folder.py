@@ -84,7 +84,7 @@ def test_dangling_links_are_named_and_may_be_skipped(folders):
   assert 'c/blue.png: expected this file, received a link to gone' in message
   found = _load(folders, _DEEP, on_error='skip')
   assert found.table['id'].tolist() == ['a']
-  assert {each.kind for each in found.faults} == {issue.MISSING}
+  assert {each.kind for each in found.issues} == {issue.MISSING}
 
 
 def test_links_to_devices_are_told_as_such(folders):
@@ -200,10 +200,10 @@ def test_a_name_of_other_cases_is_named(images):
     path.rename(path.with_suffix('.PNG'))
   message = _refusal(images)
   assert "received 'b_red.PNG', whose name differs in upper and lo" in message
-  assert '4 faults' in message
+  assert '4 issues' in message
 
 
-def test_a_name_that_is_not_utf8_is_a_fault_of_its_own(images):
+def test_a_name_that_is_not_utf8_is_an_issue_of_its_own(images):
   for channel in spec.CHANNELS:
     path = os.fsencode(images / f'b_{channel}.png')
     os.rename(path, path.replace(b'/b_', b'/\xe9_'))
@@ -212,7 +212,7 @@ def test_a_name_that_is_not_utf8_is_a_fault_of_its_own(images):
   assert message.isprintable() or message.replace('\n', '').isprintable()
   found = _load(images, on_error='skip')
   assert found.table['id'].tolist() == ['a']
-  issue.write(found.faults, str(images / 'skipped.csv'))
+  issue.write(found.issues, str(images / 'skipped.csv'))
   text = (images / 'skipped.csv').read_text('utf-8')
   assert text.splitlines()[1].startswith('3,\\udce9,,')
 

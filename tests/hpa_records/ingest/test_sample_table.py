@@ -1,4 +1,4 @@
-"""Each fault is a real file in a real folder; the rows are read as written."""
+"""Each issue is a real file in a real folder; the rows are read as written."""
 
 import hashlib
 import os
@@ -75,7 +75,7 @@ def test_table_holds_rows_labels_and_paths_in_csv_order(images):
     assert loaded.table[channel][0] == str(images / f'b_{channel}.png')
   assert loaded.sizes == {SIZE_PX: 2}
   assert loaded.csv_sha256 == hashlib.sha256(text.encode()).hexdigest()
-  assert not loaded.faults
+  assert not loaded.issues
 
 
 @pytest.mark.parametrize('sample_id', ['001', 'NA', '1e3', 'a b', 'é', 'None'])
@@ -136,9 +136,9 @@ def test_limit_reads_only_the_first_rows(images):
     ('a\x00,0', "received 'a\\x00"),
     ('a\x1b[0m,0', 'plain name'),
 ])
-def test_faulty_row_is_named(images, line, received):
+def test_invalid_row_is_named(images, line, received):
   message = _refusal(images, f'Id,Target\nb,0\n\n{line}\nc,1\n')
-  assert '1 fault:\n  row 4: expected ' in message
+  assert '1 issue:\n  row 4: expected ' in message
   assert received in message
 
 
@@ -147,7 +147,7 @@ def test_broken_quote_spoils_its_own_row_only(images):
   assert loaded.table['id'].tolist() == ['b']
 
 
-def test_of_two_equal_ids_the_later_row_is_the_fault(images):
+def test_of_two_equal_ids_the_later_row_is_the_issue(images):
   text = 'Id,Target\na,0\nb,1\na,2\n'
   assert "row 4: expected each Id once, received 'a' again, first in row 2" in (
       _refusal(images, text))
@@ -175,59 +175,59 @@ def test_of_two_equal_ids_the_later_row_is_the_fault(images):
     (lambda path: write_png(path, size_px=(8, 6)),
      'expected 6 x 8 pixels like b_red.png, received 8 x 6'),
 ])
-def test_faulty_file_is_named(images, damage, received):
+def test_invalid_file_is_named(images, damage, received):
   damage(images / 'b_green.png')
   message = _refusal(images)
-  assert '1 fault:\n  row 3, b_green.png: expected ' in message
+  assert '1 issue:\n  row 3, b_green.png: expected ' in message
   assert received in message
 
 
-def test_folder_in_place_of_a_file_is_a_fault(images):
+def test_folder_in_place_of_a_file_is_an_issue(images):
   (images / 'b_blue.png').unlink()
   (images / 'b_blue.png').mkdir()
   assert 'row 3, b_blue.png: expected this file' in _refusal(images)
 
 
-def test_all_faults_are_listed_together_by_row(images):
+def test_all_issues_are_listed_together_by_row(images):
   (images / 'a_blue.png').write_bytes(b'')
   (images / 'a_red.png').unlink()
   message = _refusal(images, 'Id,Target\na,99\n../b,zero\nc,1\n')
   lines = message.splitlines()
-  assert '5 faults:' in lines[0] and '--on_error=skip' in lines[0]
+  assert '5 issues:' in lines[0] and '--on_error=skip' in lines[0]
   assert str(images.parent / 'train.csv') in lines[0]
   assert [line.split(':')[0].strip() for line in lines[1:]] == [
       'row 2', 'row 2, a_red.png', 'row 2, a_blue.png', 'row 3', 'row 3'
   ]
 
 
-def test_long_list_of_faults_ends_with_their_number(images):
+def test_long_list_of_issues_ends_with_their_number(images):
   rows = ''.join(f'x{i},0\n' for i in range(1000))
   lines = _refusal(images, 'Id,Target\n' + rows).splitlines()
-  assert '4,000 faults:' in lines[0]
+  assert '4,000 issues:' in lines[0]
   assert len(lines) == 22
   assert lines[-1] == '  ... and 3,980 more'
 
 
 @pytest.mark.parametrize('on_error', ['stop', 'skip'])
 def test_far_too_many_missing_files_are_one_line(images, monkeypatch, on_error):
-  monkeypatch.setattr(csv_table, 'MAX_FAULTS', 100)
+  monkeypatch.setattr(csv_table, 'MAX_ISSUES', 100)
   rows = ''.join(f'x{i},0\n' for i in range(1000))
   message = _refusal(images, f'Id,Target\n{rows}', on_error=on_error)
   assert len(message.splitlines()) == 1
   assert message.startswith(f'More than 100 samples of {images.parent}')
-  assert ' have faulty files; fix them, or pass the --images' in message
+  assert ' have invalid files; fix them, or pass the --images' in message
   assert 'row 2, x0_red.png: expected this file, received none' in message
   rows = ''.join(f'x{i},0\n' for i in range(100))
   loaded = load(images, f'Id,Target\n{rows}a,0\n', on_error='skip')
-  assert len(loaded.faults) == 400 and loaded.table['id'].tolist() == ['a']
+  assert len(loaded.issues) == 400 and loaded.table['id'].tolist() == ['a']
 
 
-def test_skip_leaves_faulty_samples_out_and_returns_them(images):
+def test_skip_leaves_invalid_samples_out_and_returns_them(images):
   (images / 'b_red.png').unlink()
   loaded = load(images, on_error='skip')
   assert loaded.table['id'].tolist() == ['a', 'c']
   assert loaded.table.index.tolist() == [0, 1]
-  assert loaded.faults == (issue.Fault(3, 'b', 'b_red.png',
+  assert loaded.issues == (issue.Issue(3, 'b', 'b_red.png',
                                        'expected this file, received none',
                                        issue.MISSING),)
 
@@ -308,12 +308,12 @@ def test_sizes_may_differ_between_samples(images):
   assert load(images).sizes == {SIZE_PX: 2, (9, 5): 1}
 
 
-def test_of_a_sample_of_two_sizes_the_rarer_is_the_fault(images):
+def test_of_a_sample_of_two_sizes_the_rarer_is_the_issue(images):
   for channel in ('red', 'green', 'blue'):
     write_png(images / f'b_{channel}.png', size_px=(9, 5))
   message = _refusal(images)
   assert 'row 3, b_yellow.png: expected 9 x 5 pixels like b_red.png' in message
-  assert '1 fault' in message
+  assert '1 issue' in message
   assert load(images, on_error='skip').sizes == {SIZE_PX: 2}
 
 
@@ -321,20 +321,20 @@ def test_files_that_are_all_bad_are_not_called_misnamed(images):
   for path in images.iterdir():
     path.write_bytes(b'')
   message = _refusal(images)
-  assert '12 faults' in message and 'is there' not in message
+  assert '12 issues' in message and 'is there' not in message
 
 
-def test_written_faults_read_back(tmp_path):
-  path = tmp_path / 'faults.csv'
-  faults = [
-      issue.Fault(2, 'a', 'a_red.png', 'expected x, received "y"'),
-      issue.Fault(3, '', '', 'expected 2 fields')
+def test_written_issues_read_back(tmp_path):
+  path = tmp_path / 'issues.csv'
+  issues = [
+      issue.Issue(2, 'a', 'a_red.png', 'expected x, received "y"'),
+      issue.Issue(3, '', '', 'expected 2 fields')
   ]
-  issue.write(faults, str(path))
-  assert path.read_text() == ('row,id,file,fault\n'
+  issue.write(issues, str(path))
+  assert path.read_text() == ('row,id,file,issue\n'
                               '2,a,a_red.png,"expected x, received ""y"""\n'
                               '3,,,expected 2 fields\n')
-  assert os.listdir(tmp_path) == ['faults.csv']
+  assert os.listdir(tmp_path) == ['issues.csv']
 
 
 def test_multi_hot():
@@ -363,7 +363,7 @@ def test_real_fields_are_sound():
 
 @pytest.mark.skipif(not _HPA.exists(), reason='the real images are not here')
 def test_real_single_channels_lack_three_of_four_files():
-  with pytest.raises(errors.DataError, match='124,264 faults'):
+  with pytest.raises(errors.DataError, match='124,264 issues'):
     sample_table.load(str(_HPA / 'train.csv'),
                       str(_HPA / 'single_channel'),
                       pattern=PATTERN)

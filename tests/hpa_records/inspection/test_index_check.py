@@ -11,7 +11,7 @@ from hpa_records.inspection import manifest_check
 from tests.support import forgery
 
 
-def test_a_sound_dataset_has_no_faults(dataset):
+def test_a_sound_dataset_has_no_issues(dataset):
   made, index = dataset
   assert not manifest_check.check(made)
   assert not index_check.check(made, index)
@@ -69,9 +69,9 @@ _NAN_REPEATS = np.array([0, 1, 1, 1, np.nan], np.float32)
 ])
 def test_an_index_that_makes_no_sense_is_named(dataset, change, message):
   made, index = dataset
-  faults = index_check.check(made, change(index))
-  assert all(line.startswith('index.parquet: ') for line in faults)
-  assert any(message in line for line in faults)
+  issues = index_check.check(made, change(index))
+  assert all(line.startswith('index.parquet: ') for line in issues)
+  assert any(message in line for line in issues)
 
 
 @pytest.mark.parametrize('change', [
@@ -80,8 +80,8 @@ def test_an_index_that_makes_no_sense_is_named(dataset, change, message):
 ])
 def test_an_index_of_other_columns_is_named(dataset, change):
   made, index = dataset
-  fault, = index_check.check(made, change(index))
-  assert fault.startswith('index.parquet: expected the columns')
+  issue, = index_check.check(made, change(index))
+  assert issue.startswith('index.parquet: expected the columns')
 
 
 def test_class_counts_of_the_manifest_are_checked(dataset):
@@ -89,16 +89,16 @@ def test_class_counts_of_the_manifest_are_checked(dataset):
   counts = [list(row) for row in made.class_counts]
   counts[4][27] += 1
   made = dataclasses.replace(made, class_counts=counts)
-  fault, = index_check.check(made, index)
-  assert 'class counts of fold 4' in fault
+  issue, = index_check.check(made, index)
+  assert 'class counts of fold 4' in issue
 
 
 def test_a_group_is_a_name(dataset):
   made, index = dataset
   made = dataclasses.replace(made,
                              settings=made.settings | {'groups_sha256': 'x'})
-  fault, *_ = index_check.check(made, index.assign(group='a\nb'))
-  assert "expected a group that is a plain name" in fault and '\n' not in fault
+  issue, *_ = index_check.check(made, index.assign(group='a\nb'))
+  assert "expected a group that is a plain name" in issue and '\n' not in issue
 
 
 def test_a_set_without_labels_has_fewer_columns(tmp_path):
@@ -107,8 +107,8 @@ def test_a_set_without_labels_has_fewer_columns(tmp_path):
   index = manifest.load_index(str(tmp_path), made)
   assert not manifest_check.check(made)
   assert not index_check.check(made, index)
-  fault, = index_check.check(made, index.assign(fold=0))
-  assert 'expected the columns' in fault
+  issue, = index_check.check(made, index.assign(fold=0))
+  assert 'expected the columns' in issue
 
 
 @pytest.mark.parametrize('rows', [0, 1, -3])
@@ -119,5 +119,5 @@ def test_lines_of_a_csv_are_whole_and_differ(tmp_path, rows):
   made = manifest.load(str(folder))
   index = manifest.load_index(str(folder), made)
   assert not index_check.check(made, index.drop(columns='row'))
-  fault, = index_check.check(made, index.assign(row=rows))
-  assert 'expected row' in fault
+  issue, = index_check.check(made, index.assign(row=rows))
+  assert 'expected row' in issue

@@ -20,10 +20,10 @@ def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
   folder = forgery.write_dataset(tmp_path)
   forgery.forge_content(folder,
                         lambda said: said['settings'].update({name: value}))
-  faults = manifest_check.check(manifest.load(str(folder)))
-  assert len(faults) == 1
-  assert faults[0].startswith('manifest.json: settings: Expected --')
-  assert not faults[0].endswith('.')
+  issues = manifest_check.check(manifest.load(str(folder)))
+  assert len(issues) == 1
+  assert issues[0].startswith('manifest.json: settings: Expected --')
+  assert not issues[0].endswith('.')
 
 
 @pytest.mark.parametrize('change,message', [
@@ -52,9 +52,9 @@ def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
 ])
 def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
   made = dataclasses.replace(dataset[0], **change(dataset[0]))
-  faults = manifest_check.check(made)
-  assert all(line.startswith('manifest.json: ') for line in faults)
-  assert any(message in line for line in faults)
+  issues = manifest_check.check(made)
+  assert all(line.startswith('manifest.json: ') for line in issues)
+  assert any(message in line for line in issues)
 
 
 @pytest.mark.parametrize('name,value', [
@@ -68,8 +68,8 @@ def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
 def test_pixels_that_cannot_be_are_named(dataset, name, value):
   made = dataclasses.replace(dataset[0],
                              pixels=dataset[0].pixels | {name: value})
-  fault, = manifest_check.check(made)
-  assert 'expected pixels that 5120 pixels of 0..255 can have' in fault
+  issue, = manifest_check.check(made)
+  assert 'expected pixels that 5120 pixels of 0..255 can have' in issue
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_pixels_that_cannot_be_are_named(dataset, name, value):
     [[], [[1] * 28], [[1]] * 5, [[1] * 28] * 6, [[1] * 28] * 4 + [[1] * 27]])
 def test_class_counts_of_another_shape_are_named(dataset, counts):
   made = dataclasses.replace(dataset[0], class_counts=counts)
-  fault, = manifest_check.check(made)
-  assert 'expected class counts of 5 folds and 28 classes' in fault
+  issue, = manifest_check.check(made)
+  assert 'expected class counts of 5 folds and 28 classes' in issue
 
 
 def test_more_folds_than_records_are_named(dataset):

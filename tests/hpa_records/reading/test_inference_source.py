@@ -51,7 +51,7 @@ def test_every_sample_comes_once_in_order_and_blanks_are_black(images):
   with _open(images) as files:
     assert files.ids.tolist() == sorted(f's{i}' for i in range(_COUNT))
     found = _take(files)
-    assert files.finish().all() and not files.faults
+    assert files.finish().all() and not files.issues
   assert found['weight'].sum() == _COUNT == np.argmin(found['weight'])
   assert not found['image'][_COUNT:].any()
   for name, pixels in zip(files.ids, found['image']):
@@ -78,13 +78,13 @@ def test_what_is_damaged_is_black_and_told_at_the_end(images):
     sound = files.finish()
   assert files.ids[~sound].tolist() == ['s3'] and len(sound) == _COUNT - 1
   assert not found['image'][:len(sound)][~sound].any()
-  assert sorted(each.id for each in files.faults) == ['s3', 's7']
+  assert sorted(each.id for each in files.issues) == ['s3', 's7']
   (images / 's7_red.png').write_bytes((images / 's7_blue.png').read_bytes())
   with _open(images) as files:
     _take(files)
     assert files.is_refused
     with pytest.raises(errors.DataError,
-                       match=r'1 fault:\n.*s3_green.png: exp'):
+                       match=r'1 issue:\n.*s3_green.png: exp'):
       files.finish()
 
 

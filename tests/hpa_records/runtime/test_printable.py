@@ -14,7 +14,7 @@ def test_control_sequences_directions_and_lone_bytes_become_escapes():
 
 def test_names_of_strangers_stay_in_their_line():
   assert printable.escape_line('a\n\x1bb\\é') == 'a\\n\\x1bb\\é'
-  told = issue.describe('Head', [issue.Fault(2, 'a', 'a\nb.png', 'x')])
+  told = issue.describe('Head', [issue.Issue(2, 'a', 'a\nb.png', 'x')])
   assert told.splitlines()[1:] == ['  row 2, a\\nb.png: x']
 
 
@@ -41,12 +41,12 @@ def test_a_quote_is_one_short_line():
 
 def test_names_are_plain():
   for name in ('a', 'é核', "it's", 'a b', '._x'):
-    assert not printable.find_name_fault(name)
+    assert not printable.find_name_issue(name)
   for name in ('', '.', '..', ' a', 'a ', 'a/b', 'a\\b', 'a\nb', 'a\x1b',
                '\udc80', 'a\u202eb'):
-    assert 'plain name' in printable.find_name_fault(name), repr(name)
-  assert not printable.find_name_fault('a' * 255)
-  assert 'at most 255 char' in printable.find_name_fault('a' * 256)
+    assert 'plain name' in printable.find_name_issue(name), repr(name)
+  assert not printable.find_name_issue('a' * 255)
+  assert 'at most 255 char' in printable.find_name_issue('a' * 256)
 
 
 def test_a_name_that_only_looks_the_same_is_found():
