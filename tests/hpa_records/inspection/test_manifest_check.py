@@ -16,7 +16,7 @@ from tests.support import forgery
     ('max_repeat', -3),
     ('balance_factors', 'x'),
 ])
-def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
+def test_an_impossible_balance_is_named(tmp_path, name, value):
   folder = forgery.write_dataset(tmp_path)
   forgery.forge_content(folder,
                         lambda said: said['settings'].update({name: value}))
@@ -48,9 +48,9 @@ def test_a_balance_that_cannot_be_is_found(tmp_path, name, value):
         'files': {
             'index.parquet': m.files['index.parquet']
         }
-    }, "expected the sha256 of ['dataset_info.json', 'features.json']"),
+    }, "no sha256 of ['dataset_info.json', 'features.json']"),
 ])
-def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
+def test_issues_of_a_manifest_are_named(dataset, change, message):
   made = dataclasses.replace(dataset[0], **change(dataset[0]))
   issues = manifest_check.check(made)
   assert all(line.startswith('manifest.json: ') for line in issues)
@@ -65,11 +65,11 @@ def test_a_manifest_that_makes_no_sense_is_named(dataset, change, message):
     ('std', [1e30] * 4),
     ('count', 7),
 ])
-def test_pixels_that_cannot_be_are_named(dataset, name, value):
+def test_impossible_pixel_statistics_are_named(dataset, name, value):
   made = dataclasses.replace(dataset[0],
                              pixels=dataset[0].pixels | {name: value})
   issue, = manifest_check.check(made)
-  assert 'expected pixels that 5120 pixels of 0..255 can have' in issue
+  assert 'impossible pixel statistics for 5120 pixels of 0..255' in issue
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_deep_finds_pixels_that_are_not_the_manifests(copy):
   assert issue.startswith('manifest.json: expected pixels with sum')
 
 
-def test_deep_finds_a_png_that_is_none(tmp_path):
+def test_deep_finds_an_invalid_png(tmp_path):
   folder = forgery.write_dataset(tmp_path, 'png')
   verify.verify(str(folder), deep=True, workers=1)
   made = manifest.load(str(folder))
@@ -58,7 +58,7 @@ def test_deep_finds_an_image_elsewhere_in_its_record(copy):
   verify.verify(str(copy), workers=1)
   issues = forgery.list_issues(copy, deep=True)
   assert len(issues) == 20
-  assert all('expected its image 1024 bytes long' in line for line in issues)
+  assert all('expected an image of 1024 bytes' in line for line in issues)
 
 
 def test_deep_finds_a_wrong_checksum(copy):
@@ -95,7 +95,7 @@ def test_deep_finds_frames_cut_elsewhere(copy):
   assert len(issues) == 1 and issues[0].startswith(f'{path.name}: damaged ')
 
 
-def test_deep_tells_where_a_damaged_shard_is_damaged(copy):
+def test_deep_names_the_damaged_place_of_a_shard(copy):
   path = forgery.list_shards(copy)[1]
   data = bytearray(path.read_bytes())
   data[40] ^= 1

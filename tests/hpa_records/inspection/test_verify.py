@@ -16,7 +16,7 @@ from tests.support import forgery
 
 
 @pytest.mark.parametrize('deep', [False, True])
-def test_a_sound_dataset_passes(sound, deep):
+def test_a_valid_dataset_passes(sound, deep):
   found = verify.verify(str(sound), deep, workers=1)
   assert found.manifest.num_records == 20
   sizes = {path.name: path.stat().st_size for path in sound.iterdir()}
@@ -26,8 +26,7 @@ def test_a_sound_dataset_passes(sound, deep):
 def test_an_address_is_read_like_a_folder(copy):
   assert verify.verify(f'file://{copy}', deep=True, workers=1).num_bytes
   forgery.list_shards(copy)[1].unlink()
-  assert forgery.list_issues(f'file://{copy}')[0].endswith(
-      'this file, received none')
+  assert forgery.list_issues(f'file://{copy}')[0].endswith('file not found')
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -49,7 +48,7 @@ def test_any_flipped_byte_is_found_and_its_file_named(copy, seed):
 
 
 @pytest.mark.parametrize('keep', ['bytes', 'records'])
-def test_a_cut_shard_is_named(copy, keep):
+def test_a_truncated_shard_is_named(copy, keep):
   path = forgery.list_shards(copy)[2]
   offsets = [offset for offset, _ in tfrecord.read(str(path))]
   size = path.stat().st_size
@@ -72,10 +71,10 @@ def test_an_empty_a_missing_and_an_extra_file_are_all_named(copy):
   assert len(issues) == 5
   assert issues[0].startswith(
       paths[0].name) and issues[0].endswith('received 0')
-  assert f'{paths[3].name}: expected this file, received none' in issues
-  assert 'features.json: expected this file, received none' in issues
-  assert 'notes/a.txt: expected no such file; remove it' in issues
-  assert issues[3].startswith('fold9-00000-of-00001.tfrecord: expected no such')
+  assert f'{paths[3].name}: file not found' in issues
+  assert 'features.json: file not found' in issues
+  assert 'notes/a.txt: not a file of the dataset; remove it' in issues
+  assert issues[3].startswith('fold9-00000-of-00001.tfrecord: not a file')
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_swapped_files_are_named(copy, first, second):
   assert {line.partition(':')[0] for line in issues} == {first, second}
 
 
-def test_whose_bytes_a_file_holds_is_told(copy):
+def test_a_file_with_the_bytes_of_another_is_named(copy):
   made = manifest.load(str(copy))
   (copy / 'features.json').write_bytes(
       (copy / 'dataset_info.json').read_bytes())
@@ -100,13 +99,13 @@ def test_whose_bytes_a_file_holds_is_told(copy):
   ]
 
 
-def test_what_a_conversion_left_behind_is_one_issue(copy):
+def test_an_unfinished_folder_is_one_issue(copy):
   (copy / '.unfinished').mkdir()
   for name in 'ab':
     (copy / '.unfinished' / name).write_bytes(b'half')
   issues = forgery.list_issues(copy)
   assert len(issues) == 1 and issues[0].startswith('.unfinished/: ')
-  assert 'run make_records again to tidy' in issues[0]
+  assert 'run the same make_records command again' in issues[0]
 
 
 def test_no_more_than_20_issues_are_shown(copy):
@@ -137,7 +136,7 @@ def test_tables_are_checked_when_hashes_are_right(copy):
   (copy / 'index.parquet').unlink()
   forgery.forge_manifest(copy, num_records=21)
   assert forgery.list_issues(copy) == [
-      'index.parquet: expected this file, received none',
+      'index.parquet: file not found',
       'manifest.json: expected 21 records, received shards with 20'
   ]
 
@@ -162,8 +161,8 @@ def test_a_set_without_labels_is_checked_too(tmp_path):
     ('features.json', '{', '{' + ' ' * 10**5, 'too many for these records'),
     ('dataset_info.json', 'Human', 'Mouse', None),
 ])
-def test_what_tensorflow_datasets_reads_is_checked(copy, name, old, new,
-                                                   message):
+def test_files_of_tensorflow_datasets_are_checked(copy, name, old, new,
+                                                  message):
   path = copy / name
   path.write_text(path.read_text().replace(old, new, 1))
   forgery.forge_content(
@@ -196,12 +195,12 @@ def test_a_shard_may_be_a_link_and_file_browsers_leave_files(copy, tmp_path):
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_named_and_not_waited_for(copy, make):
+def test_folders_and_pipes_are_named_and_do_not_block(copy, make):
   path = forgery.list_shards(copy)[1]
   path.unlink()
   make(path)
   issue, = forgery.list_issues(copy)
-  assert issue.endswith('this file, received a folder, a pipe or a device')
+  assert issue.endswith(': not a file but a folder, a pipe or a device')
 
 
 def test_a_file_far_too_large_is_not_hashed(copy):
@@ -211,7 +210,7 @@ def test_a_file_far_too_large_is_not_hashed(copy):
   assert 'features.json: expected at most 67108864 bytes' in issue
 
 
-def test_what_is_printed_of_records_has_no_control_characters(copy):
+def test_messages_have_no_control_characters(copy):
   index = manifest.load_index(str(copy), manifest.load(str(copy)))
   forgery.forge_record(copy, id='\x1b' * len(index['id'][0]))
   issue, = forgery.list_issues(copy, deep=True)
@@ -224,7 +223,7 @@ def test_the_caller_keeps_its_threads(sound):
   assert cv2.getNumThreads() == before
 
 
-def test_a_folder_that_cannot_be_listed_is_told(copy, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_an_issue(copy, monkeypatch):
   (copy / 'mine').mkdir()
   scandir = os.scandir
 
@@ -240,8 +239,8 @@ def test_a_folder_that_cannot_be_listed_is_told(copy, monkeypatch):
   ]
 
 
-def test_a_name_makes_no_line_of_its_own(copy):
+def test_a_name_with_a_newline_stays_on_its_line(copy):
   (copy / 'mine\n20 records are valid.').touch()
   assert forgery.list_issues(copy) == [
-      'mine\\n20 records are valid.: expected no such file; remove it'
+      'mine\\n20 records are valid.: not a file of the dataset; remove it'
   ]

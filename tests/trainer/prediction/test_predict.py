@@ -478,5 +478,5 @@ def test_missing_images_are_one_line_and_nothing_is_written(single, tmp_path):
   done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
                    f'--images={tmp_path / "images"}')
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-  assert 'No sample is found in' in done.stderr
+  assert 'No samples found in' in done.stderr
   assert not (tmp_path / 'out').exists()
