@@ -160,7 +160,7 @@ class Models:
         lambda context: source.batches(strategy_lib.share(context, batch_size)))
     parts = []
     with progress.Bar('predict', count, 'images') as shown:
-      with source.told_errors():
+      with source.translate_errors():
         for number, batch in enumerate(batches):
           # What is still read then is read to list its issues, too.
           if not source.is_refused:
