@@ -207,7 +207,7 @@ def test_a_folder_of_other_groups_is_refused(source, tmp_path, monkeypatch):
   for _ in ('unfinished', 'finished'):
     assert 'other settings: --groups of sha256' in _refusal(source, output)
     assert _refusal(source, output).endswith(
-        'asked no --groups. Choose another --output, or pass --overwrite.')
+        'requested no --groups. Choose another --output, or pass --overwrite.')
     _write_groups(tmp_path, [f's{i},{i}' for i in range(_NUM_SAMPLES)])
     assert ', requested --groups of sha256' in _refusal(source, output, groups)
     _write_groups(tmp_path)

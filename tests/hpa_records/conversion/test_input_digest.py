@@ -133,5 +133,5 @@ def test_another_on_doubt_is_another_dataset(tmp_path):
     settings = shard_plan.Settings(image_size=16)
     for _ in range(2):
       convert.convert(csv, images, output, settings, convert.How(**made))
-    with pytest.raises(errors.DataError, match='pass the --on_doubt'):
+    with pytest.raises(errors.DataError, match='pass the same --on_doubt'):
       convert.convert(csv, images, output, settings, convert.How(**asked))

@@ -84,7 +84,7 @@ def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
   mine.mkdir()
   (mine / name).write_text('of another project')
   for how in ({}, {'only_shard': 0}):
-    with pytest.raises(errors.DataError, match=f"'{name}', but no manifest"):
+    with pytest.raises(errors.DataError, match=f"'{name}' but no manifest"):
       _convert(source, mine, **how)
   assert _content(mine) == {name: b'of another project'}
   _convert(source, mine, overwrite=True)
@@ -94,7 +94,7 @@ def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
 def test_shards_that_lost_their_manifest_are_not_replaced(source, output):
   (output / 'manifest.json').unlink()
   before = _content(output)
-  with pytest.raises(errors.DataError, match='no manifest that says'):
+  with pytest.raises(errors.DataError, match='but no manifest'):
     _convert(source, output, _OTHER)
   assert _content(output) == before
   assert _convert(source, output, _OTHER, overwrite=True).num_folds == 3
