@@ -50,7 +50,7 @@ class How:
       samples out and lists them in skipped.csv.
     on_doubt: as of sample_table.load.
     overwrite: whether to replace a dataset with other settings.
-    runner: one of executor.RUNNERS.
+    runner: 'local' (processes of this machine) or 'beam'.
     beam_options: Beam's own flags.
     only_shard: number of the shard to make, without the manifest; -1 makes all
       shards and the manifest.

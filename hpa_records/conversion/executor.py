@@ -19,7 +19,6 @@ from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import process_pool
 
-RUNNERS = ('local', 'beam')
 # Beam's in-process runner. DirectRunner, Beam's default, may download an
 # executable (Prism) that listens on all interfaces.
 _IN_PROCESS = 'FnApiRunner'

@@ -25,7 +25,7 @@ _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 class Settings:
   """The settings that decide the bytes of a dataset, together with the data.
 
-  Attributes are the flags of tools/make_records.py with the same names, and
+  Attributes are the flags of hpa-make-records with the same names, and
   groups_sha256, the hex digest of the --groups CSV, which convert fills in. For
   an unlabelled set, folds and balance have no effect.
 

@@ -159,7 +159,7 @@ def load(directory: str) -> Manifest:
           f'{path} is not a regular file; remove it, or restore the manifest.')
     raise errors.DataError(
         f'No finished dataset at {directory}: it has no {MANIFEST_NAME}; make '
-        'one with tools/make_records.py '
+        'one with hpa-make-records '
         f'--output={directory}.')
   return parse(_read(path, manifest_form.MAX_BYTES), path)
 

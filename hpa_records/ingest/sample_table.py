@@ -22,8 +22,6 @@ from hpa_records.ingest import sample_files
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
-ON_ERROR = ('stop', 'skip')
-
 
 @dataclasses.dataclass(frozen=True)
 class SampleTable:

@@ -168,7 +168,7 @@ def load_images(directory: str, made: manifest.Manifest, index: pd.DataFrame,
     except errors.DataError as error:
       raise errors.DataError(
           f'Invalid image of {row.id} at byte {row.image_offset} of {path}: '
-          f'{error}; run tools/verify_records.py --deep.') from error
+          f'{error}; run hpa-verify-records --deep.') from error
   return np.stack(images)
 
 

@@ -131,7 +131,7 @@ def _check_files(directory: str, made: manifest.Manifest,
   for name in names:
     if name.startswith(f'{UNFINISHED_FOLDER}/'):
       wrong[f'{UNFINISHED_FOLDER}/'] = (
-          'left by an interrupted conversion; run the same make_records '
+          'left by an interrupted conversion; run the same hpa-make-records '
           'command again to remove it')
     elif name not in known and not litter.is_litter(name):
       wrong[name] = 'not a file of the dataset; remove it'

@@ -1,6 +1,6 @@
 """Input workers on other machines, by the tf.data service.
 
-tools/serve_input.py starts a dispatcher and workers, which must see the records
+hpa-serve-input starts a dispatcher and workers, which must see the records
 under the same path as the trainer. Workers read, shuffle and decode single
 draws; the trainer batches them.
 
@@ -62,8 +62,8 @@ def check_address(address: str) -> None:
     ports.check_server(host, port, _CONNECT_S)
   except OSError as error:
     raise errors.DataError(
-        f'No dispatcher answers at {address} ({error}); start one with python '
-        f'tools/serve_input.py dispatcher --port={port}.') from error
+        f'No dispatcher answers at {address} ({error}); start one with '
+        f'hpa-serve-input dispatcher --port={port}.') from error
 
 
 def find_issue(error: tf.errors.OpError,
@@ -131,7 +131,7 @@ def training_batches(records: dataset.Records, fold: int,
     raise errors.DataError(
         f'The server at {address} is not a dispatcher of TensorFlow '
         f'{tf.__version__}; pass --data_service the address that '
-        'tools/serve_input.py dispatcher prints.') from error
+        'hpa-serve-input dispatcher prints.') from error
   ledger = _Ledger(len(epoch))
 
   def arrive():

@@ -1,4 +1,4 @@
-"""A dataset on disk: its manifest and index, and options for reading it.
+"""A dataset on disk: its manifest and index.
 
 Also defines the keys of a batch for all readers. Pixels are uint8: the device
 converts, scales and transforms them, so a fourth of the bytes is transferred.
@@ -25,31 +25,6 @@ ROW = 'row'  # of the index, in place of the image
 WEIGHT = 'weight'
 ELEMENT = 'element'
 SLOT = 'slot'
-
-READERS = ('auto', 'indexed', 'streaming')
-CACHES = ('none', 'host', 'device')
-CHECKS = ('none', 'crc')
-
-
-@dataclasses.dataclass(frozen=True)
-class How:
-  """How records are read.
-
-  Attributes:
-    reader: one of READERS; 'auto' is indexed if possible, else streaming.
-    cache: one of CACHES; 'host' reads all pixels once and keeps them in memory;
-      with 'device' batches contain rows, and the caller keeps the pixels.
-    check: one of CHECKS; 'crc' verifies the checksums of each record that is
-      read. The streaming reader always does.
-    shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.
-    data_service: address of a tf.data service, grpc://host:port, that reads for
-      the streaming reader; '' reads locally.
-  """
-  reader: str = 'auto'
-  cache: str = 'none'
-  check: str = 'none'
-  shuffle_mb: int = 512
-  data_service: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hpa_records.ingest import csv_table
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import indexed
 from hpa_records.reading import reader as reader_lib
 from hpa_records.reading import shards
@@ -52,7 +53,7 @@ class Records:
     self._records = dataset.load(directory, allow_unlabelled=True)
     # Checksums are cheap compared with a network's scores.
     self._reader = reader_lib.Reader(self._records, None,
-                                     dataset.How(check='crc'))
+                                     how_lib.How(check='crc'))
     index = self._records.index
     self.ids = index['id'].to_numpy(str)
     self.is_ordered = bool(csv) or 'row' in index

@@ -13,6 +13,7 @@ import numpy as np
 from hpa_records.format import spec
 from hpa_records.reading import data_service
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import indexed
 from hpa_records.reading import shard_issue
 from hpa_records.reading import shards
@@ -38,7 +39,7 @@ class Reader:
   """
 
   def __init__(self, records: dataset.Records, fold: int | None,
-               how: dataset.How):
+               how: how_lib.How):
     """Opens the records; fills the cache in host memory, if there is one.
 
     Args:
@@ -48,11 +49,13 @@ class Reader:
 
     Raises:
       errors.DataError: the records cannot be read like that, or do not fit into
-        memory.
+        memory; or the data service does not answer.
     """
     self._records, self._fold, self._how = records, fold, how
     self.kind, self.holds_pixels = choose(records, how), how.cache == 'host'
     self.is_ordered = not how.data_service
+    if how.data_service:
+      data_service.check_address(how.data_service)
     self._payload: shards.Payload | None = None
     self._buffers = indexed.Buffers()  # reused in each epoch
     if _is_indexable(records):
@@ -190,16 +193,17 @@ def _is_indexable(records: dataset.Records) -> bool:
           not address.is_address(records.directory))
 
 
-def choose(records: dataset.Records, how: dataset.How) -> str:
+def choose(records: dataset.Records, how: how_lib.How) -> str:
   """Returns the reader for the records: 'indexed' or 'streaming'.
 
   Args:
     records: the dataset.
     how: how to read.
 
+  Opens no file and no socket.
+
   Raises:
-    errors.DataError: options exclude each other, or do not fit the records; or
-      the data service does not answer.
+    errors.DataError: options exclude each other, or do not fit the records.
   """
   cached = how.cache != 'none'
   if how.data_service:
@@ -207,7 +211,6 @@ def choose(records: dataset.Records, how: dataset.How) -> str:
       raise errors.DataError(
           f'--data_service excludes --reader={how.reader} with '
           f'--cache={how.cache}; leave both out.')
-    data_service.check_address(how.data_service)
     return 'streaming'
   if how.reader == 'streaming' and cached:
     raise errors.DataError(

@@ -278,7 +278,7 @@ class Files(Payload):
       self.error = errors.DataError(
           'A process that decodes images was killed, often for lack of '
           'memory; convert the images with '
-          'tools/make_records.py --unlabelled --workers=1, and pass --records.')
+          'hpa-make-records --unlabelled --workers=1, and pass --records.')
       raise self.error from error
 
   def close(self) -> None:

@@ -8,37 +8,42 @@ from hpa_records.sampling import balance
 
 _DEFAULT = balance.Balance()
 
+HELP = {
+    'balance':
+        'Draws of each image in an epoch. none: once; hybrid: as the paper; '
+        'protected: spares rare classes; table: by --balance_factors; exact: '
+        'even class totals.',
+    'balance_target': 'Draws of each class that a balance aims for.',
+    'balance_tolerance': 'Part of the target by which exact may miss it.',
+    'max_repeat': 'Most draws of an image with exact; 0: no bound.',
+    'balance_factors': 'Of table, by class; other classes have 1.',
+}
 
-def define(default: str, also: tuple[str, ...] = ()) -> None:
+SETTINGS = tuple(name for name in HELP if name != 'balance')
+
+
+def define(default: str) -> None:
   """Defines --balance and what goes with it.
 
   Args:
     default: of --balance.
-    also: values of --balance beside the policies.
   """
-  flags.DEFINE_enum(
-      'balance', default, (*also, *balance.POLICIES),
-      'How often each record is drawn in training. none: once. hybrid: the '
-      "paper's way. protected: copies and removals that spare rare classes. "
-      'table: the largest of its labels\' factors. exact: class totals within '
-      'a tolerance of the target, as even over images as can be.')
+  flags.DEFINE_enum('balance', default, balance.POLICIES, HELP['balance'])
   define_settings()
 
 
 def define_settings() -> None:
   """Defines what goes with --balance, for commands that compare all policies.
   """
-  flags.DEFINE_integer('balance_target', _DEFAULT.target,
-                       'Draws of each class that a balance aims for.')
-  flags.DEFINE_float(
-      'balance_tolerance', _DEFAULT.tolerance,
-      'Part of the target by which exact may miss it: more of it, and fewer '
-      'draws fall on the same images.')
-  flags.DEFINE_float(
-      'max_repeat', _DEFAULT.max_repeat,
-      'Most draws of an image in an epoch with exact; 0 is no bound.')
-  flags.DEFINE_string('balance_factors', _DEFAULT.factors,
-                      'Of table, class:factor with commas; others have 1.')
+  for define_flag, name, value in ((flags.DEFINE_integer, 'balance_target',
+                                    _DEFAULT.target),
+                                   (flags.DEFINE_float, 'balance_tolerance',
+                                    _DEFAULT.tolerance),
+                                   (flags.DEFINE_float, 'max_repeat',
+                                    _DEFAULT.max_repeat), (flags.DEFINE_string,
+                                                           'balance_factors',
+                                                           _DEFAULT.factors)):
+    define_flag(name, value, HELP[name])
 
 
 def read_settings(policy: str, otherwise: Mapping[str, Any]) -> balance.Balance:

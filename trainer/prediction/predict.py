@@ -28,7 +28,7 @@ from trainer.run import finished_run
 from trainer.run import workdir
 from trainer import strategy as strategy_lib
 
-# Of each of ensemble.TTA, the symmetries of the square to score an image in.
+# Of each --tta, the symmetries of the square to score an image in.
 _VIEWS = {'dihedral': range(dihedral.NUM_ELEMENTS), 'none': range(1)}
 
 
@@ -130,7 +130,7 @@ class Models:
     Args:
       ensemble: the runs.
       strategy: of the devices.
-      weights: one of ensemble.WEIGHTS.
+      weights: 'last' or 'best', of each model.
 
     Raises:
       errors.DataError: a checkpoint is missing, damaged, or of another network.
@@ -145,7 +145,7 @@ class Models:
 
     Args:
       source: of the images.
-      tta: one of ensemble.TTA: 'dihedral' scores each image in all eight
+      tta: one of the keys of _VIEWS: 'dihedral' scores each image in all eight
         symmetries of the square, 'none' as it is.
       batch_size: global batch; of fewer images a batch is smaller.
 

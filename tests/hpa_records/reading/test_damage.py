@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
@@ -37,7 +38,7 @@ def test_a_dataset_replaced_during_streaming_is_detected(tmp_path):
   one, two = (fakes.write_records(tmp_path / name, 20, 16, encoding='png')
               for name in ('one', 'two'))
   records = dataset.load(one)
-  source = reader_lib.Reader(records, 0, dataset.How('streaming'))
+  source = reader_lib.Reader(records, 0, how_lib.How('streaming'))
   for _ in range(2):
     sum(1 for _ in source.evaluation(None, epoch_plan.Share(4)))
   source.check_unchanged()

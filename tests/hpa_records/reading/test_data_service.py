@@ -13,6 +13,7 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
@@ -89,7 +90,7 @@ class _Reading:
 
   def __init__(self, records, address, times=1):
     found = dataset.load(records)
-    how = dataset.How(data_service=address, shuffle_mb=2)
+    how = how_lib.How(data_service=address, shuffle_mb=2)
     self._reader = reader.Reader(found, 1, how)
     self._key = epoch_plan.Key(0, 0, 1)
     self._epoch = epoch_plan.shuffle(times * found.repeats(1), self._key, 'all')
@@ -209,7 +210,7 @@ def test_options_that_exclude_each_other_are_refused(records, tmp_path, changes,
 
 def test_several_trainers_are_refused(records, service):
   reading = reader.Reader(dataset.load(records), 1,
-                          dataset.How(data_service=service[0]))
+                          how_lib.How(data_service=service[0]))
   epoch = epoch_plan.once(np.arange(4))
   with pytest.raises(errors.DataError, match='TF_CONFIG has 2 workers'):
     reading.training(epoch, epoch_plan.Key(0, 0, 1),
@@ -227,7 +228,7 @@ def test_workers_that_see_another_dataset_are_refused(service, tmp_path):
     found.append(dataset.load(path))
   # The trainer's machine sees the first at the path, the worker's the second.
   key = epoch_plan.Key(0, 0, 1)
-  reading = reader.Reader(found[0], 1, dataset.How(data_service=service[0]))
+  reading = reader.Reader(found[0], 1, how_lib.How(data_service=service[0]))
   epoch = epoch_plan.shuffle(found[0].repeats(1), key, 'all')
   with pytest.raises(errors.DataError, match='sees another dataset'):
     with reading.translate_errors():
@@ -237,7 +238,7 @@ def test_workers_that_see_another_dataset_are_refused(service, tmp_path):
 def test_an_epoch_cannot_be_resumed_inside(records, service):
   """A checkpoint inside it may be of another reader."""
   reading = reader.Reader(dataset.load(records), 1,
-                          dataset.How(data_service=service[0]))
+                          how_lib.How(data_service=service[0]))
   epoch = epoch_plan.once(np.arange(4))
   with pytest.raises(errors.DataError, match='step 3 of an epoch'):
     reading.training(epoch, epoch_plan.Key(0, 0, 1), epoch_plan.Share(1), 3)

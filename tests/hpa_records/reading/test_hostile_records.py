@@ -13,6 +13,7 @@ from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
@@ -22,9 +23,9 @@ from tests.support import image_bytes
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _WAYS = {
-    'streaming raw': ('raw', dataset.How(reader='streaming')),
-    'streaming png': ('png', dataset.How()),
-    'host png': ('png', dataset.How(cache='host')),
+    'streaming raw': ('raw', how_lib.How(reader='streaming')),
+    'streaming png': ('png', how_lib.How()),
+    'host png': ('png', how_lib.How(cache='host')),
 }
 
 

@@ -13,6 +13,7 @@ from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import indexed as indexed_lib
 from hpa_records.reading import reader
 from hpa_records.runtime import errors
@@ -24,12 +25,12 @@ from tests.support import fakes
 _SIZE = 200  # six a shard of 1 MiB
 _SAMPLE_BYTES = _SIZE * _SIZE * 4
 _WAYS = {
-    'indexed': ('raw', dataset.How()),
-    'indexed, crc': ('raw', dataset.How(check='crc')),
-    'streaming raw': ('raw', dataset.How(reader='streaming', shuffle_mb=64)),
-    'streaming png': ('png', dataset.How(shuffle_mb=64)),
-    'host, raw': ('raw', dataset.How(cache='host')),
-    'host, png': ('png', dataset.How(cache='host')),
+    'indexed': ('raw', how_lib.How()),
+    'indexed, crc': ('raw', how_lib.How(check='crc')),
+    'streaming raw': ('raw', how_lib.How(reader='streaming', shuffle_mb=64)),
+    'streaming png': ('png', how_lib.How(shuffle_mb=64)),
+    'host, raw': ('raw', how_lib.How(cache='host')),
+    'host, png': ('png', how_lib.How(cache='host')),
 }
 _INDEXED = [name for name in _WAYS if not name.startswith('streaming')]
 
@@ -181,7 +182,7 @@ def test_order_is_a_function_of_seed_and_epoch(way):
 def test_the_shuffle_buffer_has_the_size_of_the_flag(folders):
 
   def order_with(size_mb):
-    how = dataset.How(reader='streaming', shuffle_mb=size_mb)
+    how = how_lib.How(reader='streaming', shuffle_mb=size_mb)
     return _numbers(_Way(folders / 'raw', how).train()[1])
 
   stream, near, far = order_with(0), order_with(1), order_with(64)
@@ -232,7 +233,7 @@ def test_training_opens_no_file_of_the_held_out_fold(way, tmp_path):
   if way.reader.kind == 'indexed' and way.reader.holds_pixels:
     pytest.skip('the host cache holds the fold that is scored, too')
   shutil.copytree(way.records.directory, tmp_path / 'copy')
-  copy = _Way(tmp_path / 'copy', dataset.How(reader=way.reader.kind))
+  copy = _Way(tmp_path / 'copy', how_lib.How(reader=way.reader.kind))
   for path in (tmp_path / 'copy').glob('fold1-*'):
     path.unlink()
   epoch, batches = copy.train()
@@ -273,7 +274,7 @@ def test_all_images_are_read_once(way):
 
 
 def test_batches_have_rows_instead_of_images_with_a_device_cache(folders):
-  way = _Way(folders / 'raw', dataset.How(cache='device'))
+  way = _Way(folders / 'raw', how_lib.How(cache='device'))
   epoch, batches = way.train(share=epoch_plan.Share(11))
   assert 'image' not in batches[0]
   assert _real(batches, 'row').tolist() == epoch.record.tolist()
@@ -282,9 +283,9 @@ def test_batches_have_rows_instead_of_images_with_a_device_cache(folders):
 
 
 @pytest.mark.parametrize('encoding,how,message', [
-    ('png', dataset.How(reader='indexed'),
+    ('png', how_lib.How(reader='indexed'),
      'needs raw records on local disk, received png records'),
-    ('raw', dataset.How(reader='streaming', cache='host'),
+    ('raw', how_lib.How(reader='streaming', cache='host'),
      '--reader=streaming excludes --cache=host'),
 ])
 def test_options_that_exclude_each_other_are_refused(folders, encoding, how,
@@ -307,7 +308,7 @@ def test_a_host_cache_that_does_not_fit_is_refused(folders, monkeypatch):
   with pytest.raises(errors.DataError,
                      match='--cache=host: 40 images of 200x200x4 take 6.4 MB, '
                      '1.0 MB are free'):
-    _Way(folders / 'png', dataset.How(cache='host'))
+    _Way(folders / 'png', how_lib.How(cache='host'))
 
 
 class _Copy:
@@ -364,22 +365,22 @@ def _replace(copy):
 
 
 @pytest.mark.parametrize('how,damage,message', [
-    (dataset.How(), _cut, ' bytes in the file, received'),
-    (dataset.How(), _cut_between_records, ' bytes in the file, received'),
-    (dataset.How(), lambda copy: copy.path.unlink(), ': No such file'),
-    (dataset.How(), _touch, 'the file was changed'),
-    (dataset.How(), _replace, 'the file was changed'),
-    (dataset.How(check='crc'), _cut, ' bytes in the file, received'),
-    (dataset.How(check='crc'), _cut_between_records,
+    (how_lib.How(), _cut, ' bytes in the file, received'),
+    (how_lib.How(), _cut_between_records, ' bytes in the file, received'),
+    (how_lib.How(), lambda copy: copy.path.unlink(), ': No such file'),
+    (how_lib.How(), _touch, 'the file was changed'),
+    (how_lib.How(), _replace, 'the file was changed'),
+    (how_lib.How(check='crc'), _cut, ' bytes in the file, received'),
+    (how_lib.How(check='crc'), _cut_between_records,
      ' bytes in the file, received'),
-    (dataset.How(check='crc'), lambda copy: copy.path.unlink(),
+    (how_lib.How(check='crc'), lambda copy: copy.path.unlink(),
      ': No such file'),
-    (dataset.How(check='crc'), _touch, 'the file was changed'),
-    (dataset.How(check='crc'), _flip, 'its bytes have the CRC-32C'),
-    (dataset.How(check='crc'),
+    (how_lib.How(check='crc'), _touch, 'the file was changed'),
+    (how_lib.How(check='crc'), _flip, 'its bytes have the CRC-32C'),
+    (how_lib.How(check='crc'),
      lambda copy: _flip(copy, copy.row['record_offset']),
      'its frame does not begin with the length'),
-    (dataset.How(check='crc'),
+    (how_lib.How(check='crc'),
      lambda copy: _flip(copy, copy.row['record_offset'] + 11),
      'its frame does not begin with the length'),
 ])
@@ -396,13 +397,13 @@ def test_a_shard_that_is_damaged_while_training_is_named(
 
 
 def test_a_flipped_byte_is_named_with_its_record(folders, tmp_path):
-  copy = _Copy(folders, tmp_path, dataset.How(check='crc'))
+  copy = _Copy(folders, tmp_path, how_lib.How(check='crc'))
   with pytest.raises(errors.DataError, match=f'record of {copy.row["id"]} at'):
     copy.read_twice(_flip)
 
 
 def test_a_shard_missing_at_the_first_read_is_named(folders, tmp_path):
-  copy = _Copy(folders, tmp_path, dataset.How())
+  copy = _Copy(folders, tmp_path, how_lib.How())
   copy.path.unlink()
   with pytest.raises(errors.DataError, match=': No such file'):
     with copy.way.reader.translate_errors():
@@ -419,7 +420,7 @@ def test_a_shard_missing_at_the_first_read_is_named(folders, tmp_path):
 ])
 def test_streaming_stops_at_a_damaged_shard_and_names_it(
     folders, tmp_path, damage, message):
-  copy = _Copy(folders, tmp_path, dataset.How(reader='streaming'))
+  copy = _Copy(folders, tmp_path, how_lib.How(reader='streaming'))
   with pytest.raises(errors.DataError) as caught:
     copy.read_twice(damage)
   said = str(caught.value)
@@ -429,7 +430,7 @@ def test_streaming_stops_at_a_damaged_shard_and_names_it(
 
 
 def test_batches_are_not_overwritten_while_referenced(folders):
-  way = _Way(folders / 'raw', dataset.How())
+  way = _Way(folders / 'raw', how_lib.How())
   key, epoch = way.shuffled()
   held = list(way.reader.training(epoch, key, epoch_plan.Share(2)))
   numbers = [

@@ -1,4 +1,4 @@
-"""tools/verify_records.py: what it prints and how it ends."""
+"""commands/verify_records: what it prints and how it ends."""
 
 import pathlib
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import forgery
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(name='folder')
