@@ -131,7 +131,7 @@ def main() -> None:
   path_check.refuse_shared([('output', output)], [('workdir', workdir)],
                            closed=[('workdir', workdir)])
   path_check.prepare_output(output, 'output')
-  with path_check.told_output(output):
+  with path_check.translate_write_errors(output):
     filesystem.write_atomically(output, draw(workdir))
   print(output)
 

@@ -44,11 +44,11 @@ _WHITE_LEVEL = flags.DEFINE_integer(
     upper_bound=65535)
 _ON_ERROR = flags.DEFINE_enum(
     'on_error', 'stop', ('stop', 'skip'),
-    'stop refuses --images with a fault; skip leaves faulty samples out.')
+    'stop refuses --images with an issue; skip leaves invalid samples out.')
 _ON_DOUBT = flags.DEFINE_enum(
     'on_doubt', 'count', doubt.ON_DOUBT,
     'Samples of --images that are not square, or with two channels of the same '
-    'bytes: count prints how many, refuse takes them for faulty.')
+    'bytes: count prints how many, refuse treats them as invalid.')
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'File NAME.csv to write, with Id and Predicted; the scores '
     'are in NAME_scores.csv beside it.')

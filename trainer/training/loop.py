@@ -86,7 +86,7 @@ def train(config: config_lib.Config,
       return scores
     preparation.check_memory(config, records, strategy)
     reader = reader_lib.Reader(records, config.fold, config.reading)
-    with reader.told_errors(), strategy_lib.told_errors(strategy):
+    with reader.translate_errors(), strategy_lib.told_errors(strategy):
       return _Run(config, strategy, records, reader, repeats).run()
 
 
