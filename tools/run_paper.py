@@ -53,7 +53,7 @@ def main() -> None:
         f'--fold={trainer_main.ALL}'
     ])
   for name, run in zip(_RUNS, runs):
-    print(f'\n{name}\n{tables.format_scores(finished_run.load(run))}')
+    print(f'\n{name}\n{tables.format_metrics(finished_run.load(run))}')
   print(page.write(runs, directory))
 
 

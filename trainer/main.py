@@ -153,7 +153,7 @@ def main() -> None:
   if fold == ALL:
     from trainer.training import cross_validation
     if cross_validation.train(config):
-      print(tables.format_scores(finished_run.load(config.workdir)))
+      print(tables.format_metrics(finished_run.load(config.workdir)))
     print(f'All folds: {os.path.join(config.workdir, "")}')
   else:
     from trainer.training import loop

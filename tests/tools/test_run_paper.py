@@ -53,7 +53,7 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
   assert 'Expected' not in done.stderr and 'retracing' not in done.stderr
   page = (tmp_path / 'paper' / 'report.html').read_text()
   for name in ('prelu', 'selu'):
-    table = pd.read_csv(tmp_path / 'paper' / 'report' / f'{name}_scores.csv',
+    table = pd.read_csv(tmp_path / 'paper' / 'report' / f'{name}_metrics.csv',
                         index_col='name')
     assert list(table.index) == ['fold 0', 'fold 1', 'mean', 'std']
     mean, std = table['auc_macro'][['mean', 'std']]

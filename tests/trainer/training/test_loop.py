@@ -67,7 +67,7 @@ def _arrays(path):
 
 
 def _assert_same_end(directory, other):
-  """Weights, momentum and scores are equal, bit for bit."""
+  """Weights, momentum and predictions are equal, bit for bit."""
   for name in ('predictions.npz', f'checkpoints/epoch-{_EPOCHS:05d}.npz'):
     first, second = _arrays(directory / name), _arrays(other / name)
     assert set(first) == set(second)
@@ -82,11 +82,11 @@ def test_run_writes_what_other_tools_read(whole):
   assert json.loads((directory / 'metrics.json').read_text()) == summary
   assert summary['epoch'] == _EPOCHS and summary['num_samples'] == 8
   best = json.loads((directory / 'best_metrics.json').read_text())
-  assert 'chosen on the fold that it scores' in best['note']
+  assert 'chosen on the same held-out fold' in best['note']
   table = pd.read_csv(directory / 'per_class.csv')
   assert table['name'].tolist() == list(spec.CLASS_NAMES)
   arrays = _arrays(directory / 'predictions.npz')
-  assert arrays['scores'].shape == arrays['labels'].shape == (8, 28)
+  assert arrays['predictions'].shape == arrays['labels'].shape == (8, 28)
   index = pd.read_parquet(f'{whole[0].records}/index.parquet')
   held_out = index[index['fold'] == 1]
   assert arrays['ids'].tolist() == held_out['id'].tolist()
@@ -252,14 +252,14 @@ def test_an_epoch_is_written_before_it_is_saved_as_done(whole):
 def test_an_epoch_that_cannot_be_told_is_kept(records, tmp_path, monkeypatch):
   config = _config(records, tmp_path, epochs=1)
   read, write = os.pipe()
-  scores = evaluate.Evaluator.scores
+  predict = evaluate.Evaluator.predictions
 
-  def score(evaluator):
+  def count(evaluator):
     os.close(read)  # as `head` does
-    return scores(evaluator)
+    return predict(evaluator)
 
   with pytest.raises(BrokenPipeError), monkeypatch.context() as patch:
-    patch.setattr(evaluate.Evaluator, 'scores', score)
+    patch.setattr(evaluate.Evaluator, 'predictions', count)
     with open(write, 'w', buffering=1, encoding='utf-8') as said:
       with contextlib.redirect_stdout(said):
         loop.train(config)
@@ -341,7 +341,7 @@ def test_a_finished_fold_that_is_extended_and_cut_off_is_not_finished(
   _assert_same_end(tmp_path / 'fold1', whole[2])
   loop.train(config)
   assert finished_run.load(
-      str(tmp_path)).folds[0].scores['epoch'] == _EPOCHS + 1
+      str(tmp_path)).folds[0].metrics['epoch'] == _EPOCHS + 1
 
 
 def _interrupt(*_):
