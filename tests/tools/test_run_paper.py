@@ -37,7 +37,7 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
                          text=True,
                          check=False)
   assert first.returncode == 128 + signal.SIGTERM, first.stderr
-  assert 'the same command continues' in first.stderr
+  assert 'run the same command to continue' in first.stderr
 
   # A folder of that name is not taken for ours.
   (tmp_path / 'trainer').mkdir()

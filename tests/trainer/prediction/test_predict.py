@@ -250,10 +250,10 @@ def test_xla_gives_the_same_scores(folder, single, copy):
     }, 'mean and deviation .* run of an earlier version'),
     ({
         'classes': ['Nucleoplasm']
-    }, 'the 28 classes of this version, received a'),
+    }, 'are not the 28 of this version'),
     ({
         'records': {}
-    }, r'damaged file or a run .*copy \(image_size: '),
+    }, r'about.json of .*copy is damaged, .* \(image_size: '),
     ({
         'pixels': {
             'mean': [1.0] * 4
@@ -291,11 +291,10 @@ def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
   (copy / 'fold0' / 'network.json').unlink()  # which has the size, too
   _edit(copy / 'fold0' / 'about.json', records=about['records'] | changes)
   (name, value), = changes.items()
-  with pytest.raises(errors.DataError, match=f'images alike.*{name}.*{value}'):
+  with pytest.raises(errors.DataError, match=f'differ in.*{name}.*{value}'):
     ensemble.load([str(single['selu', 0]), str(copy)])
   found = ensemble.load([str(copy)])
-  with pytest.raises(errors.DataError,
-                     match=f'received others.*{name} {value!r}'):
+  with pytest.raises(errors.DataError, match=f'differ in.*{name} {value!r}'):
     found.check_records(
         inference_source.Records(str(folder / 'raw')).settings, 'raw')
 
@@ -314,13 +313,13 @@ def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
   other = ensemble.load([str(copy), str(single['selu', 0])])
   assert other.choose_thresholds('0.25') == 0.25
   with pytest.raises(errors.DataError,
-                     match=r'received \[0.3, 0.5\]; pass --thr'):
+                     match=r'thresholds: \[0.3, 0.5\]; pass --thr'):
     other.choose_thresholds('')
   with pytest.raises(errors.DataError, match='--weights=last with --threshold'):
     found.choose_thresholds('f1', 'best')
   assert found.choose_thresholds('0.25', 'best') == 0.25
   uneven = ensemble.load([str(folder / 'prelu'), str(single['selu', 0])])
-  with pytest.raises(errors.DataError, match='held out the same samples'):
+  with pytest.raises(errors.DataError, match='held out different samples'):
     uneven.choose_thresholds('f1')
 
 
@@ -427,7 +426,7 @@ def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
 def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
   path = tmp_path / 'sample_submission.csv'
   path.write_text('Id,Predicted\na,0\n')
-  with pytest.raises(errors.DataError, match=f'{path} is there, and no'):
+  with pytest.raises(errors.DataError, match=f'{path} exists, and no'):
     predict.prepare(str(path))
   assert path.read_text() == 'Id,Predicted\na,0\n'
 
@@ -436,7 +435,7 @@ def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
                          ['new.csv', 'new_predictions.csv', 'new_skipped.csv'])
 def test_tables_of_the_users_are_not_replaced(tmp_path, name):
   (tmp_path / name).write_text('mine')
-  with pytest.raises(errors.DataError, match=f'{name} is there, and no'):
+  with pytest.raises(errors.DataError, match=f'{name} exists, and no'):
     predict.prepare(str(tmp_path / 'new.csv'))
   assert (tmp_path / name).read_text() == 'mine'
 

@@ -44,7 +44,7 @@ def test_a_report_does_not_replace_a_file_that_is_not_its_own(tmp_path, name):
   path = tmp_path / name
   path.parent.mkdir(exist_ok=True)
   path.write_text('mine')
-  with pytest.raises(errors.DataError, match=f'{path} is there, and no report'):
+  with pytest.raises(errors.DataError, match=f'{path} exists, and no report'):
     _write(tmp_path, 'run_metrics.csv')
   assert path.read_text() == 'mine'
   assert {each.name for each in tmp_path.rglob('*')} <= {path.name, 'report'}

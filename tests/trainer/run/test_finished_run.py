@@ -12,7 +12,8 @@ from trainer.run import workdir
 
 def test_a_copy_of_a_fold_is_refused(run):
   shutil.copytree(run / 'fold0', run / 'fold1')
-  with pytest.raises(errors.DataError, match='fold1 holds fold 0, by its conf'):
+  with pytest.raises(errors.DataError,
+                     match='fold1 holds fold 0, according to its conf'):
     finished_run.load(str(run))
 
 

@@ -122,5 +122,6 @@ def test_scores_of_other_samples_are_refused(found, tmp_path, name, wrong):
       out_of_fold.collect(run).predictions, found.predictions)
   kept = dataclasses.replace(kept, **{name: wrong(getattr(kept, name))})
   kept.save(str(tmp_path / 'fold1' / 'predictions.npz'))
-  with pytest.raises(errors.DataError, match=f'the {name} of the 35 .*fold 1'):
+  with pytest.raises(errors.DataError,
+                     match=f'has other {name} than .*the 35 .*fold 1'):
     out_of_fold.collect(run)

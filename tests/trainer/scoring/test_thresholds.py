@@ -147,5 +147,5 @@ def test_wrong_input_is_refused(rule, labels, predictions, message):
 
 
 def test_one_fold_has_no_others():
-  with pytest.raises(ValueError, match='two folds or more, received 1'):
+  with pytest.raises(ValueError, match='at least two folds, received 1'):
     thresholds.cross_fit('f1', [[1], [0]], [[.5], [.1]], np.array([4, 4]))

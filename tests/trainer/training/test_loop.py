@@ -182,7 +182,7 @@ def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
   assert done.returncode == 128 + number
   last = re.fullmatch(
       rf'{number.name}: saved after epoch (\d+)(, step (\d+) of the next)? at '
-      rf'{tmp_path}/fold1; the same command continues from there\.',
+      rf'{tmp_path}/fold1; run the same command to continue\.',
       said.splitlines()[-1])
   assert last and 'Traceback' not in said
   inside = f'-step-{int(last[3]):07d}' if last[3] else ''
@@ -233,7 +233,7 @@ def test_a_loss_that_is_no_number_stops_the_run(whole, tmp_path):
                                steps_per_call=1,
                                checkpoint_steps=1)
   with pytest.raises(errors.BrokenOff,
-                     match=r'received (nan|inf) in epoch 1, step 2;'):
+                     match=r'loss is (nan|inf) in epoch 1, step 2;'):
     loop.train(config)
   # What the step before left is there, and sound.
   last, = (tmp_path / 'fold1' / 'checkpoints').iterdir()
@@ -266,7 +266,7 @@ def test_an_epoch_that_cannot_be_told_is_kept(records, tmp_path, monkeypatch):
   said = io.StringIO()
   with contextlib.redirect_stdout(said):
     loop.train(config)
-  assert 'Trained before, 1 epochs' in said.getvalue()
+  assert 'Already trained, 1 epochs' in said.getvalue()
 
 
 def test_a_score_that_stalls_lowers_the_rate_and_ends_the_run(
@@ -390,7 +390,7 @@ def test_scores_that_are_lost_are_made_again(whole, tmp_path, capsys):
   (tmp_path / 'fold1' / 'metrics.json').unlink()
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   assert loop.train(config) == whole[1]
-  assert f'Trained before, {_EPOCHS} epochs' in capsys.readouterr().out
+  assert f'Already trained, {_EPOCHS} epochs' in capsys.readouterr().out
   _assert_same_end(tmp_path / 'fold1', whole[2])
 
 
@@ -515,7 +515,7 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     }, "activation 'prelu', not 'selu'; l2"),
     ({
         'epochs': 1
-    }, f'begun {_EPOCHS} epochs, more than --epochs=1; ask'),
+    }, f'started {_EPOCHS} epochs, more than --epochs=1; pass'),
     ({
         'fold': 5
     }, 'Expected --fold from 0 to 4, received 5'),
