@@ -16,10 +16,10 @@ def summarise(model: keras.Model) -> dict[str, Any]:
 
   Returns:
     A dict with parameters (of the model, the sum over layers) and layers, a
-    list in topological order. Each layer is a dict with name, kind (its class, or
-    the function of an Activation), shape (of its output without the batch axis,
-    None for a variable size), parameters, and inputs (names of the layers that
-    feed it).
+    list in topological order. Each layer is a dict with name, kind (its class,
+    or the function of an Activation), shape (of its output without the batch
+    axis, None for a variable size), parameters, and inputs (names of the layers
+    that feed it).
   """
   shown = [each for each in model.operations if not _is_noise(each)]
   sources = {

@@ -185,7 +185,7 @@ class Models:
     found = [
         network.predict(images, tf.constant(view), values)
         for network in self._networks
-        for values in build.weights
+        for values in network.weights
         for view in views
     ]
     return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)

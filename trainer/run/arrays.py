@@ -155,8 +155,8 @@ class Gallery:
     with _translate_errors(path):
       if maps != [f'map{i}' for i in range(min(len(maps), _MOST_MAPS))]:
         raise ValueError(
-            f'maps: expected map0 to map{_MOST_MAPS - 1}, received '
-            f'{len(maps)} arrays with other names')
+            f'maps: expected map0 to map{_MOST_MAPS - 1} without gaps, '
+            f'received {len(maps)}')
       _check(values)
       if len(values['ids']) > _MOST_NOTABLE:
         raise ValueError(f'ids: expected up to {_MOST_NOTABLE}, received '

@@ -39,7 +39,7 @@ def test_a_resample_scores_as_its_rows_do(share, ties):
 
 
 def _plain_repetitions(labels, predictions, folds, repetitions):
-  """Means over folds of metrics.score on explicitly resampled rows."""
+  """Means over folds of metrics.compute on explicitly resampled rows."""
   found = []
   for fold in np.unique(folds):
     rng = np.random.Generator(np.random.Philox(key=[7, fold]))

@@ -349,7 +349,7 @@ def test_confusion_matrix_of_other_shapes_is_refused():
     (np.full((3, 28), 2), np.zeros((3, 28)), 'labels of 0 and 1, received 2'),
     (np.zeros((3, 28)), np.full((3, 28), np.nan), 'nan at row 0, class 0'),
 ])
-@pytest.mark.parametrize('function', [metrics.score, metrics.per_class])
+@pytest.mark.parametrize('function', [metrics.compute, metrics.per_class])
 def test_wrong_input_is_refused(function, labels, predictions, message):
   with pytest.raises(ValueError, match=message):
     function(labels, predictions)
