@@ -31,7 +31,7 @@ def test_scores_of_another_threshold_than_the_settings_are_refused(run):
                                            '"threshold": 0.25'))
   with pytest.raises(errors.DataError,
                      match='threshold 0.25 of config.json, '
-                     'received those with 0.5'):
+                     'received 0.5'):
     finished_run.load(str(run))
 
 
