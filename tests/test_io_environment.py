@@ -86,8 +86,8 @@ def test_it_trains_from_the_server(python, store, address, tmp_path):
               '--distribute=cpu',
               store=store)
   assert (done.returncode, done.stderr) == (0, '')
-  scores = json.loads((tmp_path / 'fold0' / 'metrics.json').read_text())
-  assert scores['epoch'] == 1 and scores['num_samples'] == 8
+  metrics = json.loads((tmp_path / 'fold0' / 'metrics.json').read_text())
+  assert metrics['epoch'] == 1 and metrics['num_samples'] == 8
 
 
 def test_it_reads_from_a_web_server_and_misses_what_is_not_there(

@@ -83,7 +83,7 @@ def draw_samples(entries: arrays.Gallery) -> figure.Figure:
     for axes, number in zip(panels, pick(entries, kind)):
       axes.set_axis_on()
       _draw_sample(axes, entries.images[number], entries.labels[number],
-                   entries.scores[number])
+                   entries.predictions[number])
   return drawn
 
 
@@ -98,7 +98,7 @@ def pick(entries: arrays.Gallery, kind: str) -> list[int]:
     Positions in entries.
   """
   rows = np.flatnonzero(entries.kinds == kind)
-  own = entries.scores[rows, entries.classes[rows]]
+  own = entries.predictions[rows, entries.classes[rows]]
   order = rows[np.argsort(own if kind == 'miss' else -own, kind='stable')]
   once: dict[str, int] = {}
   for row in order.tolist():

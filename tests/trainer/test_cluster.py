@@ -62,7 +62,7 @@ def test_the_chief_comes_first(monkeypatch):
 @pytest.mark.parametrize('jobs,task,message', [
     ({
         'worker': _TWO
-    }, None, 'task does not say the type'),
+    }, None, 'task has no type'),
     ({
         'worker': _TWO
     }, {
@@ -91,10 +91,10 @@ def test_the_chief_comes_first(monkeypatch):
     }, {
         'type': 'chief',
         'index': 0
-    }, "type 'chief', which is no job"),
+    }, "type 'chief', which is not a job"),
     ({
         'worker': _TWO
-    }, [], 'does not say the type'),
+    }, [], 'task has no type'),
     ({
         'worker': _TWO
     }, 'worker', 'task is not a JSON object'),
