@@ -140,7 +140,7 @@ def test_what_is_no_task_of_a_worker_is_refused(monkeypatch, jobs, task,
 
 @pytest.mark.parametrize('text', ['{"cluster": ', '[1]', '{"a": 1, "a": 2}'])
 def test_what_is_no_json_object_is_refused(monkeypatch, text):
-  with pytest.raises(errors.DataError, match='TF_CONFIG does not describe'):
+  with pytest.raises(errors.DataError, match='Invalid TF_CONFIG'):
     _load(monkeypatch, text)
 
 

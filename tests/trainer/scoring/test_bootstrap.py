@@ -25,9 +25,9 @@ def test_a_resample_scores_as_its_rows_do(share, ties):
   labels, predictions = _random(50, share=share, ties=ties)
   rng = np.random.default_rng(1)
   rows = [rng.integers(50, size=size) for size in (50, 50, 37, 1, 80)]
-  draws = scores_lib.Draws.of(rows, 50)
-  fast = scores_lib.Scorer(labels, predictions, 0.5)
-  found, classes = fast.score(draws), fast.compute_classes(draws)
+  draws = scorer_lib.Draws.of(rows, 50)
+  fast = scorer_lib.Scorer(labels, predictions, 0.5)
+  found, classes = fast.compute(draws), fast.compute_classes(draws)
   for i, each in enumerate(rows):
     plain = metrics.compute(labels[each], predictions[each], 0.5)
     for name, values in found.items():
