@@ -48,7 +48,7 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       yield shard
     return
   pool = process_pool.start(workers)
-  with process_pool.told_lost(multiprocessing.active_children()):
+  with process_pool.translate_errors(multiprocessing.active_children()):
     try:
       work = functools.partial(shard_writer.convert_shard, plan)
       made = {pool.submit(work, shard): shard for shard in shards}

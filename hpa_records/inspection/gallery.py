@@ -111,7 +111,7 @@ def save(figures: Mapping[str, mpl_figure.Figure], output: str) -> list[str]:
       os.path.join(output, f'{name}.png'): figures[name]
       for name in sorted(figures)
   }
-  with path_check.told_output(output, 'figures'):
+  with path_check.translate_write_errors(output, 'figures'):
     folders.make(output)
     for path in paths:
       path_check.refuse_foreign(path, figure.MARK, 'figures')

@@ -163,7 +163,7 @@ class Reader:
         error.
     """
     try:
-      with address.told_errors(self._records.directory, naming=_INPUT):
+      with address.translate_errors(self._records.directory, naming=_INPUT):
         yield
     except tf.errors.OpError as error:
       found = getattr(self._payload, 'error', None)

@@ -209,8 +209,7 @@ def find_epoch(run: finished_run.Run, fold: finished_run.Fold,
   Args:
     run: of the fold.
     fold: that was held out.
-    weights: 'last' or 'best': after the last epoch, which metrics.json is of, or
-      after the best.
+    weights: 'last' (the epoch of metrics.json) or 'best'.
 
   Raises:
     errors.DataError: best_metrics.json is missing or damaged.

@@ -79,7 +79,7 @@ class Prediction:
         scored: pd.concat([ids, scores], axis=1),
         path: ids.assign(Predicted=labels)
     }
-    with path_check.told_output(path):
+    with path_check.translate_write_errors(path):
       filesystem.remove(skipped)
       if self.skipped:
         issue.write(self.skipped, skipped)
@@ -116,7 +116,8 @@ def prepare(path: str) -> None:
 
 
 def _begins(path: str, head: str) -> bool:
-  with path_check.told_output(path), filesystem.open_read(path) as file:
+  with path_check.translate_write_errors(path), filesystem.open_read(
+      path) as file:
     return file.read(len(head)) == head.encode()
 
 

@@ -51,7 +51,7 @@ def write(workdirs: Sequence[str],
   ]
   content: dict[str, bytes] = {}
   page = _render(results, gallery_lib.describe(results), content, repetitions)
-  with path_check.told_output(output):
+  with path_check.translate_write_errors(output):
     place.write(page, content)
   return place.page
 
@@ -77,7 +77,7 @@ def prepare(output: str, flag: str = 'output') -> files.Output:
     errors.DataError: it cannot be written to, or has a page of another origin.
   """
   path_check.prepare_output(name_outputs(output)[0], flag)
-  with path_check.told_output(output, flag):
+  with path_check.translate_write_errors(output, flag):
     place = files.Output(output, REPORT_NAME)
   path_check.prepare_output(place.list, flag)
   return place

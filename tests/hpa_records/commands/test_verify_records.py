@@ -45,7 +45,7 @@ def test_tool_ends_with_2_and_a_line_an_issue(folder):
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=nowhere'], 'at nowhere: it has no manifest.json'),
+    (['--records=nowhere'], 'in nowhere: manifest.json is missing'),
     (['--records=.', '--workers=-1'], '--workers'),
 ])
 def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message):

@@ -92,7 +92,7 @@ def _end(how):
 def test_a_killed_worker_is_named_with_its_signal(how, message):
   pool = process_pool.start(2)
   with pytest.raises(errors.DataError, match=message):
-    with process_pool.told_lost(multiprocessing.active_children()):
+    with process_pool.translate_errors(multiprocessing.active_children()):
       try:
         pool.submit(_end, how).result()
       finally:

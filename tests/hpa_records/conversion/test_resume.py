@@ -305,7 +305,7 @@ def test_a_full_disk_is_an_error_before_the_first_shard(source, disk):
                         capture_output=True,
                         text=True,
                         check=False)
-  _assert_refused(done, 'Too little free disk space')
+  _assert_refused(done, 'Not enough free disk space')
   assert '.tfrecord' not in done.stdout
 
 
@@ -320,7 +320,7 @@ def test_an_old_dataset_is_kept_if_the_new_one_does_not_fit(source, disk):
       capture_output=True,
       text=True,
       check=False)
-  _assert_refused(done, 'Too little free disk space')
+  _assert_refused(done, 'Not enough free disk space')
   assert 'manifest.json' in done.stdout
 
 

@@ -106,7 +106,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
   with pytest.raises(errors.DataError) as error:
     _convert('', images, tmp_path / 'out')
   assert f'Invalid samples in {images}; fix' in str(error.value)
-  assert 'row 5, s3_green.png: expected a whole PNG' in str(error.value)
+  assert 'row 5, s3_green.png: truncated PNG' in str(error.value)
   settings = shard_plan.Settings(image_size=16, unlabelled=True)
   made = convert.convert('', images, str(tmp_path / 'out'), settings,
                          convert.How(workers=1, on_error='skip'))

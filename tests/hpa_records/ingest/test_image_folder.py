@@ -170,7 +170,7 @@ def test_litter_is_no_sample_but_ids_of_a_table_are(images):
   csv = images.parent / 'ids.csv'
   csv.write_text('Id\n._a\n')
   message = _refusal(images, csv=str(csv))
-  assert '._a_red.png: expected a PNG as its name says, received an App' in (
+  assert '._a_red.png: expected a PNG (from the extension), received an' in (
       message)
   test_sample_table.write_set(images, '._a')
   assert _ids(images, csv=str(csv)) == ['._a']

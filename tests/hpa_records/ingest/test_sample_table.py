@@ -162,15 +162,15 @@ def test_of_two_equal_ids_the_later_row_is_the_issue(images):
     (lambda path: write_png(path, 'I;16'), 'received 16-bit; pass --white_l'),
     (lambda path: write_png(path, '1'), 'received 1-bit gray'),
     (lambda path: _patch(path, 25, 5), 'type 5'),
-    (lambda path: _patch(path, 12, 0), 'without the whole of its header'),
+    (lambda path: _patch(path, 12, 0), 'the header is incomplete'),
     (lambda path: _patch(path, 19, 0), 'received 6 x 0'),
     (lambda path: write_png(path, format='JPEG'),
-     'expected a PNG as its name says, received a JPEG'),
+     'expected a PNG (from the extension), received a JPEG'),
     (lambda path: write_png(path, format='BMP'), 'received a BMP'),
     (lambda path: path.write_bytes(b''), 'received an empty file'),
-    (lambda path: _cut(path, 20), 'received 20 bytes without the whole'),
-    (lambda path: _cut(path, 33), '33 bytes without its end: the file was cut'),
-    (lambda path: _cut(path, -1), 'the file was cut short'),
+    (lambda path: _cut(path, 20), '(20 bytes): the header is incomplete'),
+    (lambda path: _cut(path, 33), '(33 bytes): the end is missing'),
+    (lambda path: _cut(path, -1), 'the end is missing'),
     (lambda path: write_png(path, size_px=(8, 6)),
      'expected 6 x 8 pixels like b_red.png, received 8 x 6'),
 ])
@@ -264,7 +264,7 @@ def test_unreadable_csv_stops_even_with_skip(images, text, received):
 def test_a_pipe_in_place_of_a_csv_is_an_error(images):
   pipe = images.parent / 'pipe'
   os.mkfifo(pipe)
-  message = 'Cannot read .*pipe: a pipe or a device; save what it gives to a'
+  message = 'Cannot read .*pipe: a pipe or a device; save its output to a'
   with pytest.raises(errors.DataError, match=message):
     sample_table.load(str(pipe), str(images), pattern=PATTERN)
 

@@ -140,7 +140,7 @@ def test_figures_of_the_users_are_not_replaced(tmp_path):
   (tmp_path / 'b.png').write_bytes(b'mine')
   (tmp_path / 'a.png').unlink()
   with pytest.raises(errors.DataError,
-                     match='b.png is there, and was not written'):
+                     match='b.png exists and was not written'):
     gallery.save(figures, str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ['b.png']
   assert (tmp_path / 'b.png').read_bytes() == b'mine'
@@ -153,7 +153,7 @@ def test_pipes_and_folders_are_not_replaced_by_a_figure(tmp_path, make):
   before = os.lstat(tmp_path / 'a.png')[:2]  # kind and inode
   counts = np.zeros(spec.NUM_CLASSES)
   drawn = gallery.draw_counts(counts, counts, 'none', 0)
-  with pytest.raises(errors.DataError, match='a.png is there, and was not'):
+  with pytest.raises(errors.DataError, match='a.png exists and was not'):
     gallery.save({'a': drawn}, str(tmp_path))
   assert os.lstat(tmp_path / 'a.png')[:2] == before
 

@@ -177,7 +177,7 @@ def test_a_policy_that_was_not_chosen_may_draw_too_much(balanced):
   chosen = balance.Balance('none', target=10**8)
   figures, totals = summary.compare_policies(made, index, 1, chosen)
   assert 'none' in figures.index and 'hybrid' not in {*figures.index, *totals}
-  with pytest.raises(errors.DataError, match='Choose smaller values'):
+  with pytest.raises(errors.DataError, match='choose smaller values'):
     summary.compare_policies(made, index, 1,
                              dataclasses.replace(chosen, policy='hybrid'))
 
@@ -197,7 +197,7 @@ def test_tool_compares_with_the_datasets_settings_or_those_of_flags(balanced):
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=nowhere'], 'at nowhere: it has no manifest.json'),
+    (['--records=nowhere'], 'in nowhere: manifest.json is missing'),
     (['--records={folder}', '--fold=5'], 'Expected --fold of 0..4, received 5'),
     (['--records={folder}', '--balance_target=0'], 'target from 1 to 2^63-1'),
 ])

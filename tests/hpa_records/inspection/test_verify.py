@@ -132,7 +132,8 @@ def test_an_unreadable_file_is_named(copy, monkeypatch):
 def test_tables_are_checked_when_hashes_are_right(copy):
   forgery.forge_index(copy, lambda index: index[:-1])
   assert forgery.list_issues(copy)[0].startswith(
-      f'{copy}/index.parquet is no index of a dataset: 19 rows, expected 20')
+      f'{copy}/index.parquet is not a valid index: expected 20 rows, '
+      'received 19')
   (copy / 'index.parquet').unlink()
   forgery.forge_manifest(copy, num_records=21)
   assert forgery.list_issues(copy) == [
@@ -151,14 +152,15 @@ def test_a_set_without_labels_is_checked_too(tmp_path):
 
 
 @pytest.mark.parametrize('name,old,new,message', [
-    ('features.json', '"16"', '"32"', 'its featuresDict are not'),
-    ('dataset_info.json', '{SPLIT}-', '../x/{SPLIT}-', 'its splits are not'),
-    ('dataset_info.json', '"fileFormat"', '"other"', 'its fileFormat are not'),
-    ('features.json', '{', '{"type": "os.X",', "the unknown key 'type'"),
+    ('features.json', '"16"', '"32"', 'featuresDict does not match'),
+    ('dataset_info.json', '{SPLIT}-', '../x/{SPLIT}-', 'splits does not match'),
+    ('dataset_info.json', '"fileFormat"', '"other"',
+     'fileFormat does not match'),
+    ('features.json', '{', '{"type": "os.X",', "unknown key 'type'"),
     ('dataset_info.json', '{', '{"file_format": "x",', "key 'file_format'"),
     ('dataset_info.json', '"hpa_records"', '[]', 'name: received'),
     ('features.json', '{', '[', "expecting|Expecting"),
-    ('features.json', '{', '{' + ' ' * 10**5, 'too many for these records'),
+    ('features.json', '{', '{' + ' ' * 10**5, 'too large for these records'),
     ('dataset_info.json', 'Human', 'Mouse', None),
 ])
 def test_files_of_tensorflow_datasets_are_checked(copy, name, old, new,
@@ -181,7 +183,7 @@ def test_files_elsewhere_are_not_of_a_dataset(copy, tmp_path_factory):
   digest = filesystem.sha256(str(other))
   name = os.path.relpath(other, copy)
   forgery.forge_content(copy, lambda said: said['files'].update({name: digest}))
-  with pytest.raises(errors.DataError, match='which is no file of a dataset'):
+  with pytest.raises(errors.DataError, match='unknown file'):
     verify.verify(str(copy), workers=1)
 
 
@@ -234,8 +236,8 @@ def test_a_folder_that_cannot_be_listed_is_an_issue(copy, monkeypatch):
 
   monkeypatch.setattr(os, 'scandir', refuse)
   assert forgery.list_issues(copy) == [
-      'mine/: cannot be read: Permission denied; check the rights of the file '
-      'and of the folders above it'
+      'mine/: cannot be read: Permission denied; check the permissions of the '
+      'file and of the folders above it'
   ]
 
 

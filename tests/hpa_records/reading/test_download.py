@@ -251,7 +251,7 @@ def _source(records, tmp_path):
 def test_no_name_leads_out_of_the_folder(source, tmp_path, name):
   forgery.forge_content(source,
                         lambda said: said['files'].update({name: '0' * 64}))
-  with pytest.raises(errors.DataError, match='no file of a dataset'):
+  with pytest.raises(errors.DataError, match='unknown file'):
     _stage(source, tmp_path / 'stage')
   assert not (tmp_path / 'stage').exists()
 
@@ -277,7 +277,8 @@ def test_a_link_in_the_stage_dir_is_refused_and_its_target_is_kept(
   lock = stage / f'{made.fingerprint}.lock'
   lock.unlink(missing_ok=True)
   lock.symlink_to(target)
-  with pytest.raises(errors.DataError, match=f'a link is in the way.*{lock}'):
+  with pytest.raises(errors.DataError,
+                     match=f'a link that must not be followed.*{lock}'):
     _stage(records, stage)
   assert target.read_text() == 'mine'
 

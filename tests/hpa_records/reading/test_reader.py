@@ -376,13 +376,13 @@ def _replace(copy):
     (how_lib.How(check='crc'), lambda copy: copy.path.unlink(),
      ': No such file'),
     (how_lib.How(check='crc'), _touch, 'the file was changed'),
-    (how_lib.How(check='crc'), _flip, 'its bytes have the CRC-32C'),
+    (how_lib.How(check='crc'), _flip, 'its CRC-32C is'),
     (how_lib.How(check='crc'),
      lambda copy: _flip(copy, copy.row['record_offset']),
-     'its frame does not begin with the length'),
+     'its frame does not start with the length'),
     (how_lib.How(check='crc'),
      lambda copy: _flip(copy, copy.row['record_offset'] + 11),
-     'its frame does not begin with the length'),
+     'its frame does not start with the length'),
 ])
 def test_a_shard_that_is_damaged_while_training_is_named(
     folders, tmp_path, how, damage, message):

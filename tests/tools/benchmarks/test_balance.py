@@ -175,7 +175,7 @@ def test_files_of_the_users_are_not_replaced(tmp_path, flag):
 def test_json_is_not_put_in_place_of_a_pipe(tmp_path):
   os.mkfifo(tmp_path / 'pipe')
   done = _run(f'--csv={tmp_path}/none', f'--json={tmp_path}/pipe')
-  assert done.returncode == 2 and 'of that name is in the way' in done.stderr
+  assert done.returncode == 2 and 'of that name exists' in done.stderr
   assert (tmp_path / 'pipe').is_fifo()
 
 

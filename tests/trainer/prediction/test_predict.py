@@ -459,7 +459,7 @@ def test_an_output_that_is_an_input_is_refused(folder, single, tmp_path):
   csv.write_text('Id\ns1\n')
   done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
                    f'--records={folder / "raw"}', f'--csv={csv}')
-  assert done.returncode == 2 and 'lead to the same place' in done.stderr
+  assert done.returncode == 2 and 'are the same path' in done.stderr
   assert csv.read_text() == 'Id\ns1\n'
 
 

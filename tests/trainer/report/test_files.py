@@ -65,8 +65,7 @@ def test_a_file_of_the_users_named_lock_stops_a_report(made, tmp_path):
   path = tmp_path / 'report' / 'lock'
   path.parent.mkdir()
   path.write_text('mine')
-  with pytest.raises(errors.DataError,
-                     match=rf'name is in the way: .*\({path}\)'):
+  with pytest.raises(errors.DataError, match=rf'name exists: .*\({path}\)'):
     page.write([str(made)], str(tmp_path), 0)
   assert [each.name for each in path.parent.iterdir()] == ['lock']
   assert path.read_text() == 'mine'

@@ -45,4 +45,4 @@ def test_a_run_that_may_not_be_read_is_told(run, path):
   with rights.refused(run / path):
     with pytest.raises(errors.DataError) as error:
       finished_run.load(str(run))
-  assert 'Permission denied; check the rights' in str(error.value)
+  assert 'Permission denied; check the permissions' in str(error.value)

@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, place, reason):
 def test_a_file_of_the_users_named_lock_is_told_and_kept(tmp_path):
   (tmp_path / 'lock').write_text('mine')
   with pytest.raises(errors.DataError,
-                     match=rf'name is in the way: .*\({tmp_path}/lock\)'):
+                     match=rf'name exists: .*\({tmp_path}/lock\)'):
     with fold_lock.hold(str(tmp_path)):
       pass
   assert (tmp_path / 'lock').read_text() == 'mine'

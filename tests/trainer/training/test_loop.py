@@ -521,7 +521,7 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     }, 'Expected --fold from 0 to 4, received 5'),
     ({
         'records': 'none'
-    }, 'at none: it has no manifest.json'),
+    }, 'in none: manifest.json is missing'),
     ({
         'batch_size': 400_000
     }, 'at most 1,024, received 400,000: an epoch has'),
@@ -617,7 +617,7 @@ def test_large_images_train(tmp_path):
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=none', '--workdir=x'], 'at none: it has no manifest.json'),
+    (['--records=none', '--workdir=x'], 'in none: manifest.json is missing'),
     (['--records=none', '--workdir=x', '--epochs=0'], '--epochs from 1'),
     (['--flagfile=missing.flags'], 'missing.flags'),
     (['--activation=tanh'], 'tanh'),

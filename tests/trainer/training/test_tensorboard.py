@@ -112,7 +112,7 @@ def test_samples_are_there_under_their_labels(events, case):
 def test_a_file_in_the_folders_place_is_named(tmp_path):
   (tmp_path / 'tensorboard').write_text('mine')
   with pytest.raises(errors.DataError,
-                     match='a file or link of that name is in the way.*'
+                     match='a file or link of that name exists.*'
                      rf'\({tmp_path}/tensorboard\)'):
     with fold_lock.told_writes(str(tmp_path)):
       tensorboard.Board(f'{tmp_path}/tensorboard')
