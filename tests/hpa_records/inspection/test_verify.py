@@ -105,7 +105,7 @@ def test_an_unfinished_folder_is_one_issue(copy):
     (copy / '.unfinished' / name).write_bytes(b'half')
   issues = forgery.list_issues(copy)
   assert len(issues) == 1 and issues[0].startswith('.unfinished/: ')
-  assert 'run the same hpa-make-records again' in issues[0]
+  assert 'run the same hpa-make-records command' in issues[0]
 
 
 def test_no_more_than_20_issues_are_shown(copy):

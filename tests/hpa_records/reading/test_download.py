@@ -378,7 +378,7 @@ def test_a_server_that_stops_sending_is_an_error(server, monkeypatch, tmp_path):
   monkeypatch.setattr(download_source, '_SILENCE_S', 0.3)
   with pytest.raises(errors.DataError,
                      match=r'manifest.json: \w+: timed out \(\w.*\); check '
-                     '.*copies the others from their start'):
+                     '.*complete files are kept'):
     download.stage(f'{server}/silent', str(tmp_path))
 
 
