@@ -149,8 +149,8 @@ class Models:
 
     Args:
       source: of the images.
-      tta: one of the keys of _VIEWS: 'dihedral' predicts each image in all eight
-        symmetries of the square, 'none' as it is.
+      tta: 'dihedral' predicts each image in all eight symmetries of the square,
+        'none' as it is.
       batch_size: of a global batch; smaller if there are fewer images.
 
     Raises:

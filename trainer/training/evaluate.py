@@ -1,4 +1,6 @@
-"""Predictions and loss of a held-out fold."""
+"""Predictions, loss and metrics of a held-out fold."""
+
+from typing import Any
 
 import numpy as np
 
@@ -6,6 +8,7 @@ from hpa_records.reading import dataset
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
+from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
 from trainer.training import step as step_lib
 
@@ -31,7 +34,7 @@ class Evaluator:
       reader: of the dataset.
       config: of the run.
     """
-    self._stepper = stepper
+    self._stepper, self._reader, self._config = stepper, reader, config
     self.records = records
     rows = records.rows(config.fold)
     batch_size = strategy_lib.cap_batch(strategy, config.eval_batch_size,
@@ -48,3 +51,19 @@ class Evaluator:
     count = len(self.ids)  # the rest is padding
     return (np.concatenate(predictions)[:count],
             float(np.concatenate(losses)[:count].mean()))
+
+  def compute(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Returns the predictions [N, K] float32, and the content of metrics.json.
+
+    Args:
+      epoch: number of the epochs that were trained.
+
+    Raises:
+      errors.DataError: a shard was changed or removed meanwhile.
+      errors.BrokenOff: the loss is not finite.
+    """
+    predictions, loss = self.predictions()
+    self._reader.check_unchanged()
+    step_lib.check_finite(loss, f'of the held-out fold after epoch {epoch}')
+    found = metrics.compute(self.labels, predictions, self._config.threshold)
+    return predictions, {'epoch': epoch, 'loss': loss, **found}

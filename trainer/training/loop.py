@@ -26,7 +26,6 @@ from trainer.run import checkpoint
 from trainer.run import finished_fold
 from trainer.run import fold_lock
 from trainer.run import workdir
-from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import evaluate
@@ -157,7 +156,7 @@ class _Run:
     with self._interruption:
       while not self._is_done(state):
         row = self._train_epoch(state)
-        predictions, summary = self._evaluate(state.epoch + 1)
+        predictions, summary = self._evaluator.compute(state.epoch + 1)
         state.finish_epoch(row, summary, config.plateau_monitor)
         # If the process is killed in between, the epoch is trained and written
         # again; in the other order it would never be written.
@@ -169,7 +168,7 @@ class _Run:
     if predictions is None:
       self._recorder.say(f'Already trained, {state.epoch} epochs; evaluating.')
       self._recorder.write_history(state)
-      predictions, summary = self._evaluate(state.epoch)
+      predictions, summary = self._evaluator.compute(state.epoch)
     self._recorder.finish(state, self._model, self._evaluator, predictions,
                           summary)
     asked = self._interruption.signal
@@ -300,11 +299,3 @@ class _Run:
       with fold_lock.translate_write_errors(self._recorder.directory):
         self._checkpoints.save((state.epoch, state.step), state.best_epoch,
                                state.to_dict())
-
-  def _evaluate(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
-    predictions, loss = self._evaluator.predictions()
-    self._reader.check_unchanged()
-    step.check_finite(loss, f'of the held-out fold after epoch {epoch}')
-    found = metrics.compute(self._evaluator.labels, predictions,
-                            self._config.threshold)
-    return predictions, {'epoch': epoch, 'loss': loss, **found}

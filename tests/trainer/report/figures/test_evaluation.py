@@ -118,7 +118,8 @@ def test_a_class_without_its_curve_says_so(draw, empty):
 @pytest.mark.parametrize('size,names', [(0, _NAMES), (50, [])])
 def test_nothing_to_draw_is_drawn_empty(draw, size, names):
   labels, predictions = _sample(600)
-  drawn = draw(labels[:size], {name: predictions[name][:size] for name in names})
+  cut = {name: predictions[name][:size] for name in names}
+  drawn = draw(labels[:size], cut)
   figure.to_svg(drawn)
   assert _legend(drawn) == names
   if len(list(drawn.axes)) == 28:
