@@ -158,8 +158,7 @@ class _Run:
         row = self._train_epoch(state)
         predictions, summary = self._evaluator.compute(state.epoch + 1)
         state.finish_epoch(row, summary, config.plateau_monitor)
-        # If the process is killed in between, the epoch is trained and written
-        # again; in the other order it would never be written.
+        # Killed in between, it trains and writes the epoch again.
         self._recorder.finish_epoch(state, self._evaluator, predictions)
         self._save(state)
         self._recorder.print_epoch(state)  # last: stdout may be closed

@@ -340,7 +340,7 @@ _DRAWN = [
                                   _sample(600)[1].values()))),
     lambda: evaluation.draw_learning_curves(
         {name: [_history(80)] for name in _LONG}),
-    lambda: evaluation.draw_class_metrics({name: _table(100) for name in _LONG}),
+    lambda: evaluation.draw_class_metrics(dict.fromkeys(_LONG, _table(100))),
     lambda: evaluation.draw_confusion_matrix(
         np.full((29, 29), 999) + np.eye(29, dtype=int) * 11_886, _LONG[0]),
 ]
