@@ -413,7 +413,7 @@ def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
      '{offset}; copy'),
     (_flip, 'no valid record of {id} at byte {offset}; copy'),
     (lambda copy: copy.path.unlink(), 'does not exist; copy'),
-    (_replace, ', received '),
+    (_replace, ' in place of '),
 ])
 def test_streaming_stops_at_a_damaged_shard_and_names_it(
     folders, tmp_path, damage, message):
