@@ -114,8 +114,9 @@ def pytest_terminal_summary(terminalreporter):
   for name, peak in sorted((_peaks_mib or {'main': _peak_mib()}).items()):
     terminalreporter.write_line(f'peak memory of process {name}: {peak} MiB')
   for stamp in sorted(_ROOT.glob('.venv*/.installed*')):
-    terminalreporter.write_line(
-        f'{stamp.parent.name}: made in {stamp.read_text().strip() or "?"} s')
+    part = stamp.name.removeprefix('.installed').replace('-', ' ', 1)
+    terminalreporter.write_line(f'{stamp.parent.name}{part}: made in '
+                                f'{stamp.read_text().strip() or "?"} s')
 
 
 def find_shared_data() -> pathlib.Path:

@@ -14,6 +14,7 @@ import pytest
 from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import keras
 from trainer.network import applications
+from trainer.network import build
 from trainer.network import gapnet
 from trainer.training import optimizer
 
@@ -44,21 +45,21 @@ def _odd_keras():
   config.set_image_data_format(before[2])
 
 
-@pytest.mark.parametrize('build', [
+@pytest.mark.parametrize('make', [
     lambda: gapnet.build(32, **_PIXELS),
     lambda: gapnet.build(149, 'kaggle', **_PIXELS),
     lambda: applications.build('resnet50', 32, **_PIXELS),
 ])
-def test_networks_are_built_as_ever(build, request):
-  expected = build()
+def test_networks_are_built_as_ever(make, request):
+  expected = make()
   request.getfixturevalue('odd_keras')
-  found = build()
+  found = make()
   assert _describe(found) == _describe(expected)
   image = np.full((2, *expected.input_shape[0][1:]) if isinstance(
       expected.input_shape, list) else (2, *expected.input_shape[1:]), 77,
                   np.uint8)
-  np.testing.assert_array_equal(gapnet.infer(found, image),
-                                gapnet.infer(expected, image))
+  np.testing.assert_array_equal(build.infer(found, image),
+                                build.infer(expected, image))
 
 
 def test_the_rate_keeps_its_precision(odd_keras):

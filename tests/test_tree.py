@@ -56,7 +56,11 @@ def _find_modules() -> set[str]:
   for package in _PACKAGES:
     for path in (_ROOT / package).rglob('*.py'):
       found.add('.'.join(path.relative_to(_ROOT).with_suffix('').parts))
-  return {name.removesuffix('.__init__') for name in found} - {'trainer.main'}
+  return {
+      name.removesuffix('.__init__')
+      for name in found
+      if '.commands.' not in name  # each defines flags, some of the same name
+  }
 
 
 def _loaded_by(modules: list[str]) -> set[str]:
@@ -72,21 +76,24 @@ def _loaded_by(modules: list[str]) -> set[str]:
   return set(done.stdout.split())
 
 
-@pytest.mark.parametrize(
-    'modules',
+@pytest.mark.parametrize('modules', [
+    sorted(_find_modules() - _WITH_TENSORFLOW),
+    [f'tools.{path.stem}' for path in (_ROOT / 'tools').glob('*.py')],
     [
-        sorted(_find_modules() - _WITH_TENSORFLOW),
-        # Each defines flags, some of the same name: a process each.
-        *([f'tools.{path.stem}'] for path in (_ROOT / 'tools').glob('*.py')),
-        # None of them defines flags.
-        [
-            f'benchmarks.{path.stem}'
-            for path in (_ROOT / 'tools' / 'benchmarks').glob('[!_]*.py')
-        ],
-        ['trainer.main']
-    ])
+        f'benchmarks.{path.stem}'
+        for path in (_ROOT / 'tools' / 'benchmarks').glob('[!_]*.py')
+    ],
+])
 def test_tables_and_conversion_start_without_tensorflow(modules):
   assert not _loaded_by(modules) & {'tensorflow', 'keras'}
+
+
+@pytest.mark.parametrize('command', [
+    f'{package}.commands.{path.stem}' for package in _PACKAGES
+    for path in (_ROOT / package / 'commands').glob('[!_]*.py')
+])
+def test_commands_start_without_pandas(command):
+  assert not _loaded_by([command]) & {'tensorflow', 'keras', 'pandas'}
 
 
 def test_the_list_of_those_with_tensorflow_has_no_others():
@@ -122,7 +129,8 @@ def test_no_folder_is_a_long_corridor():
     ('hpa_records/sampling/folds.py', 'import trainer.config'),
     ('trainer/report/page.py', 'from trainer.training import loop'),
     ('trainer/config.py', 'from .training import loop'),
-    ('trainer/main.py', 'from hpa_records.conversion import convert'),
+    ('trainer/setting.py', 'from hpa_records.conversion import convert'),
+    ('hpa_records/commands/make_records.py', 'import trainer.config'),
     ('trainer/drawer.py', ''),
 ])
 def test_an_import_against_the_order_is_found(tmp_path, path, line):

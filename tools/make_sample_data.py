@@ -1,35 +1,6 @@
-"""Draws synthetic cells in Kaggle's layout: a CSV and four PNGs a sample.
+"""hpa-make-sample-data, from a checkout."""
 
-  python tools/make_sample_data.py --output=data --num_samples=600
-"""
-
-import os
-
-from absl import flags
-
-from hpa_records.runtime import cli
-from hpa_records.storage import path_check
-from hpa_records.synthetic import generator
-
-_OUTPUT = flags.DEFINE_string('output', '', 'Folder to make.')
-_NUM_SAMPLES = flags.DEFINE_integer('num_samples', 600, 'How many samples.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Another seed draws other samples.')
-_SIZE_PX = flags.DEFINE_integer('size_px', 512, 'Height and width.')
-_MIN_PER_CLASS = flags.DEFINE_integer('min_per_class', 0,
-                                      'Samples that each class has at least.')
-_WORKERS = flags.DEFINE_integer('workers',
-                                0,
-                                'Processes; 0 is one a core.',
-                                lower_bound=0)
-
-
-def main() -> None:
-  output = path_check.require_local(_OUTPUT.value, 'output')
-  generator.make(output, _NUM_SAMPLES.value, _SEED.value, _SIZE_PX.value,
-                 _MIN_PER_CLASS.value, _WORKERS.value)
-  print(f'{_NUM_SAMPLES.value} samples: {os.path.join(output, "train.csv")} '
-        f'and the PNGs in {os.path.join(output, "train")}')
-
+from hpa_records import __main__ as commands
 
 if __name__ == '__main__':
-  cli.run(main)
+  commands.make_sample_data()

@@ -1,41 +1,6 @@
-"""Writes the results of one or more runs as one page that opens from disk.
+"""hpa-report, from a checkout."""
 
-  python tools/report.py --workdir=run
-  python tools/report.py --workdir=prelu --workdir=selu --output=both
-"""
-
-from absl import flags
-
-from hpa_records.runtime import cli
-from hpa_records.runtime import errors
-from hpa_records.storage import path_check
-from trainer.report import page as page_lib
-from trainer.run import workdir
-
-_WORKDIR = flags.DEFINE_multi_string(
-    'workdir', [], 'Folder of a run; several are put on one page.')
-_OUTPUT = flags.DEFINE_string(
-    'output', '', 'Folder of the report; by default the first --workdir.')
-
-
-def main() -> None:
-  workdirs = [
-      path_check.require_local(each, 'workdir') for each in _WORKDIR.value
-  ]
-  if not workdirs:
-    raise errors.DataError('--workdir is missing; pass --workdir=PATH.')
-  output = path_check.require_local(_OUTPUT.value or workdirs[0], 'output')
-  runs = [('workdir', each) for each in workdirs]
-  folds = [('workdir', fold)
-           for each in workdirs
-           for fold in workdir.list_fold_directories(each)]
-  page, folder = page_lib.name_outputs(output)
-  path_check.refuse_shared([('output', page), ('output', folder)],
-                           runs,
-                           closed=folds,
-                           filled=[('output', folder)])
-  print(page_lib.write(workdirs, output))
-
+from trainer import __main__ as commands
 
 if __name__ == '__main__':
-  cli.run(main)
+  commands.report()

@@ -102,9 +102,9 @@ def _find_own(jobs: dict[str, Any], task: Any) -> int:
   return index if job == _JOBS[0] else index + len(jobs.get(_JOBS[0]) or [])
 
 
-def _refuse(fault: str) -> NoReturn:
+def _refuse(issue: str) -> NoReturn:
   raise errors.DataError(
-      f'{_NAME} does not describe the workers: {fault}. Set it on each worker, '
+      f'{_NAME} does not describe the workers: {issue}. Set it on each worker, '
       f'such as {_NAME}={EXAMPLE}, or unset it to train on this machine alone.')
 
 

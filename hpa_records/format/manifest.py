@@ -158,7 +158,7 @@ def load(directory: str) -> Manifest:
           f'{path} is not a regular file; remove it, or restore the manifest.')
     raise errors.DataError(
         f'No finished dataset in {directory}: {MANIFEST_NAME} is missing; make '
-        f'one with tools/make_records.py --output={directory}.')
+        f'one with hpa-make-records --output={directory}.')
   return parse(_read(path, manifest_form.MAX_BYTES), path)
 
 

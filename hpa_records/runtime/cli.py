@@ -6,21 +6,32 @@ could be told in one line. 130: the user pressed Ctrl-C. 141: what read stdout
 has ended, as head does. 143: SIGTERM came; a training saves first.
 absl alone leaves with 1 and a page of help for a mistyped flag, and for --help.
 
-A command imports this module before those that take long to import.
+A command is a module that defines flags and a function run(), which calls run
+of this module. start() imports it: what Ctrl-C, a closed terminal or a wrong
+environment would do to its imports is told in a line, too. What takes long to
+import comes inside its function, after --help and a wrong flag are answered.
 """
 
+import ast
 import atexit
 import contextlib
+import functools
+import importlib
+import importlib.util
+import itertools
 import os
+import pkgutil
 import signal
 import sys
-from typing import Callable, Iterator, Mapping, NoReturn
+from typing import Callable, Iterator, Mapping, NoReturn, Sequence
 
 from absl import app
 from absl import flags
 
+import hpa_records
 from hpa_records.runtime import errors
 from hpa_records.runtime import flag_file
+from hpa_records.runtime import help_page
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import terminal
@@ -28,15 +39,46 @@ from hpa_records.runtime import terminal
 _MOST_LETTERS = 400  # of what absl says of a flag
 _LEAST_SPACE = 10**9  # bytes; with 0.9e9 pandas and pyarrow do not start
 
+_HELP = {'--help', '-help', '--helpshort', '-helpshort', '-?', '-h'}
+_VERSION = {'--version', '-version'}
+
+
+def start(name: str) -> None:
+  """Imports a command and runs it, as its console script does.
+
+  Args:
+    name: of its module, such as hpa_records.commands.make_records.
+  """
+  _begin()
+  importlib.import_module(name).run()
+
+
+def list_commands(name: str) -> None:
+  """Prints a line for each command of a package: name, what it does.
+
+  Args:
+    name: of the package, such as hpa_records.commands.
+  """
+  package = importlib.import_module(name)
+  for each in pkgutil.iter_modules(package.__path__, f'{name}.'):
+    source = importlib.util.find_spec(each.name).loader.get_source(each.name)
+    told = ast.get_docstring(ast.parse(source)).partition('\n')[0]
+    command = each.name.rpartition('.')[2].replace('_', '-')
+    print(f'hpa-{command:18}{told}')
+
 
 def run(main: Callable[[], None] | None = None,
-        subcommands: Mapping[str, Callable[[], None]] | None = None) -> None:
+        subcommands: Mapping[str, Callable[[], None]] | None = None,
+        text: str = '',
+        groups: Mapping[str, Sequence[str]] | None = None) -> None:
   """Parses the flags, calls main() and exits with the project's exit codes.
 
   Args:
     main: called without arguments; raises errors.DataError for wrong input.
     subcommands: in place of main, name → such a function; the command's one
       argument that is no flag chooses among them, and they share all flags.
+    text: this and the next of --help, as of help_page.Page.
+    groups: as there.
   """
   _begin()
   process.end_imports()
@@ -48,7 +90,8 @@ def run(main: Callable[[], None] | None = None,
   try:
     with _told():
       app.run(lambda argv: _call(main or _choose(argv, subcommands), argv),
-              flags_parser=_parse)
+              flags_parser=functools.partial(_parse,
+                                             page=help_page.Page(text, groups)))
   except SystemExit as left:
     if 'tensorflow' in sys.modules and isinstance(left.code, int | None):
       _end_at_once(left.code or 0)
@@ -97,27 +140,24 @@ def _check_matplotlibrc() -> None:
       'Move it elsewhere, or start in another folder.', 2)
 
 
-def _is_started() -> bool:
-  """Whether Python was started with a command of this project, which is now
-  importing this module."""
-  started = getattr(sys.modules['__main__'], '__file__', None) or ''
-  here = os.path.abspath(__file__)
-  for _ in range(3):  # hpa_records/runtime/cli.py
-    here = os.path.dirname(here)
-  parts = os.path.relpath(os.path.abspath(started), here).split(os.sep)
-  return parts[0] == 'tools' or parts == ['trainer', 'main.py']
-
-
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], page: help_page.Page) -> list[str]:
   try:
-    return flags.FLAGS([argv[0], *flag_file.expand(argv[1:])])
+    words = flag_file.expand(argv[1:])
+    asked = set(itertools.takewhile(lambda each: each != '--', words))
+    if asked & _HELP:
+      print(page.render())
+      sys.exit(0)
+    if asked & _VERSION:
+      print(f'hpa-records {hpa_records.__version__}')
+      sys.exit(0)
+    return flags.FLAGS([argv[0], *words])
   except flags.Error as error:
     message = str(error)  # it repeats the flag's whole value
     if len(message) > _MOST_LETTERS:
       half = _MOST_LETTERS // 2
       message = f'{message[:half]} ... {message[-half:]}'
     return _refuse(f'{message}; {argv[0]} --help lists the flags.')
-  except SystemExit:  # of --help and the like, which absl ends with 1
+  except SystemExit:  # of --helpfull and the like, which absl ends with 1
     sys.stdout.flush()
     sys.exit(0)
 
@@ -191,7 +231,3 @@ def _leave(message: str, code: int) -> NoReturn:
   except terminal.OutputLost:
     terminal.drop_output()
   sys.exit(code)
-
-
-if _is_started():
-  _begin()

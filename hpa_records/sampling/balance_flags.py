@@ -8,38 +8,42 @@ from hpa_records.sampling import balance
 
 _DEFAULT = balance.Balance()
 
+HELP = {
+    'balance':
+        'Draws of each image in an epoch. none: once; hybrid: as the paper; '
+        'protected: spares rare classes; table: by --balance_factors; exact: '
+        'even class totals.',
+    'balance_target': 'Draws of each class that a balance aims for.',
+    'balance_tolerance': 'Part of the target by which exact may miss it.',
+    'max_repeat': 'Most draws of an image with exact; 0: no bound.',
+    'balance_factors': 'Of table, by class; other classes have 1.',
+}
 
-def define(default: str, also: tuple[str, ...] = ()) -> None:
-  """Defines --balance and its settings.
+SETTINGS = tuple(name for name in HELP if name != 'balance')
+
+
+def define(default: str) -> None:
+  """Defines --balance and what goes with it.
 
   Args:
     default: of --balance.
-    also: further values of --balance besides the policies.
   """
-  flags.DEFINE_enum(
-      'balance', default, (*also, *balance.POLICIES),
-      'How often each record is drawn in training. none: once. hybrid: as in '
-      'the paper. protected: copies and removals that keep all images of rare '
-      "classes. table: the largest of its labels' factors. exact: class totals "
-      'within a tolerance of the target, as evenly over images as possible.')
+  flags.DEFINE_enum('balance', default, balance.POLICIES, HELP['balance'])
   define_settings()
 
 
 def define_settings() -> None:
-  """Defines the settings alone, for commands that compare all policies."""
-  flags.DEFINE_integer(
-      'balance_target', _DEFAULT.target,
-      'Draws of each class in an epoch, for hybrid, protected and exact.')
-  flags.DEFINE_float(
-      'balance_tolerance', _DEFAULT.tolerance,
-      'Allowed relative deviation from the target, for exact; a larger one '
-      'spreads the draws over more images.')
-  flags.DEFINE_float(
-      'max_repeat', _DEFAULT.max_repeat,
-      'Most draws of an image in an epoch, for exact; 0 is no limit.')
-  flags.DEFINE_string(
-      'balance_factors', _DEFAULT.factors,
-      'class:factor separated by commas, for table; other classes have 1.')
+  """Defines what goes with --balance, for commands that compare all policies.
+  """
+  for define_flag, name, value in ((flags.DEFINE_integer, 'balance_target',
+                                    _DEFAULT.target),
+                                   (flags.DEFINE_float, 'balance_tolerance',
+                                    _DEFAULT.tolerance),
+                                   (flags.DEFINE_float, 'max_repeat',
+                                    _DEFAULT.max_repeat), (flags.DEFINE_string,
+                                                           'balance_factors',
+                                                           _DEFAULT.factors)):
+    define_flag(name, value, HELP[name])
 
 
 def read_settings(policy: str, otherwise: Mapping[str, Any]) -> balance.Balance:

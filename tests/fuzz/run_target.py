@@ -14,13 +14,14 @@ import numpy as np
 
 from hpa_records.format import spec
 from hpa_records.runtime import cli
+from hpa_records.runtime import help_page
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests.fuzz import mutation
 from tests.fuzz import target
 from trainer import cluster
 from trainer import config as config_lib
-from trainer import main as trainer_main
+from trainer.commands import train as _  # defines the flags
 from trainer.network import block
 from trainer.prediction import ensemble
 from trainer.report import result
@@ -236,11 +237,11 @@ def _parse_flags(data: bytes, folder: pathlib.Path) -> None:
   with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(
       io.StringIO()) as said:
     try:
-      cli._parse(['trainer.main', f'--flagfile={path}'])
+      cli._parse(['hpa-train', f'--flagfile={path}'], help_page.Page())
       values = {
-          name: flags.FLAGS[name].value
-          for name in trainer_main._DEFAULT
-          if name != 'fold'
+          each.name: flags.FLAGS[each.name].value
+          for each in dataclasses.fields(config_lib.Config)
+          if each.name != 'fold'
       }
       config_lib.Config(**values)
     except SystemExit as error:

@@ -100,3 +100,11 @@ def test_secrets_of_an_address_are_not_written(records, kept):
   text = dataclasses.replace(_CONFIG, records=records).to_json('a')
   found, _ = config.Config.from_json(text)
   assert found.records == kept and 'secret' not in text
+
+
+def test_the_reader_that_was_chosen_is_kept_and_compared():
+  auto = _CONFIG.identity('abc', 'streaming')
+  assert auto['reader'] == 'streaming' and auto['records'] == 'abc'
+  assert _CONFIG.common('streaming')['reader'] == 'streaming'
+  found, _ = config.Config.from_json(_CONFIG.to_json('abc', 'streaming'))
+  assert found.identity('abc') == auto != _CONFIG.identity('abc', 'indexed')

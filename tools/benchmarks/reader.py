@@ -93,13 +93,14 @@ def _from_file(path: str, flat: np.ndarray) -> Callable:
 def _ours(job: Job, setting: Setting, passes: int) -> Iterable:
   """This project's readers."""
   from hpa_records.reading import dataset
+  from hpa_records.reading import how as how_lib
   from hpa_records.sampling import epoch_plan
   from hpa_records.runtime import process
   process.take()
   from hpa_records.reading import reader
   records = dataset.load(job['records'])
   # An epoch of so few images would else be a buffer's filling and emptying.
-  how = dataset.How(reader=setting['reader'],
+  how = how_lib.How(reader=setting['reader'],
                     check=setting['check'],
                     shuffle_mb=64)
   way = reader.Reader(records, _FOLD, how)

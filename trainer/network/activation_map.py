@@ -16,7 +16,7 @@ import numpy as np
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer.network import gapnet
+from trainer.network import build
 
 _BATCH = 16  # images at a time
 
@@ -53,10 +53,10 @@ def compute(model: keras.Model, images: np.ndarray,
 
 def _compute(body: keras.Model, head: keras.Model, images: tf.Tensor,
              classes: tf.Tensor) -> list[tf.Tensor]:
-  *maps, means = gapnet.infer(body, images)
+  *maps, means = build.infer(body, images)
   with tf.GradientTape() as tape:
     tape.watch(means)
-    logits = gapnet.infer(head, means)
+    logits = build.infer(head, means)
     chosen = tf.gather(logits, classes, axis=1, batch_dims=1)
   weights = tape.gradient(chosen, means)
   weights = tf.split(weights, [each.shape[-1] for each in maps], axis=-1)

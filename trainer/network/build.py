@@ -15,7 +15,7 @@ def build(config: config_lib.Config, image_size: int,
   """Returns the network with fresh weights.
 
   Its input is 'image' [B, image_size, image_size, 4] uint8, with one optional
-  noise a dropout layer, its output logits [B, 28] float32; gapnet.infer calls
+  noise for each dropout layer, its output logits [B, 28] float32; infer calls
   it without noise.
 
   Args:
@@ -48,6 +48,16 @@ def build(config: config_lib.Config, image_size: int,
     raise errors.DataError(str(error)) from error
 
 
+def noise_shapes(model: keras.Model) -> list[tuple[int, ...]]:
+  """Returns the shape of each noise without its batch axis, in input order."""
+  return [tuple(noise.shape[1:]) for noise in model.inputs[1:]]
+
+
+def infer(model: keras.Model, image: tf.Tensor) -> tf.Tensor:
+  """Returns logits [B, 28] float32 of images [B, H, W, 4] uint8, no dropout."""
+  return model([image] + [None] * len(noise_shapes(model)), training=False)
+
+
 def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
                image: tf.Tensor) -> tf.Tensor:
   """Returns logits [B, 28] float32 with other weights than the model's own.
@@ -60,4 +70,4 @@ def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
     image: [B, H, W, 4] uint8.
   """
   with keras.StatelessScope(list(zip(model.variables, values))):
-    return gapnet.infer(model, image)
+    return infer(model, image)

@@ -12,7 +12,8 @@ on how many there are; an inference and a training model over the same layers
 give each layer two nodes, and Keras then refuses layer.output, which class
 activation maps want. Optional inputs work eagerly, in tf.function, compiled by
 XLA and through save and load (Keras 3.15), but keras.models.clone_model forgets
-that they are optional, and None beside a symbolic tensor fails: export infer().
+that they are optional, and None beside a symbolic tensor fails: export
+build.infer.
 
 Weights start as the activation wants them. The original draws
 tf.truncated_normal(stddev=sqrt(1/fan_in)), cut at two deviations, so what is
@@ -27,7 +28,6 @@ import numpy as np
 from hpa_records.format import spec
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
-from hpa_records.runtime.tensorflow import tf
 from trainer import config
 from trainer.network import layers
 from trainer.network import xla_layers
@@ -172,9 +172,10 @@ def build(image_size: int,
   """Returns GapNet-PL with fresh weights.
 
   The inputs are 'image' [B, image_size, image_size, 4] uint8 and one optional
-  noise a dropout layer; the output is logits [B, 28] float32. infer() calls it
-  without noise; training calls model([image, *noise], training=True). The three
-  maps before averaging are the inputs of the layers average1 … average3.
+  noise for each dropout layer; the output is logits [B, 28] float32.
+  build.infer calls it without noise; training calls
+  model([image, *noise], training=True). The three maps before averaging are
+  the inputs of the layers average1 … average3.
 
   Args:
     image_size: height and width in pixels.
@@ -207,13 +208,3 @@ def build(image_size: int,
   image = keras.Input(shape, dtype='uint8', name='image')
   x = connect(make, layers.scale(image, input_scaling, mean, std))
   return keras.Model([image, *make.noise], make.logits(x), name='gapnet_pl')
-
-
-def noise_shapes(model: keras.Model) -> list[tuple[int, ...]]:
-  """Returns the shape of each noise without its batch axis, in input order."""
-  return [tuple(noise.shape[1:]) for noise in model.inputs[1:]]
-
-
-def infer(model: keras.Model, image: tf.Tensor) -> tf.Tensor:
-  """Returns logits [B, 28] float32 of images [B, H, W, 4] uint8, no dropout."""
-  return model([image] + [None] * len(noise_shapes(model)), training=False)

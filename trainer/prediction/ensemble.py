@@ -21,9 +21,6 @@ from trainer.run import out_of_fold
 from trainer.run import workdir
 from trainer.scoring import thresholds
 
-WEIGHTS = ('last', 'best')
-TTA = ('dihedral', 'none')
-
 # Settings of the records that bear on what a network sees.
 _PIXEL_SETTINGS = ('image_size', 'resize')
 
@@ -100,7 +97,7 @@ class Ensemble:
       asked: a number; a rule of thresholds.RULES, which chooses one a class on
         the runs' out-of-fold scores, the mean where there are several runs; or
         '' for the number that the runs were scored with.
-      weights: one of WEIGHTS, that it is for.
+      weights: 'last' or 'best', that it is for.
 
     Raises:
       errors.DataError: it is none of these, or the runs do not have one number,
@@ -212,8 +209,7 @@ def find_epoch(run: finished_run.Run, fold: finished_run.Fold,
   Args:
     run: of the fold.
     fold: that was held out.
-    weights: one of WEIGHTS: after the last epoch, which metrics.json is of, or
-      after the best.
+    weights: 'last' (the epoch of metrics.json) or 'best'.
 
   Raises:
     errors.DataError: best_metrics.json is missing or damaged.

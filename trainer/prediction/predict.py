@@ -28,7 +28,7 @@ from trainer.run import finished_run
 from trainer.run import workdir
 from trainer import strategy as strategy_lib
 
-# Of each of ensemble.TTA, the symmetries of the square to score an image in.
+# Of each --tta, the symmetries of the square to score an image in.
 _VIEWS = {'dihedral': range(dihedral.NUM_ELEMENTS), 'none': range(1)}
 
 
@@ -39,15 +39,15 @@ class Prediction:
   Attributes:
     ids: [N] str, in the order of a CSV where the source knows one.
     scores: [N, K] float32, 0..1.
-    skipped: faults of the samples that are left out.
+    skipped: issues of the samples that are left out.
   """
   ids: np.ndarray
   scores: np.ndarray
-  skipped: tuple[issue.Fault, ...]
+  skipped: tuple[issue.Issue, ...]
 
   @property
   def num_skipped(self) -> int:
-    """Samples that are left out, which may have several faults each."""
+    """Samples that are left out, which may have several issues each."""
     return len({each.row for each in self.skipped})
 
   def save(self, path: str, threshold: np.ndarray | float) -> list[str]:
@@ -56,7 +56,7 @@ class Prediction:
     The submission has the columns Id and Predicted, the classes whose score is
     above the threshold, '' where none is. <name>_scores.csv has Id and the
     score of each class under its name; <name>_skipped.csv, if samples were left
-    out, row, id, file and fault. The submission is written last.
+    out, row, id, file and issue. The submission is written last.
 
     Args:
       path: of the submission, <name>.csv.
@@ -131,7 +131,7 @@ class Models:
     Args:
       ensemble: the runs.
       strategy: of the devices.
-      weights: one of ensemble.WEIGHTS.
+      weights: 'last' or 'best', of each model.
 
     Raises:
       errors.DataError: a checkpoint is missing, damaged, or of another network.
@@ -146,12 +146,12 @@ class Models:
 
     Args:
       source: of the images.
-      tta: one of ensemble.TTA: 'dihedral' scores each image in all eight
+      tta: one of the keys of _VIEWS: 'dihedral' scores each image in all eight
         symmetries of the square, 'none' as it is.
       batch_size: global batch; of fewer images a batch is smaller.
 
     Raises:
-      errors.DataError: the images are faulty or cannot be read, or the
+      errors.DataError: the images are invalid or cannot be read, or the
         replicas cannot share a batch.
     """
     strategy, count = self.strategy, len(source.ids)
@@ -161,9 +161,9 @@ class Models:
         lambda context: source.batches(strategy_lib.share(context, batch_size)))
     parts = []
     with progress.Bar('predict', count, 'images') as shown:
-      with source.told_errors():
+      with source.translate_errors():
         for number, batch in enumerate(batches):
-          # What is still read then is read to list its faults, too.
+          # What is still read then is read to list its issues, too.
           if not source.is_refused:
             parts.append(self._score(batch[spec.IMAGE], _VIEWS[tta]))
           shown.advance(min(batch_size, count - number * batch_size))
@@ -174,7 +174,7 @@ class Models:
           'The predicted scores are NaN or infinite: the weights are damaged, '
           'or the training diverged; train again.')
     listed = source.order[sound[source.order]]
-    return Prediction(source.ids[listed], scores[listed], source.faults)
+    return Prediction(source.ids[listed], scores[listed], source.issues)
 
   def _score(self, images, views: Iterable[int]) -> np.ndarray:
     """One batch's mean scores [B, K] float32, summed in float64, in order."""

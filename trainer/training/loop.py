@@ -62,35 +62,31 @@ def train(config: config_lib.Config,
   records = preparation.load_records(config)
   repeats = preparation.check_fold(config, records)
   # Which one it is decides the order, so a run that goes on must have the same.
-  config = dataclasses.replace(config,
-                               reader=reader_lib.choose(records,
-                                                        config.reading))
+  kind = reader_lib.choose(records, config.reading)
   directory = workdir.fold_directory(config.workdir, config.fold)
   is_chief = strategy_lib.is_chief(strategy)
   with fold_lock.hold(directory) if is_chief else contextlib.nullcontext():
-    preparation.check_resumable(config, records)
+    preparation.check_resumable(config, records, kind)
     scores, damage = finished_fold.find_metrics(config)
     with strategy_lib.told_errors(strategy):
       strategy_lib.check_alike(
           strategy, {
-              **config.common(), 'the records': records.manifest.fingerprint,
-              'whether the fold is finished': bool(scores)
+              **config.common(kind), 'the records':
+                  records.manifest.fingerprint,
+              'whether the fold is finished':
+                  bool(scores)
           })
-    if is_chief and scores:
+    if is_chief and (scores or damage):
       print(
-          f'Fold {config.fold} is finished, {scores["epoch"]} epochs; '
-          'nothing to do.',
-          flush=True)
-    if is_chief and damage:
-      print(
-          f'Fold {config.fold} was finished, but not all its files are valid: '
-          f'{damage} They are written again.',
+          f'Fold {config.fold} is finished, {scores["epoch"]} epochs; nothing '
+          'to do.' if scores else f'Fold {config.fold} was finished, but not '
+          f'all its files are valid: {damage} They are written again.',
           flush=True)
     if scores:
       return scores
     preparation.check_memory(config, records, strategy)
     reader = reader_lib.Reader(records, config.fold, config.reading)
-    with reader.told_errors(), strategy_lib.told_errors(strategy):
+    with reader.translate_errors(), strategy_lib.told_errors(strategy):
       return _Run(config, strategy, records, reader, repeats).run()
 
 
@@ -133,8 +129,8 @@ class _Run:
     with fold_lock.told_writes(self._recorder.directory):
       self._checkpoints = checkpoint.Checkpoints(
           os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
-          config.identity(records.manifest.fingerprint), self._model,
-          self._optimizer)
+          config.identity(records.manifest.fingerprint, reader.kind),
+          self._model, self._optimizer)
     self._interruption = interruption.Interruption()
     self._upcoming: _Epoch | None = None
     self._calls = 0
@@ -146,8 +142,8 @@ class _Run:
         self._strategy,
         {'the checkpoint that they go on from': (state.epoch, state.step)})
     device = strategy_lib.describe(self._strategy)
-    self._recorder.begin(self._records, self._repeats, device,
-                         self._is_done(state))
+    self._recorder.begin(self._records, self._reader.kind, self._repeats,
+                         device, self._is_done(state))
     self._recorder.say(f'Fold {config.fold} held out: '
                        f'{len(self._evaluator.ids)} images to score, '
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '

@@ -86,9 +86,14 @@ def check_memory(config: config_lib.Config, records: dataset.Records,
         '--batch_size, or convert with a smaller --image_size.')
 
 
-def check_resumable(config: config_lib.Config,
-                    records: dataset.Records) -> None:
+def check_resumable(config: config_lib.Config, records: dataset.Records,
+                    reader: str) -> None:
   """Compares the settings with those of the run that is there, if any.
+
+  Args:
+    config: of the run.
+    records: the dataset.
+    reader: that was chosen for it.
 
   Raises:
     errors.DataError: they differ, or are not known.
@@ -99,7 +104,7 @@ def check_resumable(config: config_lib.Config,
     found, made_from = fold_file.load_config(path)
     differ = identity.find_differences(
         found.identity(made_from),
-        config.identity(records.manifest.fingerprint))
+        config.identity(records.manifest.fingerprint, reader))
     if differ:
       raise errors.DataError(f'The run at {directory} has other settings: '
                              f'{"; ".join(differ)}. Choose another --workdir.')
@@ -167,7 +172,7 @@ def _load(checkpoints: checkpoint.Checkpoints, recorder: recorder_lib.Recorder,
     raise
   except errors.DataError as error:
     recorder.say(f'{error} It is of the best epoch, for --weights=best of '
-                 'tools/predict.py. Going on without it; to have it, remove '
+                 'hpa-predict. Going on without it; to have it, remove '
                  f'{recorder.directory} and train from the start.')
   return state
 

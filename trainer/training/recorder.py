@@ -45,14 +45,15 @@ class Recorder:
       with self._told():
         self._board = tensorboard.Board(self._path(_BOARD_NAME))
 
-  def begin(self, records: dataset.Records, repeats: np.ndarray, device: str,
-            is_done: bool) -> None:
+  def begin(self, records: dataset.Records, reader: str, repeats: np.ndarray,
+            device: str, is_done: bool) -> None:
     """Writes what the run is, and what it is trained on and with.
 
     The fold does not count as finished any more where it is trained on.
 
     Args:
       records: the dataset.
+      reader: that was chosen for it.
       repeats: [N] float32, expected draws in an epoch.
       device: what it is trained on, for a reader.
       is_done: whether no epoch is left to train.
@@ -73,7 +74,7 @@ class Recorder:
         filesystem.remove(self._path(workdir.METRICS_NAME))
       filesystem.write_atomically(
           self._path(workdir.CONFIG_NAME),
-          self._config.to_json(records.manifest.fingerprint).encode())
+          self._config.to_json(records.manifest.fingerprint, reader).encode())
       samples.save(self._path(workdir.SAMPLES_NAME))
       _write_json(self._path(workdir.ABOUT_NAME), _describe(records, device))
 

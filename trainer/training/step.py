@@ -29,7 +29,7 @@ from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
-from trainer.network import gapnet
+from trainer.network import build
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import loss as loss_lib
@@ -155,7 +155,7 @@ class Stepper:
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
   def _score_step(self, batch):
-    logits = gapnet.infer(self._model, batch[spec.IMAGE])
+    logits = build.infer(self._model, batch[spec.IMAGE])
     return tf.sigmoid(logits), self._loss(batch[spec.LABELS], logits)
 
   @tensorflow.compiled
@@ -175,7 +175,7 @@ class Stepper:
                 (self._config.batch_size, *shape),
                 tf.random.experimental.stateless_fold_in(seed, layer),
                 alg='philox'), slots)
-        for layer, shape in enumerate(gapnet.noise_shapes(self._model))
+        for layer, shape in enumerate(build.noise_shapes(self._model))
     ]
 
   def _decay(self) -> tf.Tensor:

@@ -81,7 +81,7 @@ def test_the_text_names_settings_classes_and_hashes(dataset):
 
 
 @pytest.mark.parametrize('fold', [-1, 5])
-def test_a_fold_that_is_not_there_is_refused(dataset, fold):
+def test_a_fold_out_of_range_is_refused(dataset, fold):
   with pytest.raises(errors.DataError, match=f'0..4, received {fold}'):
     summary.require_fold(dataset[0], fold)
 
@@ -94,7 +94,7 @@ def test_a_set_without_labels_has_no_classes(tmp_path):
   assert text.startswith('7 records in 1 shards') and 'Nucleoli' not in text
 
 
-def test_what_a_manifest_says_is_printed_on_one_line(dataset):
+def test_values_of_a_manifest_are_printed_on_one_line(dataset):
   made, index = dataset
   bad = 'x\x1b]0;title\x07\ny'
   made = dataclasses.replace(made,

@@ -1,4 +1,4 @@
-"""Shards of strangers: what they declare takes no memory, ends no process."""
+"""Forged shards: declared sizes allocate no memory and abort no process."""
 
 import pathlib
 import struct
@@ -13,6 +13,7 @@ from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
@@ -22,9 +23,9 @@ from tests.support import image_bytes
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _WAYS = {
-    'streaming raw': ('raw', dataset.How(reader='streaming')),
-    'streaming png': ('png', dataset.How()),
-    'host png': ('png', dataset.How(cache='host')),
+    'streaming raw': ('raw', how_lib.How(reader='streaming')),
+    'streaming png': ('png', how_lib.How()),
+    'host png': ('png', how_lib.How(cache='host')),
 }
 
 
@@ -50,7 +51,7 @@ def _read_all(folder, how):
   reading = reader.Reader(records, 1, how)
   key = epoch_plan.Key(0, 0, 1)
   epoch = epoch_plan.shuffle(records.repeats(1), key)
-  with reading.told_errors():
+  with reading.translate_errors():
     list(reading.training(epoch, key, epoch_plan.Share(4)).as_numpy_iterator())
 
 
@@ -87,7 +88,7 @@ def _make_png_huge(folder):
 @pytest.mark.parametrize(
     'way,copy', [(way, encoding) for way, (encoding, _) in _WAYS.items()],
     indirect=['copy'])
-def test_a_frame_of_another_length_is_told(copy, way, length):
+def test_a_frame_of_another_length_is_an_error(copy, way, length):
   path = sorted(copy.glob('fold0*.tfrecord'))[0]
   _write_length(path, length)
   with pytest.raises(errors.DataError, match=f'{path} is damaged'):
@@ -135,7 +136,7 @@ except errors.DataError as error:
 
 
 @pytest.mark.parametrize('copy', ['raw'], indirect=True)
-def test_too_many_open_files_are_told_with_their_remedy(copy):
+def test_too_many_open_files_are_an_error_with_a_remedy(copy):
   said = subprocess.run([sys.executable, '-c', _FEW_FILES,
                          str(copy)],
                         cwd=_ROOT,

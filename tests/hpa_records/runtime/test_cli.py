@@ -97,7 +97,7 @@ def test_another_word_or_none_is_refused_in_one_line(words, received):
   assert done.stderr.count('\n') == 1
 
 
-def test_a_fault_of_ours_keeps_its_traceback():
+def test_a_bug_of_ours_keeps_its_traceback():
   done = _run('raise RuntimeError("ours")')
   assert done.returncode == 1
   assert 'Traceback' in done.stderr and 'RuntimeError: ours' in done.stderr
@@ -123,7 +123,7 @@ _PRINT_MUCH = 'print("a line\\n" * 100000); print("more")'
 def test_help_ends_with_0(flag):
   done = _run('pass', flag)
   assert (done.returncode, done.stderr) == (0, '')
-  assert '--n:' in done.stdout
+  assert '--n' in done.stdout
 
 
 @pytest.mark.parametrize('line,code,said', [
@@ -170,13 +170,13 @@ def test_too_little_address_space_is_one_line(limit_kb, body):
   assert done.stderr.count('\n') == 1
 
 
-def test_ctrl_c_during_imports_is_one_line():
-  code = ('import sys, types; sys.modules["__main__"].__file__ = '
-          f'"{_ROOT}/tools/slow.py"; from hpa_records.runtime import cli; '
-          'import os, signal; os.kill(os.getpid(), signal.SIGINT); '
-          'print("went on")')
+def test_ctrl_c_during_imports_is_one_line(tmp_path):
+  (tmp_path / 'slow.py').write_text(
+      'import os, signal; os.kill(os.getpid(), signal.SIGINT); '
+      'print("went on")')
+  code = 'from hpa_records.runtime import cli; cli.start("slow")'
   done = subprocess.run([sys.executable, '-c', code],
-                        cwd=_ROOT,
+                        cwd=tmp_path,
                         check=False,
                         capture_output=True,
                         text=True)

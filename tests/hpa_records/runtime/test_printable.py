@@ -14,7 +14,7 @@ def test_control_sequences_directions_and_lone_bytes_are_escaped():
 
 def test_escape_line_escapes_newlines():
   assert printable.escape_line('a\n\x1bb\\é') == 'a\\n\\x1bb\\é'
-  told = issue.describe('Head', [issue.Fault(2, 'a', 'a\nb.png', 'x')])
+  told = issue.describe('Head', [issue.Issue(2, 'a', 'a\nb.png', 'x')])
   assert told.splitlines()[1:] == ['  row 2, a\\nb.png: x']
 
 

@@ -7,6 +7,7 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
@@ -133,7 +134,7 @@ def test_a_dataset_at_an_address_is_read(tmp_path):
   found = dataset.load(remote)
   assert found.index.equals(dataset.load(str(local)).index)
   batches = reader.Reader(found, 1,
-                          dataset.How()).evaluation(0, epoch_plan.Share(4))
+                          how_lib.How()).evaluation(0, epoch_plan.Share(4))
   assert sum(float(batch['weight'].numpy().sum()) for batch in batches) == 2
   filesystem.remove(f'{remote}/{found.manifest.shards[0].name}')
   with pytest.raises(errors.DataError, match='received no file at ram://'):

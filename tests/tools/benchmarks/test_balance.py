@@ -207,8 +207,8 @@ def test_wrong_use_ends_with_one_line(source, words, received):
   assert received in done.stderr and done.stderr.count('\n') == 1
 
 
-def test_faulty_rows_are_listed(tmp_path):
+def test_invalid_rows_are_listed(tmp_path):
   (tmp_path / 'a.csv').write_text('Id,Target\na,1\na,2\nb,28\n')
   done = _run(f'--csv={tmp_path / "a.csv"}')
   assert (done.returncode, done.stdout) == (2, '')
-  assert '2 faults:' in done.stderr and 'row 4: ' in done.stderr
+  assert '2 issues:' in done.stderr and 'row 4: ' in done.stderr

@@ -6,6 +6,7 @@ import pytest
 from hpa_records.runtime.tensorflow import keras
 from trainer.network import activation_map
 from trainer.network import applications
+from trainer.network import build
 from trainer.network import gapnet
 
 _CONSTANTS = {'mean': [20.0] * 4, 'std': [30.0] * 4}
@@ -65,10 +66,10 @@ def test_gapnet_maps_add_up_to_what_the_averages_change():
   image = _images(1, 32)
   body = keras.Model(model.inputs, model.get_layer('averages').output)
   head = keras.Model([body.output, *model.inputs[1:]], model.output)
-  means = gapnet.infer(body, image).numpy()
+  means = build.infer(body, image).numpy()
   step = 1e-3 * means  # the derivative along the averages themselves
-  change = (gapnet.infer(head, means + step) -
-            gapnet.infer(head, means - step)).numpy()[0, 9] / 2e-3
+  change = (build.infer(head, means + step) -
+            build.infer(head, means - step)).numpy()[0, 9] / 2e-3
   maps = activation_map.compute(model, image, np.array([9]))
   gains = sum(float(each.mean()) for each in maps)
   negative = activation_map.compute(_negated(model), image, np.array([9]))

@@ -8,7 +8,7 @@ import pytest
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.network import applications
-from trainer.network import gapnet
+from trainer.network import build
 from trainer.network import layers
 
 _CONSTANTS = {'mean': [20.0] * 4, 'std': [30.0] * 4}
@@ -33,9 +33,9 @@ def test_it_has_the_published_body_with_a_stem_of_four_channels(
   extra = np.prod(stem.kernel.shape) // 4 + top.count_params()
   assert stem.kernel.shape[2] == 4
   assert model.count_params() == parameters + extra
-  logits = gapnet.infer(model, _images(size)).numpy()
+  logits = build.infer(model, _images(size)).numpy()
   assert logits.shape == (2, 28) and logits.dtype == np.float32
-  assert not gapnet.noise_shapes(model)
+  assert not build.noise_shapes(model)
   norms = [
       layer for layer in model.layers
       if isinstance(layer, keras.layers.BatchNormalization)
@@ -67,15 +67,15 @@ def test_activation_precision_and_seed_are_as_asked():
   weights = _digests(model)
   del model
 
-  def build(seed):
+  def build_seeded(seed):
     return applications.build('densenet121',
                               32,
                               'prelu',
                               seed=seed,
                               **_CONSTANTS)
 
-  assert _digests(build(3)) == weights
-  assert _digests(build(4))['logits/kernel'] != weights['logits/kernel']
+  assert _digests(build_seeded(3)) == weights
+  assert _digests(build_seeded(4))['logits/kernel'] != weights['logits/kernel']
 
 
 @pytest.mark.parametrize('name, size, activation, message', [

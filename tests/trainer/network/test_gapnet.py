@@ -8,6 +8,7 @@ import pytest
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer import config
+from trainer.network import build
 from trainer.network import gapnet
 
 _MEAN = (20.0, 30.0, 10.0, 40.0)
@@ -32,7 +33,7 @@ def _noise(model, count=3, seed=0):
   rng = np.random.default_rng(seed)
   return [
       tf.constant(rng.random((count, *shape), np.float32))
-      for shape in gapnet.noise_shapes(model)
+      for shape in build.noise_shapes(model)
   ]
 
 
@@ -77,7 +78,7 @@ def test_original_has_the_shapes_of_the_layer_table(layer, shape):
 
 
 def test_kaggle_has_the_shapes_without_padding():
-  maps = gapnet.noise_shapes(_shared(299, 'kaggle'))[:3]
+  maps = build.noise_shapes(_shared(299, 'kaggle'))[:3]
   assert maps == [(74, 74, 32), (16, 16, 64), (10, 10, 128)]
 
 
@@ -107,10 +108,10 @@ def test_compiled_calls_equal_eager_ones(jit_compile):
 
   @tf.function(jit_compile=jit_compile)
   def run(images, noise):
-    return (gapnet.infer(model, images), model([images, *noise], training=True))
+    return (build.infer(model, images), model([images, *noise], training=True))
 
-  expected = (gapnet.infer(model, images), model([images, *noise],
-                                                 training=True))
+  expected = (build.infer(model, images), model([images, *noise],
+                                                training=True))
   for result, value in zip(run(images, noise), expected):
     np.testing.assert_allclose(result, value, atol=1e-4)
 
@@ -128,7 +129,7 @@ def test_each_example_depends_on_its_own_noise_alone():
 def test_noise_changes_training_and_nothing_else():
   model, images = _shared(), _images()
   first, second = _noise(model, seed=1), _noise(model, seed=2)
-  calm = gapnet.infer(model, images).numpy()
+  calm = build.infer(model, images).numpy()
   training = [
       model([images, *noise], training=True).numpy()
       for noise in (first, second)
@@ -147,7 +148,7 @@ def test_training_without_noise_is_refused():
 def test_dictionary_input():
   model = _shared()
   inputs = {'image': _images(), 'noise_dropout1': None, 'noise_dropout2': None}
-  expected = gapnet.infer(model, _images())
+  expected = build.infer(model, _images())
   np.testing.assert_array_equal(model(inputs, training=False), expected)
 
 
@@ -218,11 +219,11 @@ def test_image_scaling_has_mean_zero_deviation_one():
 @pytest.mark.parametrize('activation', config.ACTIVATIONS)
 def test_bfloat16_has_float32_weights_and_logits(activation):
   half = _build(activation=activation, precision='bfloat16')
-  result = gapnet.infer(half, _images())
+  result = build.infer(half, _images())
   assert half.get_layer('conv8').compute_dtype == 'bfloat16'
   assert result.dtype == tf.float32
   assert {v.dtype for v in half.trainable_variables} == {'float32'}
-  full = gapnet.infer(_shared(67, 'original', activation), _images()).numpy()
+  full = build.infer(_shared(67, 'original', activation), _images()).numpy()
   assert np.abs(result - full).max() < 0.1 * np.std(full)
 
 
@@ -232,8 +233,8 @@ def test_saved_model_answers_the_same(tmp_path):
   model = _build(activation='prelu', input_scaling='image')
   model.save(tmp_path / 'model.keras')
   loaded = keras.models.load_model(tmp_path / 'model.keras')
-  np.testing.assert_array_equal(gapnet.infer(loaded, _images()),
-                                gapnet.infer(model, _images()))
+  np.testing.assert_array_equal(build.infer(loaded, _images()),
+                                build.infer(model, _images()))
 
 
 def test_exported_function_takes_images_alone(tmp_path):
@@ -241,18 +242,18 @@ def test_exported_function_takes_images_alone(tmp_path):
   module = tf.Module()
   module.model = model
   spec = tf.TensorSpec([None, 67, 67, 4], tf.uint8)
-  module.serve = tf.function(functools.partial(gapnet.infer, model), [spec])
+  module.serve = tf.function(functools.partial(build.infer, model), [spec])
   tf.saved_model.save(module, str(tmp_path))
   loaded = tf.saved_model.load(str(tmp_path))
   np.testing.assert_allclose(loaded.serve(_images()),
-                             gapnet.infer(model, _images()),
+                             build.infer(model, _images()),
                              atol=1e-5)
 
 
 @pytest.mark.parametrize('variant', config.VARIANTS)
 def test_smallest_image(variant):
   size = gapnet.SMALLEST_PX[variant]
-  logits = gapnet.infer(_build(size, variant), _images(2, size))
+  logits = build.infer(_build(size, variant), _images(2, size))
   assert logits.shape == (2, 28) and np.isfinite(logits).all()
   with pytest.raises(ValueError, match=f'at least {size} px.*{size - 1} px'):
     _build(size - 1, variant)

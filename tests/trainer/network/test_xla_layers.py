@@ -5,6 +5,7 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from trainer.network import build
 from trainer.network import gapnet
 from trainer.network import xla_layers
 
@@ -76,7 +77,7 @@ def test_the_fast_network_has_the_same_weights_and_logits(
   assert keras.layers.MaxPooling2D not in kinds
   images = np.random.default_rng(0).integers(0, 256, (3, size, size, 4),
                                              np.uint8)
-  want, found = (gapnet.infer(model, images).numpy() for model in (plain, fast))
+  want, found = (build.infer(model, images).numpy() for model in (plain, fast))
   np.testing.assert_allclose(found, want, atol=tolerance * np.abs(want).max())
 
 
@@ -85,5 +86,5 @@ def test_a_saved_fast_network_answers_the_same(tmp_path):
   model.save(tmp_path / 'model.keras')
   images = np.random.default_rng(0).integers(0, 256, (2, 33, 33, 4), np.uint8)
   loaded = keras.models.load_model(tmp_path / 'model.keras')
-  np.testing.assert_array_equal(gapnet.infer(loaded, images),
-                                gapnet.infer(model, images))
+  np.testing.assert_array_equal(build.infer(loaded, images),
+                                build.infer(model, images))

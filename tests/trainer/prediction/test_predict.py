@@ -361,7 +361,7 @@ def test_a_run_that_is_there_twice_is_refused(single, tmp_path):
     ensemble.load([f'{run}/', str(tmp_path / 'again')])
 
 
-def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
+def test_invalid_images_are_all_told_or_left_out(folder, single, tmp_path):
   images = shutil.copytree(folder / 'train', tmp_path / 'images')
   for name in ('s3_green.png', 's7_blue.png'):
     data = bytearray((images / name).read_bytes())
@@ -371,7 +371,7 @@ def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
   models = predict.Models(found, strategy.make('cpu'), 'last')
   with _open(images) as files, pytest.raises(errors.DataError) as error:
     models.score(files, 'none', 4)
-  assert '2 faults' in str(error.value) and 's7_blue.png' in str(error.value)
+  assert '2 issues' in str(error.value) and 's7_blue.png' in str(error.value)
   for name in ('s5_red.png', 's5_blue.png'):
     (images / name).unlink()
   with _open(images, 'skip') as files:
@@ -441,7 +441,7 @@ def test_tables_of_the_users_are_not_replaced(tmp_path, name):
 
 
 def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
-  skipped = (issue.Fault(2, 'a', 'a_red.png', 'expected an image'),)
+  skipped = (issue.Issue(2, 'a', 'a_red.png', 'expected an image'),)
   made = predict.Prediction(np.array(['b']),
                             np.zeros((1, spec.NUM_CLASSES), np.float32),
                             skipped)
@@ -478,5 +478,5 @@ def test_missing_images_are_one_line_and_nothing_is_written(single, tmp_path):
   done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
                    f'--images={tmp_path / "images"}')
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-  assert 'No sample is found in' in done.stderr
+  assert 'No samples found in' in done.stderr
   assert not (tmp_path / 'out').exists()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
@@ -24,7 +25,7 @@ def _records(request, tmp_path_factory):
 
 
 def _cache(records, fold):
-  reader = reader_lib.Reader(records, fold, dataset.How(cache='device'))
+  reader = reader_lib.Reader(records, fold, how_lib.How(cache='device'))
   return device_cache.DeviceCache(strategy_lib.make('cpu'), reader, records,
                                   fold)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader
 from tests.support import fakes
 from trainer import config as config_lib
@@ -28,7 +29,7 @@ def _scorer(tmp_path_factory):
     optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
   stepper = step.Stepper(strategy, model, optimizer, config)
 
-  def score(batch_size, how=dataset.How()):
+  def score(batch_size, how=how_lib.How()):
     evaluator = evaluate.Evaluator(
         strategy, stepper, records, reader.Reader(records, 1, how),
         dataclasses.replace(config, eval_batch_size=batch_size))
@@ -40,8 +41,8 @@ def _scorer(tmp_path_factory):
 def test_the_same_batch_size_gives_the_same_scores_bit_for_bit(scorer):
   first, loss, evaluator = scorer(16)
   assert len(first) == len(evaluator.ids) == len(evaluator.labels) == 18
-  for how in (dataset.How(), dataset.How(reader='streaming'),
-              dataset.How(cache='host')):
+  for how in (how_lib.How(), how_lib.How(reader='streaming'),
+              how_lib.How(cache='host')):
     again, same, _ = scorer(16, how)
     np.testing.assert_array_equal(again, first)
     assert same == loss

@@ -17,7 +17,6 @@ from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import build
-from trainer.network import gapnet
 from trainer import strategy as strategy_lib
 from trainer.training import optimizer as optimizer_lib
 from trainer.training import step
@@ -230,7 +229,7 @@ def test_the_host_waits_for_a_device_s_losses_alone():
 def test_score_gives_probabilities_and_losses_of_each_example():
   trained, batch = _Trained([_batch()]), _batch()
   scores, losses = trained.stepper.score(batch)
-  logits = gapnet.infer(trained.model, batch['image']).numpy().astype(float)
+  logits = build.infer(trained.model, batch['image']).numpy().astype(float)
   want = 1 / (1 + np.exp(-logits))
   np.testing.assert_allclose(scores, want, atol=1e-6)
   entropy = -(batch['labels'] * np.log(want) +

@@ -1,4 +1,4 @@
-"""tools/run_paper.py: two activations, all folds, one page, in two goes."""
+"""commands/run_paper: two activations, all folds, one page, in two goes."""
 
 import pathlib
 import signal
@@ -11,7 +11,7 @@ import pytest
 from tests.support import fakes
 from tests.support import signalled
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _FOLDS = 2
 
 
@@ -63,9 +63,8 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
 
 def test_signals_are_its_own_again_after_a_training():
   code = '''
-import signal, sys
-sys.path.insert(0, 'tools')
-import run_paper
+import signal
+from trainer.commands import run_paper
 before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 run_paper._train(['--help'])
 assert before == [

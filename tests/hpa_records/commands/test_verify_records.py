@@ -1,4 +1,4 @@
-"""tools/verify_records.py: what it prints and how it ends."""
+"""commands/verify_records: what it prints and how it ends."""
 
 import pathlib
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import forgery
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(name='folder')
@@ -31,15 +31,15 @@ def test_tool_says_in_one_line_that_all_is_sound(folder):
   assert len(done.stdout.splitlines()) == 1
 
 
-def test_tool_ends_with_2_and_a_line_a_fault(folder):
+def test_tool_ends_with_2_and_a_line_an_issue(folder):
   paths = sorted(folder.glob('*.tfrecord'))
   paths[0].write_bytes(b'')
   paths[1].unlink()
   done = _run_tool(f'--records={folder}')
   assert done.returncode == 2 and not done.stdout
-  assert f'at {folder}; copy or convert it again. 2 faults:\n' in done.stderr
+  assert f'at {folder}; copy or convert it again. 2 issues:\n' in done.stderr
   for path in paths[:2]:
-    assert f'\n  {path.name}: expected ' in done.stderr
+    assert f'\n  {path.name}: ' in done.stderr
   assert 'Traceback' not in done.stderr
 
 

@@ -1,0 +1,1 @@
+"""Commands on datasets: flags → one library call → one closing line."""

@@ -1,0 +1,28 @@
+"""Options for reading records, and their defaults."""
+
+import dataclasses
+
+READERS = ('auto', 'indexed', 'streaming')
+CACHES = ('none', 'host', 'device')
+CHECKS = ('none', 'crc')
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+  """How records are read.
+
+  Attributes:
+    reader: one of READERS; 'auto' is indexed if possible, else streaming.
+    cache: one of CACHES; 'host' reads all pixels once and keeps them in memory;
+      with 'device' batches contain rows, and the caller keeps the pixels.
+    check: one of CHECKS; 'crc' verifies the checksums of each record that is
+      read. The streaming reader always does.
+    shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.
+    data_service: address of a tf.data service, grpc://host:port, that reads for
+      the streaming reader; '' reads locally.
+  """
+  reader: str = 'auto'
+  cache: str = 'none'
+  check: str = 'none'
+  shuffle_mb: int = 512
+  data_service: str = ''

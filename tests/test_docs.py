@@ -1,0 +1,221 @@
+"""README.md, BUILD_NOTES.md and docs: commands run, links resolve, all short.
+
+Every block of commands (sh, bash or python) is run as it stands, in a folder
+that has the files which the documents name, with small images and flag files of
+one epoch. A block that cannot run here has a line above it that says why:
+
+  <!-- not run: a GPU -->
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_GUIDES = sorted((_ROOT / 'docs').glob('*.md'))
+_DOCUMENTS = [_ROOT / 'README.md', *_GUIDES]
+_LINKED = [*_DOCUMENTS, _ROOT / 'BUILD_NOTES.md', _ROOT / 'WORKSPACE.md']
+
+_MOST_LINES = {'README.md': 150, 'BUILD_NOTES.md': 350}
+_MOST_PICTURE_BYTES = 400_000
+
+# Blocks that run, at the least, and what those of a document write themselves.
+_LEAST_BLOCKS = {
+    'README.md': 7,
+    'docs/balance.md': 2,
+    'docs/convert.md': 9,
+    'docs/many_machines.md': 2,
+    'docs/own_images.md': 2,
+    'docs/predict.md': 3,
+    'docs/report.md': 1,
+    'docs/train.md': 3,
+}
+_WRITTEN = {
+    'README.md': ('records', 'run', 'test_records'),
+    'docs/convert.md': ('records',),
+    'docs/own_images.md': ('test_records',),
+    'docs/train.md': ('run',),
+}
+
+_BLOCK = re.compile(
+    r'(?:^<!-- not run: (?P<why>[^>\n]+) -->\n)?'
+    r'^```(?P<kind>\w*)\n(?P<text>.*?)^```$', re.DOTALL | re.MULTILINE)
+_COMMANDS = {'sh': ['bash', '-eu'], 'bash': ['bash', '-eu'], 'python': None}
+_OTHER_KINDS = ('text',)
+_LINK = re.compile(r'\]\(([^)\s]+)\)')
+_CODE = re.compile(r'```.*?```|`[^`\n]*`', re.DOTALL)
+_TIMEOUT_S = 600
+
+
+class Block(NamedTuple):
+  """A fenced block: its language, its text, and why it is not run or None."""
+  kind: str
+  text: str
+  why: str | None
+
+
+def _name(path):
+  return path.relative_to(_ROOT).as_posix()
+
+
+def _blocks(path):
+  return [
+      Block(found['kind'], found['text'], found['why'])
+      for found in _BLOCK.finditer(path.read_text(encoding='utf-8'))
+  ]
+
+
+def _environment():
+  binaries = pathlib.Path(sys.executable).parent
+  return os.environ | {
+      'PATH': f'{binaries}{os.pathsep}{os.environ["PATH"]}',
+      'PYTHONPATH': str(_ROOT)
+  }
+
+
+def _run(kind, text, folder):
+  done = subprocess.run(_COMMANDS[kind] or [sys.executable, '-'],
+                        input=text,
+                        cwd=folder,
+                        env=_environment(),
+                        capture_output=True,
+                        text=True,
+                        check=False,
+                        timeout=_TIMEOUT_S)
+  assert done.returncode == 0, f'{text}\n{done.stdout}\n{done.stderr}'
+  return done.stdout
+
+
+def _write_own_images(folder, ids):
+  """The files of train under the names and types of the guides."""
+  for name in ('full_size', 'camera', 'test'):
+    (folder / name).mkdir()
+  for sample in ids:
+    (folder / 'hpa' / sample).mkdir(parents=True)
+    for channel in ('red', 'green', 'blue', 'yellow'):
+      name = f'{sample}_{channel}'
+      plane = cv2.imread(str(folder / 'train' / f'{name}.png'),
+                         cv2.IMREAD_UNCHANGED)
+      cv2.imwrite(str(folder / 'full_size' / f'{name}.tif'), plane)
+      cv2.imwrite(str(folder / 'camera' / f'{name}.tif'),
+                  plane.astype(np.uint16) * 16)
+      cv2.imwrite(str(folder / 'hpa' / sample / f'{channel}.jpg'), plane)
+  for sample in ids[:8]:
+    for path in (folder / 'train').glob(f'{sample}_*'):
+      shutil.copy(path, folder / 'test')
+
+
+@pytest.fixture(name='base', scope='module')
+def _base(tmp_path_factory):
+  """A folder with all the names that commands of the documents read."""
+  folder = tmp_path_factory.mktemp('docs')
+  (folder / 'tools').symlink_to(_ROOT / 'tools')
+  for path in _ROOT.glob('*.flags'):
+    (folder /
+     path.name).write_text(f'{path.read_text()}\n--epochs=1\n--batch_size=16\n')
+  make = 'python tools/make_records.py'
+  _run(
+      'sh', 'python tools/make_sample_data.py --output=. --num_samples=60 '
+      '--size_px=64', folder)
+  table = pd.read_csv(folder / 'train.csv')
+  table['split'] = np.arange(len(table)) % 5
+  table.to_csv(folder / 'train.csv', index=False)
+  table['group'] = np.arange(len(table)) // 3
+  table[['Id', 'group']].to_csv(folder / 'groups.csv', index=False)
+  table[['Id'
+        ]].head(8).assign(Predicted=0).to_csv(folder / 'sample_submission.csv',
+                                              index=False)
+  _write_own_images(folder, table['Id'].tolist())
+  _run(
+      'sh', f'{make} --csv=train.csv --images=train --output=records '
+      '--image_size=32\n'
+      f'{make} --unlabelled --images=test --output=test_records '
+      '--image_size=32\n'
+      'python -m trainer.main --flagfile=prelu.flags --records=records '
+      '--workdir=run --fold=0', folder)
+  return folder
+
+
+@pytest.mark.parametrize('path', _DOCUMENTS, ids=_name)
+def test_commands_run_as_they_stand(path, base, tmp_path):
+  name = _name(path)
+  folder = tmp_path / 'folder'
+  shutil.copytree(base, folder, symlinks=True)
+  for each in _WRITTEN.get(name, ()):
+    shutil.rmtree(folder / each)
+  run = [
+      each for each in _blocks(path)
+      if each.kind in _COMMANDS and each.why is None
+  ]
+  for each in run:
+    _run(each.kind, each.text, folder)
+  assert len(run) >= _LEAST_BLOCKS.get(name, 0)
+
+
+@pytest.mark.parametrize('path', _DOCUMENTS, ids=_name)
+def test_each_block_has_a_language_and_only_commands_are_left_out(path):
+  text = path.read_text(encoding='utf-8')
+  blocks = _blocks(path)
+  assert text.count('```') == 2 * len(blocks)
+  assert text.count('<!-- not run') == sum(
+      each.why is not None for each in blocks)
+  for each in blocks:
+    assert each.kind in _COMMANDS or (each.kind in _OTHER_KINDS and
+                                      each.why is None), each.text
+
+
+def test_a_block_that_fails_is_seen(tmp_path):
+  with pytest.raises(AssertionError, match='no_such_file'):
+    _run('sh', 'cat no_such_file\ntrue\n', tmp_path)
+
+
+def _anchors(path):
+  """GitHub's anchors of a document's headings."""
+  text = _CODE.sub(
+      lambda found: found[0].strip('`') if '\n' not in found[0] else '',
+      path.read_text(encoding='utf-8'))
+  return {
+      re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-')
+      for heading in re.findall(r'^#+ (.+)$', text, re.MULTILINE)
+  }
+
+
+@pytest.mark.parametrize('path', _LINKED, ids=_name)
+def test_links_resolve(path):
+  text = _CODE.sub('', path.read_text(encoding='utf-8'))
+  for link in _LINK.findall(text):
+    if re.match('[a-z]+:', link):
+      continue
+    file, _, anchor = link.partition('#')
+    target = path.parent / file if file else path
+    assert target.is_file(), link
+    assert not anchor or anchor in _anchors(target), link
+
+
+@pytest.mark.parametrize('path', _GUIDES, ids=_name)
+def test_the_readme_leads_to_each_guide(path):
+  assert f'(docs/{path.name})' in (_ROOT /
+                                   'README.md').read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize('name', _MOST_LINES)
+def test_documents_stay_short(name):
+  lines = (_ROOT / name).read_text(encoding='utf-8').splitlines()
+  assert len(lines) <= _MOST_LINES[name]
+
+
+def test_pictures_stay_small():
+  pictures = [
+      path for path in (_ROOT / 'docs').iterdir() if path.suffix != '.md'
+  ]
+  assert pictures
+  assert sum(path.stat().st_size for path in pictures) <= _MOST_PICTURE_BYTES

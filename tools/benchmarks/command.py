@@ -1,0 +1,289 @@
+"""Measures what the project does and how fast, beside other ways to do it.
+
+  python tools/benchmark.py convert --csv=train.csv --images=train
+  python tools/benchmark.py balance --csv=train.csv
+  python tools/benchmark.py input --records=records --images=train
+  python tools/benchmark.py train --batch_size=16
+
+Without --csv convert makes sample data first, and so does input without
+--records; balance needs no image. The head of each module of benchmarks/ says
+what is measured, and how. The numbers belong into BUILD_NOTES.md with the
+command; no test asserts a speed.
+"""
+
+import json
+import os
+import pathlib
+import tempfile
+from typing import Any, Callable
+
+from absl import flags
+
+from benchmarks import balance
+from benchmarks import convert
+from benchmarks import input_pipeline
+from benchmarks import table
+from benchmarks import train
+from hpa_records.conversion import convert as convert_lib
+from hpa_records.conversion import shard_plan
+from hpa_records.inspection import figure
+from hpa_records.inspection import gallery
+from hpa_records.inspection import summary
+from hpa_records.runtime import cli
+from hpa_records.runtime import errors
+from hpa_records.sampling import balance_flags
+from hpa_records.sampling import folds
+from hpa_records.storage import filesystem
+from hpa_records.storage import folders
+from hpa_records.storage import path_check
+from hpa_records.synthetic import generator
+from trainer import config as config_lib
+
+_PEERS = pathlib.Path(
+    __file__).resolve().parents[2] / '.venv-peers' / 'bin' / 'python'
+
+_CSV = flags.DEFINE_string(
+    'csv', '', 'Table with the columns Id and Target; '
+    'without it, sample data is made.')
+_IMAGES = flags.DEFINE_string('images', '', 'Folder of <Id>_<channel>.png.')
+_IMAGE_SIZE = flags.DEFINE_integer('image_size',
+                                   299,
+                                   'Height and width of the stored images.',
+                                   lower_bound=1)
+_LIMIT = flags.DEFINE_integer('limit',
+                              0,
+                              'Takes only the first rows of the CSV; 0 takes '
+                              'all, or makes 300 samples.',
+                              lower_bound=0,
+                              upper_bound=2**31)
+_REPEATS = flags.DEFINE_integer('repeats',
+                                3,
+                                'How often everything is measured.',
+                                lower_bound=1)
+_WORKDIR = flags.DEFINE_string(
+    'workdir', '', 'Folder for what is written while measuring and removed '
+    'afterwards; by default where temporary files lie.')
+_JSON = flags.DEFINE_string('json', '', 'File for all numbers.')
+_NUM_FOLDS = flags.DEFINE_integer('num_folds', 5,
+                                  'Of balance: number of folds.')
+_SEEDS = flags.DEFINE_integer('seeds',
+                              3,
+                              'Of balance: how many cuts into folds.',
+                              lower_bound=1)
+_ROWS = flags.DEFINE_integer(
+    'rows',
+    1000000,
+    'Of balance: to how many rows the table is repeated for a second timing; '
+    '0 has none.',
+    lower_bound=0)
+_FIGURES = flags.DEFINE_string(
+    'figures', '', 'Folder for figures as PNG. Of balance: class counts before '
+    'and after each policy, fold 0 of the first cut held out; of input: rates.')
+_RECORDS = flags.DEFINE_string(
+    'records', '', 'Of input: raw records of what is in --images; without it, '
+    'sample data is made and converted.')
+_PEERS_PYTHON = flags.DEFINE_string(
+    'peers_python',
+    str(_PEERS) if _PEERS.exists() else '',
+    'Of input: interpreter of an environment with the extra [peers], made by '
+    'make env-peers; without one they are left out.')
+_BATCH_SIZE = flags.DEFINE_integer('batch_size',
+                                   80,
+                                   'Of input and train.',
+                                   lower_bound=1)
+_SECONDS = flags.DEFINE_float('seconds',
+                              4.0,
+                              'Of input and train: that each way is timed for.',
+                              lower_bound=0.1)
+# absl takes nan for any range.
+flags.register_validator('seconds', lambda value: value <= 86400,
+                         'Expected at most 86400, a day.')
+_ONLY = flags.DEFINE_list(
+    'only', [], 'Of input: keys of the ways to measure, as in the JSON; by '
+    'default all.')
+_TABLE = flags.DEFINE_string('table', '',
+                             'Of input: file for the table as CSV.')
+_PEER = flags.DEFINE_string(
+    'peer', '', 'Of train: a program to compare with, which prints its rates; '
+    'see tools/benchmarks/train.py.')
+_PRECISION = flags.DEFINE_enum('precision', 'float32', config_lib.PRECISIONS,
+                               'Of train.')
+_XLA = flags.DEFINE_enum('xla', 'auto', config_lib.XLA, 'Of train.')
+_STEPS = flags.DEFINE_integer('steps',
+                              4,
+                              'Of train: in one call; a GPU wants 100.',
+                              lower_bound=1)
+balance_flags.define_settings()
+
+_MARK = f'"program": "{figure.MARK}"'  # in each JSON
+_NUM_MADE = 300
+_NUM_READ = 2500  # samples that input makes
+
+
+def _path(flag: flags.FlagHolder[str]) -> str:
+  return flag.value and path_check.require_path(flag.value, flag.name)
+
+
+def _check_paths() -> None:
+  """Refuses what is written and read, or written twice."""
+  records = [(_RECORDS.name, _path(_RECORDS))]
+  path_check.refuse_shared(
+      [(each.name, _path(each)) for each in (_JSON, _TABLE, _FIGURES, _WORKDIR)
+      ],
+      [(each.name, _path(each)) for each in (_CSV, _IMAGES, _PEER)] + records,
+      closed=records)
+  columns = ','.join(table.INPUT_COLUMNS)
+  # Before minutes of measuring.
+  for each, mark in ((_JSON, _MARK), (_TABLE, columns)):
+    if each.value:
+      path = path_check.require_local(each.value, each.name)
+      path_check.prepare_output(path, each.name)
+      with path_check.translate_write_errors(path, each.name):
+        path_check.refuse_foreign(path, mark, each.name)
+
+
+def _make_scratch() -> tempfile.TemporaryDirectory:
+  """A folder for what is written while measuring; removed at the end."""
+  _check_paths()
+  folder = _WORKDIR.value and path_check.require_local(_WORKDIR.value,
+                                                       'workdir')
+  with path_check.translate_write_errors(folder or tempfile.gettempdir(),
+                                         'workdir'):
+    if folder:
+      folders.make(folder)
+    return tempfile.TemporaryDirectory(dir=folder or None, prefix='benchmark-')
+
+
+def main_convert() -> None:
+  with _make_scratch() as scratch:
+    csv, images = _source(scratch, _NUM_MADE)
+    job = convert.Job(csv=csv,
+                      images=images,
+                      samples=convert.read_samples(csv, images, _LIMIT.value),
+                      image_size=_IMAGE_SIZE.value,
+                      scratch=scratch,
+                      repeats=_REPEATS.value)
+    report = convert.measure(job)
+  _show(report, table.format_convert)
+  print(f'\n{table.closing_line(report)}')
+
+
+def main_balance() -> None:
+  _check_paths()
+  chosen = balance_flags.read_settings('none', {})
+  ids, labels = balance.read_labels(path_check.require_path(_CSV.value, 'csv'),
+                                    _LIMIT.value)
+  report = balance.measure(
+      balance.Job(ids=ids,
+                  labels=labels,
+                  num_folds=_NUM_FOLDS.value,
+                  num_seeds=_SEEDS.value,
+                  chosen=chosen,
+                  num_rows=_ROWS.value,
+                  repeats=_REPEATS.value))
+  _show(report, table.format_balance)
+  if _FIGURES.value:
+    output = path_check.require_path(_FIGURES.value, 'figures')
+    cut = folds.assign(ids, labels, _NUM_FOLDS.value, 0)
+    _, totals = summary.compare(ids, labels, cut, 0, chosen, 0)
+    paths = gallery.save(gallery.draw_policies(totals, 0), output)
+    print('\n'.join(['', *paths]))
+  print(f'\n{table.closing_line_balance(report)}')
+
+
+def main_input() -> None:
+  ways = input_pipeline.choose(_ONLY.value)
+  with _make_scratch() as scratch:
+    if _RECORDS.value:
+      records = path_check.require_local(_RECORDS.value, 'records')
+      images = path_check.require_local(_IMAGES.value, 'images')
+    else:
+      csv, images = _source(scratch, _NUM_READ)
+      records = os.path.join(scratch, 'records')
+      convert_lib.convert(
+          csv, images, records,
+          shard_plan.Settings(image_size=_IMAGE_SIZE.value, shard_mb=64),
+          convert_lib.How())
+    report = input_pipeline.measure(
+        input_pipeline.Job(records=records,
+                           images=images,
+                           scratch=scratch,
+                           peers_python=_path(_PEERS_PYTHON),
+                           batch=_BATCH_SIZE.value,
+                           seconds=_SECONDS.value,
+                           repeats=_REPEATS.value), ways)
+  _show(report, table.format_input)
+  if _TABLE.value:
+    path = path_check.require_local(_TABLE.value, 'table')
+    with path_check.translate_write_errors(path, 'table'):
+      filesystem.write_atomically(
+          path,
+          table.tabulate_input(report).to_csv().encode())
+  if _FIGURES.value:
+    output = path_check.require_path(_FIGURES.value, 'figures')
+    rates = {
+        each['title']: each['rates']
+        for each in report['ways'].values()
+        if each.get('rates')
+    }
+    drawn = figure.draw_rates(rates, 'images a second', 'Reading batches')
+    print('\n'.join(['', *gallery.save({'input': drawn}, output)]))
+  print(f'\n{table.closing_line_input(report)}')
+
+
+def main_train() -> None:
+  with _make_scratch() as scratch:
+    peer = _PEER.value and path_check.require_local(_PEER.value, 'peer')
+    if peer and not os.path.isfile(peer):  # told before minutes of measuring
+      raise errors.DataError(f'Expected a program as --peer, received {peer}.')
+    report = train.measure(
+        train.Job(scratch=scratch,
+                  peer=peer,
+                  batch=_BATCH_SIZE.value,
+                  size=_IMAGE_SIZE.value,
+                  precision=_PRECISION.value,
+                  xla=_XLA.value,
+                  steps=_STEPS.value,
+                  seconds=_SECONDS.value,
+                  repeats=_REPEATS.value))
+  _show(report, table.format_train)
+
+
+def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
+                                                 str]) -> None:
+  """Prints the machine and the tables, and writes all numbers if asked to."""
+  report = {
+      'program': figure.MARK,
+      **report, 'machine': table.describe_machine()
+  }
+  print(report['machine'])
+  print(form(report))
+  if _JSON.value:
+    path = path_check.require_local(_JSON.value, 'json')
+    with path_check.translate_write_errors(path, 'json'):
+      filesystem.write_atomically(path,
+                                  json.dumps(report, indent=2).encode() + b'\n')
+
+
+def _source(scratch: str, num_made: int) -> tuple[str, str]:
+  """Returns the paths of CSV and images: the user's, or made ones."""
+  least = shard_plan.Settings().num_folds
+  if 0 < _LIMIT.value < least:
+    raise errors.DataError(f'Expected --limit=0, or at least {least}, one '
+                           f'sample a fold, received {_LIMIT.value}.')
+  if _CSV.value:
+    return (path_check.require_local(_CSV.value, 'csv'),
+            path_check.require_local(_IMAGES.value, 'images'))
+  folder = os.path.join(scratch, 'data')
+  generator.make(folder, _LIMIT.value or num_made)
+  return os.path.join(folder, 'train.csv'), os.path.join(folder, 'train')
+
+
+def run() -> None:
+  cli.run(text=__doc__,
+          subcommands={
+              'convert': main_convert,
+              'balance': main_balance,
+              'input': main_input,
+              'train': main_train
+          })

@@ -1,0 +1,14 @@
+"""Lists the commands on runs; each console script starts here."""
+
+import functools
+
+from hpa_records.runtime import cli
+
+train = functools.partial(cli.start, 'trainer.commands.train')
+report = functools.partial(cli.start, 'trainer.commands.report')
+predict = functools.partial(cli.start, 'trainer.commands.predict')
+run_paper = functools.partial(cli.start, 'trainer.commands.run_paper')
+serve_input = functools.partial(cli.start, 'trainer.commands.serve_input')
+
+if __name__ == '__main__':
+  cli.list_commands('trainer.commands')

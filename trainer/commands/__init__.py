@@ -1,0 +1,1 @@
+"""Commands on runs: flags → one library call → one closing line."""

@@ -1,0 +1,184 @@
+"""Predicts the classes of new images by all models of a run.
+
+  hpa-predict --workdir=run --images=test --output=submission.csv
+  hpa-predict --workdir=run --records=test_records --output=new.csv
+"""
+
+# What takes long to import is imported after --help and flags are answered.
+# pylint: disable=import-outside-toplevel
+
+import contextlib
+from typing import Any
+
+from absl import flags
+
+from hpa_records.runtime import cli
+from hpa_records.ingest import doubt
+from hpa_records.runtime import errors
+from hpa_records.runtime import process
+from hpa_records.storage import path_check
+from trainer import config
+from trainer.run import workdir as workdir_lib
+from trainer.scoring import thresholds
+
+_WORKDIR = flags.DEFINE_multi_string(
+    'workdir', [], 'Folder of a run; with several the models of all are '
+    'averaged.')
+_RECORDS = flags.DEFINE_string(
+    'records', '', 'Folder that hpa-make-records wrote, with --unlabelled or '
+    'without, or its address.')
+_IMAGES = flags.DEFINE_string(
+    'images', '', 'In place of --records: folder of the image files, as of '
+    'hpa-make-records.')
+_CSV = flags.DEFINE_string(
+    'csv', '', 'Table with the column Id: samples to predict, in this order; '
+    'by default all, unlabelled records in the order of their CSV.')
+_PATTERN = flags.DEFINE_string(
+    'pattern', '', 'Names of the files in --images, with {id} and {channel}; '
+    'by default those of the images that were trained on.')
+_WHITE_LEVEL = flags.DEFINE_integer(
+    'white_level',
+    None, 'Intensity in 16-bit files that becomes 255; by default that of the '
+    'images that were trained on.',
+    lower_bound=0,
+    upper_bound=65535)
+_ON_ERROR = flags.DEFINE_enum(
+    'on_error', 'stop', ('stop', 'skip'),
+    'stop refuses --images with an issue; skip leaves invalid samples out.')
+_ON_DOUBT = flags.DEFINE_enum(
+    'on_doubt', 'count', doubt.ON_DOUBT,
+    'Samples of --images that are not square, or with two channels of the same '
+    'bytes: count prints how many, refuse treats them as invalid.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'File NAME.csv to write, with Id and Predicted; the scores '
+    'are in NAME_scores.csv beside it.')
+_TTA = flags.DEFINE_enum(
+    'tta', 'dihedral', ('dihedral', 'none'),
+    'dihedral: the mean over the eight symmetries of an image; none: the image '
+    'as it is.')
+_THRESHOLD = flags.DEFINE_string(
+    'threshold', '', 'Scores above it are predicted labels; or a rule that '
+    f'chooses one for each class on the out-of-fold scores: '
+    f'{", ".join(thresholds.RULES)}. By default that of the training.')
+_WEIGHTS = flags.DEFINE_enum(
+    'weights', 'last', ('last', 'best'),
+    'Of each model: after the last epoch, or after the best.')
+_BATCH_SIZE = flags.DEFINE_integer('batch_size',
+                                   32,
+                                   'Global batch.',
+                                   lower_bound=1)
+_DISTRIBUTE = flags.DEFINE_enum(
+    'distribute', 'auto',
+    [each for each in config.DISTRIBUTIONS if each != 'multi_worker'],
+    'auto: the most there is of a TPU, all GPUs (mirrored), a GPU, the CPU.')
+_TPU = flags.DEFINE_string(
+    'tpu', 'local', 'Name or address of the TPU; local: of this machine.')
+_FLAGS_BY_GROUP = {
+    'Models': ('workdir', 'weights', 'tta', 'threshold'),
+    'Input': ('records', 'images', 'csv', 'pattern', 'white_level', 'on_error',
+              'on_doubt'),
+    'Output': ('output',),
+    'Devices': ('batch_size', 'distribute', 'tpu'),
+}
+_OF_IMAGES = ('pattern', 'white_level', 'on_error', 'on_doubt')
+
+
+def main() -> None:
+  with process.ended_by_interrupt():
+    from trainer.prediction import ensemble as ensemble_lib
+  workdirs = [
+      path_check.require_local(each, 'workdir') for each in _WORKDIR.value
+  ]
+  if not workdirs:
+    raise errors.DataError('--workdir is missing; pass --workdir=PATH.')
+  _check_input()
+  output = path_check.require_path(_OUTPUT.value, 'output')
+  ensemble = ensemble_lib.load(workdirs)
+  threshold = ensemble.choose_thresholds(_THRESHOLD.value, _WEIGHTS.value)
+  samples = _load_samples(ensemble.settings) if _IMAGES.value else None
+  from trainer.prediction import predict
+  from trainer import strategy as strategy_lib
+  _check_output([output, *predict.name_tables(output)], workdirs)
+  predict.prepare(output)
+  with _open_source(ensemble, samples) as inference_source:
+    strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
+    models = predict.Models(ensemble, strategy, _WEIGHTS.value)
+    found = models.score(inference_source, _TTA.value, _BATCH_SIZE.value)
+  written = found.save(output, threshold)
+  print(f'{len(found.ids)} images, {found.num_skipped} skipped, mean of '
+        f'{ensemble.num_models} models: {", ".join(written)}')
+  if not inference_source.is_ordered:
+    print('The rows are in the order of the records, which is not that of a '
+          'CSV; pass --csv for its rows in its order.')
+  trained = ensemble.count_trained(found.ids)
+  if trained:
+    print(f'{trained} of these {len(found.ids)} images, by their ids, were '
+          'trained on: their honest scores are those in the out_of_fold files '
+          'of the report.')
+
+
+def _check_input() -> None:
+  """Refuses flags that do not go together."""
+  if bool(_RECORDS.value) == bool(_IMAGES.value):
+    received = 'both' if _RECORDS.value else 'none'
+    raise errors.DataError('Expected --records=PATH or --images=PATH, received '
+                           f'{received}; pass one.')
+  for name in _OF_IMAGES:
+    if _RECORDS.value and flags.FLAGS[name].present:
+      raise errors.DataError(f'Expected --{name} with --images alone, received '
+                             'it with --records; leave it out.')
+
+
+def _check_output(written: list[str], workdirs: list[str]) -> None:
+  """Refuses files to write that are read, or among what is read."""
+  records = _path(_RECORDS)
+  path_check.refuse_shared(
+      [('output', each) for each in written],
+      [('records', records), ('images', _path(_IMAGES)),
+       ('csv', _path(_CSV)), *(('workdir', each) for each in workdirs)],
+      closed=[('records', records),
+              *(('workdir', fold)
+                for each in workdirs
+                for fold in workdir_lib.list_fold_directories(each))])
+
+
+def _path(flag: flags.FlagHolder[str]) -> str:
+  return flag.value and path_check.require_path(flag.value, flag.name)
+
+
+def _load_samples(settings: dict[str, Any]) -> Any:
+  """Returns the sample table of --images, checked but for their pixels."""
+  from hpa_records.ingest import sample_table
+  return sample_table.load(_path(_CSV),
+                           _path(_IMAGES),
+                           pattern=_PATTERN.value or settings['pattern'],
+                           white_level=_white_level(settings),
+                           unlabelled=True,
+                           on_error=_ON_ERROR.value,
+                           on_doubt=_ON_DOUBT.value)
+
+
+def _white_level(settings: dict[str, Any]) -> int:
+  asked = _WHITE_LEVEL.value
+  return settings['white_level'] if asked is None else asked
+
+
+def _open_source(ensemble: Any, samples: Any):
+  """Returns what is scored, records or images, a context manager."""
+  from hpa_records.reading import inference_source
+  settings = ensemble.settings
+  if samples is None:
+    directory = _path(_RECORDS)
+    found = inference_source.Records(directory, _path(_CSV))
+    ensemble.check_records(found.settings, directory)
+    return contextlib.nullcontext(found)
+  return inference_source.Files(samples,
+                                _path(_IMAGES),
+                                image_size=settings['image_size'],
+                                resize=settings['resize'],
+                                white_level=_white_level(settings),
+                                on_error=_ON_ERROR.value)
+
+
+def run() -> None:
+  cli.run(main, text=__doc__, groups=_FLAGS_BY_GROUP)

@@ -1,0 +1,93 @@
+"""Trains PReLU and SELU on all folds, as the paper does.
+
+  hpa-run-paper --records=records --workdir=paper
+
+One is trained after the other, into WORKDIR/prelu and WORKDIR/selu; other flags
+of hpa-train hold for both. Then Table 2 of each is printed beside the paper's,
+and WORKDIR/report.html written. The same command continues a run that was cut
+off.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+from absl import flags
+
+from hpa_records.runtime import cli
+from hpa_records.runtime import errors
+from hpa_records.runtime import flag_file
+from hpa_records.runtime import process as process_lib
+from hpa_records.storage import path_check
+from trainer import config
+from trainer import setting
+from trainer.commands import train
+
+_RUNS = ('prelu', 'selu')  # activations; all else is Table 1's by default
+# Not -m, which takes a folder named trainer where the user stands.
+_TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
+          'runpy.run_module("trainer.main", None, "__main__", alter_sys=True)')
+
+
+def main() -> None:
+  with process_lib.ended_by_interrupt():
+    # pylint: disable=import-outside-toplevel
+    from trainer.report import page
+    from trainer.report import tables
+    from trainer.run import finished_run
+  for name in ('fold', 'activation'):
+    if flags.FLAGS[name].present:
+      raise errors.DataError(
+          f'Expected no --{name}, which the experiment sets, received '
+          f'{flags.FLAGS[name].value}; leave it out, also of a flag file, or '
+          'use python -m trainer.main.')
+  if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
+    raise errors.DataError('Expected flags only, received --; leave it out.')
+  records = path_check.require_path(flags.FLAGS.records, 'records')
+  directory = path_check.require_local(flags.FLAGS.workdir, 'workdir')
+  path_check.refuse_shared([('workdir', directory)], [('records', records)],
+                           closed=[('records', records)])
+  runs = [os.path.join(directory, name) for name in _RUNS]
+  page.prepare(directory, 'workdir')  # before hours of training
+  for name, folder in zip(_RUNS, runs):
+    _train([
+        *sys.argv[1:], f'--activation={name}', f'--workdir={folder}',
+        f'--fold={train.ALL}'
+    ])
+  for name, folder in zip(_RUNS, runs):
+    print(f'\n{name}\n{tables.format_scores(finished_run.load(folder))}')
+  print(page.write(runs, directory))
+
+
+def _train(arguments: list[str]) -> None:
+  """Trains in a process of its own, and ends with it if it fails."""
+  with subprocess.Popen([sys.executable, '-c', _TRAIN, *arguments]) as process:
+    # It saves before it leaves. Ctrl-C reaches it without help.
+
+    def pass_on(number, _):
+      process.send_signal(number)
+
+    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: pass_on}
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+      handlers[signal.SIGHUP] = pass_on
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
+    }
+    code = process.wait()
+    for number, handler in before.items():
+      signal.signal(number, handler)
+  if code:
+    sys.exit(code if code > 0 else 128 - code)  # as a shell tells a signal
+
+
+def run() -> None:
+  groups = setting.list_groups(config.Config)
+  cli.run(main,
+          text=__doc__,
+          groups={
+              heading: [
+                  name for name in names if name not in ('fold', 'activation')
+              ] for heading, names in groups.items()
+          })

@@ -1,0 +1,147 @@
+"""Reads and decodes records for trainers on other machines.
+
+  hpa-serve-input dispatcher --port=5050
+  hpa-serve-input worker --dispatcher=host:5050
+  hpa-train … --data_service=grpc://host:5050
+
+This is a tf.data service: one dispatcher, any number of workers. Each sees the
+records under the path that the trainer is given. They run until they are told
+to end (SIGTERM, Ctrl-C). A worker on another machine needs --host=NAME, under
+which trainers reach it.
+
+For a trusted network alone: TensorFlow listens on every interface, whatever
+--host says, and runs any graph that it is sent, as the user who started it.
+Whoever reaches a port reads and writes that user's files; have a firewall
+before it where the network is open.
+"""
+
+import contextlib
+import sys
+import time
+from typing import Any, Iterator
+
+from absl import flags
+
+from hpa_records.runtime import cli
+from hpa_records.runtime import errors
+from hpa_records.runtime import ports
+from hpa_records.runtime import printable
+from hpa_records.storage import path_check
+from trainer.training import interruption
+
+_PORT = flags.DEFINE_integer('port',
+                             0,
+                             'To listen on; 0 takes a free one.',
+                             lower_bound=0,
+                             upper_bound=65535)
+_WORK_DIR = flags.DEFINE_string(
+    'work_dir', '', 'Folder for a journal, with which a dispatcher that is '
+    'started again continues.')
+_WORKER_TIMEOUT_S = flags.DEFINE_integer(
+    'worker_timeout_s',
+    60,
+    'Silence after which a worker is given up, in seconds.',
+    lower_bound=1,
+    upper_bound=2**31)
+_DISPATCHER = flags.DEFINE_string('dispatcher', '',
+                                  'host:port of the dispatcher.')
+_HOST = flags.DEFINE_string(
+    'host', '', 'Name under which trainers reach this machine; by default '
+    'localhost, for trainers on this machine.')
+
+_LOOK_EVERY_S = 0.2
+_CONNECT_S = 10.0
+_SCHEME = 'grpc://'  # as trainers write it
+
+
+def main_dispatcher() -> None:
+  ports.require_free(_PORT.value, '--port')
+  journal = _WORK_DIR.value and path_check.require_path(_WORK_DIR.value,
+                                                        'work_dir')
+  if journal != printable.escape(journal):
+    raise errors.DataError('TensorFlow takes only a printable path in UTF-8 '
+                           f'as --work_dir, received {journal!r}; choose '
+                           'another.')
+  with _starting('--work_dir and --port') as service:
+    server = service.DispatchServer(
+        service.DispatcherConfig(port=_PORT.value,
+                                 work_dir=journal or None,
+                                 fault_tolerant_mode=bool(journal),
+                                 job_gc_check_interval_ms=500,
+                                 worker_timeout_ms=_WORKER_TIMEOUT_S.value *
+                                 1000))
+  _wait(f'Dispatcher at {server.target}.')
+
+
+def main_worker() -> None:
+  if not _DISPATCHER.value:
+    raise errors.DataError('--dispatcher is missing; pass '
+                           '--dispatcher=host:port.')
+  dispatcher = _DISPATCHER.value.removeprefix(_SCHEME)
+  host, port = ports.split(dispatcher, '--dispatcher')
+  if not _HOST.value and not ports.is_loopback(host):
+    raise errors.DataError(
+        f'The dispatcher {dispatcher} is on another machine, or not to be '
+        'found; pass --host=NAME, under which trainers reach this worker.')
+  own = ports.require_host(_HOST.value or 'localhost', '--host')
+  ports.require_free(_PORT.value, '--port')
+  _await(host, port)
+  with _starting('--dispatcher and --port') as service:
+    server = service.WorkerServer(
+        service.WorkerConfig(dispatcher_address=dispatcher,
+                             worker_address=f'{own}:%port%',
+                             port=_PORT.value))
+  _wait(f'Worker of {dispatcher}.')
+  del server
+
+
+def _await(host: str, port: int) -> None:
+  """Returns when the dispatcher answers; TensorFlow would wait without a word.
+  """
+  is_told = False
+  while True:
+    try:
+      return ports.check_server(host, port, _CONNECT_S)
+    except OSError as error:
+      if not is_told:
+        print(f'No dispatcher answers at {host}:{port} ({error}); waiting.',
+              file=sys.stderr,
+              flush=True)
+      is_told = True
+      time.sleep(_LOOK_EVERY_S)
+
+
+@contextlib.contextmanager
+def _starting(flags_of_it: str) -> Iterator[Any]:
+  """Yields TensorFlow's service; tells in one line why it does not start, and
+  which flags to look at."""
+  # TensorFlow takes seconds to import; a wrong flag is told before that.
+  from hpa_records.runtime import tensorflow  # pylint: disable=import-outside-toplevel
+  try:
+    yield tensorflow.tf.data.experimental.service
+  except (RuntimeError, tensorflow.tf.errors.OpError) as error:
+    raise errors.DataError(
+        f'Cannot start: {printable.join_lines(str(error))}; check '
+        f'{flags_of_it}.') from error
+
+
+def _wait(line: str) -> None:
+  """Says that all is up, and returns when a signal has come."""
+  with interruption.Interruption() as asked:
+    print(line, flush=True)
+    print(ports.WARNING, file=sys.stderr, flush=True)
+    while asked.signal is None:
+      time.sleep(_LOOK_EVERY_S)
+
+
+def run() -> None:
+  cli.run(subcommands={
+      'dispatcher': main_dispatcher,
+      'worker': main_worker
+  },
+          text=__doc__,
+          groups={
+              'Both': ('port',),
+              'Dispatcher': ('work_dir', 'worker_timeout_s'),
+              'Worker': ('dispatcher', 'host'),
+          })

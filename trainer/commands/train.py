@@ -1,0 +1,83 @@
+"""Trains a network and scores it on a held-out fold.
+
+  hpa-train --records=records --workdir=run --fold=0
+  hpa-train --records=records --workdir=run --fold=all --activation=selu
+
+Defaults are those of the paper and of the original GapNet-PL. The same command
+continues a run that was cut off.
+"""
+
+import dataclasses
+import os
+from typing import Any
+
+from absl import flags
+
+from hpa_records.runtime import cli
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.runtime import process
+from hpa_records.storage import path_check
+from trainer import config as config_lib
+from trainer import setting
+from trainer.run import workdir
+
+_SETTINGS = dataclasses.fields(config_lib.Config)
+ALL = 'all'
+_SHOWN = ('auc_macro', 'auc_micro', 'accuracy_binary', 'accuracy_subset',
+          'accuracy_argmax') + tuple(
+              f'{score}_{kind}' for score in ('f1', 'precision', 'recall')
+              for kind in ('macro', 'micro', 'samples', 'paper'))
+
+for _field in _SETTINGS:
+  if _field.name == 'fold':
+    flags.DEFINE_string('fold', str(_field.default),
+                        f'{setting.of(_field).help} {ALL}: each in turn.')
+  else:
+    setting.define_flag(_field)
+
+
+def main() -> None:
+  values = {each.name: flags.FLAGS[each.name].value for each in _SETTINGS}
+  values['records'] = path_check.require_path(values['records'], 'records')
+  for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
+    values[name] = path_check.require_local(values[name], name)
+  records, written = values['records'], values['workdir']
+  path_check.refuse_shared(
+      [('workdir', written),
+       ('stage_dir', values['stage_dir'])], [('records', records)],
+      closed=[('records', records)],
+      filled=[
+          ('workdir', each) for each in workdir.list_fold_directories(written)
+      ])
+  fold = values.pop('fold')
+  if fold != ALL and not (fold.isdecimal() and len(fold) < 10):
+    raise errors.DataError(f'Expected --fold as a number or {ALL}, received '
+                           f'{printable.quote(fold)}.')
+  config = config_lib.Config(**values, fold=0 if fold == ALL else int(fold))
+  with process.ended_by_interrupt():
+    # pylint: disable=import-outside-toplevel
+    from trainer.report import tables
+    from trainer.run import finished_run
+    from trainer.training import cross_validation
+    from trainer.training import loop
+  if fold == ALL:
+    if cross_validation.train(config):
+      print(tables.format_scores(finished_run.load(config.workdir)))
+    print(f'All folds: {os.path.join(config.workdir, "")}')
+  else:
+    _tell(config, loop.train(config))
+
+
+def _tell(config: config_lib.Config, scores: dict[str, Any]) -> None:
+  """Prints the scores of a fold, and where they are."""
+  for name in _SHOWN:
+    value = scores[name]
+    print(f'{name:18s}' + ('none' if value is None else f'{value:.4f}'))
+  directory = workdir.fold_directory(config.workdir, config.fold)
+  print(f'Held-out fold {config.fold}, {scores["num_samples"]} images, epoch '
+        f'{scores["epoch"]}: {os.path.join(directory, "")}')
+
+
+def run() -> None:
+  cli.run(main, text=__doc__, groups=setting.list_groups(config_lib.Config))
