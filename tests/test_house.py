@@ -33,7 +33,7 @@ def _python(code):
 def test_without_tensorflow_importing_says_so_in_one_line(module):
   done = _python(f'{_NO_TENSORFLOW}import {module}')
   last = done.stderr.splitlines()[-1]
-  assert 'Expected TensorFlow 2.17 to 2.21' in last
+  assert 'TensorFlow 2.17 to 2.21 with Keras 3 is needed' in last
   assert 'pip install "hpa-records[cpu]"' in last
   assert 'During handling' not in done.stderr
 
@@ -43,7 +43,7 @@ def test_without_tensorflow_training_ends_with_that_line_and_code_2():
                  '"--workdir=w"]; import runpy; '
                  'runpy.run_module("trainer.main", run_name="__main__")')
   assert done.returncode == 2
-  assert done.stderr.startswith('Expected TensorFlow 2.17 to 2.21')
+  assert done.stderr.startswith('tensorflow is not installed; TensorFlow 2.17 ')
   assert len(done.stderr.splitlines()) == 1
 
 

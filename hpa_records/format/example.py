@@ -42,7 +42,7 @@ class Sample:
 
   Attributes:
     id: the sample's Id in the CSV.
-    image: stored bytes of the pixels, raw or PNG: bytes, or [n] uint8.
+    image: stored bytes of the pixels, raw or PNG; an array is [n] uint8.
     fold: the fold that holds the sample; None in an unlabelled set.
     labels: [K] multi-hot, 0 or 1; None in an unlabelled set.
     repeats: [F] float32 expected draws an epoch; None in an unlabelled set.

@@ -1,4 +1,8 @@
-"""The order of records and samples: by a salted hash of their ids."""
+"""The order of records and samples: by a salted hash of their ids.
+
+As in TensorFlow Datasets, so the bytes of a dataset depend only on data and
+settings.
+"""
 
 import hashlib
 from typing import Sequence

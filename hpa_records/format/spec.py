@@ -31,7 +31,8 @@ from hpa_records.runtime import errors
 
 FORMAT_VERSION = 1
 
-# The number of epochs in the paper. An image with LEAST_REPEATS is drawn once.
+# The number of epochs in the paper; an image with LEAST_REPEATS is drawn once
+# in them.
 CYCLE_EPOCHS = 80
 LEAST_REPEATS = 1 / CYCLE_EPOCHS
 

@@ -106,7 +106,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
   with pytest.raises(errors.DataError) as error:
     _convert('', images, tmp_path / 'out')
   assert f'Invalid samples in {images}; fix' in str(error.value)
-  assert 'row 5, s3_green.png: truncated PNG' in str(error.value)
+  assert 'row 5, s3_green.png: damaged PNG' in str(error.value)
   settings = shard_plan.Settings(image_size=16, unlabelled=True)
   made = convert.convert('', images, str(tmp_path / 'out'), settings,
                          convert.How(workers=1, on_error='skip'))
@@ -183,7 +183,7 @@ def test_an_issue_below_the_folder_is_named_with_its_path(tmp_path):
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 0x40
   path.write_bytes(data)
-  with pytest.raises(errors.DataError, match='row 4, s2/blue.png: expected a'):
+  with pytest.raises(errors.DataError, match='row 4, s2/blue.png: damaged PNG'):
     _convert('',
              str(tmp_path / 'images'),
              tmp_path / 'out',
