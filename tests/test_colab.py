@@ -53,9 +53,9 @@ def test_every_cell_runs_that_needs_neither_kaggle_nor_a_tpu(tmp_path):
   assert '60 records' in outputs['convert']
   assert 'epoch 1' in outputs['train'] and 'Held-out fold 0' in outputs['train']
   assert 'colab/run/report.html' in outputs['report']
-  scores = json.loads(
+  metrics = json.loads(
       (tmp_path / 'colab' / 'run' / 'fold0' / 'metrics.json').read_text())
-  assert scores['epoch'] == 1
+  assert metrics['epoch'] == 1
 
 
 def test_it_is_stored_without_results():

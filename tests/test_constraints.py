@@ -80,7 +80,7 @@ def _find_machines(name):
   } for platform in platforms for minor in range(oldest, newest + 1)]
 
 
-def _find_faults(pins, required, machine):
+def _find_issues(pins, required, machine):
   """Returns the requirements on a machine that no single pin satisfies."""
   versions = {}
   for pin in _applying(pins, machine):
@@ -102,12 +102,12 @@ def test_the_pins_satisfy_the_ranges_of_setup_cfg(name):
       *(options['options.extras_require'][extra] for extra in _FILES[name])
   ]))
   for machine in _find_machines(name):
-    assert not _find_faults(_read_pins(name), required, machine), machine
+    assert not _find_issues(_read_pins(name), required, machine), machine
 
 
 @pytest.mark.parametrize('pins', ['', 'pandas==1.5.3', 'pandas==2.3.3\n' * 2])
 def test_a_pin_that_is_missing_too_old_or_double_is_found(pins):
-  assert _find_faults(_parse(pins), _parse('pandas>=2.0'), _LINUX)
+  assert _find_issues(_parse(pins), _parse('pandas>=2.0'), _LINUX)
 
 
 def test_each_supported_tensorflow_has_a_file():

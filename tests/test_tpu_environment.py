@@ -59,7 +59,7 @@ def test_auto_does_not_take_tpu_system_for_a_tpu(python):
 
 
 @pytest.mark.parametrize('flags,message', [
-    ([], 'received --distribute=tpu on a machine where TensorFlow sees none'),
+    ([], 'No TPU for --distribute=tpu: TensorFlow sees none'),
     (['--tpu=grpc://127.0.0.1:9'], 'reach the TPU --tpu=grpc://127.0.0.1:9: '),
 ])
 def test_without_a_tpu_it_is_told_in_one_line(python, flags, message, tmp_path):

@@ -83,7 +83,7 @@ def draw_samples(entries: arrays.Gallery) -> figure.Figure:
     for axes, number in zip(panels, pick(entries, kind)):
       axes.set_axis_on()
       _draw_sample(axes, entries.images[number], entries.labels[number],
-                   entries.scores[number])
+                   entries.predictions[number])
   return drawn
 
 
@@ -98,7 +98,7 @@ def pick(entries: arrays.Gallery, kind: str) -> list[int]:
     Positions in entries.
   """
   rows = np.flatnonzero(entries.kinds == kind)
-  own = entries.scores[rows, entries.classes[rows]]
+  own = entries.predictions[rows, entries.classes[rows]]
   order = rows[np.argsort(own if kind == 'miss' else -own, kind='stable')]
   once: dict[str, int] = {}
   for row in order.tolist():
@@ -131,7 +131,7 @@ def main() -> None:
   path_check.refuse_shared([('output', output)], [('workdir', workdir)],
                            closed=[('workdir', workdir)])
   path_check.prepare_output(output, 'output')
-  with path_check.told_output(output):
+  with path_check.translate_write_errors(output):
     filesystem.write_atomically(output, draw(workdir))
   print(output)
 

@@ -1,1 +1,1 @@
-"""Trains GapNet-PL on the records that hpa_records writes."""
+"""Training of GapNet-PL on the records that hpa_records writes."""

@@ -1,8 +1,8 @@
-"""TF_CONFIG: which processes train a run together, and which one this is.
+"""TF_CONFIG: the processes that train a run together, and this one's number.
 
-Job managers write it for every kind of job. Here all are workers, one of which
-may be called chief; TensorFlow would wait for ever, or die, where it is told
-anything else.
+Job managers write TF_CONFIG for every kind of job. Here all processes are
+workers, one of which may be called chief; with other jobs TensorFlow would hang
+or abort.
 """
 
 import sys
@@ -29,22 +29,23 @@ class Cluster:
   """Workers that train together.
 
   Attributes:
-    addresses: host:port of each, the chief first.
-    own: number of this process among them.
+    addresses: host:port of each worker, the chief first.
+    own: number of this process, an index of addresses.
   """
   addresses: tuple[str, ...] = ()
   own: int = 0
 
   @property
   def has_others(self) -> bool:
+    """Whether there are several workers."""
     return len(self.addresses) > 1
 
 
 def load() -> Cluster:
-  """Returns the workers of TF_CONFIG; none where it is not set or has none.
+  """Returns the workers of TF_CONFIG; without addresses if it has none.
 
   Raises:
-    errors.DataError: it is not as a worker of several wants it.
+    errors.DataError: it is invalid, or does not say which worker this is.
   """
   text = os.environ.get(_NAME, '').strip()
   if not text:
@@ -60,15 +61,15 @@ def load() -> Cluster:
     _refuse('cluster is not a JSON object')
   for job, listed in jobs.items():
     if job not in _JOBS and listed:
-      _refuse(f'cluster has the job {printable.quote(job)}: there are no '
-              'parameter servers or evaluators, all are workers')
+      _refuse(f'cluster has the job {printable.quote(job)}; only chief and '
+              'worker are supported')
   addresses = tuple(_list_addresses(jobs))
   own = _find_own(jobs, config.get('task')) if len(addresses) > 1 else 0
   return Cluster(addresses, own)
 
 
 def _list_addresses(jobs: dict[str, Any]) -> list[str]:
-  """Addresses of chief and workers, checked."""
+  """Returns the addresses of chief and workers, checked."""
   found = []
   for job in _JOBS:
     listed = jobs.get(job) or []
@@ -87,42 +88,41 @@ def _list_addresses(jobs: dict[str, Any]) -> list[str]:
 
 
 def _find_own(jobs: dict[str, Any], task: Any) -> int:
-  """The number of this process."""
+  """Returns the number of this process."""
   task = task or {}
   if not isinstance(task, dict):
     _refuse('task is not a JSON object')
   job, index = task.get('type'), task.get('index')
   if job not in _JOBS or not jobs.get(job):
-    _refuse(f'task has the type {printable.quote(str(job))}, which is no job '
-            'of cluster' if job else 'task does not say the type of this '
-            'process')
+    _refuse(f'task has the type {printable.quote(str(job))}, which is not a '
+            'job of cluster' if job else 'task has no type')
   if type(index) is not int or not 0 <= index < len(jobs[job]):  # pylint: disable=unidiomatic-typecheck
     _refuse(f'task has the index {printable.quote(str(index))} of '
             f'{len(jobs[job])} addresses of {job}')
   return index if job == _JOBS[0] else index + len(jobs.get(_JOBS[0]) or [])
 
 
-def _refuse(fault: str) -> NoReturn:
+def _refuse(issue: str) -> NoReturn:
   raise errors.DataError(
-      f'{_NAME} does not describe the workers: {fault}. Set it on each worker, '
-      f'such as {_NAME}={EXAMPLE}, or unset it to train on this machine alone.')
+      f'Invalid {_NAME}: {issue}. Set it on each worker, such as '
+      f'{_NAME}={EXAMPLE}, or unset it to train on this machine alone.')
 
 
 def join(workers: Cluster) -> tf.distribute.Strategy:
-  """Returns the strategy of several workers, when all of them have come.
+  """Returns the strategy of several workers, once all are connected.
 
   Raises:
-    errors.DataError: this one's port is taken.
-    errors.BrokenOff: they did not come together.
+    errors.DataError: the port of this worker is in use.
+    errors.BrokenOff: the workers cannot connect.
   """
   _, port = ports.split(workers.addresses[workers.own], 'TF_CONFIG')
   ports.require_free(port, 'TF_CONFIG')
   print(
-      f'Worker {workers.own} of {len(workers.addresses)}, port {port}, waits '
-      f'for the others. {ports.WARNING}',
+      f'Worker {workers.own} of {len(workers.addresses)}, port {port}, is '
+      f'waiting for the others. {ports.WARNING}',
       file=sys.stderr,
       flush=True)
-  # Not TF_CONFIG itself: TensorFlow dies of a job without an address.
+  # Not TF_CONFIG itself: a job without addresses aborts TensorFlow.
   resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
       tf.train.ClusterSpec({'worker': list(workers.addresses)}),
       task_type='worker',
@@ -133,6 +133,6 @@ def join(workers: Cluster) -> tf.distribute.Strategy:
       return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:
       raise errors.BrokenOff(
-          'The workers of TF_CONFIG did not come together: '
+          'The workers of TF_CONFIG could not connect: '
           f'{tensorflow.find_reason(error)}; start the same command on all of '
           'them.', 1) from error

@@ -1,7 +1,7 @@
-"""--distribute to a tf.distribute strategy, and what a run asks of it.
+"""The tf.distribute strategy of --distribute, and its checks and messages.
 
-A strategy is made before anything else runs on a device: several workers agree
-on their devices when it is.
+Create the strategy before anything else runs on a device: several workers agree
+on their devices then.
 """
 
 import contextlib
@@ -19,28 +19,28 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import cluster
 
-# Of what TensorFlow says of a lost worker: who it is.
+# The lost worker in TensorFlow's message.
 _TASK = re.compile(r'/job:worker/replica:\d+/task:(\d+)')
-_TPU_S = 12.0  # in which a TPU answers
+_TPU_S = 12.0  # timeout of a TPU
 
 
 def make(distribute: str,
          tpu: str = 'local',
          alone: bool = False) -> tf.distribute.Strategy:
-  """Returns the strategy that a --distribute names.
+  """Returns the strategy of a value of --distribute.
 
   Args:
-    distribute: 'cpu', 'gpu' (the first one), 'mirrored' (all GPUs, or without
-      one all logical CPUs), 'multi_worker' (those that TF_CONFIG lists), 'tpu',
-      or 'auto': multi_worker where TF_CONFIG lists several, else tpu where
-      there is one, else mirrored where there are several GPUs, else gpu where
-      there is one, else cpu.
-    tpu: its name or address; 'local' is that of this machine.
-    alone: whether 'auto' leaves TF_CONFIG unread, where this process has no
-      part in what others do.
+    distribute: 'cpu', 'gpu' (the first one), 'mirrored' (all GPUs, or all
+      logical CPUs without one), 'multi_worker' (those in TF_CONFIG), 'tpu', or
+      'auto': multi_worker if TF_CONFIG lists several, else tpu if there is one,
+      else mirrored if there are several GPUs, else gpu if there is one, else
+      cpu.
+    tpu: name or address of the TPU; 'local' for that of this machine.
+    alone: whether 'auto' ignores TF_CONFIG, for a process that does not take
+      part in a distributed run.
 
   Raises:
-    errors.DataError: what is asked for is not there.
+    errors.DataError: the device is missing, or TF_CONFIG is invalid.
   """
   workers = cluster.Cluster()
   if distribute == 'multi_worker' or distribute == 'auto' and not alone:
@@ -49,10 +49,9 @@ def make(distribute: str,
     return cluster.join(workers)
   if distribute == 'multi_worker' and not workers.addresses:
     raise errors.DataError(
-        'Expected the addresses of the workers, received '
-        '--distribute=multi_worker without TF_CONFIG; set it on each worker: '
-        f'TF_CONFIG={cluster.EXAMPLE}.')
-  if distribute in ('auto', 'multi_worker'):  # of this one
+        '--distribute=multi_worker needs TF_CONFIG with the addresses of the '
+        f'workers; set it on each worker: TF_CONFIG={cluster.EXAMPLE}.')
+  if distribute in ('auto', 'multi_worker'):  # one worker
     distribute = _choose()
   if distribute == 'tpu':
     return _make_tpu(tpu)
@@ -62,14 +61,14 @@ def make(distribute: str,
     return tf.distribute.MirroredStrategy([each.name for each in devices])
   if distribute == 'gpu' and not gpus:
     raise errors.DataError(
-        'Expected a GPU, received --distribute=gpu where TensorFlow sees none; '
-        'pip install "hpa-records[gpu]", or pass --distribute=cpu.')
+        'No GPU for --distribute=gpu: TensorFlow sees none; pip install '
+        '"hpa-records[gpu]", or pass --distribute=cpu.')
   return tf.distribute.OneDeviceStrategy(f'/{distribute}:0')
 
 
 def _choose() -> str:
-  """What 'auto' takes for one process."""
-  # Not TPU_SYSTEM, which TensorFlow for TPUs lists where there is none.
+  """Returns the choice of 'auto' for one process."""
+  # Not TPU_SYSTEM, which TensorFlow for TPUs lists even without a TPU.
   if tf.config.list_physical_devices('TPU'):
     return 'tpu'
   gpus = len(tf.config.list_logical_devices('GPU'))
@@ -77,7 +76,7 @@ def _choose() -> str:
 
 
 def _make_tpu(name: str) -> tf.distribute.Strategy:
-  """A TPU that answers; it is asked on a thread, which may wait for ever."""
+  """Returns the strategy of a TPU; connects on a thread, which may hang."""
   if name == 'local':
     _check_local_tpu()
   found: list[tf.distribute.Strategy | Exception] = []
@@ -104,42 +103,42 @@ def _make_tpu(name: str) -> tf.distribute.Strategy:
 def _check_local_tpu() -> None:
   if not tensorflow.IS_FOR_TPUS:
     raise errors.DataError(
-        'Expected TensorFlow for TPUs, received --distribute=tpu with '
-        f'TensorFlow {tf.__version__} without; in an environment of its own, '
-        'pip install "hpa-records[tpu]".')
+        f'--distribute=tpu needs TensorFlow for TPUs; this TensorFlow '
+        f'{tf.__version__} is built without TPU support; pip install '
+        '"hpa-records[tpu]" in a new environment.')
   if not tf.config.list_physical_devices('TPU'):
     raise errors.DataError(
-        'Expected a TPU, received --distribute=tpu on a machine where '
-        'TensorFlow sees none, or another process has it; choose a runtime or '
-        'machine with a TPU, pass --tpu=NAME, or choose another --distribute.')
+        'No TPU for --distribute=tpu: TensorFlow sees none, or another process '
+        'uses it; choose a runtime or machine with a TPU, pass --tpu=NAME, or '
+        'choose another --distribute.')
 
 
 def _list_workers(strategy: tf.distribute.Strategy) -> list[str]:
-  """Addresses of all workers, the chief first; [] where there is one."""
+  """Returns the addresses of all workers, the chief first; [] for only one."""
   if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
     return []
   return strategy.cluster_resolver.cluster_spec().job_tasks('worker')
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-  """Returns whether this process writes what all workers made."""
+  """Returns whether this process writes the files of the run."""
   return not _list_workers(strategy) or strategy.cluster_resolver.task_id == 0
 
 
 def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
                                                                   Any]) -> None:
-  """Checks that all workers have the same; alone, it does nothing.
+  """Checks that all workers have equal values; does nothing for one worker.
 
   Args:
     strategy: of the run.
-    values: by names that a message can hold; the same names on all workers.
+    values: by names for the message, the same names on all workers.
 
   Raises:
-    errors.DataError: on each worker; says what differs.
+    errors.DataError: on each worker; names the values that differ.
   """
   if not _list_workers(strategy):
     return
-  # Each bit of a digest that all have is counted by none of them or by all.
+  # If all digests are equal, no worker or every worker has each bit set.
   digests = [
       hashlib.sha256(repr(each).encode()).digest() for each in values.values()
   ]
@@ -157,8 +156,8 @@ def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
   if differ:
     raise errors.DataError(
         f'The workers of TF_CONFIG differ in {", ".join(differ)}; start the '
-        'same command on all of them, with the same records and a --workdir '
-        'that all of them see.')
+        'same command on all of them, with the same records and a shared '
+        '--workdir.')
 
 
 def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
@@ -174,40 +173,40 @@ def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
   kind = _kind(strategy)
   if kind == 'CPU' and xla == 'on' and tensorflow.IS_FOR_TPUS:
     raise errors.DataError(
-        'Expected TensorFlow that compiles for the CPU, received --xla=on with '
-        'TensorFlow for TPUs, which compiles for TPUs alone; leave it out.')
+        '--xla=on on a CPU is not supported by TensorFlow for TPUs, which '
+        'compiles for TPUs only; leave --xla out.')
   return kind == 'TPU' or xla == 'on' or (xla == 'auto' and kind == 'GPU')
 
 
 def check_batch(strategy: tf.distribute.Strategy, batch_size: int,
                 flag: str) -> None:
-  """Refuses a global batch that the replicas cannot share evenly.
+  """Checks that the replicas can share a global batch evenly.
 
   Args:
     strategy: of the run.
     batch_size: of a global batch.
-    flag: the batch's flag, for the message.
+    flag: the flag of batch_size, for the message.
 
   Raises:
-    errors.DataError: names the nearest that they can.
+    errors.DataError: they cannot; names the nearest sizes that work.
   """
   replicas = strategy.num_replicas_in_sync
   below = batch_size // replicas * replicas
   if below != batch_size:
     nearest = [each for each in (below, below + replicas) if each]
     raise errors.DataError(
-        f'Expected --{flag} that {replicas} replicas share evenly, received '
+        f'Expected --{flag} divisible by {replicas} replicas, received '
         f'{batch_size}; pass {" or ".join(map(str, nearest))}.')
 
 
 def cap_batch(strategy: tf.distribute.Strategy, batch_size: int,
               count: int) -> int:
-  """Returns a global batch no larger than what count images need.
+  """Returns a global batch size no larger than needed for count images.
 
   Args:
-    strategy: whose replicas share it.
-    batch_size: that is asked for.
-    count: of the images, which are scored once.
+    strategy: whose replicas share the batch.
+    batch_size: the largest.
+    count: number of images.
   """
   replicas = strategy.num_replicas_in_sync
   return min(batch_size, max(-(-count // replicas), 1) * replicas)
@@ -215,7 +214,7 @@ def cap_batch(strategy: tf.distribute.Strategy, batch_size: int,
 
 def share(context: tf.distribute.InputContext,
           batch_size: int) -> epoch_plan.Share:
-  """Returns which part of each global batch an input pipeline makes.
+  """Returns the part of each global batch that an input pipeline makes.
 
   Args:
     context: of the pipeline, as distribute_datasets_from_function gives it.
@@ -228,7 +227,7 @@ def share(context: tf.distribute.InputContext,
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-  """Returns what the strategy trains on, for the user: '2 GPUs'."""
+  """Returns the devices of a strategy for messages, such as '2 GPUs'."""
   kind = _kind(strategy)
   replicas = strategy.num_replicas_in_sync
   if replicas == 1:
@@ -238,26 +237,28 @@ def describe(strategy: tf.distribute.Strategy) -> str:
 
 
 def _kind(strategy: tf.distribute.Strategy) -> str:
-  """'CPU', 'GPU' or 'TPU'."""
+  """Returns 'CPU', 'GPU' or 'TPU'."""
   return strategy.extended.worker_devices[0].rpartition('device:')[2][:3]
 
 
 @contextlib.contextmanager
-def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
-  """Tells in one line that another worker is gone, or memory used up.
+def translate_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
+  """Turns TensorFlow's errors of lost workers and full memory into BrokenOff.
+
+  Args:
+    strategy: of the run.
 
   Raises:
-    errors.BrokenOff: in place of TensorFlow's error; of a worker's, where there
-      are several.
+    errors.BrokenOff: memory of a device ran out, or another worker is lost.
   """
   try:
     yield
   except tf.errors.ResourceExhaustedError as error:
     raise errors.BrokenOff(
-        f'Memory of {describe(strategy)} ran out: '
-        f'{tensorflow.find_reason(error)}; use a smaller --batch_size and '
-        '--eval_batch_size. The same command continues from the newest '
-        'checkpoint.', 1) from error
+        f'Out of memory on {describe(strategy)}: '
+        f'{tensorflow.find_reason(error)}; pass a smaller --batch_size and '
+        '--eval_batch_size to continue from the newest checkpoint.',
+        1) from error
   except (tf.errors.UnavailableError, tf.errors.AbortedError,
           tf.errors.InternalError, tf.errors.CancelledError,
           tf.errors.DeadlineExceededError) as error:
@@ -266,6 +267,6 @@ def told_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
       raise
     lost = f'The worker {workers[int(task[1])]}' if task else 'A worker'
     raise errors.BrokenOff(
-        f'{lost} of TF_CONFIG is gone: {tensorflow.find_reason(error)}; start '
-        'the same command on all of them again to go on from the newest '
+        f'{lost} of TF_CONFIG was lost: {tensorflow.find_reason(error)}; start '
+        'the same command on all of them again to continue from the newest '
         'checkpoint.', 1) from error

@@ -42,11 +42,11 @@ flags.DEFINE_integer('limit', _DEFAULT.limit,
                      'Take only the first rows of --csv; 0 takes all.')
 flags.DEFINE_enum(
     'on_error', 'stop', ('stop', 'skip'),
-    'stop refuses input with a fault; skip leaves faulty samples out.')
+    'stop refuses input with an issue; skip leaves invalid samples out.')
 flags.DEFINE_enum(
     'on_doubt', 'count', doubt.ON_DOUBT,
     'Samples that are not square, or with two channels of the same bytes: '
-    'count prints how many, refuse takes them for faulty.')
+    'count prints how many, refuse treats them as invalid.')
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the records to make.')
 flags.DEFINE_integer('image_size', _DEFAULT.image_size,
                      'Height and width of the stored images, in pixels.')

@@ -1,1 +1,1 @@
-"""From checked samples to shards and a finished dataset; resumable."""
+"""Converts checked samples to the shards of a dataset; resumable."""

@@ -1,10 +1,9 @@
-"""The checked samples of a conversion, shared by jobs that make one shard each.
+"""Caches the checked samples of a conversion for jobs that make one shard each.
 
-Checking reads the head of every image file, 124,288 of them, in each of some
-300 jobs. So the first job writes what it found to the folder .unfinished and
-the others take it, as long as the table, the groups, the settings and the names
-of the image files are the same. A file that has changed since under its old
-name is found by the job that decodes it.
+Checking reads the header of every image file: 124,288 of them in each of some
+300 jobs. So the first job writes the result to the folder .unfinished and the
+others read it, if the table, the groups, the settings and the names of the
+image files are the same. The job that decodes a file checks it again.
 """
 
 import dataclasses
@@ -25,14 +24,14 @@ from hpa_records.ingest import sample_table
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 
-# Beside id, row and labels; those that a table has.
+# Columns that not all tables have.
 _OPTIONAL = {'fold': int, 'group': str}
 _FORM = {
     'key': str,
     'csv_sha256': str,
     'groups_sha256': str,
     'sizes': [[int]],
-    'faults': [shard_writer.FAULT_FORM],
+    'issues': [shard_writer.ISSUE_FORM],
     'columns': {
         'id': [str],
         'row': [int],
@@ -43,30 +42,30 @@ _FORM = {
 
 def find_key(csv: str, images: str, settings: shard_plan.Settings,
              on_error: str, on_doubt: str, groups: str) -> str:
-  """Returns a hash of all that decides which samples there are, heads aside.
+  """Returns a hash of the input and settings, without the files' contents.
 
-  Args: as of sample_table.load, those in settings there.
+  Args: as of sample_table.load; the others are in settings.
 
   Raises:
     errors.DataError: a CSV cannot be read, or the folder of images cannot be
       listed.
   """
-  told: list[Any] = [dataclasses.asdict(settings), on_error, on_doubt]
+  parts: list[Any] = [dataclasses.asdict(settings), on_error, on_doubt]
   for path in (csv, groups):
     content = csv_table.read(path) if path else b''
-    told.append(hashlib.sha256(content).hexdigest())
+    parts.append(hashlib.sha256(content).hexdigest())
   listing = image_folder.scan(images, settings.pattern)
-  told += [*sorted(listing.files), *sorted(listing.others)]
-  return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+  parts += [*sorted(listing.files), *sorted(listing.others)]
+  return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
-  """Keeps checked samples in an output folder that is shared.
+  """Writes checked samples to the folder .unfinished of an output folder.
 
   Args:
-    output: folder of the dataset, with a folder .unfinished.
-    key: of find_key.
-    loaded: to keep, without the paths of the files.
+    output: folder of the dataset; contains .unfinished.
+    key: from find_key.
+    loaded: the samples; paths of image files are not written.
   """
   columns = [
       name for name in (*_FORM['columns'], *_OPTIONAL) if name in loaded.table
@@ -76,7 +75,7 @@ def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
       'csv_sha256': loaded.csv_sha256,
       'groups_sha256': loaded.groups_sha256,
       'sizes': [[*size, count] for size, count in loaded.sizes.items()],
-      'faults': [dataclasses.asdict(each) for each in loaded.faults],
+      'issues': [dataclasses.asdict(each) for each in loaded.issues],
       'columns': {
           name: loaded.table[name].to_list() for name in columns
       },
@@ -86,9 +85,14 @@ def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
 
 
 def read(output: str, key: str) -> sample_table.SampleTable | None:
-  """Returns what write kept; None if there is nothing, or for another key.
+  """Returns the samples that write wrote with the same key, without paths.
 
-  Its table has no paths of files. A damaged file counts as none.
+  Args:
+    output: as of write.
+    key: as of write.
+
+  Returns:
+    None if there is no file, it is damaged, or it has another key.
   """
   path = _path(output)
   try:
@@ -105,7 +109,7 @@ def read(output: str, key: str) -> sample_table.SampleTable | None:
         pd.DataFrame(columns), {
             (height, width): count for height, width, count in content['sizes']
         }, content['csv_sha256'],
-        tuple(issue.Fault(**each) for each in content['faults']),
+        tuple(issue.Issue(**each) for each in content['issues']),
         content['groups_sha256'])
   except (ValueError, TypeError):
     return None

@@ -1,6 +1,7 @@
-"""From the sidecars of all shards to a dataset: index, metadata, manifest.
+"""Completes a dataset from the sidecars of its shards.
 
-The manifest comes last and commits the conversion.
+Writes the index, the metadata and, last, the manifest, which commits the
+conversion: a folder without a manifest is not a dataset.
 """
 
 import dataclasses
@@ -29,32 +30,36 @@ def read_sidecars(
     shards: Iterable[shard_plan.Shard]) -> list[shard_writer.Sidecar]:
   """Returns the sidecar of each shard.
 
+  Args:
+    plan: of the conversion.
+    shards: of the plan, already converted.
+
   Raises:
-    errors.DataError: a shard that was to be made has none.
+    errors.DataError: a shard has no valid sidecar.
   """
   found = [shard_writer.read_sidecar(plan, each) for each in shards]
   if None in found:
     raise errors.DataError(
         f'{found.count(None)} of {len(found)} shards are missing in '
-        f'{plan.output}; workers elsewhere must see the same folders.')
+        f'{plan.output}; remote workers must see the same folders.')
   return found
 
 
 def complete(plan: shard_plan.Plan, csv_sha256: str,
-             shards: Sequence[shard_plan.Shard], skipped: Sequence[issue.Fault],
-             asked: Iterable[str]) -> manifest.Manifest:
+             shards: Sequence[shard_plan.Shard], skipped: Sequence[issue.Issue],
+             requested: Iterable[str]) -> manifest.Manifest:
   """Writes skipped.csv, the index and, last, the manifest.
 
   Args:
     plan: of the conversion.
-    csv_sha256: of the CSV that was converted.
-    shards: all of the plan's, made, in file order.
-    skipped: faults of the samples that were left out.
-    asked: ids of all samples whose image files count as input, those that
-      were left out too.
+    csv_sha256: hex digest of the CSV that was converted.
+    shards: all shards of the plan, converted, in file order.
+    skipped: issues of the skipped samples.
+    requested: ids of all samples whose image files are input, skipped ones
+      included.
 
   Raises:
-    errors.DataError: a shard is not there, or of another size than it was.
+    errors.DataError: a shard is missing or its size has changed.
   """
   settings = dataclasses.asdict(plan.settings)
   sidecars = read_sidecars(plan, shards)
@@ -72,7 +77,7 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
     issue.write(skipped, path)
     files[SKIPPED_NAME] = filesystem.sha256(path)
   inputs = input_digest.make(
-      plan, asked, {
+      plan, requested, {
           sample_id: files for each, made in zip(shards, sidecars)
           for sample_id, files in zip(each.ids, made.inputs)
       })
@@ -103,19 +108,22 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
 
 def _check_sizes(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
                  sidecars: Sequence[shard_writer.Sidecar]) -> None:
-  """Refuses shards that others removed or cut while the rest was made."""
+  """Refuses shards that another program removed or changed meanwhile."""
   for shard, made in zip(shards, sidecars):
     path = os.path.join(plan.output, shard.name)
     if filesystem.size(path) != made.bytes:
       raise errors.DataError(
           f'{path} was removed or changed by another program before the '
-          'conversion was complete; the same command makes it again.')
+          'conversion was complete; run the same command to convert it again.')
 
 
-def count_doubtful(skipped: Iterable[issue.Fault]) -> int:
-  """Returns how many samples were left out only since they look wrong.
+def count_doubtful(skipped: Iterable[issue.Issue]) -> int:
+  """Returns the number of samples with issues of kind DOUBT.
 
-  It is in the manifest's inputs, if there are any: --on_doubt decides it.
+  If it is not 0 it is in the manifest's inputs, since --on_doubt decides it.
+
+  Args:
+    skipped: issues of the skipped samples.
   """
   return len({each.row for each in skipped if each.kind == issue.DOUBT})
 
@@ -131,7 +139,7 @@ def _class_counts(shards: Iterable[shard_plan.Shard],
 
 
 def _index(shard: shard_plan.Shard, made: shard_writer.Sidecar) -> pd.DataFrame:
-  """The shard's rows of the index; see manifest.load_index."""
+  """Returns the shard's rows of the index; see manifest.load_index."""
   offsets = np.array(made.offsets, np.int64)
   columns = {
       'id':

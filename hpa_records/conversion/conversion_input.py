@@ -1,7 +1,7 @@
-"""What a conversion is asked to convert: loaded, checked, compared.
+"""Loads and checks the input of a conversion.
 
-The samples of the table with the heads of all their image files; once for many
-jobs that make one shard each. And whether a folder holds their dataset already.
+Checks the table and the headers of all image files, once for many jobs that
+make one shard each, and compares the input with a finished dataset.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ class Source:
   """What to convert.
 
   Attributes:
-    csv: path of the table, columns Id and Target; with settings.unlabelled Id
-      alone, or '' to take the ids from the file names.
+    csv: path of the table with the columns Id and Target; with
+      settings.unlabelled only Id, or '' to take the ids from the file names.
     images: folder of the image files.
-    groups: path of a CSV of the columns Id and group: the samples of a group
-      are in one fold. '' has none.
+    groups: path of a CSV with the columns Id and group; samples of a group are
+      put in one fold. '' for none.
   """
   csv: str
   images: str
@@ -36,23 +36,23 @@ class Source:
 
 def load(source: Source, settings: shard_plan.Settings, on_error: str,
          on_doubt: str) -> tuple[sample_table.SampleTable, shard_plan.Settings]:
-  """Returns the samples, and the settings with the groups' sha256 in them.
+  """Returns the samples, and the settings with groups_sha256 filled in.
 
   Args:
     source: what to convert.
     settings: of the dataset.
     on_error: as of sample_table.load.
-    on_doubt: the same.
+    on_doubt: as of sample_table.load.
 
   Raises:
     errors.DataError: as of sample_table.load; or flags exclude each other.
   """
   if source.groups and settings.unlabelled:
-    raise errors.DataError('Expected --groups without --unlabelled: such '
-                           'records have no fold.')
+    raise errors.DataError('--groups and --unlabelled exclude each other: '
+                           'unlabelled records have no folds; leave one out.')
   if source.groups and settings.fold_column:
-    raise errors.DataError('Expected --groups or --fold_column, received both: '
-                           'the column alone decides the folds; pass one.')
+    raise errors.DataError('--groups and --fold_column exclude each other: '
+                           'the column alone decides the folds; leave one out.')
   loaded = sample_table.load(source.csv,
                              source.images,
                              pattern=settings.pattern,
@@ -71,9 +71,17 @@ def load(source: Source, settings: shard_plan.Settings, on_error: str,
 def load_shared(
     source: Source, output: str, settings: shard_plan.Settings, on_error: str,
     on_doubt: str) -> tuple[sample_table.SampleTable, shard_plan.Settings]:
-  """Returns what load returns, which one of the jobs that share a folder loads.
+  """Returns the result of load, which one job computes for all of a folder.
 
-  Args and errors: as of load and find; the folder output is shared.
+  Args:
+    source: as of load.
+    output: folder that the jobs share.
+    settings: as of load.
+    on_error: as of load.
+    on_doubt: as of load.
+
+  Raises:
+    errors.DataError: as load and output_folder.find.
   """
   key = checked_table.find_key(source.csv, source.images, settings, on_error,
                                on_doubt, source.groups)
@@ -84,7 +92,7 @@ def load_shared(
       if not loaded:
         loaded, settings = load(source, settings, on_error, on_doubt)
         output_folder.find(output, settings, loaded.csv_sha256)
-        output_settings.note(output, settings, loaded.csv_sha256)
+        output_settings.write_once(output, settings, loaded.csv_sha256)
         checked_table.write(output, key, loaded)
   return loaded, dataclasses.replace(settings,
                                      groups_sha256=loaded.groups_sha256)
@@ -95,43 +103,43 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
   """Returns the manifest of the finished dataset in the plan's output.
 
   Args:
-    plan: of the conversion that is asked for.
+    plan: of the requested conversion.
     loaded: its samples.
     on_error: as of sample_table.load.
 
   Returns:
-    None where there is none, or an unfinished conversion.
+    None if there is no dataset, or an unfinished conversion.
 
   Raises:
     errors.DataError: as of output_folder.find; or the dataset was made from
-      other image files or with another --on_doubt, or lacks samples, which
-      on_error does not allow.
+      other image files or with another --on_doubt; or it lacks samples and
+      on_error is 'stop'.
   """
   found = output_folder.find(plan.output, plan.settings, loaded.csv_sha256)
   if found and found.num_skipped and on_error == 'stop':
     raise errors.DataError(
-        f'Expected a dataset of all samples at {plan.output}, received one '
-        f'without {found.num_skipped} ({commit.SKIPPED_NAME}); pass '
-        '--on_error=skip to take it, or fix them and pass --overwrite.')
+        f'The dataset at {plan.output} lacks {found.num_skipped} samples '
+        f'({commit.SKIPPED_NAME}); pass --on_error=skip to use it, or fix them '
+        'and pass --overwrite.')
   if found:
-    input_digest.check(plan, list_asked(loaded), found)
+    input_digest.check(plan, list_requested(loaded), found)
   if found and found.inputs:
-    # Of the same images, so none or all of the same ones.
+    # The images are the same, so equal numbers mean the same samples.
     had = found.inputs.get('num_doubtful', 0)
-    asked = commit.count_doubtful(loaded.faults)
-    if had != asked:
+    now = commit.count_doubtful(loaded.issues)
+    if had != now:
       raise errors.DataError(
-          f'The dataset at {plan.output} was made without {had} samples that '
-          f'may be wrong, asked is one without {asked}; pass the --on_doubt '
-          'that it was made with, or --overwrite to convert again.')
+          f'The dataset at {plan.output} was made with another --on_doubt: '
+          f'without {had} samples that may be wrong, now it would be {now}; '
+          'pass the same --on_doubt, or --overwrite to convert again.')
   return found
 
 
-def list_asked(loaded: sample_table.SampleTable) -> set[str]:
-  """Returns the ids of all samples whose image files count as input.
+def list_requested(loaded: sample_table.SampleTable) -> set[str]:
+  """Returns the ids of all samples whose image files are input.
 
-  Those that were left out for their files too: these may be fixed.
+  Includes samples that were skipped for their files, which may be fixed later.
   """
   return {
-      *loaded.table['id'], *(each.id for each in loaded.faults if each.file)
+      *loaded.table['id'], *(each.id for each in loaded.issues if each.file)
   }

@@ -1,9 +1,9 @@
 """Converts a CSV and its image files to a dataset folder.
 
-Look, then write: the whole input, the folder, the room on the disk. Then the
-shards, which any number of processes or machines make by convert_shard, and
-of which those stay that are whole from an earlier run. Then, from their
-sidecars, the index, and last the manifest: a folder without it is no dataset.
+First it checks the input, the output folder and the free disk space. Then
+processes or other machines convert shards (shard_writer.convert_shard); valid
+shards of an earlier run are kept. Last it writes the index and the manifest
+(commit).
 """
 
 import contextlib
@@ -37,23 +37,23 @@ from hpa_records.storage import disk_space
 from hpa_records.storage import filesystem
 
 ALL = -1
-_PROBED = 16  # images from which the size of PNG records is estimated
+_PROBED = 16  # images to estimate the size of PNG records from
 
 
 @dataclasses.dataclass(frozen=True)
 class How:
-  """How to convert; nothing of it bears on the bytes.
+  """How to convert; does not change the bytes of a shard of given samples.
 
   Attributes:
-    workers: processes; 0 is one a core.
-    on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
+    workers: number of processes; 0 is one a core.
+    on_error: 'stop' refuses input with any issue, 'skip' leaves the invalid
       samples out and lists them in skipped.csv.
-    on_doubt: one of doubt.ON_DOUBT: 'count' counts samples that look wrong,
-      'refuse' treats them as faulty.
-    overwrite: replaces a dataset with other settings.
+    on_doubt: as of sample_table.load.
+    overwrite: whether to replace a dataset with other settings.
     runner: 'local' (processes of this machine) or 'beam'.
     beam_options: Beam's own flags.
-    only_shard: number of the one shard to make; -1 makes all, and the manifest.
+    only_shard: number of the shard to make, without the manifest; -1 makes all
+      shards and the manifest.
   """
   workers: int = 0
   on_error: str = 'stop'
@@ -66,11 +66,11 @@ class How:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """What came of a conversion.
+  """Result of a conversion.
 
   Attributes:
     manifest: of the finished dataset; None after a single shard.
-    is_new: False where the dataset was complete already.
+    is_new: False if the dataset was already complete.
   """
   manifest: manifest_lib.Manifest | None
   is_new: bool
@@ -84,7 +84,7 @@ def convert(csv: str,
             groups: str = '') -> manifest_lib.Manifest | None:
   """Returns the manifest of make's result.
 
-  Args and errors: as of make and Source.
+  Args and errors: as of conversion_input.Source and make.
   """
   return make(conversion_input.Source(csv, images, groups), output, settings,
               how).manifest
@@ -96,42 +96,42 @@ def make(source: conversion_input.Source,
          how: How = How()) -> Result:
   """Converts a CSV and its images to a dataset folder.
 
-  Run again after it was cut off, it keeps the shards that are whole and makes
-  the rest, to the same bytes.
+  After an interruption the same call keeps the valid shards and converts the
+  rest. The resulting bytes are the same.
 
   Args:
     source: what to convert.
-    output: folder of the dataset; made if missing.
-    settings: what to make; groups_sha256 is filled in here.
-    how: by what means.
+    output: folder of the dataset; created if missing.
+    settings: of the dataset; groups_sha256 is filled in here.
+    how: how to convert.
 
   Raises:
-    errors.DataError: the input is wrong, the folder holds something else (a
-      dataset of other images, too) or cannot be written, or another conversion
+    errors.DataError: the input is invalid; the folder has other content, such
+      as a dataset of other images; it cannot be written; or another conversion
       is running there.
   """
   if how.only_shard != ALL and how.overwrite:
-    raise errors.DataError('Expected --only_shard without --overwrite: each '
-                           'job would remove the shards of the others.')
-  with _told_in_one_line(output):
+    raise errors.DataError('--only_shard and --overwrite exclude each other: '
+                           'each job would remove the others\' shards.')
+  with _translate_errors(output):
     output_folder.refuse_foreign(output, how.overwrite)
     if how.only_shard != ALL and not manifest_lib.exists(output):
       with output_lock.share(output):
-        if not manifest_lib.exists(output):  # nobody has just finished it
+        if not manifest_lib.exists(output):  # another job may have finished
           return _make_one(source, output, settings, how)
   loaded, settings = conversion_input.load(source, settings, how.on_error,
                                            how.on_doubt)
   plan = shard_plan.Plan(source.images, output, settings)
-  with _told_in_one_line(output):
+  with _translate_errors(output):
     done = None if how.overwrite else conversion_input.find(
         plan, loaded, how.on_error)
     if done and (how.only_shard != ALL or output_folder.is_tidy(output)):
       return Result(done, False)
-    if how.overwrite:  # what cannot be is refused before the old one goes
+    if how.overwrite:  # check before the old dataset is removed
       shards = planner.lay_out(loaded.table, settings)
       disk_space.require_room(
           output,
-          _needed_bytes(plan, shards, anew=True) -
+          _needed_bytes(plan, shards, every=True) -
           output_folder.count_bytes(output))
     with output_lock.lock(output):
       if how.overwrite:
@@ -148,17 +148,17 @@ def describe(csv: str,
              settings: shard_plan.Settings,
              how: How = How(),
              groups: str = '') -> str:
-  """Returns what convert would write, after checking the whole input.
+  """Returns a description of what convert would write; writes nothing.
 
-  Args and errors: as of convert. Writes nothing.
+  Args and errors: as of convert.
   """
-  with _told_in_one_line(output):
+  with _translate_errors(output):
     output_folder.refuse_foreign(output, how.overwrite)
   loaded, settings = conversion_input.load(
       conversion_input.Source(csv, images, groups), settings, how.on_error,
       how.on_doubt)
   plan = shard_plan.Plan(images, output, settings)
-  with _told_in_one_line(output):
+  with _translate_errors(output):
     if not how.overwrite and conversion_input.find(plan, loaded, how.on_error):
       return f'The dataset is finished: {output}'
     shards = planner.lay_out(loaded.table, settings)
@@ -176,17 +176,17 @@ def describe(csv: str,
       f'{group}: {sum(counts):,} records in {len(counts)} shards of at most '
       f'{max(counts):,}' for group, counts in counts_of.items()
   ]
-  room = ('' if free_bytes is None else
+  free = ('' if free_bytes is None else
           f', {printable.show_bytes(free_bytes)} are free')
   lines.append(f'{len(loaded.table):,} records, {len(shards)} shards, about '
                f'{printable.show_bytes(size_bytes)} would be written to '
-               f'{output}{room}')
+               f'{output}{free}')
   return '\n'.join(lines)
 
 
 @contextlib.contextmanager
-def _told_in_one_line(output: str) -> Iterator[None]:
-  """Makes an error of the system, met while writing, the user's to mend."""
+def _translate_errors(output: str) -> Iterator[None]:
+  """Raises errors.DataError in place of a block's OSError."""
   try:
     yield
   except OSError as error:
@@ -198,11 +198,11 @@ def _told_in_one_line(output: str) -> Iterator[None]:
 
 def _make_one(source: conversion_input.Source, output: str,
               settings: shard_plan.Settings, how: How) -> Result:
-  """Makes one shard in an output folder that is shared."""
+  """Makes one shard in a shared output folder."""
   loaded, settings = conversion_input.load_shared(source, output, settings,
                                                   how.on_error, how.on_doubt)
   plan = shard_plan.Plan(source.images, output, settings)
-  output_folder.find(output, settings, loaded.csv_sha256)  # refuses another's
+  output_folder.find(output, settings, loaded.csv_sha256)  # raises
   shards = planner.lay_out(loaded.table, settings)
   if how.only_shard >= len(shards):
     raise errors.DataError(f'Expected --only_shard of 0..{len(shards) - 1}, '
@@ -210,14 +210,14 @@ def _make_one(source: conversion_input.Source, output: str,
   shard = shards[how.only_shard]
   with output_lock.lock_shard(output, shard.name):
     disk_space.require_room(output, _needed_bytes(plan, [shard]))
-    faults = _convert_shards(plan, [shard], how, source)
-  if faults and how.on_error == 'stop':
-    issue.refuse(faults, source.csv or plan.images)
-  if faults:
+    issues = _convert_shards(plan, [shard], how, source)
+  if issues and how.on_error == 'stop':
+    issue.refuse(issues, source.csv or plan.images)
+  if issues:
     head = (
-        f'{shard.name} is not made; the command without --only_shard leaves '
-        'these samples out and makes what changes')
-    print(issue.describe(head, faults), file=sys.stderr)
+        f'{shard.name} was not made; the command without --only_shard skips '
+        'these samples and makes the changed shards')
+    print(issue.describe(head, issues), file=sys.stderr)
   return Result(None, True)
 
 
@@ -237,28 +237,28 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     if table.empty:
       issue.refuse(known, source.csv or plan.images)
     shards = planner.lay_out(table, plan.settings)
-    output_settings.note(plan.output, plan.settings, loaded.csv_sha256)
+    output_settings.write_once(plan.output, plan.settings, loaded.csv_sha256)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
     disk_space.require_room(plan.output, _needed_bytes(plan, shards))
-    faults = _convert_shards(plan, shards, how, source)
-    if not faults:
+    issues = _convert_shards(plan, shards, how, source)
+    if not issues:
       return commit.complete(plan, loaded.csv_sha256, shards,
-                             [*loaded.faults, *known],
-                             conversion_input.list_asked(loaded))
+                             [*loaded.issues, *known],
+                             conversion_input.list_requested(loaded))
     if how.on_error == 'stop':
-      issue.refuse(faults, source.csv or plan.images)
+      issue.refuse(issues, source.csv or plan.images)
     # Without these samples every fold and cut point may change.
-    known += faults
+    known += issues
     known_issues.write(plan, known)
 
 
 def _needed_bytes(plan: shard_plan.Plan,
                   shards: Iterable[shard_plan.Shard],
-                  anew: bool = False) -> int:
-  """Room for the shards, anew or those not there; for PNG an estimate."""
+                  every: bool = False) -> int:
+  """Returns the bytes of the missing shards, or all; for PNG an estimate."""
   missing = [
       sample_id for each in shards
-      if anew or filesystem.size(os.path.join(plan.output, each.name)) is None
+      if every or filesystem.size(os.path.join(plan.output, each.name)) is None
       for sample_id in each.ids
   ]
   record_bytes = plan.settings.most_record_bytes
@@ -266,7 +266,7 @@ def _needed_bytes(plan: shard_plan.Plan,
     probed = missing[::-(-len(missing) // _PROBED)]
     sizes = []
     for sample_id in probed:
-      with contextlib.suppress(errors.DataError):  # told when read
+      with contextlib.suppress(errors.DataError):  # listed later
         pixels = load.load(plan.files(sample_id), plan.settings.image_size,
                            plan.settings.resize, plan.settings.white_level)
         sizes.append(len(pixel_codec.encode(pixels, plan.settings.encoding)))
@@ -277,8 +277,8 @@ def _needed_bytes(plan: shard_plan.Plan,
 
 def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
                     how: How,
-                    source: conversion_input.Source) -> list[issue.Fault]:
-  """Makes the shards; returns all faults in order of rows.
+                    source: conversion_input.Source) -> list[issue.Issue]:
+  """Makes the shards; returns all issues, sorted by row.
 
   Raises:
     errors.DataError: files could not be read.
@@ -296,5 +296,5 @@ def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   if unread:
     unread.sort(key=lambda each: each.row)
     issue.refuse_unread(unread, source.csv or plan.images)
-  faults = [found for each in sidecars for found in each.faults]
-  return sorted(faults, key=lambda each: each.row)
+  issues = [found for each in sidecars for found in each.issues]
+  return sorted(issues, key=lambda each: each.row)

@@ -1,6 +1,6 @@
-"""Maps convert_shard over the shards of a plan: processes here, or Beam.
+"""Maps convert_shard over the shards of a plan, in processes or with Beam.
 
-Nothing goes on writing behind a second run: a worker ends with its parent.
+Local workers exit with their parent, so none writes while a second run does.
 """
 
 import concurrent.futures
@@ -19,8 +19,8 @@ from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import process_pool
 
-# Of Beam's runners: those here. DirectRunner, which is Beam's own default, may
-# download an executable (Prism) that listens on all interfaces.
+# Beam's in-process runner. DirectRunner, Beam's default, may download an
+# executable (Prism) that listens on all interfaces.
 _IN_PROCESS = 'FnApiRunner'
 _DIRECT = ('', 'direct', 'switchingdirect')  # without Runner, which Beam adds
 _LOCAL = ('direct', 'fnapi')
@@ -28,13 +28,13 @@ _LOCAL = ('direct', 'fnapi')
 
 def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
               workers: int) -> Iterator[shard_plan.Shard]:
-  """Makes the shards in processes of this machine; yields each as it is done.
+  """Makes the shards in local processes; yields each shard when it is done.
 
   Args:
     plan: of the conversion.
-    shards: to make.
-    workers: processes; 0 takes one a core that this process may use. A single
-      one is this process itself.
+    shards: the shards to make.
+    workers: number of processes; 0 is one per core available to this process.
+      1 uses this process itself.
 
   Raises:
     errors.DataError: the output cannot be written, a worker was killed, or
@@ -48,7 +48,7 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
       yield shard
     return
   pool = process_pool.start(workers)
-  with process_pool.told_lost(multiprocessing.active_children()):
+  with process_pool.translate_errors(multiprocessing.active_children()):
     try:
       work = functools.partial(shard_writer.convert_shard, plan)
       made = {pool.submit(work, shard): shard for shard in shards}
@@ -56,8 +56,8 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
         future.result()
         yield made[future]
     except (KeyboardInterrupt, GeneratorExit):
-      # By a signal, here or in the caller. Workers write temporary files, and
-      # one that waits for a disk may never end.
+      # Killed: a worker that waits for a disk may never end. Its temporary
+      # files are removed by the next run.
       process_pool.kill(pool)
       raise
     finally:
@@ -69,16 +69,16 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
   """Makes the shards in an Apache Beam pipeline and waits for its end.
 
   Args:
-    plan: of the conversion; its folders must be the workers' too.
-    shards: to make.
+    plan: of the conversion; workers must see its folders under the same paths.
+    shards: the shards to make.
     options: Beam's own flags, such as --runner=DataflowRunner. By default, and
-      for DirectRunner, the pipeline runs in this process: FnApiRunner.
+      for DirectRunner, the pipeline runs in this process (FnApiRunner).
 
   Raises:
-    errors.DataError: Beam is not installed, an option is wrong, or the pipeline
-      failed.
+    errors.DataError: Beam is not installed, an option is invalid, or the
+      pipeline failed.
   """
-  if process.is_ours():  # what is wrong is said again by what Beam raises
+  if process.is_ours():  # Beam also raises what it logs
     logging.getLogger().setLevel(logging.ERROR)
   try:
     import apache_beam as beam  # pylint: disable=import-outside-toplevel
@@ -86,28 +86,28 @@ def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
     raise errors.DataError(
         '--runner=beam needs Apache Beam, which is not '
         'installed; pip install "hpa-records[beam]".') from error
-  chosen, is_here = _parse_options(beam, options)
-  if process.is_ours() and is_here:  # where it logs what it raises, too
+  chosen, is_local = _parse_options(beam, options)
+  if process.is_ours() and is_local:  # also logs at ERROR what it raises
     logging.getLogger().setLevel(logging.CRITICAL)
   try:
     with beam.Pipeline(options=chosen) as pipeline:
-      # Reshuffle, or a runner fuses all shards into one worker's work.
+      # Without Reshuffle a runner fuses all shards into one worker.
       _ = (pipeline | beam.Create(shards) | beam.Reshuffle() | 'convert' >>
            beam.Map(functools.partial(shard_writer.convert_shard, plan)))
-  except Exception as error:  # what a runner raises, no two agree on
+  except Exception as error:  # each runner raises its own types
     reason = str(error).strip().partition(' [while running')[0].splitlines()
     raise errors.DataError(
         f'Beam did not make all shards: {type(error).__name__}: '
         f'{reason[-1] if reason else "no reason"} (--beam_options='
-        f'{" ".join(options)}); finished shards are kept, and the same command '
-        'makes the others.') from error
+        f'{" ".join(options)}); run the same command to make the rest: '
+        'finished shards are kept.') from error
 
 
 def _parse_options(beam, options: Sequence[str]) -> tuple[Any, bool]:
-  """Returns Beam's options, and whether its workers are processes here.
+  """Returns Beam's options, and whether its workers are local processes.
 
-  Beam ends the process for wrong options, and ignores unknown ones. Of a runner
-  elsewhere these are left: its server may know them.
+  Beam exits for invalid options and ignores unknown ones. Unknown options are
+  refused for local runners only: a remote server may know them.
   """
   parsers, said = [], io.StringIO()
   try:
@@ -124,9 +124,9 @@ def _parse_options(beam, options: Sequence[str]) -> tuple[Any, bool]:
   if runner in _DIRECT:
     standard = beam.options.pipeline_options.StandardOptions
     chosen.view_as(standard).runner = _IN_PROCESS
-  is_here = not runner or runner.endswith(_LOCAL)
-  if unknown and is_here:
+  is_local = not runner or runner.endswith(_LOCAL)
+  if unknown and is_local:
     raise errors.DataError(
         f'Unknown option {printable.quote(unknown[0])} in --beam_options; '
         'correct or remove it.')
-  return chosen, is_here
+  return chosen, is_local

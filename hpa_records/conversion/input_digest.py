@@ -1,13 +1,12 @@
-"""Which image files a dataset was made from, in a few numbers.
+"""Digests of the image files that a dataset was made from.
 
-The manifest holds them, so that a conversion that is run again with other
-images is told from one that is finished: by names, sizes and content. Times of
-files would save reading them, and tell nothing of a folder that was renamed, or
-of a dataset that was copied.
+The manifest contains them. They detect a repeated conversion with other images,
+by names, sizes and content. File times would be cheaper, but they change when
+a folder or a dataset is copied.
 
-Content is told apart by each file's CRC-32C: of 200 KB it takes 0.008 ms where
-SHA-256 takes 0.115, a tenth of a sample's time. That finds what was replaced,
-not who wants to deceive.
+Content is compared by each file's CRC-32C, which takes 0.008 ms for 200 KB;
+SHA-256 takes 0.115 ms, a tenth of a sample's time. It detects replaced files,
+not deliberate forgery.
 """
 
 from concurrent import futures
@@ -25,30 +24,34 @@ from hpa_records.runtime import printable
 from hpa_records.runtime import progress
 from hpa_records.storage import filesystem
 
-# Of a file: size in bytes and CRC-32C; None where it is not there.
+# Size in bytes and CRC-32C of a file; None if it does not exist.
 File = Sequence[int] | None
 
-_NUM_THREADS = 16  # more than cores: they wait for the disk
+_NUM_THREADS = 16  # more than cores: threads wait for the disk
 
 
 def describe_content(data: bytes) -> tuple[int, int]:
-  """Returns a File of its content."""
+  """Returns the File, (size in bytes, CRC-32C), of a file's content."""
   return len(data), google_crc32c.value(data)
 
 
 def make(plan: shard_plan.Plan, sample_ids: Iterable[str],
          known: Mapping[str, Sequence[File]]) -> dict[str, Any]:
-  """Returns what the manifest says of the image files.
+  """Returns the manifest's entries about the image files.
 
   Args:
     plan: of the conversion.
-    sample_ids: of all samples that were asked for, those left out too, each
-      once; their order does not matter.
-    known: four files by id, in spec.CHANNELS order; the others are read.
+    sample_ids: unique ids of all requested samples in any order, skipped ones
+      included.
+    known: four files by id, in spec.CHANNELS order; those of other ids are
+      read.
 
   Returns:
-    num_files and num_bytes of the files that are there, and the hex digests
+    num_files and num_bytes of the existing files, and the hex digests
     names_and_sizes_sha256 and content_sha256.
+
+  Raises:
+    errors.DataError: a file cannot be read.
   """
   sample_ids = sorted(sample_ids)
   missing = [each for each in sample_ids if each not in known]
@@ -73,12 +76,12 @@ def check(plan: shard_plan.Plan, sample_ids: Iterable[str],
   """Compares the image files with those of the dataset in the plan's output.
 
   Args:
-    plan: of the conversion that is asked for, with the dataset's settings.
+    plan: of the requested conversion, with the dataset's settings.
     sample_ids: as of make.
     made: the dataset's manifest; nothing is compared if it has no inputs.
 
   Raises:
-    errors.DataError: they differ.
+    errors.DataError: they differ, or a file cannot be read.
   """
   if made.inputs is None:
     return
@@ -104,7 +107,7 @@ def _paths(plan: shard_plan.Plan, sample_ids: Sequence[str]) -> list[str]:
 def _read(plan: shard_plan.Plan,
           sample_ids: Sequence[str],
           hidden: bool = True) -> list[File]:
-  """Returns the files of the samples, four of each, by reading them."""
+  """Reads and returns the samples' files, spec.NUM_CHANNELS each, in order."""
   paths = _paths(plan, sample_ids)
   with progress.Bar('compare images', len(paths), 'files',
                     hidden=hidden) as shown:
@@ -127,17 +130,17 @@ def _read_file(path: str) -> File:
 
 def _sum_up(plan: shard_plan.Plan, sample_ids: Sequence[str],
             sizes: Sequence[int | None]) -> dict[str, Any]:
-  there = [size for size in sizes if size is not None]
+  existing = [size for size in sizes if size is not None]
   return {
-      'num_files': len(there),
-      'num_bytes': sum(there),
+      'num_files': len(existing),
+      'num_bytes': sum(existing),
       'names_and_sizes_sha256': _digest(plan, sample_ids, sizes),
   }
 
 
 def _digest(plan: shard_plan.Plan, sample_ids: Sequence[str],
             values: Iterable[Any]) -> str:
-  """Returns the hash of each file's name, inside its folder, with its value."""
+  """Returns the hex digest of the files' relative names and their values."""
   names = [
       file_pattern.name(plan.settings.pattern, each, channel)
       for each in sample_ids
@@ -145,16 +148,16 @@ def _digest(plan: shard_plan.Plan, sample_ids: Sequence[str],
   ]
   digest = hashlib.sha256()
   for name, value in zip(names, values):
-    told = list(value) if isinstance(value, (list, tuple)) else value
-    digest.update(f'{name}\0{told}\n'.encode('utf-8', 'surrogateescape'))
+    text = list(value) if isinstance(value, (list, tuple)) else value
+    digest.update(f'{name}\0{text}\n'.encode('utf-8', 'surrogateescape'))
   return digest.hexdigest()
 
 
 def _refuse(plan: shard_plan.Plan, made: dict[str, Any], now: dict[str, Any],
             newest: str) -> None:
-  """Raises errors.DataError that says how the files differ."""
+  """Raises errors.DataError that describes how the files differ."""
   old, new = ((each['num_files'], each['num_bytes']) for each in (made, now))
-  told = [
+  texts = [
       f'{files:,} files of {printable.show_bytes(size)} in all'
       for files, size in (old, new)
   ]
@@ -163,13 +166,13 @@ def _refuse(plan: shard_plan.Plan, made: dict[str, Any], now: dict[str, Any],
     same = ('the same names and sizes, but other content'
             if now['names_and_sizes_sha256'] == made['names_and_sizes_sha256']
             else 'other names or sizes')
-    differ = f'{told[0]}; now there are as many, with {same} (newest: {name})'
+    differ = f'{texts[0]}; now there are as many, with {same} (newest: {name})'
   else:
-    if told[0] == told[1]:  # less than the unit shows
-      told = [
+    if texts[0] == texts[1]:  # differ by less than a unit
+      texts = [
           f'{files:,} files of {size:,} bytes' for files, size in (old, new)
       ]
-    differ = f'{told[0]}; now there are {told[1]}'
+    differ = f'{texts[0]}; now there are {texts[1]}'
   raise errors.DataError(
       f'The dataset in {plan.output} was made from other image files: '
       f'{differ}. '

@@ -1,11 +1,10 @@
 """The output folder of a conversion: ownership and contents.
 
-While a conversion is unfinished, the folder .unfinished in it holds its
-settings, a sidecar for each shard, temporary files and the locks of
-output_lock.
+During a conversion its folder .unfinished contains the settings, a sidecar for
+each shard, temporary files and the locks of output_lock.
 
-Only files with the names that a conversion makes are ever removed, and only in
-the folder itself and in a .unfinished that is no link.
+Only files with names that a conversion writes are removed, and only in the
+folder itself and in .unfinished, unless that is a link.
 """
 
 import contextlib
@@ -29,26 +28,33 @@ from hpa_records.storage import litter
 _UNFINISHED = f'{shard_writer.UNFINISHED_NAME}/'
 
 _SHARD = r'(fold[0-9]+|test)-[0-9]{5,}-of-[0-9]{5,}\.tfrecord'
-# Earlier versions had no letters before .tmp.
+# Earlier versions wrote .tmp without the hex digits.
 _TEMPORARY = r'(\.[0-9a-f]{8})?\.tmp'
 _OWN_NAME = re.compile(
     rf'({_SHARD}|index\.parquet|manifest\.json|features\.json|'
     rf'dataset_info\.json|skipped\.csv)({_TEMPORARY})?')
 _OWN_UNFINISHED = re.compile(
-    rf'(({_SHARD}|settings|faults|checked)\.json)({_TEMPORARY})?|'
+    rf'(({_SHARD}|settings|issues|checked)\.json)({_TEMPORARY})?|'
     rf'{_SHARD}{_TEMPORARY}|(({_SHARD}|checked\.json)\.)?lock')
 
 
 def find(output: str, settings: shard_plan.Settings,
          csv_sha256: str) -> manifest.Manifest | None:
-  """Returns the manifest of the finished conversion in a folder.
+  """Returns the manifest of the finished dataset in a folder.
 
-  None where there is none yet, or an unfinished one. Of shards the sizes are
-  looked at, not the content: that is verify's. Changes nothing.
+  Checks sizes of shards, not their content, as verify does. Changes nothing.
+
+  Args:
+    output: the folder.
+    settings: of the requested conversion.
+    csv_sha256: hex digest of its CSV.
+
+  Returns:
+    None if the folder is empty or has an unfinished conversion of this CSV.
 
   Raises:
-    errors.DataError: the folder holds something else than a conversion of this
-      CSV with these settings, or a dataset that lacks something.
+    errors.DataError: the folder contains something other than a conversion of
+      this CSV with these settings, or an invalid dataset.
   """
   names = list_own(output)
   if manifest.MANIFEST_NAME in names:
@@ -56,12 +62,12 @@ def find(output: str, settings: shard_plan.Settings,
     output_settings.refuse_other(output, {
         **found.settings, 'csv_sha256': found.csv_sha256
     }, output_settings.describe(settings, csv_sha256))
-    faults = manifest_check.check(found)
-    if faults:
-      raise errors.DataError(f'Invalid dataset at {output}: {faults[0]}; pass '
+    issues = manifest_check.check(found)
+    if issues:
+      raise errors.DataError(f'Invalid dataset at {output}: {issues[0]}; pass '
                              '--overwrite to convert again.')
     manifest.check_shards(output, found)
-    for name, digest in found.files.items():  # small, and say no size
+    for name, digest in found.files.items():  # small, of unknown size
       path = os.path.join(output, name)
       if (name not in names or
           (filesystem.size(path) or 0) > found.most_bytes(name) or
@@ -88,15 +94,15 @@ def find(output: str, settings: shard_plan.Settings,
 
 
 def refuse_foreign(output: str, overwrite: bool) -> None:
-  """Refuses a folder that is no conversion's, before any work is spent on it.
+  """Refuses a folder with files that are not of a conversion.
 
   Args:
-    output: folder of the dataset; there may be none.
-    overwrite: whether what a conversion may have written is to be replaced.
+    output: folder of the dataset; may not exist.
+    overwrite: whether files of a conversion may be replaced.
 
   Raises:
-    errors.DataError: as of list_own; or, without overwrite, it holds files and
-      nothing that says of which conversion.
+    errors.DataError: as of list_own; or overwrite is False and the folder has
+      files but neither a manifest nor settings of a conversion.
   """
   names = list_own(output)
   if not overwrite and not {manifest.MANIFEST_NAME, output_settings.NAME
@@ -108,18 +114,24 @@ def _refuse_unknown(output: str, names: list[str]) -> None:
   shown = [name for name in names if not name.startswith(_UNFINISHED)]
   if shown:
     raise errors.DataError(
-        f'{output} holds {shown[0]!r}, but no manifest that says of which '
-        'conversion; choose another --output, or replace it with --overwrite.')
+        f'{output} contains {shown[0]!r} but no manifest; choose another '
+        '--output, or replace its files with --overwrite.')
 
 
 def list_own(output: str) -> list[str]:
-  """Returns the names of all files in a folder, [] where there is none.
+  """Returns the names of all files of a conversion in a folder.
 
-  Without what file browsers put there.
+  Files of file browsers (litter.is_litter) are ignored.
+
+  Args:
+    output: the folder.
+
+  Returns:
+    Paths relative to the folder; [] if it does not exist.
 
   Raises:
-    errors.DataError: it holds a file that no conversion writes, is no folder,
-      or files would be written through a link.
+    errors.DataError: it contains a file that no conversion writes, is not a
+      folder, or files would be written through a link.
   """
   output_lock.refuse_links(output)
   if not filesystem.is_remote(output) and not os.path.isdir(output):
@@ -134,13 +146,13 @@ def list_own(output: str) -> list[str]:
   foreign = _find_foreign(names)
   if foreign:
     raise errors.DataError(
-        f'{output} holds {foreign[0]!r}, which no conversion writes; choose '
-        'another --output, or move that file.')
+        f'{output} contains {foreign[0]!r}, which is not a file of a '
+        'conversion; choose another --output, or move that file.')
   return names
 
 
 def _refuse_no_files(output: str) -> None:
-  """Refuses folders, pipes and the like under the names of a dataset's files.
+  """Refuses folders, pipes and devices with the names of a dataset's files.
   """
   if filesystem.is_remote(output):
     return
@@ -148,19 +160,19 @@ def _refuse_no_files(output: str) -> None:
     path = os.path.join(output, name)
     if _OWN_NAME.fullmatch(name) and not os.path.isfile(path):
       raise errors.DataError(
-          f'{path} is not a regular file, but has the name of one that a '
-          'conversion writes; move it elsewhere, or choose another --output.')
+          f'{path} is not a regular file but has the name of a file of a '
+          'conversion; move it elsewhere, or choose another --output.')
 
 
 def count_bytes(output: str) -> int:
-  """Returns the bytes of all files that list_own names, but links."""
+  """Returns the size in bytes of all files of list_own, without links."""
   paths = [os.path.join(output, name) for name in list_own(output)]
   return sum(
       filesystem.size(path) or 0 for path in paths if not os.path.islink(path))
 
 
 def _find_foreign(names: list[str]) -> list[str]:
-  """Returns those of the names in an output folder that we do not write."""
+  """Returns the names in an output folder that no conversion writes."""
   return [
       name for name in names
       if not (_OWN_UNFINISHED.fullmatch(name[len(_UNFINISHED):]) if name.
@@ -169,9 +181,15 @@ def _find_foreign(names: list[str]) -> list[str]:
 
 
 def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
-  """Removes what a locked folder holds, but an unfinished same conversion.
+  """Removes the files of a conversion in a locked folder.
 
-  That one is gone on with, so that --overwrite too can be cut off.
+  An unfinished conversion of the same input and settings is kept, so that an
+  interrupted --overwrite can be resumed.
+
+  Args:
+    output: the folder.
+    settings: of the requested conversion.
+    csv_sha256: hex digest of its CSV.
   """
   names = list_own(output)
   if manifest.MANIFEST_NAME not in names:
@@ -185,13 +203,17 @@ def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
 
 
 def remove_strays(output: str, shard_names: set[str]) -> None:
-  """Removes what a plan does not name: shards of another plan, half files.
+  """Removes shards of other plans and temporary files.
 
-  Of files with the names that a conversion makes; others are left.
+  Only files with names that a conversion writes are removed.
+
+  Args:
+    output: the locked folder.
+    shard_names: names of the shards to keep.
   """
-  # All but shards is written at the end.
+  # Everything but shards is written at the end.
   folders.remove_files(
-      _inside(output),
+      _unlinked(output),
       lambda name: name not in shard_names and bool(_OWN_NAME.fullmatch(name)))
   folders.remove_files(
       shard_writer.unfinished_folder(output),
@@ -202,11 +224,14 @@ def remove_strays(output: str, shard_names: set[str]) -> None:
 def tidy(output: str) -> None:
   """Removes the folder .unfinished of a finished, locked conversion.
 
-  Says on stderr which files of others are there, and leaves them.
+  Keeps foreign files in the output folder and prints their number to stderr.
+
+  Args:
+    output: folder of the dataset.
   """
   unfinished = shard_writer.unfinished_folder(output)
-  # The lock last: another converter that has just made one anew keeps it,
-  # finds the manifest, and tidies in its turn.
+  # The lock last: another converter that has just created its own keeps it,
+  # finds the manifest and then removes the folder itself.
   folders.remove_files(
       unfinished, lambda name: name != output_lock.LOCK_NAME and bool(
           _OWN_UNFINISHED.fullmatch(name)))
@@ -218,13 +243,13 @@ def tidy(output: str) -> None:
   ])
   if foreign:
     print(printable.escape(
-        f'{output} holds {len(foreign)} file(s) that no conversion writes, '
-        f'such as {foreign[0]!r}; move them elsewhere.'),
+        f'{output} contains {len(foreign)} file(s) that are not of a '
+        f'conversion, such as {foreign[0]!r}; move them elsewhere.'),
           file=sys.stderr)
 
 
 def is_tidy(output: str) -> bool:
-  """Returns whether a folder has no folder .unfinished."""
+  """Returns whether an output folder has no folder .unfinished."""
   if filesystem.is_remote(output):
     return not any(
         name.startswith(_UNFINISHED)
@@ -232,8 +257,8 @@ def is_tidy(output: str) -> bool:
   return not os.path.lexists(shard_writer.unfinished_folder(output))
 
 
-def _inside(output: str) -> str:
-  """Returns a path of the folder that is no link, whatever output is."""
+def _unlinked(output: str) -> str:
+  """Returns a path of the folder that is not a link, even if output is."""
   if filesystem.is_remote(output):
     return output
   return os.path.join(output, os.curdir)

@@ -1,10 +1,9 @@
-"""Locks on an output folder, by which conversions keep out of each other's way.
+"""Locks on an output folder, against simultaneous conversions.
 
-The whole conversion locks the folder for itself; jobs that make one shard each
-share the folder and lock their shard. The locks are files in the folder
-.unfinished. The operating system gives a lock back when its process dies, so a
-killed conversion locks nobody out. Addresses such as gs:// have no locks:
-there, start one conversion at a time.
+A conversion of all shards locks the folder exclusively. Jobs that make one
+shard each share the folder and lock their shard. The locks are files in the
+folder .unfinished. The operating system releases a lock when its process dies.
+Addresses such as gs:// have no locks: run one conversion at a time there.
 """
 
 import contextlib
@@ -21,16 +20,16 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 
 LOCK_NAME = 'lock'
-CHECKED_NAME = 'checked.json'  # what checked_table writes in .unfinished
+CHECKED_NAME = 'checked.json'  # written by checked_table in .unfinished
 _WAIT_S = 0.5
 
 
 @contextlib.contextmanager
 def lock(output: str) -> Iterator[None]:
-  """Holds a folder for the conversion of all shards while the block runs.
+  """Locks a folder exclusively while the block runs.
 
   Args:
-    output: folder of the dataset, whose folder .unfinished is made.
+    output: folder of the dataset; its folder .unfinished is created.
 
   Raises:
     errors.DataError: another conversion is running there, or .unfinished is a
@@ -42,7 +41,7 @@ def lock(output: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def share(output: str) -> Iterator[None]:
-  """Holds a folder for the conversion of one shard, beside others of its kind.
+  """Locks a folder, shared with other conversions of one shard.
 
   Args and errors: as of lock.
   """
@@ -52,9 +51,14 @@ def share(output: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lock_shard(output: str, name: str) -> Iterator[None]:
-  """Holds one shard of a shared folder while the block runs.
+  """Locks one shard of a shared folder while the block runs.
 
-  Args and errors: as of lock.
+  Args:
+    output: folder of the dataset.
+    name: of the shard.
+
+  Raises:
+    errors.DataError: as lock.
   """
   with _hold(output, f'{name}.{LOCK_NAME}'):
     yield
@@ -62,21 +66,21 @@ def lock_shard(output: str, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def take_turn(output: str) -> Iterator[None]:
-  """Lets one after the other of those who share a folder run the block.
+  """Runs the block in one at a time of the jobs that share a folder; waits.
 
   Args and errors: as of lock.
   """
   with contextlib.ExitStack() as held:
-    is_told = False
+    is_printed = False
     while True:
       try:
         held.enter_context(_hold(output, f'{CHECKED_NAME}.{LOCK_NAME}'))
         break
       except _BusyError:
-        if not is_told:
-          print('Waiting for another job, which checks the input.',
+        if not is_printed:
+          print('Waiting for another job that checks the input.',
                 file=sys.stderr)
-        is_told = True
+        is_printed = True
         time.sleep(_WAIT_S)
     yield
 
@@ -109,10 +113,10 @@ def refuse_links(output: str) -> None:
   """Refuses a folder where files would be written through a link.
 
   Args:
-    output: folder of the dataset, which may be reached by a link itself.
+    output: folder of the dataset, which may be a link itself.
 
   Raises:
-    errors.DataError: a link on the way leads nowhere, or .unfinished is one.
+    errors.DataError: a link on the path is broken, or .unfinished is a link.
   """
   if filesystem.is_remote(output):
     return
@@ -123,5 +127,5 @@ def refuse_links(output: str) -> None:
   if os.path.islink(unfinished):
     target = printable.escape_line(os.readlink(unfinished))
     raise errors.DataError(
-        f'{unfinished} is a link to {target}. No conversion '
-        'makes one there: remove the link, or choose another --output.')
+        f'{unfinished} is a link to {target}, which no conversion creates; '
+        'remove the link, or choose another --output.')

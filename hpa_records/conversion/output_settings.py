@@ -1,4 +1,4 @@
-"""What an output folder is the conversion of: settings and CSV."""
+"""Settings and CSV of the conversion in an output folder."""
 
 import dataclasses
 import json
@@ -14,27 +14,36 @@ from hpa_records.storage import filesystem
 NAME = f'{shard_writer.UNFINISHED_NAME}/settings.json'
 
 
-def note(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
-  """Writes what a locked folder is the conversion of, if it does not say.
+def write_once(output: str, settings: shard_plan.Settings,
+               csv_sha256: str) -> None:
+  """Writes the settings of a conversion to its locked folder, if missing.
+
+  Args:
+    output: folder of the dataset.
+    settings: of the conversion.
+    csv_sha256: hex digest of its CSV.
 
   Raises:
-    errors.DataError: it is of other settings, or of another CSV.
+    errors.DataError: the folder has other settings, or another CSV.
   """
   path = os.path.join(output, NAME)
-  told = describe(settings, csv_sha256)
+  wanted = describe(settings, csv_sha256)
   if filesystem.size(path) is not None:
-    refuse_other(output, read(output), told)
+    refuse_other(output, read(output), wanted)
     return
   filesystem.write_atomically(path,
-                              json.dumps(told, sort_keys=True).encode(),
+                              json.dumps(wanted, sort_keys=True).encode(),
                               shard_writer.unfinished_folder(output))
 
 
 def read(output: str) -> dict[str, Any]:
-  """Returns what an unfinished conversion says of itself.
+  """Returns the settings of an unfinished conversion, as describe does.
+
+  Args:
+    output: folder of the dataset.
 
   Raises:
-    errors.DataError: it is damaged.
+    errors.DataError: the file is damaged or cannot be read.
   """
   path = os.path.join(output, NAME)
   try:
@@ -46,15 +55,24 @@ def read(output: str) -> dict[str, Any]:
   return have
 
 
-def refuse_other(output: str, have: dict[str, Any], asked: dict[str,
-                                                                Any]) -> None:
-  """Raises errors.DataError that says what differs, if anything does."""
-  # A dataset made before there was a setting was made with its default.
+def refuse_other(output: str, have: dict[str, Any],
+                 requested: dict[str, Any]) -> None:
+  """Refuses a folder whose conversion has other settings or another CSV.
+
+  Args:
+    output: folder of the dataset.
+    have: its settings, as describe returns them.
+    requested: the requested settings, as describe returns them.
+
+  Raises:
+    errors.DataError: they differ; lists the differences.
+  """
+  # Datasets from before a setting existed were made with its default.
   have = {**dataclasses.asdict(shard_plan.Settings()), **have}
   differ = [
-      _tell_difference(name, have.get(name), asked[name])
-      for name in asked
-      if have.get(name) != asked[name]
+      _describe_difference(name, have.get(name), requested[name])
+      for name in requested
+      if have.get(name) != requested[name]
   ]
   if differ:
     raise errors.DataError(
@@ -62,25 +80,25 @@ def refuse_other(output: str, have: dict[str, Any], asked: dict[str,
         f'{"; ".join(differ)}. Choose another --output, or pass --overwrite.')
 
 
-def _tell_difference(name: str, have: Any, asked: Any) -> str:
+def _describe_difference(name: str, have: Any, requested: Any) -> str:
   flag = {'groups_sha256': '--groups', 'csv_sha256': '--csv'}.get(name)
   if not flag:
-    return f'{name} {have!r:.80}, asked {asked!r}'
-  have, asked = (f'{flag} of sha256 {ascii(value)[1:13]}...'
-                 if value else f'no {flag}' for value in (have, asked))
-  return f'{have}, asked {asked}'
+    return f'{name} {have!r:.80}, requested {requested!r}'
+  have, requested = (f'{flag} of sha256 {ascii(value)[1:13]}...'
+                     if value else f'no {flag}' for value in (have, requested))
+  return f'{have}, requested {requested}'
 
 
 def describe(settings: shard_plan.Settings, csv_sha256: str) -> dict[str, Any]:
-  """Returns what decides the bytes of a conversion, as JSON types.
+  """Returns the settings that decide the bytes of a conversion, as JSON types.
 
   Args:
     settings: of the conversion.
-    csv_sha256: sha256 of its CSV.
+    csv_sha256: hex digest of its CSV.
   """
-  told = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
-  if settings.unlabelled:  # then these decide nothing
+  found = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
+  if settings.unlabelled:  # without effect
     for name in ('num_folds', 'balance', 'balance_target', 'balance_tolerance',
                  'max_repeat', 'balance_factors'):
-      del told[name]
-  return told
+      del found[name]
+  return found

@@ -1,8 +1,7 @@
-"""Settings and samples to shards: which record stands where.
+"""Assigns samples to folds and shards.
 
-Order, folds, repeats and cut points are fixed here, before the first pixel is
-read; they depend on the samples and the settings alone, not on the order of
-the CSV's rows.
+Order, folds, repeats and cut points depend on the samples and the settings
+only, not on the order of the CSV's rows. No pixel is read.
 """
 
 import numpy as np
@@ -20,22 +19,22 @@ from hpa_records.sampling import resampling
 
 def lay_out(table: pd.DataFrame,
             settings: shard_plan.Settings) -> list[shard_plan.Shard]:
-  """Returns the shards of a dataset in file order; reads no pixel.
+  """Returns the shards of a dataset in file order.
 
   Args:
     table: as sample_table.load returns it, in any row order.
-    settings: what to make.
+    settings: of the dataset.
 
   Raises:
     errors.DataError: there are fewer samples or groups than folds, or more
       repeats than an index may have; a fold of the settings' fold_column is
-      empty; of an unlabelled set, there is none.
+      empty; an unlabelled set has no samples.
   """
   table = table.iloc[ordering.hash_order(list(table['id']), settings.seed)]
   rows, ids = table['row'].to_numpy(), table['id'].to_numpy()
   if settings.unlabelled:
     if not ids.size:
-      raise errors.DataError('No valid sample is left to convert.')
+      raise errors.DataError('No valid samples are left to convert.')
     return [
         shard_plan.Shard(name, None, tuple(rows[chosen].tolist()),
                          tuple(ids[chosen]), None, None) for name, chosen in
@@ -62,7 +61,7 @@ def lay_out(table: pd.DataFrame,
 
 def _find_folds(table: pd.DataFrame, labels: np.ndarray,
                 settings: shard_plan.Settings) -> np.ndarray:
-  """Returns the fold of each row, [N] int64: its own, or dealt."""
+  """Returns the fold of each row, [N] int64: from the table, or assigned."""
   if not settings.fold_column:
     groups = list(table['group']) if 'group' in table else None
     return folds.assign(list(table['id']), labels, settings.num_folds,
@@ -71,15 +70,15 @@ def _find_folds(table: pd.DataFrame, labels: np.ndarray,
   empty = np.setdiff1d(np.arange(settings.num_folds), fold_of)
   if empty.size:
     raise errors.DataError(
-        f'Expected a sample in each of {settings.num_folds} folds of the '
-        f'column {settings.fold_column}, received none in fold {empty[0]}; '
-        'pass --num_folds as the column has them.')
+        f'No samples in fold {empty[0]} of the column {settings.fold_column}, '
+        f'with --num_folds={settings.num_folds}; pass the number of folds that '
+        'the column has.')
   return fold_of
 
 
 def _cut(group: str, members: np.ndarray,
          settings: shard_plan.Settings) -> list[tuple[str, np.ndarray]]:
-  """Returns (file name, which members) of every shard of a group."""
+  """Returns (file name, its members [n]) of every shard of a group."""
   cuts = tfrecord.cut(len(members), settings.records_per_shard)
   return [(tfrecord.file_name(group, number, len(cuts)), members[start:stop])
           for number, (start, stop) in enumerate(cuts)]

@@ -1,8 +1,8 @@
-"""What a dataset's bytes depend on: settings, and what stands in which shard.
+"""Settings of a conversion and its plan: the content of each shard.
 
-Light to import and to send: worker processes, Beam workers and Slurm jobs get
-a Plan, which does not grow with the data, and one Shard at a time. planner.py
-makes them.
+Cheap to import and to send: worker processes, Beam workers and Slurm jobs get a
+Plan, which does not grow with the data, and one Shard at a time. planner makes
+them.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ _FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What decides the bytes of a dataset, beside the data.
+  """The settings that decide the bytes of a dataset, together with the data.
 
   Attributes are the flags of hpa-make-records with the same names, and
-  groups_sha256, which convert fills in: hex digest of the --groups CSV. Of an
-  unlabelled set the folds and the balance decide nothing.
+  groups_sha256, the hex digest of the --groups CSV, which convert fills in. For
+  an unlabelled set, folds and balance have no effect.
 
   Raises:
     errors.DataError: a value is out of range.
@@ -61,7 +61,7 @@ class Settings:
       if getattr(self, name) < least:
         raise errors.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
-    # The largest of 16 and 64 bits, and those that a manifest may have.
+    # Limits of 16 and 64 bits, and of a manifest.
     for name, most in (('white_level',
                         65535), ('limit', 2**63 - 1), ('seed', spec.MAX_SEED),
                        ('image_size', spec.MAX_IMAGE_SIZE), ('num_folds',
@@ -75,31 +75,32 @@ class Settings:
             f'Expected at most {spec.MAX_SETTING:,} characters in --{name}, '
             f'received {len(getattr(self, name)):,}.')
     if self.fold_column and self.unlabelled:
-      raise errors.DataError('Expected --fold_column without --unlabelled: '
-                             'such records have no fold.')
+      raise errors.DataError('--fold_column and --unlabelled exclude each '
+                             'other: unlabelled records have no folds; leave '
+                             'one out.')
     file_pattern.check(self.pattern)
     balance_lib.of_flags(self)
 
   @property
   def records_per_shard(self) -> int:
-    """At most this many: shard_mb of raw pixels, whatever the encoding."""
+    """The maximum: shard_mb MiB of raw pixels, whatever the encoding."""
     return max(1, self.shard_mb * 2**20 // self.raw_bytes)
 
   @property
   def raw_bytes(self) -> int:
-    """Bytes of the pixels of one image."""
+    """Size of one image's pixels in bytes."""
     return self.image_size**2 * spec.NUM_CHANNELS
 
   @property
   def most_record_bytes(self) -> int:
-    """No record of raw pixels takes more, id of 64 bytes included."""
+    """Maximum size of a raw record in bytes, with an id of 64 bytes."""
     repeats = 0 if self.unlabelled else 4 * self.num_folds
     return self.raw_bytes + repeats + _FRAME_AND_HEAD_BYTES
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What is the same for all shards of a conversion.
+  """The part of a conversion that all shards share.
 
   Attributes:
     images: folder of the image files.
@@ -121,16 +122,16 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """What stands in one shard, in order.
+  """The samples of one shard, in order.
 
   Attributes:
     name: of the file.
     fold: of its records; None in an unlabelled set.
     rows: line of each sample in the CSV, for messages.
-    ids: of each sample.
+    ids: id of each sample.
     labels: [N, K] uint8 multi-hot; None in an unlabelled set.
     repeats: [N, F] float32; None in an unlabelled set.
-    groups: of each sample; None where none were given.
+    groups: group of each sample; None without groups.
   """
   name: str
   fold: int | None
@@ -141,7 +142,7 @@ class Shard:
   groups: tuple[str, ...] | None = None
 
   def sha256(self) -> str:
-    """Returns the hex digest of all that the shard's records say."""
+    """Returns the hex digest of the records' content without the images."""
     digest = hashlib.sha256(
         json.dumps([spec.FORMAT_VERSION, self.name, self.fold,
                     self.ids]).encode())

@@ -1,14 +1,13 @@
-"""convert_shard: one shard from its samples' image files, and its proof.
+"""Makes one shard and its sidecar from the image files of its samples.
 
-It is all the work of a conversion. Local processes, Beam and Slurm jobs only
-map it over the shards of a plan, so their number and timing change nothing.
+Local processes, Beam and Slurm jobs map convert_shard over the shards of a
+plan. The result does not depend on their number or timing.
 
-Beside a shard, in the folder .unfinished, a sidecar is written after it: what
-the manifest and the index need to know of the shard, and what it was made from.
-A shard whose sidecar names the same samples, settings, package versions and
-input files (sizes and times), and whose content has the sidecar's hash, is
-kept when the command is run again. Faulty samples are told in the same way, so
-that whoever maps the function needs to bring nothing home.
+The sidecar, in the folder .unfinished, is written after the shard. It contains
+what the manifest and the index need, and a hash of what the shard was made
+from. A later run keeps a shard if samples, settings, package versions and input
+files (sizes and times) are the same and its content has the sidecar's hash.
+The sidecar also lists issues, so convert_shard returns nothing.
 """
 
 import dataclasses
@@ -45,26 +44,28 @@ _SIDECAR_SUFFIX = '.json'
 
 @dataclasses.dataclass(frozen=True)
 class Sidecar:
-  """What came of one shard.
+  """The result of making one shard.
+
+  With issues or unread files there is no shard, and the attributes after unread
+  are empty.
 
   Attributes:
-    made_from: sha256 over everything the bytes depend on.
-    faults: of the samples whose files hold something else than they should;
-      then there is no shard and all that follows on unread is empty.
-    unread: of the samples whose files could not be read just now; the same.
-    bytes: size of the file.
+    made_from: sha256 of everything that the bytes depend on.
+    issues: of the samples with invalid files.
+    unread: of the samples whose files could not be read.
+    bytes: size of the file in bytes.
     sha256: hex digest of the file.
-    offsets: where each record's frame begins in the file.
-    sizes: bytes of each frame.
-    heads: bytes of each record before its image.
-    payloads: bytes of each image as stored.
-    sums: per channel, over all pixels of the shard.
-    sums_of_squares: the same of the squares.
+    offsets: byte offset of each record's frame in the file.
+    sizes: size of each frame in bytes.
+    heads: size of each record before its image, in bytes.
+    payloads: size of each stored image in bytes.
+    sums: [C], sums of all pixels of the shard.
+    sums_of_squares: [C], sums of the pixels' squares.
     inputs: of each sample, its four files as input_digest.File.
   """
   made_from: str
-  faults: tuple[issue.Fault, ...] = ()
-  unread: tuple[issue.Fault, ...] = ()
+  issues: tuple[issue.Issue, ...] = ()
+  unread: tuple[issue.Issue, ...] = ()
   bytes: int = 0
   sha256: str = ''
   offsets: tuple[int, ...] = ()
@@ -77,11 +78,11 @@ class Sidecar:
 
 
 _OF_EACH_SAMPLE = ('offsets', 'sizes', 'heads', 'payloads', 'inputs')
-FAULT_FORM = {'row': int, 'id': str, 'file': str, 'message': str}
+ISSUE_FORM = {'row': int, 'id': str, 'file': str, 'message': str}
 _FORM = {
     'made_from': str,
-    'faults': [FAULT_FORM],
-    'unread': [FAULT_FORM],
+    'issues': [ISSUE_FORM],
+    'unread': [ISSUE_FORM],
     'bytes': int,
     'sha256': str,
     'sums': [int],
@@ -94,17 +95,17 @@ _FORM = {
 
 
 class _NoShard(Exception):
-  """Samples have no pixels: args[0], faults, and args[1], unread ones."""
+  """A shard is not made; args are its issues, and those of unread files."""
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-  """Returns the versions of what decides the bytes, by module name."""
+  """Returns the versions of the packages that decide the bytes, by name."""
   return {
       **{
           each.__name__: each.__version__ for each in (cv2, kornia_rs, np, PIL)
       },
-      # Not imported: a worker needs none of them.
+      # Not imported, since a worker does not need them.
       'cykooz_resizer': importlib.metadata.version('cykooz-resizer'),
       'pyarrow': importlib.metadata.version('pyarrow'),
   }
@@ -116,13 +117,13 @@ def unfinished_folder(output: str) -> str:
 
 
 def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
-  """Makes one shard and its sidecar, unless they are there and whole.
+  """Makes one shard and its sidecar, unless they exist and are valid.
 
-  With a faulty sample there is no shard, but every sample has been looked at,
-  so that all faults can be listed together; the sidecar holds them.
+  If a sample is invalid, all others are still checked. Then no shard is
+  written, and the sidecar lists all issues.
 
   Args:
-    plan: of the conversion; its output folder has the folder .unfinished.
+    plan: of the conversion; its output folder contains .unfinished.
     shard: one of its shards.
 
   Raises:
@@ -131,7 +132,7 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
   made_from = _made_from(plan, shard)
   path = os.path.join(plan.output, shard.name)
   found = read_sidecar(plan, shard)
-  if found and found.made_from == made_from and _is_there(path, found):
+  if found and found.made_from == made_from and _is_intact(path, found):
     return
   unfinished = unfinished_folder(plan.output)
   try:
@@ -144,8 +145,8 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
     raise errors.describe_write(path, error, KEPT) from error
 
 
-def _is_there(path: str, found: Sidecar) -> bool:
-  """Returns whether a shard is the file that its sidecar says."""
+def _is_intact(path: str, found: Sidecar) -> bool:
+  """Returns whether a shard is the file that its sidecar describes."""
   return (bool(found.offsets) and filesystem.size(path) == found.bytes and
           filesystem.sha256(path) == found.sha256 and
           shard_file.has_frames(path, found.offsets, found.sizes))
@@ -153,18 +154,23 @@ def _is_there(path: str, found: Sidecar) -> bool:
 
 def read_sidecar(plan: shard_plan.Plan,
                  shard: shard_plan.Shard) -> Sidecar | None:
-  """Returns what a shard's sidecar says; None where no shard can be so."""
+  """Returns a shard's sidecar; None if it is missing or invalid.
+
+  Args:
+    plan: of the conversion.
+    shard: one of its shards.
+  """
   path = _sidecar_path(plan, shard)
   try:
     content = json_text.unseal(filesystem.read_small(path) or b'')
     json_text.check_form(content, _FORM, path)
-    for key in ('faults', 'unread'):
-      content[key] = tuple(issue.Fault(**each) for each in content[key])
+    for key in ('issues', 'unread'):
+      content[key] = tuple(issue.Issue(**each) for each in content[key])
     found = Sidecar(**content)
-  except (ValueError, TypeError):  # none, damaged, or another version's
+  except (ValueError, TypeError):  # missing, damaged, or of another version
     return None
   lengths = {len(getattr(found, name)) for name in _OF_EACH_SAMPLE}
-  # Of a shard that was not made, all are empty.
+  # All are empty if the shard was not made.
   is_right = lengths == {0} or (lengths == {len(shard.ids)} and
                                 _is_possible(plan, shard, found))
   return found if is_right else None
@@ -172,7 +178,7 @@ def read_sidecar(plan: shard_plan.Plan,
 
 def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
                  found: Sidecar) -> bool:
-  """Returns whether the numbers of a sidecar, one a sample, fit the shard."""
+  """Returns whether the sizes and offsets of a sidecar fit the shard."""
   raw_bytes = plan.settings.raw_bytes
   least, most = ((raw_bytes, raw_bytes) if plan.settings.encoding == 'raw' else
                  (1, found.bytes))
@@ -200,8 +206,7 @@ def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
 
 
 def _encode_head(shard: shard_plan.Shard, i: int, payload: np.ndarray) -> bytes:
-  """Returns the bytes of the record of sample i before its payload [n] uint8.
-  """
+  """Returns the bytes of sample i's record before its payload [n] uint8."""
   return example.encode_head(
       example.Sample(shard.ids[i], payload, shard.fold,
                      None if shard.labels is None else shard.labels[i],
@@ -214,22 +219,25 @@ def _sidecar_path(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
 
 
 def _made_from(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
-  """sha256 of settings, versions, samples, and sizes and times of the files."""
-  told = [dataclasses.asdict(plan.settings), versions(), shard.sha256()]
+  """Returns sha256 of settings, versions, samples and the files' stamps."""
+  parts = [dataclasses.asdict(plan.settings), versions(), shard.sha256()]
   for sample_id in shard.ids:
-    told += stamps(plan, sample_id)
-  return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    parts += stamps(plan, sample_id)
+  return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def stamps(plan: shard_plan.Plan, sample_id: str) -> list[list[int] | None]:
-  """Returns size and times of a sample's files, None for one that is not there.
+  """Returns size and times of a sample's files; None for a missing file.
+
+  Returns:
+    filesystem.stamp of each file, in spec.CHANNELS order.
   """
   return [filesystem.stamp(path) for path in plan.files(sample_id)]
 
 
 @dataclasses.dataclass
 class _Pass:
-  """What accumulates while the records of one shard stream by."""
+  """Values collected while the records of one shard are written."""
   sums: np.ndarray
   heads: list[int] = dataclasses.field(default_factory=list)
   payloads: list[int] = dataclasses.field(default_factory=list)
@@ -258,9 +266,12 @@ def _write(plan: shard_plan.Plan, shard: shard_plan.Shard, path: str,
 
 def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
              done: _Pass) -> Iterator[tuple[bytes, np.ndarray]]:
-  """Yields (head, image bytes) of each sample; raises _NoShard at the end.
+  """Yields (head, image bytes) of each valid sample.
+
+  Raises:
+    _NoShard: at the end, if there are issues or unread files.
   """
-  settings, faults, unread = plan.settings, [], []
+  settings, issues, unread = plan.settings, [], []
   files: list[input_digest.File] = []
 
   def read(path: str) -> bytes:
@@ -274,8 +285,8 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
       pixels = load.load(plan.files(sample_id), settings.image_size,
                          settings.resize, settings.white_level, read)
     except errors.DataError as error:
-      told = unread if isinstance(error, errors.UnreadError) else faults
-      told.append(issue.of_image(shard.rows[i], sample_id, plan.images, error))
+      found = unread if isinstance(error, errors.UnreadError) else issues
+      found.append(issue.of_image(shard.rows[i], sample_id, plan.images, error))
       continue
     payload = pixel_codec.encode(pixels, settings.encoding)
     head = _encode_head(shard, i, payload)
@@ -284,5 +295,5 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     done.payloads.append(len(payload))
     done.inputs.append(list(files))
     yield head, payload
-  if faults or unread:
-    raise _NoShard(tuple(faults), tuple(unread))
+  if issues or unread:
+    raise _NoShard(tuple(issues), tuple(unread))

@@ -1,1 +1,1 @@
-"""What the files of a dataset are; spec has it on one page."""
+"""The file formats of a dataset; spec is the one-page summary."""

@@ -1,11 +1,10 @@
-"""Sample to tf.train.Example bytes and back; the one place with wire format.
+"""Encoding of samples as tf.train.Example bytes, and decoding.
 
 The converter must start without TensorFlow (its import takes longer than a
-small conversion), and protobuf's own Python package would copy each payload
-twice. An Example of five known keys is 60 lines of protobuf wire format, so
-it is written here by hand. The image comes last: a record is a short head and
-the pixels as they lie in memory, and its payload's offset is the head's
-length. The tests hold both directions to tf.train.Example.
+small conversion), and the protobuf package would copy each image twice. So the
+protobuf wire format of the five keys is written here by hand. The image comes
+last: a record is a short head and the image's bytes, and the image's offset is
+the length of the head. The tests compare both directions with tf.train.Example.
 
 Source: protobuf's encoding guide; tensorflow/core/example/example.proto and
 feature.proto (Example.features = 1, Features.feature = 1 as a map, Feature's
@@ -25,7 +24,7 @@ from hpa_records.runtime import printable
 
 _BYTES, _FLOAT, _INT64 = 1, 2, 3  # Feature's oneof
 _VARINT, _LENGTH = 0, 2  # wire types
-_VARINT_BYTES = 10  # at most, of 64 bits
+_VARINT_BYTES = 10  # most bytes of 64 bits
 
 _LABELLED = (spec.FOLD, spec.LABELS, spec.REPEATS)
 _KINDS = {
@@ -43,8 +42,7 @@ class Sample:
 
   Attributes:
     id: the sample's Id in the CSV.
-    image: stored bytes of the pixels, raw or PNG, as one of the types that
-      have a length and share their memory.
+    image: stored bytes of the pixels, raw or PNG: bytes, or [n] uint8.
     fold: the fold that holds the sample; None in an unlabelled set.
     labels: [K] multi-hot, 0 or 1; None in an unlabelled set.
     repeats: [F] float32 expected draws an epoch; None in an unlabelled set.
@@ -59,7 +57,7 @@ class Sample:
 def encode_head(sample: Sample) -> bytes:
   """Returns the record's bytes before the image; head + image is the record.
 
-  The image's offset in the record is the length of what is returned.
+  The image's offset in the record is the length of the head.
   """
   entries = [_entry(spec.ID, _BYTES, sample.id.encode())]
   if sample.labels is not None:
@@ -80,28 +78,27 @@ def encode_head(sample: Sample) -> bytes:
 def decode(data: bytes | memoryview) -> Sample:
   """Returns the sample of a record written by any tf.train.Example writer.
 
-  Time and memory are those of one pass over the data, whatever the data say:
-  records come from others, too.
+  Time and memory are bounded by the length of data, also for invalid data. The
+  image's content is not checked.
 
   Args:
-    data: one serialized tf.train.Example of the keys of spec.py, in any
-      order, all five or, unlabelled, two; each with the values that it should
-      have, but for the image's content.
+    data: one serialized tf.train.Example with the keys of spec.py, in any
+      order: all five, or id and image.
 
   Raises:
-    errors.DataError: it is not.
+    errors.DataError: data is not such an Example.
   """
   try:
     values = dict.fromkeys(_KINDS)
     for key, content in _entries(memoryview(data)):
       if values[key] is not None:
-        raise ValueError(f'{key} twice')
+        raise ValueError(f'duplicate key {key}')
       values[key] = content
     if any(values[key] is None for key in (spec.ID, spec.IMAGE)):
-      raise ValueError('no id or no image')
+      raise ValueError('id or image is missing')
     labels = [values[key] for key in _LABELLED]
     if any(each is None for each in labels) and labels != [None] * len(labels):
-      raise ValueError(f'some of {", ".join(_LABELLED)} without the others')
+      raise ValueError(f'only some of {", ".join(_LABELLED)} are present')
     return _to_sample(values)
   except ValueError as error:
     raise errors.DataError('not a tf.train.Example with the keys of spec.py '
@@ -109,9 +106,9 @@ def decode(data: bytes | memoryview) -> Sample:
 
 
 def _to_sample(values: dict[str, memoryview | None]) -> Sample:
-  """Returns the sample of each key's list of values, serialized."""
+  """Returns the sample of each key's serialized list of values."""
   sample_id = bytes(_one_bytes(values[spec.ID])).decode()
-  wrong = printable.find_name_fault(sample_id, 'an id')
+  wrong = printable.find_name_issue(sample_id, 'an id')
   if wrong:
     raise ValueError(wrong)
   image = _one_bytes(values[spec.IMAGE])
@@ -136,9 +133,9 @@ def _tag(field: int, length: int) -> bytes:
   return _varint(field << 3 | _LENGTH) + _varint(length)
 
 
-@functools.lru_cache(256)  # lengths hardly differ from record to record
+@functools.lru_cache(256)  # few distinct lengths
 def _entry_head(key: str, kind: int, length: int) -> bytes:
-  """The bytes of a Features map entry before its last field's content."""
+  """Returns a Features map entry's bytes before its last field's content."""
   value = _tag(1, length)
   feature = _tag(kind, len(value) + length) + value
   name = _tag(1, len(key)) + key.encode()
@@ -151,39 +148,39 @@ def _entry(key: str, kind: int, content: bytes) -> bytes:
 
 
 def _entries(data: memoryview) -> Iterator[tuple[str, memoryview]]:
-  """Yields (key, its list of values) of every feature of an Example."""
+  """Yields (key, serialized list of values) of each feature of an Example."""
   for entry in _messages(_only(_messages(data, 1), 'features'), 1):
     fields = list(itertools.islice(_fields(entry), 3))
     parts = dict(fields)
     if len(fields) != 2 or set(parts) != {1, 2}:
-      raise ValueError('a feature that is not one key and one value')
+      raise ValueError('a feature without exactly one key and one value')
     key = bytes(_require_bytes(parts[1])).decode()
     if key not in _KINDS:
-      raise ValueError(f'the unknown key {printable.quote(key)}')
+      raise ValueError(f'unknown key {printable.quote(key)}')
     kind = _KINDS[key]
     yield key, _only(_messages(_require_bytes(parts[2]), kind),
-                     f'{printable.quote(key)} of the right type')
+                     f'list of values of {printable.quote(key)}')
 
 
 def _messages(data: memoryview, number: int) -> Iterator[memoryview]:
-  """Yields the content of every field, each of which has this number."""
+  """Yields each field's content; all fields must have this number."""
   for field, content in _fields(data):
     if field != number:
-      raise ValueError(f'field {field} where {number} is expected')
+      raise ValueError(f'expected field {number}, received {field}')
     yield _require_bytes(content)
 
 
 def _require_bytes(content: memoryview | int) -> memoryview:
   if isinstance(content, int):
-    raise ValueError('a number where bytes are expected')
+    raise ValueError('expected bytes, received a number')
   return content
 
 
 def _only(found: Iterator[memoryview], what: str) -> memoryview:
-  """The one that there is; looks at no more than two."""
+  """Returns the only item; reads at most two."""
   first, second = next(found, None), next(found, None)
   if first is None or second is not None:
-    raise ValueError(f'not exactly one {what}')
+    raise ValueError(f'expected exactly one {what}')
   return first
 
 
@@ -192,22 +189,22 @@ def _one_bytes(values: memoryview) -> memoryview:
 
 
 def _floats(values: memoryview) -> np.ndarray:
-  """The values [n] float32 of a packed float list."""
+  """Returns the values [n] float32 of a packed float list."""
   return np.frombuffer(_one_bytes(values), '<f4').astype(np.float32)
 
 
 def _integers(values: memoryview, count: int) -> list[int]:
-  """The count values of an int64 list, packed or not."""
+  """Returns the count values of an int64 list, packed or not."""
   found = []
   for field, content in _fields(values):
     if field != 1:
-      raise ValueError(f'field {field} where 1 is expected')
+      raise ValueError(f'expected field 1, received {field}')
     found += ([content] if isinstance(content, int) else itertools.islice(
         _varints(content), count + 1))
     if len(found) > count:
       break
   if len(found) != count:
-    raise ValueError(f'{len(found)} values or more in place of {count}')
+    raise ValueError(f'expected {count} values, received {len(found)} or more')
   return [value - 2**64 if value >= 2**63 else value for value in found]
 
 
@@ -230,11 +227,11 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
       yield tag >> 3, data[position:position + value]
       position += value
     else:
-      raise ValueError(f'wire type {tag & 7} at byte {position}')
+      raise ValueError(f'invalid wire type {tag & 7} at byte {position}')
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
-  """Returns a number of 64 bits at most, and where the next byte is."""
+  """Returns a number of at most 64 bits, and the position after it."""
   value = 0
   for i, byte in enumerate(data[position:position + _VARINT_BYTES]):
     value |= (byte & 0x7f) << 7 * i
@@ -242,4 +239,4 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
       if value >= 2**64:
         break
       return value, position + i + 1
-  raise ValueError(f'no number of 64 bits at byte {position}')
+  raise ValueError(f'invalid varint at byte {position}')

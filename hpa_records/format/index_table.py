@@ -1,8 +1,8 @@
-"""index.parquet: a table as bytes, and back.
+"""Encoding of index.parquet, and strict decoding.
 
-Parquet packs a billion equal values into some bytes, so what the file says of
-itself is held to the number of records before a column is read; types and
-nulls are checked before pandas, which has its own idea of both.
+Parquet stores a billion equal values in a few bytes. So the sizes that a file
+declares are compared with the number of records before a column is read. Types
+and nulls are checked before pandas converts them.
 """
 
 import io
@@ -32,14 +32,18 @@ _SCHEMA = pa.schema([
 ])
 _TEXTS = ['id', 'shard', 'group']
 
-# Text of a record on average, beside some for small sets: ids, shards, groups.
+# Most bytes of ids, shards and groups: a record on average, and in small sets.
 _TEXT_BYTES = 2**10
 _MIN_BYTES = 2**24
-_FOOTER_BYTES = 2**16  # for each million of records: what the file is made of
+_FOOTER_BYTES = 2**16  # most for each million of records
 
 
 def encode(index: pd.DataFrame) -> bytes:
-  """Returns the content of the file of an index, some columns of _SCHEMA."""
+  """Returns the content of index.parquet.
+
+  Args:
+    index: one row a record; see manifest.load_index for the columns.
+  """
   fields = [field for field in _SCHEMA if field.name in index]
   table = pa.Table.from_pandas(index, pa.schema(fields),
                                preserve_index=False).replace_schema_metadata()
@@ -49,48 +53,55 @@ def encode(index: pd.DataFrame) -> bytes:
 
 
 def max_bytes(num_records: int, num_folds: int) -> int:
-  """Returns how large the file of such an index, or any column, may be."""
+  """Returns the largest allowed size of an index, or of a column, in bytes.
+
+  Args:
+    num_records: N, rows.
+    num_folds: F, repeats of each row; 0 in an unlabelled set.
+  """
   return _MIN_BYTES + num_records * (_TEXT_BYTES + 4 * spec.NUM_CLASSES +
                                      8 * num_folds)
 
 
 def decode(data: bytes, num_records: int, num_folds: int) -> pd.DataFrame:
-  """Returns the table that a file's content is, in time and memory of what it
-  should hold.
+  """Returns the table of an index.parquet.
+
+  Time and memory are bounded by num_records and num_folds.
 
   Args:
-    data: the content.
-    num_records: N, rows that it should have.
-    num_folds: F, repeats that each row should have.
+    data: the file's content.
+    num_records: N, expected rows.
+    num_folds: F, expected repeats of each row; 0 in an unlabelled set.
 
   Raises:
-    ValueError: it is no such table; says why.
+    ValueError: not such a table; the message says why.
   """
   try:
     _check_footer(data, num_records)
-    said = parquet.read_metadata(io.BytesIO(data))
-    _check_columns(said.schema.to_arrow_schema())
-    _check_sizes(data, said, num_records, num_folds)
-    texts = [name for name in _TEXTS if name in said.schema.names]
+    metadata = parquet.read_metadata(io.BytesIO(data))
+    _check_columns(metadata.schema.to_arrow_schema())
+    _check_sizes(data, metadata, num_records, num_folds)
+    texts = [name for name in _TEXTS if name in metadata.schema.names]
     file = parquet.ParquetFile(io.BytesIO(data),
-                               metadata=said,
+                               metadata=metadata,
                                read_dictionary=texts)
     table = file.read()
     if table.num_rows != num_records:
-      raise ValueError(f'{table.num_rows} rows of {num_records}')
+      raise ValueError(f'expected {num_records} rows, received '
+                       f'{table.num_rows}')
     table = _decode_texts(table, num_records)
-    table.validate(full=True)  # UTF-8 too
+    table.validate(full=True)  # also UTF-8
   except (pa.ArrowException, OSError, MemoryError) as error:
     reason = printable.join_lines(str(error))
-    raise ValueError(f'no parquet that can be read: {reason}') from error
-  # What a file says of pandas' types is a stranger's, too.
+    raise ValueError(f'not a valid parquet file: {reason}') from error
+  # The file's own metadata for pandas is untrusted.
   return table.replace_schema_metadata().to_pandas()
 
 
 def _check_footer(data: bytes, num_records: int) -> None:
-  """Checks the size of what the file says of itself: it may nest."""
+  """Checks the size of the footer, which may be nested."""
   if num_records > len(data):
-    raise ValueError(f'{len(data)} bytes for {num_records} records')
+    raise ValueError(f'only {len(data)} bytes for {num_records} records')
   length = struct.unpack('<I', data[-8:-4])[0] if len(data) > 8 else 0
   if length > _FOOTER_BYTES * (1 + num_records // 2**20):
     raise ValueError(f'a parquet footer of {length} bytes')
@@ -99,25 +110,26 @@ def _check_footer(data: bytes, num_records: int) -> None:
 def _check_columns(found: pa.Schema) -> None:
   """Checks that the columns are some of _SCHEMA, each once."""
   if len(set(found.names)) < len(found.names):
-    raise ValueError('a column twice')
+    raise ValueError('duplicate column')
   for field in found:
     wanted = _SCHEMA.field(
         field.name).type if field.name in _SCHEMA.names else None
     kind = field.type
-    # Two lists may name what is in them differently.
+    # The names of list items may differ.
     is_list = wanted and pa.types.is_list(wanted) and pa.types.is_list(kind)
     if wanted is None or (kind.value_type != wanted.value_type
                           if is_list else kind != wanted):
       raise ValueError(
-          f'the column {printable.quote(field.name)} of type '
-          f'{str(kind):.80}, expected {wanted or "no such column"}')
+          f'expected {wanted or "no"} column {printable.quote(field.name)}, '
+          f'received type {str(kind):.80}')
 
 
-def _check_sizes(data: bytes, made: parquet.FileMetaData, num_records: int,
+def _check_sizes(data: bytes, metadata: parquet.FileMetaData, num_records: int,
                  num_folds: int) -> None:
-  """Checks rows, values and bytes that the file declares."""
-  if made.num_rows != num_records:
-    raise ValueError(f'{made.num_rows} rows, expected {num_records}')
+  """Checks the rows, values and bytes that the file declares."""
+  if metadata.num_rows != num_records:
+    raise ValueError(f'expected {num_records} rows, received '
+                     f'{metadata.num_rows}')
   if num_records * num_folds > spec.MAX_REPEATS:
     raise ValueError(f'{num_records} records in {num_folds} folds: more than '
                      f'{spec.MAX_REPEATS:,} repeats')
@@ -128,31 +140,32 @@ def _check_sizes(data: bytes, made: parquet.FileMetaData, num_records: int,
   for name, (values, num_bytes) in parquet_page.count(data).items():
     if (values > most.get(name, num_records) or
         num_bytes > max_bytes(num_records, num_folds)):
-      raise ValueError(f'{values} values and {num_bytes} bytes in the column '
-                       f'{printable.quote(name)} of {num_records} records')
+      raise ValueError(f'column {printable.quote(name)} has {values} values '
+                       f'and {num_bytes} bytes for {num_records} records')
 
 
 def _decode_texts(table: pa.Table, num_records: int) -> pa.Table:
-  """Returns the table with plain strings and without a null.
+  """Returns the table with plain strings in place of dictionaries.
 
-  A dictionary holds a long text once, however many rows have it.
+  Raises:
+    ValueError: the strings are too large, or a value is null.
   """
   for number, name in enumerate(table.column_names):
     column = table.column(number)
     if pa.types.is_dictionary(column.type):
       num_bytes = sum(map(_count_text, column.chunks))
       if num_bytes > max_bytes(num_records, 0):
-        raise ValueError(f'{num_bytes} bytes of text in the column {name}')
+        raise ValueError(f'column {name} has {num_bytes} bytes of text')
       column = column.cast(pa.string())
       table = table.set_column(number, name, column)
     inside = [chunk.flatten() for chunk in column.chunks] if pa.types.is_list(
         column.type) else []
     if any(each.null_count for each in (column, *inside)):
-      raise ValueError(f'a null in the column {name}')
+      raise ValueError(f'column {name} contains a null')
   return table
 
 
 def _count_text(chunk: pa.DictionaryArray) -> int:
-  """Bytes of the texts of a chunk when they are no dictionary any more."""
+  """Returns the bytes of a chunk's texts as plain strings."""
   lengths = pc.call_function('binary_length', [chunk.dictionary])
   return pc.call_function('sum', [lengths.take(chunk.indices)]).as_py() or 0

@@ -1,9 +1,9 @@
-"""manifest.json and index.parquet: what a dataset is, and proof that it is.
+"""manifest.json and index.parquet: writing, loading and integrity checks.
 
-The manifest is written last, so a folder without one is not a dataset. It
-holds its own hash and that of every other file, counts, settings and pixel
-sums as whole numbers. No time, path, host name or worker count stands in it:
-two conversions of the same data with the same settings are the same bytes.
+The manifest is written last, so a folder without one is not a dataset. It has
+its own hash and that of every other file, counts, settings and integer pixel
+sums. It has no time, path, host name or worker count: two conversions of the
+same data with the same settings give the same bytes.
 """
 
 import dataclasses
@@ -37,25 +37,25 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-  """What manifest.json says.
+  """The content of manifest.json.
 
   Attributes:
-    settings: every flag that bears on the bytes, by name.
+    settings: each flag that affects the records' bytes, by name.
     csv_sha256: of the CSV that was converted.
     num_records: over all shards.
-    num_skipped: faulty samples that --on_error=skip left out.
+    num_skipped: invalid samples that --on_error=skip left out.
     shards: in file order, grouped by fold.
     class_counts: [F][K] images of each class in each fold; [] of an
       unlabelled set.
-    pixels: per channel count, sum and sum_of_squares (whole numbers), mean and
-      std, 0..255, over all records.
-    files: sha256 of each other file by name, the index among them.
-    versions: of the packages that made the pixels.
+    pixels: per channel count, sum and sum_of_squares (integers), mean and std,
+      0..255, over all records.
+    files: sha256 of each other file by name, including the index.
+    versions: of the packages that decoded and resized the images.
     classes: the 28 names, in order.
     channels: the four names, in order.
     format_version: spec.FORMAT_VERSION.
-    inputs: of the image files, see input_digest.make; None where an earlier
-      version made the dataset.
+    inputs: digests of the image files, see input_digest.make; None in datasets
+      of an earlier version.
   """
   settings: dict[str, Any]
   csv_sha256: str
@@ -73,7 +73,7 @@ class Manifest:
 
   @property
   def fingerprint(self) -> str:
-    """The manifest's own sha256: the same for the same bytes of data."""
+    """The manifest's own sha256; equal for equal datasets."""
     return hashlib.sha256(_canonical(_content(self))).hexdigest()
 
   @property
@@ -88,11 +88,11 @@ class Manifest:
 
   @property
   def num_folds(self) -> int:
-    """F."""
+    """F, the number of folds."""
     return self.settings['num_folds']
 
   def most_bytes(self, name: str) -> int:
-    """Returns how large one of `files` may be."""
+    """Returns the largest allowed size of one of `files` in bytes."""
     if name != INDEX_NAME:
       return manifest_form.MAX_BYTES
     return index_table.max_bytes(self.num_records, self.num_folds)
@@ -104,8 +104,8 @@ def pixel_statistics(count: int, sums: np.ndarray,
 
   Args:
     count: pixels of one channel, over all images.
-    sums: [C] int64, of each channel.
-    squares: [C] int64, of each channel's squares.
+    sums: [C] int64, sum of each channel.
+    squares: [C] int64, sum of squares of each channel.
   """
   mean = sums / count
   return {
@@ -122,8 +122,7 @@ def write_index(directory: str, index: pd.DataFrame) -> str:
 
   Args:
     directory: of the dataset.
-    index: one row a record in file order, with the columns that `load_index`
-      names.
+    index: one row a record in file order; see load_index for the columns.
   """
   path = os.path.join(directory, INDEX_NAME)
   filesystem.write_atomically(path, index_table.encode(index))
@@ -150,7 +149,7 @@ def load(directory: str) -> Manifest:
   """Returns the manifest of a dataset.
 
   Raises:
-    errors.DataError: there is none, it is damaged, or of another version.
+    errors.DataError: it is missing, damaged, or of another version.
   """
   path = os.path.join(directory, MANIFEST_NAME)
   if not exists(directory):
@@ -158,29 +157,28 @@ def load(directory: str) -> Manifest:
       raise errors.DataError(
           f'{path} is not a regular file; remove it, or restore the manifest.')
     raise errors.DataError(
-        f'No finished dataset at {directory}: it has no {MANIFEST_NAME}; make '
-        'one with hpa-make-records '
-        f'--output={directory}.')
+        f'No finished dataset in {directory}: {MANIFEST_NAME} is missing; make '
+        f'one with hpa-make-records --output={directory}.')
   return parse(_read(path, manifest_form.MAX_BYTES), path)
 
 
 def parse(data: bytes, path: str) -> Manifest:
-  """Returns the manifest that a file's content is.
+  """Returns the manifest of a file's content.
 
-  Whoever made it: each value is of its type and in its range, and each name
-  is one of a dataset's files, without path parts; see manifest_form.
+  All values are checked (type, range, names without path parts), since the
+  file is untrusted; see manifest_form.
 
   Args:
     data: the content.
     path: of the file, for messages.
 
   Raises:
-    errors.DataError: it is damaged, of another version, or no manifest.
+    errors.DataError: it is damaged, of another version, or not a manifest.
   """
   try:
     manifest_form.check_size(data)
     content = json_text.parse(data)
-    # Damage to spaces or to how a number is spelled does not change content.
+    # A change of spaces or of a number's spelling does not change content.
     is_as_written = data == _text(content)
     version, digest = content['format_version'], content.pop('sha256')
   except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -199,8 +197,8 @@ def parse(data: bytes, path: str) -> Manifest:
     manifest_form.check(content)
   except ValueError as error:
     raise errors.DataError(
-        f'{path} is no manifest of a dataset: {error}. Get the data again from '
-        'where they were made.') from error
+        f'{path} is not a valid manifest: {error}. Copy the dataset again from '
+        'its source.') from error
   content['shards'] = tuple(Shard(**shard) for shard in content['shards'])
   for names in ('classes', 'channels'):
     content[names] = tuple(content[names])
@@ -208,17 +206,17 @@ def parse(data: bytes, path: str) -> Manifest:
 
 
 def _read(path: str, most_bytes: int) -> bytes:
-  """Returns a file's content, whose size is looked at first.
+  """Returns a file's content after a check of its size.
 
   Raises:
-    errors.DataError: it is larger, or cannot be read.
+    errors.DataError: it is larger than most_bytes, or cannot be read.
   """
   try:
     size = filesystem.size(path)
     if size is not None and size > most_bytes:
-      raise errors.DataError(f'{path} has {size:,} bytes, where a dataset has '
-                             f'at most {most_bytes:,}. Get the data again from '
-                             'where they were made.')
+      raise errors.DataError(f'{path} is too large: {size:,} bytes, at most '
+                             f'{most_bytes:,} are allowed. Copy the dataset '
+                             'again from its source.')
     return filesystem.read_bytes(path)
   except OSError as error:
     raise errors.describe_read(path, error) from error
@@ -230,13 +228,14 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
   Returns:
     Columns id (str), fold (int), shard (file name), record_offset and
     record_bytes (the TFRecord frame in the shard), image_offset and
-    image_bytes (the payload in the shard), labels ([n] int), repeats
-    ([F] float32). An unlabelled set has no fold, labels and repeats, but row
-    (int, the line of its CSV; none in a set of an earlier version); one that
-    was made with groups has group (str) too.
+    image_bytes (the image in the shard), labels ([n] int), repeats
+    ([F] float32). An unlabelled set has row (int, line of the CSV; missing in
+    datasets of an earlier version) in place of fold, labels and repeats. A set
+    made with groups also has group (str).
 
   Raises:
-    errors.DataError: the index is missing or not the manifest's.
+    errors.DataError: the index is missing, invalid, or does not match the
+      manifest's sha256.
   """
   path = os.path.join(directory, INDEX_NAME)
   if filesystem.size(path) is None:
@@ -251,21 +250,21 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
   try:
     return index_table.decode(data, manifest.num_records, num_folds)
   except ValueError as error:
-    raise errors.DataError(f'{path} is no index of a dataset: {error}. Get the '
-                           'data again from where they were made.') from error
+    raise errors.DataError(f'{path} is not a valid index: {error}. Copy the '
+                           'dataset again from its source.') from error
 
 
 def check_shards(directory: str, manifest: Manifest) -> None:
-  """Checks that every shard is there and has its size; reads no content.
+  """Checks that each shard exists and has its size; reads no content.
 
   Raises:
-    errors.DataError: names the first shard that is missing or of another size.
+    errors.DataError: a shard is missing or of another size.
   """
   for shard in manifest.shards:
     path = os.path.join(directory, shard.name)
     size = filesystem.size(path)
     if size != shard.bytes:
-      received = 'none' if size is None else f'{size} bytes'
+      received = 'no file' if size is None else f'{size} bytes'
       remove = ''
       if size is None and os.path.lexists(path):
         received, remove = 'no regular file', 'remove it and '
@@ -276,7 +275,7 @@ def check_shards(directory: str, manifest: Manifest) -> None:
 
 
 def _content(manifest: Manifest) -> dict[str, Any]:
-  """What the file says; without inputs, as it was before there were any."""
+  """Returns the file's content; without inputs where they are None."""
   content = dataclasses.asdict(manifest)
   if manifest.inputs is None:
     del content['inputs']
@@ -288,5 +287,5 @@ def _canonical(content: dict[str, Any]) -> bytes:
 
 
 def _text(content: dict[str, Any]) -> bytes:
-  """The file's one spelling of its content."""
+  """Returns the content's only valid spelling."""
   return json.dumps(content, indent=1, sort_keys=True).encode() + b'\n'

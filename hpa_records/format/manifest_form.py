@@ -1,9 +1,9 @@
-"""What a manifest may say, value by value: types, names and ranges.
+"""Checks of a manifest's values: types, names and ranges.
 
-A dataset may come from anyone, with a hash that is right: so whatever stands
-in its manifest is checked here before a name is joined to a path or a number
-is used. Names are of a fixed set, without path parts and in lower case, so no
-two are one file. What values must be to each other is index_check's.
+A dataset is untrusted, also where its hash is right. So all values are checked
+before a name is joined to a path or a number is used. File names are from a
+fixed set, without path parts and in lower case, so no two are the same file.
+inspection/manifest_check compares the values with each other.
 """
 
 import itertools
@@ -21,8 +21,9 @@ FILE_NAMES = (INDEX_NAME, 'features.json', 'dataset_info.json', 'skipped.csv')
 SHARD_NAME = re.compile(
     r'(fold(?:0|[1-9][0-9]{0,5})|test)-[0-9]{5,8}-of-[0-9]{5,8}\.tfrecord')
 
-_MAX_SUM = 2**62  # of bytes or pixels: sums of them fit in int64
-# Beside the counts of each fold: of a shard's entry, and of all the rest.
+_MAX_SUM = 2**62  # of bytes or pixels, so that sums fit in int64
+# For check_size: bytes of text for each value of a shard's entry, and most
+# values besides shards and class_counts.
 _LEAST_BYTES_OF_A_VALUE = 40
 _MOST_VALUES = 1000
 _SHA256 = re.compile('[0-9a-f]{64}')
@@ -85,29 +86,29 @@ _OPTIONAL_SETTINGS = {
 
 
 def check_size(data: bytes) -> None:
-  """Checks that a text has not far more values than a manifest of its length.
+  """Checks the number of JSON values before parsing, which may take gigabytes.
 
   Args:
-    data: JSON.
+    data: JSON text of a manifest.
 
   Raises:
-    ValueError: it has; it would take gigabytes and minutes.
+    ValueError: far more values than a manifest of this length has.
   """
   most = (len(data) // _LEAST_BYTES_OF_A_VALUE +
           spec.MAX_FOLDS * spec.NUM_CLASSES)
   if sum(map(data.count, (b',', b'[', b'{'))) > most + _MOST_VALUES:
-    raise ValueError('more values than a manifest has')
+    raise ValueError('too many values for a manifest')
 
 
 def check(content: dict[str, Any]) -> None:
   """Checks the content of a manifest, without its own hash.
 
   Args:
-    content: as JSON gives it; its format_version is this version's.
+    content: parsed JSON; its format_version is this version's.
 
   Raises:
-    ValueError: a value is missing, of another type or out of range, a key or a
-      name is none of those that there are; says which.
+    ValueError: a value is missing, of another type or out of range, or a key or
+      name is unknown; the message says which.
   """
   _check_keys(content, _FORM, _OPTIONAL)
   json_text.check_form(content, _FORM, 'the manifest')
@@ -124,7 +125,7 @@ def check(content: dict[str, Any]) -> None:
 
 
 def _check_inputs(inputs: Any) -> None:
-  """Checks what input_digest.make and commit.complete write there."""
+  """Checks the values that input_digest.make and commit.complete write."""
   json_text.check_form(inputs, {}, 'inputs')
   _check_keys(inputs, _INPUTS, _OPTIONAL_INPUTS)
   for key, form in (_INPUTS | _OPTIONAL_INPUTS).items():
@@ -140,26 +141,26 @@ def _check_keys(content: dict, form: dict,
                 optional: Iterable[str] = ()) -> None:
   for key in form:
     if key not in content:
-      raise ValueError(f'no {key}')
+      raise ValueError(f'{key} is missing')
   for key in set(content) - set(form) - set(optional):
-    raise ValueError(f'the unknown key {printable.quote(key)}; was it made '
-                     'with a newer version?')
+    raise ValueError(f'unknown key {printable.quote(key)}, perhaps of a newer '
+                     'version')
 
 
 def _check_names(content: dict[str, Any]) -> None:
-  """Checks the names of all files, and their hashes."""
+  """Checks the names and hashes of all files."""
   names = [entry['name'] for entry in content['shards']]
   for name in names:
     if not SHARD_NAME.fullmatch(name):
-      raise ValueError(f'{printable.quote(name)}, which is no name of a shard')
+      raise ValueError(f'invalid shard name {printable.quote(name)}')
   if len(set(names)) < len(names):
-    raise ValueError('a shard twice')
+    raise ValueError('duplicate shard name')
   for name in content['files']:
     if name not in FILE_NAMES:
-      raise ValueError(f'{printable.quote(name)}, which is no file of a '
-                       f'dataset ({", ".join(FILE_NAMES)})')
+      raise ValueError(f'unknown file {printable.quote(name)}, expected one of '
+                       f'{", ".join(FILE_NAMES)}')
   if INDEX_NAME not in content['files']:
-    raise ValueError(f'no sha256 of {INDEX_NAME}')
+    raise ValueError(f'the sha256 of {INDEX_NAME} is missing')
   for digest in (content['csv_sha256'], *content['files'].values(),
                  *(entry['sha256'] for entry in content['shards'])):
     _check_sha256(digest)
@@ -167,7 +168,7 @@ def _check_names(content: dict[str, Any]) -> None:
 
 def _check_sha256(digest: Any) -> None:
   if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-    raise ValueError(f'{digest!r:.80}, which is no sha256')
+    raise ValueError(f'invalid sha256 {digest!r:.80}')
 
 
 def _check_numbers(content: dict[str, Any]) -> None:
@@ -188,7 +189,7 @@ def _check_numbers(content: dict[str, Any]) -> None:
 def _check_settings(settings: dict[str, Any]) -> None:
   for key in _SETTINGS:
     if key not in settings:
-      raise ValueError(f'no setting {key}')
+      raise ValueError(f'setting {key} is missing')
   types = _SETTINGS | _OPTIONAL_SETTINGS
   for key, value in settings.items():
     json_text.check_form(value, types.get(key, (bool, int, float, str)),
@@ -199,11 +200,12 @@ def _check_settings(settings: dict[str, Any]) -> None:
   _check_range('num_folds', [settings['num_folds']], 2, spec.MAX_FOLDS)
   _check_range('seed', [settings['seed']], 0, spec.MAX_SEED)
   if settings['encoding'] not in spec.ENCODINGS:
-    raise ValueError(f'encoding {printable.quote(settings["encoding"])}')
+    raise ValueError('unknown encoding '
+                     f'{printable.quote(settings["encoding"])}')
 
 
 def _check_range(name: str, values: list[int | float], least: int,
                  most: int) -> None:
   for value in values:
     if not least <= value <= most:
-      raise ValueError(f'{name} {value!r:.40}, outside of {least}..{most}')
+      raise ValueError(f'{name} {value!r:.40} is not in {least}..{most}')

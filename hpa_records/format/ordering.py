@@ -1,4 +1,4 @@
-"""The order of records and samples: by salted hash of their ids."""
+"""The order of records and samples: by a salted hash of their ids."""
 
 import hashlib
 from typing import Sequence
@@ -7,7 +7,12 @@ import numpy as np
 
 
 def hash_order(keys: Sequence[str], salt: int) -> np.ndarray:
-  """Returns the positions [N] int64 of keys in order of their salted hash."""
+  """Returns the positions [N] int64 of keys, sorted by salted sha256.
+
+  Args:
+    keys: N ids.
+    salt: of the hash; another salt gives another order.
+  """
   digests = [hashlib.sha256(f'{salt}:{key}'.encode()).digest() for key in keys]
   return np.array(sorted(range(len(keys)), key=digests.__getitem__),
                   dtype=np.int64)

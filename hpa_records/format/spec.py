@@ -1,6 +1,6 @@
 """The record format on one page: channels, classes, keys, types, version.
 
-Letters in docstrings everywhere: B examples in a batch, N examples in all,
+Letters in all docstrings: B examples of a batch, N examples of a dataset,
 H and W pixels, C = 4 channels, K = 28 classes, F folds.
 
 A dataset is a folder of TFRecord shards of tf.train.Example, index.parquet
@@ -14,13 +14,13 @@ with one row a record, and manifest.json, written last. Each record has
   image    bytes       raw (H*W*C bytes, row-major, channels in CHANNELS order)
                        or png (one RGBA PNG: the four channels, lossless)
 
-Records of an unlabelled set, such as Kaggle's test images, have id and image
-alone; so has its index, and its shards are those of the group `test`.
+Records of an unlabelled set, such as Kaggle's test images, have only id and
+image, and its index has no labels. Its shards are named `test`.
 
-An integer r in repeats means exactly r copies, every epoch. A fraction is
-rounded up or down afresh each epoch, so that its mean over epochs is exact; and
-over each CYCLE_EPOCHS epochs in a row, counted from the first, the copies are
-within 1 of the sum of the repeats.
+An integer r in repeats means exactly r copies in each epoch. A fraction is
+rounded up or down in each epoch so that its mean over epochs is exact. Over
+each CYCLE_EPOCHS epochs, counted from the first, the number of copies is within
+1 of the sum of the repeats.
 """
 
 from typing import Iterable, Sequence
@@ -31,18 +31,17 @@ from hpa_records.runtime import errors
 
 FORMAT_VERSION = 1
 
-# As many epochs as the paper trains for: with repeats of LEAST_REPEATS, each of
-# its runs sees the image.
+# The number of epochs in the paper. An image with LEAST_REPEATS is drawn once.
 CYCLE_EPOCHS = 80
 LEAST_REPEATS = 1 / CYCLE_EPOCHS
 
-# Largest seed: every random stream takes it whole. Philox has words of 64 bits,
-# and NumPy makes a float of a larger integer, which maps many seeds to one.
+# Philox keys are 64-bit words, and NumPy converts a larger integer to float,
+# which maps many seeds to one.
 MAX_SEED = 2**63 - 1
-MAX_FOLDS = 2**16  # which the keys of random streams have room for
-MAX_REPEATS = 2**27  # of all records and folds of an index: half a GiB
+MAX_FOLDS = 2**16  # as many as the keys of random streams hold
+MAX_REPEATS = 2**27  # of all records and folds of an index: 512 MiB
 MAX_IMAGE_SIZE = 2**13  # pixels; 256 MiB a record
-MAX_SETTING = 2**12  # characters of one that is a text
+MAX_SETTING = 2**12  # characters of a setting in a manifest
 
 CHANNELS = ('red', 'green', 'blue', 'yellow')
 NUM_CHANNELS = len(CHANNELS)
@@ -89,14 +88,14 @@ IMAGE = 'image'
 
 ENCODINGS = ('raw', 'png')
 
-UNLABELLED_GROUP = 'test'  # names the shards of a set without labels
+UNLABELLED_GROUP = 'test'  # shard group of an unlabelled set
 
 
 def require_seed(seed: int) -> int:
-  """Returns seed, one that no other seed shares its random numbers with.
+  """Returns seed, checked.
 
   Raises:
-    DataError: it is not in 0..MAX_SEED.
+    errors.DataError: seed is not in 0..MAX_SEED.
   """
   if not 0 <= seed <= MAX_SEED:
     raise errors.DataError(f'Expected a seed of 0..2^63-1, received {seed}.')
@@ -107,7 +106,7 @@ def multi_hot(labels_column: Iterable[Sequence[int]]) -> np.ndarray:
   """Returns [N, K] uint8, 1 where the sample has the label.
 
   Args:
-    labels_column: for each of N samples its labels, 0..K-1.
+    labels_column: labels of each of N samples, 0..K-1.
   """
   labels = list(labels_column)
   hot = np.zeros([len(labels), NUM_CLASSES], np.uint8)

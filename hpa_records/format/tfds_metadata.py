@@ -1,11 +1,10 @@
-"""features.json and dataset_info.json: TensorFlow Datasets opens the folder.
+"""features.json and dataset_info.json, with which TFDS opens a dataset.
 
-With these two files beside the shards, tfds.builder_from_directory(DIR) reads
-a dataset as it is, each fold a split. They are written as plain JSON, since
-importing tensorflow_datasets would bring TensorFlow into the converter; the
-test opens them with the real library. Raw pixels are a Tensor in the encoding
-'bytes', which TFDS stores and reads as H*W*C bytes, just as spec.py says.
-An unlabelled set is the one split `test`, its records id and image alone.
+With these files tfds.builder_from_directory(DIR) reads a dataset, each fold a
+split. An unlabelled set is the one split `test`. The files are written as plain
+JSON, since importing tensorflow_datasets would import TensorFlow into the
+converter. Raw pixels are a Tensor with the encoding 'bytes', which TFDS stores
+as H*W*C bytes, as spec.py does.
 
 Source: tensorflow_datasets 4.9.10, core/folder_dataset/writing.py and the
 feature.proto and dataset_info.proto that it writes as JSON.
@@ -26,8 +25,8 @@ FEATURES_NAME = 'features.json'
 INFO_NAME = 'dataset_info.json'
 NAMES = (FEATURES_NAME, INFO_NAME)
 
-_MOST_TEXT = 2**14  # of other descriptions
-_TEXTS = {'description', 'name', 'version'}  # which may change
+_MOST_TEXT = 2**14  # bytes of a longer description
+_TEXTS = {'description', 'name', 'version'}  # may differ
 _CLASS = 'tensorflow_datasets.core.features.'
 
 
@@ -38,13 +37,13 @@ def write(directory: str, settings: dict[str, Any],
   Args:
     directory: of the dataset.
     settings: as in the manifest: image_size, encoding and num_folds.
-    shards: every shard, in file order: of folds, or of the unlabelled set.
+    shards: all shards in file order: of folds, or of an unlabelled set.
 
   Returns:
     The sha256 of each file by its name.
 
   Raises:
-    ValueError: some shards are of folds and some of the unlabelled set.
+    ValueError: shards of folds and of an unlabelled set are mixed.
   """
   for name, content in _describe(settings, shards).items():
     filesystem.write_atomically(os.path.join(directory, name), _encode(content))
@@ -59,43 +58,43 @@ def _encode(content: dict[str, Any]) -> bytes:
 
 def check(name: str, data: bytes, settings: dict[str, Any],
           shards: Sequence[manifest.Shard]) -> None:
-  """Checks what TensorFlow Datasets acts upon: features, format and splits.
+  """Checks the values that TFDS uses: features, format and splits.
 
   Args:
-    name: of NAMES.
+    name: one of NAMES.
     data: content of that file.
-    settings: as of write.
-    shards: as of write.
+    settings: as in write.
+    shards: as in write.
 
   Raises:
-    ValueError: the file is of another dataset, or no JSON.
+    ValueError: the file is not JSON, or does not describe these shards.
   """
   wanted = _describe(settings, shards)[name]
   if len(data) > 2 * len(_encode(wanted)) + _MOST_TEXT:
-    raise ValueError(f'{len(data):,} bytes: too many for these records')
+    raise ValueError(f'too large for these records: {len(data):,} bytes')
   content = json_text.parse(data)
   json_text.check_form(content, {key: str for key in _TEXTS & set(wanted)},
                        name)
   for key, value in wanted.items():
     if key not in _TEXTS and content.get(key) != value:
-      raise ValueError(f'its {key} are not those of the records')
-  # TensorFlow Datasets takes other spellings of these keys too, and imports the
-  # module that `type` names.
+      raise ValueError(f'{key} does not match the records')
+  # TFDS also accepts other spellings of these keys, and imports the module
+  # that `type` names.
   for key in sorted(set(content) - set(wanted)):
-    raise ValueError(f'the unknown key {printable.quote(key)}')
+    raise ValueError(f'unknown key {printable.quote(key)}')
 
 
 def _describe(settings: dict[str, Any],
               shards: Sequence[manifest.Shard]) -> dict[str, dict[str, Any]]:
-  """The content of both files."""
+  """Returns the content of both files by name."""
   splits = _splits(shards)
   names = [split['name'] for split in splits]
   labelled = spec.UNLABELLED_GROUP not in names
   if not labelled and len(names) > 1:
     raise ValueError(
-        f'Expected shards of folds or of {spec.UNLABELLED_GROUP!r} alone, '
-        f'received those of {names}; features.json has one list '
-        'of features for all splits, so write two folders.')
+        f'Expected only shards of folds or only of {spec.UNLABELLED_GROUP!r}, '
+        f'received {names}; features.json has one list of features for all '
+        'splits, so write two folders.')
   return {
       FEATURES_NAME: {
           'pythonClassName': f'{_CLASS}features_dict.FeaturesDict',

@@ -1,10 +1,8 @@
-"""Order, cut points, names and bytes of shards; sees keys and bytes only.
+"""TFRecord shards: cut points, names, writing, reading and checksums.
 
-Records are ordered by a salted hash of their key (the way of TensorFlow
-Datasets), so the bytes on disk depend on the data and the settings alone. Cut
-points depend on counts alone, so the plan of shards is known before a pixel is
-read. Frames are TFRecord's: length, its masked CRC-32C, data, its masked
-CRC-32C; google-crc32c does that without TensorFlow.
+Cut points depend only on counts, so all shards are planned before an image is
+read. A frame is the length, its masked CRC-32C, the data and their masked
+CRC-32C; google-crc32c computes them without TensorFlow.
 
 Source: tensorflow/core/lib/io/record_writer.h for the frame and the mask.
 """
@@ -21,19 +19,19 @@ import numpy as np
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 
-FRAME_HEAD_BYTES = 12  # length and its checksum; a frame ends with 4 more
+FRAME_HEAD_BYTES = 12  # length and its checksum; 4 more follow the data
 FRAME_BYTES = 16
 _MASK_DELTA = 0xa282ead8
 
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-  """What a shard is made of.
+  """A written shard.
 
   Attributes:
     num_bytes: size of the file.
     sha256: hex digest of the file.
-    offsets: [N] int64, where each record's frame begins.
+    offsets: [N] int64, start of each record's frame.
     sizes: [N] int64, bytes of each frame.
   """
   num_bytes: int
@@ -43,34 +41,39 @@ class Written:
 
 
 def cut(num_records: int, records_per_shard: int) -> list[tuple[int, int]]:
-  """Returns (start, stop) of each shard: as few as fit, as even as can be."""
+  """Returns (start, stop) of each shard: the fewest shards, of even sizes.
+
+  Args:
+    num_records: N, to be cut.
+    records_per_shard: most records of a shard.
+  """
   count = -(-num_records // records_per_shard)
   return [(num_records * i // count, num_records * (i + 1) // count)
           for i in range(count)]
 
 
 def file_name(group: str, index: int, count: int) -> str:
-  """Returns for example fold2-00003-of-00012.tfrecord."""
+  """Returns a shard's file name, such as fold2-00003-of-00012.tfrecord."""
   return f'{group}-{index:05d}-of-{count:05d}.tfrecord'
 
 
 def group_of(name: str) -> str:
-  """Returns the group in a name that file_name gave."""
+  """Returns the group in a shard's file name, such as fold2."""
   return name.partition('-')[0]
 
 
 def write(path: str,
           records: Iterable[Sequence[bytes | np.ndarray]],
           temporary_folder: str = '') -> Written:
-  """Writes one shard, whole or not at all.
+  """Writes one shard, all or nothing.
 
   Args:
     path: of the shard.
-    records: each record as its pieces, in order: bytes or [n] uint8.
-    temporary_folder: as filesystem.atomic_writer takes it.
+    records: each record as consecutive pieces, bytes or [n] uint8.
+    temporary_folder: as in filesystem.atomic_writer.
 
   Returns:
-    The sizes and hash of what was written.
+    Sizes, offsets and hash of the shard.
   """
   digest, offsets, sizes, position = hashlib.sha256(), [], [], 0
   with filesystem.atomic_writer(path, temporary_folder) as file:
@@ -88,14 +91,14 @@ def write(path: str,
 
 def read(path: str,
          most_bytes: int | None = None) -> Iterator[tuple[int, bytes]]:
-  """Yields (frame offset, data) of every record; checks both checksums.
+  """Yields (frame offset, data) of each record; verifies both checksums.
 
   Args:
     path: of the shard.
-    most_bytes: of a frame; a larger one is not read. None: of the file.
+    most_bytes: largest allowed frame; None is the size of the file.
 
   Raises:
-    errors.DataError: a frame is damaged, cut short, or larger.
+    errors.DataError: a frame is damaged, truncated, or too large.
   """
   size, position = filesystem.size(path) or 0, 0
   with filesystem.open_read(path) as file:
@@ -113,18 +116,17 @@ def read(path: str,
 
 
 def has_frames(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
-  """Returns whether the frames of a shard say that they are that long.
+  """Returns whether each frame of a shard declares its expected length.
 
-  Where they are, and the first begins the file and each of the others where
-  the one before it ends, no reader of the file takes memory for another length.
+  Readers allocate memory for the declared length.
 
   Args:
     path: of the shard.
-    offsets: [N] where each frame begins.
-    sizes: [N] bytes of each frame.
+    offsets: [N] start of each frame.
+    sizes: [N] expected bytes of each frame.
 
   Raises:
-    OSError: it cannot be read.
+    OSError: the shard cannot be read.
   """
   with filesystem.open_read(path, buffered=False) as file:
     for offset, size in zip(offsets, sizes):
@@ -134,7 +136,7 @@ def has_frames(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
   return True
 
 
-@functools.lru_cache(256)  # lengths hardly differ from record to record
+@functools.lru_cache(256)  # few distinct lengths
 def frame_head(num_bytes: int) -> bytes:
   """Returns the first FRAME_HEAD_BYTES of a record's frame."""
   length = struct.pack('<Q', num_bytes)
@@ -142,7 +144,11 @@ def frame_head(num_bytes: int) -> bytes:
 
 
 def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
-  """Returns the masked CRC-32C, 4 bytes, of pieces of one whole."""
+  """Returns the masked CRC-32C, 4 bytes, of data in pieces.
+
+  Args:
+    pieces: consecutive, bytes or [n] uint8.
+  """
   crc = 0
   for piece in pieces:
     crc = google_crc32c.extend(crc, piece)
@@ -150,22 +156,21 @@ def checksum(pieces: Iterable[bytes | np.ndarray]) -> bytes:
   return struct.pack('<I', masked)
 
 
-def find_fault(pieces: Sequence[np.ndarray]) -> str:
-  """Returns what is wrong with a frame's length or checksums; '' if nothing.
+def find_issue(pieces: Sequence[np.ndarray]) -> str:
+  """Returns why a frame's length or checksums are wrong; '' if they are right.
 
   Args:
-    pieces: of the frame, each [n] uint8; the first has at least
-      FRAME_HEAD_BYTES, the last at least the 4 bytes of the checksum.
+    pieces: consecutive pieces of the frame, each [n] uint8. The first has at
+      least FRAME_HEAD_BYTES, the last at least the 4 bytes of the checksum.
   """
   first, *middle, last = pieces
   length = sum(map(len, pieces)) - FRAME_BYTES
   if first[:FRAME_HEAD_BYTES].tobytes() != frame_head(length):
-    return (f'its frame does not begin with the length {length} and its '
-            'CRC-32C')
+    return f'its frame does not start with the length {length} and its CRC-32C'
   written = last[-4:].tobytes()
   found = checksum([first[FRAME_HEAD_BYTES:], *middle, last[:-4]])
   if found != written:
-    return f'its bytes have the CRC-32C {_hex(found)}, not {_hex(written)}'
+    return f'its CRC-32C is {_hex(found)}, expected {_hex(written)}'
   return ''
 
 

@@ -1,1 +1,1 @@
-"""One image file to pixels, resizing, and the stored form."""
+"""Decoding of image files, resizing, and encoding of the stored pixels."""

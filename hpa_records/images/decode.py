@@ -1,14 +1,14 @@
-"""One image file to one plane [H, W]: PNG, TIFF or JPEG, gray or tinted.
+"""Decoding of one PNG, TIFF or JPEG, gray or tinted, to one plane [H, W].
 
-Decoders, each for what it reads right and never by half (BUILD_NOTES.md,
-"Image files"): kornia_rs for PNG, of all kinds that are read here, since it
-takes 0.45 ms for a real 512x512 one on one core, cv2 1.02, Pillow 1.24, and
-holds the pixels to their checksum, as Pillow does not; its libjpeg-turbo for
-JPEG, since it refuses a picture that ends early, whose rest cv2 and Pillow
-return as gray; Pillow for TIFF, since cv2 returns what is left of a damaged
-8-bit one. All three read other kinds wrong or half, so the header is checked
-before every decode, not only beforehand; and Pillow gets a TIFF whose directory
-was written here, see tiff.
+Each format has the decoder that refuses damaged files (BUILD_NOTES.md, "Image
+files"):
+  PNG: kornia_rs takes 0.45 ms for a real 512x512 file on one core (cv2 1.02,
+    Pillow 1.24) and verifies checksums, which Pillow does not.
+  JPEG: kornia_rs's libjpeg-turbo refuses a truncated file, whose missing part
+    cv2 and Pillow return as gray.
+  TIFF: Pillow; cv2 returns a damaged 8-bit file in part.
+All three decode some other kinds wrongly, so the header is checked before each
+decode. Pillow gets a TIFF with a directory rewritten by tiff.rewrite.
 """
 
 import io
@@ -28,24 +28,24 @@ from hpa_records.storage import filesystem
 
 MAX_PIXELS = header_lib.MAX_PIXELS
 
-# A progressive JPEG has about ten scans; each takes 0.09 s of 8192 x 8192
-# pixels, for as few as a hundred bytes.
+# A progressive JPEG has about ten scans. At 8192 x 8192 pixels a scan takes
+# 0.09 s, and may be only a hundred bytes long.
 _MAX_SCANS = 100
 _SCAN = b'\xff\xda'
 
 
 def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
-  """Returns (height, width) of an image file; reads its header and its end.
+  """Returns (height, width) of an image file; reads only its header and end.
 
   Args:
     path: local or an address.
-    channel: of spec.CHANNELS.
-    white_level: the 16-bit intensity that becomes 255; 0 where none is stated.
+    channel: one of spec.CHANNELS.
+    white_level: the 16-bit intensity that becomes 255; 0 if not given.
 
   Raises:
-    errors.DataError: the file is of a kind that is not read, larger than
-      MAX_PIXELS, cut short, or of 16 bits with no white_level.
-    OSError: it cannot be read.
+    errors.DataError: the file is of an unsupported kind, larger than
+      MAX_PIXELS, truncated, or 16-bit without a white_level.
+    OSError: the file cannot be read.
   """
   return measure(path, channel, white_level)[:2]
 
@@ -53,7 +53,7 @@ def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
 def measure(path: str, channel: str, white_level: int) -> tuple[int, int, int]:
   """Returns (height, width, bytes) of an image file.
 
-  Args and errors: as of check.
+  Args and errors: as in check.
   """
   with filesystem.open_read(path, buffered=False) as file:
     head = file.read(header_lib.HEAD_BYTES)
@@ -74,17 +74,16 @@ def measure(path: str, channel: str, white_level: int) -> tuple[int, int, int]:
 
 def decode(data: bytes, name: str, channel: str,
            white_level: int) -> np.ndarray:
-  """Returns the plane [H, W] of a file's content, uint8 or (16-bit) uint16.
+  """Returns the decoded plane, [H, W] uint8, or uint16 of a 16-bit file.
 
   Args:
-    data: the whole file.
-    name: the file's, whose ending says what it holds.
-    channel: of spec.CHANNELS; of a tinted picture its color is returned.
-    white_level: as in check; the pixels are returned as they are, see
-      resize.to_uint8.
+    data: the complete file.
+    name: of the file; its extension says which format is expected.
+    channel: one of spec.CHANNELS; selects the color of a tinted image.
+    white_level: only checked as in check; resize.to_uint8 scales the pixels.
 
   Raises:
-    errors.DataError: as in check; or the pixels are damaged or of another
+    errors.DataError: as in check; or the pixels are damaged or have another
       tint.
     OSError: a limit of the process is reached.
   """
@@ -100,17 +99,17 @@ def decode(data: bytes, name: str, channel: str,
     pixels = _DECODERS[header.format](data, header)
   except MemoryError:
     raise
-  except Exception as error:  # kornia_rs raises nothing narrower, Pillow much
-    if getattr(error, 'errno', None):  # the system's, nothing of the file
+  except Exception as error:  # kornia_rs raises Exception, Pillow many types
+    if getattr(error, 'errno', None):  # of the system, not of the file
       raise
     raise errors.DataError(
-        f'expected a whole {header.format}, received a '
-        f'damaged one ({printable.join_lines(str(error))})') from error
+        f'damaged {header.format} ({printable.join_lines(str(error))})'
+    ) from error
   shape = (header.height, header.width, header.colors)
   if pixels.shape != shape or pixels.itemsize * 8 != header.bits:
     raise errors.DataError(
-        f'expected {shape} values of {header.bits} bits, received '
-        f'{pixels.shape} {pixels.dtype}: the {header.format} is damaged')
+        f'damaged {header.format}: expected {shape} values of {header.bits} '
+        f'bits, received {pixels.shape} {pixels.dtype}')
   return pseudocolor.extract(pixels,
                              channel) if header.colors == 3 else pixels[..., 0]
 
@@ -138,11 +137,11 @@ def _decode_jpeg(data: bytes, header: header_lib.Header) -> np.ndarray:
 
 
 def _decode_tiff(data: bytes, header: header_lib.Header) -> np.ndarray:
-  # libtiff writes a line of its own for a damaged part, beside the error.
+  # libtiff also prints a line for a damaged part.
   with process.silent(), Image.open(io.BytesIO(tiff.rewrite(data, header.tags)),
                                     formats=('TIFF',)) as image:
     pixels = np.asarray(image)
-  # Big-endian ones keep their order; so does what is not whole numbers.
+  # From big-endian to native order; 'equiv' raises for other types.
   pixels = pixels.astype(f'u{header.bits // 8}', casting='equiv', copy=False)
   return pixels if pixels.ndim == 3 else pixels[..., None]
 

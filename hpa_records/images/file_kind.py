@@ -1,13 +1,13 @@
-"""What a file is by its first bytes, where it is not what its name says.
+"""Identifies a file by its first bytes, for error messages.
 
-Archives, web pages and pointers of version control are stored under the names
-of images and tables; "another kind of file" does not tell whom to ask.
+Archives, web pages and Git LFS pointers are often found under the names of
+images and tables.
 
 Source: the signatures are those of the formats' specifications, as listed in
 Wikipedia, "List of file signatures".
 """
 
-HEAD_BYTES = 32  # as many of a file's first bytes are looked at
+HEAD_BYTES = 32  # of the file, needed by describe
 
 _KINDS = (
     (b'PK\x03\x04', 'a ZIP archive, such as an Excel workbook'),
@@ -50,10 +50,10 @@ _PAGES = (b'<!doctype html', b'<html', b'<head')
 
 
 def describe(head: bytes) -> str:
-  """Returns what a file is, with its article; '' if nothing here knows it.
+  """Returns the kind of a file, with its article; '' if unknown.
 
   Args:
-    head: its first HEAD_BYTES bytes, or fewer where it is shorter.
+    head: the file's first HEAD_BYTES bytes, fewer if it is shorter.
   """
   if head[:4] == b'RIFF' and head[8:12] == b'WEBP':
     return 'a WebP'

@@ -1,7 +1,7 @@
-"""File names: a pattern such as '{id}_{channel}.png', and what fits it.
+"""Patterns of file names such as '{id}_{channel}.png', and their matches.
 
-str.format would take '{id!r:>9}' and '{0}' too; the two braces are replaced as
-they stand, and a pattern with anything else in braces is refused.
+str.format would also accept '{id!r:>9}' and '{0}'. Here only {id} and {channel}
+are allowed in braces.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Iterable
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 
-# By ending of the name: what the file has to hold.
+# File extension → required format.
 FORMATS = {
     '.png': 'PNG',
     '.tif': 'TIFF',
@@ -25,11 +25,11 @@ def check(pattern: str) -> None:
   """Checks a pattern.
 
   Args:
-    pattern: with {id} and {channel}, each once; '/' parts folders.
+    pattern: with {id} and {channel}, each once; '/' separates folders.
 
   Raises:
-    errors.DataError: it has other braces, leaves the image folder, or its
-      ending is not one of FORMATS.
+    errors.DataError: it has other braces, leads out of the image folder, or
+      its extension is not in FORMATS.
   """
   wrong = ''
   if sorted(re.findall('{[^{}]*}', pattern)) != ['{channel}', '{id}']:
@@ -48,10 +48,10 @@ def check(pattern: str) -> None:
 
 
 def name(pattern: str, sample_id: str, channel: str) -> str:
-  """Returns the name of a file inside the image folder.
+  """Returns the name of a file, relative to the image folder.
 
   Args:
-    pattern: a checked one.
+    pattern: as passed by check.
     sample_id: of the sample.
     channel: one of spec.CHANNELS.
   """
@@ -63,14 +63,15 @@ def name(pattern: str, sample_id: str, channel: str) -> str:
 
 def find_ids(pattern: str, names: Iterable[str],
              others: Iterable[str] = ()) -> list[str]:
-  """Returns the ids of the samples that have a file among names, sorted.
+  """Returns the sorted ids of the samples that have a file among names.
 
   Args:
-    pattern: a checked one.
-    names: of files inside the image folder, with '/' between the parts; those
-      that do not fit the pattern are passed over. Upper and lower case are
-      one: a sample whose files end in .PNG is not passed over.
-    others: of what stands where a file, or a folder on the way to it, should.
+    pattern: as passed by check.
+    names: of files, relative to the image folder, with '/' between the parts.
+      Names that do not match are ignored. Case is ignored, so .PNG matches
+      .png.
+    others: names of other items (a broken link, say) in place of a file or of
+      a folder above it.
   """
   parts = pattern.split('/')
   fits = [_compile('/'.join(parts[:i + 1])) for i in range(len(parts))]
@@ -84,22 +85,22 @@ def find_ids(pattern: str, names: Iterable[str],
 
 
 def find_unfit(pattern: str, names: Iterable[str]) -> list[str]:
-  """Returns those of names that find_ids passes over, sorted."""
+  """Returns the sorted names that find_ids ignores."""
   fits = _compile(pattern)
   return sorted(name for name in names if not fits.fullmatch(name))
 
 
 def match_folders(pattern: str) -> list[re.Pattern]:
-  """Returns what fits the names of the folders on the way, from the top.
+  """Returns a regular expression for each folder level, from the top.
 
   Args:
-    pattern: a checked one.
+    pattern: as passed by check.
   """
   return [_compile(part) for part in pattern.split('/')[:-1]]
 
 
 def _compile(pattern: str) -> re.Pattern:
-  """What fits a pattern, or the beginning or a part of one."""
+  """Returns the regular expression of a pattern or of a part of one."""
   channels = '|'.join(spec.CHANNELS)
   return re.compile(
       re.escape(pattern).replace(re.escape('{id}'), '(?P<id>[^/]+)').replace(

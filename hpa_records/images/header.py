@@ -1,12 +1,11 @@
-"""What an image file says of itself before its first pixel.
+"""Reads and checks the header of an image file: size, bit depth and colors.
 
-Size, depth and colours decide whether a file is read at all, so they are read
-here and not by a library: of a PNG 41 bytes and the last 12 (png), of a JPEG
-its markers up to the pixels (jpeg), of a TIFF its directory (tiff). Libraries
-turn what they do not know into something near it (kornia_rs reads palettes as
-gray and of an animated PNG one image, Pillow 16-bit RGB as 8-bit), warn where
-they should refuse, and open a file of three times their own limit. Each refusal
-names what the file is.
+The header decides whether a file is decoded. Libraries convert kinds that they
+do not support (kornia_rs reads palettes as gray and only one image of an
+animated PNG, Pillow reads 16-bit RGB as 8-bit), warn in place of an error, and
+open files of three times their own limit. So the header is parsed here: 41
+bytes and the last 12 of a PNG (png), the markers before the pixels of a JPEG
+(jpeg), the directory of a TIFF (tiff). Errors name the kind of the file.
 
 Source: PNG specification (W3C), 5.2 signature, 11.2.1 IHDR.
 """
@@ -25,11 +24,11 @@ from hpa_records.runtime import errors
 
 # 8192 x 8192, 64 MiB of 8-bit gray; the largest HPA image is 3072 x 3072.
 MAX_PIXELS = 2**26
-# Such an image takes 192 MiB where nothing is compressed.
+# An uncompressed RGB image of MAX_PIXELS has 192 MiB.
 MAX_FILE_BYTES = 2**30
 
-HEAD_BYTES = 41  # a PNG's signature, IHDR chunk, and the next one's name
-END_BYTES = 12  # its IEND chunk
+HEAD_BYTES = 41  # a PNG's signature, IHDR chunk, and the next chunk's name
+END_BYTES = 12  # a PNG's IEND chunk
 _PNG_START = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'
 _PNG_8_BIT_GRAY = b'\x08\0\0\0\0'  # depth, color, methods, no interlace
 _PNG_SIZE = struct.Struct('>II')
@@ -38,16 +37,20 @@ _SIGNATURES = ((b'\x89PNG\r\n\x1a\n', 'PNG'), (b'II*\0', 'TIFF'),
                (b'\xff\xd8\xff', 'JPEG'))
 _ENDS = {'PNG': png.END, 'JPEG': jpeg.END}
 _READ = ((8, 1), (16, 1), (8, 3))  # bits and colors
-# Of a file beyond four times its pixels: a sparse one of a few kilobytes may
-# have a gigabyte, which is read whole.
+# Allowed bytes of a file beyond four times its pixels. A sparse file of a few
+# kilobytes on disk may have a gigabyte, which would all be read.
 _MAX_SPARE_BYTES = 2**25
 
 
 class Header(NamedTuple):
-  """A readable file's format ('PNG', ...), size, bits (8, 16), colors (1, 3).
+  """The header of a supported image file.
 
-  Bits are those of one color, and 16 of them are gray only. A TIFF's has its
-  tags.
+  Attributes:
+    format: 'PNG', 'TIFF' or 'JPEG'.
+    height, width: in pixels.
+    bits: of one color, 8 or 16; 16 only in gray files.
+    colors: 1 (gray) or 3 (RGB).
+    tags: of a TIFF.
   """
   format: str
   height: int
@@ -59,17 +62,16 @@ class Header(NamedTuple):
 
 def read_gray_png(head: bytes, end: bytes, num_bytes: int,
                   name: str) -> tuple[int, int] | None:
-  """Returns (height, width) of Kaggle's kind of file; None for others and bad.
+  """Returns (height, width) of a plain 8-bit gray PNG; None for other files.
 
-  The hot path: 124,288 files pass it twice, and hardly one asks `read`, which
-  takes 20 us more, what it is. Nothing is between the header and the pixels
-  that could say more of them.
+  A fast path for Kaggle's 124,288 files; read takes 20 us more. It accepts only
+  PNGs without chunks between IHDR and IDAT.
 
   Args:
     head: the file's first HEAD_BYTES bytes.
-    end: its last END_BYTES.
-    num_bytes: of the file.
-    name: the file's.
+    end: its last END_BYTES bytes.
+    num_bytes: size of the file.
+    name: of the file.
   """
   if not (head.startswith(_PNG_START) and head[24:29] == _PNG_8_BIT_GRAY and
           head[37:] == b'IDAT' and end == _ENDS['PNG'] and
@@ -83,17 +85,17 @@ def read_gray_png(head: bytes, end: bytes, num_bytes: int,
 
 
 def read(file: BinaryIO, name: str, channel: str) -> Header:
-  """Returns the header of an image file, whose end is looked at as well.
+  """Returns the header of an image file; also checks the file's end.
 
   Args:
     file: positioned at its start.
-    name: the file's; its ending has to agree with the content.
-    channel: of spec.CHANNELS, for the message.
+    name: of the file; its extension must match the content.
+    channel: one of spec.CHANNELS, for the message.
 
   Raises:
-    errors.DataError: the file is of a kind that is not read, larger than
-      MAX_PIXELS or MAX_FILE_BYTES, cut short, or goes on behind its end; the
-      message says what it is.
+    errors.DataError: the file is of an unsupported kind, larger than
+      MAX_PIXELS or MAX_FILE_BYTES, truncated, or has data after its end; the
+      message names its kind.
   """
   head = file.read(HEAD_BYTES)
   file.seek(0, os.SEEK_END)
@@ -105,9 +107,8 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
   try:
     shape, received = _READERS[kind](file, num_bytes)
   except struct.error as error:
-    raise errors.DataError(
-        f'expected a whole {kind}, received {num_bytes:,} bytes without the '
-        'whole of its header') from error
+    raise errors.DataError(f'truncated {kind} ({num_bytes:,} bytes): the '
+                           'header is incomplete') from error
   header = Header(kind, *shape)
   if received or (header.bits, header.colors) not in _READ:
     raise errors.DataError(f'expected gray or {channel}-tinted pixels, received'
@@ -130,7 +131,7 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
 
 
 def _most_bytes(pixel_bytes: int) -> int:
-  """Returns how large a file of so many bytes of pixels may be."""
+  """Returns the largest allowed size of a file with pixel_bytes of pixels."""
   return _MAX_SPARE_BYTES + 4 * pixel_bytes
 
 
@@ -144,76 +145,73 @@ def read_bytes(data: bytes, name: str, channel: str) -> Header:
 
 
 def _check_kind(head: bytes, name: str) -> str:
-  """Returns the format, which content and name agree on."""
+  """Returns the format, checked against the extension of the name."""
   found = next(
       (kind for signature, kind in _SIGNATURES if head.startswith(signature)),
       '')
-  said = file_pattern.FORMATS.get(name[name.rfind('.'):].lower())
-  if said is None:
+  wanted = file_pattern.FORMATS.get(name[name.rfind('.'):].lower())
+  if wanted is None:
     raise errors.DataError(
-        f'expected a name that ends in one of {file_pattern.ENDINGS}, received '
+        f'expected one of the extensions {file_pattern.ENDINGS}, received '
         f'{os.path.basename(name)!r}')
-  if found != said:
+  if found != wanted:
     received = file_kind.describe(head) or 'another kind of file'
-    raise errors.DataError(f'expected a {said} as its name says, received '
-                           f'{received if head else "an empty file"}')
+    raise errors.DataError(f'expected a {wanted} (from the extension), received'
+                           f' {received if head else "an empty file"}')
   return found
 
 
 def _check_end(file: BinaryIO, num_bytes: int, kind: str) -> None:
-  """Checks that a PNG or JPEG ends where its bytes do."""
+  """Checks that a PNG or JPEG is complete and has no data after its end."""
   end = _ENDS[kind]
   file.seek(max(0, num_bytes - len(end)))
   if file.read(len(end)) == end:
     return
-  behind = num_bytes - (png.find_end(png.walk(file, num_bytes))
-                        if kind == 'PNG' else jpeg.find_end(file, num_bytes))
-  if behind < num_bytes:
-    raise _go_on(kind, behind)
-  raise errors.DataError(
-      f'expected a {kind} that ends as one, received {num_bytes:,} bytes '
-      'without its end: the file was cut short')
+  trailing = num_bytes - (png.find_end(png.walk(file, num_bytes))
+                          if kind == 'PNG' else jpeg.find_end(file, num_bytes))
+  if trailing < num_bytes:
+    raise _describe_trailing(kind, trailing)
+  raise errors.DataError(f'truncated {kind} ({num_bytes:,} bytes): the end is '
+                         'missing')
 
 
-def _go_on(kind: str, num_bytes: int) -> errors.DataError:
+def _describe_trailing(kind: str, num_bytes: int) -> errors.DataError:
   return errors.DataError(
-      f'expected a {kind} that ends as one, received {num_bytes:,} more bytes '
-      'after its end: something was written behind it')
+      f'{num_bytes:,} bytes of other data after the end of the {kind}')
 
 
 def check_single(data: bytes, kind: str) -> None:
-  """Checks that a PNG or JPEG ends nowhere but where its bytes do.
+  """Checks that a PNG or JPEG has no data after its end and is not rotated.
 
-  What is written behind one may end as one, such as another picture. `read`
-  does not find that: it reads no pixels. Nor does it find what a PNG says of
-  itself behind them.
+  read does not find another image appended to the file, nor a PNG's chunks
+  after the pixels.
 
   Args:
-    data: the whole file, in which read found nothing.
-    kind: its format; of a TIFF nothing is checked.
+    data: the complete file, as passed by read.
+    kind: its format; a TIFF is not checked.
 
   Raises:
-    errors.DataError: it goes on behind its end, or is turned.
+    errors.DataError: there are data after the end, or the image is rotated.
   """
   file, end = io.BytesIO(data), len(data)
   if kind == 'PNG':
     chunks = list(png.walk(file, end))
     end = png.find_end(chunks)
-    received = png.find_turned(file, chunks)
+    received = png.find_rotation(file, chunks)
     if received:
       raise errors.DataError(f'expected upright pixels, received {received}')
   elif kind == 'JPEG':
-    # Behind the last marker before the pixels: a preview before them may end.
+    # From the last marker before the pixels: a preview before it has an end.
     _, start, _ = list(jpeg.walk(file, end))[-1]
     end = data.find(_ENDS[kind], start) + len(_ENDS[kind])
   if 0 < end < len(data):
-    raise _go_on(kind, len(data) - end)
+    raise _describe_trailing(kind, len(data) - end)
 
 
 def _read_tiff(
     file: BinaryIO,
     num_bytes: int) -> tuple[tuple[int, int, int, int, tiff.Tags], str]:
-  """Returns (height, width, bits, colors, tags), and what is not read, or ''.
+  """Returns (height, width, bits, colors, tags) and the unsupported kind or ''.
   """
   tags = tiff.read(file, num_bytes)
   height, width, bits, colors = map(

@@ -1,4 +1,4 @@
-"""The markers of a JPEG: size and colours, orientation, and its end.
+"""The markers of a JPEG: size, colors, orientation and end.
 
 Source: ITU-T T.81, B.1 and B.2; Exif 2.32 (CIPA), 4.5.4.
 """
@@ -12,15 +12,15 @@ from hpa_records.runtime import errors
 END = b'\xff\xd9'
 _XMP = b'http://ns.adobe.com/xap/1.0/\0'
 _TAIL_BYTES = 2**22
-# More markers are not looked at: a read for each takes time.
+# A limit, since each marker takes a read.
 _MAX_MARKERS = 100_000
 
 
 def find_end(file: BinaryIO, num_bytes: int) -> int:
-  """Returns the position after the end, 0 if there is none near."""
+  """Returns the position after the JPEG's end; 0 if not in the last 4 MiB."""
   start = max(0, num_bytes - _TAIL_BYTES)
   for marker, position, _ in walk(file, num_bytes):
-    if marker == 0xda:  # before it a preview may end
+    if marker == 0xda:  # a preview before it has an end of its own
       start = max(start, position)
   file.seek(start)
   found = file.read(_TAIL_BYTES).rfind(END)
@@ -28,7 +28,11 @@ def find_end(file: BinaryIO, num_bytes: int) -> int:
 
 
 def walk(file: BinaryIO, num_bytes: int) -> Iterator[tuple[int, int, int]]:
-  """Yields marker, start of the content and length of all before the pixels."""
+  """Yields (marker, start and length of its content) up to the pixels.
+
+  Raises:
+    errors.DataError: there are too many markers.
+  """
   position = 2
   for _ in range(_MAX_MARKERS):
     if position >= num_bytes:
@@ -38,7 +42,7 @@ def walk(file: BinaryIO, num_bytes: int) -> Iterator[tuple[int, int, int]]:
     if head[:1] != b'\xff' or head[:2] == END:
       return
     marker, length = struct.unpack('>xBH', head)
-    if marker == 0xff:  # any number of them may stand before a marker
+    if marker == 0xff:  # fill bytes before a marker
       position += 1
     elif marker == 0x01 or 0xd0 <= marker <= 0xd8:
       position += 2
@@ -53,7 +57,7 @@ def walk(file: BinaryIO, num_bytes: int) -> Iterator[tuple[int, int, int]]:
 
 def read(file: BinaryIO,
          num_bytes: int) -> tuple[tuple[int, int, int, int], str]:
-  """Returns (height, width, bits, colors), and what is not read, or ''.
+  """Returns (height, width, bits, colors) and the unsupported kind or ''.
 
   Args:
     file: the JPEG.
@@ -61,18 +65,18 @@ def read(file: BinaryIO,
 
   Raises:
     errors.DataError: it has no frame header, or too many markers.
-    struct.error: it ends before its header does.
+    struct.error: its header is truncated.
   """
   shape, received = None, ''
   for marker, start, length in walk(file, num_bytes):
     if marker == 0xe1:
-      received = received or _find_turned(file, start, length)
+      received = received or _find_rotation(file, start, length)
     elif 0xc0 <= marker <= 0xcf and marker not in (0xc4, 0xc8, 0xcc):
       file.seek(start)
       bits, height, width, colors = struct.unpack('>BHHB', file.read(6))
       shape = shape or (height, width, bits, colors)
       if marker > 0xc2:
-        received = f'a JPEG of the rare kind SOF{marker - 0xc0}'
+        received = f'a JPEG of the unsupported kind SOF{marker - 0xc0}'
       elif bits != 8 or colors not in (1, 3):
         received = 'a CMYK JPEG' if colors == 4 else (
             f'a JPEG of {colors} colors of {bits} bits')
@@ -81,8 +85,8 @@ def read(file: BinaryIO,
   raise errors.DataError('expected a JPEG, received one without a frame header')
 
 
-def _find_turned(file: BinaryIO, start: int, length: int) -> str:
-  """Returns what is not read of a JPEG's APP1, which may be Exif or XMP."""
+def _find_rotation(file: BinaryIO, start: int, length: int) -> str:
+  """Returns the rotation that an APP1 segment (Exif or XMP) declares, or ''."""
   file.seek(start)
   content = file.read(min(max(0, length), orientation.MAX_BYTES))
   if content.startswith(orientation.EXIF):

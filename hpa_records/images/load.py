@@ -1,4 +1,4 @@
-"""Four image files of a sample to one [H, W, 4] uint8 array."""
+"""Loads the four image files of a sample as one [H, W, C] uint8 array."""
 
 import os
 from typing import Callable
@@ -12,9 +12,9 @@ from hpa_records.images import resize as resize_lib
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 
-# Larger planes are reduced one by one as they are read: four of 3072 x 3072 in
-# 16 bits take 75 MB, and as much again when merged. Smaller ones are merged
-# first: the same bytes, in half the time (2048 to 299: 53 ms against 93).
+# Larger planes are resized one by one: four 16-bit planes of 3072 x 3072 take
+# 75 MB, and as much again when merged. Smaller planes are merged first, which
+# gives the same bytes in less time (2048 to 299: 53 ms against 93).
 _MERGED_BYTES = 10 * 2**20
 
 
@@ -26,10 +26,11 @@ def load(paths: tuple[str, ...],
   """Returns the four files of a sample as one image.
 
   Args:
-    paths: of the files, in spec.CHANNELS order; see decode for what they
-      may hold. Each may be an address.
+    paths: of the files, in spec.CHANNELS order, local or addresses; see decode
+      for the supported kinds.
     size_px: height and width of the result.
-    white_level: the 16-bit intensity that becomes 255; 0 where none is stated.
+    name: one of resize.RESIZE_FILTERS.
+    white_level: the 16-bit intensity that becomes 255; 0 if not given.
     read: path → content of a file.
 
   Returns:
@@ -37,8 +38,8 @@ def load(paths: tuple[str, ...],
 
   Raises:
     errors.UnreadError: (message, path): a file cannot be read.
-    errors.DataError: (message, path): a file is damaged, of a kind that is not
-      read here, or of another size than the first.
+    errors.DataError: (message, path): a file is damaged, of an unsupported
+      kind, or of another size than the first.
   """
   planes: list[np.ndarray] = []
   shape = None

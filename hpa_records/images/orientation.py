@@ -1,4 +1,4 @@
-"""How an image file says that it is turned or mirrored: Exif and XMP."""
+"""The orientation (rotated or mirrored) that Exif and XMP declare."""
 
 import io
 import re
@@ -8,16 +8,19 @@ from hpa_records.images import tiff
 from hpa_records.images import tiff_directory
 from hpa_records.runtime import errors
 
-EXIF = b'Exif\0\0'  # stands before it in a JPEG
-MAX_BYTES = 2**20  # of Exif or XMP; of longer ones no more is looked at
+EXIF = b'Exif\0\0'  # precedes Exif in a JPEG
+MAX_BYTES = 2**20  # of Exif or XMP; the rest is ignored
 _XMP_ORIENTATION = re.compile(
     rb'tiff:Orientation(?:\s*=\s*["\']|>)\s*([0-9])\b')
 
 
 def find_in_exif(exif: bytes) -> set[int]:
-  """Returns the orientations that Exif, which is laid out as TIFF, declares.
+  """Returns the orientations that Exif declares.
 
-  None where it cannot be read: viewers then show the pixels as they are.
+  An empty set if it is damaged: viewers then ignore it.
+
+  Args:
+    exif: in TIFF layout.
   """
   if not exif.startswith((b'II*\0', b'MM\0*')):
     return set()
@@ -37,12 +40,16 @@ def find_in_xmp(text: bytes) -> set[int]:
   return set(map(int, _XMP_ORIENTATION.findall(text)))
 
 
-def describe(orientations: set[int], kind: str, told_by: str = 'Exif') -> str:
-  """Returns how a file says that it is turned; '' if it does not.
+def describe(orientations: set[int], kind: str, source: str = 'Exif') -> str:
+  """Returns the description of a rotated or mirrored file; '' if upright.
 
-  Viewers turn such pictures, decoders do not; 0 is what some cameras say for
-  none.
+  Viewers apply the orientation, decoders do not.
+
+  Args:
+    orientations: as found; 1 is upright, and some cameras write 0 for it.
+    kind: format of the file.
+    source: where the orientations were found.
   """
-  turned = orientations - {0, 1}
-  return (f'a {kind} turned or mirrored ({told_by} orientation {min(turned)})'
-          if turned else '')
+  found = orientations - {0, 1}
+  return (f'a {kind} rotated or mirrored ({source} orientation {min(found)})'
+          if found else '')

@@ -1,4 +1,4 @@
-"""The chunks of a PNG: size and colours, orientation, and its end.
+"""The chunks of a PNG: size, colors, orientation and end.
 
 Source: PNG specification (W3C), 5.3 chunk layout, 11.2.1 IHDR, 11.2.5 IEND.
 """
@@ -22,39 +22,42 @@ _COLORS = {0: 'gray', 2: 'RGB', 3: 'palette', 4: 'gray+alpha', 6: 'RGBA'}
 _XMP = b'XML:com.adobe.xmp'
 _PROFILES = (_XMP, b'Raw profile type exif', b'Raw profile type APP1')
 _TEXTS = (b'tEXt', b'zTXt', b'iTXt')
-# Of more and longer ones nothing is unpacked.
+# Further text chunks are ignored.
 _MAX_TEXTS = 100
-# More chunks are not looked at: a read for each takes time.
+# A limit, since each chunk takes a read.
 _MAX_CHUNKS = 100_000
 
 
-def find_stored_fault(data: bytes | memoryview) -> str:
-  """Returns what is wrong with the chunks of a stored PNG; '' if nothing is.
+def find_stored_issue(data: bytes | memoryview) -> str:
+  """Returns why the chunks of a stored PNG are invalid; '' if they are valid.
 
-  They are those that the converter writes, one after another to the end. A
-  decoder may take the memory that a chunk asks for before it looks whether the
-  data are there, as OpenCV does, up to 4 GB; and unpack compressed text for
-  seconds.
+  Only the chunks that the converter writes are allowed. OpenCV allocates the
+  length that a chunk declares, up to 4 GB, before it reads the data, and may
+  unpack compressed text for seconds.
 
   Args:
-    data: that begins as a PNG does.
+    data: with the signature of a PNG.
   """
   try:
     chunks = list(walk(io.BytesIO(data), len(data)))
-  except errors.DataError as error:  # chunks without end
+  except errors.DataError as error:  # too many chunks
     return str(error)
   for kind, _, _ in chunks:
     if kind not in _STORED_CHUNKS:
-      return (f'it has the chunk {printable.quote(kind.decode("latin-1"))}, '
-              'which the converter does not write')
+      return f'unexpected chunk {printable.quote(kind.decode("latin-1"))}'
   if find_end(chunks) != len(data):
-    return 'its chunks do not end where its bytes do'
+    return 'truncated, or data after its end'
   return ''
 
 
-def find_turned(file: BinaryIO, chunks: Sequence[Chunk]) -> str:
-  """Returns how some chunks of a PNG say that it is turned, or ''."""
-  seen = set()  # a PNG has each once; one may have a hundred, to be unpacked
+def find_rotation(file: BinaryIO, chunks: Sequence[Chunk]) -> str:
+  """Returns the rotation that a PNG's chunks declare; '' if it is upright.
+
+  Args:
+    file: the PNG.
+    chunks: of the file, some or all.
+  """
+  seen = set()  # each profile is unpacked once
   texts = [each for each in chunks if each[0] in _TEXTS][:_MAX_TEXTS]
   for kind, start, length in texts:
     file.seek(start)
@@ -78,9 +81,9 @@ def find_turned(file: BinaryIO, chunks: Sequence[Chunk]) -> str:
 
 
 def _find_in_text(kind: bytes, name: bytes, text: bytes) -> str:
-  """Returns how a PNG's profile in text says that it is turned, or ''.
+  """Returns the rotation that a profile in a text chunk declares, or ''.
 
-  Exif as older ImageMagick writes it, and XMP as Adobe's programs do.
+  Older ImageMagick versions write Exif like this, Adobe's programs XMP.
 
   Source: PNG specification (W3C), 11.3.3; ImageMagick, coders/png.c; XMP
   specification part 3 (Adobe), 1.1.5.
@@ -103,7 +106,7 @@ def _find_in_text(kind: bytes, name: bytes, text: bytes) -> str:
 
 
 def find_end(chunks: Iterable[Chunk]) -> int:
-  """Returns the position after the end, 0 if there is none."""
+  """Returns the position after the PNG's end; 0 if IEND is missing."""
   for kind, start, length in chunks:
     if kind == b'IEND':
       return start + length + 4
@@ -111,7 +114,15 @@ def find_end(chunks: Iterable[Chunk]) -> int:
 
 
 def walk(file: BinaryIO, num_bytes: int) -> Iterator[Chunk]:
-  """Yields each whole chunk up to the end of the PNG."""
+  """Yields each complete chunk up to IEND.
+
+  Args:
+    file: the PNG.
+    num_bytes: its size.
+
+  Raises:
+    errors.DataError: there are too many chunks.
+  """
   position = 8
   for _ in range(_MAX_CHUNKS):
     file.seek(position)
@@ -131,7 +142,7 @@ def walk(file: BinaryIO, num_bytes: int) -> Iterator[Chunk]:
 
 def read(file: BinaryIO,
          num_bytes: int) -> tuple[tuple[int, int, int, int], str]:
-  """Returns (height, width, bits, colors), and what is not read, or ''.
+  """Returns (height, width, bits, colors) and the unsupported kind or ''.
 
   Args:
     file: the PNG.
@@ -139,12 +150,12 @@ def read(file: BinaryIO,
 
   Raises:
     errors.DataError: it has too many chunks.
-    struct.error: it ends before its header does.
+    struct.error: its header is truncated.
   """
   file.seek(0)
   head = file.read(_HEADER_BYTES)
   if len(head) < _HEADER_BYTES or head[12:16] != b'IHDR':
-    raise struct.error('no IHDR')
+    raise struct.error('IHDR is missing')
   width, height, bits, color = struct.unpack('>IIBB', head[16:26])
   shape = height, width, bits, 3 if color == 2 else 1
   if color not in (0, 2) or bits not in (8, 16):
@@ -154,4 +165,4 @@ def read(file: BinaryIO,
                           walk(file, num_bytes)))
   if any(kind == b'acTL' for kind, _, _ in chunks):
     return shape, 'a PNG of several images (animated)'
-  return shape, find_turned(file, chunks)
+  return shape, find_rotation(file, chunks)

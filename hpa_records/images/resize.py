@@ -1,15 +1,14 @@
-"""Images to another size and, where they have 16 bits, to 8.
+"""Resizing of images, and conversion of 16-bit planes to 8 bits.
 
-Filter: reducing 512 to 299 without an antialiasing filter would fold fine
-texture, which is what tells the classes apart, into false patterns. triangle
-is a filter as wide as the reduction, linear to both sides: what Pillow calls
-BILINEAR and tf.image.resize bilinear with antialias. cykooz_resizer does it in
-whole numbers, the same on every CPU, in a quarter of the time of area, the mean
-over the source area of each output pixel (cv2.INTER_AREA); BUILD_NOTES.md,
-"Converting".
+Reducing 512 to 299 px without antialiasing would alias the fine texture that
+distinguishes the classes. Filters:
+  triangle: Pillow's BILINEAR, and tf.image.resize bilinear with antialias.
+    cykooz_resizer computes it in integers, the same on each CPU, in a quarter
+    of the time of area (BUILD_NOTES.md, "Converting").
+  area: the mean over the source area of each output pixel (cv2.INTER_AREA).
 
-16-bit planes are reduced as they are and scaled to 8 bits afterwards, so that
-the average is taken of what was measured.
+16-bit planes are resized before they are scaled to 8 bits, so that measured
+intensities are averaged.
 """
 
 import functools
@@ -39,17 +38,17 @@ def resize(image: np.ndarray,
 
   Args:
     image: [H, W, C] or [H, W], uint8 or uint16.
-    size_px: output height and width; where a side is enlarged, both filters
-      are triangle, which interpolates linearly along it.
+    size_px: output height and width. If a side is enlarged, triangle is used,
+      which interpolates linearly along it.
     name: one of RESIZE_FILTERS.
 
   Returns:
-    [size_px, size_px, C] or [size_px, size_px], of the same type. triangle:
-    within 1 of exact arithmetic (it rounds once an axis), and Pillow's result
-    within 1; area: within 0.5 + 1e-3.
+    [size_px, size_px, C] or [size_px, size_px], of the same dtype. triangle is
+    within 1 of exact arithmetic (it rounds once an axis) and of Pillow; area is
+    within 0.5 + 1e-3 of exact arithmetic.
 
-  Source: Pillow's ImagingResample for triangle; OpenCV's INTER_AREA keeps
-  total intensity.
+  Source: Pillow's ImagingResample for triangle; OpenCV's INTER_AREA, which
+  keeps total intensity.
   """
   height, width = image.shape[:2]
   if (height, width) == (size_px, size_px):
@@ -71,16 +70,16 @@ def _resizer() -> resizer.Resizer:
 
 
 def to_uint8(plane: np.ndarray, white_level: int) -> np.ndarray:
-  """Returns round(plane * 255 / white_level), halves up, at most 255, as uint8.
+  """Returns min(round(plane * 255 / white_level), 255) as uint8, halves up.
 
   Args:
-    plane: of any shape, uint16.
+    plane: uint16, of any shape.
     white_level: the intensity that becomes 255, 1..65535.
 
   Raises:
     ValueError: plane is not uint16, or white_level is out of range.
 
-  Source: exact in whole numbers: floor((510 v + w) / 2 w) is the rounded value.
+  Source: in integers, floor((510 v + w) / 2 w) is the rounded value.
   """
   if plane.dtype != np.uint16 or not 1 <= white_level <= 65535:
     raise ValueError('expected uint16 and a white level of 1..65535, received '
@@ -90,7 +89,7 @@ def to_uint8(plane: np.ndarray, white_level: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _scaled_levels(white_level: int) -> np.ndarray:
-  """[65536] uint8, what becomes of each 16-bit intensity."""
+  """Returns the 8-bit value of each 16-bit intensity, [65536] uint8."""
   levels = np.arange(65536, dtype=np.int64)
   scaled = (510 * levels + white_level) // (2 * white_level)
   return np.minimum(scaled, 255).astype(np.uint8)

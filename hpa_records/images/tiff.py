@@ -1,12 +1,12 @@
-"""Which TIFFs are read, and the directory with which a decoder gets them.
+"""Checks which TIFFs are supported, and rewrites their directory.
 
-Parsers differ on a directory that is odd. Of a tag that is there twice Pillow
-takes the last and libtiff, which Pillow gives compressed files to, the first;
-both have rules of their own for types, counts, and strips beside tiles. So
-there is one parser of what strangers wrote (tiff_directory). What could be
-read in two ways is refused, and the decoder gets the same parts with a
-directory that `rewrite` makes of the numbers that were checked, and of nothing
-else: what is checked is what is decoded. A BigTIFF takes the same way.
+Parsers differ on unusual directories: of a duplicate tag Pillow takes the last,
+libtiff (which Pillow uses for compressed files) the first, and both have their
+own rules for types, counts, and strips beside tiles. So tiff_directory is the
+only parser of a file's directory. Ambiguous files are refused, and the decoder
+gets the same strips or tiles with a directory that rewrite makes from the
+checked numbers only. So what is checked is what is decoded. The same holds for
+BigTIFF.
 
 Source: TIFF 6.0 (Adobe), sections 8, 14 and 15; ImageJ, TiffEncoder.java;
 tifffile, "shaped" files; MetaMorph Stack (STK) file format; Exif 2.32 (CIPA).
@@ -27,10 +27,10 @@ _STRIPS, _STRIP_ROWS, _STRIP_BYTES, _PREDICTOR = 273, 278, 279, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
 _DESCRIPTION, _SUB_DIRECTORIES, _DEPTH, _STACK_PLANES = 270, 330, 32997, 33629
 
-# Those with a value for each color or part; the others have one.
+# Tags with a value for each color, strip or tile; the others have one value.
 _LISTS = {BITS, SAMPLE_FORMAT, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES}
-# What is written for the decoder. Of the rest it takes the default, which is
-# what find_other_kind asks for.
+# Tags written for the decoder. It uses the defaults of the others, and
+# find_other_kind refuses other values.
 _WRITTEN = {
     WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, SAMPLES, _PREDICTOR, _STRIPS,
     _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES
@@ -42,7 +42,8 @@ _TAGS = _LISTS | _WRITTEN | {
 _HEAD_BYTES = 8
 _UNCOMPRESSED = 1
 _LOSSLESS = {_UNCOMPRESSED, 5, 8, 32773, 32946}  # LZW, Deflate, PackBits, ...
-# With which libtiff heeds a predictor; with others it leaves differences.
+# Compressions with which libtiff applies a predictor; with others it returns
+# differences.
 _PREDICTED = {5, 8, 32946}
 _COLORS = {
     0: 'gray with white as 0',
@@ -53,81 +54,79 @@ _COLORS = {
     6: 'YCbCr'
 }
 _SAMPLE_FORMATS = {2: 'signed', 3: 'floating-point'}
-# Of several planes behind one directory: ImageJ's stacks, tifffile's shapes.
+# Several planes with one directory: ImageJ's stacks, tifffile's shapes.
 _IMAGEJ_PLANES = re.compile(
     r'^(?:images|channels|slices|frames)=0*([0-9]{1,9})', re.MULTILINE)
 _SHAPE = re.compile(r'^\{?"?shape"?[:=] ?[\[(]([0-9, ]{1,99})[\])]')
 _MAX_DESCRIPTION_BYTES = 2**16
-_MOST_BEYOND = 2**24  # pixels of tiles, beside four times the image's
+_MOST_BEYOND = 2**24  # pixels of tiles beyond four times the image's
 
 
 class Tags(NamedTuple):
-  """What the first directory says of the pixels.
+  """The tags of the first directory that affect the pixels.
 
   Attributes:
-    order: '<' or '>', of bytes.
-    numbers: values by tag, only of those that bear on the pixels.
-    hidden: how the file says that it has several images; '' if it does not.
+    order: byte order, '<' or '>'.
+    numbers: values by tag.
+    hidden: description of further images; '' if there is one image.
   """
   order: str
   numbers: dict[int, tuple[int, ...]]
   hidden: str
 
   def first(self, tag: int) -> int:
-    """Returns a tag's first value; 1, the default of all, where it has none."""
+    """Returns a tag's first value; 1, the default of all tags, if missing."""
     return self.numbers.get(tag, (1,))[0]
 
 
 def read(file: BinaryIO, num_bytes: int) -> Tags:
-  """Returns what a TIFF or BigTIFF says of its pixels.
+  """Returns the tags of a TIFF or BigTIFF.
 
   Args:
-    file: whose first bytes are those of a TIFF.
+    file: with the signature of a TIFF.
     num_bytes: its size.
 
   Raises:
-    errors.DataError: it can be read in two ways, or says more than fits.
-    struct.error: its directory is not all in the file.
+    errors.DataError: the directory is ambiguous or invalid.
+    struct.error: the directory is truncated.
   """
   directory = tiff_directory.read(file, num_bytes)
   numbers: dict[int, tuple[int, ...]] = {}
   for entry in directory.entries:
     if entry.tag in _TAGS:
       if entry.tag in numbers:
-        raise errors.DataError('expected each tag of a TIFF once, received tag '
-                               f'{entry.tag} twice')
+        raise errors.DataError(f'duplicate tag {entry.tag} in a TIFF')
       found = numbers[entry.tag] = directory.read_numbers(entry)
       if entry.tag not in _LISTS and len(found) > 1:
         raise errors.DataError(f'expected one value in tag {entry.tag} of a '
                                f'TIFF, received {len(found):,}')
   if {WIDTH, HEIGHT, PHOTOMETRIC} - numbers.keys():
-    raise errors.DataError('expected a TIFF, received one without a width, a '
-                           'height or a color space')
+    raise errors.DataError('TIFF without a width, a height or a color space')
   return Tags(directory.order, numbers, _find_hidden(directory, numbers))
 
 
 def _find_hidden(directory: tiff_directory.Directory,
                  numbers: dict[int, tuple[int, ...]]) -> str:
-  """Returns how a file says that it has several images; '' if it does not."""
+  """Returns the description of further images; '' if there is one image."""
   if directory.following:
     return 'each with a directory'
   if numbers.get(_DEPTH, (1,)) != (1,):
     return f'{numbers[_DEPTH][0]:,} layers'
   for entry in directory.entries:
     if entry.tag == _SUB_DIRECTORIES and entry.count:
-      return 'a pyramid, or others below it'
+      return 'a pyramid, or other sub-images'
     if entry.tag == _STACK_PLANES and entry.count > 1:
       return f'a MetaMorph stack of {entry.count:,}'
     if entry.tag == _DESCRIPTION and entry.kind == tiff_directory.ASCII:
-      told = _find_planes(directory.read_text(entry, _MAX_DESCRIPTION_BYTES),
-                          numbers)
-      if told:
-        return told
+      planes = _find_planes(directory.read_text(entry, _MAX_DESCRIPTION_BYTES),
+                            numbers)
+      if planes:
+        return planes
   return ''
 
 
 def _find_planes(text: str, numbers: dict[int, tuple[int, ...]]) -> str:
-  """Returns how a description says that there are several planes, or ''."""
+  """Returns the several planes that an image description declares, or ''."""
   if text.startswith('ImageJ='):
     planes = max((int(each) for each in _IMAGEJ_PLANES.findall(text)),
                  default=1)
@@ -142,9 +141,9 @@ def _find_planes(text: str, numbers: dict[int, tuple[int, ...]]) -> str:
 
 
 def find_other_kind(tags: Tags) -> str:
-  """Returns why the pixels are of a kind that is not read; '' if they are read.
+  """Returns the unsupported kind of the pixels; '' if they are supported.
 
-  The size of the image, and where its parts are, is for check_parts.
+  check_parts checks the image's size and its strips or tiles.
   """
   bits, samples = tags.first(BITS), tags.first(SAMPLES)
   color = _COLORS.get(tags.first(PHOTOMETRIC), 'another color space')
@@ -173,8 +172,8 @@ def _find_other_layout(tags: Tags) -> str:
                         not in _LOSSLESS),
                        (f'of predictor {predictor}', predictor != 1 and
                         (predictor != 2 or compression not in _PREDICTED)),
-                       ('with its bits in reverse', fill_order != 1),
-                       (f'turned or mirrored (orientation {orientation})',
+                       ('with reversed bits', fill_order != 1),
+                       (f'rotated or mirrored (orientation {orientation})',
                         orientation != 1),
                        ('with its colors in separate planes', planar != 1 and
                         samples > 1), (f'of several images ({tags.hidden})',
@@ -185,22 +184,22 @@ def _find_other_layout(tags: Tags) -> str:
 
 
 def check_parts(tags: Tags, num_bytes: int, max_pixels: int) -> None:
-  """Checks that all strips or tiles are there, inside the file and apart.
+  """Checks that all strips or tiles are inside the file and do not overlap.
+
+  Decoders return missing ones as black, or read the bytes after them.
 
   Args:
-    tags: in which find_other_kind found nothing, of at most max_pixels.
+    tags: for which find_other_kind returns '', of at most max_pixels.
     num_bytes: size of the file.
     max_pixels: of a tile, which may be larger than the image.
 
   Raises:
-    errors.DataError: they are not; decoders leave such parts black, or take
-      what is behind them.
+    errors.DataError: strips or tiles are missing, too short, or too large.
   """
   height, width = tags.first(HEIGHT), tags.first(WIDTH)
   tiled = bool(tags.numbers.keys() & {_TILES, _TILE_BYTES})
   if tiled and tags.numbers.keys() & {_STRIPS, _STRIP_BYTES}:
-    raise errors.DataError('expected a TIFF of strips or of tiles, received '
-                           'one of both')
+    raise errors.DataError('TIFF with both strips and tiles')
   starts, lengths = (tags.numbers.get(tag, ())
                      for tag in ((_TILES,
                                   _TILE_BYTES) if tiled else (_STRIPS,
@@ -220,16 +219,16 @@ def check_parts(tags: Tags, num_bytes: int, max_pixels: int) -> None:
       map(int.__ge__, lengths, _least_bytes(tags, wanted, rows, columns,
                                             tiled)))):
     raise errors.DataError(
-        f'expected a TIFF with all parts of {height:,} x {width:,} pixels, '
-        f'received {len(starts):,} parts of {sum(lengths):,} bytes in all')
-  # Parts that share bytes would be read over and over.
+        f'incomplete TIFF: {len(starts):,} strips or tiles of '
+        f'{sum(lengths):,} bytes in all for {height:,} x {width:,} pixels')
+  # Overlapping parts would be read over and over.
   end = max(sum(lengths), *map(sum, zip(starts, lengths)))
   if end > num_bytes:
-    raise errors.DataError(f'expected {end:,} bytes as the TIFF\'s header says,'
-                           f' received {num_bytes:,}: the file was cut short')
+    raise errors.DataError(f'truncated TIFF: expected {end:,} bytes, received '
+                           f'{num_bytes:,}')
   if min(starts) < _HEAD_BYTES:
-    raise errors.DataError('expected the parts of a TIFF behind its header, '
-                           f'received one at byte {min(starts)}')
+    raise errors.DataError('strip or tile inside the header of a TIFF, at byte '
+                           f'{min(starts)}')
 
 
 def _strip_rows(tags: Tags) -> int:
@@ -239,7 +238,7 @@ def _strip_rows(tags: Tags) -> int:
 
 def _least_bytes(tags: Tags, wanted: int, rows: int, columns: int,
                  tiled: bool) -> Iterator[int]:
-  """Yields how many bytes each of the wanted parts has at least."""
+  """Yields the least bytes of each of the wanted strips or tiles."""
   if tags.first(COMPRESSION) != _UNCOMPRESSED:
     yield from (1,) * wanted
     return
@@ -250,20 +249,20 @@ def _least_bytes(tags: Tags, wanted: int, rows: int, columns: int,
 
 
 def rewrite(data: bytes, tags: Tags) -> bytes:
-  """Returns a TIFF of the same parts whose directory says what was read.
+  """Returns the TIFF with a new directory of the checked tags only.
 
   Args:
-    data: the whole file, checked, of less than 2**31 bytes.
-    tags: of it.
+    data: the complete file, as passed by check_parts, under 2**31 bytes.
+    tags: of the file.
   """
   order = tags.order
-  told = {tag: each for tag, each in tags.numbers.items() if tag in _WRITTEN}
-  told[BITS] = (tags.first(BITS),) * tags.first(SAMPLES)
-  if _TILES not in told:
-    told[_STRIP_ROWS] = (_strip_rows(tags),)
+  written = {tag: each for tag, each in tags.numbers.items() if tag in _WRITTEN}
+  written[BITS] = (tags.first(BITS),) * tags.first(SAMPLES)
+  if _TILES not in written:
+    written[_STRIP_ROWS] = (_strip_rows(tags),)
   end = len(data) + len(data) % 2
   values = entries = b''
-  for tag, numbers in sorted(told.items()):
+  for tag, numbers in sorted(written.items()):
     content = struct.pack(f'{order}{len(numbers)}I', *numbers)
     if len(content) > 4:
       start = struct.pack(f'{order}I', end + len(values))
@@ -273,4 +272,4 @@ def rewrite(data: bytes, tags: Tags) -> bytes:
   head = (b'II*\0' if order == '<' else b'MM\0*') + struct.pack(
       f'{order}I', end + len(values))
   return b''.join((head, data[_HEAD_BYTES:], bytes(len(data) % 2), values,
-                   struct.pack(f'{order}H', len(told)), entries, bytes(4)))
+                   struct.pack(f'{order}H', len(written)), entries, bytes(4)))

@@ -1,8 +1,8 @@
-"""A TIFF's directory: its entries and their values, each checked before memory.
+"""Parser of a TIFF's directory; sizes are checked before memory is allocated.
 
-Pillow's own parser copies the content of every tag before anyone can look at
-one (300 tags that share one MiB take 300 MiB; 65,535 are allowed), and tells
-what it makes up in warnings, which only the whole process can silence.
+Pillow's parser copies the content of each tag (300 tags that share one MiB take
+300 MiB; 65,535 are allowed), and reports guessed values as warnings, which can
+only be silenced for the whole process.
 
 Source: TIFF 6.0 (Adobe), section 2; "The BigTIFF File Format" (libtiff).
 """
@@ -16,13 +16,17 @@ from hpa_records.runtime import errors
 ASCII, SHORT, LONG = 2, 3, 4
 _NUMBERS = {1: 'B', SHORT: 'H', LONG: 'I', 16: 'Q'}  # BYTE, ..., LONG8
 _MAX_TAG_BYTES = 2**21  # 8192 x 8192 pixels in tiles of 16 x 16, as LONG8
-_MAX_ENTRIES = 2**16  # BigTIFF could declare 2**64
+_MAX_ENTRIES = 2**16  # a BigTIFF may declare 2**64
 
 
 class Entry(NamedTuple):
-  """One entry: a tag, type and number of its values, and where they are.
+  """One entry of a directory.
 
-  `content` holds the offset of the values, or the values where they fit.
+  Attributes:
+    tag: number of the tag.
+    kind: type of the values, such as ASCII, SHORT or LONG.
+    count: number of values.
+    content: the values if they fit, else their offset.
   """
   tag: int
   kind: int
@@ -35,12 +39,12 @@ class Directory:
   """The first directory of a file.
 
   Attributes:
-    file: that holds it.
+    file: of the directory.
     num_bytes: size of the file.
-    order: '<' or '>', of bytes.
-    offset: format of an offset for struct, with the order.
-    entries: as they stand there.
-    following: where the next directory is; 0 is none.
+    order: byte order, '<' or '>'.
+    offset: struct format of an offset, with the byte order.
+    entries: in file order.
+    following: offset of the next directory; 0 if there is none.
   """
   file: BinaryIO
   num_bytes: int
@@ -50,27 +54,28 @@ class Directory:
   following: int
 
   def read_numbers(self, entry: Entry) -> tuple[int, ...]:
-    """Returns the values of an entry, at least one.
+    """Returns the integers of an entry, at least one.
 
     Raises:
-      errors.DataError: they are no whole numbers, none, or too many.
-      struct.error: they are not in the file.
+      errors.DataError: the values are not integers, none, or too many.
+      struct.error: the file is truncated.
     """
     if entry.kind not in _NUMBERS:
-      raise errors.DataError(f'expected whole numbers in tag {entry.tag} of a '
-                             f'TIFF, received type {entry.kind}')
+      raise errors.DataError(f'expected integers in tag {entry.tag} of a TIFF, '
+                             f'received type {entry.kind}')
     layout = f'{self.order}{entry.count}{_NUMBERS[entry.kind]}'
     length = entry.count * struct.calcsize(_NUMBERS[entry.kind])
     if not 0 < length <= _MAX_TAG_BYTES:
-      raise errors.DataError(f'expected another number of values in tag '
-                             f'{entry.tag} of a TIFF, received {entry.count:,}')
+      raise errors.DataError(
+          f'invalid number of values in tag {entry.tag} of a '
+          f'TIFF: {entry.count:,}')
     return struct.unpack(layout, self._read_content(entry, length))
 
   def read_text(self, entry: Entry, most_bytes: int) -> str:
-    """Returns the first bytes of an entry of text as Latin-1.
+    """Returns the first most_bytes of an entry's text, as Latin-1.
 
     Raises:
-      struct.error: they are not in the file.
+      struct.error: the file is truncated.
     """
     return self._read_content(entry, min(entry.count,
                                          most_bytes)).decode('latin-1')
@@ -86,11 +91,11 @@ def read(file: BinaryIO, num_bytes: int) -> Directory:
   """Returns the first directory of a TIFF or BigTIFF.
 
   Args:
-    file: whose first bytes are those of a TIFF.
+    file: with the signature of a TIFF.
     num_bytes: its size.
 
   Raises:
-    struct.error: it is not all in the file.
+    struct.error: the directory is truncated.
   """
   head = _read_at(file, num_bytes, 0, 8)
   order = '<' if head[:2] == b'II' else '>'

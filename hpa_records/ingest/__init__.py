@@ -1,1 +1,1 @@
-"""The user's tables and folders of images, and what is wrong with them."""
+"""The user's tables and folders of images, checked."""

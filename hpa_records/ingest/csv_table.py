@@ -1,9 +1,11 @@
-"""CSV text -> samples or groups, and the rows that are at fault.
+"""Parses CSV text to samples or groups and lists the invalid rows.
 
-pandas.read_csv turns the id 001 into 1 and NA into nothing, and does not say
-in which line a quote stays open; the csv module, given one line at a time,
-does. A record is one line, and its row is the line number that an editor
-shows: the header is row 1, blank lines are passed over but counted.
+A record is one line. Its row is the line number that an editor shows: the
+header is row 1, and blank lines are skipped but counted.
+
+pandas.read_csv turns the id 001 into 1 and NA into a missing value, and does
+not name the line of an unclosed quote. So the csv module gets one line at a
+time.
 """
 
 import contextlib
@@ -26,13 +28,13 @@ GROUP_COLUMNS = ('Id', 'group')
 
 _MAX_BYTES = 2**27  # Kaggle's table has 1.5 million
 _MAX_COLUMNS = 10_000
-MAX_FAULTS = 100_000  # of a table that is meant as one
+MAX_ISSUES = 100_000  # more of them: probably the wrong file
 
 
 class Sample(NamedTuple):
-  """One row: its Id, labels 0..K-1 ascending (none: unlabelled), its line.
+  """One row of a table: Id, labels 0..K-1 ascending, line number, fold.
 
-  And its fold, None where no column of folds was asked for.
+  Without a Target column labels are (); without a fold column fold is None.
   """
   id: str
   labels: tuple[int, ...]
@@ -47,7 +49,7 @@ def read(csv: str) -> bytes:
     csv: path or address.
 
   Raises:
-    errors.DataError: it cannot be read, or is larger than any table of images.
+    errors.DataError: it cannot be read, or is larger than 128 MiB.
   """
   try:
     with filesystem.open_read(csv) as file:
@@ -55,8 +57,8 @@ def read(csv: str) -> bytes:
   except OSError as error:
     raise errors.describe_read(csv, error) from error
   if len(content) > _MAX_BYTES:
-    raise errors.DataError(f'Expected a CSV file of at most {_MAX_BYTES:,} '
-                           f'bytes at {csv}, received more.')
+    raise errors.DataError(f'{csv} is too large for a table of images: over '
+                           f'{_MAX_BYTES:,} bytes; pass another CSV file.')
   return content
 
 
@@ -65,21 +67,21 @@ def parse(content: bytes,
           unlabelled: bool,
           limit: int,
           fold_column: str = '',
-          num_folds: int = 0) -> tuple[list[Sample], list[issue.Fault]]:
-  """Returns the samples whose files can be looked up, and all faulty rows.
+          num_folds: int = 0) -> tuple[list[Sample], list[issue.Issue]]:
+  """Returns the samples whose files can be looked up, and all invalid rows.
 
   Args:
     content: of the file, UTF-8.
     csv: its path, for messages.
-    unlabelled: no column Target is needed, and none is read.
-    limit: reads the first so many rows, faulty ones included; 0 reads all.
-    fold_column: name of a column of folds, 0..num_folds-1; '' reads none. An
-      unlabelled set has none.
-    num_folds: how many there are.
+    unlabelled: whether the column Target is ignored and may be missing.
+    limit: number of rows to read, invalid ones included; 0 reads all.
+    fold_column: name of a column of folds, 0..num_folds-1; '' reads none. Must
+      be '' for an unlabelled set.
+    num_folds: number of folds in that column.
 
   Raises:
-    errors.DataError: content is no text, has not the columns, no row, or more
-      than 100,000 faults.
+    errors.DataError: content is not UTF-8 text, lacks a column, has no rows, or
+      has more than 100,000 issues.
   """
   needed = COLUMNS[:1] if unlabelled else COLUMNS
   if fold_column:
@@ -89,63 +91,64 @@ def parse(content: bytes,
 
 
 def parse_groups(content: bytes,
-                 groups: str) -> tuple[dict[str, str], list[issue.Fault]]:
-  """Returns the group of each Id, and all faulty rows.
+                 groups: str) -> tuple[dict[str, str], list[issue.Issue]]:
+  """Returns the group of each Id, and all invalid rows.
 
   Args:
-    content: of a file of the columns Id and group, UTF-8. Spaces around the
-      name of a group are no part of it. Names that differ only in letter case,
-      Unicode form or a decimal point (5 and 5.0) are faults, and so is nan.
+    content: of a file with the columns Id and group, UTF-8. Spaces around the
+      name of a group are removed. Names that differ only in letter case,
+      Unicode form or a decimal point (5 and 5.0) are issues, and so is nan.
     groups: its path, for messages.
 
   Raises:
-    errors.DataError: content is no text, has not the columns, no row, or more
-      than 100,000 faults.
+    errors.DataError: as parse.
   """
-  group_of, faults, first_rows, spelled = {}, [], {}, {}
+  group_of, issues, first_rows, spelled = {}, [], {}, {}
   for row, fields in _split_rows(content, groups, GROUP_COLUMNS, 'groups', 0):
-    _check_count(faults, groups)
+    _check_count(issues, groups)
     if isinstance(fields, str):
-      faults.append(issue.Fault(row, '', '', fields))
+      issues.append(issue.Issue(row, '', '', fields))
       continue
     sample_id, group = fields[0], fields[1].strip()
     wrong_id = _check_id(sample_id, row, first_rows)
-    wrong_group = printable.find_name_fault(group, 'the name of a group')
+    wrong_group = printable.find_name_issue(group, 'the name of a group')
     form = unicodedata.normalize('NFC', group)
-    # What spreadsheets and pandas make of names of one group.
+    # Spreadsheets and pandas turn the name 5 into 5.0.
     alike = re.sub(r'^([0-9]+)\.0+$', r'\1', form.casefold())
     first_row, first = spelled.setdefault(alike, (row, group))
     if alike == 'nan':
       wrong_group = (f'expected the name of a group, received '
-                     f'{printable.quote(group)}, which stands for none')
+                     f'{printable.quote(group)} (a missing value)')
     elif unicodedata.normalize('NFC', first) != form:
       wrong_group = (
-          f'expected one spelling of each group, received '
-          f'{printable.quote(group)}, but {printable.quote(first)} in row '
-          f'{first_row}; if they are two groups, rename one')
+          f'group {printable.quote(group)} is spelled {printable.quote(first)} '
+          f'in row {first_row}; spell it the same, or rename one if they are '
+          'two groups')
     elif first != group:
-      wrong_group = (f'expected one spelling of the group '
-                     f'{printable.quote(form)}, received it with other code '
-                     f'points (NFC and NFD) than in row {first_row}')
-    faults += _list_faults(row, sample_id, wrong_id, wrong_group)
+      wrong_group = (f'group {printable.quote(form)} has other code points '
+                     f'(Unicode NFC or NFD) than in row {first_row}; spell it '
+                     'the same')
+    issues += _list_issues(row, sample_id, wrong_id, wrong_group)
     group_of.setdefault(sample_id, group)
-  return group_of, faults
+  return group_of, issues
 
 
-def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[issue.Fault]]:
-  """Returns unlabelled samples as a CSV of these ids, one a line, gives them.
+def name_rows(ids: Sequence[str]) -> tuple[list[Sample], list[issue.Issue]]:
+  """Returns the unlabelled samples and the issues of a list of ids.
+
+  The result is that of parse for a CSV with one id a line.
 
   Args:
-    ids: each once; their faults are those of ids, as in parse.
+    ids: unique ids.
   """
-  samples, faults = [], []
+  samples, issues = [], []
   for row, sample_id in enumerate(ids, start=2):
     wrong = _check_id(sample_id, row, {})
     if wrong:
-      faults.append(issue.Fault(row, sample_id, '', wrong))
+      issues.append(issue.Issue(row, sample_id, '', wrong))
     else:
       samples.append(Sample(sample_id, (), row))
-  return samples, faults
+  return samples, issues
 
 
 def _split_lines(content: bytes, csv: str) -> Iterator[tuple[int, str]]:
@@ -170,7 +173,7 @@ def _split_lines(content: bytes, csv: str) -> Iterator[tuple[int, str]]:
 
 
 def _describe_kind(content: bytes) -> str:
-  """Returns what a file is that is no CSV; '' if that is not known."""
+  """Returns the kind of a file that is not text; '' if unknown."""
   head = content[:file_kind.HEAD_BYTES]
   return file_kind.describe(head) or ('NUL bytes, as UTF-16 text has them'
                                       if b'\0' in head else '')
@@ -193,7 +196,7 @@ def _parse_header(row: int, line: str, csv: str, needed: Sequence[str],
 
 def _split_rows(content: bytes, csv: str, needed: Sequence[str], what: str,
                 limit: int) -> Iterator[tuple[int, list[str] | str]]:
-  """Returns (row, its needed fields, or what is wrong with it) of every row.
+  """Returns (row, needed fields or the message of an issue) of every row.
 
   Raises:
     errors.DataError: as parse.
@@ -202,40 +205,40 @@ def _split_rows(content: bytes, csv: str, needed: Sequence[str], what: str,
   columns = _parse_header(*next(lines, (1, '')), csv, needed, content)
   first = next(lines, None)
   if first is None:
-    raise errors.DataError(f'Expected {what} in {csv}, received only a header.')
+    raise errors.DataError(f'No {what} in {csv}: it has only a header.')
   lines = itertools.islice(itertools.chain([first], lines), limit or None)
   return ((row, _pick_fields(line, columns, needed)) for row, line in lines)
 
 
 def _parse_rows(rows: Iterable[tuple[int, list[str] | str]], csv: str,
                 fold_column: str,
-                num_folds: int) -> tuple[list[Sample], list[issue.Fault]]:
-  samples, faults, first_rows = [], [], {}
+                num_folds: int) -> tuple[list[Sample], list[issue.Issue]]:
+  samples, issues, first_rows = [], [], {}
   for row, fields in rows:
-    _check_count(faults, csv)
+    _check_count(issues, csv)
     if isinstance(fields, str):
-      faults.append(issue.Fault(row, '', '', fields))
+      issues.append(issue.Issue(row, '', '', fields))
       continue
     sample_id, *fields = fields
     wrong_id = _check_id(sample_id, row, first_rows)
     labels, wrong_labels = _parse_target(fields[0]) if fields else ((), '')
     fold, wrong_fold = _parse_fold(fields[1], fold_column,
                                    num_folds) if fold_column else (None, '')
-    faults += _list_faults(row, sample_id, wrong_id, wrong_labels, wrong_fold)
+    issues += _list_issues(row, sample_id, wrong_id, wrong_labels, wrong_fold)
     if not wrong_id:
       samples.append(Sample(sample_id, labels, row, fold))
-  return samples, faults
+  return samples, issues
 
 
-def _check_count(faults: Sequence[issue.Fault], csv: str) -> None:
-  if len(faults) > MAX_FAULTS:
-    raise errors.DataError(f'More than {MAX_FAULTS:,} rows of {csv} are '
-                           f'faulty. The first: {faults[0]}.')
+def _check_count(issues: Sequence[issue.Issue], csv: str) -> None:
+  if len(issues) > MAX_ISSUES:
+    raise errors.DataError(f'More than {MAX_ISSUES:,} rows of {csv} are '
+                           f'invalid. The first: {issues[0]}.')
 
 
-def _list_faults(row: int, sample_id: str, *messages: str) -> list[issue.Fault]:
+def _list_issues(row: int, sample_id: str, *messages: str) -> list[issue.Issue]:
   return [
-      issue.Fault(row, sample_id, '', message)
+      issue.Issue(row, sample_id, '', message)
       for message in messages
       if message
   ]
@@ -251,7 +254,7 @@ def _split_fields(line: str) -> list[str]:
 
 def _pick_fields(line: str, columns: list[str],
                  needed: Sequence[str]) -> list[str] | str:
-  """Returns the needed fields of a line, or why there are none."""
+  """Returns the needed fields of a line, or the message of its issue."""
   try:
     fields = _split_fields(line)
   except errors.DataError as error:
@@ -263,23 +266,23 @@ def _pick_fields(line: str, columns: list[str],
 
 
 def _check_id(sample_id: str, row: int, first_rows: dict[str, int]) -> str:
-  """Returns why an id is refused; empty for a sound one, which is noted."""
-  wrong = printable.find_name_fault(sample_id, 'an Id')
+  """Returns the message of an id's issue; '' for a valid id, kept in
+  first_rows."""
+  wrong = printable.find_name_issue(sample_id, 'an Id')
   if wrong:
     return wrong
   first_row = first_rows.setdefault(sample_id, row)
   return '' if first_row == row else (
-      f'expected each Id once, received {printable.quote(sample_id)} again, '
-      f'first in row {first_row}')
+      f'duplicate Id {printable.quote(sample_id)}, first in row {first_row}')
 
 
 def _parse_target(target: str) -> tuple[tuple[int, ...], str]:
-  """Returns the labels and '', or () and why they are refused."""
+  """Returns the labels and '', or () and the message of an issue."""
   # [0-9], since int() also takes '1_0', '+1' and digits of other scripts.
   if re.fullmatch(r'\s*([0-9]{1,9}\s+)*[0-9]{1,9}\s*', target):
     labels = tuple(sorted(map(int, target.split())))
     if len(set(labels)) < len(labels):
-      return (), f'expected each label once, received {printable.quote(target)}'
+      return (), f'duplicate label in Target: {printable.quote(target)}'
     if labels[-1] < spec.NUM_CLASSES:
       return labels, ''
   return (), (f'expected whole numbers 0..{spec.NUM_CLASSES - 1}, separated '
@@ -287,7 +290,7 @@ def _parse_target(target: str) -> tuple[tuple[int, ...], str]:
 
 
 def _parse_fold(text: str, name: str, num_folds: int) -> tuple[int, str]:
-  """Returns the fold and '', or 0 and why it is refused."""
+  """Returns the fold and '', or 0 and the message of an issue."""
   if re.fullmatch(r'\s*[0-9]{1,9}\s*', text) and int(text) < num_folds:
     return int(text), ''
   return 0, (f'expected a fold 0..{num_folds - 1} in {name}, received '

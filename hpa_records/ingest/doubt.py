@@ -1,12 +1,12 @@
-"""Samples that are read but look wrong: not square, or two channels the same.
+"""Finds valid samples that look wrong: not square, or with equal channels.
 
-Both can be meant: a field of view that is wide, two channels that are black.
-Both are also what a wrong crop or a wrong copy looks like, and show nowhere
-later. So they are counted in a line, or refused on request.
+A field of view may be wide and two channels may be black. But a wrong crop or
+a wrong copy looks the same, and nothing later detects it. So these samples are
+counted on stderr, or refused on request.
 
-Headers tell the shape. Of files of equal size a few bytes in the middle tell
-nearly all apart, and the rest are read: of PNGs hardly any, of TIFFs that are
-not compressed 512 bytes each.
+The shape is in the header. Only channels with files of equal size are compared:
+first 512 bytes in the middle, then the SHA-256 of those still equal. Hardly any
+PNGs reach the first step, and hardly any uncompressed TIFFs the second.
 """
 
 import collections
@@ -27,30 +27,35 @@ _PROBE_BYTES = 512
 
 
 class Sample(NamedTuple):
-  """A sample without a fault: its row, id, and the names of its files."""
+  """A sample without an issue.
+
+  Attributes:
+    row: as in issue.Issue.
+    id: the sample's Id.
+    files: names of its files in the folder, in spec.CHANNELS order.
+  """
   row: int
   id: str
   files: tuple[str, ...]
 
 
 def find(samples: Sequence[Sample], images: str,
-         measured: Mapping[str, tuple[int, int, int]]) -> list[issue.Fault]:
-  """Returns what looks wrong, and the files that could not be read for it.
+         measured: Mapping[str, tuple[int, int, int]]) -> list[issue.Issue]:
+  """Returns issues of kind DOUBT, and UNREAD for files that cannot be read.
 
   Args:
-    samples: those to look at.
+    samples: the samples to check.
     images: folder of their files.
-    measured: of each file its height and width in pixels, and its bytes.
+    measured: (height in pixels, width in pixels, size in bytes) by file name.
   """
   found = []
   for each in samples:
     height, width, _ = measured[each.files[0]]
     if height != width:
       found.append(
-          issue.Fault(
-              each.row, each.id, '', 'expected a square image, received '
-              f'{height} x {width} (height x width), which is squeezed',
-              issue.DOUBT))
+          issue.Issue(
+              each.row, each.id, '', f'not square: {height} x {width} pixels '
+              '(height x width); it is resized to a square', issue.DOUBT))
   alike = [
       each for each in samples
       if len({measured[name][2] for name in each.files}) < len(each.files)
@@ -60,30 +65,31 @@ def find(samples: Sequence[Sample], images: str,
   return found + list(itertools.chain.from_iterable(same))
 
 
-def tell(doubts: Sequence[issue.Fault]) -> None:
-  """Prints one line that counts the samples that look wrong, if there are any.
+def print_counts(doubts: Sequence[issue.Issue]) -> None:
+  """Prints the number of samples that look wrong to stderr, if there are any.
 
   Args:
-    doubts: that find found, of samples that are used all the same.
+    doubts: those that find returned for samples that are used.
   """
-  told = []
+  counts = []
   for ids, what in (([each.id for each in doubts if not each.file],
-                     'not square, which are squeezed'),
+                     'not square, which are resized to squares'),
                     ([each.id for each in doubts if each.file],
-                     'with two channels of the same bytes')):
+                     'with two identical channels')):
     if ids:
-      told.append(f'{len(set(ids)):,} {what} (such as {ids[0]})')
-  if told:
+      counts.append(f'{len(set(ids)):,} {what} (such as {ids[0]})')
+  if counts:
     print(printable.escape(
-        f'Samples that may be wrong: {"; ".join(told)}. Pass '
-        '--on_doubt=refuse to treat them as faults.'),
+        f'Samples that may be wrong: {"; ".join(counts)}. Pass '
+        '--on_doubt=refuse to treat them as issues.'),
           file=sys.stderr)
 
 
 def _find_same(
     sample: Sample, images: str,
-    measured: Mapping[str, tuple[int, int, int]]) -> Iterator[issue.Fault]:
-  """Yields a fault for each file of a sample that is like an earlier one."""
+    measured: Mapping[str, tuple[int, int, int]]) -> Iterator[issue.Issue]:
+  """Yields an issue for each file of a sample that is equal to an earlier one.
+  """
   try:
     groups = [list(sample.files)]
     for key in (lambda name: measured[name][2],
@@ -92,17 +98,16 @@ def _find_same(
       groups = list(_split(groups, key))
   except errors.UnreadError as error:
     message, name = error.args[0], error.args[1]
-    yield issue.Fault(sample.row, sample.id, name, message, issue.UNREAD)
+    yield issue.Issue(sample.row, sample.id, name, message, issue.UNREAD)
     return
   for first, *others in groups:
     for name in others:
-      yield issue.Fault(
-          sample.row, sample.id, name,
-          f'expected other bytes than {first}, received the same', issue.DOUBT)
+      yield issue.Issue(sample.row, sample.id, name, f'identical to {first}',
+                        issue.DOUBT)
 
 
 def _split(groups, key):
-  """Yields groups of equal keys, of those that are no single."""
+  """Yields the groups of names with equal keys, two names or more."""
   for group in groups:
     apart = collections.defaultdict(list)
     for name in group:

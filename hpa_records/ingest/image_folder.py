@@ -1,12 +1,11 @@
-"""What is in the folder of images, where a pattern leads.
+"""Lists the folder of images as deep as the file name pattern goes.
 
-A walk of the whole tree would follow no link, run into folders that nobody
-asked for, and say nothing of those that it could not list. A pattern has a
-number of parts, so folders are listed part by part, links are followed, and a
-link that leads back ends with the parts.
+Folders are listed part by part of the pattern. Links are followed: a circle of
+links ends with the last part. os.walk would list folders outside the pattern
+and would skip those that it cannot read.
 
-What could not be read is kept apart from what is not there: the one may be
-sound, the other may be left out.
+Files that cannot be read are kept apart from missing files: the former may be
+valid, and only the latter may be skipped.
 """
 
 from concurrent import futures
@@ -26,7 +25,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders as folders_lib
 from hpa_records.storage import litter
 
-_MANY = 1000  # folders that are looked into for an example of a file
+_MANY = 1000  # folders to search for an example of a file
 
 # More threads than cores: they wait for the disk, above all for a remote one.
 _NUM_THREADS = 16
@@ -38,53 +37,52 @@ class Listing:
   """Names inside the folder, with '/' between the parts.
 
   Attributes:
-    files: of files, in all folders that the pattern leads to.
-    others: what stands there that is neither a file nor a folder on the way,
-      such as a link to what is not there: name to what it is.
-    unread: folders that could not be listed and links that could not be
-      followed: name to the reason.
+    files: names of the files in all folders that match the pattern.
+    others: descriptions, by name, of what is neither a file nor a folder of
+      the pattern, such as a broken link.
+    unread: reasons, by name, for folders that could not be listed and links
+      that could not be followed.
   """
   files: frozenset[str]
   others: dict[str, str] = dataclasses.field(default_factory=dict)
   unread: dict[str, str] = dataclasses.field(default_factory=dict)
 
   def find_ids(self, pattern: str) -> list[str]:
-    """Returns the ids of all that fits the pattern, sorted.
+    """Returns the ids of all names that match the pattern, sorted.
 
-    Also those whose files are no files, could not be read, or are spelled in
-    other cases: they are samples with a fault. Litter is none.
+    Includes ids with issues: files in another letter case, unreadable ones, and
+    names of something other than a file. Ignores litter.is_litter files.
     """
     return file_pattern.find_ids(
         pattern, filter(_is_wanted, self.files),
         filter(_is_wanted, [*self.others, *self.unread]))
 
   def find_unfit(self, pattern: str) -> list[str]:
-    """Returns the files that do not fit the pattern, litter aside, sorted."""
+    """Returns the files that do not match the pattern, sorted; no litter."""
     return file_pattern.find_unfit(pattern, filter(_is_wanted, self.files))
 
   def explain(self, name: str) -> tuple[str, str]:
-    """Returns kind and message of the fault of a file that is not listed."""
+    """Returns (kind, message) of the issue of a file that is not listed."""
     parts = name.split('/')
     for place in ('/'.join(parts[:i + 1]) for i in range(len(parts))):
       if place in self.unread:
         return issue.UNREAD, f'cannot be read: {self.unread[place]}'
       if place in self.others:
-        return (issue.MISSING,
-                f'expected this file, received {self.others[place]}')
+        return (issue.MISSING, f'not a file but {self.others[place]}')
     twin = self._twins.get(_fold(name))
     if not twin:
-      return issue.MISSING, 'expected this file, received none'
+      return issue.MISSING, 'file not found'
     form = next((form for form in ('NFC', 'NFD')
                  if unicodedata.is_normalized(form, twin)), 'mixed')
     how = ('differs in upper and lower case' if unicodedata.normalize(
         'NFC', name) != unicodedata.normalize('NFC', twin) else
            f'looks the same but is spelled otherwise (Unicode {form})')
-    return issue.MISSING, ('expected this file, received '
-                           f'{printable.quote(twin)}, whose name {how}')
+    return issue.MISSING, (f'file not found; {printable.quote(twin)} is there, '
+                           f'whose name {how}')
 
   @functools.cached_property
   def _twins(self) -> dict[str, str]:
-    """Names by what is the same in all cases and spellings."""
+    """File names by their Unicode-normalized, case-folded form."""
     return {_fold(name): name for name in self.files}
 
 
@@ -97,11 +95,11 @@ def _fold(name: str) -> str:
 
 
 def scan(images: str, pattern: str) -> Listing:
-  """Returns what is in a folder of images.
+  """Returns the listing of a folder of images.
 
   Args:
     images: folder, local or an address.
-    pattern: a checked one.
+    pattern: valid for file_pattern.check.
 
   Raises:
     errors.DataError: the folder itself cannot be listed.
@@ -119,7 +117,7 @@ def scan(images: str, pattern: str) -> Listing:
 
 
 def find_example(images: str, listing: Listing) -> str:
-  """Returns the name of a file that is there, litter aside; '' if none is."""
+  """Returns the name of a file in the folder, not litter; '' if none."""
   names = [*filter(_is_wanted, listing.files)]
   if names or filesystem.is_remote(images):
     return min(names, default='')
@@ -133,7 +131,7 @@ def find_example(images: str, listing: Listing) -> str:
 
 
 def map_files(read: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-  """Returns read(item) of every item, in order, from many threads at once."""
+  """Returns read(item) of every item, in order; reads in 16 threads."""
 
   def read_some(start: int) -> list[Any]:
     return [read(item) for item in items[start:start + _FILES_PER_TASK]]
@@ -144,7 +142,7 @@ def map_files(read: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
 
 
 class _Scan:
-  """What accumulates while folders are listed."""
+  """The lists of a Listing while folders are listed."""
 
   def __init__(self):
     self.files: list[str] = []
@@ -152,15 +150,15 @@ class _Scan:
     self.unread: dict[str, str] = {}
 
   def add_folder(self, path: str, prefix: str, folders: list) -> None:
-    """Lists a folder and those in it that the next part of a pattern fits.
+    """Lists a folder and its subfolders that match the pattern.
 
     Args:
       path: of the folder.
-      prefix: of the names of what is in it.
-      folders: patterns of the names of the folders below, part by part.
+      prefix: added to the names in it.
+      folders: compiled patterns of the subfolders' names, one a level.
 
     Raises:
-      OSError: it cannot be listed.
+      OSError: the folder cannot be listed.
     """
     with os.scandir(path) as entries:
       for entry in entries:
@@ -184,10 +182,10 @@ class _Scan:
 
 
 def _describe(entry: os.DirEntry) -> str:
-  """Returns what an entry is that is neither a file nor a folder."""
+  """Returns the kind of an entry that is neither a file nor a folder."""
   if entry.is_symlink() and not os.path.exists(entry.path):
     target = printable.escape_line(os.readlink(entry.path))
-    return f'a link to {target}, which is not there'
+    return f'a link to {target}, which does not exist'
   mode = entry.stat().st_mode
   if stat.S_ISFIFO(mode):
     return 'a named pipe'

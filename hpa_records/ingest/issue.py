@@ -1,7 +1,7 @@
-"""What is wrong with the input: one fault, and all of them in one message.
+"""An issue of the input, and the error and the CSV that list all of them.
 
-A command that stops at the first bad file of 124,288 is started again for each
-of them, so faults are collected and listed together.
+Issues are collected and listed together: a command that stopped at the first of
+124,288 files would have to be started again for each of them.
 """
 
 import csv as csv_module
@@ -14,25 +14,24 @@ from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 
 MAX_SHOWN = 20
-HEAD = 'row,id,file,fault'  # of the CSV
+HEAD = 'row,id,file,issue'  # of the CSV
 
-# What kind of fault: the content is wrong, the file is not there, or it could
-# not be read just now, where a sample is never left out; or it is sound and
-# looks wrong.
+# Kinds of issues: invalid content; a missing file; a file that could not be
+# read, whose sample is never skipped; a valid sample that looks wrong.
 WRONG, MISSING, UNREAD, DOUBT = 'wrong', 'missing', 'unread', 'doubt'
 
 
 @dataclasses.dataclass(frozen=True)
-class Fault:
+class Issue:
   """One thing wrong with the input.
 
   Attributes:
-    row: line number in the CSV as an editor shows it; the header is row 1. Of
+    row: line number in the CSV as an editor shows it; the header is row 1. For
       samples found in a folder, the line in a CSV of their sorted ids.
-    id: the sample's Id; empty where the line could not be split.
-    file: name of the image inside its folder; empty where the row itself is
-      wrong. Without its folder: two machines list a fault in the same bytes.
-    message: what was expected and what was received.
+    id: the sample's Id; '' if the line could not be parsed.
+    file: name of the image, relative to the folder of images; '' for an issue
+      of the row itself.
+    message: what is wrong.
     kind: WRONG, MISSING, UNREAD or DOUBT.
   """
   row: int
@@ -47,73 +46,72 @@ class Fault:
 
 
 def of_image(row: int, sample_id: str, folder: str,
-             error: errors.DataError) -> Fault:
-  """Returns the fault of a sample that load.load refused.
+             error: errors.DataError) -> Issue:
+  """Returns the issue for an error of load.load.
 
   Args:
-    row: as in Fault.
-    sample_id: as in Fault, id.
-    folder: of the images.
-    error: that load.load raised.
+    row: Issue.row.
+    sample_id: Issue.id.
+    folder: folder of the images.
+    error: the error that load.load raised.
   """
   message, path = error.args
   kind = UNREAD if isinstance(error, errors.UnreadError) else WRONG
-  return Fault(row, sample_id, path[len(folder):].lstrip('/'), message, kind)
+  return Issue(row, sample_id, path[len(folder):].lstrip('/'), message, kind)
 
 
-def refuse(faults: Sequence[Fault], source: str) -> NoReturn:
-  """Raises the error that lists the faults, the first 20 of them in full.
+def refuse(issues: Sequence[Issue], source: str) -> NoReturn:
+  """Raises an error that lists the issues: their number and the first 20.
 
   Args:
-    faults: at least one, in the order to be shown.
-    source: path of the CSV that the rows are counted in, or of the image
-      folder that stands for it.
+    issues: at least one, in the order to list them.
+    source: path of the CSV, or of the image folder if there is no CSV.
 
   Raises:
     errors.DataError: always.
   """
   head = (f'Invalid samples in {source}; fix them, or pass --on_error=skip '
           'to leave them out')
-  raise errors.DataError(describe(head, faults))
+  raise errors.DataError(describe(head, issues))
 
 
-def refuse_unread(faults: Sequence[Fault | str], source: str) -> NoReturn:
-  """Raises the error that lists files that could not be read just now.
+def refuse_unread(issues: Sequence[Issue | str], source: str) -> NoReturn:
+  """Raises an error that lists files that could not be read.
 
-  Their content may be valid, so no sample is left out for it.
+  --on_error=skip does not skip them: their content may be valid.
 
   Args and errors: as of refuse.
   """
   head = (f'Cannot read all files of {source}; fix that and run the same '
           'command')
-  raise errors.DataError(describe(head, faults))
+  raise errors.DataError(describe(head, issues))
 
 
-def write(faults: Sequence[Fault], path: str) -> None:
-  """Writes the faults as CSV: row,id,file,fault.
+def write(issues: Sequence[Issue], path: str) -> None:
+  """Writes the issues as CSV: row,id,file,issue.
 
-  What is not printable is escaped, and what UTF-8 does not take.
+  Characters that are not printable or not valid UTF-8 are escaped.
 
   Args:
-    faults: written in the order given.
-    path: of the new file; it appears whole or not at all.
+    issues: written in the order given.
+    path: of the file, which is written atomically.
   """
   text = io.StringIO()
   writer = csv_module.writer(text, lineterminator='\n')
   writer.writerow(HEAD.split(','))
-  for each in faults:
-    told = map(printable.escape, (each.id, each.file, each.message))
-    writer.writerow((each.row, *told))
+  for each in issues:
+    texts = map(printable.escape, (each.id, each.file, each.message))
+    writer.writerow((each.row, *texts))
   filesystem.write_atomically(path, text.getvalue().encode())
 
 
-def describe(head: str, faults: Sequence[Fault | str]) -> str:
-  """Returns head, the number of faults, and the first 20 of them, a line each,
-  whatever names they quote."""
-  lines = [f'{head}. {len(faults):,} fault{"s" if len(faults) > 1 else ""}:']
+def describe(head: str, issues: Sequence[Issue | str]) -> str:
+  """Returns head, the number of issues, and the first 20, escaped, a line each.
+  """
+  lines = [f'{head}. {len(issues):,} issue{"s" if len(issues) > 1 else ""}:']
   lines += [
-      f'  {printable.escape_line(str(fault))}' for fault in faults[:MAX_SHOWN]
+      f'  {printable.escape_line(str(each))}' for each in issues[:MAX_SHOWN]
   ]
-  if len(faults) > MAX_SHOWN:
-    lines.append(f'  ... and {len(faults) - MAX_SHOWN:,} more')
+  if len(issues) > MAX_SHOWN:
+    lines.append(f'  ... and {len(issues) - MAX_SHOWN:,} more')
   return '\n'.join(lines)

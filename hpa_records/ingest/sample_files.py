@@ -1,7 +1,7 @@
-"""The image files of samples: where they are, how large, what is wrong.
+"""Checks the image files of samples by their headers, before decoding.
 
-Headers alone are read, and the ends of the files: of a PNG 53 bytes
-(images.header). What only decoding can find, convert lists later.
+Only the head and the end of each file are read: 53 bytes of a PNG
+(images.header). Issues that only decoding can find are listed by convert.
 """
 
 import collections
@@ -20,15 +20,21 @@ from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 
 
-class _Wrong(NamedTuple):
-  """What is wrong with a file: kind and message of its fault."""
+class _Issue(NamedTuple):
+  """Kind and message of a file's issue."""
   kind: str
   message: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-  """The files of the samples: where they are and how they are named."""
+  """Where the image files of samples are and how they are named.
+
+  Attributes:
+    images: folder of the files, or its address.
+    pattern: of their names, see file_pattern.check.
+    white_level: as in decode.check.
+  """
   images: str
   pattern: str
   white_level: int
@@ -40,7 +46,8 @@ class Files:
         for channel in spec.CHANNELS)
 
   def tabulate(self, samples: Sequence[csv_table.Sample]) -> pd.DataFrame:
-    """Returns sample_table.SampleTable.table, without folds and groups."""
+    """Returns sample_table.SampleTable.table without folds and groups.
+    """
     table = pd.DataFrame(samples, columns=csv_table.Sample._fields)
     del table['fold']
     for channel in spec.CHANNELS:
@@ -52,17 +59,17 @@ class Files:
 
   def check(
       self, samples: Sequence[csv_table.Sample], listing: image_folder.Listing
-  ) -> tuple[list[issue.Fault], dict[str, tuple[int, int, int]]]:
-    """Returns the faults of the files, and what was measured.
+  ) -> tuple[list[issue.Issue], dict[str, tuple[int, int, int]]]:
+    """Returns the issues of the files, and the sizes of the readable ones.
 
     Args:
-      samples: whose files are looked at.
-      listing: what is in the folder.
+      samples: the samples whose files are checked.
+      listing: of the folder.
 
     Returns:
-      The faults in the order of samples, up to the sample that is one too many
-      for csv_table.MAX_FAULTS, and of each file that can be read, by name, its
-      height and width in pixels and its bytes.
+      The issues in the order of samples, up to the first sample above
+      csv_table.MAX_ISSUES; and (height in pixels, width in pixels, size in
+      bytes) of each readable file, by name.
     """
     present = [(name, channel)
                for sample in samples
@@ -71,58 +78,59 @@ class Files:
     found = dict(
         zip((name for name, _ in present),
             image_folder.map_files(self._measure, present)))
-    faults, num_wrong = [], 0
+    issues, num_wrong = [], 0
     for sample in samples:
       files = {
-          name: found.get(name) or _Wrong(*listing.explain(name))
+          name: found.get(name) or _Issue(*listing.explain(name))
           for name in self.names(sample.id)
       }
       wrong = _compare(files)
-      faults += [
-          issue.Fault(sample.row, sample.id, name, each.message, each.kind)
+      issues += [
+          issue.Issue(sample.row, sample.id, name, each.message, each.kind)
           for name, each in wrong.items()
       ]
       num_wrong += bool(wrong)
-      if num_wrong > csv_table.MAX_FAULTS:
+      if num_wrong > csv_table.MAX_ISSUES:
         break
-    return faults, {
+    return issues, {
         name: each
         for name, each in found.items()
-        if not isinstance(each, _Wrong)
+        if not isinstance(each, _Issue)
     }
 
-  def _measure(self, file: tuple[str, str]) -> tuple[int, int, int] | _Wrong:
-    """Returns a file's height, width and bytes, or what is wrong with it."""
+  def _measure(self, file: tuple[str, str]) -> tuple[int, int, int] | _Issue:
+    """Returns a file's (height, width, size in bytes), or its issue."""
     name, channel = file
     try:
       return decode.measure(os.path.join(self.images, name), channel,
                             self.white_level)
     except OSError as error:
-      return _Wrong(issue.UNREAD, f'cannot be read: {errors.explain(error)}')
+      return _Issue(issue.UNREAD, f'cannot be read: {errors.explain(error)}')
     except errors.DataError as error:
-      return _Wrong(issue.WRONG, str(error))
+      return _Issue(issue.WRONG, str(error))
 
 
 def _compare(
-    files: dict[str, tuple[int, int, int] | _Wrong]) -> dict[str, _Wrong]:
-  """Returns what is wrong with the files of a sample, by name.
+    files: dict[str, tuple[int, int, int] | _Issue]) -> dict[str, _Issue]:
+  """Returns the issues of a sample's files, by name.
 
-  Its size is that of most of its files, of equally many the first one's.
+  Files must have the size that most of the sample's files have; in a tie, the
+  first one's.
   """
   sizes = {
       name: each[:2]
       for name, each in files.items()
-      if not isinstance(each, _Wrong)
+      if not isinstance(each, _Issue)
   }
   wrong = {
-      name: each for name, each in files.items() if isinstance(each, _Wrong)
+      name: each for name, each in files.items() if isinstance(each, _Issue)
   }
   if sizes:
     size = collections.Counter(sizes.values()).most_common(1)[0][0]
     model = next(name for name in sizes if sizes[name] == size)
     wrong.update({
         name:
-            _Wrong(
+            _Issue(
                 issue.WRONG, f'expected {size[0]} x {size[1]} pixels like '
                 f'{os.path.basename(model)}, received {each[0]} x {each[1]} '
                 '(height x width)')

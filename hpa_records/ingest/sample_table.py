@@ -1,10 +1,8 @@
-"""CSV + image folder -> one validated table; every fault of the input, at once.
+"""Loads a CSV and an image folder as one validated table.
 
-A command that stops at the first bad file of 124,288 is started again for each
-of them. So all rows and all file headers are checked before a pixel is
-decoded (sample_files), and the faults are listed together, each with its row
-and file. What only decoding can find, convert lists later in the same way, by
-issue.refuse().
+All rows and all file headers are checked before a pixel is decoded
+(sample_files). All issues are listed together, each with its row and file.
+convert lists those that only decoding can find in the same way.
 """
 
 import collections
@@ -27,23 +25,23 @@ from hpa_records.runtime import printable
 
 @dataclasses.dataclass(frozen=True)
 class SampleTable:
-  """The valid samples, and what was left out.
+  """The valid samples, and the issues of the skipped ones.
 
   Attributes:
     table: one row a sample in CSV order, index 0..N-1: id (str), labels (tuple
-      of int, ascending, 0..K-1; empty in an unlabelled set), row (int, as in
-      issue.Fault), and red, green, blue, yellow (str, the path of each file);
-      where asked for, fold (int, 0..num_folds-1) and group (str).
-    sizes: number of samples by the (height, width) of their images.
-    csv_sha256: hex digest of the whole CSV file, or of the list of ids that
-      stands for it.
-    faults: what on_error='skip' left out, by row.
-    groups_sha256: hex digest of the whole CSV of groups; '' without one.
+      of int, ascending, 0..K-1; () in an unlabelled set), row (int, as in
+      issue.Issue), and red, green, blue, yellow (str, the path of each file);
+      on request fold (int, 0..num_folds-1) and group (str).
+    sizes: number of samples by the (height, width) of their images, in pixels.
+    csv_sha256: hex digest of the CSV file, or of the list of ids if there is
+      no CSV.
+    issues: of the samples that on_error='skip' left out, by row.
+    groups_sha256: hex digest of the CSV of groups; '' without one.
   """
   table: pd.DataFrame
   sizes: dict[tuple[int, int], int]
   csv_sha256: str
-  faults: tuple[issue.Fault, ...]
+  issues: tuple[issue.Issue, ...]
   groups_sha256: str = ''
 
 
@@ -62,31 +60,31 @@ def load(csv: str,
   """Returns the checked samples of a CSV and a folder of images.
 
   Args:
-    csv: path of a UTF-8 file with the columns Id and Target; others may
-      follow. An unlabelled set needs Id only, or no CSV: with '' its ids are
-      those of the files that fit the pattern, sorted, and stand for a CSV of
-      the lines 'Id' and one id each; a line on stderr counts the other files.
-    images: folder that holds a file for each id and each of spec.CHANNELS.
-      It and csv may be addresses.
+    csv: path or address of a UTF-8 file with the columns Id and Target, in any
+      order, among others. An unlabelled set needs Id only. '' takes the ids
+      of an unlabelled set from the files that match the pattern, sorted, and
+      prints the number of the other files to stderr.
+    images: folder or address with a file for each id and each of
+      spec.CHANNELS.
     pattern: of the files' names, see file_pattern.check.
     white_level: as in decode.check.
-    unlabelled: every sample's labels are ().
-    limit: takes the first so many rows of the CSV, faulty ones included; 0
-      takes all.
-    fold_column: column of the CSV that holds each sample's fold; '' is none.
-    num_folds: how many folds that column has.
-    groups: path of a CSV with the columns Id and group, where each sample must
-      have a group; '' is none. It may be an address, and may have other Ids.
-    on_error: 'stop' refuses faulty samples, 'skip' leaves them out. Of rows
-      with the same Id the first is sound, the later ones are faults.
-    on_doubt: one of doubt.ON_DOUBT, what becomes of samples that look wrong:
-      'count' counts them in a line on stderr, to 'refuse' they are faulty.
+    unlabelled: whether labels are not read; they are () then.
+    limit: number of rows of the CSV to read, invalid ones included; 0 reads
+      all.
+    fold_column: column of the CSV with each sample's fold; '' reads none.
+    num_folds: number of folds in that column.
+    groups: path or address of a CSV with the columns Id and group and a row
+      for each sample; other Ids are ignored. '' reads none.
+    on_error: 'stop' refuses invalid samples, 'skip' leaves them out. Of rows
+      with the same Id only the first is valid.
+    on_doubt: one of doubt.ON_DOUBT, for samples that look wrong: 'count' prints
+      their number to stderr, 'refuse' treats them as invalid.
 
   Raises:
-    errors.DataError: a CSV, the folder or the pattern cannot be used; or a
-      file cannot be read, a row of groups is faulty, or more than 100,000
-      samples have faulty files, which skip does not forgive; or a sample is
-      faulty and on_error is not 'skip'; or no sample is left.
+    errors.DataError: a CSV, the folder or the pattern is invalid; a sample is
+      invalid and on_error is 'stop'; no valid sample is left. Also with
+      on_error='skip': a file cannot be read, a row of groups is invalid, or
+      more than 100,000 samples have invalid files.
   """
   file_pattern.check(pattern)
   if not csv and not unlabelled:
@@ -95,48 +93,48 @@ def load(csv: str,
   content = csv_table.read(csv) if csv else b''
   group_of, groups_sha256 = _load_groups(groups) if groups else ({}, '')
   if csv:
-    samples, row_faults = csv_table.parse(content, csv, unlabelled, limit,
+    samples, row_issues = csv_table.parse(content, csv, unlabelled, limit,
                                           fold_column, num_folds)
     listing = image_folder.scan(images, pattern)
   else:
     listing = image_folder.scan(images, pattern)
     ids = _find_ids(images, pattern, listing)
-    # Ids that are not UTF-8 are faults, but count as any other.
+    # Ids that are not UTF-8 are issues, but count in the digest.
     content = ''.join(
         f'{line}\n' for line in ('Id', *ids)).encode(errors='surrogateescape')
-    samples, row_faults = csv_table.name_rows(ids[:limit] if limit else ids)
+    samples, row_issues = csv_table.name_rows(ids[:limit] if limit else ids)
   if groups:
-    row_faults += _find_groupless(samples, group_of)
+    row_issues += _find_groupless(samples, group_of)
   files = sample_files.Files(images, pattern, white_level)
-  file_faults, measured = files.check(samples, listing)
-  wrong_rows = {each.row for each in file_faults}
+  file_issues, measured = files.check(samples, listing)
+  wrong_rows = {each.row for each in file_issues}
   source = csv or images
-  if file_faults and not measured and all(
-      each.kind == issue.MISSING for each in file_faults):
+  if file_issues and not measured and all(
+      each.kind == issue.MISSING for each in file_issues):
     source += _describe_names(images, pattern, listing)
-  _check_number(file_faults, wrong_rows, source)
+  _check_number(file_issues, wrong_rows, source)
   doubts = doubt.find([
       doubt.Sample(sample.row, sample.id, files.names(sample.id))
       for sample in samples
       if sample.row not in wrong_rows
   ], images, measured)
-  unread = [each for each in file_faults + doubts if each.kind == issue.UNREAD]
+  unread = [each for each in file_issues + doubts if each.kind == issue.UNREAD]
   if unread:
     issue.refuse_unread(sorted(unread, key=lambda each: each.row), source)
-  faults = row_faults + file_faults
+  issues = row_issues + file_issues
   if on_doubt == 'refuse':
-    faults += doubts
-  faults.sort(key=lambda each: each.row)
-  if faults and on_error != 'skip':
-    issue.refuse(faults, source)
-  bad_rows = {each.row for each in faults}
+    issues += doubts
+  issues.sort(key=lambda each: each.row)
+  if issues and on_error != 'skip':
+    issue.refuse(issues, source)
+  bad_rows = {each.row for each in issues}
   kept = [sample for sample in samples if sample.row not in bad_rows]
   if not kept:
-    head = f'No sample in {source} is valid; fix them'
-    raise errors.DataError(issue.describe(head, faults))
-  doubt.tell([each for each in doubts if each.row not in bad_rows])
+    head = f'No valid samples in {source}; fix them'
+    raise errors.DataError(issue.describe(head, issues))
+  doubt.print_counts([each for each in doubts if each.row not in bad_rows])
   if not csv:
-    _tell_unfit(listing.find_unfit(pattern), images, pattern)
+    _print_unfit(listing.find_unfit(pattern), images, pattern)
   sizes = collections.Counter(
       measured[files.names(sample.id)[0]][:2] for sample in kept)
   table = files.tabulate(kept)
@@ -145,29 +143,29 @@ def load(csv: str,
   if groups:
     table['group'] = [group_of[sample.id] for sample in kept]
   return SampleTable(table, dict(sizes),
-                     hashlib.sha256(content).hexdigest(), tuple(faults),
+                     hashlib.sha256(content).hexdigest(), tuple(issues),
                      groups_sha256)
 
 
 def _load_groups(groups: str) -> tuple[dict[str, str], str]:
   """Returns the group of each Id, and the file's sha256."""
   content = csv_table.read(groups)
-  group_of, faults = csv_table.parse_groups(content, groups)
-  if faults:
-    # Not for skip: a sample whose group is in doubt may be in two folds.
+  group_of, issues = csv_table.parse_groups(content, groups)
+  if issues:
+    # Not skipped: a sample with an uncertain group may be in two folds.
     head = f'Invalid rows in {groups}; fix them'
-    raise errors.DataError(issue.describe(head, faults))
+    raise errors.DataError(issue.describe(head, issues))
   return group_of, hashlib.sha256(content).hexdigest()
 
 
 def _find_groupless(samples: Iterable[csv_table.Sample],
-                    group_of: dict[str, str]) -> list[issue.Fault]:
+                    group_of: dict[str, str]) -> list[issue.Issue]:
   names = frozenset(group_of)
   return [
-      issue.Fault(
+      issue.Issue(
           sample.row, sample.id, '',
-          f'expected a group of {printable.quote(sample.id)} in --groups, '
-          f'received {_name_twin(sample.id, names)}')
+          f'no group for {printable.quote(sample.id)} in --groups'
+          f'{_name_twin(sample.id, names)}')
       for sample in samples
       if sample.id not in group_of
   ]
@@ -175,8 +173,8 @@ def _find_groupless(samples: Iterable[csv_table.Sample],
 
 def _name_twin(sample_id: str, names: frozenset[str]) -> str:
   twin = printable.find_twin(sample_id, names)
-  return (f'one of {printable.quote(twin)}, which looks the same but is '
-          'spelled otherwise (Unicode NFC, NFD)') if twin else 'none'
+  return (f'; {printable.quote(twin)} has one, which looks the same but has '
+          'another Unicode form (NFC, NFD)') if twin else ''
 
 
 def _find_ids(images: str, pattern: str,
@@ -189,26 +187,26 @@ def _find_ids(images: str, pattern: str,
         for name, reason in sorted(listing.unread.items())
     ], images)
   if not ids:
-    raise errors.DataError(f'No sample is found in --images={images}'
+    raise errors.DataError(f'No samples found in --images={images}'
                            f'{_describe_names(images, pattern, listing)}.')
   return ids
 
 
-def _check_number(faults: Sequence[issue.Fault], rows: Collection[int],
+def _check_number(issues: Sequence[issue.Issue], rows: Collection[int],
                   source: str) -> None:
-  """Refuses more faulty samples than a list can help with."""
-  if len(rows) > csv_table.MAX_FAULTS:
+  """Refuses more than 100,000 invalid samples."""
+  if len(rows) > csv_table.MAX_ISSUES:
     raise errors.DataError(
-        f'More than {csv_table.MAX_FAULTS:,} samples of {source} have faulty '
-        'files; fix them, or pass the --images that belong to them. The '
-        f'first: {printable.escape_line(str(faults[0]))}.')
+        f'More than {csv_table.MAX_ISSUES:,} samples of {source} have invalid '
+        'files; fix them, or pass the right --images. The '
+        f'first: {printable.escape_line(str(issues[0]))}.')
 
 
-def _tell_unfit(unfit: Sequence[str], images: str, pattern: str) -> None:
-  """Prints one line that counts the files that are no sample's, if any are."""
+def _print_unfit(unfit: Sequence[str], images: str, pattern: str) -> None:
+  """Prints the number of files that belong to no sample to stderr, if any."""
   if unfit:
     print(printable.escape(
-        f'Files left out: {len(unfit):,} in {images} that do not fit '
+        f'Ignored {len(unfit):,} files in {images} that do not match '
         f'--pattern={pattern} (such as {unfit[0]}). Rename those that are '
         'images of samples.'),
           file=sys.stderr)
@@ -216,9 +214,9 @@ def _tell_unfit(unfit: Sequence[str], images: str, pattern: str) -> None:
 
 def _describe_names(images: str, pattern: str,
                     listing: image_folder.Listing) -> str:
-  """Says which other file is there, where none has the name it should have."""
-  there = image_folder.find_example(images, listing)
-  if not there:
-    return f' (there is no file in {images})'
-  return (f' (no file there is named like --pattern={pattern}; one is '
-          f'{printable.quote(there)}: pass the right --pattern)')
+  """Returns a hint for a folder in which no file matches the pattern."""
+  example = image_folder.find_example(images, listing)
+  if not example:
+    return f' (no files in {images})'
+  return (f' (no file matches --pattern={pattern}; one file is '
+          f'{printable.quote(example)}: pass the right --pattern)')

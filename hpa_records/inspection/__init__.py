@@ -1,1 +1,1 @@
-"""A dataset checked, summarised and drawn."""
+"""Checks, summaries and figures of a dataset."""

@@ -1,8 +1,7 @@
-"""Figures of a dataset, from arrays: what is drawn, nothing of where it lies.
+"""Figures of a dataset, drawn from arrays.
 
-Figures are made as objects, without pyplot: no window, no state between them.
-They look the same whatever the user's matplotlibrc says, or the program that
-calls.
+Figures are matplotlib objects made without pyplot: no window, no global state.
+They do not depend on the user's matplotlibrc.
 """
 
 import contextlib
@@ -21,20 +20,20 @@ import numpy as np
 from hpa_records.format import spec
 from hpa_records.storage import filesystem
 
-_BEFORE, _AFTER = '#4477aa', '#cc6677'  # told apart by the colour-blind too
+_BEFORE, _AFTER = '#4477aa', '#cc6677'  # distinct for the colour-blind too
 _TINTS = {'red': 'red', 'green': 'lime', 'blue': 'blue', 'yellow': 'yellow'}
 _DPI = 120
-MARK = 'hpa-records'  # in each PNG, by which its writer knows it
+MARK = 'hpa-records'  # the Software field of each PNG
 _ID_CHARS = 40
 _COMPOSITES_A_ROW = 5
 
 
 @contextlib.contextmanager
 def own_style() -> Iterator[None]:
-  """Has matplotlib's defaults hold while a block makes or writes a figure.
+  """Sets matplotlib's defaults while the block draws or writes a figure.
 
-  Its settings are global: not for several threads at a time. Also a decorator.
-  Letters that its font lacks are drawn as boxes, without a warning each.
+  Also a decorator. Not thread-safe: matplotlib's settings are global. Letters
+  that its font lacks are drawn as boxes, without warnings.
   """
   with mpl.rc_context(fname=os.path.join(mpl.get_data_path(), 'matplotlibrc')):
     with warnings.catch_warnings():
@@ -43,13 +42,21 @@ def own_style() -> Iterator[None]:
 
 
 def save(drawn: figure.Figure, path: str) -> None:
-  """Writes a figure as PNG, whole or not at all; path may be an address."""
+  """Writes a figure as PNG, atomically.
+
+  Args:
+    drawn: the figure.
+    path: of the file, or its address.
+
+  Raises:
+    OSError: the file cannot be written.
+  """
   filesystem.write_atomically(path, to_png(drawn))
 
 
 @own_style()
 def to_png(drawn: figure.Figure) -> bytes:
-  """Returns a figure as PNG."""
+  """Returns the figure as a PNG file's bytes."""
   _settle(drawn)
   data = io.BytesIO()
   drawn.savefig(data, format='png', dpi=_DPI, metadata={'Software': MARK})
@@ -58,10 +65,9 @@ def to_png(drawn: figure.Figure) -> bytes:
 
 @own_style()
 def to_svg(drawn: figure.Figure) -> bytes:
-  """Returns a figure as SVG: the same bytes for the same figure.
+  """Returns the figure as an SVG file's bytes, the same for equal figures.
 
-  Letters are drawn as shapes, each kept once, so that every machine shows the
-  same text whatever fonts it has.
+  Letters are stored as shapes, so the text does not depend on installed fonts.
   """
   _settle(drawn)
   data = io.BytesIO()
@@ -71,21 +77,21 @@ def to_svg(drawn: figure.Figure) -> bytes:
 
 
 def _settle(drawn: figure.Figure) -> None:
-  """Lays a figure out for good: every layout would move it a little further."""
+  """Fixes the layout: each further layout pass would move it a little."""
   if drawn.get_layout_engine() is not None:
     drawn.draw_without_rendering()
     drawn.set_layout_engine('none')
 
 
 def composite(image: np.ndarray) -> np.ndarray:
-  """Returns the four channels in the colours that the HPA shows them in.
+  """Returns the four channels as one RGB image, in the colours of the HPA.
 
   Args:
     image: [..., C] uint8, channels in spec.CHANNELS order.
 
   Returns:
     [..., 3] uint8: red microtubules, green protein, blue nucleus, and yellow
-    endoplasmic reticulum, added to red and green and cut off at 255.
+    endoplasmic reticulum, which is added to red and green and clipped to 255.
   """
   red, green, blue, yellow = np.moveaxis(image.astype(np.uint16), -1, 0)
   mixed = np.stack([red + yellow, green + yellow, blue], axis=-1)
@@ -94,7 +100,7 @@ def composite(image: np.ndarray) -> np.ndarray:
 
 @own_style()
 def draw_labels_per_image(labels: np.ndarray) -> figure.Figure:
-  """Returns a bar chart of how many images have 1, 2, ... labels.
+  """Returns a bar chart of the number of images with 1, 2, ... labels.
 
   Args:
     labels: [N, K] uint8 multi-hot.
@@ -124,8 +130,8 @@ def draw_class_counts(before: np.ndarray,
   Args:
     before: [K] counts, drawn on the left.
     after: [K] counts, drawn on the right.
-    titles: over the two.
-    title: over both.
+    titles: of the two charts.
+    title: of the figure.
   """
   drawn = figure.Figure(figsize=(11, 7.5), layout='constrained')
   drawn.suptitle(title)
@@ -147,12 +153,12 @@ def draw_class_counts(before: np.ndarray,
 @own_style()
 def draw_rates(rates: Mapping[str, Sequence[float]], unit: str,
                title: str) -> figure.Figure:
-  """Returns a bar a way, as long as its median, with each measurement on it.
+  """Returns a bar chart of medians, with each measurement as a point.
 
   Args:
-    rates: measurements of each way by its title, in the order to draw them.
+    rates: measurements by the title of their bar, in the order of the bars.
     unit: of the measurements.
-    title: over the figure.
+    title: of the figure.
   """
   drawn = figure.Figure(figsize=(9, 0.38 * len(rates) + 1.2),
                         layout='constrained')
@@ -174,12 +180,12 @@ def draw_rates(rates: Mapping[str, Sequence[float]], unit: str,
 @own_style()
 def draw_channels(images: np.ndarray, ids: Sequence[str],
                   labels: Sequence[Sequence[int]]) -> figure.Figure:
-  """Returns a sheet: a row a sample, its four channels and their composite.
+  """Returns a figure with the channels and the composite of a sample per row.
 
   Args:
     images: [n, H, W, C] uint8, n >= 1.
-    ids: of each sample.
-    labels: classes of each sample; none where they are not known.
+    ids: id of each sample.
+    labels: classes 0..K-1 of each sample; () if unknown.
   """
   columns = (*spec.CHANNELS, 'composite')
   drawn = figure.Figure(figsize=(12, 2.0 * len(images) + 0.4),
@@ -204,7 +210,7 @@ def draw_channels(images: np.ndarray, ids: Sequence[str],
 
 @own_style()
 def draw_composites(images: np.ndarray, titles: Sequence[str]) -> figure.Figure:
-  """Returns a sheet of colour composites, each under its title.
+  """Returns a figure of colour composites with a title each.
 
   Args:
     images: [n, H, W, C] uint8, n >= 1.

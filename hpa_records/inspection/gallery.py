@@ -1,8 +1,9 @@
-"""A dataset's figures as files: which samples stand for it, and where from."""
+"""Draws the figures of a dataset and writes them to files."""
 
 import os
-from typing import Sequence
+from typing import Mapping, Sequence
 
+from matplotlib import figure as mpl_figure
 import numpy as np
 import pandas as pd
 
@@ -17,7 +18,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from hpa_records.storage import path_check
 
-_NUM_ROWS = 6  # of the sheet by channel
+_NUM_ROWS = 6  # of the figure by channel
 
 
 def draw(directory: str,
@@ -28,19 +29,18 @@ def draw(directory: str,
          chosen: balance.Balance = balance.Balance()) -> list[str]:
   """Draws the dataset's figures and returns their paths.
 
-  A set without labels has no more than its samples by channel.
+  An unlabelled set has one figure only: samples by channel.
 
   Args:
     directory: of the dataset.
     made: its manifest.
     index: its index.
-    fold: held out where class counts after balance are drawn.
-    output: folder of the figures, made where it is missing.
-    chosen: with which class counts of every policy are drawn, as of
-      summary.compare_policies.
+    fold: held out for the class counts after balance.
+    output: folder of the figures; created if missing.
+    chosen: settings of the policies, as in summary.compare_policies.
 
   Raises:
-    errors.DataError: a stored image is damaged.
+    errors.DataError: a stored image is damaged, or as save.
   """
   labelled = made.is_labelled
   figures = {}
@@ -64,12 +64,13 @@ def draw(directory: str,
   return save(figures, output)
 
 
-def draw_policies(totals: pd.DataFrame, fold: int):
-  """Returns class counts before and after every policy, figures by name.
+def draw_policies(totals: pd.DataFrame,
+                  fold: int) -> dict[str, mpl_figure.Figure]:
+  """Returns figures of class counts before and after each policy, by name.
 
   Args:
-    totals: the second table of summary.compare.
-    fold: that was held out.
+    totals: the second table of summary.compare, [K] rows.
+    fold: the held-out fold.
   """
   return {
       f'class_counts_{policy}':
@@ -80,31 +81,37 @@ def draw_policies(totals: pd.DataFrame, fold: int):
   }
 
 
-def draw_counts(before: np.ndarray, after: np.ndarray, policy: str, fold: int):
+def draw_counts(before: np.ndarray, after: np.ndarray, policy: str,
+                fold: int) -> mpl_figure.Figure:
   """Returns a figure of class counts before and after balance.
 
   Args:
-    before: [K] training images.
-    after: [K] expected draws of an epoch.
-    policy: that made the draws.
-    fold: that was held out.
+    before: [K] number of training images of each class.
+    after: [K] expected draws of each class in an epoch.
+    policy: name of the balance policy.
+    fold: the held-out fold.
   """
   return figure.draw_class_counts(
       before, after, ('images', f'drawn an epoch, balance {policy}'),
       f'Classes of the training images, fold {fold} held out')
 
 
-def save(figures, output: str) -> list[str]:
-  """Writes figures, by name, into a folder, and returns their paths, sorted.
+def save(figures: Mapping[str, mpl_figure.Figure], output: str) -> list[str]:
+  """Writes figures as PNGs and returns their paths, sorted.
+
+  Args:
+    figures: by name, without .png.
+    output: folder; created if missing.
 
   Raises:
-    errors.DataError: they cannot be written, or only over files of the user's.
+    errors.DataError: they cannot be written, or a file that is not a figure of
+      this program has the name of one.
   """
   paths = {
       os.path.join(output, f'{name}.png'): figures[name]
       for name in sorted(figures)
   }
-  with path_check.told_output(output, 'figures'):
+  with path_check.translate_write_errors(output, 'figures'):
     folders.make(output)
     for path in paths:
       path_check.refuse_foreign(path, figure.MARK, 'figures')
@@ -114,10 +121,10 @@ def save(figures, output: str) -> list[str]:
 
 
 def pick_by_class(labels: np.ndarray) -> dict[int, int]:
-  """Returns one row for each class that occurs, by class.
+  """Returns a row 0..N-1 for each class that occurs, by class.
 
-  Rare classes choose first. Each takes a row that no other has taken, if it
-  can, then one with few labels, then the first in file order.
+  Rare classes choose first. A class prefers a row that is not yet taken, then
+  one with few labels, then the first in file order.
 
   Args:
     labels: [N, K] uint8 multi-hot.
@@ -166,7 +173,7 @@ def load_images(directory: str, made: manifest.Manifest, index: pd.DataFrame,
 
 
 def _draw_balance(made: manifest.Manifest, index: pd.DataFrame, hot: np.ndarray,
-                  fold: int):
+                  fold: int) -> mpl_figure.Figure:
   training = (index['fold'] != fold).to_numpy()
   drawn = summary.take_repeats(index, fold) @ hot
   policy = made.settings.get('balance', 'none')

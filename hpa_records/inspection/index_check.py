@@ -1,9 +1,9 @@
-"""Does an index agree with its manifest and with the format?
+"""Checks an index against its manifest and the format.
 
-Hashes prove that files are those that were written; this proves that what was
-written makes sense: rows and names add up, offsets tile every shard, counts
-are those of the labels, and an epoch has not more draws than memory holds. It
-reads tables only, so it costs milliseconds.
+Hashes show that the files are unchanged. These checks find an index that was
+written wrong: names and numbers of rows, offsets and sizes of records, class
+counts, and the number of draws in an epoch. They read tables only and take
+milliseconds.
 """
 
 import numpy as np
@@ -18,85 +18,84 @@ from hpa_records.sampling import resampling
 _COLUMNS = ('id', 'shard', 'record_offset', 'record_bytes', 'image_offset',
             'image_bytes')
 _LABELLED_COLUMNS = ('fold', 'labels', 'repeats')
-_HEAD_BYTES = 512  # of a record beside its id, labels, repeats and image
+_HEAD_BYTES = 512  # at most, beside id, labels, repeats and image
 
 
 def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
-  """Returns what is wrong with the index; empty where it is sound.
+  """Returns the issues of the index; [] if it is valid.
 
   Args:
-    made: of which manifest_check found nothing wrong.
+    made: a manifest that is valid for manifest_check.
     index: as manifest.load_index returns it.
 
   Returns:
-    Faults, each one line that begins with the name of the index.
+    One line an issue, which begins with the name of the index file.
   """
   columns = _COLUMNS + (_LABELLED_COLUMNS if made.is_labelled else ())
   if made.settings.get('groups_sha256'):
     columns += ('group',)
-  if not made.is_labelled and 'row' in index:  # not of an earlier version
+  if not made.is_labelled and 'row' in index:  # not in earlier versions
     columns += ('row',)
   if set(index.columns) != set(columns):
-    faults = [
+    issues = [
         f'expected the columns {sorted(columns)}, received '
         f'{sorted(index.columns)}'
     ]
   else:
-    faults = _check_names(index) or _check_rows(made, index)
-    faults = faults or _check_sizes(made, index)
-    faults = faults or _check_offsets(made, index) + _check_lines(index)
+    issues = _check_names(index) or _check_rows(made, index)
+    issues = issues or _check_sizes(made, index)
+    issues = issues or _check_offsets(made, index) + _check_lines(index)
     if made.is_labelled:
-      # The others take a fold for the number of a row or column.
-      faults = faults or _check_folds(made, index)
-      faults = faults or (_check_labels(made, index) +
+      # The others use folds as row and column numbers.
+      issues = issues or _check_folds(made, index)
+      issues = issues or (_check_labels(made, index) +
                           _check_repeats(made, index) + _check_groups(index))
-  return [f'{manifest.INDEX_NAME}: {each}' for each in faults]
+  return [f'{manifest.INDEX_NAME}: {each}' for each in issues]
 
 
 def _check_names(index: pd.DataFrame) -> list[str]:
-  """Ids and groups are names, which may be printed; and each id is there once.
-  """
-  faults = [
+  """Ids and groups must be plain names, and ids unique."""
+  issues = [
       wrong for kind, column in (('an id', 'id'), ('a group', 'group'))
       if column in index for name in index[column].unique().tolist()
-      if (wrong := printable.find_name_fault(name, kind))
+      if (wrong := printable.find_name_issue(name, kind))
   ]
   twice = index['id'][index['id'].duplicated()].unique()
-  return faults or [
-      f'expected {name} once, received it again' for name in twice
-  ]
+  return issues or [f'duplicate id {name}' for name in twice]
 
 
 def _check_rows(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   counts = index['shard'].value_counts()
-  faults = [
+  issues = [
       f'expected {each.records} rows of {each.name}, received '
       f'{counts.get(each.name, 0)}'
       for each in made.shards
       if counts.get(each.name, 0) != each.records
   ]
   foreign = sorted(set(counts.index) - {each.name for each in made.shards})
-  faults += [f'expected no rows of {printable.quote(name)}' for name in foreign]
+  issues += [
+      f'rows of unknown shard {printable.quote(name)}' for name in foreign
+  ]
   expected = np.repeat([each.name for each in made.shards],
                        [each.records for each in made.shards])
-  if not faults and list(index['shard']) != expected.tolist():
-    faults.append('expected rows in the order of the shards, received another')
-  return faults
+  if not issues and list(index['shard']) != expected.tolist():
+    issues.append('rows are not in the order of the shards')
+  return issues
 
 
 def _check_groups(index: pd.DataFrame) -> list[str]:
-  """A group of samples is in one fold."""
+  """A group of samples must be in one fold."""
   if 'group' not in index:
     return []
   folds = index.groupby('group', sort=False)['fold'].nunique()
   return [
-      f'expected group {name} in one fold, received {folds[name]}'
+      f'group {name} is in {folds[name]} folds, expected one'
       for name in folds.index[folds > 1][:1]
   ]
 
 
 def _check_sizes(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
-  """No record or image is larger than its content can be, or negative."""
+  """Sizes must be positive and not larger than the content can be."""
   raw_bytes = made.image_size**2 * spec.NUM_CHANNELS
   # A PNG of noise is a little larger than its pixels.
   most = raw_bytes if made.settings[
@@ -109,16 +108,16 @@ def _check_sizes(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   wrong = (images < 1) | (images > most) | (records < images) | (records -
                                                                  images > heads)
   return [
-      f'expected the image of {row.id} inside its record, with 1 to {most} '
-      f'bytes, beside at most {most_head} others, received {row.image_bytes} '
-      f'of {row.record_bytes}'
+      f'expected 1 to {most} bytes for the image of {row.id} and at most '
+      f'{most_head} more for its record, received {row.image_bytes} and '
+      f'{row.record_bytes} in all'
       for most_head, row in zip(heads[wrong], index[wrong].itertuples())
   ]
 
 
 def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
-  """Records must tile each shard, and images lie inside their records."""
-  faults, row = [], 0
+  """Records must fill each shard without gaps, and contain their images."""
+  issues, row = [], 0
   starts, sizes = index['record_offset'], index['record_bytes']
   for each in made.shards:
     rows = slice(row, row + each.records)
@@ -127,36 +126,36 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     received = np.append(starts.to_numpy()[rows], each.bytes)
     wrong = np.flatnonzero(expected != received)
     if len(wrong):
-      faults.append(f'expected record {wrong[0]} of {each.name} at byte '
+      issues.append(f'expected record {wrong[0]} of {each.name} at byte '
                     f'{expected[wrong[0]]}, received {received[wrong[0]]}')
     row += each.records
   size = made.image_size
   raw_bytes = size**2 * spec.NUM_CHANNELS
   if made.settings['encoding'] == 'raw':
     wrong = index['image_bytes'] != raw_bytes
-    faults += [
+    issues += [
         f'expected the {raw_bytes} bytes of {size}x{size} pixels of {row.id}, '
         f'received {row.image_bytes}' for row in index[wrong].itertuples()
     ]
   first = starts + tfrecord.FRAME_HEAD_BYTES
   after = starts + sizes - (tfrecord.FRAME_BYTES - tfrecord.FRAME_HEAD_BYTES)
-  # Not a sum with image_offset, which may be any number of 64 bits.
+  # A sum with image_offset may overflow: it may be any 64-bit number.
   outside = (index['image_offset'] < first) | (index['image_offset']
                                                > after - index['image_bytes'])
-  faults += [
-      f'expected the image of {name} inside its record, received another place'
+  issues += [
+      f'the image of {name} is outside its record'
       for name in index['id'][outside]
   ]
-  return faults
+  return issues
 
 
 def _check_lines(index: pd.DataFrame) -> list[str]:
-  """Each sample stands in a line of its own of the CSV."""
+  """Each sample must have its own line of the CSV, from 1."""
   if 'row' not in index:
     return []
   rows = index['row']
   return [
-      f'expected row of each record from 1, each once, received {number}'
+      f'expected unique rows of the CSV from 1, received {number}'
       for number in rows[rows.duplicated() | (rows < 1)][:1]
   ]
 
@@ -168,7 +167,7 @@ def _check_folds(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   expected = np.repeat(folds, [each.records for each in made.shards])
   wrong = index['fold'].to_numpy() != expected
   return [
-      f'expected fold {fold} of {row.id}, which lies in {row.shard}, received '
+      f'expected fold {fold} for {row.id} in {row.shard}, received '
       f'{row.fold}'
       for fold, row in zip(expected[wrong], index[wrong].itertuples())
   ]
@@ -182,7 +181,7 @@ def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   wrong = rows[again | (labels < 0) | (labels >= spec.NUM_CLASSES)]
   if wrong.size:
     return [
-        f'expected labels 0..{spec.NUM_CLASSES - 1} of {row.id}, each once, '
+        f'expected unique labels 0..{spec.NUM_CLASSES - 1} for {row.id}, '
         f'received {printable.show_list([int(k) for k in row.labels])}'
         for row in index.iloc[np.unique(wrong)].itertuples()
     ]
@@ -190,8 +189,8 @@ def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   counts = np.bincount(cells, minlength=made.num_folds * spec.NUM_CLASSES)
   counts = counts.reshape(made.num_folds, spec.NUM_CLASSES)
   return [
-      f'expected the class counts of fold {fold} that '
-      f'{manifest.MANIFEST_NAME} has, {said}, received {found}'
+      f'expected the class counts of fold {fold} in '
+      f'{manifest.MANIFEST_NAME}, {said}, received {found}'
       for fold, (said,
                  found) in enumerate(zip(made.class_counts, counts.tolist()))
       if list(said) != found
@@ -202,7 +201,7 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   wrong_length = index['repeats'].map(len) != made.num_folds
   if wrong_length.any():
     return [
-        f'expected {made.num_folds} repeats of {name}, received another number'
+        f'expected {made.num_folds} repeats for {name}, received another number'
         for name in index['id'][wrong_length]
     ]
   repeats = np.stack(list(index['repeats']))
@@ -210,7 +209,7 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   wrong = (own != 0) | ~(np.isfinite(repeats) & (repeats >= 0)).all(axis=1)
   if wrong.any():
     return [
-        f'expected repeats of {row.id} of at least 0, and 0 in its fold '
+        f'expected repeats of at least 0 for {row.id}, and 0 in its fold '
         f'{row.fold}, received '
         f'{printable.show_list([float(r) for r in row.repeats])}'
         for row in index[wrong].itertuples()
@@ -219,6 +218,6 @@ def _check_repeats(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
                             dtype=float), resampling.max_draws(len(index))
   return [
       f'expected at most {most:,} draws in an epoch without fold {fold}, '
-      f'received repeats with the sum {draws[fold]:.6g}'
+      f'received repeats with sum {draws[fold]:.6g}'
       for fold in np.flatnonzero(draws > most)[:1]
   ]

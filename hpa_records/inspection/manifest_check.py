@@ -1,7 +1,7 @@
-"""Does a manifest agree with itself and with the format?
+"""Checks a manifest against itself and the format.
 
-Names, counts and settings are those that a conversion writes. It reads no other
-file, so it costs milliseconds.
+Names, counts and settings must be ones that a conversion can write. The checks
+read no other file and take milliseconds.
 """
 
 import collections
@@ -24,59 +24,59 @@ _FILES = {
 
 
 def check(made: manifest.Manifest) -> list[str]:
-  """Returns what is wrong with the manifest itself; empty where it is sound.
+  """Returns the issues of the manifest; [] if it is valid.
 
   Args:
-    made: as manifest.load returns it, its hash proved.
+    made: as manifest.load returns it, which checks its hash.
 
   Returns:
-    Faults, each one line that begins with the file's name.
+    One line an issue, which begins with the name of the manifest file.
   """
-  faults = []
+  issues = []
   if tuple(made.classes) != spec.CLASS_NAMES or (tuple(made.channels)
                                                  != spec.CHANNELS):
-    faults.append('expected the classes and channels of this version, received '
+    issues.append('expected the classes and channels of this version, received '
                   f'{len(made.classes)} classes, '
                   f'channels {printable.show_list(made.channels)}')
   unlisted = _FILES - set(made.files)
   if unlisted:
-    faults.append(f'expected the sha256 of {sorted(unlisted)}, received none')
+    issues.append(f'no sha256 of {sorted(unlisted)}')
   names = [each.name for each in made.shards]
   shape = (made.num_folds, spec.NUM_CLASSES) if made.is_labelled else ()
   if _shape(made.class_counts) != shape or (made.is_labelled and
                                             made.num_folds > made.num_records):
-    faults.append(
+    issues.append(
         f'expected class counts of {made.num_folds} folds and '
-        f'{spec.NUM_CLASSES} classes, and a record in each fold; of a set '
-        f'without labels none. Received {len(made.class_counts)} rows and '
+        f'{spec.NUM_CLASSES} classes, and a record in each fold (unlabelled: '
+        f'no counts), received {len(made.class_counts)} rows and '
         f'{made.num_records} records')
   expected = _expected_names(names, made)
   if not expected or names != expected:
     odd = sorted(set(names) ^ set(expected)) or names
-    faults.append('expected the shards of '
+    issues.append('expected the shards of '
                   f'{"all folds" if made.is_labelled else "test"} in order, '
-                  f'received others, among them {odd[:1]}')
+                  f'received others, such as {odd[0]}')
   records = sum(each.records for each in made.shards)
   if records != made.num_records:
-    faults.append(f'expected {made.num_records} records, received shards with '
+    issues.append(f'expected {made.num_records} records, received shards with '
                   f'{records}')
   try:
     balance.of_settings(made.settings)
   except errors.DataError as error:
-    faults.append(f'settings: {str(error).rstrip(".")}')
-  if not faults:
-    faults = _check_pixels(made)
-  return [f'{manifest.MANIFEST_NAME}: {each}' for each in faults]
+    issues.append(f'settings: {str(error).rstrip(".")}')
+  if not issues:
+    issues = _check_pixels(made)
+  return [f'{manifest.MANIFEST_NAME}: {each}' for each in issues]
 
 
 def _shape(counts: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
-  """(rows, columns) of the counts, () of none, None of rows that differ."""
+  """Returns (rows, columns); () if there are none, None if rows differ."""
   widths = {len(row) for row in counts}
   return None if len(widths) > 1 else (len(counts), *widths) if counts else ()
 
 
 def _check_pixels(made: manifest.Manifest) -> list[str]:
-  """Mean and deviation are those of sums that pixels of 0..255 can have."""
+  """Pixel statistics must be possible for pixels of 0..255."""
   said, count = made.pixels, made.num_records * made.image_size**2
   sums, squares = said['sum'], said['sum_of_squares']
   if said['count'] == count and pixel_codec.are_sums(count, sums, squares):
@@ -85,13 +85,13 @@ def _check_pixels(made: manifest.Manifest) -> list[str]:
     if said == expected:
       return []
   return [
-      f'expected pixels that {count} pixels of 0..255 can have, in each of '
-      f'{spec.NUM_CHANNELS} channels, received others'
+      f'impossible pixel statistics for {count} pixels of 0..255 in each of '
+      f'{spec.NUM_CHANNELS} channels'
   ]
 
 
 def _expected_names(names: Sequence[str], made: manifest.Manifest) -> list[str]:
-  """The names in the order of the format, as many a group as there are."""
+  """Returns the format's names for the same number of shards in each group."""
   groups = ([f'fold{fold}' for fold in range(made.num_folds)]
             if made.is_labelled else ['test'])
   counts = collections.Counter(tfrecord.group_of(name) for name in names)

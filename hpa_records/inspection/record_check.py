@@ -1,8 +1,9 @@
-"""Do the records of a dataset hold what its index and manifest say?
+"""Checks the records of a dataset against its index and manifest.
 
-Every record is decoded and each field held to the index and the pixels to the
-manifest: that finds what a converter at fault would write, whose hashes are
-right. Decoding runs in processes, spawned ones as in convert.py.
+Every record is decoded. Its fields are compared with the index, and the pixel
+statistics with the manifest. This finds records that a defective converter
+wrote, whose hashes are right. Decoding runs in spawned processes, as in
+convert.
 """
 
 import concurrent.futures
@@ -25,12 +26,19 @@ from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
 from hpa_records.storage import filesystem
 
-UNREAD = 'cannot be read: '  # of faults that say nothing of the data
+UNREAD = 'cannot be read: '  # marks issues of files whose data may be valid
 
 
 @dataclasses.dataclass(frozen=True)
 class _ShardTask:
-  """One shard to decode: where it is, its rows of the index, its dataset."""
+  """One shard to decode.
+
+  Attributes:
+    path: of the shard.
+    name: of its file.
+    rows: its rows of the index.
+    made: manifest of its dataset.
+  """
   path: str
   name: str
   rows: pd.DataFrame
@@ -39,16 +47,16 @@ class _ShardTask:
 
 def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
           workers: int) -> list[str]:
-  """Returns what is wrong with the content of the shards that are there.
+  """Returns the issues of the records in the shards that exist.
 
   Args:
     directory: of the dataset, local or an address.
     made: its manifest.
-    index: its index, in which index_check found nothing wrong.
-    workers: processes to decode with.
+    index: its index, valid for index_check.
+    workers: number of processes that decode.
 
   Returns:
-    Faults, each one line that begins with the name of a file.
+    One line an issue, which begins with the name of a file.
 
   Raises:
     errors.DataError: a worker process was killed.
@@ -66,55 +74,55 @@ def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
     results = map(_check_shard, tasks)
   else:
     results = map_in_order(process_pool.start(workers), _check_shard, tasks)
-  faults = []
+  issues = []
   sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
   with progress.Bar('decode', made.num_records, 'records') as shown:
     for task, (found, counted) in zip(tasks, results):
-      faults += found
+      issues += found
       sums += counted
       shown.advance(len(task.rows))
-  if not faults and len(tasks) == len(made.shards):
-    faults = _check_pixels(
+  if not issues and len(tasks) == len(made.shards):
+    issues = _check_pixels(
         made,
         manifest.pixel_statistics(made.num_records * made.image_size**2, *sums))
-  return faults
+  return issues
 
 
 def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
-  """Returns the faults of one shard, and pixel_codec.sums [2, C] of it."""
+  """Returns the issues of one shard and its pixel_codec.sums [2, C] int64."""
   sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
-  faults, count = [], 0
+  issues, count = [], 0
   try:
     for offset, data in tfrecord.read(task.path,
                                       int(task.rows['record_bytes'].max())):
       if count == len(task.rows) or (offset
                                      != task.rows['record_offset'].iloc[count]):
-        raise errors.DataError(f'expected no record at byte {offset} after '
+        raise errors.DataError(f'unexpected record at byte {offset} after '
                                f'{count} records')
       row = task.rows.iloc[count]
       count += 1
       try:
         sums += pixel_codec.sums(_check_record(row, data, task.made))
       except errors.DataError as error:
-        faults.append(f'{task.name}: record {count - 1} at byte {offset} '
+        issues.append(f'{task.name}: record {count - 1} at byte {offset} '
                       f'({row["id"]}): {error}')
     if count < len(task.rows):
       raise errors.DataError(
           f'expected {len(task.rows)} records, received {count}')
   except errors.DataError as error:
-    faults.append(f'{task.name}: {error}')
+    issues.append(f'{task.name}: {error}')
   except OSError as error:
-    faults.append(f'{task.name}: {UNREAD}{errors.explain(error)}')
-  return faults, sums
+    issues.append(f'{task.name}: {UNREAD}{errors.explain(error)}')
+  return issues, sums
 
 
 def _check_record(row: pd.Series, data: bytes,
                   made: manifest.Manifest) -> np.ndarray:
-  """Returns a record's image [H, W, C] uint8 if all fields are the index's.
+  """Returns a record's image [H, W, C] uint8 if its fields match the index.
 
   Args:
     row: of the index.
-    data: the record.
+    data: the serialized record.
     made: the manifest.
 
   Raises:
@@ -139,8 +147,8 @@ def _check_record(row: pd.Series, data: bytes,
                                                        row['image_bytes']]
                                                   != bytes(sample.image)):
     raise errors.DataError(
-        f'expected its image {row["image_bytes"]} bytes long at byte {start} '
-        f'of the record, as in {manifest.INDEX_NAME}, received another there')
+        f'expected an image of {row["image_bytes"]} bytes at byte {start} of '
+        f'the record as in {manifest.INDEX_NAME}, received other bytes')
   return pixel_codec.decode(sample.image, made.settings['encoding'],
                             made.image_size)
 
@@ -157,8 +165,8 @@ def _show(value: Any) -> str:
 
 
 def _check_pixels(made: manifest.Manifest, found: dict[str, Any]) -> list[str]:
-  """Returns a fault for the first statistic that differs, or none."""
-  # Whole numbers, and quotients and roots of them: equal on every machine.
+  """Returns an issue for the first statistic that differs; [] if none does."""
+  # Functions of whole numbers: equal on every machine.
   return [
       f'{manifest.MANIFEST_NAME}: expected pixels with {name} {found[name]}, '
       f'as in the records, received {made.pixels.get(name)}'
@@ -170,7 +178,12 @@ def _check_pixels(made: manifest.Manifest, found: dict[str, Any]) -> list[str]:
 def map_in_order(pool: concurrent.futures.Executor, function: Callable[[Any],
                                                                        Any],
                  tasks: Sequence[Any]) -> Iterator[Any]:
-  """Yields what function returns, in the order of tasks; ends the pool.
+  """Yields function(task) in the order of tasks, then shuts the pool down.
+
+  Args:
+    pool: processes or threads.
+    function: called with a task.
+    tasks: its arguments.
 
   Raises:
     errors.DataError: a process of the pool was killed.

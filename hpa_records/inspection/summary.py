@@ -1,4 +1,4 @@
-"""A dataset at a glance: its manifest and index as text and tables."""
+"""Summarizes a dataset's manifest and index as text and tables."""
 
 import dataclasses
 from typing import Any, Sequence
@@ -14,7 +14,7 @@ from hpa_records.runtime import printable
 from hpa_records.sampling import balance
 from hpa_records.sampling import resampling
 
-# What each channel is stained for. Source: Kaggle, the competition's data page.
+# What each channel stains. Source: Kaggle, the competition's data page.
 STAINS = {
     'red': 'microtubules',
     'green': 'protein of interest',
@@ -24,7 +24,11 @@ STAINS = {
 
 
 def require_fold(made: manifest.Manifest, fold: int) -> int:
-  """Returns fold, one of the dataset's.
+  """Returns fold if the dataset has it, or is unlabelled.
+
+  Args:
+    made: manifest of the dataset.
+    fold: number of a fold.
 
   Raises:
     errors.DataError: the dataset has no such fold.
@@ -39,13 +43,13 @@ def describe(made: manifest.Manifest,
              index: pd.DataFrame,
              fold: int,
              chosen: balance.Balance = balance.Balance()) -> str:
-  """Returns the dataset at a glance, in some 120 lines.
+  """Returns a summary of the dataset, in some 120 lines.
 
   Args:
     made: manifest of the dataset.
     index: as manifest.load_index returns it.
-    fold: that is held out where an epoch's draws are told.
-    chosen: with which the policies are compared; its own policy is not read.
+    fold: held out for an epoch's draws.
+    chosen: settings of the policies, as in compare_policies.
   """
   size = made.image_size
   num_bytes = sum(each.bytes for each in made.shards)
@@ -83,10 +87,14 @@ def describe(made: manifest.Manifest,
 
 
 def tabulate_shards(made: manifest.Manifest) -> pd.DataFrame:
-  """Returns shards, records and megabytes of each group, and of all.
+  """Returns the number of shards, records and megabytes of each group.
+
+  Args:
+    made: manifest of the dataset.
 
   Returns:
-    Index: fold0, fold1, ..., or test; and all. Columns shards, records, MB.
+    Index: fold0, fold1, ..., or test; then all. Columns: shards (int), records
+    (int), MB (float).
   """
   table = pd.DataFrame({
       'group': [tfrecord.group_of(each.name) for each in made.shards],
@@ -101,16 +109,16 @@ def tabulate_shards(made: manifest.Manifest) -> pd.DataFrame:
 
 def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
                      fold: int) -> pd.DataFrame:
-  """Returns the images of each class, by fold and in all, and their draws.
+  """Returns the number of images of each class by fold, and expected draws.
 
   Args:
     made: manifest of a labelled dataset.
     index: of the same.
-    fold: held out where draws are counted.
+    fold: held out for the draws.
 
   Returns:
-    One row a class, named '<number> <name>'. Columns fold0, ..., all (int) and
-    drawn (float): expected draws in an epoch with that fold held out.
+    [K] rows, named '<number> <name>'. Columns: fold0, ..., all (int); drawn
+    (float), the expected draws in an epoch with the fold held out.
   """
   table = pd.DataFrame(
       {
@@ -124,28 +132,32 @@ def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
 
 
 def take_repeats(index: pd.DataFrame, fold: int) -> np.ndarray:
-  """Returns each record's expected draws with a fold held out, [N] float64."""
+  """Returns each record's expected draws with the fold held out, [N] float64.
+  """
   return np.stack(list(index['repeats']))[:, fold].astype(np.float64)
 
 
 def compare_policies(
     made: manifest.Manifest, index: pd.DataFrame, fold: int,
     chosen: balance.Balance) -> tuple[pd.DataFrame, pd.DataFrame]:
-  """Returns what every policy does to an epoch, and to its classes.
+  """Returns the effect of each policy on an epoch and on its classes.
 
-  Computed anew, whatever repeats the index holds, as the converter would with
-  the dataset's seed.
+  Draws are computed as the converter does with the dataset's seed; the repeats
+  in the index are not used.
 
   Args:
     made: manifest of a labelled dataset.
     index: of the same.
-    fold: that is held out.
-    chosen: target, tolerance and the like; its own policy is not read.
+    fold: the held-out fold.
+    chosen: settings of the policies, such as the target; its policy is ignored.
 
   Returns:
-    One row a policy, with the columns of resampling.summary; one row a class,
-    named as by tabulate_classes, with the columns images (int), that is
-    training images, and each policy (float), its expected draws.
+    A table with a row a policy and the columns of resampling.summary; and one
+    with [K] rows, named as in tabulate_classes, and the columns images (int),
+    the training images, and each policy (float), its expected draws.
+
+  Raises:
+    errors.DataError: as compare.
   """
   return compare(index['id'].tolist(), spec.multi_hot(index['labels']),
                  index['fold'].to_numpy(), fold, chosen, made.settings['seed'])
@@ -156,15 +168,19 @@ def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
             seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
   """Returns the tables of compare_policies.
 
+  A policy that is impossible with these settings is left out, unless it is
+  chosen.policy.
+
   Args:
-    ids: N distinct ids.
+    ids: N unique ids.
     labels: [N, K] uint8 multi-hot.
-    folds: [N] ints.
-    fold: that is held out.
-    chosen: as of compare_policies.
+    folds: [N] int, 0..F-1.
+    fold: the held-out fold.
+    chosen: as in compare_policies.
     seed: of the random draws.
 
-  A policy that was not chosen and would draw too much is left out.
+  Raises:
+    errors.DataError: the chosen policy would draw too much.
   """
   training = folds != fold
   figures, totals = {}, {'images': labels[training].sum(axis=0, dtype=int)}
@@ -184,14 +200,13 @@ def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
 
 
 def count_labels(index: pd.DataFrame) -> pd.DataFrame:
-  """Returns how many images have 1, 2, ... labels: one column, images."""
+  """Returns the number of images with 1, 2, ... labels: one column, images."""
   counts = index['labels'].map(len).value_counts().sort_index()
   return pd.DataFrame({'images': counts}).rename_axis(None)
 
 
 def tabulate_pixels(made: manifest.Manifest) -> pd.DataFrame:
-  """Returns mean and std of each channel, 0..255, and what it is stained for.
-  """
+  """Returns mean and std (0..255) and the stain of each channel, [C] rows."""
   return pd.DataFrame(
       {
           'mean': made.pixels['mean'],
@@ -217,14 +232,14 @@ def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
 
 
 def _entries(title: str, entries: dict) -> str:
-  told = {_show(name): _show(value) for name, value in entries.items()}
-  width = max(map(len, told), default=0)
+  texts = {_show(name): _show(value) for name, value in entries.items()}
+  width = max(map(len, texts), default=0)
   return '\n'.join([title] +
-                   [f'  {name:{width}}  {told[name]}' for name in told])
+                   [f'  {name:{width}}  {texts[name]}' for name in texts])
 
 
 def _show(value: Any) -> str:
-  """What a manifest says, on one line and without control characters."""
+  """Returns the value on one line, without control characters."""
   text = str(value)
   return text if text.isprintable() else printable.quote(text)
 

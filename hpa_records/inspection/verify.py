@@ -1,15 +1,13 @@
-"""Is a dataset whole? Every file against the manifest; records on request.
+"""Verifies a dataset: all files against the manifest; on request, records.
 
-Sizes, hashes and tables are checked first, which costs one reading of the
-files: a flipped byte, a cut, missing, extra or swapped file shows there.
-Nothing is decoded for that; `deep` decodes every record (record_check).
+Sizes, hashes and tables are always checked, which reads each file once and
+finds changed, truncated, missing, extra and swapped files. `deep` also decodes
+every record (record_check).
 
-Hashing runs in threads, since hashlib and reading let go of Python's lock.
+Hashing runs in threads, since hashlib and file reads release the GIL.
 
-A shard may be a link to a file on another disk: what counts is what is read
-through it, as by all readers. Pipes, devices and folders under a file's name
-are no such file. What file browsers leave behind, such as .DS_Store, is passed
-over.
+A shard may be a link to a file on another disk. Files of file browsers, such as
+.DS_Store, are ignored.
 """
 
 import concurrent.futures
@@ -30,13 +28,13 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from hpa_records.storage import litter
 
-UNFINISHED_FOLDER = '.unfinished'  # of a conversion that was cut off
+UNFINISHED_FOLDER = '.unfinished'  # of an interrupted conversion
 _DIGITS = 12  # of a sha256, in messages
 
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
-  """A dataset in which no fault was found.
+  """A valid dataset.
 
   Attributes:
     manifest: of the dataset.
@@ -48,7 +46,7 @@ class Verified:
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-  """A file that the manifest lists, its bytes, at least and at most."""
+  """A file of the manifest and the bounds of its size in bytes."""
   path: str
   name: str
   sha256: str
@@ -57,19 +55,17 @@ class _File:
 
 
 def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
-  """Returns a dataset's manifest after checking that the dataset is whole.
+  """Returns the manifest and size of a dataset if it is valid.
 
   Args:
     directory: of the dataset, local or an address.
-    deep: also decode every record and check every field.
-    workers: threads to hash with and processes to decode with; 0 takes one a
+    deep: whether to decode every record and check every field, too.
+    workers: number of threads that hash and processes that decode; 0 is one a
       core.
 
-  Returns:
-    What was checked.
-
   Raises:
-    errors.DataError: lists what is wrong, one line a fault, each with its file.
+    errors.DataError: the dataset is invalid; lists the issues, one a line, each
+      with its file.
   """
   made = manifest.load(directory)
   workers = workers or host.num_cores()
@@ -85,19 +81,19 @@ def verify(directory: str, deep: bool = False, workers: int = 0) -> Verified:
       contradictions = [str(error)]
   if not contradictions:
     contradictions = _check_metadata(directory, made, wrong)
-  faults = [f'{name}: {message}' for name, message in wrong.items()]
-  faults += contradictions
-  if faults:
+  issues = [f'{name}: {message}' for name, message in wrong.items()]
+  issues += contradictions
+  if issues:
     head = f'Invalid dataset at {directory}; copy or convert it again'
-    if any(record_check.UNREAD in line for line in faults):
+    if any(record_check.UNREAD in line for line in issues):
       head = f'Cannot read all of {directory}; the data may be valid'
-    raise errors.DataError(issue.describe(head, faults))
+    raise errors.DataError(issue.describe(head, issues))
   return Verified(made, num_bytes)
 
 
 def _check_files(directory: str, made: manifest.Manifest,
                  workers: int) -> tuple[int, dict[str, str]]:
-  """Returns the bytes of all listed files, and what is wrong by file name."""
+  """Returns the size in bytes of all listed files, and issues by file name."""
   entries = [
       (each.name, each.sha256, each.bytes, each.bytes) for each in made.shards
   ]
@@ -122,31 +118,30 @@ def _check_files(directory: str, made: manifest.Manifest,
       num_bytes += size
       shown.advance(1)
   known = {manifest.MANIFEST_NAME, *(file.name for file in files)}
-  # http:// has no folders to list: there, extra files stay unseen.
+  # http:// cannot list folders, so extra files are not found there.
   names = []
   try:
     if filesystem.has_folders(directory):
       names = folders.list_names(directory, recursive=True)
   except OSError as error:
     if isinstance(error, errors.DataError):
-      raise  # of an address, told already
+      raise  # already names the address
     place = os.path.relpath(error.filename or directory, directory)
     wrong[f'{place}/'] = f'{record_check.UNREAD}{errors.explain(error)}'
   for name in names:
     if name.startswith(f'{UNFINISHED_FOLDER}/'):
       wrong[f'{UNFINISHED_FOLDER}/'] = (
-          'expected none, received the rest of a conversion that was cut off; '
-          'run make_records again to tidy')
+          'left by an interrupted conversion; run the same hpa-make-records '
+          'command again to remove it')
     elif name not in known and not litter.is_litter(name):
-      wrong[name] = 'expected no such file; remove it'
+      wrong[name] = 'not a file of the dataset; remove it'
   return num_bytes, wrong
 
 
 def _check_metadata(directory: str, made: manifest.Manifest,
                     wrong: Container[str]) -> list[str]:
-  """Returns what is wrong with what TensorFlow Datasets reads of the dataset.
-  """
-  faults = []
+  """Returns the issues of the files that TensorFlow Datasets reads."""
+  issues = []
   for name in set(tfds_metadata.NAMES).intersection(made.files):
     if name in wrong:
       continue
@@ -155,21 +150,21 @@ def _check_metadata(directory: str, made: manifest.Manifest,
                           filesystem.read_bytes(os.path.join(directory, name)),
                           made.settings, made.shards)
     except OSError as error:
-      faults.append(f'{name}: {record_check.UNREAD}{errors.explain(error)}')
+      issues.append(f'{name}: {record_check.UNREAD}{errors.explain(error)}')
     except ValueError as error:
-      faults.append(f'{name}: {error}')
-  return faults
+      issues.append(f'{name}: {error}')
+  return issues
 
 
 def _hash(file: _File) -> tuple[int, str, str]:
-  """Returns size and sha256 of a file, or a message why there are none."""
+  """Returns (size in bytes, sha256, message of an issue or '')."""
   try:
     size = filesystem.size(file.path)
     if size is None:
       is_other = not filesystem.is_remote(file.path) and os.path.exists(
           file.path)
-      received = 'a folder, a pipe or a device' if is_other else 'none'
-      return 0, '', f'expected this file, received {received}'
+      return 0, '', ('not a file but a folder, a pipe or a device'
+                     if is_other else 'file not found')
     if not file.least_bytes <= size <= file.most_bytes:
       expected = (f'{file.most_bytes}'
                   if file.least_bytes else f'at most {file.most_bytes}')

@@ -1,1 +1,1 @@
-"""Batches and single records of a dataset, here or at an address."""
+"""Reads batches and records of a dataset, local or at an address."""

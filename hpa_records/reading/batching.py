@@ -1,7 +1,7 @@
-"""Draws of serialized records to batches, in tf.data: share, decode, name.
+"""Turns serialized records into decoded batches, in tf.data.
 
-Raw records are batched and then parsed, which copies their pixels once less;
-PNGs are decoded first, several at once.
+Raw records are batched before they are parsed, which saves one copy of their
+pixels. PNGs are decoded before they are batched, in parallel.
 """
 
 from typing import Callable
@@ -16,7 +16,7 @@ from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 
-# Takes (serialized record, number of its draw), gives (image, number).
+# (serialized record, number of its draw) -> (image, number).
 Decode = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -26,24 +26,24 @@ def batch(draws: tf.data.Dataset, records: dataset.Records,
   """Returns a share of the draws as batches, decoded.
 
   Args:
-    draws: (serialized record, number of the draw), all of the epoch.
+    draws: (serialized record, number of the draw) for all draws of the epoch.
     records: the dataset.
     epoch: the draws, by number.
-    share: which part of each batch to make.
+    share: the part of each batch to make.
     first_step: the step to start at.
 
   Returns:
-    Batches as streaming.training_batches gives them.
+    Batches as streaming.training_batches returns them.
   """
   total = len(epoch)
   steps = epoch_plan.num_steps(total, share.batch_size)
   blank = tf.data.Dataset.from_tensors(
       (_blank_record(records), np.int64(epoch_plan.BLANK)))
   blanks = blank.repeat(steps * share.batch_size - total)
-  # A shard that lost its tail reads clean; the count is what shows it.
-  whole = draws.concatenate(blanks).apply(
+  # A truncated shard may read without an error; only the count detects it.
+  padded = draws.concatenate(blanks).apply(
       tf.data.experimental.assert_cardinality(steps * share.batch_size))
-  mine = _take_share(whole.skip(first_step * share.batch_size), share)
+  mine = _take_share(padded.skip(first_step * share.batch_size), share)
   decode, size = decoder(records, epoch), share.part_size
   if _is_png(records):
     parts = _map(mine, decode).batch(size, drop_remainder=True)
@@ -53,13 +53,13 @@ def batch(draws: tf.data.Dataset, records: dataset.Records,
 
 
 def _map(draws: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
-  """Maps in order, on all cores. AUTOTUNE finds their number too late."""
+  """Maps in order, on all cores; AUTOTUNE takes too long to use them all."""
   return draws.map(function, host.num_cores(), deterministic=True)
 
 
 def _take_share(draws: tf.data.Dataset,
                 share: epoch_plan.Share) -> tf.data.Dataset:
-  """Those draws of each global batch that are the share's."""
+  """Returns the share's draws of each global batch."""
   if share.count == share.num_replicas:
     return draws
   size = share.part_size
@@ -72,10 +72,14 @@ def _take_share(draws: tf.data.Dataset,
 
 
 def decoder(records: dataset.Records, epoch: epoch_plan.Epoch) -> Decode:
-  """Returns what makes (image [H, W, C] uint8, number) of a draw.
+  """Returns a function that decodes a draw to (image [H, W, C] uint8, number).
 
-  Of raw records it takes batches of draws, too. A record that is not the one
-  whose draw it should be, as in a shard that was replaced, is an error.
+  For raw records it also decodes batches of draws. It fails if a record's id is
+  not the draw's, as in a replaced shard.
+
+  Args:
+    records: the dataset.
+    epoch: the draws, by number.
   """
   size = records.manifest.image_size
   shape = (size, size, spec.NUM_CHANNELS)
@@ -91,15 +95,15 @@ def decoder(records: dataset.Records, epoch: epoch_plan.Epoch) -> Decode:
              if serialized.shape.rank else tf.io.parse_single_example)
     found = parse(serialized, features)
     wanted = tf.gather(ids, tf.gather(rows, _places(number, epoch)))
-    is_it = tf.reduce_all(found[spec.ID] == wanted)
-    number = _require(is_it, number, 'received other records')
+    is_right = tf.reduce_all(found[spec.ID] == wanted)
+    number = _require(is_right, number, 'received other records')
     data = found[spec.IMAGE]
     if is_png:
-      # decode_png takes memory for the size that the PNG says.
-      is_it = tf.strings.substr(data, 0, len(head)) == head
-      # And unpacks compressed text, which may be large, before the pixels.
-      is_it &= tf.strings.substr(data, 37, 4) == b'IDAT'
-      data = _require(is_it, data, 'received another PNG than was stored')
+      # decode_png allocates memory for the size in the PNG's header.
+      is_right = tf.strings.substr(data, 0, len(head)) == head
+      # It also unpacks compressed text chunks before the pixels.
+      is_right &= tf.strings.substr(data, 37, 4) == b'IDAT'
+      data = _require(is_right, data, 'received another PNG than was stored')
       image = tf.io.decode_png(data, channels=spec.NUM_CHANNELS)
       return tf.ensure_shape(image, shape), number
     image = tf.io.decode_raw(data, tf.uint8)
@@ -109,19 +113,19 @@ def decoder(records: dataset.Records, epoch: epoch_plan.Epoch) -> Decode:
 
 
 def _require(is_right: tf.Tensor, value: tf.Tensor, message: str) -> tf.Tensor:
-  """The value, or an error where it is not right."""
+  """Returns the value; fails with the message if is_right is False."""
   right = tf.raw_ops.Assert(condition=is_right, data=[message])
   with tf.control_dependencies([right]):
     return tf.identity(value)
 
 
 def _rows(records: dataset.Records, epoch: epoch_plan.Epoch) -> tf.Tensor:
-  """The index row of each draw [M + 1] int64, one more for blanks."""
+  """Returns the index row of each draw and of a blank, [M + 1] int64."""
   return tf.constant(np.append(epoch.record, len(records.index)))
 
 
 def _places(numbers: tf.Tensor, epoch: epoch_plan.Epoch) -> tf.Tensor:
-  """Where draws stand in tables of M + 1, blanks being the last."""
+  """Returns the draws' places in tables of M + 1 rows, blanks last."""
   return tf.where(numbers != epoch_plan.BLANK, numbers, len(epoch))
 
 
@@ -131,14 +135,17 @@ def _is_png(records: dataset.Records) -> bool:
 
 def finish(parts: tf.data.Dataset, records: dataset.Records,
            epoch: epoch_plan.Epoch, share: epoch_plan.Share) -> tf.data.Dataset:
-  """Returns batches of decoded draws, with all that goes with them.
+  """Returns batches with labels, weights, symmetries and slots added.
 
   Args:
     parts: (images [b, H, W, C] uint8, numbers [b] of the draws or
       epoch_plan.BLANK).
     records: the dataset.
     epoch: the draws, by number.
-    share: of which the draws are.
+    share: the part of each batch that the draws are.
+
+  Returns:
+    Batches as streaming.training_batches returns them.
   """
   rows = _rows(records, epoch)
   elements = tf.constant(np.append(epoch.element, np.int32(0)))
@@ -163,10 +170,10 @@ def finish(parts: tf.data.Dataset, records: dataset.Records,
 
 
 def global_batches() -> tf.data.Options:
-  """Returns options that leave a dataset of global batches as it is.
+  """Returns options that turn off sharding by tf.distribute.
 
-  Replicas take parts of each batch, not files of their own. Reading begins with
-  the iterator, before a batch is asked for.
+  Replicas get parts of each batch, not separate files. Reading begins when the
+  iterator is created, before a batch is requested.
   """
   options = tf.data.Options()
   options.experimental_warm_start = True
@@ -176,7 +183,7 @@ def global_batches() -> tf.data.Options:
 
 
 def _blank_record(records: dataset.Records) -> bytes:
-  """A serialized record of black pixels without labels."""
+  """Returns a serialized record of black pixels without labels."""
   made = records.manifest
   black = np.zeros((made.image_size, made.image_size, spec.NUM_CHANNELS),
                    np.uint8)

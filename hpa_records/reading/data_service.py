@@ -1,16 +1,15 @@
-"""Input workers on other machines: tf.data service before the streaming reader.
+"""Input workers on other machines, by the tf.data service.
 
-hpa-serve-input starts a dispatcher and workers, which see the records
-under the same path as the trainer does. Workers read, shuffle, parse and decode
-single draws; the trainer batches them.
+hpa-serve-input starts a dispatcher and workers, which must see the records
+under the same path as the trainer. Workers read, shuffle and decode single
+draws; the trainer batches them.
 
-What is promised: each draw of the plan comes exactly once an epoch, whatever
-workers die or join meanwhile. The service itself visits a draw at most once:
-shards are dealt out as workers ask, and what a dead one had is not dealt again.
-So each draw carries its number, the trainer keeps account of those that came,
-and reads what is missing itself when the service has run dry, which it says.
-The order is that of arrival, and no run repeats it: checkpoints are for ends of
-epochs. Evaluation does not use the service.
+Each draw of the plan arrives exactly once an epoch, even if workers die or
+join. The service alone delivers a draw at most once: shards are assigned on
+request, and those of a dead worker are not assigned again. So each draw has its
+number, and the trainer reads missing draws itself at the end and prints their
+number. The order is that of arrival and cannot be repeated, so checkpoints are
+possible at ends of epochs only. Evaluation does not use the service.
 """
 
 import dataclasses
@@ -37,13 +36,13 @@ from hpa_records.storage import filesystem
 
 SCHEME = 'grpc://'
 _CONNECT_S = 10.0
-_SILENCE_S = 10.0  # after which what has not come is read here
-# What TensorFlow says of one, somewhere in a page.
+_SILENCE_S = 10.0  # without a draw, then missing ones are read here
+# The line about a worker in TensorFlow's error, which fills a page.
 _WORKERS_ERROR = re.compile(
     r'Failed to get element from worker (?P<worker>\S+): .*'
     r'Failed to get element: (?P<reason>.*?)\.?(?: \[Op:.*)?$', re.MULTILINE)
 _OTHER_DATASET = 'the manifest is not that of the trainer'
-_READY = 64  # draws that wait to be batched
+_READY = 64  # draws that wait for batching
 
 
 def check_address(address: str) -> None:
@@ -53,7 +52,7 @@ def check_address(address: str) -> None:
     address: such as grpc://host:5050.
 
   Raises:
-    errors.DataError: it is no such address, or no such server answers.
+    errors.DataError: the address is invalid, or no server answers.
   """
   if not address.startswith(SCHEME):
     raise errors.DataError('Expected --data_service such as grpc://host:5050, '
@@ -67,13 +66,13 @@ def check_address(address: str) -> None:
         f'hpa-serve-input dispatcher --port={port}.') from error
 
 
-def find_fault(error: tf.errors.OpError,
+def find_issue(error: tf.errors.OpError,
                directory: str) -> errors.DataError | None:
-  """Returns what an input worker could not do; None if it is about none.
+  """Returns the error of an input worker in one line; None if it is another's.
 
   Args:
-    error: that came in place of a batch.
-    directory: of the records, which are sound here.
+    error: raised in place of a batch.
+    directory: of the records, which the trainer can read.
   """
   found = _WORKERS_ERROR.search(str(error))
   if not found:
@@ -94,28 +93,28 @@ def training_batches(records: dataset.Records, fold: int,
 
   Args:
     records: the dataset.
-    fold: held out, 0..F-1.
+    fold: the held-out fold, 0..F-1.
     epoch: the copies to draw.
     key: of the epoch.
-    share: all parts of each batch.
+    share: must be all parts of each batch.
     shuffle_mb: size of each worker's shuffle buffer, in MiB of stored images.
     address: of the dispatcher.
 
   Raises:
-    errors.DataError: the share is not the whole batch, or what listens is no
+    errors.DataError: the share is not all parts, or the server is not a
       dispatcher.
-    errors.BrokenOff: the dispatcher is gone.
+    errors.BrokenOff: the dispatcher does not answer.
   """
   if share.count != share.num_replicas:
     raise errors.DataError(
-        'Expected one trainer with --data_service, received '
-        f'{share.num_replicas // share.count} workers of TF_CONFIG; let each '
-        'read its share itself.')
+        '--data_service works with one trainer, but TF_CONFIG has '
+        f'{share.num_replicas // share.count} workers; leave it out, and each '
+        'reads its share itself.')
   try:
-    check_address(address)  # TensorFlow would wait for it without end
+    check_address(address)  # TensorFlow would wait forever
   except errors.DataError as error:
     raise errors.BrokenOff(
-        f'{error} The same training goes on from its last epoch.', 1) from error
+        f'{error} The same command resumes from the last epoch.', 1) from error
   records = dataclasses.replace(records, directory=_locate(records.directory))
   epoch = epoch.in_record_order()
   decode = batching.decoder(records, epoch)
@@ -130,9 +129,9 @@ def training_batches(records: dataset.Records, fold: int,
             compression=None))
   except tf.errors.OpError as error:
     raise errors.DataError(
-        f'What listens at {address} is no dispatcher of TensorFlow '
-        f'{tf.__version__}; give --data_service the address that '
-        'hpa-serve-input dispatcher says.') from error
+        f'The server at {address} is not a dispatcher of TensorFlow '
+        f'{tf.__version__}; pass --data_service the address that '
+        'hpa-serve-input dispatcher prints.') from error
   ledger = _Ledger(len(epoch))
 
   def arrive():
@@ -140,7 +139,7 @@ def training_batches(records: dataset.Records, fold: int,
       if ledger.mark(number):
         yield image, number
 
-  take_lost = ledger.take_lost  # an object of its own each time it is named
+  take_lost = ledger.take_lost  # each access makes a new object
 
   def read_lost(_):
     lost = tf.numpy_function(pipeline_call.weak(take_lost), [], tf.bool)
@@ -154,18 +153,18 @@ def training_batches(records: dataset.Records, fold: int,
   steps = epoch_plan.num_steps(len(epoch), share.batch_size)
   came = tf.data.Dataset.from_generator(pipeline_call.weak(arrive),
                                         output_signature=served.element_spec)
-  whole = came.concatenate(
+  padded = came.concatenate(
       tf.data.Dataset.range(1).flat_map(read_lost)).concatenate(
           blank.repeat(steps * share.batch_size - len(epoch))).apply(
               tf.data.experimental.assert_cardinality(steps * share.batch_size))
-  parts = whole.batch(share.part_size, drop_remainder=True)
+  parts = padded.batch(share.part_size, drop_remainder=True)
   made = batching.finish(parts, records, epoch, share)
   return pipeline_call.keep(made, arrive, take_lost)
 
 
 def _manifest_check(records: dataset.Records) -> Callable:
-  """Makes a check that whoever reads sees this dataset, and no other of the
-  same ids and sizes."""
+  """Returns a function that makes an operation which fails if the manifest that
+  a worker sees is not this dataset's."""
   path = os.fsencode(os.path.join(records.directory, manifest.MANIFEST_NAME))
   expected = manifest.encode(records.manifest)
 
@@ -177,16 +176,15 @@ def _manifest_check(records: dataset.Records) -> Callable:
 
 
 def _locate(directory: str) -> str:
-  """Returns the records' folder as workers see it, wherever they started."""
+  """Returns the records' address, or absolute path."""
   is_remote = filesystem.is_remote(directory)
   return directory if is_remote else os.path.abspath(directory)
 
 
 def _take(served: tf.data.Dataset, ledger: '_Ledger') -> Iterator[tuple]:
-  """Yields what a service gives, until all came, it ends, or falls silent.
+  """Yields the service's draws until all arrived, it ends, or none comes.
 
-  What a dead worker had is waited for without end (TensorFlow 2.21), so taking
-  it is left to a thread.
+  A thread takes them: TensorFlow 2.21 waits forever for a dead worker's draws.
   """
   ready = queue.Queue(_READY)
 
@@ -212,23 +210,23 @@ def _take(served: tf.data.Dataset, ledger: '_Ledger') -> Iterator[tuple]:
 
 
 class _Ledger:
-  """Which draws of an epoch came."""
+  """The draws of an epoch that have arrived."""
 
   def __init__(self, total: int):
     self._came = np.zeros(total, bool)
 
   def mark(self, number: int) -> bool:
-    """Returns whether a draw comes for the first time."""
+    """Marks a draw as arrived; returns whether it is the first time."""
     is_new = not self._came[number]
     self._came[number] = True
     return is_new
 
   def is_complete(self) -> bool:
-    """Returns whether all came."""
+    """Returns whether all draws have arrived."""
     return bool(self._came.all())
 
   def take_lost(self) -> np.ndarray:
-    """Returns which did not come, [total] bool, and says how many."""
+    """Returns the missing draws, [total] bool, and prints their number."""
     lost = ~self._came
     if lost.any():
       print(

@@ -1,10 +1,9 @@
-"""A dataset on disk: its manifest, its index, and what a run takes from them.
+"""A dataset on disk: its manifest and index.
 
-Also the names of what a batch holds, whichever reader makes it: uint8 pixels
-(conversion to float, scaling and the transform happen on the device, where a
-byte a pixel has travelled instead of four) and what belongs to them. Every
-batch has the same static shape; the last is filled up with blanks of weight 0,
-so nothing is dropped and nothing is compiled twice.
+Also defines the keys of a batch for all readers. Pixels are uint8: the device
+converts, scales and transforms them, so a fourth of the bytes is transferred.
+All batches have the same static shape: blanks of weight 0 pad the last one, so
+no record is dropped and no function is compiled twice.
 """
 
 import dataclasses
@@ -30,7 +29,7 @@ SLOT = 'slot'
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-  """A dataset on disk, checked: sizes of the shards, hash of the index.
+  """A dataset on disk, whose manifest, index and shard sizes are valid.
 
   Attributes:
     directory: of the dataset.
@@ -42,7 +41,10 @@ class Records:
   index: pd.DataFrame
 
   def rows(self, fold: int | None) -> np.ndarray:
-    """Returns the index rows [n] int64 of one fold, or of all, in file order.
+    """Returns the index rows of a fold, [n] int64, in file order.
+
+    Args:
+      fold: 0..F-1; None for all rows.
     """
     if fold is None:
       return np.arange(len(self.index))
@@ -50,8 +52,8 @@ class Records:
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
-    """[N, K] uint8 multi-hot, one row for each of the index; of an unlabelled
-    set all 0."""
+    """[N, K] uint8 multi-hot, one row for each of the index; 0 if unlabelled.
+    """
     if not self.manifest.is_labelled:
       return np.zeros([len(self.index), spec.NUM_CLASSES], np.uint8)
     return spec.multi_hot(self.index['labels'])
@@ -59,12 +61,15 @@ class Records:
   def repeats(self,
               fold: int,
               balance: balance_lib.Balance | None = None) -> np.ndarray:
-    """Returns each record's expected draws [N] float32, fold held out.
+    """Returns each record's expected draws with the fold held out, [N] float32.
 
     Args:
       fold: 0..F-1.
-      balance: in place of the stored repeats, those that the converter would
-        have stored with it; computed from the index.
+      balance: computes the repeats that the converter would store with it; None
+        returns the stored ones.
+
+    Raises:
+      errors.DataError: the balance is impossible, or would draw too much.
     """
     if balance is None:
       return np.stack(self.index['repeats'])[:, fold]
@@ -73,17 +78,16 @@ class Records:
                                       balance, self.manifest.settings['seed'])
 
   def stored_balance(self) -> balance_lib.Balance:
-    """Returns the balance that made the stored repeats."""
+    """Returns the balance of the stored repeats."""
     return balance_lib.of_settings(self.manifest.settings)
 
   @functools.cached_property
   def checked_shards(self) -> dict[str, tuple]:
-    """Shards whose frames were found to be what the index says: by name, what
-    their file system said of them then."""
+    """File state, by name, of the shards whose frames match the index."""
     return {}
 
   def ranks(self) -> np.ndarray:
-    """Returns the ranks [N] int64 that epoch_plan.expand rounds along."""
+    """Returns the ranks, [N] int64, that epoch_plan.expand rounds along."""
     return label_set.rank(self.labels)
 
 
@@ -91,13 +95,13 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
   """Returns the dataset in a folder, checked without reading the shards.
 
   Args:
-    directory: of the dataset.
-    allow_unlabelled: takes one without labels and folds, too.
+    directory: of the dataset, or its address.
+    allow_unlabelled: whether to accept records without labels and folds.
 
   Raises:
-    errors.DataError: the manifest, the index or a shard is missing or not
-      what it was; the records have no labels, or are of another format,
-      size or list of classes than they should be.
+    errors.DataError: the manifest, the index or a shard is missing or was
+      changed; the records are unlabelled, or of another format or other classes
+      than this version's.
   """
   found = manifest_lib.load(directory)
   if not found.is_labelled and not allow_unlabelled:
@@ -105,11 +109,11 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
         f'Expected records with labels, received unlabelled ones at {directory}'
         '; convert a CSV with the column Target, without --unlabelled.')
   manifest_lib.check_shards(directory, found)
-  faults = manifest_check.check(found)
-  if not faults:
+  issues = manifest_check.check(found)
+  if not issues:
     index = manifest_lib.load_index(directory, found)
-    faults = index_check.check(found, index)
-  if faults:
+    issues = index_check.check(found, index)
+  if issues:
     raise errors.DataError(f'Invalid records at {directory}: '
-                           f'{faults[0]}; convert the data again.')
+                           f'{issues[0]}; convert the data again.')
   return Records(directory, found, index)

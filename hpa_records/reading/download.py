@@ -1,18 +1,17 @@
-"""A dataset at an address to local disk, checked and resumable.
+"""Downloads a dataset from an address to local disk; verified and resumable.
 
-The copy goes through fsspec, whose drivers (s3fs, gcsfs, adlfs, aiohttp) come
-with the extra [stage], and works with any TensorFlow, where TensorFlow's own
-way to s3:// and az:// works with one version alone (address.py). It lies in
-STAGE_DIR/<fingerprint>, so a folder is never two datasets, and another run
-finds it whatever the address.
+Files are read through fsspec. Its drivers (s3fs, gcsfs, adlfs, aiohttp) are in
+the extra [stage] and work with every TensorFlow version; TensorFlow's own
+support of s3:// and az:// works with one version only (storage.address). The
+copy is in STAGE_DIR/<fingerprint>, so each dataset has its own folder, whatever
+its address.
 
-A file's hash is taken while it streams, and the file gets its name only if the
-hash is the manifest's. Which files are whole is read from the files: a process
-that is killed leaves nothing that the next one believes. Processes that stage
-one dataset into one folder take turns, by a lock that ends with its process.
+A file is hashed while it streams and gets its name only if the hash is the
+manifest's. Existing files are hashed again. Processes that download a dataset
+to the same folder take turns, by a file lock.
 
-Neither side is trusted: names are those of manifest_form, no more bytes are
-taken than a file should have, and a link or folder under a file's name is
+Neither server nor folder is trusted: names must fit manifest_form, reading
+stops at a file's maximum size, and links and folders with a file's name are
 refused.
 """
 
@@ -39,30 +38,30 @@ from hpa_records.storage import filesystem
 
 _THREADS = 8
 _LOCK_SUFFIX = '.lock'
-_THEN = 'Or choose another --stage_dir; what is copied is kept.'
+_THEN = 'Or choose another --stage_dir; complete files are kept.'
 _SPARE_BYTES = 64 * 2**20  # left free on the disk
 
 
 def stage(records: str,
           stage_dir: str,
           shards: Sequence[str] | None = None) -> str:
-  """Returns a local folder with a copy of the dataset at an address.
+  """Downloads a dataset to a local folder and returns the folder.
 
-  What is there and whole stays; the manifest comes last.
+  Valid files that exist are kept. The manifest is written last.
 
   Args:
-    records: address of the dataset, s3://, gs://, az:// or abfs://, http(s)://
-      or any other that fsspec has a driver for, or a local path.
-    stage_dir: local folder of the copies, made if missing.
-    shards: names of those to copy; None copies all.
+    records: address of the dataset: s3://, gs://, az://, abfs://, http(s):// or
+      any other that fsspec has a driver for; or a local path.
+    stage_dir: local folder of the downloads; created if missing.
+    shards: names of the shards to download; None downloads all.
 
   Returns:
-    The folder of the copy, in stage_dir.
+    STAGE_DIR/<fingerprint>.
 
   Raises:
-    errors.DataError: the address does not answer or is no dataset, a driver is
-      missing, a file is missing or not the manifest's, the disk is too full, or
-      a link is where the copy should be.
+    errors.DataError: the address cannot be read or has no dataset, a driver is
+      missing, a file is missing or has another hash, the disk is full, or a
+      link has the name of a file.
   """
   source = download_source.Source(records)
   data = source.read(manifest_lib.MANIFEST_NAME, manifest_form.MAX_BYTES)
@@ -73,13 +72,13 @@ def stage(records: str,
     os.makedirs(directory, exist_ok=True)
     _check_place(directory, stat.S_ISDIR)
     with file_lock.hold(directory + _LOCK_SUFFIX,
-                        f'Waiting for another process that copies to '
+                        f'Waiting for another process that downloads to '
                         f'{directory}',
                         waits=True):
       for name in (*wanted, manifest_lib.MANIFEST_NAME):
         _check_place(os.path.join(directory, name), stat.S_ISREG)
       _tidy(directory, wanted)
-      _Copy(source, directory, wanted).run()
+      _Download(source, directory, wanted).run()
       filesystem.write_atomically(
           os.path.join(directory, manifest_lib.MANIFEST_NAME), data)
   except OSError as error:
@@ -88,30 +87,30 @@ def stage(records: str,
 
 
 def _check_place(path: str, is_right: Callable[[int], bool]) -> None:
-  """Refuses a link, or anything else that a copy would not have made."""
+  """Refuses a path that exists and is a link or of another kind."""
   try:
-    is_there = is_right(os.lstat(path).st_mode)
+    is_valid = is_right(os.lstat(path).st_mode)
   except FileNotFoundError:
     return
-  if not is_there:
+  if not is_valid:
     raise errors.DataError(
-        f'{path} in --stage_dir is a link or of another kind than a copy; '
+        f'{path} is a link, or not a regular file or folder as expected; '
         'remove it, or choose another --stage_dir.')
 
 
 def _tidy(directory: str, wanted: Iterable[str]) -> None:
-  """Removes the half files of copies that were killed."""
+  """Removes the temporary files of killed downloads."""
   names = '|'.join(map(re.escape, (*wanted, manifest_lib.MANIFEST_NAME)))
-  half = re.compile(rf'({names})\.[0-9a-f]{{8}}'
-                    rf'{re.escape(filesystem.TEMPORARY_SUFFIX)}')
+  temporary = re.compile(rf'({names})\.[0-9a-f]{{8}}'
+                         rf'{re.escape(filesystem.TEMPORARY_SUFFIX)}')
   for entry in os.scandir(directory):
-    if half.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+    if temporary.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
       os.remove(entry.path)
 
 
 def _wanted(made: manifest_lib.Manifest,
             shards: Sequence[str] | None) -> dict[str, '_File']:
-  """Returns the files to copy by name."""
+  """Returns the files to download, by name."""
   known = {
       each.name: _File(each.sha256, each.bytes, each.bytes)
       for each in made.shards
@@ -119,8 +118,7 @@ def _wanted(made: manifest_lib.Manifest,
   names = known if shards is None else shards
   unknown = [name for name in names if name not in known]
   if unknown:
-    raise errors.DataError(f'Expected shards of the manifest, received '
-                           f'{unknown[0]!r}.')
+    raise errors.DataError(f'The manifest has no shard {unknown[0]!r}.')
   others = {
       name: _File(sha256, None, made.most_bytes(name))
       for name, sha256 in made.files.items()
@@ -130,12 +128,12 @@ def _wanted(made: manifest_lib.Manifest,
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-  """A file to copy.
+  """A file to download.
 
   Attributes:
     sha256: hex digest.
-    bytes: size; None where it is not known, 0 where the server does not know.
-    most_bytes: no more are taken.
+    bytes: size; None if unknown, 0 if the server does not know it either.
+    most_bytes: maximum size.
   """
   sha256: str
   bytes: int | None
@@ -146,8 +144,8 @@ class _Stopped(Exception):
   """Another thread has failed."""
 
 
-class _Copy:
-  """One run of copying: threads, progress, the first error."""
+class _Download:
+  """One download: threads, progress bar, first error."""
 
   def __init__(self, source: download_source.Source, directory: str,
                wanted: dict[str, _File]):
@@ -163,7 +161,7 @@ class _Copy:
     self._bar, self._done = None, 0
 
   def run(self) -> None:
-    """Copies what is not there; returns when all of it is."""
+    """Downloads all missing files; returns when they are complete."""
     self._check_disk()
     total = sum(file.bytes for file in self._wanted.values())
     pool = concurrent.futures.ThreadPoolExecutor(_THREADS)
@@ -180,22 +178,22 @@ class _Copy:
       self._count(0, last=True)
 
   def _file(self, name: str) -> None:
-    """Copies one file, unless it is there and whole."""
+    """Downloads one file, unless it exists and is valid."""
     path = os.path.join(self._directory, name)
     wanted = self._wanted[name]
-    there = filesystem.size(path)
-    if there is not None and wanted.bytes in (there, 0):
+    size = filesystem.size(path)
+    if size is not None and wanted.bytes in (size, 0):
       if self._read(self._local(path), wanted.most_bytes) == wanted.sha256:
         return
-      self._count(-there)
+      self._count(-size)
     try:
       with filesystem.atomic_writer(path) as file:
         chunks = self._source.chunks(name)
         found = self._read(chunks, wanted.most_bytes, file)
         if found != wanted.sha256:
           raise errors.DataError(
-              f'Expected {name} with sha256 {wanted.sha256}, received another '
-              f'one, {found}; copy the file to the address again.')
+              f'Expected {name} with sha256 {wanted.sha256}, received {found}; '
+              'copy the file to the address again.')
     except OSError as error:
       raise errors.describe_write(path, error, _THEN) from error
 
@@ -203,9 +201,9 @@ class _Copy:
             chunks: Iterator[bytes],
             most_bytes: int,
             file: BinaryIO | None = None) -> str:
-    """Returns the sha256 of what the chunks hold; writes them to a file.
+    """Returns the hex digest of the chunks; writes them to the file.
 
-    What they hold beyond most_bytes is not taken, so that it is another hash.
+    Stops above most_bytes and returns a text that is not a digest.
     """
     digest = hashlib.sha256()
     with contextlib.closing(chunks):
@@ -214,7 +212,7 @@ class _Copy:
           raise _Stopped
         most_bytes -= len(chunk)
         if most_bytes < 0:
-          return 'of a file that is too long'
+          return 'a file that is too large'
         digest.update(chunk)
         if file:
           file.write(chunk)
@@ -230,7 +228,7 @@ class _Copy:
       raise errors.describe_read(path, error) from error
 
   def _count(self, count: int, last: bool = False) -> None:
-    """Moves the bar by whole megabytes; a part of one counts at the end."""
+    """Advances the bar by full megabytes; the last one may be partial."""
     with self._lock:
       before = self._done // 10**6
       self._done += count
@@ -239,7 +237,7 @@ class _Copy:
         self._bar.advance(now - before)
 
   def _check_disk(self) -> None:
-    """Checks that what is missing fits on the disk, before anything is read."""
+    """Checks that the missing files fit on the disk."""
     missing = _SPARE_BYTES + sum(
         file.bytes
         for name, file in self._wanted.items()

@@ -1,4 +1,4 @@
-"""How records are read: what a user chooses, and its defaults."""
+"""Options for reading records, and their defaults."""
 
 import dataclasses
 
@@ -12,14 +12,14 @@ class How:
   """How records are read.
 
   Attributes:
-    reader: one of READERS; 'auto' is indexed where that is possible.
-    cache: one of CACHES; 'host' reads all pixels once and keeps them in memory,
-      'device' leaves them to the caller, who gets rows.
-    check: one of CHECKS; 'crc' recomputes the checksum of each record that is
+    reader: one of READERS; 'auto' is indexed if possible, else streaming.
+    cache: one of CACHES; 'host' reads all pixels once and keeps them in memory;
+      with 'device' batches contain rows, and the caller keeps the pixels.
+    check: one of CHECKS; 'crc' verifies the checksums of each record that is
       read. The streaming reader always does.
     shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.
     data_service: address of a tf.data service, grpc://host:port, that reads for
-      the streaming reader; '' reads here.
+      the streaming reader; '' reads locally.
   """
   reader: str = 'auto'
   cache: str = 'none'

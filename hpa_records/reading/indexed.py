@@ -1,17 +1,14 @@
-"""The indexed reader: the epoch plan to the letter, as fast as memory goes.
+"""The indexed reader: batches in exactly the order of the epoch plan.
 
-A batch's rows are known from the plan, so each payload is read straight into
-its slot of the batch, several batches at once, each on a thread that does not
-hold the GIL while bytes move. Slot j of batch i holds what the plan says, so
-order is exact, shuffling global, and the position two integers.
+The plan defines the rows of each batch. Each payload is read directly into its
+slot, by several threads, each with a batch of its own, without the GIL. So
+shuffling is global, and a position in an epoch is two integers.
 
-What made it fast (BUILD_NOTES.md, "Indexed reader"): fresh memory for each
-batch costs more than its content, since the kernel hands it out page by page
-and zeroed; so batches lie in buffers that are used again when TensorFlow has
-dropped what it made of them. TensorFlow takes an array that a numpy_function
-returns as it is, if it is aligned and no one else holds it: nothing is copied.
-Where there is a GPU the buffers are locked in memory, so that it fetches them
-itself.
+Batches are in buffers that are reused when TensorFlow has released them: new
+memory for each batch costs more than its content, since the kernel zeroes it
+page by page. TensorFlow uses the array of a numpy_function without a copy if it
+is aligned and has no other reference. With a GPU the buffers are page-locked
+(BUILD_NOTES.md, "Indexed reader").
 """
 
 import collections
@@ -43,17 +40,17 @@ def batches(labels: np.ndarray,
             share: epoch_plan.Share,
             first_step: int = 0,
             buffers: 'Buffers | None' = None) -> tf.data.Dataset:
-  """Returns a share of an epoch's batches, as the plan orders them.
+  """Returns a share of an epoch's batches, in the order of the plan.
 
   Args:
     labels: [N, K] multi-hot, of all rows.
     size_px: height and width of the images.
-    payload: where pixels come from; None leaves the image out.
+    payload: reads the pixels; None leaves the image out.
     epoch: the copies, in the order of training.
-    share: which part of each batch to make.
-    first_step: the step to start at; what comes before is not read.
-    buffers: where batches lie, to use them again in the next epoch; by default
-      ones of its own.
+    share: the part of each batch to make.
+    first_step: the step to start at; earlier ones are not read.
+    buffers: memory of the batches, to reuse it in the next epoch; None makes
+      new ones.
 
   Returns:
     For each step from first_step on, for each of the share's parts, a dict of
@@ -63,11 +60,11 @@ def batches(labels: np.ndarray,
       global batch).
 
   Raises:
-    errors.DataError: as text of a tf.errors.OpError, when a batch is taken;
-      see reader.told_errors.
+    errors.DataError: when a batch is read, as the text of a tf.errors.OpError;
+      see Reader.translate_errors.
   """
   shape = (share.part_size, size_px, size_px, spec_lib.NUM_CHANNELS)
-  # One row more, for blanks: index -1.
+  # An extra row for blanks, index -1.
   labels = np.pad(labels.astype(np.float32), ((0, 1), (0, 0)))
   buffers = buffers or Buffers()
   count = epoch_plan.num_steps(len(epoch), share.batch_size) * share.count
@@ -79,7 +76,7 @@ def batches(labels: np.ndarray,
       pixels = part.record.astype(np.int32)
     else:
       pixels = buffers.take(shape)
-      ahead = int(number) + in_flight  # the first that no thread has begun
+      ahead = int(number) + in_flight  # the next one to start
       if ahead < count:
         payload.prefetch(epoch_plan.cut(epoch, share, ahead).record)
       payload.read(part.record, pixels)
@@ -116,33 +113,33 @@ def batches(labels: np.ndarray,
 
 
 def _in_flight(shape: tuple[int, ...]) -> int:
-  """How many parts are filled at once: one a core, as far as memory goes."""
+  """Returns the number of parts to fill at once: one a core, up to 1 GiB."""
   return max(2, min(host.num_cores(), _IN_FLIGHT_BYTES // int(np.prod(shape))))
 
 
 class Buffers:
-  """Arrays that come back when no one holds them any more."""
+  """Reusable arrays; one is free again when it has no references."""
 
   def __init__(self):
     self._free = collections.defaultdict(collections.deque)  # by shape
 
   def take(self, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an array [shape] uint8 with any content, aligned to a page."""
+    """Returns an uninitialized array [shape] uint8, aligned to a page."""
     free = self._free[shape]
     try:
       memory = free.pop()
     except IndexError:
       memory = np.frombuffer(_map_memory(int(np.prod(shape))), np.uint8)
       _lock_for_gpu(memory)
-    # A new array for each taker: its end is the end of this use. It is this
-    # very object that TensorFlow holds, not a view of it.
+    # A new array object for each use, whose finalizer ends the use. TensorFlow
+    # references this object, not a view of it.
     taken = memory.reshape(shape)
     weakref.finalize(taken, free.append, memory)
     return taken
 
 
 def _map_memory(num_bytes: int) -> mmap.mmap:
-  """Memory of its own, in huge pages where the kernel has them."""
+  """Returns new anonymous memory, in huge pages if the kernel has them."""
   found = mmap.mmap(-1, max(1, num_bytes))
   if hasattr(mmap, 'MADV_HUGEPAGE'):
     found.madvise(mmap.MADV_HUGEPAGE)
@@ -150,10 +147,10 @@ def _map_memory(num_bytes: int) -> mmap.mmap:
 
 
 def _lock_for_gpu(memory: np.ndarray) -> None:
-  """Locks memory in its place, if there is a GPU, until it is given back.
+  """Page-locks memory until it is freed, if there is a GPU.
 
-  A GPU copies from such memory by itself; of other memory the driver makes a
-  copy first, which an H100 waits for (BUILD_NOTES.md, "GPU").
+  A GPU copies from page-locked memory directly. For other memory the driver
+  makes a copy first, which an H100 waits for (BUILD_NOTES.md, "GPU").
   """
   cuda = _load_cuda()
   if cuda is None:
@@ -161,13 +158,13 @@ def _lock_for_gpu(memory: np.ndarray) -> None:
   place = ctypes.c_void_p(memory.ctypes.data)
   portable = 1  # for all GPUs
   if not cuda.cudaHostRegister(place, ctypes.c_size_t(memory.nbytes), portable):
-    # Before the memory goes; not at the end of the process, when CUDA may have.
+    # Not at the exit of the process: CUDA may be unloaded by then.
     weakref.finalize(memory, cuda.cudaHostUnregister, place).atexit = False
 
 
 @functools.cache
 def _load_cuda() -> ctypes.CDLL | None:
-  """CUDA's runtime, which TensorFlow has loaded if it has a GPU."""
+  """Returns CUDA's runtime library, which TensorFlow has loaded for a GPU."""
   if tf.config.list_logical_devices('GPU'):
     for name in ('libcudart.so.12', 'libcudart.so.13'):
       with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""What a trained model is run on: each sample once, in order.
+"""Sources of inference: each sample once, in order.
 
-Records, with or without labels, or image files that are no records: these are
-checked, decoded and resized by what the converter does it with, a few batches
-ahead of whoever takes them, so that no copy of them is needed on disk.
+Samples are records, with or without labels, or image files. Image files are
+checked, decoded and resized as the converter does, a few batches ahead, without
+a copy on disk.
 """
 
 import contextlib
@@ -29,29 +29,29 @@ class Records:
 
   Attributes:
     ids: [N] str.
-    order: [M] int64, which of them to list and in which order: the rows of a
-      CSV where one is known, else all in file order.
-    is_ordered: whether a CSV is known.
-    faults: of samples that are left out; none.
-    is_refused: whether it is known that finish() will raise; never.
+    order: [M] int64, the ids' indices to list, in the order of the CSV if there
+      is one, else all in file order.
+    is_ordered: whether there is a CSV.
+    issues: of skipped samples; always ().
+    is_refused: whether finish() will raise; always False.
   """
-  faults: tuple[issue.Fault, ...] = ()
+  issues: tuple[issue.Issue, ...] = ()
   is_refused = False
 
   def __init__(self, directory: str, csv: str = ''):
-    """Reads what there is, but for the pixels.
+    """Reads the manifest and the index.
 
     Args:
       directory: of the records, or its address.
-      csv: table whose column Id says which samples to list and in which order;
-        '' takes the one that an unlabelled set was made from.
+      csv: table whose column Id has the samples to list, in order; '' uses the
+        order of the CSV that an unlabelled set was made from.
 
     Raises:
-      errors.DataError: as dataset.load; or the CSV is faulty, or has an Id that
+      errors.DataError: as dataset.load; the CSV is invalid, or has an Id that
         is not among the records.
     """
     self._records = dataset.load(directory, allow_unlabelled=True)
-    # Cheap beside a network, and a flipped bit is not scored.
+    # Checksums are cheap compared with a network's scores.
     self._reader = reader_lib.Reader(self._records, None,
                                      how_lib.How(check='crc'))
     index = self._records.index
@@ -65,19 +65,19 @@ class Records:
 
   @property
   def settings(self) -> dict[str, Any]:
-    """Those of the conversion."""
+    """The settings of the conversion."""
     return self._records.manifest.settings
 
   def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
     return self._reader.evaluation(None, share)
 
-  def told_errors(self) -> contextlib.AbstractContextManager:
-    """Returns what tells errors of a block that takes batches in one line."""
-    return self._reader.told_errors()
+  def translate_errors(self) -> contextlib.AbstractContextManager:
+    """Returns Reader.translate_errors, for a block that reads batches."""
+    return self._reader.translate_errors()
 
   def finish(self) -> np.ndarray:
-    """Returns which samples are sound, [N] bool; call it after all batches."""
+    """Returns which samples are valid, [N] bool: all."""
     return np.ones(len(self.ids), bool)
 
 
@@ -86,30 +86,29 @@ class Files:
 
   Attributes:
     ids: [N] str, in the order of the CSV, or sorted.
-    order: [N] int64, 0..N-1: all are listed as they come.
-    is_ordered: whether that is the order of a CSV, or sorted; always.
+    order: [N] int64, 0..N-1.
+    is_ordered: whether the ids have an order to list; always True.
   """
   is_ordered = True
 
   def __init__(self, loaded: sample_table.SampleTable, images: str, *,
                image_size: int, resize: str, white_level: int, on_error: str):
-    """Begins; call it in the main thread.
+    """Starts decoding processes; call it in the main thread.
 
     Args:
-      loaded: the samples, checked but for their pixels.
+      loaded: the samples; their pixels are checked when they are decoded.
       images: folder of the files.
-      image_size: this and the next as of the records that a model was trained
-        on.
-      resize: as there.
+      image_size: height and width in pixels, as in the training records.
+      resize: name of the filter, as in the training records.
       white_level: as of load.load.
-      on_error: 'stop' refuses input with any fault, 'skip' leaves the faulty
+      on_error: 'stop' refuses input with any issue, 'skip' leaves the invalid
         samples out.
     """
     self.ids = loaded.table['id'].to_numpy(str)
     self.order = np.arange(len(self.ids))
     self._rows = loaded.table['row'].to_numpy()
     self._size_px, self._on_error = image_size, on_error
-    self._images, self._faults = images, loaded.faults
+    self._images, self._issues = images, loaded.issues
     self._payload = shards.Files(images, loaded.table, image_size, resize,
                                  white_level)
 
@@ -120,16 +119,16 @@ class Files:
     self._payload.close()
 
   @property
-  def faults(self) -> tuple[issue.Fault, ...]:
-    """Of samples that are left out, by row."""
-    found = (*self._faults, *self._payload.faults)
+  def issues(self) -> tuple[issue.Issue, ...]:
+    """The issues found so far, sorted by row."""
+    found = (*self._issues, *self._payload.issues)
     return tuple(sorted(found, key=lambda each: each.row))
 
   @property
   def is_refused(self) -> bool:
-    """Whether it is known that finish() will raise; batches may go on."""
+    """Whether finish() will raise; batches can still be read."""
     return bool(self._payload.unread or
-                (self._payload.faults and self._on_error == 'stop'))
+                (self._payload.issues and self._on_error == 'stop'))
 
   def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
@@ -138,47 +137,47 @@ class Files:
                            epoch_plan.once(np.arange(len(self.ids))), share)
 
   @contextlib.contextmanager
-  def told_errors(self) -> Iterator[None]:
-    """Tells what went wrong with the files while a block took batches.
+  def translate_errors(self) -> Iterator[None]:
+    """Replaces TensorFlow's error in a block that reads batches.
 
     Raises:
-      errors.DataError: in place of TensorFlow's error.
+      errors.DataError: the files' error, in place of TensorFlow's.
     """
     try:
       yield
     except tf.errors.OpError as error:
-      if self._payload.fault:
-        raise self._payload.fault from error
+      if self._payload.error:
+        raise self._payload.error from error
       raise
 
   def finish(self) -> np.ndarray:
-    """Returns which samples are sound, [N] bool; call it after all batches.
+    """Returns which samples are valid, [N] bool; call it after all batches.
 
     Raises:
-      errors.DataError: files could not be read; or some are faulty, which
-        'skip' does not forgive, or all are; lists them all.
+      errors.DataError: files could not be read; some are invalid and on_error
+        is 'stop'; or all are invalid. Lists the issues.
     """
     if self._payload.unread:
       unread = sorted(self._payload.unread, key=lambda each: each.row)
       issue.refuse_unread(unread, self._images)
-    bad_rows = [each.row for each in self._payload.faults]
-    sound = ~np.isin(self._rows, bad_rows)
-    if self.is_refused or not sound.any():
-      issue.refuse(self.faults, self._images)
-    return sound
+    bad_rows = [each.row for each in self._payload.issues]
+    valid = ~np.isin(self._rows, bad_rows)
+    if self.is_refused or not valid.any():
+      issue.refuse(self.issues, self._images)
+    return valid
 
 
 def _find_order(ids: np.ndarray, csv: str, directory: str) -> np.ndarray:
-  """Returns the place among ids [N] of each row of a CSV, [M] int64."""
-  samples, faults = csv_table.parse(csv_table.read(csv), csv, True, 0)
-  if faults:
+  """Returns the index among ids [N] of each row of a CSV, [M] int64."""
+  samples, issues = csv_table.parse(csv_table.read(csv), csv, True, 0)
+  if issues:
     raise errors.DataError(
-        issue.describe(f'Invalid rows in {csv}; fix them', faults))
+        issue.describe(f'Invalid rows in {csv}; fix them', issues))
   places = {name: i for i, name in enumerate(ids.tolist())}
   missing = [each for each in samples if each.id not in places]
   if missing:
     raise errors.DataError(
         f'{len(missing):,} of {len(samples):,} rows of {csv} have no record at '
-        f'{directory}, the first is {missing[0].id} in row {missing[0].row}; '
-        'convert the same CSV, or pass --images.')
+        f'{directory}, such as {missing[0].id} in row {missing[0].row}; '
+        'convert this CSV, or pass --images.')
   return np.array([places[each.id] for each in samples], np.int64)

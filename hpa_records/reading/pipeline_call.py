@@ -1,8 +1,8 @@
-"""Python functions that a tf.data pipeline calls, kept for as long as it is.
+"""Limits the lifetime of Python functions to that of their tf.data pipeline.
 
-TensorFlow keeps a function of numpy_function or from_generator as long as the
-program runs (_py_funcs_used_in_graph of the outermost graph), and with it all
-that it refers to: each epoch's plan, each reader's memory.
+TensorFlow keeps a function of numpy_function or from_generator until the
+program ends (_py_funcs_used_in_graph of the outermost graph), and with it all
+that it refers to, such as each epoch's plan and each reader's memory.
 """
 
 from typing import Any, Callable
@@ -12,10 +12,10 @@ from hpa_records.runtime.tensorflow import tf
 
 
 def weak(function: Callable[..., Any]) -> Callable[..., Any]:
-  """Returns a function that calls another, and does not keep it.
+  """Returns a function that calls another through a weak reference.
 
   Args:
-    function: kept by the caller; see keep.
+    function: the caller must hold a reference to it; see keep.
   """
   found = weakref.ref(function)
 
@@ -27,9 +27,13 @@ def weak(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def keep(pipeline: tf.data.Dataset, *functions:
          Callable[..., Any]) -> tf.data.Dataset:
-  """Returns the pipeline, which now keeps functions that it calls weakly.
+  """Returns the pipeline, which holds references to functions from now on.
 
-  What is derived from it, and its iterators, keep them too.
+  Pipelines derived from it and its iterators hold them, too.
+
+  Args:
+    pipeline: the dataset that calls the functions through weak.
+    *functions: the functions.
   """
   pipeline.kept_functions = functions
   return pipeline

@@ -1,7 +1,7 @@
-"""How a run reads its records: which reader, what is kept, what is checked.
+"""The reader of a run: chooses indexed or streaming, caches and checks.
 
-`indexed` follows the epoch plan to the letter, from raw records on local disk
-or from memory; `streaming` reads anything from anywhere and shuffles through a
+`indexed` reads raw records on local disk or in memory, in exactly the order of
+the epoch plan. `streaming` reads all encodings and addresses and shuffles in a
 buffer. Both draw each record as often as the plan says.
 """
 
@@ -25,8 +25,8 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from hpa_records.storage import address
 
-_FILL_BATCH = 32  # images, when a cache is filled
-_INPUT = 'IteratorGetNext'  # names the input in what TensorFlow raises
+_FILL_BATCH = 32  # images a batch, to fill a cache
+_INPUT = 'IteratorGetNext'  # in TensorFlow's errors of the input
 
 
 class Reader:
@@ -34,18 +34,22 @@ class Reader:
 
   Attributes:
     kind: 'indexed' or 'streaming'.
-    holds_pixels: whether all are in memory of the host.
-    is_ordered: whether an epoch comes in the same order again.
+    holds_pixels: whether all pixels are in host memory.
+    is_ordered: whether the order of an epoch can be repeated.
   """
 
   def __init__(self, records: dataset.Records, fold: int | None,
                how: how_lib.How):
-    """Args: dataset; the fold, 0..F-1, or None where nothing is trained; how.
-    Fills the cache in host memory.
+    """Opens the records; fills the cache in host memory, if there is one.
+
+    Args:
+      records: the dataset.
+      fold: the held-out fold, 0..F-1; None if nothing is trained.
+      how: how to read.
 
     Raises:
-      errors.DataError: it cannot be read like that, does not fit, or no
-        dispatcher answers at its address.
+      errors.DataError: the records cannot be read like that, or do not fit into
+        memory; or the data service does not answer.
     """
     self._records, self._fold, self._how = records, fold, how
     self.kind, self.holds_pixels = choose(records, how), how.cache == 'host'
@@ -53,7 +57,7 @@ class Reader:
     if how.data_service:
       data_service.check_address(how.data_service)
     self._payload: shards.Payload | None = None
-    self._buffers = indexed.Buffers()  # one epoch's are the next one's
+    self._buffers = indexed.Buffers()  # reused in each epoch
     if _is_indexable(records):
       self._payload = shards.Shards(records, how.check)
     if self.holds_pixels:
@@ -72,24 +76,23 @@ class Reader:
     Args:
       epoch: the copies, in the order of training.
       key: of the epoch.
-      share: which part of each batch to make.
+      share: the part of each batch to make.
       first_step: the step to start at.
 
     Returns:
-      Batches as indexed.batches gives them; with the cache 'device' they have
+      Batches as indexed.batches returns them; with the cache 'device' they have
       rows in place of the image.
 
     Raises:
-      errors.DataError: a data service cannot start inside an epoch; or as
-        data_service.training_batches raises.
+      errors.DataError: first_step is not 0 with a data service; or as
+        data_service.training_batches.
     """
     if self._how.data_service:
       if first_step:
         raise errors.DataError(
-            'Expected the start of an epoch with --data_service, received its '
-            f'step {first_step}: input workers send samples in no fixed order, '
-            'so an epoch cannot be continued. Leave --data_service out until '
-            'that epoch is over.')
+            f'Cannot resume at step {first_step} of an epoch with '
+            '--data_service: input workers send samples in no fixed order; '
+            'leave --data_service out until that epoch ends.')
       return data_service.training_batches(self._records, self._fold, epoch,
                                            key, share, self._how.shuffle_mb,
                                            self._how.data_service)
@@ -101,10 +104,14 @@ class Reader:
 
   def evaluation(self, fold: int | None,
                  share: epoch_plan.Share) -> tf.data.Dataset:
-    """Returns every record of a fold, or of all, exactly once, in index order.
+    """Returns every record of a fold exactly once, in index order.
+
+    Args:
+      fold: 0..F-1; None for all records.
+      share: the part of each batch to make.
 
     Returns:
-      Batches as indexed.batches gives them, with images and element 0.
+      Batches as indexed.batches returns them, with images and element 0.
     """
     if self._payload is None:
       return streaming.evaluation_batches(self._records, fold, share)
@@ -112,12 +119,12 @@ class Reader:
     return self._batch(self._payload, once, share, 0)
 
   def check_unchanged(self) -> None:
-    """Checks that what was streamed comes from the shards that were checked.
+    """Checks that the shards that were streamed have not changed.
 
-    What is read by index is checked as it is read.
+    The indexed reader checks them while it reads.
 
     Raises:
-      errors.DataError: a shard was changed or removed meanwhile.
+      errors.DataError: a shard was changed or removed.
     """
     shard_issue.check_unchanged(self._records)
 
@@ -129,89 +136,98 @@ class Reader:
 
   def images(self,
              folds: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields all images of some folds, once, a batch at a time.
+    """Yields all images of some folds once, in batches.
+
+    Args:
+      folds: 0..F-1, each once.
 
     Yields:
       Rows of the index [n] int64, and their pixels [n, H, W, C] uint8, which
-      are not to be kept.
+      are valid until the next batch.
     """
     share = epoch_plan.Share(_FILL_BATCH)
     for fold in folds:
       rows = self._records.rows(fold)
-      with self.told_errors():
+      with self.translate_errors():
         for i, batch in enumerate(
             self.evaluation(fold, share).as_numpy_iterator()):
           part = rows[i * _FILL_BATCH:(i + 1) * _FILL_BATCH]
           yield part, batch[spec.IMAGE][:len(part)]
 
   @contextlib.contextmanager
-  def told_errors(self) -> Iterator[None]:
-    """Tells what went wrong with the records while a block took batches.
+  def translate_errors(self) -> Iterator[None]:
+    """Replaces TensorFlow's error in a block that reads batches.
 
     Raises:
-      errors.DataError: in place of TensorFlow's error; names file and record.
+      errors.DataError: names the file and the record, in place of TensorFlow's
+        error.
     """
     try:
-      with address.told_errors(self._records.directory, naming=_INPUT):
+      with address.translate_errors(self._records.directory, naming=_INPUT):
         yield
     except tf.errors.OpError as error:
-      fault = getattr(self._payload, 'fault', None)
-      if fault is None and _INPUT in str(error):
-        fault = _tell_system_error(error, self._records.directory)
+      found = getattr(self._payload, 'error', None)
+      if found is None and _INPUT in str(error):
+        found = _translate_system_error(error, self._records.directory)
       streams = self.kind == 'streaming' or self._payload is None
-      if fault is None and streams and _INPUT in str(error):
-        fault = shard_issue.find(self._records)
-      if fault is None and self._how.data_service:
-        fault = data_service.find_fault(error, self._records.directory)
-      if fault:
-        raise fault from error
+      if found is None and streams and _INPUT in str(error):
+        found = shard_issue.find(self._records)
+      if found is None and self._how.data_service:
+        found = data_service.find_issue(error, self._records.directory)
+      if found:
+        raise found from error
       raise
 
 
-def _tell_system_error(error: tf.errors.OpError,
-                       directory: str) -> errors.DataError | None:
-  """Returns what to raise where the system, not the data, is at fault."""
-  told = errors.explain_text(str(error))
-  return errors.DataError(f'Cannot read {directory}: {told}.') if told else None
+def _translate_system_error(error: tf.errors.OpError,
+                            directory: str) -> errors.DataError | None:
+  """Returns a DataError for a failure of the system; None for other errors."""
+  reason = errors.explain_text(str(error))
+  return (errors.DataError(f'Cannot read {directory}: {reason}.')
+          if reason else None)
 
 
 def _is_indexable(records: dataset.Records) -> bool:
-  """Whether payloads can be read where they lie: raw, and local."""
+  """Returns whether records can be read by index: raw, and on local disk."""
   return (records.manifest.settings['encoding'] == 'raw' and
           not address.is_address(records.directory))
 
 
 def choose(records: dataset.Records, how: how_lib.How) -> str:
-  """Returns which reader reads records like that: 'indexed' or 'streaming'.
+  """Returns the reader for the records: 'indexed' or 'streaming'.
+
+  Args:
+    records: the dataset.
+    how: how to read.
 
   Opens no file and no socket.
 
   Raises:
-    errors.DataError: settings that do not go together, or with the records.
+    errors.DataError: options exclude each other, or do not fit the records.
   """
   cached = how.cache != 'none'
   if how.data_service:
     if cached or how.reader == 'indexed':
       raise errors.DataError(
-          'Expected --data_service to be alone, received it with '
-          f'--reader={how.reader} and --cache={how.cache}; leave them out.')
+          f'--data_service excludes --reader={how.reader} with '
+          f'--cache={how.cache}; leave both out.')
     return 'streaming'
   if how.reader == 'streaming' and cached:
     raise errors.DataError(
-        f'Expected --cache=none with --reader=streaming, received {how.cache}; '
-        'leave --reader out: what is cached is read by index.')
+        f'--reader=streaming excludes --cache={how.cache}; leave --reader out: '
+        'a cache is read by index.')
   possible = cached or _is_indexable(records)
   if how.reader == 'indexed' and not possible:
     raise errors.DataError(
-        'Expected raw records on local disk for --reader=indexed, received '
-        f'{records.manifest.settings["encoding"]} ones at {records.directory}; '
-        'pass --cache=host, or --stage_dir=DIR for an address, or '
-        '--reader=streaming.')
+        '--reader=indexed needs raw records on local disk, received '
+        f'{records.manifest.settings["encoding"]} records at '
+        f'{records.directory}; pass --cache=host, or --stage_dir=DIR for an '
+        'address, or --reader=streaming.')
   return 'indexed' if possible and how.reader != 'streaming' else 'streaming'
 
 
 def _reserve(records: dataset.Records) -> np.ndarray:
-  """Memory [N, H, W, C] uint8 for all images, if there is as much."""
+  """Returns memory [N, H, W, C] uint8 for all images, if there is enough."""
   size = records.manifest.image_size
   shape = (len(records.index), size, size, spec.NUM_CHANNELS)
   check_fits(shape, host.free_memory_bytes(), 'host')
@@ -220,15 +236,15 @@ def _reserve(records: dataset.Records) -> np.ndarray:
 
 def check_fits(shape: tuple[int, ...], free_bytes: int | None,
                cache: str) -> None:
-  """Refuses a cache that is larger than the memory that is left.
+  """Refuses a cache that is larger than the free memory.
 
   Args:
     shape: of the pixels, one byte each.
-    free_bytes: of the memory; None if unknown, which refuses nothing.
+    free_bytes: free memory in bytes; None, if unknown, refuses nothing.
     cache: 'host' or 'device'.
 
   Raises:
-    errors.DataError: with the figures.
+    errors.DataError: there is not enough memory.
   """
   wanted = int(np.prod(shape, dtype=np.int64))
   if free_bytes is not None and wanted > free_bytes:

@@ -1,7 +1,7 @@
-"""What is wrong with shards that TensorFlow failed to read: file and record.
+"""Finds the file and the record of a shard that TensorFlow failed to read.
 
-TensorFlow's errors name neither. So after one, the shards are looked at: their
-sizes, then frame by frame with checksums, ids and images, until a fault is
+TensorFlow's errors name neither. So after an error the shards are checked in
+order: sizes, then each frame with checksums, id and image, until an issue is
 found.
 """
 
@@ -17,22 +17,22 @@ from hpa_records.runtime import errors
 from hpa_records.storage import address
 from hpa_records.storage import filesystem
 
-_GO_ON = 'copy or convert the data again, then run the same command to go on.'
+_REMEDY = 'copy or convert the data again, then run the same command to resume.'
 
 
 def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
-  """Checks local shards: the length of each record, and later for changes.
+  """Checks the record lengths of local shards; later, that they are unchanged.
 
-  TensorFlow takes memory for the length that a frame says, and ends the process
-  if there is none; and it reads on where another dataset takes the place of
-  this one. At an address it would be a request for each record.
+  TensorFlow allocates memory for the length in a frame and aborts the process
+  if there is not enough, and it would not notice a replaced shard. Shards at an
+  address are not checked: it would take a request for each record.
 
   Args:
     records: the dataset.
-    names: of the shards; none is opened at an address.
+    names: names of the shards.
 
   Raises:
-    errors.DataError: a shard cannot be read, is not what the index says, or has
+    errors.DataError: a shard cannot be read, does not match the index, or has
       changed since it was first checked.
   """
   rows_of = records.index.groupby('shard', sort=False).indices
@@ -52,12 +52,15 @@ def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
       raise _describe(path, error) from error
     if not is_right:
       raise _find_in(records, entries[name]) or errors.DataError(
-          f'{path} changed while it was read; {_GO_ON}')
+          f'{path} changed while it was read; {_REMEDY}')
     records.checked_shards[name] = state
 
 
 def check_unchanged(records: dataset.Records) -> None:
-  """Checks that the shards that check_frames has seen are the same files.
+  """Checks that the shards of earlier check_frames calls are unchanged.
+
+  Args:
+    records: the dataset.
 
   Raises:
     errors.DataError: one has changed, or cannot be read.
@@ -67,14 +70,18 @@ def check_unchanged(records: dataset.Records) -> None:
 
 def _describe(path: str, error: OSError) -> errors.DataError:
   if isinstance(error, FileNotFoundError):
-    return errors.DataError(f'{path} does not exist; {_GO_ON}')
+    return errors.DataError(f'{path} does not exist; {_REMEDY}')
   return errors.describe_read(path, error)
 
 
 def find(records: dataset.Records) -> errors.DataError | None:
-  """Returns the first fault of the dataset's shards; None if all are valid."""
-  faults = (_find_in(records, each) for each in records.manifest.shards)
-  return next(filter(None, faults), None)
+  """Returns an error for the first invalid shard; None if all are valid.
+
+  Args:
+    records: the dataset.
+  """
+  issues = (_find_in(records, each) for each in records.manifest.shards)
+  return next(filter(None, issues), None)
 
 
 def _find_in(records: dataset.Records,
@@ -84,26 +91,26 @@ def _find_in(records: dataset.Records,
     size = filesystem.size(path)
     if size is None:
       raise FileNotFoundError(path)
-    fault = _find_damage(records, entry.name, path)
+    issue = _find_damage(records, entry.name, path)
   except OSError as error:
     return _describe(path, error)
-  if not fault and size != entry.bytes:
-    fault = f'it has {size} bytes where the manifest says {entry.bytes}'
-  return errors.DataError(f'{path} is damaged: {fault}; '
-                          f'{_GO_ON}') if fault else None
+  if not issue and size != entry.bytes:
+    issue = f'expected {entry.bytes} bytes, received {size}'
+  return errors.DataError(f'{path} is damaged: {issue}; '
+                          f'{_REMEDY}') if issue else None
 
 
 def _find_damage(records: dataset.Records, name: str, path: str) -> str:
-  """Which record of a shard is the first that is not right; '' if none is."""
+  """Returns a description of the first invalid record; '' if all are valid."""
   index = records.index[records.index['shard'] == name]
   made = records.manifest
-  read, found = 0, 'no valid record'
+  read, found = 0, 'invalid record'
   try:
     read_frames = tfrecord.read(path, int(index['record_bytes'].max()))
     for wanted, (_, data) in zip(index['id'], read_frames):
       sample = example.decode(data)
       if sample.id != wanted:
-        found = f'the record of {sample.id} in place'
+        found = f'record of {sample.id} instead'
         break
       pixel_codec.decode(sample.image, made.settings['encoding'],
                          made.image_size)

@@ -1,12 +1,10 @@
-"""Pixels of single records: from shards on local disk, from memory, or from
-the image files of samples that are no records.
+"""Payloads: the pixels of any rows, read directly into a batch by any thread.
 
-Needed: the payloads of any rows, in any order, straight into a batch, from
-many threads at once, as fast as memory goes; and a shard that is cut, changed
-or removed meanwhile must stop the run with its name.
+They come from shards on local disk, from memory, or from image files. A shard
+that is truncated, changed or removed during the run is an error with its name.
 
 preadv reads each payload into its slot of the batch, without the GIL and
-without a file position that threads share (BUILD_NOTES.md, "Indexed reader").
+without a shared file position (BUILD_NOTES.md, "Indexed reader").
 """
 
 from concurrent import futures
@@ -29,19 +27,19 @@ from hpa_records.runtime import host
 from hpa_records.runtime import process_pool
 from hpa_records.sampling import epoch_plan
 
-# A process takes half a second to start, as long as so many images take.
+# A process takes half a second to start, as long as decoding this many images.
 _IMAGES_PER_WORKER = 100
-_GO_ON = 'copy or convert the data again, then run the same command to go on'
+_REMEDY = 'copy or convert the data again, then run the same command to resume'
 
 
 class Payload(Protocol):
-  """Where the pixels of records come from."""
+  """A source of the pixels of records."""
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
     """Fills out with pixels.
 
     Args:
-      rows: [n] int64, rows of the index; epoch_plan.BLANK stands for black.
+      rows: [n] int64, rows of the index; epoch_plan.BLANK gives black.
       out: [n, H, W, C] uint8, contiguous.
 
     Raises:
@@ -49,25 +47,26 @@ class Payload(Protocol):
     """
 
   def prefetch(self, rows: np.ndarray) -> None:
-    """Begins to read rows that read will soon be called with.
+    """Starts to read rows [n] int64 that read will be called with soon.
 
-    Arguments and errors are those of read.
+    Args and errors: as of read.
     """
 
 
 class Shards(Payload):
-  """Raw records in shards on local disk; what is read is not kept.
+  """Raw records in shards on local disk.
 
   Attributes:
-    fault: the first that was raised; TensorFlow keeps its text alone.
+    error: the first error that read raised; TensorFlow keeps only its text.
   """
 
   def __init__(self, records: dataset.Records, check: str = 'none'):
-    """Takes a dataset; opens no file before a record of it is read.
+    """Prepares to read; files are opened when a record of them is read.
 
     Args:
-      records: raw, in a local folder.
-      check: 'crc' recomputes both checksums of each record that is read.
+      records: a dataset of raw records in a local folder.
+      check: 'crc' verifies both checksums of each record that is read; 'none'
+        does not.
     """
     index = records.index
     self._ids = index['id'].to_numpy()
@@ -78,20 +77,20 @@ class Shards(Payload):
     self._bytes = [bytes_of[name] for name in names]
     self._frame, self._frame_bytes, self._image = (index[name].to_numpy(
         np.int64) for name in ('record_offset', 'record_bytes', 'image_offset'))
-    self.fault: errors.DataError | None = None
+    self.error: errors.DataError | None = None
     self._checks_crc = check == 'crc'
     self._lock = threading.Lock()
     self._open: dict[int, tuple[int, tuple]] = {}  # descriptor, state
-    # What was read once the kernel keeps, if there is room for it.
+    # The kernel keeps what was read, if it fits into memory.
     self._keeps = sum(self._bytes) < host.memory_bytes() / 2
     self._kept = np.zeros(len(index), bool)
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-    """As Payload.read.
+    """As Payload.read: reads rows [n] to out [n, H, W, C].
 
     Raises:
-      errors.DataError: a shard was cut, changed or removed since it was first
-        read from; or a checksum is wrong. Names file and record.
+      errors.DataError: a shard was truncated, changed or removed since it was
+        first opened; or a checksum is wrong. Names file and record.
     """
     flat = out.reshape(len(rows), -1)
     flat[rows == epoch_plan.BLANK] = 0
@@ -99,7 +98,7 @@ class Shards(Payload):
     rows = rows[real]
     shards = self._shard[rows]
     files = self._files(rows)
-    # This loop holds the GIL except while it reads, so it does little else.
+    # This loop holds the GIL except in preadv, so it does little else.
     for j, row, number, at in zip(real.tolist(), rows.tolist(), shards.tolist(),
                                   self._image[rows].tolist()):
       self._fill(files[number], row, at, flat[j])
@@ -110,7 +109,7 @@ class Shards(Payload):
         self._check_crc(files[number], row, flat[j])
 
   def prefetch(self, rows: np.ndarray) -> None:
-    """As Payload.prefetch: the kernel reads them from the disk meanwhile."""
+    """As Payload.prefetch: the kernel reads rows [n] from disk meanwhile."""
     rows = rows[rows != epoch_plan.BLANK]
     rows = rows[~self._kept[rows]]
     files = self._files(rows)
@@ -122,21 +121,21 @@ class Shards(Payload):
     self._kept[rows] = self._keeps
 
   def _fill(self, file: int, row: int, at: int, out: np.ndarray) -> None:
-    """Fills out, [n] uint8, from byte `at` of the file that holds a row."""
+    """Fills out, [n] uint8, from byte `at` of a row's file."""
     done = 0
     try:
-      while done < len(out):  # one call may read less: at most 2 GiB
+      while done < len(out):  # a call reads at most 2 GiB
         count = os.preadv(file, [out[done:]], at + done)
         if not count:
           self._check_unchanged(int(self._shard[row]), np.array([row]))
-          raise self._fault(
+          raise self._keep_error(
               row, f'the file ended at byte {at + done} while it was read')
         done += count
     except OSError as error:
-      raise self._system_fault(row, error) from error
+      raise self._system_error(row, error) from error
 
   def _check_crc(self, file: int, row: int, pixels: np.ndarray) -> None:
-    """Raises DataError if a record with these pixels has another length or
+    """Raises DataError if the record with these pixels has a wrong length or
     checksum."""
     frame, image = int(self._frame[row]), int(self._image[row])
     num_bytes = int(self._frame_bytes[row])
@@ -144,12 +143,12 @@ class Shards(Payload):
     after = np.empty(num_bytes - len(before) - len(pixels), np.uint8)
     self._fill(file, row, frame, before)
     self._fill(file, row, image + len(pixels), after)
-    wrong = tfrecord.find_fault([before, pixels, after])
+    wrong = tfrecord.find_issue([before, pixels, after])
     if wrong:
-      raise self._fault(row, wrong)
+      raise self._keep_error(row, wrong)
 
   def _files(self, rows: np.ndarray) -> dict[int, int]:
-    """Returns the descriptors of the shards of some rows, by shard number."""
+    """Returns the file descriptors of the rows' shards, by shard number."""
     shards, found = self._shard[rows], {}
     for number in np.unique(shards).tolist():
       with self._lock:
@@ -159,13 +158,13 @@ class Shards(Payload):
     return found
 
   def _open_file(self, number: int, rows: np.ndarray) -> None:
-    """Opens a shard; what is wrong with it names one of the rows."""
+    """Opens a shard; errors name one of the rows."""
     state = self._state(number, rows)
     try:
       file = os.open(self._paths[number], os.O_RDONLY)
     except OSError as error:
-      raise self._system_fault(rows[0], error) from error
-    # Not at the end of the process: other threads may be reading then.
+      raise self._system_error(rows[0], error) from error
+    # Not at the exit of the process: other threads may be reading then.
     weakref.finalize(self, os.close, file).atexit = False
     self._open[number] = file, state
     self._check_unchanged(number, rows)
@@ -173,60 +172,64 @@ class Shards(Payload):
   def _check_unchanged(self, number: int, rows: np.ndarray) -> None:
     """Raises DataError if the shard is not the file that was opened."""
     if self._state(number, rows) != self._open[number][1]:
-      raise self._fault(rows[0], 'the file was changed meanwhile')
+      raise self._keep_error(rows[0], 'the file was changed during the run')
 
   def _state(self, number: int, rows: np.ndarray) -> tuple:
-    """What stays the same as long as a shard is not touched."""
+    """Returns the state of a shard's file, which changes with its content."""
     try:
       found = os.stat(self._paths[number])
     except OSError as error:
-      raise self._system_fault(rows[0], error) from error
+      raise self._system_error(rows[0], error) from error
     if found.st_size != self._bytes[number]:
       ends = self._frame[rows] + self._frame_bytes[rows]
-      raise self._fault(
+      raise self._keep_error(
           rows[np.argmax(ends > found.st_size)],
-          f'the file has {found.st_size} bytes where the manifest says '
-          f'{self._bytes[number]}')
+          f'expected {self._bytes[number]} bytes in the file, received '
+          f'{found.st_size}')
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
-  def _system_fault(self, row: int, error: OSError) -> errors.DataError:
-    return self._fault(row, errors.explain(error, _GO_ON), '')
+  def _system_error(self, row: int, error: OSError) -> errors.DataError:
+    return self._keep_error(row, errors.explain(error, _REMEDY), '')
 
-  def _fault(self,
-             row: int,
-             reason: str,
-             remedy: str = f'; {_GO_ON}') -> errors.DataError:
+  def _keep_error(self,
+                  row: int,
+                  reason: str,
+                  remedy: str = f'; {_REMEDY}') -> errors.DataError:
     found = errors.DataError(
         f'Cannot read the record of {self._ids[row]} at byte '
         f'{self._frame[row]} of {self._paths[self._shard[row]]}: {reason}'
         f'{remedy}.')
-    self.fault = self.fault or found
+    self.error = self.error or found
     return found
 
 
 class Memory(Payload):
-  """Pixels that are held in memory."""
+  """Pixels in memory."""
 
   def __init__(self, pixels: np.ndarray):
-    """Args: [N, H, W, C] uint8, one row for each of the index."""
+    """Takes the pixels.
+
+    Args:
+      pixels: [N, H, W, C] uint8, one row for each of the index.
+    """
     self._pixels = pixels
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-    """As Payload.read; raises nothing."""
+    """As Payload.read: copies rows [n] to out [n, H, W, C]; raises nothing."""
     for row, pixels in zip(rows.tolist(), out):
       pixels[...] = 0 if row == epoch_plan.BLANK else self._pixels[row]
 
 
 class Files(Payload):
-  """Image files of samples, which processes decode as they are asked for.
+  """Image files of samples, which processes decode on demand.
 
-  Processes, because the decoder for PNG and the filter hold the GIL.
+  Processes, because the PNG decoder and the resize filter hold the GIL. Samples
+  with issues are black.
 
   Attributes:
-    faults: of samples whose files hold something else than they should, in no
-      order; they are black.
-    unread: of samples whose files could not be read just now; the same.
-    fault: that ends the reading: the first that was raised.
+    issues: of samples with invalid files, in no order.
+    unread: issues of samples whose files could not be read, in no order.
+    error: the error that stopped reading; None if none did.
   """
 
   def __init__(self, images: str, table: pd.DataFrame, size_px: int,
@@ -235,14 +238,14 @@ class Files(Payload):
 
     Args:
       images: folder of the files.
-      table: as sample_table.load gives it; a row of it is a sample.
-      size_px: as of load.load, and so are the next two.
-      resize: name of the filter.
-      white_level: as there.
+      table: as sample_table.load returns it; a row is a sample.
+      size_px: height and width of the images, as of load.load.
+      resize: name of the filter, as of load.load.
+      white_level: as of load.load.
     """
-    self.faults: list[issue.Fault] = []
-    self.unread: list[issue.Fault] = []
-    self.fault: errors.DataError | None = None
+    self.issues: list[issue.Issue] = []
+    self.unread: list[issue.Issue] = []
+    self.error: errors.DataError | None = None
     self._images = images
     self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
     self._paths = list(zip(*(table[channel] for channel in spec.CHANNELS)))
@@ -255,7 +258,9 @@ class Files(Payload):
         count) if count else futures.ThreadPoolExecutor(1)
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-    """As Payload.read; what is faulty or unread is noted and black.
+    """As Payload.read: decodes rows [n] to out [n, H, W, C].
+
+    Samples with issues are added to the lists and are black.
 
     Raises:
       errors.DataError: a process was killed.
@@ -270,22 +275,22 @@ class Files(Payload):
         found = self._result(row, tasks[row]) if row in tasks else None
         pixels[...] = 0 if found is None else found
     except futures.BrokenExecutor as error:
-      self.fault = errors.DataError(
+      self.error = errors.DataError(
           'A process that decodes images was killed, often for lack of '
           'memory; convert the images with '
           'hpa-make-records --unlabelled --workers=1, and pass --records.')
-      raise self.fault from error
+      raise self.error from error
 
   def close(self) -> None:
-    """Ends the processes; call it in the main thread."""
+    """Stops the processes; call it in the main thread."""
     process_pool.stop(self._pool)
 
   def _result(self, row: int, task: futures.Future) -> np.ndarray | None:
     try:
       return task.result()
     except errors.DataError as error:
-      told = (self.unread
-              if isinstance(error, errors.UnreadError) else self.faults)
-      told.append(
+      found = (self.unread
+               if isinstance(error, errors.UnreadError) else self.issues)
+      found.append(
           issue.of_image(self._lines[row], self._ids[row], self._images, error))
       return None

@@ -1,19 +1,17 @@
-"""The streaming reader: any filesystem and encoding, by tf.data alone.
+"""The streaming reader: all filesystems and encodings, by tf.data alone.
 
-Shards are interleaved, each record is repeated in place by the count that the
-epoch plan gives it, and all are shuffled through a buffer of serialized records
-(copies in it share their memory), and made batches (batching).
+Shards are interleaved, and each record is repeated as often as the epoch plan
+says. All draws are shuffled in a buffer of serialized records, whose copies
+share memory, and batched (batching).
 
-What is promised: an epoch draws each record, with each transform, exactly as
-often as the plan says. Its order is a function of (seed, epoch, shuffle_mb),
-the dataset, the version of TensorFlow and its global seed, which nothing here
-sets, whoever takes which part of a batch and however many threads read: tf.data
-keeps its order with deterministic on. A run that goes on inside an epoch gets
-the batch that would have come; what was before is read once more, and not
-decoded.
+An epoch draws each record, with each transform, exactly as often as the plan
+says. Its order is a function of (seed, epoch, shuffle_mb), the dataset, the
+version of TensorFlow and its global seed, which is not set here. It does not
+depend on the share of a batch or the number of threads: tf.data is
+deterministic. To resume inside an epoch, earlier records are read again, but
+not decoded.
 
-A service of input workers (data_service) may do the reading; then order is not
-promised.
+With input workers (data_service) the order cannot be repeated.
 """
 
 import os
@@ -28,10 +26,10 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from hpa_records.storage import address
 
-# Read buffer of a file at an address: a record or three; larger ones were no
-# faster. On a local disk a buffer is one copy more.
+# Read buffer at an address: one to three records; larger ones were not faster.
+# On a local disk a buffer would be another copy.
 _READ_BYTES = 2**20
-_CYCLE = 8  # shards that are read at once
+_CYCLE = 8  # shards read at once
 
 
 def training_batches(records: dataset.Records,
@@ -41,17 +39,16 @@ def training_batches(records: dataset.Records,
                      share: epoch_plan.Share,
                      shuffle_mb: int,
                      first_step: int = 0) -> tf.data.Dataset:
-  """Returns one epoch of batches, fold held out; opens no file of that fold.
+  """Returns one epoch of batches; opens no file of the held-out fold.
 
   Args:
     records: the dataset.
-    fold: held out, 0..F-1.
-    epoch: the copies to draw; only how often each record and transform occurs
-      matters.
-    key: of the epoch; its stream of order decides the shuffle.
-    share: which part of each batch to make.
+    fold: the held-out fold, 0..F-1.
+    epoch: the copies to draw; their order is ignored.
+    key: of the epoch; its ORDER stream seeds the shuffle.
+    share: the part of each batch to make.
     shuffle_mb: size of the shuffle buffer, in MiB of stored images.
-    first_step: the step to start at; what comes before is read and left out.
+    first_step: the step to start at; earlier records are read and dropped.
 
   Returns:
     For each step from first_step on, for each of the share's parts, a dict of
@@ -66,10 +63,15 @@ def training_batches(records: dataset.Records,
 
 def evaluation_batches(records: dataset.Records, fold: int | None,
                        share: epoch_plan.Share) -> tf.data.Dataset:
-  """Returns every record of a fold, or of all, exactly once, in index order.
+  """Returns every record of a fold exactly once, in index order.
+
+  Args:
+    records: the dataset.
+    fold: 0..F-1; None for all records.
+    share: the part of each batch to make.
 
   Returns:
-    Batches as training_batches gives them, element 0.
+    Batches as training_batches returns them, with element 0.
   """
   rows = records.rows(fold)
   paths = _encode(_shard_names(records, rows))
@@ -86,15 +88,20 @@ def shuffled_draws(records: dataset.Records,
                    check: Callable | None = None) -> tf.data.Dataset:
   """Returns an epoch's draws, each (serialized record, number of the draw).
 
-  Args: as of training_batches; the number is the place in `epoch`, which is in
-    record order. `check` returns an operation that is run before a shard is
-    opened, where that is.
+  Args:
+    records: as of training_batches.
+    fold: as of training_batches.
+    epoch: the copies, in record order; a draw's number is its place there.
+    key: as of training_batches.
+    shuffle_mb: as of training_batches.
+    check: returns an operation that runs before a shard is opened, on the
+      machine that opens it; None for none.
   """
   counts = np.bincount(epoch.record, minlength=len(records.index))
   seed = int(key.generator(epoch_plan.ORDER).integers(2**31))
   draws = _interleave(records, fold, counts, seed, check)
   mean_bytes = records.index['record_bytes'].mean()
-  # TensorFlow takes memory for places that no draw comes to.
+  # TensorFlow allocates all places, even unused ones.
   places = min(int(shuffle_mb * 2**20 / mean_bytes), len(epoch))
   return draws.shuffle(max(1, places),
                        seed=seed,
@@ -102,29 +109,29 @@ def shuffled_draws(records: dataset.Records,
 
 
 def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:
-  """Paths of the shards that hold rows of the index, checked, in file order."""
+  """Returns the paths of the rows' shards, checked, in file order."""
   names = records.index['shard'].iloc[rows].unique().tolist()
   shard_issue.check_frames(records, names)
   return [os.path.join(records.directory, name) for name in names]
 
 
 def _encode(paths: list[str]) -> list[bytes]:
-  """What TensorFlow takes also of paths that are not UTF-8."""
+  """Returns paths as bytes, since they need not be UTF-8."""
   return [os.fsencode(path) for path in paths]
 
 
 def _read(records: dataset.Records, names) -> tf.data.Dataset:
-  """Serialized records of files, one after another."""
+  """Returns the serialized records of files, in order."""
   buffer = _READ_BYTES if address.is_address(records.directory) else 0
   return tf.data.TFRecordDataset(names, buffer_size=buffer)
 
 
 def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
                 seed: int, check: Callable | None) -> tf.data.Dataset:
-  """(serialized record, number of the draw) of every copy, shards mixed."""
+  """Returns (serialized record, number) of every draw, shards interleaved."""
   names = _shard_names(records, np.flatnonzero(records.index['fold'] != fold))
-  # Not by tf.data: a service deals out the shards one by one, and a shuffle of
-  # them would take all.
+  # Not shuffled by tf.data: a service assigns the shards one by one, and a
+  # shuffle would request all of them.
   names = np.random.default_rng(seed).permutation(names).tolist()
   rows_of = records.index.groupby('shard', sort=False).indices
   rows = [rows_of[os.path.basename(name)] for name in names]
@@ -136,13 +143,13 @@ def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
   is_once = (counts[order] == 1).all()
 
   def copies(serialized, first, count):
-    # Not a map: its function would run once for each copy.
+    # Not a map, whose function would run for each copy.
     return tf.data.Dataset.zip(
         tf.data.Dataset.from_tensors(serialized).repeat(),
         tf.data.Dataset.range(first, first + count))
 
   def one_shard(number):
-    # Tables beside it: look-ups by function cost half as much as reading.
+    # Zipped tables: look-ups in a function take half the time of reading.
     mine = slice(starts[number], starts[number + 1])
     with tf.control_dependencies([check()] if check else []):
       found = _read(records, tf.identity(paths[number]))

@@ -1,8 +1,7 @@
-"""Errors with one line for the user, and what the system said of a file.
+"""Errors with a one-line message for the user, and remedies for OSErrors.
 
-The system's words say what failed; the remedy depends on the kind: free space,
-a raised limit and another folder help in different cases, trying again in none
-of them.
+The operating system's message says what failed; the remedy depends on the
+errno.
 """
 
 import errno
@@ -15,7 +14,7 @@ class DataError(ValueError):
   """The user's input is wrong; the message says what, where, what to do.
 
   cli.run prints the message and exits with code 2, without a traceback.
-  What is not printable is escaped in it, whatever it quotes.
+  Unprintable characters in the message are escaped.
   """
 
   def __init__(self, message: str, *more: str):
@@ -35,7 +34,7 @@ class BrokenOff(RuntimeError):
   cli.run prints the message and exits with exit_code, without a traceback.
 
   Attributes:
-    exit_code: 1, or 128 + the number of the signal that came.
+    exit_code: 1, or 128 + the number of the signal received.
   """
 
   def __init__(self, message: str, exit_code: int):
@@ -51,40 +50,39 @@ _REMEDIES = {
         'close other programs, or have the administrator raise the limit of '
         'open files of the machine (fs.file-max)',
     errno.EIO:
-        'the disk or the network failed, the file may be whole: check them '
+        'the disk or the network failed, the file may be intact: check them '
         '(dmesg), then run the same command again',
     errno.ESTALE:
         'the network disk has lost the file: mount it again, then run the same '
         'command again',
     errno.EACCES:
-        'check the rights of the file and of the folders above it',
+        'check the permissions of the file and of the folders above it',
     errno.ENOMEM:
         'free some memory, or use fewer --workers',
     errno.ENAMETOOLONG:
         'choose a shorter path',
     errno.ELOOP:
-        'a link is in the way: remove it',
+        'the path contains a link that must not be followed: remove it',
     errno.ENOSPC:
-        'free some space on that disk (or files: "df -i"), or choose another',
+        'free some space or inodes ("df -i") on that disk, or choose another',
     errno.EDQUOT:
-        'your quota is used up: delete files of yours there, or choose another '
-        'disk',
+        'your quota is used up: delete files there, or choose another disk',
     errno.EROFS:
         'mount that disk for writing, or choose another',
     errno.EFBIG:
         'raise the limit of file sizes: "ulimit -f unlimited"',
     errno.EEXIST:
-        'a file or link of that name is in the way: move it elsewhere',
+        'a file or link of that name exists: move it elsewhere',
     errno.EISDIR:
-        'a folder has the name of a file: move it elsewhere',
+        'a folder of that name exists: move it elsewhere',
     errno.ENOTDIR:
         'a part of the path is a file or a link: move it elsewhere',
     errno.ESPIPE:
-        'save what it gives to a file, and pass that',
+        'save its output to a file, and pass that file',
     errno.EAGAIN:
         'raise the limit of processes (ulimit -u), or use fewer --workers',
 }
-# Of what is read: nothing there is in the way.
+# For paths that are read: moving them elsewhere does not help.
 _READ_REMEDIES = {
     errno.EISDIR: 'pass a file',
     errno.ENOTDIR: 'a part of the path is a file: check the path',
@@ -100,19 +98,18 @@ _REMEDIES[errno.ETIMEDOUT] = _REMEDIES[errno.EIO]
 
 def explain(error: OSError,
             otherwise: str = 'check the path and the disk') -> str:
-  """Returns what the operating system said, and what to do about it.
+  """Returns the operating system's message and what to do about it.
 
   Args:
-    error: that it raised.
-    otherwise: what to do where the error tells nothing of the cause.
+    error: raised by the operating system.
+    otherwise: remedy where the errno has none.
   """
   reason = error.strerror or str(error) or type(error).__name__
   return f'{reason}; {_REMEDIES.get(error.errno, otherwise)}'
 
 
 def explain_limit(error: Exception) -> str:
-  """Returns the same for an error that says that a limit of the process is
-  reached; '' for others."""
+  """Returns explain(error) if a limit of the process is reached; '' if not."""
   if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
     error = OSError(errno.EAGAIN, _NO_THREAD)
   is_limit = isinstance(error, OSError) and error.errno in _LIMITS
@@ -120,27 +117,27 @@ def explain_limit(error: Exception) -> str:
 
 
 def explain_text(message: str) -> str:
-  """Returns the same for an error of which only a text is known; '' if it names
-  no cause of which there is a remedy."""
+  """Returns explain of the errno that a message names; '' if it names none."""
   number = find_number(message)
   return explain(OSError(number, os.strerror(number))) if number else ''
 
 
 def find_number(message: str) -> int:
-  """Returns the errno that a text names; 0 if none of which there is a remedy.
+  """Returns the errno that a message names; 0 if it names none with a remedy.
   """
   return next((each for each in _REMEDIES if os.strerror(each) in message), 0)
 
 
 def find_unread(path: str, error: Exception) -> UnreadError | None:
-  """Returns what to raise if a file could not be read, whatever is in it; None
-  if the error may be one of its content, or the file is not there.
+  """Returns the error to raise if a file could not be read, or None.
+
+  None: the file is missing, or the error may be caused by its content.
 
   Args:
-    path: of it.
-    error: that reading it raised.
+    path: of the file.
+    error: raised while the file was read.
   """
-  if isinstance(error, DataError):  # that describe_read made
+  if isinstance(error, DataError):  # from describe_read
     error = error.__cause__
   if isinstance(error, OSError) and error.errno in _UNREAD:
     return UnreadError(f'Cannot read {path}: {explain(error)}.', path)
@@ -148,33 +145,33 @@ def find_unread(path: str, error: Exception) -> UnreadError | None:
 
 
 def describe_read(path: str, error: OSError, folder: str = '') -> DataError:
-  """Returns what to raise where a file or folder cannot be read.
+  """Returns the error to raise where a file or folder cannot be read.
 
   Args:
-    path: of it.
-    error: of the system.
-    folder: what to pass where a file is in place of a folder.
+    path: of the file or folder.
+    error: raised by the operating system.
+    folder: what to pass where path is a file and a folder is needed.
   """
   if isinstance(error, DataError):
-    return error  # of an address, told already
+    return error  # of an address, already one line
   remedy = _READ_REMEDIES.get(error.errno)
   if folder and error.errno == errno.ENOTDIR:
     remedy = f'pass {folder}'
-  told = f'{error.strerror}; {remedy}' if remedy else explain(error)
-  cause = find_dangling_link(path) or f'{told}.'
+  reason = f'{error.strerror}; {remedy}' if remedy else explain(error)
+  cause = find_dangling_link(path) or f'{reason}.'
   return DataError(f'Cannot read {path}: {cause}')
 
 
 def describe_write(path: str, error: OSError, then: str) -> DataError:
-  """Returns what to raise where a path cannot be written to.
+  """Returns the error to raise where a path cannot be written to.
 
   Args:
-    path: that the user gave, or one below it.
-    error: of the system.
-    then: last sentence, what to do when the cause is gone.
+    path: given by the user, or a path below it.
+    error: raised by the operating system.
+    then: the message's last sentence, what to do afterwards.
   """
   if isinstance(error, DataError):
-    return error  # of an address, told already
+    return error  # of an address, already one line
   place = str(error.filename or path)
   cause = find_dangling_link(place)
   if not cause:
@@ -184,10 +181,10 @@ def describe_write(path: str, error: OSError, then: str) -> DataError:
 
 
 def find_dangling_link(path: str) -> str:
-  """Returns what is wrong with a link on the way to a local path.
+  """Returns which link of a local path has no target; '' if none.
 
   Returns:
-    Which link has a target that does not exist; '' if none has.
+    Two sentences: the link and its target, and what to do.
   """
   path = os.path.abspath(path)
   while path != os.path.dirname(path):

@@ -1,7 +1,6 @@
 """Files of flags, one a line, as --flagfile names them.
 
-absl reads them itself, but stumbles over a byte-order mark, and over spaces
-before a comment.
+absl's own reader fails on a byte-order mark and on spaces before a comment.
 """
 
 import os
@@ -13,18 +12,18 @@ from hpa_records.runtime import errors
 
 _NAMES = ('--flagfile', '-flagfile')
 _MAX_CHARACTERS = 2**20  # of one file
-_MAX_FILES = 100  # that name each other
+_MAX_FILES = 100  # of one command, nested ones included
 
 
 def expand(arguments: Iterable[str]) -> list[str]:
-  """Returns arguments with the lines of a file in place of each --flagfile.
+  """Returns arguments with each --flagfile replaced by the lines of its file.
 
   Args:
     arguments: of a command, without its name.
 
   Raises:
-    errors.DataError: a file cannot be read, is not text, is too long, or is in
-      itself; or there are too many.
+    errors.DataError: a file cannot be read, is not text, is too long, or
+      includes itself; or there are too many files.
     flags.Error: --flagfile without a name.
   """
   return _expand(arguments, (), [])
@@ -32,16 +31,16 @@ def expand(arguments: Iterable[str]) -> list[str]:
 
 def _expand(arguments: Iterable[str], inside: tuple[str, ...],
             opened: list[str]) -> list[str]:
-  """The same, for arguments from files, each in the one before.
+  """As expand, for nested files.
 
   Args:
-    arguments: as of expand.
-    inside: the files that they are from.
-    opened: all files so far; those that are read now are added.
+    arguments: as in expand.
+    inside: the files that include these arguments, outermost first.
+    opened: all files read so far; extended in place.
   """
   found, rest = [], iter(arguments)
   for argument in rest:
-    if argument == '--':  # behind it are words
+    if argument == '--':  # positional arguments follow
       return [*found, argument, *rest]
     name, has_value, value = argument.partition('=')
     if name not in _NAMES:
@@ -54,35 +53,36 @@ def _expand(arguments: Iterable[str], inside: tuple[str, ...],
       path = os.path.expanduser(path)
       if path in inside:
         raise errors.DataError(
-            f'The flag file {path} names itself as --flagfile.')
+            f'The flag file {path} includes itself by --flagfile; remove that '
+            'line.')
       opened.append(path)
       if len(opened) > _MAX_FILES:
-        raise errors.DataError(f'More than {_MAX_FILES} flag files name each '
-                               f'other, the last is {path}; join them.')
+        raise errors.DataError(f'More than {_MAX_FILES} flag files, the last '
+                               f'is {path}; join them.')
       found += _expand(_read(path, inside), (*inside, path), opened)
   return found
 
 
 def _read(path: str, inside: tuple[str, ...]) -> list[str]:
-  """The flags of a file; comments and empty lines left out."""
+  """Returns the flags of a file, without comments and empty lines."""
   try:
     with open(path, encoding='utf-8-sig') as file:
       text = file.read(_MAX_CHARACTERS + 1)
     if '\0' in text:
       raise ValueError('a NUL, which no path has')
   except FileNotFoundError as error:
-    named = (f', which {inside[-1]} names: the name is relative to the current '
-             'folder, so start the command in that of the file'
+    named = (f', included by {inside[-1]}: the name is relative to the current '
+             'folder, so start the command in the folder of the file'
              if inside else '')
-    raise errors.DataError(f'There is no flag file {path}{named}.') from error
+    raise errors.DataError(f'No flag file {path}{named}.') from error
   except OSError as error:
     raise errors.describe_read(path, error) from error
   except ValueError as error:
-    raise errors.DataError(f'The flag file {path} is not text in UTF-8; save '
-                           'it as such.') from error
+    raise errors.DataError(f'The flag file {path} is not UTF-8 text; save it '
+                           'as UTF-8.') from error
   if len(text) > _MAX_CHARACTERS:
     raise errors.DataError(f'The flag file {path} has more than '
-                           f'{_MAX_CHARACTERS:,} characters; is it another '
-                           'file?')
+                           f'{_MAX_CHARACTERS:,} characters; pass a file of '
+                           'flags.')
   lines = [line.strip() for line in text.split('\n')]
   return [line for line in lines if line and not line.startswith(('#', '//'))]

@@ -1,8 +1,8 @@
-"""How many cores and how much memory there are for this process.
+"""The cores and the memory that this process may use.
 
-A container has a part of the machine: what its control groups allow counts,
-those above it too. Its own files may be seen at the root of the file system
-(/sys/fs/cgroup), or below at the path that /proc/self/cgroup names.
+A container has a part of the machine: the limits of its control group and of
+all groups above it apply. A container may see its own group's files at the root
+(/sys/fs/cgroup), or at the path below it that /proc/self/cgroup names.
 
 Source: Linux, Documentation/admin-guide/cgroup-v2.rst, cpu.max and memory.max;
 cgroup-v1/memory.rst and scheduler/sched-bwc.rst.
@@ -21,7 +21,7 @@ def num_cores(root: str = _ROOT) -> int:
   A quota counts as whole cores, rounded up.
 
   Args:
-    root: folder in which proc and sys lie.
+    root: folder that contains proc and sys.
   """
   if hasattr(os, 'sched_getaffinity'):  # not on macOS
     cores = len(os.sched_getaffinity(0))
@@ -32,10 +32,10 @@ def num_cores(root: str = _ROOT) -> int:
 
 
 def memory_bytes(root: str = _ROOT) -> int:
-  """Returns the memory that this process may use, whoever uses it now.
+  """Returns the memory limit of this process, used memory included.
 
   Args:
-    root: folder in which proc and sys lie.
+    root: folder that contains proc and sys.
   """
   installed = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   return int(
@@ -43,10 +43,10 @@ def memory_bytes(root: str = _ROOT) -> int:
 
 
 def free_memory_bytes(root: str = _ROOT) -> int | None:
-  """Returns the memory that can be taken without swapping; None if not known.
+  """Returns the memory available without swapping; None if not known.
 
   Args:
-    root: folder in which proc and sys lie.
+    root: folder that contains proc and sys.
   """
   fields = dict(
       line.split(':', 1) for line in _read(root, 'proc/meminfo').splitlines())
@@ -59,8 +59,12 @@ def free_memory_bytes(root: str = _ROOT) -> int | None:
 
 
 def _groups(root: str, controller: str) -> Iterator[str]:
-  """Yields the folders of this process's groups of a controller, and of those
-  that they are in."""
+  """Yields the folders of this process's control groups and their parents.
+
+  Args:
+    root: folder that contains proc and sys.
+    controller: 'cpu' or 'memory'.
+  """
   for line in _read(root, 'proc/self/cgroup').splitlines():
     _, controllers, path = line.split(':', 2)
     if controllers and controller not in controllers.split(','):
@@ -76,7 +80,7 @@ def _groups(root: str, controller: str) -> Iterator[str]:
 
 
 def _quota(folder: str) -> float:
-  """Cores of processor time that a group has; infinite if it has no quota."""
+  """Returns the CPU quota of a group in cores; infinite if it has none."""
   words = _read(folder, 'cpu.max').split() or [
       _read(folder, 'cpu.cfs_quota_us').strip(),
       _read(folder, 'cpu.cfs_period_us').strip()
@@ -92,7 +96,7 @@ def _limit(folder: str) -> float:
 
 
 def _used(folder: str) -> float:
-  """Memory that a group uses and cannot give back; file pages it can."""
+  """Returns the memory that a group uses, without reclaimable file pages."""
   used = min(
       _number(_read(folder, name))
       for name in ('memory.current', 'memory.usage_in_bytes'))
@@ -105,7 +109,7 @@ def _used(folder: str) -> float:
 
 
 def _number(text: str) -> float:
-  """A positive number, or infinity: for max, -1 and no file."""
+  """Returns a positive number; infinity for 'max', -1 and a missing file."""
   try:
     value = float(text)
   except ValueError:

@@ -1,7 +1,7 @@
-"""JSON of strangers: parsed and held to a form, or refused.
+"""Strict parsing and type checks of untrusted JSON.
 
-Python's parser raises RecursionError for deep nesting, takes NaN and Infinity,
-and keeps the last of two equal keys without a word.
+Python's parser raises RecursionError for deep nesting, accepts NaN and
+Infinity, and silently keeps the last of two equal keys.
 """
 
 import hashlib
@@ -13,19 +13,18 @@ def parse(data: bytes | str) -> Any:
   """Returns the value of a JSON text.
 
   Raises:
-    ValueError: it is no JSON, nested too deeply, has a key twice or a number
-      that JSON has not.
+    ValueError: not JSON, nested too deeply, a duplicate key, NaN or Infinity.
   """
   try:
     return json.loads(data,
                       object_pairs_hook=_to_dict,
                       parse_constant=_refuse_constant)
   except RecursionError as error:
-    raise ValueError('JSON that is nested too deeply') from error
+    raise ValueError('JSON nested too deeply') from error
 
 
 def seal(value: Any) -> bytes:
-  """Returns a value as JSON below its sha256, for unseal."""
+  """Returns a value as JSON after a line with its sha256, for unseal."""
   data = json.dumps(value).encode()
   return hashlib.sha256(data).hexdigest().encode() + b'\n' + data
 
@@ -33,39 +32,38 @@ def seal(value: Any) -> bytes:
 def unseal(data: bytes) -> Any:
   """Returns the value that seal was given, tuples as lists.
 
-  The hash shows damage that is JSON still.
-
   Raises:
     ValueError: the data are damaged, or not from seal.
   """
   digest, _, text = data.partition(b'\n')
   if digest != hashlib.sha256(text).hexdigest().encode():
-    raise ValueError('JSON of another sha256 than the one above it')
+    raise ValueError('JSON that does not match its sha256')
   return parse(text)
 
 
 def _to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
   found = dict(pairs)
   if len(found) < len(pairs):
-    raise ValueError('JSON with the same key twice')
+    raise ValueError('JSON with a duplicate key')
   return found
 
 
 def _refuse_constant(name: str) -> None:
-  raise ValueError(f'{name}, which is no number of JSON')
+  raise ValueError(f'{name} is not valid JSON')
 
 
 def check_form(value: Any, form: Any, name: str) -> None:
-  """Refuses a value of JSON that is not of a form.
+  """Checks the types of a JSON value.
 
   Args:
-    value: that was read.
-    form: a dict of forms: these keys, others may be there too; a list of one
-      form: a list of such; or the types that are right, where bool is no int.
+    value: as parsed.
+    form: a dict of forms: these keys are required, others are allowed; a list
+      of one form: a list of such values; or the allowed types, where bool is
+      not an int.
     name: of the value, for the message.
 
   Raises:
-    ValueError: it is not.
+    ValueError: the value does not have this form.
   """
   types = type(form) if isinstance(form, (dict, list)) else form
   allowed = types if isinstance(types, tuple) else (types,)

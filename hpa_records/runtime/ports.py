@@ -1,7 +1,7 @@
-"""Addresses HOST:PORT, and ports of this machine that nothing else listens on.
+"""Addresses HOST:PORT, and checks that a port is free or answers.
 
-TensorFlow ends a process that cannot have its port with pages of its own, or
-shares the port with another of its servers, without a word.
+TensorFlow aborts a process whose port is in use with pages of its own output,
+or silently shares the port with another of its servers.
 """
 
 import ipaddress
@@ -9,14 +9,14 @@ import socket
 
 from hpa_records.runtime import errors
 
-# TensorFlow 2.21 binds its servers to every interface, whatever they are given,
-# and has no other protocol than one without passwords.
-WARNING = ('TensorFlow listens on every interface of this machine, and runs '
-           'any graph that it is sent, as this user: whoever reaches the port '
-           'reads and writes files. Use it in a trusted network, or behind a '
+# TensorFlow 2.21 binds its servers to every interface, whatever address they
+# are given, and its protocol has no authentication.
+WARNING = ('TensorFlow listens on every interface of this machine and runs '
+           'any graph that it receives, as this user: whoever reaches the port '
+           'can read and write files. Use it in a trusted network, or behind a '
            'firewall.')
 
-# How a connection of HTTP/2 begins, the same way on both sides; RFC 9113, 3.4.
+# The HTTP/2 connection preface, the same on both sides; RFC 9113, 3.4.
 _SETTINGS = b'\x04'
 _HELLO = (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + b'\0\0\0' + _SETTINGS +
           b'\0\0\0\0\0')
@@ -26,11 +26,11 @@ def split(address: str, flag: str) -> tuple[str, int]:
   """Returns host and port of HOST:PORT or [HOST]:PORT.
 
   Args:
-    address: what the user gave.
-    flag: where, for the message.
+    address: given by the user.
+    flag: the flag's name, for the message.
 
   Raises:
-    errors.DataError: it is no such address.
+    errors.DataError: not such an address.
   """
   host, _, port = address.rpartition(':')
   host = host[1:-1] if host.startswith('[') and host.endswith(']') else host
@@ -44,49 +44,50 @@ def split(address: str, flag: str) -> tuple[str, int]:
 
 
 def require_host(host: str, flag: str) -> str:
-  """Returns a host as it stands before :PORT; that of IPv6 in brackets.
+  """Returns a host as written before :PORT; an IPv6 address in brackets.
 
   Args:
-    host: name or number that the user gave.
-    flag: where, for the message.
+    host: name or IP address given by the user.
+    flag: the flag's name, for the message.
 
   Raises:
-    errors.DataError: it is neither, or no such host is found.
+    errors.DataError: neither a name nor an IP address, or no such host.
   """
   bare = split(f'{host}:1', flag)[0]
   try:
     socket.getaddrinfo(bare, None)
   except (OSError, UnicodeError) as error:
-    raise errors.DataError(f'No host {bare!r} of {flag} is found ({error}); '
-                           'pass a name or number of this machine.') from error
+    raise errors.DataError(
+        f'Host {bare!r} of {flag} not found ({error}); pass a name or IP '
+        'address of this machine.') from error
   return f'[{bare}]' if ':' in bare else bare
 
 
 def check_server(host: str, port: int, timeout_s: float) -> None:
-  """Checks that a server of gRPC answers: TensorFlow waits for any other one.
+  """Checks that a gRPC server answers; TensorFlow hangs on any other server.
 
   Args:
-    host: name or number.
+    host: name or IP address.
     port: of the server.
-    timeout_s: in which it answers.
+    timeout_s: longest wait for the connection and for its answer.
 
   Raises:
     OSError: nothing answers.
-    errors.DataError: what answers is another server.
+    errors.DataError: another kind of server answers.
   """
   try:
     with socket.create_connection((host, port), timeout_s) as connected:
       connected.sendall(_HELLO)
       answer = connected.makefile('rb').read(4)
-  except UnicodeError as error:  # of a name that none can have
+  except UnicodeError as error:  # not a valid host name
     raise OSError(f'{error}') from error
   if answer[3:] != _SETTINGS:
-    raise errors.DataError(f'What listens on port {port} of {host} is no '
-                           'server of TensorFlow; check host and port.')
+    raise errors.DataError(f'The server on port {port} of {host} is not a '
+                           'TensorFlow server; check host and port.')
 
 
 def is_loopback(host: str) -> bool:
-  """Returns whether a name or number is that of this machine for itself."""
+  """Returns whether a name or IP address is a loopback address."""
   try:
     found = socket.getaddrinfo(host, None)
   except (OSError, UnicodeError):
@@ -99,17 +100,17 @@ def require_free(port: int, flag: str) -> None:
 
   Args:
     port: 0 is always free.
-    flag: where it was given, for the message.
+    flag: the flag's name, for the message.
 
   Raises:
-    errors.DataError: something does, or this user may not.
+    errors.DataError: the port is in use, or not permitted to this user.
   """
   with socket.socket() as tried:
-    # A port whose last connection has just ended is free.
+    # Also a port in TIME_WAIT is free.
     tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       tried.bind(('', port))
     except OSError as error:
       raise errors.DataError(
           f'Cannot listen on port {port} of {flag}: {error.strerror}; choose '
-          'another, or end what has it.') from error
+          'another port, or stop the program that uses it.') from error

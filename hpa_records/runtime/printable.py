@@ -1,8 +1,8 @@
-"""Text that is safe to print, whoever wrote it.
+"""Untrusted text, escaped or checked before it is printed.
 
-Ids, names and paths come from files and folders of strangers. A terminal obeys
-control sequences in what is printed, and a newline or a change of direction
-makes one thing look like another.
+Ids, names and paths come from files of others. A terminal executes control
+sequences in what is printed; a newline or a change of writing direction makes
+one text look like another.
 """
 
 from typing import Any, Sequence
@@ -13,10 +13,10 @@ _MAX_VALUES = 32  # in a line; all labels of a record
 
 
 def escape(text: str) -> str:
-  """Returns text with all that is not printable as an escape, but newlines.
+  """Returns text with unprintable characters escaped, except newlines.
 
-  Also halves of surrogate pairs, which Python makes of file names that are not
-  UTF-8, and which no UTF-8 output takes.
+  Lone surrogates are escaped too: Python uses them for file names that are not
+  UTF-8, and they cannot be encoded as UTF-8.
   """
   if text.isprintable():
     return text
@@ -26,47 +26,43 @@ def escape(text: str) -> str:
 
 
 def escape_line(text: str) -> str:
-  """Returns text with all that is not printable as an escape, newlines too.
-
-  For what a stranger named, such as a file: each name stays in its line.
-  """
+  """Returns text with unprintable characters escaped, newlines too."""
   return escape(text).replace('\n', '\\n')
 
 
 def quote(text: str) -> str:
-  """Returns text in quotes, at most 80 characters of it, on one line."""
+  """Returns at most 80 characters of text, quoted, on one line."""
   return repr(text if len(text) <= 80 else f'{text[:77]}...')
 
 
 def join_lines(text: str) -> str:
-  """Returns a message of another library in one line of at most 200 letters."""
+  """Returns a message as one line of at most 200 characters."""
   line = ' '.join(text.split()).rstrip('.')
   return line if len(line) <= 200 else f'{line[:197]}...'
 
 
 def show_list(values: Sequence[Any]) -> str:
-  """Returns a list as Python shows it, the first 32 values of a longer one."""
+  """Returns the repr of a list, shortened to its first 32 values."""
   left = len(values) - _MAX_VALUES
   shown = ', '.join(map(repr, values[:_MAX_VALUES]))
   return f'[{shown}, ... and {left:,} more]' if left > 0 else f'[{shown}]'
 
 
 def show_bytes(num_bytes: int) -> str:
-  """Returns a number of bytes in the unit that shows it, such as 67.1 MB."""
+  """Returns a number of bytes with a decimal unit, such as 67.1 MB."""
   for unit, size in (('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3)):
     if num_bytes >= size:
       return f'{num_bytes / size:,.1f} {unit}'
   return f'{num_bytes} bytes'
 
 
-def find_name_fault(name: str, kind: str = 'a name') -> str:
-  """Returns why a text is no name of a sample or group; '' if it is one.
+def find_name_issue(name: str, kind: str = 'a name') -> str:
+  """Returns why a sample's or group's name is invalid; '' if it is valid.
 
-  The one rule for names that come from files: they are printed, written to CSV
-  files and joined to paths.
+  Names are printed, written to CSV files and joined to paths.
 
   Args:
-    name: as the file has it.
+    name: as in the file.
     kind: of name, with its article, for the message.
   """
   if len(name) > _MAX_NAME:
@@ -81,9 +77,9 @@ def find_name_fault(name: str, kind: str = 'a name') -> str:
 
 
 def find_twin(name: str, names: set[str] | frozenset[str]) -> str:
-  """Returns the one of names that only looks like name; '' if there is none.
+  """Returns the one of names with another Unicode form of name; '' if none.
 
-  macOS decomposes accented letters in file names (NFD) where a table has them
+  macOS decomposes accented letters in file names (NFD); tables have them
   composed (NFC).
   """
   for form in ('NFC', 'NFD'):

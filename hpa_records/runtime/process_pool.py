@@ -1,8 +1,7 @@
-"""Processes of this machine that do pure work, and end with their parent.
+"""Worker processes that exit with their parent, also if it is killed.
 
 Spawned, not forked: pyarrow and TensorFlow start threads, and forking a process
-with threads may hang the child. A worker ends with its parent, also with one
-that was killed.
+with threads may hang the child.
 """
 
 import concurrent.futures
@@ -17,7 +16,7 @@ from typing import Iterator, Sequence
 from hpa_records.runtime import errors
 from hpa_records.runtime import process
 
-# Also of a pipe to a helper process that has ended just now.
+# Also for EPIPE, from a helper process that has just exited.
 _FEWER_PROCESSES = ('raise the limit of processes (ulimit -u), or '
                     'use fewer --workers')
 _FEWER = 'Run the same command with fewer --workers; what is finished is kept.'
@@ -25,26 +24,26 @@ _AGAIN = 'Run the same command again; what is finished is kept.'
 
 
 def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
-  """Returns as many processes, which are starting.
+  """Returns a pool whose worker processes are starting.
 
   Args:
-    count: at least 1.
+    count: number of processes, at least 1.
 
   Raises:
-    errors.DataError: the system starts no more processes.
+    errors.DataError: the system cannot start so many processes.
   """
   pool = None
   try:
-    with _interrupt_held_back():
+    with _delay_interrupt():
       pool = concurrent.futures.ProcessPoolExecutor(
           count, multiprocessing.get_context('spawn'), _start)
-      _block_interrupt()  # Python may have unblocked it for a helper of its own
-      # A process is started for each call that finds none idle.
+      _block_interrupt()  # Python unblocks it for multiprocessing's helper
+      # The executor starts a process for each call that finds none idle.
       for _ in range(count):
         pool.submit(os.getpid)
     return pool
   except (OSError, RuntimeError) as error:
-    # Python would wait for those that have started, and these for work.
+    # At exit Python would wait for the started workers, and they for work.
     kill(pool)
     if isinstance(error, RuntimeError) and not errors.explain_limit(error):
       raise
@@ -55,31 +54,32 @@ def start(count: int) -> concurrent.futures.ProcessPoolExecutor:
 
 
 def kill(pool: concurrent.futures.Executor | None) -> None:
-  """Kills the processes that start gave, as ones that a disk keeps waiting.
+  """Kills the worker processes, for example where a disk does not respond.
 
-  What they were writing is lost; stop them afterwards.
+  Unfinished files are lost. Call stop afterwards.
+
+  Args:
+    pool: from start; None does nothing.
   """
   for each in list((getattr(pool, '_processes', None) or {}).values()):
     each.kill()
 
 
 def stop(pool: concurrent.futures.Executor) -> None:
-  """Ends what start gave: drops the calls that wait, waits for those that run.
-
-  Ctrl-C waits too: Python 3.11 takes a thread whose join was interrupted for
-  one that has ended, and would leave before a worker that is still starting.
-  """
-  with _interrupt_held_back():
+  """Cancels waiting calls, waits for running ones and ends the workers."""
+  # Python 3.11 takes a thread whose join was interrupted for one that has
+  # ended, and would exit before a worker that is still starting.
+  with _delay_interrupt():
     pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
-def told_lost(children: Sequence[multiprocessing.Process] = (
+def translate_errors(children: Sequence[multiprocessing.Process] = (
 )) -> Iterator[None]:
-  """Tells in one line that workers are gone, which a block uses and stops.
+  """Raises a one-line error where a worker was killed or memory ran out.
 
   Args:
-    children: the workers, of which one says by which signal it ended.
+    children: the workers, whose exit codes name the signal.
 
   Raises:
     errors.DataError: in place of BrokenExecutor and MemoryError.
@@ -90,21 +90,21 @@ def told_lost(children: Sequence[multiprocessing.Process] = (
     raise errors.DataError(_describe_lost(children)) from error
   except MemoryError as error:
     raise errors.DataError(
-        f'Memory ran out while images were read. {_FEWER}') from error
+        f'Out of memory while reading images. {_FEWER}') from error
 
 
 @contextlib.contextmanager
-def _interrupt_held_back() -> Iterator[None]:
-  """Lets Ctrl-C wait for the end of a block; what it starts never receives it.
+def _delay_interrupt() -> Iterator[None]:
+  """Delays Ctrl-C to the end of a block; processes it starts never get it.
 
-  Ctrl-C is the parent's to tell, so workers start with it blocked. That alone
-  does not keep it from the main thread: another thread of the process takes the
-  signal and Python raises there, where a worker may have been started and not
-  yet been told its work. Handler and mask are as before when the block ends.
+  Only the parent handles Ctrl-C, so workers start with it blocked. Blocking
+  alone does not protect the main thread: another thread receives the signal and
+  Python raises in the main thread, perhaps between the start of a worker and
+  its first call. Handler and mask are restored when the block ends.
   """
   received = []
-  # Only the main thread may set a handler, and only it is interrupted; None is
-  # a handler that is not Python's.
+  # Only the main thread may set a handler, and only it is interrupted. None:
+  # the handler was not set from Python.
   is_held = (threading.current_thread() is threading.main_thread() and
              signal.getsignal(signal.SIGINT) is not None)
   if is_held:
@@ -121,7 +121,7 @@ def _interrupt_held_back() -> Iterator[None]:
 
 
 def _block_interrupt() -> set[int]:
-  """Keeps Ctrl-C from this thread; returns what was kept from it before."""
+  """Blocks SIGINT in this thread; returns the signal mask before."""
   return signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 

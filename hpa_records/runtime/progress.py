@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, a plain line now and then elsewhere."""
+"""A progress bar on a terminal, a line every 15 seconds elsewhere."""
 
 import sys
 import time
@@ -21,8 +21,15 @@ class Bar:
                unit: str,
                leave: bool = True,
                hidden: bool = False):
-    """Args: title before the bar; total units expected; unit's plural name;
-    leave the finished bar, or a last line, behind; show nothing at all."""
+    """Shows an empty bar.
+
+    Args:
+      title: text before the bar.
+      total: number of units expected.
+      unit: plural name of the units.
+      leave: keep the finished bar, or write a last line.
+      hidden: show nothing.
+    """
     self._leave, self._hidden = leave, hidden
     self._title, self._total, self._unit = title, total, unit
     self._done, self._note, self._said = 0, '', -1
@@ -44,7 +51,7 @@ class Bar:
       self._line()
 
   def advance(self, count: int, note: str = '') -> None:
-    """Adds count finished units; note is shown behind the rate."""
+    """Adds count finished units; note is shown after the rate."""
     self._done, self._note = self._done + count, note
     if self._bar is not None:
       self._bar.set_postfix_str(note, refresh=False)

@@ -1,11 +1,10 @@
-"""TensorFlow and Keras: the one place that imports them.
+"""TensorFlow and Keras: the only module that imports them.
 
 Every module that needs one writes
-`from hpa_records.runtime.tensorflow import tf`, so that whichever is imported
-first, the same settings are made before it, and a missing TensorFlow is told in
-one line. No TensorFlow comes with the package:
-which one fits (cpu, gpu, tpu, or what a notebook already has) only the user
-knows, and a wrong one is 2 GB.
+`from hpa_records.runtime.tensorflow import tf`. So the same settings are made
+before the first import, and a missing TensorFlow is a one-line error. The
+package does not install TensorFlow: only the user knows which one fits (cpu,
+gpu, tpu, or a notebook's own), and a wrong one is 2 GB.
 
 In a command oneDNN is on: TensorFlow leaves it off on AMD CPUs, where a train
 step of GapNet-PL at 299 px then does 25 images/s instead of 36 (two cores). A
@@ -27,15 +26,15 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import process
 
 _LEAST_SPACE = 5 * 10**9  # bytes; with 4.1e9 a training does not start
-VERSIONS = ((2, 17), (2, 22))  # from, to below
-# Of TensorFlow's messages: where in a graph it was; lines that say no more.
+VERSIONS = ((2, 17), (2, 22))  # first supported, first unsupported
+# Of TensorFlow's messages: positions in a graph; lines without a reason.
 _PLACES = re.compile(r'\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*')
 _NO_REASONS = ('Graph execution error', 'Detected at', 'File "', 'Additional ',
                ':{', ':UNKNOWN')
 
 
 class MissingTensorFlow(errors.DataError, ImportError):
-  """There is no TensorFlow that this package works with."""
+  """TensorFlow is missing or of an unsupported version."""
 
 
 def _import(name: str):
@@ -50,25 +49,25 @@ def _import(name: str):
     if error.name not in ('tensorflow', 'keras'):
       raise
     raise MissingTensorFlow(
-        f'Expected TensorFlow 2.17 to 2.21 with Keras 3, found no {error.name};'
-        ' pip install "hpa-records[cpu]", or [gpu], or [tpu].') from None
+        f'{error.name} is not installed; TensorFlow 2.17 to 2.21 with Keras 3 '
+        'is needed: pip install "hpa-records[cpu]", or [gpu], or [tpu].'
+    ) from None
   except OSError as error:
     raise errors.DataError(
-        f'{name} does not start: {errors.explain(error)}.') from error
+        f'Cannot import {name}: {errors.explain(error)}.') from error
 
 
 def _other_backend(name: str) -> errors.DataError:
   return errors.DataError(
-      f'Keras is set to the backend {name}, by KERAS_BACKEND or keras.json; '
-      'this package needs that of TensorFlow: set KERAS_BACKEND=tensorflow '
-      'before Keras is imported.')
+      f'Expected the Keras backend tensorflow, received {name} (KERAS_BACKEND '
+      'or keras.json); set KERAS_BACKEND=tensorflow before Keras is imported.')
 
 
 def _check_version(version: str) -> None:
   release = tuple(int(part) for part in version.split('.')[:2])
   if not VERSIONS[0] <= release < VERSIONS[1]:
     raise MissingTensorFlow(
-        f'Expected TensorFlow 2.17 to 2.21, found {version}; pip install '
+        f'Expected TensorFlow 2.17 to 2.21, received {version}; pip install '
         '"hpa-records[cpu]", or [gpu], or [tpu].')
 
 
@@ -84,9 +83,7 @@ def _is_installed(distribution: str) -> bool:
 def has_scheme(scheme: str) -> bool:
   """Returns whether TensorFlow reads addresses of a scheme.
 
-  Loads tensorflow-io for those that TensorFlow itself does not know. Beside a
-  TensorFlow that it was not built for, it imports with a warning and brings
-  none; so TensorFlow is asked.
+  Loads tensorflow-io for schemes that TensorFlow itself does not know.
 
   Args:
     scheme: without '://'.
@@ -99,51 +96,52 @@ def has_scheme(scheme: str) -> bool:
     importlib.import_module('tensorflow_io')
     if process.is_ours():
       atexit.register(_skip_destructors)
+  # Beside a TensorFlow that it was not built for, tensorflow-io imports with a
+  # warning and registers no scheme.
   return scheme in tf.io.gfile.get_registered_schemes()
 
 
 def _skip_destructors() -> None:
-  """Makes the process end right after Python has, with Python's exit code.
+  """Has the process exit after Python's own shutdown, with its exit code.
 
-  A process that has read from s3:// otherwise dies of 'pure virtual method
-  called' and signal 6 when its C++ objects are destroyed (tensorflow/io issue
-  1912). What exit() calls last is called first, hence not earlier than now.
+  A process that has read from s3:// otherwise aborts with 'pure virtual method
+  called' (signal 6) when its C++ objects are destroyed (tensorflow/io issue
+  1912). exit() runs handlers in reverse order, so this one is registered last.
   """
   libc = ctypes.CDLL(None)
-  if hasattr(libc, 'on_exit'):  # glibc's; gives the handler the exit code
+  if hasattr(libc, 'on_exit'):  # glibc only; passes the exit code
     libc.on_exit(ctypes.cast(libc._exit, ctypes.c_void_p), None)  # pylint: disable=protected-access
 
 
 tf = _import('tensorflow')
-# A folder that an uninstalled TensorFlow left behind imports as an empty one.
+# A folder left by an uninstalled TensorFlow imports as an empty package.
 _check_version(getattr(tf, '__version__', '0.0'))
 if process.is_ours():
-  # Which devices a strategy has is told by the run itself.
+  # The run itself reports the devices of its strategy.
   logging.getLogger('tensorflow').setLevel(logging.WARNING)
   logging.getLogger('absl').setLevel(logging.WARNING)
 keras = _import('keras')
 if keras.config.backend() != 'tensorflow':
   raise _other_backend(keras.config.backend())
-# Compiles for TPUs alone. Its device TPU_SYSTEM tells less: a second process
-# does not get it.
+# This build compiles for TPUs only. The device TPU_SYSTEM cannot be used as the
+# test: a second process does not see it.
 IS_FOR_TPUS = _is_installed('tensorflow-tpu')
 
 
 def compiled(function):
-  """Returns a tf.function of a function, compiled by XLA wherever it runs.
+  """Returns a tf.function that XLA compiles.
 
-  With TensorFlow for TPUs it is compiled where a step on a TPU calls it.
+  With TensorFlow for TPUs it is compiled as part of the TPU step that calls it.
   """
   return tf.function(function, jit_compile=None if IS_FOR_TPUS else True)
 
 
 @contextlib.contextmanager
 def keras_defaults() -> Iterator[None]:
-  """Has Keras's own settings hold while a block builds a network or optimizer.
+  """Restores Keras's default settings while a block builds a network.
 
-  A keras.json, or the program that calls, may have set others for all that
-  Keras makes: float16, channels first. They are back when the block ends; also
-  a decorator.
+  A keras.json or the calling program may have set others, such as float16 or
+  channels first. They apply again when the block ends. Also a decorator.
   """
   config = keras.config
   before = (config.floatx(), config.epsilon(), config.image_data_format(),
@@ -163,7 +161,7 @@ def _set_keras(floatx: str, epsilon: float, data_format: str, policy) -> None:
 
 
 def find_reason(error: Exception) -> str:
-  """Returns the line of one of TensorFlow's errors that says what happened."""
+  """Returns the line of a TensorFlow error that states the reason."""
   for line in str(error).splitlines():
     line = _PLACES.sub('', line).strip()
     if line and not line.startswith(_NO_REASONS):

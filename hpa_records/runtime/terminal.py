@@ -1,8 +1,9 @@
-"""Standard output and error of a command, whatever they are.
+"""Standard output and standard error of a command.
 
-An ASCII terminal gets escapes for what it cannot show. Output that nobody
-takes (`| head` has ended, a full disk) raises OutputLost, which is no OSError:
-it is not to be taken for that of a file. Errors that nobody takes are dropped.
+Characters that the terminal cannot encode are escaped. Where stdout cannot be
+written (its reader has exited, the disk is full), OutputLost is raised; it is
+not an OSError, so it cannot be mistaken for that of a file. Where stderr cannot
+be written, the text is dropped.
 """
 
 import contextlib
@@ -14,11 +15,11 @@ from typing import Iterator
 
 
 class OutputLost(Exception):
-  """Standard output takes no more.
+  """Standard output cannot be written.
 
   Attributes:
-    is_closed: whether its reader has ended, as head does, and wants no more.
-    reason: of the system.
+    is_closed: whether its reader has exited, as head does.
+    reason: the operating system's message.
   """
 
   def __init__(self, error: OSError):
@@ -28,7 +29,7 @@ class OutputLost(Exception):
 
 
 @contextlib.contextmanager
-def _telling() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
   try:
     yield
   except OSError as error:
@@ -39,40 +40,40 @@ class _Output(io.TextIOWrapper):
 
   def write(self, text: str) -> int:
     """As io.TextIOWrapper; raises OutputLost."""
-    with _telling():
+    with _translate_errors():
       return super().write(text)
 
   def flush(self) -> None:
     """As io.TextIOWrapper; raises OutputLost."""
-    with _telling():
+    with _translate_errors():
       super().flush()
 
 
 class _Errors(io.TextIOWrapper):
 
   def write(self, text: str) -> int:
-    """As io.TextIOWrapper; drops what cannot be written."""
+    """As io.TextIOWrapper; drops text that cannot be written."""
     with contextlib.suppress(OSError):
       super().write(text)
     return len(text)
 
   def flush(self) -> None:
-    """As io.TextIOWrapper; drops what cannot be written."""
+    """As io.TextIOWrapper; drops text that cannot be written."""
     with contextlib.suppress(OSError):
       super().flush()
 
 
 def prepare() -> None:
-  """Makes sys.stdout and sys.stderr such; opens what the shell has closed.
+  """Replaces sys.stdout and sys.stderr; opens those that the shell has closed.
 
-  A closed one's number would go to the next file that is opened, and what is
-  printed into that file.
+  The next file opened would get the number of a closed one, and printed text
+  would go into that file.
   """
   for number in range(3):
     try:
       os.fstat(number)
     except OSError:
-      os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+      os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
   sys.stdout = _wrap(sys.stdout, 1, _Output)
   sys.stderr = _wrap(sys.stderr, 2, _Errors)
 
@@ -84,7 +85,7 @@ def _wrap(stream, number: int, kind: type[io.TextIOWrapper]):
     return kind(open(number, 'wb', closefd=False), 'utf-8', 'backslashreplace')  # pylint: disable=consider-using-with
   if not isinstance(stream, io.TextIOWrapper):
     return stream
-  # sys.__stdout__ goes on holding the other one, which closes no file then.
+  # sys.__stdout__ still refers to the old stream, so its buffer stays open.
   return kind(stream.buffer,
               encoding=stream.encoding,
               errors='backslashreplace',
@@ -93,7 +94,7 @@ def _wrap(stream, number: int, kind: type[io.TextIOWrapper]):
 
 
 def drop_output() -> None:
-  """Lets the end of the process flush stdout to nowhere."""
+  """Redirects stdout to the null device, for the flush at exit."""
   nowhere = os.open(os.devnull, os.O_WRONLY)
   os.dup2(nowhere, 1)
   os.close(nowhere)

@@ -1,1 +1,1 @@
-"""Folds, expected draws of each record, the order of an epoch. NumPy alone."""
+"""Folds, balancing, and the plan of an epoch. Needs only NumPy."""

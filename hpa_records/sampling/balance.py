@@ -1,7 +1,4 @@
-"""How an epoch is balanced over classes: the policy and its numbers.
-
-What each policy does: resampling.py.
-"""
+"""The settings of class balancing; resampling describes the policies."""
 
 import dataclasses
 import math
@@ -20,18 +17,18 @@ _KAGGLE_FACTORS = '8:4,9:4,10:4,15:4,20:2,27:4'
 
 @dataclasses.dataclass(frozen=True)
 class Balance:
-  """A policy and all that decides it, beside the data and the seed.
+  """A policy and its settings.
 
   Attributes:
     policy: one of POLICIES.
-    target: draws of each class in an epoch that hybrid, protected and exact
-      aim at, >= 1.
-    tolerance: part of the target by which exact may miss it, 0..1. More of it
-      lets fewer draws fall on the same images.
-    max_repeat: most draws of an image in an epoch under exact, >= 1; 0 is no
-      bound.
-    factors: of table, 'class:factor' with commas; other classes have 1. A
-      factor is a number >= 0.
+    target: draws of each class in an epoch, for hybrid, protected and exact,
+      >= 1.
+    tolerance: allowed relative deviation from the target, for exact, 0..1. A
+      larger one spreads the draws over more images.
+    max_repeat: most draws of an image in an epoch, for exact, >= 1; 0 is no
+      limit.
+    factors: for table, 'class:factor' separated by commas, each factor >= 0;
+      other classes have 1.
 
   Raises:
     errors.DataError: a value is out of range.
@@ -60,7 +57,11 @@ class Balance:
     self.factor_of_class()
 
   def factor_of_class(self) -> np.ndarray:
-    """Returns the factors, [K] float64."""
+    """Returns the factor of each class, [K] float64.
+
+    Raises:
+      errors.DataError: factors cannot be parsed.
+    """
     found = np.ones(spec.NUM_CLASSES)
     for entry in filter(None, self.factors.split(',')):
       match = re.fullmatch(r'\s*([0-9]{1,9})\s*:\s*([0-9]{1,9}(\.[0-9]*)?)\s*',
@@ -75,7 +76,10 @@ class Balance:
 
 
 def of_flags(values: Any) -> Balance:
-  """Returns the balance of an object with the flags' names as attributes.
+  """Returns the balance of parsed flags.
+
+  Args:
+    values: an object with the flags' names as attributes.
 
   Raises:
     errors.DataError: a value is out of range.
@@ -86,11 +90,10 @@ def of_flags(values: Any) -> Balance:
 
 
 def of_settings(settings: Mapping[str, Any]) -> Balance:
-  """Returns the balance that made a dataset's repeats.
+  """Returns the balance of a dataset's repeats.
 
   Args:
-    settings: of its manifest; one from before there was a setting has the
-      default.
+    settings: of its manifest; missing ones have their defaults.
 
   Raises:
     errors.DataError: a value is out of range.

@@ -1,4 +1,4 @@
-"""The flags of a balance, the same wherever a command takes one."""
+"""The flags of class balancing, shared by all commands."""
 
 from typing import Any, Mapping
 
@@ -47,12 +47,12 @@ def define_settings() -> None:
 
 
 def read_settings(policy: str, otherwise: Mapping[str, Any]) -> balance.Balance:
-  """Returns the balance of a policy by the flags of define_settings.
+  """Returns the balance of a policy and the flags of define_settings.
 
   Args:
     policy: one of balance.POLICIES.
-    otherwise: values by a flag's name, taken where the flag was not given; one
-      that is missing here has the flag's default.
+    otherwise: flag name → value where the flag was not given; a missing one
+      has the flag's default.
 
   Raises:
     errors.DataError: a value is out of range.

@@ -1,22 +1,22 @@
-"""The order of training: a pure function of seed, epoch, fold and repeats.
+"""The plan of an epoch: a pure function of seed, epoch, fold and repeats.
 
-Every record is expanded to its copies of this epoch, each copy gets one of
-the eight symmetries of the square, and a permutation of all copies is cut into
-global batches. Slot j of batch i is then the same copy with the same transform
-on one device or on eight, and in a run that was killed and resumed: its
-position is (epoch, step), two integers.
+Each record is expanded to its copies of this epoch, each copy gets one of the
+eight symmetries of the square, and a permutation of all copies is cut into
+global batches. So slot j of batch i is the same copy with the same symmetry on
+any number of devices and in a resumed run. The position in training is two
+integers, (epoch, step).
 
 Random numbers come from Philox, a counter-based generator, keyed by (seed,
-epoch, held-out fold, purpose); so no stream depends on another's length.
+epoch, held-out fold, purpose), so no stream depends on another's length.
 
-Fractions are rounded by systematic sampling: one random start u in [0, 1), and
-a record is rounded up where the running sum of fractions plus u passes a whole
-number. Each record's mean is exact as with independent coins, but the number
-of copies in an epoch varies by less than one instead of by the square root of
-the number of records. Run along records in order of their labels, the copies of
-each class vary little too. And the starts of CYCLE_EPOCHS epochs are spaced
-evenly, in random order, so that none of a record's draws is left to luck for
-longer than that: an image of 1/80 is seen once in each 80 epochs.
+Fractional repeats are rounded by systematic sampling: with one random start u
+in [0, 1), a record is rounded up where the running sum of fractions plus u
+passes an integer. Each record's mean is exact, as with independent draws, but
+the number of copies in an epoch varies by less than one in place of the square
+root of the number of records. Records are visited in order of their labels, so
+the copies of each class vary little too. The starts of CYCLE_EPOCHS epochs are
+evenly spaced, in random order: an image with repeats 1/80 is drawn once in each
+80 epochs.
 """
 
 import dataclasses
@@ -27,14 +27,14 @@ from hpa_records.format import spec
 from hpa_records.runtime import errors
 
 NUM_ELEMENTS = 8  # symmetries of the square
-BLANK = -1  # instead of a row: what only fills a batch up
+BLANK = -1  # row of the blank images that pad a batch
 
 # Which copies are transformed. The paper transforms the copies of oversampled
 # images only, each by one of six: rotations by 0, 90, 180 and 270 degrees, a
 # horizontal flip, a vertical flip.
 AUGMENTS = ('copies', 'all', 'none', 'paper')
-# Element 4 * flip + k is k quarter turns, then a horizontal flip if flip is 1:
-# half a turn and a horizontal flip are a vertical one.
+# Element 4 * flip + k is k quarter turns, then a horizontal flip if flip is 1.
+# Element 6, half a turn and a horizontal flip, is a vertical flip.
 PAPER_ELEMENTS = (0, 1, 2, 3, 4, 6)
 
 ROUNDING, ELEMENT, ORDER = range(3)  # purposes of random streams
@@ -42,7 +42,7 @@ ROUNDING, ELEMENT, ORDER = range(3)  # purposes of random streams
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-  """All copies of one epoch; one entry a copy.
+  """The M copies of one epoch.
 
   Attributes:
     record: [M] int64, row of the index.
@@ -62,26 +62,27 @@ class Epoch:
                  self.element[positions])
 
   def in_record_order(self) -> 'Epoch':
-    """Returns the same copies as expand() lists them."""
+    """Returns the same copies in the order of expand."""
     return self.take(np.lexsort((self.copy, self.record)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-  """Which slots of each global batch one input pipeline fills.
+  """The slots of each global batch that one input pipeline fills.
 
   A global batch is cut into equal parts, one a replica; a pipeline feeds
-  `count` replicas from `first` on. What stands in a slot does not depend on
-  any of that, only who reads it.
+  `count` replicas from `first` on. The content of a slot does not depend on the
+  share.
 
   Attributes:
     batch_size: B, slots of a global batch.
     num_replicas: parts of a batch, over all pipelines; divides B.
     first: the pipeline's first part.
-    count: how many parts are the pipeline's.
+    count: number of the pipeline's parts.
 
   Raises:
-    ValueError: the parts are not equal, or not there.
+    ValueError: num_replicas does not divide batch_size, or the parts are not
+      in 0..num_replicas-1.
   """
   batch_size: int
   num_replicas: int = 1
@@ -90,8 +91,9 @@ class Share:
 
   def __post_init__(self):
     if self.batch_size % self.num_replicas:
-      raise ValueError(f'Expected a batch that {self.num_replicas} replicas '
-                       f'share evenly, received {self.batch_size}.')
+      raise ValueError('Expected a batch size divisible by '
+                       f'{self.num_replicas} replicas, received '
+                       f'{self.batch_size}.')
     if not 0 <= self.first < self.first + self.count <= self.num_replicas:
       raise ValueError(
           f'Expected parts of 0..{self.num_replicas - 1}, received '
@@ -99,7 +101,7 @@ class Share:
 
   @property
   def part_size(self) -> int:
-    """b, slots of one replica's part."""
+    """b, the slots of one replica's part."""
     return self.batch_size // self.num_replicas
 
 
@@ -108,10 +110,10 @@ class Part:
   """One replica's part of a global batch.
 
   Attributes:
-    record: [b] int64, row of the index; BLANK where the batch is filled up.
-    element: [b] int32 in 0..7; 0 in a blank.
-    weight: [b] float32, 1, or 0 for a blank.
-    slot: [b] int32, places in the global batch.
+    record: [b] int64, row of the index; BLANK for padding.
+    element: [b] int32 in 0..7; 0 for padding.
+    weight: [b] float32, 1, or 0 for padding.
+    slot: [b] int32, positions in the global batch.
   """
   record: np.ndarray
   element: np.ndarray
@@ -121,7 +123,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-  """What an epoch's random numbers depend on; no two keys share them.
+  """The key of an epoch's random streams, which no other key shares.
 
   Attributes:
     seed: 0..spec.MAX_SEED.
@@ -143,7 +145,7 @@ class Key:
           f'{self.epoch} and {self.fold}.')
 
   def generator(self, purpose: int) -> np.random.Generator:
-    """Returns the random stream of one purpose, independent of all others."""
+    """Returns the random stream of one purpose: ROUNDING, ELEMENT or ORDER."""
     word = self.epoch << 24 | self.fold << 8 | purpose
     return np.random.Generator(np.random.Philox(key=[self.seed, word]))
 
@@ -156,12 +158,12 @@ def draw_counts(repeats: np.ndarray,
   Args:
     repeats: [N] float32 >= 0, expected draws of each record.
     key: of the epoch.
-    ranks: [N] int64; the sum of draws of records whose ranks follow each other
-      varies least. None ranks all alike.
+    ranks: [N] int64, the order in which records are rounded; the sum over
+      records of neighbouring ranks varies least. None: random order.
 
   Returns:
-    [N] int64, floor or ceiling of repeats; the mean over epochs is repeats, and
-    the sum over epochs 80 c .. 80 c + 79 that of repeats within 1.
+    [N] int64, floor or ceiling of repeats. Their mean over epochs is repeats;
+    their sum over epochs 80 c .. 80 c + 79 is within 1 of that of repeats.
   """
   cycle, epoch = divmod(key.epoch, spec.CYCLE_EPOCHS)
   random = Key(key.seed, cycle, key.fold).generator(ROUNDING)
@@ -182,18 +184,17 @@ def expand(repeats: np.ndarray,
            key: Key,
            augment: str = 'copies',
            ranks: np.ndarray | None = None) -> Epoch:
-  """Returns the copies of one epoch in record order, not yet permuted.
+  """Returns the copies of one epoch in record order.
 
   Args:
     repeats: [N] float32 >= 0, expected draws of each record.
     key: of the epoch.
-    augment: 'copies' transforms every copy but a record's first by any
-      symmetry, 'all' every one, 'none' none; 'paper' every copy but the first
-      by one of PAPER_ELEMENTS.
-    ranks: as of draw_counts.
+    augment: which copies get a random symmetry: 'copies' all but a record's
+      first, 'all', 'none'; 'paper' all but the first, one of PAPER_ELEMENTS.
+    ranks: as in draw_counts.
 
   Raises:
-    ValueError: augment is none of AUGMENTS.
+    ValueError: augment is not in AUGMENTS.
   """
   if augment not in AUGMENTS:
     raise ValueError(f'Expected augment in {AUGMENTS}, received {augment!r}.')
@@ -217,7 +218,7 @@ def expand(repeats: np.ndarray,
 
 
 def order(length: int, key: Key) -> np.ndarray:
-  """Returns the epoch's permutation [length] int64 of its copies."""
+  """Returns the permutation [length] int64 of an epoch's copies."""
   return key.generator(ORDER).permutation(length)
 
 
@@ -227,25 +228,24 @@ def shuffle(repeats: np.ndarray,
             ranks: np.ndarray | None = None) -> Epoch:
   """Returns the copies of one epoch in the order of training.
 
-  Args: as of expand.
+  Args and errors: as in expand.
   """
   epoch = expand(repeats, key, augment, ranks)
   return epoch.take(order(len(epoch), key))
 
 
 def once(rows: np.ndarray) -> Epoch:
-  """Returns each of the rows [n] int64 once, in that order, untransformed."""
+  """Returns an epoch of the rows [n] int64, once each, in order, unchanged."""
   return Epoch(rows, np.zeros_like(rows), np.zeros(len(rows), np.int32))
 
 
 def cut(epoch: Epoch, share: Share, number: int) -> Part:
-  """Returns a pipeline's part of that number: batch by batch, replica by
-  replica.
+  """Returns one part of a pipeline's share of an epoch.
 
   Args:
     epoch: in the order of training.
     share: of the pipeline.
-    number: 0..num_steps * share.count - 1.
+    number: 0..num_steps * share.count - 1, counted by step, then by replica.
   """
   step, replica = divmod(number, share.count)
   slot = np.arange(share.part_size, dtype=np.int32)
@@ -260,6 +260,5 @@ def cut(epoch: Epoch, share: Share, number: int) -> Part:
 
 
 def num_steps(length: int, batch_size: int) -> int:
-  """Returns how many global batches hold length copies; the last may be part.
-  """
+  """Returns the number of global batches of length copies, rounded up."""
   return -(-length // batch_size)

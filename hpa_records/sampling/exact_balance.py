@@ -1,29 +1,29 @@
-"""Repeats whose class totals meet a target, as even over images as can be.
+"""Solver for repeats with given class totals, as even over images as possible.
 
-Each image has labels, so a repeat moves several classes at once: Lysosomes lie
-inside Endosomes, and two thirds of all images show Nucleoplasm or Cytosol. The
-repeats that this finds have, of all that keep
+An image with several labels counts for several classes: all Lysosomes images
+are also Endosomes, and two thirds of all images show Nucleoplasm or Cytosol.
+Among the repeats r with
 
   target * (1 - tolerance) <= class total <= target * (1 + tolerance)
-  floor <= repeats <= cap,
+  floor <= r <= cap,
 
-the largest effective sample size E = (sum r)^2 / sum r^2. As E is a fraction,
-it is reached by way of its centre c = sum r^2 / sum r (Dinkelbach's method):
-for a given c the best repeats minimize
+the solver finds those of the largest effective sample size
+E = (sum r)^2 / sum r^2. E is a ratio, so it is maximized by Dinkelbach's
+method, with c = sum r^2 / sum r: for a given c, r minimizes
 
   sum_i (r_i - c)^2 / 2 + stiffness / 2 * sum_k distance_k^2,
 
-distance_k being how far the total of class k lies outside of its bounds; with
-their c the next are found, and three or four rounds settle it. c = 0, bounded
-least squares, gives two thirds of E. The stiffness makes the bounds as good as
-constraints where they can be kept, and a least-squares fit where they cannot: a
-cap too low, a floor too high, two classes of the same images.
+where distance_k is the distance of the total of class k from its bounds; then c
+is computed from r. Three or four rounds converge. (c = 0, bounded least
+squares, gives two thirds of E.) The stiffness makes the bounds constraints
+where they are feasible, and a least-squares fit where they are not: a low cap,
+a high floor, two classes with the same images.
 
 Images with the same labels have the same repeats, so 31,072 images are 577
-unknowns; and the dual has one unknown a class: with y_k the price of class k,
-r_i = clip(c + sum_k l_ik y_k, floor, cap). It is convex, quadratic between
-kinks; Newton's method, in one orthant of y at a time because of the
-tolerance's |y|, takes some 10 steps of 28 x 28.
+unknowns. The dual problem has one unknown a class, its price y_k, with
+r_i = clip(c + sum_k l_ik y_k, floor, cap). It is convex and piecewise
+quadratic. Newton's method takes some 10 steps of 28 x 28, in one orthant of y
+at a time because of the tolerance's |y|.
 
 Sources: Dinkelbach, On Nonlinear Fractional Programming, Management Science
 13(7), 1967. Andrew & Gao, Scalable Training of L1-Regularized Log-Linear
@@ -34,16 +34,16 @@ import dataclasses
 
 import numpy as np
 
-# Price of one image too many or too few. Prices are at most some hundreds for a
-# target of 500, so totals are off by some hundredths of an image.
+# Prices are at most some hundreds for a target of 500, so with this stiffness
+# totals deviate by some hundredths of an image.
 _STIFFNESS = 1e4
 _MAX_STEPS = 500
 _MAX_ROUNDS = 30
-_PRECISION = 1e-9  # of the target, and of the centre
+_PRECISION = 1e-9  # relative to the target, and to c
 _SHORTEST_STEP = 1e-10
 
-# The part of the tolerance that is used: what is left takes up the stiffness
-# and the rounding to float32.
+# The used part of the tolerance; the rest is for the stiffness and the rounding
+# to float32.
 _USED = 0.999
 
 
@@ -52,10 +52,10 @@ def solve(sets: np.ndarray, counts: np.ndarray, target: float, tolerance: float,
   """Returns the repeats of an image of each label set, [S] float64.
 
   Args:
-    sets: [S, K] multi-hot, distinct, S >= 1, none empty.
-    counts: [S] images of each, > 0.
+    sets: [S, K] multi-hot, distinct, not empty, S >= 1.
+    counts: [S] images of each set, > 0.
     target: total of each class that has an image, > 0.
-    tolerance: part of the target by which a total may miss it, >= 0.
+    tolerance: allowed relative deviation from the target, >= 0.
     floor: least repeats, >= 0.
     cap: most repeats, >= floor, > 0; may be infinite.
   """
@@ -75,17 +75,25 @@ def solve(sets: np.ndarray, counts: np.ndarray, target: float, tolerance: float,
 
 @dataclasses.dataclass(frozen=True)
 class _Point:
-  """One y: its value, repeats, smooth gradient, and who moves with y."""
+  """The dual function at one y.
+
+  Attributes:
+    prices: [K], y.
+    value: of the function.
+    repeats: [S].
+    gradient: [K], without the term of |y|.
+    moving: [S], counts where floor < repeats < cap, else 0.
+  """
   prices: np.ndarray
   value: float
   repeats: np.ndarray
   gradient: np.ndarray
-  moving: np.ndarray  # [S] counts where repeats are between floor and cap
+  moving: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class _Dual:
-  """The convex function of the prices y [K] that is minimized."""
+  """The dual function of the prices y [K], convex, to be minimized."""
   sets: np.ndarray
   counts: np.ndarray
   target: float
@@ -95,7 +103,7 @@ class _Dual:
   center: float
 
   def minimize(self, prices: np.ndarray) -> _Point:
-    """Returns the lowest point, sought from prices [K] on."""
+    """Returns the minimum, searched from prices [K]."""
     point = self.at(prices)
     for _ in range(_MAX_STEPS):
       signs = self.signs(point)
@@ -105,7 +113,7 @@ class _Dual:
       lower = (self.search(point, signs, self.newton_step(point, signs, slope))
                or self.search(point, signs, self.scaled_step(point, slope)))
       if lower is None:
-        break  # no step gains more than rounding takes
+        break  # no step gains more than the rounding error
       point = lower
     return point
 
@@ -122,14 +130,14 @@ class _Dual:
     return _Point(prices, value, repeats, gradient, moving)
 
   def signs(self, point: _Point) -> np.ndarray:
-    """Sign of each price, or of where it goes from 0; 0 where it stays."""
+    """Returns [K]: the sign of each price; at 0 that of its next step, or 0."""
     leaving = np.abs(point.gradient) > self.slack
     return np.where(point.prices != 0, np.sign(point.prices),
                     -np.sign(point.gradient) * leaving)
 
   def newton_step(self, point: _Point, signs: np.ndarray,
                   slope: np.ndarray) -> np.ndarray:
-    """Returns Newton's step [K] for the prices whose sign is not 0."""
+    """Returns the Newton step [K] of the prices with a sign other than 0."""
     free = np.flatnonzero(signs)
     part = self.sets[:, free]
     hessian = (part.T * point.moving) @ part
@@ -139,13 +147,13 @@ class _Dual:
     return step
 
   def scaled_step(self, point: _Point, slope: np.ndarray) -> np.ndarray:
-    """Down the slope, by each class's own curvature: never upwards."""
+    """Returns the descent step [K], scaled by the curvature of each class."""
     images = np.maximum(point.moving, self.counts * 1e-3)
     return -slope / (images @ self.sets + 1 / _STIFFNESS)
 
   def search(self, point: _Point, signs: np.ndarray,
              step: np.ndarray) -> _Point | None:
-    """Returns the first lower point on the halved ways of step, or None.
+    """Returns the first lower point of a backtracking line search, or None.
 
     A price that would change its sign stops at 0.
     """

@@ -1,22 +1,21 @@
-"""Multilabel-stratified folds: every class is spread evenly over all of them.
+"""Multilabel-stratified folds: each class is spread evenly over all folds.
 
-Classes of 11 to 12,885 images that occur together cannot be cut by one class,
-and cutting at random leaves a fold without Rods & rings. Iterative
-stratification deals the rarest class first, each sample to the fold that still
-wants most of that class: on Kaggle's whole table each class is within 1 of n/5
-in every fold (BUILD_NOTES.md, "Folds"). It does not force equal fold sizes.
+Classes of 11 to 12,885 images overlap, so stratifying by one class is not
+enough, and a random split leaves a fold without Rods & rings. Iterative
+stratification assigns the rarest class first, each sample to the fold that
+lacks most of that class. On Kaggle's table each class is within 1 of n/5 in
+each fold (BUILD_NOTES.md, "Folds"). Fold sizes are not forced to be equal.
 
-Written here, not taken from iterative-stratification: that brings scikit-learn
-and SciPy, whose import takes longer than converting 300 samples.
+The package iterative-stratification is not used: it needs scikit-learn and
+SciPy, whose import takes longer than converting 300 samples.
 
-A group of samples is dealt as one, with all the images that it brings of each
-class; the larger ones come first, while there is room to even them out. Most
-groups have an image of a common class, so when its turn comes few are left and
-it can be 5 % off; groups are then moved while that makes the folds more even.
+A group of samples is assigned as one, larger groups first. Most groups have an
+image of a common class, so few are left when its turn comes, and it can be 5 %
+off. Groups are then moved while a move makes the folds more even.
 
-The result depends on ids, labels, seed and on which samples share a group
-alone, not on the groups' names: rows are dealt in the order of a salted hash,
-the way that shards order their records, groups in that of their first row.
+The result depends only on ids, labels, seed and on which samples share a group,
+not on the groups' names: rows are assigned in the order of a salted hash,
+groups in that of their first row.
 """
 
 from typing import Sequence
@@ -33,20 +32,18 @@ def assign(ids: Sequence[str],
            num_folds: int,
            seed: int,
            groups: Sequence[str] | None = None) -> np.ndarray:
-  """Returns the fold of every sample, [N] int64, 0..num_folds-1.
+  """Returns the fold of each sample, [N] int64, 0..num_folds-1.
 
-  No fold is empty, since a group is dealt to the emptiest of the folds that
-  want its rarest class most, and an empty fold wants every class most; no move
-  takes a fold's last group. A class of fewer groups than folds is in as many
-  folds as it has groups, at most.
+  No fold is empty. A class with fewer groups than folds is missing in some
+  folds.
 
   Args:
     ids: N distinct ids.
-    labels: [N, K] uint8 multi-hot; rows without a label are dealt evenly.
+    labels: [N, K] uint8 multi-hot; rows without a label are spread evenly.
     num_folds: 2..the number of groups.
     seed: 0..spec.MAX_SEED; another seed gives other folds.
-    groups: N names; samples of one name are in one fold. None: each sample is
-      a group of its own.
+    groups: N names; samples with the same name are in one fold. None: each
+      sample is a group of its own.
 
   Raises:
     errors.DataError: num_folds < 2, fewer samples or groups than folds, or a
@@ -64,23 +61,25 @@ def assign(ids: Sequence[str],
     raise errors.DataError(f'Expected at least {num_folds} {what} for '
                            f'{num_folds} folds, received {num_units}; '
                            'lower --num_folds.')
-  # Raw bits: what a generator makes of them may change with NumPy.
+  # Raw bits: a Generator's methods may change between NumPy versions.
   bits = np.random.Philox(
       key=spec.require_seed(seed)).random_raw(num_units).tolist()
-  brings = np.zeros([num_units, labels.shape[1]], np.int32)
-  np.add.at(brings, unit_of, labels)
+  counts = np.zeros([num_units, labels.shape[1]], np.int32)
+  np.add.at(counts, unit_of, labels)
   sizes = np.bincount(unit_of, minlength=num_units)
-  fold_of = np.array(_deal(brings, sizes, num_folds, bits), np.int64)
+  fold_of = np.array(_assign(counts, sizes, num_folds, bits), np.int64)
   if num_units < len(ids):
-    _even_out(fold_of, brings, num_folds)
+    _even_out(fold_of, counts, num_folds)
   return fold_of[unit_of]
 
 
 def _number(groups: Sequence[str] | None,
             order: np.ndarray) -> tuple[np.ndarray, int]:
-  """Returns each row's group [N] int64 by number, and how many there are.
+  """Returns the number of each row's group, [N] int64, and of all groups.
 
-  Groups are numbered as their first rows come in order [N].
+  Args:
+    groups: N names, or None.
+    order: [N] int64, rows; groups are numbered by their first row in it.
   """
   unit_of = np.empty(len(order), np.int64)
   if groups is None:
@@ -92,26 +91,26 @@ def _number(groups: Sequence[str] | None,
   return unit_of, len(numbers)
 
 
-def _deal(brings: np.ndarray, sizes: np.ndarray, num_folds: int,
-          bits: list[int]) -> list[int]:
+def _assign(counts: np.ndarray, sizes: np.ndarray, num_folds: int,
+            bits: list[int]) -> list[int]:
   """Returns the fold of each of U groups.
 
   Args:
-    brings: [U, K] int32, images of each class in each group.
+    counts: [U, K] int32, images of each class in each group.
     sizes: [U] int64, images of each group.
     num_folds: F.
-    bits: [U], break ties.
+    bits: [U] random integers that break ties.
   """
-  counts = brings.sum(axis=0, dtype=np.int64)
-  # How much each fold still wants, of each class and in all, times num_folds,
-  # so that all are whole numbers.
-  wanted = [counts.tolist() for _ in range(num_folds)]
+  left = counts.sum(axis=0, dtype=np.int64)  # of each class, unassigned
+  # What each fold still lacks, of each class and in all, times num_folds, so
+  # that all are integers. An empty fold lacks most, so no fold stays empty.
+  wanted = [left.tolist() for _ in range(num_folds)]
   room = [int(sizes.sum())] * num_folds
   fold_of = [-1] * len(sizes)
-  changes = _list_changes(brings, num_folds)
+  changes = _list_changes(counts, num_folds)
   size_of = (sizes * num_folds).tolist()
 
-  def deal(units, key):
+  def assign_units(units, key):
     for unit in units.tolist():
       keys = list(map(key, range(num_folds)))
       best = max(keys)
@@ -121,41 +120,41 @@ def _deal(brings: np.ndarray, sizes: np.ndarray, num_folds: int,
       for label, count in changes[unit]:
         wanted[fold][label] -= count
 
-  undealt = np.ones(len(sizes), bool)
-  while counts.any():
-    rarest = int(np.where(counts > 0, counts, sizes.sum() + 1).argmin())
-    units = np.flatnonzero(undealt & (brings[:, rarest] > 0))
-    units = units[np.argsort(-brings[units, rarest], kind='stable')]
-    deal(units, lambda fold: (wanted[fold][rarest], room[fold]))  # pylint: disable=cell-var-from-loop
-    undealt[units] = False
-    counts -= brings[units].sum(axis=0, dtype=np.int64)
-  units = np.flatnonzero(undealt)
-  deal(units[np.argsort(-sizes[units], kind='stable')], lambda fold: room[fold])
+  unassigned = np.ones(len(sizes), bool)
+  while left.any():
+    rarest = int(np.where(left > 0, left, sizes.sum() + 1).argmin())
+    units = np.flatnonzero(unassigned & (counts[:, rarest] > 0))
+    units = units[np.argsort(-counts[units, rarest], kind='stable')]
+    assign_units(units, lambda fold: (wanted[fold][rarest], room[fold]))  # pylint: disable=cell-var-from-loop
+    unassigned[units] = False
+    left -= counts[units].sum(axis=0, dtype=np.int64)
+  units = np.flatnonzero(unassigned)
+  assign_units(units[np.argsort(-sizes[units], kind='stable')],
+               lambda fold: room[fold])
   return fold_of
 
 
-def _even_out(fold_of: np.ndarray, brings: np.ndarray, num_folds: int) -> None:
+def _even_out(fold_of: np.ndarray, counts: np.ndarray, num_folds: int) -> None:
   """Moves groups to other folds, in place, until no move makes them more even.
 
-  Each time the move that most reduces the sum of (images - n/F)^2 / n over all
-  folds and classes, n being the images of the class: being one image off
-  matters more to a rare class.
-
-  All numbers are whole, far below 2^53 up to millions of samples: floats add
-  them exactly, in any order, so all machines make the same moves.
+  Each move is the one that most reduces the sum of (images - n/F)^2 / n over
+  all folds and classes, where n is the number of images of the class. A fold's
+  last group is not moved.
 
   Args:
     fold_of: [U] int64, of each group.
-    brings: [U, K] int32, images of each class in each group.
+    counts: [U, K] int32, images of each class in each group.
     num_folds: F.
   """
-  totals = brings.sum(axis=0, dtype=np.int64)
+  # All numbers are integers far below 2^53, also for millions of samples, so
+  # float sums are exact in any order, and all machines make the same moves.
+  totals = counts.sum(axis=0, dtype=np.int64)
   weights = totals.sum() // np.maximum(totals, 1)
-  change = (brings * num_folds).astype(np.float64)
+  change = (counts * num_folds).astype(np.float64)
   weighted = change * weights
-  # What a group costs a fold that has of each class just what it should.
+  # The cost of adding a group to a perfectly balanced fold.
   own = (change * weighted).sum(axis=1)[:, None]
-  # How many images each fold has too many, times F.
+  # Images that each fold has too many of each class, times F.
   excess = np.stack(
       [change[fold_of == fold].sum(axis=0) for fold in range(num_folds)])
   excess -= totals
@@ -173,12 +172,12 @@ def _even_out(fold_of: np.ndarray, brings: np.ndarray, num_folds: int) -> None:
     fold_of[unit] = fold
 
 
-def _list_changes(brings: np.ndarray,
+def _list_changes(counts: np.ndarray,
                   times: int) -> list[list[tuple[int, int]]]:
-  """Returns (class, times its number) of each row where it is not 0."""
-  pairs = [[] for _ in range(len(brings))]
-  units, classes = np.nonzero(brings)
+  """Returns for each row of counts [U, K] the pairs (class, times * count)."""
+  pairs = [[] for _ in range(len(counts))]
+  units, classes = np.nonzero(counts)
   for unit, *pair in zip(units.tolist(), classes.tolist(),
-                         (times * brings[units, classes]).tolist()):
+                         (times * counts[units, classes]).tolist()):
     pairs[unit].append(tuple(pair))
   return pairs

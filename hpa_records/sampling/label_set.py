@@ -1,30 +1,36 @@
-"""Rows of a label matrix as sets: which there are, in which order.
+"""Distinct label sets of a label matrix, and their order.
 
-A set is a string of bits, for any number of classes: integers hold 63 of them,
-and beyond that two sets would be one. Unique rows of a matrix take ten times
-as long.
+A set is packed into a byte string, since an int64 holds only 63 classes.
+np.unique over rows of a matrix takes ten times as long.
 """
 
 import numpy as np
 
 
 def rank(labels: np.ndarray) -> np.ndarray:
-  """Returns the place of each record's label set among all sets, [N] int64.
+  """Returns the rank of each record's label set, [N] int64.
 
-  Sets of the rarest class come first, then those of the next; so records that
-  are neighbours in this order share their rarest class, and mostly all.
+  Sets with the rarest class come first, then those with the next. So records of
+  neighbouring ranks share their rarest class, and mostly all classes.
 
   Args:
     labels: [N, K] uint8 multi-hot.
   """
   rarest_last = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind='stable')
-  # The bits upside down: a set with the rarest class comes first.
+  # Inverted bits, so that a set with the rarest class comes first.
   return np.unique(_pack(1 - labels[:, rarest_last[::-1]]),
                    return_inverse=True)[1]
 
 
 def find(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the distinct rows [S, K] of labels [n, K], and which each has."""
+  """Returns the distinct rows of labels, and the index of each row among them.
+
+  Args:
+    labels: [N, K] uint8 multi-hot.
+
+  Returns:
+    [S, K] uint8 and [N] int64.
+  """
   _, firsts, numbers = np.unique(_pack(labels[:, ::-1]),
                                  return_index=True,
                                  return_inverse=True)
@@ -32,10 +38,10 @@ def find(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pack(rows: np.ndarray) -> np.ndarray:
-  """Returns a string of bits for each row, [N] bytes, which sort as rows do.
+  """Returns the rows packed into bits, [N] bytes, sorted like the rows.
 
   Args:
-    rows: [N, K] of 0 and 1; the first column decides first.
+    rows: [N, K] of 0 and 1; the first column is the most significant.
   """
   packed = np.ascontiguousarray(np.packbits(rows, axis=1))
   return packed.view(f'S{packed.shape[1]}')[:, 0]

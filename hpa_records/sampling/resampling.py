@@ -1,24 +1,22 @@
-"""Label matrix -> repeats: how often each image is drawn in an epoch.
+"""Repeats of each image (expected draws in an epoch) from the label matrix.
 
-The balance is a vector a record, not a set of copied files: copies made before
-the folds are cut put the same image into training and validation (the paper's
-Rods & rings has 63 true positives and 11 images), and another target would
-mean another conversion. So the folds are cut first, and each held-out fold k
-has repeats of its own, computed on the other folds alone.
+Images are not copied before the split into folds: that puts copies of one image
+into both training and validation (the paper reports 63 true positives for Rods
+& rings, which has 11 images). Here each held-out fold k has its own repeats,
+computed from the other folds only.
 
   none       each image once.
-  hybrid     the paper's: one pass over the classes, each brought to the target
-             by copies or removals at random. Later classes undo what earlier
-             ones did, and removing Nucleoplasm removes most of the 11 Rods &
-             rings images with it. Kept to reproduce it.
-  protected  the same means, no damage: copies spread evenly over a rare class;
-             an image is removed only if none of its classes falls below the
-             target.
-  table      the largest of its labels' factors, as was usual on Kaggle.
-  exact      class totals within a tolerance of the target, and of all such
-             repeats the most even ones (exact_balance).
+  hybrid     as in the paper: one pass over the classes, each brought to the
+             target by random copies or removals. Later classes undo earlier
+             ones, and removing Nucleoplasm removes most of the 11 Rods & rings
+             images. Kept to reproduce the paper.
+  protected  copies spread evenly over a rare class; an image is removed only
+             if none of its classes falls below the target.
+  table      the largest of its labels' factors, as usual on Kaggle.
+  exact      class totals within a tolerance of the target, as evenly over
+             images as possible (exact_balance).
 
-BUILD_NOTES.md, "Balance", has what each does to the real table.
+BUILD_NOTES.md, "Balance", compares them on the real table.
 """
 
 from typing import Sequence
@@ -41,29 +39,27 @@ def repeats(ids: Sequence[str],
             seed: int = 0) -> np.ndarray:
   """Returns the expected draws of each record in an epoch, by held-out fold.
 
-  The order of the rows decides nothing: where a policy draws at random, it
-  does so in the order of the ids' salted hash.
+  The result does not depend on the order of the rows.
 
   Args:
     ids: N distinct ids.
     labels: [N, K] uint8 multi-hot.
-    folds: [N] int64; a record outside 0..num_folds-1 is held out of no epoch.
-    num_folds: number of columns of the result, F.
-    balance: what to compute.
+    folds: [N] int64; a record outside 0..num_folds-1 is never held out.
+    num_folds: F, number of columns of the result.
+    balance: the policy and its settings.
     seed: of the random draws, 0..spec.MAX_SEED.
 
   Returns:
-    [N, F] float32, >= 0; [i, k] is 0 where folds[i] == k. Whole numbers for
-    none, hybrid and protected. With exact at least spec.LEAST_REPEATS for
-    every training image. A class without training images has no draws and
-    hinders no other; an image without labels is drawn once; under exact, totals
-    that bounds or other classes forbid are as near as least squares gets them.
+    [N, F] float32, >= 0; [i, k] is 0 where folds[i] == k. none, hybrid and
+    protected give integers. exact gives each training image at least
+    spec.LEAST_REPEATS; totals that are not feasible are a least-squares fit.
+    An image without labels is drawn once.
 
   Raises:
     errors.DataError: an epoch would have more draws than max_draws allows, or
       the seed is out of range.
   """
-  order = ordering.hash_order(ids, seed)
+  order = ordering.hash_order(ids, seed)  # for policies that draw at random
   drawn = np.empty([len(labels), num_folds], np.float32)
   for fold in range(num_folds):
     drawn[order, fold] = _for_fold(labels[order], folds[order], fold, balance,
@@ -74,8 +70,10 @@ def repeats(ids: Sequence[str],
 def repeats_of_fold(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
                     fold: int, balance: balance_lib.Balance,
                     seed: int) -> np.ndarray:
-  """Returns one column of repeats, [N] float32; arguments and errors are the
-  same."""
+  """Returns one column of repeats, [N] float32.
+
+  Args and errors: as in repeats; fold is the column.
+  """
   order = ordering.hash_order(ids, seed)
   drawn = np.empty(len(labels), np.float32)
   drawn[order] = _for_fold(labels[order], folds[order], fold, balance, seed)
@@ -84,22 +82,21 @@ def repeats_of_fold(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
 
 def summary(labels: np.ndarray,
             repeats_of_one_fold: np.ndarray) -> dict[str, float]:
-  """Returns what a balance does to an epoch, in seven figures.
+  """Returns seven statistics of a balanced epoch.
 
   Args:
-    labels: [N, K] uint8 multi-hot, of the training images only: one that is
-      held out would count as never seen.
-    repeats_of_one_fold: [N] float32, >= 0, a column of repeats().
+    labels: [N, K] uint8 multi-hot, of the training images only.
+    repeats_of_one_fold: [N] float32, >= 0, a column of repeats.
 
   Returns:
     images_drawn: sum of the repeats.
-    largest_over_smallest: largest class total by the smallest, over classes
-      that have an image; infinite where one of them is never drawn.
-    variation: standard deviation of those class totals by their mean.
-    never_seen: share of the images with repeats 0.
-    least_repeat: the smallest of the repeats.
-    largest_repeat: the largest.
-    effective_sample_size: (sum r)^2 / sum r^2, N where all are drawn alike.
+    largest_over_smallest: largest class total divided by the smallest, over
+      classes that have an image; infinite if one of them is never drawn.
+    variation: standard deviation of those class totals divided by their mean.
+    never_seen: fraction of the images with repeats 0.
+    least_repeat: smallest of the repeats.
+    largest_repeat: largest of the repeats.
+    effective_sample_size: (sum r)^2 / sum r^2; N if all repeats are equal.
   """
   weights = repeats_of_one_fold.astype(np.float64)
   totals = (weights @ labels)[labels.any(axis=0)]
@@ -116,25 +113,22 @@ def summary(labels: np.ndarray,
 
 
 def max_draws(num_records: int) -> float:
-  """Returns how many draws an epoch of so many records may have.
-
-  What an epoch's plan takes in memory, some 50 bytes a draw, is bounded by it:
-  repeats and the settings that make them come from files of others, too. It
-  is far above what is of use: Kaggle's 31,072 images and 28 classes reach it
-  with a target of 147,000, where the paper's is 500.
-  """
+  """Returns the largest allowed number of draws in an epoch of num_records."""
+  # Bounds the memory of an epoch's plan, some 50 bytes a draw, since repeats
+  # and settings may come from untrusted files. Kaggle's 31,072 images reach it
+  # with a target of 147,000; the paper's is 500.
   return 100 * num_records + 10**6
 
 
 def _check_draws(labels: np.ndarray, balance: balance_lib.Balance) -> None:
-  """Refuses, before it is computed, a column with too many draws.
+  """Checks that a column cannot have too many draws, before it is computed.
 
   Args:
     labels: [n, K] uint8 multi-hot, of the training images.
-    balance: what is to be computed.
+    balance: the policy and its settings.
 
   Raises:
-    errors.DataError: each class at the target could need too many.
+    errors.DataError: the epoch could have more draws than max_draws.
   """
   if balance.policy == 'table':
     draws = _draw_by_table(labels, balance, None).sum()
@@ -144,19 +138,19 @@ def _check_draws(labels: np.ndarray, balance: balance_lib.Balance) -> None:
     draws = len(labels) + balance.target * int(labels.any(axis=0).sum())
   if draws > max_draws(len(labels)):
     raise errors.DataError(
-        f'An epoch with --balance={balance.policy}, --balance_target='
-        f'{balance.target} and --balance_factors={balance.factors} could have '
-        f'{draws:,.0f} draws of {len(labels):,} training images; at most '
-        f'{max_draws(len(labels)):,.0f} are allowed. Choose smaller values.')
+        f'Too many draws: an epoch with --balance={balance.policy}, '
+        f'--balance_target={balance.target} and --balance_factors='
+        f'{balance.factors} could have {draws:,.0f} draws of {len(labels):,} '
+        f'training images, at most {max_draws(len(labels)):,.0f} are allowed; '
+        'choose smaller values.')
 
 
 def _for_fold(labels: np.ndarray, folds: np.ndarray, fold: int,
               balance: balance_lib.Balance, seed: int) -> np.ndarray:
-  """The column of one fold; rows in the order in which they are drawn."""
+  """Returns the column of one fold; rows in hash order."""
   drawn = np.zeros(len(labels))
   training = folds != fold
-  # Counter-based and keyed by fold: a fold's draws do not depend on how many
-  # the folds before it made.
+  # Keyed by fold, so that its draws do not depend on those of other folds.
   key = np.array([spec.require_seed(seed), fold], np.uint64)
   rng = np.random.Generator(np.random.Philox(key=key))
   if training.any():
@@ -167,7 +161,7 @@ def _for_fold(labels: np.ndarray, folds: np.ndarray, fold: int,
 
 def _draw_once(labels: np.ndarray, balance: balance_lib.Balance,
                rng: np.random.Generator) -> np.ndarray:
-  del balance, rng  # The same for every policy; this one needs neither.
+  del balance, rng  # The policies share one signature.
   return np.ones(len(labels))
 
 
@@ -175,16 +169,16 @@ def _draw_hybrid(labels: np.ndarray, balance: balance_lib.Balance,
                  rng: np.random.Generator) -> np.ndarray:
   """Returns [n] int64 copies of each image after one pass over the classes.
 
-  A class under the target gets duplicates of its images, drawn at random with
-  replacement; one over it loses copies at random. Later classes disturb earlier
-  ones, and nothing is repaired. The paper does not say whether an image that
-  an earlier class removed may be duplicated. Here it may: otherwise the one
-  survivor of a rare class is drawn up to 500 times, or the class stays empty
-  (10 of 60 held-out folds), far from what the paper shows.
+  A class below the target gets copies of its images, drawn at random with
+  replacement; a class above it loses copies at random.
 
   Source: Al-joudi & Arif, CMC 76(2), 2023, section 3.2, with the sign of its
-  condition put right (as printed, large classes would be oversampled).
+  condition corrected (as printed, large classes would be oversampled).
   """
+  # The paper does not say whether an image that an earlier class removed may be
+  # copied again. Here it may: otherwise the last image of a rare class is drawn
+  # up to 500 times, or the class stays empty (10 of 60 held-out folds), unlike
+  # the paper's figures.
   counts = np.ones(len(labels), np.int64)
   for one_class in labels.T:
     members = np.flatnonzero(one_class)
@@ -201,14 +195,13 @@ def _draw_hybrid(labels: np.ndarray, balance: balance_lib.Balance,
 
 def _draw_protected(labels: np.ndarray, balance: balance_lib.Balance,
                     rng: np.random.Generator) -> np.ndarray:
-  """Returns [n] int64 copies: rare classes raised evenly, then others thinned.
+  """Returns [n] int64 copies: rare classes oversampled, others undersampled.
 
-  Raising goes from the rarest class on, whose copies count for the next. What
-  a class still lacks is dealt to its images by divmod, the remainder to a
-  random choice of them. Then images are looked at once in random order, and
-  one goes if each of its classes stays at the target or above. So no image of
-  a class of at most the target goes, every class ends at the target or above
-  it, and none of those above it has an image left that could have gone.
+  Classes are oversampled from the rarest on. What a class lacks is spread
+  evenly over its images, the remainder over a random choice of them. Then each
+  image, in random order, is removed if all its classes stay at the target or
+  above. So no image of a class of at most the target is removed, and each class
+  ends at the target or above.
   """
   counts = np.ones(len(labels), np.int64)
   images = labels.sum(axis=0, dtype=np.int64)
@@ -225,7 +218,7 @@ def _draw_protected(labels: np.ndarray, balance: balance_lib.Balance,
   sets, numbers = label_set.find(labels[others])
   classes_of_set = [np.flatnonzero(row).tolist() for row in sets]
   for i, number in zip(others.tolist(), numbers.tolist()):
-    classes = classes_of_set[number]  # such an image has one copy
+    classes = classes_of_set[number]  # each of these images has one copy
     if all(totals[k] > balance.target for k in classes):
       for k in classes:
         totals[k] -= 1

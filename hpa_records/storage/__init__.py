@@ -1,1 +1,1 @@
-"""Files and folders, local or at an address; locks; paths given as flags."""
+"""Files and folders, local or remote; locks; checks of paths in flags."""

@@ -1,9 +1,9 @@
-"""Addresses such as gs://bucket/folder: which this TensorFlow reads and writes.
+"""Files at addresses such as gs://bucket/folder, through TensorFlow.
 
-gs:// is built into TensorFlow. s3://, az:// and http(s):// come with
-tensorflow-io, to read only (its writes to S3 hung), where the two fit together;
-where they do not, download.py copies through other drivers. What TensorFlow
-raises becomes one line.
+gs:// is built into TensorFlow. s3://, az:// and http(s):// need a compatible
+tensorflow-io and are read-only, since its writes to S3 hung. Without one,
+reading/download.py copies through other drivers. TensorFlow's errors become
+one line.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from typing import Iterator
 
 from hpa_records.runtime import errors
 
-_BUILT_IN = ('gs', 'ram', 'file')  # ram: memory of the process, for tests
+_BUILT_IN = ('gs', 'ram', 'file')  # ram: in the process's memory, for tests
 _WITH_IO = ('s3', 'az', 'http', 'https')
 _WITHOUT_FOLDERS = ('http', 'https')
 _BLOCK_BYTES = 8 * 2**20
 
-# What TensorFlow wraps an error's text in: places in its graph; a page of HTML.
+# Around the reason in TensorFlow's messages: graph positions, an HTML page.
 _WRAPPING = re.compile(r'\{\{.*?\}\}[ :]*|^: |\[Op:.*|\[\[.*| with body .*')
 _STACK = '<stack traces unavailable>'
 
@@ -34,18 +34,19 @@ def is_address(path: str) -> bool:
 
 
 def has_folders(path: str) -> bool:
-  """Returns whether folders can be listed where the path, or address, is."""
+  """Returns whether folders can be listed at a path or address."""
   return _scheme(path) not in _WITHOUT_FOLDERS
 
 
 def size(path: str) -> int | None:
-  """Returns a file's size in bytes; None where there is no such file.
+  """Returns a file's size in bytes; None if the file does not exist.
 
   Raises:
-    errors.DataError: the address does not answer, or nothing here reads it.
+    errors.DataError: the address cannot be accessed, or its scheme is not
+      supported.
   """
   files = gfile(path)
-  with told_errors(path):
+  with translate_errors(path):
     # One request; gfile.exists and isdir would be two more.
     with contextlib.suppress(_errors().NotFoundError):
       found = files.stat(path)
@@ -54,12 +55,12 @@ def size(path: str) -> int | None:
 
 
 def stamp(path: str) -> list[int]:
-  """Returns a file's size and its time in ns.
+  """Returns a file's size in bytes and its modification time in ns.
 
   Raises:
-    StorageError: it is not there, or the address does not answer.
+    StorageError: the file does not exist, or cannot be accessed.
   """
-  with told_errors(path):
+  with translate_errors(path):
     found = gfile(path).stat(path)
   return [found.length, found.mtime_nsec]
 
@@ -74,10 +75,14 @@ def _scheme(path: str) -> str:
 
 
 def gfile(path: str, write: bool = False):
-  """Returns TensorFlow's files, which know the address.
+  """Returns tf.io.gfile, after checking that it supports the address.
+
+  Args:
+    path: an address.
+    write: whether the address is to be written.
 
   Raises:
-    errors.DataError: nothing knows the scheme, or this TensorFlow does not.
+    errors.DataError: the scheme is not supported, or not by this TensorFlow.
   """
   scheme = _scheme(path)
   if scheme not in _BUILT_IN + _WITH_IO:
@@ -91,22 +96,21 @@ def gfile(path: str, write: bool = False):
   from hpa_records.runtime import tensorflow  # pylint: disable=import-outside-toplevel
   if not tensorflow.has_scheme(scheme):
     raise errors.DataError(
-        f'Expected a TensorFlow that reads {scheme}://, received '
-        f'{tensorflow.tf.__version__} without a tensorflow-io that fits; copy '
-        'the '
-        'records with trainer.main --stage_dir=DIR, which any TensorFlow can, '
-        'or use an environment (Python 3.10 to 3.12) with '
-        'pip install "hpa-records[io]", which has TensorFlow 2.17.1.')
+        f'TensorFlow {tensorflow.tf.__version__} cannot read {scheme}:// '
+        'without a compatible tensorflow-io; copy the records with '
+        'trainer.main --stage_dir=DIR, which works with any TensorFlow, or use '
+        'an environment (Python 3.10 to 3.12) with pip install '
+        '"hpa-records[io]", which has TensorFlow 2.17.1.')
   return tensorflow.tf.io.gfile
 
 
 @contextlib.contextmanager
-def told_errors(path: str, naming: str = '') -> Iterator[None]:
-  """Tells what TensorFlow raises about an address in one line.
+def translate_errors(path: str, naming: str = '') -> Iterator[None]:
+  """Raises TensorFlow's errors of a block as one-line errors.
 
   Args:
-    path: that the block reads or writes; nothing is done where it is local.
-    naming: only errors that name this are about the address.
+    path: read or written by the block; a local path has no effect.
+    naming: only errors whose message contains this text are translated.
 
   Raises:
     StorageError: in place of TensorFlow's error.
@@ -125,21 +129,21 @@ def told_errors(path: str, naming: str = '') -> Iterator[None]:
       raise
     raise StorageError(f'Cannot access {path}: '
                        f'{type(error).__name__}: {_reason(message)}; check the '
-                       'address, the rights and the network, and run the same '
-                       'command again.') from error
+                       'address, the permissions and the network, then run the '
+                       'same command again.') from error
 
 
 def _reason(message: str) -> str:
-  """The first line that says something, without places in a graph."""
+  """Returns the first line with a reason, without graph positions."""
   lines = message.rpartition(_STACK)[2].splitlines()
-  told = [
+  reasons = [
       line for line in (_WRAPPING.sub('', l).strip() for l in lines) if line
   ]
-  return (told or ['no reason'])[0].rstrip('.')
+  return (reasons or ['no reason given'])[0].rstrip('.')
 
 
 class ReadFile(io.RawIOBase):
-  """TensorFlow's file as one of Python's, whose errors are told."""
+  """A Python file object over a TensorFlow file; raises StorageError."""
 
   def __init__(self, path: str):
     super().__init__()
@@ -162,21 +166,21 @@ class ReadFile(io.RawIOBase):
 
   def readall(self) -> bytes:
     """As io.RawIOBase."""
-    # The file's own read() of all finds a missing one of az:// empty.
+    # GFile.read() without a size returns b'' for a missing file at az://.
     return b''.join(iter(lambda: self._read(_BLOCK_BYTES), b''))
 
   def _read(self, size_bytes: int) -> bytes:
-    with told_errors(self._path):
+    with translate_errors(self._path):
       return self._file.read(size_bytes)
 
   def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
     """As io.RawIOBase, in bytes."""
-    with told_errors(self._path):
+    with translate_errors(self._path):
       self._file.seek(offset, whence)
       return self._file.tell()
 
   def close(self) -> None:
-    """As io.RawIOBase; closes TensorFlow's file too."""
+    """As io.RawIOBase; also closes TensorFlow's file."""
     if not self.closed:
       self._file.close()
     super().close()

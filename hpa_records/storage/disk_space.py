@@ -1,4 +1,4 @@
-"""Free space of the disk that a folder is on."""
+"""Free disk space at a folder."""
 
 import os
 import shutil
@@ -9,20 +9,29 @@ from hpa_records.storage import filesystem
 
 
 def require_room(output: str, needed_bytes: int) -> None:
-  """Raises errors.DataError unless the disk has so many bytes free."""
+  """Checks that the disk has enough free space; passes for an address.
+
+  Args:
+    output: folder to write to, which may not exist yet.
+    needed_bytes: free space needed.
+
+  Raises:
+    errors.DataError: the disk has less free space.
+  """
   free_bytes = free(output)
   if free_bytes is not None and free_bytes < needed_bytes:
     raise errors.DataError(
-        f'Too little free disk space for {output}: '
+        f'Not enough free disk space for {output}: '
         f'{printable.show_bytes(needed_bytes)} are needed, '
-        f'{printable.show_bytes(free_bytes)} are free. Free some, or choose '
-        'another --output.')
+        f'{printable.show_bytes(free_bytes)} are free. Free some space, or '
+        'choose another --output.')
 
 
 def free(output: str) -> int | None:
-  """Returns the free bytes of the disk a folder is on, or will be on.
+  """Returns the free disk space at a folder in bytes; None for an address.
 
-  None for an address.
+  Args:
+    output: the folder, which may not exist yet.
   """
   if filesystem.is_remote(output):
     return None

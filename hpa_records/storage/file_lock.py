@@ -1,7 +1,7 @@
-"""Locks by which processes keep out of each other's folders.
+"""Lock files against two processes working in one folder.
 
-flock's: the operating system gives them back when a process dies, so a killed
-one locks nobody out; a process that is stopped keeps them.
+flock: the operating system releases a lock when its process ends, also when it
+is killed. A stopped process (SIGSTOP) keeps its locks.
 """
 
 import contextlib
@@ -13,10 +13,10 @@ from typing import Iterator
 
 from hpa_records.runtime import errors
 
-# What flock says on file systems that have no locks, such as some mounts of
-# NFS and Lustre.
+# flock's errors on file systems without locks, such as some mounts of NFS and
+# Lustre.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-_TRIES = 100  # each lost to another process that has just removed the file
+_TRIES = 100  # each fails if another process has just removed the file
 
 
 @contextlib.contextmanager
@@ -24,31 +24,31 @@ def hold(path: str,
          refusal: str,
          shared: bool = False,
          waits: bool = False) -> Iterator[None]:
-  """Holds the lock of a local file, which is made if missing, during a block.
+  """Holds the lock of a local file during a block.
 
   Args:
-    path: of the file, in a folder that is made too. Who holds the lock alone
-      may remove the file.
-    refusal: message where another process holds it; path is added.
-    shared: with others that hold it shared.
-    waits: prints the refusal and waits for the other process.
+    path: of the file, created with its folder if missing. Only the holder of
+      an exclusive lock may remove it.
+    refusal: message where another process holds the lock; path is appended.
+    shared: take a shared lock.
+    waits: print the refusal and wait, in place of raising it.
 
   Raises:
-    errors.DataError: another process holds it, without waits.
-    OSError: the file cannot be made, is a link, or is not empty.
+    errors.DataError: another process holds the lock, and waits is False.
+    OSError: the file cannot be created, is a link, or is not empty.
   """
   for left in reversed(range(_TRIES)):
     try:
       os.makedirs(os.path.dirname(path) or os.curdir, exist_ok=True)
-      # NFS locks only what is open for writing, and shares only what is open
-      # for reading.
+      # On NFS an exclusive lock needs a file open for writing, a shared one a
+      # file open for reading.
       file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except (FileNotFoundError, FileExistsError):  # folder made or removed
       if not left:
         raise
       continue
     try:
-      if os.fstat(file).st_size:  # a user's: a lock is empty
+      if os.fstat(file).st_size:  # a user's file: lock files are empty
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
       _lock(file, path, refusal, shared, waits)
       if _is_still(file, path):
@@ -74,13 +74,13 @@ def _lock(file: int, path: str, refusal: str, shared: bool,
     if error.errno not in _NO_LOCKS:
       raise
     print(
-        f'The disk of {path} has no file locks; do not run the same command '
-        'twice at a time.',
+        f'The disk of {path} does not support file locks; do not run the same '
+        'command twice at the same time.',
         file=sys.stderr)
 
 
 def _is_still(file: int, path: str) -> bool:
-  """Whether the open file is the one under its name, not a removed one."""
+  """Returns whether path still names the open file."""
   try:
     return os.path.samestat(os.fstat(file), os.lstat(path))
   except FileNotFoundError:

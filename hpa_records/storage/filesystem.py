@@ -1,15 +1,14 @@
-"""Where files come from and go to; the one seam to other storage.
+"""Reading and writing of files, local or remote; the only access to storage.
 
-A path is local, or an address such as gs://bucket/folder. Local files take the
-operating system's own way; addresses take TensorFlow's filesystems, which are
-imported when the first address is met, so that local work starts without
-TensorFlow; address.py says which there are.
+A path is local, or an address such as gs://bucket/folder. Local files are read
+and written by the operating system, addresses by TensorFlow (see address). It
+is imported at the first address, so that local work starts without it.
 
-Everything is written under a temporary name and renamed when it is whole, so
-that no reader ever sees half a file: rename is atomic within one local folder
-(POSIX), and the data is flushed to the disk before it, so that a power cut
-cannot leave a whole name on an empty file. An object store shows an object
-when it is closed, and not before.
+Files are written under a temporary name and renamed when they are complete, so
+no reader sees a partial file. rename is atomic within one local folder (POSIX);
+the data are flushed to disk before it, so a power failure cannot leave the
+final name on an empty file. An object store shows an object only once it is
+closed.
 """
 
 import contextlib
@@ -27,10 +26,10 @@ from hpa_records.storage import address
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
 _SMALL_BYTES = 2**28
-# What the system says of a path under which there is none.
+# Errors of a path where no file can exist.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
-# The kernel keeps what is written in pieces as large as the writes; copying
-# from small ones takes a fifth longer.
+# The page cache keeps data in units as large as the writes; copying from small
+# ones takes a fifth longer.
 _WRITE_BYTES = 2**22
 
 
@@ -40,27 +39,27 @@ def is_remote(path: str) -> bool:
 
 
 def has_folders(path: str) -> bool:
-  """Returns whether folders can be listed where the path is."""
+  """Returns whether folders can be listed at the path."""
   return address.has_folders(path)
 
 
 def open_read(path: str, buffered: bool = True) -> BinaryIO:
-  """Returns a binary file to read and seek in, a context manager.
+  """Returns a seekable binary file, a context manager.
 
   Args:
     path: local or an address.
-    buffered: False reads of a local file just the bytes that are asked for.
+    buffered: False reads only the requested bytes of a local file.
 
   Raises:
-    OSError: a local file cannot be opened, or is a pipe or a device, which
-      would be waited for and can be read once; at an address the first read or
-      seek raises it, as StorageError.
-    errors.DataError: nothing here reads the address.
+    OSError: a local file cannot be opened, or is a pipe or a device; for an
+      address the first read or seek raises it, as StorageError.
+    errors.DataError: the address's scheme is not supported.
   """
   if is_remote(path):
     return io.BufferedReader(address.ReadFile(path), _READ_BYTES)
   mode = os.stat(path).st_mode
-  if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # open tells of folders
+  # A pipe may block, and can be read only once. open() raises for folders.
+  if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
     raise OSError(errno.ESPIPE, 'a pipe or a device', path)
   return open(path, 'rb', buffering=-1 if buffered else 0)
 
@@ -70,21 +69,20 @@ def read_bytes(path: str) -> bytes:
 
   Raises:
     OSError: the file cannot be read.
-    errors.DataError: nothing here reads the address.
+    errors.DataError: the address's scheme is not supported.
   """
   with open_read(path, buffered=False) as file:
     return file.read()
 
 
 def read_small(path: str) -> bytes | None:
-  """Returns a small file's content.
+  """Returns a small file's content; None if it does not exist.
 
-  None where there is no file, or one larger than any that a command notes
-  something in; a pipe or a device would be waited for, or never end.
+  None also for a file over 256 MiB, a pipe and a device.
 
   Raises:
     OSError: the file cannot be read.
-    errors.DataError: nothing here reads the address.
+    errors.DataError: the address's scheme is not supported.
   """
   num_bytes = size(path)
   if num_bytes is None or num_bytes > _SMALL_BYTES:
@@ -93,10 +91,10 @@ def read_small(path: str) -> bytes | None:
 
 
 def sha256(path: str) -> str:
-  """Returns the hex digest of a file's content.
+  """Returns the sha256 of a file's content as hex digits.
 
   Raises:
-    OSError: a local file cannot be read.
+    OSError: the file cannot be read.
   """
   digest, block = hashlib.sha256(), memoryview(bytearray(_READ_BYTES))
   with open_read(path, buffered=False) as file:
@@ -106,11 +104,11 @@ def sha256(path: str) -> str:
 
 
 def size(path: str) -> int | None:
-  """Returns a file's size in bytes; None where there is no such file.
+  """Returns a file's size in bytes; None if the file does not exist.
 
   Raises:
-    errors.DataError: it cannot be told, as in a folder that may not be
-      entered; the address does not answer, or nothing here reads it.
+    errors.DataError: the path cannot be accessed, or its scheme is not
+      supported.
   """
   if is_remote(path):
     return address.size(path)
@@ -124,17 +122,16 @@ def size(path: str) -> int | None:
 
 
 def stamp(path: str) -> list[int] | None:
-  """Returns a file's size and, in ns, its times; None where they cannot be had.
+  """Returns a file's size in bytes and its times in ns; None if unknown.
 
-  The times are those of the last change of the content and, of a local file,
-  of anything: the second shows a file that was put in place of another one
-  with the time of that.
+  The times are mtime and, of a local file, ctime. ctime reveals a file that
+  replaced another and was given its mtime.
   """
   try:
     if is_remote(path):
       return address.stamp(path)
     found = os.stat(path)
-  except OSError:  # told with its reason when the file is read
+  except OSError:  # reported with its reason when the file is read
     return None
   if not stat.S_ISREG(found.st_mode):
     return None
@@ -142,9 +139,9 @@ def stamp(path: str) -> list[int] | None:
 
 
 def remove(path: str) -> None:
-  """Removes a file, if it is there."""
+  """Removes a file if it exists."""
   if is_remote(path):
-    with address.told_errors(path):
+    with address.translate_errors(path):
       if address.gfile(path, write=True).exists(path):
         address.gfile(path).remove(path)
   else:
@@ -153,12 +150,12 @@ def remove(path: str) -> None:
 
 
 def rename(source: str, target: str) -> None:
-  """Gives a file another name, in place of a file that has it.
+  """Renames a file, replacing target if it exists.
 
-  When this returns, a power cut does not take the new name back.
+  The new name is flushed to disk before this returns.
   """
   if is_remote(source):
-    with address.told_errors(source):
+    with address.translate_errors(source):
       address.gfile(source, write=True).rename(source, target, overwrite=True)
   else:
     os.replace(source, target)
@@ -166,12 +163,12 @@ def rename(source: str, target: str) -> None:
 
 
 def _flush_folder(path: str) -> None:
-  """Has the disk keep what names a local folder has."""
+  """Flushes the names in a local folder to disk."""
   folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
   try:
     os.fsync(folder)
   except OSError as error:
-    # Some network file systems have no such call, and need none.
+    # Some network file systems do not support this, nor need it.
     if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
       raise
   finally:
@@ -179,13 +176,18 @@ def _flush_folder(path: str) -> None:
 
 
 def temporary_name(path: str, folder: str = '') -> str:
-  """Returns a new name for what becomes a file, in its folder or another."""
+  """Returns a unique temporary name for the file path.
+
+  Args:
+    path: of the final file.
+    folder: of the temporary file; '' is the folder of path.
+  """
   name = f'{os.path.basename(path)}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}'
   return os.path.join(folder or os.path.dirname(path), name)
 
 
 class _BufferWriter:
-  """Takes whatever has bytes, as local files do; GFile wants the type."""
+  """Accepts any bytes-like object, as local files do; GFile accepts bytes."""
 
   def __init__(self, file):
     self._file = file
@@ -197,25 +199,24 @@ class _BufferWriter:
 
 @contextlib.contextmanager
 def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
-  """Yields a binary file that takes the name path when the block succeeds.
+  """Yields a binary file that is renamed to path when the block succeeds.
 
-  When the block raises, the temporary file is removed and path is as before.
-  Of a killed process it stays; it has a name of its own, so that two processes
-  that write the same path do not write into one file.
+  If the block raises, the temporary file is removed and path is unchanged. A
+  killed process leaves its temporary file, whose name is unique.
 
   Args:
     path: of the file to write.
-    temporary_folder: where the unfinished file lies, on the same disk; by
-      default beside the finished file.
+    temporary_folder: of the temporary file, on the same disk; '' is the folder
+      of path.
   """
   temporary = temporary_name(path, temporary_folder)
   gfile = address.gfile(path, write=True) if is_remote(path) else None
   try:
     if gfile:
-      with address.told_errors(path), gfile.GFile(temporary, 'wb') as file:
+      with address.translate_errors(path), gfile.GFile(temporary, 'wb') as file:
         yield _BufferWriter(file)
     else:
-      # 'x' makes the file: a link under its name is not followed.
+      # 'x' does not follow a link of that name.
       with open(temporary, 'xb', _WRITE_BYTES) as file:
         yield file
         file.flush()
@@ -229,6 +230,6 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
 def write_atomically(path: str,
                      data: bytes,
                      temporary_folder: str = '') -> None:
-  """Writes data to path, whole or not at all; see atomic_writer."""
+  """Writes data to path, all or nothing; see atomic_writer."""
   with atomic_writer(path, temporary_folder) as file:
     file.write(data)

@@ -1,4 +1,4 @@
-"""Folders, local or at an address: what is in them, made, emptied, removed."""
+"""Listing, creating and removing of folders, local or remote."""
 
 import contextlib
 import functools
@@ -12,23 +12,23 @@ from hpa_records.storage import litter
 
 
 def list_names(folder: str, recursive: bool = False) -> list[str]:
-  """Returns the names of the files under a folder, sorted, relative to it.
+  """Returns the sorted names of the files in a folder, relative to it.
 
   Args:
     folder: local or an address.
-    recursive: also those in folders below, with '/' between the parts. Local
-      folders that are litter, such as lost+found, are not looked into: often
-      nobody but root may.
+    recursive: also files in subfolders, with '/' between the parts. Local
+      system folders such as lost+found, often readable only by root, are
+      skipped.
 
   Raises:
     OSError: a local folder, or one below it, cannot be read.
-    errors.DataError: the address does not answer, or has no lists of files.
+    errors.DataError: the address cannot be accessed, or cannot be listed.
   """
   if not filesystem.has_folders(folder):
     raise errors.DataError(f'{folder} cannot be listed; copy it to local disk '
                            'first.')
   if filesystem.is_remote(folder):
-    with address.told_errors(folder):
+    with address.translate_errors(folder):
       walked = [(top[len(folder):].strip('/'), names)
                 for top, _, names in address.gfile(folder).walk(folder)]
   else:
@@ -39,12 +39,12 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     at_top = below in ('', '.')
     found += names if at_top else [f'{below}/{name}' for name in names]
     if not recursive:
-      break  # the folder itself comes first; those below are not looked into
+      break  # the folder itself comes first
   return sorted(found)
 
 
 def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
-  """Yields each local folder with the names of its files, but litter."""
+  """Yields each local folder and the names of its files; skips litter."""
   for top, below, names in os.walk(folder,
                                    onerror=functools.partial(
                                        _refuse_unlisted, folder)):
@@ -53,36 +53,37 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _refuse_unlisted(folder: str, error: OSError) -> None:
-  """Raises what os.walk would pass over, but of a folder that was removed."""
+  """Raises an error of os.walk, unless a subfolder was removed meanwhile."""
   if error.filename == folder or not isinstance(error, FileNotFoundError):
     raise error
 
 
 def make(path: str) -> None:
-  """Makes a folder, and those above it, where they are missing."""
+  """Creates a folder and its parents if they do not exist."""
   if filesystem.is_remote(path):
-    with address.told_errors(path):
+    with address.translate_errors(path):
       address.gfile(path, write=True).makedirs(path)
   else:
     os.makedirs(path, exist_ok=True)
 
 
 def remove_files(folder: str, is_wanted: Callable[[str], bool]) -> None:
-  """Removes the files of a folder that are wanted so; of links the link alone.
+  """Removes files of a folder, and links but not their targets.
 
   Args:
-    folder: local or an address; a local one may not be a link itself.
-    is_wanted: whether to remove the file of a name.
+    folder: local or an address; a local one must not be a link.
+    is_wanted: name → whether to remove the file.
 
   Raises:
-    OSError: the folder is not there or is a link, or a file cannot be removed.
+    OSError: the folder does not exist or is a link, or a file cannot be
+      removed.
   """
   if filesystem.is_remote(folder):
     for name in filter(is_wanted, list_names(folder)):
       filesystem.remove(os.path.join(folder, name))
     return
-  # Names are resolved in the open folder: a link that takes its place leads
-  # nowhere.
+  # Names are resolved in the open folder, so replacing it by a link meanwhile
+  # has no effect.
   opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
   try:
     for name in filter(is_wanted, os.listdir(opened)):
@@ -93,12 +94,12 @@ def remove_files(folder: str, is_wanted: Callable[[str], bool]) -> None:
 
 
 def remove_empty(path: str) -> None:
-  """Removes a folder, if it is there and nothing is in it."""
+  """Removes a folder if it exists and is empty."""
   if not filesystem.is_remote(path):
     with contextlib.suppress(OSError):
       os.rmdir(path)
     return
-  with address.told_errors(path):
+  with address.translate_errors(path):
     if address.gfile(
         path, write=True).exists(path) and not list_names(path, recursive=True):
       address.gfile(path).rmtree(path)

@@ -1,4 +1,4 @@
-"""Files and folders that nobody put there on purpose."""
+"""Files and folders that operating systems and version control create."""
 
 _LITTER = {
     '.DS_Store', 'Thumbs.db', 'desktop.ini', '.directory', '.gitignore',
@@ -8,13 +8,10 @@ _LITTER = {
 
 
 def is_litter(file: str) -> bool:
-  """Returns whether a file browser or version control put a file there, not
-  the user.
-
-  Also of the folders that an operating system keeps at the top of a disk.
+  """Returns whether a system or version control created a file or folder.
 
   Args:
-    file: its name, with or without folders.
+    file: its name, with or without parent folders.
   """
   base = file.rpartition('/')[2]
   return base in _LITTER or base.startswith('._')

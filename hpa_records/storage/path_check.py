@@ -1,7 +1,8 @@
-"""Paths that a command's flags give: well-formed, writable, and never shared.
+"""Checks of the paths in a command's flags.
 
-What a command writes is not what it reads. Paths are compared by what they lead
-to, so links and other spellings of a path are the same path.
+They must be well-formed and writable, and outputs must not overlap inputs.
+Paths are compared after resolving links, so different spellings of one path
+are equal.
 """
 
 import contextlib
@@ -15,42 +16,42 @@ from hpa_records.storage import address
 from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 
-Paths = Sequence[tuple[str, str]]  # (flag, path), '' where it was not given
+Paths = Sequence[tuple[str, str]]  # (flag, path), '' where not given
 _HEAD_BYTES = 1000
 
 
 def refuse_shared(
     outputs: Paths, inputs: Paths, closed: Paths = (),
     filled: Paths = ()) -> None:
-  """Refuses a path that is written and read, or written twice.
+  """Checks that no path is both written and read, or written twice.
 
   Args:
     outputs: files and folders that a command writes.
     inputs: files and folders that it reads.
-    closed: folders of this project that are read: no output goes into them.
-    filled: folders of this project that are written: no input lies in them.
+    closed: folders that are read and must not contain an output.
+    filled: folders that are written and must not contain an input.
 
   Raises:
-    errors.DataError: names flags and paths.
+    errors.DataError: two paths overlap; names both flags and paths.
   """
   outputs, inputs = _given(outputs), _given(inputs)
   for number, (flag, path) in enumerate(outputs):
     for other, taken in [*inputs, *outputs[:number]]:
       if _is_same(path, taken):
         raise errors.DataError(
-            f'--{flag} and --{other} lead to the same place, received {path} '
-            f'and {taken}; choose another --{flag}.')
+            f'--{flag}={path} and --{other}={taken} are the same path; choose '
+            f'another --{flag}.')
     for other, folder in _given(closed):
       if _is_in(path, folder):
         raise errors.DataError(
-            f'--{flag} lies in a folder that --{other} reads, received {path} '
-            f'inside {folder}; choose another --{flag}.')
+            f'--{flag}={path} is inside the input folder --{other}={folder}; '
+            f'choose another --{flag}.')
   for flag, path in inputs:
     for other, folder in _given(filled):
       if _is_in(path, folder):
         raise errors.DataError(
-            f'--{flag} lies in a folder that --{other} writes, received {path} '
-            f'inside {folder}; choose another --{other}.')
+            f'--{flag}={path} is inside the output folder --{other}={folder}; '
+            f'choose another --{other}.')
 
 
 def _given(paths: Paths) -> list[tuple[str, str]]:
@@ -63,17 +64,17 @@ def _is_same(path: str, other: str) -> bool:
     return True
   try:
     return os.path.samefile(path, other)
-  except (OSError, ValueError):  # one is not there, or an address
+  except (OSError, ValueError):  # one does not exist, or is an address
     return False
 
 
 def _is_in(path: str, folder: str) -> bool:
-  """Whether a path is a folder, or lies anywhere below it."""
+  """Returns whether path is the folder or anywhere inside it."""
   return any(_is_same(each, folder) for each in _above(_resolve(path)))
 
 
 def _above(path: str) -> Iterable[str]:
-  """The path, the folder that it is in, and so on."""
+  """Yields the path and all folders above it."""
   while True:
     yield path
     above = os.path.dirname(path)
@@ -95,32 +96,36 @@ def require_path(path: str, flag: str) -> str:
   """Returns path, local or an address, without a trailing slash.
 
   Args:
-    path: what the user gave. A shell leaves the ~ of --flag=~/x as it is: it is
-      the home folder here.
+    path: given by the user; ~ is expanded, since shells leave --flag=~/x as
+      it is.
     flag: the flag's name, for the message.
 
   Raises:
-    errors.DataError: path is empty, a scheme alone, or the home folder of no
-      one.
+    errors.DataError: path is empty, a scheme without a path, or ~name of an
+      unknown user.
   """
   if not path:
     raise errors.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
   if filesystem.is_remote(path):
     found = path.rstrip('/')
-    if not filesystem.is_remote(found):  # only slashes stand behind the scheme
-      raise errors.DataError(f'Nothing follows the scheme in --{flag}={path}; '
-                             'give the whole address.')
+    if not filesystem.is_remote(found):  # only slashes after the scheme
+      raise errors.DataError(f'No path after the scheme in --{flag}={path}; '
+                             'pass the complete address.')
     return found
   found = os.path.expanduser(path)
   if found.startswith('~') and not os.path.lexists(found):
     raise errors.DataError(
-        f'There is no home folder {path.split(os.sep)[0]}, received '
-        f'--{flag}={path}; a file or folder of that name is ./{path}.')
+        f'No home folder {path.split(os.sep)[0]} in --{flag}={path}; for a '
+        f'file or folder of that name pass ./{path}.')
   return os.path.normpath(found)
 
 
 def require_local(path: str, flag: str) -> str:
-  """Returns path, a local one, without a trailing slash.
+  """Returns a local path without a trailing slash.
+
+  Args:
+    path: given by the user.
+    flag: the flag's name, for the message.
 
   Raises:
     errors.DataError: path is empty or an address.
@@ -133,12 +138,12 @@ def require_local(path: str, flag: str) -> str:
 
 
 @contextlib.contextmanager
-def told_output(path: str, flag: str = 'output') -> Iterator[None]:
-  """Tells in one line what a block cannot write to the --output of a command.
+def translate_write_errors(path: str, flag: str = 'output') -> Iterator[None]:
+  """Raises OSErrors of a block that writes to path as one-line errors.
 
   Args:
-    path: that the user gave, or one below it.
-    flag: where, for the message.
+    path: given by the user, or a path below it.
+    flag: the flag's name, for the message.
 
   Raises:
     errors.DataError: in place of OSError.
@@ -151,17 +156,17 @@ def told_output(path: str, flag: str = 'output') -> Iterator[None]:
 
 
 def prepare_output(path: str, flag: str = 'output') -> None:
-  """Makes the folder of a file of --output, before work is spent on it.
+  """Creates the folder of an output file and checks that it can be written.
 
   Args:
     path: of the file.
-    flag: where it was given, for the message.
+    flag: the flag's name, for the message.
 
   Raises:
-    errors.DataError: it cannot be made; or, of a local file, it could not be
-      written there, or something else has its name, as a folder or a device.
+    errors.DataError: the folder cannot be created; or the local file cannot be
+      written, or its name is that of a folder or a device.
   """
-  with told_output(path, flag):
+  with translate_write_errors(path, flag):
     folders.make(os.path.dirname(path) or os.curdir)
     if filesystem.is_remote(path):
       return
@@ -176,15 +181,15 @@ def prepare_output(path: str, flag: str = 'output') -> None:
 
 
 def refuse_foreign(path: str, mark: str, flag: str) -> None:
-  """Refuses to replace what this program has not written.
+  """Checks that an output file does not replace one of another program.
 
   Args:
-    path: of a file to write.
-    mark: text near the start of each such file, by which its writer knows it.
-    flag: where the path was given, for the message.
+    path: of the file to write.
+    mark: text near the start of each file that this program writes.
+    flag: the flag's name, for the message.
 
   Raises:
-    errors.DataError: what has that name is no file, or one without the mark.
+    errors.DataError: path exists and is not a file with the mark.
     OSError: a local file cannot be read.
   """
   if filesystem.size(path) is not None:
@@ -194,5 +199,5 @@ def refuse_foreign(path: str, mark: str, flag: str) -> None:
   elif not os.path.lexists(path):
     return
   raise errors.DataError(
-      f'{path} is there, and was not written by this program; move or remove '
-      f'it, or choose another --{flag}.')
+      f'{path} exists and was not written by this program; move or remove it, '
+      f'or choose another --{flag}.')

@@ -1,8 +1,8 @@
-"""What each of the 28 classes looks like in a synthetic cell.
+"""The pattern of each of the 28 classes in a synthetic cell.
 
-A class is a function of the cell alone, after the descriptions in the Human
-Protein Atlas' cell dictionary: where it lies, in what grain, how many. It need
-not deceive a biologist; it needs to be of its own for a network.
+Each pattern is a function of the cell, after the descriptions (location,
+texture, number) in the cell dictionary of the Human Protein Atlas. The patterns
+only need to be distinguishable by a network.
 """
 
 from typing import Callable
@@ -22,7 +22,7 @@ def _fibrillar_center(c):
       c.places(c.spots(point[None], (7, 8)), 7)
       for point in c.places(c.nuclear < .6, 3)
   ]
-  # A nucleus of a few pixels has no place for one.
+  # In a nucleus of a few pixels there may be none.
   dots = np.concatenate([np.zeros((0, 2), int), *dots])
   return c.spots(dots, (.8, 1.4)) * c.nucleus
 
@@ -181,8 +181,8 @@ def draw(cell: cell_lib.Cell, labels: tuple[int, ...]) -> np.ndarray:
   """Returns the cell's four channels [s, s, C] float32, about 0..1.
 
   Args:
-    cell: its geometry.
-    labels: classes whose patterns the green channel shows.
+    cell: geometry of the cell.
+    labels: classes shown in the green channel.
   """
   microtubules = cell.cytoplasm * (.25 + .75 * cell.texture('fibres'))
   microtubules *= np.clip(1.5 - .7 * cell.outward, 0, 1)

@@ -1,11 +1,10 @@
-"""Made-up samples in Kaggle's layout: train.csv and four gray PNGs each.
+"""Synthetic samples in Kaggle's layout: train.csv and four gray PNGs each.
 
-For the demo and for tests on machines without the real data. Label sets are
-drawn with the frequencies of the real table; images have about its share of
-black pixels, its intensities and its file sizes (BUILD_NOTES.md, "Sample
-data"). Sample i depends on (seed, i, size, min_per_class) alone, not on the
-number of samples or processes. The CSV is written last: a folder without it is
-unfinished.
+For the demo and for tests without the real data. Label sets are drawn with the
+frequencies of the real table; images have about the same fraction of black
+pixels, intensities and file sizes (BUILD_NOTES.md, "Sample data"). Sample i
+depends only on (seed, i, size, min_per_class), not on the number of samples or
+processes. The CSV is written last: a folder without it is unfinished.
 """
 
 import functools
@@ -31,13 +30,14 @@ from hpa_records.synthetic import label_table
 
 _SAMPLES_PER_TASK = 8
 _LOCK_NAME = '.make_sample_data.lock'
-# Fast, and near the real files' sizes.
+# Fast, with file sizes close to the real ones.
 PNG_SETTINGS = [
     cv2.IMWRITE_PNG_COMPRESSION, 2, cv2.IMWRITE_PNG_STRATEGY,
     cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER,
     cv2.IMWRITE_PNG_FILTER_NONE
 ]
-# Peak intensity of each channel, and deviation of its noise by the signal.
+# Peak intensity of each channel, and its noise's deviation relative to the
+# signal.
 _GAIN = (165.0, 150.0, 190.0, 150.0)
 _NOISE = (.12, .12, .08, .12)
 
@@ -51,23 +51,23 @@ def make(output: str,
   """Writes output/train.csv and output/train/<Id>_<channel>.png.
 
   Args:
-    output: a folder without train.csv; made if missing.
-    num_samples: how many, >= 1.
-    seed: >= 0; another seed draws other samples.
+    output: a folder without train.csv; created if missing.
+    num_samples: 1..10^7.
+    seed: 0..2^31-1; another seed draws other samples.
     size_px: height and width of the images, 64..1024.
-    min_per_class: images that each class has at least; see label_table.
-    workers: processes; 0 takes one a core.
+    min_per_class: least images of each class; see label_table.
+    workers: processes; 0 is one a core.
 
   Raises:
-    errors.DataError: a value is out of range, train.csv is there, or other
-      files where the images go; the folder cannot be written, another call is
-      writing to it, or a worker was killed.
+    errors.DataError: a value is out of range; output has a train.csv or other
+      files in train/; output cannot be written or another process is writing
+      to it; or a worker was killed.
   """
   _check(num_samples, seed, size_px, min_per_class, workers)
   lock = os.path.join(output, _LOCK_NAME)
-  with path_check.told_output(output), file_lock.hold(
-      lock, f'Sample data is already being made in {output}; wait for its end, '
-      'or choose another --output'):
+  with path_check.translate_write_errors(output), file_lock.hold(
+      lock, f'Another process is making sample data in {output}; wait until it '
+      'has finished, or choose another --output'):
     try:
       _make(output, num_samples, seed, size_px, min_per_class, workers)
     finally:
@@ -75,19 +75,19 @@ def make(output: str,
 
 
 def _make(output, num_samples, seed, size_px, min_per_class, workers) -> None:
-  """The same, in a folder that is locked."""
+  """As make, in a locked folder."""
   csv, images = os.path.join(output, 'train.csv'), os.path.join(output, 'train')
   if os.path.lexists(csv):
-    raise errors.DataError(f'Expected no train.csv yet, received {csv}; '
-                           'remove it or choose another --output.')
+    raise errors.DataError(f'{csv} exists; remove it or choose another '
+                           '--output.')
   _check_folder(images, num_samples, seed)
   labels = label_table.draw_labels(num_samples, seed, min_per_class)
   task = functools.partial(_write_samples, images, labels, seed, size_px)
   starts = range(0, num_samples, _SAMPLES_PER_TASK)
   workers = min(workers or host.num_cores(), len(starts))
   folders.make(images)
-  with process_pool.told_lost(), progress.Bar('sample data', num_samples,
-                                              'samples') as shown:
+  with process_pool.translate_errors(), progress.Bar('sample data', num_samples,
+                                                     'samples') as shown:
     for count in _map(task, starts, workers):
       shown.advance(count)
   rows = [
@@ -98,18 +98,23 @@ def _make(output, num_samples, seed, size_px, min_per_class, workers) -> None:
 
 
 def sample_id(seed: int, number: int) -> str:
-  """Returns an Id in the form of Kaggle's, a function of its arguments."""
+  """Returns a sample's Id, in the form of Kaggle's Ids.
+
+  Args:
+    seed: of the dataset.
+    number: of the sample.
+  """
   text = hashlib.sha256(f'{seed}:{number}'.encode()).hexdigest()
   return '-'.join((text[:8], text[8:12], text[12:16], text[16:20], text[20:32]))
 
 
 def draw_image(labels: tuple[int, ...], seed: int, number: int,
                size_px: int) -> np.ndarray:
-  """Returns a sample's image [size_px, size_px, C] uint8, a field of cells.
+  """Returns a sample's image of several cells, [size_px, size_px, C] uint8.
 
   Args:
-    labels: classes that its green channel shows.
-    seed: of the data set.
+    labels: classes shown in the green channel.
+    seed: of the dataset.
     number: of the sample.
     size_px: height and width.
   """
@@ -141,16 +146,15 @@ def _check(num_samples, seed, size_px, min_per_class, workers):
 
 
 def _check_folder(images: str, num_samples: int, seed: int) -> None:
-  """Refuses a folder with files that an interrupted call of the same would not
-  have left."""
+  """Checks that a folder has only files of an interrupted call of this kind."""
   if not os.path.lexists(images):
     return
   ids = {sample_id(seed, number) for number in range(num_samples)}
   for name in os.listdir(images) if os.path.isdir(images) else ['']:
     if name.rpartition('_')[0] not in ids:
       raise errors.DataError(
-          f'{images} holds other files, such as {name}; choose another '
-          '--output.' if name else f'{images} is no folder; choose another '
+          f'{images} contains other files, such as {name}; choose another '
+          '--output.' if name else f'{images} is not a folder; choose another '
           '--output.')
 
 
@@ -160,7 +164,7 @@ def _textures(scale: float) -> cell_lib.Textures:
 
 
 def _lay_out(rng, radius, size_px) -> np.ndarray:
-  """Centres [n, 2] (x, y) of cells on a shaken grid, some places left empty."""
+  """Returns the centres [n, 2] (x, y) of cells on a jittered, sparse grid."""
   step = radius * 2.15
   grid = np.arange(0, size_px + radius / 2, step)
   x, y = np.meshgrid(grid, grid)
@@ -173,7 +177,7 @@ def _lay_out(rng, radius, size_px) -> np.ndarray:
 
 
 def _paste(field, channels, centre):
-  """Lays a cell's channels on the field where they are brighter."""
+  """Draws a cell into the field, in place: the maximum of both."""
   half = channels.shape[0] // 2
   top, left = centre[1] - half, centre[0] - half
   rows = slice(max(0, top), max(0, top + channels.shape[0]))
@@ -185,9 +189,10 @@ def _paste(field, channels, centre):
 
 
 def _photograph(rng, field, textures) -> np.ndarray:
-  """Exposes the field: gain, noise in proportion to the signal, 0..255.
+  """Returns the field [H, W, C] as uint8, with gain and noise.
 
-  The background stays black, as it is in the real images.
+  The noise is proportional to the signal, so the background stays black, as in
+  the real images.
   """
   size = field.shape[0]
   reach = textures.grain.shape[1] - size
@@ -200,7 +205,7 @@ def _photograph(rng, field, textures) -> np.ndarray:
       grain = rng.standard_normal((size, size), np.float32)
     gain = _GAIN[channel] * rng.uniform(.75, 1.2)
     signal = field[..., channel] * (grain * (_NOISE[channel] * gain) + gain)
-    planes.append(cv2.convertScaleAbs(signal))  # rounds, stops at 255
+    planes.append(cv2.convertScaleAbs(signal))  # rounds, clips at 255
   return cv2.merge(planes)
 
 
@@ -217,14 +222,14 @@ def _write_samples(images, labels, seed, size_px, start) -> int:
 
 
 def _write(path: str, data: bytes) -> None:
-  """Writes a file, or goes on with one that an interrupted call has begun."""
+  """Writes a file; replaces one that an interrupted call left unfinished."""
   if os.path.lexists(path):
     is_plain = os.path.isfile(path) and not os.path.islink(path)
     if not (is_plain and os.path.getsize(path) <= len(data) and
             data.startswith(filesystem.read_bytes(path))):
       raise errors.DataError(
-          f'{path} is there, and is not the image of sample data that is to be '
-          'made there; choose another --output.')
+          f'{path} exists with other content; choose another '
+          '--output.')
     filesystem.remove(path)
   with open(path, 'xb') as file:  # 'x': a link of that name is not followed
     file.write(data)

@@ -1,12 +1,12 @@
-"""Label sets of synthetic samples, as often as in the real table."""
+"""Label sets of synthetic samples, with the frequencies of the real table."""
 
 import numpy as np
 
 from hpa_records.format import spec
 
-# Every label set of the real table, behind the number of images that carry it.
-# With the commonest 120 alone, classes 12, 13 and 22 come to 0.7 of their share
-# and sets of four to a tenth. Source: Kaggle's train.csv (31,072 rows).
+# All label sets of the real table, after their number of images. With only the
+# 120 most frequent, classes 12, 13 and 22 would have 0.7 of their frequency and
+# sets of four a tenth. Source: Kaggle's train.csv (31,072 rows).
 _TABLE = """
 2414: 0 1998: 0+25 1653: 23 1470: 25 1163: 7 1077: 4 1058: 21 996: 0+2 983: 5
 808: 2 769: 0+21 668: 0+7 654: 3 622: 6 601: 11 572: 0+23 522: 19 484: 14 479:
@@ -86,10 +86,13 @@ LABEL_SETS = _parse(_TABLE)
 def draw_labels(num_samples: int,
                 seed: int,
                 min_per_class: int = 0) -> list[tuple[int, ...]]:
-  """Returns each sample's labels, in no order, as often as in the real table.
+  """Returns the labels of each sample, with the real table's frequencies.
 
-  The first 28 * min_per_class samples have each class in turn, in one of the
-  label sets that it occurs in.
+  Args:
+    num_samples: how many.
+    seed: of the dataset.
+    min_per_class: the first 28 * min_per_class samples have each class in turn,
+      in one of the label sets that contain it.
   """
   rng = np.random.default_rng([seed, 1])
   sets = list(LABEL_SETS)
@@ -101,7 +104,7 @@ def draw_labels(num_samples: int,
       label = number % spec.NUM_CLASSES
       likely = weights * [label in each for each in sets]
     chosen.append(sets[rng.choice(len(sets), p=likely / likely.sum())])
-  # One stream a sample: a shared one would shift with num_samples.
+  # One stream a sample, so that it does not depend on num_samples.
   return [
       tuple(np.random.default_rng([seed, 3, i]).permutation(each).tolist())
       for i, each in enumerate(chosen)

@@ -175,9 +175,9 @@ def _parse_manifest(data: bytes, _) -> None:
 
 def _check(made: manifest.Manifest) -> None:
   """Raises DataError where the manifest makes no sense; else reads of it."""
-  faults = manifest_check.check(made)
-  if faults:
-    raise errors.DataError(faults[0])
+  issues = manifest_check.check(made)
+  if issues:
+    raise errors.DataError(issues[0])
   _ = made.fingerprint, made.image_size, made.is_labelled, made.num_folds
   summary.tabulate_shards(made)
 
@@ -239,9 +239,9 @@ def _read_index(made: Any, table: bytes, folder: pathlib.Path) -> None:
   found = manifest.load(str(folder))
   _check(found)
   index = manifest.load_index(str(folder), found)
-  faults = index_check.check(found, index)
-  if faults:
-    raise errors.DataError(faults[0])
+  issues = index_check.check(found, index)
+  if issues:
+    raise errors.DataError(issues[0])
   _use(found, index)
 
 
@@ -252,7 +252,7 @@ def _use(made: manifest.Manifest, index: pd.DataFrame) -> None:
     if repeats.shape != (made.num_records, made.num_folds):
       raise AssertionError(f'repeats of {repeats.shape}')
   for name in index['id']:
-    if printable.find_name_fault(name):
+    if printable.find_name_issue(name):
       raise AssertionError(f'the id {name!r} was taken')
   if not (index['image_bytes'] > 0).all():
     raise AssertionError('an image of no bytes was taken')
@@ -281,15 +281,15 @@ def _csvs(_) -> list[bytes]:
 def _parse_csv(data: bytes, _) -> None:
   asked, content = data[:1], data[1:]
   if asked == b'\3':
-    ids, faults = csv_table.parse_groups(content, 'a.csv')
+    ids, issues = csv_table.parse_groups(content, 'a.csv')
     found = [each for name in ids.items() for each in name]
   else:
-    samples, faults = csv_table.parse(content, 'a.csv', asked == b'\1', 0,
+    samples, issues = csv_table.parse(content, 'a.csv', asked == b'\1', 0,
                                       'fold' if asked == b'\2' else '', 2)
     found = [each.id for each in samples]
-  taken = {each.id for each in faults}
+  taken = {each.id for each in issues}
   for name in found:
-    if printable.find_name_fault(name) and not faults:
+    if printable.find_name_issue(name) and not issues:
       raise AssertionError(f'{name!r} was taken, of {taken}')
 
 
@@ -337,8 +337,8 @@ def _unfinished(folder: pathlib.Path) -> list[bytes]:
   finally:
     convert.commit.complete = original
   stamps = [[1, 1]] * 4
-  fault = {'row': 2, 'id': 's0', 'file': 's0_red.png', 'message': 'x'}
-  told['faults.json'] = [{'fault': fault, 'stamps': stamps}]
+  issue = {'row': 2, 'id': 's0', 'file': 's0_red.png', 'message': 'x'}
+  told['issues.json'] = [{'issue': issue, 'stamps': stamps}]
   return [json.dumps(told).encode()]
 
 
@@ -358,7 +358,7 @@ def _parse_unfinished(data: bytes, folder: pathlib.Path) -> None:
     if path.is_file():
       path.unlink()
   for name, content in _split(data).items():
-    if name != printable.find_name_fault(name) and '/' not in name:
+    if name != printable.find_name_issue(name) and '/' not in name:
       (unfinished / name).write_bytes(content)
   convert.convert(*map(str, source), str(output), _SETTINGS,
                   convert.How(workers=1, on_error='skip'))

@@ -32,8 +32,8 @@ def _network() -> tuple[keras.Model, keras.optimizers.Optimizer]:
 def _checkpoints(_) -> list[bytes]:
   model, optimizer = _network()
   state = state_lib.State.start(config_lib.Config('records', 'run'))
-  scores = {'epoch': 1, 'loss': 0.3, 'f1_macro': 0.5}
-  state.finish_epoch({'epoch': 1, 'loss': 0.4}, scores, 'f1_macro')
+  metrics = {'epoch': 1, 'loss': 0.3, 'f1_macro': 0.5}
+  state.finish_epoch({'epoch': 1, 'loss': 0.4}, metrics, 'f1_macro')
   values = {**state.to_dict(), checkpoint_file.OF: _OF}
   arrays = {
       str(i): np.asarray(each)

@@ -57,7 +57,7 @@ def _arrays() -> dict[str, dict[str, np.ndarray]]:
   ids = np.array(['a', 'b'])
   labels = np.zeros((2, spec.NUM_CLASSES), np.uint8)
   labels[[0, 1], [3, 27]] = 1
-  scores = labels * np.float32(0.5)
+  predictions = labels * np.float32(0.5)
   return {
       workdir.SAMPLES_NAME: {
           'ids':
@@ -78,12 +78,12 @@ def _arrays() -> dict[str, dict[str, np.ndarray]]:
       workdir.PREDICTIONS_NAME: {
           'ids': ids,
           'labels': labels,
-          'scores': scores
+          'predictions': predictions
       },
       workdir.GALLERY_NAME: {
           'ids': ids,
           'labels': labels,
-          'scores': scores,
+          'predictions': predictions,
           'classes': np.array([3, 27]),
           'kinds': np.array(['hit', 'miss']),
           'images': np.zeros((2, 4, 4, 4), np.uint8),
@@ -134,7 +134,7 @@ def _parse_npz(data: bytes, folder: pathlib.Path) -> None:
   path = folder / 'a.npz'
   path.write_bytes(write_archive(data))
   refused = []
-  for kind in (arrays_lib.Samples, arrays_lib.Scores, arrays_lib.Gallery):
+  for kind in (arrays_lib.Samples, arrays_lib.Predictions, arrays_lib.Gallery):
     try:
       kind.load(str(path))
     except errors.DataError as error:
@@ -145,7 +145,7 @@ def _parse_npz(data: bytes, folder: pathlib.Path) -> None:
 
 def _runs(_) -> list[bytes]:
   """The texts of a finished fold."""
-  scores = {'epoch': 2, 'threshold': _CONFIG.threshold, 'num_samples': 2}
+  metrics = {'epoch': 2, 'threshold': _CONFIG.threshold, 'num_samples': 2}
   layer = {
       'name': 'a',
       'kind': 'InputLayer',
@@ -175,8 +175,8 @@ def _runs(_) -> list[bytes]:
   return [
       json.dumps({
           'config.json': json.loads(_CONFIG.to_json(_FINGERPRINT)),
-          'metrics.json': scores,
-          'best_metrics.json': scores,
+          'metrics.json': metrics,
+          'best_metrics.json': metrics,
           'about.json': about,
           'network.json': {
               'parameters': 8,

@@ -98,10 +98,10 @@ def write_unlabelled(folder: pathlib.Path, num_samples: int = 7) -> None:
                   convert.How(workers=1))
 
 
-def list_faults(folder: pathlib.Path,
+def list_issues(folder: pathlib.Path,
                 deep: bool = False,
                 workers: int = 1) -> list[str]:
-  """Returns the lines of faults that verify lists; expects some."""
+  """Returns the lines of issues that verify lists; expects some."""
   with pytest.raises(errors.DataError) as error:
     verify.verify(str(folder), deep, workers)
   head, *lines = str(error.value).splitlines()

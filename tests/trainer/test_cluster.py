@@ -62,7 +62,7 @@ def test_the_chief_comes_first(monkeypatch):
 @pytest.mark.parametrize('jobs,task,message', [
     ({
         'worker': _TWO
-    }, None, 'task does not say the type'),
+    }, None, 'task has no type'),
     ({
         'worker': _TWO
     }, {
@@ -91,10 +91,10 @@ def test_the_chief_comes_first(monkeypatch):
     }, {
         'type': 'chief',
         'index': 0
-    }, "type 'chief', which is no job"),
+    }, "type 'chief', which is not a job"),
     ({
         'worker': _TWO
-    }, [], 'does not say the type'),
+    }, [], 'task has no type'),
     ({
         'worker': _TWO
     }, 'worker', 'task is not a JSON object'),
@@ -140,7 +140,7 @@ def test_what_is_no_task_of_a_worker_is_refused(monkeypatch, jobs, task,
 
 @pytest.mark.parametrize('text', ['{"cluster": ', '[1]', '{"a": 1, "a": 2}'])
 def test_what_is_no_json_object_is_refused(monkeypatch, text):
-  with pytest.raises(errors.DataError, match='TF_CONFIG does not describe'):
+  with pytest.raises(errors.DataError, match='Invalid TF_CONFIG'):
     _load(monkeypatch, text)
 
 

@@ -45,15 +45,15 @@ def test_xla_is_on_where_it_pays():
   assert not strategy.compiles(cpu, 'auto') and not strategy.compiles(
       cpu, 'off')
   if tensorflow.IS_FOR_TPUS:
-    with pytest.raises(errors.DataError, match='compiles for TPUs alone'):
+    with pytest.raises(errors.DataError, match='compiles for TPUs only'):
       strategy.compiles(cpu, 'on')
   else:
     assert strategy.compiles(cpu, 'on')
 
 
 @pytest.mark.parametrize('config,message', [
-    ('', 'without TF_CONFIG; set it on each worker'),
-    ('{"cluster": ', 'TF_CONFIG does not describe the workers'),
+    ('', 'needs TF_CONFIG with the addresses of the workers'),
+    ('{"cluster": ', 'Invalid TF_CONFIG: '),
 ])
 def test_workers_that_are_not_listed_are_refused(monkeypatch, config, message):
   monkeypatch.setenv('TF_CONFIG', config)
@@ -76,6 +76,6 @@ def test_the_rate_rises_linearly(warmup, epoch, want):
 
 def test_memory_that_ran_out_is_told_in_one_line():
   found = strategy.make('cpu')
-  with pytest.raises(errors.BrokenOff, match='Memory of the CPU ran out: '):
-    with strategy.told_errors(found):
+  with pytest.raises(errors.BrokenOff, match='Out of memory on the CPU: '):
+    with strategy.translate_errors(found):
       tf.zeros([2**24, 2**24])

@@ -53,12 +53,12 @@ def read_labels(csv: str, limit: int) -> tuple[list[str], np.ndarray]:
   """Returns ids and labels [N, K] uint8 of the first rows; 0 takes all.
 
   Raises:
-    errors.DataError: the table cannot be read, or a row is faulty.
+    errors.DataError: the table cannot be read, or a row is invalid.
   """
-  samples, faults = csv_table.parse(csv_table.read(csv), csv, False, limit)
-  if faults:
+  samples, issues = csv_table.parse(csv_table.read(csv), csv, False, limit)
+  if issues:
     raise errors.DataError(
-        issue.describe(f'Invalid rows in {csv}; fix them', faults))
+        issue.describe(f'Invalid rows in {csv}; fix them', issues))
   return ([each.id for each in samples],
           spec.multi_hot(each.labels for each in samples))
 

@@ -138,7 +138,7 @@ def _check_paths() -> None:
     if each.value:
       path = path_check.require_local(each.value, each.name)
       path_check.prepare_output(path, each.name)
-      with path_check.told_output(path, each.name):
+      with path_check.translate_write_errors(path, each.name):
         path_check.refuse_foreign(path, mark, each.name)
 
 
@@ -147,7 +147,8 @@ def _make_scratch() -> tempfile.TemporaryDirectory:
   _check_paths()
   folder = _WORKDIR.value and path_check.require_local(_WORKDIR.value,
                                                        'workdir')
-  with path_check.told_output(folder or tempfile.gettempdir(), 'workdir'):
+  with path_check.translate_write_errors(folder or tempfile.gettempdir(),
+                                         'workdir'):
     if folder:
       folders.make(folder)
     return tempfile.TemporaryDirectory(dir=folder or None, prefix='benchmark-')
@@ -214,7 +215,7 @@ def main_input() -> None:
   _show(report, table.format_input)
   if _TABLE.value:
     path = path_check.require_local(_TABLE.value, 'table')
-    with path_check.told_output(path, 'table'):
+    with path_check.translate_write_errors(path, 'table'):
       filesystem.write_atomically(
           path,
           table.tabulate_input(report).to_csv().encode())
@@ -259,7 +260,7 @@ def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
   print(form(report))
   if _JSON.value:
     path = path_check.require_local(_JSON.value, 'json')
-    with path_check.told_output(path, 'json'):
+    with path_check.translate_write_errors(path, 'json'):
       filesystem.write_atomically(path,
                                   json.dumps(report, indent=2).encode() + b'\n')
 

@@ -89,7 +89,7 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
   """Returns id, multi-hot labels and files of the first rows; 0 takes all.
 
   Raises:
-    errors.DataError: a file cannot be read, or a row is faulty.
+    errors.DataError: a file cannot be read, or a row is invalid.
   """
   ids, labels = balance.read_labels(csv, limit)
   samples = []

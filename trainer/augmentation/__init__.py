@@ -1,1 +1,1 @@
-"""Random changes of images, on the device."""
+"""Random augmentation of images on the device."""

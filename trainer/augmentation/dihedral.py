@@ -1,18 +1,16 @@
-"""The eight symmetries of the square, one an image, on the device.
+"""The eight symmetries of the square, one for each image, on the device.
 
-Needed: each image of a batch turned and mirrored by its own element, bit for
-bit, with static shapes, so that it can stand inside a compiled train step.
+Each image of a batch is rotated and flipped by its own element, exactly, with
+static shapes, inside a compiled train step. A symmetry is an optional
+transposition, then an optional reversal of rows, then of columns: three
+selections over the batch. The four uint8 of a pixel are read as one int32,
+because tf.where on uint8 is slow (100 images/s).
 
-Every symmetry is a transposition or none, then a reversal of the rows or none,
-then of the columns or none: three selections over the whole batch. A pixel's
-four uint8 are read as one int32 (tf.where on uint8: 100 images/s).
-
-Tried on two cores, 299 px, batch 16, images/s plain and compiled by XLA: the
-three selections 2,100 and 5,000; one gather with computed indices 1,700 and
-2,400; a tf.switch_case an image 2,400 and 3,200 (7 s to compile). Gathers are
-also what TPUs do worst. So the selections are always compiled, also inside a
-step that is not, which takes 0.3 s once (batch 80: 1,500 and 4,000; a train
-step does 36).
+Images/s on two cores, 299 px, batch 16, plain and compiled by XLA: the three
+selections 2,100 and 5,000; one gather with computed indices 1,700 and 2,400;
+a tf.switch_case for each image 2,400 and 3,200 (7 s to compile). Gathers are
+also slow on TPUs. The selections are always compiled, even inside a step that
+is not, which takes 0.3 s once.
 """
 
 import numpy as np
@@ -23,8 +21,8 @@ from hpa_records.runtime.tensorflow import tf
 
 NUM_ELEMENTS = 8
 
-# Element by element: transpose, then reverse the rows, then the columns. A
-# quarter turn counterclockwise is a transposition with its rows reversed.
+# Of each element: transpose, then reverse rows, then reverse columns. A
+# counterclockwise quarter turn is a transposition, then reversed rows.
 _MOVES = np.array([
     [0, 0, 0],
     [1, 1, 0],
@@ -38,17 +36,16 @@ _MOVES = np.array([
 
 
 def warm_up() -> None:
-  """Compiles for one pixel, so that what XLA logs the first time is not shown.
-  """
+  """Compiles for one pixel, with the messages of XLA's first use hidden."""
   with process.quiet():
     transform(tf.zeros([1, 1, 1, 4], tf.uint8), tf.zeros([1], tf.int32))
 
 
 def transform(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
-  """Returns each image under its own symmetry of the square.
+  """Returns each image transformed by its own symmetry of the square.
 
-  Element e = 4 * flip + k means np.rot90(image, k), counterclockwise, then, if
-  flip is 1, np.fliplr. Element 0 changes nothing.
+  Element e = 4 * flip + k is np.rot90(image, k), counterclockwise, then
+  np.fliplr if flip is 1. Element 0 is the identity.
 
   Args:
     images: [B, H, H, 4] uint8, height and width static.
@@ -58,7 +55,7 @@ def transform(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
     [B, H, H, 4] uint8.
 
   Raises:
-    ValueError: the images are not square, not uint8, or not of four channels.
+    ValueError: the images are not square, uint8 and of four channels.
   """
   shape = images.shape
   if (images.dtype != tf.uint8 or shape.rank != 4 or shape[1] is None or

@@ -44,21 +44,21 @@ _WHITE_LEVEL = flags.DEFINE_integer(
     upper_bound=65535)
 _ON_ERROR = flags.DEFINE_enum(
     'on_error', 'stop', ('stop', 'skip'),
-    'stop refuses --images with a fault; skip leaves faulty samples out.')
+    'stop refuses --images with an issue; skip leaves invalid samples out.')
 _ON_DOUBT = flags.DEFINE_enum(
     'on_doubt', 'count', doubt.ON_DOUBT,
     'Samples of --images that are not square, or with two channels of the same '
-    'bytes: count prints how many, refuse takes them for faulty.')
+    'bytes: count prints how many, refuse treats them as invalid.')
 _OUTPUT = flags.DEFINE_string(
-    'output', '', 'File NAME.csv to write, with Id and Predicted; the scores '
-    'are in NAME_scores.csv beside it.')
+    'output', '', 'File NAME.csv to write, with Id and Predicted; the '
+    'probabilities are in NAME_predictions.csv beside it.')
 _TTA = flags.DEFINE_enum(
     'tta', 'dihedral', ('dihedral', 'none'),
     'dihedral: the mean over the eight symmetries of an image; none: the image '
     'as it is.')
 _THRESHOLD = flags.DEFINE_string(
     'threshold', '', 'Scores above it are predicted labels; or a rule that '
-    f'chooses one for each class on the out-of-fold scores: '
+    f'chooses one for each class on the out-of-fold predictions: '
     f'{", ".join(thresholds.RULES)}. By default that of the training.')
 _WEIGHTS = flags.DEFINE_enum(
     'weights', 'last', ('last', 'best'),
@@ -103,7 +103,7 @@ def main() -> None:
   with _open_source(ensemble, samples) as inference_source:
     strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
     models = predict.Models(ensemble, strategy, _WEIGHTS.value)
-    found = models.score(inference_source, _TTA.value, _BATCH_SIZE.value)
+    found = models.predict(inference_source, _TTA.value, _BATCH_SIZE.value)
   written = found.save(output, threshold)
   print(f'{len(found.ids)} images, {found.num_skipped} skipped, mean of '
         f'{ensemble.num_models} models: {", ".join(written)}')
@@ -113,8 +113,8 @@ def main() -> None:
   trained = ensemble.count_trained(found.ids)
   if trained:
     print(f'{trained} of these {len(found.ids)} images, by their ids, were '
-          'trained on: their honest scores are those in the out_of_fold files '
-          'of the report.')
+          'trained on; use the out_of_fold files of the report for their '
+          'predictions.')
 
 
 def _check_input() -> None:

@@ -56,7 +56,7 @@ def main() -> None:
         f'--fold={train.ALL}'
     ])
   for name, folder in zip(_RUNS, runs):
-    print(f'\n{name}\n{tables.format_scores(finished_run.load(folder))}')
+    print(f'\n{name}\n{tables.format_metrics(finished_run.load(folder))}')
   print(page.write(runs, directory))
 
 

@@ -63,20 +63,20 @@ def main() -> None:
     from trainer.training import loop
   if fold == ALL:
     if cross_validation.train(config):
-      print(tables.format_scores(finished_run.load(config.workdir)))
+      print(tables.format_metrics(finished_run.load(config.workdir)))
     print(f'All folds: {os.path.join(config.workdir, "")}')
   else:
     _tell(config, loop.train(config))
 
 
-def _tell(config: config_lib.Config, scores: dict[str, Any]) -> None:
-  """Prints the scores of a fold, and where they are."""
+def _tell(config: config_lib.Config, found: dict[str, Any]) -> None:
+  """Prints the metrics of a fold, and where they are."""
   for name in _SHOWN:
-    value = scores[name]
+    value = found[name]
     print(f'{name:18s}' + ('none' if value is None else f'{value:.4f}'))
   directory = workdir.fold_directory(config.workdir, config.fold)
-  print(f'Held-out fold {config.fold}, {scores["num_samples"]} images, epoch '
-        f'{scores["epoch"]}: {os.path.join(directory, "")}')
+  print(f'Held-out fold {config.fold}, {found["num_samples"]} images, epoch '
+        f'{found["epoch"]}: {os.path.join(directory, "")}')
 
 
 def run() -> None:

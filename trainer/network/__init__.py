@@ -1,1 +1,1 @@
-"""A configuration to a network, and what a network looks like."""
+"""Networks: their layers, their construction, and class activation maps."""

@@ -1,13 +1,13 @@
-"""Where a network looked: class activation maps of what it averages.
+"""Class activation maps of the feature maps that a network averages.
 
-GapNet-PL averages three feature maps over space and answers from the averages
-alone. How much a class's logit gains from each channel's average, times that
-channel's map, is where the gain came from; what speaks against the class is cut
-off. Keras's own networks average one map.
+GapNet-PL averages three feature maps over space and computes its logits from
+the averages alone; Keras's own networks average one. A class activation map is
+the sum over channels of a feature map times the gradient of the class's logit
+by the channel's average, without negative values.
 
 Source: Zhou et al., "Learning Deep Features for Discriminative Localization",
-2016; with hidden layers behind the averages their gradient stands for the
-weights, as in Selvaraju et al., "Grad-CAM", 2017.
+2016; with hidden layers after the averages their gradient replaces the weights,
+as in Selvaraju et al., "Grad-CAM", 2017.
 """
 
 import functools
@@ -23,15 +23,15 @@ _BATCH = 16  # images at a time
 
 def compute(model: keras.Model, images: np.ndarray,
             classes: np.ndarray) -> list[np.ndarray]:
-  """Returns where the network looked, one array for each map it averages.
+  """Returns class activation maps, one array for each averaged feature map.
 
   Args:
     model: of gapnet.build or applications.build.
     images: [n, H, W, C] uint8.
-    classes: [n] integer, the class to ask for of each image.
+    classes: [n] integer, the class of the map for each image.
 
   Returns:
-    In the order of the network, each [n, h, w] float32, >= 0, of any scale.
+    Arrays [n, h, w] float32, >= 0, of any scale, in the order of the network.
   """
   averages = [
       layer for layer in model.layers

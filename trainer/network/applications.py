@@ -1,9 +1,8 @@
 """Keras's own networks for images of four channels: logits [B, 28].
 
-For comparison with GapNet-PL: the same input, labels, losses and training. With
-four channels there are no weights of ImageNet to start from. They have no
-dropout, so no noise goes in; their batch norm takes its moments from the whole
-global batch.
+For comparison with GapNet-PL: same input, labels, losses and training. Weights
+of ImageNet do not fit four channels. The networks have no dropout, so no noise
+inputs; batch norm takes its moments from the whole global batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,10 +20,10 @@ _BUILDERS = {
     'resnet50': keras.applications.ResNet50,
     'xception': keras.applications.Xception,
 }
-# In the order in which a layer with several takes its seeds.
+# In the order in which they take their seeds.
 _KERNELS = ('kernel_initializer', 'depthwise_initializer',
             'pointwise_initializer')
-# Below it, no pixel is left before the last average.
+# In smaller images no pixel is left before the last average.
 SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
 
 
@@ -41,21 +40,22 @@ def build(name: str,
   """Returns a network with fresh weights.
 
   The input is 'image' [B, image_size, image_size, 4] uint8, the output logits
-  [B, 28] float32, as of gapnet.build.
+  [B, 28] float32, as in gapnet.build.
 
   Args:
-    name: one of config.MODELS but gapnet_pl.
+    name: one of config.MODELS, except gapnet_pl.
     image_size: height and width in pixels.
-    activation: one of config.ACTIVATIONS, in place of their ReLU.
-    mean: the data set's mean pixel a channel, 0..255.
-    std: its standard deviation a channel, >= 0.
+    activation: one of config.ACTIVATIONS, in place of ReLU.
+    mean: the dataset's mean pixel of each channel, 0..255.
+    std: its standard deviation of each channel, >= 0.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
       image.
-    precision: 'float32', or 'bfloat16' for all but scaling and logits.
+    precision: 'float32', or 'bfloat16' for all layers but scaling and logits.
     seed: of the initial weights.
 
   Raises:
-    ValueError: an unknown choice, an image too small, or no four constants.
+    ValueError: a choice is unknown, the image is too small, or mean or std does
+      not have four numbers.
   """
   if name not in _BUILDERS or activation not in config.ACTIVATIONS:
     raise ValueError(f'Expected a network out of {", ".join(_BUILDERS)} and an '
@@ -64,7 +64,7 @@ def build(name: str,
   if image_size < SMALLEST_PX[name]:
     raise ValueError(f'Expected images of at least {SMALLEST_PX[name]} px for '
                      f'{name}, received {image_size} px.')
-  # One a kernel; more than any network has. Keras's global seed would also
+  # One for each kernel; no network has 1000. Keras's global seed would also
   # change the order of tf.data's shuffles.
   seeds = iter(np.random.SeedSequence(seed).generate_state(1000).tolist())
   shape = (image_size, image_size, spec.NUM_CHANNELS)
@@ -91,7 +91,7 @@ def build(name: str,
 
 def _replace(layer: keras.layers.Layer, activation: str,
              seeds: Iterator[int]) -> keras.layers.Layer:
-  """A copy of a layer with seeded kernels; of a ReLU the activation instead."""
+  """Returns a copy of a layer with seeded kernels; replaces ReLU."""
   settings = layer.get_config()
   if isinstance(layer, keras.layers.Activation):
     return layers.activate(activation,

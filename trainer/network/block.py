@@ -1,10 +1,10 @@
-"""The layers of a network, grouped into the blocks that a drawing shows.
+"""The layers of a network, grouped into the blocks of a drawing.
 
-A network of a few dozen layers keeps each of its own, with what belongs to it:
-padding goes with what follows, an activation or dropout with what it follows, a
-norm with the convolution that it follows, or else with what comes next. One of
-hundreds is cut where a single layer is all that goes on, and pieces that repeat
-at one size become one block.
+A network of up to 80 layers keeps its layers, with minor ones joined to their
+neighbours: padding to the layer after it, an activation or dropout to the one
+before it, a norm to the convolution before it, or else to the layer after it. A
+larger network is cut where a single layer connects both sides; repeated pieces
+of the same size become one block.
 """
 
 import collections
@@ -13,23 +13,23 @@ import dataclasses
 import os
 from typing import Any
 
-_MOST_LAYERS = 80  # that are drawn by themselves
-_LEAST_PREFIX = 4  # letters in a name that some layers share
+_MOST_LAYERS = 80  # that are drawn individually
+_LEAST_PREFIX = 4  # letters of a common prefix used as a name
 
 Layer = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """Layers that are drawn as one.
+  """Layers that are drawn as one block.
 
   Attributes:
-    name: a layer's, or what some share.
+    name: of a layer, or the common prefix of several.
     details: classes of its layers.
-    kind: the class of the layer that it is named for.
-    shape: of its output without the batch axis; None where it is not fixed.
-    parameters: of all its layers.
-    inputs: the blocks that feed it, by position; earlier ones only.
+    kind: class of its main layer.
+    shape: of its output without the batch axis; None for a variable size.
+    parameters: number of parameters of all its layers.
+    inputs: positions of the blocks that feed it, all of them earlier.
   """
   name: str
   details: str
@@ -43,7 +43,7 @@ def group(layers: Sequence[Layer]) -> list[Block]:
   """Returns the blocks of a network, in topological order.
 
   Args:
-    layers: as of summary.summarise.
+    layers: of summary.summarise.
   """
   pieces = _join(
       layers,
@@ -60,13 +60,13 @@ def group(layers: Sequence[Layer]) -> list[Block]:
 
 
 def _cut(layers: Sequence[Layer]) -> list[list[Layer]]:
-  """Pieces between layers through which everything goes."""
+  """Returns pieces, cut after layers that all paths go through."""
   lasts = {layer['name']: i for i, layer in enumerate(layers)}
   for i, layer in enumerate(layers):
     for name in layer['inputs']:
       lasts[name] = i
   pieces: list[list[Layer]] = [[]]
-  furthest = 0  # that a layer before the current one feeds
+  furthest = 0  # layer that is fed by one before the current layer
   for i, layer in enumerate(layers):
     pieces[-1].append(layer)
     if furthest <= i:
@@ -77,8 +77,7 @@ def _cut(layers: Sequence[Layer]) -> list[list[Layer]]:
 
 def _join(layers: Sequence[Layer],
           pieces: Sequence[list[Layer]]) -> list[list[Layer]]:
-  """Pieces of one layer go to that which feeds them, where they belong to it.
-  """
+  """Returns pieces with single layers joined to the piece that feeds them."""
   uses = collections.Counter(
       name for layer in layers for name in layer['inputs'])
   joined: list[list[Layer]] = []
@@ -87,7 +86,7 @@ def _join(layers: Sequence[Layer],
     first = piece[0]
     owner = owners.get(first['inputs'][0]) if len(
         first['inputs']) == 1 else None
-    # The owner goes on to nothing else, and its last layer feeds this one.
+    # The owner feeds nothing else, and its last layer feeds this one.
     if (owner and len(piece) == 1 and uses[first['inputs'][0]] == 1 and
         owner[-1]['name'] == first['inputs'][0] and _belongs(first, owner)):
       owner += piece
@@ -99,7 +98,7 @@ def _join(layers: Sequence[Layer],
 
 
 def _belongs(layer: Layer, before: Sequence[Layer]) -> bool:
-  """Whether a layer is drawn with those before it."""
+  """Returns whether a layer is drawn with those before it."""
   kind, last = layer['kind'], before[-1]['kind']
   if all(_is_minor(each['kind']) for each in before):
     return True
@@ -107,12 +106,13 @@ def _belongs(layer: Layer, before: Sequence[Layer]) -> bool:
     return False
   if 'Normalization' in kind:
     return 'Conv' in last or 'Dense' in last
-  # What follows a branched piece begins the next, but for a sum's activation.
+  # A layer after a branched piece starts the next one, except the activation
+  # of a sum.
   return last == 'Add' or not _is_branched(before)
 
 
 def _is_branched(piece: Sequence[Layer]) -> bool:
-  """Whether a piece is more than a chain."""
+  """Returns whether a piece is more than a chain of layers."""
   return len(piece) > 1 and any(len(each['inputs']) > 1 for each in piece)
 
 
@@ -122,7 +122,7 @@ def _is_minor(kind: str) -> bool:
 
 
 def _find_repeats(pieces: Sequence[list[Layer]]) -> list[list[list[Layer]]]:
-  """Neighbours of the same classes and the same height and width, together."""
+  """Returns runs of adjacent pieces with equal classes, height and width."""
   runs: list[list[list[Layer]]] = []
   for piece in pieces:
     if runs and _sign(runs[-1][-1]) == _sign(piece):

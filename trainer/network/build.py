@@ -1,4 +1,4 @@
-"""The network that a configuration asks for."""
+"""The network of a configuration, and calls that every network supports."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,16 +14,16 @@ def build(config: config_lib.Config, image_size: int,
           pixels: Mapping[str, Sequence[float]], fast: bool) -> keras.Model:
   """Returns the network with fresh weights.
 
-  Its input is 'image' [B, image_size, image_size, 4] uint8, with one optional
-  noise for each dropout layer, its output logits [B, 28] float32; infer calls
-  it without noise.
+  Its inputs are 'image' [B, image_size, image_size, 4] uint8 and an optional
+  noise for each dropout layer, its output is logits [B, 28] float32; infer
+  calls it without noise.
 
   Args:
     config: of the run.
     image_size: height and width in pixels.
-    pixels: the training set's mean and std, each of 4 channels, 0..255.
-    fast: uses the layers that are fast where XLA compiles them; the same
-      weights and results.
+    pixels: the dataset's mean and std of 4 channels each, 0..255.
+    fast: whether to use the layers of xla_layers, which XLA compiles to faster
+      code; weights and results are the same.
 
   Raises:
     errors.DataError: the images are too small for the network.
@@ -54,7 +54,12 @@ def noise_shapes(model: keras.Model) -> list[tuple[int, ...]]:
 
 
 def infer(model: keras.Model, image: tf.Tensor) -> tf.Tensor:
-  """Returns logits [B, 28] float32 of images [B, H, W, 4] uint8, no dropout."""
+  """Returns logits [B, 28] float32, without dropout.
+
+  Args:
+    model: of build.
+    image: [B, H, W, 4] uint8.
+  """
   return model([image] + [None] * len(noise_shapes(model)), training=False)
 
 
@@ -62,7 +67,7 @@ def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
                image: tf.Tensor) -> tf.Tensor:
   """Returns logits [B, 28] float32 with other weights than the model's own.
 
-  So several sets of weights share one network, traced and compiled once.
+  Several sets of weights can share one network, traced and compiled once.
 
   Args:
     model: the network.

@@ -1,24 +1,20 @@
 """GapNet-PL: four-channel images [B, H, W, 4] uint8 to logits [B, 28].
 
-Needed: the network of Rumetshofer et al., "Human-level Protein Localization
-with Convolutional Neural Networks", ICLR 2018, to the parameter: 630,076 with
-SELU, 631,260 with PReLU shared over space (Keras's unshared default would add
-1.2 million and fix the image size).
+The network of Rumetshofer et al., "Human-level Protein Localization with
+Convolutional Neural Networks", ICLR 2018, with the same number of parameters:
+630,076 with SELU, 631,260 with PReLU shared over space (Keras's default would
+add 1.2 million and fix the image size).
 
-Dropout must give the same result on one device and on eight, so its noise comes
-from outside: beside 'image' the model has an optional input for each dropout
-layer. Weighed: keras.random.SeedGenerator draws once a replica, so masks depend
-on how many there are; an inference and a training model over the same layers
-give each layer two nodes, and Keras then refuses layer.output, which class
-activation maps want. Optional inputs work eagerly, in tf.function, compiled by
-XLA and through save and load (Keras 3.15), but keras.models.clone_model forgets
-that they are optional, and None beside a symbolic tensor fails: export
-build.infer.
+Dropout must give the same result on one device and on eight, so its noise is an
+input: beside 'image' the model has an optional input for each dropout layer
+(Keras 3.15). keras.models.clone_model loses the option, and None beside a
+symbolic tensor fails: export build.infer. keras.random.SeedGenerator would draw
+once a replica, so masks would depend on their number.
 
-Weights start as the activation wants them. The original draws
-tf.truncated_normal(stddev=sqrt(1/fan_in)), cut at two deviations, so what is
-left deviates by 0.8796 sqrt(1/fan_in). Keras's LecunNormal corrects for the
-cut; SELU here does not, as the original does not.
+Initial weights depend on the activation. The original draws
+tf.truncated_normal(stddev=sqrt(1/fan_in)), cut at two deviations, which leaves
+a deviation of 0.8796 sqrt(1/fan_in). Keras's LecunNormal corrects for the cut;
+SELU here does not, as the original.
 """
 
 from collections.abc import Sequence
@@ -32,7 +28,7 @@ from trainer import config
 from trainer.network import layers
 from trainer.network import xla_layers
 
-# Without padding, a smaller image has no pixel left before the last average.
+# Without padding, smaller images have no pixel left before the last average.
 SMALLEST_PX = {'original': 1, 'kaggle': 149}
 
 # Deviation of a standard normal cut at two deviations.
@@ -57,7 +53,7 @@ class _Builder:
     self._fast = fast
     self._padding = 'same' if padded else 'valid'
     self._policy = policy
-    # One seed a kernel; more than any variant has.
+    # One seed for each kernel; no variant has 16.
     self._seeds = iter(np.random.SeedSequence(seed).generate_state(16))
 
   def _options(self, name):
@@ -99,7 +95,7 @@ class _Builder:
     return keras.layers.BatchNormalization(**options)(x)
 
   def dropout(self, x, rate, name):
-    # Sorted behind 'image': Keras 3.15 checks a dict by its sorted keys.
+    # Named to sort after 'image': Keras 3.15 checks a dict by its sorted keys.
     noise = keras.Input(x.shape[1:], name=f'noise_{name}', optional=True)
     self.noise.append(noise)
     alpha = self._activation == 'selu'
@@ -123,7 +119,7 @@ class _Builder:
 
 
 def _connect_original(make: _Builder, x):
-  """The layers of ml-jku/gapnet-pl; its checkpoint's size agrees."""
+  """Adds the layers of ml-jku/gapnet-pl; its checkpoint has the same size."""
   map1 = x = make.pool(make.conv(x, 32, 'conv1', strides=2), 'pool1')
   x = make.conv(x, 64, 'conv2', strides=2)
   for i in (3, 4, 5):
@@ -137,7 +133,7 @@ def _connect_original(make: _Builder, x):
 
 
 def _connect_kaggle(make: _Builder, x):
-  """The layers of the public Kaggle kernel "GapNet-PL [LB 0.385]"."""
+  """Adds the layers of the public Kaggle kernel "GapNet-PL [LB 0.385]"."""
   x = make.conv(make.norm(x, 'norm1'), 32, 'conv1', strides=2)
   x = make.pool(make.norm(x, 'norm_pool1'), 'pool1')
   map1 = x = make.dropout(x, 0.3, 'dropout1')
@@ -171,28 +167,30 @@ def build(image_size: int,
           fast: bool = False) -> keras.Model:
   """Returns GapNet-PL with fresh weights.
 
-  The inputs are 'image' [B, image_size, image_size, 4] uint8 and one optional
+  The inputs are 'image' [B, image_size, image_size, 4] uint8 and an optional
   noise for each dropout layer; the output is logits [B, 28] float32.
   build.infer calls it without noise; training calls
-  model([image, *noise], training=True). The three maps before averaging are
-  the inputs of the layers average1 … average3.
+  model([image, *noise], training=True). The averaged feature maps are the
+  inputs of the layers average1, average2 and average3.
 
   Args:
     image_size: height and width in pixels.
     variant: 'original', or 'kaggle' (no padding, batch norm, more dropout).
-    activation: one of config.ACTIVATIONS; it also picks the initial weights and
-      the kind of dropout.
-    mean: the data set's mean pixel a channel, 0..255.
-    std: its standard deviation a channel, >= 0.
+    activation: one of config.ACTIVATIONS; it also decides the initial weights
+      and the kind of dropout.
+    mean: the dataset's mean pixel of each channel, 0..255.
+    std: its standard deviation of each channel, >= 0.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
       image, as the original did.
-    precision: 'float32', or 'bfloat16' for all but scaling, averages, logits.
+    precision: 'float32', or 'bfloat16' for all layers but scaling, averages and
+      logits.
     seed: of the initial weights.
-    fast: pools and the first convolution as in xla_layers; the same weights
-      and results.
+    fast: whether to use the layers of xla_layers; weights and results are the
+      same.
 
   Raises:
-    ValueError: an unknown choice, an image too small, or no four constants.
+    ValueError: a choice is unknown, the image is too small, or mean or std does
+      not have four numbers.
   """
   _check_choice('variant', variant, config.VARIANTS)
   _check_choice('activation', activation, config.ACTIVATIONS)

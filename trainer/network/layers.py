@@ -1,12 +1,11 @@
-"""Layers that Keras lacks, or has slower: convolution, activation, dropout,
-scaling.
+"""Layers that Keras lacks or has slower: convolution, PReLU, dropout, scaling.
 
-What a train step does beside convolutions passes over memory, and on a CPU each
-operation is a pass. PReLU and its gradient are ten of them; in two functions
-that XLA compiles, also inside a step that is not, they are three and the sum
-over pixels. Joined to the gradient of a kernel, as oneDNN does it, that of the
-bias costs up to twice as much as the kernel's; by itself, next to nothing.
-BUILD_NOTES.md, "Network and step", has the times.
+On a CPU each operation of a train step beside convolutions is a pass over
+memory. PReLU and its gradient are ten of them; in two functions that are always
+compiled by XLA they are three and the sum over pixels. oneDNN joins the bias
+gradient to the kernel gradient, which costs up to twice as much as the kernel's
+alone; computed separately it costs almost nothing. BUILD_NOTES.md, "Network and
+step", has the times.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 
-# Of config.PRECISIONS, as Keras names them.
+# Keras's names of config.PRECISIONS.
 POLICIES = {'float32': 'float32', 'bfloat16': 'mixed_bfloat16'}
 
 PRELU_SLOPE = 0.25
@@ -29,7 +28,9 @@ SELU_LIMIT = -1.7580993408473766
 
 @keras.saving.register_keras_serializable('gapnet')
 class ChannelPReLU(keras.layers.Layer):
-  """max(x, 0) + slope * min(x, 0), one trained slope a channel.
+  """max(x, 0) + slope * min(x, 0), with a trained slope for each channel.
+
+  Called with [..., C] float; the result has the same shape.
 
   Source: He et al., "Delving Deep into Rectifiers", 2015.
   """
@@ -53,10 +54,10 @@ def _prelu(inputs, slope):
 
 
 def _compiled_for_shapes(function):
-  """A function compiled where all shapes are known, as it is elsewhere.
+  """Returns a function that is compiled only for fully known shapes.
 
-  Keras builds a network for any batch. A trace for that would also be taken for
-  known batches later, or not, by what the process has called before.
+  Keras builds a network for an unknown batch size. Whether a trace for that is
+  used later for known batches depends on earlier calls in the process.
   """
   compiled = tensorflow.compiled(function)
 
@@ -74,14 +75,14 @@ def _activate_prelu(inputs, slope):
 
 @_compiled_for_shapes
 def _differentiate_prelu(inputs, slope, upstream):
-  """The gradient of the inputs, and that of the slopes before it is summed."""
+  """Returns gradients of the inputs, and of the slopes before their sum."""
   moved = tf.where(inputs > 0, upstream, slope * upstream)
   return moved, tf.cast(upstream * tf.minimum(inputs, 0), tf.float32)
 
 
 @keras.saving.register_keras_serializable('gapnet')
 class Conv2D(keras.layers.Conv2D):
-  """Keras's convolution, with the gradient of its bias by itself."""
+  """Keras's convolution, with the gradient of its bias computed separately."""
 
   def call(self, inputs):
     found = tf.nn.conv2d(inputs, self.kernel, self.strides,
@@ -99,20 +100,21 @@ def _add_bias(inputs, bias):
 
 
 def _sum_to_channels(x):
-  # Of another shape, or oneDNN's pass joins it to the gradient of the kernel.
+  # Reshaped, because oneDNN else joins it to the gradient of the kernel.
   return tf.raw_ops.BiasAddGrad(out_backprop=tf.reshape(x, (-1, x.shape[-1])))
 
 
 @keras.saving.register_keras_serializable('gapnet')
 class NoisyDropout(keras.layers.Layer):
-  """Drops units where noise < rate in training; the identity elsewhere.
+  """Dropout that drops units where noise < rate; the identity in inference.
 
   Called with inputs [B, ...] float and noise of that shape, float32 in [0, 1).
 
   Args:
-    rate: chance that a unit is dropped, 0 <= rate < 1.
-    alpha: a dropped unit becomes SELU_LIMIT, and scale and shift keep mean 0
-      and variance 1; otherwise it becomes 0, the others go up by 1/(1 - rate).
+    rate: probability that a unit is dropped, 0 <= rate < 1.
+    alpha: whether dropped units become SELU_LIMIT, with scale and shift to keep
+      mean 0 and variance 1; else they become 0, and the others are multiplied
+      by 1/(1 - rate).
 
   Raises:
     ValueError: called in training without noise.
@@ -145,7 +147,9 @@ class NoisyDropout(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable('gapnet')
 class ImageScaling(keras.layers.Layer):
-  """Each channel of each image to mean 0, deviation 1; a flat one to 0.
+  """Scales each channel of each image to mean 0, deviation 1; a flat one to 0.
+
+  Called with [B, H, W, C]; the result has the same shape, float.
 
   Source: ml-jku/gapnet-pl, z-score of every image.
   """
@@ -157,7 +161,12 @@ class ImageScaling(keras.layers.Layer):
 
 
 def activate(activation: str, **options) -> keras.layers.Layer:
-  """Returns the layer of one of config.ACTIVATIONS; options as of any layer."""
+  """Returns the layer of one of config.ACTIVATIONS.
+
+  Args:
+    activation: its name.
+    **options: of keras.layers.Layer.
+  """
   if activation == 'prelu':
     return ChannelPReLU(**options)
   return keras.layers.Activation(activation, **options)
@@ -165,28 +174,28 @@ def activate(activation: str, **options) -> keras.layers.Layer:
 
 def scale(image, input_scaling: str, mean: Sequence[float],
           std: Sequence[float]):
-  """Returns images [B, H, W, 4] uint8 as float32 around 0.
+  """Returns scaled images, [B, H, W, C] float32 with mean 0.
 
   Args:
-    image: a Keras tensor.
+    image: a Keras tensor, [B, H, W, C] uint8.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
       image.
-    mean: the data set's mean pixel a channel, 0..255.
-    std: its standard deviation a channel, >= 0.
+    mean: the dataset's mean pixel of each channel, 0..255.
+    std: its standard deviation of each channel, >= 0.
 
   Raises:
-    ValueError: mean or std is not one finite number a channel.
+    ValueError: mean or std does not have a finite number for each channel.
   """
   for name, values in (('mean', mean), ('std', std)):
     if len(values) != spec.NUM_CHANNELS or not np.isfinite(values).all():
       raise ValueError(f'Expected {name} to be {spec.NUM_CHANNELS} finite '
-                       f'numbers, one a channel, received {values}.')
+                       f'numbers, one for each channel, received {values}.')
   options = {'name': 'scaling', 'dtype': 'float32'}
   if input_scaling == 'image':
     return ImageScaling(**options)(image)
-  # A channel that is flat in the whole data set tells nothing: it becomes 0.
+  # A channel that is constant in the dataset becomes 0.
   factor = [1 / s if s > 0 else 0.0 for s in std]
   offset = [-m * f for m, f in zip(mean, factor)]
-  # With all three axes: Keras turns a list round where a program that calls has
-  # set channels first.
+  # With all three axes: Keras transposes a list if the calling program has set
+  # channels_first.
   return keras.layers.Rescaling([[factor]], [[offset]], **options)(image)

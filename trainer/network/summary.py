@@ -1,4 +1,4 @@
-"""A built Keras model as plain data: what a drawing of the network needs."""
+"""A built Keras model as plain data, for the drawing of the network."""
 
 from typing import Any
 
@@ -6,21 +6,20 @@ from hpa_records.runtime.tensorflow import keras
 
 
 def summarise(model: keras.Model) -> dict[str, Any]:
-  """Returns a model's layers and what each is fed by, ready for JSON.
+  """Returns a model's layers and their inputs, as JSON types.
 
-  Optional inputs, which bring the noise of dropout and are no part of the
-  network, are left out. Of a layer with several outputs the first one's shape
-  is told.
+  Optional inputs, which are the noise of dropout, are left out. A layer with
+  several outputs has the shape of the first.
 
   Args:
     model: a functional model, built.
 
   Returns:
-    {'parameters': of the model, 'layers': [...]}, the layers in topological
-    order, each {'name', 'kind': its class, of an Activation its function,
-    'shape': of its output without the batch axis, None where it is not fixed,
-    'parameters', 'inputs': names of the layers that feed it}. The layers'
-    parameters add up to the model's.
+    A dict with parameters (of the model, the sum over layers) and layers, a
+    list in topological order. Each layer is a dict with name, kind (its class,
+    or the function of an Activation), shape (of its output without the batch
+    axis, None for a variable size), parameters, and inputs (names of the layers
+    that feed it).
   """
   shown = [each for each in model.operations if not _is_noise(each)]
   sources = {

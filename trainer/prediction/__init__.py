@@ -1,1 +1,1 @@
-"""New images to probabilities and labels."""
+"""Predictions and labels for new images."""

@@ -1,7 +1,7 @@
-"""Runs whose models score new images together: do they agree, and on what.
+"""Runs whose models predict new images together, and checks that they fit.
 
-A model's weights are in its checkpoint, all else that it needs in config.json
-and about.json beside it; the records that it was trained on are not asked for.
+A model's weights are in its checkpoint, its settings in config.json and
+about.json of its fold; the records it was trained on are not needed.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from trainer.run import out_of_fold
 from trainer.run import workdir
 from trainer.scoring import thresholds
 
-# Settings of the records that bear on what a network sees.
+# Settings of the records that change the pixels a network gets.
 _PIXEL_SETTINGS = ('image_size', 'resize')
 
-_MOST_PX = 8192  # beyond it no image is read
+_MOST_PX = 8192  # largest image size that is read
 
-# What about.json has to have, as json_text.check_form takes it.
+# The form of about.json for json_text.check_form.
 _FORM = {
     'records': {
         'image_size': int,
@@ -47,39 +47,39 @@ class Ensemble:
   """Runs with their finished folds, at least one.
 
   Attributes:
-    runs: at least one; their records have the same size and filter.
+    runs: at least one; their records have the same image size and resize
+      filter.
   """
   runs: tuple[finished_run.Run, ...]
 
   @property
   def settings(self) -> dict[str, Any]:
-    """Those with which the first run's records were made."""
+    """Settings of the first run's records."""
     return self.runs[0].folds[0].about['records']
 
   @property
   def num_models(self) -> int:
-    """How many folds are finished, over all runs."""
+    """Number of finished folds of all runs."""
     return sum(len(run.folds) for run in self.runs)
 
   def check_records(self, settings: dict[str, Any], directory: str) -> None:
-    """Refuses records that are not as those of the runs.
+    """Checks that records have the same images as those of the runs.
 
     Args:
       settings: of the records.
       directory: of the records, for the message.
 
     Raises:
-      errors.DataError: they are of another size or filter.
+      errors.DataError: they have another image size or resize filter.
     """
     differ = _compare(self.settings, settings)
     if differ:
       raise errors.DataError(
-          f'Expected records as those of {self.runs[0].directory}, received '
-          f'others at {directory}: {differ}; convert the images with the same '
-          'flags.')
+          f'The records of {self.runs[0].directory} and those at {directory} '
+          f'differ in {differ}; convert the images with the same flags.')
 
   def count_trained(self, ids: np.ndarray) -> int:
-    """Returns how many samples were trained on, by their ids, by some model.
+    """Returns how many samples, by their ids, at least one model trained on.
 
     Args:
       ids: [N] str.
@@ -91,55 +91,55 @@ class Ensemble:
   def choose_thresholds(self,
                         asked: str,
                         weights: str = 'last') -> np.ndarray | float:
-    """Returns the threshold above which a score is a label: one or [K].
+    """Returns the threshold above which a class is predicted: a number or [K].
 
     Args:
-      asked: a number; a rule of thresholds.RULES, which chooses one a class on
-        the runs' out-of-fold scores, the mean where there are several runs; or
-        '' for the number that the runs were scored with.
-      weights: 'last' or 'best', that it is for.
+      asked: a number; a rule of thresholds.RULES, which chooses one for each
+        class on the out-of-fold predictions, their mean for several runs; or ''
+        for the threshold of the runs.
+      weights: 'last' or 'best', used for the prediction.
 
     Raises:
-      errors.DataError: it is none of these, or the runs do not have one number,
-        or did not score the same samples; or a rule is asked for best weights,
-        of which there are no out-of-fold scores.
+      errors.DataError: asked is none of these, the runs have different
+        thresholds or predicted different samples, or a rule is used with the
+        best weights, which have no out-of-fold predictions.
     """
     if asked in thresholds.RULES:
       if weights != 'last':
         raise errors.DataError(
             f'Expected --weights=last with --threshold={asked}, which is '
-            'chosen on scores after the last epoch, received '
+            'chosen on predictions after the last epoch, received '
             f'--weights={weights}; pass --threshold as a number.')
-      found = self._collect_scores()
-      return thresholds.choose(asked, found.labels, found.scores)
+      found = self._collect_predictions()
+      return thresholds.choose(asked, found.labels, found.predictions)
     if asked:
       return _parse(asked)
     numbers = {run.config.threshold for run in self.runs}
     if len(numbers) > 1:
       raise errors.DataError(
-          'Expected runs that were scored with one threshold, received '
-          f'{sorted(numbers)}; pass --threshold.')
+          f'The runs have different thresholds: {sorted(numbers)}; pass '
+          '--threshold.')
     return numbers.pop()
 
-  def _collect_scores(self) -> out_of_fold.OutOfFold:
+  def _collect_predictions(self) -> out_of_fold.OutOfFold:
     first, *others = [out_of_fold.collect(run) for run in self.runs]
     for run, other in zip(self.runs[1:], others):
       if not first.is_of_same_samples(other):
         raise errors.DataError(
-            'Expected runs that held out the same samples in the same folds, '
-            f'received others at {self.runs[0].directory} and {run.directory}; '
-            'pass --threshold as a number, or finish the same folds of both.')
-    scores = np.mean([each.scores for each in (first, *others)], axis=0)
-    return dataclasses.replace(first, scores=scores)
+            f'{self.runs[0].directory} and {run.directory} held out different '
+            'samples in their folds; pass --threshold as a number, or finish '
+            'the same folds of both.')
+    predictions = np.mean([each.predictions for each in (first, *others)],
+                          axis=0)
+    return dataclasses.replace(first, predictions=predictions)
 
 
 def load(workdirs: Sequence[str]) -> Ensemble:
-  """Returns the runs in some folders.
+  """Returns the runs in some folders, checked.
 
   Raises:
-    errors.DataError: a folder is there twice, is no run, has no finished fold
-      or one of an earlier version, or the runs' images or classes are not the
-      same.
+    errors.DataError: a folder is given twice, is not a run, or has no finished
+      fold of this version; or the runs differ in images or classes.
   """
   folders = [os.path.realpath(each) for each in workdirs]
   for each, folder in zip(workdirs, folders):
@@ -154,31 +154,28 @@ def load(workdirs: Sequence[str]) -> Ensemble:
     try:
       json_text.check_form(about, _FORM, workdir.ABOUT_NAME)
       _check_values(about)
-      if network:  # before memory is taken for images of another size
+      if network:  # before memory is allocated for images of another size
         _check_size(about['records']['image_size'], network)
     except ValueError as error:
       raise errors.DataError(
-          'Expected settings, mean and deviation of the images in '
-          f'{workdir.ABOUT_NAME}, received a damaged file or a run of an '
-          f'earlier version at {run.directory} ({error}); train it again.'
-      ) from error
+          f'{workdir.ABOUT_NAME} of {run.directory} is damaged, or of an '
+          f'earlier version ({error}); train the run again.') from error
     if tuple(about['classes']) != spec.CLASS_NAMES:
       raise errors.DataError(
-          f'Expected the {spec.NUM_CLASSES} classes of this version, '
-          f'received a run of {len(about["classes"])}, or others, at '
-          f'{run.directory}; train it again.')
+          f'The {len(about["classes"])} classes of the run at {run.directory} '
+          f'are not the {spec.NUM_CLASSES} of this version; train it again.')
   found = Ensemble(runs)
   for run in runs[1:]:
     differ = _compare(found.settings, run.folds[0].about['records'])
     if differ:
       raise errors.DataError(
-          f'Expected runs on images alike, received {runs[0].directory} and '
-          f'{run.directory}: {differ}; predict with each by itself.')
+          f'The records of {runs[0].directory} and {run.directory} differ in '
+          f'{differ}; predict with each run separately.')
   return found
 
 
 def _check_values(about: dict[str, Any]) -> None:
-  """Refuses what no network or image can have."""
+  """Refuses values that no network or image can have."""
   records, pixels = about['records'], about['pixels']
   checks = (
       ('image_size', 1 <= records['image_size'] <= _MOST_PX),
@@ -204,19 +201,18 @@ def _check_size(image_size: int, network: dict[str, Any]) -> None:
 
 def find_epoch(run: finished_run.Run, fold: finished_run.Fold,
                weights: str) -> int:
-  """Returns the epoch whose weights are asked for.
+  """Returns the epoch of the weights.
 
   Args:
     run: of the fold.
-    fold: that was held out.
-    weights: 'last' or 'best': after the last epoch, which metrics.json is of, or
-      after the best.
+    fold: of the model.
+    weights: 'last' (the epoch of metrics.json) or 'best'.
 
   Raises:
     errors.DataError: best_metrics.json is missing or damaged.
   """
   if weights == 'last':
-    return fold.scores['epoch']
+    return fold.metrics['epoch']
   path = os.path.join(workdir.fold_directory(run.directory, fold.number),
                       workdir.BEST_METRICS_NAME)
   return fold_file.load_json(path)['epoch']
@@ -235,7 +231,7 @@ def _parse(asked: str) -> float:
 
 
 def _compare(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
-  """Says how the images of two sets of records differ; '' if they do not."""
+  """Returns how the images of two sets of records differ; '' if not at all."""
   return '; '.join(f'{name} {mine[name]!r} and {theirs.get(name)!r}'
                    for name in _PIXEL_SETTINGS
                    if mine[name] != theirs.get(name))

@@ -1,8 +1,8 @@
-"""Scores of new images: the mean over models and over the square's symmetries.
+"""Predictions for new images: means over models and symmetries of the square.
 
-An image is read once and goes through all models while the next are read.
-Models of one run share one network, which takes each one's weights, so it is
-traced, and by XLA compiled, once a run.
+Each image is read once and passed through all models while the next ones are
+read. The models of a run share one network that takes their weights as inputs,
+so it is traced, and compiled by XLA, once a run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,35 +28,35 @@ from trainer.run import finished_run
 from trainer.run import workdir
 from trainer import strategy as strategy_lib
 
-# Of each --tta, the symmetries of the square to score an image in.
+# Of each --tta, the symmetries of the square that an image is predicted in.
 _VIEWS = {'dihedral': range(dihedral.NUM_ELEMENTS), 'none': range(1)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-  """Scores of new samples.
+  """Predictions for new samples.
 
   Attributes:
-    ids: [N] str, in the order of a CSV where the source knows one.
-    scores: [N, K] float32, 0..1.
-    skipped: faults of the samples that are left out.
+    ids: [N] str, in the order of the CSV if the source has one.
+    predictions: [N, K] float32, 0..1.
+    skipped: issues of the samples that are left out.
   """
   ids: np.ndarray
-  scores: np.ndarray
-  skipped: tuple[issue.Fault, ...]
+  predictions: np.ndarray
+  skipped: tuple[issue.Issue, ...]
 
   @property
   def num_skipped(self) -> int:
-    """Samples that are left out, which may have several faults each."""
+    """Samples that are left out, which may have several issues each."""
     return len({each.row for each in self.skipped})
 
   def save(self, path: str, threshold: np.ndarray | float) -> list[str]:
-    """Writes Kaggle's submission, and beside it what it is made from.
+    """Writes Kaggle's submission, and the predictions beside it.
 
-    The submission has the columns Id and Predicted, the classes whose score is
-    above the threshold, '' where none is. <name>_scores.csv has Id and the
-    score of each class under its name; <name>_skipped.csv, if samples were left
-    out, row, id, file and fault. The submission is written last.
+    The submission has the columns Id and Predicted, the classes above the
+    threshold, '' where none is. <name>_predictions.csv has Id and the
+    probability of each class; <name>_skipped.csv, if samples were left
+    out, row, id, file and issue. The submission is written last.
 
     Args:
       path: of the submission, <name>.csv.
@@ -68,18 +68,18 @@ class Prediction:
     Raises:
       errors.DataError: they cannot be written.
     """
-    scored, skipped = name_tables(path)
+    table_path, skipped = name_tables(path)
     ids = pd.DataFrame({'Id': self.ids})
-    scores = pd.DataFrame(self.scores, columns=list(spec.CLASS_NAMES))
+    predictions = pd.DataFrame(self.predictions, columns=list(spec.CLASS_NAMES))
     labels = [
         ' '.join(map(str, np.flatnonzero(row)))
-        for row in self.scores > threshold
+        for row in self.predictions > threshold
     ]
     tables = {
-        scored: pd.concat([ids, scores], axis=1),
+        table_path: pd.concat([ids, predictions], axis=1),
         path: ids.assign(Predicted=labels)
     }
-    with path_check.told_output(path):
+    with path_check.translate_write_errors(path):
       filesystem.remove(skipped)
       if self.skipped:
         issue.write(self.skipped, skipped)
@@ -89,39 +89,43 @@ class Prediction:
 
 
 def prepare(path: str) -> None:
-  """Makes the folder of a submission, before work is spent on it.
+  """Creates the folder of a submission, before the prediction is computed.
 
   Raises:
     errors.DataError: its name does not end with .csv; it or a table beside it
-      cannot be written; or a file that is no prediction's has such a name. An
-      earlier prediction's are known by their first line, a submission by the
-      table of scores beside it, too.
+      cannot be written, or is a file that no prediction wrote. Files of an
+      earlier prediction are recognised by their first line, a submission also
+      by the predictions beside it.
   """
-  if os.path.splitext(path)[1] != '.csv':  # nor is .csv alone a NAME
-    raise errors.DataError(
-        f'Expected a file --output=NAME.csv to write, received {path}.')
+  if os.path.splitext(path)[1] != '.csv':  # '.csv' alone has no name
+    raise errors.DataError(f'Expected --output=NAME.csv, received {path}.')
   tables = (path, *name_tables(path))
   for name in tables:
     path_check.prepare_output(name)
   heads = ('Id,Predicted\n', f'Id,{spec.CLASS_NAMES[0]},', issue.HEAD)
-  # Kaggle's sample_submission.csv begins as a submission does, but has no table
-  # of scores beside it, which is written before the submission.
-  has_scores = filesystem.size(tables[1]) is not None
+  # Kaggle's sample_submission.csv starts like a submission, but has no table of
+  # predictions beside it; that table is written before the submission.
+  has_predictions = filesystem.size(tables[1]) is not None
   for name, head in zip(tables, heads):
     if filesystem.size(name) is not None and not (
-        (has_scores or name != path) and _begins(name, head)):
+        (has_predictions or name != path) and _begins(name, head)):
       raise errors.DataError(
-          f'{name} is there, and no prediction wrote it; move or remove it, or '
+          f'{name} exists, and no prediction wrote it; move or remove it, or '
           'choose another --output.')
 
 
 def _begins(path: str, head: str) -> bool:
-  with path_check.told_output(path), filesystem.open_read(path) as file:
+  with path_check.translate_write_errors(path), filesystem.open_read(
+      path) as file:
     return file.read(len(head)) == head.encode()
 
 
 class Models:
-  """The models of an ensemble on their devices."""
+  """The models of an ensemble on their devices.
+
+  Attributes:
+    strategy: of the devices.
+  """
 
   def __init__(self, ensemble: ensemble_lib.Ensemble,
                strategy: tf.distribute.Strategy, weights: str):
@@ -139,18 +143,18 @@ class Models:
     dihedral.warm_up()
     self._networks = [_Network(run, strategy, weights) for run in ensemble.runs]
 
-  def score(self, source: inference_source.Records | inference_source.Files,
-            tta: str, batch_size: int) -> Prediction:
-    """Returns the mean scores of a source's samples.
+  def predict(self, source: inference_source.Records | inference_source.Files,
+              tta: str, batch_size: int) -> Prediction:
+    """Returns the mean predictions for a source's samples.
 
     Args:
       source: of the images.
-      tta: one of the keys of _VIEWS: 'dihedral' scores each image in all eight
+      tta: one of the keys of _VIEWS: 'dihedral' predicts each image in all eight
         symmetries of the square, 'none' as it is.
-      batch_size: global batch; of fewer images a batch is smaller.
+      batch_size: of a global batch; smaller if there are fewer images.
 
     Raises:
-      errors.DataError: the images are faulty or cannot be read, or the
+      errors.DataError: the images are invalid or cannot be read, or the
         replicas cannot share a batch.
     """
     strategy, count = self.strategy, len(source.ids)
@@ -160,38 +164,39 @@ class Models:
         lambda context: source.batches(strategy_lib.share(context, batch_size)))
     parts = []
     with progress.Bar('predict', count, 'images') as shown:
-      with source.told_errors():
+      with source.translate_errors():
         for number, batch in enumerate(batches):
-          # What is still read then is read to list its faults, too.
+          # What is still read then is read to list its issues, too.
           if not source.is_refused:
-            parts.append(self._score(batch[spec.IMAGE], _VIEWS[tta]))
+            parts.append(self._predict(batch[spec.IMAGE], _VIEWS[tta]))
           shown.advance(min(batch_size, count - number * batch_size))
     sound = source.finish()
-    scores = np.concatenate(parts)[:count]  # what comes after are blanks
-    if not np.isfinite(scores).all():
+    predictions = np.concatenate(parts)[:count]  # the rest is padding
+    if not np.isfinite(predictions).all():
       raise errors.DataError(
-          'The predicted scores are NaN or infinite: the weights are damaged, '
+          'Predictions are NaN or infinite: the weights are damaged, '
           'or the training diverged; train again.')
     listed = source.order[sound[source.order]]
-    return Prediction(source.ids[listed], scores[listed], source.faults)
+    return Prediction(source.ids[listed], predictions[listed], source.issues)
 
-  def _score(self, images, views: Iterable[int]) -> np.ndarray:
-    """One batch's mean scores [B, K] float32, summed in float64, in order."""
-    # All are asked for before the first is waited for.
+  def _predict(self, images, views: Iterable[int]) -> np.ndarray:
+    """Returns the mean predictions of a batch, [B, K] float32."""
+    # All are queued before the first result is waited for. The sum is in
+    # float64, in a fixed order.
     found = [
-        build.score(images, tf.constant(view), values)
-        for build in self._networks
-        for values in build.weights
+        network.predict(images, tf.constant(view), values)
+        for network in self._networks
+        for values in network.weights
         for view in views
     ]
     return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
 
 
 class _Network:
-  """The network of one run, and the weights of each of its folds.
+  """The network of a run, and the weights of its folds.
 
   Attributes:
-    weights: of each model, tensors in the order of the network's variables.
+    weights: of each fold, tensors in the order of the network's variables.
   """
 
   def __init__(self, run: finished_run.Run, strategy: tf.distribute.Strategy,
@@ -205,24 +210,24 @@ class _Network:
         list(map(tf.constant, self._read(run, fold, weights)))
         for fold in run.folds
     ]
-    self._run = self._score
+    self._run = self._predict
     if is_compiled and not isinstance(strategy, tf.distribute.TPUStrategy):
-      self._run = tf.function(self._score, jit_compile=True)
+      self._run = tf.function(self._predict, jit_compile=True)
 
   @tf.function
-  def score(self, images, view: tf.Tensor,
-            values: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns one batch's scores [B, K] in 0..1, float32.
+  def predict(self, images, view: tf.Tensor,
+              values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the predictions of a batch, [B, K] float32, 0..1.
 
     Args:
-      images: of a batch, distributed.
-      view: int32 scalar, the symmetry of the square to score them in.
-      values: one of weights.
+      images: [B, H, W, C] uint8, distributed.
+      view: int32 scalar, the symmetry of the square that is applied.
+      values: an entry of weights.
     """
-    scores = self._strategy.run(self._run, args=(images, view, values))
-    return self._strategy.gather(scores, axis=0)
+    predictions = self._strategy.run(self._run, args=(images, view, values))
+    return self._strategy.gather(predictions, axis=0)
 
-  def _score(self, images, view, values):
+  def _predict(self, images, view, values):
     elements = tf.fill([images.shape[0]], view)
     images = dihedral.transform(images, elements)
     return tf.sigmoid(build.infer_with(self._model, values, images))
@@ -238,7 +243,10 @@ class _Network:
 
 
 def name_tables(path: str) -> tuple[str, str]:
-  """Returns the paths of the scores and of what is left out, beside a
-  submission."""
+  """Returns the paths of the predictions and of the list of skipped samples.
+
+  Args:
+    path: of the submission.
+  """
   root, suffix = os.path.splitext(path)
-  return f'{root}_scores{suffix}', f'{root}_skipped{suffix}'
+  return f'{root}_predictions{suffix}', f'{root}_skipped{suffix}'

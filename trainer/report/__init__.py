@@ -1,1 +1,1 @@
-"""Runs to report.html, with its tables and figures."""
+"""The report of runs: report.html, tables and figures."""

@@ -1,4 +1,4 @@
-"""What a report says of several runs side by side: classes, tests, curves."""
+"""Several runs side by side: classes, paired tests, curves."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec
-from trainer.report.figures import scores as scores_lib
+from trainer.report.figures import evaluation
 from trainer.report import files as files_lib
 from trainer.report import result as result_lib
 from trainer.report import tables
@@ -16,23 +16,24 @@ from trainer.scoring import metrics
 
 _SIGNIFICANT = 0.05
 _OWN_SCALES = (
-    'All held-out folds are pooled; scores of their models are on scales of '
-    'their own, so areas can be below the means over folds under Classes, '
-    'which are the scores.')
-# Title, caption, and what draws it from labels and scores.
+    'All held-out folds are pooled. The probabilities of their models are not '
+    'calibrated alike, so areas can be below the means over folds under '
+    'Classes, which are the metrics to quote.')
+# Title, caption, and the function that draws it from labels and predictions.
 _CURVES = (
-    ('roc', f'ROC of each class. {_OWN_SCALES}', scores_lib.draw_roc),
+    ('roc', f'ROC of each class. {_OWN_SCALES}', evaluation.draw_roc),
     ('precision_recall', f'Precision and recall of each class. {_OWN_SCALES}',
-     scores_lib.draw_precision_recall),
-    ('calibration', 'Calibration: how often a class is there, by its score. '
+     evaluation.draw_precision_recall),
+    ('calibration',
+     'Calibration: how often a class occurs, by its probability. '
      'All held-out folds and all classes that occur are pooled.',
-     scores_lib.draw_calibration),
+     evaluation.draw_calibration),
 )
 
 
 def describe_classes(results: Sequence[result_lib.Result],
                      files: files_lib.Files) -> dict[str, Any]:
-  """Returns Table 3 with the runs side by side, one row a class."""
+  """Returns Table 3 of several runs, a row a class, for the template."""
   for result in results:
     files.save(f'classes_{result.name}', result.classes)
   heads = [{
@@ -59,12 +60,12 @@ def describe_classes(results: Sequence[result_lib.Result],
       each.name: each.classes for each in results if each.intervals is not None
   }
   drawn = with_intervals and files.embed(
-      'class_scores', scores_lib.draw_class_scores(with_intervals))
+      'class_metrics', evaluation.draw_class_metrics(with_intervals))
   return {'heads': heads, 'rows': rows, 'figure': drawn}
 
 
 def _describe_ratio(row: pd.Series, ratio: str) -> dict[str, Any]:
-  """One class's mean, deviation and interval of one ratio, as text.
+  """Returns a class's mean, deviation and interval of one ratio, as text.
 
   A single fold has no deviation.
   """
@@ -84,7 +85,13 @@ def _describe_ratio(row: pd.Series, ratio: str) -> dict[str, Any]:
 
 def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
             repetitions: int) -> list[dict[str, Any]]:
-  """Returns a paired test of each run with the first."""
+  """Returns a paired test of each run against the first, for the template.
+
+  Args:
+    results: of the runs.
+    files: takes the tables.
+    repetitions: of the bootstrap; 0 for no tests.
+  """
   first, *rest = results
   comparisons = []
   for other in rest:
@@ -97,8 +104,8 @@ def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
       continue
     groups = first.found.groups if first.found.groups.size else None
     table = bootstrap.compare(first.found.labels,
-                              first.found.scores,
-                              other.found.scores,
+                              first.found.predictions,
+                              other.found.predictions,
                               first.found.folds,
                               threshold=first.threshold,
                               groups=groups,
@@ -118,17 +125,17 @@ def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
 
 
 def _find_difference(first: result_lib.Result, other: result_lib.Result) -> str:
-  """Why two runs cannot be tested against each other; '' if they can."""
+  """Returns why two runs cannot be compared; '' if they can."""
   if not first.found.is_of_same_samples(other.found):
-    return 'did not score the same images in the same folds'
+    return 'did not predict the same images in the same folds'
   if first.threshold != other.threshold:
-    return (f'do not predict by the same threshold ({first.threshold} and '
+    return (f'use different thresholds ({first.threshold} and '
             f'{other.threshold})')
   return ''
 
 
 def _adjust(p_values: np.ndarray) -> np.ndarray:
-  """P-values of several tests at once; NaN where there is none.
+  """Returns p-values [N] adjusted for N tests; NaN where there is none.
 
   Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
   """
@@ -142,14 +149,14 @@ def _adjust(p_values: np.ndarray) -> np.ndarray:
 
 def _judge(row: pd.Series, first: str, other: str) -> str:
   if not row.p_holm < _SIGNIFICANT:
-    return 'no difference shown'
+    return 'not significant'
   return f'{first if row.difference > 0 else other} is higher'
 
 
 def describe_others(results: Sequence[result_lib.Result],
                     files: files_lib.Files) -> dict[str, Any]:
-  """Returns published scores beside the runs' of the same kind: Table 5."""
-  table = tables.tabulate_others({each.name: each.scores for each in results})
+  """Returns published metrics beside the runs' of the same kind: Table 5."""
+  table = tables.tabulate_others({each.name: each.metrics for each in results})
   files.save('other_works', table)
   return {
       'names': [each.name for each in results],
@@ -164,11 +171,13 @@ def describe_others(results: Sequence[result_lib.Result],
   }
 
 
-def draw_scores(results: Sequence[result_lib.Result],
-                content: dict[str, bytes]) -> list[tuple[str, str, str]]:
-  """Returns (title, caption, address) of each figure of the scores.
+def draw_figures(results: Sequence[result_lib.Result],
+                 content: dict[str, bytes]) -> list[tuple[str, str, str]]:
+  """Returns (title, caption, data URL) of each figure of the predictions.
 
-  Adds their files to content.
+  Args:
+    results: of the runs; those on the same samples share figures.
+    content: of each file by its name; the figures are added.
   """
   first = results[0]
   shared = all(first.found.is_of_same_samples(each.found) for each in results)
@@ -179,15 +188,14 @@ def draw_scores(results: Sequence[result_lib.Result],
     files = files_lib.Files(name, content)
     who = ' and '.join(each.name for each in part)
     labels = part[0].found.labels
-    scores = {each.name: each.found.scores for each in part}
+    predictions = {each.name: each.found.predictions for each in part}
     for title, caption, draw in _CURVES:
-      drawn.append(
-          (title, f'{who}: {caption}', files.embed(title, draw(labels,
-                                                               scores))))
+      drawn.append((title, f'{who}: {caption}',
+                    files.embed(title, draw(labels, predictions))))
   histories = {each.name: each.histories for each in results}
   files = files_lib.Files('runs', content)
-  drawn.append(('learning_curves', 'Learning curves; a thin line is a fold, a '
-                'thick one the mean.',
+  drawn.append(('learning_curves', 'Learning curves: thin lines are folds, '
+                'thick lines their means.',
                 files.embed('learning_curves',
-                            scores_lib.draw_learning_curves(histories))))
+                            evaluation.draw_learning_curves(histories))))
   return drawn

@@ -1,9 +1,9 @@
-"""Where a report's tables and figures go, besides the page.
+"""The output folder of a report: its page, tables and figures.
 
-They are written when the whole report is made, and listed in a file beside
-them, with their hashes: by that list the next report knows which files are an
-earlier one's. It replaces and removes these alone; a file of the user's, or one
-that the user changed, is never touched.
+Files are written once the whole report is computed. A list beside them has
+their SHA-256 hashes, so that the next report knows which files an earlier one
+wrote. It replaces and removes only those; a file of the user's, or one that the
+user changed, is never touched.
 """
 
 from collections.abc import Mapping
@@ -30,44 +30,49 @@ _MOST_LIST_BYTES = 2**24
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-  """Takes tables and figures; Output.write writes them.
+  """Collects tables and figures for Output.write.
 
   Attributes:
-    prefix: of their names.
-    content: of each file, by its name.
+    prefix: of the file names.
+    content: of each file by its name.
   """
   prefix: str
   content: dict[str, bytes]
 
   def save(self, title: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Takes a table as CSV, and returns it."""
+    """Adds a table as CSV, and returns it."""
     label = table.index.name or 'name'
     self.add(f'{title}.csv', table.to_csv(index_label=label).encode())
     return table
 
   def embed(self, title: str, drawn) -> str:
-    """Takes a figure as PNG and SVG; returns it as the address of an image."""
+    """Adds a figure as PNG and SVG, and returns the SVG as a data URL."""
     self.add(f'{title}.png', figure.to_png(drawn))
     data = figure.to_svg(drawn)
     self.add(f'{title}.svg', data)
     return to_address('svg+xml', data)
 
   def add(self, title: str, data: bytes) -> None:
-    """Takes a file of any kind.
+    """Adds a file.
 
     Raises:
-      errors.DataError: another run has given a file of that name.
+      errors.DataError: another run has added a file of the same name.
     """
     name = f'{self.prefix}_{title}'
     if name in self.content:
       raise errors.DataError(
           f'Two files of this report would be named {name}; rename the folders '
-          'of the runs, so that none begins with another one and "_".')
+          'of the runs, so that no name starts with another one and "_".')
     self.content[name] = data
 
 
 def to_address(kind: str, data: bytes) -> str:
-  """Returns an image's bytes as an address that holds them."""
+  """Returns the data URL of an image.
+
+  Args:
+    kind: its media subtype, such as 'webp'.
+    data: the encoded image.
+  """
   return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
 
 
@@ -80,20 +85,20 @@ class Output:
   """
 
   def __init__(self, directory: str, page_name: str):
-    """Looks at what is there, and changes nothing.
+    """Reads the list of an earlier report, without changing anything.
 
     Args:
       directory: of the report.
       page_name: of the page in it.
 
     Raises:
-      errors.DataError: the folder of the files is a link, the list of an
-        earlier report is damaged, or the page is not of an earlier report.
+      errors.DataError: the folder of files is a link, the list of an earlier
+        report is damaged, or the page was not written by a report.
     """
     self._folder = os.path.join(directory, FOLDER_NAME)
     if os.path.islink(self._folder):
-      raise errors.DataError(f'{self._folder} is a link, through which nothing '
-                             'is written; choose another folder.')
+      raise errors.DataError(f'{self._folder} is a link, and reports do not '
+                             'write through links; choose another folder.')
     self.list = os.path.join(self._folder, _LIST_NAME)
     self._page_name = page_name
     self.page = os.path.join(directory, page_name)
@@ -101,23 +106,23 @@ class Output:
     self._refuse_foreign([page_name])
 
   def write(self, page: str, content: Mapping[str, bytes]) -> None:
-    """Writes a report in place of an earlier one, the page last.
+    """Writes a report, and removes an earlier one; the page is written last.
 
     Args:
       page: its text.
-      content: of each file in the folder, by its name.
+      content: of each file in the folder by its name.
 
     Raises:
       errors.DataError: a file that no report wrote would be replaced, or
-        another report is being written there; nothing is written then.
+        another report is being written there; then nothing is written.
       OSError: a file cannot be written.
     """
     lock = os.path.join(self._folder, _LOCK_NAME)
     with file_lock.hold(
-        lock, f'Another report is being written to {self._folder}; wait for '
-        'its end, or choose another folder'):
+        lock, f'Another report is being written to {self._folder}; wait until '
+        'it ends, or choose another folder'):
       try:
-        self._known = self._read_list()  # which another may have changed since
+        self._known = self._read_list()  # another report may have changed it
         self._write(page, content)
       finally:
         os.remove(lock)
@@ -131,7 +136,7 @@ class Output:
         name: [hashlib.sha256(data).hexdigest()]
         for name, data in content.items()
     }
-    # Killed in between, both what was and what will be there is its own.
+    # If the process is killed in between, old and new files are both known.
     self._write_list({
         name: [*self._known.get(name, []), *made.get(name, [])] for name in {
             **self._known,
@@ -154,11 +159,11 @@ class Output:
       path = self._locate(name)
       if os.path.lexists(path) and not self._is_own(name):
         raise errors.DataError(
-            f'{path} is there, and no report wrote it, or it was changed '
-            'since; move or remove it, or choose another folder.')
+            f'{path} exists, and no report wrote it, or it was changed since; '
+            'move or remove it, or choose another folder.')
 
   def _is_own(self, name: str) -> bool:
-    """Whether the file under a name is as a report wrote it."""
+    """Returns whether a report wrote the file, and nobody changed it."""
     path = self._locate(name)
     try:
       return (stat.S_ISREG(os.lstat(path).st_mode) and
@@ -172,13 +177,13 @@ class Output:
     try:
       if (os.path.islink(self.list) or
           (filesystem.size(self.list) or 0) > _MOST_LIST_BYTES):
-        raise ValueError('a link, or a large file')
+        raise ValueError('a link, or too large')
       known = json_text.parse(filesystem.read_bytes(self.list))
       json_text.check_form(known, {}, _LIST_NAME)
       json_text.check_form(list(known.values()), [[str]], _LIST_NAME)
       for name in known:
         if os.path.basename(name) != name or name in ('', '.', '..'):
-          raise ValueError(f'a name with path parts: {name!r:.80}')
+          raise ValueError(f'a name with a path: {name!r:.80}')
       return known
     except (OSError, ValueError) as error:
       raise errors.DataError(

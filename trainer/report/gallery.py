@@ -1,6 +1,6 @@
-"""The gallery of a report: of each class the best hit and the worst mistakes.
+"""The gallery of a report: best hit and worst mistakes of each class.
 
-Each fold wrote its own; of all folds the most extreme are shown.
+Each fold has its own gallery; the most extreme entries of all folds are shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _KINDS = {
 
 
 def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
-  """Returns what to show of each class: of all folds, the most extreme."""
+  """Returns the entries to show for each class, as values for the template."""
   found: dict[int, list[dict[str, Any]]] = {}
   for result in results:
     for (number, kind), (entry, row) in sorted(_pick(result).items(),
@@ -34,12 +34,13 @@ def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
               _KINDS[kind],
           'id':
               str(entry.ids[row]),
-          'score':
-              f'{entry.scores[row, number]:.3f}',
+          'probability':
+              f'{entry.predictions[row, number]:.3f}',
           'truth':
               np.flatnonzero(entry.labels[row]).tolist(),
           'predicted':
-              np.flatnonzero(entry.scores[row] > result.threshold).tolist(),
+              np.flatnonzero(entry.predictions[row] > result.threshold
+                            ).tolist(),
           'image':
               files.to_address(
                   'webp',
@@ -54,14 +55,14 @@ def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
 
 
 def _place(item: tuple[tuple[int, str], Any]) -> tuple[int, int]:
-  """Classes in order, hits first."""
+  """Returns a sort key: classes in order, hits first."""
   (number, kind), _ = item
   return number, list(_KINDS).index(kind)
 
 
 def _pick(
     result: result_lib.Result) -> Mapping[tuple[int, str], tuple[Any, int]]:
-  """The most extreme entry of all folds for each class and kind."""
+  """Returns the most extreme entry of all folds for each class and kind."""
   best: dict[tuple[int, str], tuple[Any, int]] = {}
   extremes: dict[tuple[int, str], float] = {}
   for directory in result_lib.list_directories(result.run):
@@ -70,8 +71,8 @@ def _pick(
       continue
     for row, (number, kind) in enumerate(
         zip(entries.classes.tolist(), entries.kinds.tolist())):
-      score = float(entries.scores[row, number])
-      extreme = -score if kind == 'miss' else score
+      probability = float(entries.predictions[row, number])
+      extreme = -probability if kind == 'miss' else probability
       if extreme > extremes.get((number, kind), -np.inf):
         extremes[number, kind] = extreme
         best[number, kind] = entries, row

@@ -1,8 +1,9 @@
-"""Runs' results on one page: report.html, tables as CSV, figures as PNG, SVG.
+"""The report page of one or more runs, report.html.
 
-The page is self-contained: figures lie inside it, nothing is fetched, so it
-opens from disk and can be sent. Everything is drawn from what the runs wrote;
-neither the records nor TensorFlow are needed.
+The page is self-contained: figures are embedded and nothing is downloaded, so
+it opens from disk and can be sent. It is made from the files of the runs,
+without the records and TensorFlow. Tables are also written as CSV, figures as
+PNG and SVG.
 """
 
 from collections.abc import Sequence
@@ -33,15 +34,15 @@ def write(workdirs: Sequence[str],
   Args:
     workdirs: folders of runs, each with a finished fold.
     output: folder of the report.
-    repetitions: of the bootstrap behind intervals and tests; 0 leaves them out.
+    repetitions: of the bootstrap for intervals and tests; 0 for none.
 
   Returns:
     The path of the page.
 
   Raises:
-    errors.DataError: a folder is no run, or has no finished fold; a file of one
-      is damaged; or the report cannot be written, or only over files that
-      no report wrote.
+    errors.DataError: a folder is not a run or has no finished fold, a file is
+      damaged, or the report cannot be written without replacing files that no
+      report wrote.
   """
   runs = [finished_run.load(directory) for directory in workdirs]
   place = prepare(output)
@@ -51,13 +52,13 @@ def write(workdirs: Sequence[str],
   ]
   content: dict[str, bytes] = {}
   page = _render(results, gallery_lib.describe(results), content, repetitions)
-  with path_check.told_output(output):
+  with path_check.translate_write_errors(output):
     place.write(page, content)
   return place.page
 
 
 def name_outputs(output: str) -> tuple[str, str]:
-  """Returns the page and the folder that a report writes.
+  """Returns the paths of a report's page and of its folder of files.
 
   Args:
     output: folder of the report.
@@ -67,17 +68,17 @@ def name_outputs(output: str) -> tuple[str, str]:
 
 
 def prepare(output: str, flag: str = 'output') -> files.Output:
-  """Makes the folder of a report, before work is spent on it.
+  """Creates the folder of a report, before the report is computed.
 
   Args:
     output: folder of the report.
-    flag: where it was given, for the message.
+    flag: the flag that gave the folder, for the message.
 
   Raises:
-    errors.DataError: it cannot be written to, or has a page of another origin.
+    errors.DataError: it is not writable, or has a page that no report wrote.
   """
   path_check.prepare_output(name_outputs(output)[0], flag)
-  with path_check.told_output(output, flag):
+  with path_check.translate_write_errors(output, flag):
     place = files.Output(output, REPORT_NAME)
   path_check.prepare_output(place.list, flag)
   return place
@@ -94,7 +95,7 @@ def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
       classes=comparison.describe_classes(results, of_all),
       comparisons=comparison.compare(results, of_all, repetitions),
       others=comparison.describe_others(results, of_all),
-      figures=comparison.draw_scores(results, content),
+      figures=comparison.draw_figures(results, content),
       gallery=gallery,
       class_names=spec.CLASS_NAMES)
 

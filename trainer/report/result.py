@@ -1,8 +1,4 @@
-"""What a report says of a run, computed: scores, intervals, tests.
-
-Runs that scored the same samples in the same folds are compared sample by
-sample; of others nothing is said together.
-"""
+"""What a report computes for a run: metrics, intervals, tables, histories."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -22,23 +18,25 @@ from trainer.scoring import bootstrap
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """A run and what is computed of it.
+  """A run and its computed results.
 
   Attributes:
-    name: on the page and of files.
-    run: as it lies on disk.
-    found: its out-of-fold scores.
-    scores: Table 2.
-    intervals: of the headline scores; None where none were asked for.
-    classes: Table 3, with intervals where they were asked for.
+    name: of the run on the page and in file names.
+    run: as read from its folder.
+    found: its out-of-fold predictions.
+    metrics: Table 2, of tables.tabulate_metrics.
+    intervals: of the headline metrics, of bootstrap.bootstrap; None without
+      repetitions.
+    classes: Table 3, of tables.tabulate_classes; with the intervals of
+      bootstrap.bootstrap_classes if there are repetitions.
     histories: of each fold, a row an epoch.
-    network: of the first fold, layer by layer; None in a run of an earlier
-      version.
+    network: content of the first fold's network.json; None for a run of an
+      earlier version.
   """
   name: str
   run: finished_run.Run
   found: out_of_fold.OutOfFold
-  scores: pd.DataFrame
+  metrics: pd.DataFrame
   intervals: pd.DataFrame | None
   classes: pd.DataFrame
   histories: list[pd.DataFrame]
@@ -46,16 +44,17 @@ class Result:
 
   @property
   def threshold(self) -> float:
+    """The probability above which a class is predicted."""
     return self.run.config.threshold
 
 
 def compute(run: finished_run.Run, name: str, repetitions: int) -> Result:
-  """Returns what a report says of a run.
+  """Returns the results of a run.
 
   Args:
-    run: as it lies on disk.
-    name: of it.
-    repetitions: of the bootstrap; 0 leaves intervals out.
+    run: as read from its folder.
+    name: of the run.
+    repetitions: of the bootstrap; 0 for no intervals.
 
   Raises:
     errors.DataError: a file of the run is damaged.
@@ -72,11 +71,11 @@ def compute(run: finished_run.Run, name: str, repetitions: int) -> Result:
         'groups': found.groups if found.groups.size else None,
         'repetitions': repetitions
     }
-    sample = (found.labels, found.scores, found.folds)
+    sample = (found.labels, found.predictions, found.folds)
     intervals = bootstrap.bootstrap(*sample, **options)
     bounds = bootstrap.bootstrap_classes(*sample, **options)
     classes = classes.join(bounds)
-  return Result(name, run, found, tables.tabulate_scores(run), intervals,
+  return Result(name, run, found, tables.tabulate_metrics(run), intervals,
                 classes, histories, network)
 
 
@@ -88,8 +87,10 @@ def list_directories(run: finished_run.Run) -> list[str]:
 
 
 def name_runs(runs: Sequence[finished_run.Run]) -> list[str]:
-  """Names of the folders, which any text can hold; all numbered where some are
-  alike on some disk."""
+  """Returns the names of the runs' folders, with control characters escaped.
+
+  All are numbered if two are equal, also on a disk that ignores case.
+  """
   names = [
       printable.escape(os.path.basename(os.path.abspath(
           run.directory))).replace('\n', r'\n') for run in runs

@@ -1,6 +1,6 @@
-"""The parts of a report: what each shows, ready for the page's template.
+"""One run's sections of the report, as values for the page's template.
 
-Each table goes to a CSV and each figure to a PNG and an SVG besides.
+Each table is also saved as CSV, each figure as PNG and SVG.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
 from trainer.report.figures import network as network_lib
-from trainer.report.figures import scores
+from trainer.report.figures import evaluation
 from trainer.report import files as files_lib
 from trainer.report import result as result_lib
 from trainer.report import tables
@@ -33,24 +33,28 @@ _HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir')
 
 def describe(result: result_lib.Result, content: dict[str,
                                                       bytes]) -> dict[str, Any]:
-  """Returns one run's part of the page; adds its tables and figures to content.
+  """Returns one run's part of the page, as values for the template.
+
+  Args:
+    result: of the run.
+    content: of each file by its name; tables and figures are added.
   """
   run, found = result.run, result.found
   files = files_lib.Files(result.name, content)
   files.add('out_of_fold.csv', found.to_csv())
   files.add('out_of_fold.npz', found.to_npz())
-  files.save('scores', result.scores)
+  files.save('metrics', result.metrics)
   if result.intervals is not None:
     files.save('intervals', result.intervals)
   counts = tables.tabulate_counts(found, result.threshold)
   files.save('counts', counts)
-  matrix = metrics.confusion_matrix(found.labels, found.scores
+  matrix = metrics.confusion_matrix(found.labels, found.predictions
                                     > result.threshold)
   network = result.network
   return {
       'name':
           result.name,
-      'epochs': [fold.scores['epoch'] for fold in run.folds],
+      'epochs': [fold.metrics['epoch'] for fold in run.folds],
       'samples':
           len(found.ids),
       'folds':
@@ -59,11 +63,11 @@ def describe(result: result_lib.Result, content: dict[str,
           metrics.spell(run.config.plateau_monitor),
       'is_grouped':
           bool(found.groups.size),
-      'scores':
-          tables.to_rows(result.scores, '{:.3f}'),
-      'score_heads':
+      'metrics':
+          tables.to_rows(result.metrics, '{:.3f}'),
+      'metric_heads':
           list(metrics.TITLES.values()),
-      'score_intervals':
+      'metric_intervals':
           _format_intervals(result.intervals),
       'paper':
           list(tables.find_published().items()),
@@ -103,7 +107,7 @@ def _format_intervals(intervals: pd.DataFrame | None) -> list[str]:
 
 
 def _list_left_out(result: result_lib.Result) -> list[dict[str, Any]]:
-  """Which classes macro means leave out, and in which folds they do."""
+  """Returns the classes that macro means leave out, with their folds."""
   left_out: dict[tuple[int, ...], list[int]] = {}
   for fold in result.run.folds:
     held_out = result.found.labels[result.found.folds == fold.number]
@@ -116,7 +120,7 @@ def _list_left_out(result: result_lib.Result) -> list[dict[str, Any]]:
 
 
 def _describe_settings(run: finished_run.Run) -> dict[str, Any]:
-  """What a run was made of, and with."""
+  """Returns the settings of a run, and its devices and versions."""
   return {
       'settings': {
           key: value
@@ -130,8 +134,10 @@ def _describe_settings(run: finished_run.Run) -> dict[str, Any]:
 
 
 def _list_trained_with(run: finished_run.Run) -> list[str]:
-  """Devices and versions of the folds, each once; folds may come from several
-  machines."""
+  """Returns distinct devices and versions of the folds.
+
+  Folds may come from several machines.
+  """
   texts = []
   for fold in run.folds:
     if fold.about:
@@ -157,11 +163,18 @@ def _describe_thresholds(result: result_lib.Result,
 
 def _describe_matrix(matrix: np.ndarray, files: files_lib.Files,
                      name: str) -> dict[str, Any]:
-  """Returns the confusion matrix cell by cell: figure 9 of the paper."""
+  """Returns the cells of the confusion matrix, figure 9 of the paper.
+
+  Args:
+    matrix: [K + 1, K + 1] int, of metrics.confusion_matrix.
+    files: of the run.
+    name: of the run.
+  """
   truths = [*spec.CLASS_NAMES, 'no true label']
   answers = [*spec.CLASS_NAMES, 'no predicted label']
   files.save('confusion_matrix', pd.DataFrame(matrix, truths, answers))
-  files.embed('confusion_matrix', scores.draw_confusion_matrix(matrix, name))
+  files.embed('confusion_matrix',
+              evaluation.draw_confusion_matrix(matrix, name))
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
   return {
       'heads':
@@ -174,7 +187,7 @@ def _describe_matrix(matrix: np.ndarray, files: files_lib.Files,
 
 def _describe_balance(fold: finished_run.Fold,
                       files: files_lib.Files) -> dict[str, Any]:
-  """Returns class counts before and after, of the run and of every policy."""
+  """Returns class counts before and after balancing, for every policy."""
   samples = fold.samples
   policies, totals = summary.compare(samples.ids.tolist(), samples.labels,
                                      samples.folds, fold.number,

@@ -1,10 +1,10 @@
-"""A run's scores as tables: those of the paper, numbered as there, and more.
+"""The tables of a run: those of the paper, by its numbers, and others.
 
-Table 2 is the mean over folds with the population's standard deviation, Table 3
+Table 2 is the mean over folds with the population standard deviation, Table 3
 the same for each class, Table 4 the counts of each class. The paper's Table 4
-counts pairs of its confusion matrix and swaps two columns, and its Table 5 sets
-an average over batches beside macro averages; here counts are counted the
-ordinary way, and each published F1 stands beside ours of the same kind.
+counts pairs of its confusion matrix and swaps two columns, and its Table 5
+compares an average over batches with macro averages. Here counts are ordinary
+counts, and each published F1 is compared with ours of the same average.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ from trainer.run import out_of_fold
 from trainer.scoring import metrics
 from trainer.scoring import thresholds as thresholds_lib
 
-# What the paper's Table 2 has for PReLU and SELU: mean ± population standard
-# deviation over five folds.
+# The paper's Table 2 for PReLU and SELU: mean ± population standard deviation
+# over five folds.
 _PAPER_VALUES = {
     'auc_macro': ('.893 ± .003', '.889 ± .006'),
     'accuracy_argmax': ('.487 ± .016', '.495 ± .016'),
@@ -29,8 +29,8 @@ _PAPER_VALUES = {
 }
 PAPER = ('the paper, PReLU', 'the paper, SELU')
 
-# Table 5, and the leaderboard: what was published, on which data, and which of
-# our numbers is of its kind. Source: the paper's Tables 2 and 5; Kaggle, Human
+# Table 5 and the leaderboard: work, data, published F1, and our metric of the
+# same kind. Source: the paper's Tables 2 and 5; Kaggle, Human
 # Protein Atlas Image Classification, private leaderboard.
 OTHERS = (
     ('this paper, PReLU', 'Kaggle 2018', .541, 'f1_paper'),
@@ -47,16 +47,16 @@ _GAINED = ('f1_macro', 'f1_micro', 'f1_samples', 'f1_paper', 'precision_macro',
            'recall_macro', 'accuracy_subset')
 
 
-def tabulate_scores(run: finished_run.Run) -> pd.DataFrame:
-  """Returns a run's headline scores, a row a fold: Table 2 of the paper.
+def tabulate_metrics(run: finished_run.Run) -> pd.DataFrame:
+  """Returns a run's headline metrics, a row a fold: Table 2 of the paper.
 
   Returns:
-    Index: fold 0, fold 1, ..., and of several folds mean and std, the
-    population's; columns as metrics.json names them. NaN where undefined, and
-    where a run of an earlier version did not write the score.
+    Index: fold 0, fold 1 and so on; for several folds also mean and std, the
+    population standard deviation. Columns: metrics.TITLES. NaN where a metric
+    is undefined, or missing in a run of an earlier version.
   """
   table = pd.DataFrame(
-      [[fold.scores.get(name) for name in metrics.TITLES] for fold in run.folds
+      [[fold.metrics.get(name) for name in metrics.TITLES] for fold in run.folds
       ],
       index=[f'fold {fold.number}' for fold in run.folds],
       columns=list(metrics.TITLES),
@@ -66,9 +66,9 @@ def tabulate_scores(run: finished_run.Run) -> pd.DataFrame:
   return table
 
 
-def format_scores(run: finished_run.Run) -> str:
-  """Returns a run's Table 2 as text, the paper's rows below it."""
-  rows = {name: row for name, *row in to_rows(tabulate_scores(run), '{:.3f}')}
+def format_metrics(run: finished_run.Run) -> str:
+  """Returns a run's Table 2 as text, with the paper's rows below."""
+  rows = {name: row for name, *row in to_rows(tabulate_metrics(run), '{:.3f}')}
   if 'std' in rows:
     deviations = rows.pop('std')
     rows['mean ± std'] = [
@@ -83,7 +83,7 @@ def format_scores(run: finished_run.Run) -> str:
 
 
 def find_published() -> dict[str, list[str]]:
-  """Returns the paper's rows of Table 2: a text a metric, '' where it has none.
+  """Returns the paper's rows of Table 2: a text a metric, '' if not published.
   """
   return {
       row: [_PAPER_VALUES.get(name, ('', ''))[i] for name in metrics.TITLES]
@@ -93,20 +93,20 @@ def find_published() -> dict[str, list[str]]:
 
 def tabulate_classes(found: out_of_fold.OutOfFold,
                      threshold: float) -> pd.DataFrame:
-  """Returns each class's scores over the folds: Table 3 of the paper.
+  """Returns the metrics of each class over the folds: Table 3 of the paper.
 
   Args:
-    found: scores of a run.
-    threshold: a class is predicted where its score is greater.
+    found: predictions of a run.
+    threshold: a class is predicted where its probability is greater.
 
   Returns:
-    Index: class numbers. Columns name, positives (in all folds), folds (in
-    which the class occurs: only those are in the means), and of each of
+    Index: class numbers. Columns: name, positives (in all folds), folds (those
+    that have the class; only they are in the means), and for each of
     metrics.RATIOS its mean and its population standard deviation, <ratio>_std.
     NaN where no fold has the class.
   """
   parts = np.stack([
-      metrics.per_class(found.labels[rows], found.scores[rows],
+      metrics.per_class(found.labels[rows], found.predictions[rows],
                         threshold)[list(metrics.RATIOS)].to_numpy(float)
       for rows in _by_fold(found.folds)
   ])
@@ -128,12 +128,17 @@ def tabulate_counts(found: out_of_fold.OutOfFold,
                     threshold: float) -> pd.DataFrame:
   """Returns the counts of each class over all folds: Table 4 of the paper.
 
-  Each sample and class is one decision, counted the ordinary way.
+  Each sample and class is one decision.
+
+  Args:
+    found: predictions of a run.
+    threshold: a class is predicted where its probability is greater.
 
   Returns:
-    Index: class numbers; columns name and the four counts; a last row, total.
+    Index: class numbers, and total in the last row. Columns: name and the four
+    counts.
   """
-  table = metrics.per_class(found.labels, found.scores, threshold)
+  table = metrics.per_class(found.labels, found.predictions, threshold)
   table = table.set_index('class')[['name', *_COUNTS]]
   total = table[list(_COUNTS)].sum()
   table.loc['total'] = ['all decisions', *total]
@@ -141,50 +146,52 @@ def tabulate_counts(found: out_of_fold.OutOfFold,
 
 
 def tabulate_others(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-  """Returns published F1 scores beside ours of the same kind: Table 5.
+  """Returns published F1 values beside ours of the same kind: Table 5.
 
   Args:
-    runs: tabulate_scores of each run, by name.
+    runs: tabulate_metrics of each run, by name.
 
   Returns:
-    Index: the work; columns data, published, kind and one of each run's name.
+    Index: the work. Columns: data, published, kind, and one for each run.
   """
   table = pd.DataFrame(OTHERS, columns=['work', 'data', 'published', 'kind'])
-  for name, scores in runs.items():
-    table[name] = [scores[:'mean'].iloc[-1][kind] for kind in table['kind']]
+  for name, table_of_run in runs.items():
+    table[name] = [
+        table_of_run[:'mean'].iloc[-1][kind] for kind in table['kind']
+    ]
   return table.set_index('work')
 
 
 def tabulate_thresholds(
     found: out_of_fold.OutOfFold,
     threshold: float) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-  """Returns what per-class thresholds gain, and the thresholds.
+  """Returns the metrics at per-class thresholds, and the thresholds.
 
-  A fold's thresholds are chosen on the out-of-fold scores of the others.
+  A fold's thresholds are chosen on the predictions of the other folds.
 
   Args:
-    found: scores of at least two folds.
-    threshold: the one for all classes, to compare with.
+    found: predictions of at least two folds.
+    threshold: one for all classes, for comparison.
 
   Returns:
-    (table, thresholds). Table: index the rule, the one threshold first; the
-    mean over folds of each score. Thresholds of each rule: a row a class, a
-    column a fold.
+    (table, thresholds). The table has a row for the one threshold, then one for
+    each rule, with the means of metrics over folds. thresholds has for each
+    rule a table with a row a class and a column a fold.
   """
   chosen = {
       rule:
-          thresholds_lib.cross_fit(rule, found.labels, found.scores,
+          thresholds_lib.cross_fit(rule, found.labels, found.predictions,
                                    found.folds) for rule in thresholds_lib.RULES
   }
   plain = dict.fromkeys(np.unique(found.folds).tolist(), threshold)
   rows = {}
   for rule, of_fold in {f'{threshold} for all': plain, **chosen}.items():
-    scored = [
-        metrics.score(found.labels[rows_of], found.scores[rows_of],
-                      of_fold[int(found.folds[rows_of[0]])])
+    found_metrics = [
+        metrics.compute(found.labels[rows_of], found.predictions[rows_of],
+                        of_fold[int(found.folds[rows_of[0]])])
         for rows_of in _by_fold(found.folds)
     ]
-    rows[rule] = pd.DataFrame(scored)[list(_GAINED)].astype(float).mean()
+    rows[rule] = pd.DataFrame(found_metrics)[list(_GAINED)].astype(float).mean()
   thresholds = {
       rule: pd.DataFrame(of_fold).rename(columns='fold {}'.format)
       for rule, of_fold in chosen.items()
@@ -193,11 +200,11 @@ def tabulate_thresholds(
 
 
 def to_rows(table: pd.DataFrame, *formats: str) -> list[list[str]]:
-  """Returns rows as text, the index first.
+  """Returns the rows of a table as text, the index first.
 
   Args:
-    table: of numbers; NaN becomes an empty text.
-    *formats: one for all columns, or one each.
+    table: of numbers; NaN becomes ''.
+    *formats: one for all columns, or one for each.
   """
   if len(formats) == 1:
     formats *= table.shape[1]
@@ -209,10 +216,10 @@ def to_rows(table: pd.DataFrame, *formats: str) -> list[list[str]]:
 
 
 def format_interval(low: float, high: float) -> str:
-  """Returns an interval as text; an empty one where it is not known."""
+  """Returns an interval as text; '' if it is NaN."""
   return '' if np.isnan(low) else f'{low:.3f}–{high:.3f}'
 
 
 def _by_fold(folds: np.ndarray) -> Sequence[np.ndarray]:
-  """The rows of each fold, in order."""
+  """Returns the rows of each fold, in order of folds."""
   return [np.flatnonzero(folds == fold) for fold in np.unique(folds)]

@@ -1,4 +1,4 @@
-"""One image of a report's gallery: its channels, and where a network looked."""
+"""A gallery image: its channels, and the network's class activation maps."""
 
 from collections.abc import Sequence
 
@@ -10,26 +10,26 @@ from hpa_records.inspection import figure
 from trainer.run import arrays
 
 _GAP_PX = 4
-_GAP_SHADE = 255  # as the page behind
-_OPACITY = 0.75  # of the heat where a map is largest
-_DIMMED = 0.7  # the gray below it, so that heat shows on bright cells too
+_GAP_SHADE = 255  # white, as the page
+_OPACITY = 0.75  # of the heat map at its maximum
+_DIMMED = 0.7  # of the gray image, so that heat is visible on bright cells
 _QUALITY = 80  # of WebP
 
 
 def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
-  """Returns an image's parts in a row: channels, composite, heat of each map.
+  """Returns one row of pictures: channels, composite, and a heat map each.
 
-  A high image is reduced, see arrays.reduce. Each map is as bright as its own
-  maximum, so two maps of a strip tell where, not which is larger.
+  The image is reduced by arrays.reduce. Each map is scaled to its own maximum,
+  so brightness cannot be compared between maps.
 
   Args:
     image: [H, W, C] uint8, channels in spec.CHANNELS order.
-    maps: [h, w] float >= 0 each, of any size: how much each place counted.
+    maps: class activation maps, each [h, w] float >= 0 of any size.
 
   Returns:
-    [H', W', 3] uint8 RGB, H' = min(H, 200): from left to right each channel in
-    its colour, all four together, and for each map the image in gray under the
-    map, enlarged bilinearly; white between them.
+    [H', W', 3] uint8 RGB, H' = min(H, 200). From left to right: each channel in
+    its colour, all four together, and for each map the gray image under the
+    map, resized bilinearly; with white gaps.
   """
   image = arrays.reduce(image)
   composite = figure.composite(image)
@@ -44,7 +44,7 @@ def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def to_webp(image: np.ndarray) -> bytes:
-  """Returns an image as WebP.
+  """Returns an image encoded as WebP.
 
   Args:
     image: [H, W, 3] uint8 RGB.
@@ -55,9 +55,14 @@ def to_webp(image: np.ndarray) -> bytes:
 
 
 def _heat(composite: np.ndarray, weights: np.ndarray) -> np.ndarray:
-  """The composite in gray under a map: red at half its maximum, yellow at it.
+  """Returns the gray composite under a heat map, [H, W, 3] uint8.
 
-  The warmer a place the brighter it is too, for those who see no colours.
+  The map is red at half its maximum, yellow at the maximum. Warmer is also
+  brighter, for the colour-blind.
+
+  Args:
+    composite: [H, W, 3] uint8.
+    weights: [h, w] float >= 0.
   """
   weights = weights.astype(np.float32)
   peak = weights.max()

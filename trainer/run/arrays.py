@@ -1,4 +1,4 @@
-"""What a fold keeps as arrays, one .npz each. No TensorFlow."""
+"""The arrays that a fold stores, one .npz file each. No TensorFlow."""
 
 from collections.abc import Mapping
 import contextlib
@@ -19,26 +19,26 @@ from hpa_records.storage import filesystem
 from trainer.run import npz_file
 
 _HEIGHT_PX = 200
-KINDS = ('hit', 'miss', 'false_alarm')  # what a sample is notable for
+KINDS = ('hit', 'miss', 'false_alarm')  # why a sample is in the gallery
 
-_MOST_NOTABLE = len(KINDS) * spec.NUM_CLASSES  # samples, one a class and kind
+_MOST_NOTABLE = len(KINDS) * spec.NUM_CLASSES  # samples of a gallery
 _MOST_MAPS = 8  # GapNet-PL averages three
 _MOST_ARRAYS = 16  # of a file
-# Sides that an image may have, and a map: reduce makes both 200 px, but
-# earlier versions kept maps of up to a quarter of the record's.
+# Allowed sides of images and maps: reduce makes both 200 px, but earlier
+# versions stored maps of up to a quarter of the record's side.
 _IMAGE_PX, _MAP_PX = range(1, 257), range(1, 1025)
 _LETTER_BYTES = np.dtype('U1').itemsize
 _MOST_LETTERS = 255  # of a text in an array; no name is longer
 _MOST_BALANCE = 2**14  # letters; its factors have up to spec.MAX_SETTING
 
-# Of each array: kinds of its dtype, as NumPy's letters; its shape, N as many as
-# there are ids, a range where any size of it will do; its least and greatest
-# number, or the texts that it may have, None for any.
+# For each array: the kinds of its dtype, as NumPy's letters; its shape, with N
+# the number of ids and a range for any size in it; the least and greatest
+# number, or the allowed texts, None for any.
 _FORMS = {
     'ids': ('U', ('N',), None),
     'groups': ('U', ('N',), None),
     'labels': ('biu', ('N', spec.NUM_CLASSES), (0, 1)),
-    'scores': ('f', ('N', spec.NUM_CLASSES), (0, 1)),
+    'predictions': ('f', ('N', spec.NUM_CLASSES), (0, 1)),
     'folds': ('iu', ('N',), (0, 2**16 - 1)),
     'repeats': ('f', ('N',), (0, math.inf)),
     'classes': ('iu', ('N',), (0, spec.NUM_CLASSES - 1)),
@@ -47,7 +47,7 @@ _FORMS = {
     'map': ('f', ('N', _MAP_PX, _MAP_PX), (0, math.inf)),
 }
 
-_MOST_DRAWS = 10**7  # of a class, some of which are drawn one by one
+_MOST_DRAWS = 10**7  # of a class; some policies draw them one by one
 _BALANCE = {
     'policy': str,
     'target': int,
@@ -59,17 +59,17 @@ _BALANCE = {
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-  """What a fold was trained on, and what it was not.
+  """All samples of a dataset, and how a fold was trained on them.
 
   Attributes:
     ids: [N] str, of all records, in file order.
     labels: [N, K] uint8 multi-hot.
     folds: [N] int64.
     repeats: [N] float32, expected draws in an epoch; 0 in the held-out fold.
-    seed: of the conversion, with which policies of balance draw.
-    balance: that made the repeats.
-    groups: [N] str, samples that belong together; empty where the records
-      were made without groups.
+    seed: of the conversion, used by the balance policies.
+    balance: settings that gave the repeats.
+    groups: [N] str, equal where samples belong together; [0] if the records
+      have no groups.
   """
   ids: np.ndarray
   labels: np.ndarray
@@ -81,7 +81,7 @@ class Samples:
       default_factory=lambda: np.zeros(0, str))
 
   def save(self, path: str) -> None:
-    """Writes an .npz, whole or not at all."""
+    """Writes an .npz file atomically."""
     values = dataclasses.asdict(self)
     values['balance'] = json.dumps(values['balance'])
     with filesystem.atomic_writer(path) as file:
@@ -92,10 +92,10 @@ class Samples:
     """Returns what save() wrote.
 
     Raises:
-      errors.DataError: it is not there, or damaged.
+      errors.DataError: the file is missing or damaged.
     """
     values = _load(path)
-    with _told(path):
+    with _translate_errors(path):
       seed = int(values.pop('seed'))
       if not 0 <= seed < 2**63:
         raise ValueError(f'seed: {seed}')
@@ -116,28 +116,28 @@ class Samples:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-  """Notable samples of a fold, and where its network looked in them.
+  """Best hits and worst mistakes of a fold, with class activation maps.
 
   Attributes:
     ids: [n] str.
     labels: [n, K] uint8 multi-hot.
-    scores: [n, K] float32.
-    classes: [n] int64, the class that each is notable for.
-    kinds: [n] str, what for: of KINDS.
-    images: [n, h, w, C] uint8, perhaps reduced.
-    maps: one for each feature map that the network averages, each [n, h, w]
-      float32 >= 0, perhaps reduced: class activation maps of `classes`.
+    predictions: [n, K] float32.
+    classes: [n] int64, the class that each sample is shown for.
+    kinds: [n] str, each one of KINDS.
+    images: [n, h, w, C] uint8, reduced to at most 200 px height.
+    maps: the class activation maps of `classes`, one array for each feature map
+      that the network averages: [n, h, w] float32, >= 0, reduced as images.
   """
   ids: np.ndarray
   labels: np.ndarray
-  scores: np.ndarray
+  predictions: np.ndarray
   classes: np.ndarray
   kinds: np.ndarray
   images: np.ndarray
   maps: tuple[np.ndarray, ...]
 
   def save(self, path: str) -> None:
-    """Writes an .npz, whole or not at all."""
+    """Writes an .npz file atomically."""
     values = dict(vars(self))
     maps = {f'map{i}': each for i, each in enumerate(values.pop('maps'))}
     with filesystem.atomic_writer(path) as file:
@@ -148,14 +148,15 @@ class Gallery:
     """Returns what save() wrote.
 
     Raises:
-      errors.DataError: it is not there, or damaged.
+      errors.DataError: the file is missing or damaged.
     """
     values = _load(path)
     maps = sorted(name for name in values if name.startswith('map'))
-    with _told(path):
+    with _translate_errors(path):
       if maps != [f'map{i}' for i in range(min(len(maps), _MOST_MAPS))]:
-        raise ValueError('maps: expected map0, map1, ... up to '
-                         f'map{_MOST_MAPS - 1}, received {len(maps)} others')
+        raise ValueError(
+            f'maps: expected map0 to map{_MOST_MAPS - 1} without gaps, '
+            f'received {len(maps)}')
       _check(values)
       if len(values['ids']) > _MOST_NOTABLE:
         raise ValueError(f'ids: expected up to {_MOST_NOTABLE}, received '
@@ -164,43 +165,43 @@ class Gallery:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scores:
-  """Scores of a fold's held-out samples after the last epoch.
+class Predictions:
+  """Predictions for a fold's held-out samples after the last epoch.
 
   Attributes:
     ids: [N] str.
     labels: [N, K] uint8 multi-hot.
-    scores: [N, K] float32, 0..1.
+    predictions: [N, K] float32, 0..1.
   """
   ids: np.ndarray
   labels: np.ndarray
-  scores: np.ndarray
+  predictions: np.ndarray
 
   def save(self, path: str) -> None:
-    """Writes an .npz, whole or not at all."""
+    """Writes an .npz file atomically."""
     with filesystem.atomic_writer(path) as file:
       np.savez_compressed(file, **vars(self))
 
   @classmethod
-  def load(cls, path: str) -> 'Scores':
+  def load(cls, path: str) -> 'Predictions':
     """Returns what save() wrote.
 
     Raises:
-      errors.DataError: it is not there, or damaged.
+      errors.DataError: the file is missing or damaged.
     """
     values = _load(path)
-    with _told(path):
+    with _translate_errors(path):
       _check(values)
       return cls(**values)
 
 
 def _load(path: str) -> dict[str, np.ndarray]:
-  with _told(path):
+  with _translate_errors(path):
     return npz_file.read(path, _MOST_ARRAYS)
 
 
 def _check(values: Mapping[str, np.ndarray]) -> None:
-  """Raises ValueError where an array is not of its form."""
+  """Raises ValueError if an array has a wrong type, shape or value."""
   count = len(values['ids'])
   for name, value in values.items():
     kinds, shape, span = _FORMS[name.rstrip('0123456789')]
@@ -223,13 +224,13 @@ def _check(values: Mapping[str, np.ndarray]) -> None:
       raise ValueError(f'{name}: expected values of {span}, received others')
   for name, kind in (('ids', 'an id'), ('groups', 'a group')):
     for text in map(str, values.get(name, ())):
-      wrong = printable.find_name_fault(text, kind)
+      wrong = printable.find_name_issue(text, kind)
       if wrong:
         raise ValueError(f'{name}: {wrong}')
 
 
 @contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
+def _translate_errors(path: str) -> Iterator[None]:
   try:
     yield
   except Exception as error:  # zipfile and NumPy each raise their own
@@ -237,14 +238,15 @@ def _told(path: str) -> Iterator[None]:
 
 
 def damaged(path: str, error: Exception) -> errors.DataError:
-  """Returns what to raise for a file of a run that cannot be read.
+  """Returns the error to raise for a file of a run that cannot be read.
 
   Args:
     path: of the file.
-    error: what reading it raised.
+    error: the exception that reading it raised.
 
   Returns:
-    errors.UnreadError where the system did not let it be read.
+    An errors.UnreadError if the system refused to read it, else an
+    errors.DataError.
   """
   return errors.find_unread(path, error) or errors.DataError(
       f'{path} is missing or damaged, or another kind of file '
@@ -253,14 +255,13 @@ def damaged(path: str, error: Exception) -> errors.DataError:
 
 
 def reduce(image: np.ndarray) -> np.ndarray:
-  """Returns an image as high as a strip, by area; a lower one as it is.
+  """Returns an image reduced to 200 px height by averaging; smaller ones as is.
 
   Args:
     image: [H, W, C] uint8, or a map [H, W] float32.
 
   Returns:
-    [H', W', C] or [H', W'] of the same type, H' = min(H, 200), of the same
-    proportions.
+    [H', W', C] or [H', W'] of the same type and proportions, H' = min(H, 200).
   """
   height, width = image.shape[:2]
   if height <= _HEIGHT_PX:

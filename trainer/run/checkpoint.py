@@ -1,14 +1,14 @@
-"""Checkpoints: the whole state of a fold after a step, in one file.
+"""Checkpoints: the complete training state of a fold after a step, in one file.
 
-One .npz holds every variable of model and optimizer by position, and the rest
-of the state (epoch, plateau, history) as JSON text. One file appears whole
-under its name or not at all; a tf.train.Checkpoint is several files, whose
-moment of being finished would need a protocol. The newest is kept, the one
-before it, should the disk have torn it, and the best epoch's.
+One .npz file holds every variable of model and optimizer by position, and the
+rest of the state (epoch, plateau, history) as JSON text. It is renamed into
+place once it is complete; a tf.train.Checkpoint is several files, which cannot
+be replaced atomically. Three are kept: the newest, the one before it in case
+the newest is damaged, and that of the best epoch.
 
-A fold has one trainer at a time, by its lock. Where the disk has no locks, a
-second one still loses nothing: only files that were there at the start, or that
-this process wrote, are removed, and none that is newer than its own.
+The fold's lock allows one trainer at a time. On a file system without locks a
+second trainer still loses nothing: a process removes only files that were there
+at its start or that it wrote, and none newer than its own.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ Position = checkpoint_file.Position
 
 def load_weights(directory: str, position: Position, of: dict[str, Any],
                  model: keras.Model) -> list[np.ndarray]:
-  """Returns the values of a model's variables at a position.
+  """Returns the values of a model's variables at a position, each of its shape.
 
   Args:
     directory: of the checkpoints.
-    position: where training stood.
-    of: as of checkpoint_file.read.
-    model: the network that was trained; stays as it is.
+    position: of the checkpoint.
+    of: as in checkpoint_file.read.
+    model: the network that was trained; it is not changed.
 
   Raises:
     errors.DataError: the file is missing, damaged or of another network or
@@ -50,45 +50,53 @@ class Checkpoints:
 
   def __init__(self, directory: str, of: dict[str, Any], model: keras.Model,
                optimizer: keras.optimizers.Optimizer):
-    """Args: folder, made if missing; as of checkpoint_file.read, of; model and
-    built optimizer to save."""
+    """Opens the folder, and creates it if it is missing.
+
+    Args:
+      directory: of the checkpoints.
+      of: as in checkpoint_file.read.
+      model: to save and restore.
+      optimizer: to save and restore, built.
+    """
     self._directory, self._of = directory, of
     self._variables = [*model.variables, *optimizer.variables]
     os.makedirs(directory, exist_ok=True)
-    # What was found or written here: which file, so that another process's file
-    # of the same name is not taken for it.
+    # Identities of the files that were found or written here: another process
+    # may have replaced one under the same name.
     self._known = {each: self._identify(each) for each in self.positions()}
 
   def positions(self) -> list[Position]:
-    """Returns where there is a checkpoint, in order of training."""
+    """Returns the positions that have a checkpoint, in order of training."""
     return checkpoint_file.list_positions(self._directory)
 
   def save(self, position: Position, best_epoch: int, state: dict[str,
                                                                   Any]) -> None:
-    """Saves the state at a position; keeps it, the one before and the best's.
+    """Saves the state at a position, and removes older checkpoints.
+
+    The one before it and that of the best epoch are kept.
 
     Args:
-      position: where training stands.
-      best_epoch: the epoch whose end to keep besides.
+      position: of the training now.
+      best_epoch: the epoch whose last checkpoint is kept, too.
       state: JSON types.
 
     Raises:
-      errors.BrokenOff: a variable is not finite; what is there is kept.
-      OSError: the file cannot be written; what is there is kept.
+      errors.BrokenOff: a variable is not finite; earlier checkpoints are kept.
+      OSError: the file cannot be written; earlier checkpoints are kept.
     """
     arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
     for variable, array in zip(self._variables, arrays.values()):
       if not np.isfinite(array).all():
         raise errors.BrokenOff(
-            f'Expected finite weights, received nan or inf in {variable.path} '
-            f'after epoch {position[0]}, step {position[1]} of the next; what '
-            'was saved before is kept. Lower --learning_rate, or set '
-            '--clip_norm, and choose another --workdir.', 1)
+            f'Weights are NaN or infinite: {variable.path} after epoch '
+            f'{position[0]}, step {position[1]} of the next; earlier '
+            'checkpoints are kept. Lower --learning_rate, or set --clip_norm, '
+            'and choose another --workdir.', 1)
     is_own = self._identify(position) == self._known.get(position)
     with filesystem.atomic_writer(self.locate(position)) as file:
       text = json.dumps({**state, checkpoint_file.OF: self._of})
       np.savez(file, **arrays, **{checkpoint_file.STATE: text})
-    if is_own:  # else another process saves here, too, and needs it
+    if is_own:  # else another process saves here, too
       self._known[position] = self._identify(position)
     before = [each for each in self.positions() if each < position]
     for old in before[:-1]:
@@ -99,7 +107,7 @@ class Checkpoints:
     """Sets model and optimizer to the state at a position.
 
     Returns:
-      The state that was given to save.
+      The state that was passed to save.
 
     Raises:
       errors.DataError: the file is damaged or of another network or training.
@@ -112,7 +120,7 @@ class Checkpoints:
     return state
 
   def check(self, position: Position) -> None:
-    """Reads a checkpoint, and leaves model and optimizer as they are.
+    """Reads a checkpoint without changing model and optimizer.
 
     Raises:
       errors.DataError: the file is missing, damaged or of another network or
@@ -127,7 +135,7 @@ class Checkpoints:
     return checkpoint_file.locate(self._directory, position)
 
   def _identify(self, position: Position) -> tuple[int, int] | None:
-    """Which file a checkpoint is; None where there is none."""
+    """Returns inode and modification time of a checkpoint; None if missing."""
     with contextlib.suppress(FileNotFoundError):
       found = os.lstat(self.locate(position))
       return found.st_ino, found.st_mtime_ns

@@ -1,7 +1,7 @@
-"""The files of a fold's checkpoints: their names, and what is in one.
+"""Names and contents of a fold's checkpoint files. No TensorFlow.
 
-One .npz holds every variable by position, and the rest of the state as JSON
-text. No TensorFlow.
+One .npz file holds every variable by position, and the rest of the state as
+JSON text.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,11 @@ from trainer.run import identity
 from trainer.run import npz_file
 
 STATE = 'state'
-OF = 'of'  # in the state
+OF = 'of'  # key in the state: the run that saved it
 _NAME = re.compile(r'epoch-([0-9]{5})(?:-step-([0-9]{7,}))?\.npz')
 
-# Letters of a row of the history, with much room, and what else is opened.
+# Limits of the JSON text: letters of a row of the history, and brackets opened
+# outside it.
 _MOST_OF_A_ROW = 2**14
 _MOST_OPENED = 100
 
@@ -37,33 +38,37 @@ def locate(directory: str, position: Position) -> str:
 
 
 def list_positions(directory: str) -> list[Position]:
-  """Returns where there is a checkpoint, in order of training."""
+  """Returns the positions that have a checkpoint, in order of training."""
   names = os.listdir(directory)
   found = sorted({(int(match[1]), int(match[2] or 0))
                   for match in map(_NAME.fullmatch, names)
                   if match})
-  # Only the one spelling of a position that locate() has.
+  # Only names spelled as by locate().
   return [each for each in found if os.path.basename(locate('', each)) in names]
 
 
 def is_name(name: str) -> bool:
-  """Whether a file's name is that of a checkpoint."""
+  """Returns whether a file's name is that of a checkpoint."""
   return bool(_NAME.fullmatch(name))
 
 
 def read(directory: str, position: Position,
          of: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-  """Returns the variables by position, as texts, and the state.
+  """Returns the arrays of the variables, and the state.
 
   Args:
     directory: of the checkpoints.
-    position: where training stood.
-    of: the run that saved it, its Config.identity.
+    position: of the checkpoint.
+    of: Config.identity of the run that saved it.
+
+  Returns:
+    (variables, state): variables by position as a text, '0', '1' and so on;
+    state as JSON types.
 
   Raises:
     errors.UnreadError: the file cannot be read.
-    errors.DataError: it is missing or damaged, or no checkpoint; or it is of
-      another position or run.
+    errors.DataError: it is missing, damaged, not a checkpoint, or of another
+      position or run.
   """
   path = locate(directory, position)
   try:
@@ -87,7 +92,7 @@ def read(directory: str, position: Position,
 
 
 def _check_length(text: str, position: Position) -> None:
-  """Checks the text of a state: it has a row an epoch, and little else."""
+  """Checks the size of a state's text: one row an epoch, and little else."""
   rows = 1 + position[0]
   opened = text.count('{') + text.count('[')
   if len(text) > rows * _MOST_OF_A_ROW or opened > rows + _MOST_OPENED:
@@ -97,16 +102,16 @@ def _check_length(text: str, position: Position) -> None:
 def read_variables(
     directory: str, position: Position, of: dict[str, Any],
     shapes: Sequence[Sequence[int]]) -> tuple[list[np.ndarray], dict[str, Any]]:
-  """Returns the values of the first variables in a file, and the state.
+  """Returns the values of the first variables of a file, and the state.
 
   Args:
-    directory: as of read, and so are the next two.
-    position: as there.
-    of: as there.
+    directory: as in read.
+    position: as in read.
+    of: as in read.
     shapes: of these variables.
 
   Raises:
-    errors.DataError: as read; or the file is of another network.
+    errors.DataError: as in read; or the checkpoint is of another network.
   """
   arrays, state = read(directory, position, of)
   try:

@@ -1,7 +1,7 @@
-"""Whether a fold is finished: trained to its end, and all files are sound.
+"""Whether a fold is finished: trained to its end, with all files valid.
 
-What a report or a prediction reads later is read here, once, so that the
-command that says "finished" is not followed by one that finds a file missing.
+All files that a report or a prediction reads are checked here, so that no later
+command finds a file of a finished fold missing.
 """
 
 import os
@@ -19,14 +19,14 @@ from trainer.run import workdir
 
 def find_metrics(
     config: config_lib.Config) -> tuple[dict[str, Any] | None, str]:
-  """Returns what metrics.json of a finished fold says, else why it is not.
+  """Returns the metrics of a finished fold, or why it is not finished.
 
   Args:
-    config: of the run that is in the folder, perhaps with more epochs.
+    config: of the run in the folder; epochs may differ.
 
   Returns:
-    (scores, ''); (None, '') if training is not over; or (None, which file is
-    missing or damaged).
+    (content of metrics.json, ''); (None, '') if training is not over; or (None,
+    message) if a file is missing or damaged.
 
   Raises:
     errors.UnreadError: a file cannot be read.
@@ -35,22 +35,22 @@ def find_metrics(
   if not os.path.lexists(os.path.join(directory, workdir.METRICS_NAME)):
     return None, ''
   try:
-    scores, best = (fold_file.load_json(os.path.join(directory, name))
-                    for name in (workdir.METRICS_NAME,
-                                 workdir.BEST_METRICS_NAME))
-    stalled = scores['epoch'] - best['epoch'] >= config.stop_patience > 0
-    if scores['epoch'] != config.epochs and not stalled:
+    metrics, best = (fold_file.load_json(os.path.join(directory, name))
+                     for name in (workdir.METRICS_NAME,
+                                  workdir.BEST_METRICS_NAME))
+    stalled = metrics['epoch'] - best['epoch'] >= config.stop_patience > 0
+    if metrics['epoch'] != config.epochs and not stalled:
       return None, ''
-    _check(config, directory, {scores['epoch'], best['epoch']})
+    _check(config, directory, {metrics['epoch'], best['epoch']})
   except errors.UnreadError:
-    raise  # it may be sound
+    raise  # it may be valid
   except errors.DataError as error:
     return None, str(error)
-  return scores, ''
+  return metrics, ''
 
 
 def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
-  """Reads all else; raises errors.DataError for a missing or damaged file."""
+  """Reads the other files; raises errors.DataError for an invalid one."""
   found, fingerprint = fold_file.load_config(
       os.path.join(directory, workdir.CONFIG_NAME))
   fold_file.load_json(os.path.join(directory, workdir.ABOUT_NAME))

@@ -18,14 +18,14 @@ class Fold:
 
   Attributes:
     number: of the fold that was held out.
-    scores: what metrics.json says.
-    samples: what it was trained on.
-    about: device, versions, the records' settings (records), mean and std of
-      their pixels (pixels) and names of their classes (classes); empty in a run
-      of an earlier version.
+    metrics: content of metrics.json.
+    samples: of the dataset, with folds and repeats.
+    about: content of about.json: device, versions, the records' settings
+      (records), mean and std of their pixels (pixels), names of their classes
+      (classes); empty for a run of an earlier version.
   """
   number: int
-  scores: dict[str, Any]
+  metrics: dict[str, Any]
   samples: arrays.Samples
   about: dict[str, Any]
 
@@ -47,24 +47,24 @@ class Run:
 
 
 def load(workdir: str) -> Run:
-  """Returns a run with all folds that have scores.
+  """Returns a run with all of its finished folds.
 
   Raises:
-    errors.DataError: none has; a folder or file cannot be read, or is damaged;
-      the folds are of different data or settings, of another number than their
-      folder's, or scored with another threshold.
+    errors.DataError: no fold is finished; a folder or file is damaged or cannot
+      be read; the folds have different data, settings or thresholds; or a
+      folder holds another fold than its name says.
   """
   done = [
       number for number in workdir_lib.list_folds(workdir)
-      if workdir_lib.is_there(
+      if workdir_lib.exists(
           os.path.join(workdir_lib.fold_directory(workdir, number),
                        workdir_lib.METRICS_NAME))
   ]
   if not done:
     raise errors.DataError(
-        f'No finished fold in {workdir}: none of its folders fold0, fold1, … '
-        f'holds {workdir_lib.METRICS_NAME}; train one with python -m '
-        f'trainer.main --workdir={workdir}.')
+        f'No finished fold in {workdir}: no folder fold0, fold1, ... has '
+        f'{workdir_lib.METRICS_NAME}; train one with python -m trainer.main '
+        f'--workdir={workdir}.')
   config, fingerprint = _load_configs(workdir, done)
   folds = [load_fold(workdir, number, config.threshold) for number in done]
   return Run(workdir, config, fingerprint, tuple(folds))
@@ -72,7 +72,7 @@ def load(workdir: str) -> Run:
 
 def _load_configs(workdir: str,
                   done: list[int]) -> tuple[config_lib.Config, str]:
-  """The configuration that all folds share, but for the fold's number."""
+  """Returns the configuration that all folds share, and the fingerprint."""
   found = [
       fold_file.load_config(
           os.path.join(workdir_lib.fold_directory(workdir, number),
@@ -83,8 +83,8 @@ def _load_configs(workdir: str,
     if other.fold != number:
       raise errors.DataError(
           f'{workdir_lib.fold_directory(workdir, number)} holds fold '
-          f'{other.fold}, by its {workdir_lib.CONFIG_NAME}; name the folder '
-          f'fold{other.fold}, or remove it if it is a copy.')
+          f'{other.fold}, according to its {workdir_lib.CONFIG_NAME}; rename '
+          f'the folder to fold{other.fold}, or remove it if it is a copy.')
     other = dataclasses.replace(other, fold=config.fold)
     differ = identity.find_differences(config.identity(fingerprint),
                                        other.identity(data))
@@ -96,25 +96,25 @@ def _load_configs(workdir: str,
 
 
 def load_fold(workdir: str, number: int, threshold: float) -> Fold:
-  """Returns what is kept of one fold.
+  """Returns one fold.
 
   Args:
     workdir: of the run.
     number: of the fold.
-    threshold: of the run, that it must have been scored with.
+    threshold: of the run, which its metrics must have.
 
   Raises:
-    errors.DataError: a file is missing or damaged, or of another threshold; or
-      no sample was held out.
+    errors.DataError: a file is missing or damaged, the metrics have another
+      threshold, or no sample was held out.
   """
   directory = workdir_lib.fold_directory(workdir, number)
   path = os.path.join(directory, workdir_lib.METRICS_NAME)
-  scores = fold_file.load_json(path)
-  if scores['threshold'] != threshold:
+  metrics = fold_file.load_json(path)
+  if metrics['threshold'] != threshold:
     raise errors.DataError(
-        f'Expected scores with the threshold {threshold} of '
-        f'{workdir_lib.CONFIG_NAME}, received those with {scores["threshold"]} '
-        f'at {path}; train the fold again.')
+        f'Expected metrics at the threshold {threshold} of '
+        f'{workdir_lib.CONFIG_NAME}, received {metrics["threshold"]} in '
+        f'{path}; train the fold again.')
   samples = arrays.Samples.load(
       os.path.join(directory, workdir_lib.SAMPLES_NAME))
   if not (samples.folds == number).any():
@@ -122,5 +122,5 @@ def load_fold(workdir: str, number: int, threshold: float) -> Fold:
                            f'{workdir_lib.SAMPLES_NAME} has folds 0 to '
                            f'{samples.folds.max(initial=0)}; remove it.')
   about = os.path.join(directory, workdir_lib.ABOUT_NAME)
-  return Fold(number, scores, samples,
-              fold_file.load_json(about) if workdir_lib.is_there(about) else {})
+  return Fold(number, metrics, samples,
+              fold_file.load_json(about) if workdir_lib.exists(about) else {})

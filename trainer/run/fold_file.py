@@ -1,4 +1,4 @@
-"""The files of a fold: what each says, of bounded size and checked."""
+"""The text files of a fold, read with limits on their size, and checked."""
 
 from collections.abc import Callable
 import csv
@@ -16,8 +16,7 @@ from trainer.run import arrays
 from trainer.run import fold_form
 from trainer.run import workdir
 
-# Bytes of a text file. The largest JSON is the network.json of DenseNet-121,
-# 78 kB.
+# Limits in bytes. The largest JSON file is network.json of DenseNet-121, 78 kB.
 _MOST_JSON_BYTES = 2**20
 _MOST_CSV_BYTES = {
     workdir.HISTORY_NAME: 2**26,  # 100,000 epochs
@@ -36,10 +35,10 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
 
 
 def load_config(path: str) -> tuple[config_lib.Config, str]:
-  """Returns the configuration and the dataset's fingerprint of a config.json.
+  """Returns the configuration and the dataset's fingerprint in config.json.
 
   Raises:
-    errors.DataError: it is damaged, or no configuration.
+    errors.DataError: it is missing or damaged, or not a configuration.
   """
   try:
     return config_lib.Config.from_json(_read_text(path))
@@ -48,13 +47,13 @@ def load_config(path: str) -> tuple[config_lib.Config, str]:
 
 
 def load_json(path: str) -> dict[str, Any]:
-  """Returns what a JSON file of a fold says.
+  """Returns the content of a JSON file of a fold.
 
   Args:
     path: of the file, under one of the names in workdir.
 
   Raises:
-    errors.DataError: it is not there, damaged, or without what it has to have.
+    errors.DataError: it is missing, damaged, or lacks a value.
   """
   try:
     content = json_text.parse(_read_text(path))
@@ -67,7 +66,7 @@ def load_json(path: str) -> dict[str, Any]:
 def _read_text(path: str) -> bytes:
   size = filesystem.size(path)  # None for a pipe or a device, without an end
   if size is None:
-    raise ValueError('no file')
+    raise ValueError('not a regular file')
   most = _MOST_CSV_BYTES.get(os.path.basename(path), _MOST_JSON_BYTES)
   if size > most:
     raise ValueError(f'expected up to {most:,} bytes, received {size:,}')
@@ -75,13 +74,13 @@ def _read_text(path: str) -> bytes:
 
 
 def load_history(directory: str) -> pd.DataFrame:
-  """Returns a row an epoch, as history.csv has them.
+  """Returns history.csv, a row an epoch.
 
   Args:
     directory: of the fold.
 
   Raises:
-    errors.DataError: history.csv is not there, or damaged.
+    errors.DataError: history.csv is missing or damaged.
   """
   return _load_table(os.path.join(directory, workdir.HISTORY_NAME),
                      _check_history)
@@ -100,13 +99,13 @@ def _check_history(table: pd.DataFrame) -> None:
 
 
 def load_per_class(directory: str) -> pd.DataFrame:
-  """Returns the scores of each class, as per_class.csv has them.
+  """Returns per_class.csv, the metrics of each class.
 
   Args:
     directory: of the fold.
 
   Raises:
-    errors.DataError: per_class.csv is not there, or damaged.
+    errors.DataError: per_class.csv is missing or damaged.
   """
   return _load_table(os.path.join(directory, workdir.PER_CLASS_NAME),
                      _check_per_class)
@@ -122,7 +121,7 @@ def _load_table(path: str, check: Callable[[pd.DataFrame],
   try:
     data = _read_text(path)
     _check_lines(data)
-    # Without quotes, which the trainer never writes, a line is a row.
+    # The trainer never writes quotes; without them a line is a row.
     table = pd.read_csv(io.BytesIO(data), quoting=csv.QUOTE_NONE)
     check(table)
     return table
@@ -131,10 +130,8 @@ def _load_table(path: str, check: Callable[[pd.DataFrame],
 
 
 def _check_lines(data: bytes) -> None:
-  """Refuses a CSV of more lines or columns than a fold's have.
-
-  Such tables cost pandas far more time and memory than the file has bytes.
-  """
+  """Refuses a CSV with more lines or columns than the trainer writes."""
+  # pandas needs far more time and memory for such a table than it has bytes.
   if data.count(b'\n') + data.count(b'\r') > 2 * (fold_form.MOST_EPOCHS + 1):
     raise ValueError(f'more than {fold_form.MOST_EPOCHS:,} rows')
   lines = [line for line in data.splitlines() if line]
@@ -151,7 +148,7 @@ def _check_lines(data: bytes) -> None:
 
 
 def load_gallery(directory: str) -> arrays.Gallery | None:
-  """Returns a fold's notable samples; None in a run of an earlier version.
+  """Returns a fold's gallery; None for a run of an earlier version.
 
   Args:
     directory: of the fold.
@@ -160,12 +157,13 @@ def load_gallery(directory: str) -> arrays.Gallery | None:
     errors.DataError: gallery.npz is damaged.
   """
   path = os.path.join(directory, workdir.GALLERY_NAME)
-  return arrays.Gallery.load(path) if workdir.is_there(path) else None
+  return arrays.Gallery.load(path) if workdir.exists(path) else None
 
 
 def load_network(directory: str) -> dict[str, Any] | None:
-  """Returns what summary.summarise said of a fold's network; None in a
-  run of an earlier version.
+  """Returns network.json, as network.summary.summarise made it.
+
+  None for a run of an earlier version.
 
   Args:
     directory: of the fold.
@@ -174,4 +172,4 @@ def load_network(directory: str) -> dict[str, Any] | None:
     errors.DataError: network.json is damaged.
   """
   path = os.path.join(directory, workdir.NETWORK_NAME)
-  return load_json(path) if workdir.is_there(path) else None
+  return load_json(path) if workdir.exists(path) else None

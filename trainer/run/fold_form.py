@@ -1,6 +1,6 @@
-"""What has to be in the JSON files of a fold, which may be a stranger's.
+"""Checks of the contents of a fold's JSON files, which may be untrusted.
 
-Each check takes what a file says, and raises ValueError where a report or a
+Each check takes the parsed content, and raises ValueError if a report or a
 prediction could not use it.
 """
 
@@ -12,20 +12,20 @@ from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from trainer.network import block
 
-MOST_EPOCHS = 10**5 - 1  # which the names of checkpoints hold
+MOST_EPOCHS = 10**5 - 1  # five digits in the names of checkpoints
 _MOST_LAYERS = 600  # DenseNet-121 has 430
-# Of a drawing, which takes time and paper for each. The networks of the trainer
-# have up to 19 blocks, 20 connections and 553 letters.
+# Limits of a drawing. The networks of the trainer have up to 19 blocks, 20
+# connections and 553 letters.
 _MOST_BLOCKS = 80
 _MOST_CONNECTIONS = 160
 _MOST_DETAILS = 4000
 _MOST_AXES = 8
 _MOST_LETTERS = 200
 _MOST_ENTRIES = 100  # of a list or an object in about.json
-LARGEST = 1e15  # what float64 counts
+LARGEST = 1e15  # float64 holds every integer up to it
 
 _ABOUT = {'device': str, 'versions': {}, 'records': {}, 'records_versions': {}}
-# Which runs of earlier versions lack.
+# Absent in runs of earlier versions.
 _LATER_ABOUT = {'pixels': (dict, type(None)), 'classes': list}
 _NETWORK = {
     'parameters':
@@ -41,8 +41,12 @@ _NETWORK = {
 
 
 def check_best_metrics(content: Any) -> None:
-  """Refuses what is not best_metrics.json."""
-  json_text.check_form(content, {'epoch': int}, 'scores')
+  """Checks the content of best_metrics.json.
+
+  Raises:
+    ValueError: it is not of that form.
+  """
+  json_text.check_form(content, {'epoch': int}, 'metrics')
   _check_range('epoch', content['epoch'], 1, MOST_EPOCHS)
   for name, value in content.items():
     if isinstance(value, (int, float)):
@@ -54,16 +58,24 @@ def check_best_metrics(content: Any) -> None:
 
 
 def check_metrics(content: Any) -> None:
-  """Refuses what is not metrics.json."""
+  """Checks the content of metrics.json.
+
+  Raises:
+    ValueError: it is not of that form.
+  """
   json_text.check_form(content, {
       'epoch': int,
       'threshold': (int, float)
-  }, 'scores')
+  }, 'metrics')
   check_best_metrics(content)
 
 
 def check_about(content: Any) -> None:
-  """Refuses what is not about.json."""
+  """Checks the content of about.json.
+
+  Raises:
+    ValueError: it is not of that form.
+  """
   json_text.check_form(content, _ABOUT, 'about')
   for name, value in content.items():
     if name not in _ABOUT:
@@ -87,7 +99,11 @@ def check_about(content: Any) -> None:
 
 
 def check_network(content: Any) -> None:
-  """Refuses what is not network.json."""
+  """Checks the content of network.json.
+
+  Raises:
+    ValueError: it is not of that form.
+  """
   json_text.check_form(content, _NETWORK, 'network')
   _check_range('layers', len(content['layers']), 1, _MOST_LAYERS)
   _check_range('parameters', content['parameters'], 0, LARGEST)
@@ -99,7 +115,7 @@ def check_network(content: Any) -> None:
 
 
 def _check_blocks(blocks: Sequence[block.Block]) -> None:
-  """Refuses what is too much for one drawing."""
+  """Refuses networks too large for a drawing."""
   _check_range('blocks', len(blocks), 1, _MOST_BLOCKS)
   _check_range('connections', sum(len(each.inputs) for each in blocks), 0,
                _MOST_CONNECTIONS)
@@ -108,7 +124,7 @@ def _check_blocks(blocks: Sequence[block.Block]) -> None:
 
 
 def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
-  """Refuses a layer that is not one after those whose names came before."""
+  """Refuses a layer that is invalid, or that a layer not in `before` feeds."""
   for key in ('name', 'kind'):
     _check_text(key, layer[key])
   _check_range('parameters', layer['parameters'], 0, LARGEST)
@@ -116,13 +132,13 @@ def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
   for size in layer['shape']:
     _check_range('shape', size or 0, 0, LARGEST)
   if layer['name'] in before or not before.issuperset(layer['inputs']):
-    raise ValueError(f'layers: {layer["name"]} comes twice, or before a layer '
-                     'that feeds it')
+    raise ValueError(f'layers: {layer["name"]} is listed twice, or before a '
+                     'layer that feeds it')
   _check_range('inputs', len(layer['inputs']), 0, _MOST_LAYERS)
 
 
 def _check_setting(name: str, value: Any) -> None:
-  """Refuses what is no setting of records."""
+  """Refuses an invalid setting of records."""
   json_text.check_form(value, (bool, int, float, str),
                        f'records: {printable.quote(name)}')
   if len(name) > _MOST_LETTERS or len(str(value)) > spec.MAX_SETTING:

@@ -1,7 +1,7 @@
-"""One trainer at a time in a fold's folder, and what it cannot write there.
+"""A lock on a fold's folder, and its write errors in words.
 
-A trainer that sleeps keeps its lock: if the same command could run meanwhile,
-the first would wake among newer checkpoints.
+A suspended trainer keeps its lock. If another could run meanwhile, the first
+one would resume among newer checkpoints.
 """
 
 import contextlib
@@ -24,64 +24,65 @@ _held: dict[str, os.stat_result] = {}
 
 @contextlib.contextmanager
 def hold(directory: str) -> Iterator[None]:
-  """Keeps other trainers out of a fold's folder while the block runs.
+  """Locks a fold's folder while the block runs.
 
-  The folder is made if missing, and removed if it is empty at the end. What
-  killed trainers had begun to write is removed.
+  The folder is created if it is missing, and removed if it is empty at the end.
+  Temporary files of killed trainers are removed.
 
   Args:
     directory: of the fold.
 
   Raises:
-    errors.DataError: another trainer holds the folder, or it cannot be written
-      to.
+    errors.DataError: another trainer holds the lock, or the folder is not
+      writable.
   """
   path = os.path.join(directory, _NAME)
   with contextlib.ExitStack() as held:
-    with told_writes(directory):
+    with translate_write_errors(directory):
       held.enter_context(
           file_lock.hold(
-              path, f'Another training is running in {directory}; wait for its '
-              'end, stop it, or choose another --workdir'))
+              path,
+              f'Another training is running in {directory}; wait until it '
+              'ends, stop it, or choose another --workdir'))
       _held[path] = os.lstat(path)
       held.callback(_held.pop, path)
       _remove_temporaries(directory)
     try:
       yield
     finally:
-      if not _is_lost(path):  # else what is there is another trainer's
+      if not _is_lost(path):  # else the lock file is another trainer's
         with contextlib.suppress(OSError):
           os.remove(path)
           os.rmdir(directory)
 
 
 @contextlib.contextmanager
-def told_writes(directory: str) -> Iterator[None]:
-  """Tells in one line what a block cannot write to a fold's folder.
+def translate_write_errors(directory: str) -> Iterator[None]:
+  """Turns OSError from writes to a fold's folder into errors.DataError.
 
   Args:
     directory: of the fold.
 
   Raises:
-    errors.DataError: in place of OSError; or the folder is not the one any more
-      that this process holds.
+    errors.DataError: a write in the block failed; or the folder or its lock was
+      moved or removed since this process locked it.
   """
   if _is_lost(os.path.join(directory, _NAME)):
     raise errors.DataError(
-        f'{directory} was moved or removed while this training ran, or its '
-        f'{_NAME} was; another training may be running there. What was saved '
-        'before is kept, and the same command goes on.')
+        f'{directory} or its {_NAME} was moved or removed while this training '
+        'ran; another training may be running there. Earlier checkpoints are '
+        'kept; run the same command to continue.')
   try:
     yield
   except OSError as error:
     raise errors.describe_write(
         directory, error,
-        'What was saved before is kept, and the same command goes on.'
+        'Earlier checkpoints are kept; run the same command to continue.'
     ) from error
 
 
 def _is_lost(path: str) -> bool:
-  """Whether another file, or none, is where this process has locked one."""
+  """Whether the lock file of this process was replaced or removed."""
   if path not in _held:
     return False
   try:
@@ -91,7 +92,7 @@ def _is_lost(path: str) -> bool:
 
 
 def _remove_temporaries(directory: str) -> None:
-  """Removes what killed trainers had begun to write; follows no links."""
+  """Removes temporary files of killed trainers; follows no links."""
   checkpoints = os.path.join(directory, workdir.CHECKPOINTS_NAME)
   for folder, is_own in ((directory, workdir.FILE_NAMES.__contains__),
                          (checkpoints, checkpoint_file.is_name)):

@@ -1,4 +1,4 @@
-"""What decides the numbers of a run: in which settings two runs differ."""
+"""The settings that decide the results of a run, and their differences."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ def find_differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
   """Returns 'name one, not other' for each setting that differs.
 
   Args:
-    one: Config.identity of a run.
-    other: of another.
+    one: Config.identity of one run.
+    other: Config.identity of the other.
   """
 
   def show(values, name):

@@ -1,8 +1,8 @@
-"""The arrays of a .npz, read after what it declares was checked. No TensorFlow.
+"""Arrays of an .npz file, read after its declared sizes are checked.
 
-A run's folder may be a stranger's. An archive of a few kilobytes can declare
-arrays of many gigabytes, hold an array twice, or objects that are unpickled;
-so sizes, kinds and names are looked at before memory is taken.
+A run's folder may be untrusted: an archive of a few kilobytes can declare
+arrays of many gigabytes, the same array twice, or pickled objects. Sizes, types
+and names are checked before memory is allocated. No TensorFlow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,31 +15,30 @@ import zipfile
 import numpy as np
 
 _ENDING = '.npy'
-_KINDS = 'biufU'  # of NumPy's letters for dtypes: numbers and texts
-# Others are unpacked in pieces of any size.
+_KINDS = 'biufU'  # NumPy's dtype kinds of numbers and texts
+# Other methods decompress into pieces of any size.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MOST_ARRAYS = 20_000  # the largest network has 2,000 variables
-# Of all arrays together, unless the file itself is larger: samples and scores
-# of a million images.
+# Of all arrays together, unless the file itself is larger: enough for a million
+# images.
 _MOST_BYTES = 2**29
 
 
 def read(path: str, most_arrays: int = _MOST_ARRAYS) -> dict[str, np.ndarray]:
-  """Returns the arrays of a .npz by name.
+  """Returns the arrays of an .npz file by name.
 
   Args:
     path: of the file.
-    most_arrays: that it may have.
+    most_arrays: the largest allowed number of arrays.
 
   Raises:
     OSError: it cannot be read.
-    ValueError: it is no .npz of numbers and texts, or declares more than it
-      may.
-    Exception: it is damaged; zipfile and NumPy each raise their own.
+    ValueError: it is not an .npz file of numbers and texts, or too large.
+    Exception: it is damaged; zipfile and NumPy raise various types.
   """
   if not stat.S_ISREG(
       os.stat(path).st_mode):  # a pipe or a device may have no end
-    raise ValueError('no file')
+    raise ValueError('not a regular file')
   with open(path, 'rb') as raw, zipfile.ZipFile(raw) as file:
     members = _list_members(file, os.fstat(raw.fileno()).st_size, most_arrays)
     return {name: _read(file, member) for name, member in members.items()}
@@ -47,11 +46,11 @@ def read(path: str, most_arrays: int = _MOST_ARRAYS) -> dict[str, np.ndarray]:
 
 def pick(arrays: Mapping[str, np.ndarray],
          shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
-  """Returns the arrays that are named 0, 1, 2, ...
+  """Returns the arrays named '0', '1', '2' and so on, one for each shape.
 
   Args:
-    arrays: that were read.
-    shapes: that they must have, in order.
+    arrays: by name.
+    shapes: expected shapes, in order.
 
   Raises:
     ValueError: one is missing, has another shape, or a value that is not
@@ -80,10 +79,10 @@ def _list_members(file: zipfile.ZipFile, file_bytes: int,
     raise ValueError(f'expected up to {most_arrays:,} arrays, received '
                      f'{len(members):,}')
   if len(set(names)) < len(names):
-    raise ValueError(f'{len(names)} arrays, of which {len(set(names))} have a '
-                     'name of their own')
+    raise ValueError(f'{len(names) - len(set(names))} duplicate names of '
+                     'arrays')
   if any(each.compress_type not in _COMPRESSIONS for each in members):
-    raise ValueError('arrays that are compressed in another way than by NumPy')
+    raise ValueError('arrays with an unknown compression')
   declared = sum(each.file_size for each in members)
   if declared > max(_MOST_BYTES, file_bytes):
     raise ValueError(f'{declared:,} bytes of arrays in a file of '
@@ -98,14 +97,14 @@ def _read(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     _check_header(opened, member)
   with file.open(member) as opened:
     array = np.lib.format.read_array(opened, allow_pickle=False)
-    opened.read(1)  # at the end the checksum is compared
+    opened.read(1)  # at the end of the file zipfile checks the checksum
   return array
 
 
 def _check_header(opened: BinaryIO, member: zipfile.ZipInfo) -> None:
-  """Refuses an array that is not as large as its member of the archive."""
+  """Refuses an array whose declared size is not that of its archive member."""
   if np.lib.format.read_magic(opened) != (1, 0):
-    raise ValueError(f'{member.filename}: a .npy of another version')
+    raise ValueError(f'{member.filename}: an unknown version of .npy')
   shape, _, dtype = np.lib.format.read_array_header_1_0(opened)
   data_bytes = member.file_size - opened.tell()
   if (dtype.kind not in _KINDS or not dtype.itemsize or

@@ -1,8 +1,7 @@
-"""Scores of every sample by the model that was not trained on it.
+"""Out-of-fold predictions: every sample by the model not trained on it.
 
-Each fold's model scores the samples that were held out of its training, so the
-folds of a run together score every sample once, honestly: what thresholds,
-intervals, ensembles of runs and other people's analyses start from.
+The folds of a run together predict every sample once. Thresholds, intervals,
+ensembles of runs and other analyses are computed from these predictions.
 """
 
 import dataclasses
@@ -21,30 +20,33 @@ from trainer.run import workdir
 
 @dataclasses.dataclass(frozen=True)
 class OutOfFold:
-  """The held-out samples of all finished folds, fold after fold.
+  """Predictions for the held-out samples of all finished folds, in fold order.
 
   Attributes:
     ids: [N] str.
     labels: [N, K] uint8 multi-hot.
-    scores: [N, K] float32, 0..1, after the last epoch.
-    folds: [N] int64, the fold that the sample is in.
-    groups: [N] str, of samples that belong together; empty without any.
+    predictions: [N, K] float32, 0..1, after the last epoch.
+    folds: [N] int64, the fold of each sample.
+    groups: [N] str, equal where samples belong together; [0] without groups.
   """
   ids: np.ndarray
   labels: np.ndarray
-  scores: np.ndarray
+  predictions: np.ndarray
   folds: np.ndarray
   groups: np.ndarray
 
   def is_of_same_samples(self, other: 'OutOfFold') -> bool:
-    """Whether both hold the same samples in the same folds and order."""
+    """Returns whether both hold the same samples, folds, labels and order."""
     return all(
         np.array_equal(getattr(self, name), getattr(other, name))
         for name in ('ids', 'labels', 'folds'))
 
   def to_frame(self) -> pd.DataFrame:
-    """Returns a row a sample: Id, fold, Target as in Kaggle's train.csv, then
-    the score of each class under its name, and group where there are groups."""
+    """Returns a table with a row a sample.
+
+    Columns: Id, fold, Target as in Kaggle's train.csv, group if there are
+    groups, then the probability of each class under its name.
+    """
     table = pd.DataFrame({
         'Id': self.ids,
         'fold': self.folds,
@@ -52,25 +54,26 @@ class OutOfFold:
     })
     if self.groups.size:
       table['group'] = self.groups
-    scores = pd.DataFrame(self.scores, columns=list(spec.CLASS_NAMES))
-    return pd.concat([table, scores], axis=1)
+    predictions = pd.DataFrame(self.predictions, columns=list(spec.CLASS_NAMES))
+    return pd.concat([table, predictions], axis=1)
 
   def to_csv(self) -> bytes:
     """Returns to_frame() as a CSV file."""
     return self.to_frame().to_csv(index=False).encode()
 
   def to_npz(self) -> bytes:
-    """Returns the attributes as a .npz file."""
+    """Returns the attributes as an .npz file."""
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **vars(self))
     return arrays.getvalue()
 
 
 def collect(run: finished_run.Run) -> OutOfFold:
-  """Returns the out-of-fold scores of a run.
+  """Returns the out-of-fold predictions of a run's finished folds.
 
   Raises:
-    errors.DataError: a fold's scores are damaged, or not of its samples.
+    errors.DataError: the predictions of a fold are damaged, or of other
+      samples.
   """
   parts = [load(run.directory, fold) for fold in run.folds]
   return OutOfFold(
@@ -80,27 +83,27 @@ def collect(run: finished_run.Run) -> OutOfFold:
 
 
 def load(directory: str, fold: finished_run.Fold) -> OutOfFold:
-  """Returns the scores of one fold.
+  """Returns the predictions of one fold.
 
   Args:
     directory: of the run.
-    fold: of it.
+    fold: of the run.
 
   Raises:
-    errors.DataError: they are damaged, or not of the fold's samples.
+    errors.DataError: the file is damaged, or of other samples.
   """
   path = os.path.join(workdir.fold_directory(directory, fold.number),
                       workdir.PREDICTIONS_NAME)
-  found = arrays_lib.Scores.load(path)
+  found = arrays_lib.Predictions.load(path)
   known = fold.samples
   held_out = known.folds == fold.number
   for name in ('ids', 'labels'):
     wanted, received = getattr(known, name)[held_out], getattr(found, name)
     if not np.array_equal(received, wanted):
       raise errors.DataError(
-          f'Expected the {name} of the {len(wanted)} samples of fold '
-          f'{fold.number}, received those of {len(received)}, or others, at '
-          f'{path}; train the fold again.')
+          f'{path} has other {name} than {workdir.SAMPLES_NAME}: expected the '
+          f'{len(wanted)} samples of fold {fold.number}, received '
+          f'{len(received)}; train the fold again.')
   groups = known.groups[held_out] if known.groups.size else known.groups
-  return OutOfFold(found.ids, found.labels, found.scores,
+  return OutOfFold(found.ids, found.labels, found.predictions,
                    np.full(len(found.ids), fold.number), groups)

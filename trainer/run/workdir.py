@@ -1,7 +1,6 @@
-"""A run's folder: the names of its folders and files.
+"""The folder of a run: names of its folders and files.
 
-WORKDIR/fold<k> holds all of one fold; the recorder writes it, fold_file reads
-it.
+WORKDIR/fold<k> holds one fold; the recorder writes it, fold_file reads it.
 """
 
 import os
@@ -26,7 +25,7 @@ FILE_NAMES = frozenset({
     PREDICTIONS_NAME, SAMPLES_NAME, ABOUT_NAME, NETWORK_NAME, GALLERY_NAME
 })
 
-# The one spelling of a fold's folder: fold1, not fold01, fold1.bak or fold١.
+# Only this spelling: fold1, not fold01, fold1.bak or fold١.
 _FOLD = re.compile(r'fold(0|[1-9][0-9]*)')
 
 
@@ -49,12 +48,12 @@ def list_folds(workdir: str) -> list[int]:
 
 
 def list_fold_directories(workdir: str) -> list[str]:
-  """Returns the folders of the folds that are in a run's folder."""
+  """Returns the folders of the folds in a run's folder."""
   return [fold_directory(workdir, each) for each in list_folds(workdir)]
 
 
 def list_files(directory: str) -> list[str]:
-  """Returns the paths of what a training wrote into a fold's folder."""
+  """Returns the paths of the files that a training wrote for a fold."""
   checkpoints = os.path.join(directory, CHECKPOINTS_NAME)
   found = [os.path.join(directory, name) for name in sorted(FILE_NAMES)]
   if os.path.isdir(checkpoints):
@@ -65,13 +64,12 @@ def list_files(directory: str) -> list[str]:
   return [path for path in found if os.path.lexists(path)]
 
 
-def is_there(path: str) -> bool:
-  """Whether a path exists.
-
-  What is behind a link to nothing is not known: its disk may be away.
+def exists(path: str) -> bool:
+  """Returns whether a path exists.
 
   Raises:
-    errors.DataError: it cannot be told.
+    errors.DataError: it cannot be read, or is a link to a missing path (whose
+      disk may not be mounted).
   """
   try:
     os.stat(path)

@@ -1,1 +1,1 @@
-"""Labels and scores to metrics, thresholds and intervals."""
+"""Labels and predictions to metrics, thresholds and intervals."""

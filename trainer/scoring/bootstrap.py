@@ -1,23 +1,20 @@
-"""How far scores would move with other samples, and whether two runs differ.
+"""Confidence intervals of metrics, and paired tests between two runs.
 
-A bootstrap: in each fold as many samples as it has are drawn with replacement
-and scored anew, and each repetition is the mean over folds. Where samples
-belong together (fields of one slide) whole groups are drawn instead, as many as
-there are: their samples are alike, and counted as so many independent ones they
-would make intervals too narrow. What is drawn comes in random order, as a
-fold's records do, so the batches of 16 behind f1_paper mix as they did. Each
-repetition is what metrics.score says of those rows; one that leaves a class
-without positives leaves it out of the means.
+In each fold as many samples as it has are drawn with replacement and evaluated
+again; each repetition is the mean over folds. Where samples belong together
+(fields of one slide), whole groups are drawn: their samples are alike, and
+drawing them one by one would make intervals too narrow. The draws are in random
+order, as a fold's records are, so the batches of 16 behind f1_paper mix in the
+same way. A class without positives in a repetition is left out of its means.
 
-Bounds are the 2.5 % and 97.5 % quantiles of the repetitions, moved to the value
-itself where it lies outside them, as it may where few samples decide. Of a
-class with a handful of positives an interval is too narrow, and that of a
-perfect score has no width: read it beside the count. Means over classes as rare
-as Kaggle's rarest inherit some of that; BUILD_NOTES.md, "Evaluation", says how
-often intervals held the truth.
+Bounds are the 2.5 % and 97.5 % quantiles of the repetitions, widened to include
+the value itself where it lies outside them. The interval of a class with a
+handful of positives is too narrow, and a perfect metric has no width: read it
+beside the count. Means over rare classes inherit some of that; BUILD_NOTES.md,
+"Evaluation", has the measured coverage.
 
-All this is about other samples for the same networks. That training again with
-another seed moves scores as well is not in it.
+The intervals cover the choice of samples for the same networks, not the
+variation between training seeds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,66 +24,72 @@ import pandas as pd
 
 from hpa_records.format import spec
 from trainer.scoring import metrics
-from trainer.scoring import scores as scores_lib
+from trainer.scoring import scorer as scorer_lib
 
-SCORES = (*metrics.TITLES, 'f1_weighted', 'auc_micro')
+METRICS = (*metrics.TITLES, 'f1_weighted', 'auc_micro')
 
 _TAIL = 0.025
-_ROWS_AT_ONCE = 2**18  # of all resamples held at a time: about 100 MB
+_ROWS_AT_ONCE = 2**18  # of the resamples in memory: about 100 MB
 
 
 def bootstrap(labels: np.ndarray,
-              scores: np.ndarray,
+              predictions: np.ndarray,
               folds: np.ndarray,
               *,
               threshold: float | np.ndarray,
               groups: np.ndarray | None = None,
               repetitions: int,
               seed: int = 0) -> pd.DataFrame:
-  """Returns the mean over folds of each headline score, and its interval.
+  """Returns the mean over folds of each headline metric, and its interval.
 
   Args:
     labels: [N, K] of 0 and 1.
-    scores: [N, K] float, probabilities.
+    predictions: [N, K] float, probabilities.
     folds: [N] int.
-    threshold: a class is predicted where its score is greater; one, or [K].
-    groups: [N], alike where samples belong together; None: each by itself.
+    threshold: a class is predicted where its probability is greater; a number,
+      or [K].
+    groups: [N], equal where samples belong together; None: no groups.
     repetitions: of the bootstrap, at least 1.
     seed: of the resamples.
 
   Returns:
-    Index SCORES; columns value, low, high, the 95 % interval. NaN where the
-    score is undefined.
+    Index METRICS; columns value, low, high, the 95 % interval. NaN where the
+    metric is undefined.
 
   Raises:
     ValueError: a shape or value is wrong.
 
   Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
   """
-  values, = _repeat(_score, labels, [scores], folds, threshold, groups,
+  values, = _repeat(_compute, labels, [predictions], folds, threshold, groups,
                     repetitions, seed)
   low, high = _bound(values)
-  return pd.DataFrame({'value': values[:, 0], 'low': low, 'high': high}, SCORES)
+  return pd.DataFrame({
+      'value': values[:, 0],
+      'low': low,
+      'high': high
+  }, METRICS)
 
 
 def bootstrap_classes(labels: np.ndarray,
-                      scores: np.ndarray,
+                      predictions: np.ndarray,
                       folds: np.ndarray,
                       *,
                       threshold: float | np.ndarray,
                       groups: np.ndarray | None = None,
                       repetitions: int,
                       seed: int = 0) -> pd.DataFrame:
-  """Returns the interval of each class's ratios, means over folds that have it.
+  """Returns the intervals of each class's ratios, means over folds.
 
   Args, Raises: as bootstrap.
 
   Returns:
-    Index: class numbers; of each of metrics.RATIOS <ratio>_low and
-    <ratio>_high, the 95 % interval. NaN where no fold has the class.
+    Index: class numbers; columns <ratio>_low and <ratio>_high for each of
+    metrics.RATIOS, the 95 % interval of the mean over the folds that have the
+    class. NaN where no fold has it.
   """
-  values, = _repeat(_score_classes, labels, [scores], folds, threshold, groups,
-                    repetitions, seed)
+  values, = _repeat(_compute_classes, labels, [predictions], folds, threshold,
+                    groups, repetitions, seed)
   low, high = _bound(values)
   table = pd.DataFrame(index=pd.RangeIndex(spec.NUM_CLASSES, name='class'))
   for i, ratio in enumerate(metrics.RATIOS):
@@ -103,35 +106,36 @@ def compare(labels: np.ndarray,
             groups: np.ndarray | None = None,
             repetitions: int,
             seed: int = 0) -> pd.DataFrame:
-  """Returns by how much a scores higher than b on the same samples; a test.
+  """Returns differences of metrics between two runs, and their p-values.
 
-  Paired: each repetition draws the same rows for both. p_value is two-sided,
-  twice the share of repetitions on the less frequent side of 0, counting those
-  at 0 on both and the value itself as one repetition: below 0.05 about where
-  the interval leaves out 0, and never below 2 / (repetitions + 1).
+  A paired bootstrap: each repetition draws the same rows for both. p_value is
+  two-sided: twice the share of repetitions on the less frequent side of 0.
+  Repetitions at 0 count on both sides, and the value itself counts as one
+  repetition, so p_value is at least 2 / (repetitions + 1).
 
   Args:
     labels: [N, K] of 0 and 1.
     a: [N, K] float, probabilities of one run.
     b: [N, K] float, of the other.
     folds: [N] int.
-    threshold: a class is predicted where its score is greater; one, or [K].
-    groups: [N], alike where samples belong together; None: each by itself.
+    threshold: a class is predicted where its probability is greater; a number,
+      or [K].
+    groups: [N], equal where samples belong together; None: no groups.
     repetitions: of the bootstrap, at least 1.
     seed: of the resamples.
 
   Returns:
-    Index SCORES; columns difference (a - b, mean over folds), low, high, the
-    95 % interval, and p_value. NaN where the score is undefined.
+    Index METRICS; columns difference (a - b, mean over folds), low, high, the
+    95 % interval, and p_value. NaN where the metric is undefined.
 
   Raises:
     ValueError: a shape or value is wrong.
 
   Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13
   and 16; Davison, Hinkley, Bootstrap Methods and their Application, 1997,
-  chapter 4, for counting the value in.
+  chapter 4, for counting the value as a repetition.
   """
-  of_a, of_b = _repeat(_score, labels, [a, b], folds, threshold, groups,
+  of_a, of_b = _repeat(_compute, labels, [a, b], folds, threshold, groups,
                        repetitions, seed)
   differences = of_a - of_b
   low, high = _bound(differences)
@@ -145,36 +149,36 @@ def compare(labels: np.ndarray,
           'low': low,
           'high': high,
           'p_value': np.where(np.isfinite(low), p_value, np.nan)
-      }, SCORES)
+      }, METRICS)
 
 
-_Ask = Callable[[scores_lib.Scorer, scores_lib.Draws], np.ndarray]
+_Compute = Callable[[scorer_lib.Scorer, scorer_lib.Draws], np.ndarray]
 
 
-def _score(scorer: scores_lib.Scorer, draws: scores_lib.Draws) -> np.ndarray:
-  """Returns SCORES of each resample, [S, R]."""
-  found = scorer.score(draws)
-  return np.stack([found[name] for name in SCORES])
+def _compute(scorer: scorer_lib.Scorer, draws: scorer_lib.Draws) -> np.ndarray:
+  """Returns METRICS of each resample, [S, R]."""
+  found = scorer.compute(draws)
+  return np.stack([found[name] for name in METRICS])
 
 
-def _score_classes(scorer: scores_lib.Scorer,
-                   draws: scores_lib.Draws) -> np.ndarray:
+def _compute_classes(scorer: scorer_lib.Scorer,
+                     draws: scorer_lib.Draws) -> np.ndarray:
   """Returns metrics.RATIOS of each class and resample, [5, K, R]."""
-  found = scorer.score_classes(draws)
+  found = scorer.compute_classes(draws)
   return np.stack([found[name] for name in metrics.RATIOS])
 
 
-def _repeat(ask: _Ask, labels: np.ndarray, runs: Sequence[np.ndarray],
+def _repeat(compute: _Compute, labels: np.ndarray, runs: Sequence[np.ndarray],
             folds: np.ndarray, threshold: float | np.ndarray,
             groups: np.ndarray | None, repetitions: int,
             seed: int) -> np.ndarray:
-  """Returns means over folds, [runs, ..., 1 + repetitions].
+  """Returns means over folds, [runs, ..., 1 + repetitions] float64.
 
-  First those of the rows as they are, then of the resamples, which are the
-  same for all runs.
+  The first is of all rows as they are, the others of the resamples, which are
+  the same for all runs.
 
   Args:
-    ask: Returns [..., R] of a fold's scorer and R resamples.
+    compute: returns [..., R] for a fold's scorer and R resamples.
     labels: [N, K] of 0 and 1.
     runs: [N, K] float each.
     folds: [N] int.
@@ -188,40 +192,42 @@ def _repeat(ask: _Ask, labels: np.ndarray, runs: Sequence[np.ndarray],
   groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
   sizes = [len(each) for each in (labels, *runs, folds, groups)]
   if len(set(sizes)) > 1:
-    raise ValueError('Expected labels, scores, folds and groups of as many '
-                     f'samples each, received {sizes}.')
+    raise ValueError(
+        'Expected labels, predictions, folds and groups of the same '
+        f'length, received {sizes}.')
   by_fold = []
   for number in np.unique(folds):
     rows = np.flatnonzero(folds == number)
     scorers = [
-        scores_lib.Scorer(labels[rows], scores[rows], threshold)
-        for scores in runs
+        scorer_lib.Scorer(labels[rows], predictions[rows], threshold)
+        for predictions in runs
     ]
     rng = np.random.Generator(np.random.Philox(key=[seed, int(number)]))
-    parts = [[ask(scorer, draws)
+    parts = [[compute(scorer, draws)
               for scorer in scorers]
              for draws in _draw(groups[rows], repetitions, rng)]
     by_fold.append(np.concatenate(parts, axis=-1))
-  return scores_lib.mean_known(np.stack(by_fold))
+  return scorer_lib.mean_known(np.stack(by_fold))
 
 
 def _draw(groups: np.ndarray, repetitions: int,
-          rng: np.random.Generator) -> Iterator[scores_lib.Draws]:
-  """Yields all rows as they are, then the resamples, some at a time.
+          rng: np.random.Generator) -> Iterator[scorer_lib.Draws]:
+  """Yields all rows as they are, then the resamples, in parts.
 
   Args:
-    groups: [N], of which whole ones are drawn.
-    repetitions: how many resamples in all.
-    rng: asked for one resample after another, so however many at a time.
+    groups: [N], drawn as a whole.
+    repetitions: the number of resamples.
+    rng: draws one resample after another, so its draws do not depend on the
+      size of the parts.
   """
   count = len(groups)
-  yield scores_lib.Draws.of([np.arange(count)], count)
+  yield scorer_lib.Draws.of([np.arange(count)], count)
   _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-  order = np.argsort(numbers, kind='stable')  # group after group
+  order = np.argsort(numbers, kind='stable')  # rows sorted by group
   starts = np.cumsum(sizes) - sizes
   at_once = max(1, _ROWS_AT_ONCE // count)
   for done in range(0, repetitions, at_once):
-    yield scores_lib.Draws.of([
+    yield scorer_lib.Draws.of([
         _draw_one(order, starts, sizes, rng)
         for _ in range(min(at_once, repetitions - done))
     ], count)
@@ -229,13 +235,13 @@ def _draw(groups: np.ndarray, repetitions: int,
 
 def _draw_one(order: np.ndarray, starts: np.ndarray, sizes: np.ndarray,
               rng: np.random.Generator) -> np.ndarray:
-  """Returns the rows of as many groups as there are, drawn with replacement.
+  """Returns the rows of G groups drawn with replacement, in random order.
 
   Args:
-    order: [N] int, rows group after group.
+    order: [N] int, rows sorted by group.
     starts: [G] int, where a group begins in order.
     sizes: [G] int, of the groups.
-    rng: of the draw, and of the order in which rows come.
+    rng: of the draw and of the order.
   """
   drawn = rng.integers(len(sizes), size=len(sizes))
   lengths = sizes[drawn]
@@ -245,7 +251,7 @@ def _draw_one(order: np.ndarray, starts: np.ndarray, sizes: np.ndarray,
 
 
 def _bound(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the bounds of values, first of [..., 1 + R], from the others."""
+  """Returns the bounds of the first of values [..., 1 + R] from the others."""
   value, resampled = values[..., 0], values[..., 1:]
   known = np.isfinite(resampled).any(axis=-1)
   resampled = np.where(known[..., np.newaxis], resampled, 0)

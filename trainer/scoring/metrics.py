@@ -1,18 +1,17 @@
-"""Scores [N, 28] and labels to every number of the paper. No TensorFlow.
+"""Labels and predictions [N, 28] to every metric of the paper. No TensorFlow.
 
-The paper prints one F1 and one accuracy, and both names mean several things, so
-each number here carries its average in its name. Its F1 (.541) fits none of
-scikit-learn's averages: 2PR/(P+R) - F1 of its table fits the micro F1 of each
-validation batch of 16, averaged over batches; that is f1_paper. Its accuracy
-(.487) is what Keras's `accuracy` makes of multi-hot targets, the match of two
-argmaxes; that is accuracy_argmax. Formula 2 of the paper, accuracy_binary,
-would be about .95.
+The paper prints one F1 and one accuracy without saying which, so each metric
+here has its average in its name. The paper's F1 (.541) is none of
+scikit-learn's averages: it fits the micro F1 of each validation batch of 16,
+averaged over batches, which is f1_paper. Its accuracy (.487) is what Keras's
+`accuracy` computes for multi-hot targets, the match of two argmaxes, which is
+accuracy_argmax. Formula 2 of the paper, accuracy_binary, would give about .95.
 
-A class without positives is left out of a macro or weighted mean, never counted
-as 0 or 1 in silence; classes_scored and auc_classes say how many are in. Where
-no class is left a number is None, for NaN is not JSON. Other divisions by zero
-give 0, as scikit-learn's zero_division=0. The tests hold each number equal to
-scikit-learn's; what counts is scores.py.
+A class without positives is left out of macro and weighted means;
+classes_scored and auc_classes count the classes in the means. A metric of no
+class is None, because NaN is not JSON. Other divisions by zero give 0, as
+scikit-learn's zero_division=0. The tests compare each metric with
+scikit-learn's.
 """
 
 import numpy as np
@@ -20,9 +19,9 @@ import pandas as pd
 from scipy import sparse
 
 from hpa_records.format import spec
-from trainer.scoring import scores as scores_lib
+from trainer.scoring import scorer as scorer_lib
 
-# The metrics that tables show, by name, and how a reader writes them.
+# The metrics that tables show, by name, with their titles.
 TITLES = {
     'auc_macro': 'AUC macro',
     'accuracy_argmax': 'accuracy, argmax',
@@ -40,28 +39,29 @@ _COUNTED = ('classes_scored', 'auc_classes')
 RATIOS = ('precision', 'recall', 'f1', 'auc', 'average_precision')
 
 
-def score(
+def compute(
     labels: np.ndarray,
-    scores: np.ndarray,
+    predictions: np.ndarray,
     threshold: float | np.ndarray = 0.5
 ) -> dict[str, float | int | None | list[float]]:
-  """Returns every headline number by name, ready for JSON.
+  """Returns every headline metric by name, as JSON types.
 
-  auc_macro is the mean over classes with both values present; every other
-  *_macro is one over classes with a positive, and *_weighted the same weighted
-  by positives. *_micro pools all decisions. *_paper is the micro value of 16
-  rows after 16, in the order given, averaged over those batches.
+  auc_macro is the mean over classes with positives and negatives; every other
+  *_macro is the mean over classes with positives, and *_weighted the same
+  weighted by positives. *_micro pools all decisions. *_paper is the micro value
+  of each batch of 16 consecutive rows, averaged over batches.
 
   Args:
     labels: [N, K] of 0 and 1, N >= 1.
-    scores: [N, K] float, probabilities.
-    threshold: a class is predicted where its score is greater, as in Keras;
-      one for all classes, or [K].
+    predictions: [N, K] float, probabilities.
+    threshold: a class is predicted where its probability is greater, as in
+      Keras; a number, or [K].
 
   Raises:
     ValueError: a shape or value is wrong.
   """
-  found = scores_lib.Scorer(labels, scores, threshold).score(_once(labels))
+  found = scorer_lib.Scorer(labels, predictions,
+                            threshold).compute(_once(labels))
   numbers = {
       name: float(value[0]) if np.isfinite(value[0]) else None
       for name, value in found.items()
@@ -74,27 +74,27 @@ def score(
 
 
 def per_class(labels: np.ndarray,
-              scores: np.ndarray,
+              predictions: np.ndarray,
               threshold: float | np.ndarray = 0.5) -> pd.DataFrame:
-  """Returns counts and ratios of each class, one row a class, K rows.
+  """Returns counts and ratios of each class, a table of K rows.
 
   Columns: class, name, positives, predicted, true_positive, false_positive,
   false_negative, true_negative, precision, recall, f1, auc, average_precision.
-  NaN (an empty field in CSV) stands where a ratio is undefined: all five
-  without a positive, auc also without a negative. Precision without a
-  prediction is 0, as in score().
+  A ratio is NaN (an empty field in CSV) where it is undefined: all five without
+  a positive, auc also without a negative. Precision without a predicted label
+  is 0, as in compute().
 
   Args:
     labels: [N, K] of 0 and 1, N >= 1.
-    scores: [N, K] float, probabilities.
-    threshold: a class is predicted where its score is greater; one for all
-      classes, or [K].
+    predictions: [N, K] float, probabilities.
+    threshold: a class is predicted where its probability is greater; a number,
+      or [K].
 
   Raises:
     ValueError: a shape or value is wrong.
   """
-  found = scores_lib.Scorer(labels, scores,
-                            threshold).score_classes(_once(labels))
+  found = scorer_lib.Scorer(labels, predictions,
+                            threshold).compute_classes(_once(labels))
   found = {name: values[:, 0] for name, values in found.items()}
   hits, positives, predicted = [
       found[name].astype(np.int64)
@@ -115,26 +115,26 @@ def per_class(labels: np.ndarray,
   })
 
 
-def _once(labels: np.ndarray) -> scores_lib.Draws:
-  """Returns all rows, each drawn once, as they come."""
-  return scores_lib.Draws.of([np.arange(len(labels))], len(labels))
+def _once(labels: np.ndarray) -> scorer_lib.Draws:
+  """Returns all rows in order, each drawn once."""
+  return scorer_lib.Draws.of([np.arange(len(labels))], len(labels))
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
   """Returns the multi-label confusion matrix, [K + 1, K + 1] int64.
 
-  Rows are true classes, the last 'no true label'; columns predicted ones, the
-  last 'no predicted label'. In a sample,
+  Rows are true classes, the last one 'no true label'; columns are predicted
+  classes, the last one 'no predicted label'. In a sample,
 
   - a class that is true and predicted counts on the diagonal;
   - the first wrongly predicted class counts once in the row of each missed one;
-  - every other wrong one, and all where none is missed, in that of each true;
-  - a missed class with nothing wrongly predicted counts under 'no predicted
-    label', a sample with neither true nor predicted label in the last corner.
+  - every other wrongly predicted class, or all of them if no class is missed,
+    counts in the row of each true class;
+  - a missed class without a wrongly predicted one counts under 'no predicted
+    label'; a sample without true and predicted labels in the last corner.
 
-  So the order of the classes bears on the numbers, and a wrong prediction may
-  count several times. How good a class is, per_class says, which counts the
-  ordinary way.
+  So the counts depend on the order of the classes, and a wrong prediction may
+  count several times. per_class has the ordinary counts.
 
   Args:
     labels: [N, K] of 0 and 1.
@@ -165,7 +165,12 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def _pair(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-  """Returns in how many samples both are, [K, K] int64."""
+  """Returns the number of samples in which both are set, [K, K] int64.
+
+  Args:
+    rows: [N, K] bool.
+    columns: [N, K] bool.
+  """
   rows, columns = [
       sparse.csr_array(each, dtype=int) for each in (rows, columns)
   ]
@@ -173,7 +178,7 @@ def _pair(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def spell(name: str) -> str:
-  """Returns a score's name as a reader writes it: F1 macro."""
+  """Returns the title of a metric, such as 'F1 macro' for f1_macro."""
   if name in TITLES:
     return TITLES[name]
   first, *rest = name.split('_')

@@ -1,11 +1,10 @@
-"""One column of scores to areas under its curves, for many weightings at once.
+"""Predictions of one class to areas under its curves, for many weightings.
 
-A bootstrap asks for the same area under thousands of weightings of the same
-rows. What does not change is sorted once: where each row lies among the scores
-of the positives. A weighting then costs one sum for each of these places, a
-product of a sparse and a dense matrix, and what follows has a row for each
-positive, not for each sample: of 28 classes with 1.6 labels an image, a
-seventeenth.
+A bootstrap needs the same area under thousands of weightings of the same rows.
+The rows are sorted once, into bins between the predictions of the positives. A
+weighting then costs one sum for each bin, a product of a sparse and a dense
+matrix. The rest has a row for each positive, not for each sample: a seventeenth
+of them, with 28 classes and 1.6 labels an image.
 """
 
 import numpy as np
@@ -13,22 +12,22 @@ from scipy import sparse
 
 
 class Ranking:
-  """The order of one column of scores."""
+  """The order of one column of predictions, for areas under its curves."""
 
-  def __init__(self, labels: np.ndarray, scores: np.ndarray, rows: np.ndarray,
-               num_rows: int):
-    """Sorts.
+  def __init__(self, labels: np.ndarray, predictions: np.ndarray,
+               rows: np.ndarray, num_rows: int):
+    """Sorts the entries.
 
     Args:
       labels: [M] bool.
-      scores: [M] float, finite.
-      rows: [M] int, whose weight an entry has: 0..num_rows - 1.
+      predictions: [M] float, finite.
+      rows: [M] int, the row whose weight an entry has, 0..num_rows - 1.
       num_rows: N.
     """
-    values = np.unique(scores[labels])
-    places = np.searchsorted(values, scores)
-    # Two bins a value: what lies below it, after the one before; and ties.
-    bins = 2 * places + (np.append(values, np.nan)[places] == scores)
+    values = np.unique(predictions[labels])
+    places = np.searchsorted(values, predictions)
+    # Two bins a value: entries between the value before and this one, and ties.
+    bins = 2 * places + (np.append(values, np.nan)[places] == predictions)
     self._positives = _sum_by(places[labels], rows[labels], len(values),
                               num_rows)
     self._negatives = _sum_by(bins[~labels], rows[~labels], 2 * len(values) + 1,
@@ -37,22 +36,22 @@ class Ranking:
   def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns (AUC, average precision) under each weighting, [R] float64 each.
 
-    AUC is NaN without a positive or without a negative of some weight, average
-    precision without a positive.
+    AUC is NaN if the weights of positives or of negatives sum to 0, average
+    precision if those of positives do.
 
     Args:
       weights: [N, R] float, how often each row counts; 0 leaves it out.
 
     Source: AUC is the share of pairs of a positive and a negative in which the
-    positive has the higher score, ties counting half (Mann-Whitney). Average
-    precision is the sum of precision x step of recall over the distinct
-    scores, as scikit-learn's.
+    positive has the higher prediction, ties counting half (Mann-Whitney).
+    Average precision is the sum of precision x step of recall over the distinct
+    predictions, as scikit-learn's.
     """
     hits = self._positives @ weights
     negatives = np.cumsum(self._negatives @ weights, axis=0)
     below, not_above = negatives[:-1:2], negatives[1::2]
     wins = np.einsum('vr,vr->r', hits, below + not_above) / 2
-    found = np.cumsum(hits[::-1], axis=0)[::-1]  # at least this score
+    found = np.cumsum(hits[::-1], axis=0)[::-1]  # at or above this value
     precision = divide(found, found + negatives[-1] - below)
     gain = np.einsum('vr,vr->r', hits, precision)
     positives = hits.sum(axis=0)
@@ -62,7 +61,7 @@ class Ranking:
 
 def _sum_by(places: np.ndarray, rows: np.ndarray, num_places: int,
             num_rows: int) -> sparse.csr_array:
-  """Returns [places, rows], which sums weights of rows by place."""
+  """Returns a matrix [num_places, num_rows] that sums row weights by place."""
   return sparse.csr_array((np.ones(len(places)), (places, rows)),
                           shape=(num_places, num_rows))
 
@@ -70,7 +69,13 @@ def _sum_by(places: np.ndarray, rows: np.ndarray, num_places: int,
 def divide(numerator: np.ndarray,
            denominator: np.ndarray,
            otherwise: float = 0.0) -> np.ndarray:
-  """Returns the quotient as float64, and otherwise where the divisor is 0."""
+  """Returns numerator / denominator, [...] float64.
+
+  Args:
+    numerator: [...].
+    denominator: [...].
+    otherwise: the result where the denominator is 0.
+  """
   return np.divide(numerator,
                    denominator,
                    out=np.full(np.shape(numerator), otherwise),

@@ -1,1 +1,1 @@
-"""One fold trained and scored, from its newest checkpoint."""
+"""Training and evaluation of one fold, from its newest checkpoint."""

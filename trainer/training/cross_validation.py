@@ -1,7 +1,7 @@
 """All folds of a run, one after another, in one process.
 
-Each fold's state is in its own folder, so one that is finished is left alone,
-one that was cut off goes on, and single folds may come from other machines.
+Each fold has its own folder: a finished fold is skipped, an interrupted one is
+resumed, and single folds may come from other machines.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ from trainer.training import preparation
 
 
 def train(config: config_lib.Config) -> bool:
-  """Trains every fold to its end; returns whether this is the chief process.
+  """Trains every fold to its end, and returns whether this is the chief.
 
   Args:
-    config: of the run; its fold is not looked at.
+    config: of the run; its fold is ignored.
 
   Raises:
     errors.DataError: the dataset or a folder does not fit the configuration.
-    errors.BrokenOff: a signal came, a worker is gone, or a loss is no number;
-      the same call goes on from there.
+    errors.BrokenOff: a signal came, a worker is lost, or a loss is not finite;
+      the same call continues from there.
   """
   strategy = strategy_lib.make(config.distribute, config.tpu)
   folds = preparation.load_records(config).manifest.num_folds
@@ -37,17 +37,19 @@ def train(config: config_lib.Config) -> bool:
   with _retraced():
     for fold in range(folds):
       loop.train(dataclasses.replace(config, fold=fold), strategy)
-      # A fold's model, and what it keeps on the device, go before the next
-      # comes.
-      if process.is_ours():  # it resets settings and names of the caller's, too
+      # Free a fold's model and its device memory before the next fold.
+      if process.is_ours(
+      ):  # else it would reset the caller's settings and names
         keras.utils.clear_session(free_memory=False)
       gc.collect()
   return strategy_lib.is_chief(strategy)
 
 
 def _refuse_other_folds(config: config_lib.Config, folds: int) -> None:
-  """Refuses a folder with folds that the records do not have: the table of all
-  folds, at the end, would be of two runs."""
+  """Refuses a folder with folds that the records do not have.
+
+  The table of all folds at the end would mix two runs.
+  """
   for fold in workdir.list_folds(config.workdir):
     directory = workdir.fold_directory(config.workdir, fold)
     if fold >= folds and workdir.list_files(directory):
@@ -59,7 +61,7 @@ def _refuse_other_folds(config: config_lib.Config, folds: int) -> None:
 
 @contextlib.contextmanager
 def _retraced() -> Iterator[None]:
-  """Lets each fold's steps be traced: TensorFlow warns of the fifth."""
+  """Hides TensorFlow's warning about retracing, given for the fifth fold."""
 
   def is_shown(record):
     return 'tf.function retracing' not in record.getMessage()

@@ -1,4 +1,4 @@
-"""Scores of a held-out fold."""
+"""Predictions and loss of a held-out fold."""
 
 import numpy as np
 
@@ -11,13 +11,26 @@ from trainer.training import step as step_lib
 
 
 class Evaluator:
-  """Scores one fold, every record of it exactly once, in index order."""
+  """Predicts every record of one fold exactly once, in index order.
+
+  Attributes:
+    records: the dataset.
+    ids: [N] str, of the fold's records.
+    labels: [N, K] uint8 multi-hot.
+  """
 
   def __init__(self, strategy: tf.distribute.Strategy,
                stepper: step_lib.Stepper, records: dataset.Records,
                reader: reader_lib.Reader, config: config_lib.Config):
-    """Args: strategy and steps of the model; dataset; its reader; the
-    configuration."""
+    """Prepares the batches of the held-out fold.
+
+    Args:
+      strategy: of the model.
+      stepper: of the model.
+      records: the dataset.
+      reader: of the dataset.
+      config: of the run.
+    """
     self._stepper = stepper
     self.records = records
     rows = records.rows(config.fold)
@@ -29,9 +42,9 @@ class Evaluator:
     self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
     self.labels = records.labels[rows]
 
-  def scores(self) -> tuple[np.ndarray, float]:
-    """Returns the scores [N, K] float32 in 0..1 and the mean loss."""
-    scores, losses = zip(*map(self._stepper.score, self._batches))
-    count = len(self.ids)  # what comes after are blanks
-    return (np.concatenate(scores)[:count],
+  def predictions(self) -> tuple[np.ndarray, float]:
+    """Returns the predictions [N, K] float32, 0..1, and the mean loss."""
+    predictions, losses = zip(*map(self._stepper.evaluate, self._batches))
+    count = len(self.ids)  # the rest is padding
+    return (np.concatenate(predictions)[:count],
             float(np.concatenate(losses)[:count].mean()))

@@ -1,4 +1,4 @@
-"""Held-out samples to show of each class: best hits and worst mistakes."""
+"""The best hit and the worst mistakes of each class in the held-out fold."""
 
 import numpy as np
 
@@ -9,29 +9,29 @@ from trainer.network import activation_map
 from trainer.run import arrays
 
 
-def pick(labels: np.ndarray, scores: np.ndarray,
+def pick(labels: np.ndarray, predictions: np.ndarray,
          threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns the most extreme samples of each class, at most one a kind.
+  """Returns the most extreme samples of each class, at most one of a kind.
 
-  A hit is a positive that is predicted, the one with the highest score; a miss
-  a positive that is not, with the lowest; a false alarm a negative that is,
-  with the highest. Of equals the first. A class may have none of a kind.
+  The hit is the predicted positive with the highest probability, the miss the
+  positive that is not predicted with the lowest, the false alarm the predicted
+  negative with the highest. Of equal ones the first is taken.
 
   Args:
     labels: [N, K] of 0 and 1.
-    scores: [N, K] float.
-    threshold: a class is predicted where its score is greater.
+    predictions: [N, K] float.
+    threshold: a class is predicted where its probability is greater.
 
   Returns:
     (rows [n] int64, classes [n] int64, kinds [n] str), by class.
   """
-  positive, predicted = labels.astype(bool), scores > threshold
+  positive, predicted = labels.astype(bool), predictions > threshold
   found = []
   for number in range(labels.shape[1]):
     candidates = (
-        (positive & predicted, scores),
-        (positive & ~predicted, -scores),
-        (~positive & predicted, scores),
+        (positive & predicted, predictions),
+        (positive & ~predicted, -predictions),
+        (~positive & predicted, predictions),
     )
     for kind, (mask, value) in zip(arrays.KINDS, candidates):
       rows = np.flatnonzero(mask[:, number])
@@ -44,22 +44,22 @@ def pick(labels: np.ndarray, scores: np.ndarray,
 
 
 def collect(records: dataset.Records, fold: int, model: keras.Model,
-            scores: np.ndarray, threshold: float) -> arrays.Gallery:
-  """Returns the notable samples of a fold, and where the network looked.
+            predictions: np.ndarray, threshold: float) -> arrays.Gallery:
+  """Returns the gallery of a fold, with class activation maps.
 
   Args:
     records: the dataset.
     fold: held out.
-    model: that scored it.
-    scores: [n, K] float32 of the fold's records, in index order.
-    threshold: a class is predicted where its score is greater.
+    model: the network that gave the predictions.
+    predictions: [N, K] float32, of the fold's records in index order.
+    threshold: a class is predicted where its probability is greater.
 
   Raises:
     errors.DataError: a stored image is damaged.
   """
   rows = records.rows(fold)
   labels = records.labels[rows]
-  picked, classes, kinds = pick(labels, scores, threshold)
+  picked, classes, kinds = pick(labels, predictions, threshold)
   images, maps = np.zeros([0, 1, 1, 4], np.uint8), ()
   if picked.size:
     images = gallery.load_images(records.directory, records.manifest,
@@ -67,10 +67,10 @@ def collect(records: dataset.Records, fold: int, model: keras.Model,
     maps = tuple(map(_reduce, activation_map.compute(model, images, classes)))
     images = _reduce(images)
   ids = records.index['id'].to_numpy(str)[rows[picked]]
-  return arrays.Gallery(ids, labels[picked], scores[picked], classes, kinds,
-                        images, maps)
+  return arrays.Gallery(ids, labels[picked], predictions[picked], classes,
+                        kinds, images, maps)
 
 
 def _reduce(images: np.ndarray) -> np.ndarray:
-  """[n, H, W, ...] as they are shown, see arrays.reduce."""
+  """Returns images or maps [n, H, W, ...] reduced by arrays.reduce."""
   return np.stack([arrays.reduce(image) for image in images])

@@ -1,8 +1,8 @@
-"""SIGTERM and SIGINT as a question that the loop asks between steps.
+"""SIGTERM and SIGINT as a flag that the loop checks between steps.
 
-A cluster that takes its machine back sends SIGTERM, a user Ctrl-C: there is
-time to finish the steps that run, save, and say how to go on. A second signal
-ends the process at once, as it would have.
+A preempted cluster job gets SIGTERM, Ctrl-C sends SIGINT: there is time to
+finish the running steps, save, and print how to continue. A second signal ends
+the process at once.
 """
 
 import signal
@@ -15,10 +15,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-  """Remembers that a signal came while the block ran.
+  """A context manager that records a signal during its block.
 
   Attributes:
-    signal: the first that came; None before.
+    signal: the first signal that came; None if none did.
   """
 
   def __init__(self):
@@ -26,8 +26,8 @@ class Interruption:
     self._before: dict[signal.Signals, Any] = {}
 
   def __enter__(self) -> 'Interruption':
-    # Only the main thread may; a caller with threads of its own handles signals
-    # itself.
+    # Only the main thread may set handlers; a caller with its own threads
+    # handles signals itself.
     if threading.current_thread() is threading.main_thread():
       for each in filter(process.heeds, _SIGNALS):
         self._before[each] = signal.signal(each, self._remember)

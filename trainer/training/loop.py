@@ -1,9 +1,9 @@
 """The outer loop: epochs, evaluation, plateau, checkpoints, resume.
 
-A fold's whole state is in its own folder WORKDIR/fold<k>. Everything random
-depends on (seed, epoch, slot), so the place of a run is two integers, epoch and
-step: one that was cut off goes on from its newest checkpoint with the batch
-that would have come.
+All files of a fold are in its own folder, WORKDIR/fold<k>. Everything random
+depends on (seed, epoch, slot), so the position of a run is two integers, epoch
+and step: an interrupted run resumes from its newest checkpoint with the next
+batch.
 """
 
 import contextlib
@@ -40,53 +40,54 @@ from trainer.training import step
 
 def train(config: config_lib.Config,
           strategy: tf.distribute.Strategy | None = None) -> dict[str, Any]:
-  """Trains one fold to the end, from its newest checkpoint if there is one.
+  """Trains one fold to its end, from its newest checkpoint if it has one.
 
   Args:
-    config: the run.
-    strategy: to train with; by default made of the configuration.
+    config: of the run.
+    strategy: to train with; by default the one of the configuration.
 
   Returns:
-    What metrics.json says: the held-out fold's scores after the last epoch.
+    The content of metrics.json: metrics of the held-out fold after the last
+    epoch.
 
   Raises:
     errors.DataError: the dataset or the folder does not fit the configuration,
-      the dataset's address does not answer, another training is running in the
-      folder, or it cannot be written to; what was saved last is kept.
-    errors.BrokenOff: a signal came, a worker is gone, or a loss or weight is no
-      number; what was saved last is kept.
+      the dataset cannot be accessed, another training is running in the folder,
+      or the folder is not writable; the newest checkpoint is kept.
+    errors.BrokenOff: a signal came, a worker is lost, or a loss or weight is
+      not finite; the newest checkpoint is kept.
   """
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
   strategy_lib.check_batch(strategy, config.batch_size, 'batch_size')
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
   records = preparation.load_records(config)
   repeats = preparation.check_fold(config, records)
-  # Which one it is decides the order, so a run that goes on must have the same.
+  # The reader decides the order of samples, so a resumed run must use the same.
   kind = reader_lib.choose(records, config.reading)
   directory = workdir.fold_directory(config.workdir, config.fold)
   is_chief = strategy_lib.is_chief(strategy)
   with fold_lock.hold(directory) if is_chief else contextlib.nullcontext():
     preparation.check_resumable(config, records, kind)
-    scores, damage = finished_fold.find_metrics(config)
-    with strategy_lib.told_errors(strategy):
+    finished, damage = finished_fold.find_metrics(config)
+    with strategy_lib.translate_errors(strategy):
       strategy_lib.check_alike(
           strategy, {
               **config.common(kind), 'the records':
                   records.manifest.fingerprint,
               'whether the fold is finished':
-                  bool(scores)
+                  bool(finished)
           })
-    if is_chief and (scores or damage):
+    if is_chief and (finished or damage):
       print(
-          f'Fold {config.fold} is finished, {scores["epoch"]} epochs; nothing '
-          'to do.' if scores else f'Fold {config.fold} was finished, but not '
-          f'all its files are valid: {damage} They are written again.',
+          f'Fold {config.fold} is finished, {finished["epoch"]} epochs; '
+          'nothing to do.' if finished else f'Fold {config.fold} was finished, '
+          f'but a file is invalid: {damage} The files are written again.',
           flush=True)
-    if scores:
-      return scores
+    if finished:
+      return finished
     preparation.check_memory(config, records, strategy)
     reader = reader_lib.Reader(records, config.fold, config.reading)
-    with reader.told_errors(), strategy_lib.told_errors(strategy):
+    with reader.translate_errors(), strategy_lib.translate_errors(strategy):
       return _Run(config, strategy, records, reader, repeats).run()
 
 
@@ -95,15 +96,15 @@ class _Epoch:
   """An epoch that is being read.
 
   Attributes:
-    num_images: that it draws, as a whole.
-    batches: an iterator over what is left of it, distributed.
+    num_images: draws of the complete epoch.
+    batches: an iterator over the remaining batches, distributed.
   """
   num_images: int
   batches: Any
 
 
 class _Run:
-  """One fold on its devices."""
+  """The training of one fold."""
 
   def __init__(self, config: config_lib.Config,
                strategy: tf.distribute.Strategy, records: dataset.Records,
@@ -126,7 +127,7 @@ class _Run:
                                  cache)
     self._evaluator = evaluate.Evaluator(strategy, self._stepper, records,
                                          reader, config)
-    with fold_lock.told_writes(self._recorder.directory):
+    with fold_lock.translate_write_errors(self._recorder.directory):
       self._checkpoints = checkpoint.Checkpoints(
           os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
           config.identity(records.manifest.fingerprint, reader.kind),
@@ -140,41 +141,42 @@ class _Run:
     state = preparation.restore(config, self._checkpoints, self._recorder)
     strategy_lib.check_alike(
         self._strategy,
-        {'the checkpoint that they go on from': (state.epoch, state.step)})
+        {'the checkpoint to resume from': (state.epoch, state.step)})
     device = strategy_lib.describe(self._strategy)
     self._recorder.begin(self._records, self._reader.kind, self._repeats,
                          device, self._is_done(state))
     self._recorder.say(f'Fold {config.fold} held out: '
-                       f'{len(self._evaluator.ids)} images to score, '
+                       f'{len(self._evaluator.ids)} images to evaluate, '
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '
                        f'on {device}.')
     if not step.has_clock():
       self._recorder.say('The wait for input is not measured, and shown as 0: '
-                         'TensorFlow has no clock where it is deterministic.')
-    scores = None
+                         'TensorFlow has no clock in deterministic mode.')
+    predictions = None
     self._upcoming = self._begin(state.epoch, state.step)
     with self._interruption:
       while not self._is_done(state):
         row = self._train_epoch(state)
-        scores, summary = self._evaluate(state.epoch + 1)
+        predictions, summary = self._evaluate(state.epoch + 1)
         state.finish_epoch(row, summary, config.plateau_monitor)
-        # Killed in between, the epoch is trained and written again; the other
-        # way round it would be done and never written.
-        self._recorder.finish_epoch(state, self._evaluator, scores)
+        # If the process is killed in between, the epoch is trained and written
+        # again; in the other order it would never be written.
+        self._recorder.finish_epoch(state, self._evaluator, predictions)
         self._save(state)
-        self._recorder.tell_epoch(state)  # last: nobody may be listening
+        self._recorder.print_epoch(state)  # last: stdout may be closed
         if not self._is_done(state):
-          self._leave_if_asked(state)
-    if scores is None:
-      self._recorder.say(f'Trained before, {state.epoch} epochs; scoring.')
+          self._stop_if_asked(state)
+    if predictions is None:
+      self._recorder.say(f'Already trained, {state.epoch} epochs; evaluating.')
       self._recorder.write_history(state)
-      scores, summary = self._evaluate(state.epoch)
-    self._recorder.finish(state, self._model, self._evaluator, scores, summary)
+      predictions, summary = self._evaluate(state.epoch)
+    self._recorder.finish(state, self._model, self._evaluator, predictions,
+                          summary)
     asked = self._interruption.signal
-    if asked:  # in the last epoch; other folds may be to come
+    if asked:  # in the last epoch; other folds may follow
       raise errors.BrokenOff(
           f'{asked.name}: fold {config.fold} is finished, at '
-          f'{self._recorder.directory}; the same command goes on from there.',
+          f'{self._recorder.directory}; run the same command to continue.',
           128 + asked)
     return summary
 
@@ -183,7 +185,7 @@ class _Run:
         self._config.stop_patience)
 
   def _begin(self, number: int, first_step: int) -> _Epoch | None:
-    """Plans an epoch and starts to read it; None if there is no such."""
+    """Plans an epoch and starts to read it; None after the last epoch."""
     config = self._config
     if number >= config.epochs:
       return None
@@ -193,8 +195,8 @@ class _Run:
     if first_step >= steps:
       raise errors.DataError(
           f'The newest checkpoint in {self._recorder.directory} is of step '
-          f'{first_step} of epoch {number + 1}, which has {steps}; remove it '
-          'to go on from the one before.')
+          f'{first_step} of epoch {number + 1}, which has {steps} steps; '
+          'remove it to continue from the one before it.')
     batches = iter(
         self._strategy.distribute_datasets_from_function(
             lambda context: self._reader.training(
@@ -203,7 +205,7 @@ class _Run:
     return _Epoch(len(epoch), batches)
 
   def _train_epoch(self, state: state_lib.State) -> dict[str, Any]:
-    """Trains to the end of an epoch; returns its row of the history."""
+    """Trains to the end of the epoch, and returns its row of the history."""
     config, epoch = self._config, self._upcoming
     steps = epoch_plan.num_steps(epoch.num_images, config.batch_size)
     rates = optimizer.warm_up(state.plateau.learning_rate, state.epoch, steps,
@@ -219,9 +221,9 @@ class _Run:
         before, count = state.step, min(config.steps_per_call,
                                         steps - state.step)
         if before + count == steps:
-          # Its buffers fill while this one's last steps run, and evaluation.
+          # Its buffers fill during this epoch's last steps and evaluation.
           self._upcoming = self._begin(state.epoch + 1, 0)
-        # The second call: the first compiles.
+        # The second call, because the first one compiles.
         with self._recorder.profile(config.profile and self._calls == 1):
           waited += self._train_steps(state, epoch.batches,
                                       rates[before:before + count])
@@ -234,7 +236,7 @@ class _Run:
         if state.step < steps:
           if self._is_time_to_save(before, state.step):
             self._save(state)
-          self._leave_if_asked(state)
+          self._stop_if_asked(state)
     seconds = time.perf_counter() - start
     return {
         'epoch': state.epoch + 1,
@@ -247,8 +249,16 @@ class _Run:
 
   def _train_steps(self, state: state_lib.State, batches,
                    rates: np.ndarray) -> float:
-    """Runs one call of the compiled function, and moves the state on; returns
-    the seconds that it waited for input."""
+    """Runs one call of the compiled function, and updates the state.
+
+    Args:
+      state: of the training; updated.
+      batches: an iterator, distributed.
+      rates: [n] float32, the learning rate of each step.
+
+    Returns:
+      The seconds that it waited for input.
+    """
     losses, waits = (
         found.numpy()
         for found in self._stepper.train(batches, tf.constant(
@@ -263,37 +273,38 @@ class _Run:
     return float(waits.sum(dtype=np.float64))
 
   def _is_time_to_save(self, before: int, after: int) -> bool:
-    """Whether a checkpoint is due between two steps of an epoch."""
+    """Returns whether a checkpoint is due between two steps of an epoch."""
     every = self._config.checkpoint_steps
     return bool(every) and before // every < after // every
 
-  def _leave_if_asked(self, state: state_lib.State) -> None:
-    """Saves and raises BrokenOff if a signal came."""
+  def _stop_if_asked(self, state: state_lib.State) -> None:
+    """Saves a checkpoint and raises BrokenOff if a signal came."""
     asked = self._interruption.signal
     if asked and not self._is_chief:
       raise errors.BrokenOff(
-          f'{asked.name}: this worker left; the others end too, and the same '
-          'command on all continues from the newest checkpoint.', 128 + asked)
+          f'{asked.name}: this worker stopped, and the others stop too; run '
+          'the same command on all to continue from the newest checkpoint.',
+          128 + asked)
     if asked:
       if self._reader.is_ordered:
         self._save(state)
       else:
-        state.step = 0  # what was saved at the end of the last epoch
+        state.step = 0  # the checkpoint of the last epoch's end
       raise errors.BrokenOff(
           f'{asked.name}: saved {preparation.describe_position(state)} at '
-          f'{self._recorder.directory}; the same command continues from there.',
+          f'{self._recorder.directory}; run the same command to continue.',
           128 + asked)
 
   def _save(self, state: state_lib.State) -> None:
     if self._is_chief:
-      with fold_lock.told_writes(self._recorder.directory):
+      with fold_lock.translate_write_errors(self._recorder.directory):
         self._checkpoints.save((state.epoch, state.step), state.best_epoch,
                                state.to_dict())
 
   def _evaluate(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
-    scores, loss = self._evaluator.scores()
+    predictions, loss = self._evaluator.predictions()
     self._reader.check_unchanged()
     step.check_finite(loss, f'of the held-out fold after epoch {epoch}')
-    found = metrics.score(self._evaluator.labels, scores,
-                          self._config.threshold)
-    return scores, {'epoch': epoch, 'loss': loss, **found}
+    found = metrics.compute(self._evaluator.labels, predictions,
+                            self._config.threshold)
+    return predictions, {'epoch': epoch, 'loss': loss, **found}

@@ -1,10 +1,9 @@
-"""Losses: labels [B, 28] and logits [B, 28] to one number an example, [B].
+"""Losses: labels [B, 28] and logits [B, 28] to one loss for each example, [B].
 
-A loss an example, not their mean: the step weighs padding with 0, sums over
-replicas and divides by the global batch, so that the result does not depend on
-how many replicas share it. The mean over classes, not the sum, because the
-paper's rate 0.1 goes with it (the original network sums over 13 classes and
-takes 0.01).
+One loss for each example, not their mean: the step weights padding with 0, sums
+over replicas and divides by the global batch, so the result does not depend on
+the number of replicas. The mean over classes, not the sum, because the paper's
+rate of 0.1 fits it (the original network sums over 13 classes and uses 0.01).
 """
 
 from collections.abc import Callable
@@ -15,7 +14,7 @@ _FOCAL_GAMMA = 2
 
 
 def binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-  """Returns the sigmoid cross-entropy an example, its mean over the classes.
+  """Returns the sigmoid cross-entropy of each example, its mean over classes.
 
   Args:
     labels: [B, K] of 0 and 1, any number type.
@@ -30,7 +29,7 @@ def binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def focal(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-  """Returns the cross-entropy an example with easy labels weighed down.
+  """Returns the focal loss of each example: easy labels have less weight.
 
   The mean over the classes of (1 - p)**2 times the cross-entropy, where p is
   the probability that the network gives to the true answer.
@@ -43,7 +42,7 @@ def focal(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     [B] float32, >= 0.
 
   Source: Lin et al., "Focal Loss for Dense Object Detection", 2017, gamma 2,
-  without their weight of classes, which the balance of the draws replaces.
+  without their class weights, which the balance of draws replaces.
   """
   labels, logits = tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
   entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels,
@@ -53,12 +52,12 @@ def focal(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def lovasz(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-  """Returns the symmetric Lovász hinge an example.
+  """Returns the symmetric Lovász hinge of each example.
 
-  The mean of the hinges of the labels that an example has and of those that it
-  lacks; each is the convex extension of 1 - the Jaccard index of an example's
-  true and predicted labels. Over the labels of one example rather than over the
-  batch, so that it does not depend on how replicas share a batch.
+  The mean of the hinges of the example's labels and of their complement; each
+  is the convex extension of 1 - the Jaccard index of true and predicted labels.
+  It is computed over the labels of one example, not over the batch, so it does
+  not depend on how replicas share a batch.
 
   Args:
     labels: [B, K] of 0 and 1, any number type.
@@ -88,7 +87,12 @@ def _hinge(labels: tf.Tensor, errors: tf.Tensor) -> tf.Tensor:
 
 
 def focal_lovasz(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-  """Returns focal() plus lovasz(): [B] float32."""
+  """Returns focal() + lovasz() of each example, [B] float32.
+
+  Args:
+    labels: [B, K] of 0 and 1, any number type.
+    logits: [B, K] float.
+  """
   return focal(labels, logits) + lovasz(labels, logits)
 
 
@@ -100,12 +104,12 @@ LOSSES = {
 
 
 def get(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-  """Returns the loss of that name: (labels [B, K], logits [B, K]) to [B].
+  """Returns the loss function of a name: labels and logits [B, K] to [B].
 
   Raises:
-    ValueError: no such loss.
+    ValueError: the name is not in LOSSES.
   """
   if name not in LOSSES:
     raise ValueError(
-        f'Expected a loss out of {", ".join(LOSSES)}, received {name!r}.')
+        f'Expected one of the losses {", ".join(LOSSES)}, received {name!r}.')
   return LOSSES[name]

@@ -1,10 +1,10 @@
-"""The optimizer, and the rate that halves when a score stops improving.
+"""The optimizer, and a learning rate that halves when a metric stops improving.
 
-The paper says "the rate is halved when performance plateaus" and no more. The
-plateau is a value, not a callback: settings and state in one frozen dataclass
-that goes into the checkpoint's JSON and comes back equal, so that a resumed run
-halves in the same epoch. keras.callbacks.ReduceLROnPlateau keeps its state in
-attributes that no checkpoint saves, and needs fit().
+The paper says only "the rate is halved when performance plateaus". The plateau
+is a value, not a callback: settings and state in one frozen dataclass that is
+saved in the checkpoint's JSON, so that a resumed run halves in the same epoch.
+keras.callbacks.ReduceLROnPlateau keeps its state in attributes that no
+checkpoint saves, and needs fit().
 """
 
 import dataclasses
@@ -31,11 +31,11 @@ def warm_up(rate: float, epoch: int, steps: int,
   """Returns the learning rate of each step of an epoch, [steps] float32.
 
   Args:
-    rate: of the epoch, once it is warm.
+    rate: of the epoch without warm-up.
     epoch: finished epochs.
     steps: of the epoch.
-    warmup_epochs: over which the rate rises linearly from 0, counted in epochs
-      and parts of them; 0 is warm from the start.
+    warmup_epochs: epochs, with fractions, over which the rate rises linearly
+      from 0; 0 for no warm-up.
   """
   done = epoch + np.arange(1, steps + 1) / steps
   if warmup_epochs:
@@ -45,21 +45,21 @@ def warm_up(rate: float, epoch: int, steps: int,
 
 @dataclasses.dataclass(frozen=True)
 class Plateau:
-  """A learning rate that is cut when a score has not improved for a while.
+  """A learning rate that is cut when a metric has not improved for a while.
 
   A value improves when it is above best + threshold (mode 'max') or below
-  best - threshold (mode 'min'); the first finite value always does, None and
-  one that is not finite never do. After patience epochs in a row without
-  improvement the rate is multiplied by factor, never to fall below
-  min_learning_rate, and the count starts again at 0; best stays.
+  best - threshold (mode 'min'). The first finite value always improves; None
+  and values that are not finite never do. After patience epochs in a row
+  without improvement the rate is multiplied by factor, but not below
+  min_learning_rate, and the count starts again at 0; best is kept.
 
   Attributes:
     learning_rate: the rate to train the next epoch with.
     factor: what a plateau multiplies the rate by, 0 < factor <= 1.
-    patience: epochs in a row without improvement that make a plateau, >= 1.
+    patience: epochs in a row without improvement before a cut, >= 1.
     threshold: smallest difference that counts, >= 0.
     min_learning_rate: floor of the rate, >= 0.
-    mode: 'max' if more is better, 'min' if less is.
+    mode: 'max' if higher values are better, 'min' if lower ones are.
     best: best value so far, None before the first.
     bad_epochs: epochs in a row without improvement since the last cut.
   """
@@ -96,12 +96,12 @@ class Plateau:
     return gain > self.threshold
 
   def update(self, value: float | None) -> 'Plateau':
-    """Returns the state after an epoch that scored this value."""
+    """Returns the plateau after an epoch with this value of the metric."""
     if self.improves(value):
       return dataclasses.replace(self, best=float(value), bad_epochs=0)
     if self.bad_epochs + 1 < self.patience:
       return dataclasses.replace(self, bad_epochs=self.bad_epochs + 1)
-    # A rate that starts under the floor stays where it is.
+    # A rate that starts below the floor is not raised.
     floor = min(self.learning_rate, self.min_learning_rate)
     rate = max(self.learning_rate * self.factor, floor)
     return dataclasses.replace(self, learning_rate=rate, bad_epochs=0)

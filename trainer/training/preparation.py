@@ -1,7 +1,7 @@
-"""What the training of a fold starts from, checked before its first step.
+"""Checks and state at the start of a fold's training.
 
-The dataset and its repeats, the settings of a run that is continued, and its
-newest checkpoint.
+The dataset and its repeats, the settings of a resumed run, and its newest
+checkpoint.
 """
 
 import os
@@ -23,14 +23,14 @@ from trainer.run import workdir
 from trainer.training import recorder as recorder_lib
 from trainer.training import state as state_lib
 
-_ALWAYS_FITS = 1024  # images of a batch, most of them blank in a small epoch
+_ALWAYS_FITS = 1024  # images of a batch, mostly padding in a small epoch
 
 
 def load_records(config: config_lib.Config) -> dataset.Records:
-  """Returns a run's dataset, copied to its stage_dir first if it has one.
+  """Returns a run's dataset, copied to its stage_dir first if that is set.
 
   Raises:
-    errors.DataError: it is none, damaged, or does not answer.
+    errors.DataError: it is not a dataset, is damaged, or cannot be accessed.
   """
   where = config.records
   if config.stage_dir:
@@ -43,8 +43,8 @@ def check_fold(config: config_lib.Config,
   """Returns the repeats [N] float32 of training with the fold held out.
 
   Raises:
-    errors.DataError: there is no such fold, nothing to train on, or less than
-      a batch.
+    errors.DataError: the dataset has no such fold, there is nothing to train
+      on, or a batch is larger than an epoch.
   """
   folds = records.manifest.num_folds
   if config.fold >= folds:
@@ -53,9 +53,8 @@ def check_fold(config: config_lib.Config,
   repeats = records.repeats(config.fold, config.rebalance)
   if not repeats.any():
     raise errors.DataError(
-        f'Expected records to train on with fold {config.fold} held out, '
-        f'received none with repeats above 0 at {config.records}; pass '
-        'another --balance.')
+        f'No records to train on with fold {config.fold} held out: all repeats '
+        f'are 0 at {config.records}; pass another --balance.')
   draws = int(np.ceil(repeats.sum(dtype=float)))
   if config.batch_size > max(draws, _ALWAYS_FITS):
     raise errors.DataError(
@@ -68,13 +67,12 @@ def check_memory(config: config_lib.Config, records: dataset.Records,
                  strategy: tf.distribute.Strategy) -> None:
   """Checks that the images of a batch fit into the memory of this machine.
 
-  As bytes, and as the numbers of 32 bits that a network takes.
-
   Raises:
     errors.DataError: they do not.
   """
   here = len(strategy.extended.worker_devices) / strategy.num_replicas_in_sync
   size = records.manifest.image_size
+  # As uint8, and as the float32 that the network takes.
   num_bytes = int(config.batch_size * here * size**2 * spec.NUM_CHANNELS * 5)
   free_bytes = host.free_memory_bytes()
   if free_bytes is not None and num_bytes > free_bytes:
@@ -88,7 +86,7 @@ def check_memory(config: config_lib.Config, records: dataset.Records,
 
 def check_resumable(config: config_lib.Config, records: dataset.Records,
                     reader: str) -> None:
-  """Compares the settings with those of the run that is there, if any.
+  """Checks that the settings are those of the run in the folder, if any.
 
   Args:
     config: of the run.
@@ -96,7 +94,7 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
     reader: that was chosen for it.
 
   Raises:
-    errors.DataError: they differ, or are not known.
+    errors.DataError: they differ, or config.json is missing.
   """
   directory = workdir.fold_directory(config.workdir, config.fold)
   path = os.path.join(directory, workdir.CONFIG_NAME)
@@ -112,25 +110,25 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
   left = workdir.list_files(directory)
   if left:  # config.json is written before all of them
     raise errors.DataError(
-        f'{left[0]} belongs to a run whose {path} is missing, so its settings '
-        'are not known. Put that file back, move the folder elsewhere, or '
-        'choose another --workdir.')
+        f'{path} is missing, so the settings of the run with {left[0]} are not '
+        'known. Restore the file, move the folder elsewhere, or choose another '
+        '--workdir.')
 
 
 def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,
             recorder: recorder_lib.Recorder) -> state_lib.State:
-  """Returns the state of the newest valid checkpoint, or one to begin with.
+  """Returns the state of the newest valid checkpoint, or an initial state.
 
-  Model and optimizer are set to it. A damaged checkpoint is told.
+  Model and optimizer are set to it. Damaged checkpoints are reported.
 
   Args:
     config: of the run.
     checkpoints: of the fold.
-    recorder: of the fold, which says what is continued.
+    recorder: of the fold, which prints the messages.
 
   Raises:
-    errors.DataError: no checkpoint is valid, or the newest is of more epochs
-      than are asked for.
+    errors.DataError: no checkpoint is valid, or the newest has more epochs than
+      config.epochs.
   """
   found = checkpoints.positions()
   for position in reversed(found):
@@ -138,18 +136,18 @@ def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,
       state = _load(checkpoints, recorder, position)
       break
     except errors.UnreadError:
-      raise  # it may be valid, and would be written anew
+      raise  # it may be valid, and would be replaced
     except errors.DataError as error:
       if position == found[0]:
         raise
-      recorder.say(f'{error} Continuing from the one before.')
+      recorder.say(f'{error} Continuing from the checkpoint before it.')
   else:
     return state_lib.State.start(config)
   if state.begun_epochs > config.epochs:
     raise errors.DataError(
-        f'The run at {recorder.directory} has finished or begun '
-        f'{state.begun_epochs} epochs, more than --epochs='
-        f'{config.epochs}; ask for at least as many, or choose another '
+        f'The run at {recorder.directory} has finished or started '
+        f'{state.begun_epochs} epochs, more than --epochs={config.epochs}; '
+        f'pass at least --epochs={state.begun_epochs}, or choose another '
         '--workdir.')
   recorder.say(f'Continuing {recorder.directory} {describe_position(state)}.')
   return state
@@ -157,14 +155,14 @@ def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,
 
 def _load(checkpoints: checkpoint.Checkpoints, recorder: recorder_lib.Recorder,
           position: checkpoint.Position) -> state_lib.State:
-  """Sets model and optimizer to a checkpoint, and returns its state."""
+  """Restores model and optimizer from a checkpoint, and returns its state."""
   values = checkpoints.restore(position)
   try:
     state = state_lib.State.from_dict(values)
   except (KeyError, TypeError, ValueError) as error:
     raise errors.DataError(
-        f'{checkpoints.locate(position)} holds no valid state of a '
-        f'training ({error}).') from error
+        f'{checkpoints.locate(position)} has an invalid state of training '
+        f'({error}).') from error
   try:
     if state.best_epoch:
       checkpoints.check((state.best_epoch, 0))
@@ -172,12 +170,12 @@ def _load(checkpoints: checkpoint.Checkpoints, recorder: recorder_lib.Recorder,
     raise
   except errors.DataError as error:
     recorder.say(f'{error} It is of the best epoch, for --weights=best of '
-                 'hpa-predict. Going on without it; to have it, remove '
+                 'hpa-predict. Continuing without it; to get it back, remove '
                  f'{recorder.directory} and train from the start.')
   return state
 
 
 def describe_position(state: state_lib.State) -> str:
-  """Returns how far a training is, for a message."""
+  """Returns the position of a training for messages."""
   inside = f', step {state.step} of the next' if state.step else ''
   return f'after epoch {state.epoch}{inside}'

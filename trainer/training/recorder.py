@@ -1,6 +1,7 @@
-"""What a run writes beside its checkpoints, and says: by the chief alone.
+"""The files and messages of a fold, apart from checkpoints.
 
-Several workers each know all of it; one writes.
+Only the chief of several workers writes and prints; the others hold the same
+values.
 """
 
 import contextlib
@@ -34,28 +35,40 @@ _BOARD_NAME = 'tensorboard'
 
 
 class Recorder:
-  """Writes one fold's files."""
+  """Writes the files of one fold, and prints its messages.
+
+  All methods do nothing in a worker that is not the chief. Those that write
+  raise errors.DataError if a file cannot be written.
+
+  Attributes:
+    directory: of the fold.
+  """
 
   def __init__(self, config: config_lib.Config, is_chief: bool):
-    """Args: configuration; whether this process writes and speaks at all."""
+    """Opens the TensorBoard folder.
+
+    Args:
+      config: of the run.
+      is_chief: whether this process writes and prints.
+    """
     self.directory = workdir.fold_directory(config.workdir, config.fold)
     self._config, self._is_chief = config, is_chief
     self._board: tensorboard.Board | None = None
     if is_chief:
-      with self._told():
+      with self._translate_errors():
         self._board = tensorboard.Board(self._path(_BOARD_NAME))
 
   def begin(self, records: dataset.Records, reader: str, repeats: np.ndarray,
             device: str, is_done: bool) -> None:
-    """Writes what the run is, and what it is trained on and with.
+    """Writes config.json, samples.npz and about.json.
 
-    The fold does not count as finished any more where it is trained on.
+    Removes metrics.json if epochs are left to train: the fold is not finished.
 
     Args:
       records: the dataset.
       reader: that was chosen for it.
       repeats: [N] float32, expected draws in an epoch.
-      device: what it is trained on, for a reader.
+      device: description of the devices.
       is_done: whether no epoch is left to train.
     """
     if not self._is_chief:
@@ -69,8 +82,8 @@ class Recorder:
         records.manifest.settings['seed'], self._config.rebalance or
         records.stored_balance(),
         index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
-    with self._told():
-      if not is_done:  # the writes below flush the folder, and so this
+    with self._translate_errors():
+      if not is_done:  # the writes below also flush this removal to disk
         filesystem.remove(self._path(workdir.METRICS_NAME))
       filesystem.write_atomically(
           self._path(workdir.CONFIG_NAME),
@@ -84,27 +97,27 @@ class Recorder:
     if shown:
       images = gallery.load_images(records.directory, records.manifest,
                                    records.index, rows[shown].tolist())
-      with self._told():
+      with self._translate_errors():
         self._board.show_samples(images, records.labels[rows[shown]])
 
   def finish_epoch(self, state: state_lib.State, evaluator: evaluate.Evaluator,
-                   scores: np.ndarray) -> None:
+                   predictions: np.ndarray) -> None:
     """Writes the history and TensorBoard's numbers of the last epoch.
 
     Args:
-      state: after it.
-      evaluator: that scored the held-out fold.
-      scores: [N, K] float32, of it.
+      state: after the epoch.
+      evaluator: of the held-out fold.
+      predictions: [N, K] float32, of the held-out fold.
     """
     if not self._is_chief:
       return
     self.write_history(state)
-    with self._told():
-      self._board.show_epoch(state.history[-1], evaluator.labels, scores,
+    with self._translate_errors():
+      self._board.show_epoch(state.history[-1], evaluator.labels, predictions,
                              self._config.threshold)
 
-  def tell_epoch(self, state: state_lib.State) -> None:
-    """Says how the last epoch of a state went."""
+  def print_epoch(self, state: state_lib.State) -> None:
+    """Prints the numbers of the last epoch of a state."""
     row = state.history[-1]
     numbers = ', '.join(
         f'{name} {row[name]:.4f}' for name in _LOGGED if row[name] is not None)
@@ -113,41 +126,42 @@ class Recorder:
              f'{row["input_wait"]:.0%}')
 
   def write_history(self, state: state_lib.State) -> None:
-    """Writes a row for each epoch of a state."""
+    """Writes history.csv, a row for each epoch of a state."""
     if self._is_chief:
-      with self._told():
+      with self._translate_errors():
         filesystem.write_atomically(
             self._path(workdir.HISTORY_NAME),
             pd.DataFrame(state.history).to_csv(index=False).encode())
 
   def finish(self, state: state_lib.State, model: keras.Model,
-             evaluator: evaluate.Evaluator, scores: np.ndarray,
+             evaluator: evaluate.Evaluator, predictions: np.ndarray,
              summary: dict[str, Any]) -> None:
-    """Writes the network, notable samples and scores, metrics.json last.
+    """Writes the files of a finished fold, metrics.json last.
 
     Args:
-      state: at the end.
-      model: that was trained.
-      evaluator: that scored.
-      scores: [N, K] float32, of the last epoch.
-      summary: what metrics.json says.
+      state: at the end of training.
+      model: the trained network.
+      evaluator: of the held-out fold.
+      predictions: [N, K] float32, after the last epoch.
+      summary: content of metrics.json.
     """
     if not self._is_chief:
       return
     gallery_of_fold = examples.collect(evaluator.records, self._config.fold,
-                                       model, scores, self._config.threshold)
+                                       model, predictions,
+                                       self._config.threshold)
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
-            'the fold that it scores')
-    with self._told():
+            'the same held-out fold')
+    with self._translate_errors():
       _write_json(self._path(workdir.NETWORK_NAME),
                   summary_lib.summarise(model))
       gallery_of_fold.save(self._path(workdir.GALLERY_NAME))
       _write_json(self._path(workdir.BEST_METRICS_NAME), {
           **state.best, 'note': note
       })
-      arrays.Scores(evaluator.ids, evaluator.labels,
-                    scores).save(self._path(workdir.PREDICTIONS_NAME))
-      table = metrics.per_class(evaluator.labels, scores,
+      arrays.Predictions(evaluator.ids, evaluator.labels,
+                         predictions).save(self._path(workdir.PREDICTIONS_NAME))
+      table = metrics.per_class(evaluator.labels, predictions,
                                 self._config.threshold)
       filesystem.write_atomically(self._path(workdir.PER_CLASS_NAME),
                                   table.to_csv(index=False).encode())
@@ -155,11 +169,11 @@ class Recorder:
 
   @contextlib.contextmanager
   def profile(self, wanted: bool) -> Iterator[None]:
-    """Traces a block on its devices, for TensorBoard, if wanted."""
+    """Profiles the block for TensorBoard if wanted."""
     if not wanted or not self._is_chief:
       yield
       return
-    with self._told(), self._board.profile():
+    with self._translate_errors(), self._board.profile():
       yield
 
   def say(self, line: str) -> None:
@@ -167,21 +181,21 @@ class Recorder:
     if self._is_chief:
       print(line, flush=True)
 
-  def _told(self) -> contextlib.AbstractContextManager:
-    return fold_lock.told_writes(self.directory)
+  def _translate_errors(self) -> contextlib.AbstractContextManager:
+    return fold_lock.translate_write_errors(self.directory)
 
   def _path(self, name: str) -> str:
     return os.path.join(self.directory, name)
 
 
 def _write_json(path: str, content: dict[str, Any]) -> None:
-  """Writes JSON, whole or not at all; a NaN raises ValueError."""
+  """Writes JSON atomically; NaN raises ValueError."""
   text = json.dumps(content, indent=1, allow_nan=False) + '\n'
   filesystem.write_atomically(path, text.encode())
 
 
 def _describe(records: dataset.Records, device: str) -> dict[str, Any]:
-  """What about.json says."""
+  """Returns the content of about.json."""
   manifest = records.manifest
   return {
       'device': device,
@@ -193,7 +207,7 @@ def _describe(records: dataset.Records, device: str) -> dict[str, Any]:
       },
       'records': manifest.settings,
       'records_versions': manifest.versions,
-      # With the configuration and a checkpoint, all that a model needs.
+      # A model needs these, the configuration and a checkpoint.
       'pixels': {
           name: manifest.pixels[name] for name in ('mean', 'std')
       },

@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside the weights: where a run stands."""
+"""The state of a training that a checkpoint holds beside the weights."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from trainer.training import optimizer
 
 _COUNTS = ('epoch', 'step', 'best_epoch')
 _NUMBER = (int, float)
-# As json_text.check_form takes it.
+# The form for json_text.check_form.
 _FORM = {
     **dict.fromkeys(_COUNTS, int),
     'total': _NUMBER,
@@ -33,15 +33,16 @@ _FORM = {
 
 @dataclasses.dataclass
 class State:
-  """Where a fold's training stands.
+  """The state of a fold's training.
 
   Attributes:
-    plateau: the learning rate's state.
+    plateau: the learning rate and its state.
     epoch: finished epochs.
     step: finished steps of the next epoch.
     total: sum of those steps' losses.
-    best_epoch: finished epochs at the best monitored score; 0 before any.
-    best: that epoch's scores.
+    best_epoch: number of the epoch with the best monitored metric, from 1; 0
+      before the first.
+    best: that epoch's metrics.
     history: one row an epoch.
   """
   plateau: optimizer.Plateau
@@ -54,7 +55,7 @@ class State:
 
   @classmethod
   def start(cls, config: config_lib.Config) -> 'State':
-    """Returns where a run begins."""
+    """Returns the state before the first epoch."""
     return cls(
         optimizer.Plateau(config.learning_rate, config.plateau_factor,
                           config.plateau_patience, config.plateau_threshold,
@@ -62,28 +63,32 @@ class State:
 
   @property
   def begun_epochs(self) -> int:
-    """Epochs that are finished or begun."""
+    """Number of epochs that are finished or started."""
     return self.epoch + (self.step > 0)
 
-  def finish_epoch(self, row: dict[str, Any], scores: dict[str, Any],
+  def finish_epoch(self, row: dict[str, Any], metrics: dict[str, Any],
                    monitor: str) -> None:
-    """Moves on to the next epoch.
+    """Updates the state at the end of an epoch.
 
     Args:
-      row: what the epoch's training gave.
-      scores: what the held-out fold's evaluation after it gave.
-      monitor: the score that moves the plateau and picks the best epoch.
+      row: numbers of the epoch's training.
+      metrics: of the held-out fold after it.
+      monitor: name of the metric for the plateau and the best epoch.
     """
-    value = scores[monitor]
+    value = metrics[monitor]
     value = math.nan if value is None else value
     if self.plateau.improves(value) or not self.best:
-      self.best_epoch, self.best = self.epoch + 1, scores
+      self.best_epoch, self.best = self.epoch + 1, metrics
     self.epoch, self.step, self.total = self.epoch + 1, 0, 0.0
     self.plateau = self.plateau.update(value)
-    self.history.append({**scores, **row, 'val_loss': scores['loss']})
+    self.history.append({**metrics, **row, 'val_loss': metrics['loss']})
 
   def is_stalled(self, patience: int) -> bool:
-    """Returns whether the best epoch is that many epochs back; 0 is never."""
+    """Returns whether the best epoch is at least patience epochs back.
+
+    Args:
+      patience: epochs; 0 for never.
+    """
     return bool(patience) and self.epoch - self.best_epoch >= patience
 
   def to_dict(self) -> dict[str, Any]:
@@ -96,7 +101,7 @@ class State:
 
     Raises:
       TypeError: a key is unknown or missing.
-      ValueError: a setting is out of range, or the history is of other epochs.
+      ValueError: a setting is out of range, or the history does not match.
     """
     json_text.check_form(values, _FORM, 'state')
     if not 0 <= values['best_epoch'] <= values['epoch'] or values['step'] < 0:
@@ -119,7 +124,7 @@ class State:
 
 
 def _check_numbers(values: dict[str, Any]) -> None:
-  """Refuses numbers, or names of them, that no file of a fold can hold."""
+  """Refuses numbers and names that the files of a fold cannot hold."""
   for name, value in values.items():
     is_number = isinstance(value, _NUMBER)
     if not name.isprintable() or (is_number and

@@ -1,22 +1,20 @@
-"""The inner loop: one training step, one evaluation step, under a strategy.
+"""The inner loop: training steps and evaluation steps under a strategy.
 
 A custom loop, because Keras 3's fit fails under MultiWorkerMirroredStrategy
-(keras-team/keras #20585) and switches XLA off under any strategy. Several
-steps run in one call of a tf.function, so Python is out of the way.
+(keras-team/keras #20585) and turns XLA off under any strategy. One call of a
+tf.function runs several steps.
 
-A GPU must have the next step in its queue before it has finished this one. What
-the host reads from it waits for all that is queued. So the host takes the
-batches itself, reads of each step the loss alone, as soon as the step is
-queued, and waits for that of the step before the last. A tf.while_loop would
-also wait at the end of each turn, since what leaves a turn depends on all that
-the turn did; so steps that are compiled whole stand one after another in the
-graph, each a call of the same program.
+A GPU must have the next step in its queue before it finishes this one, but
+reading a result waits for all that is queued. So the host takes the batches
+itself, reads only the loss of each step, as soon as the step is queued, and
+waits for that of the step before the last. A tf.while_loop would also wait at
+the end of each iteration; so fully compiled steps are unrolled in the graph,
+each a call of the same program.
 
-Sums, not means, cross replicas: the loss is summed over every replica's
-examples and divided by their real number, so a batch that is filled up counts
-as what it holds. Dropout noise is drawn for the whole global batch from (seed,
-epoch, step), and each replica takes the rows of its own slots: one device and
-eight drop the same units.
+Replicas exchange sums, not means: the loss is summed over the examples of all
+replicas and divided by their number, without padding. Dropout noise is drawn
+for the whole global batch from (seed, epoch, step), and each replica takes the
+rows of its own slots: one device and eight drop the same units.
 """
 
 import math
@@ -36,10 +34,11 @@ from trainer.training import loss as loss_lib
 
 
 class Stepper:
-  """Runs steps of one model; `train` and `score` are its two calls.
+  """Runs the steps of one model, with `train` and `evaluate`.
 
   Attributes:
-    input_options: with which the batches of `train` are to be distributed.
+    input_options: for distributing the batches of `train`; None for the
+      defaults.
   """
 
   def __init__(self,
@@ -48,14 +47,14 @@ class Stepper:
                optimizer: keras.optimizers.Optimizer,
                config: config_lib.Config,
                cache: device_cache.DeviceCache | None = None):
-    """Takes what a step works on.
+    """Compiles the steps if the strategy and the configuration ask for it.
 
     Args:
-      strategy: whose scope made model and optimizer.
+      strategy: in whose scope model and optimizer were created.
       model: the network.
       optimizer: built.
-      config: the run's.
-      cache: where pixels are, if batches have rows in place of images.
+      config: of the run.
+      cache: the images, if batches have rows in place of images.
     """
     self._strategy = strategy
     self._model = model
@@ -64,13 +63,14 @@ class Stepper:
     self._cache = cache
     dihedral.warm_up()
     self._run_step, self._differentiate = self._train_step, self._gradients
-    self._run_score = self._score_step
+    self._run_evaluation = self._evaluation_step
     self._unrolls, self.input_options = False, None
     if strategy_lib.compiles(strategy, config.xla) and not isinstance(
-        strategy, tf.distribute.TPUStrategy):  # which compiles all it runs
-      self._run_score = tf.function(self._score_step, jit_compile=True)
-      # Whole, but for the sums over several GPUs, which XLA cannot make here;
-      # batch norm has such sums in the middle.
+        strategy, tf.distribute.TPUStrategy):  # which compiles every step
+      self._run_evaluation = tf.function(self._evaluation_step,
+                                         jit_compile=True)
+      # XLA cannot compile the sums over several GPUs here, so with several only
+      # the gradients are compiled, unless batch norm has such sums in them.
       norms = [
           layer for layer in model.layers
           if isinstance(layer, keras.layers.BatchNormalization)
@@ -90,14 +90,17 @@ class Stepper:
   @tf.function
   def train(self, iterator, epoch: tf.Tensor, first: tf.Tensor,
             rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Trains on the next batches; returns their losses, float32 [n], and the
-    seconds that each was waited for, float32 [n].
+    """Runs n training steps on the next n batches.
 
     Args:
       iterator: over batches of reader.training, distributed.
       epoch: int32 scalar, for the dropout noise.
-      first: int32 scalar, the step in the epoch that comes first.
-      rates: [n] float32, the learning rate of each step; n steps are run.
+      first: int32 scalar, the number of the first step in the epoch.
+      rates: [n] float32, the learning rate of each step.
+
+    Returns:
+      (losses, waits): the loss of each step, [n] float32, and the seconds that
+      it waited for its batch, [n] float32.
     """
     count = rates.shape[0] if self._unrolls else tf.shape(rates)[0]
     with tf.device('CPU:0'):
@@ -114,14 +117,15 @@ class Stepper:
     return losses.stack(), waits.stack()
 
   @tf.function
-  def score(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns one batch's scores [B, K] in 0..1 and losses [B], float32.
+  def evaluate(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns predictions [B, K], 0..1, and losses [B] of a batch, float32.
 
     Args:
       batch: of reader.evaluation, distributed.
     """
-    scores, losses = self._strategy.run(self._run_score, args=(batch,))
-    return (self._strategy.gather(scores,
+    predictions, losses = self._strategy.run(self._run_evaluation,
+                                             args=(batch,))
+    return (self._strategy.gather(predictions,
                                   axis=0), self._strategy.gather(losses,
                                                                  axis=0))
 
@@ -134,14 +138,14 @@ class Stepper:
       gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm)
     replicas = self._strategy.num_replicas_in_sync
     if replicas > 1:
-      # Keras 3 sums over replicas once more (TFOptimizer, 3.15), and has no way
-      # to be told that it is done; clipping needs the sum before.
+      # Keras 3 sums over replicas once more (TFOptimizer, 3.15), without an
+      # option not to; clipping needs the sum before.
       gradients = [gradient / replicas for gradient in gradients]
     self._optimizer.apply(gradients, self._model.trainable_variables)
     return data_loss
 
   def _gradients(self, batch, epoch, step, real):
-    """This replica's part of the loss, and of its gradients."""
+    """Returns this replica's part of the loss, and of its gradients."""
     image = (batch[spec.IMAGE]
              if self._cache is None else self._cache.images(batch[dataset.ROW]))
     image = dihedral.transform(image, batch[dataset.ELEMENT])
@@ -150,21 +154,22 @@ class Stepper:
       logits = self._model([image, *noise], training=True)
       losses = self._loss(batch[spec.LABELS], logits)
       data_loss = tf.reduce_sum(losses * batch[dataset.WEIGHT]) / real
-      # The decay is the same on every replica: each adds its share.
+      # Weights are the same on every replica: each adds its part of the decay.
       loss = data_loss + self._decay() / self._strategy.num_replicas_in_sync
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
-  def _score_step(self, batch):
+  def _evaluation_step(self, batch):
     logits = build.infer(self._model, batch[spec.IMAGE])
     return tf.sigmoid(logits), self._loss(batch[spec.LABELS], logits)
 
   @tensorflow.compiled
   def _noise(self, slots, epoch, step) -> list[tf.Tensor]:
-    """Uniform noise for each dropout layer, rows of this replica's slots.
+    """Returns uniform noise for each dropout layer, [b, ...] float32.
 
-    Always compiled: XLA's Philox gives other numbers than TensorFlow's own.
+    The rows are those of this replica's slots [b]. Always compiled: XLA's
+    Philox gives other numbers than TensorFlow's own.
     """
-    # Of a seed that fits int32 the numbers are those of int32.
+    # An int64 seed gives other numbers; a seed that fits int32 stays int32.
     seed = tf.constant(self._config.seed,
                        tf.int32 if self._config.seed < 2**31 else tf.int64)
     seed = tf.random.experimental.stateless_fold_in(
@@ -190,8 +195,10 @@ class Stepper:
 
 
 def has_clock() -> bool:
-  """Whether TensorFlow says what time it is: not where it has to be
-  deterministic, as with TF_DETERMINISTIC_OPS=1."""
+  """Returns whether TensorFlow has a clock.
+
+  It has none in deterministic mode, as with TF_DETERMINISTIC_OPS=1.
+  """
   with tf.init_scope():
     try:
       tf.timestamp()
@@ -201,13 +208,13 @@ def has_clock() -> bool:
 
 
 def _take(iterator, after: tf.Tensor) -> tuple:
-  """The next batch, and the seconds that it was waited for.
+  """Returns the next batch, and the seconds waited for it, float32.
 
   Args:
     iterator: over batches.
-    after: loss of the step before the last. It is waited for first: a GPU works
-      on what was given to it long before, so that a wait for input is none for
-      it; but one step is left to it meanwhile.
+    after: loss of the step before the last, which is waited for first. The GPU
+      lags behind the host: waiting for that step keeps one step queued, and
+      counts only the time in which the GPU would wait for input.
   """
   if not has_clock():
     return next(iterator), tf.zeros([])
@@ -223,14 +230,16 @@ def _take(iterator, after: tf.Tensor) -> tuple:
 
 
 def check_finite(loss: float, where: str) -> None:
-  """Raises errors.BrokenOff if a loss is no finite number.
+  """Checks that a loss is finite.
 
   Args:
     loss: of a step or an evaluation.
     where: in the training, for the message.
+
+  Raises:
+    errors.BrokenOff: the loss is NaN or infinite.
   """
   if not math.isfinite(loss):
     raise errors.BrokenOff(
-        f'Expected a finite loss, received {loss} {where}; what was saved '
-        'before is kept. Lower --learning_rate, or set --clip_norm, and choose '
-        'another --workdir.', 1)
+        f'The loss is {loss} {where}; earlier checkpoints are kept. Lower '
+        '--learning_rate, or set --clip_norm, and choose another --workdir.', 1)

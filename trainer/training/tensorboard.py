@@ -1,11 +1,11 @@
-"""What TensorBoard shows of a fold: scalars, curves, confusion, samples.
+"""TensorBoard events of a fold: scalars, curves, confusion matrix, samples.
 
-Of each epoch the numbers of the history, a precision-recall curve a class, and
-the multi-label confusion matrix; once a sheet of held-out samples, one a class.
-The matrix is painted cell by cell (4 ms, where a figure with axes takes a
-second, more than an epoch on a GPU may): class 0 is above and on the left, what
-was not predicted, or not true, at the end; the darker, the larger the share of
-its row.
+For each epoch, the numbers of the history, a precision-recall curve for each
+class, and the multi-label confusion matrix; once, a picture of a held-out
+sample for each class. The matrix is drawn cell by cell in 4 ms; a Matplotlib
+figure takes a second, more than an epoch on a GPU may. Class 0 is at the top
+left, "not predicted" and "not true" are last; a darker cell is a larger share
+of its row.
 """
 
 from collections.abc import Mapping
@@ -27,71 +27,77 @@ from trainer.scoring import metrics
 
 _CELL_PX = 20
 _THRESHOLDS = 101
-_INK = np.array([34, 94, 168])  # of a cell that holds its whole row
+_INK = np.array([34, 94, 168])  # RGB of a cell that has all of its row
 
 
 class Board:
-  """Writes a fold's events; raises OSError where the disk does not take them.
+  """Writes a fold's events.
+
+  All methods raise OSError if a file cannot be written.
   """
 
   def __init__(self, directory: str):
-    """Args: folder of the events."""
+    """Creates the folder.
+
+    Args:
+      directory: of the events.
+    """
     self._directory = directory
-    # TensorFlow's error would not say that a file has the folder's name.
+    # TensorFlow's error would not mention that a file has the folder's name.
     os.makedirs(directory, exist_ok=True)
-    with self._told():
+    with self._translate_errors():
       self._writer = tf.summary.create_file_writer(os.fsencode(directory))
 
   def show_samples(self, images: np.ndarray, labels: np.ndarray) -> None:
-    """Writes held-out samples, a picture each.
+    """Writes held-out samples, one picture each.
 
     Args:
       images: [n, H, W, C] uint8.
       labels: [n, K] uint8 multi-hot.
     """
-    with self._told(), self._writer.as_default(step=0):
+    with self._translate_errors(), self._writer.as_default(step=0):
       for image, row in zip(figure.composite(images), labels):
         names = ' + '.join(np.array(spec.CLASS_NAMES)[row.astype(bool)])
         tf.summary.image(f'samples/{names}', image[None])
       self._writer.flush()
 
   def show_epoch(self, row: Mapping[str, Any], labels: np.ndarray,
-                 scores: np.ndarray, threshold: float) -> None:
-    """Writes an epoch.
+                 predictions: np.ndarray, threshold: float) -> None:
+    """Writes the numbers of an epoch.
 
     Args:
-      row: of the history.
+      row: of the epoch in the history.
       labels: [N, K] uint8 multi-hot, of the held-out fold.
-      scores: [N, K] float32.
-      threshold: a class is predicted where its score is greater.
+      predictions: [N, K] float32.
+      threshold: a class is predicted where its probability is greater.
     """
-    with self._told(), self._writer.as_default(step=row['epoch']):
+    with self._translate_errors(), self._writer.as_default(step=row['epoch']):
       for name, value in row.items():
         if isinstance(value, float):
           tf.summary.scalar(name, value)
-      for name, truth, score in zip(spec.CLASS_NAMES, labels.T, scores.T):
+      for name, truth, column in zip(spec.CLASS_NAMES, labels.T, predictions.T):
         if truth.any():
           curve = pr_curve.pb(f'precision_recall/{name}', truth.astype(bool),
-                              score, _THRESHOLDS)
+                              column, _THRESHOLDS)
           tf.summary.experimental.write_raw_pb(curve.SerializeToString())
-      matrix = metrics.confusion_matrix(labels, scores > threshold)
+      matrix = metrics.confusion_matrix(labels, predictions > threshold)
       tf.summary.image('confusion_matrix', paint_matrix(matrix)[None])
       self._writer.flush()
 
   @contextlib.contextmanager
   def profile(self) -> Iterator[None]:
-    """Traces a block on its devices."""
-    with self._told():
+    """Profiles the block on its devices."""
+    with self._translate_errors():
       tf.profiler.experimental.start(os.fsencode(self._directory))
     try:
       yield
     finally:
-      with self._told():
+      with self._translate_errors():
         tf.profiler.experimental.stop()
 
   @contextlib.contextmanager
-  def _told(self) -> Iterator[None]:
-    """Has TensorFlow's errors as the operating system's, whose they are."""
+  def _translate_errors(self) -> Iterator[None]:
+    """Turns TensorFlow's file errors into OSError."""
     try:
       yield
     except tf.errors.OpError as error:

@@ -31,21 +31,21 @@ def test_tool_says_in_one_line_that_all_is_sound(folder):
   assert len(done.stdout.splitlines()) == 1
 
 
-def test_tool_ends_with_2_and_a_line_a_fault(folder):
+def test_tool_ends_with_2_and_a_line_an_issue(folder):
   paths = sorted(folder.glob('*.tfrecord'))
   paths[0].write_bytes(b'')
   paths[1].unlink()
   done = _run_tool(f'--records={folder}')
   assert done.returncode == 2 and not done.stdout
-  assert f'at {folder}; copy or convert it again. 2 faults:\n' in done.stderr
+  assert f'at {folder}; copy or convert it again. 2 issues:\n' in done.stderr
   for path in paths[:2]:
-    assert f'\n  {path.name}: expected ' in done.stderr
+    assert f'\n  {path.name}: ' in done.stderr
   assert 'Traceback' not in done.stderr
 
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=nowhere'], 'at nowhere: it has no manifest.json'),
+    (['--records=nowhere'], 'in nowhere: manifest.json is missing'),
     (['--records=.', '--workers=-1'], '--workers'),
 ])
 def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message):

@@ -1,4 +1,4 @@
-"""checked_table: jobs that make one shard each share what the first checked."""
+"""checked_table: jobs that make one shard each share the first one's checks."""
 
 import pathlib
 
@@ -38,9 +38,9 @@ def _break_heads(source):
   return kept
 
 
-def test_the_second_job_reads_no_heads_but_those_of_its_shard(source):
+def test_the_second_job_reads_only_headers_of_its_shard(source):
   kept = _break_heads(source)
-  with pytest.raises(errors.DataError, match=r'\. 4 faults'):
+  with pytest.raises(errors.DataError, match=r'\. 4 issues'):
     _convert(source, 1)  # its own four samples, not all 20
   for path, data in kept.items():
     path.write_bytes(data)
@@ -61,7 +61,7 @@ def test_jobs_give_the_bytes_of_one_conversion(source, tmp_path):
 
 
 @pytest.mark.parametrize('data', [b'', b'{}', b'0\n{}'])
-def test_a_damaged_file_is_made_again(source, data):
+def test_a_damaged_file_is_replaced(source, data):
   sound = _checked(source).read_bytes()
   _checked(source).write_bytes(data)
   _convert(source, 1)
@@ -76,11 +76,11 @@ def test_another_list_of_images_is_checked_again(source):
 
 def test_another_conversion_in_the_folder_is_refused(source):
   before = _checked(source).read_bytes()
-  with pytest.raises(errors.DataError, match='num_folds 5, asked 3'):
+  with pytest.raises(errors.DataError, match='num_folds 5, requested 3'):
     _convert(source, 0, shard_plan.Settings(image_size=16, num_folds=3))
   assert _checked(source).read_bytes() == before
 
 
-def test_the_number_of_the_shard_has_to_be_one(source):
+def test_a_shard_number_out_of_range_is_refused(source):
   with pytest.raises(errors.DataError, match='0..4, received 5'):
     _convert(source, 5)

@@ -43,7 +43,7 @@ def _content(folder):
   return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_records_hold_what_the_source_holds(source, tmp_path):
+def test_records_have_the_content_of_the_source(source, tmp_path):
   made = _convert(source, tmp_path / 'records')
   samples = fakes.read_samples(tmp_path / 'records')
   assert set(samples) == {f's{i}' for i in range(20)}
@@ -75,7 +75,7 @@ def test_index_points_at_every_image(source, tmp_path, encoding):
         samples[row.id].labels).tolist()
 
 
-def test_manifest_counts_what_is_there(source, tmp_path):
+def test_manifest_counts_records_and_classes(source, tmp_path):
   made = _convert(source, tmp_path / 'records')
   index = pd.read_parquet(tmp_path / 'records' / 'index.parquet')
   counted = collections.Counter(
@@ -127,7 +127,7 @@ def test_hybrid_repeats_are_in_the_records(source, tmp_path):
   assert np.stack(index['repeats']).max() > 1
 
 
-def test_finished_dataset_is_left_as_it_is(source, tmp_path):
+def test_finished_dataset_is_kept(source, tmp_path):
   first = _convert(source, tmp_path / 'records')
   before = {p: p.stat().st_mtime_ns for p in (tmp_path / 'records').iterdir()}
   assert _convert(source, tmp_path / 'records') == first
@@ -140,14 +140,14 @@ def test_other_settings_are_refused_then_overwritten(source, tmp_path):
   _convert(source, output)
   before = _content(output)
   other = shard_plan.Settings(image_size=16, encoding='png')
-  with pytest.raises(errors.DataError, match="encoding 'raw', asked 'png'"):
+  with pytest.raises(errors.DataError, match="encoding 'raw', requested 'png'"):
     _convert(source, output, other)
   assert _content(output) == before
   _convert(source, output, other, overwrite=True)
   assert manifest.load(str(output)).settings['encoding'] == 'png'
 
 
-def test_what_says_not_what_it_is_is_made_anew_on_request(source, tmp_path):
+def test_files_without_a_manifest_are_overwritten_on_request(source, tmp_path):
   output = tmp_path / 'records'
   _convert(source, output)
   whole = _content(output)
@@ -155,7 +155,7 @@ def test_what_says_not_what_it_is_is_made_anew_on_request(source, tmp_path):
   (output / 'fold0-00000-of-00002.tfrecord').write_bytes(b'of other settings')
   (output / 'fold1-00000-of-00001.tfrecord.tmp').write_bytes(b'half')
   before = _content(output)
-  with pytest.raises(errors.DataError, match='no manifest that says of which'):
+  with pytest.raises(errors.DataError, match='but no manifest; choose'):
     _convert(source, output)
   assert _content(output) == before
   _convert(source, output, overwrite=True)
@@ -166,7 +166,7 @@ def test_a_folder_with_other_files_is_refused(source, tmp_path):
   output = tmp_path / 'records'
   output.mkdir()
   (output / 'thesis.tex').write_text('mine')
-  with pytest.raises(errors.DataError, match="holds 'thesis.tex'"):
+  with pytest.raises(errors.DataError, match="contains 'thesis.tex'"):
     _convert(source, output, overwrite=True)
   assert _content(output) == {'thesis.tex': b'mine'}
 
@@ -179,7 +179,7 @@ def _damage(source, *names):
     path.write_bytes(data)
 
 
-def test_damaged_pixels_stop_with_every_fault_and_no_manifest(source, tmp_path):
+def test_damaged_pixels_stop_with_every_issue_and_no_manifest(source, tmp_path):
   _damage(source, 's3_green.png', 's11_red.png')
   with pytest.raises(errors.DataError) as error:
     _convert(source, tmp_path / 'records')
@@ -188,7 +188,7 @@ def test_damaged_pixels_stop_with_every_fault_and_no_manifest(source, tmp_path):
   assert not (tmp_path / 'records' / 'manifest.json').exists()
 
 
-def test_skip_leaves_faulty_samples_out_and_lists_them(source, tmp_path):
+def test_skip_leaves_invalid_samples_out_and_lists_them(source, tmp_path):
   _damage(source, 's3_green.png', 's11_red.png')
   (pathlib.Path(source[1]) / 's5_blue.png').unlink()
   made = _convert(source, tmp_path / 'records', on_error='skip')
@@ -242,7 +242,7 @@ def _run_tool(*flags):
                         check=False)
 
 
-def test_tool_converts_and_says_where(source, tmp_path):
+def test_tool_converts_and_prints_the_folder(source, tmp_path):
   done = _run_tool(f'--csv={source[0]}', f'--images={source[1]}',
                    f'--output={tmp_path / "records"}', '--image_size=16')
   assert done.returncode == 0, done.stderr
@@ -316,10 +316,10 @@ def test_real_fields_by_two_workers_are_the_same_bytes(fields, tmp_path):
   assert _content(tmp_path / 'two') == _content(fields[1])
 
 
-def test_real_table_without_its_images_is_told_on_one_screen(fields, tmp_path):
+def test_real_table_without_its_images_is_one_short_error(fields, tmp_path):
   done = _run_tool(f'--csv={fields[0] / "train.csv"}',
                    f'--images={fields[0] / "single_channel"}',
                    f'--output={tmp_path / "records"}')
   assert done.returncode == 2 and not (tmp_path / 'records').exists()
-  assert '124,264 faults:' in done.stderr
+  assert '124,264 issues:' in done.stderr
   assert len(done.stderr.splitlines()) == 22

@@ -1,4 +1,4 @@
-"""Processes and Beam: how they fail, and how Ctrl-C ends them."""
+"""Failures of worker processes and Beam, and Ctrl-C."""
 
 import multiprocessing
 import os
@@ -38,8 +38,8 @@ def _command(source, output, *flags):
     ('--nosuch=1', "Unknown option '--nosuch=1' in --beam_options"),
     ('--streaming=x', 'argument --streaming: ignored explicit argument'),
 ])
-def test_a_failed_pipeline_ends_in_one_line_of_ours(source, tmp_path, option,
-                                                    message):
+def test_a_failed_pipeline_is_a_one_line_error(source, tmp_path, option,
+                                               message):
   limit = 'ulimit -f 400; exec "$@"'
   done = subprocess.run([
       'sh', '-c', limit, 'sh',
@@ -89,10 +89,10 @@ def _end(how):
     (-7, r'killed \(signal 7, Bus error\)'),
     (3, 'ended with exit code 3'),
 ])
-def test_a_worker_that_is_gone_is_told_with_its_signal(how, message):
+def test_a_killed_worker_is_named_with_its_signal(how, message):
   pool = process_pool.start(2)
   with pytest.raises(errors.DataError, match=message):
-    with process_pool.told_lost(multiprocessing.active_children()):
+    with process_pool.translate_errors(multiprocessing.active_children()):
       try:
         pool.submit(_end, how).result()
       finally:
@@ -193,7 +193,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_while_workers_start_and_stop_is_the_parent_s_alone():
+def test_ctrl_c_while_workers_start_and_stop_reaches_only_the_parent():
   # The other thread takes the signal, which the main thread has blocked.
   for wait_ms in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 30, 60):
     done = subprocess.run(
@@ -205,7 +205,7 @@ def test_ctrl_c_while_workers_start_and_stop_is_the_parent_s_alone():
     assert (done.stdout, done.stderr) == ('interrupted\n', '')
 
 
-def test_workers_that_cannot_be_started_are_one_line():
+def test_workers_that_cannot_start_are_a_one_line_error():
   # Files that are there take the lowest numbers.
   code = ('from hpa_records.runtime import process_pool; '
           'import resource; '

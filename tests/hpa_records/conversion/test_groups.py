@@ -1,4 +1,4 @@
-"""Groups that stay together, and folds that a CSV brings, start to end."""
+"""Groups that stay in one fold, and folds from a CSV, end to end."""
 
 import hashlib
 import pathlib
@@ -73,7 +73,7 @@ def _content(folder):
   return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_groups_stay_together_in_folds_that_are_even(source, tmp_path):
+def test_groups_stay_together_in_balanced_folds(source, tmp_path):
   made = _convert(source, tmp_path / 'records', _write_groups(tmp_path))
   fold_of = _folds(tmp_path / 'records')
   assert set(fold_of) == set(range(_NUM_SAMPLES))
@@ -94,14 +94,13 @@ def test_the_index_has_the_group_of_each_sample(source, tmp_path):
   index = manifest.load_index(str(tmp_path / 'records'), made)
   assert index['group'].tolist() == [_group(int(i[1:])) for i in index['id']]
   apart = index.assign(group='all')
-  assert index_check.check(made, apart) == [
-      'index.parquet: expected group all in one fold, received 5'
-  ]
-  (fault,) = index_check.check(made, index.drop(columns='group'))
-  assert 'expected the columns' in fault
+  assert index_check.check(
+      made, apart) == ['index.parquet: group all is in 5 folds, expected one']
+  (issue,) = index_check.check(made, index.drop(columns='group'))
+  assert 'expected the columns' in issue
 
 
-def test_the_manifest_knows_the_groups_but_not_their_path(source, tmp_path):
+def test_the_manifest_has_the_groups_hash_but_not_their_path(source, tmp_path):
   groups = _write_groups(tmp_path)
   made = _convert(source, tmp_path / 'records', groups)
   content = pathlib.Path(groups).read_bytes()
@@ -110,7 +109,7 @@ def test_the_manifest_knows_the_groups_but_not_their_path(source, tmp_path):
     assert b'groups.csv' not in data and bytes(tmp_path) not in data
 
 
-def test_names_and_order_of_groups_do_not_bear_on_the_records(source, tmp_path):
+def test_names_and_order_of_groups_do_not_change_the_records(source, tmp_path):
   _convert(source, tmp_path / 'one', _write_groups(tmp_path))
   rows = [f's{i}, {99 - i // 3} ' for i in range(_NUM_SAMPLES)]
   _convert(source, tmp_path / 'two', _write_groups(tmp_path, rows))
@@ -134,10 +133,9 @@ def test_samples_without_a_group_are_listed_together(source, tmp_path):
   rows = [f's{i},{i}' for i in range(_NUM_SAMPLES) if i not in (3, 7)]
   groups = _write_groups(tmp_path, rows)
   message = _refusal(source, tmp_path / 'records', groups)
-  assert message.splitlines()[0].endswith('2 faults:')
+  assert message.splitlines()[0].endswith('2 issues:')
   assert message.splitlines()[1:] == [
-      f"  row {i + 2}: expected a group of 's{i}' in --groups, received none"
-      for i in (3, 7)
+      f"  row {i + 2}: no group for 's{i}' in --groups" for i in (3, 7)
   ]
   made = _convert(source,
                   tmp_path / 'records',
@@ -146,23 +144,22 @@ def test_samples_without_a_group_are_listed_together(source, tmp_path):
   assert made.num_skipped == 2
   assert set(_folds(tmp_path / 'records')) == set(range(_NUM_SAMPLES)) - {3, 7}
   skipped = (tmp_path / 'records' / 'skipped.csv').read_text('utf-8')
-  assert '5,s3,,"expected a group of \'s3\' in --groups, received none"' in (
-      skipped)
+  assert "5,s3,,no group for 's3' in --groups" in skipped
 
 
 @pytest.mark.parametrize('row,received', [
-    ('s3,again', "expected each Id once, received 's3' again, first in row 5"),
+    ('s3,again', "duplicate Id 's3', first in row 5"),
     ('x,', "expected the name of a group that is a plain name"),
     ('x,  ', "expected the name of a group that is a plain name"),
-    ('x,NaN', "expected the name of a group, received 'NaN', which stands for"),
-    ('x,5.0', "received '5.0', but '5' in row 7; if they are two groups"),
+    ('x,NaN', "expected the name of a group, received 'NaN' (a missing v"),
+    ('x,5.0', "group '5.0' is spelled '5' in row 7; spell it the same"),
     (' x,a', "plain name without path parts, received ' x'"),
     ('x', 'expected 2 fields, received 1'),
     ('"x,a', 'unexpected end of data'),
 ])
 @pytest.mark.parametrize('on_error', ['stop', 'skip'])
-def test_a_faulty_row_of_the_groups_is_named(source, tmp_path, row, received,
-                                             on_error):
+def test_an_invalid_row_of_the_groups_is_named(source, tmp_path, row, received,
+                                               on_error):
   rows = [f's{i},{i}' for i in range(_NUM_SAMPLES)] + [row, ',']
   message = _refusal(source,
                      tmp_path / 'records',
@@ -178,14 +175,13 @@ def test_groups_that_differ_in_letter_case_are_refused(source, tmp_path):
   rows = [f's{i},{"Plate" if i % 2 else "plate"} {i // 4}' for i in range(8)]
   message = _refusal(source, tmp_path / 'records',
                      _write_groups(tmp_path, rows))
-  assert "row 3: expected one spelling of each group, received 'Plate 0'" in (
-      message) and "but 'plate 0' in row 2" in message
+  assert "row 3: group 'Plate 0' is spelled 'plate 0' in row 2" in message
 
 
 @pytest.mark.parametrize('head,rows,received', [
     ('Id,Group', ['s0,a'], "columns Id,group in row 1 of"),
     ('Id,group,group', ['s0,a,a'], "received 'Id,group,group'"),
-    ('Id,group', [], 'Expected groups in'),
+    ('Id,group', [], 'No groups in'),
 ])
 def test_unusable_groups_are_one_line(source, tmp_path, head, rows, received):
   message = _refusal(source, tmp_path / 'records',
@@ -211,14 +207,14 @@ def test_a_folder_of_other_groups_is_refused(source, tmp_path, monkeypatch):
   for _ in ('unfinished', 'finished'):
     assert 'other settings: --groups of sha256' in _refusal(source, output)
     assert _refusal(source, output).endswith(
-        'asked no --groups. Choose another --output, or pass --overwrite.')
+        'requested no --groups. Choose another --output, or pass --overwrite.')
     _write_groups(tmp_path, [f's{i},{i}' for i in range(_NUM_SAMPLES)])
-    assert ', asked --groups of sha256' in _refusal(source, output, groups)
+    assert ', requested --groups of sha256' in _refusal(source, output, groups)
     _write_groups(tmp_path)
     _convert(source, output, groups)
     assert {path: path.stat().st_ino for path in shards} == shards
   _convert(source, tmp_path / 'none')
-  assert 'no --groups, asked --groups of sha' in _refusal(
+  assert 'no --groups, requested --groups of sha' in _refusal(
       source, tmp_path / 'none', groups)
 
 
@@ -233,11 +229,11 @@ def test_a_dataset_from_before_a_setting_was_made_with_its_default(
                      **vars(made), 'settings': settings
                  }))
   assert _convert(source, output).settings == settings
-  assert 'no --groups, asked' in _refusal(source, output,
-                                          _write_groups(tmp_path))
+  assert 'no --groups, requested' in _refusal(source, output,
+                                              _write_groups(tmp_path))
 
 
-def test_folds_of_a_column_are_taken_as_they_are(source, tmp_path):
+def test_folds_of_a_column_are_used_unchanged(source, tmp_path):
   fixed = _write_folds(source, tmp_path, lambda i: i // 7 % 3)
   made = _convert(fixed, tmp_path / 'records', fold_column='split', num_folds=3)
   assert _folds(tmp_path / 'records') == {
@@ -248,9 +244,10 @@ def test_folds_of_a_column_are_taken_as_they_are(source, tmp_path):
   samples = fakes.read_samples(tmp_path / 'records')
   for i in range(_NUM_SAMPLES):
     assert samples[f's{i}'].fold == i // 7 % 3
-  assert 'fold_column \'split\', asked \'\'' in _refusal(fixed,
-                                                         tmp_path / 'records',
-                                                         num_folds=3)
+  assert 'fold_column \'split\', requested \'\'' in _refusal(fixed,
+                                                             tmp_path /
+                                                             'records',
+                                                             num_folds=3)
 
 
 def test_two_spellings_of_a_group_are_refused(source, tmp_path):
@@ -259,17 +256,17 @@ def test_two_spellings_of_a_group_are_refused(source, tmp_path):
   rows[3], rows[20] = 's3,\u00e9', 's20,e\u0301'
   groups = _write_groups(tmp_path, rows)
   message = _refusal(source, tmp_path / 'records', groups)
-  assert '1 fault' in message
-  assert "row 22: expected one spelling of the group '\u00e9'" in message
+  assert '1 issue' in message
+  assert "row 22: group '\u00e9' has other code points" in message
   assert 'than in row 5' in message
 
 
 @pytest.mark.parametrize('text',
                          ['5', '-1', '', '1.0', '٣', 'test', '1 2', '9' * 5000])
-def test_a_wrong_fold_is_a_fault_of_its_row(source, tmp_path, text):
+def test_a_wrong_fold_is_an_issue_of_its_row(source, tmp_path, text):
   fixed = _write_folds(source, tmp_path, lambda i: text if i == 4 else i % 5)
   message = _refusal(fixed, tmp_path / 'records', fold_column='split')
-  assert '1 fault:' in message
+  assert '1 issue:' in message
   assert f"row 6: expected a fold 0..4 in split, received '{text[:50]}" in (
       message)
   made = _convert(fixed,
@@ -285,23 +282,23 @@ def test_a_wrong_fold_is_a_fault_of_its_row(source, tmp_path, text):
 @pytest.mark.parametrize('settings,message', [
     ({
         'num_folds': 4
-    }, 'in each of 4 folds of the column split, received none in fold 3'),
+    }, 'No samples in fold 3 of the column split, with --num_folds=4'),
     ({
         'fold_column': 'Split'
     }, 'the columns Id,Target,Split in row 1 of'),
 ])
-def test_columns_that_do_not_hold_the_folds(source, tmp_path, settings,
-                                            message):
+def test_columns_with_other_folds_are_refused(source, tmp_path, settings,
+                                              message):
   fixed = _write_folds(source, tmp_path, lambda i: i % 3)
-  told = _refusal(fixed, tmp_path / 'records', **{
+  text = _refusal(fixed, tmp_path / 'records', **{
       'fold_column': 'split',
       **settings
   })
-  assert message in told and len(told.splitlines()) == 1
+  assert message in text and len(text.splitlines()) == 1
 
 
 @pytest.mark.parametrize('there', [False, True])
-def test_after_an_impossible_number_of_folds_the_right_one_is_taken(
+def test_after_an_impossible_number_of_folds_the_right_one_works(
     source, tmp_path, there):
   fixed = _write_folds(source, tmp_path, lambda i: i % 3)
   output = tmp_path / 'records'
@@ -316,14 +313,14 @@ def test_after_an_impossible_number_of_folds_the_right_one_is_taken(
   assert made.num_folds == 3
 
 
-def test_a_sample_that_is_left_out_may_empty_a_fold(source, tmp_path):
+def test_a_skipped_sample_may_empty_a_fold(source, tmp_path):
   fixed = _write_folds(source, tmp_path, lambda i: 'x' if i % 3 == 2 else i % 3)
   message = _refusal(fixed,
                      tmp_path / 'records',
                      how={'on_error': 'skip'},
                      fold_column='split',
                      num_folds=3)
-  assert 'received none in fold 2; pass --num_folds' in message
+  assert 'No samples in fold 2 of the column split' in message
 
 
 def _run_tool(source, output, *flags):
@@ -337,7 +334,7 @@ def _run_tool(source, output, *flags):
                         check=False)
 
 
-def test_the_tool_takes_both(source, tmp_path):
+def test_the_tool_has_flags_for_both(source, tmp_path):
   groups = _write_groups(tmp_path)
   done = _run_tool(source, tmp_path / 'groups', f'--groups={groups}')
   assert done.returncode == 0, done.stderr
@@ -355,11 +352,11 @@ def test_the_tool_takes_both(source, tmp_path):
 @pytest.mark.parametrize('flags,message', [
     (['--groups=none.csv'], 'Cannot read none.csv: No s'),
     (['--groups=none.csv', '--unlabelled'
-     ], 'Expected --groups without --unlabelled'),
+     ], '--groups and --unlabelled exclude each other'),
     (['--groups=none.csv', '--fold_column=split'
-     ], 'Expected --groups or --fold_column, received both'),
+     ], '--groups and --fold_column exclude each other'),
     (['--unlabelled', '--fold_column=split'
-     ], 'Expected --fold_column without --unlabelled'),
+     ], '--fold_column and --unlabelled exclude each other'),
     (['--groups_sha256=1'], "Unknown command line flag 'groups_sha256'"),
 ])
 def test_contradictions_end_with_one_line_and_exit_code_2(

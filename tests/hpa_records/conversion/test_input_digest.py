@@ -82,7 +82,7 @@ def test_the_message_says_how_old_differs_from_new(source):
   assert '\n' not in str(told.value)
 
 
-def test_what_it_says_depends_on_names_and_bytes_alone(source, tmp_path):
+def test_digests_depend_only_on_names_and_bytes(source, tmp_path):
   made = manifest.load(source[2])
   assert made.inputs['num_files'] == 32
   moved = tmp_path / 'moved'
@@ -92,7 +92,7 @@ def test_what_it_says_depends_on_names_and_bytes_alone(source, tmp_path):
   assert again.inputs == made.inputs and again == made
 
 
-def test_a_sample_that_was_left_out_and_is_fixed_is_noticed(source):
+def test_a_skipped_sample_that_is_fixed_is_detected(source):
   path = pathlib.Path(source[1]) / 's3_green.tif'
   sound = path.read_bytes()
   path.write_bytes(b'damaged')
@@ -103,7 +103,7 @@ def test_a_sample_that_was_left_out_and_is_fixed_is_noticed(source):
     _convert(source, on_error='skip')
 
 
-def test_a_dataset_of_an_earlier_version_is_as_it_was(source):
+def test_a_dataset_of_an_earlier_version_is_kept(source):
   made = manifest.load(source[2])
   old = dataclasses.replace(made, inputs=None)
   manifest.write(source[2], old)
@@ -113,7 +113,7 @@ def test_a_dataset_of_an_earlier_version_is_as_it_was(source):
   assert _convert(source) == old
 
 
-def test_damaged_inputs_are_told(source):
+def test_damaged_inputs_are_an_error(source):
   made = manifest.load(source[2])
   inputs = {**made.inputs, 'num_files': 'x'}
   manifest.write(source[2], dataclasses.replace(made, inputs=inputs))
@@ -133,5 +133,5 @@ def test_another_on_doubt_is_another_dataset(tmp_path):
     settings = shard_plan.Settings(image_size=16)
     for _ in range(2):
       convert.convert(csv, images, output, settings, convert.How(**made))
-    with pytest.raises(errors.DataError, match='pass the --on_doubt'):
+    with pytest.raises(errors.DataError, match='pass the same --on_doubt'):
       convert.convert(csv, images, output, settings, convert.How(**asked))

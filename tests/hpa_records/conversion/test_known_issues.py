@@ -1,4 +1,4 @@
-"""known_issues: a file of another's stops nothing, and leads nowhere."""
+"""known_issues: forged entries are ignored."""
 
 import pytest
 
@@ -12,26 +12,26 @@ from tests.support import fakes
 
 
 @pytest.mark.parametrize('sample_id', ['\0', '../../etc/passwd', 'a\nb', ''])
-def test_a_sample_without_a_plain_name_is_none(tmp_path, sample_id):
+def test_an_issue_without_a_plain_id_is_ignored(tmp_path, sample_id):
   plan = shard_plan.Plan('images', str(tmp_path), shard_plan.Settings())
   folder = tmp_path / shard_writer.UNFINISHED_NAME
   folder.mkdir()
   told = {'row': 2, 'id': sample_id, 'file': '', 'message': 'damaged'}
-  (folder / 'faults.json').write_bytes(
+  (folder / 'issues.json').write_bytes(
       json_text.seal([{
-          'fault': told,
+          'issue': told,
           'stamps': [None] * 4
       }]))
   assert not known_issues.read(plan)
 
 
 @pytest.mark.parametrize('sample_id,row', [('another', 2), ('s0', 2**70)])
-def test_a_fault_of_no_sample_of_the_table_is_none(tmp_path, monkeypatch,
-                                                   sample_id, row):
+def test_an_issue_of_no_sample_of_the_table_is_ignored(tmp_path, monkeypatch,
+                                                       sample_id, row):
   source = fakes.write_source(tmp_path, 10)
   settings = shard_plan.Settings(image_size=24)
   plan = shard_plan.Plan(source[1], str(tmp_path / 'records'), settings)
-  found = issue.Fault(row, sample_id, 'a.png', 'damaged')
+  found = issue.Issue(row, sample_id, 'a.png', 'damaged')
   monkeypatch.setattr(convert.commit, 'complete',
                       lambda *_: known_issues.write(plan, [found]))
   how = convert.How(workers=1, on_error='skip')

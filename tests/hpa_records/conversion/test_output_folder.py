@@ -1,4 +1,4 @@
-"""Whose a folder is: what is kept, what is refused, what --overwrite does."""
+"""output_folder: what is kept, what is refused, what --overwrite does."""
 
 import json
 import multiprocessing
@@ -68,7 +68,7 @@ def test_a_dataset_that_lacks_a_file_is_not_finished(source, output, name):
   assert _content(output) == whole
 
 
-def test_overwrite_mends_what_only_verify_finds(source, output):
+def test_overwrite_repairs_what_only_verify_finds(source, output):
   whole = _content(output)
   path = _first_shard(output)
   data = bytearray(path.read_bytes())
@@ -84,7 +84,7 @@ def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
   mine.mkdir()
   (mine / name).write_text('of another project')
   for how in ({}, {'only_shard': 0}):
-    with pytest.raises(errors.DataError, match=f"'{name}', but no manifest"):
+    with pytest.raises(errors.DataError, match=f"'{name}' but no manifest"):
       _convert(source, mine, **how)
   assert _content(mine) == {name: b'of another project'}
   _convert(source, mine, overwrite=True)
@@ -94,21 +94,22 @@ def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
 def test_shards_that_lost_their_manifest_are_not_replaced(source, output):
   (output / 'manifest.json').unlink()
   before = _content(output)
-  with pytest.raises(errors.DataError, match='no manifest that says'):
+  with pytest.raises(errors.DataError, match='but no manifest'):
     _convert(source, output, _OTHER)
   assert _content(output) == before
   assert _convert(source, output, _OTHER, overwrite=True).num_folds == 3
 
 
 @pytest.mark.parametrize('how', [{'only_shard': 1}, {}])
-def test_a_late_call_leaves_a_finished_dataset_as_it_is(source, output, how):
+def test_a_late_call_keeps_a_finished_dataset(source, output, how):
   _convert(source, output, **how)
   assert not (output / '.unfinished').exists()
   assert verify.verify(str(output), True, 1).manifest.num_records == 20
 
 
 @pytest.mark.parametrize('text', ['{"seed"', '[1]', ''])
-def test_damaged_settings_are_told_and_replaced(source, tmp_path, text):
+def test_damaged_settings_are_an_error_and_can_be_replaced(
+    source, tmp_path, text):
   output = tmp_path / 'records'
   (output / '.unfinished').mkdir(parents=True)
   (output / '.unfinished' / 'settings.json').write_text(text)
@@ -147,7 +148,7 @@ def test_a_dataset_with_the_features_of_another_is_not_finished(source, output):
     _convert(source, output)
 
 
-def test_a_file_is_no_folder(source, tmp_path):
+def test_a_file_as_output_is_refused(source, tmp_path):
   path = tmp_path / 'records'
   path.write_text('mine')
   with pytest.raises(errors.DataError, match='is a file'):
@@ -157,22 +158,22 @@ def test_a_file_is_no_folder(source, tmp_path):
   assert path.read_text() == 'mine'
 
 
-def test_a_dataset_without_some_samples_is_not_all_of_them(tmp_path):
+def test_a_dataset_that_lacks_samples_needs_on_error_skip(tmp_path):
   source = fakes.write_source(tmp_path)
   path = pathlib.Path(source[1]) / 's3_green.png'
-  sound = path.read_bytes()
-  data = bytearray(sound)
+  valid = path.read_bytes()
+  data = bytearray(valid)
   data[len(data) // 2] ^= 0x40
   path.write_bytes(data)
   output = tmp_path / 'records'
   assert _convert(source, output, on_error='skip').num_skipped == 1
-  with pytest.raises(errors.DataError, match='received one without 1'):
+  with pytest.raises(errors.DataError, match='lacks 1 samples'):
     _convert(source, output)
-  path.write_bytes(sound)
+  path.write_bytes(valid)
   assert _convert(source, output, overwrite=True).num_records == 20
 
 
-def test_folds_do_not_matter_where_there_are_none(source, tmp_path):
+def test_folds_do_not_matter_for_an_unlabelled_set(source, tmp_path):
   settings = {'image_size': 16, 'unlabelled': True}
   first = _convert(('', source[1]), tmp_path / 'records',
                    shard_plan.Settings(**settings))
@@ -180,7 +181,7 @@ def test_folds_do_not_matter_where_there_are_none(source, tmp_path):
                            shard_plan.Settings(**settings, num_folds=3))
 
 
-def test_plan_only_says_what_is_there(source, output):
+def test_plan_only_reports_a_finished_dataset(source, output):
   told = convert.describe(*source, str(output), _SMALL)
   assert told == f'The dataset is finished: {output}'
   how = convert.How(overwrite=True)
@@ -202,7 +203,7 @@ def _finish_again_and_again(output, times):
         raise
 
 
-def test_one_may_tidy_while_another_starts(tmp_path):
+def test_a_conversion_may_tidy_while_another_starts(tmp_path):
   with multiprocessing.get_context('spawn').Pool(2) as pool:
     pool.starmap(_finish_again_and_again, [(str(tmp_path), 200)] * 2,
                  chunksize=1)
@@ -223,7 +224,7 @@ def test_a_link_in_place_of_unfinished_is_refused(source, output, how):
   assert _content(mine) == {'settings.json': b'{}'}
 
 
-def test_a_link_that_comes_while_it_runs_is_not_followed(output):
+def test_a_link_that_appears_meanwhile_is_not_followed(output):
   mine = output.parent / 'mine'
   mine.mkdir()
   (mine / 'lock').write_text('mine')
@@ -236,7 +237,7 @@ def test_a_link_that_comes_while_it_runs_is_not_followed(output):
 
 
 @pytest.mark.parametrize('how', _WAYS)
-def test_strangers_in_unfinished_are_refused(source, tmp_path, how):
+def test_foreign_files_in_unfinished_are_refused(source, tmp_path, how):
   folder = tmp_path / 'records' / '.unfinished'
   folder.mkdir(parents=True)
   for name in ('thesis.tmp', 'thesis.json'):
@@ -246,7 +247,7 @@ def test_strangers_in_unfinished_are_refused(source, tmp_path, how):
     (folder / name).unlink()
 
 
-def test_strangers_that_come_while_it_runs_are_left(output, capsys):
+def test_foreign_files_that_appear_meanwhile_are_kept(output, capsys):
   with output_lock.lock(str(output)):
     (output / 'thesis.tex').write_text('mine')
     (output / '.unfinished' / 'notes.tmp').write_text('mine')
@@ -257,11 +258,11 @@ def test_strangers_that_come_while_it_runs_are_left(output, capsys):
   assert set(_content(output / '.unfinished')) == {'notes.tmp'}
   assert (output / 'thesis.tex').read_text() == 'mine'
   said = capsys.readouterr().err
-  assert 'holds 2 file(s) that no conversion writes' in said
+  assert 'contains 2 file(s) that are not of a conversion' in said
   assert len(said.splitlines()) == 1
 
 
-def test_litter_of_file_browsers_is_no_stranger(source, output):
+def test_litter_of_file_browsers_is_ignored(source, output):
   litter = [output / '.DS_Store', output / '._index.parquet']
   (output / '.unfinished').mkdir()
   litter.append(output / '.unfinished' / 'Thumbs.db')
@@ -276,7 +277,8 @@ def test_litter_of_file_browsers_is_no_stranger(source, output):
     'manifest.json.0123abcd.tmp', 'index.parquet.tmp',
     '.unfinished/settings.json.0123abcd.tmp'
 ])
-def test_half_files_of_a_killed_conversion_are_removed(source, output, name):
+def test_temporary_files_of_a_killed_conversion_are_removed(
+    source, output, name):
   whole = _content(output)
   (output / 'manifest.json').unlink()
   (output / '.unfinished').mkdir()
@@ -286,7 +288,7 @@ def test_half_files_of_a_killed_conversion_are_removed(source, output, name):
 
 
 @pytest.mark.parametrize('below', ['', 'deep/er'])
-def test_a_link_that_leads_nowhere_is_told_at_once(source, tmp_path, below):
+def test_a_broken_link_is_an_early_error(source, tmp_path, below):
   (tmp_path / 'disk').symlink_to(tmp_path / 'not-mounted')
   for how in _WAYS:
     with pytest.raises(errors.DataError, match='not-mounted, which does not'):
@@ -315,9 +317,9 @@ def test_one_of_two_conversions_at_once_is_refused(source, tmp_path):
         _convert(source, tmp_path / 'records')
 
 
-@pytest.mark.parametrize('name', ['settings', 'faults', 'checked'])
+@pytest.mark.parametrize('name', ['settings', 'issues', 'checked'])
 @pytest.mark.parametrize('how', [{}, {'on_error': 'skip'}, {'only_shard': 0}])
-def test_what_is_no_small_file_is_not_read(source, tmp_path, name, how):
+def test_large_files_and_pipes_are_not_read(source, tmp_path, name, how):
   unfinished = tmp_path / '.unfinished'
   unfinished.mkdir()
   os.mkfifo(unfinished / f'{name}.json')  # who reads it waits for ever
@@ -329,7 +331,7 @@ def test_what_is_no_small_file_is_not_read(source, tmp_path, name, how):
     assert name == 'settings' and 'is damaged' in str(error)
 
 
-def test_a_difference_is_told_in_short(source, tmp_path):
+def test_a_difference_is_shortened(source, tmp_path):
   (tmp_path / '.unfinished').mkdir()
   (tmp_path / '.unfinished/settings.json').write_text(
       json.dumps({'image_size': 'x' * 10**6}))

@@ -1,4 +1,4 @@
-"""Conversions that are killed, hindered, doubled or split still end right."""
+"""Killed, failed, repeated and split conversions give the same bytes."""
 
 import os
 import pathlib
@@ -76,7 +76,7 @@ def _assert_refused(done, message):
   assert len(lines) == 1 and message in lines[0], done.stderr
 
 
-def test_whole_shards_are_kept(source, undisturbed, tmp_path):
+def test_valid_shards_are_kept(source, undisturbed, tmp_path):
   output = tmp_path / 'records'
   process = signalled.start_stopped(_command(source, output, '--workers=1'),
                                     '*.tfrecord', 4)
@@ -110,8 +110,8 @@ def _interrupt(*_):
 
 
 @pytest.mark.parametrize('harm', ['flip', 'cut', 'input'])
-def test_a_kept_shard_must_prove_itself(harm, undisturbed, tmp_path,
-                                        monkeypatch):
+def test_a_kept_shard_must_match_its_sidecar(harm, undisturbed, tmp_path,
+                                             monkeypatch):
   source = fakes.write_source(tmp_path, _NUM_SAMPLES)
   output = tmp_path / 'records'
   _half_done(source, output, monkeypatch)
@@ -166,8 +166,8 @@ def test_a_kept_shard_must_prove_itself(harm, undisturbed, tmp_path,
     },
 ],
                          ids=str)
-def test_what_a_sidecar_says_has_to_fit_its_shard(encoding, changes, tmp_path,
-                                                  monkeypatch):
+def test_a_sidecar_that_does_not_fit_its_shard_is_ignored(
+    encoding, changes, tmp_path, monkeypatch):
   source = fakes.write_source(tmp_path, 20)
   output = tmp_path / 'records'
   settings = shard_plan.Settings(image_size=_SIZE_PX,
@@ -188,9 +188,9 @@ def test_what_a_sidecar_says_has_to_fit_its_shard(encoding, changes, tmp_path,
 
 
 @pytest.mark.parametrize('flags,differs', [
-    (['--seed=1'], 'seed 0, asked 1'),
+    (['--seed=1'], 'seed 0, requested 1'),
     (['--encoding=png', '--num_folds=4'
-     ], "encoding 'raw', asked 'png'; num_folds 5, asked 4"),
+     ], "encoding 'raw', requested 'png'; num_folds 5, requested 4"),
 ])
 def test_an_unfinished_folder_is_kept_from_other_settings(
     source, tmp_path, monkeypatch, flags, differs):
@@ -214,7 +214,7 @@ def test_an_unfinished_folder_is_kept_from_another_csv(source, tmp_path,
   _assert_refused(_run((other, source[1]), output), '--csv of sha256')
 
 
-def test_a_second_converter_says_so_and_leaves(source, undisturbed, tmp_path):
+def test_a_second_converter_stops_with_an_error(source, undisturbed, tmp_path):
   output = tmp_path / 'records'
   first = signalled.start_stopped(_command(source, output, '--workers=1'),
                                   '*.tfrecord', 1)
@@ -294,7 +294,7 @@ def _disk(tmp_path):
   ]
 
 
-def test_a_full_disk_is_seen_before_the_first_shard(source, disk):
+def test_a_full_disk_is_an_error_before_the_first_shard(source, disk):
   disk, mounted = disk
   # Smaller than the images; how small does not matter.
   done = subprocess.run([
@@ -305,12 +305,11 @@ def test_a_full_disk_is_seen_before_the_first_shard(source, disk):
                         capture_output=True,
                         text=True,
                         check=False)
-  _assert_refused(done, 'Too little free disk space')
+  _assert_refused(done, 'Not enough free disk space')
   assert '.tfrecord' not in done.stdout
 
 
-def test_an_old_dataset_stays_where_there_is_no_room_for_a_new_one(
-    source, disk):
+def test_an_old_dataset_is_kept_if_the_new_one_does_not_fit(source, disk):
   disk, mounted = disk
   old = ' '.join(_command(source, disk / 'records', '--image_size=16'))
   script = (f'{old} 2>/dev/null; "$@" --overwrite; code=$?; ls {disk}/records; '
@@ -321,11 +320,11 @@ def test_an_old_dataset_stays_where_there_is_no_room_for_a_new_one(
       capture_output=True,
       text=True,
       check=False)
-  _assert_refused(done, 'Too little free disk space')
+  _assert_refused(done, 'Not enough free disk space')
   assert 'manifest.json' in done.stdout
 
 
-def test_a_disk_that_fills_up_stops_in_one_line(source, disk):
+def test_a_disk_that_fills_up_is_a_one_line_error(source, disk):
   """On a real small disk, mounted where the test may do so."""
   disk, mounted = disk
   script = f'''"$@" & pid=$!
@@ -348,7 +347,7 @@ wait $pid; code=$?; ls {disk}/records; exit $code'''
 
 @pytest.mark.parametrize(
     'damage', [pathlib.Path.unlink, lambda path: path.write_bytes(b'x')])
-def test_a_shard_that_is_lost_while_others_are_made_is_told(
+def test_a_shard_removed_while_others_are_made_is_an_error(
     source, undisturbed, tmp_path, damage):
   output = tmp_path / 'records'
   process = signalled.start_stopped(_command(source, output, '--workers=1'),
@@ -360,16 +359,16 @@ def test_a_shard_that_is_lost_while_others_are_made_is_told(
   process.send_signal(signal.SIGCONT)
   _, said = process.communicate()
   assert process.returncode == 2 and not (output / 'manifest.json').exists()
-  assert 'the same command makes it again' in said.splitlines()[-1]
+  assert 'run the same command to convert it again' in said.splitlines()[-1]
   assert _run(source, output).returncode == 0
   assert _content(output) == undisturbed
 
 
-def test_a_read_only_target_is_told_in_one_line(source):
+def test_a_read_only_target_is_a_one_line_error(source):
   _assert_refused(_run(source, '/sys/records'), 'write to /sys/records')
 
 
-def test_an_input_that_vanishes_is_named_and_whole_shards_stay(
+def test_an_input_that_vanishes_is_named_and_valid_shards_stay(
     tmp_path, undisturbed):
   source = fakes.write_source(tmp_path, _NUM_SAMPLES)
   output = tmp_path / 'records'
@@ -410,7 +409,7 @@ def test_beam_makes_the_same_bytes(source, undisturbed, tmp_path):
   assert _content(tmp_path / 'records') == undisturbed
 
 
-def test_plan_only_tells_all_and_writes_nothing(source, undisturbed, tmp_path):
+def test_plan_only_checks_all_and_writes_nothing(source, undisturbed, tmp_path):
   output = tmp_path / 'records'
   done = _run(source, output, '--plan_only')
   assert done.returncode == 0, done.stderr
@@ -458,7 +457,7 @@ def _damage(source, name):
   path.write_bytes(data)
 
 
-def test_skipping_too_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_a_conversion_with_skip_is_resumed(tmp_path, monkeypatch):
   source = fakes.write_source(tmp_path, _NUM_SAMPLES)
   sound = (pathlib.Path(source[1]) / 's7_blue.png').read_bytes()
   _damage(source, 's7_blue.png')
@@ -478,8 +477,7 @@ def test_skipping_too_goes_on_where_it_was(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('on_error', ['stop', 'skip'])
-def test_what_cannot_be_read_now_is_never_left_out(tmp_path, monkeypatch,
-                                                   on_error):
+def test_unreadable_files_are_never_skipped(tmp_path, monkeypatch, on_error):
   source = fakes.write_source(tmp_path, 20)
   path = pathlib.Path(source[1]) / 's7_blue.png'
   lay_out = convert.planner.lay_out
@@ -518,6 +516,6 @@ def test_a_job_that_skips_leaves_its_shard_to_the_last_call(tmp_path):
   for i in range(10):
     _damage(source, f's{i}_red.png')
   done = _run(source, tmp_path / 'records', '--only_shard=0', '--on_error=skip')
-  assert done.returncode == 0 and 'is not made; the command' in done.stderr
+  assert done.returncode == 0 and 'was not made; the command' in done.stderr
   done = _run(source, tmp_path / 'records', '--on_error=skip')
   assert done.returncode == 2 and 'Invalid samples' in done.stderr

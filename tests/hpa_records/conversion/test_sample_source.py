@@ -52,7 +52,7 @@ def test_files_are_found_by_their_pattern(tmp_path, pattern):
   assert loaded.table['labels'].tolist() == [()] * 3
 
 
-def test_a_fault_in_a_subfolder_is_named_with_it(images):
+def test_an_issue_in_a_subfolder_is_named_with_it(images):
   (images / 'p').mkdir()
   test_sample_table.write_set(images / 'p', 'a')
   (images / 'p' / 'a_red.png').write_bytes(b'')
@@ -61,19 +61,19 @@ def test_a_fault_in_a_subfolder_is_named_with_it(images):
 
 
 @pytest.mark.parametrize('name', ['a_red.tif', 'p/a_red.png'])
-def test_other_names_are_met_with_one_of_them(tmp_path, name):
+def test_a_pattern_that_matches_nothing_shows_an_example(tmp_path, name):
   path = tmp_path / 'images' / name
   path.parent.mkdir(parents=True)
   test_sample_table.write_png(path)
   message = _refusal(tmp_path / 'images', 'Id,Target\na,0\nb,1\n')
   lines = message.splitlines()
-  assert f'one is {name!r}' in lines[0] and '--pattern' in lines[0]
-  assert '8 faults' in lines[0] and len(lines) == 9
+  assert f'one file is {name!r}' in lines[0] and '--pattern' in lines[0]
+  assert '8 issues' in lines[0] and len(lines) == 9
 
 
-def test_an_empty_folder_is_said_to_be_empty(tmp_path):
+def test_an_empty_folder_is_named(tmp_path):
   (tmp_path / 'images').mkdir()
-  assert 'there is no file in' in _refusal(tmp_path / 'images')
+  assert '(no files in' in _refusal(tmp_path / 'images')
 
 
 @pytest.mark.parametrize('text,ids', [
@@ -114,17 +114,17 @@ def test_ids_of_a_folder_are_sorted_and_stand_for_a_csv(images):
   assert limited.csv_sha256 == loaded.csv_sha256
 
 
-def test_a_folder_sample_with_a_channel_missing_is_a_fault(images):
+def test_a_folder_sample_with_a_channel_missing_is_an_issue(images):
   (images / 'b_red.png').unlink()
   with pytest.raises(errors.DataError) as error:
     _load_folder(images)
   assert str(images) in str(error.value)
-  assert 'row 3, b_red.png: expected this file' in str(error.value)
+  assert 'row 3, b_red.png: file not found' in str(error.value)
   loaded = _load_folder(images, on_error='skip')
   assert loaded.table['id'].tolist() == ['a', 'c']
 
 
-def test_a_folder_id_that_is_no_plain_name_is_a_fault(images):
+def test_a_folder_id_that_is_no_plain_name_is_an_issue(images):
   test_sample_table.write_set(images, ' x')
   with pytest.raises(errors.DataError, match="row 2: expected an Id that is"):
     _load_folder(images)
@@ -152,6 +152,6 @@ def test_addresses_are_read_as_folders_are(images):
   assert loaded.table['red'].tolist() == [
       f'{remote}/p/a_red.png', f'{remote}/p/c_red.png'
   ]
-  assert [each.file for each in loaded.faults][0] == 'p/b_red.png'
+  assert [each.file for each in loaded.issues][0] == 'p/b_red.png'
   with pytest.raises(errors.DataError, match='^Cannot (read|access) ram://'):
     sample_table.load(f'{csv}x', remote, pattern=_PATTERN)

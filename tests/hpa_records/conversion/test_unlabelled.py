@@ -1,4 +1,4 @@
-"""Sets without labels, and other names and kinds of files, start to end."""
+"""Unlabelled sets, and other names and kinds of files, end to end."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def _kaggle_csv(images):
 
 
 @pytest.mark.parametrize('with_csv', [False, True])
-def test_records_have_id_and_image_alone(images, tmp_path, with_csv):
+def test_records_have_only_id_and_image(images, tmp_path, with_csv):
   csv = _kaggle_csv(images) if with_csv else ''
   made = _convert(csv, images, tmp_path / 'out')
   samples = fakes.read_samples(tmp_path / 'out')
@@ -89,7 +89,7 @@ def test_tensorflow_datasets_gets_the_split_test(images, tmp_path):
          ] == [('test', ['7'])]
 
 
-def test_shards_hold_what_they_may(images, tmp_path):
+def test_shards_have_at_most_shard_mb(images, tmp_path):
   made = convert.convert(
       '', images, str(tmp_path / 'out'),
       shard_plan.Settings(image_size=300, unlabelled=True, shard_mb=1),
@@ -106,7 +106,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
   with pytest.raises(errors.DataError) as error:
     _convert('', images, tmp_path / 'out')
   assert f'Invalid samples in {images}; fix' in str(error.value)
-  assert 'row 5, s3_green.png: expected a whole PNG' in str(error.value)
+  assert 'row 5, s3_green.png: truncated PNG' in str(error.value)
   settings = shard_plan.Settings(image_size=16, unlabelled=True)
   made = convert.convert('', images, str(tmp_path / 'out'), settings,
                          convert.How(workers=1, on_error='skip'))
@@ -114,9 +114,9 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
       tmp_path / 'out')
 
 
-def test_nothing_sound_is_said_in_one_line():
+def test_a_set_without_valid_samples_is_a_one_line_error():
   columns = ['id', 'labels', 'row', *spec.CHANNELS]
-  with pytest.raises(errors.DataError, match='^No valid sample'):
+  with pytest.raises(errors.DataError, match='^No valid samples'):
     planner.lay_out(pd.DataFrame(columns=columns),
                     shard_plan.Settings(unlabelled=True))
 
@@ -151,8 +151,8 @@ def _write(images, names, make):
      lambda i, c: fakes.plane(i, c).astype(np.uint16) * 16, 4080, 1),
     ('{id}_{channel}.jpg', lambda i, c: fakes.plane(i, c, 24 + 8 * i), 0, None),
 ])
-def test_other_kinds_of_files_from_start_to_end(tmp_path, pattern, make,
-                                                white_level, tolerance):
+def test_other_kinds_of_files_end_to_end(tmp_path, pattern, make, white_level,
+                                         tolerance):
   _write(tmp_path / 'images', pattern, make)
   done = subprocess.run([
       sys.executable, 'tools/make_records.py', '--unlabelled',
@@ -177,7 +177,7 @@ def test_other_kinds_of_files_from_start_to_end(tmp_path, pattern, make,
       assert np.abs(found - want).max() <= tolerance
 
 
-def test_a_fault_below_the_folder_is_named_with_its_path(tmp_path):
+def test_an_issue_below_the_folder_is_named_with_its_path(tmp_path):
   _write(tmp_path / 'images', '{id}/{channel}.png', fakes.plane)
   path = tmp_path / 'images' / 's2' / 'blue.png'
   data = bytearray(path.read_bytes())
@@ -194,8 +194,8 @@ def test_a_fault_below_the_folder_is_named_with_its_path(tmp_path):
     (['--images=.'], 'pass --csv=PATH'),
     (['--unlabelled'], 'pass --images=PATH'),
     (['--unlabelled', '--images=tests'
-     ], 'No sample is found in --images=tests (no '
-     'file there is named like --pattern={id}_{channel}.png'),
+     ], 'No samples found in --images=tests (no file matches '
+     '--pattern={id}_{channel}.png'),
     (['--unlabelled', '--images=tests', '--pattern={id}.png'], '--pattern'),
     (['--unlabelled', '--images=.', '--white_level=70000'], 'at most 65535'),
 ])

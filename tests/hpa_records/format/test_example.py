@@ -1,4 +1,4 @@
-"""example against tf.train.Example, both ways."""
+"""example: encoding and decoding, compared with tf.train.Example."""
 
 import hypothesis
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ _SAMPLES = st.builds(
     example_lib.Sample,
     id=st.text(
         min_size=1,
-        max_size=200).filter(lambda text: not printable.find_name_fault(text)),
+        max_size=200).filter(lambda text: not printable.find_name_issue(text)),
     image=st.binary(max_size=70000),
     fold=st.integers(0, 300),
     labels=st.lists(st.integers(0, 1), min_size=28,
@@ -107,7 +107,7 @@ def _example(**changes):
           _feature(key, *entry) for key, entry in entries.items() if entry))
 
 
-def test_the_example_made_by_hand_is_sound():
+def test_the_handmade_example_is_valid():
   assert example_lib.decode(_example()).fold == 2
   unpacked = (3, b''.join(b'\x08' + _varint(k % 2) for k in range(28)))
   assert example_lib.decode(_example(labels=unpacked)).labels.sum() == 14
@@ -147,7 +147,7 @@ def test_features_of_other_kinds_or_numbers_are_refused(changes):
   assert '\n' not in str(told.value) and len(str(told.value)) < 300
 
 
-def test_a_key_twice_and_parts_without_end_are_refused():
+def test_duplicate_keys_and_endless_parts_are_refused():
   twice = _feature('id', *_SOUND['id'])
   for data in (_field(1, twice * 2), _example() * 2, b'\xff' * 10**6,
                _field(1, _field(1, b'\x08' + _varint(2**29))), b'\x0a\xff'):

@@ -1,4 +1,4 @@
-"""manifest: what it says, and that a changed byte is found."""
+"""manifest: its content, and detection of changed bytes."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_load_gives_what_was_written(directory):
   assert (found.image_size, found.num_folds) == (16, 5)
 
 
-def test_nothing_of_this_machine_stands_in_it(directory):
+def test_it_is_independent_of_the_machine(directory):
   text = (directory / 'manifest.json').read_text()
   assert str(directory) not in text and str(pathlib.Path.home()) not in text
   assert 'workers' not in text
@@ -59,7 +59,7 @@ def test_pixel_statistics_are_those_of_the_pixels():
 
 
 def test_a_folder_without_manifest_is_no_dataset(tmp_path):
-  with pytest.raises(errors.DataError, match='has no manifest.json'):
+  with pytest.raises(errors.DataError, match='manifest.json is missing'):
     manifest.load(str(tmp_path))
 
 
@@ -111,7 +111,7 @@ def test_a_cut_or_missing_shard_is_named(copy):
   with pytest.raises(errors.DataError, match=f'at {path}'):
     manifest.check_shards(str(copy), found)
   path.unlink()
-  with pytest.raises(errors.DataError, match=f'received none at {path}'):
+  with pytest.raises(errors.DataError, match=f'received no file at {path}'):
     manifest.check_shards(str(copy), found)
   path.mkdir()
   with pytest.raises(errors.DataError,
@@ -134,24 +134,26 @@ _FIRST = ('shards', 0)
 
 
 @pytest.mark.parametrize('edit,message', [
-    (_set(*_FIRST, 'name', '../fold0-00000-of-00001.tfrecord'), 'no name of a'),
-    (_set(*_FIRST, 'name', '/etc/passwd'), 'no name of a shard'),
-    (_set(*_FIRST, 'name', 'Fold0-00000-of-00001.tfrecord'), 'no name of a'),
     (_set(*_FIRST, 'name',
-          'fold0-00000-of-00001.tfrecord\n'), r'rd\\n.*name of'),
-    (_set(*_FIRST, 'name', 'fold1-00000-of-00001.tfrecord'), 'a shard twice'),
+          '../fold0-00000-of-00001.tfrecord'), 'invalid shard name'),
+    (_set(*_FIRST, 'name', '/etc/passwd'), 'invalid shard name'),
+    (_set(*_FIRST, 'name',
+          'Fold0-00000-of-00001.tfrecord'), 'invalid shard name'),
+    (_set(*_FIRST, 'name', 'fold0-00000-of-00001.tfrecord\n'), r'name .*rd\\n'),
+    (_set(*_FIRST, 'name',
+          'fold1-00000-of-00001.tfrecord'), 'duplicate shard name'),
     (_set(*_FIRST, 'name', 3), 'name: received 3'),
     (_set(*_FIRST, 'bytes', -1), 'bytes of shards -1'),
     (_set(*_FIRST, 'bytes', 2**63), 'bytes of shards 9223'),
     (_set(*_FIRST, 'records', 1.0), 'records: received 1.0'),
-    (_set(*_FIRST, 'sha256', 'A' * 64), 'no sha256'),
+    (_set(*_FIRST, 'sha256', 'A' * 64), 'invalid sha256'),
     (_set(*_FIRST, 'extra', 1), "unknown key 'extra'"),
     (lambda content: content['shards'][0].pop('bytes'), 'bytes: received None'),
     (_set('shards', None), 'shards: received None'),
-    (_set('files', '../../x', '0' * 64), r"'../../x', which is no file"),
-    (_set('files', 'manifest.json', '0' * 64), 'no file of a dataset'),
-    (_set('files', {}), 'no sha256 of index.parquet'),
-    (_set('files', 'features.json', 5), '5, which is no sha256'),
+    (_set('files', '../../x', '0' * 64), r"unknown file '../../x'"),
+    (_set('files', 'manifest.json', '0' * 64), 'unknown file'),
+    (_set('files', {}), 'the sha256 of index.parquet is missing'),
+    (_set('files', 'features.json', 5), 'invalid sha256 5'),
     (_set('settings', 'num_folds', '5'), "num_folds.*'5'"),
     (_set('settings', 'num_folds', True), 'num_folds.*True'),
     (_set('settings', 'num_folds', 2 * 10**9), 'num_folds 2000000000'),
@@ -159,7 +161,7 @@ _FIRST = ('shards', 0)
     (_set('settings', 'encoding', 'gif'), "encoding 'gif'"),
     (_set('settings', 'seed', 2**63), 'seed 9223'),
     (_set('settings', 'balance_target', 'x'), 'balance_target'),
-    (_set('settings', {}), 'no setting image_size'),
+    (_set('settings', {}), 'setting image_size is missing'),
     (_set('settings', 'new', [1]), "setting 'new'"),
     (_set('settings', 'pattern', 'x' * 5000), 'more than 4096 characters'),
     (_set('class_counts', [[[]]]), 'received'),
@@ -170,27 +172,27 @@ _FIRST = ('shards', 0)
     (_set('num_records', 0), 'num_records 0'),
     (_set('versions', 'numpy', 2), 'version of'),
     (_set('classes', 5), 'classes: received 5'),
-    (_set('unheard', 1), "unknown key 'unheard'; was it made with a newer"),
-    (lambda content: content.pop('channels'), 'no channels'),
+    (_set('unheard', 1), "unknown key 'unheard', perhaps of a newer"),
+    (lambda content: content.pop('channels'), 'channels is missing'),
     (_set('inputs', 'num_bytes', 10**400), 'num_bytes of inputs 1000'),
     (_set('inputs', 'num_files', 2**63), 'num_files of inputs 9223'),
     (_set('inputs', 'num_files', True), 'num_files of inputs: received True'),
     (_set('inputs', 'num_files', [1]), 'num_files of inputs: received .1.'),
     (_set('inputs', 'num_doubtful', 'x'), "num_doubtful of inputs.*'x'"),
-    (_set('inputs', 'content_sha256', 'x'), "'x', which is no sha256"),
+    (_set('inputs', 'content_sha256', 'x'), "invalid sha256 'x'"),
     (_set('inputs', 'unheard', 1), "unknown key 'unheard'"),
-    (_set('inputs', {}), 'no num_files'),
+    (_set('inputs', {}), 'num_files is missing'),
     (_set('inputs', None), 'inputs: received None'),
     (_set('inputs', 5), 'inputs: received 5'),
 ])
-def test_a_value_that_no_dataset_has_is_refused(copy, edit, message):
+def test_invalid_values_are_refused(copy, edit, message):
   forgery.forge_content(copy, edit)
   with pytest.raises(errors.DataError, match=message) as told:
     manifest.load(str(copy))
   assert '\n' not in str(told.value)
 
 
-def test_far_more_values_than_a_manifest_has_are_not_parsed(copy, monkeypatch):
+def test_too_many_values_are_not_parsed(copy, monkeypatch):
   (copy / 'manifest.json').write_bytes(b'[' + b'[],' * 10**6 + b'[]]')
   monkeypatch.setattr(json_text, 'parse', None)
   with pytest.raises(errors.DataError, match='is damaged; convert'):
@@ -198,30 +200,31 @@ def test_far_more_values_than_a_manifest_has_are_not_parsed(copy, monkeypatch):
 
 
 @pytest.mark.parametrize('data', [b'[' * 10**5, b'[]', b'null', b'\xff', b''])
-def test_json_that_is_no_manifest_is_refused(copy, data):
+def test_other_json_is_refused(copy, data):
   (copy / 'manifest.json').write_bytes(data)
   with pytest.raises(errors.DataError, match='is damaged; convert'):
     manifest.load(str(copy))
 
 
 @pytest.mark.parametrize('name', ['manifest.json', 'index.parquet'])
-def test_a_file_far_too_large_is_not_read(copy, name):
+def test_a_too_large_file_is_not_read(copy, name):
   found = manifest.load(str(copy))
   with open(copy / name, 'ab') as file:
     file.truncate(2**40)
-  with pytest.raises(errors.DataError, match='has 1,099,511,627,776 bytes'):
+  with pytest.raises(errors.DataError,
+                     match='too large: 1,099,511,627,776 bytes'):
     manifest.load(str(copy))
     manifest.load_index(str(copy), found)
 
 
 @pytest.mark.parametrize('make', [os.mkdir, os.mkfifo])
-def test_what_is_no_file_is_no_manifest(copy, make):
+def test_a_folder_in_place_of_the_manifest_is_refused(copy, make):
   (copy / 'manifest.json').unlink()
   make(copy / 'manifest.json')
   with pytest.raises(errors.DataError, match='json is not a regular file'):
     manifest.load(str(copy))
 
 
-def test_settings_of_a_later_version_are_read_over(copy):
+def test_settings_of_a_later_version_are_accepted(copy):
   forgery.forge_content(copy, _set('settings', 'later', 'x'))
   assert manifest.load(str(copy)).settings['later'] == 'x'

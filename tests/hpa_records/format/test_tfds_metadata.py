@@ -110,7 +110,7 @@ def test_folds_and_an_unlabelled_set_do_not_mix(tmp_path):
       for group in ('fold0', 'test')
   ]
   settings = {'image_size': 24, 'encoding': 'raw', 'num_folds': 2}
-  with pytest.raises(ValueError, match=r"received those of \['fold0', 'test'"):
+  with pytest.raises(ValueError, match=r"received \['fold0', 'test'"):
     tfds_metadata.write(str(tmp_path), settings, shards)
 
 

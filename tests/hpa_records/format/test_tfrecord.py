@@ -1,4 +1,4 @@
-"""tfrecord: order, cuts, names, and frames that TensorFlow reads."""
+"""tfrecord: cut points, names, and frames that TensorFlow reads."""
 
 import struct
 
@@ -39,7 +39,7 @@ def test_bytes_are_those_of_tensorflows_writer(path, tmp_path):
     assert ours.read() == theirs.read_bytes()
 
 
-def test_written_says_what_lies_where(path):
+def test_written_has_offsets_and_sizes(path):
   written = _write(path)
   assert [offset for offset, _ in tfrecord.read(path)
          ] == written.offsets.tolist()
@@ -60,20 +60,20 @@ def test_a_flipped_byte_is_found(path, position):
 
 
 @pytest.mark.parametrize('position,wrong', [
-    (0, 'its frame does not begin with the length 26 '),
-    (11, 'its frame does not begin with the length 26 '),
-    (20, 'its bytes have the CRC-32C '),
-    (-1, 'its bytes have the CRC-32C '),
+    (0, 'its frame does not start with the length 26 '),
+    (11, 'its frame does not start with the length 26 '),
+    (20, 'its CRC-32C is '),
+    (-1, 'its CRC-32C is '),
 ])
-def test_what_is_wrong_with_a_frame_in_pieces_is_told(path, position, wrong):
+def test_issues_of_a_frame_in_pieces_are_described(path, position, wrong):
   tfrecord.write(path, [(bytes(range(26)),)])
   frame = np.fromfile(path, np.uint8)
-  assert not tfrecord.find_fault(np.split(frame, [14, 30]))
+  assert not tfrecord.find_issue(np.split(frame, [14, 30]))
   frame[position] ^= 0x10
-  assert tfrecord.find_fault(np.split(frame, [14, 30])).startswith(wrong)
+  assert tfrecord.find_issue(np.split(frame, [14, 30])).startswith(wrong)
 
 
-def test_a_cut_shard_is_found(path):
+def test_a_truncated_shard_is_found(path):
   _write(path)
   with open(path, 'r+b') as file:
     file.truncate(3030)

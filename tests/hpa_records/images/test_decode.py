@@ -1,7 +1,7 @@
-"""decode: every kind of file is read right, and whole or not at all.
+"""decode: supported files are decoded exactly, damaged ones refused.
 
-Each kind is a real file; pixels are compared with what was written, and where
-the loss is the format's own with another decoder's.
+Pixels are compared with those written; those of a lossy format with another
+decoder's.
 """
 
 import errno
@@ -25,7 +25,7 @@ _DEEP = _GRAY.astype(np.uint16) * 257 + 13
 
 
 def _read(tmp_path, data, name, channel='red', white_level=65535):
-  """The plane, after the check of the file has agreed with it."""
+  """Returns the plane, after comparing its shape with check."""
   path = tmp_path / name
   path.write_bytes(data)
   plane = decode.decode(data, name, channel, white_level)
@@ -36,7 +36,7 @@ def _read(tmp_path, data, name, channel='red', white_level=65535):
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
     decode.decode(data, name, channel, white_level)
-  assert str(error.value).startswith('expected ')
+  assert '\n' not in str(error.value)
   return str(error.value)
 
 
@@ -117,18 +117,18 @@ def test_full_size_tiffs(tmp_path, size_px, kind):
      image_bytes.save(image_bytes.tint(_GRAY, 'red'), 'JPEG',
                       progressive=True)),
 ])
-def test_a_file_cut_anywhere_is_refused(name, data):
+def test_a_truncated_file_is_refused(name, data):
   for length in range(0, len(data), 7):
     _refusal(data[:length], name)
   _refusal(data[:-1], name)
 
 
 @pytest.mark.parametrize('options', [{}, {'progressive': True}])
-def test_a_jpeg_that_ends_early_but_properly_is_refused(options):
+def test_a_jpeg_with_missing_rows_is_refused(options):
   noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
   data = image_bytes.save(noise, 'JPEG', **options)
   message = _refusal(data[:len(data) // 2] + b'\xff\xd9', 'a.jpg')
-  assert 'received a damaged one' in message
+  assert 'damaged ' in message
 
 
 @pytest.mark.parametrize('name,data', [
@@ -137,7 +137,7 @@ def test_a_jpeg_that_ends_early_but_properly_is_refused(options):
     ('a.jpg', image_bytes.save(_GRAY, 'JPEG')),
 ])
 def test_two_pictures_in_one_file_are_refused(name, data):
-  assert f'received {len(data)} more bytes after its end' in _refusal(
+  assert f'{len(data)} bytes of other data after the end' in _refusal(
       data + data, name)
 
 
@@ -148,7 +148,7 @@ def test_a_preview_before_the_pixels_may_end(tmp_path):
   _read(tmp_path, data, 'a.jpg')
 
 
-def test_a_jpeg_of_scans_without_end_is_refused_before_they_are_read():
+def test_a_jpeg_with_too_many_scans_is_not_decoded():
   data = image_bytes.save(_GRAY, 'JPEG', progressive=True)
   scan = data[data.rindex(b'\xff\xda'):-2]
   message = _refusal(data[:-2] + 1000 * scan + data[-2:], 'a.jpg')
@@ -162,13 +162,13 @@ def test_a_tiff_whose_strip_ends_early_is_refused(compression, pixels, capfd):
   with Image.open(io.BytesIO(data)) as image:
     start, length = image.tag_v2[273][-1], image.tag_v2[279][-1]
   data[start + length // 2:start + length] = bytes(length - length // 2)
-  assert 'received a damaged one' in _refusal(bytes(data), 'a.tif')
+  assert 'damaged TIFF (' in _refusal(bytes(data), 'a.tif')
   assert not capfd.readouterr().err  # libtiff's own line
 
 
 @pytest.mark.parametrize('place', [33, -12])
 @pytest.mark.parametrize('kind', range(5))
-def test_a_png_that_says_anywhere_that_it_is_turned_is_refused(kind, place):
+def test_a_png_with_an_orientation_anywhere_is_refused(kind, place):
   data = image_bytes.png(_GRAY)
   turned, upright = (data[:place] + [
       *image_bytes.orientation_texts(each),
@@ -197,7 +197,7 @@ def test_the_first_text_of_a_name_is_the_one_that_counts():
     b'Raw profile type exif\0\0' + zlib.compress(bytes(10**8)),
     b'Author\0\0' + zlib.compress(image_bytes.xmp(6)),
 ])
-def test_other_text_in_a_png_says_nothing_of_turns(text):
+def test_other_text_in_a_png_is_ignored(text):
   data = image_bytes.png(_GRAY, before_data=image_bytes.chunk(b'zTXt', text))
   np.testing.assert_array_equal(decode.decode(data, 'a.png', 'red', 0), _GRAY)
 
@@ -239,7 +239,7 @@ def test_a_flipped_bit_is_refused_or_harmless(kind, place, bit):
   try:
     found = decode.decode(bytes(changed), name, 'red', 65535)
   except errors.DataError as error:
-    assert str(error).startswith('expected ')
+    assert '\n' not in str(error)
     return
   # TIFF and JPEG have no checksum: what they give is whole, if not the same.
   assert found.ndim == 2 and found.size > 0
@@ -292,4 +292,4 @@ def test_mutated_files_are_refused_or_read_as_they_were_checked(
     try:
       assert decode.decode(data, path.name, 'red', 65535).shape == size
     except errors.DataError as error:
-      assert str(error).startswith('expected ')
+      assert '\n' not in str(error)

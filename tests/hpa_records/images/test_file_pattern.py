@@ -1,4 +1,4 @@
-"""file_pattern: names from patterns, and back."""
+"""file_pattern: names from patterns, and ids from names."""
 
 import hypothesis
 from hypothesis import strategies
@@ -59,7 +59,7 @@ def test_other_patterns_are_refused(pattern, expected):
   assert expected in str(error.value) and repr(pattern) in str(error.value)
 
 
-def test_litter_is_what_no_user_made():
+def test_system_files_are_litter():
   names = ['.DS_Store', 'a/._b.png', 'Thumbs.db', 'x/desktop.ini', '.directory']
   assert all(map(litter.is_litter, names))
   assert not any(map(litter.is_litter, ['a.png', '_a', '.a', 'DS_Store']))

@@ -1,7 +1,6 @@
-"""header: what is not read is refused by name, from the header.
+"""header: unsupported files are refused, and their kind is named.
 
-Through decode, so that the check of a file and the decoding of its bytes
-are both held to it.
+Tested through decode, so both check and decode are covered.
 """
 
 import io
@@ -27,7 +26,7 @@ _DEEP = _GRAY.astype(np.uint16) * 257 + 13
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
     decode.decode(data, name, channel, white_level)
-  assert str(error.value).startswith('expected ')
+  assert '\n' not in str(error.value)
   return str(error.value)
 
 
@@ -43,8 +42,10 @@ def _pages():
 
 
 @pytest.mark.parametrize('name,data,received', [
-    ('a.png', b'', 'expected a PNG as its name says, received an empty file'),
-    ('a.tif', b'', 'expected a TIFF as its name says, received an empty file'),
+    ('a.png', b'',
+     'expected a PNG (from the extension), received an empty file'),
+    ('a.tif', b'',
+     'expected a TIFF (from the extension), received an empty file'),
     ('a.png', b'GIF89a' * 10, 'received a GIF'),
     ('a.png', b'PK\3\4' + bytes(60), 'received a ZIP archive'),
     ('a.tif', b'\x1f\x8b\x08' + bytes(60), 'received a gzip file'),
@@ -54,29 +55,32 @@ def _pages():
     ('a.tif', b'ZISRAWFILE' + bytes(60), 'received a CZI of Zeiss'),
     ('a.png', bytes(99), 'received a file of zero bytes'),
     ('a.png', image_bytes.png(_GRAY) + b'x\n',
-     'received 2 more bytes after its end'),
+     '2 bytes of other data after the end'),
     ('a.jpg', image_bytes.save(_GRAY, 'JPEG') + b'x',
-     'received 1 more bytes after its end'),
+     '1 bytes of other data after the end'),
     ('a.png',
      image_bytes.png(_GRAY, before_data=image_bytes.chunk(
          b'acTL', bytes(8))), 'received a PNG of several images'),
     ('a.png',
      image_bytes.png(
          _GRAY, before_data=image_bytes.chunk(b'eXIf', image_bytes.exif(6))),
-     'a PNG turned or mirrored (Exif orientation 6)'),
+     'a PNG rotated or mirrored (Exif orientation 6)'),
     ('a.jpg',
      image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + image_bytes.exif(3)),
-     'a JPEG turned or mirrored (Exif orientation 3)'),
+     'a JPEG rotated or mirrored (Exif orientation 3)'),
     ('a.jpg', image_bytes.save(_GRAY, 'JPEG', xmp=image_bytes.xmp(8)),
-     'a JPEG turned or mirrored (XMP orientation 8)'),
+     'a JPEG rotated or mirrored (XMP orientation 8)'),
     ('a.jpg', image_bytes.save(_GRAY, 'JPEG').replace(
         b'\xff\xda', b'\xff' * 100_000 + b'\xda'), 'at most 100,000 markers'),
     ('a.png', image_bytes.save(
-        _GRAY, 'JPEG'), 'a PNG as its name says, received a JPEG'),
-    ('a.jpg', image_bytes.png(_GRAY), 'a JPEG as its name says, received a PN'),
-    ('a.tif', image_bytes.png(_GRAY), 'a TIFF as its name says, received a PN'),
-    ('a.gif', image_bytes.png(_GRAY), "one of .png, .tif, .tiff, .jpg, .jpeg"),
-    ('a.png', image_bytes.png(_GRAY)[:20], '20 bytes without the whole'),
+        _GRAY, 'JPEG'), 'a PNG (from the extension), received a JPEG'),
+    ('a.jpg', image_bytes.png(_GRAY),
+     'a JPEG (from the extension), received a PN'),
+    ('a.tif', image_bytes.png(_GRAY),
+     'a TIFF (from the extension), received a PN'),
+    ('a.gif', image_bytes.png(_GRAY),
+     "extensions .png, .tif, .tiff, .jpg, .jpeg"),
+    ('a.png', image_bytes.png(_GRAY)[:20], 'the header is incomplete'),
     ('a.png', image_bytes.png(_extra(2)), 'received 8-bit gray+alpha'),
     ('a.png', image_bytes.png(_extra(4)), 'received 8-bit RGBA'),
     ('a.png', image_bytes.png(_extra(4), True), 'received 8-bit RGBA'),
@@ -85,11 +89,12 @@ def _pages():
     ('a.png', image_bytes.png_header(9, 9, 4), 'received 4-bit gray'),
     ('a.jpg', image_bytes.jpeg_header(9, 9, colors=4), 'received a CMYK JPEG'),
     ('a.jpg', image_bytes.jpeg_header(9, 9, bits=12), '1 colors of 12 bits'),
-    ('a.jpg', image_bytes.jpeg_header(9, 9, kind=3), 'the rare kind SOF3'),
+    ('a.jpg', image_bytes.jpeg_header(9, 9,
+                                      kind=3), 'the unsupported kind SOF3'),
     ('a.jpg', image_bytes.jpeg_header(0, 9), 'received 0 x 9'),
     ('a.jpg', b'\xff\xd8\xff\xe0\0\4ab\xff\xda\0\2', 'without a frame header'),
     ('a.jpg', b'\xff\xd8\xff\xe0\0\4ab', 'without a frame header'),
-    ('a.jpg', b'\xff\xd8\xff\xe0', 'without the whole of its header'),
+    ('a.jpg', b'\xff\xd8\xff\xe0', 'the header is incomplete'),
     ('a.tif', _pages(), 'received a TIFF of several images'),
     ('a.tif', image_bytes.gray_tiff(
         _GRAY, t262=0), 'received 8-bit gray with white as 0'),
@@ -115,29 +120,29 @@ def _pages():
     ('a.tif', image_bytes.gray_tiff(_GRAY, t258=1), 'received 1-bit gray'),
     ('a.tif', image_bytes.gray_tiff(_GRAY, t259=7), 'a TIFF of compression 7'),
     ('a.tif', image_bytes.gray_tiff(_GRAY,
-                                    t266=2), 'a TIFF with its bits in reverse'),
+                                    t266=2), 'a TIFF with reversed bits'),
     ('a.tif', image_bytes.gray_tiff(
-        _GRAY, t274=3), 'turned or mirrored (orientation 3)'),
+        _GRAY, t274=3), 'rotated or mirrored (orientation 3)'),
     ('a.tif', image_bytes.gray_tiff(
-        _GRAY, t257=22), 'received 1 parts of 651 bytes in all'),
+        _GRAY, t257=22), '1 strips or tiles of 651 bytes in all'),
     ('a.tif', image_bytes.gray_tiff(
-        _GRAY, t278=10), 'received 1 parts of 651 bytes in all'),
+        _GRAY, t278=10), '1 strips or tiles of 651 bytes in all'),
     ('a.tif', image_bytes.gray_tiff(_GRAY,
-                                    t279=0), 'received 1 parts of 0 bytes'),
-    ('a.tif', image_bytes.gray_tiff(
-        _GRAY, t273=9999), 'received 774: the file was cut short'),
+                                    t279=0), '1 strips or tiles of 0 bytes'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY,
+                                    t273=9999), 'truncated TIFF: expected'),
     ('a.tif', image_bytes.gray_tiff(
         _GRAY, t256=0), 'received 21 x 0 (height x width)'),
     ('a.tif', b'II-\0' + bytes(99), 'received another kind of file'),
-    ('a.tif', b'II+\0' + bytes(99), 'without the whole of its header'),
-    ('a.tif', b'II*\0' + bytes(2), 'without the whole of its header'),
-    ('a.tif', b'II*\0\xff\xff\xff\xff', 'without the whole of its header'),
+    ('a.tif', b'II+\0' + bytes(99), 'the header is incomplete'),
+    ('a.tif', b'II*\0' + bytes(2), 'the header is incomplete'),
+    ('a.tif', b'II*\0\xff\xff\xff\xff', 'the header is incomplete'),
 ])
 def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
   assert received in _refusal(data, name)
   path = tmp_path / name
   path.write_bytes(data)
-  with pytest.raises(errors.DataError, match='^expected '):
+  with pytest.raises(errors.DataError):
     decode.check(str(path), 'red', 65535)
 
 
@@ -147,7 +152,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
     image_bytes.exif(6)[:12],
     b'II*\0\xff\xff\xff\xff',
 ])
-def test_exif_that_turns_nothing_is_passed_over(exif):
+def test_upright_or_damaged_exif_is_ignored(exif):
   data = image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + exif)
   assert decode.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
 
@@ -193,7 +198,7 @@ def test_palettes_are_refused_by_name(name, kind):
 
 @pytest.mark.parametrize('name,data', [('a.png', image_bytes.png(_DEEP)),
                                        ('a.tif', image_bytes.gray_tiff(_DEEP))])
-def test_16_bits_want_a_white_level(name, data):
+def test_16_bits_need_a_white_level(name, data):
   message = _refusal(data, name, white_level=0)
   assert 'received 16-bit; pass --white_level=N' in message
 
@@ -245,7 +250,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='/proc')
-def test_bombs_are_refused_before_memory_is_taken(tmp_path):
+def test_bombs_are_refused_before_memory_is_allocated(tmp_path):
   for name, data in _BOMBS.items():
     (tmp_path / f'a.{name}').write_bytes(data)
   done = subprocess.run([sys.executable, '-c', _UNDER_A_LIMIT,

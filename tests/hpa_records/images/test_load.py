@@ -1,4 +1,4 @@
-"""load: four files to one, resize, store; against exact arithmetic."""
+"""load: four files as one image, resized; compared with exact arithmetic."""
 
 import fractions
 import math
@@ -238,11 +238,11 @@ def test_a_stored_png_of_16_bits_is_refused():
 def test_a_stored_png_holds_pixels_alone(place):
   stored = pixel_codec.encode(fakes.image(1, 16), 'png').tobytes()
   text = image_bytes.chunk(b'zTXt', b'a\0\0' + zlib.compress(bytes(10**6)))
-  with pytest.raises(errors.DataError, match="has the chunk 'zTXt'"):
+  with pytest.raises(errors.DataError, match="unexpected chunk 'zTXt'"):
     pixel_codec.decode(stored[:place] + text + stored[place:], 'png', 16)
 
 
-def test_a_stored_png_takes_no_memory_for_what_it_only_declares():
+def test_no_memory_is_allocated_for_a_declared_chunk_length():
   stored = pixel_codec.encode(fakes.image(1, 16), 'png').tobytes()
   at = stored.index(b'IDAT') - 4
   forged = stored[:at] + b'\xc0\0\0\0' + stored[at + 4:]

@@ -1,4 +1,4 @@
-"""pseudocolor: the color of a channel, and no other, out of RGB files."""
+"""pseudocolor: the channel's color of RGB files; other tints are refused."""
 
 import io
 import pathlib

@@ -1,7 +1,6 @@
-"""tiff: what can be read in two ways is refused; what is checked is decoded.
+"""tiff: ambiguous files are refused; the checked tags are decoded.
 
-Through decode, so that the check of a file and the decoding of its bytes
-are both held to it.
+Tested through decode, so both check and decode are covered.
 """
 
 import io
@@ -30,7 +29,7 @@ def _text(content):
 
 
 def _both(tmp_path, data):
-  """What check and decode say of a file, which has to be the same."""
+  """Returns the message of check and of decode, which must be equal."""
   path = tmp_path / 'a.tif'
   path.write_bytes(data)
   told = []
@@ -48,18 +47,17 @@ def _both(tmp_path, data):
 @pytest.mark.parametrize(
     'entry,received',
     [
-        ((256, 4, *_long(30)),
-         'expected each tag of a TIFF once, received tag 256'),
-        ((273, 4, *_long(99)), 'received tag 273 twice'),
+        ((256, 4, *_long(30)), 'duplicate tag 256 in a TIFF'),
+        ((273, 4, *_long(99)), 'duplicate tag 273'),
         ((266, 3, 2, b'\1\0\1\0'),
          'one value in tag 266 of a TIFF, received 2'),
-        ((274, 2, *_text(b'1\0')),
-         'whole numbers in tag 274 of a TIFF, received'),
-        ((274, 3, 0, b''), 'another number of values in tag 274'),
-        ((324, 4, *_long(8)), 'of strips or of tiles, received one of both'),
+        ((274, 2, *_text(b'1\0')), 'integers in tag 274 of a TIFF, received'),
+        ((274, 3, 0, b''), 'invalid number of values in tag 274'),
+        ((324, 4, *_long(8)), 'TIFF with both strips and tiles'),
         ((317, 3, 1, b'\3\0'), 'a TIFF of predictor 3'),
         ((317, 3, 1, b'\2\0'), 'a TIFF of predictor 2'),  # uncompressed
-        ((330, 4, *_long(8)), 'several images (a pyramid, or others below it)'),
+        ((330, 4, *_long(8)),
+         'several images (a pyramid, or other sub-images)'),
         ((32997, 4, *_long(3)), 'several images (3 layers)'),
         ((33629, 5, 3, bytes(24)), 'several images (a MetaMorph stack of 3)'),
         ((270, 2, *_text(b'ImageJ=1.54\nimages=3\nslices=3\n\0')),
@@ -67,7 +65,7 @@ def _both(tmp_path, data):
         ((270, 2, *_text(b'{"shape": [3, 21, 31], "truncated": true}\0')),
          'several images (an array of 3, 21, 31'),
     ])
-def test_what_is_odd_is_refused_by_name(tmp_path, entry, received):
+def test_unusual_directories_are_refused_by_name(tmp_path, entry, received):
   message = _both(tmp_path, image_bytes.gray_tiff_and(_GRAY, entry))
   assert received in message
 
@@ -79,24 +77,24 @@ def test_what_is_odd_is_refused_by_name(tmp_path, entry, received):
     (65000, 99, 2**32 - 1, b'\xff\xff\xff\xff'),
     (301, 2, 0, b''),
 ])
-def test_what_does_not_bear_on_the_pixels_is_passed_over(tmp_path, entry):
+def test_tags_without_effect_on_the_pixels_are_ignored(tmp_path, entry):
   found = _both(tmp_path, image_bytes.gray_tiff_and(_GRAY, entry, entry))
   np.testing.assert_array_equal(found, _GRAY)
 
 
-def test_strips_that_share_bytes_are_refused(tmp_path):
+def test_overlapping_strips_are_refused(tmp_path):
   rows = [row.tobytes() for row in _GRAY]
   tags = image_bytes.gray_tags(_GRAY, t278=1, t259=32773)
   tags[273], tags[279] = [8] * 21, [700] * 21
-  assert 'expected 14,700 bytes as' in _both(tmp_path,
-                                             image_bytes.tiff(tags, rows))
+  assert 'expected 14,700 bytes, received' in _both(
+      tmp_path, image_bytes.tiff(tags, rows))
 
 
-def test_an_uncompressed_strip_is_not_filled_from_what_is_behind(tmp_path):
+def test_an_uncompressed_strip_does_not_include_later_bytes(tmp_path):
   rows = [_GRAY[:20].tobytes() + bytes(31), _GRAY[20:].tobytes()[:30]]
   tags = image_bytes.gray_tags(_GRAY, t278=20)
-  assert 'received 2 parts of 681 bytes' in _both(tmp_path,
-                                                  image_bytes.tiff(tags, rows))
+  assert '2 strips or tiles of 681 bytes' in _both(tmp_path,
+                                                   image_bytes.tiff(tags, rows))
 
 
 @pytest.mark.parametrize('pixels', [_GRAY, _DEEP])
@@ -116,10 +114,10 @@ def test_bigtiff_of_many_entries_or_far_offsets_is_refused(tmp_path):
   head = b'II+\0\x08\0\0\0'
   for start, count in ((2**64 - 1, b''), (16, b'\xff' * 8)):
     data = head + struct.pack('<Q', start) + count + bytes(99)
-    assert 'without the whole of its header' in _both(tmp_path, data)
+    assert 'the header is incomplete' in _both(tmp_path, data)
 
 
-def test_tags_that_share_their_bytes_take_no_memory():
+def test_overlapping_tags_take_no_memory():
   blob = (7, 2**20, struct.pack('<I', 8))
   data = image_bytes.tiff(image_bytes.gray_tags(_GRAY, t278=21),
                           [_GRAY.tobytes() + bytes(2**20)],

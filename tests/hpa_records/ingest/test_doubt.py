@@ -1,4 +1,4 @@
-"""doubt: samples that look wrong are counted in a line, or refused."""
+"""doubt: samples that look wrong are counted on stderr, or refused."""
 
 import shutil
 
@@ -34,30 +34,29 @@ def _squeeze(images):
     cv2.imwrite(f'{images}/s2_{name}.png', fakes.plane(2, channel)[:20])
 
 
-def test_sound_samples_say_nothing(images, capsys):
+def test_normal_samples_print_nothing(images, capsys):
   assert len(_load(images).table) == 3
   assert capsys.readouterr().err == ''
 
 
-def test_samples_that_look_wrong_are_counted_in_a_line(images, capsys):
+def test_samples_that_look_wrong_are_counted_on_stderr(images, capsys):
   _copy(images, 's1_green', 's1_blue')
   _squeeze(images)
   assert len(_load(images).table) == 3
   assert capsys.readouterr().err == (
-      'Samples that may be wrong: 1 not square, which are squeezed (such as '
-      's2); 1 with two channels of the same bytes (such as s1). Pass '
-      '--on_doubt=refuse to treat them as faults.\n')
+      'Samples that may be wrong: 1 not square, which are resized to '
+      'squares (such as s2); 1 with two identical channels (such as s1). Pass '
+      '--on_doubt=refuse to treat them as issues.\n')
 
 
-def test_samples_that_look_wrong_can_be_faults(images, capsys):
+def test_samples_that_look_wrong_can_be_issues(images, capsys):
   _copy(images, 's1_green')
   _squeeze(images)
   with pytest.raises(errors.DataError) as caught:
     _load(images, on_doubt='refuse')
   message = str(caught.value)
-  assert ('row 3, s1_green.png: expected other bytes than s1_red.png, received '
-          'the same') in message
-  assert 'row 4: expected a square image, received 20 x 24' in message
+  assert 'row 3, s1_green.png: identical to s1_red.png' in message
+  assert 'row 4: not square: 20 x 24 pixels' in message
   found = _load(images, on_doubt='refuse', on_error='skip')
   assert found.table['id'].tolist() == ['s0']
   assert capsys.readouterr().err == ''

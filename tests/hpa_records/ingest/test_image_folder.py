@@ -1,5 +1,6 @@
-"""image_folder: links are followed, litter is none, and what cannot be read is
-told apart from what is not there. Real files, links and pipes.
+"""image_folder: links, litter, and unreadable as opposed to missing files.
+
+Real files, links and pipes.
 """
 
 import os
@@ -68,7 +69,7 @@ def test_linked_sample_folders_are_read(folders):
   assert 'row 2, a/red.png: expected a PNG' in _refusal(folders, _DEEP)
 
 
-def test_links_that_lead_back_end(folders):
+def test_circular_links_end(folders):
   (folders / 'self').symlink_to('.')
   (folders / 'a' / 'up').symlink_to('..')
   assert _ids(folders, _DEEP) == ['a', 'b']
@@ -79,19 +80,18 @@ def test_dangling_links_are_named_and_may_be_skipped(folders):
   (folders / 'b' / 'red.png').unlink()
   (folders / 'b' / 'red.png').symlink_to('../far.png')
   message = _refusal(folders, _DEEP)
-  assert ('b/red.png: expected this file, received a link to ../far.png, which '
-          'is not there') in message
-  assert 'c/blue.png: expected this file, received a link to gone' in message
+  assert ('b/red.png: not a file but a link to ../far.png, which '
+          'does not exist') in message
+  assert 'c/blue.png: not a file but a link to gone' in message
   found = _load(folders, _DEEP, on_error='skip')
   assert found.table['id'].tolist() == ['a']
-  assert {each.kind for each in found.faults} == {issue.MISSING}
+  assert {each.kind for each in found.issues} == {issue.MISSING}
 
 
-def test_links_to_devices_are_told_as_such(folders):
+def test_links_to_devices_are_issues(folders):
   (folders / 'b' / 'red.png').unlink()
   (folders / 'b' / 'red.png').symlink_to('/dev/null')
-  assert 'b/red.png: expected this file, received a device' in _refusal(
-      folders, _DEEP)
+  assert 'b/red.png: not a file but a device' in _refusal(folders, _DEEP)
 
 
 def test_folders_need_no_utf8_in_their_names(images):
@@ -103,7 +103,7 @@ def test_folders_need_no_utf8_in_their_names(images):
 
 @pytest.mark.parametrize('name,of', [('b', 'b/red.png'),
                                      ('b/red.png', 'b/red.png')])
-def test_a_link_that_cannot_be_followed_is_never_left_out(folders, name, of):
+def test_a_link_that_cannot_be_followed_is_never_skipped(folders, name, of):
   path = folders / name
   if path.is_symlink():
     path.unlink()
@@ -120,7 +120,7 @@ def test_a_link_that_cannot_be_followed_is_never_left_out(folders, name, of):
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason='root reads everything')
-def test_a_folder_that_cannot_be_listed_is_never_left_out(folders):
+def test_a_folder_that_cannot_be_listed_is_never_skipped(folders):
   (folders / 'b').chmod(0)
   try:
     message = _refusal(folders, _DEEP, on_error='skip')
@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_listed_is_never_left_out(folders):
   assert 'b/red.png: cannot be read: Permission denied' in message
 
 
-def test_an_error_while_listing_is_never_left_out(folders, monkeypatch):
+def test_an_error_while_listing_is_never_skipped(folders, monkeypatch):
   real = os.scandir
 
   def fail(path):
@@ -149,7 +149,7 @@ def test_folders_that_are_all_unread_are_not_called_empty(tmp_path):
   assert '  red: cannot be read: Too many levels' in message
 
 
-def test_what_is_no_file_is_said(images, monkeypatch):
+def test_pipes_folders_and_sockets_are_named(images, monkeypatch):
   for name, make in (('a_red.png', os.mkfifo), ('a_blue.png', os.mkdir)):
     (images / name).unlink()
     make(images / name)
@@ -158,9 +158,9 @@ def test_what_is_no_file_is_said(images, monkeypatch):
     monkeypatch.chdir(images)  # such a path has to be short
     made.bind('b_red.png')
     message = _refusal(images)
-  assert 'a_red.png: expected this file, received a named pipe' in message
-  assert 'a_blue.png: expected this file, received a folder' in message
-  assert 'b_red.png: expected this file, received a socket' in message
+  assert 'a_red.png: not a file but a named pipe' in message
+  assert 'a_blue.png: not a file but a folder' in message
+  assert 'b_red.png: not a file but a socket' in message
 
 
 def test_litter_is_no_sample_but_ids_of_a_table_are(images):
@@ -170,7 +170,7 @@ def test_litter_is_no_sample_but_ids_of_a_table_are(images):
   csv = images.parent / 'ids.csv'
   csv.write_text('Id\n._a\n')
   message = _refusal(images, csv=str(csv))
-  assert '._a_red.png: expected a PNG as its name says, received an App' in (
+  assert '._a_red.png: expected a PNG (from the extension), received an' in (
       message)
   test_sample_table.write_set(images, '._a')
   assert _ids(images, csv=str(csv)) == ['._a']
@@ -199,11 +199,11 @@ def test_a_name_of_other_cases_is_named(images):
     path = images / f'b_{channel}.png'
     path.rename(path.with_suffix('.PNG'))
   message = _refusal(images)
-  assert "received 'b_red.PNG', whose name differs in upper and lo" in message
-  assert '4 faults' in message
+  assert "'b_red.PNG' is there, whose name differs in upper and lo" in message
+  assert '4 issues' in message
 
 
-def test_a_name_that_is_not_utf8_is_a_fault_of_its_own(images):
+def test_a_name_that_is_not_utf8_is_an_issue_of_its_own(images):
   for channel in spec.CHANNELS:
     path = os.fsencode(images / f'b_{channel}.png')
     os.rename(path, path.replace(b'/b_', b'/\xe9_'))
@@ -212,7 +212,7 @@ def test_a_name_that_is_not_utf8_is_a_fault_of_its_own(images):
   assert message.isprintable() or message.replace('\n', '').isprintable()
   found = _load(images, on_error='skip')
   assert found.table['id'].tolist() == ['a']
-  issue.write(found.faults, str(images / 'skipped.csv'))
+  issue.write(found.issues, str(images / 'skipped.csv'))
   text = (images / 'skipped.csv').read_text('utf-8')
   assert text.splitlines()[1].startswith('3,\\udce9,,')
 
@@ -225,7 +225,7 @@ def test_a_folder_or_table_that_is_a_dangling_link_is_named(tmp_path):
     csv_table.read(str(path))
 
 
-def test_an_example_is_found_without_a_walk_of_everything(tmp_path):
+def test_an_example_is_found_without_listing_everything(tmp_path):
   (tmp_path / 'x' / 'y').mkdir(parents=True)
   (tmp_path / 'x' / 'y' / 'z.tif').write_bytes(b'')
   (tmp_path / '.DS_Store').write_bytes(b'')
@@ -233,7 +233,7 @@ def test_an_example_is_found_without_a_walk_of_everything(tmp_path):
   assert image_folder.find_example(str(tmp_path), listing) == 'x/y/z.tif'
 
 
-def test_a_file_in_place_of_the_folder_is_told(tmp_path):
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
   file = tmp_path / 'file'
   file.touch()
   for path in (file, file / 'below'):
@@ -247,13 +247,13 @@ def test_files_that_do_not_fit_the_pattern_are_counted(images, capsys):
   for name in ('.DS_Store', '._a_red.png'):
     (images / name).touch()
   assert _ids(images) == ['a', 'b']
-  assert 'left out' not in capsys.readouterr().err
+  assert 'Ignored' not in capsys.readouterr().err
   for channel in spec.CHANNELS:
     (images / f'b_{channel}.png').rename(images / f'b_{channel}.tif')
   (images / 'a_red (1).png').touch()
   assert _ids(images) == ['a']
   assert capsys.readouterr().err.splitlines()[-1] == (
-      f'Files left out: 5 in {images} that do not fit --pattern={_FLAT} (such '
+      f'Ignored 5 files in {images} that do not match --pattern={_FLAT} (such '
       'as a_red (1).png). Rename those that are images of samples.')
 
 
@@ -262,4 +262,4 @@ def test_files_beside_a_csv_of_ids_are_not_counted(images, capsys):
   csv = images.parent / 'ids.csv'
   csv.write_text('Id\na\nb\n')
   assert _ids(images, csv=str(csv)) == ['a', 'b']
-  assert 'left out' not in capsys.readouterr().err
+  assert 'Ignored' not in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""figure: what is drawn is what was given."""
+"""figure: figures show their data."""
 
 from xml.etree import ElementTree
 
@@ -28,7 +28,7 @@ def test_composite_has_the_atlas_colors(pixel, color):
   assert mixed.dtype == np.uint8 and mixed.tolist() == [[list(color)]]
 
 
-def test_letters_that_the_font_lacks_are_no_warning():
+def test_letters_that_the_font_lacks_cause_no_warning():
   drawn = figure.draw_composites(_IMAGES[:1], ['\u65e5\u672c'])
   assert figure.to_png(drawn) and figure.to_svg(drawn)
 
@@ -96,7 +96,7 @@ def test_sheet_of_composites_shows_each_under_its_title():
   assert [axes.axison for axes in drawn.get_axes()] == [True] * 6 + [False] * 4
 
 
-def test_saved_figures_are_whole_pngs_and_the_same_each_time(tmp_path):
+def test_saved_figures_are_valid_pngs_and_reproducible(tmp_path):
   paths = [tmp_path / name for name in ('one.png', 'two.png')]
   for path in paths:
     drawn = figure.draw_composites(_IMAGES, ['a', 'b', 'c'])
@@ -114,7 +114,7 @@ _SVG = '{http://www.w3.org/2000/svg}'
     lambda: figure.draw_composites(_IMAGES, ['a', 'b$', 'c'])
 ],
                          ids=['bars', 'images'])
-def test_an_svg_is_the_same_each_time_and_needs_no_font(draw):
+def test_an_svg_is_reproducible_and_needs_no_font(draw):
   drawn = draw()
   data, picture = figure.to_svg(drawn), figure.to_png(drawn)
   assert data == figure.to_svg(drawn) == figure.to_svg(draw())
@@ -125,7 +125,7 @@ def test_an_svg_is_the_same_each_time_and_needs_no_font(draw):
   assert b'dc:date' not in data and len(data) < 200_000
 
 
-def test_an_svg_heeds_no_settings_of_the_machine():
+def test_an_svg_ignores_the_settings_of_the_machine():
   drawn = figure.draw_composites(_IMAGES, ['a', 'b', 'c'])
   data = figure.to_svg(drawn)
   with mpl.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'other'}):
@@ -141,5 +141,5 @@ def test_an_svg_heeds_no_settings_of_the_machine():
     figure.draw_channels(_IMAGES, ['c' * 99] * 3, [(0, 3, 18, 22, 27)] * 3),
     figure.draw_composites(_IMAGES[[0] * 7], ['18 ' + 'organizing ' * 4] * 7),
 ])
-def test_no_text_covers_another(drawn):
+def test_no_texts_overlap(drawn):
   assert not figure_text.find_overlaps(drawn)

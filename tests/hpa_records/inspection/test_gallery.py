@@ -45,7 +45,7 @@ def test_every_class_gets_a_sample_and_rare_ones_choose_first():
   assert gallery.pick_by_class(labels) == {2: 1, 5: 0, 9: 2}
 
 
-def test_classes_share_a_sample_where_there_is_no_other():
+def test_classes_share_a_sample_if_there_is_no_other():
   labels = np.zeros((1, 28), np.uint8)
   labels[0, [1, 4]] = 1
   assert gallery.pick_by_class(labels) == {1: 0, 4: 0}
@@ -111,7 +111,7 @@ def test_a_damaged_image_is_named(tmp_path):
     gallery.load_images(str(folder), made, index, [0])
 
 
-def test_real_fields_are_drawn_as_they_are(tmp_path, monkeypatch):
+def test_real_fields_are_drawn(tmp_path, monkeypatch):
   shared = conftest.find_shared_data() / 'hpa'
   convert.convert(str(shared / 'fields.csv'), str(shared / 'fields'),
                   str(tmp_path / 'records'),
@@ -140,7 +140,7 @@ def test_figures_of_the_users_are_not_replaced(tmp_path):
   (tmp_path / 'b.png').write_bytes(b'mine')
   (tmp_path / 'a.png').unlink()
   with pytest.raises(errors.DataError,
-                     match='b.png is there, and was not written'):
+                     match='b.png exists and was not written'):
     gallery.save(figures, str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ['b.png']
   assert (tmp_path / 'b.png').read_bytes() == b'mine'
@@ -148,17 +148,17 @@ def test_figures_of_the_users_are_not_replaced(tmp_path):
 
 @pytest.mark.parametrize(
     'make', [os.mkfifo, os.mkdir, lambda path: os.symlink('nowhere', path)])
-def test_what_is_no_file_is_not_replaced_by_a_figure(tmp_path, make):
+def test_pipes_and_folders_are_not_replaced_by_a_figure(tmp_path, make):
   make(tmp_path / 'a.png')
   before = os.lstat(tmp_path / 'a.png')[:2]  # kind and inode
   counts = np.zeros(spec.NUM_CLASSES)
   drawn = gallery.draw_counts(counts, counts, 'none', 0)
-  with pytest.raises(errors.DataError, match='a.png is there, and was not'):
+  with pytest.raises(errors.DataError, match='a.png exists and was not'):
     gallery.save({'a': drawn}, str(tmp_path))
   assert os.lstat(tmp_path / 'a.png')[:2] == before
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+def test_a_folder_that_cannot_be_created_is_a_one_line_error(tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(errors.DataError,
                      match='Cannot write to .*move it.*--figures'):

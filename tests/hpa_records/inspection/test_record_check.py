@@ -25,28 +25,28 @@ def test_deep_finds_a_record_that_contradicts_the_index(copy, field, value):
     value = f'S{index["id"][0][1:]}'
   forgery.forge_record(copy, **{field: value})
   verify.verify(str(copy), workers=1)  # hashes and tables are right
-  faults = forgery.list_faults(copy, deep=True)
-  assert len(faults) == 1
-  assert faults[0].startswith(f'{name}: record 0 at byte 0 (s')
-  assert f'expected {field} ' in faults[0]
+  issues = forgery.list_issues(copy, deep=True)
+  assert len(issues) == 1
+  assert issues[0].startswith(f'{name}: record 0 at byte 0 (s')
+  assert f'expected {field} ' in issues[0]
 
 
 def test_deep_finds_pixels_that_are_not_the_manifests(copy):
   forgery.forge_record(copy, image=b'x' * 16 * 16 * 4)
   verify.verify(str(copy), workers=1)
-  fault, = forgery.list_faults(copy, deep=True)
-  assert fault.startswith('manifest.json: expected pixels with sum')
+  issue, = forgery.list_issues(copy, deep=True)
+  assert issue.startswith('manifest.json: expected pixels with sum')
 
 
-def test_deep_finds_a_png_that_is_none(tmp_path):
+def test_deep_finds_an_invalid_png(tmp_path):
   folder = forgery.write_dataset(tmp_path, 'png')
   verify.verify(str(folder), deep=True, workers=1)
   made = manifest.load(str(folder))
   size = int(manifest.load_index(str(folder), made)['image_bytes'][0])
   forgery.forge_record(folder, image=b'x' * size)
   verify.verify(str(folder), workers=1)
-  fault, = forgery.list_faults(folder, deep=True)
-  assert 'record 0 at byte 0' in fault and 'not a png image' in fault
+  issue, = forgery.list_issues(folder, deep=True)
+  assert 'record 0 at byte 0' in issue and 'not a png image' in issue
 
 
 def test_deep_finds_an_image_elsewhere_in_its_record(copy):
@@ -56,9 +56,9 @@ def test_deep_finds_an_image_elsewhere_in_its_record(copy):
 
   forgery.forge_index(copy, move)
   verify.verify(str(copy), workers=1)
-  faults = forgery.list_faults(copy, deep=True)
-  assert len(faults) == 20
-  assert all('expected its image 1024 bytes long' in line for line in faults)
+  issues = forgery.list_issues(copy, deep=True)
+  assert len(issues) == 20
+  assert all('expected an image of 1024 bytes' in line for line in issues)
 
 
 def test_deep_finds_a_wrong_checksum(copy):
@@ -66,8 +66,8 @@ def test_deep_finds_a_wrong_checksum(copy):
   data[-1] ^= 1
   forgery.forge_shard(copy, bytes(data))
   verify.verify(str(copy), workers=1)
-  fault, = forgery.list_faults(copy, deep=True)
-  assert 'damaged record at byte' in fault
+  issue, = forgery.list_issues(copy, deep=True)
+  assert 'damaged record at byte' in issue
 
 
 def test_deep_finds_exchanged_records(copy):
@@ -81,8 +81,8 @@ def test_deep_finds_exchanged_records(copy):
   records[a], records[b] = records[b], records[a]
   tfrecord.write(str(path), [[data] for data in records])
   forgery.forge_shard(copy, path.read_bytes())
-  faults = forgery.list_faults(copy, deep=True)
-  assert len(faults) == 2 and all(': expected id s' in f for f in faults)
+  issues = forgery.list_issues(copy, deep=True)
+  assert len(issues) == 2 and all(': expected id s' in f for f in issues)
 
 
 def test_deep_finds_frames_cut_elsewhere(copy):
@@ -91,24 +91,24 @@ def test_deep_finds_frames_cut_elsewhere(copy):
   tfrecord.write(str(path), [[bytes(size - tfrecord.FRAME_BYTES)]])
   forgery.forge_shard(copy, path.read_bytes())
   verify.verify(str(copy), workers=1)
-  faults = forgery.list_faults(copy, deep=True)
-  assert len(faults) == 1 and faults[0].startswith(f'{path.name}: damaged ')
+  issues = forgery.list_issues(copy, deep=True)
+  assert len(issues) == 1 and issues[0].startswith(f'{path.name}: damaged ')
 
 
-def test_deep_tells_where_a_damaged_shard_is_damaged(copy):
+def test_deep_names_the_damaged_place_of_a_shard(copy):
   path = forgery.list_shards(copy)[1]
   data = bytearray(path.read_bytes())
   data[40] ^= 1
   path.write_bytes(data)
   forgery.list_shards(copy)[2].unlink()
-  faults = forgery.list_faults(copy, deep=True)
-  assert len(faults) == 3
-  assert 'at byte 0 of' in faults[2] and path.name in faults[2]
+  issues = forgery.list_issues(copy, deep=True)
+  assert len(issues) == 3
+  assert 'at byte 0 of' in issues[2] and path.name in issues[2]
 
 
 def test_deep_in_two_processes_finds_the_same(copy):
   forgery.forge_record(copy, labels=_OTHER_LABELS)
-  assert forgery.list_faults(copy, True,
-                             workers=2) == forgery.list_faults(copy,
+  assert forgery.list_issues(copy, True,
+                             workers=2) == forgery.list_issues(copy,
                                                                True,
                                                                workers=1)

@@ -81,7 +81,7 @@ def test_the_text_names_settings_classes_and_hashes(dataset):
 
 
 @pytest.mark.parametrize('fold', [-1, 5])
-def test_a_fold_that_is_not_there_is_refused(dataset, fold):
+def test_a_fold_out_of_range_is_refused(dataset, fold):
   with pytest.raises(errors.DataError, match=f'0..4, received {fold}'):
     summary.require_fold(dataset[0], fold)
 
@@ -94,7 +94,7 @@ def test_a_set_without_labels_has_no_classes(tmp_path):
   assert text.startswith('7 records in 1 shards') and 'Nucleoli' not in text
 
 
-def test_what_a_manifest_says_is_printed_on_one_line(dataset):
+def test_values_of_a_manifest_are_printed_on_one_line(dataset):
   made, index = dataset
   bad = 'x\x1b]0;title\x07\ny'
   made = dataclasses.replace(made,
@@ -177,7 +177,7 @@ def test_a_policy_that_was_not_chosen_may_draw_too_much(balanced):
   chosen = balance.Balance('none', target=10**8)
   figures, totals = summary.compare_policies(made, index, 1, chosen)
   assert 'none' in figures.index and 'hybrid' not in {*figures.index, *totals}
-  with pytest.raises(errors.DataError, match='Choose smaller values'):
+  with pytest.raises(errors.DataError, match='choose smaller values'):
     summary.compare_policies(made, index, 1,
                              dataclasses.replace(chosen, policy='hybrid'))
 
@@ -197,7 +197,7 @@ def test_tool_compares_with_the_datasets_settings_or_those_of_flags(balanced):
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=nowhere'], 'at nowhere: it has no manifest.json'),
+    (['--records=nowhere'], 'in nowhere: manifest.json is missing'),
     (['--records={folder}', '--fold=5'], 'Expected --fold of 0..4, received 5'),
     (['--records={folder}', '--balance_target=0'], 'target from 1 to 2^63-1'),
 ])

@@ -16,7 +16,7 @@ from tests.support import forgery
 
 
 @pytest.mark.parametrize('deep', [False, True])
-def test_a_sound_dataset_passes(sound, deep):
+def test_a_valid_dataset_passes(sound, deep):
   found = verify.verify(str(sound), deep, workers=1)
   assert found.manifest.num_records == 20
   sizes = {path.name: path.stat().st_size for path in sound.iterdir()}
@@ -26,8 +26,7 @@ def test_a_sound_dataset_passes(sound, deep):
 def test_an_address_is_read_like_a_folder(copy):
   assert verify.verify(f'file://{copy}', deep=True, workers=1).num_bytes
   forgery.list_shards(copy)[1].unlink()
-  assert forgery.list_faults(f'file://{copy}')[0].endswith(
-      'this file, received none')
+  assert forgery.list_issues(f'file://{copy}')[0].endswith('file not found')
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -42,20 +41,20 @@ def test_any_flipped_byte_is_found_and_its_file_named(copy, seed):
     damaged = bytearray(whole)
     damaged[position] ^= rng.integers(1, 256)
     path.write_bytes(damaged)
-    faults = forgery.list_faults(copy)
-    assert len(faults) == 1 and path.name in faults[0], (path, position)
+    issues = forgery.list_issues(copy)
+    assert len(issues) == 1 and path.name in issues[0], (path, position)
     path.write_bytes(whole)
   verify.verify(str(copy), workers=1)
 
 
 @pytest.mark.parametrize('keep', ['bytes', 'records'])
-def test_a_cut_shard_is_named(copy, keep):
+def test_a_truncated_shard_is_named(copy, keep):
   path = forgery.list_shards(copy)[2]
   offsets = [offset for offset, _ in tfrecord.read(str(path))]
   size = path.stat().st_size
   cut = offsets[-1] if keep == 'records' else size - 100
   path.write_bytes(path.read_bytes()[:cut])
-  assert forgery.list_faults(copy) == [
+  assert forgery.list_issues(copy) == [
       f'{path.name}: expected {size} bytes, received {cut}'
   ]
 
@@ -68,14 +67,14 @@ def test_an_empty_a_missing_and_an_extra_file_are_all_named(copy):
   (copy / 'notes').mkdir()
   (copy / 'notes' / 'a.txt').write_text('mine')
   (copy / 'fold9-00000-of-00001.tfrecord').write_bytes(b'')
-  faults = forgery.list_faults(copy)
-  assert len(faults) == 5
-  assert faults[0].startswith(
-      paths[0].name) and faults[0].endswith('received 0')
-  assert f'{paths[3].name}: expected this file, received none' in faults
-  assert 'features.json: expected this file, received none' in faults
-  assert 'notes/a.txt: expected no such file; remove it' in faults
-  assert faults[3].startswith('fold9-00000-of-00001.tfrecord: expected no such')
+  issues = forgery.list_issues(copy)
+  assert len(issues) == 5
+  assert issues[0].startswith(
+      paths[0].name) and issues[0].endswith('received 0')
+  assert f'{paths[3].name}: file not found' in issues
+  assert 'features.json: file not found' in issues
+  assert 'notes/a.txt: not a file of the dataset; remove it' in issues
+  assert issues[3].startswith('fold9-00000-of-00001.tfrecord: not a file')
 
 
 @pytest.mark.parametrize(
@@ -86,34 +85,34 @@ def test_swapped_files_are_named(copy, first, second):
   (copy / first).rename(copy / 'kept')
   (copy / second).rename(copy / first)
   (copy / 'kept').rename(copy / second)
-  faults = forgery.list_faults(copy)
-  assert {line.partition(':')[0] for line in faults} == {first, second}
+  issues = forgery.list_issues(copy)
+  assert {line.partition(':')[0] for line in issues} == {first, second}
 
 
-def test_whose_bytes_a_file_holds_is_told(copy):
+def test_a_file_with_the_bytes_of_another_is_named(copy):
   made = manifest.load(str(copy))
   (copy / 'features.json').write_bytes(
       (copy / 'dataset_info.json').read_bytes())
-  assert forgery.list_faults(copy) == [
+  assert forgery.list_issues(copy) == [
       f'features.json: expected sha256 {made.files["features.json"][:12]}..., '
       'received that of dataset_info.json'
   ]
 
 
-def test_what_a_conversion_left_behind_is_one_fault(copy):
+def test_an_unfinished_folder_is_one_issue(copy):
   (copy / '.unfinished').mkdir()
   for name in 'ab':
     (copy / '.unfinished' / name).write_bytes(b'half')
-  faults = forgery.list_faults(copy)
-  assert len(faults) == 1 and faults[0].startswith('.unfinished/: ')
-  assert 'run make_records again to tidy' in faults[0]
+  issues = forgery.list_issues(copy)
+  assert len(issues) == 1 and issues[0].startswith('.unfinished/: ')
+  assert 'run the same hpa-make-records command' in issues[0]
 
 
-def test_no_more_than_20_faults_are_shown(copy):
+def test_no_more_than_20_issues_are_shown(copy):
   for i in range(25):
     (copy / f'extra{i}').write_bytes(b'')
-  faults = forgery.list_faults(copy)
-  assert len(faults) == 21 and faults[-1] == '... and 5 more'
+  issues = forgery.list_issues(copy)
+  assert len(issues) == 21 and issues[-1] == '... and 5 more'
 
 
 def test_an_unreadable_file_is_named(copy, monkeypatch):
@@ -125,19 +124,20 @@ def test_an_unreadable_file_is_named(copy, monkeypatch):
     return read(path)
 
   monkeypatch.setattr(filesystem, 'sha256', fail)
-  fault, = forgery.list_faults(copy)
-  assert fault.startswith('features.json: cannot be read: Input/output error; ')
-  assert 'convert' not in fault
+  issue, = forgery.list_issues(copy)
+  assert issue.startswith('features.json: cannot be read: Input/output error; ')
+  assert 'convert' not in issue
 
 
 def test_tables_are_checked_when_hashes_are_right(copy):
   forgery.forge_index(copy, lambda index: index[:-1])
-  assert forgery.list_faults(copy)[0].startswith(
-      f'{copy}/index.parquet is no index of a dataset: 19 rows, expected 20')
+  assert forgery.list_issues(copy)[0].startswith(
+      f'{copy}/index.parquet is not a valid index: expected 20 rows, '
+      'received 19')
   (copy / 'index.parquet').unlink()
   forgery.forge_manifest(copy, num_records=21)
-  assert forgery.list_faults(copy) == [
-      'index.parquet: expected this file, received none',
+  assert forgery.list_issues(copy) == [
+      'index.parquet: file not found',
       'manifest.json: expected 21 records, received shards with 20'
   ]
 
@@ -147,23 +147,24 @@ def test_a_set_without_labels_is_checked_too(tmp_path):
   forgery.write_unlabelled(folder)
   assert verify.verify(str(folder), True, 1).manifest.num_records == 7
   forgery.forge_record(folder, id='S8')
-  fault, = forgery.list_faults(folder, deep=True)
-  assert fault.endswith(' as in index.parquet, received S8')
+  issue, = forgery.list_issues(folder, deep=True)
+  assert issue.endswith(' as in index.parquet, received S8')
 
 
 @pytest.mark.parametrize('name,old,new,message', [
-    ('features.json', '"16"', '"32"', 'its featuresDict are not'),
-    ('dataset_info.json', '{SPLIT}-', '../x/{SPLIT}-', 'its splits are not'),
-    ('dataset_info.json', '"fileFormat"', '"other"', 'its fileFormat are not'),
-    ('features.json', '{', '{"type": "os.X",', "the unknown key 'type'"),
+    ('features.json', '"16"', '"32"', 'featuresDict does not match'),
+    ('dataset_info.json', '{SPLIT}-', '../x/{SPLIT}-', 'splits does not match'),
+    ('dataset_info.json', '"fileFormat"', '"other"',
+     'fileFormat does not match'),
+    ('features.json', '{', '{"type": "os.X",', "unknown key 'type'"),
     ('dataset_info.json', '{', '{"file_format": "x",', "key 'file_format'"),
     ('dataset_info.json', '"hpa_records"', '[]', 'name: received'),
     ('features.json', '{', '[', "expecting|Expecting"),
-    ('features.json', '{', '{' + ' ' * 10**5, 'too many for these records'),
+    ('features.json', '{', '{' + ' ' * 10**5, 'too large for these records'),
     ('dataset_info.json', 'Human', 'Mouse', None),
 ])
-def test_what_tensorflow_datasets_reads_is_checked(copy, name, old, new,
-                                                   message):
+def test_files_of_tensorflow_datasets_are_checked(copy, name, old, new,
+                                                  message):
   path = copy / name
   path.write_text(path.read_text().replace(old, new, 1))
   forgery.forge_content(
@@ -172,8 +173,8 @@ def test_what_tensorflow_datasets_reads_is_checked(copy, name, old, new,
   if not message:
     verify.verify(str(copy), workers=1)
     return
-  fault, = forgery.list_faults(copy)
-  assert re.match(f'{name}: .*({message})', fault)
+  issue, = forgery.list_issues(copy)
+  assert re.match(f'{name}: .*({message})', issue)
 
 
 def test_files_elsewhere_are_not_of_a_dataset(copy, tmp_path_factory):
@@ -182,7 +183,7 @@ def test_files_elsewhere_are_not_of_a_dataset(copy, tmp_path_factory):
   digest = filesystem.sha256(str(other))
   name = os.path.relpath(other, copy)
   forgery.forge_content(copy, lambda said: said['files'].update({name: digest}))
-  with pytest.raises(errors.DataError, match='which is no file of a dataset'):
+  with pytest.raises(errors.DataError, match='unknown file'):
     verify.verify(str(copy), workers=1)
 
 
@@ -196,26 +197,26 @@ def test_a_shard_may_be_a_link_and_file_browsers_leave_files(copy, tmp_path):
 
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_named_and_not_waited_for(copy, make):
+def test_folders_and_pipes_are_named_and_do_not_block(copy, make):
   path = forgery.list_shards(copy)[1]
   path.unlink()
   make(path)
-  fault, = forgery.list_faults(copy)
-  assert fault.endswith('this file, received a folder, a pipe or a device')
+  issue, = forgery.list_issues(copy)
+  assert issue.endswith(': not a file but a folder, a pipe or a device')
 
 
 def test_a_file_far_too_large_is_not_hashed(copy):
   with open(copy / 'features.json', 'ab') as file:
     file.truncate(2**42)
-  fault, = forgery.list_faults(copy)
-  assert 'features.json: expected at most 67108864 bytes' in fault
+  issue, = forgery.list_issues(copy)
+  assert 'features.json: expected at most 67108864 bytes' in issue
 
 
-def test_what_is_printed_of_records_has_no_control_characters(copy):
+def test_messages_have_no_control_characters(copy):
   index = manifest.load_index(str(copy), manifest.load(str(copy)))
   forgery.forge_record(copy, id='\x1b' * len(index['id'][0]))
-  fault, = forgery.list_faults(copy, deep=True)
-  assert 'a plain name without path parts' in fault and '\x1b' not in fault
+  issue, = forgery.list_issues(copy, deep=True)
+  assert 'a plain name without path parts' in issue and '\x1b' not in issue
 
 
 def test_the_caller_keeps_its_threads(sound):
@@ -224,7 +225,7 @@ def test_the_caller_keeps_its_threads(sound):
   assert cv2.getNumThreads() == before
 
 
-def test_a_folder_that_cannot_be_listed_is_told(copy, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_an_issue(copy, monkeypatch):
   (copy / 'mine').mkdir()
   scandir = os.scandir
 
@@ -234,14 +235,14 @@ def test_a_folder_that_cannot_be_listed_is_told(copy, monkeypatch):
     return scandir(path)
 
   monkeypatch.setattr(os, 'scandir', refuse)
-  assert forgery.list_faults(copy) == [
-      'mine/: cannot be read: Permission denied; check the rights of the file '
-      'and of the folders above it'
+  assert forgery.list_issues(copy) == [
+      'mine/: cannot be read: Permission denied; check the permissions of the '
+      'file and of the folders above it'
   ]
 
 
-def test_a_name_makes_no_line_of_its_own(copy):
+def test_a_name_with_a_newline_stays_on_its_line(copy):
   (copy / 'mine\n20 records are valid.').touch()
-  assert forgery.list_faults(copy) == [
-      'mine\\n20 records are valid.: expected no such file; remove it'
+  assert forgery.list_issues(copy) == [
+      'mine\\n20 records are valid.: not a file of the dataset; remove it'
   ]

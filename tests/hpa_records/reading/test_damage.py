@@ -1,4 +1,4 @@
-"""Shards that are damaged while a real training runs stop it, by name."""
+"""Shards damaged during a real training stop it and are named."""
 
 import os
 import pathlib
@@ -34,7 +34,7 @@ def _flip(path, row):
     file.write(bytes([byte ^ 1]))
 
 
-def test_another_dataset_in_place_of_a_streamed_one_is_noticed(tmp_path):
+def test_a_dataset_replaced_during_streaming_is_detected(tmp_path):
   one, two = (fakes.write_records(tmp_path / name, 20, 16, encoding='png')
               for name in ('one', 'two'))
   records = dataset.load(one)
@@ -57,8 +57,8 @@ def test_another_dataset_in_place_of_a_streamed_one_is_noticed(tmp_path):
     ('streaming', 'crc', _flip),
     ('streaming', 'none', _remove),
 ])
-def test_training_stops_at_a_damaged_shard_in_one_line(tmp_path, reader, check,
-                                                       damage):
+def test_training_stops_at_a_damaged_shard_with_one_line(
+    tmp_path, reader, check, damage):
   path = fakes.write_records(tmp_path, 60, 64)
   index = dataset.load(path).index
   row = index[index['fold'] == 3].iloc[1]
@@ -81,7 +81,7 @@ def test_training_stops_at_a_damaged_shard_in_one_line(tmp_path, reader, check,
   assert process.returncode == 2, said
   assert str(shard) in said and 'Traceback' not in said
   last = said.strip().splitlines()[-1]
-  assert row['shard'] in last and 'the same command to go on' in last
+  assert row['shard'] in last and 'the same command to resume' in last
   named = [each for each in index['id'] if f' {each} ' in last]
   assert index.set_index('id')['shard'][named].eq(row['shard']).all()
   assert len(named) == (damage is not _remove)

@@ -125,7 +125,7 @@ def test_an_epoch_is_the_planned_one(records, service, capsys):
   assert 'lost' not in capsys.readouterr().out
 
 
-def test_an_epoch_is_the_planned_one_though_a_worker_dies(records, capsys):
+def test_an_epoch_is_complete_when_a_worker_dies(records, capsys):
   with _service(1) as (address, workers):
     # Far more draws than all buffers hold, from the only worker that there is
     # yet: it dies owing some.
@@ -140,7 +140,7 @@ def test_an_epoch_is_the_planned_one_though_a_worker_dies(records, capsys):
   assert ' draws were lost with input workers' in capsys.readouterr().out
 
 
-def test_training_goes_on_when_a_worker_dies(records, tmp_path):
+def test_training_continues_when_a_worker_dies(records, tmp_path):
   with _service() as (address, workers):
     config = config_lib.Config(records=records,
                                workdir=str(tmp_path),
@@ -168,7 +168,7 @@ def test_training_goes_on_when_a_worker_dies(records, tmp_path):
   assert 'epoch 2/2' in out and 'f1_macro' in out
 
 
-def test_all_end_in_order_when_they_are_told(service):
+def test_a_worker_stops_cleanly_on_sigterm(service):
   worker, said = _start('worker',
                         f'--dispatcher={service[0].removeprefix("grpc://")}',
                         '--host=localhost')
@@ -188,17 +188,18 @@ def test_all_end_in_order_when_they_are_told(service):
     ({
         'data_service': 'grpc://localhost:1',
         'cache': 'host'
-    }, 'to be alone'),
+    }, '--data_service excludes'),
     ({
         'data_service': 'grpc://localhost:1',
         'reader': 'indexed'
-    }, 'to be alone'),
+    }, '--data_service excludes'),
     ({
         'data_service': 'grpc://localhost:1',
         'checkpoint_steps': 5
     }, 'Expected --checkpoint_steps=0'),
 ])
-def test_what_cannot_be_is_refused(records, tmp_path, changes, message):
+def test_options_that_exclude_each_other_are_refused(records, tmp_path, changes,
+                                                     message):
   with pytest.raises(errors.DataError, match=message):
     loop.train(
         config_lib.Config(records=records,
@@ -211,7 +212,7 @@ def test_several_trainers_are_refused(records, service):
   reading = reader.Reader(dataset.load(records), 1,
                           how_lib.How(data_service=service[0]))
   epoch = epoch_plan.once(np.arange(4))
-  with pytest.raises(errors.DataError, match='received 2 workers of TF_CONFIG'):
+  with pytest.raises(errors.DataError, match='TF_CONFIG has 2 workers'):
     reading.training(epoch, epoch_plan.Key(0, 0, 1),
                      epoch_plan.Share(8, 2, 0, 1))
 
@@ -230,16 +231,16 @@ def test_workers_that_see_another_dataset_are_refused(service, tmp_path):
   reading = reader.Reader(found[0], 1, how_lib.How(data_service=service[0]))
   epoch = epoch_plan.shuffle(found[0].repeats(1), key, 'all')
   with pytest.raises(errors.DataError, match='sees another dataset'):
-    with reading.told_errors():
+    with reading.translate_errors():
       list(reading.training(epoch, key, epoch_plan.Share(7)))
 
 
-def test_an_epoch_is_not_begun_inside(records, service):
+def test_an_epoch_cannot_be_resumed_inside(records, service):
   """A checkpoint inside it may be of another reader."""
   reading = reader.Reader(dataset.load(records), 1,
                           how_lib.How(data_service=service[0]))
   epoch = epoch_plan.once(np.arange(4))
-  with pytest.raises(errors.DataError, match='received its step 3'):
+  with pytest.raises(errors.DataError, match='step 3 of an epoch'):
     reading.training(epoch, epoch_plan.Key(0, 0, 1), epoch_plan.Share(1), 3)
 
 
@@ -256,7 +257,7 @@ def test_a_worker_without_dispatcher_is_refused():
     (['worker', '--dispatcher=localhost:1', '--host=x:y'], '--host'),
     (['worker', '--dispatcher=localhost:1', '--host=a.invalid'], '--host'),
 ])
-def test_what_cannot_be_served_is_refused_in_one_line(words, named):
+def test_wrong_flags_are_a_one_line_error(words, named):
   process, _ = _start(*words)
   said = process.communicate()[1]
   assert process.returncode == 2
@@ -266,5 +267,5 @@ def test_what_cannot_be_served_is_refused_in_one_line(words, named):
 def test_another_server_than_a_dispatcher_is_refused(records):
   # As the address of a worker, which is easily taken for it.
   other = tf.distribute.Server.create_local_server()
-  with pytest.raises(errors.DataError, match='no dispatcher of TensorFlow'):
+  with pytest.raises(errors.DataError, match='not a dispatcher of TensorFlow'):
     _Reading(records, other.target).batches()

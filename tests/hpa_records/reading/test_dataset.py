@@ -1,4 +1,4 @@
-"""dataset: what a run takes from manifest and index, and what it refuses."""
+"""dataset: what a run reads of manifest and index, and what it refuses."""
 
 import json
 
@@ -101,7 +101,7 @@ def test_records_of_another_kind_are_refused(tmp_path, change, message):
     dataset.load(output)
 
 
-def test_a_shard_that_lost_its_tail_is_refused(tmp_path):
+def test_a_truncated_shard_is_refused(tmp_path):
   output = _convert(tmp_path)
   name = manifest.load(output).shards[-1].name
   with open(f'{output}/{name}', 'r+b') as file:

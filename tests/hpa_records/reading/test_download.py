@@ -1,4 +1,4 @@
-"""download: whole copies of a dataset from a server that speaks S3."""
+"""download: verified copies of a dataset from an S3 server."""
 
 import contextlib
 import http.server
@@ -65,7 +65,7 @@ def _stage(*arguments):
   return pathlib.Path(download.stage(*map(str, arguments)))
 
 
-def test_the_copy_is_the_dataset_and_is_made_once(records, address, tmp_path):
+def test_a_dataset_is_downloaded_once(records, address, tmp_path):
   copy = _stage(address, tmp_path)
   assert copy.name == manifest.load(str(records)).fingerprint
   assert _content(copy) == _content(records)
@@ -75,7 +75,8 @@ def test_the_copy_is_the_dataset_and_is_made_once(records, address, tmp_path):
   assert before.items() <= _times(copy).items()
 
 
-def test_what_is_damaged_or_gone_is_copied_again(records, address, tmp_path):
+def test_damaged_and_missing_files_are_downloaded_again(records, address,
+                                                        tmp_path):
   copy = _stage(address, tmp_path)
   first, second, third = sorted(copy.glob('*.tfrecord'))[:3]
   data = bytearray(first.read_bytes())
@@ -88,16 +89,16 @@ def test_what_is_damaged_or_gone_is_copied_again(records, address, tmp_path):
   assert _content(copy) == _content(records)
 
 
-def test_only_the_shards_that_were_asked_for(records, address, tmp_path):
+def test_only_requested_shards_are_downloaded(records, address, tmp_path):
   names = [shard.name for shard in manifest.load(str(records)).shards[1:3]]
   copy = pathlib.Path(download.stage(address, str(tmp_path), names))
   assert sorted(path.name for path in copy.glob('*.tfrecord')) == names
   assert (copy / 'index.parquet').exists()
-  with pytest.raises(errors.DataError, match="received 'fold9'"):
+  with pytest.raises(errors.DataError, match="has no shard 'fold9'"):
     download.stage(address, str(tmp_path), ['fold9'])
 
 
-def test_a_killed_copy_is_resumed(records, address, tmp_path):
+def test_a_killed_download_is_resumed(records, address, tmp_path):
   copy = tmp_path / manifest.load(str(records)).fingerprint
   killed = subprocess.run(
       [sys.executable, '-c', _STAGE, address,
@@ -163,8 +164,8 @@ def test_other_schemes_give_the_same_copy(records, store, address, tmp_path):
     ('nowhere://x', r'of s3://, gs://, .*https:// or another .* nowhere://x'),
     ('/nowhere/records', '/nowhere/records/manifest.json does not exist'),
 ])
-def test_what_cannot_be_read_is_told_in_one_line(monkeypatch, tmp_path, source,
-                                                 message):
+def test_unreadable_addresses_are_a_one_line_error(monkeypatch, tmp_path,
+                                                   source, message):
   for driver in ('gcsfs', 'adlfs'):
     monkeypatch.setitem(sys.modules, driver, None)
   with pytest.raises(errors.DataError, match=message) as told:
@@ -172,15 +173,15 @@ def test_what_cannot_be_read_is_told_in_one_line(monkeypatch, tmp_path, source,
   assert '\n' not in str(told.value)
 
 
-def test_a_bucket_without_rights_is_told(store, address, tmp_path):
+def test_a_bucket_without_rights_is_an_error(store, address, tmp_path):
   store.client().put_object_acl(**_key(address, 'manifest.json'), ACL='private')
   public = f'{store.endpoint}/{address.removeprefix("s3://")}'
   with pytest.raises(errors.DataError, match='Cannot access .*403'):
     _stage(public, tmp_path)
 
 
-def test_a_full_disk_is_told_before_anything_is_copied(monkeypatch, records,
-                                                       tmp_path):
+def test_a_full_disk_is_an_error_before_the_download(monkeypatch, records,
+                                                     tmp_path):
   usage = type('Usage', (), {'free': 10**6})
   monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
   with pytest.raises(errors.DataError,
@@ -223,7 +224,7 @@ def test_one_azure_address_for_both_ways():
 
 
 @pytest.mark.parametrize('train', [loop.train, cross_validation.train])
-def test_training_stages_first(records, address, tmp_path, train):
+def test_training_downloads_first(records, address, tmp_path, train):
   config = config_lib.Config(records=address,
                              stage_dir=str(tmp_path / 'copies'),
                              workdir=str(tmp_path / 'run'),
@@ -247,10 +248,10 @@ def _source(records, tmp_path):
     '../outside', '/tmp/outside', 'a/../../outside', '..\\outside',
     'Index.parquet', 'index.parquet.0123abcd.tmp', '.lock', ''
 ])
-def test_no_name_leaves_the_folder_of_the_copy(source, tmp_path, name):
+def test_no_name_leads_out_of_the_folder(source, tmp_path, name):
   forgery.forge_content(source,
                         lambda said: said['files'].update({name: '0' * 64}))
-  with pytest.raises(errors.DataError, match='no file of a dataset'):
+  with pytest.raises(errors.DataError, match='unknown file'):
     _stage(source, tmp_path / 'stage')
   assert not (tmp_path / 'stage').exists()
 
@@ -265,25 +266,25 @@ def test_a_link_in_the_stage_dir_is_refused_and_its_target_is_kept(
   for link in (copy / made.shards[0].name, copy / 'index.parquet',
                copy / 'manifest.json'):
     link.symlink_to(target)
-    with pytest.raises(errors.DataError, match=f'{link} in --stage_dir is a l'):
+    with pytest.raises(errors.DataError, match=f'{link} is a link'):
       _stage(records, stage)
     link.unlink()
   copy.rmdir()
   copy.symlink_to(tmp_path)
-  with pytest.raises(errors.DataError,
-                     match=f'{copy} in --stage_dir is a link'):
+  with pytest.raises(errors.DataError, match=f'{copy} is a link'):
     _stage(records, stage)
   copy.unlink()
   lock = stage / f'{made.fingerprint}.lock'
   lock.unlink(missing_ok=True)
   lock.symlink_to(target)
-  with pytest.raises(errors.DataError, match=f'a link is in the way.*{lock}'):
+  with pytest.raises(errors.DataError,
+                     match=f'a link that must not be followed.*{lock}'):
     _stage(records, stage)
   assert target.read_text() == 'mine'
 
 
 @pytest.mark.parametrize('scheme', ['', 'file://', 'local://'])
-def test_a_pipe_is_not_waited_for(source, tmp_path, scheme):
+def test_a_pipe_does_not_block(source, tmp_path, scheme):
   name = manifest.load(str(source)).shards[0].name
   (source / name).unlink()
   os.mkfifo(source / name)
@@ -295,11 +296,11 @@ def test_a_pipe_is_not_waited_for(source, tmp_path, scheme):
     _stage(f'{scheme}{source}', tmp_path / 'stage')
 
 
-def test_no_more_is_taken_than_a_file_should_have(source, tmp_path):
+def test_reading_stops_at_the_maximum_size(source, tmp_path):
   shard = source / manifest.load(str(source)).shards[0].name
   with open(shard, 'ab') as file:
     file.truncate(2**41)
-  with pytest.raises(errors.DataError, match='a file that is too long'):
+  with pytest.raises(errors.DataError, match='a file that is too large'):
     _stage(source, tmp_path / 'stage')
   with open(source / 'manifest.json', 'ab') as file:
     file.truncate(2**41)
@@ -307,7 +308,7 @@ def test_no_more_is_taken_than_a_file_should_have(source, tmp_path):
     _stage(source, tmp_path / 'stage')
 
 
-def test_half_files_of_killed_copies_go_and_others_stay(records, tmp_path):
+def test_temporary_files_of_killed_downloads_are_removed(records, tmp_path):
   copy = tmp_path / manifest.load(str(records)).fingerprint
   copy.mkdir()
   (copy / 'index.parquet.0123abcd.tmp').write_text('half')
@@ -367,20 +368,21 @@ def _server():
 @pytest.mark.parametrize('folder,message', [('endless', 'is damaged'),
                                             ('ranges', 'is damaged'),
                                             ('broken', 'Cannot access .* 500')])
-def test_a_server_is_not_believed(server, tmp_path, folder, message):
+def test_endless_and_broken_responses_are_errors(server, tmp_path, folder,
+                                                 message):
   with pytest.raises(errors.DataError, match=message):
     download.stage(f'{server}/{folder}', str(tmp_path))
 
 
-def test_a_server_that_falls_silent_is_told(server, monkeypatch, tmp_path):
+def test_a_server_that_stops_sending_is_an_error(server, monkeypatch, tmp_path):
   monkeypatch.setattr(download_source, '_SILENCE_S', 0.3)
   with pytest.raises(errors.DataError,
                      match=r'manifest.json: \w+: timed out \(\w.*\); check '
-                     '.*copies the others from their start'):
+                     '.*complete files are kept'):
     download.stage(f'{server}/silent', str(tmp_path))
 
 
-def test_a_file_may_take_as_long_as_it_keeps_coming(server):
+def test_a_slow_server_has_no_time_limit(server):
   # pylint: disable=protected-access
   timeout = download_source.Source(server)._files.client_kwargs['timeout']
   assert timeout.total is None

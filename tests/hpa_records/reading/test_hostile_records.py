@@ -1,4 +1,4 @@
-"""Shards of strangers: what they declare takes no memory, ends no process."""
+"""Forged shards: declared sizes allocate no memory and abort no process."""
 
 import pathlib
 import struct
@@ -51,7 +51,7 @@ def _read_all(folder, how):
   reading = reader.Reader(records, 1, how)
   key = epoch_plan.Key(0, 0, 1)
   epoch = epoch_plan.shuffle(records.repeats(1), key)
-  with reading.told_errors():
+  with reading.translate_errors():
     list(reading.training(epoch, key, epoch_plan.Share(4)).as_numpy_iterator())
 
 
@@ -88,7 +88,7 @@ def _make_png_huge(folder):
 @pytest.mark.parametrize(
     'way,copy', [(way, encoding) for way, (encoding, _) in _WAYS.items()],
     indirect=['copy'])
-def test_a_frame_of_another_length_is_told(copy, way, length):
+def test_a_frame_of_another_length_is_an_error(copy, way, length):
   path = sorted(copy.glob('fold0*.tfrecord'))[0]
   _write_length(path, length)
   with pytest.raises(errors.DataError, match=f'{path} is damaged'):
@@ -136,7 +136,7 @@ except errors.DataError as error:
 
 
 @pytest.mark.parametrize('copy', ['raw'], indirect=True)
-def test_too_many_open_files_are_told_with_their_remedy(copy):
+def test_too_many_open_files_are_an_error_with_a_remedy(copy):
   said = subprocess.run([sys.executable, '-c', _FEW_FILES,
                          str(copy)],
                         cwd=_ROOT,

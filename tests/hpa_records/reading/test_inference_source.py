@@ -1,4 +1,4 @@
-"""inference_source: image files give what records made of them would."""
+"""inference_source: image files give the same batches as their records."""
 
 import multiprocessing
 import pathlib
@@ -39,7 +39,7 @@ def _open(images, on_error='stop'):
 
 def _take(files, share=epoch_plan.Share(32)):
   """All batches of a share, together."""
-  with files.told_errors():
+  with files.translate_errors():
     batches = list(files.batches(share).as_numpy_iterator())
   return {
       name: np.concatenate([batch[name] for batch in batches])
@@ -47,11 +47,11 @@ def _take(files, share=epoch_plan.Share(32)):
   }
 
 
-def test_every_sample_comes_once_in_order_and_blanks_are_black(images):
+def test_every_sample_is_read_once_in_order_and_blanks_are_black(images):
   with _open(images) as files:
     assert files.ids.tolist() == sorted(f's{i}' for i in range(_COUNT))
     found = _take(files)
-    assert files.finish().all() and not files.faults
+    assert files.finish().all() and not files.issues
   assert found['weight'].sum() == _COUNT == np.argmin(found['weight'])
   assert not found['image'][_COUNT:].any()
   for name, pixels in zip(files.ids, found['image']):
@@ -67,7 +67,7 @@ def test_replicas_share_each_batch(images):
       np.testing.assert_array_equal(part, whole[:, first].reshape(part.shape))
 
 
-def test_what_is_damaged_is_black_and_told_at_the_end(images):
+def test_damaged_samples_are_black_and_listed_at_the_end(images):
   data = bytearray((images / 's3_green.png').read_bytes())
   data[len(data) // 2] ^= 0x40
   (images / 's3_green.png').write_bytes(data)
@@ -78,17 +78,17 @@ def test_what_is_damaged_is_black_and_told_at_the_end(images):
     sound = files.finish()
   assert files.ids[~sound].tolist() == ['s3'] and len(sound) == _COUNT - 1
   assert not found['image'][:len(sound)][~sound].any()
-  assert sorted(each.id for each in files.faults) == ['s3', 's7']
+  assert sorted(each.id for each in files.issues) == ['s3', 's7']
   (images / 's7_red.png').write_bytes((images / 's7_blue.png').read_bytes())
   with _open(images) as files:
     _take(files)
     assert files.is_refused
     with pytest.raises(errors.DataError,
-                       match=r'1 fault:\n.*s3_green.png: exp'):
+                       match=r'1 issue:\n.*s3_green.png: exp'):
       files.finish()
 
 
-def test_what_cannot_be_read_is_never_skipped(images):
+def test_unreadable_files_are_never_skipped(images):
   with _open(images, 'skip') as files:
     (images / 's5_blue.png').unlink()
     (images / 's5_blue.png').mkdir()
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_never_skipped(images):
       files.finish()
 
 
-def test_a_killed_process_is_told(images):
+def test_a_killed_process_is_an_error(images):
   with _open(images) as files:
     workers = multiprocessing.active_children()
     assert workers
@@ -140,7 +140,7 @@ def test_another_csv_picks_and_orders_records(ordered, tmp_path):
 
 
 @pytest.mark.parametrize('ids,message', [
-    (['s5', 's8'], 'no record .* the first is s8 in row 3'),
+    (['s5', 's8'], 'no record .* such as s8 in row 3'),
     (['s5', 's5'], 'Invalid rows'),
 ])
 def test_a_csv_of_other_samples_is_refused(ordered, tmp_path, ids, message):
@@ -149,7 +149,7 @@ def test_a_csv_of_other_samples_is_refused(ordered, tmp_path, ids, message):
     inference_source.Records(str(ordered[0]), csv)
 
 
-def test_labelled_records_are_listed_as_they_lie(tmp_path):
+def test_labelled_records_are_listed_in_file_order(tmp_path):
   found = inference_source.Records(
       fakes.write_records(tmp_path, 9, 16, num_folds=2))
   assert not found.is_ordered

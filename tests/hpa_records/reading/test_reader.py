@@ -1,4 +1,4 @@
-"""reader: what every way to read gives, against the records it comes from."""
+"""reader: the batches of every way to read, compared with the records."""
 
 import collections
 import gc
@@ -115,7 +115,7 @@ def test_an_epoch_draws_each_record_its_number_of_times(way):
 
 
 @pytest.mark.parametrize('name', _WAYS)
-def test_an_epoch_and_its_reader_are_given_back(folders, name):
+def test_memory_of_an_epoch_and_its_reader_is_freed(folders, name):
 
   def count():
     gc.collect()
@@ -129,7 +129,7 @@ def test_an_epoch_and_its_reader_are_given_back(folders, name):
   assert count() == before
 
 
-def test_labels_and_transforms_go_with_their_images(way):
+def test_labels_and_transforms_belong_to_their_images(way):
   epoch, batches = way.train()
   numbers = _numbers(batches)
   for number, labels in zip(numbers, _real(batches, 'labels')):
@@ -151,7 +151,7 @@ def test_a_folder_whose_name_is_not_utf8_is_streamed(folders, tmp_path, name):
   assert len(_numbers(way.reader.evaluation(None, epoch_plan.Share(8)))) == 40
 
 
-def test_batches_are_static_and_the_last_is_filled_with_weight_0(way):
+def test_batches_have_static_shapes_and_the_last_is_padded(way):
   epoch, batches = way.train(share=epoch_plan.Share(11))
   assert len(batches) == epoch_plan.num_steps(len(epoch), 11)
   for batch in batches:
@@ -179,7 +179,7 @@ def test_order_is_a_function_of_seed_and_epoch(way):
   assert orders[0] != orders[2]
 
 
-def test_the_shuffle_buffer_is_as_large_as_the_flag_says(folders):
+def test_the_shuffle_buffer_has_the_size_of_the_flag(folders):
 
   def order_with(size_mb):
     how = how_lib.How(reader='streaming', shuffle_mb=size_mb)
@@ -205,7 +205,7 @@ def test_the_indexed_order_is_the_plan(indexed):
 
 
 @pytest.mark.parametrize('first', [1, 4])
-def test_what_comes_after_a_step_is_what_would_have_come(way, first):
+def test_a_resumed_epoch_has_the_same_batches(way, first):
   _, whole = way.train()
   _, rest = way.train(first=first)
   assert len(rest) == len(whole) - first > 0
@@ -241,7 +241,7 @@ def test_training_opens_no_file_of_the_held_out_fold(way, tmp_path):
 
 
 @pytest.mark.parametrize('batch_size', [1, 3, 100])
-def test_evaluation_gives_every_record_once_in_order(way, batch_size):
+def test_evaluation_reads_every_record_once_in_order(way, batch_size):
   rows = way.records.rows(2)
   batches = list(
       way.reader.evaluation(2,
@@ -253,7 +253,7 @@ def test_evaluation_gives_every_record_once_in_order(way, batch_size):
   assert len(batches) == -(-len(rows) // batch_size)
 
 
-def test_stored_pixels_are_what_the_reader_gives(way):
+def test_batches_have_the_stored_pixels(way):
   row = way.records.index.iloc[0]
   with open(f'{way.records.directory}/{row["shard"]}', 'rb') as file:
     file.seek(row['image_offset'])
@@ -263,7 +263,7 @@ def test_stored_pixels_are_what_the_reader_gives(way):
   np.testing.assert_array_equal(pixels, fakes.image(int(row['id'][1:]), _SIZE))
 
 
-def test_all_images_come_once(way):
+def test_all_images_are_read_once(way):
   rows, numbers = [], []
   for part, pixels in way.reader.images([0, 3]):
     rows += part.tolist()
@@ -273,7 +273,7 @@ def test_all_images_come_once(way):
   assert numbers == _planned(way, rows)
 
 
-def test_rows_travel_in_place_of_images_with_a_device_cache(folders):
+def test_batches_have_rows_instead_of_images_with_a_device_cache(folders):
   way = _Way(folders / 'raw', how_lib.How(cache='device'))
   epoch, batches = way.train(share=epoch_plan.Share(11))
   assert 'image' not in batches[0]
@@ -284,11 +284,12 @@ def test_rows_travel_in_place_of_images_with_a_device_cache(folders):
 
 @pytest.mark.parametrize('encoding,how,message', [
     ('png', how_lib.How(reader='indexed'),
-     'Expected raw records on local disk .* received png ones'),
+     'needs raw records on local disk, received png records'),
     ('raw', how_lib.How(reader='streaming', cache='host'),
-     'Expected --cache=none with --reader=streaming, received host'),
+     '--reader=streaming excludes --cache=host'),
 ])
-def test_what_does_not_go_together_is_refused(folders, encoding, how, message):
+def test_options_that_exclude_each_other_are_refused(folders, encoding, how,
+                                                     message):
   with pytest.raises(errors.DataError, match=message):
     _Way(folders / encoding, how)
 
@@ -326,7 +327,7 @@ class _Copy:
     self.way.train()
     damage(self)
     key, epoch = self.way.shuffled(1)
-    with self.way.reader.told_errors():
+    with self.way.reader.translate_errors():
       for _ in self.way.reader.training(epoch, key, epoch_plan.Share(7)):
         pass
 
@@ -364,23 +365,24 @@ def _replace(copy):
 
 
 @pytest.mark.parametrize('how,damage,message', [
-    (how_lib.How(), _cut, 'the file has'),
-    (how_lib.How(), _cut_between_records, 'the file has'),
+    (how_lib.How(), _cut, ' bytes in the file, received'),
+    (how_lib.How(), _cut_between_records, ' bytes in the file, received'),
     (how_lib.How(), lambda copy: copy.path.unlink(), ': No such file'),
     (how_lib.How(), _touch, 'the file was changed'),
     (how_lib.How(), _replace, 'the file was changed'),
-    (how_lib.How(check='crc'), _cut, 'the file has'),
-    (how_lib.How(check='crc'), _cut_between_records, 'the file has'),
+    (how_lib.How(check='crc'), _cut, ' bytes in the file, received'),
+    (how_lib.How(check='crc'), _cut_between_records,
+     ' bytes in the file, received'),
     (how_lib.How(check='crc'), lambda copy: copy.path.unlink(),
      ': No such file'),
     (how_lib.How(check='crc'), _touch, 'the file was changed'),
-    (how_lib.How(check='crc'), _flip, 'its bytes have the CRC-32C'),
+    (how_lib.How(check='crc'), _flip, 'its CRC-32C is'),
     (how_lib.How(check='crc'),
      lambda copy: _flip(copy, copy.row['record_offset']),
-     'its frame does not begin with the length'),
+     'its frame does not start with the length'),
     (how_lib.How(check='crc'),
      lambda copy: _flip(copy, copy.row['record_offset'] + 11),
-     'its frame does not begin with the length'),
+     'its frame does not start with the length'),
 ])
 def test_a_shard_that_is_damaged_while_training_is_named(
     folders, tmp_path, how, damage, message):
@@ -400,21 +402,21 @@ def test_a_flipped_byte_is_named_with_its_record(folders, tmp_path):
     copy.read_twice(_flip)
 
 
-def test_a_shard_that_is_not_there_when_first_read_is_named(folders, tmp_path):
+def test_a_shard_missing_at_the_first_read_is_named(folders, tmp_path):
   copy = _Copy(folders, tmp_path, how_lib.How())
   copy.path.unlink()
   with pytest.raises(errors.DataError, match=': No such file'):
-    with copy.way.reader.told_errors():
+    with copy.way.reader.translate_errors():
       copy.way.train()
 
 
 @pytest.mark.parametrize('damage,message', [
-    (_cut, 'no valid record of {id} at byte {offset}; copy'),
-    (_cut_between_records, 'no valid record of {id} at byte '
+    (_cut, 'invalid record of {id} at byte {offset}; copy'),
+    (_cut_between_records, 'invalid record of {id} at byte '
      '{offset}; copy'),
-    (_flip, 'no valid record of {id} at byte {offset}; copy'),
+    (_flip, 'invalid record of {id} at byte {offset}; copy'),
     (lambda copy: copy.path.unlink(), 'does not exist; copy'),
-    (_replace, ' in place of '),
+    (_replace, ' instead of '),
 ])
 def test_streaming_stops_at_a_damaged_shard_and_names_it(
     folders, tmp_path, damage, message):
@@ -427,7 +429,7 @@ def test_streaming_stops_at_a_damaged_shard_and_names_it(
                         offset=copy.row['record_offset']) in said
 
 
-def test_batches_are_not_written_over_while_they_are_held(folders):
+def test_batches_are_not_overwritten_while_referenced(folders):
   way = _Way(folders / 'raw', how_lib.How())
   key, epoch = way.shuffled()
   held = list(way.reader.training(epoch, key, epoch_plan.Share(2)))
@@ -437,7 +439,7 @@ def test_batches_are_not_written_over_while_they_are_held(folders):
   assert numbers[:len(epoch)] == _planned(way, epoch.record)
 
 
-def test_a_buffer_comes_back_when_no_one_holds_it():
+def test_a_buffer_is_reused_when_it_has_no_references():
   buffers = indexed_lib.Buffers()
   first = buffers.take((2, 5))
   place = first.ctypes.data
@@ -448,7 +450,7 @@ def test_a_buffer_comes_back_when_no_one_holds_it():
   assert buffers.take((2, 5)).ctypes.data == place
 
 
-def test_places_that_no_draw_comes_to_do_not_change_a_shuffle():
+def test_unused_places_do_not_change_a_shuffle():
   # streaming leaves them out, as TensorFlow takes memory for them.
   exact, large = (list(
       tf.data.Dataset.range(50).shuffle(

@@ -1,4 +1,4 @@
-"""Shards: which pixels they give, and what stops a read."""
+"""shards: pixels of rows, and errors of reading."""
 
 import os
 import pathlib
@@ -50,7 +50,7 @@ def _path(records, row):
 
 @pytest.mark.parametrize('check', _CHECKS)
 @pytest.mark.parametrize('prefetches', [False, True])
-def test_rows_come_in_the_order_asked_for(records, check, prefetches):
+def test_rows_are_read_in_the_requested_order(records, check, prefetches):
   shards = shards_lib.Shards(records, check)
   if prefetches:
     shards.prefetch(_ROWS)
@@ -58,7 +58,7 @@ def test_rows_come_in_the_order_asked_for(records, check, prefetches):
 
 
 @pytest.mark.parametrize('check', _CHECKS)
-def test_a_read_that_gives_a_part_is_continued(records, check, monkeypatch):
+def test_a_partial_read_is_continued(records, check, monkeypatch):
   whole = os.preadv  # a real one gives 2 GiB at most
   monkeypatch.setattr(
       os, 'preadv',
@@ -69,7 +69,7 @@ def test_a_read_that_gives_a_part_is_continued(records, check, monkeypatch):
 
 @pytest.mark.parametrize('check', _CHECKS)
 @pytest.mark.parametrize('seed', range(10))
-def test_a_shard_that_is_cut_while_threads_read_is_named(records, check, seed):
+def test_a_shard_truncated_while_threads_read_is_named(records, check, seed):
   shards = shards_lib.Shards(records, check)
   path = _path(records, 0)
   rows = np.flatnonzero(records.index['shard'] == path.name)
@@ -93,7 +93,7 @@ def test_a_shard_that_is_cut_while_threads_read_is_named(records, check, seed):
     each.join(240)
   assert len(said) == 3
   for each in said:
-    assert f' of {path}: the file has ' in each and 'record of s' in each
+    assert ' bytes in the file, received ' in each and 'record of s' in each
 
 
 def test_a_file_that_ends_before_its_size_is_named(records, monkeypatch):
@@ -107,7 +107,7 @@ def test_a_file_that_ends_before_its_size_is_named(records, monkeypatch):
           'while it was read') in str(caught.value)
 
 
-def test_an_error_of_the_disk_is_told_with_its_record(records, monkeypatch):
+def test_a_disk_error_is_named_with_its_record(records, monkeypatch):
 
   def fail(*_):
     raise OSError(5, os.strerror(5))

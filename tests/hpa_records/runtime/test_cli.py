@@ -97,7 +97,7 @@ def test_another_word_or_none_is_refused_in_one_line(words, received):
   assert done.stderr.count('\n') == 1
 
 
-def test_a_fault_of_ours_keeps_its_traceback():
+def test_a_bug_of_ours_keeps_its_traceback():
   done = _run('raise RuntimeError("ours")')
   assert done.returncode == 1
   assert 'Traceback' in done.stderr and 'RuntimeError: ours' in done.stderr

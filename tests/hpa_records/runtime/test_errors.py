@@ -1,4 +1,4 @@
-"""errors: the cause, and the remedy that helps."""
+"""errors: the cause, and its remedy."""
 
 import errno
 import os
@@ -14,19 +14,19 @@ from hpa_records.storage import path_check
 @pytest.mark.parametrize('number,remedy', [
     (errno.EMFILE, 'ulimit -n'),
     (errno.EIO, 'the disk or the network failed'),
-    (errno.EACCES, 'check the rights'),
+    (errno.EACCES, 'check the permissions'),
     (errno.EISDIR, 'pass a file'),
     (errno.ENOTDIR, 'a part of the path is a file: check the path'),
     (errno.ENXIO, 'check the path'),
 ])
-def test_a_file_that_cannot_be_read_is_told(number, remedy):
+def test_an_unreadable_file_has_its_remedy(number, remedy):
   error = OSError(number, os.strerror(number))
   told = str(errors.describe_read('a/b', error))
   assert told.startswith(f'Cannot read a/b: {os.strerror(number)}; ')
   assert remedy in told and 'convert' not in told and 'move' not in told
 
 
-def test_a_text_that_names_the_cause_is_enough():
+def test_remedies_are_found_from_a_message():
   told = errors.explain_text('UNKNOWN: x.tfrecord; Too many open files [Op:]')
   assert told.startswith('Too many open files; raise the limit')
   assert not errors.explain_text('truncated record at 0')
@@ -36,11 +36,11 @@ def test_a_text_that_names_the_cause_is_enough():
     (errno.ENOSPC, 'free some space'),
     (errno.EDQUOT, 'quota'),
     (errno.EMFILE, 'ulimit -n'),
-    (errno.EACCES, 'rights'),
+    (errno.EACCES, 'permissions'),
     (errno.EROFS, 'mount that disk for writing'),
     (errno.ENAMETOOLONG, 'shorter'),
     (errno.EIO, 'check them'),
-    (errno.EISDIR, 'a folder has the name of a file: move it'),
+    (errno.EISDIR, 'a folder of that name exists: move it'),
     (errno.ENOTDIR, 'is a file or a link: move it'),
 ])
 def test_each_cause_of_a_failed_write_has_its_remedy(number, remedy):
@@ -51,7 +51,7 @@ def test_each_cause_of_a_failed_write_has_its_remedy(number, remedy):
   assert '\n' not in told
 
 
-def test_links_that_lead_nowhere_are_found(tmp_path):
+def test_dangling_links_are_found(tmp_path):
   (tmp_path / 'disk').symlink_to(tmp_path / 'none')
   (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
   for name in ('disk', 'loop'):
@@ -63,7 +63,7 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
   assert errors.find_dangling_link(str(tmp_path / 'new')) == ''
 
 
-def test_the_target_of_a_link_makes_no_line_of_its_own(tmp_path):
+def test_a_newline_in_a_link_target_is_escaped(tmp_path):
   (tmp_path / 'disk').symlink_to('none\nAll is well.')
   told = errors.find_dangling_link(str(tmp_path / 'disk'))
   assert 'a link to none\\nAll is well., which' in told
@@ -76,7 +76,7 @@ def test_the_target_of_a_link_makes_no_line_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize('number', [errno.EACCES, errno.EIO, errno.EMFILE])
-def test_what_cannot_be_read_is_told_from_what_is_damaged(number):
+def test_unreadable_files_are_distinguished_from_damaged_ones(number):
   error = OSError(number, os.strerror(number))
   told = errors.find_unread('/run/file', error)
   assert isinstance(told, errors.UnreadError)
@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_told_from_what_is_damaged(number):
     assert errors.find_unread('/run/file', other) is None
 
 
-def test_the_number_of_an_error_is_found_in_a_text():
+def test_the_errno_of_a_message_is_found():
   text = f'events.out; {os.strerror(errno.EFBIG)}'
   assert errors.find_number(text) == errno.EFBIG
   assert errors.find_number('damaged') == 0

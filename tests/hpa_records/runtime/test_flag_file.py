@@ -1,4 +1,4 @@
-"""flag_file: as editors and shells of all kinds leave it."""
+"""flag_file: byte-order marks, comments, nested files."""
 
 from absl import flags
 import pytest
@@ -20,14 +20,14 @@ def test_lines_are_flags(tmp_path, data, found):
     assert flag_file.expand(['--z=0', *words, 'w']) == ['--z=0', *found, 'w']
 
 
-def test_files_name_files_and_the_home_folder_is_known(tmp_path, monkeypatch):
+def test_files_include_files_and_home_is_expanded(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   (tmp_path / 'one').write_text('--a=1\n--flagfile=~/two\n--c=3')
   (tmp_path / 'two').write_text('--b=2')
   assert flag_file.expand(['--flagfile=~/one']) == ['--a=1', '--b=2', '--c=3']
 
 
-def test_files_that_name_each_other_are_bounded(tmp_path, monkeypatch):
+def test_the_number_of_nested_files_is_limited(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   for i in range(40):
     (tmp_path / str(i)).write_text(f'--flagfile={i + 1}\n' * 2)
@@ -36,18 +36,18 @@ def test_files_that_name_each_other_are_bounded(tmp_path, monkeypatch):
     flag_file.expand(['--flagfile=0'])
 
 
-def test_words_behind_two_dashes_are_words():
+def test_arguments_after_two_dashes_are_kept():
   assert flag_file.expand(['--', '--flagfile=x']) == ['--', '--flagfile=x']
 
 
 @pytest.mark.parametrize('data,message', [
-    (None, 'There is no flag file .*'),
-    ('--a=1'.encode('utf-16'), 'is not text in UTF-8'),
-    (b'--a=~\0x', 'is not text in UTF-8'),
-    (b'--flagfile=run.flags', 'names itself'),
+    (None, 'No flag file .*'),
+    ('--a=1'.encode('utf-16'), 'is not UTF-8 text'),
+    (b'--a=~\0x', 'is not UTF-8 text'),
+    (b'--flagfile=run.flags', 'includes itself'),
     (b'#' * (2**20 + 1), 'more than 1,048,576 characters'),
 ])
-def test_what_is_no_flag_file_is_refused(tmp_path, monkeypatch, data, message):
+def test_invalid_flag_files_are_refused(tmp_path, monkeypatch, data, message):
   monkeypatch.chdir(tmp_path)
   if data is not None:
     (tmp_path / 'run.flags').write_bytes(data)
@@ -60,11 +60,11 @@ def test_a_flag_file_needs_a_name():
     flag_file.expand(['--flagfile'])
 
 
-def test_a_file_that_a_file_names_in_vain_is_told(tmp_path, monkeypatch):
+def test_a_missing_included_file_is_named(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   path = tmp_path / 'elsewhere' / 'demo.flags'
   path.parent.mkdir()
   path.write_text('--flagfile=prelu.flags')
   with pytest.raises(errors.DataError,
-                     match=f'no flag file prelu.flags, which {path} names'):
+                     match=f'No flag file prelu.flags, included by {path}'):
     flag_file.expand([f'--flagfile={path}'])

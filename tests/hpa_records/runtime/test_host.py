@@ -1,4 +1,4 @@
-"""host: what a container allows, from files of control groups."""
+"""host: limits of a container, from files of control groups."""
 
 import pytest
 
@@ -38,11 +38,11 @@ _OWN = {'proc/self/cgroup': '0::/pod/box\n'}
         f'{_V2}pod/box/cpu.max': 'nonsense'
     }, _HERE[0]),
 ])
-def test_a_quota_counts_rounded_up_the_least_on_the_way(tmp_path, files, cores):
+def test_the_smallest_quota_counts_rounded_up(tmp_path, files, cores):
   assert host.num_cores(_write(tmp_path, _OWN | files)) == cores
 
 
-def test_the_first_version_has_files_of_other_names(tmp_path):
+def test_cgroup_v1_files_are_read(tmp_path):
   root = _write(
       tmp_path, {
           'proc/self/cgroup': '5:memory:/box\n4:cpu,cpuacct:/box\n0::/\n',
@@ -53,7 +53,7 @@ def test_the_first_version_has_files_of_other_names(tmp_path):
   assert (host.num_cores(root), host.memory_bytes(root)) == (1, 2**20)
 
 
-def test_without_a_quota_of_the_first_version_all_cores_count(tmp_path):
+def test_without_a_cgroup_v1_quota_all_cores_count(tmp_path):
   root = _write(
       tmp_path, {
           'proc/self/cgroup': '4:cpu:/\n',
@@ -63,7 +63,7 @@ def test_without_a_quota_of_the_first_version_all_cores_count(tmp_path):
   assert (host.num_cores(root), host.memory_bytes(root)) == _HERE
 
 
-def test_memory_is_the_least_limit_and_what_is_left_of_it(tmp_path):
+def test_memory_is_the_smallest_limit_and_its_free_part(tmp_path):
   root = _write(
       tmp_path, _OWN | {
           'proc/meminfo': 'MemTotal: 900 kB\nMemAvailable:  800000 kB\n',
@@ -76,6 +76,6 @@ def test_memory_is_the_least_limit_and_what_is_left_of_it(tmp_path):
   assert host.free_memory_bytes(root) == 1500000
 
 
-def test_free_memory_is_what_the_kernel_says(tmp_path):
+def test_free_memory_is_the_kernels_value(tmp_path):
   assert host.free_memory_bytes(str(tmp_path)) is None
   assert 0 < host.free_memory_bytes() <= host.memory_bytes()

@@ -1,4 +1,4 @@
-"""ports: addresses, and what listens at them."""
+"""ports: addresses, and servers that answer at them."""
 
 import http.server
 import socket
@@ -14,7 +14,7 @@ from hpa_records.runtime import ports
     'host', 'host:', ':80', 'host:0', 'host:65536', 'host:0655350', 'host:²',
     f'host:{"9" * 5000}'
 ])
-def test_what_is_no_address_is_refused(address):
+def test_invalid_addresses_are_refused(address):
   with pytest.raises(errors.DataError, match='Expected host:port'):
     ports.split(address, '--dispatcher')
 
@@ -30,12 +30,12 @@ def test_a_server_of_another_kind_is_refused():
                                   http.server.SimpleHTTPRequestHandler)
   threading.Thread(target=server.serve_forever, daemon=True).start()
   with server:
-    with pytest.raises(errors.DataError, match='no server of TensorFlow'):
+    with pytest.raises(errors.DataError, match='not a TensorFlow server'):
       ports.check_server(*server.server_address, timeout_s=10)
     server.shutdown()
 
 
-def test_a_server_that_says_nothing_is_not_waited_for():
+def test_a_silent_server_times_out():
   with socket.create_server(('127.0.0.1', 0)) as silent:
     with pytest.raises(TimeoutError):
       ports.check_server(*silent.getsockname(), timeout_s=0.1)

@@ -1,4 +1,4 @@
-"""printable: what strangers wrote is printed without effect."""
+"""printable: untrusted text is escaped."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
 
-def test_control_sequences_directions_and_lone_bytes_become_escapes():
+def test_control_sequences_directions_and_lone_bytes_are_escaped():
   assert printable.escape('a\x1b[2J\u202e\udc80\n\x07é') == (
       'a\\x1b[2J\\u202e\\udc80\n\\x07é')
 
 
-def test_names_of_strangers_stay_in_their_line():
+def test_escape_line_escapes_newlines():
   assert printable.escape_line('a\n\x1bb\\é') == 'a\\n\\x1bb\\é'
-  told = issue.describe('Head', [issue.Fault(2, 'a', 'a\nb.png', 'x')])
+  told = issue.describe('Head', [issue.Issue(2, 'a', 'a\nb.png', 'x')])
   assert told.splitlines()[1:] == ['  row 2, a\\nb.png: x']
 
 
@@ -41,15 +41,15 @@ def test_a_quote_is_one_short_line():
 
 def test_names_are_plain():
   for name in ('a', 'é核', "it's", 'a b', '._x'):
-    assert not printable.find_name_fault(name)
+    assert not printable.find_name_issue(name)
   for name in ('', '.', '..', ' a', 'a ', 'a/b', 'a\\b', 'a\nb', 'a\x1b',
                '\udc80', 'a\u202eb'):
-    assert 'plain name' in printable.find_name_fault(name), repr(name)
-  assert not printable.find_name_fault('a' * 255)
-  assert 'at most 255 char' in printable.find_name_fault('a' * 256)
+    assert 'plain name' in printable.find_name_issue(name), repr(name)
+  assert not printable.find_name_issue('a' * 255)
+  assert 'at most 255 char' in printable.find_name_issue('a' * 256)
 
 
-def test_a_name_that_only_looks_the_same_is_found():
+def test_a_name_in_another_unicode_form_is_found():
   assert printable.find_twin('é', {'e\u0301', 'x'}) == 'e\u0301'
   assert printable.find_twin('e\u0301', {'é'}) == 'é'
   assert not printable.find_twin('é', {'é', 'e'})
@@ -60,7 +60,7 @@ def test_a_name_that_only_looks_the_same_is_found():
                                              (67108864, '67.1 MB'),
                                              (2e9, '2.0 GB'),
                                              (5e15, '5,000.0 TB')])
-def test_sizes_have_a_unit_that_shows_them(num_bytes, shown):
+def test_sizes_have_a_fitting_unit(num_bytes, shown):
   assert printable.show_bytes(num_bytes) == shown
 
 

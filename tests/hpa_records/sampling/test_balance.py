@@ -1,4 +1,4 @@
-"""Which settings of a balance are refused."""
+"""balance: settings that are refused."""
 
 import pytest
 

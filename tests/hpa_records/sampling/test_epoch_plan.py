@@ -1,4 +1,4 @@
-"""epoch_plan: counts, rounding, transforms; a pure function of its key."""
+"""epoch_plan: counts, rounding, symmetries; a pure function of its key."""
 
 import hypothesis
 from hypothesis import strategies as st
@@ -79,7 +79,7 @@ def test_a_cycle_of_epochs_draws_each_record_as_often_as_it_should(cycle):
   assert (total[:500] >= 1).all()
 
 
-def test_which_records_go_together_changes_with_the_cycle():
+def test_records_that_coincide_change_with_the_cycle():
   repeats = np.full(200, 0.5, np.float32)
   drawn = {
       epoch_plan.draw_counts(repeats, epoch_plan.Key(0, epoch, 0)).tobytes()
@@ -205,7 +205,7 @@ def _through_buffer(length, size, rng):
   return np.array(order + rng.permutation(buffer).tolist())
 
 
-def test_the_order_is_uniform_and_a_buffer_would_show():
+def test_the_order_is_uniform_and_a_shuffle_buffer_is_not():
   orders = np.stack([
       epoch_plan.order(256, epoch_plan.Key(3, epoch, 1)) for epoch in range(400)
   ])
@@ -277,7 +277,7 @@ def test_global_batches_are_the_same_for_all_replicas_and_workers(
       np.testing.assert_array_equal(together, getattr(whole, name))
 
 
-def test_the_last_batch_is_filled_up_with_blanks_of_weight_0():
+def test_the_last_batch_is_padded_with_weight_0():
   epoch = epoch_plan.once(np.array([7, 3, 5]))
   part = epoch_plan.cut(epoch, epoch_plan.Share(2), 1)
   assert part.record.tolist() == [5, epoch_plan.BLANK]
@@ -288,7 +288,7 @@ def test_the_last_batch_is_filled_up_with_blanks_of_weight_0():
 
 @pytest.mark.parametrize('values', [(10, 4, 0, 4), (8, 4, 3, 2), (8, 4, -1, 1),
                                     (8, 4, 0, 0)])
-def test_shares_that_are_not_there_are_refused(values):
+def test_invalid_shares_are_refused(values):
   with pytest.raises(ValueError, match='Expected .*, received'):
     epoch_plan.Share(*values)
 
@@ -296,7 +296,7 @@ def test_shares_that_are_not_there_are_refused(values):
 @pytest.mark.parametrize('key', [(-1, 0, 0), (2**63, 0, 0), (2**64 + 3, 0, 0),
                                  (0, -1, 0), (0, 2**39, 0), (0, 0, -1),
                                  (0, 0, 2**16)])
-def test_a_key_that_another_shares_is_refused(key):
+def test_keys_out_of_range_are_refused(key):
   with pytest.raises(errors.DataError,
                      match='Expected a(n epoch| seed) of 0..2'):
     epoch_plan.Key(*key)

@@ -1,4 +1,4 @@
-"""The solver against its own definition, and against SciPy's."""
+"""exact_balance: compared with its definition and with SciPy's solver."""
 
 import hypothesis
 from hypothesis import strategies
@@ -31,7 +31,7 @@ def _effective_size(counts, repeats):
 
 
 def _misses(sets, counts, target, tolerance, repeats):
-  """How far each class that has an image lies outside of its bounds."""
+  """Returns the distance of each class with images from its bounds."""
   totals = ((counts * repeats) @ sets)[sets.any(axis=0)]
   return np.maximum(np.abs(totals - target) - tolerance * target, 0)
 
@@ -86,7 +86,7 @@ def test_a_problem_solved_by_hand():
   np.testing.assert_allclose(found, [1.6 / 3, 7.2], atol=4e-3)
 
 
-def test_what_cannot_be_met_is_met_by_least_squares():
+def test_infeasible_targets_are_fitted_by_least_squares():
   # The same images: class 0 and 1 want 10 together, class 2 at most the cap.
   sets = np.array([[1, 1, 0], [0, 0, 1]], np.uint8)
   found = exact_balance.solve(sets, np.array([4, 2]), 10, 0, 0, 3)

@@ -1,4 +1,4 @@
-"""Folds are even in every class and hang on ids, labels and seed alone."""
+"""folds: even in each class; depend only on ids, labels and seed."""
 
 import pathlib
 
@@ -76,7 +76,7 @@ def test_permuted_rows_have_permuted_folds_none_empty(labels, num_folds, seed):
 
 
 @pytest.mark.parametrize('count', range(5, 13))
-def test_one_class_is_dealt_evenly(count):
+def test_one_class_is_spread_evenly(count):
   labels = np.zeros([count, spec.NUM_CLASSES], np.uint8)
   labels[:, 3] = 1
   sizes = np.bincount(folds.assign(_name(count), labels, 5, 0), minlength=5)
@@ -164,7 +164,7 @@ def test_large_groups_are_evened_out_by_small_ones():
     assert np.bincount(assigned).tolist() == [9, 9]
 
 
-def test_groups_without_labels_are_dealt_evenly():
+def test_groups_without_labels_are_spread_evenly():
   labels = np.zeros([24, spec.NUM_CLASSES], np.uint8)
   group_of = [str(i // 3) for i in range(24)]
   assigned = _assign_groups(labels, group_of, 4, 0)
@@ -202,7 +202,7 @@ def test_impossible_number_of_folds_is_refused(num_folds, message):
 
 
 @pytest.mark.parametrize('seed', [-1, 2**63])
-def test_seeds_that_others_share_are_refused(seed):
+def test_seeds_out_of_range_are_refused(seed):
   labels = np.ones([4, 28], np.uint8)
   with pytest.raises(errors.DataError, match='Expected a seed of 0..2.63-1'):
     folds.assign(list('abcd'), labels, 2, seed)

@@ -1,4 +1,4 @@
-"""label_set: as many sets as there are, for any number of classes."""
+"""label_set: distinct sets for any number of classes."""
 
 import numpy as np
 import pytest

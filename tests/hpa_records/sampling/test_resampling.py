@@ -1,4 +1,4 @@
-"""What holds for the repeats of any label matrix, and of the real one."""
+"""resampling: properties of repeats, on random labels and the real table."""
 
 import pathlib
 
@@ -105,8 +105,9 @@ def test_images_without_labels_are_drawn_once(labels, num_folds, target, seed,
 
 
 @_given(policy=_POLICIES, absent=strategies.integers(0, 27))
-def test_a_class_without_images_hinders_no_other(labels, num_folds, target,
-                                                 seed, policy, absent):
+def test_a_class_without_images_does_not_affect_others(labels, num_folds,
+                                                       target, seed, policy,
+                                                       absent):
   labels[:, absent] = 0
   drawn = _repeats(labels, _deal(labels, num_folds), num_folds, policy, target,
                    seed)
@@ -183,7 +184,7 @@ def test_hybrid_meets_the_target_where_images_have_one_label(
 
 
 @_given()
-def test_one_folds_draws_do_not_hang_on_the_number_of_folds(
+def test_a_folds_draws_do_not_depend_on_the_number_of_folds(
     labels, num_folds, target, seed):
   folds = _deal(labels, num_folds)
   np.testing.assert_array_equal(
@@ -297,7 +298,7 @@ def test_exact_gives_a_set_that_occurs_once_its_own_repeats():
   assert drawn[0] < drawn[30] and np.ptp(drawn[1:30]) == 0
 
 
-def test_exact_gets_near_where_the_target_cannot_be_met():
+def test_exact_approximates_infeasible_targets():
   # Every image of class 1 is one of class 0, and the other way round but one.
   labels = _one_hot([0] * 10)
   labels[:9, 1] = 1
@@ -377,7 +378,7 @@ def test_ranks_put_label_sets_of_the_rarest_class_first():
 
 
 @pytest.mark.parametrize('seed', [-1, 2**63])
-def test_seeds_that_others_share_are_refused(seed):
+def test_seeds_out_of_range_are_refused(seed):
   with pytest.raises(errors.DataError, match='Expected a seed of 0..2.63-1'):
     _train_on_all(_one_hot([0] * 5), 'hybrid', seed=seed)
 
@@ -389,5 +390,5 @@ def test_seeds_that_others_share_are_refused(seed):
     ('table', {'factors': '0:999999999'}),
 ])  # yapf: disable
 def test_more_draws_than_memory_holds_are_refused(policy, more):
-  with pytest.raises(errors.DataError, match='training images; at most'):
+  with pytest.raises(errors.DataError, match='training images, at most'):
     _repeats(_one_hot([0] * 5), np.full(5, -1), 1, policy, **more)

@@ -8,7 +8,7 @@ from hpa_records.storage import folders
 
 @pytest.fixture(name='folder', params=['local', 'ram'])
 def _folder(request, tmp_path):
-  """A folder on disk, and one that TensorFlow's filesystems keep in memory."""
+  """Returns a local folder, and one at ram:// (TensorFlow, in memory)."""
   if request.param == 'local':
     yield str(tmp_path)
   else:

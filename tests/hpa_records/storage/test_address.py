@@ -1,4 +1,4 @@
-"""address: what is refused, and what TensorFlow raises, in one line each."""
+"""address: refused addresses, and one-line errors for TensorFlow's."""
 
 import sys
 
@@ -22,7 +22,7 @@ _BROKEN = 'import warnings\nwarnings.warn("file system plugins are not loaded")'
 
 @pytest.fixture(name='no_io', params=['missing', 'broken'])
 def _no_io(request, monkeypatch, tmp_path):
-  """No tensorflow-io, and one that imports but was built for another one."""
+  """Without tensorflow-io, and with one built for another TensorFlow."""
   tensorflow.has_scheme.cache_clear()
   if request.param == 'missing':
     monkeypatch.setitem(sys.modules, 'tensorflow_io', None)
@@ -45,7 +45,7 @@ def test_without_tensorflow_io_the_right_environment_is_named(scheme):
     filesystem.read_bytes(f'{scheme}://there/records/manifest.json')
   message = str(told.value)
   assert '\n' not in message
-  assert f'Expected a TensorFlow that reads {scheme}://' in message
+  assert f' cannot read {scheme}:// without a compatible' in message
   assert 'pip install "hpa-records[io]"' in message
   assert '--stage_dir=DIR' in message
 
@@ -97,13 +97,13 @@ def _error(kind, message):
     (_error(
         'DataLossError', '{{function_node __wrapped__Get}} corrupted record '
         'at 0 [Op:Get] name: '), 'DataLossError: corrupted record at 0; '),
-    (_error('UnknownError', ''), 'UnknownError: no reason; check'),
+    (_error('UnknownError', ''), 'UnknownError: no reason given; check'),
     (RuntimeError('no host'), 'RuntimeError: no host; check'),
 ])
 def test_errors_become_one_line(error, told):
   with pytest.raises(address.StorageError,
                      match='Cannot access s3://b/x') as found:
-    with address.told_errors('s3://b/x'):
+    with address.translate_errors('s3://b/x'):
       raise error
   assert told in str(found.value) and '\n' not in str(found.value)
   assert isinstance(found.value, errors.DataError)
@@ -118,7 +118,7 @@ def test_errors_become_one_line(error, told):
 ])
 def test_other_errors_stay_as_they_are(path, naming, error):
   with pytest.raises(type(error)) as found:
-    with address.told_errors(path, naming):
+    with address.translate_errors(path, naming):
       raise error
   assert found.value is error
 
@@ -137,5 +137,5 @@ def test_a_dataset_at_an_address_is_read(tmp_path):
                           how_lib.How()).evaluation(0, epoch_plan.Share(4))
   assert sum(float(batch['weight'].numpy().sum()) for batch in batches) == 2
   filesystem.remove(f'{remote}/{found.manifest.shards[0].name}')
-  with pytest.raises(errors.DataError, match='received none at ram://'):
+  with pytest.raises(errors.DataError, match='received no file at ram://'):
     dataset.load(remote)

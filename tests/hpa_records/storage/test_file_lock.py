@@ -1,4 +1,4 @@
-"""file_lock: processes keep out of each other's folders."""
+"""file_lock: one process at a time in a folder."""
 
 import contextlib
 import io
@@ -55,7 +55,7 @@ def test_a_stopped_process_keeps_its_lock(tmp_path):
     os.kill(holder.pid, signal.SIGKILL)
 
 
-def test_shared_locks_exclude_only_those_who_want_it_alone(tmp_path):
+def test_shared_locks_exclude_only_exclusive_ones(tmp_path):
   path = str(tmp_path / 'lock')
   with _start_holder(path, 'shared') as holder:
     with file_lock.hold(path, 'busy', shared=True):
@@ -96,7 +96,7 @@ def test_the_holder_may_remove_the_file(tmp_path):
     assert os.path.exists(path)
 
 
-def test_who_waits_gets_the_lock_when_it_is_free(tmp_path):
+def test_a_waiting_process_gets_the_lock_when_it_is_free(tmp_path):
   path = str(tmp_path / 'lock')
   # Not capsys: what a thread writes while it is read may be lost.
   with _start_holder(path) as holder, contextlib.redirect_stderr(

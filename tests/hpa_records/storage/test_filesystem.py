@@ -1,4 +1,4 @@
-"""filesystem: whole files or none, on disk and at an address."""
+"""filesystem: complete files or none, local and at an address."""
 
 import os
 
@@ -28,7 +28,7 @@ def test_the_name_appears_when_the_block_ends(tmp_path):
   assert path.read_bytes() == b'new'
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_refused(tmp_path):
   path = str(tmp_path / 'pipe')
   os.mkfifo(path)
   for read in (filesystem.open_read, filesystem.read_bytes, filesystem.sha256):
@@ -83,13 +83,13 @@ def test_a_missing_file_is_an_os_error(folder):
 
 @pytest.mark.parametrize('name,size', [('a', 1), ('none', None), ('a/b', None),
                                        ('x' * 300, None), ('loop', None)])
-def test_what_is_not_there_has_no_size(tmp_path, name, size):
+def test_a_missing_file_has_no_size(tmp_path, name, size):
   (tmp_path / 'a').write_bytes(b'1')
   (tmp_path / 'loop').symlink_to('loop')
   assert filesystem.size(str(tmp_path / name)) == size
 
 
-def test_a_folder_that_may_not_be_entered_is_not_an_empty_one(tmp_path):
+def test_a_folder_without_permission_is_an_error(tmp_path):
   (tmp_path / 'a').mkdir(mode=0)
   user = os.geteuid()
   os.seteuid(user or 65534)  # root enters every folder

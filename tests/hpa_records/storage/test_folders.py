@@ -1,4 +1,4 @@
-"""folders: listed, made, emptied and removed, on disk and at an address."""
+"""folders: listing, creating and removing, local and at an address."""
 
 import os
 
@@ -8,7 +8,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 
 
-def test_lists_go_down_when_asked(folder):
+def test_lists_are_recursive_on_request(folder):
   below = os.path.join(folder, 'b', 'c')
   folders.make(below)
   filesystem.write_atomically(os.path.join(folder, 'a'), b'')
@@ -30,7 +30,7 @@ def test_only_wanted_files_are_removed_and_only_empty_folders(folder):
   assert folders.list_names(folder, recursive=True) == []
 
 
-def test_a_folder_below_that_cannot_be_listed_is_an_error(tmp_path):
+def test_an_unreadable_subfolder_is_an_error(tmp_path):
   (tmp_path / 'a' / 'b').mkdir(parents=True)
   os.chmod(tmp_path / 'a' / 'b', 0)
   try:
@@ -42,7 +42,7 @@ def test_a_folder_below_that_cannot_be_listed_is_an_error(tmp_path):
     os.chmod(tmp_path / 'a' / 'b', 0o700)
 
 
-def test_folders_that_a_system_keeps_are_not_looked_into(tmp_path, monkeypatch):
+def test_system_folders_are_skipped(tmp_path, monkeypatch):
   for name in ('lost+found', 'a/.Trashes', 'a/b'):
     (tmp_path / name).mkdir(parents=True)
     (tmp_path / name / 'file').touch()

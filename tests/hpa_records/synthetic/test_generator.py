@@ -132,10 +132,10 @@ def test_tool_makes_samples_once(tmp_path):
                          text=True,
                          check=False)
   assert again.returncode == 2
-  assert 'Expected no train.csv yet' in again.stderr
+  assert 'train.csv exists' in again.stderr
 
 
-def test_what_an_interrupted_call_left_is_gone_on_with(tmp_path):
+def test_an_interrupted_call_is_continued(tmp_path):
   generator.make(str(tmp_path), 2, size_px=64, workers=1)
   whole = _content(tmp_path)
   (tmp_path / 'train.csv').unlink()
@@ -151,14 +151,15 @@ def test_an_image_of_the_users_is_not_replaced(tmp_path, workers):
   mine = tmp_path / 'train' / f'{generator.sample_id(0, 9)}_red.png'
   mine.parent.mkdir()
   mine.write_bytes(b'mine')
-  with pytest.raises(errors.DataError, match='red.png is there, and is not'):
+  with pytest.raises(errors.DataError,
+                     match='red.png exists with other content'):
     generator.make(str(tmp_path), 10, size_px=64, workers=workers)
   assert mine.read_bytes() == b'mine'
 
 
 def test_a_link_in_place_of_the_table_is_refused(tmp_path):
   (tmp_path / 'train.csv').symlink_to('nowhere')
-  with pytest.raises(errors.DataError, match='Expected no train.csv yet'):
+  with pytest.raises(errors.DataError, match='train.csv exists'):
     generator.make(str(tmp_path), 1, size_px=64, workers=1)
   assert [path.name for path in tmp_path.iterdir()] == ['train.csv']
   assert (tmp_path / 'train.csv').is_symlink()
@@ -166,7 +167,8 @@ def test_a_link_in_place_of_the_table_is_refused(tmp_path):
 
 def test_of_two_calls_at_once_the_second_is_refused(tmp_path):
   with file_lock.hold(str(tmp_path / '.make_sample_data.lock'), ''):
-    with pytest.raises(errors.DataError, match='already being made in'):
+    with pytest.raises(errors.DataError,
+                       match='Another process is making sample data in'):
       generator.make(str(tmp_path), 1, size_px=64, workers=1)
 
 

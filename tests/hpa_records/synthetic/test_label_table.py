@@ -1,4 +1,4 @@
-"""Labels of synthetic samples: as often as in the real table."""
+"""label_table: frequencies of the real table."""
 
 import csv as csv_module
 

@@ -175,7 +175,7 @@ def test_files_of_the_users_are_not_replaced(tmp_path, flag):
 def test_json_is_not_put_in_place_of_a_pipe(tmp_path):
   os.mkfifo(tmp_path / 'pipe')
   done = _run(f'--csv={tmp_path}/none', f'--json={tmp_path}/pipe')
-  assert done.returncode == 2 and 'of that name is in the way' in done.stderr
+  assert done.returncode == 2 and 'of that name exists' in done.stderr
   assert (tmp_path / 'pipe').is_fifo()
 
 
@@ -207,8 +207,8 @@ def test_wrong_use_ends_with_one_line(source, words, received):
   assert received in done.stderr and done.stderr.count('\n') == 1
 
 
-def test_faulty_rows_are_listed(tmp_path):
+def test_invalid_rows_are_listed(tmp_path):
   (tmp_path / 'a.csv').write_text('Id,Target\na,1\na,2\nb,28\n')
   done = _run(f'--csv={tmp_path / "a.csv"}')
   assert (done.returncode, done.stdout) == (2, '')
-  assert '2 faults:' in done.stderr and 'row 4: ' in done.stderr
+  assert '2 issues:' in done.stderr and 'row 4: ' in done.stderr

@@ -37,7 +37,7 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
                          text=True,
                          check=False)
   assert first.returncode == 128 + signal.SIGTERM, first.stderr
-  assert 'the same command continues' in first.stderr
+  assert 'run the same command to continue' in first.stderr
 
   # A folder of that name is not taken for ours.
   (tmp_path / 'trainer').mkdir()
@@ -53,7 +53,7 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
   assert 'Expected' not in done.stderr and 'retracing' not in done.stderr
   page = (tmp_path / 'paper' / 'report.html').read_text()
   for name in ('prelu', 'selu'):
-    table = pd.read_csv(tmp_path / 'paper' / 'report' / f'{name}_scores.csv',
+    table = pd.read_csv(tmp_path / 'paper' / 'report' / f'{name}_metrics.csv',
                         index_col='name')
     assert list(table.index) == ['fold 0', 'fold 1', 'mean', 'std']
     mean, std = table['auc_macro'][['mean', 'std']]

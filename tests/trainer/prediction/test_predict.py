@@ -1,4 +1,4 @@
-"""ensemble and predict: scores of new images by the models of real runs."""
+"""ensemble and predict: new images predicted by the models of real runs."""
 
 import dataclasses
 import json
@@ -98,12 +98,12 @@ def _predict(runs, where, tta='none', weights='last', batch_size=16):
   found = ensemble.load([str(run) for run in runs])
   models = predict.Models(found, strategy.make('cpu'), weights)
   if (where / 'manifest.json').exists():
-    made = models.score(inference_source.Records(str(where)), tta, batch_size)
+    made = models.predict(inference_source.Records(str(where)), tta, batch_size)
   else:
     with _open(where) as files:
-      made = models.score(files, tta, batch_size)
-  assert made.scores.dtype == np.float32
-  return pd.DataFrame(made.scores, made.ids)
+      made = models.predict(files, tta, batch_size)
+  assert made.predictions.dtype == np.float32
+  return pd.DataFrame(made.predictions, made.ids)
 
 
 def _near(first, second):
@@ -114,9 +114,9 @@ def _near(first, second):
 @pytest.mark.parametrize('fold', [0, 1])
 def test_held_out_samples_get_the_scores_of_the_training(folder, single, fold):
   found = _predict([single['prelu', fold]], folder / 'records')
-  kept = arrays_lib.Scores.load(
+  kept = arrays_lib.Predictions.load(
       str(folder / f'prelu/fold{fold}/predictions.npz'))
-  _near(found.loc[kept.ids], pd.DataFrame(kept.scores, kept.ids))
+  _near(found.loc[kept.ids], pd.DataFrame(kept.predictions, kept.ids))
 
 
 def test_the_ensemble_is_the_mean_of_its_models(folder, single):
@@ -202,21 +202,21 @@ def test_two_devices_write_the_labels_above_the_thresholds(
   out = tmp_path / 'out'
   assert done.stdout == (
       f'40 images, 0 skipped, mean of 2 models: {out}/new.csv'
-      f', {out}/new_scores.csv\n'
-      '20 of these 40 images, by their ids, were trained on: their honest '
-      'scores are those in the out_of_fold files of the report.\n')
+      f', {out}/new_predictions.csv\n'
+      '20 of these 40 images, by their ids, were trained on; use '
+      'the out_of_fold files of the report for their predictions.\n')
   table = pd.read_csv(out / 'new.csv', keep_default_na=False, dtype=str)
-  scores = pd.read_csv(out / 'new_scores.csv', index_col='Id')
+  predictions = pd.read_csv(out / 'new_predictions.csv', index_col='Id')
   assert table.columns.tolist() == ['Id', 'Predicted']
   assert table['Id'].tolist() == sorted(f's{i}' for i in range(40))
-  assert scores.columns.tolist() == _NAMES
-  _near(scores.set_axis(range(28), axis=1),
+  assert predictions.columns.tolist() == _NAMES
+  _near(predictions.set_axis(range(28), axis=1),
         _predict(runs, folder / 'raw', 'dihedral'))
-  first, second = (arrays_lib.Scores.load(str(
-      run / 'fold0' / 'predictions.npz')) for run in runs)
+  first, second = (arrays_lib.Predictions.load(
+      str(run / 'fold0' / 'predictions.npz')) for run in runs)
   chosen = thresholds.choose('f1', first.labels,
-                             (first.scores + second.scores) / 2)
-  above = scores.to_numpy() > chosen
+                             (first.predictions + second.predictions) / 2)
+  above = predictions.to_numpy() > chosen
   assert above.any()
   assert table['Predicted'].tolist() == [
       ' '.join(str(k) for k in range(28) if row[k]) for row in above
@@ -250,10 +250,10 @@ def test_xla_gives_the_same_scores(folder, single, copy):
     }, 'mean and deviation .* run of an earlier version'),
     ({
         'classes': ['Nucleoplasm']
-    }, 'the 28 classes of this version, received a'),
+    }, 'are not the 28 of this version'),
     ({
         'records': {}
-    }, r'damaged file or a run .*copy \(image_size: '),
+    }, r'about.json of .*copy is damaged, .* \(image_size: '),
     ({
         'pixels': {
             'mean': [1.0] * 4
@@ -291,11 +291,10 @@ def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
   (copy / 'fold0' / 'network.json').unlink()  # which has the size, too
   _edit(copy / 'fold0' / 'about.json', records=about['records'] | changes)
   (name, value), = changes.items()
-  with pytest.raises(errors.DataError, match=f'images alike.*{name}.*{value}'):
+  with pytest.raises(errors.DataError, match=f'differ in.*{name}.*{value}'):
     ensemble.load([str(single['selu', 0]), str(copy)])
   found = ensemble.load([str(copy)])
-  with pytest.raises(errors.DataError,
-                     match=f'received others.*{name} {value!r}'):
+  with pytest.raises(errors.DataError, match=f'differ in.*{name} {value!r}'):
     found.check_records(
         inference_source.Records(str(folder / 'raw')).settings, 'raw')
 
@@ -314,13 +313,13 @@ def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
   other = ensemble.load([str(copy), str(single['selu', 0])])
   assert other.choose_thresholds('0.25') == 0.25
   with pytest.raises(errors.DataError,
-                     match=r'received \[0.3, 0.5\]; pass --thr'):
+                     match=r'thresholds: \[0.3, 0.5\]; pass --thr'):
     other.choose_thresholds('')
   with pytest.raises(errors.DataError, match='--weights=last with --threshold'):
     found.choose_thresholds('f1', 'best')
   assert found.choose_thresholds('0.25', 'best') == 0.25
   uneven = ensemble.load([str(folder / 'prelu'), str(single['selu', 0])])
-  with pytest.raises(errors.DataError, match='held out the same samples'):
+  with pytest.raises(errors.DataError, match='held out different samples'):
     uneven.choose_thresholds('f1')
 
 
@@ -350,7 +349,7 @@ def test_scores_that_are_no_numbers_are_refused(folder, copy):
     if array.dtype == np.float32:
       arrays[name] = np.full_like(array, 3e38)
   np.savez(path, **arrays)
-  with pytest.raises(errors.DataError, match='scores are NaN or infinite'):
+  with pytest.raises(errors.DataError, match='predictions are NaN or infinite'):
     _predict([copy], folder / 'raw')
 
 
@@ -361,7 +360,7 @@ def test_a_run_that_is_there_twice_is_refused(single, tmp_path):
     ensemble.load([f'{run}/', str(tmp_path / 'again')])
 
 
-def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
+def test_invalid_images_are_all_told_or_left_out(folder, single, tmp_path):
   images = shutil.copytree(folder / 'train', tmp_path / 'images')
   for name in ('s3_green.png', 's7_blue.png'):
     data = bytearray((images / name).read_bytes())
@@ -370,14 +369,15 @@ def test_faulty_images_are_all_told_or_left_out(folder, single, tmp_path):
   found = ensemble.load([str(single['prelu', 0])])
   models = predict.Models(found, strategy.make('cpu'), 'last')
   with _open(images) as files, pytest.raises(errors.DataError) as error:
-    models.score(files, 'none', 4)
-  assert '2 faults' in str(error.value) and 's7_blue.png' in str(error.value)
+    models.predict(files, 'none', 4)
+  assert '2 issues' in str(error.value) and 's7_blue.png' in str(error.value)
   for name in ('s5_red.png', 's5_blue.png'):
     (images / name).unlink()
   with _open(images, 'skip') as files:
-    made = models.score(files, 'none', 4)
+    made = models.predict(files, 'none', 4)
   wanted = _predict([single['prelu', 0]], folder / 'train')
-  _near(pd.DataFrame(made.scores, made.ids), wanted.drop(['s3', 's5', 's7']))
+  _near(pd.DataFrame(made.predictions, made.ids),
+        wanted.drop(['s3', 's5', 's7']))
   made.save(str(tmp_path / 'new.csv'), 0.5)
   skipped = pd.read_csv(tmp_path / 'new_skipped.csv')
   assert skipped['id'].tolist() == ['s3', 's5', 's5', 's7']
@@ -403,7 +403,7 @@ def test_wrong_flags_are_one_line(tmp_path, flags, message):
 @pytest.mark.parametrize(
     'name', ['new', '.csv', 'folder.csv', 'file/new.csv', 'a.csv', 'b.csv'])
 def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
-  for folder in ('folder.csv', 'a_scores.csv', 'b_skipped.csv'):
+  for folder in ('folder.csv', 'a_predictions.csv', 'b_skipped.csv'):
     (tmp_path / folder).mkdir()
   (tmp_path / 'file').touch()
   before = sorted(tmp_path.iterdir())
@@ -419,29 +419,29 @@ def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
   made.save(str(path), 0.5)
   predict.prepare(str(path))
   assert {each.name for each in tmp_path.iterdir()
-         } == {'new.csv', 'new_scores.csv'}
+         } == {'new.csv', 'new_predictions.csv'}
   assert path.read_text() == 'Id,Predicted\nold,\n'
 
 
 def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
   path = tmp_path / 'sample_submission.csv'
   path.write_text('Id,Predicted\na,0\n')
-  with pytest.raises(errors.DataError, match=f'{path} is there, and no'):
+  with pytest.raises(errors.DataError, match=f'{path} exists, and no'):
     predict.prepare(str(path))
   assert path.read_text() == 'Id,Predicted\na,0\n'
 
 
 @pytest.mark.parametrize('name',
-                         ['new.csv', 'new_scores.csv', 'new_skipped.csv'])
+                         ['new.csv', 'new_predictions.csv', 'new_skipped.csv'])
 def test_tables_of_the_users_are_not_replaced(tmp_path, name):
   (tmp_path / name).write_text('mine')
-  with pytest.raises(errors.DataError, match=f'{name} is there, and no'):
+  with pytest.raises(errors.DataError, match=f'{name} exists, and no'):
     predict.prepare(str(tmp_path / 'new.csv'))
   assert (tmp_path / name).read_text() == 'mine'
 
 
 def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
-  skipped = (issue.Fault(2, 'a', 'a_red.png', 'expected an image'),)
+  skipped = (issue.Issue(2, 'a', 'a_red.png', 'expected an image'),)
   made = predict.Prediction(np.array(['b']),
                             np.zeros((1, spec.NUM_CLASSES), np.float32),
                             skipped)
@@ -450,7 +450,7 @@ def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
     predict.prepare(path)
     each.save(path, 0.5)
   assert {each.name for each in tmp_path.iterdir()
-         } == {'new.csv', 'new_scores.csv'}
+         } == {'new.csv', 'new_predictions.csv'}
 
 
 def test_an_output_that_is_an_input_is_refused(folder, single, tmp_path):
@@ -459,14 +459,14 @@ def test_an_output_that_is_an_input_is_refused(folder, single, tmp_path):
   csv.write_text('Id\ns1\n')
   done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
                    f'--records={folder / "raw"}', f'--csv={csv}')
-  assert done.returncode == 2 and 'lead to the same place' in done.stderr
+  assert done.returncode == 2 and 'are the same path' in done.stderr
   assert csv.read_text() == 'Id\ns1\n'
 
 
 def test_images_that_were_trained_on_are_counted(folder, single):
   found = ensemble.load([str(single['prelu', 0])])
-  held_out = arrays_lib.Scores.load(str(folder /
-                                        'prelu/fold0/predictions.npz')).ids
+  held_out = arrays_lib.Predictions.load(
+      str(folder / 'prelu/fold0/predictions.npz')).ids
   ids = np.array([f's{i}' for i in range(40)] + ['new'])
   assert found.count_trained(ids) == 40 - len(held_out)
   assert found.count_trained(held_out) == 0
@@ -478,5 +478,5 @@ def test_missing_images_are_one_line_and_nothing_is_written(single, tmp_path):
   done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
                    f'--images={tmp_path / "images"}')
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-  assert 'No sample is found in' in done.stderr
+  assert 'No samples found in' in done.stderr
   assert not (tmp_path / 'out').exists()

@@ -30,34 +30,34 @@ def _write(output, *names):
 
 def test_a_report_removes_what_an_earlier_one_wrote_alone(tmp_path):
   folder = tmp_path / 'report'
-  _write(tmp_path, 'other_scores.csv', 'other_counts.csv')
-  (folder / 'other_scores.csv').write_text('changed')
+  _write(tmp_path, 'other_metrics.csv', 'other_counts.csv')
+  (folder / 'other_metrics.csv').write_text('changed')
   (folder / 'measurements.csv').write_text('mine')
-  _write(tmp_path, 'run_scores.csv')
+  _write(tmp_path, 'run_metrics.csv')
   left = {path.name for path in folder.iterdir()}
-  assert {'measurements.csv', 'other_scores.csv', 'run_scores.csv'} <= left
+  assert {'measurements.csv', 'other_metrics.csv', 'run_metrics.csv'} <= left
   assert 'other_counts.csv' not in left
 
 
-@pytest.mark.parametrize('name', ['report.html', 'report/run_scores.csv'])
+@pytest.mark.parametrize('name', ['report.html', 'report/run_metrics.csv'])
 def test_a_report_does_not_replace_a_file_that_is_not_its_own(tmp_path, name):
   path = tmp_path / name
   path.parent.mkdir(exist_ok=True)
   path.write_text('mine')
-  with pytest.raises(errors.DataError, match=f'{path} is there, and no report'):
-    _write(tmp_path, 'run_scores.csv')
+  with pytest.raises(errors.DataError, match=f'{path} exists, and no report'):
+    _write(tmp_path, 'run_metrics.csv')
   assert path.read_text() == 'mine'
   assert {each.name for each in tmp_path.rglob('*')} <= {path.name, 'report'}
 
 
 def test_a_report_is_not_written_into_while_another_is(tmp_path):
   place = page.prepare(str(tmp_path))
-  _write(tmp_path, 'run_scores.csv')  # after place looked
+  _write(tmp_path, 'run_metrics.csv')  # after place looked
   with file_lock.hold(f'{tmp_path}/report/lock', ''):
     with pytest.raises(errors.DataError, match='Another report is being'):
-      place.write('page', {'run_scores.csv': b'2'})
-  place.write('page', {'run_scores.csv': b'2'})
-  assert (tmp_path / 'report' / 'run_scores.csv').read_text() == '2'
+      place.write('page', {'run_metrics.csv': b'2'})
+  place.write('page', {'run_metrics.csv': b'2'})
+  assert (tmp_path / 'report' / 'run_metrics.csv').read_text() == '2'
   assert not (tmp_path / 'report' / 'lock').exists()
 
 
@@ -65,8 +65,7 @@ def test_a_file_of_the_users_named_lock_stops_a_report(made, tmp_path):
   path = tmp_path / 'report' / 'lock'
   path.parent.mkdir()
   path.write_text('mine')
-  with pytest.raises(errors.DataError,
-                     match=rf'name is in the way: .*\({path}\)'):
+  with pytest.raises(errors.DataError, match=rf'name exists: .*\({path}\)'):
     page.write([str(made)], str(tmp_path), 0)
   assert [each.name for each in path.parent.iterdir()] == ['lock']
   assert path.read_text() == 'mine'

@@ -90,7 +90,7 @@ def test_a_run_is_what_the_trainer_wrote(run):
   assert found.fingerprint == records.manifest.fingerprint
   for fold in found.folds:
     path = run[0] / f'fold{fold.number}' / 'metrics.json'
-    assert fold.scores == json.loads(path.read_text())
+    assert fold.metrics == json.loads(path.read_text())
     np.testing.assert_array_equal(fold.samples.repeats,
                                   records.repeats(fold.number))
     np.testing.assert_array_equal(fold.samples.labels, records.labels)
@@ -100,11 +100,11 @@ def test_a_run_is_what_the_trainer_wrote(run):
 
 def test_scores_are_those_of_the_folds_with_mean_and_population_std(run, page):
   found = finished_run.load(str(run[0]))
-  table = tables_lib.tabulate_scores(found)
-  values = [fold.scores['auc_macro'] for fold in found.folds]
+  table = tables_lib.tabulate_metrics(found)
+  values = [fold.metrics['auc_macro'] for fold in found.folds]
   assert table['auc_macro'].tolist() == pytest.approx(
       [*values, np.mean(values), np.std(values)])
-  saved = pd.read_csv(page[1] / 'run_scores.csv', index_col=0)
+  saved = pd.read_csv(page[1] / 'run_metrics.csv', index_col=0)
   np.testing.assert_allclose(saved, table)
   for value in values:
     assert f'<td>{value:.3f}</td>' in page[0]
@@ -161,7 +161,7 @@ def test_a_run_compared_with_itself_does_not_differ(page):
   table = pd.read_csv(page[1] / 'runs_comparison_run_other.csv', index_col=0)
   assert 'f1_macro' in table.index
   assert (table['difference'] == 0).all() and (table['p_value'] == 1).all()
-  assert page[0].count('no difference shown') == len(table)
+  assert page[0].count('not significant') == len(table)
   assert 'is higher' not in page[0]
 
 
@@ -177,9 +177,9 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   better = tmp_path / 'better'
   shutil.copytree(run[0], better)
   for path in better.glob('*/predictions.npz'):
-    found = arrays.Scores.load(str(path))
-    scores = (0.1 + 0.8 * found.labels).astype(np.float32)
-    dataclasses.replace(found, scores=scores).save(str(path))
+    found = arrays.Predictions.load(str(path))
+    predictions = (0.1 + 0.8 * found.labels).astype(np.float32)
+    dataclasses.replace(found, predictions=predictions).save(str(path))
   page_lib.write([str(run[0]), str(better)], str(tmp_path), 1000)
   text = (tmp_path / 'report.html').read_text(encoding='utf-8')
   rows = re.findall(r'<th scope="row">([^<]*)</th>.*?>([^<>]*) is higher<',
@@ -200,7 +200,7 @@ def test_a_single_fold_has_no_deviation(run, tmp_path):
   cells = re.findall(r'>(0\.\d{3}[^<]*)<small>', table)
   assert any('±' in each for each in cells[::2])
   assert not any('±' in each for each in cells[1::2])
-  assert 'did not score the same images' in text
+  assert 'did not predict the same images' in text
   assert 'One fold is finished' in text  # thresholds want two
   assert (tmp_path / 'report' / 'less_roc.svg').exists()
 
@@ -230,14 +230,14 @@ def test_thresholds_show_what_they_gain(page):
 
 def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
   shutil.copytree(run[0], tmp_path / 'run')
-  # Of class 4, by fold: score of the hit, the miss, the false alarm.
+  # Of class 4, by fold: probability of the hit, the miss, the false alarm.
   for fold, values in {0: (.7, .3, .6), 3: (.9, .2, .55)}.items():
-    scores = np.zeros((3, spec.NUM_CLASSES), np.float32)
-    scores[:, 4] = values
+    predictions = np.zeros((3, spec.NUM_CLASSES), np.float32)
+    predictions[:, 4] = values
     labels = np.zeros((3, spec.NUM_CLASSES), np.uint8)
     labels[:2, 4] = 1
     ids = np.array([f'{fold}hit', f'{fold}miss', f'{fold}alarm'])
-    arrays.Gallery(ids, labels, scores, np.full(3, 4),
+    arrays.Gallery(ids, labels, predictions, np.full(3, 4),
                    np.array(['hit', 'miss', 'false_alarm']),
                    np.full((3, 8, 8, 4), 90, np.uint8), (np.ones(
                        (3, 2, 2), np.float32),)).save(
@@ -267,7 +267,7 @@ def test_runs_of_other_samples_are_not_tested_against_each_other(run, tmp_path):
   other = shutil.copytree(run[0], tmp_path / 'less')
   shutil.rmtree(other / 'fold3')
   (told,), tables = _compare(run[0], other)
-  assert told['reason'] == 'did not score the same images in the same folds'
+  assert told['reason'] == 'did not predict the same images in the same folds'
   assert not tables
 
 
@@ -278,14 +278,14 @@ def test_runs_of_other_thresholds_are_not_tested_against_each_other(
     path.write_text(path.read_text().replace('"threshold": 0.5',
                                              '"threshold": 0.25'))
   (told,), tables = _compare(run[0], other)
-  assert 'do not predict by the same threshold (0.5 and 0.25)' in told['reason']
+  assert 'use different thresholds (0.5 and 0.25)' in told['reason']
   assert not tables
 
 
 def test_the_confusion_matrix_is_a_table_with_all_its_numbers(run, page):
   table = pd.read_csv(page[1] / 'run_confusion_matrix.csv', index_col=0)
   found = out_of_fold.collect(finished_run.load(str(run[0])))
-  matrix = metrics.confusion_matrix(found.labels, found.scores > 0.5)
+  matrix = metrics.confusion_matrix(found.labels, found.predictions > 0.5)
   np.testing.assert_array_equal(table, matrix)
   tips = re.findall(r'data-tip="true ([^"]*): ([\d,]+), [\d.]+% of the row"',
                     page[0])

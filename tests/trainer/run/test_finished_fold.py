@@ -23,11 +23,11 @@ from trainer.run import workdir
 def test_a_fold_that_lacks_a_file_is_not_finished(run, name, damage):
   config, _ = fold_file.load_config(str(run / 'fold0' / workdir.CONFIG_NAME))
   config = dataclasses.replace(config, workdir=str(run))
-  scores, reason = finished_fold.find_metrics(config)
-  assert scores['epoch'] == 1 and not reason
+  metrics, reason = finished_fold.find_metrics(config)
+  assert metrics['epoch'] == 1 and not reason
   damage(run / 'fold0' / name)
-  scores, reason = finished_fold.find_metrics(config)
-  assert scores is None and str(run / 'fold0' / name) in reason
+  metrics, reason = finished_fold.find_metrics(config)
+  assert metrics is None and str(run / 'fold0' / name) in reason
 
 
 @pytest.mark.parametrize('path', [

@@ -12,7 +12,8 @@ from trainer.run import workdir
 
 def test_a_copy_of_a_fold_is_refused(run):
   shutil.copytree(run / 'fold0', run / 'fold1')
-  with pytest.raises(errors.DataError, match='fold1 holds fold 0, by its conf'):
+  with pytest.raises(errors.DataError,
+                     match='fold1 holds fold 0, according to its conf'):
     finished_run.load(str(run))
 
 
@@ -30,7 +31,7 @@ def test_scores_of_another_threshold_than_the_settings_are_refused(run):
                                            '"threshold": 0.25'))
   with pytest.raises(errors.DataError,
                      match='threshold 0.25 of config.json, '
-                     'received those with 0.5'):
+                     'received 0.5'):
     finished_run.load(str(run))
 
 
@@ -45,4 +46,4 @@ def test_a_run_that_may_not_be_read_is_told(run, path):
   with rights.refused(run / path):
     with pytest.raises(errors.DataError) as error:
       finished_run.load(str(run))
-  assert 'Permission denied; check the rights' in str(error.value)
+  assert 'Permission denied; check the permissions' in str(error.value)

@@ -20,7 +20,7 @@ def _read_all(run):
   fold_file.load_history(fold)
   fold_file.load_gallery(fold)
   fold_file.load_network(fold)
-  arrays_lib.Scores.load(f'{fold}/{workdir.PREDICTIONS_NAME}')
+  arrays_lib.Predictions.load(f'{fold}/{workdir.PREDICTIONS_NAME}')
   fold_file.load_json(f'{fold}/{workdir.BEST_METRICS_NAME}')
 
 
@@ -95,15 +95,15 @@ def _put(value):
 
 
 @pytest.mark.parametrize('name,key,change', [
-    (workdir.PREDICTIONS_NAME, 'scores', _put(np.nan)),
-    (workdir.PREDICTIONS_NAME, 'scores', _put(1.5)),
-    (workdir.PREDICTIONS_NAME, 'scores', lambda each: each[:, :20]),
+    (workdir.PREDICTIONS_NAME, 'predictions', _put(np.nan)),
+    (workdir.PREDICTIONS_NAME, 'predictions', _put(1.5)),
+    (workdir.PREDICTIONS_NAME, 'predictions', lambda each: each[:, :20]),
     (workdir.PREDICTIONS_NAME, 'labels', lambda each: each[:-1]),
     (workdir.PREDICTIONS_NAME, 'labels', _put(2)),
     (workdir.PREDICTIONS_NAME, 'ids', lambda each: each[0]),
     (workdir.PREDICTIONS_NAME, 'ids', lambda each: np.arange(len(each))),
     (workdir.PREDICTIONS_NAME, 'ids', None),
-    (workdir.PREDICTIONS_NAME, 'scores', None),
+    (workdir.PREDICTIONS_NAME, 'predictions', None),
     (workdir.SAMPLES_NAME, 'repeats', lambda each: each[:-1]),
     (workdir.SAMPLES_NAME, 'repeats', _put(-1)),
     (workdir.SAMPLES_NAME, 'folds', lambda each: each.astype(float)),
@@ -161,7 +161,7 @@ def _save_gallery(path, num_samples, num_maps):
 
 @pytest.mark.parametrize('num_samples,num_maps,message', [
     (85, 3, 'ids: expected up to 84, received 85'),
-    (3, 9, 'maps: expected map0, map1, .* up to map7, received 9'),
+    (3, 9, 'maps: expected map0 to map7 without gaps, received 9'),
     (3, 1000, 'up to 16 arrays, received 1,006'),
 ])
 def test_a_gallery_of_any_size_is_refused(tmp_path, num_samples, num_maps,

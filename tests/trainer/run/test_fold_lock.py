@@ -43,7 +43,7 @@ def test_a_folder_that_was_moved_is_not_written(tmp_path, is_taken):
     if is_taken:
       (folder / 'lock').touch()
     with pytest.raises(errors.DataError, match='was moved or removed'):
-      with fold_lock.told_writes(str(folder)):
+      with fold_lock.translate_write_errors(str(folder)):
         pytest.fail('was let write')
   assert (folder / 'lock').exists() == is_taken
 
@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, place, reason):
 def test_a_file_of_the_users_named_lock_is_told_and_kept(tmp_path):
   (tmp_path / 'lock').write_text('mine')
   with pytest.raises(errors.DataError,
-                     match=rf'name is in the way: .*\({tmp_path}/lock\)'):
+                     match=rf'name exists: .*\({tmp_path}/lock\)'):
     with fold_lock.hold(str(tmp_path)):
       pass
   assert (tmp_path / 'lock').read_text() == 'mine'
@@ -107,5 +107,5 @@ def test_a_file_of_the_users_named_lock_is_told_and_kept(tmp_path):
 def test_a_full_disk_is_told_with_what_is_kept():
   with pytest.raises(errors.DataError,
                      match='Cannot write to run/fold0: No space left .* kept'):
-    with fold_lock.told_writes('run/fold0'):
+    with fold_lock.translate_write_errors('run/fold0'):
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

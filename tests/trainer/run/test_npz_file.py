@@ -75,7 +75,7 @@ def test_much_from_a_small_file_takes_no_memory(tmp_path):
 @pytest.mark.filterwarnings('ignore:Duplicate name')
 def test_an_array_that_comes_twice_is_refused(tmp_path):
   whole = ('a.npy', _header((1,)) + bytes(4))
-  with pytest.raises(ValueError, match='2 arrays, of which 1'):
+  with pytest.raises(ValueError, match='1 duplicate names of arrays'):
     npz_file.read(_write(tmp_path / 'a.npz', whole, whole))
 
 
@@ -89,7 +89,7 @@ def test_more_arrays_than_asked_for_are_refused(tmp_path):
 def test_other_compressions_are_refused(tmp_path):
   path = _write(tmp_path / 'a.npz', ('a.npy', _header((1,)) + bytes(4)),
                 compression=zipfile.ZIP_LZMA)
-  with pytest.raises(ValueError, match='compressed in another way'):
+  with pytest.raises(ValueError, match='an unknown compression'):
     npz_file.read(path)
 
 
@@ -104,7 +104,7 @@ def test_a_flipped_bit_is_found(tmp_path):
 
 def test_a_pipe_is_no_file(tmp_path):
   os.mkfifo(tmp_path / 'a.npz')
-  with pytest.raises(ValueError, match='no file'):
+  with pytest.raises(ValueError, match='not a regular file'):
     npz_file.read(str(tmp_path / 'a.npz'))
 
 

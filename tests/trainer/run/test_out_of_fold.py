@@ -1,4 +1,4 @@
-"""out_of_fold and tables: every sample's honest score, and its tables."""
+"""out_of_fold and tables: out-of-fold predictions, and their tables."""
 
 import dataclasses
 
@@ -19,36 +19,39 @@ from trainer.scoring import metrics
 
 @pytest.fixture(name='found')
 def _found():
-  """Made scores of 60 samples in two folds; class 5 occurs in fold 1 alone."""
+  """Synthetic predictions in two folds; class 5 occurs in fold 1 only."""
   rng = np.random.default_rng(0)
   labels = (rng.random((60, spec.NUM_CLASSES)) < 0.3).astype(np.uint8)
   folds = np.repeat([0, 1], [25, 35])
   labels[folds == 0, 5] = 0
   labels[:, 9] = 0
-  scores = (0.5 * labels + 0.5 * rng.random(labels.shape)).astype(np.float32)
+  predictions = (0.5 * labels + 0.5 * rng.random(labels.shape)).astype(
+      np.float32)
   ids = np.array([f's{i}' for i in range(60)])
-  return out_of_fold.OutOfFold(ids, labels, scores, folds, np.zeros(0, str))
+  return out_of_fold.OutOfFold(ids, labels, predictions, folds,
+                               np.zeros(0, str))
 
 
 def test_what_is_saved_can_be_loaded_by_a_user(found, tmp_path):
-  (tmp_path / 'scores.csv').write_bytes(found.to_csv())
+  (tmp_path / 'predictions.csv').write_bytes(found.to_csv())
   (tmp_path / 'predictions.npz').write_bytes(found.to_npz())
-  table = pd.read_csv(tmp_path / 'scores.csv', dtype={'Target': str})
+  table = pd.read_csv(tmp_path / 'predictions.csv', dtype={'Target': str})
   assert table.columns.tolist() == ['Id', 'fold', 'Target', *spec.CLASS_NAMES]
   target = [int(number) for number in table['Target'][3].split()]
   assert target == np.flatnonzero(found.labels[3]).tolist()
   np.testing.assert_array_equal(
-      table[list(spec.CLASS_NAMES)].to_numpy(np.float32), found.scores)
+      table[list(spec.CLASS_NAMES)].to_numpy(np.float32), found.predictions)
   with np.load(tmp_path / 'predictions.npz') as arrays:
-    assert sorted(arrays) == ['folds', 'groups', 'ids', 'labels', 'scores']
-    np.testing.assert_array_equal(arrays['scores'], found.scores)
+    assert sorted(arrays) == ['folds', 'groups', 'ids', 'labels', 'predictions']
+    np.testing.assert_array_equal(arrays['predictions'], found.predictions)
 
 
 def test_classes_are_means_over_the_folds_that_have_them(found):
   table = tables.tabulate_classes(found, 0.5)
   parts = [
       metrics.per_class(found.labels[found.folds == fold],
-                        found.scores[found.folds == fold]) for fold in (0, 1)
+                        found.predictions[found.folds == fold])
+      for fold in (0, 1)
   ]
   both = [part['f1'][2] for part in parts]
   assert table.loc[2, ['f1', 'f1_std']].tolist() == pytest.approx(
@@ -60,7 +63,7 @@ def test_classes_are_means_over_the_folds_that_have_them(found):
 
 def test_counts_add_up_to_every_decision(found):
   table = tables.tabulate_counts(found, 0.5)
-  predicted = found.scores > 0.5
+  predicted = found.predictions > 0.5
   wrong = (predicted & ~found.labels.astype(bool)).sum(axis=0)
   assert table['false_positive'].tolist() == [*wrong, wrong.sum()]
   assert table.loc['total'].to_list()[1:] == pytest.approx(table.iloc[:-1,
@@ -69,11 +72,11 @@ def test_counts_add_up_to_every_decision(found):
 
 
 def test_like_stands_beside_like_in_the_table_of_other_works():
-  scores = pd.DataFrame({
+  predictions = pd.DataFrame({
       'f1_paper': [.3, .5],
       'f1_macro': [.1, .2]
   }, ['fold 0', 'mean'])
-  table = tables.tabulate_others({'ours': scores})
+  table = tables.tabulate_others({'ours': predictions})
   assert table.loc['this paper, PReLU',
                    ['published', 'ours']].tolist() == [.541, .5]
   assert table.loc['Mitra', ['published', 'kind', 'ours']].tolist() == [
@@ -85,16 +88,16 @@ def test_thresholds_of_a_fold_come_from_the_others(found):
   table, thresholds = tables.tabulate_thresholds(found, 0.5)
   assert table.index.tolist() == ['0.5 for all', *thresholds]
   plain = [
-      metrics.score(found.labels[found.folds == fold],
-                    found.scores[found.folds == fold])['f1_macro']
+      metrics.compute(found.labels[found.folds == fold],
+                      found.predictions[found.folds == fold])['f1_macro']
       for fold in (0, 1)
   ]
   assert table.loc['0.5 for all', 'f1_macro'] == pytest.approx(np.mean(plain))
   chosen = thresholds['f1']['fold 0'].to_numpy()
   rows = found.folds == 1
   best = [
-      metrics.score(found.labels[rows], found.scores[rows], each)['f1_macro']
-      for each in (chosen, 0.5)
+      metrics.compute(found.labels[rows], found.predictions[rows],
+                      each)['f1_macro'] for each in (chosen, 0.5)
   ]
   assert best[0] >= best[1]
 
@@ -112,11 +115,13 @@ def test_scores_of_other_samples_are_refused(found, tmp_path, name, wrong):
   for number in (0, 1):
     rows = found.folds == number
     (tmp_path / f'fold{number}').mkdir()
-    kept = arrays_lib.Scores(found.ids[rows], found.labels[rows],
-                             found.scores[rows])
+    kept = arrays_lib.Predictions(found.ids[rows], found.labels[rows],
+                                  found.predictions[rows])
     kept.save(str(tmp_path / f'fold{number}' / 'predictions.npz'))
-  np.testing.assert_array_equal(out_of_fold.collect(run).scores, found.scores)
+  np.testing.assert_array_equal(
+      out_of_fold.collect(run).predictions, found.predictions)
   kept = dataclasses.replace(kept, **{name: wrong(getattr(kept, name))})
   kept.save(str(tmp_path / 'fold1' / 'predictions.npz'))
-  with pytest.raises(errors.DataError, match=f'the {name} of the 35 .*fold 1'):
+  with pytest.raises(errors.DataError,
+                     match=f'has other {name} than .*the 35 .*fold 1'):
     out_of_fold.collect(run)

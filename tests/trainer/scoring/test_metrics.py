@@ -45,42 +45,45 @@ def _sklearn_ratios(labels, predicted, average):
                                                          zero_division=0)[:3]
 
 
-def _sklearn_auc(labels, scores):
+def _sklearn_auc(labels, predictions):
   both = [k for k in range(_CLASSES) if len(set(labels[:, k])) == 2]
   areas = [
-      sklearn_metrics.roc_auc_score(labels[:, k], scores[:, k]) for k in both
+      sklearn_metrics.roc_auc_score(labels[:, k], predictions[:, k])
+      for k in both
   ]
   return np.mean(areas) if areas else None
 
 
-def _sklearn_average_precision(labels, scores):
+def _sklearn_average_precision(labels, predictions):
   """Macro over the classes with positives, and micro."""
   if not labels.any():
     return None, None
   present = labels.any(axis=0)
   return [
       sklearn_metrics.average_precision_score(*parts, average=average)
-      for average, parts in (('macro', (labels[:, present], scores[:,
-                                                                   present])),
-                             ('micro', (labels, scores)))
+      for average, parts in (('macro', (labels[:,
+                                               present], predictions[:,
+                                                                     present])),
+                             ('micro', (labels, predictions)))
   ]
 
 
-def _expected(labels, scores, threshold):
+def _expected(labels, predictions, threshold):
   """The same numbers as scikit-learn and plain loops have them."""
-  predicted = (scores > threshold).astype(int)
+  predicted = (predictions > threshold).astype(int)
   match = [
-      np.argmax(row) == np.argmax(other) for row, other in zip(labels, scores)
+      np.argmax(row) == np.argmax(other)
+      for row, other in zip(labels, predictions)
   ]
   expected = {
-      'auc_macro': _sklearn_auc(labels, scores),
+      'auc_macro': _sklearn_auc(labels, predictions),
       'accuracy_subset': sklearn_metrics.accuracy_score(labels, predicted),
       'accuracy_binary': 1 - sklearn_metrics.hamming_loss(labels, predicted),
       'accuracy_argmax': np.mean(match),
   }
   expected |= dict(
       zip(('average_precision_macro', 'average_precision_micro'),
-          _sklearn_average_precision(labels, scores)))
+          _sklearn_average_precision(labels, predictions)))
   names = ('precision', 'recall', 'f1')
   for average in ('macro', 'micro', 'samples', 'weighted'):
     values = _sklearn_ratios(labels, predicted, average)
@@ -99,19 +102,19 @@ def _cases(draw):
   shape = (draw(st.integers(1, 40)), _CLASSES)
   share = draw(st.sampled_from([0.0, 0.03, 0.3, 1.0]))
   labels, _ = _random(shape[0], draw(st.integers(0, 2**32)), share)
-  # Few values, so that scores tie with each other and with the threshold.
+  # Few values, so that predictions tie with each other and with the threshold.
   ties = hnp.arrays(np.float64,
                     shape,
                     elements=st.sampled_from([0, .25, .5, 1]))
-  scores = draw(st.one_of(ties, st.just(_random(shape[0], 1)[1])))
+  predictions = draw(st.one_of(ties, st.just(_random(shape[0], 1)[1])))
   of_classes = np.linspace(0, 1, _CLASSES)
-  return labels, scores, draw(st.sampled_from([0.25, 0.5, of_classes]))
+  return labels, predictions, draw(st.sampled_from([0.25, 0.5, of_classes]))
 
 
 @hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
 @hypothesis.given(_cases())
 def test_equals_scikit_learn(case):
-  result = metrics.score(*case)
+  result = metrics.compute(*case)
   for name, value in _expected(*case).items():
     if value is None:
       assert result[name] is None, name
@@ -121,18 +124,18 @@ def test_equals_scikit_learn(case):
 
 @pytest.mark.parametrize('seed', range(3))
 def test_micro_auc_equals_scikit_learn(seed):
-  labels, scores = _random(200, seed)
-  scores = scores.round(1)
-  expected = sklearn_metrics.roc_auc_score(labels, scores, average='micro')
-  result = metrics.score(labels, scores)['auc_micro']
+  labels, predictions = _random(200, seed)
+  predictions = predictions.round(1)
+  expected = sklearn_metrics.roc_auc_score(labels, predictions, average='micro')
+  result = metrics.compute(labels, predictions)['auc_micro']
   assert result == pytest.approx(expected, abs=1e-12)
 
 
 def test_wrong_reference_would_be_seen():
   labels, noise = _random(100)
-  scores = 0.3 * labels + 0.6 * noise**4
-  result = metrics.score(labels, scores)
-  expected = _expected(labels, scores, 0.6)
+  predictions = 0.3 * labels + 0.6 * noise**4
+  result = metrics.compute(labels, predictions)
+  expected = _expected(labels, predictions, 0.6)
   differing = [n for n, v in expected.items() if abs(result[n] - v) > 1e-6]
   assert set(expected) - set(differing) == {
       'auc_macro', 'accuracy_argmax', 'average_precision_macro',
@@ -141,7 +144,7 @@ def test_wrong_reference_would_be_seen():
 
 
 def test_names_and_json():
-  result = metrics.score(*_random(50))
+  result = metrics.compute(*_random(50))
   ratios = {
       f'{name}_{average}' for name in ('f1', 'precision', 'recall')
       for average in ('macro', 'micro', 'samples', 'paper', 'weighted')
@@ -156,14 +159,15 @@ def test_names_and_json():
 
 
 def test_a_threshold_for_each_class():
-  labels, scores = _random(50)
+  labels, predictions = _random(50)
   thresholds = np.linspace(0.2, 0.8, _CLASSES)
-  moved = (scores > thresholds).astype(float)  # 0 and 1: any threshold fits
-  result = metrics.score(labels, scores, thresholds)
+  moved = (predictions
+           > thresholds).astype(float)  # 0 and 1: any threshold fits
+  result = metrics.compute(labels, predictions, thresholds)
   assert result['threshold'] == thresholds.tolist()
   assert json.loads(json.dumps(result)) == result
-  assert result['f1_macro'] == metrics.score(labels, moved)['f1_macro']
-  table = metrics.per_class(labels, scores, thresholds)
+  assert result['f1_macro'] == metrics.compute(labels, moved)['f1_macro']
+  table = metrics.per_class(labels, predictions, thresholds)
   assert table['predicted'].tolist() == moved.sum(axis=0).tolist()
 
 
@@ -173,15 +177,15 @@ def test_a_threshold_for_each_class():
 ])
 def test_a_wrong_threshold_is_refused(threshold, message):
   with pytest.raises(ValueError, match=message):
-    metrics.score(*_random(5), threshold)
+    metrics.compute(*_random(5), threshold)
 
 
 def test_paper_f1_by_hand():
   labels = _rows(*[[0]] * 17)
-  scores = labels * 0.9
-  scores[:8] = 0  # half of the first batch is missed
-  scores[16, 1] = 0.9  # the batch of one row has a false positive
-  result = metrics.score(labels, scores)
+  predictions = labels * 0.9
+  predictions[:8] = 0  # half of the first batch is missed
+  predictions[16, 1] = 0.9  # the batch of one row has a false positive
+  result = metrics.compute(labels, predictions)
   assert result['recall_paper'] == pytest.approx((8 / 16 + 1) / 2)
   assert result['precision_paper'] == pytest.approx((1 + 1 / 2) / 2)
   assert result['f1_paper'] == pytest.approx((2 / 3 + 2 / 3) / 2)
@@ -189,20 +193,20 @@ def test_paper_f1_by_hand():
 
 
 def test_paper_f1_depends_on_the_order():
-  labels, scores = _random(100)
-  turned = metrics.score(labels[::-1], scores[::-1])
-  result = metrics.score(labels, scores)
+  labels, predictions = _random(100)
+  turned = metrics.compute(labels[::-1], predictions[::-1])
+  result = metrics.compute(labels, predictions)
   assert turned['f1_paper'] != result['f1_paper']
   assert turned['f1_micro'] == result['f1_micro']
 
 
 def test_three_accuracies_by_hand():
   labels = _rows([0, 1], [2], [3])
-  scores = np.zeros((3, _CLASSES))
-  scores[0, [0, 1]] = 0.9, 0.8  # all right
-  scores[1, [2, 5]] = 0.9, 0.8  # argmax right, one class too many
-  scores[2, [3, 4]] = 0.3, 0.4  # argmax wrong, nothing predicted
-  result = metrics.score(labels, scores)
+  predictions = np.zeros((3, _CLASSES))
+  predictions[0, [0, 1]] = 0.9, 0.8  # all right
+  predictions[1, [2, 5]] = 0.9, 0.8  # argmax right, one class too many
+  predictions[2, [3, 4]] = 0.3, 0.4  # argmax wrong, nothing predicted
+  result = metrics.compute(labels, predictions)
   assert result['accuracy_subset'] == pytest.approx(1 / 3)
   assert result['accuracy_argmax'] == pytest.approx(2 / 3)
   assert result['accuracy_binary'] == pytest.approx(1 - 2 / 84)
@@ -210,23 +214,23 @@ def test_three_accuracies_by_hand():
 
 def test_argmax_takes_the_first_of_equals_as_keras_does():
   labels = _rows([3, 7])
-  scores = np.full((1, _CLASSES), 0.1)
-  scores[0, [3, 7]] = 0.9
-  assert metrics.score(labels, scores)['accuracy_argmax'] == 1.0
-  scores[0, 7] = 0.95
-  assert metrics.score(labels, scores)['accuracy_argmax'] == 0.0
+  predictions = np.full((1, _CLASSES), 0.1)
+  predictions[0, [3, 7]] = 0.9
+  assert metrics.compute(labels, predictions)['accuracy_argmax'] == 1.0
+  predictions[0, 7] = 0.95
+  assert metrics.compute(labels, predictions)['accuracy_argmax'] == 0.0
 
 
 def test_score_at_the_threshold_is_not_predicted():
   labels = _rows([0])
-  assert metrics.score(labels, labels * 0.5)['recall_micro'] == 0.0
-  assert metrics.score(labels, labels * 0.501)['recall_micro'] == 1.0
+  assert metrics.compute(labels, labels * 0.5)['recall_micro'] == 0.0
+  assert metrics.compute(labels, labels * 0.501)['recall_micro'] == 1.0
 
 
 def test_empty_class_is_left_out_and_said():
-  labels, scores = _rows([0], [1], [0, 1]), np.zeros((3, _CLASSES))
-  scores[:, :3] = 0.9  # class 2 is predicted and never true
-  result = metrics.score(labels, scores)
+  labels, predictions = _rows([0], [1], [0, 1]), np.zeros((3, _CLASSES))
+  predictions[:, :3] = 0.9  # class 2 is predicted and never true
+  result = metrics.compute(labels, predictions)
   assert result['classes_scored'] == 2
   assert result['precision_macro'] == pytest.approx(2 / 3)
   assert result['precision_micro'] == pytest.approx(4 / 9)
@@ -234,13 +238,13 @@ def test_empty_class_is_left_out_and_said():
 
 def test_class_without_negatives_counts_in_f1_but_not_in_auc():
   labels = _rows([0, 1], [0])
-  result = metrics.score(labels, labels * 0.9)
+  result = metrics.compute(labels, labels * 0.9)
   assert (result['classes_scored'], result['auc_classes']) == (2, 1)
   assert (result['f1_macro'], result['auc_macro']) == (1.0, 1.0)
 
 
 def test_no_positive_at_all_is_none_not_nan():
-  result = metrics.score(np.zeros((4, _CLASSES)), np.full((4, _CLASSES), 0.9))
+  result = metrics.compute(np.zeros((4, _CLASSES)), np.full((4, _CLASSES), 0.9))
   nones = {name for name, value in result.items() if value is None}
   assert nones == {
       'auc_macro', 'auc_micro', 'average_precision_macro',
@@ -251,14 +255,16 @@ def test_no_positive_at_all_is_none_not_nan():
 
 
 def test_per_class_counts():
-  labels, scores = _random(300)
+  labels, predictions = _random(300)
   labels[:, 4] = 0
-  table = metrics.per_class(labels, scores, 0.7)
-  matrices = sklearn_metrics.multilabel_confusion_matrix(labels, scores > 0.7)
+  table = metrics.per_class(labels, predictions, 0.7)
+  matrices = sklearn_metrics.multilabel_confusion_matrix(
+      labels, predictions > 0.7)
   names = ['true_negative', 'false_positive', 'false_negative', 'true_positive']
   np.testing.assert_array_equal(table[names], matrices.reshape(_CLASSES, 4))
   np.testing.assert_array_equal(table['positives'], labels.sum(axis=0))
-  np.testing.assert_array_equal(table['predicted'], (scores > 0.7).sum(axis=0))
+  np.testing.assert_array_equal(table['predicted'], (predictions
+                                                     > 0.7).sum(axis=0))
 
 
 def test_per_class_columns_and_names():
@@ -273,10 +279,10 @@ def test_per_class_columns_and_names():
 
 
 def test_means_of_the_table_are_the_macro_scores():
-  labels, scores = _random(40, share=0.02)
+  labels, predictions = _random(40, share=0.02)
   assert not labels.any(axis=0).all()
-  table = metrics.per_class(labels, scores)
-  result = metrics.score(labels, scores)
+  table = metrics.per_class(labels, predictions)
+  result = metrics.compute(labels, predictions)
   assert table['f1'].count() == result['classes_scored']
   for name in ('precision', 'recall', 'f1', 'auc', 'average_precision'):
     assert table[name].mean() == pytest.approx(result[f'{name}_macro'])
@@ -291,11 +297,12 @@ def test_undefined_fields_are_empty_in_csv():
 
 
 def test_float32_scores_of_the_real_size_keep_exact_ranks():
-  labels, scores = _random(31_072)
-  scores = scores.astype(np.float32)
-  expected = sklearn_metrics.roc_auc_score(labels[:, 3], scores[:, 3])
-  assert metrics.per_class(labels, scores)['auc'][3] == pytest.approx(expected,
-                                                                      abs=1e-12)
+  labels, predictions = _random(31_072)
+  predictions = predictions.astype(np.float32)
+  expected = sklearn_metrics.roc_auc_score(labels[:, 3], predictions[:, 3])
+  assert metrics.per_class(labels,
+                           predictions)['auc'][3] == pytest.approx(expected,
+                                                                   abs=1e-12)
 
 
 def _mlcm(labels, predicted):
@@ -334,7 +341,7 @@ def test_confusion_matrix_of_other_shapes_is_refused():
     metrics.confusion_matrix(np.zeros((3, 28)), np.zeros((2, 28)))
 
 
-@pytest.mark.parametrize('labels, scores, message', [
+@pytest.mark.parametrize('labels, predictions, message', [
     (np.zeros((3, 28)), np.zeros((3, 27)), r'\[N, 28\].* received \[3, 27\]'),
     (np.zeros((3, 28)), np.zeros((2, 28)), r'\[2, 28\], received \[3, 28\]'),
     (np.zeros((0, 28)), np.zeros((0, 28)), r'N >= 1, received \[0, 28\]'),
@@ -342,16 +349,16 @@ def test_confusion_matrix_of_other_shapes_is_refused():
     (np.full((3, 28), 2), np.zeros((3, 28)), 'labels of 0 and 1, received 2'),
     (np.zeros((3, 28)), np.full((3, 28), np.nan), 'nan at row 0, class 0'),
 ])
-@pytest.mark.parametrize('function', [metrics.score, metrics.per_class])
-def test_wrong_input_is_refused(function, labels, scores, message):
+@pytest.mark.parametrize('function', [metrics.compute, metrics.per_class])
+def test_wrong_input_is_refused(function, labels, predictions, message):
   with pytest.raises(ValueError, match=message):
-    function(labels, scores)
+    function(labels, predictions)
 
 
 @pytest.fixture(name='golden')
 def _golden():
   if not _GOLDEN.exists():
-    pytest.skip('the reference scores of ../shared/metrics are not here')
+    pytest.skip('the reference predictions of ../shared/metrics are not here')
   return json.loads((_GOLDEN / 'golden_metrics.json').read_text())
 
 
@@ -364,8 +371,8 @@ def _golden_labels():
 @pytest.mark.parametrize('model', ['vpp_summary_final', 'vpp_xception_512'])
 def test_real_competition_scores(golden, model):
   _, labels = _golden_labels()
-  scores = np.load(_GOLDEN / f'leak605_{model}_scores.npy')
-  result = metrics.score(labels, scores)
+  predictions = np.load(_GOLDEN / f'leak605_{model}_scores.npy')
+  result = metrics.compute(labels, predictions)
   expected = golden[model]
   assert result['num_samples'] == expected['n']
   assert result['classes_scored'] == expected['classes_present']
@@ -378,10 +385,11 @@ def test_real_competition_scores(golden, model):
 
 def test_real_confusion_matrix_equals_mlcm(golden):
   _, labels = _golden_labels()
-  scores = np.load(_GOLDEN / 'leak605_vpp_summary_final_scores.npy')
+  predictions = np.load(_GOLDEN / 'leak605_vpp_summary_final_scores.npy')
   assert len(labels) == golden['vpp_summary_final']['n']
-  np.testing.assert_array_equal(metrics.confusion_matrix(labels, scores > 0.5),
-                                _mlcm(labels, scores > 0.5))
+  np.testing.assert_array_equal(
+      metrics.confusion_matrix(labels, predictions > 0.5),
+      _mlcm(labels, predictions > 0.5))
 
 
 def test_real_competition_answer(golden):
@@ -389,7 +397,7 @@ def test_real_competition_answer(golden):
   table = pd.read_csv(_GOLDEN / 'leak605_vpp_summary_final_predicted.csv')
   answers = table['Predicted'].fillna('').str.split()
   predicted = _rows(*[list(map(int, answer)) for answer in answers])
-  result = metrics.score(labels, predicted)
+  result = metrics.compute(labels, predicted)
   expected = golden['vpp_summary_final']
   for average in ('macro', 'micro', 'samples'):
     assert result[f'f1_{average}'] == pytest.approx(

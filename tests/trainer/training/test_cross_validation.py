@@ -97,7 +97,7 @@ def test_what_is_finished_is_left_alone_and_the_rest_is_done(
   done = _run(again, 'all')
   assert done.returncode == 0, done.stderr
   assert 'Fold 0 is finished, 2 epochs' in done.stdout
-  assert 'Fold 1 held out' in done.stdout and 'Trained before' in done.stdout
+  assert 'Fold 1 held out' in done.stdout and 'Already trained' in done.stdout
   assert done.stdout.splitlines()[-8:-1] == whole.splitlines()[-8:-1]
   for fold in range(_FOLDS):
     assert _scores(directory, fold) == _scores(config.workdir, fold)

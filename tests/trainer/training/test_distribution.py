@@ -118,7 +118,7 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest(folder):
   done = _run_on_devices(folder, 'refused', 4, batch_size=18)
   assert done.returncode == 2
   assert done.stderr.strip() == (
-      'Expected --batch_size that 4 replicas share evenly, received 18; pass '
+      'Expected --batch_size divisible by 4 replicas, received 18; pass '
       '16 or 20.')
 
 
@@ -192,7 +192,7 @@ def test_a_killed_worker_is_told_and_a_restart_ends_the_same(
   code, _, said = _end(chief)
   _end(other)
   assert code == 1 and 'Traceback' not in said
-  assert f'The worker 127.0.0.1:{ports[1]} of TF_CONFIG is gone: ' in said
+  assert f'The worker 127.0.0.1:{ports[1]} of TF_CONFIG was lost: ' in said
   assert 'start the same command on all of them again' in said
   assert 'Graph execution error' not in said
   assert not (folder / 'killed' / 'fold0' / 'metrics.json').exists()

@@ -1,4 +1,4 @@
-"""evaluate: the same scores whatever reads, in whatever batches."""
+"""evaluate: the same predictions whatever reads, in whatever batches."""
 
 import dataclasses
 
@@ -17,9 +17,9 @@ from trainer.training import optimizer as optimizer_lib
 from trainer.training import step
 
 
-@pytest.fixture(name='scorer', scope='module')
-def _scorer(tmp_path_factory):
-  """Scores fold 1 of 90 samples with one network, however it is read."""
+@pytest.fixture(name='predict', scope='module')
+def _predict(tmp_path_factory):
+  """Predicts fold 1 of 90 samples with one network, however it is read."""
   folder = tmp_path_factory.mktemp('evaluate')
   records = dataset.load(fakes.write_records(folder, 90, 32))
   config = config_lib.Config(records='', workdir='', fold=1)
@@ -29,28 +29,28 @@ def _scorer(tmp_path_factory):
     optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
   stepper = step.Stepper(strategy, model, optimizer, config)
 
-  def score(batch_size, how=how_lib.How()):
+  def predict(batch_size, how=how_lib.How()):
     evaluator = evaluate.Evaluator(
         strategy, stepper, records, reader.Reader(records, 1, how),
         dataclasses.replace(config, eval_batch_size=batch_size))
-    return (*evaluator.scores(), evaluator)
+    return (*evaluator.predictions(), evaluator)
 
-  return score
+  return predict
 
 
-def test_the_same_batch_size_gives_the_same_scores_bit_for_bit(scorer):
-  first, loss, evaluator = scorer(16)
+def test_the_same_batch_size_gives_the_same_scores_bit_for_bit(predict):
+  first, loss, evaluator = predict(16)
   assert len(first) == len(evaluator.ids) == len(evaluator.labels) == 18
   for how in (how_lib.How(), how_lib.How(reader='streaming'),
               how_lib.How(cache='host')):
-    again, same, _ = scorer(16, how)
+    again, same, _ = predict(16, how)
     np.testing.assert_array_equal(again, first)
     assert same == loss
 
 
 @pytest.mark.parametrize('batch_size', [1, 7, 18, 64, 10**9])
-def test_any_other_gives_them_within_rounding(scorer, batch_size):
-  first, loss, _ = scorer(16)
-  other, near, _ = scorer(batch_size)
+def test_any_other_gives_them_within_rounding(predict, batch_size):
+  first, loss, _ = predict(16)
+  other, near, _ = predict(batch_size)
   np.testing.assert_allclose(other, first, rtol=0, atol=1e-5)
   assert near == pytest.approx(loss, abs=1e-5)

@@ -14,16 +14,16 @@ from trainer.training import examples
 
 def test_the_most_extreme_of_each_kind_is_picked():
   labels = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 0], [1, 0]])
-  scores = np.array([[.6, .1], [.9, .2], [.4, .3], [.7, .1], [.8, .5], [.2,
-                                                                        .4]])
-  rows, classes, kinds = examples.pick(labels, scores, 0.5)
+  predictions = np.array([[.6, .1], [.9, .2], [.4, .3], [.7, .1], [.8, .5],
+                          [.2, .4]])
+  rows, classes, kinds = examples.pick(labels, predictions, 0.5)
   assert list(zip(rows, classes, kinds)) == [(1, 0, 'hit'), (5, 0, 'miss'),
                                              (4, 0, 'false_alarm')]
 
 
 def test_a_positive_that_is_predicted_is_no_miss():
-  labels, scores = np.ones((4, 3), int), np.full((4, 3), 0.9)
-  _, _, kinds = examples.pick(labels, scores, 0.5)
+  labels, predictions = np.ones((4, 3), int), np.full((4, 3), 0.9)
+  _, _, kinds = examples.pick(labels, predictions, 0.5)
   assert kinds.tolist() == ['hit'] * 3
 
 
@@ -34,24 +34,24 @@ def test_nothing_notable_is_nothing():
 
 @pytest.fixture(name='collected', scope='module')
 def _collected(tmp_path_factory):
-  """(dataset, network, scores of fold 1, what is notable in it)."""
+  """(dataset, network, predictions of fold 1, what is notable in it)."""
   folder = tmp_path_factory.mktemp('notable')
   records = dataset.load(fakes.write_records(folder, 60, 32))
   model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
   rng = np.random.default_rng(0)
-  scores = rng.random((len(records.rows(1)), 28)).astype(np.float32)
-  return records, model, scores, examples.collect(records, 1, model, scores,
-                                                  0.5)
+  predictions = rng.random((len(records.rows(1)), 28)).astype(np.float32)
+  return records, model, predictions, examples.collect(records, 1, model,
+                                                       predictions, 0.5)
 
 
 def test_what_is_collected_belongs_together(collected):
-  records, model, scores, found = collected
+  records, model, predictions, found = collected
   ids = records.index['id'].to_numpy(str)
   rows = [int(np.flatnonzero(ids == each)[0]) for each in found.ids]
   assert set(rows) <= set(records.rows(1).tolist())
   np.testing.assert_array_equal(found.labels, records.labels[rows])
-  np.testing.assert_array_equal(found.scores,
-                                scores[np.searchsorted(records.rows(1), rows)])
+  np.testing.assert_array_equal(
+      found.predictions, predictions[np.searchsorted(records.rows(1), rows)])
   images = gallery.load_images(records.directory, records.manifest,
                                records.index, rows)
   np.testing.assert_array_equal(found.images, images)  # small, not reduced
@@ -73,11 +73,11 @@ def test_a_gallery_is_saved_whole(collected, tmp_path):
 
 
 def test_a_gallery_of_large_images_is_loaded(collected, tmp_path, monkeypatch):
-  records, model, scores, _ = collected
+  records, model, predictions, _ = collected
   monkeypatch.setattr(
       activation_map, 'compute', lambda _, images, __:
       [np.ones([len(images), side, side], np.float32) for side in (2048, 1024)])
-  found = examples.collect(records, 1, model, scores, 0.5)
+  found = examples.collect(records, 1, model, predictions, 0.5)
   found.save(str(tmp_path / 'gallery.npz'))
   again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'))
   assert [each.shape[1:] for each in again.maps] == [(200, 200)] * 2

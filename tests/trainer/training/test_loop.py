@@ -67,7 +67,7 @@ def _arrays(path):
 
 
 def _assert_same_end(directory, other):
-  """Weights, momentum and scores are equal, bit for bit."""
+  """Weights, momentum and predictions are equal, bit for bit."""
   for name in ('predictions.npz', f'checkpoints/epoch-{_EPOCHS:05d}.npz'):
     first, second = _arrays(directory / name), _arrays(other / name)
     assert set(first) == set(second)
@@ -82,11 +82,11 @@ def test_run_writes_what_other_tools_read(whole):
   assert json.loads((directory / 'metrics.json').read_text()) == summary
   assert summary['epoch'] == _EPOCHS and summary['num_samples'] == 8
   best = json.loads((directory / 'best_metrics.json').read_text())
-  assert 'chosen on the fold that it scores' in best['note']
+  assert 'chosen on the same held-out fold' in best['note']
   table = pd.read_csv(directory / 'per_class.csv')
   assert table['name'].tolist() == list(spec.CLASS_NAMES)
   arrays = _arrays(directory / 'predictions.npz')
-  assert arrays['scores'].shape == arrays['labels'].shape == (8, 28)
+  assert arrays['predictions'].shape == arrays['labels'].shape == (8, 28)
   index = pd.read_parquet(f'{whole[0].records}/index.parquet')
   held_out = index[index['fold'] == 1]
   assert arrays['ids'].tolist() == held_out['id'].tolist()
@@ -182,7 +182,7 @@ def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
   assert done.returncode == 128 + number
   last = re.fullmatch(
       rf'{number.name}: saved after epoch (\d+)(, step (\d+) of the next)? at '
-      rf'{tmp_path}/fold1; the same command continues from there\.',
+      rf'{tmp_path}/fold1; run the same command to continue\.',
       said.splitlines()[-1])
   assert last and 'Traceback' not in said
   inside = f'-step-{int(last[3]):07d}' if last[3] else ''
@@ -233,7 +233,7 @@ def test_a_loss_that_is_no_number_stops_the_run(whole, tmp_path):
                                steps_per_call=1,
                                checkpoint_steps=1)
   with pytest.raises(errors.BrokenOff,
-                     match=r'received (nan|inf) in epoch 1, step 2;'):
+                     match=r'loss is (nan|inf) in epoch 1, step 2;'):
     loop.train(config)
   # What the step before left is there, and sound.
   last, = (tmp_path / 'fold1' / 'checkpoints').iterdir()
@@ -252,21 +252,21 @@ def test_an_epoch_is_written_before_it_is_saved_as_done(whole):
 def test_an_epoch_that_cannot_be_told_is_kept(records, tmp_path, monkeypatch):
   config = _config(records, tmp_path, epochs=1)
   read, write = os.pipe()
-  scores = evaluate.Evaluator.scores
+  predict = evaluate.Evaluator.predictions
 
-  def score(evaluator):
+  def count(evaluator):
     os.close(read)  # as `head` does
-    return scores(evaluator)
+    return predict(evaluator)
 
   with pytest.raises(BrokenPipeError), monkeypatch.context() as patch:
-    patch.setattr(evaluate.Evaluator, 'scores', score)
+    patch.setattr(evaluate.Evaluator, 'predictions', count)
     with open(write, 'w', buffering=1, encoding='utf-8') as said:
       with contextlib.redirect_stdout(said):
         loop.train(config)
   said = io.StringIO()
   with contextlib.redirect_stdout(said):
     loop.train(config)
-  assert 'Trained before, 1 epochs' in said.getvalue()
+  assert 'Already trained, 1 epochs' in said.getvalue()
 
 
 def test_a_score_that_stalls_lowers_the_rate_and_ends_the_run(
@@ -341,7 +341,7 @@ def test_a_finished_fold_that_is_extended_and_cut_off_is_not_finished(
   _assert_same_end(tmp_path / 'fold1', whole[2])
   loop.train(config)
   assert finished_run.load(
-      str(tmp_path)).folds[0].scores['epoch'] == _EPOCHS + 1
+      str(tmp_path)).folds[0].metrics['epoch'] == _EPOCHS + 1
 
 
 def _interrupt(*_):
@@ -390,7 +390,7 @@ def test_scores_that_are_lost_are_made_again(whole, tmp_path, capsys):
   (tmp_path / 'fold1' / 'metrics.json').unlink()
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   assert loop.train(config) == whole[1]
-  assert f'Trained before, {_EPOCHS} epochs' in capsys.readouterr().out
+  assert f'Already trained, {_EPOCHS} epochs' in capsys.readouterr().out
   _assert_same_end(tmp_path / 'fold1', whole[2])
 
 
@@ -515,13 +515,13 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     }, "activation 'prelu', not 'selu'; l2"),
     ({
         'epochs': 1
-    }, f'begun {_EPOCHS} epochs, more than --epochs=1; ask'),
+    }, f'started {_EPOCHS} epochs, more than --epochs=1; pass'),
     ({
         'fold': 5
     }, 'Expected --fold from 0 to 4, received 5'),
     ({
         'records': 'none'
-    }, 'at none: it has no manifest.json'),
+    }, 'in none: manifest.json is missing'),
     ({
         'batch_size': 400_000
     }, 'at most 1,024, received 400,000: an epoch has'),
@@ -617,7 +617,7 @@ def test_large_images_train(tmp_path):
 
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --records=PATH'),
-    (['--records=none', '--workdir=x'], 'at none: it has no manifest.json'),
+    (['--records=none', '--workdir=x'], 'in none: manifest.json is missing'),
     (['--records=none', '--workdir=x', '--epochs=0'], '--epochs from 1'),
     (['--flagfile=missing.flags'], 'missing.flags'),
     (['--activation=tanh'], 'tanh'),

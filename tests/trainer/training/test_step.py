@@ -226,12 +226,12 @@ def test_the_host_waits_for_a_device_s_losses_alone():
   assert all('StatefulPartitionedCall' in each for each in losses)
 
 
-def test_score_gives_probabilities_and_losses_of_each_example():
+def test_evaluate_gives_probabilities_and_losses_of_each_example():
   trained, batch = _Trained([_batch()]), _batch()
-  scores, losses = trained.stepper.score(batch)
+  predictions, losses = trained.stepper.evaluate(batch)
   logits = build.infer(trained.model, batch['image']).numpy().astype(float)
   want = 1 / (1 + np.exp(-logits))
-  np.testing.assert_allclose(scores, want, atol=1e-6)
+  np.testing.assert_allclose(predictions, want, atol=1e-6)
   entropy = -(batch['labels'] * np.log(want) +
               (1 - batch['labels']) * np.log(1 - want))
   np.testing.assert_allclose(losses, entropy.mean(axis=1), rtol=1e-5)
@@ -250,7 +250,7 @@ def test_a_compiled_run_gives_the_same_weights_and_scores():
   _assert_same(compiled, plain, 1e-6)
   np.testing.assert_allclose(compiled.losses, plain.losses, rtol=1e-5)
   for found, want in zip(
-      *(each.stepper.score(batches[0]) for each in (compiled, plain))):
+      *(each.stepper.evaluate(batches[0]) for each in (compiled, plain))):
     np.testing.assert_allclose(found, want, atol=1e-5)
 
 
@@ -288,12 +288,12 @@ def test_both_steps_of_every_network_compile_whole(model):
 
 
 def _check_compiles(config, size):
-  """Trains and scores a batch compiled, and looks at every tensor of both."""
+  """Trains and evaluates a compiled batch, and checks every tensor of both."""
   batch = _batch(size=size)
   trained = _Trained([batch], config)
   stepper = trained.stepper
-  scores, _ = stepper.score(batch)
-  assert np.isfinite(trained.loss) and np.isfinite(scores).all()
+  predictions, _ = stepper.evaluate(batch)
+  assert np.isfinite(trained.loss) and np.isfinite(predictions).all()
   batch = {name: tf.constant(value) for name, value in batch.items()}
   graphs = _inside(
       tf.function(
@@ -301,7 +301,7 @@ def _check_compiles(config, size):
           jit_compile=True).get_concrete_function().graph)
   graphs += _inside(
       tf.function(
-          lambda: stepper._score_step(batch),  # pylint: disable=protected-access
+          lambda: stepper._evaluation_step(batch),  # pylint: disable=protected-access
           jit_compile=True).get_concrete_function().graph)
   tensors = [
       tensor for graph in graphs for operation in graph.get_operations()

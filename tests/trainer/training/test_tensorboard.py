@@ -23,8 +23,8 @@ def _case():
   rng = np.random.default_rng(0)
   labels = (rng.random((80, spec.NUM_CLASSES)) < 0.2).astype(np.uint8)
   labels[:, 8] = 0
-  scores = (0.5 * labels + 0.6 * rng.random(labels.shape)).clip(0, 1)
-  return labels, scores.astype(np.float32)
+  predictions = (0.5 * labels + 0.6 * rng.random(labels.shape)).clip(0, 1)
+  return labels, predictions.astype(np.float32)
 
 
 @pytest.fixture(name='events', scope='module')
@@ -32,11 +32,11 @@ def _events(case, tmp_path_factory):
   """What two epochs and two samples left behind."""
   folder = tmp_path_factory.mktemp('board')
   shown = tensorboard.Board(str(folder))
-  labels, scores = case
+  labels, predictions = case
   shown.show_samples(np.stack([fakes.image(1), fakes.image(2)]), labels[:2])
   for epoch in (1, 2):
     row = {'epoch': epoch, 'loss': 0.5 / epoch, 'images': 80, 'auc_macro': None}
-    shown.show_epoch(row, labels, scores, 0.5)
+    shown.show_epoch(row, labels, predictions, 0.5)
   found = event_accumulator.EventAccumulator(str(folder), {'tensors': 0})
   return found.Reload()
 
@@ -60,7 +60,7 @@ def test_numbers_are_scalars_by_epoch(events):
 
 
 def test_each_class_has_its_curve(events, case):
-  labels, scores = case
+  labels, predictions = case
   tags = [
       tag for tag in events.Tags()['tensors']
       if tag.startswith('precision_recall/')
@@ -69,7 +69,7 @@ def test_each_class_has_its_curve(events, case):
   name = spec.CLASS_NAMES[3]
   (_, curve), _ = _read(events, f'precision_recall/{name}/pr_curves')
   precision, recall = curve[4:, 50]  # at 0.5 of thresholds 0, 0.01, ... 1
-  predicted = scores[:, 3] >= 0.5
+  predicted = predictions[:, 3] >= 0.5
   assert precision == pytest.approx(
       sklearn_metrics.precision_score(labels[:, 3], predicted))
   assert recall == pytest.approx(
@@ -77,8 +77,8 @@ def test_each_class_has_its_curve(events, case):
 
 
 def test_the_confusion_matrix_is_painted(events, case):
-  labels, scores = case
-  matrix = metrics.confusion_matrix(labels, scores > 0.5)
+  labels, predictions = case
+  matrix = metrics.confusion_matrix(labels, predictions > 0.5)
   (step, values), _ = _read(events, 'confusion_matrix')
   painted = tensorboard.paint_matrix(matrix)
   assert step == 1
@@ -112,9 +112,9 @@ def test_samples_are_there_under_their_labels(events, case):
 def test_a_file_in_the_folders_place_is_named(tmp_path):
   (tmp_path / 'tensorboard').write_text('mine')
   with pytest.raises(errors.DataError,
-                     match='a file or link of that name is in the way.*'
+                     match='a file or link of that name exists.*'
                      rf'\({tmp_path}/tensorboard\)'):
-    with fold_lock.told_writes(str(tmp_path)):
+    with fold_lock.translate_write_errors(str(tmp_path)):
       tensorboard.Board(f'{tmp_path}/tensorboard')
   assert (tmp_path / 'tensorboard').read_text() == 'mine'
 

@@ -1,4 +1,4 @@
-"""Curves of every class, a panel each, runs together."""
+"""Curves of every class, one panel each, for several runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,20 +12,20 @@ from trainer.report.figures import curve as curve_lib
 from trainer.report.figures import run_style
 
 _COLUMNS = 4
-_LINE_HEIGHT = 0.1  # of the numbers in a panel
+_LINE_HEIGHT = 0.1  # of the numbers in a panel, in axis units
 _PAPER = {'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.6}
 
 Compute = Callable[[np.ndarray, np.ndarray], curve_lib.Curve | None]
 
 
 @figure_lib.own_style()
-def draw(labels: np.ndarray, scores: Mapping[str, np.ndarray], compute: Compute,
-         names: tuple[str, str, str]) -> figure.Figure:
-  """Returns a panel a class with a line a run, positives and areas.
+def draw(labels: np.ndarray, predictions: Mapping[str, np.ndarray],
+         compute: Compute, names: tuple[str, str, str]) -> figure.Figure:
+  """Returns a figure with a panel a class and a line a run, with their areas.
 
   Args:
     labels: [N, K] of 0 and 1.
-    scores: [N, K] float of each run, by its name.
+    predictions: [N, K] float of each run by its name.
     compute: curve.roc or curve.precision_recall.
     names: of the horizontal axis, the vertical one, and the area.
   """
@@ -36,7 +36,8 @@ def draw(labels: np.ndarray, scores: Mapping[str, np.ndarray], compute: Compute,
                         sharey=True)
   for number, axes in enumerate(grid.flat):
     found = [
-        compute(labels[:, number], each[:, number]) for each in scores.values()
+        compute(labels[:, number], each[:, number])
+        for each in predictions.values()
     ]
     curves = [curve_lib.thin(each) for each in found if each]
     positives = int(labels[:, number].sum())
@@ -61,14 +62,14 @@ def draw(labels: np.ndarray, scores: Mapping[str, np.ndarray], compute: Compute,
     run_style.tidy(axes)
   drawn.supxlabel(names[0], fontsize=10)
   drawn.supylabel(names[1], fontsize=10)
-  run_style.add_legend(drawn, scores,
+  run_style.add_legend(drawn, predictions,
                        f'In each panel: positives, and {names[2]} of')
   return drawn
 
 
 def _draw_curves(axes: axes_lib.Axes, curves: Sequence[curve_lib.Curve],
                  is_roc: bool, positives: int, total: int) -> None:
-  """Lines, what chance gives, and numbers in the corner that is empty."""
+  """Draws lines, the line of chance, and numbers in the empty corner."""
   chance = [0, 1] if is_roc else [positives / total] * 2
   axes.plot([0, 1], chance, ':', color=run_style.GRAY, linewidth=0.9, zorder=1)
   texts = [(f'{positives:,}', run_style.GRAY)]

@@ -1,7 +1,7 @@
 """A drawing of a network, layer by layer: figure 4 of the paper, as built.
 
-The longest way through the network runs from top to bottom; what leaves it
-stands beside it, and rails on the right lead back to where it joins again.
+The longest path through the network runs from top to bottom. Branches stand
+beside it, and rails on the right lead back to where they join it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ _GAP, _RAIL, _MARGIN = 0.3, 0.16, 0.12
 _SPACE = 0.17  # between two rows
 _TITLE, _LINE = 0.2, 0.125  # heights of a block's lines
 _PADDING = 0.08
-_ASIDE = 0.06  # of a block's middle: rails end above it and begin below
+_ASIDE = 0.06  # rails end above a block's middle by it, and start below
 
 _DARK = '0.25'
-# The first that a class's name holds. Pale, so that black is legible on all.
+# The first key that a class name contains. Pale, so that black is legible.
 _COLORS = {
     'Global': '#cfe8cf',
     'Pool': '#fbe3c0',
@@ -38,16 +38,17 @@ _COLORS = {
 
 @dataclasses.dataclass(frozen=True)
 class _Size:
-  """How wide a block is in inches, and how many letters its lines hold."""
+  """The width of a block in inches, and the letters of its lines."""
   width: float
   heading: int  # name and shape together
   details: int
 
   def wrap(self, block: block_lib.Block) -> list[str]:
+    """Returns the lines of a block's details."""
     return textwrap.wrap(block.details, self.details)
 
   def measure(self, block: block_lib.Block) -> float:
-    """The height of a block in inches."""
+    """Returns the height of a block in inches."""
     return _TITLE + _LINE * len(self.wrap(block)) + 0.1
 
 
@@ -83,14 +84,13 @@ class _Box:
 def draw_network(network: Mapping[str, Any]) -> figure.Figure:
   """Returns a drawing of a network: blocks, output shapes, parameters.
 
-  A network of more than 80 layers has its layers summed up in blocks, as
-  block.group does.
+  Layers of a network with more than 80 are grouped by block.group.
 
   Args:
-    network: as of summary.summarise.
+    network: of network.summary.summarise.
   """
   blocks = block_lib.group(network['layers'])
-  main = _find_longest_way(blocks)
+  main = _find_longest_path(blocks)
   rows = _place_rows(blocks, main)
   rails = _place_rails(blocks, main, rows)
   boxes, height = _place_boxes(blocks, main, rows)
@@ -124,8 +124,8 @@ def draw_network(network: Mapping[str, Any]) -> figure.Figure:
   return drawn
 
 
-def _find_longest_way(blocks: Sequence[block_lib.Block]) -> list[int]:
-  """Blocks of the longest way that ends in the last block, in order."""
+def _find_longest_path(blocks: Sequence[block_lib.Block]) -> list[int]:
+  """Returns the blocks of the longest path to the last block, in order."""
   before: list[int | None] = []
   lengths: list[int] = []
   for block in blocks:
@@ -141,8 +141,11 @@ def _find_longest_way(blocks: Sequence[block_lib.Block]) -> list[int]:
 
 def _place_rows(blocks: Sequence[block_lib.Block],
                 main: Sequence[int]) -> list[int]:
-  """Row of each block: on the main way one after another, beside it level with
-  what feeds it, or below where a rail or another block is in its place."""
+  """Returns the row of each block.
+
+  Blocks of the main path have a row each. A block beside it is in the row of
+  its input, or further down where a rail or another block is in the way.
+  """
   of_main = {block: row for row, block in enumerate(main)}
   busy = set()
   for end in main:
@@ -164,10 +167,11 @@ def _place_rows(blocks: Sequence[block_lib.Block],
 
 def _place_rails(blocks: Sequence[block_lib.Block], main: Sequence[int],
                  rows: Sequence[int]) -> dict[tuple[int, int], int]:
-  """Rail, 0 the innermost, of each connection that is not drawn directly.
+  """Returns the rail, 0 the innermost, of each connection that needs one.
 
-  Directly go those to the next row, and those to a block beside the main way
-  with none between. Short rails are further in, so that they do not cross.
+  Connections to the next row, and those to a block beside the main path with no
+  other between, are drawn directly. Short rails are further in, so that they do
+  not cross.
   """
   beside = {row for i, row in enumerate(rows) if i not in main}
   wanted = []
@@ -193,7 +197,7 @@ def _place_rails(blocks: Sequence[block_lib.Block], main: Sequence[int],
 
 def _place_boxes(blocks: Sequence[block_lib.Block], main: Sequence[int],
                  rows: Sequence[int]) -> tuple[list[_Box], float]:
-  """Returns the box of each block, and the height of all."""
+  """Returns the box of each block, and the total height in inches."""
   sizes = [_MAIN if i in main else _SIDE for i in range(len(blocks))]
   heights = np.zeros(max(rows, default=-1) + 1)
   for block, row, size in zip(blocks, rows, sizes):
@@ -245,7 +249,7 @@ def _draw_block(axes, block: block_lib.Block, box: _Box) -> None:
 
 
 def _draw_arrow(axes, start: _Box, end: _Box) -> None:
-  """Down to the next block, or out to the right and, where need be, down."""
+  """Draws an arrow down to the next block, or to the right and down."""
   if start.left == end.left:
     _draw_line(axes, (start.center, start.bottom), (end.center, end.top))
   elif end.top < start.bottom:
@@ -257,14 +261,14 @@ def _draw_arrow(axes, start: _Box, end: _Box) -> None:
 
 
 def _draw_rail(axes, start: _Box, end: _Box, x: float) -> None:
-  """Out to the right, down, and back in."""
+  """Draws a line to the right, down, and back to the left."""
   leave, enter = start.middle + _ASIDE, end.middle - _ASIDE
   _draw_line(axes, (start.right, leave), (x, leave), (x, enter),
              (end.right, enter))
 
 
 def _draw_line(axes, *corners: tuple[float, float]) -> None:
-  """A line from corner to corner, with a head at its end."""
+  """Draws a line from corner to corner, with an arrow head at its end."""
   *begin, start, end = corners
   if begin:
     axes.plot(*zip(*begin, start),

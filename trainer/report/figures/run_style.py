@@ -1,8 +1,8 @@
-"""How runs are told apart in a figure, and what all its panels share.
+"""The style that distinguishes runs in a figure, and what all panels share.
 
-By colour and by kind of line or marker, so that neither the colour-blind nor a
-printer in black loses them. A run's name is its folder's: it is printed as it
-is, never read as mathematics.
+Runs differ in colour and in dashes or marker, so the colour-blind and readers
+of a black-and-white print can tell them apart. A run's name is its folder's: it
+is printed as it is, never parsed as mathematics.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from matplotlib import axes as axes_lib
 from matplotlib import figure
 from matplotlib import lines
 
-GRAY = '0.45'  # of what belongs to no run
+GRAY = '0.45'  # of what is not of a run
 SMALL = 7.5  # points, of text in a panel
 
 # Source: Paul Tol, "Colour Schemes", 2021: bright blue, then muted.
@@ -25,7 +25,7 @@ _MOST_COLUMNS = 4
 
 
 def line(number: int) -> dict[str, Any]:
-  """Returns colour and dashes of a run, by its number, as of Axes.plot."""
+  """Returns colour and line style of a run's number, for Axes.plot."""
   return {
       'color': _COLORS[number % len(_COLORS)],
       'linestyle': _DASHES[number % len(_DASHES)]
@@ -33,7 +33,7 @@ def line(number: int) -> dict[str, Any]:
 
 
 def marker(number: int) -> str:
-  """Returns the marker of the run of that number."""
+  """Returns the marker of a run's number."""
   return _MARKERS[number % len(_MARKERS)]
 
 
@@ -41,12 +41,12 @@ def add_legend(drawn: figure.Figure,
                names: Iterable[str],
                title: str | None = None,
                marked: bool = False) -> None:
-  """Names runs over all panels; what is wider than the figure is cut.
+  """Adds a legend of runs above all panels; long names are cut.
 
   Args:
     drawn: with a constrained layout.
     names: of the runs, in order.
-    title: over them.
+    title: of the legend.
     marked: whether their lines have markers.
   """
   room = int(drawn.get_figwidth() / _LETTER_IN) - _HANDLE_LETTERS
@@ -69,11 +69,11 @@ def add_legend(drawn: figure.Figure,
 
 
 def tidy(axes: axes_lib.Axes, along: str = 'both') -> None:
-  """Gives a panel a faint grid, and no frame above and right.
+  """Adds a faint grid to a panel, and removes its top and right frame.
 
   Args:
     axes: the panel.
-    along: the axis that gets a grid, as of Axes.grid.
+    along: axis of the grid, as in Axes.grid.
   """
   axes.grid(axis=along, alpha=0.3)
   axes.set_axisbelow(True)

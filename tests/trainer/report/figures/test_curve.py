@@ -11,31 +11,32 @@ from trainer.report.figures import curve
 
 
 def _sample(size, decimals, seed=0):
-  """Labels and scores that tell something of them; few decimals make ties."""
+  """Labels and correlated predictions; few decimals make ties."""
   rng = np.random.default_rng(seed)
   labels = (rng.random(size) < 0.3).astype(np.uint8)
-  scores = rng.normal(labels, 1.0)
-  return labels, np.round(1 / (1 + np.exp(-scores)),
+  predictions = rng.normal(labels, 1.0)
+  return labels, np.round(1 / (1 + np.exp(-predictions)),
                           decimals).astype(np.float32)
 
 
 @pytest.mark.parametrize('decimals', [1, 2, 8])
 def test_roc_is_that_of_scikit_learn(decimals):
-  labels, scores = _sample(500, decimals)
-  x, y, _ = reference.roc_curve(labels, scores, drop_intermediate=False)
-  found = curve.roc(labels, scores)
+  labels, predictions = _sample(500, decimals)
+  x, y, _ = reference.roc_curve(labels, predictions, drop_intermediate=False)
+  found = curve.roc(labels, predictions)
   np.testing.assert_allclose(found.x, x)
   np.testing.assert_allclose(found.y, y)
-  assert found.area == pytest.approx(reference.roc_auc_score(labels, scores))
+  assert found.area == pytest.approx(
+      reference.roc_auc_score(labels, predictions))
 
 
 @pytest.mark.parametrize('decimals', [1, 2, 8])
 def test_precision_recall_is_steps_over_that_of_scikit_learn(decimals):
-  labels, scores = _sample(500, decimals)
-  precision, recall, _ = reference.precision_recall_curve(labels, scores)
-  found = curve.precision_recall(labels, scores)
+  labels, predictions = _sample(500, decimals)
+  precision, recall, _ = reference.precision_recall_curve(labels, predictions)
+  found = curve.precision_recall(labels, predictions)
   assert found.area == pytest.approx(
-      reference.average_precision_score(labels, scores))
+      reference.average_precision_score(labels, predictions))
   # Level, then upright, in turns; levels are the precision at a step's end.
   assert not np.diff(found.y)[::2].any() and not np.diff(found.x)[1::2].any()
   assert (found.x[0], found.x[-1]) == (0, 1)
@@ -46,8 +47,9 @@ def test_precision_recall_is_steps_over_that_of_scikit_learn(decimals):
 
 
 def test_equal_scores_are_chance():
-  labels, scores = np.array([1, 0, 0, 0]), np.full(4, 0.25, np.float32)
-  roc, steps = curve.roc(labels, scores), curve.precision_recall(labels, scores)
+  labels, predictions = np.array([1, 0, 0, 0]), np.full(4, 0.25, np.float32)
+  roc, steps = curve.roc(labels, predictions), curve.precision_recall(
+      labels, predictions)
   assert (roc.x.tolist(), roc.y.tolist(), roc.area) == ([0, 1], [0, 1], 0.5)
   assert (steps.x.tolist(), steps.y.tolist(), steps.area) == ([0, 1], [.25] * 2,
                                                               .25)
@@ -59,9 +61,9 @@ def test_equal_scores_are_chance():
                                                       ([], False, False)])
 def test_a_curve_without_what_it_needs_is_none(labels, has_roc, has_steps):
   labels = np.array(labels, np.uint8)
-  scores = np.linspace(0, 1, len(labels))
-  assert (curve.roc(labels, scores) is not None) == has_roc
-  assert (curve.precision_recall(labels, scores) is not None) == has_steps
+  predictions = np.linspace(0, 1, len(labels))
+  assert (curve.roc(labels, predictions) is not None) == has_roc
+  assert (curve.precision_recall(labels, predictions) is not None) == has_steps
 
 
 def _distances(points, line):
@@ -78,10 +80,10 @@ def _distances(points, line):
 @hypothesis.given(st.integers(2, 60), st.integers(1, 8), st.integers(0, 999))
 def test_a_thinned_curve_keeps_corners_and_never_leaves_the_curve(
     size, decimals, seed):
-  labels, scores = _sample(size, decimals, seed)
+  labels, predictions = _sample(size, decimals, seed)
   labels[:2] = 0, 1
   for compute in (curve.roc, curve.precision_recall):
-    whole = compute(labels, scores)
+    whole = compute(labels, predictions)
     thinned = curve.thin(whole)
     points = np.stack([whole.x, whole.y], axis=1)
     line = np.stack([thinned.x, thinned.y], axis=1)
@@ -100,23 +102,23 @@ def test_a_spike_is_not_thinned_away():
 
 
 def test_thirty_thousand_corners_become_a_few_hundred():
-  labels, scores = _sample(31_072, 8)
+  labels, predictions = _sample(31_072, 8)
   for compute in (curve.roc, curve.precision_recall):
-    whole = compute(labels, scores)
+    whole = compute(labels, predictions)
     assert len(whole.x) > 10_000 and len(curve.thin(whole).x) < 300
 
 
 def test_reliability_is_that_of_scikit_learn():
-  labels, scores = _sample(3000, 8)
-  scores = scores * 0.8  # the last bins are empty
-  share, score = calibration.calibration_curve(labels, scores, n_bins=20)
-  found = curve.reliability(labels.reshape(-1, 3), scores.reshape(-1, 3))
+  labels, predictions = _sample(3000, 8)
+  predictions = predictions * 0.8  # the last bins are empty
+  share, mean = calibration.calibration_curve(labels, predictions, n_bins=20)
+  found = curve.reliability(labels.reshape(-1, 3), predictions.reshape(-1, 3))
   filled = found.counts > 0
   assert not filled.all() and np.isnan(found.share[~filled]).all()
   np.testing.assert_allclose(found.share[filled], share)
-  np.testing.assert_allclose(found.score[filled], score)
+  np.testing.assert_allclose(found.mean[filled], mean)
   np.testing.assert_array_equal(found.counts,
-                                np.histogram(scores, found.edges)[0])
+                                np.histogram(predictions, found.edges)[0])
 
 
 def test_the_calibration_error_is_the_mean_distance_from_what_came_true():

@@ -1,4 +1,4 @@
-"""scores: what is drawn is what was scored."""
+"""evaluation: figures show the predictions and metrics they are given."""
 
 import functools
 
@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 from hpa_records.format import spec
 from hpa_records.inspection import figure
 from tests.support import figure_text
-from trainer.report.figures import scores as scores_lib
+from trainer.report.figures import evaluation
 
 _NAMES = ['_first', 'b $x$']  # no legend's business, no formula
 _SIZE = 31_072
@@ -20,18 +20,18 @@ _SIZE = 31_072
 @functools.cache
 def _sample(size):
   """Labels as rare as the real ones, none of class 3, all of class 4; and
-  scores of two runs."""
+  predictions of two runs."""
   rng = np.random.default_rng(size)
   labels = (rng.random((size, 28)) < np.geomspace(0.4, 0.003,
                                                   28)).astype(np.uint8)
   labels[:, 3], labels[:, 4] = 0, 1
-  scores = {
+  predictions = {
       name: (
           1 /
           (1 + np.exp(3 - 3 * labels - rng.normal(size=labels.shape)))).astype(
               np.float32) for name in _NAMES
   }
-  return labels, scores
+  return labels, predictions
 
 
 def _lines(axes):
@@ -50,8 +50,8 @@ def _legend(drawn):
 
 
 def test_roc_panels_hold_the_curves_and_their_areas():
-  labels, scores = _sample(600)
-  drawn = scores_lib.draw_roc(labels, scores)
+  labels, predictions = _sample(600)
+  drawn = evaluation.draw_roc(labels, predictions)
   assert [axes.get_title() for axes in list(drawn.axes)
          ] == [f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES)]
   assert _legend(drawn) == _NAMES
@@ -59,12 +59,13 @@ def test_roc_panels_hold_the_curves_and_their_areas():
     axes = list(drawn.axes)[number]
     areas = [
         reference.roc_auc_score(labels[:, number], each[:, number])
-        for each in scores.values()
+        for each in predictions.values()
     ]
     assert _texts(axes) == [
         f'{labels[:, number].sum():,}', *(f'{area:.3f}' for area in areas)
     ]
-    for line, text, each in zip(_lines(axes), axes.texts[1:], scores.values()):
+    for line, text, each in zip(_lines(axes), axes.texts[1:],
+                                predictions.values()):
       x, y, _ = reference.roc_curve(labels[:, number], each[:, number])
       assert text.get_color() == line.get_color()
       assert reference.auc(*line.get_data()) == pytest.approx(reference.auc(
@@ -77,14 +78,14 @@ def test_roc_panels_hold_the_curves_and_their_areas():
 
 
 def test_precision_recall_panels_hold_the_steps_and_their_areas():
-  labels, scores = _sample(600)
-  drawn = scores_lib.draw_precision_recall(labels, scores)
+  labels, predictions = _sample(600)
+  drawn = evaluation.draw_precision_recall(labels, predictions)
   for number in (0, 10, 27):
     axes = list(drawn.axes)[number]
     chance, = (line for line in axes.lines if line not in _lines(axes))
     assert chance.get_ydata() == pytest.approx([labels[:, number].mean()] * 2)
     for line, text, each in zip(_lines(axes),
-                                _texts(axes)[1:], scores.values()):
+                                _texts(axes)[1:], predictions.values()):
       area = reference.average_precision_score(labels[:, number], each[:,
                                                                        number])
       assert text == f'{area:.3f}'
@@ -97,10 +98,10 @@ def test_precision_recall_panels_hold_the_steps_and_their_areas():
   assert moved.shape[1] > 3 and not moved.all(axis=0).any()
 
 
-@pytest.mark.parametrize('draw,empty', [(scores_lib.draw_roc, {
+@pytest.mark.parametrize('draw,empty', [(evaluation.draw_roc, {
     3: ['no positives'],
     4: ['no negatives']
-}), (scores_lib.draw_precision_recall, {
+}), (evaluation.draw_precision_recall, {
     3: ['no positives']
 })])
 def test_a_class_without_its_curve_says_so(draw, empty):
@@ -111,13 +112,13 @@ def test_a_class_without_its_curve_says_so(draw, empty):
 
 
 @pytest.mark.parametrize('draw', [
-    scores_lib.draw_roc, scores_lib.draw_precision_recall,
-    scores_lib.draw_calibration
+    evaluation.draw_roc, evaluation.draw_precision_recall,
+    evaluation.draw_calibration
 ])
 @pytest.mark.parametrize('size,names', [(0, _NAMES), (50, [])])
 def test_nothing_to_draw_is_drawn_empty(draw, size, names):
-  labels, scores = _sample(600)
-  drawn = draw(labels[:size], {name: scores[name][:size] for name in names})
+  labels, predictions = _sample(600)
+  drawn = draw(labels[:size], {name: predictions[name][:size] for name in names})
   figure.to_svg(drawn)
   assert _legend(drawn) == names
   if len(list(drawn.axes)) == 28:
@@ -126,7 +127,7 @@ def test_nothing_to_draw_is_drawn_empty(draw, size, names):
 
 
 @pytest.mark.parametrize(
-    'draw', [scores_lib.draw_roc, scores_lib.draw_precision_recall])
+    'draw', [evaluation.draw_roc, evaluation.draw_precision_recall])
 def test_all_samples_of_two_runs_make_a_small_file(draw):
   drawn = draw(*_sample(_SIZE))
   assert max(len(line.get_xdata()) for line in list(drawn.axes)[0].lines) < 400
@@ -138,7 +139,7 @@ def test_calibration_shows_how_often_a_class_is_there():
   labels[:, 0] = labels[0, 1] = 1  # the others do not occur: left out
   low = np.full((20, 28), 0.02)
   low[:15, 0] = 0.93  # three of four of the positives; and no other
-  drawn = scores_lib.draw_calibration(labels, {'one': low, 'two': 1 - low})
+  drawn = evaluation.draw_calibration(labels, {'one': low, 'two': 1 - low})
   upper, lower = list(drawn.axes)
   one, two = _lines(upper)
   np.testing.assert_allclose(one.get_data(), [[0.02, 0.93], [6 / 25, 1]])
@@ -174,7 +175,7 @@ def _panel(drawn, title):
 
 def test_learning_curves_are_those_of_the_folds_and_their_mean():
   histories = {'a': [_history(8), _history(5, 0.2)], 'b': [_history(8)]}
-  drawn = scores_lib.draw_learning_curves(histories)
+  drawn = evaluation.draw_learning_curves(histories)
   assert [axes.get_title() for axes in list(drawn.axes)] == [
       'loss, training', 'loss, held-out fold', 'F1 macro', 'F1 micro',
       'AUC macro', 'learning rate'
@@ -198,7 +199,7 @@ def test_gaps_in_a_history_are_gaps_in_its_lines():
   history.loc[[1, 3, 4], 'f1_macro'] = [None, 'x', np.nan]
   history['auc_macro'] = None
   without = _history(6).drop(columns=['f1_micro', 'auc_macro'])
-  drawn = scores_lib.draw_learning_curves({'a': [history], 'b': [without]})
+  drawn = evaluation.draw_learning_curves({'a': [history], 'b': [without]})
   figure.to_svg(drawn)
   mean = _panel(drawn, 'F1 macro').lines[1]
   assert np.isnan(
@@ -216,7 +217,7 @@ def test_gaps_in_a_history_are_gaps_in_its_lines():
     'a': [_history(1)]
 }])
 def test_short_histories_are_drawn(histories):
-  drawn = scores_lib.draw_learning_curves(histories)
+  drawn = evaluation.draw_learning_curves(histories)
   figure.to_svg(drawn)
   said = [text for axes in list(drawn.axes) for text in _texts(axes)]
   is_empty = not any(
@@ -233,7 +234,7 @@ def _matrix():
 
 
 def test_a_confusion_matrix_has_shares_as_colours_and_counts_as_texts():
-  drawn = scores_lib.draw_confusion_matrix(_matrix(), 'run $x$')
+  drawn = evaluation.draw_confusion_matrix(_matrix(), 'run $x$')
   axes = list(drawn.axes)[0]
   shares = axes.collections[0].get_array().reshape(29, 29)
   assert shares[5, 28] == 0.75 and shares[28, 7] == 1 and not shares[1].any()
@@ -254,13 +255,13 @@ def test_a_confusion_matrix_has_shares_as_colours_and_counts_as_texts():
   assert columns == [*names, 'no predicted label']
   low, high = axes.get_ylim()
   assert low > high  # class 0 on top
-  assert axes.get_title() == 'Confusion of labels: run $x$'
+  assert axes.get_title() == 'Confusion matrix: run $x$'
 
 
 def test_counts_are_legible_on_their_colours():
   matrix = np.diag(range(1, 30))
   matrix[:, 0] += range(29, 0, -1)  # shares from 0 to 1
-  drawn = scores_lib.draw_confusion_matrix(matrix, 'run')
+  drawn = evaluation.draw_confusion_matrix(matrix, 'run')
   axes = list(drawn.axes)[0]
   mesh = axes.collections[0]
   shades = mesh.to_rgba(mesh.get_array()).reshape(29, 29, 4)
@@ -293,7 +294,7 @@ def _table(seed):
 
 def test_class_scores_have_each_runs_f1_and_interval():
   tables = {name: _table(seed) for seed, name in enumerate(_NAMES, start=10)}
-  drawn = scores_lib.draw_class_scores(tables)
+  drawn = evaluation.draw_class_metrics(tables)
   axes, = list(drawn.axes)
   markers = [line for line in axes.lines if line.get_marker() != 'None']
   places = []
@@ -319,27 +320,27 @@ def test_class_scores_have_each_runs_f1_and_interval():
 def test_an_interval_beside_its_f1_is_drawn_as_it_is():
   table = _table(1)
   table['f1_low'], table['f1_high'] = table['f1'] + 0.1, table['f1'] + 0.2
-  axes, = scores_lib.draw_class_scores({'a': table}).axes
+  axes, = evaluation.draw_class_metrics({'a': table}).axes
   np.testing.assert_allclose(axes.collections[0].get_segments()[0][:, 0],
                              table.loc[0, ['f1_low', 'f1_high']].tolist())
 
 
 def test_no_runs_have_no_class_scores():
-  axes, = scores_lib.draw_class_scores({}).axes
+  axes, = evaluation.draw_class_metrics({}).axes
   assert len(axes.get_yticklabels()) == 28 and not axes.collections
 
 
 _LONG = ['p' * 40, 's' * 300]  # folders may be called anything
 _DRAWN = [
-    lambda: scores_lib.draw_roc(*_sample(600)),
-    lambda: scores_lib.draw_precision_recall(*_sample(600)),
-    lambda: scores_lib.draw_calibration(
+    lambda: evaluation.draw_roc(*_sample(600)),
+    lambda: evaluation.draw_precision_recall(*_sample(600)),
+    lambda: evaluation.draw_calibration(
         _sample(600)[0], dict(zip(_LONG,
                                   _sample(600)[1].values()))),
-    lambda: scores_lib.draw_learning_curves(
+    lambda: evaluation.draw_learning_curves(
         {name: [_history(80)] for name in _LONG}),
-    lambda: scores_lib.draw_class_scores({name: _table(100) for name in _LONG}),
-    lambda: scores_lib.draw_confusion_matrix(
+    lambda: evaluation.draw_class_metrics({name: _table(100) for name in _LONG}),
+    lambda: evaluation.draw_confusion_matrix(
         np.full((29, 29), 999) + np.eye(29, dtype=int) * 11_886, _LONG[0]),
 ]
 

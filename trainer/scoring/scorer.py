@@ -1,13 +1,12 @@
-"""Labels, scores and a threshold to every score, of any resamples of the rows.
+"""Labels, predictions and a threshold to every metric, for resamples of rows.
 
-The one place that counts. A resample enters as how often it draws each row, so
-counts are products of matrices and areas weighted sums (ranking.py); metrics
-asks for all rows drawn once, uncertainty for thousands of resamples, and both
-get their numbers from the same lines.
+All counting happens here: metrics evaluates all rows once, bootstrap thousands
+of resamples. A resample is the weight of each row, so counts are matrix
+products and areas are weighted sums (ranking.py).
 
-A class without positives is left out of a macro or weighted mean, never counted
-as 0 or 1 in silence; where no class is left the mean is NaN. Other divisions by
-zero give 0, as scikit-learn's zero_division=0.
+A class without positives is left out of macro and weighted means; the mean over
+no class is NaN. Other divisions by zero give 0, as scikit-learn's
+zero_division=0.
 """
 
 from collections.abc import Sequence
@@ -30,8 +29,8 @@ class Draws:
   """R resamples of N rows.
 
   Attributes:
-    rows: R arrays [M] int, the rows of a resample in the order drawn, one as
-      often as it was drawn; M may differ.
+    rows: R arrays [M] int, the rows of each resample in the order drawn, with
+      repeats; M may differ.
     weights: [N, R] float64, how often each row was drawn.
   """
   rows: Sequence[np.ndarray]
@@ -39,7 +38,12 @@ class Draws:
 
   @classmethod
   def of(cls, rows: Sequence[np.ndarray], num_rows: int) -> 'Draws':
-    """Returns resamples of the rows 0..num_rows - 1."""
+    """Returns resamples of the rows 0..num_rows - 1.
+
+    Args:
+      rows: R arrays [M] int.
+      num_rows: N.
+    """
     weights = np.empty((num_rows, len(rows)))
     for resample, column in zip(rows, weights.T):
       column[:] = np.bincount(resample, minlength=num_rows)
@@ -47,29 +51,30 @@ class Draws:
 
 
 class Scorer:
-  """Labels, scores and a threshold, counted and sorted once."""
+  """Computes metrics of any resamples; counts and sorts the rows once."""
 
-  def __init__(self, labels: np.ndarray, scores: np.ndarray,
+  def __init__(self, labels: np.ndarray, predictions: np.ndarray,
                threshold: float | np.ndarray):
-    """Counts and sorts.
+    """Counts and sorts the rows.
 
     Args:
       labels: [N, K] of 0 and 1, N >= 1.
-      scores: [N, K] float, finite.
-      threshold: a class is predicted where its score is greater; one, or [K].
+      predictions: [N, K] float, finite.
+      threshold: a class is predicted where its probability is greater; a
+        number, or [K].
 
     Raises:
       ValueError: a shape or value is wrong.
     """
-    labels, scores = _check(labels, scores)
-    predicted = scores > _check_threshold(threshold)
-    count = len(scores)
+    labels, predictions = _check(labels, predictions)
+    predicted = predictions > _check_threshold(threshold)
+    count = len(predictions)
     decisions = np.stack([labels & predicted, labels, predicted])
     self._decisions = _to_sparse(decisions.transpose(0, 2, 1))
     self._by_row = decisions.sum(axis=2).T
     match = labels == predicted
-    top = np.argmax(labels, axis=1) == np.argmax(scores, axis=1)
-    self._row_scores = _to_sparse(
+    top = np.argmax(labels, axis=1) == np.argmax(predictions, axis=1)
+    self._row_metrics = _to_sparse(
         np.stack([
             *_divide_counts(*self._by_row.T).values(),
             match.mean(axis=1),
@@ -79,22 +84,22 @@ class Scorer:
     rows = np.arange(count)
     self._rankings = [
         ranking.Ranking(*column, rows, count)
-        for column in zip(labels.T, scores.T)
+        for column in zip(labels.T, predictions.T)
     ]
-    self._micro = ranking.Ranking(labels.ravel(), scores.ravel(),
+    self._micro = ranking.Ranking(labels.ravel(), predictions.ravel(),
                                   np.repeat(rows, spec.NUM_CLASSES), count)
 
-  def score(self, draws: Draws) -> dict[str, np.ndarray]:
-    """Returns every score by its name in metrics.json, [R] float64 each.
+  def compute(self, draws: Draws) -> dict[str, np.ndarray]:
+    """Returns every metric by its name in metrics.json, [R] float64 each.
 
-    Also classes_scored and auc_classes, how many classes are in a mean.
+    Also classes_scored and auc_classes, the numbers of classes in the means.
 
     Args:
       draws: R resamples of the N rows.
     """
-    classes = self.score_classes(draws)
+    classes = self.compute_classes(draws)
     auc, average_precision = self._micro.areas(draws.weights)
-    rows = self._row_scores @ draws.weights / draws.weights.sum(axis=0)
+    rows = self._row_metrics @ draws.weights / draws.weights.sum(axis=0)
     names = [f'{ratio}_samples' for ratio in RATIOS]
     of_rows = dict(zip([*names, *_ACCURACIES], rows))
     return {
@@ -116,12 +121,12 @@ class Scorer:
             np.isfinite(classes['auc']).sum(axis=0),
     }
 
-  def score_classes(self, draws: Draws) -> dict[str, np.ndarray]:
+  def compute_classes(self, draws: Draws) -> dict[str, np.ndarray]:
     """Returns counts and ratios of each class, [K, R] float64 each.
 
-    true_positive, positives, predicted, and f1, precision, recall, auc and
-    average_precision, which are NaN where undefined: all five without a
-    positive, auc also without a negative.
+    The counts are true_positive, positives and predicted, the ratios f1,
+    precision, recall, auc and average_precision. Ratios are NaN where
+    undefined: all five without a positive, auc also without a negative.
 
     Args:
       draws: R resamples of the N rows.
@@ -187,25 +192,29 @@ class Scorer:
 
 
 def _check(labels: np.ndarray,
-           scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns labels as [N, K] bool and scores as [N, K] float."""
-  labels, scores = np.asarray(labels), np.asarray(scores)
+           predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns labels as [N, K] bool and predictions as [N, K] float."""
+  labels, predictions = np.asarray(labels), np.asarray(predictions)
   classes = spec.NUM_CLASSES
-  if scores.ndim != 2 or scores.shape[1] != classes or not scores.size:
-    raise ValueError(f'Expected scores [N, {classes}] with N >= 1, received '
-                     f'{list(scores.shape)}.')
-  if labels.shape != scores.shape:
-    raise ValueError(f'Expected labels of the scores\' shape '
-                     f'{list(scores.shape)}, received {list(labels.shape)}.')
+  if predictions.ndim != 2 or predictions.shape[
+      1] != classes or not predictions.size:
+    raise ValueError(
+        f'Expected predictions [N, {classes}] with N >= 1, received '
+        f'{list(predictions.shape)}.')
+  if labels.shape != predictions.shape:
+    raise ValueError(
+        f'Expected labels of the same shape as the predictions, '
+        f'{list(predictions.shape)}, received {list(labels.shape)}.')
   others = labels[~np.isin(labels, (0, 1))]
   if others.size:
     raise ValueError(f'Expected labels of 0 and 1, received {others[0]}.')
-  wrong = np.argwhere(~np.isfinite(scores))
+  wrong = np.argwhere(~np.isfinite(predictions))
   if len(wrong):
     row, column = wrong[0]
-    raise ValueError(f'Expected finite scores, received {scores[row, column]} '
-                     f'at row {row}, class {column} ({len(wrong)} in all).')
-  return labels.astype(bool), scores
+    raise ValueError(
+        f'Expected finite predictions, received {predictions[row, column]} '
+        f'at row {row}, class {column} ({len(wrong)} in all).')
+  return labels.astype(bool), predictions
 
 
 def _check_threshold(threshold: float | np.ndarray) -> float | np.ndarray:
@@ -221,16 +230,16 @@ def _check_threshold(threshold: float | np.ndarray) -> float | np.ndarray:
 def _to_sparse(values: np.ndarray) -> sparse.csr_array:
   """Returns [..., N] as rows of a sparse matrix, [M, N] float64.
 
-  Few decisions are positive, and a sparse product keeps to its own core: the
-  threads of a dense one wait for each other where others use the processor,
-  which made a bootstrap four times as slow.
   """
+  # Few decisions are positive. A dense product is also multi-threaded: on a
+  # busy machine its threads wait for each other, which made a bootstrap four
+  # times as slow.
   return sparse.csr_array(values.reshape(-1, values.shape[-1]), dtype=float)
 
 
 def _divide_counts(hits: np.ndarray, positives: np.ndarray,
                    predicted: np.ndarray) -> dict[str, np.ndarray]:
-  """Returns RATIOS of counts of any shape."""
+  """Returns RATIOS of counts [...], float64 [...] each."""
   return {
       'f1': ranking.divide(2 * hits, positives + predicted),
       'precision': ranking.divide(hits, predicted),
@@ -240,11 +249,11 @@ def _divide_counts(hits: np.ndarray, positives: np.ndarray,
 
 def mean_known(values: np.ndarray,
                weights: np.ndarray | float = 1.0) -> np.ndarray:
-  """Returns the mean over the first axis of what is known, NaN if nothing is.
+  """Returns the mean of finite values over the first axis, [...] float64.
 
   Args:
-    values: [K, ...] float, NaN where unknown.
-    weights: of that shape, or one for all.
+    values: [K, ...] float, NaN where unknown; NaN if all are.
+    weights: [K, ...] float, or a number.
   """
   known = np.isfinite(values)
   weights = np.where(known, weights, 0)

@@ -1,4 +1,4 @@
-"""Figures of scores: curves, calibration, learning, confusion, classes."""
+"""Figures of predictions: curves, calibration, confusion, learning, classes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,59 +24,58 @@ _PANELS = {
 _DARK = 0.7  # share of a row from which white is more legible than black
 
 
-def draw_roc(labels: np.ndarray, scores: Mapping[str,
-                                                 np.ndarray]) -> figure.Figure:
+def draw_roc(labels: np.ndarray,
+             predictions: Mapping[str, np.ndarray]) -> figure.Figure:
   """Returns ROC curves, a panel a class and a line a run, with their areas.
 
-  Lines are thinned to at most a few hundred corners, each of them one of the
-  curve's, without visible change (curve.thin).
+  Lines are thinned without visible change (curve.thin).
 
   Args:
     labels: [N, K] of 0 and 1.
-    scores: [N, K] float of each run, by its name.
+    predictions: [N, K] float of each run by its name.
   """
-  return class_panel.draw(labels, scores, curve_lib.roc,
+  return class_panel.draw(labels, predictions, curve_lib.roc,
                           ('false positive rate', 'true positive rate', 'AUC'))
 
 
-def draw_precision_recall(labels: np.ndarray,
-                          scores: Mapping[str, np.ndarray]) -> figure.Figure:
+def draw_precision_recall(
+    labels: np.ndarray, predictions: Mapping[str, np.ndarray]) -> figure.Figure:
   """Returns precision over recall, a panel a class and a line a run.
 
-  Lines are the steps whose area is the average precision, thinned to at most a
-  few hundred corners, each of them one of the curve's, without visible change
-  (curve.thin). The dotted line is the share of positives: what chance gives.
+  Lines are the steps whose area is the average precision, thinned without
+  visible change (curve.thin). The dotted line, chance, is the share of
+  positives.
 
   Args:
     labels: [N, K] of 0 and 1.
-    scores: [N, K] float of each run, by its name.
+    predictions: [N, K] float of each run by its name.
   """
-  return class_panel.draw(labels, scores, curve_lib.precision_recall,
+  return class_panel.draw(labels, predictions, curve_lib.precision_recall,
                           ('recall', 'precision', 'average precision'))
 
 
 @figure_lib.own_style()
 def draw_calibration(labels: np.ndarray,
-                     scores: Mapping[str, np.ndarray]) -> figure.Figure:
-  """Returns a reliability diagram over a histogram of scores, a line a run.
+                     predictions: Mapping[str, np.ndarray]) -> figure.Figure:
+  """Returns a reliability diagram above a histogram, a line a run.
 
-  Each score of each sample is one decision; all classes that occur are pooled.
-  Those that do not are easy to be right about, and would hide the rest. A point
-  is a bin: its mean score, and the share of it that is positive.
+  Each class of each sample is one decision. All classes that occur are pooled;
+  the others are easy to predict, and would hide the rest. A point is a bin: the
+  mean probability of its decisions, and the share of positives.
 
   Args:
     labels: [N, K] of 0 and 1.
-    scores: [N, K] float of each run, by its name.
+    predictions: [N, K] float of each run by its name.
   """
   drawn = figure.Figure(figsize=(6.2, 8), layout='constrained')
   upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1))
   upper.plot([0, 1], [0, 1], ':', color=run_style.GRAY, zorder=1)
   names, tallest = [], 1
   occurs = labels.any(axis=0)
-  for number, (name, each) in enumerate(scores.items()):
+  for number, (name, each) in enumerate(predictions.items()):
     bins = curve_lib.reliability(labels[:, occurs], each[:, occurs])
     filled = bins.counts > 0
-    upper.plot(bins.score[filled],
+    upper.plot(bins.mean[filled],
                bins.share[filled],
                **run_style.line(number),
                marker=run_style.marker(number),
@@ -90,11 +89,9 @@ def draw_calibration(labels: np.ndarray,
     tallest = max(tallest, bins.counts.max())
     names.append(name if np.isnan(bins.error) else
                  f'{name}: expected calibration error {bins.error:.4f}')
-  upper.set(ylabel='share that is positive',
-            xlim=(-0.02, 1.02),
-            ylim=(-0.02, 1.02))
-  lower.set(xlabel='score', ylabel='decisions')
-  lower.set_ylim(0.7, 2 * tallest)  # first: what is empty has no log scale
+  upper.set(ylabel='share of positives', xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+  lower.set(xlabel='probability', ylabel='decisions')
+  lower.set_ylim(0.7, 2 * tallest)  # first: an empty histogram has no log scale
   lower.set_yscale('log')
   for axes in (upper, lower):
     run_style.tidy(axes)
@@ -105,15 +102,15 @@ def draw_calibration(labels: np.ndarray,
 @figure_lib.own_style()
 def draw_learning_curves(
     histories: Mapping[str, Sequence[pd.DataFrame]]) -> figure.Figure:
-  """Returns how training went: a thin line a fold, a thick one their mean.
+  """Returns learning curves: a thin line for each fold, a thick one their mean.
 
-  The mean is drawn where every fold that has the score at all has a value, so
+  The mean is drawn only where every fold that has the metric has a value, so
   that it does not jump where a fold ends early.
 
   Args:
-    histories: by run, of each fold a table with a row an epoch: epoch, and what
-      there is of loss, val_loss, f1_macro, f1_micro, auc_macro, learning_rate.
-      A missing column, or a cell that is no number, leaves a gap.
+    histories: by run, of each fold a table with a row an epoch. Columns: epoch,
+      and any of loss, val_loss, f1_macro, f1_micro, auc_macro, learning_rate. A
+      missing column, or a cell that is not a number, leaves a gap.
   """
   drawn = figure.Figure(figsize=(9, 8.4), layout='constrained')
   grid = drawn.subplots(3, 2, sharex=True)
@@ -159,8 +156,7 @@ def draw_learning_curves(
 
 
 def _align(folds: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
-  """One column of all folds, a row an epoch; without those that have no value.
-  """
+  """Returns one column of all folds that have values, a row an epoch."""
   parts = [
       pd.Series(pd.to_numeric(each[column], errors='coerce').to_numpy(float),
                 index=each['epoch'].to_numpy()) for each in folds
@@ -171,19 +167,19 @@ def _align(folds: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
 
 @figure_lib.own_style()
 def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
-  """Returns a heat map of a multi-label confusion matrix, counts in its cells.
+  """Returns a heat map of a multi-label confusion matrix, with counts.
 
   Args:
     matrix: [K + 1, K + 1] int: rows are true labels, the last one "no true
       label"; columns predicted ones, the last one "no predicted label". The
       colour is the share of the row.
-    name: of the run, over it.
+    name: of the run, for the title.
   """
   places = np.arange(len(matrix))
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
   drawn = figure.Figure(figsize=(11.5, 10.9), layout='constrained')
   axes = drawn.add_subplot()
-  # Cells as shapes, which stay sharp at any size.
+  # Cells as vector shapes, which are sharp at any size.
   mesh = axes.pcolormesh(shares, cmap='Blues', vmin=0, vmax=1)
   for row, column in np.argwhere(matrix):
     count = f'{matrix[row, column]}'
@@ -199,12 +195,12 @@ def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
                   rotation=90,
                   fontsize=8)
   axes.set_yticks(places + 0.5, [*names, 'no true label'], fontsize=8)
-  # The last row and column are no classes.
+  # The last row and column are not classes.
   for draw in (axes.axhline, axes.axvline):
     draw(len(matrix) - 1, color='black', linewidth=0.8)
   axes.tick_params(length=0)
   axes.set(xlabel='predicted label', ylabel='true label')
-  axes.set_title(f'Confusion of labels: {name}', parse_math=False)
+  axes.set_title(f'Confusion matrix: {name}', parse_math=False)
   axes.invert_yaxis()
   axes.set_aspect('equal')
   drawn.colorbar(mesh,
@@ -217,12 +213,12 @@ def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
 
 
 @figure_lib.own_style()
-def draw_class_scores(tables: Mapping[str, pd.DataFrame]) -> figure.Figure:
-  """Returns F1 of each class with its interval, a row a class, runs together.
+def draw_class_metrics(tables: Mapping[str, pd.DataFrame]) -> figure.Figure:
+  """Returns a figure of each class's F1 with its interval, for several runs.
 
   Args:
-    tables: of each run, by its name: a row a class with name, f1, f1_low,
-      f1_high and positives. Where f1 is NaN, no fold has the class.
+    tables: of each run by its name: a row a class with name, f1, f1_low,
+      f1_high and positives; f1 is NaN where no fold has the class.
   """
   step = 0.72 / max(len(tables), 1)
   drawn = figure.Figure(figsize=(8, max(9, 2 + 4.5 * len(tables))),
