@@ -25,7 +25,7 @@ from hpa_records.storage import path_check
 from trainer.report import page
 from trainer.report import result as result_lib
 from trainer.report import tile
-from trainer.report.figures import scores
+from trainer.report.figures import evaluation
 from trainer.run import arrays
 from trainer.run import finished_run
 from trainer.run import fold_file
@@ -60,7 +60,7 @@ def draw(workdir: str) -> bytes:
   if entries is None:
     raise errors.DataError(f'No gallery.npz in {workdir}; train it again.')
   drawn = (draw_samples(entries),
-           scores.draw_class_scores({_LEGEND: result.classes}))
+           evaluation.draw_class_metrics({_LEGEND: result.classes}))
   return tile.to_webp(np.hstack([_to_pixels(each) for each in drawn]))
 
 

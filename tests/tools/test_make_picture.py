@@ -60,10 +60,10 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path):
 
 def _gallery(kinds, classes, ids, own):
   num = len(ids)
-  scores = np.zeros((num, 28), np.float32)
-  scores[np.arange(num), classes] = own
-  return arrays.Gallery(np.array(ids), np.zeros((num, 28), np.uint8), scores,
-                        np.array(classes), np.array(kinds),
+  predictions = np.zeros((num, 28), np.float32)
+  predictions[np.arange(num), classes] = own
+  return arrays.Gallery(np.array(ids), np.zeros((num, 28), np.uint8),
+                        predictions, np.array(classes), np.array(kinds),
                         np.zeros((num, 8, 8, 4), np.uint8), ())
 
 
