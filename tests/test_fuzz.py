@@ -5,6 +5,7 @@ each time. make soak has Atheris run each 200,000 times, guided by what it
 reaches, and prints how long that took.
 """
 
+import importlib
 import json
 import pathlib
 import random
@@ -45,6 +46,12 @@ def test_a_first_seed_is_accepted(name, tmp_path):
   chosen = catalog.find(name)
   (tmp_path / 'seeds').mkdir()
   chosen.parse(chosen.seeds(tmp_path / 'seeds')[0], tmp_path)
+
+
+def test_the_catalog_has_all_targets():
+  for module, names in catalog.MODULES.items():
+    found = importlib.import_module(f'tests.fuzz.{module}')
+    assert set(found.TARGETS) == set(names)
 
 
 def _refuse(data, _):

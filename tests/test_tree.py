@@ -85,7 +85,9 @@ def _loaded_by(modules: list[str]) -> set[str]:
     ],
 ])
 def test_tables_and_conversion_start_without_tensorflow(modules):
-  assert not _loaded_by(modules) & {'tensorflow', 'keras'}
+  assert not _loaded_by(modules) & {
+      'tensorflow', 'keras'
+  }, 'a module that imports TensorFlow belongs into _WITH_TENSORFLOW'
 
 
 @pytest.mark.parametrize('command', [
@@ -113,7 +115,7 @@ def test_no_module_is_a_drawer_for_the_rest():
   assert not names & {'utils', 'util', 'common', 'helpers', 'misc'}
 
 
-def test_no_folder_is_a_long_corridor():
+def test_no_folder_has_more_than_13_modules():
   folders = {
       path.parent
       for package in (*_PACKAGES, 'tools')

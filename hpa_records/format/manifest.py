@@ -182,6 +182,10 @@ def parse(data: bytes, path: str) -> Manifest:
     is_as_written = data == _text(content)
     version, digest = content['format_version'], content.pop('sha256')
   except (ValueError, KeyError, TypeError, AttributeError) as error:
+    if data.lstrip().startswith(b'<'):  # what servers send in place of a file
+      raise errors.DataError(
+          f'{path} is a web page, not a manifest; check the address, which may '
+          'need a login.') from error
     raise errors.DataError(f'The manifest {path} is damaged; convert the data '
                            'again.') from error
   if version != spec.FORMAT_VERSION:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from hpa_records.images import header as header_lib
 from hpa_records.images import pseudocolor
-from hpa_records.images import tiff
+from hpa_records.images.containers import tiff
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
@@ -146,4 +146,5 @@ def _decode_tiff(data: bytes, header: header_lib.Header) -> np.ndarray:
   return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
+# (content, header) -> [H, W, colors] uint8 or uint16.
 _DECODERS = {'PNG': _decode_png, 'JPEG': _decode_jpeg, 'TIFF': _decode_tiff}

@@ -1,7 +1,7 @@
 """Identifies a file by its first bytes, for error messages.
 
 Archives, web pages and Git LFS pointers are often found under the names of
-images and tables.
+images and tables. These are names only: what can be read stands in header.py.
 
 Source: the signatures are those of the formats' specifications, as listed in
 Wikipedia, "List of file signatures".

@@ -17,9 +17,9 @@ from typing import BinaryIO, NamedTuple
 
 from hpa_records.images import file_kind
 from hpa_records.images import file_pattern
-from hpa_records.images import jpeg
-from hpa_records.images import png
-from hpa_records.images import tiff
+from hpa_records.images.containers import jpeg
+from hpa_records.images.containers import png
+from hpa_records.images.containers import tiff
 from hpa_records.runtime import errors
 
 # 8192 x 8192, 64 MiB of 8-bit gray; the largest HPA image is 3072 x 3072.
@@ -35,7 +35,7 @@ _PNG_SIZE = struct.Struct('>II')
 _SIGNATURES = ((b'\x89PNG\r\n\x1a\n', 'PNG'), (b'II*\0', 'TIFF'),
                (b'MM\0*', 'TIFF'), (b'II+\0', 'TIFF'), (b'MM\0+', 'TIFF'),
                (b'\xff\xd8\xff', 'JPEG'))
-_ENDS = {'PNG': png.END, 'JPEG': jpeg.END}
+_ENDS = {'PNG': png.END, 'JPEG': jpeg.END}  # a TIFF has none
 _READ = ((8, 1), (16, 1), (8, 3))  # bits and colors
 # Allowed bytes of a file beyond four times its pixels. A sparse file of a few
 # kilobytes on disk may have a gigabyte, which would all be read.
@@ -105,14 +105,14 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
     raise errors.DataError(f'expected at most {MAX_FILE_BYTES:,} bytes, '
                            f'received {num_bytes:,}')
   try:
-    shape, received = _READERS[kind](file, num_bytes)
+    shape, unsupported = _READERS[kind](file, num_bytes)
   except struct.error as error:
     raise errors.DataError(f'truncated {kind} ({num_bytes:,} bytes): the '
                            'header is incomplete') from error
   header = Header(kind, *shape)
-  if received or (header.bits, header.colors) not in _READ:
+  if unsupported or (header.bits, header.colors) not in _READ:
     raise errors.DataError(f'expected gray or {channel}-tinted pixels, received'
-                           f' {received or f"{header.bits}-bit RGB"}')
+                           f' {unsupported or f"{header.bits}-bit RGB"}')
   if not 0 < header.height * header.width <= MAX_PIXELS:
     raise errors.DataError(f'expected 1 to {MAX_PIXELS:,} pixels, received '
                            f'{header.height:,} x {header.width:,} '
@@ -123,7 +123,7 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
     raise errors.DataError(
         f'expected at most {most_bytes:,} bytes for {header.height:,} x '
         f'{header.width:,} pixels, received {num_bytes:,}')
-  if header.tags:
+  if kind == 'TIFF':
     tiff.check_parts(header.tags, num_bytes, MAX_PIXELS)
   else:
     _check_end(file, num_bytes, kind)
@@ -167,8 +167,7 @@ def _check_end(file: BinaryIO, num_bytes: int, kind: str) -> None:
   file.seek(max(0, num_bytes - len(end)))
   if file.read(len(end)) == end:
     return
-  trailing = num_bytes - (png.find_end(png.walk(file, num_bytes))
-                          if kind == 'PNG' else jpeg.find_end(file, num_bytes))
+  trailing = num_bytes - _FIND_END[kind](file, num_bytes)
   if trailing < num_bytes:
     raise _describe_trailing(kind, trailing)
   raise errors.DataError(f'truncated {kind} ({num_bytes:,} bytes): the end is '
@@ -219,4 +218,11 @@ def _read_tiff(
   return (height, width, bits, colors, tags), tiff.find_other_kind(tags)
 
 
+# (file, num_bytes) -> ((height, width, bits, colors), unsupported kind or '');
+# they raise struct.error for a truncated header.
 _READERS = {'PNG': png.read, 'JPEG': jpeg.read, 'TIFF': _read_tiff}
+# (file, num_bytes) -> the first byte behind the image, 0 if there is none.
+_FIND_END = {
+    'PNG': lambda file, num_bytes: png.find_end(png.walk(file, num_bytes)),
+    'JPEG': jpeg.find_end,
+}

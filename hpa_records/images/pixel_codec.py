@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from hpa_records.format import spec
-from hpa_records.images import png as png_lib
+from hpa_records.images.containers import png as png_lib
 from hpa_records.runtime import errors
 
 

@@ -1,7 +1,7 @@
 """A dataset on disk: its manifest and index.
 
 Also defines the keys of a batch for all readers. Pixels are uint8: the device
-converts, scales and transforms them, so a fourth of the bytes is transferred.
+augments, converts and scales them, so a fourth of the bytes is transferred.
 All batches have the same static shape: blanks of weight 0 pad the last one, so
 no record is dropped and no function is compiled twice.
 """
@@ -22,9 +22,9 @@ from hpa_records.sampling import label_set
 from hpa_records.sampling import resampling
 
 ROW = 'row'  # of the index, in place of the image
-WEIGHT = 'weight'
-ELEMENT = 'element'
-SLOT = 'slot'
+WEIGHT = 'weight'  # of the loss: 1, or 0 for a blank
+ELEMENT = 'element'  # of the square's symmetries, 0..7; see dihedral
+SLOT = 'slot'  # place in the global batch
 
 
 @dataclasses.dataclass(frozen=True)

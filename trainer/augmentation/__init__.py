@@ -1,1 +1,4 @@
-"""Random augmentation of images on the device."""
+"""Changes of images on the device, uint8 in and out; the network scales.
+
+What is drawn at random comes with the batch or from training/step.
+"""

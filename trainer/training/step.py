@@ -174,6 +174,8 @@ class Stepper:
                        tf.int32 if self._config.seed < 2**31 else tf.int64)
     seed = tf.random.experimental.stateless_fold_in(
         tf.stack([seed, tf.cast(epoch, seed.dtype)]), step)
+    # The layer's number tells the streams apart; another user of this key takes
+    # numbers from 2**16 on, which no layer has.
     return [
         tf.gather(
             tf.random.stateless_uniform(

@@ -199,6 +199,12 @@ def test_too_many_values_are_not_parsed(copy, monkeypatch):
     manifest.load(str(copy))
 
 
+def test_a_web_page_in_place_of_the_manifest_is_named(copy):
+  (copy / 'manifest.json').write_bytes(b'\n<!DOCTYPE html><html>Sign in</html>')
+  with pytest.raises(errors.DataError, match='is a web page, not a manifest'):
+    manifest.load(str(copy))
+
+
 @pytest.mark.parametrize('data', [b'[' * 10**5, b'[]', b'null', b'\xff', b''])
 def test_other_json_is_refused(copy, data):
   (copy / 'manifest.json').write_bytes(data)

@@ -51,7 +51,7 @@ def test_every_id_is_found_again(sample_id):
     ('a//{id}_{channel}.png', 'below the image folder'),
     ('a\\{id}_{channel}.png', 'below the image folder'),
     ('{id}_{channel}', 'that ends in one of .png, .tif'),
-    ('{id}_{channel}.bmp', 'that ends in one of .png, .tif'),
+    ('{id}_{channel}.xyz', 'that ends in one of .png, .tif'),
 ])
 def test_other_patterns_are_refused(pattern, expected):
   with pytest.raises(errors.DataError) as error:

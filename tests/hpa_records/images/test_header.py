@@ -14,6 +14,8 @@ from PIL import Image
 import pytest
 
 from hpa_records.images import decode
+from hpa_records.images import file_pattern
+from hpa_records.images import header
 from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import image_bytes
@@ -21,6 +23,13 @@ from tests.support import image_bytes
 _ROOT = pathlib.Path(__file__).parents[3]
 _GRAY = fakes.plane(3, 1, 31)[:21]
 _DEEP = _GRAY.astype(np.uint16) * 257 + 13
+
+
+def test_each_format_has_a_reader_and_a_decoder():
+  formats = set(file_pattern.FORMATS.values())
+  # pylint: disable=protected-access
+  assert set(header._READERS) == set(decode._DECODERS) == formats
+  assert {kind for _, kind in header._SIGNATURES} == formats
 
 
 def _refusal(data, name, channel='red', white_level=65535):
@@ -229,6 +238,8 @@ _BOMBS = {
 _UNDER_A_LIMIT = '''
 import pathlib, resource, sys
 from hpa_records.images import decode
+from hpa_records.images import file_pattern
+from hpa_records.images import header
 from hpa_records.runtime import errors
 kib = int(open('/proc/self/statm').read().split()[0]) * 4
 limit = (kib + 64 * 1024) * 1024

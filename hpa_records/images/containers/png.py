@@ -9,7 +9,7 @@ import struct
 from typing import BinaryIO, Iterable, Iterator, Sequence
 import zlib
 
-from hpa_records.images import orientation
+from hpa_records.images.containers import orientation
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 

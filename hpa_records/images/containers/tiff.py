@@ -17,7 +17,7 @@ import re
 import struct
 from typing import BinaryIO, Iterator, NamedTuple
 
-from hpa_records.images import tiff_directory
+from hpa_records.images.containers import tiff_directory
 from hpa_records.runtime import errors
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262

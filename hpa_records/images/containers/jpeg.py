@@ -6,7 +6,7 @@ Source: ITU-T T.81, B.1 and B.2; Exif 2.32 (CIPA), 4.5.4.
 import struct
 from typing import BinaryIO, Iterator
 
-from hpa_records.images import orientation
+from hpa_records.images.containers import orientation
 from hpa_records.runtime import errors
 
 END = b'\xff\xd9'

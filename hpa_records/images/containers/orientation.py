@@ -4,8 +4,8 @@ import io
 import re
 import struct
 
-from hpa_records.images import tiff
-from hpa_records.images import tiff_directory
+from hpa_records.images.containers import tiff
+from hpa_records.images.containers import tiff_directory
 from hpa_records.runtime import errors
 
 EXIF = b'Exif\0\0'  # precedes Exif in a JPEG
