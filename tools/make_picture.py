@@ -9,120 +9,15 @@ of make demo:
   python tools/make_picture.py --workdir=demo/long --output=docs/picture.webp
 """
 
-import textwrap
-
 from absl import flags
-import cv2
-from matplotlib import figure
-import numpy as np
 
-from hpa_records.format import spec
-from hpa_records.inspection import figure as figure_lib
 from hpa_records.runtime import cli
-from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
-from trainer.report import page
-from trainer.report import result as result_lib
-from trainer.report import tile
-from trainer.report.figures import evaluation
-from trainer.run import arrays
-from trainer.run import finished_run
-from trainer.run import fold_file
+from trainer.report import picture
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of the run.')
 _OUTPUT = flags.DEFINE_string('output', '', 'The picture, a .webp.')
-
-_SIZE_IN = (8, 9)  # as the figure beside it
-_LEGEND = 'F1 and its 95 % interval'
-_COLUMNS = 3
-_SHOWN = 3  # most probable classes under a sample
-_KINDS = {
-    'hit': 'Best hits',
-    'miss': 'Worst misses',
-    'false_alarm': 'Worst false alarms'
-}
-
-
-def draw(workdir: str) -> bytes:
-  """Returns the picture of a run as WebP.
-
-  Args:
-    workdir: folder of the run.
-
-  Raises:
-    errors.DataError: it is no run, has no finished fold or no gallery, or a
-      file of it is damaged.
-  """
-  run = finished_run.load(workdir)
-  result = result_lib.compute(run, _LEGEND, page.REPETITIONS)
-  entries = fold_file.load_gallery(result_lib.list_directories(run)[0])
-  if entries is None:
-    raise errors.DataError(f'No gallery.npz in {workdir}; train it again.')
-  drawn = (draw_samples(entries),
-           evaluation.draw_class_metrics({_LEGEND: result.classes}))
-  return tile.to_webp(np.hstack([_to_pixels(each) for each in drawn]))
-
-
-@figure_lib.own_style()
-def draw_samples(entries: arrays.Gallery) -> figure.Figure:
-  """Returns a row of composites for each kind of notable sample.
-
-  Over each its labels, below it the most probable classes.
-
-  Args:
-    entries: notable samples of a fold.
-  """
-  drawn = figure.Figure(figsize=_SIZE_IN, layout='constrained')
-  rows = drawn.subfigures(len(_KINDS), 1)
-  for row, (kind, title) in zip(rows, _KINDS.items()):
-    row.suptitle(title, fontweight='bold')
-    panels = row.subplots(1, _COLUMNS)
-    for axes in panels:
-      axes.set_axis_off()
-    for axes, number in zip(panels, pick(entries, kind)):
-      axes.set_axis_on()
-      _draw_sample(axes, entries.images[number], entries.labels[number],
-                   entries.predictions[number])
-  return drawn
-
-
-def pick(entries: arrays.Gallery, kind: str) -> list[int]:
-  """Returns up to three samples of a kind, each once, the most extreme first.
-
-  Args:
-    entries: notable samples of a fold.
-    kind: of arrays.KINDS.
-
-  Returns:
-    Positions in entries.
-  """
-  rows = np.flatnonzero(entries.kinds == kind)
-  own = entries.predictions[rows, entries.classes[rows]]
-  order = rows[np.argsort(own if kind == 'miss' else -own, kind='stable')]
-  once: dict[str, int] = {}
-  for row in order.tolist():
-    once.setdefault(str(entries.ids[row]), row)
-  return list(once.values())[:_COLUMNS]
-
-
-def _draw_sample(axes, image: np.ndarray, labels: np.ndarray,
-                 probabilities: np.ndarray) -> None:
-  """Draws one composite with its labels and its most probable classes."""
-  axes.imshow(figure_lib.composite(image), interpolation='bilinear')
-  axes.set(xticks=[], yticks=[])
-  names = [spec.CLASS_NAMES[k] for k in np.flatnonzero(labels)]
-  axes.set_title(textwrap.fill(', '.join(names), 30), fontsize=9)
-  most = np.argsort(-probabilities, kind='stable')[:_SHOWN]
-  axes.set_xlabel('\n'.join(
-      f'{probabilities[k]:.2f} {spec.CLASS_NAMES[k]}' for k in most),
-                  fontsize=9)
-
-
-def _to_pixels(drawn: figure.Figure) -> np.ndarray:
-  """Returns a figure as [H, W, 3] uint8 RGB."""
-  data = np.frombuffer(figure_lib.to_png(drawn), np.uint8)
-  return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def main() -> None:
@@ -132,7 +27,7 @@ def main() -> None:
                            closed=[('workdir', workdir)])
   path_check.prepare_output(output, 'output')
   with path_check.translate_write_errors(output):
-    filesystem.write_atomically(output, draw(workdir))
+    filesystem.write_atomically(output, picture.draw(workdir))
   print(output)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.support import fakes
-from tools import make_picture
 from trainer import config as config_lib
+from trainer.report import picture as picture_lib
 from trainer.run import arrays
 from trainer.training import loop
 
@@ -70,6 +70,6 @@ def _gallery(kinds, classes, ids, own):
 def test_the_most_extreme_samples_are_picked_each_once():
   entries = _gallery(['hit'] * 4 + ['miss'] * 2, [3, 4, 5, 6, 7, 8],
                      ['a', 'b', 'a', 'c', 'd', 'e'], [.6, .7, .9, .8, .3, .1])
-  assert make_picture.pick(entries, 'hit') == [2, 3, 1]
-  assert make_picture.pick(entries, 'miss') == [5, 4]
-  assert not make_picture.pick(entries, 'false_alarm')
+  assert picture_lib.pick(entries, 'hit') == [2, 3, 1]
+  assert picture_lib.pick(entries, 'miss') == [5, 4]
+  assert not picture_lib.pick(entries, 'false_alarm')

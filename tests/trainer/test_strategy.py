@@ -30,7 +30,7 @@ def test_what_works_alone_asks_no_others(monkeypatch):
 
 @pytest.mark.skipif(_HAS_GPU, reason='a GPU is here')
 def test_a_gpu_that_is_not_there_is_refused():
-  with pytest.raises(errors.DataError, match='received --distribute=gpu'):
+  with pytest.raises(errors.DataError, match='No GPU for --distribute=gpu'):
     strategy.make('gpu')
 
 

@@ -84,7 +84,7 @@ def test_damaged_samples_are_black_and_listed_at_the_end(images):
     _take(files)
     assert files.is_refused
     with pytest.raises(errors.DataError,
-                       match=r'1 issue:\n.*s3_green.png: exp'):
+                       match=r'1 issue:\n.*s3_green.png: damaged PNG'):
       files.finish()
 
 

@@ -219,4 +219,4 @@ def test_a_workdir_that_others_do_not_see_is_refused(folder, two, ports):
                            flags=[f'--workdir={folder / "unseen"}'])
   for code, _, said in map(_end, started):
     assert code == 2
-    assert 'differ in the checkpoint that they go on from; ' in said
+    assert 'differ in the checkpoint to resume from; ' in said

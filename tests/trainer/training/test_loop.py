@@ -405,7 +405,7 @@ def test_a_finished_fold_that_lost_files_is_finished_again(
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   assert loop.train(config) == whole[1]
   said = capsys.readouterr().out
-  assert 'not all its files are valid' in said and 'Continuing' in said
+  assert 'but a file is invalid' in said and 'Continuing' in said
   assert all(path.exists() for path in lost)
   _assert_same_end(fold, whole[2])
 
