@@ -1,1 +1,1 @@
-"""Headers of image file formats: what a PNG, JPEG or TIFF says of its pixels."""
+"""Headers of image formats: what a PNG, JPEG or TIFF says of its pixels."""
