@@ -21,6 +21,7 @@ _OUTPUT = flags.DEFINE_string('output', '', 'The picture, a .webp.')
 
 
 def main() -> None:
+  """Draws the picture of --workdir, and prints its path."""
   workdir = path_check.require_local(_WORKDIR.value, 'workdir')
   output = path_check.require_local(_OUTPUT.value, 'output')
   path_check.refuse_shared([('output', output)], [('workdir', workdir)],

@@ -21,6 +21,7 @@ balance_flags.define_settings()
 
 
 def main() -> None:
+  """Prints the tables of a dataset, and draws its figures."""
   with process.ended_by_interrupt():
     # pylint: disable=import-outside-toplevel
     from hpa_records.inspection import gallery
@@ -42,6 +43,7 @@ def main() -> None:
 
 
 def run() -> None:
+  """Runs the command with its flags; see cli.run."""
   cli.run(main,
           text=__doc__,
           groups={

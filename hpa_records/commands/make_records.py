@@ -94,6 +94,7 @@ _FLAGS_BY_GROUP = {
 
 
 def main() -> None:
+  """Converts the images of --images, or a shard or a plan of them."""
   with process.ended_by_interrupt():
     # pylint: disable=import-outside-toplevel
     from hpa_records.conversion import conversion_input
@@ -145,4 +146,5 @@ def _from_flags(kind, without=()):
 
 
 def run() -> None:
+  """Runs the command with its flags; see cli.run."""
   cli.run(main, text=__doc__, groups=_FLAGS_BY_GROUP)

@@ -25,6 +25,7 @@ _WORKERS = flags.DEFINE_integer('workers',
 
 
 def main() -> None:
+  """Draws the samples that the flags ask for."""
   output = path_check.require_local(_OUTPUT.value, 'output')
   generator.make(output, _NUM_SAMPLES.value, _SEED.value, _SIZE_PX.value,
                  _MIN_PER_CLASS.value, _WORKERS.value)
@@ -33,6 +34,7 @@ def main() -> None:
 
 
 def run() -> None:
+  """Runs the command with its flags; see cli.run."""
   cli.run(main,
           text=__doc__,
           groups={

@@ -22,6 +22,7 @@ _WORKERS = flags.DEFINE_integer('workers',
 
 
 def main() -> None:
+  """Checks the dataset of --records, and prints what was checked."""
   with process.ended_by_interrupt():
     from hpa_records.inspection import verify  # pylint: disable=import-outside-toplevel
   directory = path_check.require_path(_RECORDS.value, 'records')
@@ -36,6 +37,7 @@ def main() -> None:
 
 
 def run() -> None:
+  """Runs the command with its flags; see cli.run."""
   cli.run(main,
           text=__doc__,
           groups={

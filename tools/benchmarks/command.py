@@ -155,6 +155,7 @@ def _make_scratch() -> tempfile.TemporaryDirectory:
 
 
 def main_convert() -> None:
+  """Measures the converter beside other ways."""
   with _make_scratch() as scratch:
     csv, images = _source(scratch, _NUM_MADE)
     job = convert.Job(csv=csv,
@@ -169,6 +170,7 @@ def main_convert() -> None:
 
 
 def main_balance() -> None:
+  """Measures the policies of balance."""
   _check_paths()
   chosen = balance_flags.read_settings('none', {})
   ids, labels = balance.read_labels(path_check.require_path(_CSV.value, 'csv'),
@@ -192,6 +194,7 @@ def main_balance() -> None:
 
 
 def main_input() -> None:
+  """Measures the readers beside other ways."""
   ways = input_pipeline.choose(_ONLY.value)
   with _make_scratch() as scratch:
     if _RECORDS.value:
@@ -232,6 +235,7 @@ def main_input() -> None:
 
 
 def main_train() -> None:
+  """Measures the training step beside other ways."""
   with _make_scratch() as scratch:
     peer = _PEER.value and path_check.require_local(_PEER.value, 'peer')
     if peer and not os.path.isfile(peer):  # told before minutes of measuring
@@ -280,6 +284,7 @@ def _source(scratch: str, num_made: int) -> tuple[str, str]:
 
 
 def run() -> None:
+  """Runs the subcommand with its flags; see cli.run."""
   cli.run(text=__doc__,
           subcommands={
               'convert': main_convert,

@@ -208,6 +208,7 @@ def measure(job: dict) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+  """Measures the steps of JOB.json, and prints their numbers as JSON."""
   job = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding='utf-8'))
   print(json.dumps(measure(job)))
 

@@ -82,6 +82,7 @@ class Job:
   repeats: int
 
   def output(self, peer: Peer) -> str:
+    """Returns the folder that a peer writes."""
     return os.path.join(self.scratch, peer.key)
 
 

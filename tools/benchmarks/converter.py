@@ -207,6 +207,7 @@ class _Clock:
 
 
 def main() -> None:
+  """Runs the way of the arguments, and prints its numbers as JSON."""
   name, path = sys.argv[1:]
   job = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
   print(json.dumps(_ours(job) if name == 'ours' else _peer(name, job)))

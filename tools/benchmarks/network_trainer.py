@@ -160,6 +160,7 @@ WAYS = {'ours': _ours, 'keras': _keras}
 
 
 def main() -> None:
+  """Runs the way of the arguments, and prints its numbers as JSON."""
   name, path = sys.argv[1:]
   with open(path, encoding='utf-8') as file:
     job = json.load(file)

@@ -224,6 +224,7 @@ def rate(batches: Iterator, seconds: float) -> float:
 
 
 def main() -> None:
+  """Runs the way of the arguments, and prints its numbers as JSON."""
   name, path, setting = sys.argv[1:]
   with open(path, encoding='utf-8') as file:
     job = json.load(file)

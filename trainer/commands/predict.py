@@ -84,6 +84,7 @@ _OF_IMAGES = ('pattern', 'white_level', 'on_error', 'on_doubt')
 
 
 def main() -> None:
+  """Predicts the images or records of the flags, and writes the CSVs."""
   with process.ended_by_interrupt():
     from trainer.prediction import ensemble as ensemble_lib
   workdirs = [
@@ -181,4 +182,5 @@ def _open_source(ensemble: Any, samples: Any):
 
 
 def run() -> None:
+  """Runs the command with its flags; see cli.run."""
   cli.run(main, text=__doc__, groups=_FLAGS_BY_GROUP)

@@ -19,6 +19,7 @@ _OUTPUT = flags.DEFINE_string(
 
 
 def main() -> None:
+  """Writes the report of the runs of --workdir."""
   with process.ended_by_interrupt():
     from trainer.report import page as page_lib  # pylint: disable=import-outside-toplevel
   workdirs = [
@@ -40,6 +41,7 @@ def main() -> None:
 
 
 def run() -> None:
+  """Runs the command with its flags; see cli.run."""
   cli.run(main,
           text=__doc__,
           groups={'Input and output': ('workdir', 'output')})

@@ -31,6 +31,7 @@ _TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
 
 
 def main() -> None:
+  """Trains both networks of the paper, and writes their report."""
   with process_lib.ended_by_interrupt():
     # pylint: disable=import-outside-toplevel
     from trainer.report import page
@@ -83,6 +84,7 @@ def _train(arguments: list[str]) -> None:
 
 
 def run() -> None:
+  """Runs the command with its flags; see cli.run."""
   groups = setting.list_groups(config.Config)
   cli.run(main,
           text=__doc__,

@@ -55,6 +55,7 @@ _SCHEME = 'grpc://'  # as trainers write it
 
 
 def main_dispatcher() -> None:
+  """Runs the dispatcher until it is stopped."""
   ports.require_free(_PORT.value, '--port')
   journal = _WORK_DIR.value and path_check.require_path(_WORK_DIR.value,
                                                         'work_dir')
@@ -74,6 +75,7 @@ def main_dispatcher() -> None:
 
 
 def main_worker() -> None:
+  """Runs a worker until it is stopped."""
   if not _DISPATCHER.value:
     raise errors.DataError('--dispatcher is missing; pass '
                            '--dispatcher=host:port.')
@@ -135,6 +137,7 @@ def _wait(line: str) -> None:
 
 
 def run() -> None:
+  """Runs the subcommand with its flags; see cli.run."""
   cli.run(subcommands={
       'dispatcher': main_dispatcher,
       'worker': main_worker

@@ -38,6 +38,7 @@ for _field in _SETTINGS:
 
 
 def main() -> None:
+  """Trains one fold, or all, and prints the metrics."""
   values = {each.name: flags.FLAGS[each.name].value for each in _SETTINGS}
   values['records'] = path_check.require_path(values['records'], 'records')
   for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
@@ -80,4 +81,5 @@ def _tell(config: config_lib.Config, found: dict[str, Any]) -> None:
 
 
 def run() -> None:
+  """Runs the command with its flags; see cli.run."""
   cli.run(main, text=__doc__, groups=setting.list_groups(config_lib.Config))

@@ -73,6 +73,7 @@ class _Builder:
     return layers.activate(self._activation, **options)(x)
 
   def conv(self, x, filters, name, strides=1):
+    """Returns a 3x3 convolution of x [B, H, W, C], activated."""
     padding = self._padding
     if padding == 'same' and strides == 2:
       # 'same' with stride 2 pads an even image on one side only.
@@ -85,16 +86,19 @@ class _Builder:
         layer(filters, 3, strides, padding, **options)(x), name)
 
   def pool(self, x, name):
+    """Returns x [B, H, W, C] max-pooled by 2."""
     options = self._options(name) | {'padding': self._padding}
     if self._fast:
       return xla_layers.ReshapedMaxPooling2D(**options)(x)
     return keras.layers.MaxPooling2D(2, **options)(x)
 
   def norm(self, x, name):
+    """Returns x normalized over the global batch."""
     options = self._options(name) | {'synchronized': True}
     return keras.layers.BatchNormalization(**options)(x)
 
   def dropout(self, x, rate, name):
+    """Returns x with dropout, and adds the input of its noise."""
     # Named to sort after 'image': Keras 3.15 checks a dict by its sorted keys.
     noise = keras.Input(x.shape[1:], name=f'noise_{name}', optional=True)
     self.noise.append(noise)
@@ -102,6 +106,7 @@ class _Builder:
     return layers.NoisyDropout(rate, alpha, **self._options(name))(x, noise)
 
   def averages(self, maps):
+    """Returns the means over space of maps [B, H, W, C], concatenated."""
     average = keras.layers.GlobalAveragePooling2D
     means = [
         average(name=f'average{i}', dtype='float32')(x)
@@ -110,10 +115,12 @@ class _Builder:
     return keras.layers.Concatenate(name='averages', dtype='float32')(means)
 
   def dense(self, x, units, name):
+    """Returns a dense layer of x [B, C], activated."""
     x = keras.layers.Dense(units, **self._kernel_options(name))(x)
     return self._activate(x, name)
 
   def logits(self, x):
+    """Returns the logits [B, K] float32 of x [B, C]."""
     options = self._kernel_options('logits', linear=True)
     return keras.layers.Dense(spec.NUM_CLASSES, **options)(x)
 

@@ -36,10 +36,12 @@ class ChannelPReLU(keras.layers.Layer):
   """
 
   def build(self, input_shape):
+    """Adds the slopes, [C] float32."""
     start = keras.initializers.Constant(PRELU_SLOPE)
     self.slope = self.add_weight((input_shape[-1],), start, name='slope')
 
   def call(self, inputs):
+    """Returns the activations of inputs [..., C]."""
     return _prelu(inputs, tf.convert_to_tensor(self.slope))
 
 
@@ -85,6 +87,7 @@ class Conv2D(keras.layers.Conv2D):
   """Keras's convolution, with the gradient of its bias computed separately."""
 
   def call(self, inputs):
+    """Returns the convolution of inputs [B, H, W, C], [B, H', W', filters]."""
     found = tf.nn.conv2d(inputs, self.kernel, self.strides,
                          self.padding.upper())
     return _add_bias(found, tf.convert_to_tensor(self.bias))
@@ -129,6 +132,7 @@ class NoisyDropout(keras.layers.Layer):
     self.alpha = alpha
 
   def call(self, inputs, noise=None, training=False):
+    """Returns inputs [B, ...] with dropout in training, else unchanged."""
     if not training:
       return inputs
     if noise is None:
@@ -142,6 +146,7 @@ class NoisyDropout(keras.layers.Layer):
     return factor * (inputs * kept + SELU_LIMIT * (1 - kept)) + shift
 
   def get_config(self):
+    """Returns the arguments, for a saved model."""
     return super().get_config() | {'rate': self.rate, 'alpha': self.alpha}
 
 
@@ -155,6 +160,7 @@ class ImageScaling(keras.layers.Layer):
   """
 
   def call(self, inputs):
+    """Returns inputs [B, H, W, C] scaled, in the layer's precision."""
     image = tf.cast(inputs, self.compute_dtype)
     mean, variance = tf.nn.moments(image, (1, 2), keepdims=True)
     return tf.math.divide_no_nan(image - mean, tf.sqrt(variance))

@@ -31,6 +31,7 @@ class ReshapedMaxPooling2D(keras.layers.Layer):
     self.padding = padding
 
   def call(self, inputs):
+    """Returns the largest of each window of inputs [B, H, W, C]."""
     height, width, channels = inputs.shape[1:]
     if self.padding == 'same':
       padding = [[0, 0], [0, height % 2], [0, width % 2], [0, 0]]
@@ -40,6 +41,7 @@ class ReshapedMaxPooling2D(keras.layers.Layer):
     return tf.reduce_max(tf.reshape(inputs, windows), axis=(2, 4))
 
   def get_config(self):
+    """Returns the arguments, for a saved model."""
     return super().get_config() | {'padding': self.padding}
 
 
@@ -56,6 +58,7 @@ class SpaceToDepthConv2D(keras.layers.Conv2D):
   """
 
   def call(self, inputs):
+    """Returns the convolution of inputs [B, H, W, C]."""
     height, width, channels = inputs.shape[1:]
     # Blocks that the windows cover; each starts at an even pixel.
     rows, columns = (height - 1) // 2 + 1, (width - 1) // 2 + 1
