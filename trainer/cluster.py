@@ -113,7 +113,7 @@ def join(workers: Cluster) -> tf.distribute.Strategy:
 
   Raises:
     errors.DataError: the port of this worker is in use.
-    errors.BrokenOff: the workers cannot connect.
+    errors.StoppedEarly: the workers cannot connect.
   """
   _, port = ports.split(workers.addresses[workers.own], 'TF_CONFIG')
   ports.require_free(port, 'TF_CONFIG')
@@ -132,7 +132,7 @@ def join(workers: Cluster) -> tf.distribute.Strategy:
     try:
       return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:
-      raise errors.BrokenOff(
+      raise errors.StoppedEarly(
           'The workers of TF_CONFIG could not connect: '
           f'{tensorflow.find_reason(error)}; start the same command on all of '
           'them.', 1) from error

@@ -43,7 +43,7 @@ _BALANCE = balance_lib.Balance()
 (_data, _balance, _network, _optimization, _schedule, _reading, _devices,
  _run) = (functools.partial(setting.define, group)
           for group in ('Input and output', 'Balance', 'Network',
-                        'Optimization', 'Schedule and scores', 'Reading',
+                        'Optimization', 'Schedule and metrics', 'Reading',
                         'Devices', 'Running'))
 
 
@@ -57,7 +57,7 @@ class Config:
   records: str = _data('Folder that hpa-make-records wrote, or its address.',
                        is_free=True,
                        is_own=True)
-  workdir: str = _data('Folder of the results, one folder a fold inside.',
+  workdir: str = _data('Folder of the results, with a folder for each fold.',
                        is_free=True,
                        is_own=True)
   stage_dir: str = _data('Local folder to copy --records to first.',
@@ -85,27 +85,29 @@ class Config:
       'copies',
       choices=epoch_plan.AUGMENTS)
   model: str = _network('The network.', 'gapnet_pl', choices=MODELS)
-  variant: str = _network('Of gapnet_pl: of ml-jku/gapnet-pl, or of Kaggle.',
+  variant: str = _network('Version of gapnet_pl: ml-jku/gapnet-pl, or Kaggle.',
                           'original',
                           choices=VARIANTS)
   activation: str = _network(
-      'Of hidden layers; sets initial weights and dropout.',
+      'Activation of hidden layers; sets initial weights and dropout.',
       'prelu',
       choices=ACTIVATIONS)
   input_scaling: str = _network(
-      'Mean and deviation of the dataset, or each image.',
+      'Mean and deviation of the dataset, or of each image.',
       'dataset',
       choices=INPUT_SCALINGS)
-  precision: str = _network('Of the arithmetic.', 'float32', choices=PRECISIONS)
+  precision: str = _network('Floating-point type.',
+                            'float32',
+                            choices=PRECISIONS)
   loss: str = _optimization('Training loss.', 'bce', choices=LOSSES)
   batch_size: int = _optimization('Global batch of training.',
                                   80,
                                   within=(1, _MOST))
-  learning_rate: float = _optimization('Of SGD, at the start.',
+  learning_rate: float = _optimization('Initial learning rate of SGD.',
                                        0.1,
                                        within=(setting.LEAST_FLOAT,
                                                LARGEST_FLOAT))
-  momentum: float = _optimization('Of SGD.', 0.9, within=(0, 1))
+  momentum: float = _optimization('Momentum of SGD.', 0.9, within=(0, 1))
   clip_norm: float = _optimization(
       'Largest global norm of the gradients; 0 does not clip.',
       5.0,
@@ -121,7 +123,7 @@ class Config:
       0.0,
       within=(0, LARGEST_FLOAT),
       or_0=True)
-  seed: int = _optimization('Of weights, order, transforms and dropout.',
+  seed: int = _optimization('Seed of weights, order, augmentation and dropout.',
                             0,
                             within=(0, 2**63))
   epochs: int = _schedule(
@@ -130,43 +132,43 @@ class Config:
       within=(1, 10**5),  # which the names of checkpoints hold
       is_free=True)
   warmup_epochs: float = _schedule(
-      'Epochs over which the rate rises from 0; may be 0.5.',
+      'Epochs over which the rate rises from 0, such as 0.5.',
       0.0,
       within=(0, LARGEST_FLOAT),
       or_0=True)
   plateau_monitor: str = _schedule(
-      'Held-out metric: lowers the rate, picks the best.',
+      'Metric that lowers the rate and picks the best epoch.',
       'f1_macro',
       choices=MONITORS)
   plateau_patience: int = _schedule(
       'Epochs without improvement before the rate falls.',
       30,
       within=(1, _MOST))
-  plateau_factor: float = _schedule('What the rate is then multiplied by.',
+  plateau_factor: float = _schedule('Factor on the learning rate at a plateau.',
                                     0.5,
                                     within=(1e-9, 1))
-  plateau_threshold: float = _schedule('Smallest improvement that counts.',
-                                       0.0,
-                                       within=(0, LARGEST_FLOAT))
+  plateau_threshold: float = _schedule(
+      'Smallest change of the metric that counts.',
+      0.0,
+      within=(0, LARGEST_FLOAT))
   min_learning_rate: float = _schedule('Lowest rate.',
                                        0.0,
                                        within=(0, LARGEST_FLOAT))
   stop_patience: int = _schedule(
-      'Epochs since the best after which training ends; 0: never.',
+      'Epochs without a better one until training stops; 0: never.',
       0,
       within=(0, _MOST))
   eval_batch_size: int = _schedule('Largest batch of evaluation.',
                                    16,
                                    within=(1, _MOST))
-  threshold: float = _schedule('Scores above it are predicted labels.',
-                               0.5,
-                               within=(0, 1))
+  threshold: float = _schedule(
+      'Classes with a higher probability are predicted.', 0.5, within=(0, 1))
   reader: str = _reading(
       'indexed: raw records on local disk, in the order of the epoch plan; '
       'streaming: any; auto: indexed where possible.',
       how_lib.How.reader,
       choices=how_lib.READERS)
-  cache: str = _reading('Memory that keeps all pixels after one reading.',
+  cache: str = _reading('Where all pixels are kept after one reading.',
                         how_lib.How.cache,
                         choices=how_lib.CACHES,
                         is_free=True)
@@ -182,24 +184,25 @@ class Config:
       how_lib.How.data_service,
       is_free=True)
   distribute: str = _devices(
-      'auto: the most there is of the workers of TF_CONFIG (multi_worker), a '
+      'auto: the first available of the workers of TF_CONFIG (multi_worker), a '
       'TPU, all GPUs (mirrored), a GPU, the CPU.',
       'auto',
       choices=DISTRIBUTIONS,
       is_free=True)
-  tpu: str = _devices('Name or address of the TPU; local: of this machine.',
+  tpu: str = _devices('Name or address of the TPU; local: on this machine.',
                       'local',
                       is_free=True)
-  xla: str = _devices('Compile the steps; auto: on GPUs. TPUs always do.',
-                      'auto',
-                      choices=XLA,
-                      is_free=True)
+  xla: str = _devices(
+      'Compile the steps by XLA; auto: on GPUs. TPUs always do.',
+      'auto',
+      choices=XLA,
+      is_free=True)
   steps_per_call: int = _devices('Training steps in one compiled call.',
                                  10,
                                  within=(1, _MOST),
                                  is_free=True)
   checkpoint_steps: int = _run(
-      'Steps between checkpoints inside an epoch; 0: none.',
+      'Steps between checkpoints inside an epoch; 0: none inside.',
       0,
       within=(0, _MOST),
       is_free=True)
@@ -236,8 +239,7 @@ class Config:
   def to_json(self, fingerprint: str, reader: str = '') -> str:
     """Returns config.json: all fields, and the dataset's fingerprint.
 
-    A run's folder is handed on: no password or signature of an address is in
-    it.
+    Runs are shared, so no password or signature of an address is written.
 
     Args:
       fingerprint: sha256 of the dataset.

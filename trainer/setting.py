@@ -1,8 +1,7 @@
-"""One setting of training stands once: in a field of config.Config.
+"""Settings of training, each defined once by a field of config.Config.
 
-Its metadata say what it does, which values it takes, and where it may differ.
-Checks, flags, the help of a command and the table in docs/reference.md are made
-of that.
+The metadata of a field hold its help, its values and whether it may change.
+Checks, flags, --help and the table in docs/reference.md are generated from it.
 """
 
 import dataclasses
@@ -34,17 +33,17 @@ _DEFINE = {
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-  """What is known of a setting beside its name, type and default.
+  """The metadata of a setting: all but its name, type and default.
 
   Attributes:
-    group: heading that it stands under.
+    group: heading in --help and docs/reference.md.
     help: what it does, one sentence.
-    choices: all values; () if not a list.
-    within: smallest value, and what the value is below; () if any.
-    or_0: whether 0 is a value, too, and others are at least LEAST_FLOAT.
-    is_free: whether it may change when a run is continued: it decides where
-      and how long, not what.
-    is_own: whether each worker of a run may have its own.
+    choices: all allowed values; () if they are not listed.
+    within: (smallest value, exclusive upper bound); () if there are none.
+    or_0: whether 0 is allowed; other values are then at least LEAST_FLOAT.
+    is_free: whether it may change on resume, because it does not change the
+      numbers of a run.
+    is_own: whether the workers of a run may differ in it.
   """
   group: str
   help: str
@@ -59,7 +58,7 @@ def define(group: str,
            text: str,
            default: Any = dataclasses.MISSING,
            **options: Any) -> Any:
-  """Returns a field of a dataclass that is a setting.
+  """Returns a dataclass field with the metadata of a setting.
 
   Args:
     group: as of Setting.
@@ -73,7 +72,7 @@ def define(group: str,
 
 
 def of(field: dataclasses.Field) -> Setting:
-  """Returns the setting of a field that define made."""
+  """Returns the metadata of a field made by define."""
   return field.metadata[_KEY]
 
 
@@ -101,7 +100,7 @@ def check(field: dataclasses.Field, value: Any) -> None:
 
 
 def _check_type(name: str, value: Any, wanted: Any) -> None:
-  """Refuses a value of another type; a whole number is a number, too."""
+  """Raises DataError for a value of another type; an int is a float, too."""
   types = (int, float) if wanted is float else wanted
   fits = isinstance(value, types) and isinstance(value, bool) == (wanted
                                                                   is bool)

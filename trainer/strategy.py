@@ -243,18 +243,18 @@ def _kind(strategy: tf.distribute.Strategy) -> str:
 
 @contextlib.contextmanager
 def translate_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
-  """Turns TensorFlow's errors of lost workers and full memory into BrokenOff.
+  """Turns TensorFlow's errors of lost workers and memory into StoppedEarly.
 
   Args:
     strategy: of the run.
 
   Raises:
-    errors.BrokenOff: memory of a device ran out, or another worker is lost.
+    errors.StoppedEarly: memory of a device ran out, or another worker is lost.
   """
   try:
     yield
   except tf.errors.ResourceExhaustedError as error:
-    raise errors.BrokenOff(
+    raise errors.StoppedEarly(
         f'Out of memory on {describe(strategy)}: '
         f'{tensorflow.find_reason(error)}; pass a smaller --batch_size and '
         '--eval_batch_size to continue from the newest checkpoint.',
@@ -266,7 +266,7 @@ def translate_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
     if not workers:
       raise
     lost = f'The worker {workers[int(task[1])]}' if task else 'A worker'
-    raise errors.BrokenOff(
+    raise errors.StoppedEarly(
         f'{lost} of TF_CONFIG was lost: {tensorflow.find_reason(error)}; start '
         'the same command on all of them again to continue from the newest '
         'checkpoint.', 1) from error

@@ -1,4 +1,4 @@
-"""Checks that a folder of records is whole.
+"""Checks that a dataset is complete and undamaged.
 
   hpa-verify-records --records=records --deep
 """

@@ -103,7 +103,7 @@ def training_batches(records: dataset.Records, fold: int,
   Raises:
     errors.DataError: the share is not all parts, or the server is not a
       dispatcher.
-    errors.BrokenOff: the dispatcher does not answer.
+    errors.StoppedEarly: the dispatcher does not answer.
   """
   if share.count != share.num_replicas:
     raise errors.DataError(
@@ -113,7 +113,7 @@ def training_batches(records: dataset.Records, fold: int,
   try:
     check_address(address)  # TensorFlow would wait forever
   except errors.DataError as error:
-    raise errors.BrokenOff(
+    raise errors.StoppedEarly(
         f'{error} The same command resumes from the last epoch.', 1) from error
   records = dataclasses.replace(records, directory=_locate(records.directory))
   epoch = epoch.in_record_order()

@@ -1,15 +1,15 @@
-"""The way every command of the project starts and ends.
+"""Starts and ends every command: flags, exit codes, one line for an error.
 
-Exit code 0: done. 2: the user's input is wrong, said in one line (or one list)
-on stderr, without a traceback. 1: something broke, with its traceback unless it
-could be told in one line. 130: the user pressed Ctrl-C. 141: what read stdout
-has ended, as head does. 143: SIGTERM came; a training saves first.
-absl alone leaves with 1 and a page of help for a mistyped flag, and for --help.
+Exit code 0: success. 2: invalid input, described on stderr in one line (or one
+list), without a traceback. 1: another failure, with a traceback unless one line
+describes it. 130: Ctrl-C. 141: the reader of stdout has exited, as head does.
+143: SIGTERM; a training saves a checkpoint first. absl alone exits with 1 and
+the help page for a mistyped flag and for --help.
 
 A command is a module that defines flags and a function run(), which calls run
-of this module. start() imports it: what Ctrl-C, a closed terminal or a wrong
-environment would do to its imports is told in a line, too. What takes long to
-import comes inside its function, after --help and a wrong flag are answered.
+of this module. start() imports it, so that Ctrl-C, a closed terminal or an
+invalid environment during its imports gives one line, too. Slow imports stand
+inside its functions: --help and flag errors do not wait for them.
 """
 
 import ast
@@ -36,7 +36,7 @@ from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import terminal
 
-_MOST_LETTERS = 400  # of what absl says of a flag
+_MOST_LETTERS = 400  # of absl's message about a flag
 _LEAST_SPACE = 10**9  # bytes; with 0.9e9 pandas and pyarrow do not start
 
 _HELP = {'--help', '-help', '--helpshort', '-helpshort', '-?', '-h'}
@@ -54,7 +54,7 @@ def start(name: str) -> None:
 
 
 def list_commands(name: str) -> None:
-  """Prints a line for each command of a package: name, what it does.
+  """Prints the name and the purpose of each command of a package.
 
   Args:
     name: of the package, such as hpa_records.commands.
@@ -85,10 +85,10 @@ def run(main: Callable[[], None] | None = None,
   for number in (signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
       signal.signal(number, _terminate)
-  # By default absl takes all behind the first word for words.
+  # By default absl stops parsing flags at the first positional argument.
   flags.FLAGS.set_gnu_getopt(True)
   try:
-    with _told():
+    with _exit_on_errors():
       app.run(lambda argv: _call(main or _choose(argv, subcommands), argv),
               flags_parser=functools.partial(_parse,
                                              page=help_page.Page(text, groups)))
@@ -99,10 +99,9 @@ def run(main: Callable[[], None] | None = None,
 
 
 def _end_at_once(code: int) -> NoReturn:
-  """Ends the process without what Python does at its end.
+  """Exits without Python's finalization, in which TensorFlow may deadlock.
 
-  There TensorFlow waits for threads that read ahead, which wait for Python to
-  run a function of theirs: for ever.
+  Its prefetching threads wait there for Python functions that no longer run.
   """
   atexit._run_exitfuncs()  # pylint: disable=protected-access
   for stream in (sys.stdout, sys.stderr):
@@ -112,13 +111,13 @@ def _end_at_once(code: int) -> NoReturn:
 
 
 def _begin() -> None:
-  """Makes the process one of ours."""
+  """Sets up the process of a command."""
   try:
     os.getcwd()
   except FileNotFoundError:
     _leave('The current folder was removed; change to one that exists.', 2)
   _check_matplotlibrc()
-  with _told():
+  with _exit_on_errors():
     process.require_address_space(_LEAST_SPACE)
   process.take()
   terminal.prepare()
@@ -126,7 +125,7 @@ def _begin() -> None:
 
 
 def _check_matplotlibrc() -> None:
-  """Refuses a file on which matplotlib, when it is imported, fails or hangs."""
+  """Exits with 2 if importing matplotlib would fail or hang on this file."""
   path = os.path.abspath('matplotlibrc')
   if not os.path.exists(path) or os.path.isdir(path):
     return
@@ -165,7 +164,7 @@ def _parse(argv: list[str], page: help_page.Page) -> list[str]:
 def _choose(
     argv: list[str],
     subcommands: Mapping[str, Callable[[], None]]) -> Callable[[], None]:
-  """Returns the function that argv[1] names, and takes argv[1] out."""
+  """Returns the subcommand of argv[1], and removes argv[1]."""
   if len(argv) < 2 or argv[1] not in subcommands:
     received = repr(argv[1]) if len(argv) > 1 else 'none'
     _refuse(f'Expected one of {", ".join(subcommands)}, received {received}; '
@@ -181,7 +180,7 @@ def _call(main: Callable[[], None], argv: list[str]) -> None:
 
 
 class _Terminated(KeyboardInterrupt):
-  """As Ctrl-C, by another signal: what was begun is closed."""
+  """Another signal, handled as Ctrl-C: resources are released."""
 
 
 def _terminate(number: int, _) -> None:
@@ -192,26 +191,25 @@ def _terminate(number: int, _) -> None:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-  """Ends the process with a line for what a block raises, where there is one.
-  """
+def _exit_on_errors() -> Iterator[None]:
+  """Exits with a one-line message for errors of a block that have one."""
   try:
     yield
   except errors.DataError as error:
     _refuse(str(error))
-  except errors.BrokenOff as error:
+  except errors.StoppedEarly as error:
     _leave(str(error), error.exit_code)
   except terminal.OutputLost as error:
     if not error.is_closed:
       _refuse(f'Cannot write to standard output: {error.reason}.')
     _leave('', 128 + signal.SIGPIPE)  # as a shell reports it
   except MemoryError:
-    _leave('Memory ran out; free some, or use fewer --workers.', 1)
+    _leave('Out of memory; free some, or use fewer --workers.', 1)
   except (OSError, RuntimeError) as error:
     reason = errors.explain_limit(error)
     if not reason:
       raise
-    _leave(f'Broken off: {reason}.', 1)
+    _leave(f'Stopped: {reason}.', 1)
   except _Terminated as error:
     number = error.args[0]
     _leave(f'{number.name}: {process.INTERRUPTED}', 128 + number)

@@ -28,7 +28,7 @@ class UnreadError(DataError):
   """
 
 
-class BrokenOff(RuntimeError):
+class StoppedEarly(RuntimeError):
   """Stopped early after a clean shutdown; the message says how to continue.
 
   cli.run prints the message and exits with exit_code, without a traceback.

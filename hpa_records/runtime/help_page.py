@@ -1,7 +1,6 @@
-"""What --help prints of a command: a sentence, examples, and flags in groups.
+"""The page of --help: a sentence, examples, and flags in groups.
 
-absl's own page lists flags by module and letter, with those of absl among them;
---helpfull prints it.
+absl's page (--helpfull) lists all flags, also its own, by module.
 """
 
 import dataclasses
@@ -12,7 +11,7 @@ from typing import Mapping, Sequence
 from absl import flags as absl_flags
 
 _WIDTH = 80
-_INDENT = 25  # of what a flag's help starts at
+_INDENT = 25  # column where a flag's help starts
 
 _OTHER = '\nOther\n' + '\n'.join(
     f'  {name:{_INDENT - 2}}{text}'
@@ -23,17 +22,17 @@ _OTHER = '\nOther\n' + '\n'.join(
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-  """What is said of a command.
+  """The content of a command's page.
 
   Attributes:
     text: the docstring of its module: a sentence first, then examples.
-    groups: names of flags by heading; None for all of the command's under one.
+    groups: names of flags by heading; None lists all flags under one.
   """
   text: str = ''
   groups: Mapping[str, Sequence[str]] | None = None
 
   def render(self) -> str:
-    """Returns the page for the flags that are defined now."""
+    """Returns the page; the flags must be defined."""
     groups = self.groups
     if groups is None:
       groups = {'Flags': list_flags()}
@@ -45,8 +44,7 @@ class Page:
 
 
 def list_flags() -> list[str]:
-  """Returns the names of all flags that are not absl's, as they were defined.
-  """
+  """Returns the names of all flags but absl's, in the order of definition."""
   return [
       flag.name
       for module, defined in absl_flags.FLAGS.flags_by_module_dict().items()
@@ -75,9 +73,9 @@ def _describe(flag: absl_flags.Flag) -> str:
 
 
 def _explain(flag: absl_flags.Flag) -> str:
-  """Returns a flag's help, with its values where it does not name them."""
+  """Returns a flag's help, followed by values that it does not name."""
   values = [each for each in getattr(flag.parser, 'enum_values', []) if each]
-  # absl writes the values before, and that it may be repeated behind.
+  # absl prepends the values, and appends that a flag may be repeated.
   text = re.sub(r'^<[^>]*>: |;\s+repeat this option .*$',
                 '',
                 flag.help or '',

@@ -1,10 +1,8 @@
-"""Settings of a process as a whole: a command and a worker make them for
-themselves, a library function never does.
+"""Process-wide settings of commands and workers: environment, signals, stderr,
+malloc, threads of OpenCV.
 
-What a function of the library would change for all of the program that calls
-it (environment, signals, standard error, memory of malloc, threads of OpenCV)
-it changes only where is_ours() says so. A program of the user's that wants
-these settings makes them itself before it imports TensorFlow.
+Library functions change them only where is_ours() returns True, so a program
+that imports the library keeps its own.
 """
 
 import contextlib
@@ -22,12 +20,11 @@ from typing import Iterator
 
 from hpa_records.runtime import errors
 
-# TensorFlow's own lines say nothing that an exception does not say again.
+# TensorFlow's log repeats what its exceptions say.
 # oneDNN: TensorFlow leaves it off on AMD CPUs (see tensorflow.py).
 _DEFAULTS = {'TF_CPP_MIN_LOG_LEVEL': '3', 'TF_ENABLE_ONEDNN_OPTS': '1'}
-# What another program needs would keep ours from starting.
-# A keras.json of another form ends Keras with a traceback; under /dev/null
-# there is none.
+# Settings made for other programs would keep ours from starting. An invalid
+# keras.json fails with a traceback; below /dev/null there is none.
 _FIXED = {
     'KERAS_BACKEND': 'tensorflow',
     'KERAS_HOME': os.devnull,
@@ -147,7 +144,7 @@ def silent() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stderr_to(file: int) -> Iterator[None]:
-  """Has a file in the place of stderr while a block runs."""
+  """Redirects stderr to a file while a block runs."""
   sys.stderr.flush()
   kept = os.dup(2)
   try:
@@ -162,8 +159,7 @@ def _stderr_to(file: int) -> Iterator[None]:
 def ended_by_interrupt() -> Iterator[None]:
   """Lets Ctrl-C end a process of ours in one line while a block imports.
 
-  Where an import is interrupted, Python raises what it likes. Nothing is lost
-  that early.
+  An interrupted import may raise any exception. Nothing is lost that early.
   """
   if not is_ours() or not begin_imports():
     yield
@@ -192,7 +188,7 @@ def killed_by_interrupt() -> Iterator[None]:
 
 
 def begin_imports() -> bool:
-  """Has Ctrl-C end the process at once; returns whether it did not before."""
+  """Makes Ctrl-C exit at once; returns whether this changed its handler."""
   if (threading.current_thread() is not threading.main_thread() or
       signal.getsignal(signal.SIGINT) is not signal.default_int_handler):
     return False
@@ -209,12 +205,12 @@ def begin_imports() -> bool:
 
 @functools.cache
 def _stderr() -> int:
-  """Standard error, also while quiet() has another file in its place."""
+  """Returns a descriptor of stderr that quiet() does not redirect."""
   return os.dup(2)
 
 
 def end_imports() -> None:
-  """Has Ctrl-C raise KeyboardInterrupt, as by default."""
+  """Makes Ctrl-C raise KeyboardInterrupt, the default."""
   if heeds(signal.SIGINT):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

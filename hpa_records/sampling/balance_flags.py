@@ -13,17 +13,21 @@ HELP = {
         'Draws of each image in an epoch. none: once; hybrid: as the paper; '
         'protected: spares rare classes; table: by --balance_factors; exact: '
         'even class totals.',
-    'balance_target': 'Draws of each class that a balance aims for.',
-    'balance_tolerance': 'Part of the target by which exact may miss it.',
-    'max_repeat': 'Most draws of an image with exact; 0: no bound.',
-    'balance_factors': 'Of table, by class; other classes have 1.',
+    'balance_target':
+        'Target number of draws of each class.',
+    'balance_tolerance':
+        'Relative deviation from the target that exact allows.',
+    'max_repeat':
+        'Largest number of draws of an image with exact; 0: no limit.',
+    'balance_factors':
+        'Draws by class for table; other classes have 1.',
 }
 
 SETTINGS = tuple(name for name in HELP if name != 'balance')
 
 
 def define(default: str) -> None:
-  """Defines --balance and what goes with it.
+  """Defines --balance and its settings.
 
   Args:
     default: of --balance.
@@ -33,8 +37,7 @@ def define(default: str) -> None:
 
 
 def define_settings() -> None:
-  """Defines what goes with --balance, for commands that compare all policies.
-  """
+  """Defines the settings alone, for commands that compare all policies."""
   for define_flag, name, value in ((flags.DEFINE_integer, 'balance_target',
                                     _DEFAULT.target),
                                    (flags.DEFINE_float, 'balance_tolerance',

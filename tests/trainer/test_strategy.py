@@ -76,6 +76,6 @@ def test_the_rate_rises_linearly(warmup, epoch, want):
 
 def test_memory_that_ran_out_is_told_in_one_line():
   found = strategy.make('cpu')
-  with pytest.raises(errors.BrokenOff, match='Out of memory on the CPU: '):
+  with pytest.raises(errors.StoppedEarly, match='Out of memory on the CPU: '):
     with strategy.translate_errors(found):
       tf.zeros([2**24, 2**24])

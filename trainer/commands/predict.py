@@ -57,12 +57,13 @@ _TTA = flags.DEFINE_enum(
     'dihedral: the mean over the eight symmetries of an image; none: the image '
     'as it is.')
 _THRESHOLD = flags.DEFINE_string(
-    'threshold', '', 'Scores above it are predicted labels; or a rule that '
+    'threshold', '',
+    'Classes with a higher probability are predicted; or a rule that '
     f'chooses one for each class on the out-of-fold predictions: '
     f'{", ".join(thresholds.RULES)}. By default that of the training.')
 _WEIGHTS = flags.DEFINE_enum(
     'weights', 'last', ('last', 'best'),
-    'Of each model: after the last epoch, or after the best.')
+    'Weights of each model: after the last epoch, or after the best.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size',
                                    32,
                                    'Global batch.',
@@ -70,9 +71,9 @@ _BATCH_SIZE = flags.DEFINE_integer('batch_size',
 _DISTRIBUTE = flags.DEFINE_enum(
     'distribute', 'auto',
     [each for each in config.DISTRIBUTIONS if each != 'multi_worker'],
-    'auto: the most there is of a TPU, all GPUs (mirrored), a GPU, the CPU.')
+    'auto: the first available of a TPU, all GPUs (mirrored), a GPU, the CPU.')
 _TPU = flags.DEFINE_string(
-    'tpu', 'local', 'Name or address of the TPU; local: of this machine.')
+    'tpu', 'local', 'Name or address of the TPU; local: on this machine.')
 _FLAGS_BY_GROUP = {
     'Models': ('workdir', 'weights', 'tta', 'threshold'),
     'Input': ('records', 'images', 'csv', 'pattern', 'white_level', 'on_error',
@@ -88,10 +89,9 @@ def main() -> None:
   with process.ended_by_interrupt():
     from trainer.prediction import ensemble as ensemble_lib
   workdirs = [
-      path_check.require_local(each, 'workdir') for each in _WORKDIR.value
+      path_check.require_local(each, 'workdir')
+      for each in _WORKDIR.value or ['']
   ]
-  if not workdirs:
-    raise errors.DataError('--workdir is missing; pass --workdir=PATH.')
   _check_input()
   output = path_check.require_path(_OUTPUT.value, 'output')
   ensemble = ensemble_lib.load(workdirs)

@@ -7,7 +7,6 @@
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.storage import path_check
 from trainer.run import workdir
@@ -23,10 +22,9 @@ def main() -> None:
   with process.ended_by_interrupt():
     from trainer.report import page as page_lib  # pylint: disable=import-outside-toplevel
   workdirs = [
-      path_check.require_local(each, 'workdir') for each in _WORKDIR.value
+      path_check.require_local(each, 'workdir')
+      for each in _WORKDIR.value or ['']
   ]
-  if not workdirs:
-    raise errors.DataError('--workdir is missing; pass --workdir=PATH.')
   output = path_check.require_local(_OUTPUT.value or workdirs[0], 'output')
   runs = [('workdir', each) for each in workdirs]
   folds = [('workdir', fold)

@@ -2,10 +2,9 @@
 
   hpa-run-paper --records=records --workdir=paper
 
-One is trained after the other, into WORKDIR/prelu and WORKDIR/selu; other flags
-of hpa-train hold for both. Then Table 2 of each is printed beside the paper's,
-and WORKDIR/report.html written. The same command continues a run that was cut
-off.
+Trains one after the other, into WORKDIR/prelu and WORKDIR/selu; other flags of
+hpa-train apply to both. Then prints Table 2 of each beside the paper's, and
+writes WORKDIR/report.html. The same command continues an interrupted run.
 """
 
 import os
@@ -25,7 +24,7 @@ from trainer import setting
 from trainer.commands import train
 
 _RUNS = ('prelu', 'selu')  # activations; all else is Table 1's by default
-# Not -m, which takes a folder named trainer where the user stands.
+# Not -m, which would import a folder named trainer in the current directory.
 _TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
           'runpy.run_module("trainer.main", None, "__main__", alter_sys=True)')
 
@@ -42,7 +41,7 @@ def main() -> None:
       raise errors.DataError(
           f'Expected no --{name}, which the experiment sets, received '
           f'{flags.FLAGS[name].value}; leave it out, also of a flag file, or '
-          'use python -m trainer.main.')
+          'use hpa-train.')
   if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
     raise errors.DataError('Expected flags only, received --; leave it out.')
   records = path_check.require_path(flags.FLAGS.records, 'records')
@@ -62,9 +61,9 @@ def main() -> None:
 
 
 def _train(arguments: list[str]) -> None:
-  """Trains in a process of its own, and ends with it if it fails."""
+  """Trains in a subprocess, and exits with its code if it fails."""
   with subprocess.Popen([sys.executable, '-c', _TRAIN, *arguments]) as process:
-    # It saves before it leaves. Ctrl-C reaches it without help.
+    # It saves a checkpoint on a signal. Ctrl-C reaches it directly.
 
     def pass_on(number, _):
       process.send_signal(number)
@@ -80,7 +79,7 @@ def _train(arguments: list[str]) -> None:
     for number, handler in before.items():
       signal.signal(number, handler)
   if code:
-    sys.exit(code if code > 0 else 128 - code)  # as a shell tells a signal
+    sys.exit(code if code > 0 else 128 - code)  # as a shell reports a signal
 
 
 def run() -> None:

@@ -5,11 +5,11 @@
   hpa-train … --data_service=grpc://host:5050
 
 This is a tf.data service: one dispatcher, any number of workers. Each sees the
-records under the path that the trainer is given. They run until they are told
-to end (SIGTERM, Ctrl-C). A worker on another machine needs --host=NAME, under
+records under the path that the trainer is given. They run until SIGTERM or
+Ctrl-C. A worker on another machine needs --host=NAME, under
 which trainers reach it.
 
-For a trusted network alone: TensorFlow listens on every interface, whatever
+For a trusted network only: TensorFlow listens on every interface, whatever
 --host says, and runs any graph that it is sent, as the user who started it.
 Whoever reaches a port reads and writes that user's files; have a firewall
 before it where the network is open.
@@ -31,16 +31,16 @@ from trainer.training import interruption
 
 _PORT = flags.DEFINE_integer('port',
                              0,
-                             'To listen on; 0 takes a free one.',
+                             'Port to listen on; 0 takes a free one.',
                              lower_bound=0,
                              upper_bound=65535)
 _WORK_DIR = flags.DEFINE_string(
-    'work_dir', '', 'Folder for a journal, with which a dispatcher that is '
-    'started again continues.')
+    'work_dir', '', 'Folder for a journal, from which a restarted dispatcher '
+    'continues.')
 _WORKER_TIMEOUT_S = flags.DEFINE_integer(
     'worker_timeout_s',
     60,
-    'Silence after which a worker is given up, in seconds.',
+    'Seconds without a sign of a worker after which it is dropped.',
     lower_bound=1,
     upper_bound=2**31)
 _DISPATCHER = flags.DEFINE_string('dispatcher', '',
@@ -98,7 +98,7 @@ def main_worker() -> None:
 
 
 def _await(host: str, port: int) -> None:
-  """Returns when the dispatcher answers; TensorFlow would wait without a word.
+  """Waits for the dispatcher, with a message; TensorFlow would wait silently.
   """
   is_told = False
   while True:
@@ -115,9 +115,9 @@ def _await(host: str, port: int) -> None:
 
 @contextlib.contextmanager
 def _starting(flags_of_it: str) -> Iterator[Any]:
-  """Yields TensorFlow's service; tells in one line why it does not start, and
-  which flags to look at."""
-  # TensorFlow takes seconds to import; a wrong flag is told before that.
+  """Yields TensorFlow's service module; translates a failed start to one line.
+  """
+  # TensorFlow takes seconds to import; flag errors come before that.
   from hpa_records.runtime import tensorflow  # pylint: disable=import-outside-toplevel
   try:
     yield tensorflow.tf.data.experimental.service
@@ -128,7 +128,7 @@ def _starting(flags_of_it: str) -> Iterator[Any]:
 
 
 def _wait(line: str) -> None:
-  """Says that all is up, and returns when a signal has come."""
+  """Prints a line, and returns after a signal."""
   with interruption.Interruption() as asked:
     print(line, flush=True)
     print(ports.WARNING, file=sys.stderr, flush=True)

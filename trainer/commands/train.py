@@ -1,10 +1,10 @@
-"""Trains a network and scores it on a held-out fold.
+"""Trains a network and evaluates it on a held-out fold.
 
   hpa-train --records=records --workdir=run --fold=0
   hpa-train --records=records --workdir=run --fold=all --activation=selu
 
 Defaults are those of the paper and of the original GapNet-PL. The same command
-continues a run that was cut off.
+continues an interrupted run.
 """
 
 import dataclasses

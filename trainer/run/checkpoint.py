@@ -81,13 +81,14 @@ class Checkpoints:
       state: JSON types.
 
     Raises:
-      errors.BrokenOff: a variable is not finite; earlier checkpoints are kept.
+      errors.StoppedEarly: a variable is not finite; earlier checkpoints are
+        kept.
       OSError: the file cannot be written; earlier checkpoints are kept.
     """
     arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
     for variable, array in zip(self._variables, arrays.values()):
       if not np.isfinite(array).all():
-        raise errors.BrokenOff(
+        raise errors.StoppedEarly(
             f'Weights are NaN or infinite: {variable.path} after epoch '
             f'{position[0]}, step {position[1]} of the next; earlier '
             'checkpoints are kept. Lower --learning_rate, or set --clip_norm, '

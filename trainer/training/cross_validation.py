@@ -28,7 +28,7 @@ def train(config: config_lib.Config) -> bool:
 
   Raises:
     errors.DataError: the dataset or a folder does not fit the configuration.
-    errors.BrokenOff: a signal came, a worker is lost, or a loss is not finite;
+    errors.StoppedEarly: a signal came, a worker is lost, a loss is not finite;
       the same call continues from there.
   """
   strategy = strategy_lib.make(config.distribute, config.tpu)

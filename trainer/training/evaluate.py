@@ -60,7 +60,7 @@ class Evaluator:
 
     Raises:
       errors.DataError: a shard was changed or removed meanwhile.
-      errors.BrokenOff: the loss is not finite.
+      errors.StoppedEarly: the loss is not finite.
     """
     predictions, loss = self.predictions()
     self._reader.check_unchanged()

@@ -53,7 +53,7 @@ def train(config: config_lib.Config,
     errors.DataError: the dataset or the folder does not fit the configuration,
       the dataset cannot be accessed, another training is running in the folder,
       or the folder is not writable; the newest checkpoint is kept.
-    errors.BrokenOff: a signal came, a worker is lost, or a loss or weight is
+    errors.StoppedEarly: a signal came, a worker is lost, or a loss or weight is
       not finite; the newest checkpoint is kept.
   """
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
@@ -172,7 +172,7 @@ class _Run:
                           summary)
     asked = self._interruption.signal
     if asked:  # in the last epoch; other folds may follow
-      raise errors.BrokenOff(
+      raise errors.StoppedEarly(
           f'{asked.name}: fold {config.fold} is finished, at '
           f'{self._recorder.directory}; run the same command to continue.',
           128 + asked)
@@ -276,10 +276,10 @@ class _Run:
     return bool(every) and before // every < after // every
 
   def _stop_if_asked(self, state: state_lib.State) -> None:
-    """Saves a checkpoint and raises BrokenOff if a signal came."""
+    """Saves a checkpoint and raises StoppedEarly if a signal came."""
     asked = self._interruption.signal
     if asked and not self._is_chief:
-      raise errors.BrokenOff(
+      raise errors.StoppedEarly(
           f'{asked.name}: this worker stopped, and the others stop too; run '
           'the same command on all to continue from the newest checkpoint.',
           128 + asked)
@@ -288,7 +288,7 @@ class _Run:
         self._save(state)
       else:
         state.step = 0  # the checkpoint of the last epoch's end
-      raise errors.BrokenOff(
+      raise errors.StoppedEarly(
           f'{asked.name}: saved {preparation.describe_position(state)} at '
           f'{self._recorder.directory}; run the same command to continue.',
           128 + asked)

@@ -48,8 +48,9 @@ def check_fold(config: config_lib.Config,
   """
   folds = records.manifest.num_folds
   if config.fold >= folds:
-    raise errors.DataError(f'Expected --fold from 0 to {folds - 1}, received '
-                           f'{config.fold}; {config.records} has {folds}.')
+    raise errors.DataError(
+        f'Expected --fold from 0 to {folds - 1}, received '
+        f'{config.fold}; {config.records} has {folds} folds.')
   repeats = records.repeats(config.fold, config.rebalance)
   if not repeats.any():
     raise errors.DataError(

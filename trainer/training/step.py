@@ -239,9 +239,9 @@ def check_finite(loss: float, where: str) -> None:
     where: in the training, for the message.
 
   Raises:
-    errors.BrokenOff: the loss is NaN or infinite.
+    errors.StoppedEarly: the loss is NaN or infinite.
   """
   if not math.isfinite(loss):
-    raise errors.BrokenOff(
+    raise errors.StoppedEarly(
         f'The loss is {loss} {where}; earlier checkpoints are kept. Lower '
         '--learning_rate, or set --clip_norm, and choose another --workdir.', 1)

@@ -27,7 +27,7 @@ def test_every_message_of_wrong_input_is_escaped_once():
   error = errors.DataError('row 3: \x1b]0;title\x07')
   assert str(error) == 'row 3: \\x1b]0;title\\x07'
   assert str(errors.DataError(str(error))) == str(error)
-  assert str(errors.BrokenOff('\x1b', 1)) == '\\x1b'
+  assert str(errors.StoppedEarly('\x1b', 1)) == '\\x1b'
 
 
 def test_text_of_several_lines_becomes_one():

@@ -58,7 +58,7 @@ def test_weights_that_are_no_number_are_not_saved(tmp_path, value):
   model, _, checkpoints = _make(tmp_path)
   checkpoints.save((1, 0), 1, {})
   model.variables[0].assign(np.full((2, 3), value))
-  with pytest.raises(errors.BrokenOff,
+  with pytest.raises(errors.StoppedEarly,
                      match='NaN or infinite: .*/kernel after epoch 1, step 7'):
     checkpoints.save((1, 7), 1, {})
   assert checkpoints.positions() == [(1, 0)]

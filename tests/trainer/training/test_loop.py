@@ -199,7 +199,7 @@ def test_a_signal_in_the_last_epoch_is_not_forgotten(records, tmp_path):
         signal.raise_signal(signal.SIGTERM)
       return super().write(text)
 
-  with pytest.raises(errors.BrokenOff, match='SIGTERM: fold 1 is finished'):
+  with pytest.raises(errors.StoppedEarly, match='SIGTERM: fold 1 is finished'):
     with contextlib.redirect_stdout(Output()):
       loop.train(_config(records, tmp_path, epochs=1))
   assert (tmp_path / 'fold1' / 'metrics.json').exists()
@@ -232,7 +232,7 @@ def test_a_loss_that_is_no_number_stops_the_run(whole, tmp_path):
                                clip_norm=0.0,
                                steps_per_call=1,
                                checkpoint_steps=1)
-  with pytest.raises(errors.BrokenOff,
+  with pytest.raises(errors.StoppedEarly,
                      match=r'loss is (nan|inf) in epoch 1, step 2;'):
     loop.train(config)
   # What the step before left is there, and sound.
