@@ -1,10 +1,10 @@
-"""What each policy of balance does to a table: draws, rounding and seconds.
+"""Measures the policies of balance on a table: draws, rounding and time.
 
-Takes a CSV alone; no image is read. Each held-out fold of several cuts into
-folds is balanced by every policy, and exact under several tolerances and
-bounds. Rounding is told on exact, since the other policies have whole repeats
-or few fractions: by independent coins, by draw_counts along images in
-random order, and as training has it, along images of like labels.
+Reads a CSV alone, no images. Several seeds of folds are made; each held-out
+fold is balanced by every policy, and by exact with several tolerances and
+limits. Rounding is measured on exact, since the repeats of other policies are
+mostly integers: by independent coins, by draw_counts in random order, and by
+draw_counts in the order of similar labels, as in training.
 """
 
 import dataclasses
@@ -29,16 +29,17 @@ BOUNDS = (20.0, 40.0, 60.0)
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What to measure.
+  """The settings of a measurement.
 
   Attributes:
     ids: N distinct ids.
     labels: [N, K] uint8 multi-hot.
     num_folds: F.
-    num_seeds: how many cuts into folds, with the seeds 0, 1, ...
-    chosen: target, tolerance and the like; its own policy is not read.
-    num_rows: to which the table is repeated for the second timing; 0 has none.
-    repeats: how often the first timing is taken, of which the best counts.
+    num_seeds: number of fold assignments, with the seeds 0, 1, ...
+    chosen: target, tolerance and so on; its policy is not used.
+    num_rows: rows to which the table is repeated for the second timing; 0 skips
+      it.
+    repeats: repetitions of the first timing, of which the best counts.
   """
   ids: Sequence[str]
   labels: np.ndarray
@@ -121,7 +122,7 @@ def _ranges(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:
 
 
 def _largest_difference(job: Job, folds: np.ndarray) -> float:
-  """Returns by how many images a class in a fold differs most from n / F."""
+  """Returns the largest deviation of a class in a fold from n / F, images."""
   counts = np.stack(
       [job.labels[folds == fold].sum(axis=0) for fold in range(job.num_folds)])
   return float(np.abs(counts - counts.mean(axis=0)).max())
@@ -139,7 +140,7 @@ def _measure_frontier(job: Job, folds: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _measure_rounding(job: Job, folds: np.ndarray) -> dict[str, Any]:
-  """Returns how much draws vary over a cycle of epochs, by way to round."""
+  """Returns the variation of draws over epochs, by rounding method."""
   exact = dataclasses.replace(job.chosen, policy='exact')
   repeats = resampling.repeats_of_fold(job.ids, job.labels, folds, 0, exact, 0)
   ranks = label_set.rank(job.labels)

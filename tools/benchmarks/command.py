@@ -1,13 +1,13 @@
-"""Measures what the project does and how fast, beside other ways to do it.
+"""Measures speed and results, beside other ways to do the same.
 
   python tools/benchmark.py convert --csv=train.csv --images=train
   python tools/benchmark.py balance --csv=train.csv
   python tools/benchmark.py input --records=records --images=train
   python tools/benchmark.py train --batch_size=16
 
-Without --csv convert makes sample data first, and so does input without
---records; balance needs no image. The head of each module of benchmarks/ says
-what is measured, and how. The numbers belong into BUILD_NOTES.md with the
+Without --csv, convert makes sample data first, and so does input without
+--records; balance needs no images. The docstring of each module of benchmarks/
+says what is measured, and how. The numbers belong into BUILD_NOTES.md, with the
 command; no test asserts a speed.
 """
 
@@ -125,7 +125,7 @@ def _path(flag: flags.FlagHolder[str]) -> str:
 
 
 def _check_paths() -> None:
-  """Refuses what is written and read, or written twice."""
+  """Refuses paths that are both written and read, or written twice."""
   records = [(_RECORDS.name, _path(_RECORDS))]
   path_check.refuse_shared(
       [(each.name, _path(each)) for each in (_JSON, _TABLE, _FIGURES, _WORKDIR)
@@ -143,7 +143,7 @@ def _check_paths() -> None:
 
 
 def _make_scratch() -> tempfile.TemporaryDirectory:
-  """A folder for what is written while measuring; removed at the end."""
+  """Returns a folder for temporary files, removed at the end."""
   _check_paths()
   folder = _WORKDIR.value and path_check.require_local(_WORKDIR.value,
                                                        'workdir')
@@ -270,7 +270,7 @@ def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
 
 
 def _source(scratch: str, num_made: int) -> tuple[str, str]:
-  """Returns the paths of CSV and images: the user's, or made ones."""
+  """Returns the paths of CSV and images, given by the user or made here."""
   least = shard_plan.Settings().num_folds
   if 0 < _LIMIT.value < least:
     raise errors.DataError(f'Expected --limit=0, or at least {least}, one '

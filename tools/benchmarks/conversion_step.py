@@ -1,12 +1,12 @@
-"""What each decoder, filter and checksum takes; benchmarks.convert runs it.
+"""Times each decoder, filter and checksum; benchmarks.convert runs it.
 
   python -m benchmarks.conversion_step JOB.json
 
-One process, processor time (time.process_time), the same files for all; in each
-repeat every step has its turn. Before anything is timed, all decoders must
-agree on every pixel of the first file. Filters start from what their library
-calls an image and end with an array [S, S, C] uint8; how far that lies from the
-area average is printed beside the time, since they are not the same filter.
+One process, processor time (time.process_time), the same files for all; each
+repeat runs every step once. Before the timing, all decoders must agree on every
+pixel of the first file. Filters start from their library's image and end with
+an array [S, S, C] uint8; the mean difference from the area average is reported
+beside the time, since the filters differ.
 """
 
 import functools
@@ -33,7 +33,7 @@ _MAX_SAMPLES = 32  # their files and pixels stay in memory
 
 
 class _Step(NamedTuple):
-  """A function, and the items that it is called with one after another."""
+  """A function, and the items that it is called with."""
   title: str
   function: Callable[[Any], Any]
   items: Sequence[Any]

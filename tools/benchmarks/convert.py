@@ -1,13 +1,13 @@
-"""How fast the converter is, beside other ways to do the same work.
+"""Measures the speed of the converter, beside other ways to do the same work.
 
-Every way converts the same files to the same size on the same core, in a
-process of its own, one after another in each repeat, so that a busy minute
-hits all. cold is the whole command, from before its start; warm is the
-conversion alone, in a process that has converted before. The files are read
-once before, so no one waits for the disk to read; the converter waits until its
-shards are on the disk, the others do not.
+Every way converts the same files to the same size on the same core, in its own
+process. The ways take turns in each repeat, so that a busy minute affects all.
+cold is the whole command including its start; warm is the conversion alone, in
+a process that has converted before. The files are read once before, so reading
+does not wait for the disk. The converter waits until its shards are on the
+disk, the others do not.
 
-Afterwards the records of all are counted, and one is compared.
+Afterwards the records of all ways are counted, and one is compared.
 """
 
 import dataclasses
@@ -43,8 +43,8 @@ class Peer:
   Attributes:
     key: its name in the JSON and in benchmarks.converter.
     title: its name in the table.
-    cores: that it may use.
-    is_ours: it is this project's converter, with a worker a core.
+    cores: number of cores that it may use.
+    is_ours: whether it is this project's converter, one worker a core.
   """
   key: str
   title: str
@@ -64,15 +64,15 @@ PEERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What is converted, and where to.
+  """The settings of a measurement.
 
   Attributes:
     csv: path of the table.
     images: folder of <Id>_<channel>.png.
-    samples: id, multi-hot labels and files of each of its rows.
-    image_size: height and width of the results.
-    scratch: folder for the results, on a disk with room for them all.
-    repeats: of everything.
+    samples: id, multi-hot labels and files of each row.
+    image_size: height and width of the results, pixels.
+    scratch: folder for the results, on a disk with enough space.
+    repeats: repetitions of everything.
   """
   csv: str
   images: str
@@ -141,7 +141,7 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 def _run_ours(job: Job, peer: Peer) -> dict[str, dict]:
-  """The user's command, and the same call in a process that is warm."""
+  """Runs the command, and the same conversion in a warm process."""
   _clear(job, peer)
   path = _write_job(job,
                     peer.key,
@@ -162,7 +162,7 @@ def _run_ours(job: Job, peer: Peer) -> dict[str, dict]:
 
 
 def _run(job: Job, peer: Peer) -> dict[str, dict]:
-  """Another way's process, which converts twice."""
+  """Runs the process of another way, which converts twice."""
   _clear(job, peer)
   path = _write_job(job, peer.key, output=job.output(peer))
   cold = dataclasses.asdict(
@@ -181,7 +181,7 @@ def _write_job(job: Job, name: str, **more: Any) -> str:
 
 
 def _clear(job: Job, peer: Peer) -> None:
-  """Removes what the peer wrote; lets the disk finish what others wrote."""
+  """Removes the output of a peer; waits for the disk."""
   path = job.output(peer)
   if peer.is_ours:
     shutil.rmtree(path, ignore_errors=True)
@@ -191,7 +191,7 @@ def _clear(job: Job, peer: Peer) -> None:
 
 
 def _numbers(job: Job, peer: Peer, runs: dict[str, list]) -> dict[str, Any]:
-  """Returns a peer's rates, in samples a second, and all that they are of."""
+  """Returns a peer's rates, samples/s, and the numbers behind them."""
   numbers = {'title': peer.title, 'cores': peer.cores, 'runs': runs}
   for kind, each in runs.items():
     walls_s = [run['wall_s'] for run in each]
@@ -210,7 +210,7 @@ def _numbers(job: Job, peer: Peer, runs: dict[str, list]) -> dict[str, Any]:
 
 
 def _steady_rate(num_samples: int, runs: list[dict]) -> float | None:
-  """Samples a second without a call's fixed part; None if that hides it."""
+  """Returns samples/s without the fixed cost of a call; None if unknown."""
   few = runs[0]['num_few']
   whole_s = min(run['wall_s'] for run in runs)
   few_s = min(run['few']['wall_s'] for run in runs)
@@ -242,7 +242,7 @@ def _check_records(job: Job, peers: dict[str, dict]) -> None:
 
 
 def _check_inflated(job: Job, runs: list[dict[str, Any]]) -> int:
-  """Returns the number of samples; raises if their bytes are others."""
+  """Returns the number of samples; raises if the inflated bytes differ."""
   expected = record_check.count_inflated(
       path for sample in job.samples for path in sample['files'])
   for run in runs:

@@ -1,16 +1,16 @@
-"""One way of converting, in a process of its own; benchmarks.convert runs it.
+"""One way of converting, in its own process; benchmarks.convert runs it.
 
   python -m benchmarks.converter NAME JOB.json
 
-The job names the samples, the size and the output; what was measured is printed
-as JSON. Imports stand inside the functions: each peer pays for its own alone.
-The peers are given what the converter has to find out: which files there are,
-that they are what they should be, the labels, an order.
+The job has the samples, the size and the output; the result is printed as JSON.
+Imports stand inside the functions, so that each peer pays for its own alone.
+The peers are given what the converter has to find out: the list of files, that
+they are valid, the labels, and an order.
 
-Everything is converted twice. wall_s and cpu_s are of the second loop alone;
-again, of all that the second conversion took, is for the caller to subtract
-from the whole process, which leaves the first conversion with the start of
-the process and its end. That spares every second import of TensorFlow.
+Everything is converted twice. wall_s and cpu_s are of the second loop alone.
+again is the whole second conversion: the caller subtracts it from the process,
+which leaves the first conversion with start and end of the process, without a
+second import of TensorFlow.
 """
 
 import functools
@@ -32,7 +32,7 @@ _Sample = dict[str, Any]  # id, labels, files: of one row of the CSV
 
 
 def _pillow(samples: list[_Sample], size_px: int) -> Iterable:
-  """Pillow: each plane decoded and resized by itself, then stacked."""
+  """Pillow: each plane decoded and resized separately, then stacked."""
   import numpy as np
   from PIL import Image
   for sample in samples:
@@ -121,7 +121,7 @@ def _example(sample: _Sample, image: bytes) -> bytes:
 
 def _inflate(name: str, samples: list[_Sample], path: str,
              size_px: int) -> dict:
-  """The floor: files read, their compressed pixels inflated, nothing else."""
+  """Lower bound: files read and their pixels inflated, nothing else."""
   del name, path, size_px
   clock, num_bytes = _Clock(), 0
   for sample in samples:
@@ -154,10 +154,10 @@ def _peer(name: str, job: dict) -> dict:
 
 
 def _ours(job: dict) -> dict:
-  """The converter's own call, after one for few samples in its process.
+  """The converter's function, after a call for few samples in its process.
 
-  Its workers are started anew by each call; few is what a call for a few
-  samples takes, so that the difference is a rate without any start.
+  Each call starts its workers; few is the time of a call for a few samples, so
+  the difference is a rate without the start.
   """
   from hpa_records.conversion import convert
   from hpa_records.runtime import process

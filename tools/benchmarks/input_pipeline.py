@@ -1,14 +1,13 @@
-"""How fast training batches come, beside other ways to read the same images.
+"""Measures the rate of training batches, beside other ways to read the images.
 
 All ways give batches of the same images, uint8, in random order, to a consumer
-that does nothing with them, each in a process of its own on the same cores, one
-after another in each repeat, so that a busy minute hits all. Files are in the
-page cache. What is timed is a steady stream: after a second of warming up, the
-batches of some seconds.
+that drops them. Each runs in its own process on the same cores; they take turns
+in each repeat, so that a busy minute affects all. Files are in the page cache.
+The batches of some seconds are timed, after a second of warm-up.
 
-Each way is tried in several settings first, and measured in its fastest; what
-that was stands in the table. Before it is timed, a way gives every image once:
-their number and the sum of their bytes must be right.
+Each way is tried in several settings first, and measured in the fastest, which
+the table names. Before the timing, a way reads every image once: their number
+and the sum of their bytes must be right.
 """
 
 import dataclasses
@@ -41,8 +40,8 @@ class Way:
     key: its name in the JSON.
     title: its name in the table.
     function: its name in benchmarks.reader.
-    settings: that are tried.
-    tolerance: by how much the sum of the bytes may be off, as a part of it.
+    settings: settings to try.
+    tolerance: allowed relative error of the sum of the bytes.
   """
   key: str
   title: str
@@ -109,7 +108,7 @@ WAYS = (
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What is read.
+  """The settings of a measurement.
 
   Attributes:
     records: folder of a dataset, raw.
@@ -117,8 +116,8 @@ class Job:
     scratch: folder for the peers' own formats.
     peers_python: interpreter of the peers' environment; '' leaves them out.
     batch: images in a batch.
-    seconds: that a way is timed for.
-    repeats: of everything.
+    seconds: for which a way is timed.
+    repeats: repetitions of everything.
   """
   records: str
   images: str
@@ -130,10 +129,10 @@ class Job:
 
 
 def choose(keys: Sequence[str]) -> Sequence[Way]:
-  """Returns the ways of these keys; of none all.
+  """Returns the ways with these keys; all if there are none.
 
   Raises:
-    errors.DataError: a key is no way's.
+    errors.DataError: a key is unknown.
   """
   unknown = set(keys) - {way.key for way in WAYS}
   if unknown:
@@ -209,10 +208,10 @@ def check_work(way: Way, ran: dict[str, Any], expected: dict[str, int]) -> None:
   Args:
     way: that was run.
     ran: its count and sum.
-    expected: what they should be.
+    expected: the right count and sum.
 
   Raises:
-    RuntimeError: they are not.
+    RuntimeError: they differ.
   """
   off = abs(ran['sum'] - expected['sum'])
   if ran['count'] != expected['count'] or off > way.tolerance * expected['sum']:
@@ -228,7 +227,7 @@ def _tell(setting: dict[str, Any]) -> str:
 
 def _run(job: Job, way: Way, setting: dict[str, Any],
          path: str) -> dict[str, Any]:
-  """One process of a way: what it printed."""
+  """Runs the process of a way; returns its output."""
   python = job.peers_python if way.is_peer else sys.executable
   words = [way.function, path, json.dumps(setting)]
   ran = process.run_module('reader', words, host.num_cores(), python)
@@ -236,8 +235,7 @@ def _run(job: Job, way: Way, setting: dict[str, Any],
 
 
 def _write_job(job: Job) -> tuple[str, dict[str, int]]:
-  """Writes pixels and job for the processes; returns its path, and what
-  every way must give."""
+  """Writes pixels and job; returns its path, and the expected count and sum."""
   records = dataset.load(job.records)
   if records.manifest.settings['encoding'] != 'raw':
     raise errors.DataError('Expected raw records, received '
@@ -271,7 +269,7 @@ def _write_job(job: Job) -> tuple[str, dict[str, int]]:
 
 
 def _compare(found: dict[str, Any], ways: Sequence[Way]) -> dict[str, float]:
-  """What the benchmark is for: the indexed reader against what limits it."""
+  """Returns the ratios of the indexed reader to what limits it."""
   medians = {
       key: each['median'] for key, each in found.items() if each.get('median')
   }

@@ -1,10 +1,10 @@
-"""One way to train GapNet-PL on a batch that stays where it is.
+"""One way to train GapNet-PL on a resident batch; benchmarks.train runs it.
 
   python -m benchmarks.network_trainer NAME JOB.json
 
-benchmarks.train runs it. A way is a function of a job that gives, again and
-again, how many steps it ran and in how many seconds. All train the same
-network, PReLU, on the same synthetic uint8 pixels, with SGD and momentum.
+A way is a function of a job that yields (number of steps, seconds) again and
+again. All train the same network, PReLU, on the same synthetic uint8 pixels,
+with SGD and momentum.
 """
 
 import itertools
@@ -26,7 +26,7 @@ Job = dict[str, Any]  # batch, size, precision, xla, steps, seconds
 
 
 def _ours(job: Job) -> Iterator[tuple[int, float]]:
-  """This project's step: transforms, dropout by slot, clipping and all."""
+  """This project's step, with augmentation, dropout by slot and clipping."""
   from hpa_records.runtime import process
   process.take()
   from hpa_records.runtime.tensorflow import tf
@@ -79,7 +79,7 @@ class _Resident:
 
 
 def _rows(labels: np.ndarray, batch: int):
-  """Batches without end: rows in place of images, and what goes with them."""
+  """Returns endless batches with rows in place of images."""
   from hpa_records.reading import dataset
   from hpa_records.sampling import epoch_plan
   from hpa_records.format import spec
@@ -106,7 +106,7 @@ def _rows(labels: np.ndarray, batch: int):
 
 
 def _keras(job: Job) -> Iterator[tuple[int, float]]:
-  """Keras's own layers and its fit, TensorFlow's defaults; no transforms."""
+  """Keras's own layers and fit, TensorFlow's defaults, no augmentation."""
   import keras
   import tensorflow as tf
   layers = keras.layers
@@ -149,7 +149,7 @@ def _keras(job: Job) -> Iterator[tuple[int, float]]:
 
 
 def _made(job: Job) -> tuple[np.ndarray, np.ndarray]:
-  """Pixels [N, H, W, 4] uint8 and labels [N, 28] float32 of a few batches."""
+  """Returns pixels [N, H, W, 4] uint8 and labels [N, 28] float32."""
   rng = np.random.default_rng(0)
   count, size = _NUM_BATCHES * job['batch'], job['size']
   pixels = rng.integers(0, 256, (count, size, size, 4), np.uint8)

@@ -1,7 +1,7 @@
 """Ways of other libraries to read training batches; see reader.py.
 
-Peers' own formats are written first, from the same pixels, outside of what is
-timed. Imports stand inside the functions: each way pays for its own alone.
+The formats of the peers are written first, from the same pixels, and not timed.
+Imports stand inside the functions, so that each way pays for its own alone.
 """
 
 import glob
@@ -121,7 +121,7 @@ class _Pngs:
 
 
 class _Rows:
-  """Images of one .npy file, mapped into memory."""
+  """Images of one memory-mapped .npy file."""
 
   def __init__(self, job: Job):
     self._pixels = np.load(job['pixels'], mmap_mode='r')

@@ -1,10 +1,9 @@
-"""Runs one command in a process of its own and measures what it took.
+"""Runs a command in its own process, and measures time and memory.
 
-Time starts before the interpreter does. Processor time is that of the process
-and of all processes that it waited for. The peak of memory is VmHWM of the
-kernel, looked at every 20 ms, since the kernel's ru_maxrss counts what the
-starting process held as the started one's; where there is no /proc, ru_maxrss
-has to do, and the workers' memory is not told apart.
+Wall time includes the start of the interpreter. Processor time includes child
+processes that ended. The peak of memory is VmHWM, read every 20 ms, since
+ru_maxrss includes the memory of the process that started it. Without /proc it
+is ru_maxrss, and the memory of workers is unknown.
 """
 
 import contextlib
@@ -35,14 +34,14 @@ _ENVIRONMENT = {
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-  """What a command took and said.
+  """Time, memory and output of a command.
 
   Attributes:
-    wall_s: from before its start until it was gone.
-    cpu_s: user and system time, with its workers'.
+    wall_s: from before its start to its end.
+    cpu_s: user and system time, with that of its workers.
     parent_mib: peak of resident memory of the command's own process.
-    worker_mib: the same of the largest process below it; 0 without one.
-    stdout: what it printed.
+    worker_mib: the same of the largest child process; 0 without one.
+    stdout: its output.
   """
   wall_s: float
   cpu_s: float
@@ -136,7 +135,7 @@ def _maxrss_kib(usage) -> float:
 
 @contextlib.contextmanager
 def _cores(count: int) -> Iterator[None]:
-  """Lets what is started in the block have the first count cores of ours."""
+  """Pins processes started in the block to the first cores of this one."""
   if not hasattr(os, 'sched_setaffinity'):
     yield
     return
@@ -149,10 +148,10 @@ def _cores(count: int) -> Iterator[None]:
 
 
 class _Memory:
-  """Looks at the peak memory of a process, and of those below it.
+  """Polls the peak memory of a process, and of its children.
 
-  A process that is just being started still shows the memory of the one that
-  starts it. A peak never falls, so what was seen last is the right one.
+  A process that is being started still shows the memory of its parent. A peak
+  never falls, so the last value is the right one.
   """
 
   def __init__(self, pid: int):

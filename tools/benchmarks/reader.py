@@ -1,15 +1,14 @@
-"""One way to read training batches, in a process of its own.
+"""One way to read training batches, in its own process.
 
   python -m benchmarks.reader NAME JOB.json SETTING
 
 benchmarks.input_pipeline runs it. A way is a function of (job, setting, passes)
-that gives batches of images, [B, H, W, C] uint8 in whatever array it makes:
-each record once a pass, in random order. First one pass is checked: how many
-images, and the sum of their bytes. Then as many batches as come in a while are
-counted, after some that are not. What is done with a batch is nothing, for all
-alike: no float conversion, no copy to a device.
+that yields batches of images, [B, H, W, C] uint8 in any type of array: each
+record once in each pass, in random order. First, one pass is checked: number of
+images, and sum of their bytes. Then batches are counted for some seconds, after
+a warm-up. They are dropped: no conversion to float, no copy to a device.
 
-Imports stand inside the functions: each way pays for its own alone.
+Imports stand inside the functions, so that each way pays for its own alone.
 """
 
 import collections
@@ -36,7 +35,7 @@ Setting = peer_reader.Setting
 
 
 def _copies(job: Job, setting: Setting, passes: int) -> Iterable:
-  """Threads that fill batches from something, in random order."""
+  """Threads that copy images into batches, in random order."""
   from concurrent import futures
   pixels = np.load(job['pixels'])
   batch, flat = job['batch'], pixels.reshape(len(pixels), -1)
@@ -209,7 +208,7 @@ def check(batches: Iterable) -> dict[str, int]:
 
 
 def rate(batches: Iterator, seconds: float) -> float:
-  """Returns images a second, once it has run for a while."""
+  """Returns images/s, after a warm-up."""
   begun, count = time.perf_counter(), 0
   for batch in batches:
     if time.perf_counter() - begun >= _WARM_S:

@@ -1,4 +1,4 @@
-"""Proof that two ways to convert did the same work."""
+"""Checks that two ways to convert did the same work."""
 
 import pathlib
 import struct
@@ -17,7 +17,7 @@ MAX_MEAN_DIFFERENCE = 4.0
 
 
 def read(path: str, sample_id: str, size_px: int) -> tuple[int, np.ndarray]:
-  """Returns how many records there are, and one sample's pixels.
+  """Returns the number of records, and the pixels of one sample.
 
   Args:
     path: of a file of records, or of a folder with such.
@@ -28,7 +28,7 @@ def read(path: str, sample_id: str, size_px: int) -> tuple[int, np.ndarray]:
     The count, and [size_px, size_px, C] uint8.
 
   Raises:
-    RuntimeError: the sample is not among them, or of another size.
+    RuntimeError: the sample is missing, or of another size.
   """
   folder = pathlib.Path(path)
   paths = sorted(folder.glob('*.tfrecord')) if folder.is_dir() else [folder]
@@ -47,14 +47,14 @@ def read(path: str, sample_id: str, size_px: int) -> tuple[int, np.ndarray]:
 
 
 def compare(images: dict[str, np.ndarray], ours: str) -> dict[str, float]:
-  """Returns each image's mean difference, 0..255, from one of them.
+  """Returns the mean difference of each image from one of them, 0..255.
 
   Args:
     images: [H, W, C] uint8 by name.
     ours: name of the one.
 
   Raises:
-    RuntimeError: an image is farther from it than another filter explains.
+    RuntimeError: an image differs more than another filter explains.
   """
   differences = {}
   reference = images[ours].reshape(-1, 1, spec.NUM_CHANNELS).astype(float)

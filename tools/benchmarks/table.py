@@ -1,4 +1,4 @@
-"""The numbers of a benchmark as Markdown tables, ready for BUILD_NOTES.md."""
+"""Formats the numbers of a benchmark as Markdown, for BUILD_NOTES.md."""
 
 import importlib.metadata
 import platform
@@ -91,7 +91,7 @@ def format_convert(report: dict[str, Any]) -> str:
 
 
 def closing_line(report: dict[str, Any]) -> str:
-  """Returns the benchmark's one result: one core against plain Pillow."""
+  """Returns the main result: one core against plain Pillow."""
   ours, plain = report['peers']['ours'], report['peers']['pillow']
   cold, warm = (
       ours[kind]['best'] / plain[kind]['best'] for kind in ('cold', 'warm'))
@@ -133,7 +133,7 @@ def format_balance(report: dict[str, Any]) -> str:
 
 
 def closing_line_balance(report: dict[str, Any]) -> str:
-  """Returns the benchmark's one result: exact against the paper's hybrid."""
+  """Returns the main result: exact against the paper's hybrid."""
   exact, hybrid = (report['policies'][name] for name in ('exact', 'hybrid'))
 
   def say(name, show):
@@ -183,7 +183,7 @@ def format_input(report: dict[str, Any]) -> str:
 
 
 def closing_line_input(report: dict[str, Any]) -> str:
-  """Returns the benchmark's one result: the indexed reader's ratios."""
+  """Returns the main result: the ratios of the indexed reader."""
   ratios = report['ratios']
   parts = [
       f'{ratios[key]:.2f} {title}'
@@ -255,7 +255,7 @@ def _peer_row(peer: dict[str, Any], plain: dict[str, Any]) -> Sequence[str]:
 
 
 def _two_workers(one: dict[str, Any], two: dict[str, Any]) -> str:
-  """Says what a second worker brings, with and without the start of both."""
+  """Describes the gain of a second worker, with and without start-up."""
   parts = [
       f'{kind} {two[kind]["best"] / one[kind]["best"]:.2f}' for kind in ('cold',
                                                                          'warm')

@@ -1,11 +1,10 @@
-"""How fast GapNet-PL trains, beside plain Keras and other programs.
+"""Measures the speed of training, beside plain Keras and other programs.
 
-Each way runs in a process of its own, one after another in each repeat, so that
-a busy minute hits all; what is timed are training steps on pixels that lie
-ready, after two calls that are not counted. A peer is a program that prints
-lines such as 'PT bn=0 amp=1 default B=80 25900 img/s …', once for each network
-and batch that it measures; those without batch norm and with this batch are the
-ones to compare with.
+Each way runs in its own process; they take turns in each repeat, so that a busy
+minute affects all. Training steps on resident pixels are timed, after two calls
+that are not. A peer is a program that prints a line such as
+'PT bn=0 amp=1 default B=80 25900 img/s …' for each network and batch that it
+measures; the lines without batch norm and with this batch are compared.
 """
 
 import dataclasses
@@ -29,18 +28,18 @@ _LINE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What is trained.
+  """The settings of a measurement.
 
   Attributes:
     scratch: folder for the job's file.
-    peer: program to compare with; '' has none.
+    peer: program to compare with; '' for none.
     batch: images in a batch.
     size: height and width of an image, pixels.
     precision: one of config.PRECISIONS.
     xla: one of config.XLA.
     steps: in a call.
-    seconds: that a way is timed for.
-    repeats: of everything.
+    seconds: for which a way is timed.
+    repeats: repetitions of everything.
   """
   scratch: str
   peer: str
