@@ -158,9 +158,10 @@ class Config:
       'Epochs without a better one until training stops; 0: never.',
       0,
       within=(0, _MOST))
-  eval_batch_size: int = _schedule('Largest batch of evaluation.',
-                                   16,
-                                   within=(1, _MOST))
+  eval_batch_size: int = _schedule(
+      'Largest batch of evaluation; 0: by the memory of the device.',
+      0,
+      within=(0, _MOST))
   threshold: float = _schedule(
       'Classes with a higher probability are predicted.', 0.5, within=(0, 1))
   reader: str = _reading(
@@ -168,10 +169,13 @@ class Config:
       'streaming: any; auto: indexed where possible.',
       how_lib.How.reader,
       choices=how_lib.READERS)
-  cache: str = _reading('Where all pixels are kept after one reading.',
-                        how_lib.How.cache,
-                        choices=how_lib.CACHES,
-                        is_free=True)
+  cache: str = _reading(
+      'Where all pixels are kept after one reading; auto: on '
+      'the device if they fit, else in host memory, else '
+      'nowhere.',
+      how_lib.How.cache,
+      choices=how_lib.CACHES,
+      is_free=True)
   check: str = _reading('crc: checks each record that is read by index.',
                         how_lib.How.check,
                         choices=how_lib.CHECKS,
@@ -197,10 +201,15 @@ class Config:
       'auto',
       choices=XLA,
       is_free=True)
-  steps_per_call: int = _devices('Training steps in one compiled call.',
-                                 10,
-                                 within=(1, _MOST),
-                                 is_free=True)
+  steps_per_call: int = _devices(
+      'Training steps in one compiled call; 0: those of about a second.',
+      0,
+      within=(0, _MOST),
+      is_free=True)
+  deterministic: bool = _devices(
+      'Use deterministic operations: the same bits in each run on a device.',
+      False,
+      is_free=True)
   checkpoint_steps: int = _run(
       'Steps between checkpoints inside an epoch; 0: none inside.',
       0,
