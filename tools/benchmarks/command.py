@@ -4,6 +4,7 @@
   python tools/benchmark.py balance --csv=train.csv
   python tools/benchmark.py input --records=records --images=train
   python tools/benchmark.py train --batch_size=16
+  python tools/benchmark.py device --peer=peer.py --output=device.json
 
 Without --csv, convert makes sample data first, and so does input without
 --records; balance needs no images. The docstring of each module of benchmarks/
@@ -24,6 +25,7 @@ from benchmarks import convert
 from benchmarks import input_pipeline
 from benchmarks import table
 from benchmarks import train
+from benchmarks.device import command as device
 from hpa_records.conversion import convert as convert_lib
 from hpa_records.conversion import shard_plan
 from hpa_records.inspection import figure
@@ -237,9 +239,7 @@ def main_input() -> None:
 def main_train() -> None:
   """Measures the training step beside other ways."""
   with _make_scratch() as scratch:
-    peer = _PEER.value and path_check.require_local(_PEER.value, 'peer')
-    if peer and not os.path.isfile(peer):  # told before minutes of measuring
-      raise errors.DataError(f'Expected a program as --peer, received {peer}.')
+    peer = _require_peer()
     report = train.measure(
         train.Job(scratch=scratch,
                   peer=peer,
@@ -251,6 +251,18 @@ def main_train() -> None:
                   seconds=_SECONDS.value,
                   repeats=_REPEATS.value))
   _show(report, table.format_train)
+
+
+def main_device() -> None:
+  """Measures all that a machine with a GPU is asked for."""
+  with _make_scratch() as scratch:
+    device.main(scratch, _require_peer())
+
+
+def _require_peer() -> str:
+  peer = _PEER.value and path_check.require_local(_PEER.value, 'peer')
+  train.check_peer(peer)
+  return peer
 
 
 def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
@@ -290,5 +302,6 @@ def run() -> None:
               'convert': main_convert,
               'balance': main_balance,
               'input': main_input,
-              'train': main_train
+              'train': main_train,
+              'device': main_device
           })

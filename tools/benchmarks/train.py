@@ -90,23 +90,36 @@ def measure(job: Job) -> dict[str, Any]:
   }
 
 
-def read_peer(said: str, batch: int) -> float:
-  """Returns the highest rate without batch norm at a batch, images/s.
+def check_peer(peer: str) -> None:
+  """Checks before minutes of measuring that a peer is a file, if there is one.
+
+  Args:
+    peer: path of the program; '' for none.
+
+  Raises:
+    errors.DataError: it is not.
+  """
+  if peer and not os.path.isfile(peer):
+    raise errors.DataError(f'Expected a program as --peer, received {peer}.')
+
+
+def read_peer(said: str, batch: int, norm: bool = False) -> float:
+  """Returns the highest rate of a network at a batch, images/s.
 
   Args:
     said: what a peer printed.
     batch: images in a batch.
+    norm: whether the network has batch norm.
 
   Raises:
     errors.DataError: there is none.
   """
   rates = [
-      float(match['rate'])
-      for match in map(_LINE.search, said.splitlines())
-      if match and match['norm'] == '0' and int(match['batch']) == batch
+      float(match['rate']) for match in map(_LINE.search, said.splitlines()) if
+      match and match['norm'] == str(int(norm)) and int(match['batch']) == batch
   ]
   if not rates:
     raise errors.DataError(
-        f'Expected a line "bn=0 … B={batch} … img/s" of --peer, received none; '
-        'pass a --batch_size that it measures.')
+        f'Expected a line "bn={norm:d} … B={batch} … img/s" of --peer, '
+        'received none; pass a batch that it measures.')
   return max(rates)
