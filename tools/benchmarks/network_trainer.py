@@ -24,6 +24,7 @@ from benchmarks.device import turn
 
 _MEAN, _STD = [13.0] * 4, [28.0] * 4
 _NUM_BATCHES = 4  # that are there
+WARM = 'warm'  # printed before the timing
 
 Job = dict[str, Any]  # batch, size, precision, xla, steps, seconds, variant
 
@@ -172,6 +173,8 @@ def main() -> None:
   calls = WAYS[name](job)
   next(calls)  # compiles
   next(calls)
+  print(WARM, flush=True)
+  turn.wait(turn.WARM)
   memory.reset()
   steps = seconds = 0.0
   while seconds < job['seconds']:

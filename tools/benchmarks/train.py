@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks import process
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
+from hpa_records.storage import path_check
 
 _TITLES = {'ours': 'trainer.training.step', 'keras': 'Keras layers and fit'}
 _LINE = re.compile(
@@ -90,17 +91,19 @@ def measure(job: Job) -> dict[str, Any]:
   }
 
 
-def check_peer(peer: str) -> None:
-  """Checks before minutes of measuring that a peer is a file, if there is one.
+def require_peer(path: str) -> str:
+  """Returns the path of a peer, before minutes of measuring.
 
   Args:
-    peer: path of the program; '' for none.
+    path: given by the user; '' for none.
 
   Raises:
-    errors.DataError: it is not.
+    errors.DataError: it is not a local file.
   """
+  peer = path and path_check.require_local(path, 'peer')
   if peer and not os.path.isfile(peer):
     raise errors.DataError(f'Expected a program as --peer, received {peer}.')
+  return peer
 
 
 def read_peer(said: str, batch: int, norm: bool = False) -> float:

@@ -15,7 +15,11 @@ from benchmarks import process
 from benchmarks.device import turn
 
 _MOST_LETTERS = 300  # of a reason
+_LOOK_EVERY_S = 0.02
 _DRAIN_S = 5.0  # for the last lines of a process that has ended
+
+# Of children that share a GPU: none may take all of its memory.
+SHARED = {'TF_FORCE_GPU_ALLOW_GROWTH': 'true'}
 
 
 class Failed(Exception):
@@ -52,13 +56,25 @@ class Child:
     self._thread: threading.Thread | None = None
     self._begun_s = 0.0
 
-  def hold_epoch(self) -> None:
-    """Makes a training wait for release_epoch after its first epoch."""
-    self._environment[turn.EPOCH] = os.path.join(self._folder, 'epoch')
+  def hold(self) -> None:
+    """Makes the command wait for release once it is warm."""
+    self._environment[turn.WARM] = os.path.join(self._folder, 'warm')
 
-  def release_epoch(self) -> None:
-    """Lets a training go on."""
-    pathlib.Path(self._environment[turn.EPOCH]).touch()
+  def release(self) -> None:
+    """Lets the command go on."""
+    pathlib.Path(self._environment[turn.WARM]).touch()
+
+  def await_line(self, text: str, limit_s: float) -> None:
+    """Waits until the command has printed a line, has ended, or the limit.
+
+    Args:
+      text: of the line.
+      limit_s: since go.
+    """
+    while (self._process.poll() is None and
+           time.perf_counter() - self._begun_s < limit_s and
+           all(line != text for _, line in self.lines)):
+      time.sleep(_LOOK_EVERY_S)
 
   def start(self) -> None:
     """Starts the command; one of this package waits for go."""

@@ -32,15 +32,15 @@ def list_steps(batches: tuple[int, ...],
     errors.DataError: a name is unknown.
   """
   steps = [
-      *(resident.Resident(batch, norm)
-        for norm in (False, True)
+      *(resident.Resident(f'resident_{batch}', [batch], norm=False)
         for batch in batches),
-      resident.Peer(batches),
       training.Data(),
+      resident.Peer(batches),
       training.Cached(),
       training.Fed(),
       training.Profile(),
       training.Numerics(),
+      resident.Resident('resident_norm', batches, norm=True),
   ]
   unknown = set(keys) - {each.name for each in steps}
   if unknown:

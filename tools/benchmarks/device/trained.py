@@ -45,7 +45,7 @@ def _make_timed(evaluator: type) -> type:
           **memory.measure()
       }),
             flush=True)
-      turn.wait(turn.EPOCH)
+      turn.wait(turn.WARM)
       return found
 
   return Timed

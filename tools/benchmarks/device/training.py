@@ -24,9 +24,6 @@ _FED = ('--cache=none',)
 _FLOAT32 = ('--precision=float32',)
 _DETERMINISTIC: tuple[str, ...] = ()
 _DETERMINISTIC_ENVIRONMENT = {'TF_DETERMINISTIC_OPS': '1'}
-
-# Several trainings share a GPU: none may take all of its memory.
-_SHARED = {'TF_FORCE_GPU_ALLOW_GROWTH': 'true'}
 _STEADY = 3  # the first epoch in which nothing is compiled or filled
 _EPOCHS = 5  # of the run whose epochs are timed
 _PAPER_EPOCHS = 2 * 5 * 80  # networks, folds, epochs
@@ -244,12 +241,12 @@ class Numerics(_Training):
   needs_s = 75.0
 
   def _make(self, job: step.Job) -> list[Run]:
-    same = _DETERMINISTIC_ENVIRONMENT | _SHARED
+    same = _DETERMINISTIC_ENVIRONMENT | child.SHARED
     first, second = (Run(job, name, _STEADY, _DETERMINISTIC, same)
                      for name in ('same1', 'same2'))
-    first.process.hold_epoch()
+    first.process.hold()
     self._bfloat16 = Run(job, 'cached', _EPOCHS)  # of Cached, not started here
-    return [Run(job, 'float32', _STEADY, _FLOAT32, _SHARED), first, second]
+    return [Run(job, 'float32', _STEADY, _FLOAT32, child.SHARED), first, second]
 
   def work(self, children: list[child.Child], measured: step.Rows,
            limit_s: float) -> Iterator[step.Row]:
@@ -270,7 +267,7 @@ class Numerics(_Training):
     except (child.Failed, OSError, KeyError) as error:
       yield 'bfloat16', {'failed': str(error)}
     second.process.finish(limit_s)
-    first.process.release_epoch()
+    first.process.release()
     first.process.finish(limit_s)
     ones, twos = first.arrays(), second.arrays()
     equal = [

@@ -1,7 +1,8 @@
 """Lets a child process wait until the measurement tells it to go on.
 
 A child loads TensorFlow while the one before it still compiles, and waits
-before it touches a device. Loading takes 8 s of processor time each.
+before it touches a device: loading takes 8 s. Children that compile beside each
+other are measured in turn: each waits again once it is warm.
 """
 
 import os
@@ -10,7 +11,7 @@ import time
 
 # Environment variables with the path of a file; the wait ends when it exists.
 START = 'HPA_BENCHMARK_START'
-EPOCH = 'HPA_BENCHMARK_EPOCH'  # before the second epoch of a training
+WARM = 'HPA_BENCHMARK_WARM'  # after what compiles, before what is measured
 _LOOK_EVERY_S = 0.02
 
 
@@ -20,7 +21,7 @@ def wait(name: str) -> None:
   Exits if the parent process has ended. Returns at once without the variable.
 
   Args:
-    name: START or EPOCH.
+    name: START or WARM.
   """
   path, parent = os.environ.get(name, ''), os.getppid()
   while path and not os.path.exists(path):
