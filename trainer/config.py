@@ -47,6 +47,33 @@ _BALANCE = balance_lib.Balance()
                         'Devices', 'Running'))
 
 
+def check_remote_input(distribute: str, tpu: str, **flags: str) -> None:
+  """Checks that the host of a remote TPU can read the input.
+
+  That host runs tf.data, without this process's Python and this machine's
+  disks. Other devices are given batches by this machine.
+
+  Args:
+    distribute: one of DISTRIBUTIONS.
+    tpu: the flag; all but 'local' are remote.
+    **flags: values of flags by name: records, and those that need this machine;
+      '' where not given.
+
+  Raises:
+    errors.DataError: records are not at gs://, or another flag is given.
+  """
+  if distribute != 'tpu' or tpu == 'local':
+    return
+  for name, value in flags.items():
+    if value and not (name == 'records' and value.startswith('gs://')):
+      raise errors.DataError(
+          f'The host of the remote TPU --tpu={tpu} cannot use '
+          f'--{name}={value}: it reads records at gs:// itself, by the '
+          'streaming reader, without a cache. Copy the records to gs:// and '
+          'pass no other flags of the input, or run on that host with '
+          '--tpu=local.')
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
   """Everything that a run depends on.
@@ -158,9 +185,10 @@ class Config:
       'Epochs without a better one until training stops; 0: never.',
       0,
       within=(0, _MOST))
-  eval_batch_size: int = _schedule('Largest batch of evaluation.',
-                                   16,
-                                   within=(1, _MOST))
+  eval_batch_size: int = _schedule(
+      'Largest batch of evaluation; 0: by the memory of the device.',
+      0,
+      within=(0, _MOST))
   threshold: float = _schedule(
       'Classes with a higher probability are predicted.', 0.5, within=(0, 1))
   reader: str = _reading(
@@ -168,10 +196,13 @@ class Config:
       'streaming: any; auto: indexed where possible.',
       how_lib.How.reader,
       choices=how_lib.READERS)
-  cache: str = _reading('Where all pixels are kept after one reading.',
-                        how_lib.How.cache,
-                        choices=how_lib.CACHES,
-                        is_free=True)
+  cache: str = _reading(
+      'Where all pixels are kept after one reading; auto: on '
+      'the device if they fit, else in host memory, else '
+      'nowhere.',
+      how_lib.How.cache,
+      choices=how_lib.CACHES,
+      is_free=True)
   check: str = _reading('crc: checks each record that is read by index.',
                         how_lib.How.check,
                         choices=how_lib.CHECKS,
@@ -189,18 +220,24 @@ class Config:
       'auto',
       choices=DISTRIBUTIONS,
       is_free=True)
-  tpu: str = _devices('Name or address of the TPU; local: on this machine.',
-                      'local',
-                      is_free=True)
+  tpu: str = _devices(
+      'TPU of --distribute=tpu, name or address; local: of this machine.',
+      'local',
+      is_free=True)
   xla: str = _devices(
       'Compile the steps by XLA; auto: on GPUs. TPUs always do.',
       'auto',
       choices=XLA,
       is_free=True)
-  steps_per_call: int = _devices('Training steps in one compiled call.',
-                                 10,
-                                 within=(1, _MOST),
-                                 is_free=True)
+  steps_per_call: int = _devices(
+      'Training steps in one compiled call; 0: those of about a second.',
+      0,
+      within=(0, _MOST),
+      is_free=True)
+  deterministic: bool = _devices(
+      'Use deterministic operations: the same bits in each run on a device.',
+      False,
+      is_free=True)
   checkpoint_steps: int = _run(
       'Steps between checkpoints inside an epoch; 0: none inside.',
       0,
@@ -218,6 +255,14 @@ class Config:
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
+    check_remote_input(self.distribute,
+                       self.tpu,
+                       records=self.records,
+                       stage_dir=self.stage_dir,
+                       data_service=self.data_service,
+                       reader=self.reader if self.reader == 'indexed' else '',
+                       cache=self.cache if self.cache in ('host',
+                                                          'device') else '')
     _ = self.rebalance
 
   @property

@@ -17,11 +17,12 @@ from hpa_records.runtime import printable
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
+from trainer import accelerator
 from trainer import cluster
 
 # The lost worker in TensorFlow's message.
 _TASK = re.compile(r'/job:worker/replica:\d+/task:(\d+)')
-_TPU_S = 12.0  # timeout of a TPU
+_TPU_S = 120.0  # timeout of a TPU, which may have to start first
 
 
 def make(distribute: str,
@@ -32,37 +33,43 @@ def make(distribute: str,
   Args:
     distribute: 'cpu', 'gpu' (the first one), 'mirrored' (all GPUs, or all
       logical CPUs without one), 'multi_worker' (those in TF_CONFIG), 'tpu', or
-      'auto': multi_worker if TF_CONFIG lists several, else tpu if there is one,
-      else mirrored if there are several GPUs, else gpu if there is one, else
-      cpu.
-    tpu: name or address of the TPU; 'local' for that of this machine.
+      'auto': multi_worker if TF_CONFIG lists several, else tpu if this machine
+      has one, else mirrored if there are several GPUs, else gpu if there is
+      one, else cpu.
+    tpu: name or address of the TPU of 'tpu'; 'local' for that of this machine.
     alone: whether 'auto' ignores TF_CONFIG, for a process that does not take
       part in a distributed run.
 
   Raises:
-    errors.DataError: the device is missing, or TF_CONFIG is invalid.
+    errors.DataError: the device is missing, or TF_CONFIG is invalid; or this
+      machine has a GPU or TPU that TensorFlow does not list, unless distribute
+      is 'cpu' or 'multi_worker'.
   """
   workers = cluster.Cluster()
   if distribute == 'multi_worker' or distribute == 'auto' and not alone:
     workers = cluster.load()
   if workers.has_others:
+    if distribute == 'auto':
+      _refuse_unused_gpu('multi_worker')
     return cluster.join(workers)
   if distribute == 'multi_worker' and not workers.addresses:
     raise errors.DataError(
         '--distribute=multi_worker needs TF_CONFIG with the addresses of the '
         f'workers; set it on each worker: TF_CONFIG={cluster.EXAMPLE}.')
   if distribute in ('auto', 'multi_worker'):  # one worker
-    distribute = _choose()
+    distribute, tpu = _choose(), 'local'
   if distribute == 'tpu':
     return _make_tpu(tpu)
   gpus = tf.config.list_logical_devices('GPU')
+  if distribute in ('gpu', 'mirrored') and not gpus:
+    _refuse_unused_gpu()
   if distribute == 'mirrored':
     devices = gpus or tf.config.list_logical_devices('CPU')
     return tf.distribute.MirroredStrategy([each.name for each in devices])
   if distribute == 'gpu' and not gpus:
     raise errors.DataError(
-        'No GPU for --distribute=gpu: TensorFlow sees none; pip install '
-        '"hpa-records[gpu]", or pass --distribute=cpu.')
+        'No GPU for --distribute=gpu: this machine has no NVIDIA GPU, or '
+        'CUDA_VISIBLE_DEVICES hides it; pass --distribute=cpu.')
   return tf.distribute.OneDeviceStrategy(f'/{distribute}:0')
 
 
@@ -71,14 +78,32 @@ def _choose() -> str:
   # Not TPU_SYSTEM, which TensorFlow for TPUs lists even without a TPU.
   if tf.config.list_physical_devices('TPU'):
     return 'tpu'
+  if accelerator.has_tpu():
+    _refuse_unused_tpu()
   gpus = len(tf.config.list_logical_devices('GPU'))
+  if not gpus:
+    _refuse_unused_gpu()
   return 'mirrored' if gpus > 1 else 'gpu' if gpus else 'cpu'
+
+
+def _refuse_unused_gpu(without: str = 'cpu') -> None:
+  """Refuses an NVIDIA GPU of this machine that TensorFlow does not list.
+
+  Args:
+    without: the --distribute that goes on without it.
+  """
+  if tf.config.list_physical_devices('GPU'):
+    return  # the program may have hidden it
+  has_cuda = tf.sysconfig.get_build_info()['is_cuda_build']
+  issue = accelerator.find_gpu_issue(has_cuda)
+  if issue:
+    raise errors.DataError(f'{issue}, or pass --distribute={without}.')
 
 
 def _make_tpu(name: str) -> tf.distribute.Strategy:
   """Returns the strategy of a TPU; connects on a thread, which may hang."""
-  if name == 'local':
-    _check_local_tpu()
+  if name == 'local' and not tf.config.list_physical_devices('TPU'):
+    _refuse_unused_tpu()
   found: list[tf.distribute.Strategy | Exception] = []
 
   def connect():
@@ -88,6 +113,7 @@ def _make_tpu(name: str) -> tf.distribute.Strategy:
     except Exception as error:  # pylint: disable=broad-exception-caught
       found.append(error)
 
+  print(f'Waiting for the TPU {name}, at most {_TPU_S:.0f} s.', flush=True)
   asking = threading.Thread(target=connect, daemon=True)
   asking.start()
   asking.join(_TPU_S)
@@ -100,17 +126,23 @@ def _make_tpu(name: str) -> tf.distribute.Strategy:
       'address, or choose another --distribute.')
 
 
-def _check_local_tpu() -> None:
+def _refuse_unused_tpu() -> None:
+  """Says why TensorFlow lists no TPU of this machine."""
+  found = accelerator.has_tpu()
   if not tensorflow.IS_FOR_TPUS:
+    head = 'This machine has a TPU, but this' if found else 'This'
     raise errors.DataError(
-        f'--distribute=tpu needs TensorFlow for TPUs; this TensorFlow '
-        f'{tf.__version__} is built without TPU support; pip install '
-        '"hpa-records[tpu]" in a new environment.')
-  if not tf.config.list_physical_devices('TPU'):
+        f'{head} TensorFlow {tf.__version__} is built without TPU support; pip '
+        'install "hpa-records[tpu]" in a new environment, or pass '
+        '--distribute=cpu.')
+  if found:
     raise errors.DataError(
-        'No TPU for --distribute=tpu: TensorFlow sees none, or another process '
-        'uses it; choose a runtime or machine with a TPU, pass --tpu=NAME, or '
-        'choose another --distribute.')
+        'This machine has a TPU, but TensorFlow lists none: another process '
+        'uses it, or libtpu.so cannot be loaded; end that process, or pass '
+        '--distribute=cpu.')
+  raise errors.DataError(
+      'No TPU for --distribute=tpu: this machine has none; choose a runtime or '
+      'machine with a TPU, pass --tpu=NAME, or choose another --distribute.')
 
 
 def _list_workers(strategy: tf.distribute.Strategy) -> list[str]:

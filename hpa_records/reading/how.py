@@ -3,7 +3,7 @@
 import dataclasses
 
 READERS = ('auto', 'indexed', 'streaming')
-CACHES = ('none', 'host', 'device')
+CACHES = ('none', 'host', 'device', 'auto')
 CHECKS = ('none', 'crc')
 
 
@@ -14,7 +14,8 @@ class How:
   Attributes:
     reader: one of READERS; 'auto' is indexed if possible, else streaming.
     cache: one of CACHES; 'host' reads all pixels once and keeps them in memory;
-      with 'device' batches contain rows, and the caller keeps the pixels.
+      with 'device' the caller keeps them. 'auto' must be replaced by one of the
+      others first: trainer/memory.py.
     check: one of CHECKS; 'crc' verifies the checksums of each record that is
       read. The streaming reader always does.
     shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.

@@ -8,6 +8,12 @@ import tqdm
 _LINE_EVERY_S = 15.0
 
 
+def say(line: str) -> None:
+  """Prints a line to stdout, above the bar of another thread."""
+  with tqdm.tqdm.external_write_mode(sys.stdout):
+    print(line, flush=True)
+
+
 class Bar:
   """Counts units of work; shows rate and time left on stderr.
 

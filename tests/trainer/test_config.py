@@ -108,3 +108,28 @@ def test_the_reader_that_was_chosen_is_kept_and_compared():
   assert _CONFIG.common('streaming')['reader'] == 'streaming'
   found, _ = config.Config.from_json(_CONFIG.to_json('abc', 'streaming'))
   assert found.identity('abc') == auto != _CONFIG.identity('abc', 'indexed')
+
+
+_REMOTE = {'records': 'gs://b/r', 'distribute': 'tpu', 'tpu': 'node-1'}
+
+
+@pytest.mark.parametrize('name,value', [
+    ('records', 'r'),
+    ('records', 's3://b/r'),
+    ('stage_dir', 'copy'),
+    ('data_service', 'grpc://host:5050'),
+    ('reader', 'indexed'),
+    ('cache', 'host'),
+    ('cache', 'device'),
+])
+def test_input_that_a_remote_tpu_cannot_read_is_refused(name, value):
+  with pytest.raises(errors.DataError,
+                     match=f'--tpu=node-1 cannot use --{name}={value}: '):
+    dataclasses.replace(_CONFIG, **{**_REMOTE, name: value})
+  dataclasses.replace(_CONFIG, **{**_REMOTE, name: value, 'tpu': 'local'})
+
+
+@pytest.mark.parametrize('reader', ['auto', 'streaming'])
+def test_a_remote_tpu_streams_records_at_gs(reader):
+  found = dataclasses.replace(_CONFIG, **_REMOTE, reader=reader)
+  assert found.tpu == 'node-1'

@@ -1,15 +1,40 @@
 """strategy: the device that is there."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
+from tests.support import driver
+from trainer import accelerator
 from trainer import strategy
 from trainer.training import optimizer
 
 _HAS_GPU = bool(tf.config.list_physical_devices('GPU'))
+_HAS_CUDA = tf.sysconfig.get_build_info()['is_cuda_build']
+_TRY_ALL = '''
+import os
+from trainer import strategy
+for distribute in ('auto', 'gpu', 'mirrored', 'cpu'):
+  try:
+    print(strategy.describe(strategy.make(distribute)))
+  except ValueError as error:
+    print(error)
+os.environ['TF_CONFIG'] = (
+    '{"cluster": {"worker": ["a:1", "b:1"]}, '
+    '"task": {"type": "worker", "index": 0}}')
+strategy.make('auto')
+'''
+_TRY_TPU = '''
+from trainer import strategy
+strategy._TPU_S = 0.1
+strategy.make('tpu', 'grpc://127.0.0.1:9')
+'''
 
 
 def test_cpu_is_always_there():
@@ -32,6 +57,40 @@ def test_what_works_alone_asks_no_others(monkeypatch):
 def test_a_gpu_that_is_not_there_is_refused():
   with pytest.raises(errors.DataError, match='No GPU for --distribute=gpu'):
     strategy.make('gpu')
+
+
+@pytest.mark.skipif(_HAS_CUDA, reason='needs a TensorFlow without CUDA')
+def test_a_gpu_that_tensorflow_does_not_list_stops_all_but_the_cpu(tmp_path):
+  done = subprocess.run([sys.executable, '-c', _TRY_ALL],
+                        check=False,
+                        capture_output=True,
+                        text=True,
+                        env=os.environ |
+                        {'LD_LIBRARY_PATH': driver.build(tmp_path)})
+  *refused, cpu = done.stdout.splitlines()
+  assert len(refused) == 3 and cpu == 'the CPU', done.stderr
+  for each in refused:
+    assert each.startswith('This machine has an NVIDIA GPU, but this')
+    assert each.endswith('[gpu]" in a new environment, or pass '
+                         '--distribute=cpu.')
+  assert 'or pass --distribute=multi_worker.' in done.stderr
+
+
+def test_a_tpu_that_tensorflow_does_not_list_stops_auto(monkeypatch):
+  monkeypatch.setattr(accelerator, 'has_tpu', lambda: True)
+  with pytest.raises(errors.DataError, match='^This machine has a TPU, but '):
+    strategy.make('auto')
+  strategy.make('cpu')
+
+
+def test_a_tpu_is_waited_for_in_the_open():
+  done = subprocess.run([sys.executable, '-c', _TRY_TPU],
+                        check=False,
+                        capture_output=True,
+                        text=True)
+  assert done.stdout == (
+      'Waiting for the TPU grpc://127.0.0.1:9, at most 0 s.\n')
+  assert 'Cannot reach the TPU --tpu=grpc://127.0.0.1:9: no ' in done.stderr
 
 
 @pytest.mark.skipif(tensorflow.IS_FOR_TPUS, reason='this is it')

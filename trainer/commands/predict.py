@@ -73,7 +73,8 @@ _DISTRIBUTE = flags.DEFINE_enum(
     [each for each in config.DISTRIBUTIONS if each != 'multi_worker'],
     'auto: the first available of a TPU, all GPUs (mirrored), a GPU, the CPU.')
 _TPU = flags.DEFINE_string(
-    'tpu', 'local', 'Name or address of the TPU; local: on this machine.')
+    'tpu', 'local',
+    'TPU of --distribute=tpu, name or address; local: of this machine.')
 _FLAGS_BY_GROUP = {
     'Models': ('workdir', 'weights', 'tta', 'threshold'),
     'Input': ('records', 'images', 'csv', 'pattern', 'white_level', 'on_error',
@@ -128,6 +129,10 @@ def _check_input() -> None:
     if _RECORDS.value and flags.FLAGS[name].present:
       raise errors.DataError(f'Expected --{name} with --images alone, received '
                              'it with --records; leave it out.')
+  config.check_remote_input(_DISTRIBUTE.value,
+                            _TPU.value,
+                            records=_RECORDS.value,
+                            images=_IMAGES.value)
 
 
 def _check_output(written: list[str], workdirs: list[str]) -> None:

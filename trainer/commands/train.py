@@ -58,10 +58,13 @@ def main() -> None:
   config = config_lib.Config(**values, fold=0 if fold == ALL else int(fold))
   with process.ended_by_interrupt():
     # pylint: disable=import-outside-toplevel
+    from hpa_records.runtime.tensorflow import tf
     from trainer.report import tables
     from trainer.run import finished_run
     from trainer.training import cross_validation
     from trainer.training import loop
+  if config.deterministic:
+    tf.config.experimental.enable_op_determinism()
   if fold == ALL:
     if cross_validation.train(config):
       print(tables.format_metrics(finished_run.load(config.workdir)))

@@ -48,6 +48,11 @@ def build(config: config_lib.Config, image_size: int,
     raise errors.DataError(str(error)) from error
 
 
+def has_norm(config: config_lib.Config) -> bool:
+  """Returns whether the network of a configuration has batch norm."""
+  return config.model != 'gapnet_pl' or config.variant == 'kaggle'
+
+
 def noise_shapes(model: keras.Model) -> list[tuple[int, ...]]:
   """Returns the shape of each noise without its batch axis, in input order."""
   return [tuple(noise.shape[1:]) for noise in model.inputs[1:]]

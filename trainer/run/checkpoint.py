@@ -69,24 +69,28 @@ class Checkpoints:
     """Returns the positions that have a checkpoint, in order of training."""
     return checkpoint_file.list_positions(self._directory)
 
-  def save(self, position: Position, best_epoch: int, state: dict[str,
-                                                                  Any]) -> None:
+  def copy_values(self) -> list[np.ndarray]:
+    """Returns copies of all variables of model and optimizer, as of now."""
+    return [np.array(variable) for variable in self._variables]
+
+  def save(self, position: Position, best_epoch: int, state: dict[str, Any],
+           values: list[np.ndarray]) -> None:
     """Saves the state at a position, and removes older checkpoints.
 
     The one before it and that of the best epoch are kept.
 
     Args:
-      position: of the training now.
+      position: of the training.
       best_epoch: the epoch whose last checkpoint is kept, too.
       state: JSON types.
+      values: of copy_values at that position.
 
     Raises:
       errors.StoppedEarly: a variable is not finite; earlier checkpoints are
         kept.
       OSError: the file cannot be written; earlier checkpoints are kept.
     """
-    arrays = {str(i): np.asarray(v) for i, v in enumerate(self._variables)}
-    for variable, array in zip(self._variables, arrays.values()):
+    for variable, array in zip(self._variables, values):
       if not np.isfinite(array).all():
         raise errors.StoppedEarly(
             f'Weights are NaN or infinite: {variable.path} after epoch '
@@ -96,7 +100,8 @@ class Checkpoints:
     is_own = self._identify(position) == self._known.get(position)
     with filesystem.atomic_writer(self.locate(position)) as file:
       text = json.dumps({**state, checkpoint_file.OF: self._of})
-      np.savez(file, **arrays, **{checkpoint_file.STATE: text})
+      np.savez(file, **{str(i): each for i, each in enumerate(values)},
+               **{checkpoint_file.STATE: text})
     if is_own:  # else another process saves here, too
       self._known[position] = self._identify(position)
     before = [each for each in self.positions() if each < position]

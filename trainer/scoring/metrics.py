@@ -62,15 +62,36 @@ def compute(
   """
   found = scorer_lib.Scorer(labels, predictions,
                             threshold).compute(_once(labels))
-  numbers = {
-      name: float(value[0]) if np.isfinite(value[0]) else None
-      for name, value in found.items()
-  }
+  numbers = {name: _to_json(value[0]) for name, value in found.items()}
   numbers.update((name, int(found[name][0])) for name in _COUNTED)
   return {
       **numbers, 'num_samples': len(labels),
       'threshold': np.asarray(threshold, float).tolist()
   }
+
+
+def compute_one(name: str,
+                labels: np.ndarray,
+                predictions: np.ndarray,
+                threshold: float | np.ndarray = 0.5) -> float | None:
+  """Returns one metric of compute; an F1 takes a tenth of its time.
+
+  Args:
+    name: of the metric.
+    labels, predictions, threshold: as of compute.
+
+  Raises:
+    ValueError: a shape or value is wrong.
+  """
+  scorer = scorer_lib.Scorer(labels, predictions, threshold)
+  found = scorer.compute_f1(_once(labels))
+  if name not in found:
+    found = scorer.compute(_once(labels))
+  return _to_json(found[name][0])
+
+
+def _to_json(value: np.floating) -> float | None:
+  return float(value) if np.isfinite(value) else None
 
 
 def per_class(labels: np.ndarray,

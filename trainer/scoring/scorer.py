@@ -11,6 +11,7 @@ zero_division=0.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 
 import numpy as np
 from scipy import sparse
@@ -51,11 +52,14 @@ class Draws:
 
 
 class Scorer:
-  """Computes metrics of any resamples; counts and sorts the rows once."""
+  """Computes metrics of any resamples; counts and sorts the rows once.
+
+  They are sorted when a metric needs it: F1 does not.
+  """
 
   def __init__(self, labels: np.ndarray, predictions: np.ndarray,
                threshold: float | np.ndarray):
-    """Counts and sorts the rows.
+    """Counts the rows.
 
     Args:
       labels: [N, K] of 0 and 1, N >= 1.
@@ -67,8 +71,8 @@ class Scorer:
       ValueError: a shape or value is wrong.
     """
     labels, predictions = _check(labels, predictions)
+    self._labels, self._predictions = labels, predictions
     predicted = predictions > _check_threshold(threshold)
-    count = len(predictions)
     decisions = np.stack([labels & predicted, labels, predicted])
     self._decisions = _to_sparse(decisions.transpose(0, 2, 1))
     self._by_row = decisions.sum(axis=2).T
@@ -81,13 +85,22 @@ class Scorer:
             match.all(axis=1),
             top,
         ]))
-    rows = np.arange(count)
-    self._rankings = [
-        ranking.Ranking(*column, rows, count)
-        for column in zip(labels.T, predictions.T)
+
+  @functools.cached_property
+  def _rankings(self) -> list[ranking.Ranking]:
+    """Of each class."""
+    count = len(self._labels)
+    return [
+        ranking.Ranking(*column, np.arange(count), count)
+        for column in zip(self._labels.T, self._predictions.T)
     ]
-    self._micro = ranking.Ranking(labels.ravel(), predictions.ravel(),
-                                  np.repeat(rows, spec.NUM_CLASSES), count)
+
+  @functools.cached_property
+  def _micro(self) -> ranking.Ranking:
+    """Of the decisions of all classes."""
+    count = len(self._labels)
+    return ranking.Ranking(self._labels.ravel(), self._predictions.ravel(),
+                           np.repeat(np.arange(count), spec.NUM_CLASSES), count)
 
   def compute(self, draws: Draws) -> dict[str, np.ndarray]:
     """Returns every metric by its name in metrics.json, [R] float64 each.
@@ -131,10 +144,29 @@ class Scorer:
     Args:
       draws: R resamples of the N rows.
     """
-    counts = self._decisions @ draws.weights
-    hits, positives, predicted = counts.reshape(3, -1, counts.shape[1])
     areas = [each.areas(draws.weights) for each in self._rankings]
     auc, average_precision = np.stack(areas, axis=1)
+    return {
+        **self._count_classes(draws), 'auc': auc,
+        'average_precision': average_precision
+    }
+
+  def compute_f1(self, draws: Draws) -> dict[str, np.ndarray]:
+    """Returns f1_macro and f1_micro as compute does, [R] float64 each.
+
+    Args:
+      draws: R resamples of the N rows.
+    """
+    classes = self._count_classes(draws)
+    return {
+        'f1_macro': mean_known(classes['f1']),
+        'f1_micro': _divide_counts(*_sum_counts(classes))['f1'],
+    }
+
+  def _count_classes(self, draws: Draws) -> dict[str, np.ndarray]:
+    """Returns counts and RATIOS of each class, [K, R] float64 each."""
+    counts = self._decisions @ draws.weights
+    hits, positives, predicted = counts.reshape(3, -1, counts.shape[1])
     ratios = _divide_counts(hits, positives, predicted)
     for values in ratios.values():
       values[positives == 0] = np.nan
@@ -142,8 +174,7 @@ class Scorer:
         'true_positive': hits,
         'positives': positives,
         'predicted': predicted,
-        **ratios, 'auc': auc,
-        'average_precision': average_precision
+        **ratios
     }
 
   def _average(self, classes: dict[str, np.ndarray], of_rows: dict[str,
@@ -151,15 +182,11 @@ class Scorer:
                draws: Draws) -> dict[str, np.ndarray]:
     """Returns F1, precision and recall under each of AVERAGES, [R] each."""
     positives = classes['positives']
-    total = [
-        classes[name].sum(axis=0)
-        for name in ('true_positive', 'positives', 'predicted')
-    ]
     averages = {
         'macro': {
             ratio: mean_known(classes[ratio]) for ratio in RATIOS
         },
-        'micro': _divide_counts(*total),
+        'micro': _divide_counts(*_sum_counts(classes)),
         'samples': {
             ratio: of_rows[f'{ratio}_samples'] for ratio in RATIOS
         },
@@ -245,6 +272,14 @@ def _divide_counts(hits: np.ndarray, positives: np.ndarray,
       'precision': ranking.divide(hits, predicted),
       'recall': ranking.divide(hits, positives),
   }
+
+
+def _sum_counts(classes: dict[str, np.ndarray]) -> list[np.ndarray]:
+  """Returns hits, positives and predicted of all classes, [R] each."""
+  return [
+      classes[name].sum(axis=0)
+      for name in ('true_positive', 'positives', 'predicted')
+  ]
 
 
 def mean_known(values: np.ndarray,

@@ -7,10 +7,16 @@ import numpy as np
 from hpa_records.reading import dataset
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
+from trainer import memory
 from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
+from trainer.training import device_cache
+from trainer.training import loss as loss_lib
 from trainer.training import step as step_lib
+
+_UNROLLED = 8  # batches of a call, where each length is traced
 
 
 class Evaluator:
@@ -22,9 +28,13 @@ class Evaluator:
     labels: [N, K] uint8 multi-hot.
   """
 
-  def __init__(self, strategy: tf.distribute.Strategy,
-               stepper: step_lib.Stepper, records: dataset.Records,
-               reader: reader_lib.Reader, config: config_lib.Config):
+  def __init__(self,
+               strategy: tf.distribute.Strategy,
+               stepper: step_lib.Stepper,
+               records: dataset.Records,
+               reader: reader_lib.Reader,
+               config: config_lib.Config,
+               cache: device_cache.DeviceCache | None = None):
     """Prepares the batches of the held-out fold.
 
     Args:
@@ -33,37 +43,69 @@ class Evaluator:
       records: the dataset.
       reader: of the dataset.
       config: of the run.
+      cache: its images on the device; None reads them.
     """
     self._stepper, self._reader, self._config = stepper, reader, config
     self.records = records
     rows = records.rows(config.fold)
-    batch_size = strategy_lib.cap_batch(strategy, config.eval_batch_size,
-                                        len(rows))
-    self._batches = strategy.distribute_datasets_from_function(
-        lambda context: reader.evaluation(
-            config.fold, strategy_lib.share(context, batch_size)))
     self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
     self.labels = records.labels[rows]
+    batch_size = strategy_lib.cap_batch(
+        strategy,
+        memory.choose_eval_batch(config, records.manifest.image_size, strategy),
+        len(rows))
+    self._steps = epoch_plan.num_steps(len(rows), batch_size)
+    self._cached = self._batches = None
+    if cache:
+      self._cached = device_cache.CachedBatches(cache, batch_size, self._steps)
+      self._cached.load(epoch_plan.once(rows))
+    else:
+      self._batches = strategy.distribute_datasets_from_function(
+          lambda context: reader.evaluation(
+              config.fold, strategy_lib.share(context, batch_size)),
+          stepper.input_options)
 
-  def predictions(self) -> tuple[np.ndarray, float]:
-    """Returns the predictions [N, K] float32, 0..1, and the mean loss."""
-    predictions, losses = zip(*map(self._stepper.evaluate, self._batches))
-    count = len(self.ids)  # the rest is padding
-    return (np.concatenate(predictions)[:count],
-            float(np.concatenate(losses)[:count].mean()))
-
-  def compute(self, epoch: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """Returns the predictions [N, K] float32, and the content of metrics.json.
+  def predict(self, epoch: int) -> tuple[np.ndarray, float]:
+    """Returns the predictions [N, K] float32, 0..1, and the mean loss.
 
     Args:
-      epoch: number of the epochs that were trained.
+      epoch: number of the epochs that were trained, for the message.
 
     Raises:
       errors.DataError: a shard was changed or removed meanwhile.
       errors.StoppedEarly: the loss is not finite.
     """
-    predictions, loss = self.predictions()
+    batches = self._cached or iter(self._batches)
+    a_call = _UNROLLED if self._stepper.unrolls(batches) else self._steps
+    calls = [
+        self._stepper.evaluate(min(a_call, self._steps - first), batches)
+        for first in range(0, self._steps, a_call)
+    ]
+    predictions, losses = (np.concatenate(
+        [part.numpy().reshape(-1, *part.shape[2:])
+         for part in parts])[:len(self.ids)]
+                           for parts in zip(*calls))  # the rest is padding
     self._reader.check_unchanged()
-    step_lib.check_finite(loss, f'of the held-out fold after epoch {epoch}')
+    loss = float(losses.mean())
+    loss_lib.check_finite(loss, f'of the held-out fold after epoch {epoch}')
+    return predictions, loss
+
+  def monitor(self, predictions: np.ndarray, loss: float) -> float | None:
+    """Returns the metric of --plateau_monitor, as in score."""
+    name = self._config.plateau_monitor
+    if name == 'loss':
+      return loss
+    return metrics.compute_one(name, self.labels, predictions,
+                               self._config.threshold)
+
+  def score(self, epoch: int, predictions: np.ndarray,
+            loss: float) -> dict[str, Any]:
+    """Returns the content of metrics.json.
+
+    Args:
+      epoch: number of the epochs that were trained.
+      predictions: [N, K] float32, of predict.
+      loss: of predict.
+    """
     found = metrics.compute(self.labels, predictions, self._config.threshold)
-    return predictions, {'epoch': epoch, 'loss': loss, **found}
+    return {'epoch': epoch, 'loss': loss, **found}

@@ -7,7 +7,9 @@ rate of 0.1 fits it (the original network sums over 13 classes and uses 0.01).
 """
 
 from collections.abc import Callable
+import math
 
+from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 
 _FOCAL_GAMMA = 2
@@ -69,21 +71,21 @@ def lovasz(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   Source: Berman et al., "The Lovász-Softmax loss", 2018, algorithm 1.
   """
   labels, logits = tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
-  errors = 1 - logits * (2 * labels - 1)
-  return (_hinge(labels, errors) + _hinge(1 - labels, errors)) / 2
+  gaps = 1 - logits * (2 * labels - 1)
+  return (_hinge(labels, gaps) + _hinge(1 - labels, gaps)) / 2
 
 
-def _hinge(labels: tf.Tensor, errors: tf.Tensor) -> tf.Tensor:
-  order = tf.argsort(errors, direction='DESCENDING', stable=True)
+def _hinge(labels: tf.Tensor, gaps: tf.Tensor) -> tf.Tensor:
+  order = tf.argsort(gaps, direction='DESCENDING', stable=True)
   labels = tf.gather(labels, order, batch_dims=1)
-  errors = tf.gather(errors, order, batch_dims=1)
+  gaps = tf.gather(gaps, order, batch_dims=1)
   # 1 - Jaccard index if the first k in this order are the mistakes.
   wanted = tf.reduce_sum(labels, axis=-1, keepdims=True)
   found = wanted - tf.cumsum(labels, axis=-1)
   union = wanted + tf.cumsum(1 - labels, axis=-1)
   losses = 1 - found / union
   steps = losses - tf.pad(losses[:, :-1], [[0, 0], [1, 0]])
-  return tf.reduce_sum(tf.nn.relu(errors) * tf.stop_gradient(steps), axis=-1)
+  return tf.reduce_sum(tf.nn.relu(gaps) * tf.stop_gradient(steps), axis=-1)
 
 
 def focal_lovasz(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -113,3 +115,19 @@ def get(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     raise ValueError(
         f'Expected one of the losses {", ".join(LOSSES)}, received {name!r}.')
   return LOSSES[name]
+
+
+def check_finite(loss: float, where: str) -> None:
+  """Checks that a loss is finite.
+
+  Args:
+    loss: of a step or an evaluation.
+    where: in the training, for the message.
+
+  Raises:
+    errors.StoppedEarly: the loss is NaN or infinite.
+  """
+  if not math.isfinite(loss):
+    raise errors.StoppedEarly(
+        f'The loss is {loss} {where}; earlier checkpoints are kept. Lower '
+        '--learning_rate, or set --clip_norm, and choose another --workdir.', 1)

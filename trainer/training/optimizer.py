@@ -19,11 +19,27 @@ from hpa_records.runtime.tensorflow import keras
 MODES = ('max', 'min')
 
 
+class SGD(keras.optimizers.SGD):
+  """SGD for gradients that are summed over replicas already, to clip them."""
+
+  def _all_reduce_sum_gradients(self, grads_and_vars):
+    """Keras would sum them once more (TFOptimizer, 3.15)."""
+    return grads_and_vars
+
+
 @tensorflow.keras_defaults()
 def make_optimizer(learning_rate: float,
                    momentum: float) -> keras.optimizers.SGD:
-  """Returns SGD: v = momentum * v - rate * gradient; weight += v."""
-  return keras.optimizers.SGD(learning_rate=learning_rate, momentum=momentum)
+  """Returns SGD: v = momentum * v - rate * gradient; weight += v.
+
+  Args:
+    learning_rate: at first.
+    momentum: 0..1.
+
+  Returns:
+    The optimizer; its `apply` takes gradients that are summed over replicas.
+  """
+  return SGD(learning_rate=learning_rate, momentum=momentum)
 
 
 def warm_up(rate: float, epoch: int, steps: int,

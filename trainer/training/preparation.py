@@ -8,19 +8,15 @@ import os
 
 import numpy as np
 
-from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.reading import download
 from hpa_records.runtime import errors
-from hpa_records.runtime import host
-from hpa_records.runtime import printable
-from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
 from trainer.run import checkpoint
 from trainer.run import fold_file
 from trainer.run import identity
 from trainer.run import workdir
-from trainer.training import recorder as recorder_lib
+from trainer.training.recording import recorder as recorder_lib
 from trainer.training import state as state_lib
 
 _ALWAYS_FITS = 1024  # images of a batch, mostly padding in a small epoch
@@ -62,27 +58,6 @@ def check_fold(config: config_lib.Config,
         f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
         f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
   return repeats
-
-
-def check_memory(config: config_lib.Config, records: dataset.Records,
-                 strategy: tf.distribute.Strategy) -> None:
-  """Checks that the images of a batch fit into the memory of this machine.
-
-  Raises:
-    errors.DataError: they do not.
-  """
-  here = len(strategy.extended.worker_devices) / strategy.num_replicas_in_sync
-  size = records.manifest.image_size
-  # As uint8, and as the float32 that the network takes.
-  num_bytes = int(config.batch_size * here * size**2 * spec.NUM_CHANNELS * 5)
-  free_bytes = host.free_memory_bytes()
-  if free_bytes is not None and num_bytes > free_bytes:
-    raise errors.DataError(
-        f'Not enough memory for --batch_size={config.batch_size}: its images '
-        f'of {size}x{size}x{spec.NUM_CHANNELS} take '
-        f'{printable.show_bytes(num_bytes)}, '
-        f'{printable.show_bytes(free_bytes)} are free; pass a smaller '
-        '--batch_size, or convert with a smaller --image_size.')
 
 
 def check_resumable(config: config_lib.Config, records: dataset.Records,

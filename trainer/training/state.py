@@ -66,21 +66,34 @@ class State:
     """Number of epochs that are finished or started."""
     return self.epoch + (self.step > 0)
 
-  def finish_epoch(self, row: dict[str, Any], metrics: dict[str, Any],
-                   monitor: str) -> None:
-    """Updates the state at the end of an epoch.
+  def finish_epoch(self, value: float | None) -> 'State':
+    """Updates all but history and best at the end of an epoch.
+
+    Args:
+      value: of the metric for the plateau and the best epoch.
+
+    Returns:
+      A copy to complete with record, which later epochs do not change.
+    """
+    value = math.nan if value is None else value
+    self.epoch, self.step, self.total = self.epoch + 1, 0, 0.0
+    if self.plateau.improves(value) or not self.best_epoch:
+      self.best_epoch = self.epoch
+    self.plateau = self.plateau.update(value)
+    return dataclasses.replace(self)
+
+  def record(self, row: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """Adds the last epoch to the history, and to best if it is the best.
+
+    Copies of the state share both.
 
     Args:
       row: numbers of the epoch's training.
       metrics: of the held-out fold after it.
-      monitor: name of the metric for the plateau and the best epoch.
     """
-    value = metrics[monitor]
-    value = math.nan if value is None else value
-    if self.plateau.improves(value) or not self.best:
-      self.best_epoch, self.best = self.epoch + 1, metrics
-    self.epoch, self.step, self.total = self.epoch + 1, 0, 0.0
-    self.plateau = self.plateau.update(value)
+    if self.best_epoch == self.epoch:
+      self.best.clear()
+      self.best.update(metrics)
     self.history.append({**metrics, **row, 'val_loss': metrics['loss']})
 
   def is_stalled(self, patience: int) -> bool:

@@ -4,152 +4,227 @@ A custom loop, because Keras 3's fit fails under MultiWorkerMirroredStrategy
 (keras-team/keras #20585) and turns XLA off under any strategy. One call of a
 tf.function runs several steps.
 
-A GPU must have the next step in its queue before it finishes this one, but
-reading a result waits for all that is queued. So the host takes the batches
-itself, reads only the loss of each step, as soon as the step is queued, and
-waits for that of the step before the last. A tf.while_loop would also wait at
-the end of each iteration; so fully compiled steps are unrolled in the graph,
-each a call of the same program.
+A GPU must have the next step in its queue before it finishes this one, but what
+the host copies to or from it waits for all that is queued. So number and rate
+of a step are variables on the device, which a call does not set, and its loss
+stays there until the call after it has started. With a device cache, batches
+are made there too, and a call copies nothing in between.
+
+Batches that the host reads are copied to the device, one a step. The host takes
+them itself and waits for the loss of the step before the last, so that one step
+stays queued. A tf.while_loop would wait at the end of each iteration; so these
+steps are unrolled in the graph, each a call of the same program.
 
 Replicas exchange sums, not means: the loss is summed over the examples of all
-replicas and divided by their number, without padding. Dropout noise is drawn
-for the whole global batch from (seed, epoch, step), and each replica takes the
-rows of its own slots: one device and eight drop the same units.
+replicas and divided by their number, without padding. Dropout noise is the rows
+of a replica's slots of noise for the whole global batch, keyed by (seed, epoch,
+step): one device and eight drop the same units.
 """
 
-import math
+import contextlib
+from typing import Any, Iterator
+
+import numpy as np
 
 from hpa_records.format import spec
 from hpa_records.reading import dataset
-from hpa_records.runtime import errors
-from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
 from trainer.network import build
+from trainer.network import noise as noise_lib
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
+from trainer.training import input_wait
 from trainer.training import loss as loss_lib
+
+Batches = Iterator[Any] | device_cache.CachedBatches
 
 
 class Stepper:
   """Runs the steps of one model, with `train` and `evaluate`.
 
   Attributes:
-    input_options: for distributing the batches of `train`; None for the
-      defaults.
+    input_options: for distributing batches; None for the defaults.
   """
 
-  def __init__(self,
-               strategy: tf.distribute.Strategy,
-               model: keras.Model,
-               optimizer: keras.optimizers.Optimizer,
-               config: config_lib.Config,
-               cache: device_cache.DeviceCache | None = None):
-    """Compiles the steps if the strategy and the configuration ask for it.
+  def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model,
+               optimizer: keras.optimizers.Optimizer, config: config_lib.Config,
+               most_steps: int):
+    """Prepares the steps; nothing is traced yet.
 
     Args:
-      strategy: in whose scope model and optimizer were created.
+      strategy: under which model and optimizer were created.
       model: the network.
       optimizer: built.
       config: of the run.
-      cache: the images, if batches have rows in place of images.
+      most_steps: of an epoch.
     """
-    self._strategy = strategy
-    self._model = model
-    self._optimizer = optimizer
-    self._config = config
-    self._cache = cache
+    self._strategy, self._config = strategy, config
+    self._model, self._optimizer = model, optimizer
+    with strategy.scope():
+      self._epoch = device_cache.make_variable(np.int64(0))
+      self._rates = device_cache.make_variable(np.zeros(most_steps, np.float32))
+      self._step, self._evaluated = (tf.Variable(
+          np.int64(0),
+          trainable=False,
+          synchronization=tf.VariableSynchronization.ON_READ,
+          aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+                                     for _ in range(2))
     dihedral.warm_up()
     self._run_step, self._differentiate = self._train_step, self._gradients
     self._run_evaluation = self._evaluation_step
-    self._unrolls, self.input_options = False, None
+    self._is_whole, self.input_options = False, None
     if strategy_lib.compiles(strategy, config.xla) and not isinstance(
         strategy, tf.distribute.TPUStrategy):  # which compiles every step
       self._run_evaluation = tf.function(self._evaluation_step,
                                          jit_compile=True)
-      # XLA cannot compile the sums over several GPUs here, so with several only
-      # the gradients are compiled, unless batch norm has such sums in them.
-      norms = [
-          layer for layer in model.layers
-          if isinstance(layer, keras.layers.BatchNormalization)
-      ]
       if strategy.num_replicas_in_sync == 1:
         self._run_step = tf.function(self._train_step, jit_compile=True)
-        self._unrolls = True
+        self._is_whole = True
         self.input_options = tf.distribute.InputOptions(
             experimental_fetch_to_device=False)
-      elif not norms:
+      elif compiles_gradients(strategy, config):
         self._differentiate = tf.function(self._gradients, jit_compile=True)
     self._loss = loss_lib.get(config.loss)
     self._kernels = [
         v for v in model.trainable_variables if v.path.endswith('/kernel')
     ]
 
-  @tf.function
-  def train(self, iterator, epoch: tf.Tensor, first: tf.Tensor,
-            rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Runs n training steps on the next n batches.
+  def begin(self, epoch: int, first: int, rates: np.ndarray) -> None:
+    """Sets the position of the next step.
 
     Args:
-      iterator: over batches of reader.training, distributed.
-      epoch: int32 scalar, for the dropout noise.
-      first: int32 scalar, the number of the first step in the epoch.
-      rates: [n] float32, the learning rate of each step.
+      epoch: number of the epoch, for the dropout noise.
+      first: number of the step in the epoch.
+      rates: [S] float32, the learning rate of each step of the epoch.
+    """
+    padded = np.zeros(self._rates.shape, np.float32)
+    padded[:len(rates)] = rates
+    self._rates.assign(padded)
+    self._epoch.assign(epoch)
+    self._step.assign(first)
+
+  def unrolls(self, batches: Batches) -> bool:
+    """Returns whether a call is unrolled, and traced for each length."""
+    return self._is_whole and not _is_cached(batches)
+
+  def train(self, count: int, batches: Batches) -> tuple[tf.Tensor, tf.Tensor]:
+    """Starts the next n steps of training.
+
+    Args:
+      count: n.
+      batches: distributed iterator over those of reader.training, or on the
+        device.
 
     Returns:
       (losses, waits): the loss of each step, [n] float32, and the seconds that
-      it waited for its batch, [n] float32.
+      it waited for its batch, [n] float32. Whoever reads the losses waits for
+      the steps.
     """
-    count = rates.shape[0] if self._unrolls else tf.shape(rates)[0]
+    if self.unrolls(batches):
+      return self._train_unrolled(count, batches)
+    with self._place(batches):
+      return self._train_looped(tf.constant(count), batches)
+
+  @tf.function
+  def _train_unrolled(self, count, batches):
+    losses, waits = [], []
+    for _ in range(count):
+      loss, wait = self._train_next(batches, _before_last(losses))
+      losses.append(loss)
+      waits.append(wait)
     with tf.device('CPU:0'):
-      losses, waits = (tf.TensorArray(tf.float32, count) for _ in range(2))
-      last = before = tf.zeros([])
-    for i in range(count) if self._unrolls else tf.range(count):
-      self._optimizer.learning_rate.assign(rates[i])
-      batch, seconds = _take(iterator, before)
-      loss = self._strategy.run(self._run_step, args=(batch, epoch, first + i))
-      with tf.device('CPU:0'):
-        loss = tf.identity(self._strategy.reduce('SUM', loss, axis=None))
-        losses, waits = losses.write(i, loss), waits.write(i, seconds)
+      waits = tf.stack(waits)
+    return tf.stack(losses), waits
+
+  @tf.function
+  def _train_looped(self, count, batches):
+    count = tf.identity(count)  # the argument is on the host
+    losses, waits = (
+        tf.TensorArray(tf.float32, count, element_shape=[]) for _ in range(2))
+    last = before = tf.zeros([])
+    for i in tf.range(count):
+      loss, wait = self._train_next(batches, before)
+      losses, waits = losses.write(i, loss), waits.write(i, wait)
       before, last = last, loss
     return losses.stack(), waits.stack()
 
-  @tf.function
-  def evaluate(self, batch) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns predictions [B, K], 0..1, and losses [B] of a batch, float32.
+  def _train_next(self, batches, before):
+    """Returns the loss of a step, and the seconds waited for its batch."""
+    self._optimizer.learning_rate.assign(tf.gather(self._rates, self._step))
+    batch, wait = _next(batches, before)
+    loss = self._strategy.run(self._run_step, args=(batch,))
+    return self._strategy.reduce('SUM', loss, axis=None), wait
+
+  def evaluate(self, count: int,
+               batches: Batches) -> tuple[tf.Tensor, tf.Tensor]:
+    """Evaluates n batches.
 
     Args:
-      batch: of reader.evaluation, distributed.
-    """
-    predictions, losses = self._strategy.run(self._run_evaluation,
-                                             args=(batch,))
-    return (self._strategy.gather(predictions,
-                                  axis=0), self._strategy.gather(losses,
-                                                                 axis=0))
+      count: n.
+      batches: distributed iterator over those of reader.evaluation, of which
+        it takes the next; or on the device, of which it takes the first.
 
-  def _train_step(self, batch, epoch, step):
+    Returns:
+      Predictions [n, B, K], 0..1, and losses [n, B], float32.
+    """
+    if self.unrolls(batches):
+      return self._evaluate_unrolled(count, batches)
+    with self._place(batches):
+      return self._evaluate_looped(tf.constant(count), batches)
+
+  @tf.function
+  def _evaluate_unrolled(self, count, batches):
+    predictions, losses = [], []
+    for _ in range(count):
+      predicted, loss = self._evaluate_next(batches, _before_last(losses))
+      predictions.append(predicted)
+      losses.append(loss)
+    return tf.stack(predictions), tf.stack(losses)
+
+  @tf.function
+  def _evaluate_looped(self, count, batches):
+    count = tf.identity(count)  # the argument is on the host
+    self._evaluated.assign(0)
+    predictions, losses = (tf.TensorArray(tf.float32, count) for _ in range(2))
+    for i in tf.range(count):
+      predicted, loss = self._evaluate_next(batches, tf.zeros([]))
+      predictions = predictions.write(i, predicted)
+      losses = losses.write(i, loss)
+    return predictions.stack(), losses.stack()
+
+  def _evaluate_next(self, batches, before):
+    """Returns predictions [B, K] and losses [B] of a batch."""
+    batch, _ = _next(batches, before)
+    return tuple(
+        self._strategy.gather(each, axis=0)
+        for each in self._strategy.run(self._run_evaluation, args=(batch,)))
+
+  def _place(self, batches: Batches) -> contextlib.AbstractContextManager:
+    """Places a loop on the device of its batches: no edge leaves it."""
+    if not _is_cached(batches) or self._strategy.num_replicas_in_sync > 1:
+      return contextlib.nullcontext()
+    return tf.device(self._strategy.extended.worker_devices[0])
+
+  def _train_step(self, batch):
+    if _is_cached(batch):
+      batch = batch.take(self._step)
     replica = tf.distribute.get_replica_context()
     real = replica.all_reduce('SUM', tf.reduce_sum(batch[dataset.WEIGHT]))
-    data_loss, gradients = self._differentiate(batch, epoch, step, real)
+    data_loss, gradients = self._differentiate(batch, real)
     gradients = replica.all_reduce('SUM', gradients)
     if self._config.clip_norm:
       gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm)
-    replicas = self._strategy.num_replicas_in_sync
-    if replicas > 1:
-      # Keras 3 sums over replicas once more (TFOptimizer, 3.15), without an
-      # option not to; clipping needs the sum before.
-      gradients = [gradient / replicas for gradient in gradients]
     self._optimizer.apply(gradients, self._model.trainable_variables)
+    self._step.assign_add(1)
     return data_loss
 
-  def _gradients(self, batch, epoch, step, real):
+  def _gradients(self, batch, real):
     """Returns this replica's part of the loss, and of its gradients."""
-    image = (batch[spec.IMAGE]
-             if self._cache is None else self._cache.images(batch[dataset.ROW]))
-    image = dihedral.transform(image, batch[dataset.ELEMENT])
-    noise = self._noise(batch[dataset.SLOT], epoch, step)
+    image = dihedral.transform(batch[spec.IMAGE], batch[dataset.ELEMENT])
+    noise = self._noise(batch[dataset.SLOT])
     with tf.GradientTape() as tape:
       logits = self._model([image, *noise], training=True)
       losses = self._loss(batch[spec.LABELS], logits)
@@ -159,29 +234,30 @@ class Stepper:
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
   def _evaluation_step(self, batch):
+    if _is_cached(batch):
+      batch = batch.take(self._evaluated)
+      self._evaluated.assign_add(1)
     logits = build.infer(self._model, batch[spec.IMAGE])
     return tf.sigmoid(logits), self._loss(batch[spec.LABELS], logits)
 
-  @tensorflow.compiled
-  def _noise(self, slots, epoch, step) -> list[tf.Tensor]:
+  def _noise(self, slots) -> list[tf.Tensor]:
     """Returns uniform noise for each dropout layer, [b, ...] float32.
 
-    The rows are those of this replica's slots [b]. Always compiled: XLA's
-    Philox gives other numbers than TensorFlow's own.
+    Args:
+      slots: [b] int32, this replica's, which follow each other.
     """
     # An int64 seed gives other numbers; a seed that fits int32 stays int32.
     seed = tf.constant(self._config.seed,
                        tf.int32 if self._config.seed < 2**31 else tf.int64)
     seed = tf.random.experimental.stateless_fold_in(
-        tf.stack([seed, tf.cast(epoch, seed.dtype)]), step)
+        tf.stack([seed, tf.cast(self._epoch, seed.dtype)]),
+        tf.cast(self._step, tf.int32))
     # The layer's number tells the streams apart; another user of this key takes
     # numbers from 2**16 on, which no layer has.
+    count = self._config.batch_size // self._strategy.num_replicas_in_sync
     return [
-        tf.gather(
-            tf.random.stateless_uniform(
-                (self._config.batch_size, *shape),
-                tf.random.experimental.stateless_fold_in(seed, layer),
-                alg='philox'), slots)
+        noise_lib.draw(tf.random.experimental.stateless_fold_in(seed, layer),
+                       slots[0], (count, *shape))
         for layer, shape in enumerate(build.noise_shapes(self._model))
     ]
 
@@ -196,52 +272,29 @@ class Stepper:
     return decay
 
 
-def has_clock() -> bool:
-  """Returns whether TensorFlow has a clock.
+def compiles_gradients(strategy: tf.distribute.Strategy,
+                       config: config_lib.Config) -> bool:
+  """Returns whether XLA compiles the network and its gradients.
 
-  It has none in deterministic mode, as with TF_DETERMINISTIC_OPS=1.
+  It cannot compile sums over several GPUs here, which batch norm has inside.
   """
-  with tf.init_scope():
-    try:
-      tf.timestamp()
-      return True
-    except tf.errors.FailedPreconditionError:
-      return False
+  spans = strategy.num_replicas_in_sync > 1 and not isinstance(
+      strategy, tf.distribute.TPUStrategy)
+  return (strategy_lib.compiles(strategy, config.xla) and
+          not (spans and build.has_norm(config)))
 
 
-def _take(iterator, after: tf.Tensor) -> tuple:
-  """Returns the next batch, and the seconds waited for it, float32.
-
-  Args:
-    iterator: over batches.
-    after: loss of the step before the last, which is waited for first. The GPU
-      lags behind the host: waiting for that step keeps one step queued, and
-      counts only the time in which the GPU would wait for input.
-  """
-  if not has_clock():
-    return next(iterator), tf.zeros([])
-  with tf.device('CPU:0'):
-    after = tf.identity(after)
-    with tf.control_dependencies([after]):
-      begun = tf.timestamp()
-  with tf.control_dependencies([begun]):
-    batch = next(iterator)
-  parts = tf.nest.flatten(batch, expand_composites=True)
-  with tf.control_dependencies(parts), tf.device('CPU:0'):
-    return batch, tf.cast(tf.timestamp() - begun, tf.float32)
+def _is_cached(batches) -> bool:
+  return isinstance(batches, device_cache.CachedBatches)
 
 
-def check_finite(loss: float, where: str) -> None:
-  """Checks that a loss is finite.
+def _before_last(losses: list[tf.Tensor]) -> tf.Tensor:
+  """Returns a number of the step before the last, which _next waits for."""
+  return tf.reshape(losses[-2], [-1])[0] if len(losses) > 1 else tf.zeros([])
 
-  Args:
-    loss: of a step or an evaluation.
-    where: in the training, for the message.
 
-  Raises:
-    errors.StoppedEarly: the loss is NaN or infinite.
-  """
-  if not math.isfinite(loss):
-    raise errors.StoppedEarly(
-        f'The loss is {loss} {where}; earlier checkpoints are kept. Lower '
-        '--learning_rate, or set --clip_norm, and choose another --workdir.', 1)
+def _next(batches: Batches, after: tf.Tensor) -> tuple[Any, tf.Tensor]:
+  """Returns as input_wait.take; batches on the device are taken in the step."""
+  if _is_cached(batches):
+    return batches, tf.zeros([])
+  return input_wait.take(batches, after)

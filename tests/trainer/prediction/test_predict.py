@@ -388,6 +388,8 @@ def test_invalid_images_are_all_told_or_left_out(folder, single, tmp_path):
 @pytest.mark.parametrize('flags,message', [
     ([], 'pass --workdir=PATH'),
     (['--workdir=none'], 'pass one'),
+    (['--workdir=none', '--images=a', '--distribute=tpu', '--tpu=node'
+     ], '--tpu=node cannot use --images=a: '),
     (['--workdir=none', '--images=a', '--records=b'], 'received both'),
     (['--workdir=none', '--records=b', '--pattern=c'
      ], '--pattern with --images'),

@@ -1,4 +1,4 @@
-"""device_cache: the pixels to train on, by row of the index, on the device."""
+"""device_cache: all pixels and the rows of the batches, on the device."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.support import fakes
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 
-_SIZE = 16
+_SIZE, _B = 16, 8
 
 
 @pytest.fixture(name='records', scope='module', params=['raw', 'png'])
@@ -24,31 +24,56 @@ def _records(request, tmp_path_factory):
       fakes.write_records(folder, 80, _SIZE, encoding=request.param))
 
 
-def _cache(records, fold):
-  reader = reader_lib.Reader(records, fold, how_lib.How(cache='device'))
-  return device_cache.DeviceCache(strategy_lib.make('cpu'), reader, records,
-                                  fold)
+def _cache(records):
+  strategy = strategy_lib.make('cpu')
+  reader = reader_lib.Reader(records, 2, how_lib.How(cache='device'))
+  return device_cache.DeviceCache(strategy, reader, records)
 
 
-def test_each_row_has_its_pixels_and_a_blank_is_black(records):
-  cache, index = _cache(records, 2), records.index
-  rows = np.flatnonzero(index['fold'] != 2)
-  rows = np.random.default_rng(0).permutation(rows)
+def test_each_row_has_its_pixels_and_labels_and_a_blank_is_black(records):
+  index = records.index
+  rows = np.random.default_rng(0).permutation(len(index))
   names = [int(name[1:]) for name in index['id'].iloc[rows]]
   want = np.stack([fakes.image(name, _SIZE) for name in names])
-  rows = tf.constant([*rows, epoch_plan.BLANK], tf.int32)
-  found = tf.function(cache.images)(rows).numpy()
-  np.testing.assert_array_equal(found[:-1], want)
-  assert found.dtype == np.uint8 and not found[-1].any()
+  images, labels = tf.function(_cache(records).look_up)(tf.constant(
+      [*rows, len(index)]))
+  np.testing.assert_array_equal(images[:-1], want)
+  np.testing.assert_array_equal(labels[:-1], records.labels[rows])
+  assert images.dtype == tf.uint8
+  assert not images[-1].numpy().any() and not labels[-1].numpy().any()
 
 
-def test_the_held_out_fold_is_not_there(records):
-  rows = tf.constant(records.rows(2), tf.int32)
-  assert not _cache(records, 2).images(rows).numpy().any()
+def test_a_tpu_would_pad_no_image(records):
+  # It pads the last axis to 128 and the one before to 32.
+  pixels = _cache(records)._pixels  # pylint: disable=protected-access
+  rows, width = pixels.shape
+  padded = -(-rows // 32) * 32 * -(-width // 128) * 128
+  assert padded < 1.5 * rows * width
+
+
+def test_batches_are_those_of_the_plan(records):
+  strategy, key = strategy_lib.make('cpu'), epoch_plan.Key(0, 1, 2)
+  repeats = np.where(records.index['fold'] == 2, 0, 1.3)
+  plan = epoch_plan.shuffle(repeats, key, 'all')
+  steps = epoch_plan.num_steps(len(plan), _B)
+  cached = device_cache.CachedBatches(_cache(records), _B, steps + 2)
+  cached.load(epoch_plan.once(np.arange(len(records.index))))
+  cached.load(plan)
+  reader = reader_lib.Reader(records, 2, how_lib.How(cache='host'))
+  want = list(
+      reader.training(plan, key, epoch_plan.Share(_B)).as_numpy_iterator())
+  assert len(want) == steps and want[-1]['weight'].min() == 0
+  for number, batch in enumerate(want):
+    found = strategy.run(cached.take, args=(tf.constant(number, tf.int64),))
+    assert found.keys() == batch.keys()
+    for name, values in batch.items():
+      np.testing.assert_array_equal(found[name], values, name)
+  left = strategy.run(cached.take, args=(tf.constant(steps, tf.int64),))
+  assert not left['weight'].numpy().any()
 
 
 def test_what_does_not_fit_is_refused_with_the_figures(records, monkeypatch):
   monkeypatch.setattr(host, 'free_memory_bytes', lambda: 2**10)
   with pytest.raises(errors.DataError,
                      match='--cache=device: .* 1.0 kB are free'):
-    _cache(records, 0)
+    _cache(records)

@@ -12,6 +12,7 @@ from tests.support import fakes
 from trainer import config as config_lib
 from trainer.network import gapnet
 from trainer import strategy as strategy_lib
+from trainer.training import device_cache
 from trainer.training import evaluate
 from trainer.training import optimizer as optimizer_lib
 from trainer.training import step
@@ -27,13 +28,16 @@ def _predict(tmp_path_factory):
   with strategy.scope():
     model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
     optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
-  stepper = step.Stepper(strategy, model, optimizer, config)
+  stepper = step.Stepper(strategy, model, optimizer, config, 1)
 
   def predict(batch_size, how=how_lib.How()):
+    found = reader.Reader(records, 1, how)
+    cache = (device_cache.DeviceCache(strategy, found, records)
+             if how.cache == 'device' else None)
     evaluator = evaluate.Evaluator(
-        strategy, stepper, records, reader.Reader(records, 1, how),
-        dataclasses.replace(config, eval_batch_size=batch_size))
-    return (*evaluator.predictions(), evaluator)
+        strategy, stepper, records, found,
+        dataclasses.replace(config, eval_batch_size=batch_size), cache)
+    return (*evaluator.predict(1), evaluator)
 
   return predict
 
@@ -42,15 +46,26 @@ def test_the_same_batch_size_gives_the_same_scores_bit_for_bit(predict):
   first, loss, evaluator = predict(16)
   assert len(first) == len(evaluator.ids) == len(evaluator.labels) == 18
   for how in (how_lib.How(), how_lib.How(reader='streaming'),
-              how_lib.How(cache='host')):
+              how_lib.How(cache='host'), how_lib.How(cache='device')):
     again, same, _ = predict(16, how)
     np.testing.assert_array_equal(again, first)
     assert same == loss
 
 
-@pytest.mark.parametrize('batch_size', [1, 7, 18, 64, 10**9])
+@pytest.mark.parametrize('batch_size', [0, 1, 7, 18, 64, 10**9])
 def test_any_other_gives_them_within_rounding(predict, batch_size):
   first, loss, _ = predict(16)
   other, near, _ = predict(batch_size)
   np.testing.assert_allclose(other, first, rtol=0, atol=1e-5)
   assert near == pytest.approx(loss, abs=1e-5)
+
+
+@pytest.mark.parametrize('name', config_lib.MONITORS)
+def test_the_monitored_metric_is_the_one_of_metrics_json(predict, name):
+  predictions, loss, evaluator = predict(16)
+  predictions = np.random.default_rng(0).random(predictions.shape)
+  evaluator._config = dataclasses.replace(  # pylint: disable=protected-access
+      evaluator._config,  # pylint: disable=protected-access
+      plateau_monitor=name)
+  found = evaluator.score(1, predictions, loss)[name]
+  assert found is not None and evaluator.monitor(predictions, loss) == found

@@ -252,14 +252,14 @@ def test_an_epoch_is_written_before_it_is_saved_as_done(whole):
 def test_an_epoch_that_cannot_be_told_is_kept(records, tmp_path, monkeypatch):
   config = _config(records, tmp_path, epochs=1)
   read, write = os.pipe()
-  predict = evaluate.Evaluator.predictions
+  predict = evaluate.Evaluator.predict
 
-  def count(evaluator):
+  def count(*arguments):
     os.close(read)  # as `head` does
-    return predict(evaluator)
+    return predict(*arguments)
 
   with pytest.raises(BrokenPipeError), monkeypatch.context() as patch:
-    patch.setattr(evaluate.Evaluator, 'predictions', count)
+    patch.setattr(evaluate.Evaluator, 'predict', count)
     with open(write, 'w', buffering=1, encoding='utf-8') as said:
       with contextlib.redirect_stdout(said):
         loop.train(config)

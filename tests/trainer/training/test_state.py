@@ -23,11 +23,12 @@ def _train(config, values):
   state = state_lib.State.start(config)
   for epoch, value in enumerate(values, 1):
     row = {'learning_rate': state.plateau.learning_rate, 'loss': 0.3}
-    state.finish_epoch(row, {
+    finished = state.finish_epoch(value)
+    finished.record(row, {
         config.plateau_monitor: value,
         'epoch': epoch,
         'loss': value
-    }, config.plateau_monitor)
+    })
   return state
 
 
@@ -51,6 +52,19 @@ def test_the_best_epoch_is_that_of_the_monitored_score():
     state = _train(config, [2.0, 1.0, 3.0, None])
     assert state.best_epoch == best
     assert state.best[monitor] == [2.0, 1.0, 3.0][best - 1]
+
+
+def test_an_epoch_is_recorded_while_the_next_one_is_trained():
+  state = state_lib.State.start(_CONFIG)
+  first = state.finish_epoch(2.0)
+  state.step, state.total = 5, 1.5
+  first.record({'loss': 0.3}, {'epoch': 1, 'loss': 2.0})
+  assert (first.epoch, first.step, first.total) == (1, 0, 0.0)
+  assert state.history == first.history and state.best == first.best
+  second = state.finish_epoch(1.0)
+  assert second.best['epoch'] == 1
+  second.record({'loss': 0.2}, {'epoch': 2, 'loss': 1.0})
+  assert second.best['epoch'] == 2 and second.best_epoch == 2
 
 
 def test_training_stalls_so_many_epochs_after_the_best():

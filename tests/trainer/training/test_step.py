@@ -2,27 +2,29 @@
 
 import dataclasses
 import multiprocessing
-import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
+from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
+from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
+from tests.support import fakes
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import build
 from trainer import strategy as strategy_lib
+from trainer.training import device_cache
 from trainer.training import optimizer as optimizer_lib
 from trainer.training import step
 
 _B, _SIZE = 8, 16
-_SLOW_S = 0.3
 _CONFIG = config_lib.Config(records='',
                             workdir='',
                             batch_size=_B,
@@ -42,6 +44,10 @@ def _batch(seed=0, size=_SIZE):
   }
 
 
+def _iterate(batch):
+  return iter(tf.data.Dataset.from_tensors(batch))
+
+
 class _Trained:
   """A fresh network, trained on batches; its weights before and after."""
 
@@ -56,15 +62,16 @@ class _Trained:
                                                config.momentum)
       optimizer.build(self.model.trainable_variables)
     self.before = [np.array(w) for w in self.model.get_weights()]
-    self.stepper = step.Stepper(strategy, self.model, optimizer, config)
+    self.stepper = step.Stepper(strategy, self.model, optimizer, config,
+                                len(batches))
     stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
     data = tf.data.Dataset.from_tensor_slices(stacked)
     iterator = iter(
         strategy.experimental_distribute_dataset(data,
                                                  self.stepper.input_options))
-    rates = tf.fill([len(batches)], config.learning_rate)
-    self.losses, self.waits = (found.numpy() for found in self.stepper.train(
-        iterator, tf.constant(0), tf.constant(0), rates))
+    self.stepper.begin(0, 0, np.full(len(batches), config.learning_rate))
+    self.losses, self.waits = (
+        found.numpy() for found in self.stepper.train(len(batches), iterator))
     self.loss = float(self.losses.sum())
     self.after = [np.array(w) for w in self.model.get_weights()]
 
@@ -109,13 +116,16 @@ def test_loss_is_the_mean_over_real_examples():
   assert _Trained([whole], config).loss != pytest.approx(np.mean(single))
 
 
-def test_dropout_follows_the_slot_not_the_place_in_the_batch():
-  batch, order = _batch(), np.random.default_rng(1).permutation(_B)
-  moved = {name: value[order] for name, value in batch.items()}
-  _assert_same(_Trained([batch]), _Trained([moved]), 1e-6)
-  moved['slot'] = np.arange(_B, dtype=np.int32)
+def _step_with_slots(first):
+  batch = _batch()
+  batch['slot'] = np.arange(first, first + _B, dtype=np.int32)
+  return _Trained([batch])
+
+
+def test_dropout_follows_the_slot():
+  _assert_same(_step_with_slots(0), _step_with_slots(0))
   with pytest.raises(AssertionError):
-    _assert_same(_Trained([batch]), _Trained([moved]), 1e-6)
+    _assert_same(_step_with_slots(0), _step_with_slots(_B), 1e-6)
 
 
 def test_transform_is_the_one_that_the_batch_names():
@@ -161,36 +171,11 @@ def test_each_step_has_its_rate_and_its_loss():
   assert slow.move() == pytest.approx(one.move() / 100, rel=1e-3)
 
 
-@tf.numpy_function(Tout=tf.float32)
-def _sleep(number):
-  time.sleep(_SLOW_S)
-  return np.float32(number)
-
-
-@pytest.mark.parametrize('slow_input', [True, False])
-def test_a_slow_input_is_what_is_waited_for_and_a_slow_step_is_not(slow_input):
-  # Nothing is read ahead: each element is made when it is asked for.
-  batches = tf.data.Dataset.range(2).map(lambda number: _sleep(number)
-                                         if slow_input else number)
-
-  @tf.function
-  def take(iterator):
-    before = tf.zeros([]) if slow_input else _sleep(0)
-    return step._take(iterator, before)[1]  # pylint: disable=protected-access
-
-  begun = time.monotonic()
-  waited_s = float(take(iter(batches)))
-  took_s = time.monotonic() - begun
-  if slow_input:
-    assert _SLOW_S * 0.99 <= waited_s <= took_s
-  else:
-    assert waited_s <= took_s - _SLOW_S * 0.99
-
-
 # The network on a device of its own, as on a GPU; prints what crosses to the
-# host in a call of as many steps as there are batches.
+# host, and to the device, in a call of as many steps as there are batches.
 _ON_A_DEVICE = '''
 import dataclasses
+import sys
 from hpa_records.runtime import process
 process.take()
 from hpa_records.runtime.tensorflow import tf
@@ -200,35 +185,103 @@ tf.config.set_logical_device_configuration(
 from tensorflow.python.eager import context
 from tests.trainer.training import test_step
 config = dataclasses.replace(test_step._CONFIG, xla='on')
+strategy = tf.distribute.OneDeviceStrategy('/cpu:1')
 context.context().enable_run_metadata()
-test_step._Trained([test_step._batch(i) for i in range(4)], config,
-                   tf.distribute.OneDeviceStrategy('/cpu:1'))
+if sys.argv[1] == 'read':
+  test_step._Trained([test_step._batch(i) for i in range(4)], config, strategy)
+else:
+  records = test_step._load(sys.argv[2])
+  stepper, batches = test_step._prepare_cached(records, config, strategy)
+  call = stepper.train if sys.argv[1] == 'cached' else stepper.evaluate
+  context.context().export_run_metadata()  # of what came before
+  context.context().enable_run_metadata()
+  found = call(4, batches)
 for graph in context.context().export_run_metadata().partition_graphs:
   for node in graph.node:
-    ends = [node.attr[end].s.decode()[-5:] for end in
-            ('send_device', 'recv_device')]
-    if node.op == '_Send' and ends == ['CPU:1', 'CPU:0']:
-      print('control' if '/ctrl/' in node.input[0] else node.input[0])
+    if node.op in ('_Send', '_HostSend'):
+      ends = [node.attr[end].s.decode()[-5:] for end in
+              ('send_device', 'recv_device')]
+      print(*ends, 'control' if '/ctrl/' in node.input[0] else node.input[0])
 '''
 
 
-def test_the_host_waits_for_a_device_s_losses_alone():
-  done = subprocess.run([sys.executable, '-c', _ON_A_DEVICE],
+def _run_on_a_device(*arguments):
+  """Returns what crossed to the host, and what to the device."""
+  done = subprocess.run([sys.executable, '-c', _ON_A_DEVICE, *arguments],
                         cwd=pathlib.Path(__file__).parents[3],
-                        check=True,
+                        check=False,
                         capture_output=True,
                         text=True)
-  crossed = done.stdout.split()
+  assert done.returncode == 0, done.stderr
+  crossed = [line.split() for line in done.stdout.splitlines()]
+  return [[what
+           for begin, end, what in crossed
+           if (begin, end) == way]
+          for way in (('CPU:1', 'CPU:0'), ('CPU:0', 'CPU:1'))]
+
+
+def test_the_host_waits_for_a_device_s_losses_alone():
+  crossed, _ = _run_on_a_device('read')
   # The end of the call depends on all that it did.
-  assert crossed.count('control') == 1
+  assert crossed.count('control') <= 1
   losses = [each for each in crossed if each != 'control']
-  assert len(losses) == len(set(losses)) == 4
-  assert all('StatefulPartitionedCall' in each for each in losses)
+  # The host waits for those before the last two; a stack of all is left there.
+  assert sum('StatefulPartitionedCall' in each for each in losses) == 2
+
+
+@pytest.fixture(name='cached_folder', scope='module')
+def _cached_folder(tmp_path_factory):
+  return fakes.write_records(tmp_path_factory.mktemp('step'), 40, _SIZE)
+
+
+def _load(folder):
+  return dataset.load(folder)
+
+
+def _prepare_cached(records, config, strategy):
+  """A stepper, and all records as batches on its device."""
+  reader = reader_lib.Reader(records, 0, how_lib.How(cache='device'))
+  cache = device_cache.DeviceCache(strategy, reader, records)
+  batches = device_cache.CachedBatches(cache, _B, 5)
+  batches.load(epoch_plan.once(np.arange(len(records.index))))
+  with strategy.scope():
+    model = build.build(config, _SIZE, records.manifest.pixels, False)
+    optimizer = optimizer_lib.make_optimizer(config.learning_rate,
+                                             config.momentum)
+    optimizer.build(model.trainable_variables)
+  stepper = step.Stepper(strategy, model, optimizer, config, 5)
+  stepper.begin(0, 0, np.full(5, 0.1))
+  return stepper, batches
+
+
+@pytest.mark.parametrize('call', ['cached', 'evaluated'])
+def test_a_call_on_cached_pixels_copies_a_number_and_waits_for_nothing(
+    cached_folder, call):
+  to_host, to_device = _run_on_a_device(call, cached_folder)
+  assert not to_host and to_device == ['count']
+
+
+def test_cached_batches_give_the_bits_of_those_that_are_read(cached_folder):
+  records, strategy = _load(cached_folder), strategy_lib.make('cpu')
+  stepper, batches = _prepare_cached(records, _CONFIG, strategy)
+  cached, _ = stepper.train(5, batches)
+  predictions, losses = stepper.evaluate(5, batches)
+  stepper, _ = _prepare_cached(records, _CONFIG, strategy)
+  reader = reader_lib.Reader(records, 0, how_lib.How())
+  once = epoch_plan.once(np.arange(len(records.index)))
+  share = epoch_plan.Share(_B)
+  read, _ = stepper.train(
+      5, iter(reader.training(once, epoch_plan.Key(0, 0, 0), share)))
+  np.testing.assert_array_equal(cached, read)
+  for found, want in zip(
+      stepper.evaluate(5, iter(reader.evaluation(None, share))),
+      (predictions, losses)):
+    np.testing.assert_array_equal(found, want)
 
 
 def test_evaluate_gives_probabilities_and_losses_of_each_example():
   trained, batch = _Trained([_batch()]), _batch()
-  predictions, losses = trained.stepper.evaluate(batch)
+  predictions, losses = trained.stepper.evaluate(1, _iterate(batch))
   logits = build.infer(trained.model, batch['image']).numpy().astype(float)
   want = 1 / (1 + np.exp(-logits))
   np.testing.assert_allclose(predictions, want, atol=1e-6)
@@ -249,8 +302,8 @@ def test_a_compiled_run_gives_the_same_weights_and_scores():
   compiled = _Trained(batches, dataclasses.replace(_CONFIG, xla='on'))
   _assert_same(compiled, plain, 1e-6)
   np.testing.assert_allclose(compiled.losses, plain.losses, rtol=1e-5)
-  for found, want in zip(
-      *(each.stepper.evaluate(batches[0]) for each in (compiled, plain))):
+  for found, want in zip(*(each.stepper.evaluate(1, _iterate(batches[0]))
+                           for each in (compiled, plain))):
     np.testing.assert_allclose(found, want, atol=1e-5)
 
 
@@ -292,12 +345,12 @@ def _check_compiles(config, size):
   batch = _batch(size=size)
   trained = _Trained([batch], config)
   stepper = trained.stepper
-  predictions, _ = stepper.evaluate(batch)
+  predictions, _ = stepper.evaluate(1, _iterate(batch))
   assert np.isfinite(trained.loss) and np.isfinite(predictions).all()
   batch = {name: tf.constant(value) for name, value in batch.items()}
   graphs = _inside(
       tf.function(
-          lambda: stepper._train_step(batch, tf.constant(0), tf.constant(0)),  # pylint: disable=protected-access
+          lambda: stepper._train_step(batch),  # pylint: disable=protected-access
           jit_compile=True).get_concrete_function().graph)
   graphs += _inside(
       tf.function(
@@ -325,20 +378,3 @@ def _inside(graph):
         called = operation.node_def.attr[name].func.name
         found += _inside(graph._get_function(called).graph)  # pylint: disable=protected-access
   return found
-
-
-def test_a_tensorflow_that_is_deterministic_has_no_clock():
-  code = 'from trainer.training import step; print(step.has_clock())'
-  for wanted in ('0', '1'):
-    done = subprocess.run([sys.executable, '-c', code],
-                          env=os.environ | {'TF_DETERMINISTIC_OPS': wanted},
-                          check=True,
-                          capture_output=True,
-                          text=True)
-    assert done.stdout == f'{wanted == "0"}\n'
-
-
-def test_an_iterator_is_read_where_there_is_no_clock(monkeypatch):
-  monkeypatch.setattr(step, 'has_clock', lambda: False)
-  batch, waited = step._take(iter([5]), tf.zeros([]))  # pylint: disable=protected-access
-  assert batch == 5 and waited == 0

@@ -15,6 +15,7 @@ import pandas as pd
 
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
+from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
@@ -25,9 +26,9 @@ from trainer.run import fold_lock
 from trainer.run import workdir
 from trainer.scoring import metrics
 from trainer.training import evaluate
-from trainer.training import examples
+from trainer.training.recording import examples
 from trainer.training import state as state_lib
-from trainer.training import tensorboard
+from trainer.training.recording import tensorboard
 
 _LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
            'learning_rate')
@@ -42,6 +43,7 @@ class Recorder:
 
   Attributes:
     directory: of the fold.
+    is_silent: whether nothing is printed.
   """
 
   def __init__(self, config: config_lib.Config, is_chief: bool):
@@ -53,6 +55,7 @@ class Recorder:
     """
     self.directory = workdir.fold_directory(config.workdir, config.fold)
     self._config, self._is_chief = config, is_chief
+    self.is_silent = not is_chief
     self._board: tensorboard.Board | None = None
     if is_chief:
       with self._translate_errors():
@@ -179,7 +182,7 @@ class Recorder:
   def say(self, line: str) -> None:
     """Prints a line."""
     if self._is_chief:
-      print(line, flush=True)
+      progress.say(line)
 
   def _translate_errors(self) -> contextlib.AbstractContextManager:
     return fold_lock.translate_write_errors(self.directory)

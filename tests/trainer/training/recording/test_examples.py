@@ -9,7 +9,7 @@ from tests.support import fakes
 from trainer.network import activation_map
 from trainer.network import gapnet
 from trainer.run import arrays
-from trainer.training import examples
+from trainer.training.recording import examples
 
 
 def test_the_most_extreme_of_each_kind_is_picked():

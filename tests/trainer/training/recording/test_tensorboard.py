@@ -15,7 +15,7 @@ from hpa_records.runtime import errors
 from tests.support import fakes
 from trainer.run import fold_lock
 from trainer.scoring import metrics
-from trainer.training import tensorboard
+from trainer.training.recording import tensorboard
 
 
 @pytest.fixture(name='case', scope='module')

@@ -1,0 +1,147 @@
+"""Device and host memory: where pixels are kept, and how large batches may be.
+
+Estimates are high on purpose: too small a batch or no cache costs a little
+time, too large a one ends the run.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from hpa_records.format import spec
+from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
+from hpa_records.runtime import errors
+from hpa_records.runtime import host
+from hpa_records.runtime import printable
+from hpa_records.runtime.tensorflow import tf
+from trainer import config as config_lib
+
+# Of a train step, for each pixel of an image: twice the float32 outputs of all
+# layers at 299 px, 430 bytes for GapNet-PL and 7,830 for DenseNet-121. On an
+# H100 a step of 640 took 122 bytes in bfloat16 (BUILD_NOTES.md, "GPU").
+_STEP_BYTES = {'gapnet_pl': 500}
+_STEP_BYTES_OTHERS = 8000
+_EVALUATION_SHARE = 1 / 8  # of the device's memory, as if it were training
+_EVALUATION_BYTES = 2**31  # of a device whose memory is not its own
+_EVALUATION_BATCHES = (16, 1024)
+_CACHE_SHARE = 0.5  # of the free memory of a machine, which has other users
+
+
+def free_bytes(strategy: tf.distribute.Strategy) -> int | None:
+  """Returns the free memory of the first device; None if unknown.
+
+  Args:
+    strategy: of the devices; the memory of CPUs is shared by all of them.
+  """
+  kind, number = _first_device(strategy)
+  if kind == 'CPU':
+    return host.free_memory_bytes()
+  if kind != 'GPU':
+    return None
+  used = tf.config.experimental.get_memory_info(f'GPU:{number}')['current']
+  return _gpu_bytes(number) - used
+
+
+def check_batch(config: config_lib.Config, records: dataset.Records,
+                strategy: tf.distribute.Strategy) -> None:
+  """Checks that the images of a batch fit into the memory of this machine.
+
+  Raises:
+    errors.DataError: they do not.
+  """
+  here = len(strategy.extended.worker_devices) / strategy.num_replicas_in_sync
+  size = records.manifest.image_size
+  # As uint8, and as the float32 that the network takes.
+  num_bytes = int(config.batch_size * here * size**2 * spec.NUM_CHANNELS * 5)
+  free = host.free_memory_bytes()
+  if free is not None and num_bytes > free:
+    raise errors.DataError(
+        f'Not enough memory for --batch_size={config.batch_size}: its images '
+        f'of {size}x{size}x{spec.NUM_CHANNELS} take '
+        f'{printable.show_bytes(num_bytes)}, '
+        f'{printable.show_bytes(free)} are free; pass a smaller '
+        '--batch_size, or convert with a smaller --image_size.')
+
+
+def choose_cache(config: config_lib.Config, records: dataset.Records,
+                 strategy: tf.distribute.Strategy) -> how_lib.How:
+  """Returns how to read, with a cache in place of 'auto'.
+
+  That is 'device' if all pixels fit into device memory beside a train step,
+  else 'host' if they fit into half of the free memory of the machine, else
+  'none'. It is 'none' where no cache is possible, as on a remote TPU.
+
+  Args:
+    config: of the run.
+    records: the dataset.
+    strategy: of the run.
+  """
+  how = config.reading
+  if how.cache != 'auto':
+    return how
+  chosen = 'none'
+  is_remote = config.distribute == 'tpu' and config.tpu != 'local'
+  if not (how.data_service or how.reader == 'streaming' or is_remote):
+    size = records.manifest.image_size
+    pixels = len(records.index) * size**2 * spec.NUM_CHANNELS
+    replicas = strategy.num_replicas_in_sync
+    step = config.batch_size / replicas * size**2 * _step_bytes(config)
+    kind, _ = _first_device(strategy)
+    here = len(strategy.extended.worker_devices)
+    # CPUs share the memory of the machine.
+    copies, share = (here, _CACHE_SHARE) if kind == 'CPU' else (1, 1)
+    free = host.free_memory_bytes()
+    if _fits((pixels + step) * copies, free_bytes(strategy), share):
+      chosen = 'device'
+    elif _fits(pixels, free, _CACHE_SHARE):
+      chosen = 'host'
+  return dataclasses.replace(how, cache=chosen)
+
+
+def choose_eval_batch(config: config_lib.Config, image_size: int,
+                      strategy: tf.distribute.Strategy) -> int:
+  """Returns the global batch size of evaluation.
+
+  With --eval_batch_size=0 it depends on the kind of device and on the size of
+  images, not on what else uses the memory.
+
+  Args:
+    config: of the run.
+    image_size: height and width in pixels.
+    strategy: of the run.
+  """
+  if config.eval_batch_size:
+    return config.eval_batch_size
+  kind, number = _first_device(strategy)
+  num_bytes = (_gpu_bytes(number) *
+               _EVALUATION_SHARE if kind == 'GPU' else _EVALUATION_BYTES)
+  count = num_bytes / (image_size**2 * _step_bytes(config))
+  power = 2**int(math.log2(max(count, 1)))
+  return (int(np.clip(power, *_EVALUATION_BATCHES)) *
+          strategy.num_replicas_in_sync)
+
+
+def _step_bytes(config: config_lib.Config) -> int:
+  return _STEP_BYTES.get(config.model, _STEP_BYTES_OTHERS)
+
+
+def _fits(wanted: float, free: int | None, share: float) -> bool:
+  return free is not None and wanted <= free * share
+
+
+def _first_device(strategy: tf.distribute.Strategy) -> tuple[str, int]:
+  """Returns kind and number of the first device, such as ('GPU', 0)."""
+  device = strategy.extended.worker_devices[0]
+  kind, _, number = device.rpartition('device:')[2].partition(':')
+  return kind, int(number)
+
+
+def _gpu_bytes(number: int) -> int:
+  """Returns the memory that TensorFlow may use on a GPU."""
+  from tensorflow.python.client import device_lib  # pylint: disable=import-outside-toplevel,no-name-in-module
+  limits = {
+      each.name: each.memory_limit for each in device_lib.list_local_devices()
+  }
+  return limits[f'/device:GPU:{number}']

@@ -1,0 +1,132 @@
+"""The calls of compiled steps that an epoch is trained with.
+
+One call is read after the next one has started, so that the device has work
+while the host checks losses and draws a progress bar.
+"""
+
+import collections
+import dataclasses
+import time
+
+import numpy as np
+
+from hpa_records.runtime.tensorflow import tf
+from trainer import config as config_lib
+from trainer.training import loss as loss_lib
+from trainer.training import state as state_lib
+from trainer.training import step as step_lib
+
+_CALL_S = 1.0  # of a call whose steps are chosen
+_UNROLLED = 32  # steps of a call, where each length is traced
+_SHARED = 10  # where several workers must have the same
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+  """A call that was started.
+
+  Attributes:
+    count: its steps.
+    losses: [count] float32, of the steps.
+    waits: [count] float32, seconds that each waited for its batch.
+  """
+  count: int
+  losses: tf.Tensor
+  waits: tf.Tensor
+
+
+class Calls:
+  """Starts and reads the calls of one epoch after another.
+
+  Attributes:
+    number: of the calls that were started.
+    started: steps of the epoch in them.
+  """
+
+  def __init__(self, stepper: step_lib.Stepper, config: config_lib.Config,
+               strategy: tf.distribute.Strategy):
+    """Prepares the calls of a run.
+
+    Args:
+      stepper: runs them.
+      config: of the run.
+      strategy: of the run.
+    """
+    self._stepper, self._config = stepper, config
+    self._is_shared = isinstance(strategy,
+                                 tf.distribute.MultiWorkerMirroredStrategy)
+    self.number = self.started = 0
+    self._steps, self._batches = 0, None
+    self._running: collections.deque[_Call] = collections.deque()
+    self._pace, self._since = 0.0, 0.0  # steps a second; the last reading
+
+  def begin(self, batches: step_lib.Batches, first: int, steps: int) -> None:
+    """Begins an epoch.
+
+    Args:
+      batches: of the epoch from its step `first` on.
+      first: steps that are done.
+      steps: of the whole epoch.
+    """
+    self._batches, self.started, self._steps = batches, first, steps
+    self._since = time.perf_counter()
+
+  @property
+  def left(self) -> int:
+    """Steps of the epoch that were not started."""
+    return self._steps - self.started
+
+  @property
+  def is_due(self) -> bool:
+    """Whether a checkpoint is due after the steps that were started."""
+    every = self._config.checkpoint_steps
+    return bool(every) and self.started % every == 0 and self.left > 0
+
+  @property
+  def num_running(self) -> int:
+    """Calls that were started and not read."""
+    return len(self._running)
+
+  def start(self) -> None:
+    """Starts the next call; does not wait for it."""
+    count = self._choose()
+    self._running.append(
+        _Call(count, *self._stepper.train(count, self._batches)))
+    self.number, self.started = self.number + 1, self.started + count
+
+  def read(self, state: state_lib.State) -> float:
+    """Waits for the oldest call, and adds it to the state.
+
+    Args:
+      state: of the training, after the call before.
+
+    Returns:
+      The seconds that the call waited for input.
+
+    Raises:
+      errors.StoppedEarly: a loss is not finite; names its step.
+    """
+    call = self._running.popleft()
+    losses = call.losses.numpy()
+    for i, loss in enumerate(losses):
+      loss_lib.check_finite(
+          loss, f'in epoch {state.epoch + 1}, step {state.step + i + 1}')
+    state.total += float(losses.sum(dtype=np.float64))
+    state.step += call.count
+    now = time.perf_counter()
+    self._pace, self._since = call.count / (now - self._since), now
+    return float(call.waits.numpy().sum(dtype=np.float64))
+
+  def _choose(self) -> int:
+    """Returns the number of steps of the next call."""
+    every = self._config.checkpoint_steps
+    most = min(self.left, every - self.started % every if every else self.left)
+    if self._config.steps_per_call:
+      return min(self._config.steps_per_call, most)
+    if self._stepper.unrolls(self._batches):
+      return _UNROLLED if most >= _UNROLLED else 1
+    if self._is_shared:
+      return min(_SHARED, most)
+    # The first call compiles, and says nothing of the pace.
+    pace = self._pace if self.number > 1 else 0
+    return min(max(int(pace * _CALL_S), 1), most)

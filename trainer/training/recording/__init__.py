@@ -1,0 +1,1 @@
+"""The files, events and messages of a fold in training."""
