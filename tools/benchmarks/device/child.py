@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Mapping, Sequence
+from typing import IO, Mapping, Sequence
 
 from benchmarks import process
 from benchmarks.device import turn
@@ -92,7 +92,9 @@ class Child:
             start_new_session=True)
       except OSError as error:
         raise Failed(f'cannot start {self._command[0]}: {error}') from error
-    self._thread = threading.Thread(target=self._collect, daemon=True)
+    self._thread = threading.Thread(target=self._collect,
+                                    args=(self._process.stdout,),
+                                    daemon=True)
     self._thread.start()
 
   def go(self) -> None:
@@ -124,16 +126,18 @@ class Child:
 
   def stop(self) -> None:
     """Kills the command and what it started."""
-    if self._process is None:
+    running, self._process = self._process, None
+    if running is None:
       return
     with contextlib.suppress(ProcessLookupError):
-      os.killpg(self._process.pid, signal.SIGKILL)
-    self._process.wait()
+      os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
     self._thread.join(_DRAIN_S)
 
-  def _collect(self) -> None:
-    for line in self._process.stdout:
-      self.lines.append((time.perf_counter() - self._begun_s, line.rstrip()))
+  def _collect(self, stdout: IO[str]) -> None:
+    with stdout:
+      for line in stdout:
+        self.lines.append((time.perf_counter() - self._begun_s, line.rstrip()))
 
   def _last_line(self) -> str:
     """Returns the last line on stderr, or else on stdout."""

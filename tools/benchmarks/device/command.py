@@ -23,6 +23,9 @@ _BUDGET_S = flags.DEFINE_float('budget_s',
                                'Of device: seconds for everything; rows that '
                                'no longer fit are left out.',
                                lower_bound=1)
+# absl takes nan for any range.
+flags.register_validator('budget_s', lambda value: value <= 86400,
+                         'Expected at most 86400, a day.')
 _BATCH_SIZES = flags.DEFINE_list(
     'batch_sizes', ['80', '640'],
     'Of device: sizes of resident batches; the trainer takes the first.')

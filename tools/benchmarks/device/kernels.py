@@ -33,7 +33,7 @@ def read(folder: str) -> dict[str, Any]:
     FileNotFoundError: there is no profile.
     ValueError: the profile has no event.
   """
-  # pylint: disable=import-outside-toplevel,no-name-in-module
+  # pylint: disable=import-outside-toplevel,no-name-in-module,no-member
   from tensorflow.tsl.profiler.protobuf import xplane_pb2
   paths = sorted(pathlib.Path(folder).rglob('*.xplane.pb'))
   if not paths:

@@ -31,15 +31,16 @@ def list_steps(batches: tuple[int, ...],
   Raises:
     errors.DataError: a name is unknown.
   """
+  trained = training.Cached()
   steps = [
       *(resident.Resident(f'resident_{batch}', [batch], norm=False)
         for batch in batches),
       training.Data(),
       resident.Peer(batches),
-      training.Cached(),
+      trained,
       training.Fed(),
       training.Profile(),
-      training.Numerics(),
+      training.Numerics(trained),
       resident.Resident('resident_norm', batches, norm=True),
   ]
   unknown = set(keys) - {each.name for each in steps}
@@ -70,7 +71,7 @@ def measure(job: step_lib.Job, steps: Sequence[step_lib.Step],
   try:
     for each in steps:
       if each.is_beside:
-        _prepare(job, each, prepared, report)
+        _prepare(job, each, prepared)
     for each, following in itertools.zip_longest(steps, steps[1:]):
       left_s = budget_s - report.elapsed_s
       if left_s < each.needs_s:
@@ -78,9 +79,9 @@ def measure(job: step_lib.Job, steps: Sequence[step_lib.Step],
             _missing(each, report), f'{left_s:.0f} s of --budget_s left, needs '
             f'{each.needs_s:.0f}')
         continue
-      _prepare(job, each, prepared, report)
+      _prepare(job, each, prepared)
       if following:
-        _prepare(job, following, prepared, report)
+        _prepare(job, following, prepared)
       _run(each, prepared[each], report, min(2 * each.needs_s * scale, left_s))
   finally:
     for processes in prepared.values():
@@ -88,7 +89,7 @@ def measure(job: step_lib.Job, steps: Sequence[step_lib.Step],
         process.stop()
 
 
-def _prepare(job: step_lib.Job, step: step_lib.Step, prepared, report) -> None:
+def _prepare(job: step_lib.Job, step: step_lib.Step, prepared) -> None:
   if step not in prepared:
     prepared[step] = step.prepare(job)
 

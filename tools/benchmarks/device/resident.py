@@ -18,7 +18,7 @@ from hpa_records.runtime import errors
 
 _LIKENESS = {False: 'the same network', True: 'of other layers'}
 _VARIANTS = {False: 'original', True: 'kaggle'}
-_SMALLEST_PX = {'original': 1, 'kaggle': 149}  # as of gapnet.SMALLEST_PX
+SMALLEST_PX = {'original': 1, 'kaggle': 149}  # as of gapnet.SMALLEST_PX
 
 
 def name_row(kind: str, batch: int, norm: bool) -> str:
@@ -48,7 +48,7 @@ class Resident(step.Step):
       path = os.path.join(job.scratch, f'{self.name}_{batch}.json')
       pathlib.Path(path).write_text(json.dumps({
           'batch': batch,
-          'size': max(job.size_px, _SMALLEST_PX[variant]),
+          'size': max(job.size_px, SMALLEST_PX[variant]),
           'variant': variant,
           'precision': 'bfloat16',
           'xla': 'auto',

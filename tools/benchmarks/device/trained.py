@@ -35,9 +35,9 @@ def _make_timed(evaluator: type) -> type:
   class Timed(evaluator):
     """An evaluator with a clock."""
 
-    def predictions(self):
+    def predict(self, *args):
       begun = time.perf_counter()
-      found = super().predictions()
+      found = super().predict(*args)
       seconds = time.perf_counter() - begun
       print(json.dumps({
           'evaluated': len(self.ids),

@@ -1,33 +1,29 @@
 """Steps that run the trainer on records which are made here."""
 
 import json
-import os
-import re
 import statistics
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.device import child
+from benchmarks.device import run as run_lib
 from benchmarks.device import step
 from hpa_records.runtime import host
-from trainer.run import checkpoint_file
-from trainer.run import npz_file
-from trainer.run import workdir
 
-# What the trainer is asked for, in this one place.
+# The values of gpu.flags, but the cache must be the device's, and at this rate
+# bfloat16 does not diverge.
 _EVERYTHING = ('--fold=0', '--activation=prelu', '--precision=bfloat16',
                '--clip_norm=5', '--learning_rate=0.02', '--cache=device',
-               '--eval_batch_size=640', '--steps_per_call=100')
+               '--eval_batch_size=0', '--steps_per_call=0')
 _FED = ('--cache=none',)
 _FLOAT32 = ('--precision=float32',)
-_DETERMINISTIC: tuple[str, ...] = ()
-_DETERMINISTIC_ENVIRONMENT = {'TF_DETERMINISTIC_OPS': '1'}
-_STEADY = 3  # the first epoch in which nothing is compiled or filled
+_DETERMINISTIC = ('--deterministic',)
+# Of steps that are chosen, the second call has one.
+_PROFILED = ('--profile', '--steps_per_call=100')
+
 _EPOCHS = 5  # of the run whose epochs are timed
 _PAPER_EPOCHS = 2 * 5 * 80  # networks, folds, epochs
-_EPOCH = re.compile(r'epoch (\d+)/\d+: ')
 
 
 class Data(step.Step):
@@ -53,96 +49,23 @@ class Data(step.Step):
     yield 'data', json.loads(maker.lines[-1][1])
 
 
-class Run:
-  """A training as a child process."""
-
-  def __init__(self,
-               job: step.Job,
-               name: str,
-               epochs: int,
-               words: Sequence[str] = (),
-               environment: dict[str, str] | None = None):
-    """Prepares and starts the process, which waits for go.
-
-    Args:
-      job: the settings.
-      name: of the run's folder.
-      epochs: to train for.
-      words: flags beside those of all.
-      environment: variables to set.
-    """
-    self._folder = os.path.join(job.scratch, 'runs', name)
-    command = child.of_module('device.trained', [
-        f'--records={job.records}', f'--workdir={self._folder}',
-        f'--batch_size={job.batches[0]}', *_EVERYTHING, f'--epochs={epochs}',
-        *words
-    ])
-    self.process = child.Child(command, job.scratch, environment)
-
-  @property
-  def fold(self) -> str:
-    """The folder of the fold that was trained."""
-    return workdir.fold_directory(self._folder, 0)
-
-  def history(self) -> pd.DataFrame:
-    """Returns history.csv, a row an epoch."""
-    return pd.read_csv(os.path.join(self.fold, workdir.HISTORY_NAME),
-                       index_col='epoch')
-
-  def evaluations(self) -> list[dict[str, Any]]:
-    """Returns what trained.py printed of each evaluation."""
-    return [
-        json.loads(line)
-        for _, line in self.process.lines
-        if line.startswith('{"evaluated"')
-    ]
-
-  def epoch_seconds(self) -> list[float]:
-    """Returns the seconds between the ends of epochs, from _STEADY on."""
-    ends = {
-        int(match[1]): at_s
-        for at_s, line in self.process.lines
-        if (match := _EPOCH.match(line))
-    }
-    return [ends[k] - ends[k - 1] for k in ends if k >= _STEADY]
-
-  def rate(self) -> dict[str, float]:
-    """Returns images/s and the share of waiting for input once steady."""
-    row = self.history().loc[_STEADY]
-    return {
-        'images_per_s': float(row['images_per_s']),
-        'input_wait': float(row['input_wait']),
-    }
-
-  def scores(self) -> dict[str, float]:
-    """Returns losses and F1 of the held-out fold after epoch _STEADY."""
-    row = self.history().loc[_STEADY]
-    return {
-        name: float(row[name])
-        for name in ('loss', 'val_loss', 'f1_macro', 'f1_micro')
-    }
-
-  def arrays(self) -> dict[str, np.ndarray]:
-    """Returns the variables of the last checkpoint."""
-    folder = os.path.join(self.fold, workdir.CHECKPOINTS_NAME)
-    last = checkpoint_file.list_positions(folder)[-1]
-    found = npz_file.read(checkpoint_file.locate(folder, last))
-    del found[checkpoint_file.STATE]
-    return found
-
-
 class _Training(step.Step):
-  """A step of one or more runs of the trainer."""
+  """A step of one or more runs of the trainer.
+
+  Attributes:
+    runs: after prepare.
+  """
+  runs: list[run_lib.Run] = []
   uses_records = True
   needs_s = 55.0
 
   def prepare(self, job: step.Job) -> list[child.Child]:
-    self._runs = self._make(job)
-    for run in self._runs:
+    self.runs = self._make(job)
+    for run in self.runs:
       run.process.start()
-    return [run.process for run in self._runs]
+    return [run.process for run in self.runs]
 
-  def _make(self, job: step.Job) -> list[Run]:
+  def _make(self, job: step.Job) -> list[run_lib.Run]:
     raise NotImplementedError
 
 
@@ -151,13 +74,13 @@ class Cached(_Training):
   name = 'trained'
   rows = ('device_cache', 'evaluation', 'epoch')
 
-  def _make(self, job: step.Job) -> list[Run]:
+  def _make(self, job: step.Job) -> list[run_lib.Run]:
     self._resident = f'resident_{job.batches[0]}'
-    return [Run(job, 'cached', _EPOCHS)]
+    return [run_lib.Run(job, 'cached', _EPOCHS, _EVERYTHING)]
 
   def work(self, children: list[child.Child], measured: step.Rows,
            limit_s: float) -> Iterator[step.Row]:
-    run, = self._runs
+    run, = self.runs
     run.process.go()
     run.process.finish(limit_s)
     found = run.evaluations()
@@ -174,7 +97,7 @@ class Cached(_Training):
         'seconds': seconds,
         'first_seconds': found[0]['seconds']
     }
-    history = run.history().loc[_STEADY:]
+    history = run.history().loc[run_lib.STEADY:]
     steps_s = float((history['images'] / history['images_per_s']).median())
     wall_s = statistics.median(run.epoch_seconds())
     yield 'epoch', {
@@ -194,12 +117,12 @@ class Fed(_Training):
   name = 'fed'
   rows = ('fed',)
 
-  def _make(self, job: step.Job) -> list[Run]:
-    return [Run(job, 'fed', _STEADY, _FED)]
+  def _make(self, job: step.Job) -> list[run_lib.Run]:
+    return [run_lib.Run(job, 'fed', run_lib.STEADY, _EVERYTHING + _FED)]
 
   def work(self, children: list[child.Child], measured: step.Rows,
            limit_s: float) -> Iterator[step.Row]:
-    run, = self._runs
+    run, = self.runs
     run.process.go()
     run.process.finish(limit_s)
     figures = run.rate()
@@ -213,13 +136,13 @@ class Profile(_Training):
   name = 'profile'
   rows = ('kernels',)
 
-  def _make(self, job: step.Job) -> list[Run]:
+  def _make(self, job: step.Job) -> list[run_lib.Run]:
     self._scratch = job.scratch
-    return [Run(job, 'profile', 2, ['--profile'])]
+    return [run_lib.Run(job, 'profile', 2, _EVERYTHING + _PROFILED)]
 
   def work(self, children: list[child.Child], measured: step.Rows,
            limit_s: float) -> Iterator[step.Row]:
-    run, = self._runs
+    run, = self.runs
     run.process.go()
     run.process.finish(limit_s)
     reader = child.Child(child.of_module('device.kernels', [run.fold]),
@@ -240,47 +163,69 @@ class Numerics(_Training):
   rows = ('bfloat16', 'deterministic')
   needs_s = 75.0
 
-  def _make(self, job: step.Job) -> list[Run]:
-    same = _DETERMINISTIC_ENVIRONMENT | child.SHARED
-    first, second = (Run(job, name, _STEADY, _DETERMINISTIC, same)
+  def __init__(self, trained: Cached):
+    """Prepares the step.
+
+    Args:
+      trained: has the run in bfloat16.
+    """
+    super().__init__()
+    self._trained = trained
+
+  def _make(self, job: step.Job) -> list[run_lib.Run]:
+    first, second = (run_lib.Run(job, name, run_lib.STEADY,
+                                 _EVERYTHING + _DETERMINISTIC, child.SHARED)
                      for name in ('same1', 'same2'))
     first.process.hold()
-    self._bfloat16 = Run(job, 'cached', _EPOCHS)  # of Cached, not started here
-    return [Run(job, 'float32', _STEADY, _FLOAT32, child.SHARED), first, second]
+    return [
+        run_lib.Run(job, 'float32', run_lib.STEADY, _EVERYTHING + _FLOAT32,
+                    child.SHARED), first, second
+    ]
 
   def work(self, children: list[child.Child], measured: step.Rows,
            limit_s: float) -> Iterator[step.Row]:
     for each in children:
       each.go()
-    float32, first, second = self._runs
+    float32, first, second = self.runs
     try:
       float32.process.finish(limit_s)
-      if 'device_cache' not in measured:
-        raise child.Failed('needs the run of the step trained')
-      wide, narrow = float32.scores(), self._bfloat16.scores()
-      yield 'bfloat16', {
-          **narrow,
-          **{
-              f'{name}_float32': value for name, value in wide.items()
-          }
-      }
-    except (child.Failed, OSError, KeyError) as error:
+      if step.find_rate(measured, 'device_cache') is None:
+        yield 'bfloat16', {'left_out': 'the step trained has no run'}
+      else:
+        yield 'bfloat16', self._trained.runs[0].scores() | {
+            f'{name}_float32': value
+            for name, value in float32.scores().items()
+        }
+    except child.Failed as error:  # the rest of the step goes on
       yield 'bfloat16', {'failed': str(error)}
     second.process.finish(limit_s)
     first.process.release()
     first.process.finish(limit_s)
-    ones, twos = first.arrays(), second.arrays()
-    equal = [
-        key for key in ones
-        if key in twos and ones[key].dtype == twos[key].dtype and ones[key].
-        shape == twos[key].shape and ones[key].tobytes() == twos[key].tobytes()
-    ]
     figures = first.rate()
     step.divide(figures, 'part_of_device_cache',
                 step.find_rate(measured, 'device_cache'))
-    yield 'deterministic', {
-        'same_bits': len(equal) == len(ones) == len(twos),
-        'arrays': len(ones),
-        'arrays_equal': len(equal),
-        **figures
-    }
+    yield 'deterministic', compare_bits(first.arrays(),
+                                        second.arrays()) | figures
+
+
+def compare_bits(ones: Mapping[str, np.ndarray],
+                 twos: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """Returns whether two checkpoints are equal bit for bit.
+
+  Args:
+    ones: arrays of any shapes by name.
+    twos: of the other checkpoint.
+
+  Returns:
+    same_bits: of all arrays; arrays: their number; arrays_equal: how many are.
+  """
+  equal = [
+      name for name, one in ones.items()
+      if name in twos and (one.dtype, one.shape, one.tobytes()) == (
+          twos[name].dtype, twos[name].shape, twos[name].tobytes())
+  ]
+  return {
+      'same_bits': len(equal) == len(ones) == len(twos),
+      'arrays': len(ones),
+      'arrays_equal': len(equal),
+  }
