@@ -4,6 +4,7 @@
   python tools/benchmark.py balance --csv=train.csv
   python tools/benchmark.py input --records=records --images=train
   python tools/benchmark.py train --batch_size=16
+  python tools/benchmark.py device --peer=peer.py --output=device.json
 
 Without --csv, convert makes sample data first, and so does input without
 --records; balance needs no images. The docstring of each module of benchmarks/
@@ -24,6 +25,7 @@ from benchmarks import convert
 from benchmarks import input_pipeline
 from benchmarks import table
 from benchmarks import train
+from benchmarks.device import command as device
 from hpa_records.conversion import convert as convert_lib
 from hpa_records.conversion import shard_plan
 from hpa_records.inspection import figure
@@ -52,8 +54,8 @@ _IMAGE_SIZE = flags.DEFINE_integer('image_size',
                                    lower_bound=1)
 _LIMIT = flags.DEFINE_integer('limit',
                               0,
-                              'Takes only the first rows of the CSV; 0 takes '
-                              'all, or makes 300 samples.',
+                              'Takes only the first rows of the CSV, or makes '
+                              'so many samples; 0: all, or a default.',
                               lower_bound=0,
                               upper_bound=2**31)
 _REPEATS = flags.DEFINE_integer('repeats',
@@ -85,27 +87,27 @@ _RECORDS = flags.DEFINE_string(
 _PEERS_PYTHON = flags.DEFINE_string(
     'peers_python',
     str(_PEERS) if _PEERS.exists() else '',
-    'Of input: interpreter of an environment with the extra [peers], made by '
-    'make env-peers; without one they are left out.')
+    'Interpreter that make env-peers made, for peers of input and device; '
+    'without one, input leaves them out.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size',
                                    80,
                                    'Of input and train.',
                                    lower_bound=1)
 _SECONDS = flags.DEFINE_float('seconds',
                               4.0,
-                              'Of input and train: that each way is timed for.',
+                              'Of input, train, device: to time each way for.',
                               lower_bound=0.1)
 # absl takes nan for any range.
 flags.register_validator('seconds', lambda value: value <= 86400,
                          'Expected at most 86400, a day.')
 _ONLY = flags.DEFINE_list(
-    'only', [], 'Of input: keys of the ways to measure, as in the JSON; by '
-    'default all.')
+    'only', [], 'Of input: keys of the ways to measure, as in the JSON; of '
+    'device: steps; by default all.')
 _TABLE = flags.DEFINE_string('table', '',
                              'Of input: file for the table as CSV.')
 _PEER = flags.DEFINE_string(
-    'peer', '', 'Of train: a program to compare with, which prints its rates; '
-    'see tools/benchmarks/train.py.')
+    'peer', '', 'Of train and device: a program to compare with, which prints '
+    'its rates; see tools/benchmarks/train.py.')
 _PRECISION = flags.DEFINE_enum('precision', 'float32', config_lib.PRECISIONS,
                                'Of train.')
 _XLA = flags.DEFINE_enum('xla', 'auto', config_lib.XLA, 'Of train.')
@@ -237,12 +239,9 @@ def main_input() -> None:
 def main_train() -> None:
   """Measures the training step beside other ways."""
   with _make_scratch() as scratch:
-    peer = _PEER.value and path_check.require_local(_PEER.value, 'peer')
-    if peer and not os.path.isfile(peer):  # told before minutes of measuring
-      raise errors.DataError(f'Expected a program as --peer, received {peer}.')
     report = train.measure(
         train.Job(scratch=scratch,
-                  peer=peer,
+                  peer=train.require_peer(_PEER.value),
                   batch=_BATCH_SIZE.value,
                   size=_IMAGE_SIZE.value,
                   precision=_PRECISION.value,
@@ -251,6 +250,12 @@ def main_train() -> None:
                   seconds=_SECONDS.value,
                   repeats=_REPEATS.value))
   _show(report, table.format_train)
+
+
+def main_device() -> None:
+  """Measures all that a machine with a GPU is asked for."""
+  with _make_scratch() as scratch:
+    device.main(scratch, train.require_peer(_PEER.value))
 
 
 def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
@@ -290,5 +295,6 @@ def run() -> None:
               'convert': main_convert,
               'balance': main_balance,
               'input': main_input,
-              'train': main_train
+              'train': main_train,
+              'device': main_device
           })

@@ -64,22 +64,28 @@ def run_module(name: str,
 
   Raises: as run.
   """
-  # Found from any folder, and nothing in the current one is taken for it.
-  paths = [_TOOLS, *filter(None, [os.environ.get('PYTHONPATH')])]
-  environment = {'PYTHONPATH': os.pathsep.join(paths), 'PYTHONSAFEPATH': '1'}
   return run([python, '-m', f'benchmarks.{name}', *words], num_cores,
-             environment)
+             environment())
+
+
+def environment() -> dict[str, str]:
+  """Returns the variables with which Python finds this package.
+
+  From any folder, and nothing in the current one is taken for it.
+  """
+  paths = [_TOOLS, *filter(None, [os.environ.get('PYTHONPATH')])]
+  return {'PYTHONPATH': os.pathsep.join(paths), 'PYTHONSAFEPATH': '1'}
 
 
 def run(command: Sequence[str],
         num_cores: int,
-        environment: Mapping[str, str] | None = None) -> Finished:
+        variables: Mapping[str, str] | None = None) -> Finished:
   """Runs a command to its end on num_cores cores, where that can be set.
 
   Args:
     command: program and arguments.
     num_cores: number of cores that it may use.
-    environment: variables to set beside those of this process.
+    variables: of the environment, to set beside those of this process.
 
   Raises:
     errors.DataError: the command cannot be started, or refused its input
@@ -97,7 +103,7 @@ def run(command: Sequence[str],
             env={
                 **os.environ,
                 **_ENVIRONMENT,
-                **(environment or {})
+                **(variables or {})
             })
     except OSError as error:
       raise errors.DataError(

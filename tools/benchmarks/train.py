@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks import process
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
+from hpa_records.storage import path_check
 
 _TITLES = {'ours': 'trainer.training.step', 'keras': 'Keras layers and fit'}
 _LINE = re.compile(
@@ -90,23 +91,38 @@ def measure(job: Job) -> dict[str, Any]:
   }
 
 
-def read_peer(said: str, batch: int) -> float:
-  """Returns the highest rate without batch norm at a batch, images/s.
+def require_peer(path: str) -> str:
+  """Returns the path of a peer, before minutes of measuring.
+
+  Args:
+    path: given by the user; '' for none.
+
+  Raises:
+    errors.DataError: it is not a local file.
+  """
+  peer = path and path_check.require_local(path, 'peer')
+  if peer and not os.path.isfile(peer):
+    raise errors.DataError(f'Expected a program as --peer, received {peer}.')
+  return peer
+
+
+def read_peer(said: str, batch: int, norm: bool = False) -> float:
+  """Returns the highest rate of a network at a batch, images/s.
 
   Args:
     said: what a peer printed.
     batch: images in a batch.
+    norm: whether the network has batch norm.
 
   Raises:
     errors.DataError: there is none.
   """
   rates = [
-      float(match['rate'])
-      for match in map(_LINE.search, said.splitlines())
-      if match and match['norm'] == '0' and int(match['batch']) == batch
+      float(match['rate']) for match in map(_LINE.search, said.splitlines()) if
+      match and match['norm'] == str(int(norm)) and int(match['batch']) == batch
   ]
   if not rates:
     raise errors.DataError(
-        f'Expected a line "bn=0 … B={batch} … img/s" of --peer, received none; '
-        'pass a --batch_size that it measures.')
+        f'Expected a line "bn={norm:d} … B={batch} … img/s" of --peer, '
+        'received none; pass a batch that it measures.')
   return max(rates)

@@ -1,0 +1,180 @@
+"""benchmark device: every row is measured on the CPU too. Never how fast."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parents[4]
+_LINE = 'PT bn={} amp=1 default B={:4d} {} img/s 3.3 ms/step compile 1.0s'
+_SAID = [
+    _LINE.format(norm, batch, 10 * batch) for norm in (1, 0) for batch in (4, 8)
+]
+_BATCHES = [
+    f'{kind}_{batch}{norm}' for norm in ('', '_norm') for batch in (4, 8)
+    for kind in ('resident', 'memory')
+]
+_SMALL = ('--limit=40', '--image_size=16', '--batch_sizes=4,8', '--seconds=0.1',
+          '--steps_per_call=2')
+
+
+def _start(folder, said, then, *words):
+  """Starts the command with a peer that prints lines and then runs code."""
+  peer = folder / 'peer.py'
+  peer.write_text(f'print({chr(10).join(said)!r}, flush=True)\n{then}\n')
+  return subprocess.Popen([
+      sys.executable, _ROOT / 'tools' / 'benchmark.py', 'device', *_SMALL,
+      f'--peer={peer}', f'--output={folder / "all.json"}',
+      f'--workdir={folder / "work"}', '--peers_python=', *words
+  ],
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE,
+                          text=True,
+                          env=os.environ | {'PYTHONPATH': str(_ROOT)})
+
+
+def _run(folder, said, then, *words):
+  """Returns (exit code, stdout, stderr, rows)."""
+  process = _start(folder, said, then, *words)
+  out, err = process.communicate()
+  return process.returncode, out, err, _read(folder)
+
+
+def _read(folder):
+  path = folder / 'all.json'
+  return json.loads(path.read_text())['rows'] if path.exists() else {}
+
+
+@pytest.fixture(name='done', scope='module')
+def _done(tmp_path_factory):
+  """One real run of everything, without limits: (stdout, rows, folder)."""
+  folder = tmp_path_factory.mktemp('device')
+  code, out, err, rows = _run(folder, _SAID, '', '--budget_s=50000')
+  assert code == 0, err + out
+  return out, rows, folder
+
+
+def test_every_row_is_measured_and_printed_as_its_own_line(done):
+  out, rows, _ = done
+  assert sorted(rows) == sorted(_BATCHES + [
+      'data', 'peer', 'peer_4', 'peer_8', 'peer_4_norm', 'peer_8_norm',
+      'device_cache', 'evaluation', 'epoch', 'fed', 'kernels', 'bfloat16',
+      'deterministic'
+  ])
+  lines = [line.partition('] ')[2] for line in out.splitlines() if '] ' in line]
+  assert [line.partition(':')[0] for line in lines] == list(rows)
+  assert not {'failed', 'left_out'
+             } & {key for row in rows.values() for key in row}
+
+
+@pytest.mark.parametrize('name', [
+    *(name for name in _BATCHES if name.startswith('resident')), 'device_cache',
+    'evaluation', 'fed', 'deterministic'
+])
+def test_rates_are_positive(done, name):
+  assert 0 < done[1][name]['images_per_s'] < 1e6
+
+
+@pytest.mark.parametrize('row,key,above,below', [
+    ('peer_4', 'ours_over_peer', 'resident_4', 'peer_4'),
+    ('peer_8', 'ours_over_peer', 'resident_8', 'peer_8'),
+    ('resident_4_norm', 'over_peer', 'resident_4_norm', 'peer_4_norm'),
+    ('resident_8_norm', 'over_peer', 'resident_8_norm', 'peer_8_norm'),
+    ('device_cache', 'part_of_resident', 'device_cache', 'resident_4'),
+    ('fed', 'part_of_device_cache', 'fed', 'device_cache'),
+    ('deterministic', 'part_of_device_cache', 'deterministic', 'device_cache'),
+])
+def test_like_is_compared_with_like(done, row, key, above, below):
+  rows = done[1]
+  assert rows[row][key] == pytest.approx(rows[above]['images_per_s'] /
+                                         rows[below]['images_per_s'])
+
+
+def test_an_epoch_has_all_images_and_its_parts(done):
+  row = done[1]['epoch']
+  assert row['images_trained'] + row['images_evaluated'] == 40
+  assert 0 < row['steps_s'] and 0 < row['evaluation_s'] and row['seconds'] > 0
+  assert len(row['all_seconds']) == 3
+  assert row['seconds'] == pytest.approx(row['steps_s'] + row['evaluation_s'] +
+                                         row['rest_s'])
+  assert row['paper_minutes'] == pytest.approx(row['seconds'] * 800 / 60)
+
+
+def test_memory_and_numbers_are_plausible(done):
+  rows = done[1]
+  for name in _BATCHES:
+    if name.startswith('memory'):
+      assert 100 < rows[name]['peak_mb'] < 1e5
+  for key in ('loss', 'val_loss'):
+    assert rows['bfloat16'][key] == pytest.approx(
+        rows['bfloat16'][f'{key}_float32'], rel=0.2)
+  for key in ('f1_macro', 'f1_micro'):
+    assert 0 <= rows['bfloat16'][key] <= 1
+  assert rows['deterministic']['same_bits']
+  assert rows['deterministic']['arrays'] == rows['deterministic'][
+      'arrays_equal'] > 30
+
+
+def test_the_profile_is_of_the_training_and_each_kernel_has_a_line(done):
+  out, rows, _ = done
+  kernels = rows['kernels']['kernels']
+  assert len(kernels) == 15 and rows['kernels']['busy_ms'] > 0
+  assert [each[1] for each in kernels] == sorted((each[1] for each in kernels),
+                                                 reverse=True)
+  assert any('gapnet_pl' in name for name, _, _ in kernels)
+  assert all(f'  {name}\n' in out for name, _, _ in kernels)
+
+
+def test_nothing_is_left_behind(done):
+  assert not list((done[2] / 'work').iterdir())
+
+
+def test_a_peer_that_fails_leaves_the_other_rows(tmp_path):
+  code, out, err, rows = _run(tmp_path, _SAID[:3], 'raise ValueError("odd")',
+                              '--only=peer,data')
+  assert code == 1 and err.count('\n') == 1
+  assert err.startswith('Rows that failed: peer, peer_8; ')
+  assert rows['data']['samples'] == 40
+  assert rows['peer']['failed'] == 'exit code 1: ValueError: odd'
+  assert rows['peer_4']['images_per_s'] == 40
+  assert rows['peer_8']['failed'] == rows['peer']['failed']
+  assert 'peer_8: failed exit code 1: ValueError: odd' in out
+
+
+def test_what_was_measured_before_a_signal_is_kept(tmp_path):
+  process = _start(tmp_path, _SAID, 'import time; time.sleep(1000)',
+                   '--only=peer,data')
+  while process.poll() is None and 'data' not in _read(tmp_path):
+    time.sleep(0.1)
+  process.send_signal(signal.SIGTERM)
+  process.communicate()
+  assert process.returncode == 128 + signal.SIGTERM
+  assert list(_read(tmp_path)) == ['data']
+  assert not list((tmp_path / 'work').iterdir())
+
+
+def test_rows_that_no_longer_fit_are_left_out(tmp_path):
+  code, _, err, rows = _run(tmp_path, _SAID, '', '--budget_s=1')
+  assert code == 0, err
+  assert len(rows) == 21
+  assert all(
+      ' of --budget_s left, needs ' in row['left_out'] for row in rows.values())
+
+
+@pytest.mark.parametrize('word,received', [
+    ('--output=', '--output is missing'),
+    ('--batch_sizes=4,0', "received '4,0'"),
+    ('--batch_sizes=4,4', "received '4,4'"),
+    ('--only=memcpy', "received 'memcpy'"),
+    ('--limit=9', 'received 9'),
+    ('--budget_s=nan', 'at most 86400'),
+])
+def test_wrong_use_ends_with_one_line(tmp_path, word, received):
+  code, out, err, _ = _run(tmp_path, _SAID, '', word)
+  assert (code, out) == (2, '')
+  assert received in err and err.count('\n') == 1
