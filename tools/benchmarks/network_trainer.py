@@ -52,7 +52,7 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
     model = build.build(config, job['size'], {
         'mean': _MEAN,
         'std': _STD
-    }, step.compiles_gradients(strategy, config))
+    }, build.is_compiled(config, strategy))
     optimizer = optimizer_lib.make_optimizer(0.01, 0.9)
     optimizer.build(model.trainable_variables)
   steps = job['steps']
