@@ -128,7 +128,7 @@ def join(workers: Cluster) -> tf.distribute.Strategy:
       task_type='worker',
       task_id=workers.own,
       rpc_layer='grpc')
-  with process.killed_by_interrupt():
+  with process.killed_by_signals():
     try:
       return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:

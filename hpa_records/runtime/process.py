@@ -11,6 +11,7 @@ import functools
 import glob
 import logging
 import os
+import re
 import resource
 import signal
 import sys
@@ -38,8 +39,9 @@ _REMOVED = ('KERAS_MAX_EPOCHS', 'KERAS_MAX_STEPS_PER_EPOCH',
             'KERAS_NNX_ENABLED', 'TF_FUNCTION_JIT_COMPILE_DEFAULT')
 # Where one of these is wrong, TensorFlow ends the process, and what it logs is
 # all that tells of it.
-_FATAL = ('XLA_FLAGS', 'TF_XLA_FLAGS', 'TF_DETERMINISTIC_OPS',
-          'TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
+_FATAL = ('XLA_FLAGS', 'TF_XLA_FLAGS', 'TF_DETERMINISTIC_OPS')
+# TensorFlow aborts at others than whole numbers.
+_NUMBERS = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
 # glibc's malloc.h. By default it gives a freed megabyte back to the system at
 # once, and the next image faults it in again, page by page: a third of the
 # time of decoding.
@@ -60,6 +62,9 @@ def take() -> None:
   os.environ.update(_FIXED)
   for name in _REMOVED:
     os.environ.pop(name, None)
+  for name in _NUMBERS:
+    if not re.fullmatch('[0-9]{1,4}', os.environ.get(name, '')):
+      os.environ.pop(name, None)
   try:
     tempfile.gettempdir()  # TensorFlow and matplotlib do not start without one
   except OSError:  # a container whose disks are read-only
@@ -174,20 +179,24 @@ def ended_by_interrupt() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def killed_by_interrupt() -> Iterator[None]:
-  """Lets Ctrl-C kill a process of ours while a block waits inside C++.
+def killed_by_signals() -> Iterator[None]:
+  """Lets signals kill a process of ours while a block waits inside C++.
 
-  Python would raise KeyboardInterrupt when it returns, which may be never.
+  They are Ctrl-C, SIGTERM and SIGHUP. Python would call its handlers when the
+  block returns, which may be never.
   """
-  if (not is_ours() or not heeds(signal.SIGINT) or
-      threading.current_thread() is not threading.main_thread()):
-    yield
-    return
-  before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+  before = {}
+  if is_ours() and threading.current_thread() is threading.main_thread():
+    before = {
+        each: signal.signal(each, signal.SIG_DFL)
+        for each in filter(heeds, (signal.SIGINT, signal.SIGTERM,
+                                   signal.SIGHUP))
+    }
   try:
     yield
   finally:
-    signal.signal(signal.SIGINT, before)
+    for each, handler in before.items():
+      signal.signal(each, handler)
 
 
 def begin_imports() -> bool:

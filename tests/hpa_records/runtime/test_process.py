@@ -1,5 +1,6 @@
 """process: what the library leaves alone in the program that calls it."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -128,3 +129,17 @@ def test_a_wrong_flag_of_xla_is_shown():
                         capture_output=True,
                         check=False)
   assert b'XLA_FLAGS' in done.stderr
+
+
+@pytest.mark.parametrize('value,kept', [('3', '3'), ('-1', None), ('x', None)])
+def test_numbers_of_threads_that_end_tensorflow_are_dropped(value, kept):
+  code = ('from hpa_records.runtime import process; process.take(); '
+          'from hpa_records.runtime.tensorflow import tf; import os; '
+          'tf.zeros(1); print(os.environ.get("TF_NUM_INTRAOP_THREADS"))')
+  done = subprocess.run([sys.executable, '-c', code],
+                        cwd=_ROOT,
+                        env=os.environ | {'TF_NUM_INTRAOP_THREADS': value},
+                        check=False,
+                        capture_output=True,
+                        text=True)
+  assert (done.returncode, done.stdout) == (0, f'{kept}\n')

@@ -41,6 +41,17 @@ def test_a_fold_on_a_disk_that_is_away_is_not_left_out(run):
     finished_run.load(str(run))
 
 
+@pytest.mark.parametrize('name', [
+    workdir.CONFIG_NAME, workdir.PREDICTIONS_NAME, workdir.SAMPLES_NAME,
+    workdir.HISTORY_NAME
+])
+def test_a_file_on_a_disk_that_is_away_is_not_called_damaged(run, name):
+  (run / 'fold0' / name).unlink()
+  (run / 'fold0' / name).symlink_to('/mnt/nowhere/file')
+  with pytest.raises(errors.UnreadError, match='Mount that disk'):
+    finished_run.load(str(run))
+
+
 @pytest.mark.parametrize('path', ['.', 'fold0', 'fold0/metrics.json'])
 def test_a_run_that_may_not_be_read_is_told(run, path):
   with rights.refused(run / path):

@@ -201,6 +201,17 @@ def test_a_killed_worker_is_told_and_a_restart_ends_the_same(
   _assert_close(folder / 'killed', folder / 'two', _EPOCHS, 0)
 
 
+def test_a_worker_that_waits_for_the_others_can_be_ended(folder, ports):
+  chief, other = _start_workers(folder, 'alone', ports)
+  other.kill()
+  other.wait()
+  for line in chief.stderr:
+    if 'is waiting for the others' in line:
+      break
+  chief.terminate()
+  assert _end(chief)[0] == -signal.SIGTERM
+
+
 def test_workers_of_other_settings_are_refused(folder, ports):
   flags = ['--batch_size=8', '--seed=1']
   for code, _, said in map(_end,
