@@ -131,8 +131,7 @@ def find_number(message: str) -> int:
 def find_unread(path: str, error: Exception) -> UnreadError | None:
   """Returns the error to raise if a file could not be read, or None.
 
-  None: the file is missing, or the error may be caused by its content. A link
-  without a target is not: its disk may not be mounted.
+  None: the file is missing, or the error may be caused by its content.
 
   Args:
     path: of the file.
@@ -142,9 +141,6 @@ def find_unread(path: str, error: Exception) -> UnreadError | None:
     error = error.__cause__
   if isinstance(error, OSError) and error.errno in _UNREAD:
     return UnreadError(f'Cannot read {path}: {explain(error)}.', path)
-  if isinstance(error, FileNotFoundError):
-    link = find_dangling_link(path)
-    return UnreadError(link, path) if link else None
   return None
 
 

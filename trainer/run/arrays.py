@@ -245,9 +245,12 @@ def damaged(path: str, error: Exception) -> errors.DataError:
     error: the exception that reading it raised.
 
   Returns:
-    An errors.UnreadError if the system refused to read it, else an
-    errors.DataError.
+    An errors.UnreadError if the system refused to read it or its disk may not
+    be mounted, else an errors.DataError.
   """
+  link = errors.find_dangling_link(path)
+  if link:
+    return errors.UnreadError(link, path)
   return errors.find_unread(path, error) or errors.DataError(
       f'{path} is missing or damaged, or another kind of file '
       f'({printable.join_lines(str(error))}); train the fold again, or choose '

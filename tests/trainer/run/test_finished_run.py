@@ -1,12 +1,15 @@
 """finished_run: folds that do not belong together are refused."""
 
+import os
 import shutil
 
 import pytest
 
 from hpa_records.runtime import errors
 from tests.support import rights
+from trainer.run import arrays
 from trainer.run import finished_run
+from trainer.run import fold_file
 from trainer.run import workdir
 
 
@@ -41,15 +44,19 @@ def test_a_fold_on_a_disk_that_is_away_is_not_left_out(run):
     finished_run.load(str(run))
 
 
-@pytest.mark.parametrize('name', [
-    workdir.CONFIG_NAME, workdir.PREDICTIONS_NAME, workdir.SAMPLES_NAME,
-    workdir.HISTORY_NAME
+@pytest.mark.parametrize('name,load', [
+    (workdir.CONFIG_NAME, fold_file.load_config),
+    (workdir.PREDICTIONS_NAME, arrays.Predictions.load),
+    (workdir.SAMPLES_NAME, arrays.Samples.load),
+    (workdir.HISTORY_NAME,
+     lambda path: fold_file.load_history(os.path.dirname(path))),
 ])
-def test_a_file_on_a_disk_that_is_away_is_not_called_damaged(run, name):
-  (run / 'fold0' / name).unlink()
-  (run / 'fold0' / name).symlink_to('/mnt/nowhere/file')
+def test_a_file_on_a_disk_that_is_away_is_not_called_damaged(run, name, load):
+  path = run / 'fold0' / name
+  path.unlink()
+  path.symlink_to('/mnt/nowhere/file')
   with pytest.raises(errors.UnreadError, match='Mount that disk'):
-    finished_run.load(str(run))
+    load(str(path))
 
 
 @pytest.mark.parametrize('path', ['.', 'fold0', 'fold0/metrics.json'])
