@@ -77,8 +77,16 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     config: of the run.
     records: the dataset.
     strategy: of the run.
+
+  Raises:
+    errors.DataError: a cache on a TPU.
   """
   how = config.reading
+  kind, _ = _first_device(strategy)
+  if how.cache == 'device' and kind == 'TPU':
+    raise errors.DataError(
+        '--cache=device is not for TPUs: they would pad the four channels of a '
+        'pixel to 128; pass --cache=host.')
   if how.cache != 'auto':
     return how
   chosen = 'none'
@@ -88,7 +96,6 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     pixels = len(records.index) * size**2 * spec.NUM_CHANNELS
     replicas = strategy.num_replicas_in_sync
     step = config.batch_size / replicas * size**2 * _step_bytes(config)
-    kind, _ = _first_device(strategy)
     here = len(strategy.extended.worker_devices)
     # CPUs share the memory of the machine.
     copies, share = (here, _CACHE_SHARE) if kind == 'CPU' else (1, 1)

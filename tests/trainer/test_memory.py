@@ -58,6 +58,15 @@ def test_auto_gives_way_to_what_excludes_a_cache(records, changes):
   assert reader_lib.choose(records, how) in how_lib.READERS
 
 
+def test_a_cache_in_the_memory_of_a_tpu_is_refused(records, monkeypatch):
+  strategy = strategy_lib.make('cpu')  # no TPU is here
+  monkeypatch.setattr(memory, '_first_device', lambda _: ('TPU', 0))
+  config = dataclasses.replace(_CONFIG, cache='device')
+  with pytest.raises(errors.DataError, match='not for TPUs'):
+    memory.choose_cache(config, records, strategy)
+  assert memory.choose_cache(_CONFIG, records, strategy).cache == 'host'
+
+
 def test_the_control_group_s_limit_counts(records, monkeypatch, tmp_path):
   # The files of a container with 64 MB, of which 63 are used.
   group = tmp_path / 'sys/fs/cgroup'

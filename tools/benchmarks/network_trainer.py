@@ -81,10 +81,8 @@ def _make_batches(strategy, job: Job, steps: int):
       pixels, labels = _made(job)
       self.strategy = strategy
       self.records = types.SimpleNamespace(index=range(len(pixels)))
-      self._image_shape = pixels.shape[1:]
       with strategy.scope():
-        self._pixels = device_cache.make_variable(
-            pixels.reshape(len(pixels), -1))
+        self._pixels = device_cache.make_variable(pixels)
         self._labels = device_cache.make_variable(labels)
 
   batches = device_cache.CachedBatches(Resident(), job['batch'], steps)

@@ -3,9 +3,6 @@
 They are transferred once. Then a batch is rows of the index, which are also on
 the device, for all steps of an epoch: a step copies nothing from the host. Each
 such copy would wait for the steps before it.
-
-An image is one row of a matrix: as [N, H, W, 4], a TPU would pad the four
-channels to 128.
 """
 
 import numpy as np
@@ -40,23 +37,19 @@ class DeviceCache:
     """
     self.strategy, self.records = strategy, records
     size, count = records.manifest.image_size, len(records.index)
-    self._image_shape = (size, size, spec.NUM_CHANNELS)
     # One more, black and without labels, for padding.
-    reader_lib.check_fits((count + 1, *self._image_shape),
-                          memory.free_bytes(strategy), 'device')
-    width = int(np.prod(self._image_shape))
+    shape = (count + 1, size, size, spec.NUM_CHANNELS)
+    reader_lib.check_fits(shape, memory.free_bytes(strategy), 'device')
     with strategy.scope():
-      self._pixels = make_variable(
-          lambda: tf.zeros([count + 1, width], tf.uint8))
+      self._pixels = make_variable(lambda: tf.zeros(shape, tf.uint8))
       self._labels = make_variable(
           np.pad(records.labels.astype(np.float32), ((0, 1), (0, 0))))
     for rows, images in reader.images(range(records.manifest.num_folds)):
       cuts = np.flatnonzero(np.diff(rows) != 1) + 1  # between folds
       for run, part in zip(np.split(rows, cuts), np.split(images, cuts)):
-        strategy.extended.update(
-            self._pixels,
-            _write,
-            args=(int(run[0]), tf.constant(part.reshape(len(run), width))))
+        strategy.extended.update(self._pixels,
+                                 _write,
+                                 args=(int(run[0]), tf.constant(part)))
 
   def look_up(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns images [b, H, W, C] uint8, 0..255, and labels [b, K] float32.
@@ -64,9 +57,7 @@ class DeviceCache:
     Args:
       rows: [b] int64, rows of the index; N gives a black image without labels.
     """
-    images = tf.gather(self._pixels, rows)
-    return (tf.reshape(images,
-                       (-1, *self._image_shape)), tf.gather(self._labels, rows))
+    return tf.gather(self._pixels, rows), tf.gather(self._labels, rows)
 
 
 class CachedBatches:

@@ -43,14 +43,6 @@ def test_each_row_has_its_pixels_and_labels_and_a_blank_is_black(records):
   assert not images[-1].numpy().any() and not labels[-1].numpy().any()
 
 
-def test_a_tpu_would_pad_no_image(records):
-  # It pads the last axis to 128 and the one before to 32.
-  pixels = _cache(records)._pixels  # pylint: disable=protected-access
-  rows, width = pixels.shape
-  padded = -(-rows // 32) * 32 * -(-width // 128) * 128
-  assert padded < 1.5 * rows * width
-
-
 def test_batches_are_those_of_the_plan(records):
   strategy, key = strategy_lib.make('cpu'), epoch_plan.Key(0, 1, 2)
   repeats = np.where(records.index['fold'] == 2, 0, 1.3)

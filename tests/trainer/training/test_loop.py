@@ -527,6 +527,23 @@ def _go_on(config, *names):
   return done.stdout
 
 
+def test_deterministic_runs_are_equal_and_say_what_is_not_measured(
+    records, tmp_path):
+  for name in ('one', 'two'):
+    done = subprocess.run([
+        sys.executable, '-m', 'trainer.main', f'--records={records}',
+        f'--workdir={tmp_path / name}', '--fold=1', f'--epochs={_EPOCHS}',
+        '--batch_size=16', '--distribute=cpu', '--deterministic'
+    ],
+                          cwd=_ROOT,
+                          check=False,
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'The wait for input is not measured' in done.stdout
+  _assert_same_end(tmp_path / 'one' / 'fold1', tmp_path / 'two' / 'fold1')
+
+
 # test_kill.py does the same with the indexed reader.
 @pytest.mark.parametrize('reader', ['streaming'])
 def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
