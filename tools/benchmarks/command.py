@@ -6,10 +6,10 @@
   python tools/benchmark.py train --batch_size=16
   python tools/benchmark.py device --peer=peer.py --output=device.json
 
-Without --csv, convert makes sample data first, and so does input without
---records; balance needs no images. The docstring of each module of benchmarks/
-says what is measured, and how. The numbers belong into BUILD_NOTES.md, with the
-command; no test asserts a speed.
+Without --csv, convert makes sample data first, and so do input without
+--records, and device; balance needs no images. The docstring of each module of
+benchmarks/ says what is measured, and how. The numbers belong into
+BUILD_NOTES.md, with the command; no test asserts a speed.
 """
 
 import json

@@ -34,8 +34,8 @@ class Data(step.Step):
   is_beside = True
 
   def prepare(self, job: step.Job) -> list[child.Child]:
-    words = [job.scratch, job.num_samples, job.size_px,
-             max(1, host.num_cores() // 2)]  # yapf: disable
+    workers = max(1, host.num_cores() // 2)
+    words = (job.scratch, job.num_samples, job.size_px, workers)
     maker = child.Child(child.of_module('device.data', list(map(str, words))),
                         job.scratch)
     maker.start()
