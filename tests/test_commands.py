@@ -77,6 +77,33 @@ def test_each_package_lists_its_commands():
   assert all(line.endswith('.') and len(line) <= 80 for line in lines)
 
 
+def _list_in_shell(package, line):
+  return subprocess.run(
+      ['bash', '-o', 'pipefail', '-c', line, sys.executable, package],
+      cwd=_ROOT,
+      check=False,
+      capture_output=True,
+      text=True)
+
+
+@pytest.mark.parametrize('package', _PACKAGES)
+def test_a_list_whose_reader_is_gone_ends_quietly(package):
+  done = _list_in_shell(package, '"$0" -m "$1" | true')
+  assert (done.returncode, done.stderr) == (141, '')
+
+
+@pytest.mark.parametrize('package', _PACKAGES)
+@pytest.mark.parametrize('rest,message', [
+    ('make_records --csv=x', "received 'make_records'"),
+    ('> /dev/full', 'No space left on device'),
+])
+def test_a_list_that_cannot_be_or_is_not_meant_is_one_line(
+    package, rest, message):
+  done = _list_in_shell(package, f'"$0" -m "$1" {rest}')
+  assert (done.returncode, done.stdout) == (2, '')
+  assert message in done.stderr and done.stderr.count('\n') == 1
+
+
 def test_each_command_has_a_console_script():
   parser = configparser.ConfigParser(delimiters='=')
   parser.read(_ROOT / 'setup.cfg')

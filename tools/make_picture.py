@@ -12,6 +12,7 @@ of make demo:
 from absl import flags
 
 from hpa_records.runtime import cli
+from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer.report import picture
@@ -26,8 +27,11 @@ def main() -> None:
   output = path_check.require_local(_OUTPUT.value, 'output')
   path_check.refuse_shared([('output', output)], [('workdir', workdir)],
                            closed=[('workdir', workdir)])
+  if not output.endswith('.webp'):
+    raise errors.DataError(f'Expected --output=NAME.webp, received {output}.')
   path_check.prepare_output(output, 'output')
   with path_check.translate_write_errors(output):
+    path_check.refuse_foreign(output, 'WEBP', 'output')
     filesystem.write_atomically(output, picture.draw(workdir))
   print(output)
 

@@ -9,16 +9,14 @@ arithmetic.
 
 import dataclasses
 import functools
-import json
-import re
 from typing import Any, Callable
 
 from hpa_records.reading import how as how_lib
 from hpa_records.runtime import errors
-from hpa_records.runtime import json_text
 from hpa_records.sampling import balance as balance_lib
 from hpa_records.sampling import balance_flags
 from hpa_records.sampling import epoch_plan
+from trainer import remote_tpu
 from trainer import setting
 
 ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu')
@@ -31,9 +29,6 @@ DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker', 'tpu')
 XLA = ('auto', 'on', 'off')
 MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
 
-_FINGERPRINT = 'records_sha256'
-_USER = re.compile(r'(?<=://)[^/@]*@')  # name and password in an address
-_SHA256 = re.compile('[0-9a-f]{1,64}')
 RECORDS = 'records'  # in an identity: its fingerprint
 
 _MOST = 2**31  # of what TensorFlow counts
@@ -45,33 +40,6 @@ _BALANCE = balance_lib.Balance()
           for group in ('Input and output', 'Balance', 'Network',
                         'Optimization', 'Schedule and metrics', 'Reading',
                         'Devices', 'Running'))
-
-
-def check_remote_input(distribute: str, tpu: str, **flags: str) -> None:
-  """Checks that the host of a remote TPU can read the input.
-
-  That host runs tf.data, without this process's Python and this machine's
-  disks. Other devices are given batches by this machine.
-
-  Args:
-    distribute: one of DISTRIBUTIONS.
-    tpu: the flag; all but 'local' are remote.
-    **flags: values of flags by name: records, and those that need this machine;
-      '' where not given.
-
-  Raises:
-    errors.DataError: records are not at gs://, or another flag is given.
-  """
-  if distribute != 'tpu' or tpu == 'local':
-    return
-  for name, value in flags.items():
-    if value and not (name == 'records' and value.startswith('gs://')):
-      raise errors.DataError(
-          f'The host of the remote TPU --tpu={tpu} cannot use '
-          f'--{name}={value}: it reads records at gs:// itself, by the '
-          'streaming reader, without a cache. Copy the records to gs:// and '
-          'pass no other flags of the input, or run on that host with '
-          '--tpu=local.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,14 +223,14 @@ class Config:
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
-    check_remote_input(self.distribute,
-                       self.tpu,
-                       records=self.records,
-                       stage_dir=self.stage_dir,
-                       data_service=self.data_service,
-                       reader=self.reader if self.reader == 'indexed' else '',
-                       cache=self.cache if self.cache in ('host',
-                                                          'device') else '')
+    remote_tpu.check_input(
+        self.distribute,
+        self.tpu,
+        records=self.records,
+        stage_dir=self.stage_dir,
+        data_service=self.data_service,
+        reader=self.reader if self.reader == 'indexed' else '',
+        cache=self.cache if self.cache in ('host', 'device') else '')
     _ = self.rebalance
 
   @property
@@ -280,37 +248,6 @@ class Config:
   def monitor_mode(self) -> str:
     """'max' if more of the monitored score is better, else 'min'."""
     return 'min' if self.plateau_monitor == 'loss' else 'max'
-
-  def to_json(self, fingerprint: str, reader: str = '') -> str:
-    """Returns config.json: all fields, and the dataset's fingerprint.
-
-    Runs are shared, so no password or signature of an address is written.
-
-    Args:
-      fingerprint: sha256 of the dataset.
-      reader: that was chosen, as of identity.
-    """
-    content = {**dataclasses.asdict(self), _FINGERPRINT: fingerprint}
-    content['reader'] = reader or self.reader
-    if '://' in self.records:
-      content['records'] = _USER.sub('', self.records).partition('?')[0]
-    return json.dumps(content, indent=1) + '\n'
-
-  @classmethod
-  def from_json(cls, text: bytes | str) -> tuple['Config', str]:
-    """Returns the configuration and the fingerprint that to_json wrote.
-
-    Raises:
-      ValueError: text is no JSON object with a fingerprint, or a value is of
-        another type or out of range.
-      TypeError: a field is unknown or missing.
-    """
-    content = json_text.parse(text)
-    json_text.check_form(content, {_FINGERPRINT: str}, 'configuration')
-    fingerprint = content.pop(_FINGERPRINT)
-    if not _SHA256.fullmatch(fingerprint):
-      raise ValueError(f'{_FINGERPRINT}: received {fingerprint!r:.80}')
-    return cls(**content), fingerprint
 
   def common(self, reader: str) -> dict[str, Any]:
     """Returns what all workers of a run must have alike.

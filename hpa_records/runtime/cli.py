@@ -59,12 +59,18 @@ def list_commands(name: str) -> None:
   Args:
     name: of the package, such as hpa_records.commands.
   """
-  package = importlib.import_module(name)
-  for each in pkgutil.iter_modules(package.__path__, f'{name}.'):
-    source = importlib.util.find_spec(each.name).loader.get_source(each.name)
-    told = ast.get_docstring(ast.parse(source)).partition('\n')[0]
-    command = each.name.rpartition('.')[2].replace('_', '-')
-    print(f'hpa-{command:18}{told}')
+  terminal.prepare()
+  with _exit_on_errors():
+    if set(sys.argv[1:]) - _HELP:
+      _refuse(f'Expected no arguments, received {sys.argv[1]!r}; this only '
+              'lists the commands, each of which starts under its own name.')
+    package = importlib.import_module(name)
+    for each in pkgutil.iter_modules(package.__path__, f'{name}.'):
+      source = importlib.util.find_spec(each.name).loader.get_source(each.name)
+      told = ast.get_docstring(ast.parse(source)).partition('\n')[0]
+      command = each.name.rpartition('.')[2].replace('_', '-')
+      print(f'hpa-{command:18}{told}')
+    sys.stdout.flush()
 
 
 def run(main: Callable[[], None] | None = None,

@@ -29,7 +29,10 @@ _FIXED = {
     'KERAS_BACKEND': 'tensorflow',
     'KERAS_HOME': os.devnull,
     'MATPLOTLIBRC': os.devnull,
-    'MPLBACKEND': 'agg'
+    'MPLBACKEND': 'agg',
+    # multiprocessing starts "python -c", which would import a signal.py of the
+    # current folder in place of Python's own. Python 3.10 ignores this.
+    'PYTHONSAFEPATH': '1'
 }
 _REMOVED = ('KERAS_MAX_EPOCHS', 'KERAS_MAX_STEPS_PER_EPOCH',
             'KERAS_NNX_ENABLED', 'TF_FUNCTION_JIT_COMPILE_DEFAULT')

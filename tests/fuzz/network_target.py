@@ -33,7 +33,7 @@ def _checkpoints(_) -> list[bytes]:
   model, optimizer = _network()
   state = state_lib.State.start(config_lib.Config('records', 'run'))
   metrics = {'epoch': 1, 'loss': 0.3, 'f1_macro': 0.5}
-  state.finish_epoch({'epoch': 1, 'loss': 0.4}, metrics, 'f1_macro')
+  state.finish_epoch(0.5).record({'epoch': 1, 'loss': 0.4}, metrics)
   values = {**state.to_dict(), checkpoint_file.OF: _OF}
   arrays = {
       str(i): np.asarray(each)

@@ -26,6 +26,7 @@ from trainer.network import block
 from trainer.prediction import ensemble
 from trainer.report import result
 from trainer.run import arrays as arrays_lib
+from trainer.run import config_file
 from trainer.run import finished_fold
 from trainer.run import finished_run
 from trainer.run import fold_file
@@ -37,7 +38,7 @@ _CONFIG = config_lib.Config('records', 'run', epochs=2)
 
 
 def _configs(_) -> list[bytes]:
-  return [_CONFIG.to_json(_FINGERPRINT).encode()]
+  return [config_file.format_json(_CONFIG, _FINGERPRINT).encode()]
 
 
 def _parse_config(data: bytes, folder: pathlib.Path) -> None:
@@ -45,7 +46,7 @@ def _parse_config(data: bytes, folder: pathlib.Path) -> None:
   path.write_bytes(data)
   found, _ = fold_file.load_config(str(path))
   identity.find_differences(found.identity('a'), _CONFIG.identity('a'))
-  json.loads(found.to_json(_FINGERPRINT))
+  json.loads(config_file.format_json(found, _FINGERPRINT))
   for name, kind in config_lib.Config.__annotations__.items():
     allowed = (int, float) if kind is float else kind
     if not isinstance(getattr(found, name), allowed):
@@ -174,15 +175,20 @@ def _runs(_) -> list[bytes]:
   }
   return [
       json.dumps({
-          'config.json': json.loads(_CONFIG.to_json(_FINGERPRINT)),
-          'metrics.json': metrics,
-          'best_metrics.json': metrics,
-          'about.json': about,
+          'config.json':
+              json.loads(config_file.format_json(_CONFIG, _FINGERPRINT)),
+          'metrics.json':
+              metrics,
+          'best_metrics.json':
+              metrics,
+          'about.json':
+              about,
           'network.json': {
               'parameters': 8,
               'layers': [layer, next_layer]
           },
-          'history.csv': 'epoch,loss,val_loss\n1,0.5,0.5\n2,0.25,0.5\n'
+          'history.csv':
+              'epoch,loss,val_loss\n1,0.5,0.5\n2,0.25,0.5\n'
       }).encode()
   ]
 

@@ -49,6 +49,7 @@ def test_the_picture_is_samples_beside_a_figure_of_the_report(run, tmp_path):
   # Neither half is blank.
   assert all(half.min() < 128 and half.max() > 250
              for half in np.split(picture, 2, axis=1))
+  assert _call(f'--workdir={run}', f'--output={path}').returncode == 0
 
 
 def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path):
@@ -56,6 +57,18 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path):
   assert done.returncode == 2
   assert len(done.stderr.splitlines()) == 1
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name,message', [
+    ('train.csv', 'Expected --output=NAME.webp'),
+    ('mine.webp', 'was not written by this program'),
+])
+def test_a_file_of_the_users_is_not_replaced(run, tmp_path, name, message):
+  path = tmp_path / name
+  path.write_text('mine')
+  done = _call(f'--workdir={run}', f'--output={path}')
+  assert done.returncode == 2 and message in done.stderr
+  assert done.stderr.count('\n') == 1 and path.read_text() == 'mine'
 
 
 def _gallery(kinds, classes, ids, own):

@@ -4,7 +4,8 @@
 
 A way is a function of a job that yields (number of steps, seconds) again and
 again. All train the same network, PReLU, on the same synthetic uint8 pixels,
-with SGD and momentum; ours takes another variant, too.
+with SGD and momentum; ours takes another variant, too. Those of TINY train one
+dense layer: their time is that of what is around the arithmetic.
 """
 
 import itertools
@@ -25,6 +26,7 @@ from benchmarks.device import turn
 
 _MEAN, _STD = [13.0] * 4, [28.0] * 4
 _NUM_BATCHES = 4  # that are there
+_TINY_CALLS = 10  # of an epoch
 WARM = 'warm'  # printed before the timing
 
 Job = dict[str, Any]  # batch, size, precision, xla, steps, seconds, variant
@@ -52,12 +54,12 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
     model = build.build(config, job['size'], {
         'mean': _MEAN,
         'std': _STD
-    }, step.compiles_gradients(strategy, config))
+    }, build.is_compiled(config, strategy))
     optimizer = optimizer_lib.make_optimizer(0.01, 0.9)
     optimizer.build(model.trainable_variables)
   steps = job['steps']
   stepper = step.Stepper(strategy, model, optimizer, config, steps)
-  batches = _make_batches(strategy, job)
+  batches = _make_batches(strategy, job, steps)
   rates = np.full(steps, 0.01, np.float32)
   for number in itertools.count():
     begun = time.perf_counter()
@@ -67,8 +69,8 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
     yield steps, time.perf_counter() - begun
 
 
-def _make_batches(strategy, job: Job):
-  """Returns the batches of a call, as of a dataset in the device's memory."""
+def _make_batches(strategy, job: Job, steps: int):
+  """Returns batches of steps, as of a dataset in the device's memory."""
   from hpa_records.sampling import epoch_plan
   from trainer.training import device_cache
 
@@ -85,8 +87,8 @@ def _make_batches(strategy, job: Job):
             pixels.reshape(len(pixels), -1))
         self._labels = device_cache.make_variable(labels)
 
-  batches = device_cache.CachedBatches(Resident(), job['batch'], job['steps'])
-  count = job['steps'] * job['batch']
+  batches = device_cache.CachedBatches(Resident(), job['batch'], steps)
+  count = steps * job['batch']
   element = np.random.default_rng(0).integers(0, epoch_plan.NUM_ELEMENTS, count)
   batches.load(
       epoch_plan.Epoch(
@@ -146,7 +148,111 @@ def _made(job: Job) -> tuple[np.ndarray, np.ndarray]:
   return pixels, (rng.random((count, 28)) < 0.06).astype(np.float32)
 
 
-WAYS = {'ours': _ours, 'keras': _keras}
+def _tiny_network(job: Job):
+  """Returns a network of one dense layer."""
+  import keras
+  keras.utils.set_random_seed(0)
+  image = keras.Input((job['size'], job['size'], 4), dtype='uint8')
+  x = keras.layers.Rescaling(1 / _STD[0], -_MEAN[0] / _STD[0])(image)
+  x = keras.layers.Flatten()(x)
+  return keras.Model([image], keras.layers.Dense(28)(x))
+
+
+def _tiny_ours(job: Job) -> Iterator[tuple[int, float]]:
+  """The calls of an epoch, their losses checked, as the trainer makes them."""
+  from hpa_records.runtime import process
+  process.take()
+  from trainer import config as config_lib
+  from trainer.training import calls
+  from trainer.training import optimizer as optimizer_lib
+  from trainer.training import state as state_lib
+  from trainer.training import step
+  from trainer import strategy as strategy_lib
+  config = config_lib.Config('',
+                             '',
+                             batch_size=job['batch'],
+                             clip_norm=0.0,
+                             steps_per_call=job['steps'])
+  strategy = strategy_lib.make('auto')
+  with strategy.scope():
+    model = _tiny_network(job)
+    optimizer = optimizer_lib.make_optimizer(0.01, 0.9)
+    optimizer.build(model.trainable_variables)
+  steps = _TINY_CALLS * job['steps']
+  batches = _make_batches(strategy, job, steps)
+  stepper = step.Stepper(strategy, model, optimizer, config, steps)
+  running = calls.Calls(stepper, config, strategy)
+  while True:
+    begun, state = time.perf_counter(), state_lib.State.start(config)
+    stepper.begin(0, 0, np.full(steps, 0.01, np.float32))
+    running.begin(batches, 0, steps)
+    while running.left:
+      running.start()
+      while running.num_running > (running.left > 0):
+        running.read(state)
+    yield steps, time.perf_counter() - begun
+
+
+def _tiny_bare(job: Job) -> Iterator[tuple[int, float]]:
+  """A loop over one resident batch, with nothing around it."""
+  from hpa_records.runtime import process
+  process.take()
+  from hpa_records.runtime.tensorflow import tf
+  from trainer.augmentation import dihedral
+  from trainer.training import optimizer as optimizer_lib
+  pixels, labels = _made(job)
+  model, optimizer = _tiny_network(job), optimizer_lib.make_optimizer(0.01, 0.9)
+  optimizer.build(model.trainable_variables)
+  dihedral.warm_up()
+  image, label, element = (tf.Variable(each) for each in (
+      pixels[:job['batch']], labels[:job['batch']],
+      np.arange(job['batch'], dtype=np.int32) % dihedral.NUM_ELEMENTS))
+
+  @tf.function
+  def run(count):
+    total = 0.0
+    for _ in tf.range(count):
+      with tf.GradientTape() as tape:
+        logits = model([dihedral.transform(image, element)], training=True)
+        loss = tf.reduce_mean(
+            tf.nn.sigmoid_cross_entropy_with_logits(label, logits))
+      optimizer.apply(tape.gradient(loss, model.trainable_variables),
+                      model.trainable_variables)
+      total += loss
+    return total
+
+  while True:
+    begun = time.perf_counter()
+    run(tf.constant(job['steps'])).numpy()
+    yield job['steps'], time.perf_counter() - begun
+
+
+def _tiny_keras(job: Job) -> Iterator[tuple[int, float]]:
+  """Keras's fit with steps_per_execution, no augmentation."""
+  import keras
+  import tensorflow as tf
+  model = _tiny_network(job)
+  model.compile(keras.optimizers.SGD(0.01, 0.9),
+                keras.losses.BinaryCrossentropy(from_logits=True),
+                steps_per_execution=job['steps'])
+  pixels, labels = _made(job)
+  data = tf.data.Dataset.from_tensor_slices(
+      (pixels, labels)).batch(job['batch']).cache().repeat().prefetch(2)
+  steps = _TINY_CALLS * job['steps']
+  while True:
+    begun = time.perf_counter()
+    model.fit(data, steps_per_epoch=steps, verbose=0)
+    yield steps, time.perf_counter() - begun
+
+
+TINY = {'ours': _tiny_ours, 'bare': _tiny_bare, 'keras': _tiny_keras}
+WAYS = {
+    'ours': _ours,
+    'keras': _keras,
+    **{
+        f'tiny_{name}': way for name, way in TINY.items()
+    }
+}
 
 
 def main() -> None:

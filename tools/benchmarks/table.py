@@ -211,6 +211,20 @@ def format_train(report: dict[str, Any]) -> str:
   ])
 
 
+def format_overhead(report: dict[str, Any]) -> str:
+  """Returns the table of train.measure_overhead."""
+  ratios = report['ratios']
+  rows = [(each['title'], f'{each["median"]:.0f}',
+           f'{min(each["step_us"]):.0f}–{max(each["step_us"]):.0f}',
+           _TWO_DIGITS(ratios[key]) if key in ratios else '')
+          for key, each in report['ways'].items()]
+  return '\n'.join([
+      f'One dense layer, {report["size"]} px, batches of {report["batch"]}, '
+      f'{report["steps"]} steps a call.', '',
+      _table(('', 'us a step, median', 'least–most', 'ours ÷ this'), rows)
+  ])
+
+
 def _format_seconds(tables: Sequence[dict[str, Any]], num_folds: int) -> str:
   names = [name for name in tables[0] if name != 'num_rows']
   head = [f'seconds, all {num_folds} folds']

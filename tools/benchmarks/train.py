@@ -5,6 +5,8 @@ minute affects all. Training steps on resident pixels are timed, after two calls
 that are not. A peer is a program that prints a line such as
 'PT bn=0 amp=1 default B=80 25900 img/s …' for each network and batch that it
 measures; the lines without batch norm and with this batch are compared.
+
+The overhead is measured in the same way with a network of one layer.
 """
 
 import dataclasses
@@ -22,6 +24,12 @@ from hpa_records.runtime import host
 from hpa_records.storage import path_check
 
 _TITLES = {'ours': 'trainer.training.step', 'keras': 'Keras layers and fit'}
+_OVERHEAD_TITLES = {
+    'tiny_ours': 'trainer.training.calls',
+    'tiny_bare': 'a loop over a resident batch',
+    'tiny_keras': 'Keras fit, steps_per_execution'
+}
+_OVERHEAD_PX = 16
 _LINE = re.compile(
     r'bn=(?P<norm>\d) amp=(?P<half>\d)\s+(?P<mode>\S+).*?B=\s*(?P<batch>\d+)'
     r'\s+(?P<rate>[\d.]+) img/s')
@@ -60,14 +68,7 @@ def measure(job: Job) -> dict[str, Any]:
     errors.DataError: the peer printed no rate of this batch.
     RuntimeError: a way failed.
   """
-  path = os.path.join(job.scratch, 'train.json')
-  pathlib.Path(path).write_text(json.dumps(dataclasses.asdict(job)),
-                                encoding='utf-8')
-  found = {key: {'title': title, 'rates': []} for key, title in _TITLES.items()}
-  for _ in range(job.repeats):
-    for key, each in found.items():
-      ran = process.run_module('network_trainer', [key, path], host.num_cores())
-      each['rates'].append(json.loads(ran.stdout.splitlines()[-1])['rate'])
+  found = _take_turns(job, _TITLES)
   if job.peer:
     said = process.run([sys.executable, job.peer], host.num_cores()).stdout
     found['peer'] = {
@@ -89,6 +90,46 @@ def measure(job: Job) -> dict[str, Any]:
           if key != 'ours'
       },
   }
+
+
+def measure_overhead(job: Job) -> dict[str, Any]:
+  """Returns microseconds a step of a network of one layer, as JSON has them.
+
+  Args:
+    job: its size and peer are not used.
+
+  Raises:
+    RuntimeError: a way failed.
+  """
+  job = dataclasses.replace(job, size=_OVERHEAD_PX)
+  found = _take_turns(job, _OVERHEAD_TITLES)
+  for each in found.values():
+    each['step_us'] = [job.batch / rate * 1e6 for rate in each['rates']]
+    each['median'] = statistics.median(each['step_us'])
+  return {
+      'batch': job.batch,
+      'size': job.size,
+      'steps': job.steps,
+      'ways': found,
+      'ratios': {
+          key: found['tiny_ours']['median'] / each['median']
+          for key, each in found.items()
+          if key != 'tiny_ours'
+      },
+  }
+
+
+def _take_turns(job: Job, titles: dict[str, str]) -> dict[str, dict[str, Any]]:
+  """Returns title and rates in images/s of each way of network_trainer."""
+  path = os.path.join(job.scratch, 'train.json')
+  pathlib.Path(path).write_text(json.dumps(dataclasses.asdict(job)),
+                                encoding='utf-8')
+  found = {key: {'title': title, 'rates': []} for key, title in titles.items()}
+  for _ in range(job.repeats):
+    for key, each in found.items():
+      ran = process.run_module('network_trainer', [key, path], host.num_cores())
+      each['rates'].append(json.loads(ran.stdout.splitlines()[-1])['rate'])
+  return found
 
 
 def require_peer(path: str) -> str:

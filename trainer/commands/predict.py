@@ -18,6 +18,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.storage import path_check
 from trainer import config
+from trainer import remote_tpu
 from trainer.run import workdir as workdir_lib
 from trainer.scoring import thresholds
 
@@ -129,10 +130,10 @@ def _check_input() -> None:
     if _RECORDS.value and flags.FLAGS[name].present:
       raise errors.DataError(f'Expected --{name} with --images alone, received '
                              'it with --records; leave it out.')
-  config.check_remote_input(_DISTRIBUTE.value,
-                            _TPU.value,
-                            records=_RECORDS.value,
-                            images=_IMAGES.value)
+  remote_tpu.check_input(_DISTRIBUTE.value,
+                         _TPU.value,
+                         records=_RECORDS.value,
+                         images=_IMAGES.value)
 
 
 def _check_output(written: list[str], workdirs: list[str]) -> None:

@@ -8,6 +8,7 @@ from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import gapnet
+from trainer import strategy as strategy_lib
 
 
 def build(config: config_lib.Config, image_size: int,
@@ -48,9 +49,21 @@ def build(config: config_lib.Config, image_size: int,
     raise errors.DataError(str(error)) from error
 
 
-def has_norm(config: config_lib.Config) -> bool:
-  """Returns whether the network of a configuration has batch norm."""
-  return config.model != 'gapnet_pl' or config.variant == 'kaggle'
+def is_compiled(config: config_lib.Config,
+                strategy: tf.distribute.Strategy) -> bool:
+  """Returns whether XLA compiles the network and its gradients in a train step.
+
+  It cannot compile sums over several GPUs here, which batch norm has inside.
+
+  Args:
+    config: of the run.
+    strategy: of the run.
+  """
+  has_norm = config.model != 'gapnet_pl' or config.variant == 'kaggle'
+  has_sums = strategy.num_replicas_in_sync > 1 and not isinstance(
+      strategy, tf.distribute.TPUStrategy)
+  return (strategy_lib.compiles(strategy, config.xla) and
+          not (has_norm and has_sums))
 
 
 def noise_shapes(model: keras.Model) -> list[tuple[int, ...]]:

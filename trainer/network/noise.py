@@ -2,20 +2,17 @@
 
 import math
 
-from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 
 _PHILOX = 1  # tf.random.Algorithm.PHILOX, of the raw operations
 
 
-@tensorflow.compiled
 def draw(seed: tf.Tensor, first: tf.Tensor, shape: tuple[int,
                                                          ...]) -> tf.Tensor:
   """Returns rows of the uniform noise of a global batch, float32 in [0, 1).
 
   They are the rows from `first` on of tf.random.stateless_uniform(alg='philox')
-  for the batch; only they are drawn. Always compiled: XLA's Philox gives other
-  numbers than TensorFlow's own.
+  for the batch, as XLA compiles it; only they are drawn.
 
   Args:
     seed: [2] int32 or int64.

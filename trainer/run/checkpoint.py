@@ -73,8 +73,11 @@ class Checkpoints:
     """Returns copies of all variables of model and optimizer, as of now."""
     return [np.array(variable) for variable in self._variables]
 
-  def save(self, position: Position, best_epoch: int, state: dict[str, Any],
-           values: list[np.ndarray]) -> None:
+  def save(self,
+           position: Position,
+           best_epoch: int,
+           state: dict[str, Any],
+           values: list[np.ndarray] | None = None) -> None:
     """Saves the state at a position, and removes older checkpoints.
 
     The one before it and that of the best epoch are kept.
@@ -83,13 +86,14 @@ class Checkpoints:
       position: of the training.
       best_epoch: the epoch whose last checkpoint is kept, too.
       state: JSON types.
-      values: of copy_values at that position.
+      values: of copy_values at that position; None takes them now.
 
     Raises:
       errors.StoppedEarly: a variable is not finite; earlier checkpoints are
         kept.
       OSError: the file cannot be written; earlier checkpoints are kept.
     """
+    values = values or self.copy_values()
     for variable, array in zip(self._variables, values):
       if not np.isfinite(array).all():
         raise errors.StoppedEarly(
@@ -100,8 +104,9 @@ class Checkpoints:
     is_own = self._identify(position) == self._known.get(position)
     with filesystem.atomic_writer(self.locate(position)) as file:
       text = json.dumps({**state, checkpoint_file.OF: self._of})
-      np.savez(file, **{str(i): each for i, each in enumerate(values)},
-               **{checkpoint_file.STATE: text})
+      np.savez(file, **{
+          str(i): each for i, each in enumerate(values)
+      }, **{checkpoint_file.STATE: text})
     if is_own:  # else another process saves here, too
       self._known[position] = self._identify(position)
     before = [each for each in self.positions() if each < position]

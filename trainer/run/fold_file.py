@@ -13,6 +13,7 @@ from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 from trainer import config as config_lib
 from trainer.run import arrays
+from trainer.run import config_file
 from trainer.run import fold_form
 from trainer.run import workdir
 
@@ -41,7 +42,7 @@ def load_config(path: str) -> tuple[config_lib.Config, str]:
     errors.DataError: it is missing or damaged, or not a configuration.
   """
   try:
-    return config_lib.Config.from_json(_read_text(path))
+    return config_file.parse_json(_read_text(path))
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     raise arrays.damaged(path, error) from error
 

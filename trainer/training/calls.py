@@ -107,7 +107,7 @@ class Calls:
       errors.StoppedEarly: a loss is not finite; names its step.
     """
     call = self._running.popleft()
-    losses = call.losses.numpy()
+    losses, waits = step_lib.fetch(call.losses, call.waits)
     for i, loss in enumerate(losses):
       loss_lib.check_finite(
           loss, f'in epoch {state.epoch + 1}, step {state.step + i + 1}')
@@ -115,7 +115,7 @@ class Calls:
     state.step += call.count
     now = time.perf_counter()
     self._pace, self._since = call.count / (now - self._since), now
-    return float(call.waits.numpy().sum(dtype=np.float64))
+    return float(waits.sum(dtype=np.float64))
 
   def _choose(self) -> int:
     """Returns the number of steps of the next call."""

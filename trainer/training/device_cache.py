@@ -82,9 +82,9 @@ class CachedBatches:
     """
     self._cache = cache
     self._blank = len(cache.records.index)
-    replicas = cache.strategy.num_replicas_in_sync
+    self._replicas = cache.strategy.num_replicas_in_sync
     # int64, because TensorFlow keeps int32 in host memory.
-    shape = (most_steps, replicas, batch_size // replicas)
+    shape = (most_steps * self._replicas, batch_size // self._replicas)
     with cache.strategy.scope():
       self._rows, self._elements = (
           make_variable(np.zeros(shape, np.int64)) for _ in range(2))
@@ -104,8 +104,9 @@ class CachedBatches:
       step: int64 scalar on the device, the number of the batch.
     """
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    rows, element = (tf.gather(tf.gather(each, step), replica)
-                     for each in (self._rows, self._elements))
+    part = step * self._replicas + tf.cast(replica, tf.int64)
+    rows, element = (
+        tf.gather(each, part) for each in (self._rows, self._elements))
     image, labels = self._cache.look_up(rows)
     size = self._rows.shape[-1]
     return {

@@ -1,5 +1,6 @@
 """Predictions, loss and metrics of a held-out fold."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,12 @@ class Evaluator:
         self._stepper.evaluate(min(a_call, self._steps - first), batches)
         for first in range(0, self._steps, a_call)
     ]
-    predictions, losses = (np.concatenate(
-        [part.numpy().reshape(-1, *part.shape[2:])
-         for part in parts])[:len(self.ids)]
-                           for parts in zip(*calls))  # the rest is padding
+    found = step_lib.fetch(*itertools.chain(*calls))
+    predictions, losses = (
+        np.concatenate([each.reshape(-1, *each.shape[2:])
+                        for each in parts
+                       ])[:len(self.ids)]  # the rest is padding
+        for parts in (found[::2], found[1::2]))
     self._reader.check_unchanged()
     loss = float(losses.mean())
     loss_lib.check_finite(loss, f'of the held-out fold after epoch {epoch}')

@@ -113,7 +113,7 @@ class _Run:
     with strategy.scope():
       self._model = build.build(config, records.manifest.image_size,
                                 records.manifest.pixels,
-                                step.compiles_gradients(strategy, config))
+                                build.is_compiled(config, strategy))
       self._optimizer = optimizer.make_optimizer(config.learning_rate,
                                                  config.momentum)
       self._optimizer.build(self._model.trainable_variables)
@@ -260,9 +260,11 @@ class _Run:
     """Saves a checkpoint inside an epoch."""
     self._wait_recorded()
     if self._is_chief:
-      self._write(state, self._checkpoints.copy_values())
+      self._write(state)
 
-  def _write(self, state: state_lib.State, values: list[np.ndarray]) -> None:
+  def _write(self,
+             state: state_lib.State,
+             values: list[np.ndarray] | None = None) -> None:
     with fold_lock.translate_write_errors(self._recorder.directory):
       self._checkpoints.save((state.epoch, state.step), state.best_epoch,
                              state.to_dict(), values)

@@ -28,6 +28,7 @@ import numpy as np
 
 from hpa_records.format import spec
 from hpa_records.reading import dataset
+from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
@@ -43,7 +44,7 @@ Batches = Iterator[Any] | device_cache.CachedBatches
 
 
 class Stepper:
-  """Runs the steps of one model, with `train` and `evaluate`.
+  """Runs the steps of one model; fetch waits for their results.
 
   Attributes:
     input_options: for distributing batches; None for the defaults.
@@ -85,7 +86,7 @@ class Stepper:
         self._is_whole = True
         self.input_options = tf.distribute.InputOptions(
             experimental_fetch_to_device=False)
-      elif compiles_gradients(strategy, config):
+      elif build.is_compiled(config, strategy):
         self._differentiate = tf.function(self._gradients, jit_compile=True)
     self._loss = loss_lib.get(config.loss)
     self._kernels = [
@@ -123,9 +124,9 @@ class Stepper:
       it waited for its batch, [n] float32. Whoever reads the losses waits for
       the steps.
     """
-    if self.unrolls(batches):
-      return self._train_unrolled(count, batches)
-    with self._place(batches):
+    with self._place():
+      if self.unrolls(batches):
+        return self._train_unrolled(count, batches)
       return self._train_looped(tf.constant(count), batches)
 
   @tf.function
@@ -135,9 +136,7 @@ class Stepper:
       loss, wait = self._train_next(batches, _before_last(losses))
       losses.append(loss)
       waits.append(wait)
-    with tf.device('CPU:0'):
-      waits = tf.stack(waits)
-    return tf.stack(losses), waits
+    return tf.stack(losses), tf.stack(waits)
 
   @tf.function
   def _train_looped(self, count, batches):
@@ -170,9 +169,9 @@ class Stepper:
     Returns:
       Predictions [n, B, K], 0..1, and losses [n, B], float32.
     """
-    if self.unrolls(batches):
-      return self._evaluate_unrolled(count, batches)
-    with self._place(batches):
+    with self._place():
+      if self.unrolls(batches):
+        return self._evaluate_unrolled(count, batches)
       return self._evaluate_looped(tf.constant(count), batches)
 
   @tf.function
@@ -202,11 +201,11 @@ class Stepper:
         self._strategy.gather(each, axis=0)
         for each in self._strategy.run(self._run_evaluation, args=(batch,)))
 
-  def _place(self, batches: Batches) -> contextlib.AbstractContextManager:
-    """Places a loop on the device of its batches: no edge leaves it."""
-    if not _is_cached(batches) or self._strategy.num_replicas_in_sync > 1:
-      return contextlib.nullcontext()
-    return tf.device(self._strategy.extended.worker_devices[0])
+  def _place(self) -> contextlib.AbstractContextManager:
+    """Places a call on its only device: what it need not fetch stays there."""
+    if isinstance(self._strategy, tf.distribute.OneDeviceStrategy):
+      return tf.device(self._strategy.extended.worker_devices[0])
+    return contextlib.nullcontext()
 
   def _train_step(self, batch):
     if _is_cached(batch):
@@ -224,7 +223,7 @@ class Stepper:
   def _gradients(self, batch, real):
     """Returns this replica's part of the loss, and of its gradients."""
     image = dihedral.transform(batch[spec.IMAGE], batch[dataset.ELEMENT])
-    noise = self._noise(batch[dataset.SLOT])
+    noise = self._noise(batch[dataset.SLOT], self._epoch, self._step)
     with tf.GradientTape() as tape:
       logits = self._model([image, *noise], training=True)
       losses = self._loss(batch[spec.LABELS], logits)
@@ -240,18 +239,22 @@ class Stepper:
     logits = build.infer(self._model, batch[spec.IMAGE])
     return tf.sigmoid(logits), self._loss(batch[spec.LABELS], logits)
 
-  def _noise(self, slots) -> list[tf.Tensor]:
+  @tensorflow.compiled
+  def _noise(self, slots, epoch, step) -> list[tf.Tensor]:
     """Returns uniform noise for each dropout layer, [b, ...] float32.
+
+    Always compiled: XLA's Philox gives other numbers than TensorFlow's own.
 
     Args:
       slots: [b] int32, this replica's, which follow each other.
+      epoch: int64 scalar.
+      step: int64 scalar, of the epoch.
     """
     # An int64 seed gives other numbers; a seed that fits int32 stays int32.
     seed = tf.constant(self._config.seed,
                        tf.int32 if self._config.seed < 2**31 else tf.int64)
     seed = tf.random.experimental.stateless_fold_in(
-        tf.stack([seed, tf.cast(self._epoch, seed.dtype)]),
-        tf.cast(self._step, tf.int32))
+        tf.stack([seed, tf.cast(epoch, seed.dtype)]), tf.cast(step, tf.int32))
     # The layer's number tells the streams apart; another user of this key takes
     # numbers from 2**16 on, which no layer has.
     count = self._config.batch_size // self._strategy.num_replicas_in_sync
@@ -272,16 +275,9 @@ class Stepper:
     return decay
 
 
-def compiles_gradients(strategy: tf.distribute.Strategy,
-                       config: config_lib.Config) -> bool:
-  """Returns whether XLA compiles the network and its gradients.
-
-  It cannot compile sums over several GPUs here, which batch norm has inside.
-  """
-  spans = strategy.num_replicas_in_sync > 1 and not isinstance(
-      strategy, tf.distribute.TPUStrategy)
-  return (strategy_lib.compiles(strategy, config.xla) and
-          not (spans and build.has_norm(config)))
+def fetch(*tensors: tf.Tensor) -> list[np.ndarray]:
+  """Returns what steps have made. Nowhere else does the host wait for them."""
+  return [each.numpy() for each in tensors]
 
 
 def _is_cached(batches) -> bool:

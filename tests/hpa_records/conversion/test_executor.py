@@ -218,3 +218,21 @@ def test_workers_that_cannot_start_are_a_one_line_error():
   assert done.stderr.splitlines()[-1].startswith(
       'hpa_records.runtime.errors.DataError: Cannot start 2 worker processes: '
       'Too many')
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11),
+                    reason='Python 3.10 has no PYTHONSAFEPATH')
+@pytest.mark.parametrize('name', ['multiprocessing', 'signal', 'struct'])
+def test_workers_import_no_module_of_the_current_folder(source, tmp_path, name):
+  (tmp_path / f'{name}.py').write_text('import os; os._exit(7)')
+  command = _command(source, tmp_path / 'records', '--workers=2')
+  command[1] = str(_ROOT / command[1])
+  done = subprocess.run(command,
+                        cwd=tmp_path,
+                        env={
+                            **os.environ, 'PYTHONPATH': str(_ROOT)
+                        },
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 0, done.stderr

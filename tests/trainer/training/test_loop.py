@@ -14,10 +14,13 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
+import traceback
 
 import numpy as np
 import pandas as pd
 import pytest
+from tensorflow.python.framework import ops
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
@@ -29,8 +32,10 @@ from tests.support import fakes
 from tests.support import signalled
 from trainer import config as config_lib
 from trainer.run import finished_run
+from trainer.training import epoch as epoch_lib
 from trainer.training import evaluate
 from trainer.training import loop
+from trainer.training import step
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _EPOCHS = 3
@@ -118,6 +123,50 @@ def test_history_has_a_row_an_epoch(whole):
 def test_the_wait_for_input_is_a_share_of_the_time(whole):
   history = pd.read_csv(whole[2] / 'history.csv')
   assert history['input_wait'].between(0, 1, inclusive='neither').all()
+
+
+def test_the_host_waits_once_a_call_and_once_an_evaluation(
+    records, tmp_path, monkeypatch):
+  config = _config(records,
+                   tmp_path,
+                   batch_size=4,
+                   cache='device',
+                   steps_per_call=3)
+  running, fetched, elsewhere = set(), [], []
+  read = ops._EagerTensorBase.numpy  # pylint: disable=protected-access
+
+  def mark(owner, name):
+    """Notes while a function runs."""
+    function = getattr(owner, name)
+
+    def call(*arguments, **named):
+      running.add(name)
+      if name == 'fetch':
+        fetched.append(len(arguments))
+      try:
+        return function(*arguments, **named)
+      finally:
+        running.remove(name)
+
+    monkeypatch.setattr(owner, name, call)
+
+  def count(tensor):
+    is_main = threading.current_thread() is threading.main_thread()
+    if running and 'fetch' not in running and is_main:
+      elsewhere.append(traceback.format_stack())
+    return read(tensor)
+
+  mark(epoch_lib.Epochs, 'train')
+  mark(evaluate.Evaluator, 'predict')
+  mark(step, 'fetch')
+  monkeypatch.setattr(ops._EagerTensorBase, 'numpy', count)  # pylint: disable=protected-access
+  loop.train(config)
+  history = pd.read_csv(tmp_path / 'fold1' / 'history.csv')
+  steps = -(-history['images'] // config.batch_size)
+  calls = -(-steps // config.steps_per_call)
+  assert steps.min() > config.steps_per_call
+  assert len(fetched) == calls.sum() + len(history)
+  assert not elsewhere, ''.join(elsewhere[0])
 
 
 def test_a_profile_is_written_for_tensorboard(whole, tmp_path):

@@ -183,19 +183,17 @@ cpu = tf.config.list_physical_devices('CPU')[0]
 tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tensorflow.python.eager import context
+from hpa_records.reading import dataset
 from tests.trainer.training import test_step
 config = dataclasses.replace(test_step._CONFIG, xla='on')
 strategy = tf.distribute.OneDeviceStrategy('/cpu:1')
+records = dataset.load(sys.argv[2])
+stepper, batches = test_step._prepare(records, config, strategy, sys.argv[1])
 context.context().enable_run_metadata()
-if sys.argv[1] == 'read':
-  test_step._Trained([test_step._batch(i) for i in range(4)], config, strategy)
+if sys.argv[1] == 'evaluated':
+  found = stepper.evaluate(4, batches)
 else:
-  records = test_step._load(sys.argv[2])
-  stepper, batches = test_step._prepare_cached(records, config, strategy)
-  call = stepper.train if sys.argv[1] == 'cached' else stepper.evaluate
-  context.context().export_run_metadata()  # of what came before
-  context.context().enable_run_metadata()
-  found = call(4, batches)
+  found = stepper.train(4, batches)
 for graph in context.context().export_run_metadata().partition_graphs:
   for node in graph.node:
     if node.op in ('_Send', '_HostSend'):
@@ -220,30 +218,15 @@ def _run_on_a_device(*arguments):
           for way in (('CPU:1', 'CPU:0'), ('CPU:0', 'CPU:1'))]
 
 
-def test_the_host_waits_for_a_device_s_losses_alone():
-  crossed, _ = _run_on_a_device('read')
-  # The end of the call depends on all that it did.
-  assert crossed.count('control') <= 1
-  losses = [each for each in crossed if each != 'control']
-  # The host waits for those before the last two; a stack of all is left there.
-  assert sum('StatefulPartitionedCall' in each for each in losses) == 2
-
-
-@pytest.fixture(name='cached_folder', scope='module')
-def _cached_folder(tmp_path_factory):
+@pytest.fixture(name='folder', scope='module')
+def _folder(tmp_path_factory):
   return fakes.write_records(tmp_path_factory.mktemp('step'), 40, _SIZE)
 
 
-def _load(folder):
-  return dataset.load(folder)
-
-
-def _prepare_cached(records, config, strategy):
-  """A stepper, and all records as batches on its device."""
-  reader = reader_lib.Reader(records, 0, how_lib.How(cache='device'))
-  cache = device_cache.DeviceCache(strategy, reader, records)
-  batches = device_cache.CachedBatches(cache, _B, 5)
-  batches.load(epoch_plan.once(np.arange(len(records.index))))
+def _prepare(records, config, strategy, kind='cached'):
+  """A stepper, and batches of all records: 'read', or on its device."""
+  reader = reader_lib.Reader(records, 0, how_lib.How())
+  once = epoch_plan.once(np.arange(len(records.index)))
   with strategy.scope():
     model = build.build(config, _SIZE, records.manifest.pixels, False)
     optimizer = optimizer_lib.make_optimizer(config.learning_rate,
@@ -251,37 +234,48 @@ def _prepare_cached(records, config, strategy):
     optimizer.build(model.trainable_variables)
   stepper = step.Stepper(strategy, model, optimizer, config, 5)
   stepper.begin(0, 0, np.full(5, 0.1))
+  if kind == 'read':
+    return stepper, iter(
+        strategy.experimental_distribute_dataset(
+            reader.training(once, epoch_plan.Key(0, 0, 0),
+                            epoch_plan.Share(_B)), stepper.input_options))
+  cache = device_cache.DeviceCache(strategy, reader, records)
+  batches = device_cache.CachedBatches(cache, _B, 5)
+  batches.load(once)
   return stepper, batches
+
+
+def test_the_host_waits_for_a_device_s_losses_alone(folder):
+  crossed, _ = _run_on_a_device('read', folder)
+  # For those of the steps before the last two. A stack of all stays there.
+  assert crossed == ['control'] * 2
 
 
 @pytest.mark.parametrize('call', ['cached', 'evaluated'])
 def test_a_call_on_cached_pixels_copies_a_number_and_waits_for_nothing(
-    cached_folder, call):
-  to_host, to_device = _run_on_a_device(call, cached_folder)
+    folder, call):
+  to_host, to_device = _run_on_a_device(call, folder)
   assert not to_host and to_device == ['count']
 
 
-def test_cached_batches_give_the_bits_of_those_that_are_read(cached_folder):
-  records, strategy = _load(cached_folder), strategy_lib.make('cpu')
-  stepper, batches = _prepare_cached(records, _CONFIG, strategy)
-  cached, _ = stepper.train(5, batches)
-  predictions, losses = stepper.evaluate(5, batches)
-  stepper, _ = _prepare_cached(records, _CONFIG, strategy)
-  reader = reader_lib.Reader(records, 0, how_lib.How())
-  once = epoch_plan.once(np.arange(len(records.index)))
-  share = epoch_plan.Share(_B)
-  read, _ = stepper.train(
-      5, iter(reader.training(once, epoch_plan.Key(0, 0, 0), share)))
-  np.testing.assert_array_equal(cached, read)
-  for found, want in zip(
-      stepper.evaluate(5, iter(reader.evaluation(None, share))),
-      (predictions, losses)):
+def test_cached_batches_give_the_bits_of_those_that_are_read(folder):
+  records, strategy = dataset.load(folder), strategy_lib.make('cpu')
+  stepper, cached = _prepare(records, _CONFIG, strategy)
+  other, read = _prepare(records, _CONFIG, strategy, 'read')
+  np.testing.assert_array_equal(
+      stepper.train(5, cached)[0],
+      other.train(5, read)[0])
+  held_out = reader_lib.Reader(records, 0, how_lib.How()).evaluation(
+      None, epoch_plan.Share(_B))
+  for found, want in zip(stepper.evaluate(5, cached),
+                         other.evaluate(5, iter(held_out))):
     np.testing.assert_array_equal(found, want)
 
 
 def test_evaluate_gives_probabilities_and_losses_of_each_example():
   trained, batch = _Trained([_batch()]), _batch()
-  predictions, losses = trained.stepper.evaluate(1, _iterate(batch))
+  predictions, losses = (
+      each[0] for each in trained.stepper.evaluate(1, _iterate(batch)))
   logits = build.infer(trained.model, batch['image']).numpy().astype(float)
   want = 1 / (1 + np.exp(-logits))
   np.testing.assert_allclose(predictions, want, atol=1e-6)

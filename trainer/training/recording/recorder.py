@@ -22,6 +22,7 @@ from hpa_records.storage import filesystem
 from trainer import config as config_lib
 from trainer.network import summary as summary_lib
 from trainer.run import arrays
+from trainer.run import config_file
 from trainer.run import fold_lock
 from trainer.run import workdir
 from trainer.scoring import metrics
@@ -90,7 +91,8 @@ class Recorder:
         filesystem.remove(self._path(workdir.METRICS_NAME))
       filesystem.write_atomically(
           self._path(workdir.CONFIG_NAME),
-          self._config.to_json(records.manifest.fingerprint, reader).encode())
+          config_file.format_json(self._config, records.manifest.fingerprint,
+                                  reader).encode())
       samples.save(self._path(workdir.SAMPLES_NAME))
       _write_json(self._path(workdir.ABOUT_NAME), _describe(records, device))
 

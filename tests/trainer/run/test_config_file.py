@@ -1,0 +1,45 @@
+"""config_file: what a run's settings are read from and written to."""
+
+import dataclasses
+
+import pytest
+
+from trainer import config as config_lib
+from trainer.run import config_file
+
+_CONFIG = config_lib.Config('records', 'workdir')
+
+
+def test_json_gives_the_same_configuration_back():
+  other = dataclasses.replace(_CONFIG, fold=3, l2=1e-5, activation='elu')
+  assert config_file.parse_json(config_file.format_json(other,
+                                                        'abc')) == (other,
+                                                                    'abc')
+
+
+@pytest.mark.parametrize(
+    'text', ['[' * 10**5, '[]', 'null', '{}', '{"records_sha256": 1}'])
+def test_json_that_is_no_configuration_is_refused(text):
+  with pytest.raises(ValueError):
+    config_file.parse_json(text)
+
+
+@pytest.mark.parametrize('records,kept', [
+    ('https://me:secret@host/records?sig=secret', 'https://host/records'),
+    ('s3://bucket/records', 's3://bucket/records'),
+    ('/data/a@b?/records', '/data/a@b?/records'),
+])
+def test_secrets_of_an_address_are_not_written(records, kept):
+  config = dataclasses.replace(_CONFIG, records=records)
+  text = config_file.format_json(config, 'a')
+  found, _ = config_file.parse_json(text)
+  assert found.records == kept and 'secret' not in text
+
+
+def test_the_reader_that_was_chosen_is_kept_and_compared():
+  auto = _CONFIG.identity('abc', 'streaming')
+  assert auto['reader'] == 'streaming' and auto['records'] == 'abc'
+  assert _CONFIG.common('streaming')['reader'] == 'streaming'
+  found, _ = config_file.parse_json(
+      config_file.format_json(_CONFIG, 'abc', 'streaming'))
+  assert found.identity('abc') == auto != _CONFIG.identity('abc', 'indexed')

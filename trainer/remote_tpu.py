@@ -1,0 +1,30 @@
+"""What a TPU elsewhere can read."""
+
+from hpa_records.runtime import errors
+
+
+def check_input(distribute: str, tpu: str, **flags: str) -> None:
+  """Checks that the host of a remote TPU can read the input.
+
+  That host runs tf.data, without this process's Python and this machine's
+  disks. Other devices are given batches by this machine.
+
+  Args:
+    distribute: one of config.DISTRIBUTIONS.
+    tpu: the flag; all but 'local' are remote.
+    **flags: values of flags by name: records, and those that need this machine;
+      '' where not given.
+
+  Raises:
+    errors.DataError: records are not at gs://, or another flag is given.
+  """
+  if distribute != 'tpu' or tpu == 'local':
+    return
+  for name, value in flags.items():
+    if value and not (name == 'records' and value.startswith('gs://')):
+      raise errors.DataError(
+          f'The host of the remote TPU --tpu={tpu} cannot use '
+          f'--{name}={value}: it reads records at gs:// itself, by the '
+          'streaming reader, without a cache. Copy the records to gs:// and '
+          'pass no other flags of the input, or run on that host with '
+          '--tpu=local.')
