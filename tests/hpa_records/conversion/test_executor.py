@@ -227,11 +227,11 @@ def test_workers_import_no_module_of_the_current_folder(source, tmp_path, name):
   (tmp_path / f'{name}.py').write_text('import os; os._exit(7)')
   command = _command(source, tmp_path / 'records', '--workers=2')
   command[1] = str(_ROOT / command[1])
+  environment = {**os.environ, 'PYTHONPATH': str(_ROOT)}
+  environment.pop('PYTHONSAFEPATH', None)  # the command sets it itself
   done = subprocess.run(command,
                         cwd=tmp_path,
-                        env={
-                            **os.environ, 'PYTHONPATH': str(_ROOT)
-                        },
+                        env=environment,
                         capture_output=True,
                         text=True,
                         check=False)

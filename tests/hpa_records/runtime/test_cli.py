@@ -176,7 +176,9 @@ def test_ctrl_c_during_imports_is_one_line(tmp_path):
       'print("went on")')
   code = 'from hpa_records.runtime import cli; cli.start("slow")'
   done = subprocess.run([sys.executable, '-c', code],
-                        cwd=tmp_path,
+                        env={
+                            **os.environ, 'PYTHONPATH': f'{tmp_path}:{_ROOT}'
+                        },
                         check=False,
                         capture_output=True,
                         text=True)
