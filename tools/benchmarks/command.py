@@ -6,10 +6,10 @@
   python tools/benchmark.py train --batch_size=16
   python tools/benchmark.py device --peer=peer.py --output=device.json
 
-Without --csv, convert makes sample data first, and so does input without
---records; balance needs no images. The docstring of each module of benchmarks/
-says what is measured, and how. The numbers belong into BUILD_NOTES.md, with the
-command; no test asserts a speed.
+Without --csv, convert makes sample data first, and so do input without
+--records, and device; balance needs no images. The docstring of each module of
+benchmarks/ says what is measured, and how. The numbers belong into
+BUILD_NOTES.md, with the command; no test asserts a speed.
 """
 
 import json
@@ -72,12 +72,10 @@ _SEEDS = flags.DEFINE_integer('seeds',
                               3,
                               'Of balance: how many cuts into folds.',
                               lower_bound=1)
-_ROWS = flags.DEFINE_integer(
-    'rows',
-    1000000,
-    'Of balance: to how many rows the table is repeated for a second timing; '
-    '0 has none.',
-    lower_bound=0)
+_ROWS = flags.DEFINE_integer('rows',
+                             1000000,
+                             'Of balance: rows of a second timing; 0: none.',
+                             lower_bound=0)
 _FIGURES = flags.DEFINE_string(
     'figures', '', 'Folder for figures as PNG. Of balance: class counts before '
     'and after each policy, fold 0 of the first cut held out; of input: rates.')
@@ -87,8 +85,7 @@ _RECORDS = flags.DEFINE_string(
 _PEERS_PYTHON = flags.DEFINE_string(
     'peers_python',
     str(_PEERS) if _PEERS.exists() else '',
-    'Interpreter that make env-peers made, for peers of input and device; '
-    'without one, input leaves them out.')
+    'Interpreter of make env-peers, for the peers of input and device.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size',
                                    80,
                                    'Of input and train.',
@@ -101,8 +98,7 @@ _SECONDS = flags.DEFINE_float('seconds',
 flags.register_validator('seconds', lambda value: value <= 86400,
                          'Expected at most 86400, a day.')
 _ONLY = flags.DEFINE_list(
-    'only', [], 'Of input: keys of the ways to measure, as in the JSON; of '
-    'device: steps; by default all.')
+    'only', [], 'Of input: ways, as in the JSON; of device: steps; or all.')
 _TABLE = flags.DEFINE_string('table', '',
                              'Of input: file for the table as CSV.')
 _PEER = flags.DEFINE_string(

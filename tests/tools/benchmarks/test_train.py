@@ -42,5 +42,6 @@ def test_ours_is_set_beside_keras_and_a_peer(tmp_path):
 
 def test_a_peer_without_that_batch_is_told():
   assert train.read_peer(_SAID, 640) == 900
+  assert train.read_peer(_SAID, 4, norm=True) == 300
   with pytest.raises(errors.DataError, match='"bn=0 … B=80 … img/s" of --peer'):
     train.read_peer(_SAID, 80)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from typing import Any, Sequence
 
 import numpy as np
@@ -15,7 +14,6 @@ from trainer.run import npz_file
 from trainer.run import workdir
 
 STEADY = 3  # the first epoch in which nothing is compiled or filled
-_EPOCH = re.compile(r'epoch (\d+)/\d+: ')
 
 
 class Run:
@@ -54,21 +52,20 @@ class Run:
                        index_col='epoch')
 
   def evaluations(self) -> list[dict[str, Any]]:
-    """Returns what trained.py printed of each evaluation."""
-    return [
-        json.loads(line)
-        for _, line in self.process.lines
-        if line.startswith('{"evaluated"')
-    ]
+    """Returns what trained.py printed of each evaluation, and at_s, when."""
+    return [{
+        'at_s': at_s,
+        **json.loads(line)
+    } for at_s, line in self.process.lines if line.startswith('{"evaluated"')]
 
   def epoch_seconds(self) -> list[float]:
-    """Returns the seconds between the ends of epochs, from STEADY on."""
-    ends = {
-        int(match[1]): at_s
-        for at_s, line in self.process.lines
-        if (match := _EPOCH.match(line))
-    }
-    return [ends[k] - ends[k - 1] for k in ends if k >= STEADY]
+    """Returns the seconds of each epoch from STEADY on.
+
+    An epoch ends with its evaluation. Its files are written beside the next
+    one, which waits for them at its own end.
+    """
+    ends = [each['at_s'] for each in self.evaluations()]
+    return np.diff(ends)[STEADY - 2:].tolist()
 
   def rate(self) -> dict[str, float]:
     """Returns images/s and the share of waiting for input once steady."""

@@ -34,8 +34,8 @@ class Data(step.Step):
   is_beside = True
 
   def prepare(self, job: step.Job) -> list[child.Child]:
-    words = [job.scratch, job.num_samples, job.size_px,
-             max(1, host.num_cores() // 2)]  # yapf: disable
+    workers = max(1, host.num_cores() // 2)
+    words = (job.scratch, job.num_samples, job.size_px, workers)
     maker = child.Child(child.of_module('device.data', list(map(str, words))),
                         job.scratch)
     maker.start()
@@ -97,9 +97,12 @@ class Cached(_Training):
         'seconds': seconds,
         'first_seconds': found[0]['seconds']
     }
+    # Means of the same epochs, so that the parts add up.
     history = run.history().loc[run_lib.STEADY:]
-    steps_s = float((history['images'] / history['images_per_s']).median())
-    wall_s = statistics.median(run.epoch_seconds())
+    steps_s = float((history['images'] / history['images_per_s']).mean())
+    seconds = statistics.mean(
+        each['seconds'] for each in found[run_lib.STEADY - 1:_EPOCHS])
+    wall_s = statistics.mean(run.epoch_seconds())
     yield 'epoch', {
         'seconds': wall_s,
         'steps_s': steps_s,
