@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import pathlib
 import resource
 import signal
@@ -15,6 +16,8 @@ from tests.support import object_store
 
 # As in a command, before a test imports TensorFlow.
 process.take()
+# What tests start finds the current folder, as what a user starts.
+os.environ.pop('PYTHONSAFEPATH')
 # A script's background jobs ignore Ctrl-C, and commands that they start, too.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
   signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -47,6 +47,11 @@ _WITH_TENSORFLOW = {
     'trainer.training.preparation',
     'trainer.training.step',
     'trainer.strategy',
+    'trainer.memory',
+    'trainer.network.noise',
+    'trainer.training.calls',
+    'trainer.training.epoch',
+    'trainer.training.input_wait',
 }
 
 

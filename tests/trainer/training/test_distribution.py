@@ -202,7 +202,8 @@ def test_a_killed_worker_is_told_and_a_restart_ends_the_same(
 
 
 def test_a_worker_that_waits_for_the_others_can_be_ended(folder, ports):
-  chief, other = _start_workers(folder, 'alone', ports)
+  started = _start_workers(folder, 'alone', ports)
+  chief, other = started[0], started[1]
   other.kill()
   other.wait()
   for line in chief.stderr:

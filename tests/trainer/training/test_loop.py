@@ -20,7 +20,7 @@ import traceback
 import numpy as np
 import pandas as pd
 import pytest
-from tensorflow.python.framework import ops
+from tensorflow.python.framework import ops  # pylint: disable=no-name-in-module
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
