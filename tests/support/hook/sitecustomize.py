@@ -15,6 +15,9 @@ import time
 _PATTERN = os.environ.get('HOOK_PATTERN', '*')
 _LOG = os.environ.get('HOOK_LOG', '')
 _seen = 0
+# Each signal is written there; only the main thread may say so.
+_read, _write = os.pipe()
+os.set_blocking(_write, False)
 
 
 def _hear(event: str, arguments: tuple) -> None:
@@ -37,15 +40,11 @@ def _hear(event: str, arguments: tuple) -> None:
 
 def _send_to_parent(number: int) -> None:
   """Returns when the parent has passed the signal on to this process."""
-  read, write = os.pipe()
-  os.set_blocking(write, False)
-  signal.set_wakeup_fd(write)
   os.kill(os.getppid(), number)
-  os.read(read, 1)
-  signal.set_wakeup_fd(-1)
-  os.close(read)
-  os.close(write)
+  os.read(_read, 1)
 
 
 if 'HOOK_NUMBER' in os.environ:
+  if os.environ['HOOK_WHOM'] == 'parent':
+    signal.set_wakeup_fd(_write)
   sys.addaudithook(_hear)

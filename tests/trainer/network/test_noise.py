@@ -9,8 +9,10 @@ from trainer.network import noise
 
 
 @pytest.mark.parametrize('shape', [(256,), (7, 5), (3,)])
-def test_noise_of_a_part_is_that_of_the_whole(shape):
-  seed = tf.constant([3, 4])
+@pytest.mark.parametrize(
+    'seed', [[3, 4], [-5, 0], [2**31 - 1, -2**31], [-2**63, 2**40]])
+def test_noise_of_a_part_is_that_of_the_whole(shape, seed):
+  seed = tf.constant(seed)
   whole = tensorflow.compiled(lambda: tf.random.stateless_uniform(
       (16, *shape), seed, alg='philox'))()
   for first, count in ((0, 16), (4, 4), (5, 3)):
