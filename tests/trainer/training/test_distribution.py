@@ -205,7 +205,7 @@ def test_a_worker_that_waits_for_the_others_can_be_ended(folder, ports):
   started = _start_workers(folder, 'alone', ports)
   chief, other = started[0], started[1]
   other.kill()
-  other.wait()
+  _end(other)
   for line in chief.stderr:
     if 'is waiting for the others' in line:
       break
