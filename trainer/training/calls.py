@@ -28,11 +28,11 @@ class _Call:
   Attributes:
     count: its steps.
     losses: [count] float32, of the steps.
-    waits: [count] float32, seconds that each waited for its batch.
+    waited: float32, seconds for which they waited for batches.
   """
   count: int
   losses: tf.Tensor
-  waits: tf.Tensor
+  waited: tf.Tensor
 
 
 class Calls:
@@ -107,7 +107,7 @@ class Calls:
       errors.StoppedEarly: a loss is not finite; names its step.
     """
     call = self._running.popleft()
-    losses, waits = step_lib.fetch(call.losses, call.waits)
+    losses, waited = step_lib.fetch(call.losses, call.waited)
     for i, loss in enumerate(losses):
       loss_lib.check_finite(
           loss, f'in epoch {state.epoch + 1}, step {state.step + i + 1}')
@@ -115,7 +115,7 @@ class Calls:
     state.step += call.count
     now = time.perf_counter()
     self._pace, self._since = call.count / (now - self._since), now
-    return float(waits.sum(dtype=np.float64))
+    return float(waited)
 
   def _choose(self) -> int:
     """Returns the number of steps of the next call."""

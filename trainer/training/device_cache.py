@@ -73,20 +73,22 @@ class CachedBatches:
     """
     self._cache = cache
     self._blank = len(cache.records.index)
-    self._replicas = cache.strategy.num_replicas_in_sync
+    replicas = cache.strategy.num_replicas_in_sync
+    self._replicas = replicas
     # int64, because TensorFlow keeps int32 in host memory.
-    shape = (most_steps * self._replicas, batch_size // self._replicas)
+    shape = (most_steps * replicas, 2, batch_size // replicas)
     with cache.strategy.scope():
-      self._rows, self._elements = (
-          make_variable(np.zeros(shape, np.int64)) for _ in range(2))
+      self._parts = make_variable(np.zeros(shape, np.int64))
 
   def load(self, epoch: epoch_plan.Epoch) -> None:
     """Sets the copies, in order; blanks fill up the rest."""
-    for variable, values, blank in ((self._rows, epoch.record, self._blank),
-                                    (self._elements, epoch.element, 0)):
-      padded = np.full(int(np.prod(variable.shape)), blank, np.int64)
-      padded[:len(values)] = values
-      variable.assign(padded.reshape(variable.shape))
+    parts, _, size = self._parts.shape
+    rows = np.full(parts * size, self._blank, np.int64)
+    elements = np.zeros(parts * size, np.int64)
+    rows[:len(epoch)], elements[:len(epoch)] = epoch.record, epoch.element
+    self._parts.assign(
+        np.stack([each.reshape(parts, size) for each in (rows, elements)],
+                 axis=1))
 
   def take(self, step: tf.Tensor) -> dict[str, tf.Tensor]:
     """Returns this replica's part of a batch, as indexed.batches does.
@@ -95,11 +97,12 @@ class CachedBatches:
       step: int64 scalar on the device, the number of the batch.
     """
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    part = step * self._replicas + tf.cast(replica, tf.int64)
-    rows, element = (
-        tf.gather(each, part) for each in (self._rows, self._elements))
+    part = step
+    if self._replicas > 1:
+      part = step * self._replicas + tf.cast(replica, tf.int64)
+    rows, element = tf.unstack(tf.gather(self._parts, part))
     image, labels = self._cache.look_up(rows)
-    size = self._rows.shape[-1]
+    size = self._parts.shape[-1]
     return {
         spec.IMAGE: image,
         spec.LABELS: labels,

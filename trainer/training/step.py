@@ -120,9 +120,8 @@ class Stepper:
         device.
 
     Returns:
-      (losses, waits): the loss of each step, [n] float32, and the seconds that
-      it waited for its batch, [n] float32. Whoever reads the losses waits for
-      the steps.
+      The loss of each step, [n] float32, and the seconds that they waited for
+      their batches, float32. Whoever reads the losses waits for the steps.
     """
     with self._place():
       if self.unrolls(batches):
@@ -131,24 +130,23 @@ class Stepper:
 
   @tf.function
   def _train_unrolled(self, count, batches):
-    losses, waits = [], []
+    losses, waited = [], tf.zeros([])
     for _ in range(count):
       loss, wait = self._train_next(batches, _before_last(losses))
       losses.append(loss)
-      waits.append(wait)
-    return tf.stack(losses), tf.stack(waits)
+      waited += wait
+    return tf.stack(losses), waited
 
   @tf.function
   def _train_looped(self, count, batches):
     count = tf.identity(count)  # the argument is on the host
-    losses, waits = (
-        tf.TensorArray(tf.float32, count, element_shape=[]) for _ in range(2))
-    last = before = tf.zeros([])
+    losses = tf.TensorArray(tf.float32, count, element_shape=[])
+    last = before = waited = tf.zeros([])
     for i in tf.range(count):
       loss, wait = self._train_next(batches, before)
-      losses, waits = losses.write(i, loss), waits.write(i, wait)
-      before, last = last, loss
-    return losses.stack(), waits.stack()
+      losses = losses.write(i, loss)
+      before, last, waited = last, loss, waited + wait
+    return losses.stack(), waited
 
   def _train_next(self, batches, before):
     """Returns the loss of a step, and the seconds waited for its batch."""

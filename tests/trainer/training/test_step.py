@@ -70,7 +70,7 @@ class _Trained:
         strategy.experimental_distribute_dataset(data,
                                                  self.stepper.input_options))
     self.stepper.begin(0, 0, np.full(len(batches), config.learning_rate))
-    self.losses, self.waits = (
+    self.losses, _ = (
         found.numpy() for found in self.stepper.train(len(batches), iterator))
     self.loss = float(self.losses.sum())
     self.after = [np.array(w) for w in self.model.get_weights()]
