@@ -223,7 +223,12 @@ class _Run:
   def _train_epoch(self, state: state_lib.State) -> dict[str, Any]:
     """Trains to the end of the epoch, and returns its row of the history."""
 
+    def has_failed() -> bool:
+      recorded = self._recorded
+      return bool(recorded and recorded.done() and recorded.exception())
+
     def pause(is_due: bool) -> None:
+      self._wait_recorded()  # raises if it has failed
       if is_due:
         self._save(state)
       self._stop_if_asked(state)
@@ -232,7 +237,7 @@ class _Run:
         self._upcoming.result(),
         state,
         self._recorder,
-        is_asked=lambda: self._interruption.signal is not None,
+        is_asked=lambda: self._interruption.signal or has_failed(),
         pause=pause,
         # Its buffers fill during the last steps and the evaluation.
         prepare_next=lambda: self._prepare(state.epoch + 1, 0))

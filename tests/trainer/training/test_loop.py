@@ -1,5 +1,6 @@
 """loop and main: whole small runs, cut off, continued, refused."""
 
+from concurrent import futures
 import contextlib
 import dataclasses
 import fcntl
@@ -32,9 +33,11 @@ from tests.support import fakes
 from tests.support import signalled
 from trainer import config as config_lib
 from trainer.run import finished_run
+from trainer.training import calls
 from trainer.training import epoch as epoch_lib
 from trainer.training import evaluate
 from trainer.training import loop
+from trainer.training.recording import recorder
 from trainer.training import step
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -296,6 +299,37 @@ def test_an_epoch_is_written_before_it_is_saved_as_done(whole):
   last = whole[2] / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz'
   assert (whole[2] /
           'history.csv').stat().st_mtime_ns <= last.stat().st_mtime_ns
+
+
+def test_an_epoch_that_cannot_be_written_ends_the_next_one_early(
+    records, tmp_path, monkeypatch):
+  config = _config(records, tmp_path, batch_size=4, steps_per_call=1)
+  submitted, started = [], []
+
+  class Executor(futures.ThreadPoolExecutor):
+
+    def submit(self, *arguments):
+      submitted.append(super().submit(*arguments))
+      return submitted[-1]
+
+  def fail(*_):
+    raise errors.DataError('No space left on device')
+
+  def start(running):
+    if submitted[1:]:  # in the second epoch
+      futures.wait(submitted)
+    started.append(running.left)
+    begin(running)
+
+  begin = calls.Calls.start
+  monkeypatch.setattr(loop.futures, 'ThreadPoolExecutor', Executor)
+  monkeypatch.setattr(recorder.Recorder, 'finish_epoch', fail)
+  monkeypatch.setattr(calls.Calls, 'start', start)
+  with pytest.raises(errors.DataError, match='No space'):
+    loop.train(config)
+  # One call of the second epoch was started, the last of the first one before.
+  assert started[-1] > 2 and started[-2] == 1
+  assert not list((tmp_path / 'fold1' / 'checkpoints').iterdir())
 
 
 def test_an_epoch_that_cannot_be_told_is_kept(records, tmp_path, monkeypatch):
