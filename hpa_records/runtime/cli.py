@@ -156,7 +156,7 @@ def _parse(argv: list[str], page: help_page.Page) -> list[str]:
       print(f'hpa-records {hpa_records.__version__}')
       sys.exit(0)
     return flags.FLAGS([argv[0], *words])
-  except flags.Error as error:
+  except (flags.Error, ValueError) as error:  # absl has both for wrong flags
     message = str(error)  # it repeats the flag's whole value
     if len(message) > _MOST_LETTERS:
       half = _MOST_LETTERS // 2

@@ -232,6 +232,7 @@ def _flag_files(_) -> list[bytes]:
       b'--help\n',
       b'\xef\xbb\xbf--epochs=2\n',
       b'--flagfile=flags\n',
+      b'--noprofile=0\n',
   ]
 
 

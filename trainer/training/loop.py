@@ -203,8 +203,7 @@ class _Run:
     found = self._evaluator.score(state.epoch, predictions, loss)
     state.record(row, found)
     self._recorder.finish_epoch(state, self._evaluator, predictions)
-    if self._is_chief:
-      self._write(state, values)
+    self._save(state, values)
     self._recorder.print_epoch(state)  # last: stdout may be closed
     return found
 
@@ -261,15 +260,16 @@ class _Run:
           f'{self._recorder.directory}; run the same command to continue.',
           128 + asked)
 
-  def _save(self, state: state_lib.State) -> None:
-    """Saves a checkpoint inside an epoch."""
-    self._wait_recorded()
-    if self._is_chief:
-      self._write(state)
+  def _save(self,
+            state: state_lib.State,
+            values: list[np.ndarray] | None = None) -> None:
+    """Saves a checkpoint, if this is the chief.
 
-  def _write(self,
-             state: state_lib.State,
-             values: list[np.ndarray] | None = None) -> None:
-    with fold_lock.translate_write_errors(self._recorder.directory):
-      self._checkpoints.save((state.epoch, state.step), state.best_epoch,
-                             state.to_dict(), values)
+    Args:
+      state: of the training.
+      values: of Checkpoints.copy_values at that state; None takes them now.
+    """
+    if self._is_chief:
+      with fold_lock.translate_write_errors(self._recorder.directory):
+        self._checkpoints.save((state.epoch, state.step), state.best_epoch,
+                               state.to_dict(), values)

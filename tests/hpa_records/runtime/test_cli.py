@@ -47,6 +47,7 @@ def _run(body, *flags, script=_SCRIPT):
     ('raise RuntimeError("can\'t start new thread")', [], 1, 1),
     ('pass', ['--n=x'], 2, 1),
     ('pass', ['--m=1'], 2, 1),
+    ('pass', ['--nohelpfull=1'], 2, 1),
     ('pass', ['word'], 2, 1),
 ])
 def test_exit_codes_and_lines(body, flags, code, lines):
