@@ -14,6 +14,7 @@ import numpy as np
 
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.runtime import process
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -182,7 +183,8 @@ def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
     return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce(
         'SUM', tf.constant(bits)))
 
-  counts = strategy.experimental_local_results(count())[0].numpy()
+  with process.killed_by_signals():  # others may still copy their records
+    counts = strategy.experimental_local_results(count())[0].numpy()
   alike = np.isin(counts, (0, strategy.num_replicas_in_sync)).all(axis=1)
   differ = [name for name, is_alike in zip(values, alike) if not is_alike]
   if differ:

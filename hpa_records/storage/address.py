@@ -97,10 +97,10 @@ def gfile(path: str, write: bool = False):
   if not tensorflow.has_scheme(scheme):
     raise errors.DataError(
         f'TensorFlow {tensorflow.tf.__version__} cannot read {scheme}:// '
-        'without a compatible tensorflow-io; copy the records with '
-        'trainer.main --stage_dir=DIR, which works with any TensorFlow, or use '
-        'an environment (Python 3.10 to 3.12) with pip install '
-        '"hpa-records[io]", which has TensorFlow 2.17.1.')
+        'without a compatible tensorflow-io; copy the files to local disk '
+        'first (records: trainer.main --stage_dir=DIR does that), or use an '
+        'environment (Python 3.10 to 3.12) with pip install "hpa-records[io]", '
+        'which has TensorFlow 2.17.1.')
   return tensorflow.tf.io.gfile
 
 

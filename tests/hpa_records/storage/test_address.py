@@ -47,7 +47,8 @@ def test_without_tensorflow_io_the_right_environment_is_named(scheme):
   assert '\n' not in message
   assert f' cannot read {scheme}:// without a compatible' in message
   assert 'pip install "hpa-records[io]"' in message
-  assert '--stage_dir=DIR' in message
+  assert ('copy the files to local disk first (records: trainer.main '
+          '--stage_dir=DIR does that)') in message
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones():

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -38,6 +39,22 @@ def main():
                              batch_size=int(batch_size), augment='all',
                              cache=cache, distribute='mirrored',
                              variant=variant))
+cli.run(main)
+'''
+
+# Joins as a worker of TF_CONFIG; the second goes on, the chief never does.
+_JOINED = '''
+import sys
+from hpa_records.runtime import cli
+from hpa_records.runtime import process
+process.take()
+from trainer import strategy
+def main():
+  joined = strategy.make('multi_worker')
+  print('joined', flush=True)
+  if strategy.is_chief(joined):
+    sys.stdin.read()
+  strategy.check_alike(joined, {'the records': 0})
 cli.run(main)
 '''
 
@@ -211,6 +228,41 @@ def test_a_worker_that_waits_for_the_others_can_be_ended(folder, ports):
       break
   chief.terminate()
   assert _end(chief)[0] == -signal.SIGTERM
+
+
+def test_a_worker_that_is_ahead_of_the_others_can_be_ended(ports):
+  workers = [f'127.0.0.1:{number}' for number in ports]
+  started = []
+  for index in range(2):
+    config = json.dumps({
+        'cluster': {
+            'worker': workers
+        },
+        'task': {
+            'type': 'worker',
+            'index': index
+        }
+    })
+    started.append(
+        subprocess.Popen(  # pylint: disable=consider-using-with
+            [sys.executable, '-c', _JOINED],
+            cwd=_ROOT,
+            env=os.environ | {'TF_CONFIG': config},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True))
+  chief, ahead = started[0], started[1]
+  assert ahead.stdout.readline() == 'joined\n'
+  time.sleep(3)  # it is killed before it waits, too
+  ahead.terminate()
+  try:
+    assert ahead.wait(60) == -signal.SIGTERM
+  finally:
+    chief.kill()
+    ahead.kill()
+    _end(chief)
+    _end(ahead)
 
 
 def test_workers_of_other_settings_are_refused(folder, ports):

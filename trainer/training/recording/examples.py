@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from hpa_records.format import manifest
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
+from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
 from trainer.network import activation_map
 from trainer.run import arrays
@@ -55,20 +57,31 @@ def collect(records: dataset.Records, fold: int, model: keras.Model,
     threshold: a class is predicted where its probability is greater.
 
   Raises:
-    errors.DataError: a stored image is damaged.
+    errors.DataError: a stored image is damaged, or the dataset was replaced.
   """
   rows = records.rows(fold)
   labels = records.labels[rows]
   picked, classes, kinds = pick(labels, predictions, threshold)
   images, maps = np.zeros([0, 1, 1, 4], np.uint8), ()
   if picked.size:
+    _check_unchanged(records)
     images = gallery.load_images(records.directory, records.manifest,
                                  records.index, rows[picked].tolist())
+    _check_unchanged(records)
     maps = tuple(map(_reduce, activation_map.compute(model, images, classes)))
     images = _reduce(images)
   ids = records.index['id'].to_numpy(str)[rows[picked]]
   return arrays.Gallery(ids, labels[picked], predictions[picked], classes,
                         kinds, images, maps)
+
+
+def _check_unchanged(records: dataset.Records) -> None:
+  """Refuses a dataset that was converted again: a cache does not notice it."""
+  now = manifest.load(records.directory)
+  if now.fingerprint != records.manifest.fingerprint:
+    raise errors.DataError(
+        f'The dataset at {records.directory} was replaced during the run. Put '
+        'the one of this run back, then run the same command to finish.')
 
 
 def _reduce(images: np.ndarray) -> np.ndarray:

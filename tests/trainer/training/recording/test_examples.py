@@ -1,10 +1,13 @@
 """examples: which held-out samples stand for a class."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
+from hpa_records.runtime import errors
 from tests.support import fakes
 from trainer.network import activation_map
 from trainer.network import gapnet
@@ -81,3 +84,15 @@ def test_a_gallery_of_large_images_is_loaded(collected, tmp_path, monkeypatch):
   found.save(str(tmp_path / 'gallery.npz'))
   again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'))
   assert [each.shape[1:] for each in again.maps] == [(200, 200)] * 2
+
+
+def test_images_of_a_dataset_that_was_replaced_are_refused(tmp_path):
+  records = dataset.load(fakes.write_records(tmp_path, 20, 32))
+  model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
+  predictions = np.ones((len(records.rows(1)), 28), np.float32)
+  (tmp_path / 'other').mkdir()
+  other = fakes.write_records(tmp_path / 'other', 20, 32, seed=1)
+  shutil.rmtree(records.directory)
+  shutil.move(other, records.directory)
+  with pytest.raises(errors.DataError, match='was replaced during the run'):
+    examples.collect(records, 1, model, predictions, 0.5)
