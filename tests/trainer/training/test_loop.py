@@ -166,9 +166,9 @@ def test_the_host_waits_once_a_call_and_once_an_evaluation(
   loop.train(config)
   history = pd.read_csv(tmp_path / 'fold1' / 'history.csv')
   steps = -(-history['images'] // config.batch_size)
-  calls = -(-steps // config.steps_per_call)
+  num_calls = -(-steps // config.steps_per_call)
   assert steps.min() > config.steps_per_call
-  assert len(fetched) == calls.sum() + len(history)
+  assert len(fetched) == num_calls.sum() + len(history)
   assert not elsewhere, ''.join(elsewhere[0])
 
 
