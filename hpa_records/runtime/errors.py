@@ -20,6 +20,9 @@ class DataError(ValueError):
   def __init__(self, message: str, *more: str):
     super().__init__(printable.escape(message), *more)
 
+  def __str__(self) -> str:
+    return self.args[0]  # of several, Exception prints a tuple
+
 
 class UnreadError(DataError):
   """A file could not be read; its content may be valid.

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 
 import pytest
 
@@ -94,3 +95,13 @@ def test_the_errno_of_a_message_is_found():
   text = f'events.out; {os.strerror(errno.EFBIG)}'
   assert errors.find_number(text) == errno.EFBIG
   assert errors.find_number('damaged') == 0
+
+
+@pytest.mark.parametrize('error', [
+    errors.DataError('wrong: a', 'a'),
+    errors.UnreadError('wrong: a', 'a'),
+    pickle.loads(pickle.dumps(errors.UnreadError('wrong: a', 'a')))
+])
+def test_an_error_with_a_path_prints_its_message_alone(error):
+  assert str(error) == 'wrong: a'
+  assert error.args == ('wrong: a', 'a')
