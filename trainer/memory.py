@@ -12,6 +12,7 @@ import numpy as np
 from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
+from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
@@ -35,7 +36,7 @@ def free_bytes(strategy: tf.distribute.Strategy) -> int | None:
   Args:
     strategy: of the devices; the memory of CPUs is shared by all of them.
   """
-  kind, number = _first_device(strategy)
+  kind, number = find_device(strategy)
   if kind == 'CPU':
     return host.free_memory_bytes()
   if kind != 'GPU':
@@ -66,23 +67,26 @@ def check_batch(config: config_lib.Config, records: dataset.Records,
 
 
 def choose_cache(config: config_lib.Config, records: dataset.Records,
-                 strategy: tf.distribute.Strategy) -> how_lib.How:
+                 strategy: tf.distribute.Strategy, reader: str) -> how_lib.How:
   """Returns how to read, with a cache in place of 'auto'.
 
-  That is 'device' if all pixels fit into device memory beside a train step,
-  else 'host' if they fit into half of the free memory of the machine, else
-  'none'. It is 'none' where no cache is possible, as on a remote TPU.
+  That is 'device' if all pixels fit into device memory beside a step, else
+  'host' if they fit into half of the free memory of the machine, else 'none'.
+  It is 'none' where no cache is possible, as on a remote TPU. A run that is
+  continued keeps its reader, whatever fits: only a cache makes some records
+  readable by index.
 
   Args:
     config: of the run.
     records: the dataset.
     strategy: of the run.
+    reader: of the run that is continued; '' for a new one.
 
   Raises:
     errors.DataError: a cache on a TPU.
   """
   how = config.reading
-  kind, _ = _first_device(strategy)
+  kind, _ = find_device(strategy)
   if how.cache == 'device' and kind == 'TPU':
     raise errors.DataError(
         '--cache=device is not for TPUs: they would pad the four channels of a '
@@ -91,19 +95,23 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     return how
   chosen = 'none'
   is_remote = config.distribute == 'tpu' and config.tpu != 'local'
-  if not (how.data_service or how.reader == 'streaming' or is_remote):
+  if 'streaming' not in (how.reader,
+                         reader) and not (how.data_service or is_remote):
     size = records.manifest.image_size
     pixels = len(records.index) * size**2 * spec.NUM_CHANNELS
     replicas = strategy.num_replicas_in_sync
-    step = config.batch_size / replicas * size**2 * _step_bytes(config)
+    batch_size = max(config.batch_size,
+                     choose_eval_batch(config, size, strategy))
+    step = batch_size / replicas * size**2 * _step_bytes(config)
     here = len(strategy.extended.worker_devices)
     # CPUs share the memory of the machine.
     copies, share = (here, _CACHE_SHARE) if kind == 'CPU' else (1, 1)
     free = host.free_memory_bytes()
     if _fits((pixels + step) * copies, free_bytes(strategy), share):
       chosen = 'device'
-    elif _fits(pixels, free, _CACHE_SHARE):
-      chosen = 'host'
+    elif (_fits(pixels, free, _CACHE_SHARE) or
+          reader == 'indexed' and not reader_lib.is_indexable(records)):
+      chosen = 'host'  # where it does not fit, the reader says so
   return dataclasses.replace(how, cache=chosen)
 
 
@@ -111,8 +119,7 @@ def choose_eval_batch(config: config_lib.Config, image_size: int,
                       strategy: tf.distribute.Strategy) -> int:
   """Returns the global batch size of evaluation.
 
-  With --eval_batch_size=0 it depends on the kind of device and on the size of
-  images, not on what else uses the memory.
+  With --eval_batch_size=0 it depends on the device and on the size of images.
 
   Args:
     config: of the run.
@@ -121,7 +128,7 @@ def choose_eval_batch(config: config_lib.Config, image_size: int,
   """
   if config.eval_batch_size:
     return config.eval_batch_size
-  kind, number = _first_device(strategy)
+  kind, number = find_device(strategy)
   num_bytes = (_gpu_bytes(number) *
                _EVALUATION_SHARE if kind == 'GPU' else _EVALUATION_BYTES)
   count = num_bytes / (image_size**2 * _step_bytes(config))
@@ -138,7 +145,7 @@ def _fits(wanted: float, free: int | None, share: float) -> bool:
   return free is not None and wanted <= free * share
 
 
-def _first_device(strategy: tf.distribute.Strategy) -> tuple[str, int]:
+def find_device(strategy: tf.distribute.Strategy) -> tuple[str, int]:
   """Returns kind and number of the first device, such as ('GPU', 0)."""
   device = strategy.extended.worker_devices[0]
   kind, _, number = device.rpartition('device:')[2].partition(':')

@@ -58,7 +58,7 @@ class Reader:
       data_service.check_address(how.data_service)
     self._payload: shards.Payload | None = None
     self._buffers = indexed.Buffers()  # reused in each epoch
-    if _is_indexable(records):
+    if is_indexable(records):
       self._payload = shards.Shards(records, how.check)
     if self.holds_pixels:
       pixels = _reserve(records)
@@ -187,7 +187,7 @@ def _translate_system_error(error: tf.errors.OpError,
           if reason else None)
 
 
-def _is_indexable(records: dataset.Records) -> bool:
+def is_indexable(records: dataset.Records) -> bool:
   """Returns whether records can be read by index: raw, and on local disk."""
   return (records.manifest.settings['encoding'] == 'raw' and
           not address.is_address(records.directory))
@@ -216,7 +216,7 @@ def choose(records: dataset.Records, how: how_lib.How) -> str:
     raise errors.DataError(
         f'--reader=streaming excludes --cache={how.cache}; leave --reader out: '
         'a cache is read by index.')
-  possible = cached or _is_indexable(records)
+  possible = cached or is_indexable(records)
   if how.reader == 'indexed' and not possible:
     raise errors.DataError(
         '--reader=indexed needs raw records on local disk, received '

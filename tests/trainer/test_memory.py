@@ -35,7 +35,7 @@ def _records(request, tmp_path_factory):
 def test_pixels_are_kept_where_they_fit(records, monkeypatch, free_bytes,
                                         cache):
   monkeypatch.setattr(host, 'free_memory_bytes', lambda: free_bytes)
-  how = memory.choose_cache(_CONFIG, records, strategy_lib.make('cpu'))
+  how = memory.choose_cache(_CONFIG, records, strategy_lib.make('cpu'), '')
   assert how == dataclasses.replace(_CONFIG.reading, cache=cache)
   assert reader_lib.Reader(records, 0, how).kind in how_lib.READERS
 
@@ -53,18 +53,30 @@ def test_pixels_are_kept_where_they_fit(records, monkeypatch, free_bytes,
 }])
 def test_auto_gives_way_to_what_excludes_a_cache(records, changes):
   config = dataclasses.replace(_CONFIG, **changes)
-  how = memory.choose_cache(config, records, strategy_lib.make('cpu'))
+  how = memory.choose_cache(config, records, strategy_lib.make('cpu'), '')
   assert how.cache == 'none'
   assert reader_lib.choose(records, how) in how_lib.READERS
 
 
+def test_a_run_that_is_continued_keeps_its_reader(records, monkeypatch):
+  strategy = strategy_lib.make('cpu')
+  streams = memory.choose_cache(_CONFIG, records, strategy, 'streaming')
+  assert streams.cache == 'none'
+  monkeypatch.setattr(host, 'free_memory_bytes', lambda: 2**10)
+  how = memory.choose_cache(_CONFIG, records, strategy, 'indexed')
+  assert reader_lib.choose(records, how) == 'indexed'
+  if records.manifest.settings['encoding'] == 'png':  # only from a cache
+    with pytest.raises(errors.DataError, match='Not enough memory for --cache'):
+      reader_lib.Reader(records, 0, how)
+
+
 def test_a_cache_in_the_memory_of_a_tpu_is_refused(records, monkeypatch):
   strategy = strategy_lib.make('cpu')  # no TPU is here
-  monkeypatch.setattr(memory, '_first_device', lambda _: ('TPU', 0))
+  monkeypatch.setattr(memory, 'find_device', lambda _: ('TPU', 0))
   config = dataclasses.replace(_CONFIG, cache='device')
   with pytest.raises(errors.DataError, match='not for TPUs'):
-    memory.choose_cache(config, records, strategy)
-  assert memory.choose_cache(_CONFIG, records, strategy).cache == 'host'
+    memory.choose_cache(config, records, strategy, '')
+  assert memory.choose_cache(_CONFIG, records, strategy, '').cache == 'host'
 
 
 def test_the_control_group_s_limit_counts(records, monkeypatch, tmp_path):
@@ -79,7 +91,7 @@ def test_the_control_group_s_limit_counts(records, monkeypatch, tmp_path):
   (tmp_path / 'proc/meminfo').write_text('MemAvailable: 8000000 kB\n')
   free = host.free_memory_bytes
   monkeypatch.setattr(host, 'free_memory_bytes', lambda: free(str(tmp_path)))
-  how = memory.choose_cache(_CONFIG, records, strategy_lib.make('cpu'))
+  how = memory.choose_cache(_CONFIG, records, strategy_lib.make('cpu'), '')
   assert how.cache == 'none'
 
 

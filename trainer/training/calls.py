@@ -1,24 +1,28 @@
 """The calls of compiled steps that an epoch is trained with.
 
-One call is read after the next one has started, so that the device has work
-while the host checks losses and draws a progress bar.
+One call is checked after the next one has started, so that the device has work
+meanwhile. Its results are copied by another thread from its own start on: a
+copy that the host asks for later would also wait for the next call.
 """
 
 import collections
+from concurrent import futures
 import dataclasses
+import math
 import time
 
 import numpy as np
 
 from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
+from trainer import strategy as strategy_lib
 from trainer.training import loss as loss_lib
 from trainer.training import state as state_lib
 from trainer.training import step as step_lib
 
 _CALL_S = 1.0  # of a call whose steps are chosen
 _UNROLLED = 32  # steps of a call, where each length is traced
-_SHARED = 10  # where several workers must have the same
+_FIXED = 10  # where several workers must have the same, and of a first call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +31,11 @@ class _Call:
 
   Attributes:
     count: its steps.
-    losses: [count] float32, of the steps.
-    waited: float32, seconds for which they waited for batches.
+    found: the losses of its steps [count] float32, and the seconds for which
+      they waited for batches.
   """
   count: int
-  losses: tf.Tensor
-  waited: tf.Tensor
+  found: futures.Future[list[np.ndarray]]
 
 
 class Calls:
@@ -55,6 +58,8 @@ class Calls:
     self._stepper, self._config = stepper, config
     self._is_shared = isinstance(strategy,
                                  tf.distribute.MultiWorkerMirroredStrategy)
+    self._first = _FIXED if strategy_lib.compiles(strategy, config.xla) else 1
+    self._copying = futures.ThreadPoolExecutor(1)
     self.number = self.started = 0
     self._steps, self._batches = 0, None
     self._running: collections.deque[_Call] = collections.deque()
@@ -69,7 +74,6 @@ class Calls:
       steps: of the whole epoch.
     """
     self._batches, self.started, self._steps = batches, first, steps
-    self._since = time.perf_counter()
 
   @property
   def left(self) -> int:
@@ -89,9 +93,12 @@ class Calls:
 
   def start(self) -> None:
     """Starts the next call; does not wait for it."""
+    if not self._running:
+      self._since = time.perf_counter()
     count = self._choose()
+    found = self._stepper.train(count, self._batches)
     self._running.append(
-        _Call(count, *self._stepper.train(count, self._batches)))
+        _Call(count, self._copying.submit(step_lib.fetch, *found)))
     self.number, self.started = self.number + 1, self.started + count
 
   def read(self, state: state_lib.State) -> float:
@@ -107,7 +114,7 @@ class Calls:
       errors.StoppedEarly: a loss is not finite; names its step.
     """
     call = self._running.popleft()
-    losses, waited = step_lib.fetch(call.losses, call.waited)
+    losses, waited = call.found.result()
     for i, loss in enumerate(losses):
       loss_lib.check_finite(
           loss, f'in epoch {state.epoch + 1}, step {state.step + i + 1}')
@@ -124,9 +131,9 @@ class Calls:
     if self._config.steps_per_call:
       return min(self._config.steps_per_call, most)
     if self._stepper.unrolls(self._batches):
-      return _UNROLLED if most >= _UNROLLED else 1
+      return 2**int(math.log2(min(_UNROLLED, most)))  # few lengths to trace
     if self._is_shared:
-      return min(_SHARED, most)
-    # The first call compiles, and says nothing of the pace.
-    pace = self._pace if self.number > 1 else 0
-    return min(max(int(pace * _CALL_S), 1), most)
+      return min(_FIXED, most)
+    # Of the first call, which compiles, the pace says nothing.
+    wanted = self._pace * _CALL_S if self.number > 2 else self._first
+    return min(max(int(wanted), 1), most)

@@ -17,7 +17,7 @@ from trainer.training import device_cache
 from trainer.training import loss as loss_lib
 from trainer.training import step as step_lib
 
-_UNROLLED = 8  # batches of a call, where each length is traced
+_SHORT = 8  # batches of a call, where its length is traced or it takes long
 
 
 class Evaluator:
@@ -55,6 +55,7 @@ class Evaluator:
         strategy,
         memory.choose_eval_batch(config, records.manifest.image_size, strategy),
         len(rows))
+    self._is_on_cpu = memory.find_device(strategy)[0] == 'CPU'
     self._steps = epoch_plan.num_steps(len(rows), batch_size)
     self._cached = self._batches = None
     if cache:
@@ -77,7 +78,10 @@ class Evaluator:
       errors.StoppedEarly: the loss is not finite.
     """
     batches = self._cached or iter(self._batches)
-    a_call = _UNROLLED if self._stepper.unrolls(batches) else self._steps
+    # A signal is heeded between calls.
+    is_short = self._is_on_cpu or self._stepper.unrolls(batches)
+    a_call = _SHORT if is_short else self._steps
+    self._stepper.begin_evaluation()
     calls = [
         self._stepper.evaluate(min(a_call, self._steps - first), batches)
         for first in range(0, self._steps, a_call)

@@ -14,12 +14,13 @@ def take(batches: Iterator[Any], after: tf.Tensor) -> tuple[Any, tf.Tensor]:
       lags behind the host: waiting for that step keeps one step queued, and
       counts only the time in which the GPU would wait for input.
   """
-  if not has_clock():
-    return next(batches), tf.zeros([])
   with tf.device('CPU:0'):
     after = tf.identity(after)
+  if not has_clock():
     with tf.control_dependencies([after]):
-      begun = tf.timestamp()
+      return next(batches), tf.zeros([])
+  with tf.device('CPU:0'), tf.control_dependencies([after]):
+    begun = tf.timestamp()
   with tf.control_dependencies([begun]):
     batch = next(batches)
   parts = tf.nest.flatten(batch, expand_composites=True)

@@ -5,7 +5,7 @@ depends on (seed, epoch, slot), so the position of a run is two integers, epoch
 and step: an interrupted run resumes from its newest checkpoint with the next
 batch.
 
-The device does not wait for the host: a call of steps is read after the next
+The device does not wait for the host: a call of steps is checked after the next
 one has started, and one other thread plans the next epoch, and computes and
 writes what belongs to the last one, in order, its checkpoint last.
 """
@@ -66,7 +66,8 @@ def train(config: config_lib.Config,
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
   records = preparation.load_records(config)
   repeats = preparation.check_fold(config, records)
-  how = memory.choose_cache(config, records, strategy)
+  how = memory.choose_cache(config, records, strategy,
+                            preparation.find_reader(config))
   # The reader decides the order of samples, so a resumed run must use the same.
   kind = reader_lib.choose(records, how)
   directory = workdir.fold_directory(config.workdir, config.fold)
@@ -79,8 +80,11 @@ def train(config: config_lib.Config,
           strategy, {
               **config.common(kind), 'the records':
                   records.manifest.fingerprint,
-              'where the pixels fit':
+              'where the pixels fit (pass another --cache)':
                   how.cache,
+              'the batch of evaluation that fits (pass --eval_batch_size)':
+                  memory.choose_eval_batch(config, records.manifest.image_size,
+                                           strategy),
               'whether the fold is finished':
                   bool(finished)
           })

@@ -60,6 +60,13 @@ def check_fold(config: config_lib.Config,
   return repeats
 
 
+def find_reader(config: config_lib.Config) -> str:
+  """Returns the reader of the run in the folder; '' without a run."""
+  path = os.path.join(workdir.fold_directory(config.workdir, config.fold),
+                      workdir.CONFIG_NAME)
+  return fold_file.load_config(path)[0].reader if os.path.lexists(path) else ''
+
+
 def check_resumable(config: config_lib.Config, records: dataset.Records,
                     reader: str) -> None:
   """Checks that the settings are those of the run in the folder, if any.

@@ -107,6 +107,10 @@ class Stepper:
     self._epoch.assign(epoch)
     self._step.assign(first)
 
+  def begin_evaluation(self) -> None:
+    """Has evaluate take the first of the batches on the device next."""
+    self._evaluated.assign(0)
+
   def unrolls(self, batches: Batches) -> bool:
     """Returns whether a call is unrolled, and traced for each length."""
     return self._is_whole and not _is_cached(batches)
@@ -150,19 +154,20 @@ class Stepper:
 
   def _train_next(self, batches, before):
     """Returns the loss of a step, and the seconds waited for its batch."""
-    self._optimizer.learning_rate.assign(tf.gather(self._rates, self._step))
+    self._optimizer.learning_rate.assign(
+        tf.gather(self._rates.read_value(), self._step.read_value()))
     batch, wait = _next(batches, before)
     loss = self._strategy.run(self._run_step, args=(batch,))
     return self._strategy.reduce('SUM', loss, axis=None), wait
 
   def evaluate(self, count: int,
                batches: Batches) -> tuple[tf.Tensor, tf.Tensor]:
-    """Evaluates n batches.
+    """Evaluates the next n batches.
 
     Args:
       count: n.
-      batches: distributed iterator over those of reader.evaluation, of which
-        it takes the next; or on the device, of which it takes the first.
+      batches: distributed iterator over those of reader.evaluation, or on the
+        device.
 
     Returns:
       Predictions [n, B, K], 0..1, and losses [n, B], float32.
@@ -184,7 +189,6 @@ class Stepper:
   @tf.function
   def _evaluate_looped(self, count, batches):
     count = tf.identity(count)  # the argument is on the host
-    self._evaluated.assign(0)
     predictions, losses = (tf.TensorArray(tf.float32, count) for _ in range(2))
     for i in tf.range(count):
       predicted, loss = self._evaluate_next(batches, tf.zeros([]))
@@ -274,7 +278,7 @@ class Stepper:
 
 
 def fetch(*tensors: tf.Tensor) -> list[np.ndarray]:
-  """Returns what steps have made. Nowhere else does the host wait for them."""
+  """Returns what steps have made; here the host waits for them."""
   return [each.numpy() for each in tensors]
 
 

@@ -135,27 +135,31 @@ def test_the_host_waits_once_a_call_and_once_an_evaluation(
                    batch_size=4,
                    cache='device',
                    steps_per_call=3)
-  running, fetched, elsewhere = set(), [], []
+  running, fetched, elsewhere = [], [], []
   read = ops._EagerTensorBase.numpy  # pylint: disable=protected-access
 
+  def is_main():
+    return threading.current_thread() is threading.main_thread()
+
   def mark(owner, name):
-    """Notes while a function runs."""
+    """Notes while a function runs in the main thread."""
     function = getattr(owner, name)
 
     def call(*arguments, **named):
-      running.add(name)
       if name == 'fetch':
         fetched.append(len(arguments))
+      if not is_main():
+        return function(*arguments, **named)
+      running.append(name)
       try:
         return function(*arguments, **named)
       finally:
-        running.remove(name)
+        running.pop()
 
     monkeypatch.setattr(owner, name, call)
 
   def count(tensor):
-    is_main = threading.current_thread() is threading.main_thread()
-    if running and 'fetch' not in running and is_main:
+    if is_main() and running and running[-1] != 'fetch':
       elsewhere.append(traceback.format_stack())
     return read(tensor)
 
