@@ -11,6 +11,7 @@ from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
+from trainer import memory
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 
@@ -43,7 +44,10 @@ def test_each_row_has_its_pixels_and_labels_and_a_blank_is_black(records):
   assert not images[-1].numpy().any() and not labels[-1].numpy().any()
 
 
-def test_batches_are_those_of_the_plan(records):
+@pytest.mark.parametrize('kind', ['CPU', 'GPU'])
+def test_batches_are_those_of_the_plan(records, kind, monkeypatch):
+  monkeypatch.setattr(memory, 'find_device', lambda _: (kind, 0))
+  monkeypatch.setattr(memory, 'free_bytes', lambda _: None)
   strategy, key = strategy_lib.make('cpu'), epoch_plan.Key(0, 1, 2)
   repeats = np.where(records.index['fold'] == 2, 0, 1.3)
   plan = epoch_plan.shuffle(repeats, key, 'all')
