@@ -48,6 +48,7 @@ _WITH_TENSORFLOW = {
     'trainer.training.step',
     'trainer.strategy',
     'trainer.memory',
+    'trainer.tpu',
     'trainer.network.noise',
     'trainer.training.calls',
     'trainer.training.epoch',

@@ -7,23 +7,21 @@ on their devices then.
 import contextlib
 import hashlib
 import re
-import threading
 from typing import Any, Iterator, Mapping
 
 import numpy as np
 
 from hpa_records.runtime import errors
-from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import accelerator
 from trainer import cluster
+from trainer import tpu as tpu_lib
 
 # The lost worker in TensorFlow's message.
 _TASK = re.compile(r'/job:worker/replica:\d+/task:(\d+)')
-_TPU_S = 120.0  # timeout of a TPU, which may have to start first
 
 
 def make(distribute: str,
@@ -60,7 +58,7 @@ def make(distribute: str,
   if distribute in ('auto', 'multi_worker'):  # one worker
     distribute, tpu = _choose(), 'local'
   if distribute == 'tpu':
-    return _make_tpu(tpu)
+    return tpu_lib.make(tpu)
   gpus = tf.config.list_logical_devices('GPU')
   if distribute in ('gpu', 'mirrored') and not gpus:
     _refuse_unused_gpu()
@@ -80,7 +78,7 @@ def _choose() -> str:
   if tf.config.list_physical_devices('TPU'):
     return 'tpu'
   if accelerator.has_tpu():
-    _refuse_unused_tpu()
+    tpu_lib.refuse_unused()
   gpus = len(tf.config.list_logical_devices('GPU'))
   if not gpus:
     _refuse_unused_gpu()
@@ -99,51 +97,6 @@ def _refuse_unused_gpu(without: str = 'cpu') -> None:
   issue = accelerator.find_gpu_issue(has_cuda)
   if issue:
     raise errors.DataError(f'{issue}, or pass --distribute={without}.')
-
-
-def _make_tpu(name: str) -> tf.distribute.Strategy:
-  """Returns the strategy of a TPU; connects on a thread, which may hang."""
-  if name == 'local' and not tf.config.list_physical_devices('TPU'):
-    _refuse_unused_tpu()
-  found: list[tf.distribute.Strategy | Exception] = []
-
-  def connect():
-    try:
-      resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
-      found.append(tf.distribute.TPUStrategy(resolver))
-    except Exception as error:  # pylint: disable=broad-exception-caught
-      found.append(error)
-
-  print(f'Waiting for the TPU {name}, at most {_TPU_S:.0f} s.', flush=True)
-  asking = threading.Thread(target=connect, daemon=True)
-  asking.start()
-  asking.join(_TPU_S)
-  answer = found[0] if found else f'no answer in {_TPU_S:.0f} s'
-  if isinstance(answer, tf.distribute.Strategy):
-    return answer
-  raise errors.DataError(
-      f'Cannot reach the TPU --tpu={name}: '
-      f'{printable.join_lines(str(answer))}; pass its name or grpc:// '
-      'address, or choose another --distribute.')
-
-
-def _refuse_unused_tpu() -> None:
-  """Says why TensorFlow lists no TPU of this machine."""
-  found = accelerator.has_tpu()
-  if not tensorflow.IS_FOR_TPUS:
-    head = 'This machine has a TPU, but this' if found else 'This'
-    raise errors.DataError(
-        f'{head} TensorFlow {tf.__version__} is built without TPU support; pip '
-        'install "hpa-records[tpu]" in a new environment, or pass '
-        '--distribute=cpu.')
-  if found:
-    raise errors.DataError(
-        'This machine has a TPU, but TensorFlow lists none: another process '
-        'uses it, or libtpu.so cannot be loaded; end that process, or pass '
-        '--distribute=cpu.')
-  raise errors.DataError(
-      'No TPU for --distribute=tpu: this machine has none; choose a runtime or '
-      'machine with a TPU, pass --tpu=NAME, or choose another --distribute.')
 
 
 def _list_workers(strategy: tf.distribute.Strategy) -> list[str]:

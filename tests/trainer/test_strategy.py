@@ -32,7 +32,8 @@ strategy.make('auto')
 '''
 _TRY_TPU = '''
 from trainer import strategy
-strategy._TPU_S = 0.1
+from trainer import tpu
+tpu._TIMEOUT_S = 0.1
 strategy.make('tpu', 'grpc://127.0.0.1:9')
 '''
 

@@ -253,7 +253,7 @@ def main_train() -> None:
 
 
 def main_device() -> None:
-  """Measures all that a machine with a GPU is asked for."""
+  """Measures everything that needs a GPU, in one call."""
   with _make_scratch() as scratch:
     device.main(scratch, train.require_peer(_PEER.value))
 

@@ -190,10 +190,25 @@ class _Memory:
         folder = pathlib.Path('/proc', str(pids.pop()))
         with contextlib.suppress(OSError):  # it ended, or there is no /proc
           pids += _children(folder)
-          found = re.search(r'VmHWM:\s+(\d+) kB',
-                            (folder / 'status').read_text())
-          if found:
-            self._peaks_kib[int(folder.name)] = int(found[1])
+          found_kib = peak_kib(folder.name)
+          if found_kib:  # else it has ended
+            self._peaks_kib[int(folder.name)] = found_kib
+
+
+def peak_kib(pid: str) -> int:
+  """Returns the peak of resident memory (VmHWM) of a process; 0 if unknown.
+
+  Args:
+    pid: its number, or 'self'.
+
+  Raises:
+    OSError: it has ended.
+  """
+  if not os.path.isdir('/proc/self'):
+    return 0
+  status = pathlib.Path('/proc', pid, 'status').read_text(encoding='utf-8')
+  found = re.search(r'VmHWM:\s+(\d+) kB', status)
+  return int(found[1]) if found else 0
 
 
 def _children(folder: pathlib.Path) -> list[int]:

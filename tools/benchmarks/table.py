@@ -199,30 +199,30 @@ def closing_line_input(report: dict[str, Any]) -> str:
 
 def format_train(report: dict[str, Any]) -> str:
   """Returns the table of train.measure."""
-  ratios = report['ratios']
-  rows = [(each['title'], _WHOLE(each['median']),
-           f'{min(each["rates"]):,.1f}–{max(each["rates"]):,.1f}',
-           _TWO_DIGITS(ratios[key]) if key in ratios else '')
-          for key, each in report['ways'].items()]
   return '\n'.join([
       f'GapNet-PL, PReLU, {report["size"]} px, batches of {report["batch"]}, '
       f'{report["precision"]}, xla {report["xla"]}.', '',
-      _table(('', 'images/s, median', 'least–most', 'ours ÷ this'), rows)
+      _format_ways(report, 'images/s, median', 'rates')
   ])
 
 
 def format_overhead(report: dict[str, Any]) -> str:
   """Returns the table of train.measure_overhead."""
-  ratios = report['ratios']
-  rows = [(each['title'], f'{each["median"]:.0f}',
-           f'{min(each["step_us"]):.0f}–{max(each["step_us"]):.0f}',
-           _TWO_DIGITS(ratios[key]) if key in ratios else '')
-          for key, each in report['ways'].items()]
   return '\n'.join([
       f'One dense layer, {report["size"]} px, batches of {report["batch"]}, '
       f'{report["steps"]} steps a call.', '',
-      _table(('', 'us a step, median', 'least–most', 'ours ÷ this'), rows)
+      _format_ways(report, 'us a step, median', 'step_us')
   ])
+
+
+def _format_ways(report: dict[str, Any], head: str, name: str) -> str:
+  """Returns a row a way: median and range of its figures, and our ratio."""
+  ratios = report['ratios']
+  rows = [(each['title'], _WHOLE(each['median']),
+           f'{min(each[name]):,.1f}–{max(each[name]):,.1f}',
+           _TWO_DIGITS(ratios[key]) if key in ratios else '')
+          for key, each in report['ways'].items()]
+  return _table(('', head, 'least–most', 'ours ÷ this'), rows)
 
 
 def _format_seconds(tables: Sequence[dict[str, Any]], num_folds: int) -> str:

@@ -41,6 +41,12 @@ from trainer.training.recording import recorder
 from trainer.training import state as state_lib
 from trainer.training import step
 
+_KEPT = {
+    'device': 'all pixels are in the memory of the device',
+    'host': 'all pixels are in host memory',
+    'none': 'pixels are read in each epoch'
+}
+
 
 def train(config: config_lib.Config,
           strategy: tf.distribute.Strategy | None = None) -> dict[str, Any]:
@@ -57,11 +63,13 @@ def train(config: config_lib.Config,
   Raises:
     errors.DataError: the dataset or the folder does not fit the configuration,
       the dataset cannot be accessed, another training is running in the folder,
-      or the folder is not writable; the newest checkpoint is kept.
+      or the folder is not writable; the newest checkpoint is kept. Or the
+      configuration is deterministic, and TensorFlow is not.
     errors.StoppedEarly: a signal came, a worker is lost, or a loss or weight is
       not finite; the newest checkpoint is kept.
   """
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
+  preparation.check_deterministic(config)
   strategy_lib.check_batch(strategy, config.batch_size, 'batch_size')
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
   records = preparation.load_records(config)
@@ -99,9 +107,7 @@ def train(config: config_lib.Config,
     memory.check_batch(config, records, strategy)
     reader = reader_lib.Reader(records, config.fold, how)
     with reader.translate_errors(), strategy_lib.translate_errors(strategy):
-      run = _Run(config, strategy, records, reader, repeats,
-                 how.cache == 'device')
-      return run.run()
+      return _Run(config, strategy, records, reader, repeats, how.cache).run()
 
 
 class _Run:
@@ -109,7 +115,7 @@ class _Run:
 
   def __init__(self, config: config_lib.Config,
                strategy: tf.distribute.Strategy, records: dataset.Records,
-               reader: reader_lib.Reader, repeats: np.ndarray, is_cached: bool):
+               reader: reader_lib.Reader, repeats: np.ndarray, cache: str):
     self._config, self._reader, self._strategy = config, reader, strategy
     self._records, self._repeats = records, repeats
     self._is_chief = strategy_lib.is_chief(strategy)
@@ -123,21 +129,22 @@ class _Run:
       self._optimizer.build(self._model.trainable_variables)
     most_steps = epoch_plan.num_steps(int(np.ceil(repeats).sum(dtype=float)),
                                       config.batch_size)
-    cache = cached = None
-    if is_cached:
-      cache = device_cache.DeviceCache(strategy, reader, records)
-      cached = device_cache.CachedBatches(cache, config.batch_size, most_steps)
+    pixels = cached = None
+    if cache == 'device':
+      pixels = device_cache.DeviceCache(strategy, reader, records)
+      cached = device_cache.CachedBatches(pixels, config.batch_size, most_steps)
     stepper = step.Stepper(strategy, self._model, self._optimizer, config,
                            most_steps)
     self._epochs = epoch.Epochs(config, strategy, records, reader, repeats,
                                 stepper, cached)
     self._evaluator = evaluate.Evaluator(strategy, stepper, records, reader,
-                                         config, cache)
+                                         config, pixels)
     with fold_lock.translate_write_errors(self._recorder.directory):
       self._checkpoints = checkpoint.Checkpoints(
           os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
           config.identity(records.manifest.fingerprint, reader.kind),
           self._model, self._optimizer)
+    self._cache = cache
     self._interruption = interruption.Interruption()
     self._beside = futures.ThreadPoolExecutor(1)
     self._upcoming: futures.Future[epoch.Epoch | None] | None = None
@@ -157,6 +164,8 @@ class _Run:
                        f'{len(self._evaluator.ids)} images to evaluate, '
                        f'{self._repeats.sum():.0f} draws an epoch to train on, '
                        f'on {device}.')
+    if config.cache == 'auto':
+      self._recorder.say(f'--cache=auto: {_KEPT[self._cache]}.')
     if not input_wait.has_clock():
       self._recorder.say('The wait for input is not measured, and shown as 0: '
                          'TensorFlow has no clock in deterministic mode.')

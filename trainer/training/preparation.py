@@ -16,10 +16,25 @@ from trainer.run import checkpoint
 from trainer.run import fold_file
 from trainer.run import identity
 from trainer.run import workdir
+from trainer.training import input_wait
 from trainer.training.recording import recorder as recorder_lib
 from trainer.training import state as state_lib
 
 _ALWAYS_FITS = 1024  # images of a batch, mostly padding in a small epoch
+
+
+def check_deterministic(config: config_lib.Config) -> None:
+  """Checks that TensorFlow is deterministic if the configuration says so.
+
+  Only the program can make it so, for all that it does.
+
+  Raises:
+    errors.DataError: it is not.
+  """
+  if config.deterministic and input_wait.has_clock():
+    raise errors.DataError(
+        'Expected deterministic operations, as deterministic=True says; call '
+        'tf.config.experimental.enable_op_determinism() first.')
 
 
 def load_records(config: config_lib.Config) -> dataset.Records:

@@ -127,10 +127,7 @@ class Stepper:
       The loss of each step, [n] float32, and the seconds that they waited for
       their batches, float32. Whoever reads the losses waits for the steps.
     """
-    with self._place():
-      if self.unrolls(batches):
-        return self._train_unrolled(count, batches)
-      return self._train_looped(tf.constant(count), batches)
+    return self._call(self._train_unrolled, self._train_looped, count, batches)
 
   @tf.function
   def _train_unrolled(self, count, batches):
@@ -172,10 +169,8 @@ class Stepper:
     Returns:
       Predictions [n, B, K], 0..1, and losses [n, B], float32.
     """
-    with self._place():
-      if self.unrolls(batches):
-        return self._evaluate_unrolled(count, batches)
-      return self._evaluate_looped(tf.constant(count), batches)
+    return self._call(self._evaluate_unrolled, self._evaluate_looped, count,
+                      batches)
 
   @tf.function
   def _evaluate_unrolled(self, count, batches):
@@ -203,11 +198,18 @@ class Stepper:
         self._strategy.gather(each, axis=0)
         for each in self._strategy.run(self._run_evaluation, args=(batch,)))
 
-  def _place(self) -> contextlib.AbstractContextManager:
-    """Places a call on its only device: what it need not fetch stays there."""
+  def _call(self, unrolled, looped, count, batches):
+    """Calls one of two functions of (count, batches).
+
+    On an only device the whole call is placed there: what is not fetched stays.
+    """
+    placed = contextlib.nullcontext()
     if isinstance(self._strategy, tf.distribute.OneDeviceStrategy):
-      return tf.device(self._strategy.extended.worker_devices[0])
-    return contextlib.nullcontext()
+      placed = tf.device(self._strategy.extended.worker_devices[0])
+    with placed:
+      if self.unrolls(batches):
+        return unrolled(count, batches)
+      return looped(tf.constant(count), batches)
 
   def _train_step(self, batch):
     if _is_cached(batch):

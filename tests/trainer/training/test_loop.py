@@ -565,6 +565,21 @@ def _go_on(config, *names):
   return done.stdout
 
 
+def test_a_program_that_is_not_deterministic_is_told(whole, tmp_path):
+  config = dataclasses.replace(whole[0],
+                               workdir=str(tmp_path),
+                               deterministic=True)
+  with pytest.raises(errors.DataError, match='enable_op_determinism'):
+    loop.train(config)
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_is_chosen_is_told(records, tmp_path, capsys):
+  loop.train(_config(records, tmp_path, epochs=1, cache='auto'))
+  assert '--cache=auto: all pixels are in the memory of the device.' in (
+      capsys.readouterr().out)
+
+
 def test_deterministic_runs_are_equal_and_say_what_is_not_measured(
     records, tmp_path):
   for name in ('one', 'two'):

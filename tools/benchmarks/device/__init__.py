@@ -1,1 +1,1 @@
-"""Everything that a machine with a GPU is asked for, measured in one call."""
+"""All measurements that need a GPU, made in one call."""

@@ -1,8 +1,8 @@
 """Peak memory of this process: of its first GPU, or of the host without one."""
 
-import resource
-import sys
 from typing import Any
+
+from benchmarks import process
 
 # TensorFlow is imported inside the functions: the package starts without it.
 # pylint: disable=import-outside-toplevel
@@ -18,15 +18,13 @@ def reset() -> None:
 def measure() -> dict[str, Any]:
   """Returns 'device', its name, and 'peak_mb', 10^6 bytes.
 
-  On a GPU what TensorFlow's allocator has given out at most; else VmHWM, the
-  resident memory of the process.
+  On a GPU what TensorFlow's allocator has given out at most; else the resident
+  memory of the process, 0 without /proc.
   """
   import tensorflow as tf
   gpus = tf.config.list_physical_devices('GPU')
   if not gpus:
-    unit = 1 if sys.platform == 'darwin' else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {'device': 'CPU', 'peak_mb': peak / 1e6}
+    return {'device': 'CPU', 'peak_mb': process.peak_kib('self') * 1024 / 1e6}
   details = tf.config.experimental.get_device_details(gpus[0])
   return {
       'device': details.get('device_name', gpus[0].name),

@@ -19,7 +19,7 @@ _EVERYTHING = ('--fold=0', '--activation=prelu', '--precision=bfloat16',
 _FED = ('--cache=none',)
 _FLOAT32 = ('--precision=float32',)
 _DETERMINISTIC = ('--deterministic',)
-# Of steps that are chosen, the second call has one.
+# The second call is profiled; if its length is chosen, it is short.
 _PROFILED = ('--profile', '--steps_per_call=100')
 
 _EPOCHS = 5  # of the run whose epochs are timed

@@ -44,7 +44,6 @@ class Recorder:
 
   Attributes:
     directory: of the fold.
-    is_silent: whether nothing is printed.
   """
 
   def __init__(self, config: config_lib.Config, is_chief: bool):
@@ -56,11 +55,15 @@ class Recorder:
     """
     self.directory = workdir.fold_directory(config.workdir, config.fold)
     self._config, self._is_chief = config, is_chief
-    self.is_silent = not is_chief
     self._board: tensorboard.Board | None = None
     if is_chief:
       with self._translate_errors():
         self._board = tensorboard.Board(self._path(_BOARD_NAME))
+
+  @property
+  def is_silent(self) -> bool:
+    """Whether nothing is printed."""
+    return not self._is_chief
 
   def begin(self, records: dataset.Records, reader: str, repeats: np.ndarray,
             device: str, is_done: bool) -> None:
