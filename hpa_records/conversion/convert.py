@@ -26,6 +26,7 @@ from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import tfrecord
+from hpa_records.images import how as how_lib
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
@@ -265,10 +266,11 @@ def _needed_bytes(plan: shard_plan.Plan,
   if plan.settings.encoding != 'raw' and missing:
     probed = missing[::-(-len(missing) // _PROBED)]
     sizes = []
+    how = how_lib.of_settings(plan.settings.image_size, plan.settings.resize,
+                              plan.settings.white_level)
     for sample_id in probed:
       with contextlib.suppress(errors.DataError):  # listed later
-        pixels = load.load(plan.files(sample_id), plan.settings.image_size,
-                           plan.settings.resize, plan.settings.white_level)
+        pixels = load.load(plan.files(sample_id), how)
         sizes.append(len(pixel_codec.encode(pixels, plan.settings.encoding)))
     spare = record_bytes - plan.settings.raw_bytes
     record_bytes = int(np.mean(sizes or [0]) * 1.2) + spare

@@ -30,6 +30,7 @@ from hpa_records.format import example
 from hpa_records.format import spec
 from hpa_records.format import tfrecord as shard_file
 from hpa_records.images import header
+from hpa_records.images import how as how_lib
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
@@ -198,7 +199,7 @@ def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
           list(found.heads) == heads and list(found.sizes) == sizes and
           pixel_codec.are_sums(
               len(shard.ids) * plan.settings.image_size**2, found.sums,
-              found.sums_of_squares) and all(
+              found.sums_of_squares, spec.NUM_CHANNELS) and all(
                   list(map(len, files)) == [2] * spec.NUM_CHANNELS and all(
                       0 < size <= header.MAX_FILE_BYTES and 0 <= crc < 2**32
                       for size, crc in files)
@@ -272,6 +273,8 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
     _NoShard: at the end, if there are issues or unread files.
   """
   settings, issues, unread = plan.settings, [], []
+  how = how_lib.of_settings(settings.image_size, settings.resize,
+                            settings.white_level)
   files: list[input_digest.File] = []
 
   def read(path: str) -> bytes:
@@ -282,8 +285,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
   for i, sample_id in enumerate(shard.ids):
     files.clear()
     try:
-      pixels = load.load(plan.files(sample_id), settings.image_size,
-                         settings.resize, settings.white_level, read)
+      pixels = load.load(plan.files(sample_id), how, read)
     except errors.DataError as error:
       found = unread if isinstance(error, errors.UnreadError) else issues
       found.append(issue.of_image(shard.rows[i], sample_id, plan.images, error))

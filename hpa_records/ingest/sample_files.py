@@ -14,6 +14,7 @@ import pandas as pd
 from hpa_records.format import spec
 from hpa_records.images import decode
 from hpa_records.images import file_pattern
+from hpa_records.images import how as how_lib
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
@@ -102,8 +103,9 @@ class Files:
     """Returns a file's (height, width, size in bytes), or its issue."""
     name, channel = file
     try:
-      return decode.measure(os.path.join(self.images, name), channel,
-                            self.white_level)
+      how = how_lib.of_settings(1, 'triangle', self.white_level)
+      return decode.measure(os.path.join(self.images, name), how,
+                            how.channels.index(channel))[:3]
     except OSError as error:
       return _Issue(issue.UNREAD, f'cannot be read: {errors.explain(error)}')
     except errors.DataError as error:
