@@ -70,14 +70,13 @@ def _make(table: pd.DataFrame, settings: shard_plan.Settings, name: str,
   def pick(column: str, is_used: bool) -> tuple | None:
     return tuple(table[column].tolist()) if is_used else None
 
-  intensity = settings.description.intensity
   return shard_plan.Shard(
       name, fold, tuple(table['row'].tolist()), tuple(table['id'].tolist()),
       tuple(table['files'].tolist()), labels, repeats,
       pick('group', labels is not None and bool(table['group'].any())),
       pick('metadata', bool(settings.description.table.metadata)),
       pick('pixel_um', bool(settings.pixel_um)),
-      pick('plate', (intensity.rule, intensity.of) == ('percentiles', 'plate')))
+      pick('plate', settings.description.needs_plates))
 
 
 def _find_folds(table: pd.DataFrame, labels: np.ndarray,

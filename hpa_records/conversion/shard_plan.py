@@ -6,6 +6,7 @@ them.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from hpa_records.datasets import description as description_lib
 from hpa_records.datasets import layout
 from hpa_records.datasets import toml_form
 from hpa_records.format import spec as spec_lib
+from hpa_records.images import how as how_lib
 from hpa_records.images import pixel_codec
 from hpa_records.images import resize as resize_lib
 from hpa_records.runtime import errors
@@ -99,11 +101,10 @@ class Settings:
       raise errors.DataError(
           '--pixel_um needs the size of a pixel of the images; pass '
           '--set=images.pixel_um=N, or the name of its column.')
-    if not pixel_codec.can_encode(self.encoding, len(
-        self.description.channels)):
-      raise errors.DataError(
-          f'--encoding={self.encoding} cannot store '
-          f'{len(self.description.channels)} channels; pass --encoding=raw.')
+    num_channels = len(self.description.channels)
+    if self.encoding not in pixel_codec.encodings(num_channels):
+      raise errors.DataError(f'--encoding={self.encoding} cannot store '
+                             f'{num_channels} channels; pass --encoding=raw.')
     balance_lib.of_flags(self)
 
   def _take_description(self) -> None:
@@ -137,6 +138,11 @@ class Settings:
       raise errors.DataError(
           f'Invalid settings of the dataset {made.name}: {error}.') from error
     object.__setattr__(self, 'description', made)
+
+  @functools.cached_property
+  def how(self) -> how_lib.How:
+    """How the files of a sample become one image, but for its own levels."""
+    return self.description.how(self.image_size, self.resize, self.pixel_um)
 
   @property
   def spec(self) -> spec_lib.Spec:

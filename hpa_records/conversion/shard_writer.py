@@ -196,8 +196,9 @@ def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
   return ([*found.offsets, found.bytes] == offsets and
           list(found.heads) == heads and list(found.sizes) == sizes and
           pixel_codec.are_sums(
-              len(shard.ids) * plan.settings.image_size**2, found.sums,
-              found.sums_of_squares) and all(
+              len(shard.ids) * plan.settings.image_size**2,
+              found.sums, found.sums_of_squares,
+              len(plan.settings.description.channels)) and all(
                   list(map(len, files)) == [2] * len(names) and all(
                       0 < size <= header.MAX_FILE_BYTES and 0 <= crc < 2**32
                       for size, crc in files)
@@ -255,9 +256,13 @@ def load_pixels(
   Raises:
     errors.DataError: as of load.load.
   """
-  settings = plan.settings
-  return load.load(plan.paths(shard.files[i]), settings.image_size,
-                   settings.resize, settings.white_level, read)
+  how = plan.settings.how
+  if plan.levels:
+    plate = shard.plates[i] if shard.plates else ''
+    how = dataclasses.replace(how, levels=tuple(map(tuple, plan.levels[plate])))
+  if shard.pixel_um:
+    how = dataclasses.replace(how, image_um=shard.pixel_um[i])
+  return load.load(plan.paths(shard.files[i]), how, read)
 
 
 @dataclasses.dataclass

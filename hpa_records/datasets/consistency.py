@@ -3,6 +3,7 @@
 from hpa_records.datasets import layout
 from hpa_records.datasets import template as template_lib
 from hpa_records.format import spec as spec_lib
+from hpa_records.images import intensity
 from hpa_records.runtime import printable
 
 
@@ -22,8 +23,6 @@ def check(found: layout.Description) -> None:
       ('repeated', found.table.repeated, ('merge', 'refuse')),
       ('stacked', found.images.stacked, layout.STACKED),
       ('project', found.images.project, layout.PROJECTIONS),
-      ('rule', found.intensity.rule, layout.RULES),
-      ('of', found.intensity.of, layout.SCOPES),
       *(('unmatched', each.unmatched, ('refuse', 'drop'))
         for each in found.table.join),
   ):
@@ -110,22 +109,14 @@ def _check_files(found: layout.Description) -> None:
 
 
 def _check_intensity(found: layout.Description) -> None:
-  intensity = found.intensity
   levels = [
-      intensity.white_level, *(each.white_level for each in found.channels)
+      found.intensity.white_level,
+      *(each.white_level for each in found.channels)
   ]
-  if not all(0 <= each <= layout.MAX_LEVEL for each in levels):
-    raise ValueError(
-        f'expected a white_level of 1..{layout.MAX_LEVEL}, received '
-        f'{levels}')
-  if intensity.rule == 'white_level' and not (levels[0] or all(levels[1:])):
-    raise ValueError('the rule white_level needs a white_level')
-  low, high = intensity.percentiles
-  if not 0 <= low < high <= 100:
-    raise ValueError('expected percentiles such as [0.1, 99.9], received '
-                     f'{[low, high]}')
-  if intensity.rule == 'percentiles' and intensity.of == 'plate' and (
-      not found.table.plate):
+  if min(levels) < 0:
+    raise ValueError(f'expected a white_level above 0, received {min(levels)}')
+  intensity.check(found.rule(), len(found.channels))
+  if found.needs_plates and not found.table.plate:
     raise ValueError('percentiles of a plate need its columns (plate in '
                      '[table])')
 

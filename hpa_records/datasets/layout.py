@@ -10,14 +10,14 @@ Templates are those of the module template.
 import dataclasses
 
 from hpa_records.format import spec as spec_lib
+from hpa_records.images import how as how_lib
+from hpa_records.images import intensity as intensity_lib
+from hpa_records.images import resize as resize_lib
 
 FORMS = ('numbers', 'names', 'columns', 'folders')
 STACKED = ('', 'planes', 'pages')
 PROJECTIONS = ('max', 'middle')
-RULES = ('refuse_16_bit', 'full_scale', 'white_level', 'percentiles')
-SCOPES = ('image', 'plate', 'dataset')
 
-MAX_LEVEL = 65535
 MAX_UM = 1e6
 
 
@@ -100,15 +100,16 @@ class Images:
 
 @dataclasses.dataclass(frozen=True)
 class Intensity:
-  """How pixels of more than 8 bits become 8 bits.
+  """How pixels become 8 bits; see images.intensity.
 
   Attributes:
-    rule: one of RULES.
-    white_level: the intensity that becomes 255, for white_level.
+    rule: one of intensity.RULES.
+    white_level: the intensity that becomes 255, for white_level; 0 refuses
+      files of more than 8 bits.
     percentiles: (low, high), which become 0 and 255, for percentiles.
-    of: one of SCOPES, over which percentiles are computed.
+    of: one of intensity.SCOPES, over which percentiles are computed.
   """
-  rule: str = 'refuse_16_bit'
+  rule: str = 'white_level'
   white_level: int = 0
   percentiles: tuple[float, float] = (0.1, 99.9)
   of: str = 'image'
@@ -181,6 +182,44 @@ class Description:
         tuple(
             spec_lib.Channel(each.name, each.stain, each.color)
             for each in self.channels), image_size, encoding)
+
+  @property
+  def needs_plates(self) -> bool:
+    """Whether the intensity rule is of plates."""
+    return self.needs_levels and self.intensity.of == 'plate'
+
+  @property
+  def needs_levels(self) -> bool:
+    """Whether a first pass over the images must find the levels."""
+    return (self.intensity.rule == 'percentiles' and
+            self.intensity.of != 'image')
+
+  def rule(self) -> intensity_lib.Rule:
+    """Returns the rule that makes 8-bit pixels, for all channels."""
+    levels = tuple(each.white_level or self.intensity.white_level
+                   for each in self.channels)
+    return intensity_lib.Rule(self.intensity.rule, levels if all(levels) else
+                              (), self.intensity.percentiles, self.intensity.of)
+
+  def how(self,
+          size_px: int,
+          resize: str = resize_lib.DEFAULT_FILTER,
+          stored_um: float = 0) -> how_lib.How:
+    """Returns how the files of a sample become one image.
+
+    The levels and the pixel size of a sample's files are not filled in.
+
+    Args:
+      size_px: height and width of the image.
+      resize: one of resize.RESIZE_FILTERS.
+      stored_um: as of how.How.
+    """
+    return how_lib.How(size_px,
+                       tuple(each.name for each in self.channels),
+                       tuple(each.color for each in self.channels),
+                       resize,
+                       self.rule(),
+                       stored_um=stored_um)
 
   def pattern(self, channel: Channel) -> str:
     """Returns the template of a channel's files, with {channel} filled in."""

@@ -9,6 +9,7 @@ import os
 from typing import NamedTuple, Sequence
 
 from hpa_records.images import decode
+from hpa_records.images import how as how_lib
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
@@ -45,27 +46,25 @@ def resolve(
 
 def check(
     samples: Sequence[samples_lib.Sample], images: str,
-    listing: image_folder.Listing, channels: Sequence[str], white_level: int
-) -> tuple[list[issue.Issue], dict[str, tuple[int, int, int]]]:
+    listing: image_folder.Listing,
+    how: how_lib.How) -> tuple[list[issue.Issue], dict[str, decode.Measured]]:
   """Returns the issues of the files, and the sizes of the readable ones.
 
   Args:
     samples: the samples whose files are checked.
     images: folder of the files, or its address.
     listing: of the folder.
-    channels: names of the channels, in the order of a sample's files.
-    white_level: as in decode.check.
+    how: how they will be loaded.
 
   Returns:
     The issues in the order of samples, up to the first sample above
-    csv_table.MAX_ISSUES; and (height in pixels, width in pixels, size in
-    bytes) of each readable file, by name.
+    csv_table.MAX_ISSUES; and the header of each readable file, by name.
   """
 
-  def measure(file: tuple[str, str]) -> tuple[int, int, int] | _Issue:
+  def measure(file: tuple[str, int]) -> decode.Measured | _Issue:
     name, channel = file
     try:
-      return decode.measure(os.path.join(images, name), channel, white_level)
+      return decode.measure(os.path.join(images, name), how, channel)
     except OSError as error:
       return _Issue(issue.UNREAD, f'cannot be read: {errors.explain(error)}')
     except errors.DataError as error:
@@ -73,7 +72,7 @@ def check(
 
   present = [(name, channel)
              for sample in samples
-             for name, channel in zip(sample.files, channels)
+             for channel, name in enumerate(sample.files)
              if name in listing.files]
   found = dict(
       zip((name for name, _ in present),
@@ -98,31 +97,35 @@ def check(
   }
 
 
-def _compare(
-    files: dict[str, tuple[int, int, int] | _Issue]) -> dict[str, _Issue]:
+def _compare(files: dict[str, decode.Measured | _Issue]) -> dict[str, _Issue]:
   """Returns the issues of a sample's files, by name.
 
-  Files must have the size that most of the sample's files have; in a tie, the
-  first one's.
+  Files must have the size and bit depth that most of the sample's files have;
+  in a tie, the first one's.
   """
-  sizes = {
-      name: each[:2]
+  kinds = {
+      name: (each.height, each.width, each.depth)
       for name, each in files.items()
       if not isinstance(each, _Issue)
   }
   wrong = {
       name: each for name, each in files.items() if isinstance(each, _Issue)
   }
-  if sizes:
-    size = collections.Counter(sizes.values()).most_common(1)[0][0]
-    model = next(name for name in sizes if sizes[name] == size)
+  if kinds:
+    kind = collections.Counter(kinds.values()).most_common(1)[0][0]
+    model = next(name for name in kinds if kinds[name] == kind)
     wrong.update({
-        name:
-            _Issue(
-                issue.WRONG, f'expected {size[0]} x {size[1]} pixels like '
-                f'{os.path.basename(model)}, received {each[0]} x {each[1]} '
-                '(height x width)')
-        for name, each in sizes.items()
-        if each != size
+        name: _Issue(issue.WRONG, _describe_other(kind, model, each))
+        for name, each in kinds.items()
+        if each != kind
     })
   return {name: wrong[name] for name in files if name in wrong}
+
+
+def _describe_other(kind: tuple[int, int, str], model: str,
+                    received: tuple[int, int, str]) -> str:
+  like = f'like {os.path.basename(model)}, received'
+  if kind[:2] != received[:2]:
+    return (f'expected {kind[0]} x {kind[1]} pixels {like} {received[0]} x '
+            f'{received[1]} (height x width)')
+  return f'expected {kind[2]} pixels {like} {received[2]}'

@@ -76,9 +76,7 @@ def check(tables: input_tables.Tables, how: input_tables.How) -> SampleTable:
   wrong = {(each.row, each.id) for each in tables.issues if each.file}
   file_issues, measured = sample_files.check(
       [each for each in samples if (each.row, each.id) not in wrong],
-      tables.images, tables.listing,
-      [each.name for each in description.channels],
-      description.intensity.white_level)
+      tables.images, tables.listing, description.how(1))
   wrong |= {(each.row, each.id) for each in file_issues}
   if file_issues and not measured and all(
       each.kind == issue.MISSING for each in file_issues):
