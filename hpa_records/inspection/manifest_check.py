@@ -61,7 +61,7 @@ def check(made: manifest.Manifest) -> list[str]:
     issues.append(f'expected {made.num_records} records, received shards with '
                   f'{records}')
   try:
-    balance.of_settings(made.settings)
+    balance.of_settings(made.settings).check_classes(len(made.classes))
   except errors.DataError as error:
     issues.append(f'settings: {str(error).rstrip(".")}')
   if not issues:
