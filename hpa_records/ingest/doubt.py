@@ -13,10 +13,11 @@ import collections
 import itertools
 import os
 import sys
-from typing import Iterator, Mapping, NamedTuple, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
+from hpa_records.ingest import samples as samples_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -26,20 +27,7 @@ ON_DOUBT = ('count', 'refuse')
 _PROBE_BYTES = 512
 
 
-class Sample(NamedTuple):
-  """A sample without an issue.
-
-  Attributes:
-    row: as in issue.Issue.
-    id: the sample's Id.
-    files: names of its files in the folder, in spec.CHANNELS order.
-  """
-  row: int
-  id: str
-  files: tuple[str, ...]
-
-
-def find(samples: Sequence[Sample], images: str,
+def find(samples: Sequence[samples_lib.Sample], images: str,
          measured: Mapping[str, tuple[int, int, int]]) -> list[issue.Issue]:
   """Returns issues of kind DOUBT, and UNREAD for files that cannot be read.
 
@@ -86,7 +74,7 @@ def print_counts(doubts: Sequence[issue.Issue]) -> None:
 
 
 def _find_same(
-    sample: Sample, images: str,
+    sample: samples_lib.Sample, images: str,
     measured: Mapping[str, tuple[int, int, int]]) -> Iterator[issue.Issue]:
   """Yields an issue for each file of a sample that is equal to an earlier one.
   """

@@ -150,7 +150,7 @@ def _check_record(row: pd.Series, data: bytes,
         f'expected an image of {row["image_bytes"]} bytes at byte {start} of '
         f'the record as in {manifest.INDEX_NAME}, received other bytes')
   return pixel_codec.decode(sample.image, made.settings['encoding'],
-                            made.image_size)
+                            made.image_size, spec.NUM_CHANNELS)
 
 
 def _is_same(received: Any, expected: Any) -> bool:

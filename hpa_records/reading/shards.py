@@ -19,6 +19,7 @@ import pandas as pd
 
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
+from hpa_records.images import how as how_lib
 from hpa_records.images import load
 from hpa_records.ingest import issue
 from hpa_records.reading import dataset
@@ -250,9 +251,8 @@ class Files(Payload):
     self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
     self._paths = list(zip(*(table[channel] for channel in spec.CHANNELS)))
     self._load = functools.partial(load.load,
-                                   size_px=size_px,
-                                   name=resize,
-                                   white_level=white_level)
+                                   how=how_lib.of_settings(
+                                       size_px, resize, white_level))
     count = min(host.num_cores(), len(table) // _IMAGES_PER_WORKER)
     self._pool = process_pool.start(
         count) if count else futures.ThreadPoolExecutor(1)
