@@ -16,6 +16,16 @@ from hpa_records.runtime import json_text
 _UNKNOWN_SIZE = 512
 
 
+def find_name(about: Mapping[str, Any]) -> str:
+  """Returns the name of the dataset that a fold was trained on.
+
+  Args:
+    about: as of find, which accepted it.
+  """
+  settings = about.get('records', {})
+  return description.of_settings(settings, about.get('classes', ())).name
+
+
 def find(about: Mapping[str, Any]) -> spec_lib.Spec:
   """Returns the spec of the records that a fold was trained on.
 
