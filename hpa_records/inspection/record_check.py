@@ -128,7 +128,7 @@ def _check_record(row: pd.Series, data: bytes,
   Raises:
     errors.DataError: names the first field that differs.
   """
-  sample = example.decode(data)
+  sample = example.decode(data, spec.NUM_CLASSES)
   labelled = made.is_labelled
   expected = {
       spec.ID: row['id'],
