@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import manifest as manifest_lib
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
@@ -51,12 +51,19 @@ class Records:
     return np.flatnonzero(self.index['fold'] == fold)
 
   @functools.cached_property
+  def spec(self) -> spec_lib.Spec:
+    """The classes and channels of the records."""
+    return spec_lib.Spec(spec_lib.CLASS_NAMES,
+                         tuple(map(spec_lib.Channel, spec_lib.CHANNELS)),
+                         self.manifest.image_size)
+
+  @functools.cached_property
   def labels(self) -> np.ndarray:
     """[N, K] uint8 multi-hot, one row for each of the index; 0 if unlabelled.
     """
     if not self.manifest.is_labelled:
-      return np.zeros([len(self.index), spec.NUM_CLASSES], np.uint8)
-    return spec.multi_hot(self.index['labels'])
+      return np.zeros([len(self.index), spec_lib.NUM_CLASSES], np.uint8)
+    return self.spec.multi_hot(self.index['labels'])
 
   def repeats(self,
               fold: int,
