@@ -3,8 +3,8 @@
 import functools
 from typing import Any
 
-from hpa_records.runtime.tensorflow import keras
 from hpa_records.format import spec as spec_lib
+from hpa_records.runtime.tensorflow import keras
 from tests.support import specs
 from trainer.network import applications
 from trainer.network import gapnet

@@ -112,9 +112,8 @@ def test_evaluation_takes_the_largest_batch_that_fits(model, size, count):
 
 def test_evaluation_takes_less_of_images_with_more_channels():
   strategy = strategy_lib.make('cpu')
-  one, four, sixteen = (memory.choose_eval_batch(_CONFIG,
-                                                 networks.make_spec(180, channels),
-                                                 strategy)
+  one, four, sixteen = (memory.choose_eval_batch(
+      _CONFIG, networks.make_spec(180, channels), strategy)
                         for channels in (1, 4, 16))
   assert one == four == 2 * sixteen == 128
 

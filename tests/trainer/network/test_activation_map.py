@@ -88,7 +88,9 @@ def _negated(model):
 
 
 def test_maps_are_those_of_any_channels_and_classes():
-  model = gapnet.build(networks.make_spec(32, 6, 40), mean=[20] * 6, std=[30] * 6)
+  model = gapnet.build(networks.make_spec(32, 6, 40),
+                       mean=[20] * 6,
+                       std=[30] * 6)
   images = np.zeros((2, 32, 32, 6), np.uint8)
   found = activation_map.compute(model, images, np.array([39, 0]))
   assert [len(each) for each in found] == [2] * 3

@@ -91,7 +91,10 @@ def test_the_fast_network_has_the_same_weights_and_logits(
 
 
 def test_a_saved_fast_network_answers_the_same(tmp_path):
-  model = gapnet.build(networks.make_spec(33), mean=[20] * 4, std=[30] * 4, fast=True)
+  model = gapnet.build(networks.make_spec(33),
+                       mean=[20] * 4,
+                       std=[30] * 4,
+                       fast=True)
   model.save(tmp_path / 'model.keras')
   images = np.random.default_rng(0).integers(0, 256, (2, 33, 33, 4), np.uint8)
   loaded = keras.models.load_model(tmp_path / 'model.keras')
