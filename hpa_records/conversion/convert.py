@@ -26,7 +26,6 @@ from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import tfrecord
-from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
@@ -228,7 +227,7 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
   if how.on_error == 'skip':
     row_of = dict(zip(loaded.table['id'], loaded.table['row']))
     known = [
-        each for each in known_issues.read(plan)
+        each for each in known_issues.read(plan, loaded.requested)
         if row_of.get(each.id) == each.row
     ]
   while True:
@@ -243,13 +242,12 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     issues = _convert_shards(plan, shards, how, source)
     if not issues:
       return commit.complete(plan, loaded.csv_sha256, shards,
-                             [*loaded.issues, *known],
-                             conversion_input.list_requested(loaded))
+                             [*loaded.issues, *known], loaded.requested)
     if how.on_error == 'stop':
       issue.refuse(issues, source.csv or plan.images)
     # Without these samples every fold and cut point may change.
     known += issues
-    known_issues.write(plan, known)
+    known_issues.write(plan, known, loaded.requested)
 
 
 def _needed_bytes(plan: shard_plan.Plan,
@@ -257,18 +255,17 @@ def _needed_bytes(plan: shard_plan.Plan,
                   every: bool = False) -> int:
   """Returns the bytes of the missing shards, or all; for PNG an estimate."""
   missing = [
-      sample_id for each in shards
+      (each, i) for each in shards
       if every or filesystem.size(os.path.join(plan.output, each.name)) is None
-      for sample_id in each.ids
+      for i in range(len(each.ids))
   ]
   record_bytes = plan.settings.most_record_bytes
   if plan.settings.encoding != 'raw' and missing:
     probed = missing[::-(-len(missing) // _PROBED)]
     sizes = []
-    for sample_id in probed:
+    for shard, i in probed:
       with contextlib.suppress(errors.DataError):  # listed later
-        pixels = load.load(plan.files(sample_id), plan.settings.image_size,
-                           plan.settings.resize, plan.settings.white_level)
+        pixels = shard_writer.load_pixels(plan, shard, i)
         sizes.append(len(pixel_codec.encode(pixels, plan.settings.encoding)))
     spare = record_bytes - plan.settings.raw_bytes
     record_bytes = int(np.mean(sizes or [0]) * 1.2) + spare

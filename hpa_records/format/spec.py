@@ -48,6 +48,7 @@ MAX_REPEATS = 2**27  # of all records and folds of an index: 512 MiB
 MAX_IMAGE_SIZE = 2**13  # pixels; 256 MiB a record
 MAX_SETTING = 2**12  # characters of a setting in a manifest
 MAX_CLASSES = 2000
+MAX_COUNTS = 2**21  # images of each class in each fold: F * K of a dataset
 MAX_CHANNELS = 16
 MAX_NAME = 200  # characters of the name of a class, channel or stain
 

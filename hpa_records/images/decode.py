@@ -13,12 +13,15 @@ decode. Pillow gets a TIFF with a directory rewritten by tiff.rewrite.
 
 import io
 import os
+from typing import NamedTuple
 
 import kornia_rs
 import numpy as np
 from PIL import Image
 
 from hpa_records.images import header as header_lib
+from hpa_records.images import how as how_lib
+from hpa_records.images import intensity
 from hpa_records.images import pseudocolor
 from hpa_records.images.containers import tiff
 from hpa_records.runtime import errors
@@ -34,26 +37,32 @@ _MAX_SCANS = 100
 _SCAN = b'\xff\xda'
 
 
-def check(path: str, channel: str, white_level: int) -> tuple[int, int]:
-  """Returns (height, width) of an image file; reads only its header and end.
+class Measured(NamedTuple):
+  """The properties of an image file by its header.
+
+  Attributes:
+    height, width: in pixels.
+    num_bytes: size of the file.
+    depth: of its pixels: 'uint8', 'uint16', 'float32' or 'float64'.
+  """
+  height: int
+  width: int
+  num_bytes: int
+  depth: str
+
+
+def measure(path: str, how: how_lib.How, channel: int = 0) -> Measured:
+  """Returns the properties of an image file; reads only its header and end.
 
   Args:
     path: local or an address.
-    channel: one of spec.CHANNELS.
-    white_level: the 16-bit intensity that becomes 255; 0 if not given.
+    how: settings of the image.
+    channel: index of the file's channel.
 
   Raises:
     errors.DataError: the file is of an unsupported kind, larger than
-      MAX_PIXELS, truncated, or 16-bit without a white_level.
+      MAX_PIXELS, truncated, or of a depth that how.intensity does not take.
     OSError: the file cannot be read.
-  """
-  return measure(path, channel, white_level)[:2]
-
-
-def measure(path: str, channel: str, white_level: int) -> tuple[int, int, int]:
-  """Returns (height, width, bytes) of an image file.
-
-  Args and errors: as in check.
   """
   with filesystem.open_read(path, buffered=False) as file:
     head = file.read(header_lib.HEAD_BYTES)
@@ -63,27 +72,29 @@ def measure(path: str, channel: str, white_level: int) -> tuple[int, int, int]:
       num_bytes = file.tell()
       size = header_lib.read_gray_png(head, end, num_bytes, path)
       if size:
-        return *size, num_bytes
+        return Measured(*size, num_bytes, 'uint8')
     file.seek(0)
-    header = header_lib.read(file, path, channel)
+    header = header_lib.read(file, path, how.channels[channel])
     file.seek(0, os.SEEK_END)
     num_bytes = file.tell()
-  _check_white_level(header, white_level)
-  return header.height, header.width, num_bytes
+  _check_depth(header, how)
+  return Measured(header.height, header.width, num_bytes, header.depth)
 
 
-def decode(data: bytes, name: str, channel: str,
-           white_level: int) -> np.ndarray:
-  """Returns the decoded plane, [H, W] uint8, or uint16 of a 16-bit file.
+def decode(data: bytes,
+           name: str,
+           how: how_lib.How,
+           channel: int = 0) -> np.ndarray:
+  """Returns the plane of one channel, [H, W] uint8 or uint16.
 
   Args:
     data: the complete file.
     name: of the file; its extension says which format is expected.
-    channel: one of spec.CHANNELS; selects the color of a tinted image.
-    white_level: only checked as in check; resize.to_uint8 scales the pixels.
+    how: settings of the image; how.intensity is only checked.
+    channel: index of the file's channel; selects the color of a tinted image.
 
   Raises:
-    errors.DataError: as in check; or the pixels are damaged or have another
+    errors.DataError: as in measure; or the pixels are damaged or have another
       tint.
     OSError: a limit of the process is reached.
   """
@@ -92,8 +103,8 @@ def decode(data: bytes, name: str, channel: str,
   if size:
     header = header_lib.Header('PNG', *size, bits=8, colors=1)
   else:
-    header = header_lib.read_bytes(data, name, channel)
-    _check_white_level(header, white_level)
+    header = header_lib.read_bytes(data, name, how.channels[channel])
+    _check_depth(header, how)
   header_lib.check_single(data, header.format)
   try:
     pixels = _DECODERS[header.format](data, header)
@@ -110,15 +121,15 @@ def decode(data: bytes, name: str, channel: str,
     raise errors.DataError(
         f'damaged {header.format}: expected {shape} values of {header.bits} '
         f'bits, received {pixels.shape} {pixels.dtype}')
-  return pseudocolor.extract(pixels,
-                             channel) if header.colors == 3 else pixels[..., 0]
+  if header.colors == 1:
+    return pixels[..., 0]
+  return pseudocolor.extract(pixels, how.channels[channel], how.colors[channel])
 
 
-def _check_white_level(header: header_lib.Header, white_level: int) -> None:
-  if header.bits == 16 and not white_level:
-    raise errors.DataError(
-        'expected 8-bit pixels, received 16-bit; pass --white_level=N, the '
-        'intensity that becomes 255: 65535, or 4095 for a 12-bit camera')
+def _check_depth(header: header_lib.Header, how: how_lib.How) -> None:
+  refusal = intensity.explain_refusal(how.intensity, header.depth)
+  if refusal:
+    raise errors.DataError(refusal)
 
 
 def _decode_png(data: bytes, header: header_lib.Header) -> np.ndarray:

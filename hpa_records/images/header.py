@@ -59,6 +59,11 @@ class Header(NamedTuple):
   colors: int
   tags: tiff.Tags | None = None
 
+  @property
+  def depth(self) -> str:
+    """The type of a value, such as 'uint8'."""
+    return f'uint{self.bits}'
+
 
 def read_gray_png(head: bytes, end: bytes, num_bytes: int,
                   name: str) -> tuple[int, int] | None:
@@ -90,7 +95,7 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
   Args:
     file: positioned at its start.
     name: of the file; its extension must match the content.
-    channel: one of spec.CHANNELS, for the message.
+    channel: name of the channel, for the message.
 
   Raises:
     errors.DataError: the file is of an unsupported kind, larger than

@@ -164,7 +164,8 @@ def load_images(directory: str, made: manifest.Manifest, index: pd.DataFrame,
       raise errors.describe_read(path, error) from error
     try:
       images.append(
-          pixel_codec.decode(data, made.settings['encoding'], made.image_size))
+          pixel_codec.decode(data, made.settings['encoding'], made.image_size,
+                             spec.NUM_CHANNELS))
     except errors.DataError as error:
       raise errors.DataError(
           f'Invalid image of {row.id} at byte {row.image_offset} of {path}: '

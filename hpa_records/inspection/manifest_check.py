@@ -61,7 +61,7 @@ def check(made: manifest.Manifest) -> list[str]:
     issues.append(f'expected {made.num_records} records, received shards with '
                   f'{records}')
   try:
-    balance.of_settings(made.settings)
+    balance.of_settings(made.settings).check_classes(len(made.classes))
   except errors.DataError as error:
     issues.append(f'settings: {str(error).rstrip(".")}')
   if not issues:
@@ -79,7 +79,8 @@ def _check_pixels(made: manifest.Manifest) -> list[str]:
   """Pixel statistics must be possible for pixels of 0..255."""
   said, count = made.pixels, made.num_records * made.image_size**2
   sums, squares = said['sum'], said['sum_of_squares']
-  if said['count'] == count and pixel_codec.are_sums(count, sums, squares):
+  if said['count'] == count and pixel_codec.are_sums(count, sums, squares,
+                                                     spec.NUM_CHANNELS):
     expected = manifest.pixel_statistics(count, np.array(sums),
                                          np.array(squares))
     if said == expected:

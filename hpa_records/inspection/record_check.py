@@ -128,7 +128,7 @@ def _check_record(row: pd.Series, data: bytes,
   Raises:
     errors.DataError: names the first field that differs.
   """
-  sample = example.decode(data)
+  sample = example.decode(data, spec.NUM_CLASSES)
   labelled = made.is_labelled
   expected = {
       spec.ID: row['id'],
@@ -150,7 +150,7 @@ def _check_record(row: pd.Series, data: bytes,
         f'expected an image of {row["image_bytes"]} bytes at byte {start} of '
         f'the record as in {manifest.INDEX_NAME}, received other bytes')
   return pixel_codec.decode(sample.image, made.settings['encoding'],
-                            made.image_size)
+                            made.image_size, spec.NUM_CHANNELS)
 
 
 def _is_same(received: Any, expected: Any) -> bool:

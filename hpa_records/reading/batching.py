@@ -83,7 +83,7 @@ def decoder(records: dataset.Records, epoch: epoch_plan.Epoch) -> Decode:
   """
   size = records.manifest.image_size
   shape = (size, size, spec.NUM_CHANNELS)
-  is_png, head = _is_png(records), pixel_codec.png_head(size)
+  is_png, head = _is_png(records), pixel_codec.png_head(size, spec.NUM_CHANNELS)
   features = {
       name: tf.io.FixedLenFeature([], tf.string)
       for name in (spec.ID, spec.IMAGE)

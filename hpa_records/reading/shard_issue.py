@@ -10,6 +10,7 @@ from typing import Sequence
 
 from hpa_records.format import example
 from hpa_records.format import manifest
+from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
@@ -113,7 +114,7 @@ def _find_damage(records: dataset.Records, name: str, path: str) -> str:
         found = f'record of {sample.id} instead'
         break
       pixel_codec.decode(sample.image, made.settings['encoding'],
-                         made.image_size)
+                         made.image_size, spec.NUM_CHANNELS)
       read += 1
   except errors.DataError:
     pass

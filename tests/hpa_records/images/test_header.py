@@ -17,6 +17,7 @@ from hpa_records.images import decode
 from hpa_records.images import file_pattern
 from hpa_records.images import header
 from hpa_records.runtime import errors
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -34,7 +35,7 @@ def test_each_format_has_a_reader_and_a_decoder():
 
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
-    decode.decode(data, name, channel, white_level)
+    decoding.decode(data, name, channel, white_level)
   assert '\n' not in str(error.value)
   return str(error.value)
 
@@ -152,7 +153,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
   path = tmp_path / name
   path.write_bytes(data)
   with pytest.raises(errors.DataError):
-    decode.check(str(path), 'red', 65535)
+    decoding.check(str(path), 'red', 65535)
 
 
 @pytest.mark.parametrize('exif', [
@@ -163,7 +164,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
 ])
 def test_upright_or_damaged_exif_is_ignored(exif):
   data = image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + exif)
-  assert decode.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
+  assert decoding.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
 
 
 @pytest.mark.parametrize('ending', ['.tif', '.jpg'])
@@ -172,7 +173,7 @@ def test_a_file_far_larger_than_its_pixels_is_refused(tmp_path, ending):
   Image.fromarray(_GRAY).save(path)
   os.truncate(path, 2**26)  # sparse: takes no room
   with pytest.raises(errors.DataError, match='bytes for 21 x 31 pixels'):
-    decode.check(str(path), 'red', 0)
+    decoding.check(str(path), 'red', 0)
 
 
 @pytest.mark.parametrize('num_bytes,message', [
@@ -188,14 +189,14 @@ def test_a_png_far_larger_than_its_pixels_is_refused(tmp_path, num_bytes,
     file.seek(num_bytes)
     file.write(data[-12:])  # sparse: takes no room
   with pytest.raises(errors.DataError, match=message):
-    decode.check(str(path), 'red', 0)
+    decoding.check(str(path), 'red', 0)
 
 
 def test_content_far_larger_than_its_pixels_is_refused():
   data = image_bytes.png(_GRAY)
   data = data[:-12] + bytes(2**26) + data[-12:]
   with pytest.raises(errors.DataError, match='bytes for 21 x 31 pixels'):
-    decode.decode(data, 'a.png', 'red', 0)
+    decoding.decode(data, 'a.png', 'red', 0)
 
 
 @pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])
@@ -237,10 +238,8 @@ _BOMBS = {
 
 _UNDER_A_LIMIT = '''
 import pathlib, resource, sys
-from hpa_records.images import decode
-from hpa_records.images import file_pattern
-from hpa_records.images import header
 from hpa_records.runtime import errors
+from tests.support import decoding
 kib = int(open('/proc/self/statm').read().split()[0]) * 4
 limit = (kib + 64 * 1024) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -250,8 +249,8 @@ try:
 except MemoryError:
   pass
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-  for read in (lambda: decode.check(str(path), 'red', 9),
-               lambda: decode.decode(path.read_bytes(), path.name, 'red',
+  for read in (lambda: decoding.check(str(path), 'red', 9),
+               lambda: decoding.decode(path.read_bytes(), path.name, 'red',
                                          9)):
     try:
       read()
@@ -283,7 +282,7 @@ def test_the_limit_of_pixels_is_8192_squared(tmp_path, height, fits):
   path.write_bytes(
       image_bytes.png_header(height, 8192) + image_bytes.chunk(b'IEND', b''))
   if fits:
-    assert decode.check(str(path), 'red', 0) == (8192, 8192)
+    assert decoding.check(str(path), 'red', 0) == (8192, 8192)
   else:
     with pytest.raises(errors.DataError, match='1 to 67,108,864 pixels'):
-      decode.check(str(path), 'red', 0)
+      decoding.check(str(path), 'red', 0)

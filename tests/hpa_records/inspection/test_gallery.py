@@ -10,6 +10,7 @@ from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.format import spec
+from hpa_records.images import how
 from hpa_records.images import load
 from hpa_records.images import resize
 from hpa_records.inspection import figure
@@ -123,7 +124,7 @@ def test_real_fields_are_drawn(tmp_path, monkeypatch):
   paths = tuple(
       str(shared / 'fields' / f'{sample_id}_{channel}.png')
       for channel in spec.CHANNELS)
-  pixels = load.load(paths, 64)
+  pixels = load.load(paths, how.of_settings(64, resize.DEFAULT_FILTER, 0))
   for c in range(4):
     np.testing.assert_array_equal(row[c].images[0].get_array(), pixels[..., c])
   np.testing.assert_array_equal(row[4].images[0].get_array(),
