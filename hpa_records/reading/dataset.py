@@ -12,6 +12,7 @@ import functools
 import numpy as np
 import pandas as pd
 
+from hpa_records.datasets import description
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import spec as spec_lib
 from hpa_records.inspection import index_check
@@ -53,16 +54,14 @@ class Records:
   @functools.cached_property
   def spec(self) -> spec_lib.Spec:
     """The classes and channels of the records."""
-    return spec_lib.Spec(spec_lib.CLASS_NAMES,
-                         tuple(map(spec_lib.Channel, spec_lib.CHANNELS)),
-                         self.manifest.image_size)
+    return description.spec_of(self.manifest)
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
     """[N, K] uint8 multi-hot, one row for each of the index; 0 if unlabelled.
     """
     if not self.manifest.is_labelled:
-      return np.zeros([len(self.index), spec_lib.NUM_CLASSES], np.uint8)
+      return np.zeros([len(self.index), self.spec.num_classes], np.uint8)
     return self.spec.multi_hot(self.index['labels'])
 
   def repeats(self,
