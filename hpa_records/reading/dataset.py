@@ -12,8 +12,8 @@ import functools
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import manifest as manifest_lib
 from hpa_records.datasets import description
+from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import spec as spec_lib
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
