@@ -11,7 +11,7 @@ from trainer.report.figures import curve as curve_lib
 from trainer.report.figures import run_style
 
 _COLUMNS = 4
-_MARGIN, _ROW = 1.05, 2.05  # heights in inches; the margin is the legend's
+_MARGIN, _ROW = 1.4, 2.0  # heights in inches; the margin is the legend's
 _TITLE_LETTERS = 34
 _LINE_HEIGHT = 0.1  # of the numbers in a panel, in axis units
 _PAPER = {'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.6}
