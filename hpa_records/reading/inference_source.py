@@ -133,7 +133,8 @@ class Files:
   def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
     labels = np.zeros([len(self.ids), spec.NUM_CLASSES])
-    return indexed.batches(labels, self._size_px, self._payload,
+    shape = (self._size_px, self._size_px, spec.NUM_CHANNELS)
+    return indexed.batches(labels, shape, self._payload,
                            epoch_plan.once(np.arange(len(self.ids))), share)
 
   @contextlib.contextmanager
