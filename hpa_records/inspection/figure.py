@@ -23,7 +23,8 @@ from hpa_records.storage import filesystem
 _BEFORE, _AFTER = '#4477aa', '#cc6677'  # distinct for the colour-blind too
 _DPI = 120
 MARK = 'hpa-records'  # the Software field of each PNG
-_NAME_CHARS = 40  # of an id, a class or a channel
+_ID_CHARS = 40
+_NAME_CHARS = 32  # of a class or a channel
 _MOST_NUMBERS = 8  # written at the bars of a small chart
 _MOST_NAMES = 8  # of the classes of a sample
 _COMPOSITES_A_ROW = 5
@@ -281,12 +282,12 @@ def _show(axes, pixels: np.ndarray, shades=None) -> None:
   axes.set(xticks=[], yticks=[])
 
 
-def _shorten(name: str) -> str:
-  return name if len(name) <= _NAME_CHARS else f'{name[:_NAME_CHARS - 1]}…'
+def _shorten(name: str, most: int = _NAME_CHARS) -> str:
+  return name if len(name) <= most else f'{name[:most - 1]}…'
 
 
 def _caption(sample_id: str, classes: Sequence[str], width: int) -> str:
-  lines = textwrap.wrap(_shorten(sample_id), width)
+  lines = textwrap.wrap(_shorten(sample_id, _ID_CHARS), width)
   for name in classes[:_MOST_NAMES]:
     lines += textwrap.wrap(_shorten(name), width)
   if len(classes) > _MOST_NAMES:
