@@ -20,7 +20,7 @@ from selenium.webdriver.common import action_chains
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
@@ -42,6 +42,7 @@ from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _BALANCE = balance.Balance('exact', target=9)
+_SPEC = description.default().spec(32)
 
 
 @pytest.fixture(name='run', scope='module')
@@ -121,7 +122,7 @@ def test_class_counts_are_those_of_every_policy(run, page):
     np.testing.assert_allclose(counts[policy],
                                drawn.astype(float) @ records.labels)
   np.testing.assert_allclose(counts['this run'], counts['exact'])
-  for name in spec.CLASS_NAMES:
+  for name in _SPEC.classes:
     assert name.replace('&', '&amp;') in page[0]
 
 
@@ -177,7 +178,7 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   better = tmp_path / 'better'
   shutil.copytree(run[0], better)
   for path in better.glob('*/predictions.npz'):
-    found = arrays.Predictions.load(str(path))
+    found = arrays.Predictions.load(str(path), 28)
     predictions = (0.1 + 0.8 * found.labels).astype(np.float32)
     dataclasses.replace(found, predictions=predictions).save(str(path))
   page_lib.write([str(run[0]), str(better)], str(tmp_path), 1000)
@@ -210,7 +211,7 @@ def test_the_page_says_what_macro_means_leave_out(run, page):
   text = html.unescape(page[0])
   for fold in (0, 3):
     missing = ~found.labels[found.folds == fold].any(axis=0)
-    names = [spec.CLASS_NAMES[k] for k in np.flatnonzero(missing)]
+    names = [_SPEC.classes[k] for k in np.flatnonzero(missing)]
     said = re.search(rf'folds? (?:\d, )*{fold}(?:, \d)*: ([^.;]*)', text)
     assert said[1].split(', ') == names
 
@@ -232,9 +233,9 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
   shutil.copytree(run[0], tmp_path / 'run')
   # Of class 4, by fold: probability of the hit, the miss, the false alarm.
   for fold, values in {0: (.7, .3, .6), 3: (.9, .2, .55)}.items():
-    predictions = np.zeros((3, spec.NUM_CLASSES), np.float32)
+    predictions = np.zeros((3, _SPEC.num_classes), np.float32)
     predictions[:, 4] = values
-    labels = np.zeros((3, spec.NUM_CLASSES), np.uint8)
+    labels = np.zeros((3, _SPEC.num_classes), np.uint8)
     labels[:2, 4] = 1
     ids = np.array([f'{fold}hit', f'{fold}miss', f'{fold}alarm'])
     arrays.Gallery(ids, labels, predictions, np.full(3, 4),
@@ -244,7 +245,7 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
                            str(tmp_path / f'run/fold{fold}/gallery.npz'))
   found = gallery.describe(
       [result.compute(finished_run.load(str(tmp_path / 'run')), 'run', 0)])
-  assert [each['name'] for each in found] == [spec.CLASS_NAMES[4]]
+  assert [each['name'] for each in found] == [_SPEC.classes[4]]
   assert [(entry['kind'], entry['id'], entry['truth'], entry['predicted'])
           for entry in found[0]['entries']] == [
               ('best hit', '3hit', [4], [4]),
@@ -335,8 +336,8 @@ def test_in_a_browser_nothing_fails_and_nothing_is_fetched(opened):
 
 def test_in_a_browser_the_table_sorts(opened, run):
   table = tables_lib.tabulate_classes(
-      out_of_fold.collect(finished_run.load(str(run[0]))), 0.5)
-  names = list(spec.CLASS_NAMES)
+      out_of_fold.collect(finished_run.load(str(run[0]))), _SPEC.classes, 0.5)
+  names = list(_SPEC.classes)
 
   def read():
     return [
