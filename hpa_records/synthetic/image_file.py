@@ -11,7 +11,7 @@ from typing import Sequence
 
 import cv2
 import numpy as np
-import tifffile
+from PIL import Image
 
 from hpa_records.datasets import layout
 from hpa_records.runtime import errors
@@ -99,7 +99,7 @@ def _to_integers(plane: np.ndarray, channel: layout.Channel,
 
 def _encode_plane(plane: np.ndarray, color: str, ending: str) -> bytes:
   if ending.endswith(_TIFF_ENDINGS):
-    return _encode_tiff(plane)
+    return _encode_pages([plane])
   if ending.endswith('.png'):
     return cv2.imencode('.png', plane, PNG_SETTINGS)[1].tobytes()
   # A tint has one or two full components; other colors are written as gray.
@@ -129,21 +129,18 @@ def _encode_stack(planes: Sequence[np.ndarray], found: layout.Description,
       stack = np.rint(stack[:, None] * depths[:, None, None])
       stack = stack.astype(planes[0].dtype)
       stack = stack if axes[0] == 'C' else np.swapaxes(stack, 0, 1)
-    return _encode_tiff(stack.reshape(-1, *planes[0].shape))
-  if ending.endswith(_TIFF_ENDINGS):
-    return _encode_tiff(np.moveaxis(stack, 0, -1), 'rgb')
+    return _encode_pages(stack.reshape(-1, *planes[0].shape))
   # From RGB(A) to the order of cv2.
-  order = [2, 1, 0, *range(3, len(stack))]
-  pixels = cv2.merge([stack[i] for i in order])
-  return cv2.imencode('.png' if ending.endswith('.png') else '.jpg',
-                      pixels)[1].tobytes()
+  pixels = cv2.merge([stack[i] for i in (2, 1, 0, *range(3, len(stack)))])
+  return cv2.imencode(f'.{ending.rpartition(".")[2]}', pixels)[1].tobytes()
 
 
-def _encode_tiff(pixels: np.ndarray, photometric: str = 'minisblack') -> bytes:
+def _encode_pages(planes: Sequence[np.ndarray]) -> bytes:
   content = io.BytesIO()
-  tifffile.imwrite(content,
-                   pixels,
-                   photometric=photometric,
-                   compression='zlib',
-                   metadata=None)
+  first, *others = map(Image.fromarray, planes)
+  first.save(content,
+             format='TIFF',
+             compression='tiff_adobe_deflate',
+             save_all=True,
+             append_images=others)
   return content.getvalue()
