@@ -10,52 +10,52 @@ import dataclasses
 import hashlib
 import json
 import os
-from typing import Any
 
 import pandas as pd
 
 from hpa_records.conversion import output_lock
-from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
-from hpa_records.ingest import csv_table
-from hpa_records.ingest import image_folder
+from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 
-# Columns that not all tables have.
-_OPTIONAL = {'fold': int, 'group': str}
 _FORM = {
     'key': str,
     'csv_sha256': str,
     'groups_sha256': str,
     'sizes': [[int]],
     'issues': [shard_writer.ISSUE_FORM],
+    'classes': [str],
+    'requested': dict,
     'columns': {
         'id': [str],
         'row': [int],
-        'labels': [[int]]
+        'labels': [[int]],
+        'files': [[str]],
+        'fold': [(int, type(None))],
+        'group': [str],
+        'plate': [str],
+        'pixel_um': [float],
+        'metadata': [[str]],
     },
 }
+_TUPLES = ('labels', 'files', 'metadata')
 
 
-def find_key(csv: str, images: str, settings: shard_plan.Settings,
-             on_error: str, on_doubt: str, groups: str) -> str:
-  """Returns a hash of the input and settings, without the files' contents.
+def find_key(tables: input_tables.Tables, how: input_tables.How) -> str:
+  """Returns a hash of the input, without the files' contents.
 
-  Args: as of sample_table.load; the others are in settings.
-
-  Raises:
-    errors.DataError: a CSV cannot be read, or the folder of images cannot be
-      listed.
+  Args:
+    tables: of the input.
+    how: how it is checked.
   """
-  parts: list[Any] = [dataclasses.asdict(settings), on_error, on_doubt]
-  for path in (csv, groups):
-    content = csv_table.read(path) if path else b''
-    parts.append(hashlib.sha256(content).hexdigest())
-  listing = image_folder.scan(images, settings.pattern)
-  parts += [*sorted(listing.files), *sorted(listing.others)]
+  listing = tables.listing
+  parts = [
+      dataclasses.asdict(how), tables.csv_sha256, tables.groups_sha256,
+      *sorted(listing.files), *sorted(listing.others)
+  ]
   return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -65,19 +65,18 @@ def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
   Args:
     output: folder of the dataset; contains .unfinished.
     key: from find_key.
-    loaded: the samples; paths of image files are not written.
+    loaded: the samples.
   """
-  columns = [
-      name for name in (*_FORM['columns'], *_OPTIONAL) if name in loaded.table
-  ]
   content = {
       'key': key,
       'csv_sha256': loaded.csv_sha256,
       'groups_sha256': loaded.groups_sha256,
       'sizes': [[*size, count] for size, count in loaded.sizes.items()],
       'issues': [dataclasses.asdict(each) for each in loaded.issues],
+      'classes': loaded.classes,
+      'requested': loaded.requested,
       'columns': {
-          name: loaded.table[name].to_list() for name in columns
+          name: loaded.table[name].to_list() for name in _FORM['columns']
       },
   }
   filesystem.write_atomically(_path(output), json_text.seal(content),
@@ -85,7 +84,7 @@ def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
 
 
 def read(output: str, key: str) -> sample_table.SampleTable | None:
-  """Returns the samples that write wrote with the same key, without paths.
+  """Returns the samples that write wrote with the same key.
 
   Args:
     output: as of write.
@@ -101,16 +100,16 @@ def read(output: str, key: str) -> sample_table.SampleTable | None:
     if content['key'] != key:
       return None
     columns = content['columns']
-    json_text.check_form(columns, {
-        name: [kind] for name, kind in _OPTIONAL.items() if name in columns
-    }, path)
-    columns['labels'] = [tuple(each) for each in columns['labels']]
+    for name in _TUPLES:
+      columns[name] = [tuple(each) for each in columns[name]]
     return sample_table.SampleTable(
         pd.DataFrame(columns), {
             (height, width): count for height, width, count in content['sizes']
         }, content['csv_sha256'],
         tuple(issue.Issue(**each) for each in content['issues']),
-        content['groups_sha256'])
+        tuple(content['classes']), {
+            each: tuple(files) for each, files in content['requested'].items()
+        }, content['groups_sha256'])
   except (ValueError, TypeError):
     return None
 

@@ -4,9 +4,8 @@ Writes the index, the metadata and, last, the manifest, which commits the
 conversion: a folder without a manifest is not a dataset.
 """
 
-import dataclasses
 import os
-from typing import Iterable, Sequence
+from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from hpa_records.conversion import input_digest
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.format import manifest
-from hpa_records.format import spec
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord as shard_file
 from hpa_records.ingest import issue
@@ -47,7 +45,7 @@ def read_sidecars(
 
 def complete(plan: shard_plan.Plan, csv_sha256: str,
              shards: Sequence[shard_plan.Shard], skipped: Sequence[issue.Issue],
-             requested: Iterable[str]) -> manifest.Manifest:
+             requested: Mapping[str, Sequence[str]]) -> manifest.Manifest:
   """Writes skipped.csv, the index and, last, the manifest.
 
   Args:
@@ -55,22 +53,26 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
     csv_sha256: hex digest of the CSV that was converted.
     shards: all shards of the plan, converted, in file order.
     skipped: issues of the skipped samples.
-    requested: ids of all samples whose image files are input, skipped ones
-      included.
+    requested: names of the files, by id, of all samples whose image files are
+      input, skipped ones included.
 
   Raises:
     errors.DataError: a shard is missing or its size has changed.
   """
-  settings = dataclasses.asdict(plan.settings)
+  settings, spec = plan.settings.encode(), plan.settings.spec
   sidecars = read_sidecars(plan, shards)
   _check_sizes(plan, shards, sidecars)
-  index = pd.concat(map(_index, shards, sidecars), ignore_index=True)
+  metadata = plan.settings.description.table.metadata
+  index = pd.concat(
+      [_index(shard, made, metadata) for shard, made in zip(shards, sidecars)],
+      ignore_index=True)
   entries = tuple(
       manifest.Shard(each.name, len(each.ids), made.bytes, made.sha256)
       for each, made in zip(shards, sidecars))
   files = {
-      manifest.INDEX_NAME: manifest.write_index(plan.output, index),
-      **tfds_metadata.write(plan.output, settings, entries)
+      manifest.INDEX_NAME:
+          manifest.write_index(plan.output, index),
+      **tfds_metadata.write(plan.output, spec, plan.settings.num_folds, entries, plan.settings.description.title)
   }
   if skipped:
     path = os.path.join(plan.output, SKIPPED_NAME)
@@ -101,7 +103,10 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
                                    dtype=np.int64)),
                            files=files,
                            versions=shard_writer.versions(),
-                           inputs=inputs)
+                           classes=spec.classes,
+                           channels=spec.channel_names,
+                           inputs=inputs,
+                           levels=plan.levels)
   manifest.write(plan.output, made)
   return made
 
@@ -132,13 +137,14 @@ def _class_counts(shards: Iterable[shard_plan.Shard],
                   settings: shard_plan.Settings) -> list[list[int]]:
   if settings.unlabelled:
     return []
-  counts = np.zeros((settings.num_folds, spec.NUM_CLASSES), np.int64)
+  counts = np.zeros((settings.num_folds, settings.spec.num_classes), np.int64)
   for each in shards:
     counts[each.fold] += each.labels.sum(axis=0, dtype=np.int64)
   return counts.tolist()
 
 
-def _index(shard: shard_plan.Shard, made: shard_writer.Sidecar) -> pd.DataFrame:
+def _index(shard: shard_plan.Shard, made: shard_writer.Sidecar,
+           metadata: Sequence[str]) -> pd.DataFrame:
   """Returns the shard's rows of the index; see manifest.load_index."""
   offsets = np.array(made.offsets, np.int64)
   columns = {
@@ -166,4 +172,6 @@ def _index(shard: shard_plan.Shard, made: shard_writer.Sidecar) -> pd.DataFrame:
     }
   if shard.groups is not None:
     columns['group'] = shard.groups
+  for name, values in zip(metadata, zip(*(shard.metadata or ()))):
+    columns[name] = values
   return pd.DataFrame(columns)

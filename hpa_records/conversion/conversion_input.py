@@ -14,6 +14,7 @@ from hpa_records.conversion import output_lock
 from hpa_records.conversion import output_settings
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
+from hpa_records.ingest import input_tables
 from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 
@@ -23,8 +24,8 @@ class Source:
   """What to convert.
 
   Attributes:
-    csv: path of the table with the columns Id and Target; with
-      settings.unlabelled only Id, or '' to take the ids from the file names.
+    csv: path of the table that the settings' description names the columns
+      of; '' to take samples from the file names.
     images: folder of the image files.
     groups: path of a CSV with the columns Id and group; samples of a group are
       put in one fold. '' for none.
@@ -36,13 +37,13 @@ class Source:
 
 def load(source: Source, settings: shard_plan.Settings, on_error: str,
          on_doubt: str) -> tuple[sample_table.SampleTable, shard_plan.Settings]:
-  """Returns the samples, and the settings with groups_sha256 filled in.
+  """Returns the samples, and the settings with what only they tell.
 
   Args:
     source: what to convert.
     settings: of the dataset.
-    on_error: as of sample_table.load.
-    on_doubt: as of sample_table.load.
+    on_error: as of input_tables.How.
+    on_doubt: as of input_tables.How.
 
   Raises:
     errors.DataError: as of sample_table.load; or flags exclude each other.
@@ -53,19 +54,26 @@ def load(source: Source, settings: shard_plan.Settings, on_error: str,
   if source.groups and settings.fold_column:
     raise errors.DataError('--groups and --fold_column exclude each other: '
                            'the column alone decides the folds; leave one out.')
-  loaded = sample_table.load(source.csv,
-                             source.images,
-                             pattern=settings.pattern,
-                             white_level=settings.white_level,
-                             unlabelled=settings.unlabelled,
-                             limit=settings.limit,
-                             fold_column=settings.fold_column,
-                             num_folds=settings.num_folds,
-                             groups=source.groups,
-                             on_error=on_error,
-                             on_doubt=on_doubt)
+  how = _describe(settings, on_error, on_doubt)
+  tables = input_tables.read(source.csv, source.images, how, source.groups)
+  return _complete(sample_table.check(tables, how), settings)
+
+
+def _describe(settings: shard_plan.Settings, on_error: str,
+              on_doubt: str) -> input_tables.How:
+  return input_tables.How(settings.description, settings.unlabelled,
+                          settings.limit, settings.num_folds, on_error,
+                          on_doubt)
+
+
+def _complete(
+    loaded: sample_table.SampleTable, settings: shard_plan.Settings
+) -> tuple[sample_table.SampleTable, shard_plan.Settings]:
+  """Returns the samples, and the settings with what only they tell."""
+  classes = () if settings.description.classes else loaded.classes
   return loaded, dataclasses.replace(settings,
-                                     groups_sha256=loaded.groups_sha256)
+                                     groups_sha256=loaded.groups_sha256,
+                                     classes=classes)
 
 
 def load_shared(
@@ -83,19 +91,19 @@ def load_shared(
   Raises:
     errors.DataError: as load and output_folder.find.
   """
-  key = checked_table.find_key(source.csv, source.images, settings, on_error,
-                               on_doubt, source.groups)
+  how = _describe(settings, on_error, on_doubt)
+  tables = input_tables.read(source.csv, source.images, how, source.groups)
+  key = checked_table.find_key(tables, how)
   loaded = checked_table.read(output, key)
   if not loaded:
     with output_lock.take_turn(output):
       loaded = checked_table.read(output, key)
       if not loaded:
-        loaded, settings = load(source, settings, on_error, on_doubt)
+        loaded, settings = _complete(sample_table.check(tables, how), settings)
         output_folder.find(output, settings, loaded.csv_sha256)
         output_settings.write_once(output, settings, loaded.csv_sha256)
         checked_table.write(output, key, loaded)
-  return loaded, dataclasses.replace(settings,
-                                     groups_sha256=loaded.groups_sha256)
+  return _complete(loaded, settings)
 
 
 def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
@@ -122,7 +130,7 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
         f'({commit.SKIPPED_NAME}); pass --on_error=skip to use it, or fix them '
         'and pass --overwrite.')
   if found:
-    input_digest.check(plan, list_requested(loaded), found)
+    input_digest.check(plan, loaded.requested, found)
   if found and found.inputs:
     # The images are the same, so equal numbers mean the same samples.
     had = found.inputs.get('num_doubtful', 0)
@@ -133,13 +141,3 @@ def find(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
           f'without {had} samples that may be wrong, now it would be {now}; '
           'pass the same --on_doubt, or --overwrite to convert again.')
   return found
-
-
-def list_requested(loaded: sample_table.SampleTable) -> set[str]:
-  """Returns the ids of all samples whose image files are input.
-
-  Includes samples that were skipped for their files, which may be fixed later.
-  """
-  return {
-      *loaded.table['id'], *(each.id for each in loaded.issues if each.file)
-  }

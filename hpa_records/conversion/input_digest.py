@@ -11,14 +11,13 @@ not deliberate forgery.
 
 from concurrent import futures
 import hashlib
+import itertools
 from typing import Any, Iterable, Mapping, Sequence
 
 import google_crc32c
 
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
-from hpa_records.format import spec
-from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
@@ -35,16 +34,15 @@ def describe_content(data: bytes) -> tuple[int, int]:
   return len(data), google_crc32c.value(data)
 
 
-def make(plan: shard_plan.Plan, sample_ids: Iterable[str],
+def make(plan: shard_plan.Plan, requested: Mapping[str, Sequence[str]],
          known: Mapping[str, Sequence[File]]) -> dict[str, Any]:
   """Returns the manifest's entries about the image files.
 
   Args:
     plan: of the conversion.
-    sample_ids: unique ids of all requested samples in any order, skipped ones
-      included.
-    known: four files by id, in spec.CHANNELS order; those of other ids are
-      read.
+    requested: names of the files, by id, of all requested samples in any
+      order, skipped ones included.
+    known: the Files of these names, by id; those of other ids are read.
 
   Returns:
     num_files and num_bytes of the existing files, and the hex digests
@@ -53,31 +51,27 @@ def make(plan: shard_plan.Plan, sample_ids: Iterable[str],
   Raises:
     errors.DataError: a file cannot be read.
   """
-  sample_ids = sorted(sample_ids)
-  missing = [each for each in sample_ids if each not in known]
-  read = _read(plan, missing)
-  found = {
-      **known,
-      **{
-          each: read[i:i + spec.NUM_CHANNELS] for i, each in zip(
-              range(0, len(read), spec.NUM_CHANNELS), missing)
-      }
-  }
-  files = [file for each in sample_ids for file in found[each]]
+  missing = [each for each in sorted(requested) if each not in known]
+  read = iter(_read(plan, _list(requested, missing)))
+  files = []
+  for each in sorted(requested):
+    files += (known[each] if each in known else itertools.islice(
+        read, len(requested[each])))
+  names = _list(requested, sorted(requested))
   return {
-      **_sum_up(plan, sample_ids, [file and file[0] for file in files]),
+      **_sum_up(names, [file and file[0] for file in files]),
       'content_sha256':
-          _digest(plan, sample_ids, files),
+          _digest(names, files),
   }
 
 
-def check(plan: shard_plan.Plan, sample_ids: Iterable[str],
+def check(plan: shard_plan.Plan, requested: Mapping[str, Sequence[str]],
           made: manifest.Manifest) -> None:
   """Compares the image files with those of the dataset in the plan's output.
 
   Args:
     plan: of the requested conversion, with the dataset's settings.
-    sample_ids: as of make.
+    requested: as of make.
     made: the dataset's manifest; nothing is compared if it has no inputs.
 
   Raises:
@@ -85,30 +79,32 @@ def check(plan: shard_plan.Plan, sample_ids: Iterable[str],
   """
   if made.inputs is None:
     return
-  sample_ids = sorted(sample_ids)
-  paths = _paths(plan, sample_ids)
+  names = _list(requested, sorted(requested))
+  paths = plan.paths(names)
   with futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
     stamps = list(pool.map(filesystem.stamp, paths))
-  now = _sum_up(plan, sample_ids, [stamp and stamp[0] for stamp in stamps])
+  now = _sum_up(names, [stamp and stamp[0] for stamp in stamps])
   newest = max(
       ((max(stamp[1:]), path) for stamp, path in zip(stamps, paths) if stamp),
       default=(0, plan.images))[1]
   if any(value != made.inputs[name] for name, value in now.items()):
     _refuse(plan, made.inputs, now, newest)
-  digest = _digest(plan, sample_ids, _read(plan, sample_ids, hidden=False))
+  digest = _digest(names, _read(plan, names, hidden=False))
   if digest != made.inputs['content_sha256']:
     _refuse(plan, made.inputs, now, newest)
 
 
-def _paths(plan: shard_plan.Plan, sample_ids: Sequence[str]) -> list[str]:
-  return [path for each in sample_ids for path in plan.files(each)]
+def _list(requested: Mapping[str, Sequence[str]],
+          sample_ids: Sequence[str]) -> list[str]:
+  """Returns the names of the files of some samples."""
+  return [name for each in sample_ids for name in requested[each]]
 
 
 def _read(plan: shard_plan.Plan,
-          sample_ids: Sequence[str],
+          names: Sequence[str],
           hidden: bool = True) -> list[File]:
-  """Reads and returns the samples' files, spec.NUM_CHANNELS each, in order."""
-  paths = _paths(plan, sample_ids)
+  """Reads and returns the files of these names, in order."""
+  paths = plan.paths(names)
   with progress.Bar('compare images', len(paths), 'files',
                     hidden=hidden) as shown:
     with futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
@@ -128,24 +124,18 @@ def _read_file(path: str) -> File:
     raise errors.describe_read(path, error) from error
 
 
-def _sum_up(plan: shard_plan.Plan, sample_ids: Sequence[str],
+def _sum_up(names: Sequence[str],
             sizes: Sequence[int | None]) -> dict[str, Any]:
   existing = [size for size in sizes if size is not None]
   return {
       'num_files': len(existing),
       'num_bytes': sum(existing),
-      'names_and_sizes_sha256': _digest(plan, sample_ids, sizes),
+      'names_and_sizes_sha256': _digest(names, sizes),
   }
 
 
-def _digest(plan: shard_plan.Plan, sample_ids: Sequence[str],
-            values: Iterable[Any]) -> str:
+def _digest(names: Sequence[str], values: Iterable[Any]) -> str:
   """Returns the hex digest of the files' relative names and their values."""
-  names = [
-      file_pattern.name(plan.settings.pattern, each, channel)
-      for each in sample_ids
-      for channel in spec.CHANNELS
-  ]
   digest = hashlib.sha256()
   for name, value in zip(names, values):
     text = list(value) if isinstance(value, (list, tuple)) else value

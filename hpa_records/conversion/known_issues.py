@@ -6,23 +6,24 @@ invalid samples, and remove the shards of the layout without them.
 
 import dataclasses
 import os
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.ingest import issue
 from hpa_records.runtime import json_text
-from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 
 _FORM = [{'issue': shard_writer.ISSUE_FORM, 'stamps': list}]
 
 
-def read(plan: shard_plan.Plan) -> list[issue.Issue]:
+def read(plan: shard_plan.Plan,
+         requested: Mapping[str, Sequence[str]]) -> list[issue.Issue]:
   """Returns the issues that write wrote, for files that have not changed.
 
   Args:
     plan: of the conversion.
+    requested: names of each sample's files, by id.
 
   Returns:
     [] also if there is no file or it is damaged.
@@ -36,21 +37,23 @@ def read(plan: shard_plan.Plan) -> list[issue.Issue]:
   return [
       issue.Issue(**each['issue'])
       for each in content
-      if not printable.find_name_issue(each['issue']['id']) and
-      each['stamps'] == shard_writer.stamps(plan, each['issue']['id'])
+      if each['issue']['id'] in requested and each['stamps'] ==
+      shard_writer.stamps(plan, requested[each['issue']['id']])
   ]
 
 
-def write(plan: shard_plan.Plan, issues: Sequence[issue.Issue]) -> None:
+def write(plan: shard_plan.Plan, issues: Sequence[issue.Issue],
+          requested: Mapping[str, Sequence[str]]) -> None:
   """Writes issues to the folder .unfinished of the plan's output.
 
   Args:
     plan: of the conversion, whose output is locked.
     issues: all issues that decoding found so far.
+    requested: as of read.
   """
   content = [{
       'issue': dataclasses.asdict(each),
-      'stamps': shard_writer.stamps(plan, each.id)
+      'stamps': shard_writer.stamps(plan, requested[each.id])
   } for each in issues]
   path = _path(plan)
   filesystem.write_atomically(path, json_text.seal(content),

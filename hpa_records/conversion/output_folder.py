@@ -16,6 +16,7 @@ from hpa_records.conversion import output_lock
 from hpa_records.conversion import output_settings
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
+from hpa_records.datasets import description
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
 from hpa_records.inspection import manifest_check
@@ -34,7 +35,7 @@ _OWN_NAME = re.compile(
     rf'({_SHARD}|index\.parquet|manifest\.json|features\.json|'
     rf'dataset_info\.json|skipped\.csv)({_TEMPORARY})?')
 _OWN_UNFINISHED = re.compile(
-    rf'(({_SHARD}|settings|issues|checked)\.json)({_TEMPORARY})?|'
+    rf'(({_SHARD}|settings|issues|checked|levels)\.json)({_TEMPORARY})?|'
     rf'{_SHARD}{_TEMPORARY}|(({_SHARD}|checked\.json)\.)?lock')
 
 
@@ -79,7 +80,8 @@ def find(output: str, settings: shard_plan.Settings,
         if name in tfds_metadata.NAMES:
           tfds_metadata.check(name,
                               filesystem.read_small(path) or b'',
-                              found.settings, found.shards)
+                              description.spec_of(found), found.num_folds,
+                              found.shards)
       except ValueError as error:
         raise errors.DataError(
             f'Invalid dataset at {output}: {name}: {error}; pass --overwrite '

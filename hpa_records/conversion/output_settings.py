@@ -1,17 +1,20 @@
 """Settings and CSV of the conversion in an output folder."""
 
-import dataclasses
 import json
 import os
 from typing import Any
 
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
+from hpa_records.datasets import description
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 
 NAME = f'{shard_writer.UNFINISHED_NAME}/settings.json'
+
+# Settings that are absent in datasets of Kaggle's images.
+_ADDED = ('description', 'pixel_um')
 
 
 def write_once(output: str, settings: shard_plan.Settings,
@@ -68,11 +71,11 @@ def refuse_other(output: str, have: dict[str, Any],
     errors.DataError: they differ; lists the differences.
   """
   # Datasets from before a setting existed were made with its default.
-  have = {**dataclasses.asdict(shard_plan.Settings()), **have}
+  have = {**shard_plan.Settings().encode(), **have}
   differ = [
-      _describe_difference(name, have.get(name), requested[name])
-      for name in requested
-      if have.get(name) != requested[name]
+      _describe_difference(name, have.get(name), requested.get(name))
+      for name in dict.fromkeys([*requested, *_ADDED])
+      if have.get(name) != requested.get(name)
   ]
   if differ:
     raise errors.DataError(
@@ -82,8 +85,15 @@ def refuse_other(output: str, have: dict[str, Any],
 
 def _describe_difference(name: str, have: Any, requested: Any) -> str:
   flag = {'groups_sha256': '--groups', 'csv_sha256': '--csv'}.get(name)
+  if name == 'description':
+    have, requested = (json.dumps(each or description.DEFAULT, sort_keys=True)
+                       for each in (have, requested))
+    start = len(os.path.commonprefix([have, requested]))
+    have, requested = (
+        each[max(0, start - 20):start + 40] for each in (have, requested))
+    return f'description ...{have}..., requested ...{requested}...'
   if not flag:
-    return f'{name} {have!r:.80}, requested {requested!r}'
+    return f'{name} {have!r:.80}, requested {requested!r:.80}'
   have, requested = (f'{flag} of sha256 {ascii(value)[1:13]}...'
                      if value else f'no {flag}' for value in (have, requested))
   return f'{have}, requested {requested}'
@@ -96,7 +106,7 @@ def describe(settings: shard_plan.Settings, csv_sha256: str) -> dict[str, Any]:
     settings: of the conversion.
     csv_sha256: hex digest of its CSV.
   """
-  found = {**dataclasses.asdict(settings), 'csv_sha256': csv_sha256}
+  found = {**settings.encode(), 'csv_sha256': csv_sha256}
   if settings.unlabelled:  # without effect
     for name in ('num_folds', 'balance', 'balance_target', 'balance_tolerance',
                  'max_repeat', 'balance_factors'):

@@ -31,39 +31,59 @@ def lay_out(table: pd.DataFrame,
       empty; an unlabelled set has no samples.
   """
   table = table.iloc[ordering.hash_order(list(table['id']), settings.seed)]
-  rows, ids = table['row'].to_numpy(), table['id'].to_numpy()
   if settings.unlabelled:
-    if not ids.size:
+    if table.empty:
       raise errors.DataError('No valid samples are left to convert.')
     return [
-        shard_plan.Shard(name, None, tuple(rows[chosen].tolist()),
-                         tuple(ids[chosen]), None, None) for name, chosen in
-        _cut(spec.UNLABELLED_GROUP, np.arange(len(table)), settings)
+        _make(table.iloc[chosen], settings, name, None, None,
+              None) for name, chosen in _cut(spec.UNLABELLED_GROUP,
+                                             np.arange(len(table)), settings)
     ]
   if len(table) * settings.num_folds > spec.MAX_REPEATS:
     raise errors.DataError(
         f'{len(table):,} samples in {settings.num_folds:,} folds have more '
         f'than {spec.MAX_REPEATS:,} repeats; lower --num_folds.')
-  labels = spec.multi_hot(table['labels'])
+  num_classes = settings.spec.num_classes
+  if settings.num_folds * num_classes > spec.MAX_COUNTS:
+    raise errors.DataError(
+        f'{settings.num_folds:,} folds of {num_classes:,} classes are more than'
+        f' {spec.MAX_COUNTS:,} counts; lower --num_folds.')
+  labels = settings.spec.multi_hot(table['labels'])
   fold_of = _find_folds(table, labels, settings)
-  groups = table['group'].to_numpy() if 'group' in table else None
-  repeats = resampling.repeats(list(ids), labels, fold_of, settings.num_folds,
+  repeats = resampling.repeats(list(table['id']), labels,
+                               fold_of, settings.num_folds,
                                balance.of_flags(settings), settings.seed)
   return [
-      shard_plan.Shard(name, fold, tuple(rows[chosen].tolist()),
-                       tuple(ids[chosen]), labels[chosen], repeats[chosen],
-                       None if groups is None else tuple(groups[chosen]))
+      _make(table.iloc[chosen], settings, name, fold, labels[chosen],
+            repeats[chosen])
       for fold in range(settings.num_folds)
       for name, chosen in _cut(f'fold{fold}', np.flatnonzero(
           fold_of == fold), settings)
   ]
 
 
+def _make(table: pd.DataFrame, settings: shard_plan.Settings, name: str,
+          fold: int | None, labels: np.ndarray | None,
+          repeats: np.ndarray | None) -> shard_plan.Shard:
+  """Returns the shard of some rows of a table."""
+
+  def pick(column: str, is_used: bool) -> tuple | None:
+    return tuple(table[column].tolist()) if is_used else None
+
+  return shard_plan.Shard(
+      name, fold, tuple(table['row'].tolist()), tuple(table['id'].tolist()),
+      tuple(table['files'].tolist()), labels, repeats,
+      pick('group', labels is not None and bool(table['group'].any())),
+      pick('metadata', bool(settings.description.table.metadata)),
+      pick('pixel_um', bool(settings.pixel_um)),
+      pick('plate', settings.description.needs_plates))
+
+
 def _find_folds(table: pd.DataFrame, labels: np.ndarray,
                 settings: shard_plan.Settings) -> np.ndarray:
   """Returns the fold of each row, [N] int64: from the table, or assigned."""
   if not settings.fold_column:
-    groups = list(table['group']) if 'group' in table else None
+    groups = list(table['group']) if table['group'].any() else None
     return folds.assign(list(table['id']), labels, settings.num_folds,
                         settings.seed, groups)
   fold_of = table['fold'].to_numpy(np.int64)

@@ -6,28 +6,42 @@ them.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+from typing import Any, Iterable
 
 import numpy as np
 
-from hpa_records.format import spec
-from hpa_records.images import file_pattern
+from hpa_records.datasets import description as description_lib
+from hpa_records.datasets import layout
+from hpa_records.datasets import toml_form
+from hpa_records.format import spec as spec_lib
+from hpa_records.images import how as how_lib
+from hpa_records.images import pixel_codec
 from hpa_records.images import resize as resize_lib
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance as balance_lib
 
-_FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
+_FRAME_AND_HEAD_BYTES = 512  # at most, beside the id, labels and image
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
   """The settings that decide the bytes of a dataset, together with the data.
 
-  Attributes are the flags of hpa-make-records with the same names, and
-  groups_sha256, the hex digest of the --groups CSV, which convert fills in. For
-  an unlabelled set, folds and balance have no effect.
+  Attributes are the flags of hpa-make-records with the same names, and three
+  others. For an unlabelled set, folds and balance have no effect.
+
+  pattern, white_level and fold_column are those of the description if they are
+  not given, and replace them if they are.
+
+  Attributes:
+    groups_sha256: hex digest of the --groups CSV, which convert fills in.
+    description: of the dataset.
+    classes: names in place of the description's, which convert fills in if it
+      has none.
 
   Raises:
     errors.DataError: a value is out of range.
@@ -44,15 +58,20 @@ class Settings:
   balance_factors: str = balance_lib.Balance.factors
   shard_mb: int = 128
   limit: int = 0
-  pattern: str = '{id}_{channel}.png'
+  pattern: str = ''
   white_level: int = 0
   unlabelled: bool = False
   fold_column: str = ''
   groups_sha256: str = ''
+  pixel_um: float = 0.0
+  description: layout.Description = dataclasses.field(
+      default_factory=description_lib.default)
+  classes: tuple[str, ...] = ()
 
   def __post_init__(self):
+    self._take_description()
     for name, values in (('resize', resize_lib.RESIZE_FILTERS),
-                         ('encoding', spec.ENCODINGS)):
+                         ('encoding', spec_lib.ENCODINGS)):
       if getattr(self, name) not in values:
         raise errors.DataError(f'Expected --{name} to be one of {values}, '
                                f'received {getattr(self, name)!r}.')
@@ -62,24 +81,72 @@ class Settings:
         raise errors.DataError(f'Expected --{name} of at least {least}, '
                                f'received {getattr(self, name)}.')
     # Limits of 16 and 64 bits, and of a manifest.
-    for name, most in (('white_level',
-                        65535), ('limit', 2**63 - 1), ('seed', spec.MAX_SEED),
-                       ('image_size', spec.MAX_IMAGE_SIZE), ('num_folds',
-                                                             spec.MAX_FOLDS)):
+    for name, most in (('white_level', 65535), ('limit', 2**63 - 1),
+                       ('seed', spec_lib.MAX_SEED), ('image_size',
+                                                     spec_lib.MAX_IMAGE_SIZE),
+                       ('num_folds', spec_lib.MAX_FOLDS)):
       if getattr(self, name) > most:
         raise errors.DataError(f'Expected --{name} of at most {most}, '
                                f'received {getattr(self, name)}.')
     for name in ('pattern', 'fold_column', 'balance_factors'):
-      if len(getattr(self, name)) > spec.MAX_SETTING:
+      if len(getattr(self, name)) > spec_lib.MAX_SETTING:
         raise errors.DataError(
-            f'Expected at most {spec.MAX_SETTING:,} characters in --{name}, '
+            f'Expected at most {spec_lib.MAX_SETTING:,} characters in --{name}, '
             f'received {len(getattr(self, name)):,}.')
+    if not 0 <= self.pixel_um < layout.MAX_UM:
+      raise errors.DataError('Expected --pixel_um above 0, or 0 for none, '
+                             f'received {self.pixel_um}.')
+    if self.pixel_um and not self.description.images.pixel_um:
+      raise errors.DataError(
+          '--pixel_um needs the size of a pixel of the images; pass '
+          '--set=images.pixel_um=N, or the name of its column.')
+    num_channels = len(self.description.channels)
+    if self.encoding not in pixel_codec.encodings(num_channels):
+      raise errors.DataError(f'--encoding={self.encoding} cannot store '
+                             f'{num_channels} channels; pass --encoding=raw.')
+    balance_lib.of_flags(self)
+
+  def _take_description(self) -> None:
+    """Fills in what is not given, and replaces what is."""
     if self.fold_column and self.unlabelled:
       raise errors.DataError('--fold_column and --unlabelled exclude each '
                              'other: unlabelled records have no folds; leave '
                              'one out.')
-    file_pattern.check(self.pattern)
-    balance_lib.of_flags(self)
+    found = description_lib.change(self.description, self.pattern,
+                                   self.white_level, self.fold_column)
+    object.__setattr__(self, 'description', found)
+    for name, value in (('pattern', found.images.pattern),
+                        ('fold_column',
+                         '' if self.unlabelled else found.table.fold),
+                        ('white_level', found.intensity.white_level)):
+      object.__setattr__(self, name, value)
+
+  @functools.cached_property
+  def how(self) -> how_lib.How:
+    """How the files of a sample become one image, but for its own levels."""
+    return self.description.how(self.image_size, self.resize, self.pixel_um)
+
+  @property
+  def spec(self) -> spec_lib.Spec:
+    """The spec of the dataset, once its classes are known."""
+    return self.description.spec(self.image_size, self.encoding, self.classes)
+
+  def encode(self) -> dict[str, Any]:
+    """Returns the settings as JSON types, for the manifest.
+
+    Those of Kaggle's dataset are those of earlier versions, without the keys
+    that were added for others.
+    """
+    content = {
+        field.name: getattr(self, field.name)
+        for field in dataclasses.fields(self)
+        if field.name not in ('description', 'classes')
+    }
+    if not self.pixel_um:
+      del content['pixel_um']
+    if not description_lib.is_default(self.description):
+      content['description'] = toml_form.encode(self.description)
+    return content
 
   @property
   def records_per_shard(self) -> int:
@@ -89,13 +156,14 @@ class Settings:
   @property
   def raw_bytes(self) -> int:
     """Size of one image's pixels in bytes."""
-    return self.image_size**2 * spec.NUM_CHANNELS
+    return self.image_size**2 * len(self.description.channels)
 
   @property
   def most_record_bytes(self) -> int:
     """Maximum size of a raw record in bytes, with an id of 64 bytes."""
-    repeats = 0 if self.unlabelled else 4 * self.num_folds
-    return self.raw_bytes + repeats + _FRAME_AND_HEAD_BYTES
+    num_classes = len(self.classes or self.description.classes)
+    labels = 0 if self.unlabelled else num_classes + 4 * self.num_folds
+    return self.raw_bytes + labels + _FRAME_AND_HEAD_BYTES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,18 +174,16 @@ class Plan:
     images: folder of the image files.
     output: folder of the dataset.
     settings: of the dataset.
+    levels: as of manifest.Manifest.
   """
   images: str
   output: str
   settings: Settings
+  levels: dict[str, list[list[float]]] | None = None
 
-  def files(self, sample_id: str) -> tuple[str, ...]:
-    """Returns a sample's four paths, in spec.CHANNELS order."""
-    return tuple(
-        os.path.join(
-            self.images,
-            file_pattern.name(self.settings.pattern, sample_id, channel))
-        for channel in spec.CHANNELS)
+  def paths(self, files: Iterable[str]) -> tuple[str, ...]:
+    """Returns the paths of files in the folder of images."""
+    return tuple(os.path.join(self.images, name) for name in files)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,23 +195,33 @@ class Shard:
     fold: of its records; None in an unlabelled set.
     rows: line of each sample in the CSV, for messages.
     ids: id of each sample.
+    files: names of each sample's files in the folder of images.
     labels: [N, K] uint8 multi-hot; None in an unlabelled set.
     repeats: [N, F] float32; None in an unlabelled set.
     groups: group of each sample; None without groups.
+    metadata: values of each sample's columns to copy; None without them.
+    pixel_um: size of each sample's pixels; None if it is not used.
+    plates: plate of each sample; None if it is not used.
   """
   name: str
   fold: int | None
   rows: tuple[int, ...]
   ids: tuple[str, ...]
+  files: tuple[tuple[str, ...], ...]
   labels: np.ndarray | None
   repeats: np.ndarray | None
   groups: tuple[str, ...] | None = None
+  metadata: tuple[tuple[str, ...], ...] | None = None
+  pixel_um: tuple[float, ...] | None = None
+  plates: tuple[str, ...] | None = None
 
   def sha256(self) -> str:
     """Returns the hex digest of the records' content without the images."""
     digest = hashlib.sha256(
-        json.dumps([spec.FORMAT_VERSION, self.name, self.fold,
-                    self.ids]).encode())
+        json.dumps([
+            spec_lib.FORMAT_VERSION, self.name, self.fold, self.ids, self.files,
+            self.pixel_um, self.plates
+        ]).encode())
     for array in (self.labels, self.repeats):
       digest.update(b'' if array is None else array.tobytes())
     return digest.hexdigest()

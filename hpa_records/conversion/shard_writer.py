@@ -17,7 +17,7 @@ import importlib.metadata
 import itertools
 import json
 import os
-from typing import Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
 import cv2
 import kornia_rs
@@ -27,7 +27,6 @@ import PIL
 from hpa_records.conversion import input_digest
 from hpa_records.conversion import shard_plan
 from hpa_records.format import example
-from hpa_records.format import spec
 from hpa_records.format import tfrecord as shard_file
 from hpa_records.images import header
 from hpa_records.images import load
@@ -199,12 +198,13 @@ def _is_possible(plan: shard_plan.Plan, shard: shard_plan.Shard,
   return ([*found.offsets, found.bytes] == offsets and
           list(found.heads) == heads and list(found.sizes) == sizes and
           pixel_codec.are_sums(
-              len(shard.ids) * plan.settings.image_size**2, found.sums,
-              found.sums_of_squares) and all(
-                  list(map(len, files)) == [2] * spec.NUM_CHANNELS and all(
+              len(shard.ids) * plan.settings.image_size**2,
+              found.sums, found.sums_of_squares,
+              len(plan.settings.description.channels)) and all(
+                  list(map(len, files)) == [2] * len(names) and all(
                       0 < size <= header.MAX_FILE_BYTES and 0 <= crc < 2**32
                       for size, crc in files)
-                  for files in found.inputs))
+                  for files, names in zip(found.inputs, shard.files)))
 
 
 def _encode_head(shard: shard_plan.Shard, i: int, payload: np.ndarray) -> bytes:
@@ -222,19 +222,49 @@ def _sidecar_path(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
 
 def _made_from(plan: shard_plan.Plan, shard: shard_plan.Shard) -> str:
   """Returns sha256 of settings, versions, samples and the files' stamps."""
-  parts = [dataclasses.asdict(plan.settings), versions(), shard.sha256()]
-  for sample_id in shard.ids:
-    parts += stamps(plan, sample_id)
+  parts = [plan.settings.encode(), plan.levels, versions(), shard.sha256()]
+  for files in shard.files:
+    parts += stamps(plan, files)
   return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def stamps(plan: shard_plan.Plan, sample_id: str) -> list[list[int] | None]:
+def stamps(plan: shard_plan.Plan,
+           files: Sequence[str]) -> list[list[int] | None]:
   """Returns size and times of a sample's files; None for a missing file.
 
+  Args:
+    plan: of the conversion.
+    files: names of the files.
+
   Returns:
-    filesystem.stamp of each file, in spec.CHANNELS order.
+    filesystem.stamp of each file, in order.
   """
-  return [filesystem.stamp(path) for path in plan.files(sample_id)]
+  return [filesystem.stamp(path) for path in plan.paths(files)]
+
+
+def load_pixels(
+    plan: shard_plan.Plan,
+    shard: shard_plan.Shard,
+    i: int,
+    read: Callable[[str], bytes] = filesystem.read_bytes) -> np.ndarray:
+  """Returns the pixels of sample i of a shard, [S, S, C] uint8.
+
+  Args:
+    plan: of the conversion.
+    shard: of the plan.
+    i: number of the sample in the shard.
+    read: as of load.load.
+
+  Raises:
+    errors.DataError: as of load.load.
+  """
+  how = plan.settings.how
+  if plan.levels:
+    plate = shard.plates[i] if shard.plates else ''
+    how = dataclasses.replace(how, levels=tuple(map(tuple, plan.levels[plate])))
+  if shard.pixel_um:
+    how = dataclasses.replace(how, image_um=shard.pixel_um[i])
+  return load.load(plan.paths(shard.files[i]), how, read)
 
 
 @dataclasses.dataclass
@@ -249,7 +279,8 @@ class _Pass:
 
 def _write(plan: shard_plan.Plan, shard: shard_plan.Shard, path: str,
            temporary_folder: str, made_from: str) -> Sidecar:
-  done = _Pass(np.zeros((2, spec.NUM_CHANNELS), np.int64))
+  channels = len(plan.settings.description.channels)
+  done = _Pass(np.zeros((2, channels), np.int64))
   try:
     written = shard_file.write(path, _records(plan, shard, done),
                                temporary_folder)
@@ -284,8 +315,7 @@ def _records(plan: shard_plan.Plan, shard: shard_plan.Shard,
   for i, sample_id in enumerate(shard.ids):
     files.clear()
     try:
-      pixels = load.load(plan.files(sample_id), settings.image_size,
-                         settings.resize, settings.white_level, read)
+      pixels = load_pixels(plan, shard, i, read)
     except errors.DataError as error:
       found = unread if isinstance(error, errors.UnreadError) else issues
       found.append(issue.of_image(shard.rows[i], sample_id, plan.images, error))

@@ -75,7 +75,7 @@ def encode_head(sample: Sample) -> bytes:
   return _tag(1, body) + before + image_head
 
 
-def decode(data: bytes | memoryview) -> Sample:
+def decode(data: bytes | memoryview, num_classes: int) -> Sample:
   """Returns the sample of a record written by any tf.train.Example writer.
 
   Time and memory are bounded by the length of data, also for invalid data. The
@@ -84,6 +84,7 @@ def decode(data: bytes | memoryview) -> Sample:
   Args:
     data: one serialized tf.train.Example with the keys of spec.py, in any
       order: all five, or id and image.
+    num_classes: K, the number of labels.
 
   Raises:
     errors.DataError: data is not such an Example.
@@ -99,13 +100,14 @@ def decode(data: bytes | memoryview) -> Sample:
     labels = [values[key] for key in _LABELLED]
     if any(each is None for each in labels) and labels != [None] * len(labels):
       raise ValueError(f'only some of {", ".join(_LABELLED)} are present')
-    return _to_sample(values)
+    return _to_sample(values, num_classes)
   except ValueError as error:
     raise errors.DataError('not a tf.train.Example with the keys of spec.py '
                            f'({len(data):,} bytes): {error}') from error
 
 
-def _to_sample(values: dict[str, memoryview | None]) -> Sample:
+def _to_sample(values: dict[str, memoryview | None],
+               num_classes: int) -> Sample:
   """Returns the sample of each key's serialized list of values."""
   sample_id = bytes(_one_bytes(values[spec.ID])).decode()
   wrong = printable.find_name_issue(sample_id, 'an id')
@@ -115,7 +117,7 @@ def _to_sample(values: dict[str, memoryview | None]) -> Sample:
   if values[spec.LABELS] is None:
     return Sample(sample_id, image)
   fold, = _integers(values[spec.FOLD], 1)
-  labels = _integers(values[spec.LABELS], spec.NUM_CLASSES)
+  labels = _integers(values[spec.LABELS], num_classes)
   return Sample(sample_id, image, fold, np.array(labels, np.int64),
                 _floats(values[spec.REPEATS]))
 

@@ -7,6 +7,7 @@ and nulls are checked before pandas converts them.
 
 import io
 import struct
+from typing import Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -30,6 +31,7 @@ _SCHEMA = pa.schema([
     ('group', pa.string()),
     ('row', pa.int32()),
 ])
+COLUMNS = frozenset(_SCHEMA.names)
 _TEXTS = ['id', 'shard', 'group']
 
 # Most bytes of ids, shards and groups: a record on average, and in small sets.
@@ -42,9 +44,14 @@ def encode(index: pd.DataFrame) -> bytes:
   """Returns the content of index.parquet.
 
   Args:
-    index: one row a record; see manifest.load_index for the columns.
+    index: one row a record; see manifest.load_index for the columns. Those
+      that are not COLUMNS are metadata: text.
   """
-  fields = [field for field in _SCHEMA if field.name in index]
+  fields = [
+      field
+      for field in _schema([name for name in index if name not in COLUMNS])
+      if field.name in index
+  ]
   table = pa.Table.from_pandas(index, pa.schema(fields),
                                preserve_index=False).replace_schema_metadata()
   content = io.BytesIO()
@@ -52,38 +59,47 @@ def encode(index: pd.DataFrame) -> bytes:
   return content.getvalue()
 
 
-def max_bytes(num_records: int, num_folds: int) -> int:
+def max_bytes(num_records: int, num_folds: int, num_classes: int) -> int:
   """Returns the largest allowed size of an index, or of a column, in bytes.
 
   Args:
     num_records: N, rows.
     num_folds: F, repeats of each row; 0 in an unlabelled set.
+    num_classes: K, most labels of a row.
   """
-  return _MIN_BYTES + num_records * (_TEXT_BYTES + 4 * spec.NUM_CLASSES +
+  return _MIN_BYTES + num_records * (_TEXT_BYTES + 4 * num_classes +
                                      8 * num_folds)
 
 
-def decode(data: bytes, num_records: int, num_folds: int) -> pd.DataFrame:
+def decode(data: bytes,
+           num_records: int,
+           num_folds: int,
+           num_classes: int,
+           metadata: Sequence[str] = ()) -> pd.DataFrame:
   """Returns the table of an index.parquet.
 
-  Time and memory are bounded by num_records and num_folds.
+  Time and memory are bounded by the three numbers.
 
   Args:
     data: the file's content.
     num_records: N, expected rows.
     num_folds: F, expected repeats of each row; 0 in an unlabelled set.
+    num_classes: K, most labels of a row.
+    metadata: names of further columns, of text.
 
   Raises:
     ValueError: not such a table; the message says why.
   """
   try:
     _check_footer(data, num_records)
-    metadata = parquet.read_metadata(io.BytesIO(data))
-    _check_columns(metadata.schema.to_arrow_schema())
-    _check_sizes(data, metadata, num_records, num_folds)
-    texts = [name for name in _TEXTS if name in metadata.schema.names]
+    footer = parquet.read_metadata(io.BytesIO(data))
+    _check_columns(footer.schema.to_arrow_schema(), _schema(metadata))
+    _check_sizes(data, footer, num_records, num_folds, num_classes)
+    texts = [
+        name for name in (*_TEXTS, *metadata) if name in footer.schema.names
+    ]
     file = parquet.ParquetFile(io.BytesIO(data),
-                               metadata=metadata,
+                               metadata=footer,
                                read_dictionary=texts)
     table = file.read()
     if table.num_rows != num_records:
@@ -107,13 +123,18 @@ def _check_footer(data: bytes, num_records: int) -> None:
     raise ValueError(f'a parquet footer of {length} bytes')
 
 
-def _check_columns(found: pa.Schema) -> None:
-  """Checks that the columns are some of _SCHEMA, each once."""
+def _schema(metadata: Sequence[str]) -> pa.Schema:
+  """Returns the columns that an index may have."""
+  return pa.schema([*_SCHEMA, *((name, pa.string()) for name in metadata)])
+
+
+def _check_columns(found: pa.Schema, schema: pa.Schema) -> None:
+  """Checks that the columns are some of the schema's, each once."""
   if len(set(found.names)) < len(found.names):
     raise ValueError('duplicate column')
   for field in found:
-    wanted = _SCHEMA.field(
-        field.name).type if field.name in _SCHEMA.names else None
+    wanted = schema.field(
+        field.name).type if field.name in schema.names else None
     kind = field.type
     # The names of list items may differ.
     is_list = wanted and pa.types.is_list(wanted) and pa.types.is_list(kind)
@@ -124,22 +145,22 @@ def _check_columns(found: pa.Schema) -> None:
           f'received type {str(kind):.80}')
 
 
-def _check_sizes(data: bytes, metadata: parquet.FileMetaData, num_records: int,
-                 num_folds: int) -> None:
+def _check_sizes(data: bytes, footer: parquet.FileMetaData, num_records: int,
+                 num_folds: int, num_classes: int) -> None:
   """Checks the rows, values and bytes that the file declares."""
-  if metadata.num_rows != num_records:
+  if footer.num_rows != num_records:
     raise ValueError(f'expected {num_records} rows, received '
-                     f'{metadata.num_rows}')
+                     f'{footer.num_rows}')
   if num_records * num_folds > spec.MAX_REPEATS:
     raise ValueError(f'{num_records} records in {num_folds} folds: more than '
                      f'{spec.MAX_REPEATS:,} repeats')
   most = {
-      'labels': num_records * spec.NUM_CLASSES,
+      'labels': num_records * num_classes,
       'repeats': num_records * num_folds
   }
   for name, (values, num_bytes) in parquet_page.count(data).items():
     if (values > most.get(name, num_records) or
-        num_bytes > max_bytes(num_records, num_folds)):
+        num_bytes > max_bytes(num_records, num_folds, num_classes)):
       raise ValueError(f'column {printable.quote(name)} has {values} values '
                        f'and {num_bytes} bytes for {num_records} records')
 
@@ -154,7 +175,7 @@ def _decode_texts(table: pa.Table, num_records: int) -> pa.Table:
     column = table.column(number)
     if pa.types.is_dictionary(column.type):
       num_bytes = sum(map(_count_text, column.chunks))
-      if num_bytes > max_bytes(num_records, 0):
+      if num_bytes > max_bytes(num_records, 0, 0):
         raise ValueError(f'column {name} has {num_bytes} bytes of text')
       column = column.cast(pa.string())
       table = table.set_column(number, name, column)

@@ -51,11 +51,14 @@ class Manifest:
       0..255, over all records.
     files: sha256 of each other file by name, including the index.
     versions: of the packages that decoded and resized the images.
-    classes: the 28 names, in order.
-    channels: the four names, in order.
+    classes: the K names, in order.
+    channels: the C names, in order.
     format_version: spec.FORMAT_VERSION.
     inputs: digests of the image files, see input_digest.make; None in datasets
       of an earlier version.
+    levels: by plate, or '' for the dataset, the intensities that became 0 and
+      255 in each channel, [C][2]; None where they are not those of percentiles
+      of plates or of the dataset.
   """
   settings: dict[str, Any]
   csv_sha256: str
@@ -66,10 +69,11 @@ class Manifest:
   pixels: dict[str, Any]
   files: dict[str, str]
   versions: dict[str, str]
-  classes: Sequence[str] = spec.CLASS_NAMES
-  channels: Sequence[str] = spec.CHANNELS
+  classes: Sequence[str]
+  channels: Sequence[str]
   format_version: int = spec.FORMAT_VERSION
   inputs: dict[str, Any] | None = None
+  levels: dict[str, list[list[float]]] | None = None
 
   @property
   def fingerprint(self) -> str:
@@ -91,11 +95,44 @@ class Manifest:
     """F, the number of folds."""
     return self.settings['num_folds']
 
+  @property
+  def num_classes(self) -> int:
+    """K, the number of classes."""
+    return len(self.classes)
+
+  @property
+  def num_channels(self) -> int:
+    """C, the number of channels."""
+    return len(self.channels)
+
+  @property
+  def has_group_columns(self) -> bool:
+    """Whether the groups of samples are columns of the table."""
+    return bool(self._table.get('group'))
+
+  @property
+  def _table(self) -> dict[str, Any]:
+    return self.settings.get('description', {}).get('table', {})
+
+  @property
+  def metadata(self) -> list[str]:
+    """Names of the index's columns that were copied from the table.
+
+    Raises:
+      ValueError: the stored ones are not names of columns.
+    """
+    names = self._table.get('metadata', [])
+    if len(set(names) |
+           index_table.COLUMNS) < len(names) + len(index_table.COLUMNS):
+      raise ValueError(f'invalid metadata columns {names!r:.80}')
+    return names
+
   def most_bytes(self, name: str) -> int:
     """Returns the largest allowed size of one of `files` in bytes."""
     if name != INDEX_NAME:
       return manifest_form.MAX_BYTES
-    return index_table.max_bytes(self.num_records, self.num_folds)
+    return index_table.max_bytes(self.num_records, self.num_folds,
+                                 self.num_classes)
 
 
 def pixel_statistics(count: int, sums: np.ndarray,
@@ -233,7 +270,7 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     Columns id (str), fold (int), shard (file name), record_offset and
     record_bytes (the TFRecord frame in the shard), image_offset and
     image_bytes (the image in the shard), labels ([n] int), repeats
-    ([F] float32). An unlabelled set has row (int, line of the CSV; missing in
+    ([F] float32), and the metadata columns (str). An unlabelled set has row (int, line of the CSV; missing in
     datasets of an earlier version) in place of fold, labels and repeats. A set
     made with groups also has group (str).
 
@@ -252,7 +289,8 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
         f'The index {path} was changed: its sha256 is not '
         f'{manifest.files[INDEX_NAME]}; convert the data again.')
   try:
-    return index_table.decode(data, manifest.num_records, num_folds)
+    return index_table.decode(data, manifest.num_records, num_folds,
+                              manifest.num_classes, manifest.metadata)
   except ValueError as error:
     raise errors.DataError(f'{path} is not a valid index: {error}. Copy the '
                            'dataset again from its source.') from error
@@ -279,10 +317,11 @@ def check_shards(directory: str, manifest: Manifest) -> None:
 
 
 def _content(manifest: Manifest) -> dict[str, Any]:
-  """Returns the file's content; without inputs where they are None."""
+  """Returns the file's content, without optional values that are None."""
   content = dataclasses.asdict(manifest)
-  if manifest.inputs is None:
-    del content['inputs']
+  for key in manifest_form.OPTIONAL:
+    if content[key] is None:
+      del content[key]
   return content
 
 

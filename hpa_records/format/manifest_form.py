@@ -29,7 +29,8 @@ _MOST_VALUES = 1000
 _SHA256 = re.compile('[0-9a-f]{64}')
 _NUMBER = (int, float)
 
-_OPTIONAL = {'inputs'}  # added after the first datasets were made
+# Added after the first datasets were made.
+OPTIONAL = {'inputs', 'levels'}
 _FORM = {
     'settings': dict,
     'csv_sha256': str,
@@ -82,7 +83,13 @@ _OPTIONAL_SETTINGS = {
     'unlabelled': bool,
     'fold_column': str,
     'groups_sha256': str,
+    'pixel_um': _NUMBER,
+    'description': {
+        'channels': [dict],
+        'name': str
+    },
 }
+_MAX_DESCRIPTION = 2**18  # characters of a dataset's description
 
 
 def check_size(data: bytes) -> None:
@@ -94,8 +101,7 @@ def check_size(data: bytes) -> None:
   Raises:
     ValueError: far more values than a manifest of this length has.
   """
-  most = (len(data) // _LEAST_BYTES_OF_A_VALUE +
-          spec.MAX_FOLDS * spec.NUM_CLASSES)
+  most = (len(data) // _LEAST_BYTES_OF_A_VALUE + spec.MAX_COUNTS)
   if sum(map(data.count, (b',', b'[', b'{'))) > most + _MOST_VALUES:
     raise ValueError('too many values for a manifest')
 
@@ -110,10 +116,17 @@ def check(content: dict[str, Any]) -> None:
     ValueError: a value is missing, of another type or out of range, or a key or
       name is unknown; the message says which.
   """
-  _check_keys(content, _FORM, _OPTIONAL)
+  _check_keys(content, _FORM, OPTIONAL)
   json_text.check_form(content, _FORM, 'the manifest')
+  json_text.check_form(content.get('levels', {}), {}, 'levels')
   if 'inputs' in content:
     _check_inputs(content['inputs'])
+  for plate, levels in content.get('levels', {}).items():
+    json_text.check_form(levels, [[_NUMBER]], f'levels of {plate!r:.40}')
+    if (len(levels) != len(content['channels']) or
+        any(len(each) != 2 or each[0] > each[1] for each in levels)):
+      raise ValueError(f'levels of {printable.quote(plate)}: expected a low and'
+                       ' a high level for each channel')
   for entry in content['shards']:
     _check_keys(entry, _FORM['shards'][0])
   _check_keys(content['pixels'], _FORM['pixels'])
@@ -148,7 +161,9 @@ def _check_keys(content: dict, form: dict,
 
 
 def _check_names(content: dict[str, Any]) -> None:
-  """Checks the names and hashes of all files."""
+  """Checks the names of classes, channels and files, and all hashes."""
+  spec.check_names('class', content['classes'], spec.MAX_CLASSES)
+  spec.check_names('channel', content['channels'], spec.MAX_CHANNELS)
   names = [entry['name'] for entry in content['shards']]
   for name in names:
     if not SHARD_NAME.fullmatch(name):
@@ -194,8 +209,13 @@ def _check_settings(settings: dict[str, Any]) -> None:
   for key, value in settings.items():
     json_text.check_form(value, types.get(key, (bool, int, float, str)),
                          f'setting {key!r:.40}')
-    if max(len(key), len(str(value))) > spec.MAX_SETTING:
-      raise ValueError(f'a setting of more than {spec.MAX_SETTING} characters')
+    if key == 'description' and 'table' in value:
+      json_text.check_form(value['table'], {}, 'table')
+      json_text.check_form(value['table'].get('metadata', []), [str],
+                           'metadata')
+    most = _MAX_DESCRIPTION if key == 'description' else spec.MAX_SETTING
+    if len(key) > spec.MAX_SETTING or len(str(value)) > most:
+      raise ValueError(f'a setting of more than {most} characters')
   _check_range('image_size', [settings['image_size']], 1, spec.MAX_IMAGE_SIZE)
   _check_range('num_folds', [settings['num_folds']], 2, spec.MAX_FOLDS)
   _check_range('seed', [settings['seed']], 0, spec.MAX_SEED)

@@ -15,7 +15,7 @@ import os
 from typing import Any, Sequence
 
 from hpa_records.format import manifest
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.format import tfrecord
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
@@ -30,14 +30,16 @@ _TEXTS = {'description', 'name', 'version'}  # may differ
 _CLASS = 'tensorflow_datasets.core.features.'
 
 
-def write(directory: str, settings: dict[str, Any],
-          shards: Sequence[manifest.Shard]) -> dict[str, str]:
+def write(directory: str, spec: spec_lib.Spec, num_folds: int,
+          shards: Sequence[manifest.Shard], title: str) -> dict[str, str]:
   """Writes the two files.
 
   Args:
     directory: of the dataset.
-    settings: as in the manifest: image_size, encoding and num_folds.
+    spec: of the dataset.
+    num_folds: F; without effect for an unlabelled set.
     shards: all shards in file order: of folds, or of an unlabelled set.
+    title: what the images are, in a few words.
 
   Returns:
     The sha256 of each file by its name.
@@ -45,7 +47,7 @@ def write(directory: str, settings: dict[str, Any],
   Raises:
     ValueError: shards of folds and of an unlabelled set are mixed.
   """
-  for name, content in _describe(settings, shards).items():
+  for name, content in _describe(spec, num_folds, shards, title).items():
     filesystem.write_atomically(os.path.join(directory, name), _encode(content))
   return {
       name: filesystem.sha256(os.path.join(directory, name)) for name in NAMES
@@ -56,20 +58,21 @@ def _encode(content: dict[str, Any]) -> bytes:
   return json.dumps(content, indent=1, sort_keys=True).encode() + b'\n'
 
 
-def check(name: str, data: bytes, settings: dict[str, Any],
+def check(name: str, data: bytes, spec: spec_lib.Spec, num_folds: int,
           shards: Sequence[manifest.Shard]) -> None:
   """Checks the values that TFDS uses: features, format and splits.
 
   Args:
     name: one of NAMES.
     data: content of that file.
-    settings: as in write.
+    spec: as in write.
+    num_folds: as in write.
     shards: as in write.
 
   Raises:
     ValueError: the file is not JSON, or does not describe these shards.
   """
-  wanted = _describe(settings, shards)[name]
+  wanted = _describe(spec, num_folds, shards, '')[name]
   if len(data) > 2 * len(_encode(wanted)) + _MOST_TEXT:
     raise ValueError(f'too large for these records: {len(data):,} bytes')
   content = json_text.parse(data)
@@ -84,63 +87,63 @@ def check(name: str, data: bytes, settings: dict[str, Any],
     raise ValueError(f'unknown key {printable.quote(key)}')
 
 
-def _describe(settings: dict[str, Any],
-              shards: Sequence[manifest.Shard]) -> dict[str, dict[str, Any]]:
+def _describe(spec: spec_lib.Spec, num_folds: int,
+              shards: Sequence[manifest.Shard],
+              title: str) -> dict[str, dict[str, Any]]:
   """Returns the content of both files by name."""
   splits = _splits(shards)
   names = [split['name'] for split in splits]
-  labelled = spec.UNLABELLED_GROUP not in names
+  labelled = spec_lib.UNLABELLED_GROUP not in names
   if not labelled and len(names) > 1:
     raise ValueError(
-        f'Expected only shards of folds or only of {spec.UNLABELLED_GROUP!r}, '
+        f'Expected only shards of folds or only of {spec_lib.UNLABELLED_GROUP!r}, '
         f'received {names}; features.json has one list of features for all '
         'splits, so write two folders.')
   return {
       FEATURES_NAME: {
           'pythonClassName': f'{_CLASS}features_dict.FeaturesDict',
           'featuresDict': {
-              'features': _features(settings, labelled)
+              'features': _features(spec, num_folds, labelled)
           },
       },
       INFO_NAME: {
-          'description': _description(labelled),
+          'description': _description(spec, labelled, title),
           'fileFormat': 'tfrecord',
           'name': 'hpa_records',
           'splits': splits,
-          'version': f'{spec.FORMAT_VERSION}.0.0',
+          'version': f'{spec_lib.FORMAT_VERSION}.0.0',
       },
   }
 
 
-def _features(settings: dict[str, Any], labelled: bool) -> dict[str, Any]:
-  shape = (settings['image_size'], settings['image_size'], spec.NUM_CHANNELS)
-  if settings['encoding'] == 'png':
+def _features(spec: spec_lib.Spec, num_folds: int,
+              labelled: bool) -> dict[str, Any]:
+  if spec.encoding == 'png':
     image = {
         'pythonClassName': f'{_CLASS}image_feature.Image',
         'image': {
             'dtype': 'uint8',
             'encodingFormat': 'png',
-            'shape': _dimensions(shape)
+            'shape': _dimensions(spec.image_shape)
         },
     }
   else:
-    image = _tensor('tensor_feature.Tensor', 'uint8', shape, 'bytes')
+    image = _tensor('tensor_feature.Tensor', 'uint8', spec.image_shape, 'bytes')
   features = {
-      spec.ID: {
+      spec_lib.ID: {
           'pythonClassName': f'{_CLASS}text_feature.Text',
           'text': {}
       },
-      spec.IMAGE: image,
+      spec_lib.IMAGE: image,
   }
   if labelled:
     features |= {
-        spec.FOLD:
+        spec_lib.FOLD:
             _tensor('scalar.Scalar', 'int64', ()),
-        spec.LABELS:
-            _tensor('tensor_feature.Tensor', 'int64', (spec.NUM_CLASSES,)),
-        spec.REPEATS:
-            _tensor('tensor_feature.Tensor', 'float32',
-                    (settings['num_folds'],)),
+        spec_lib.LABELS:
+            _tensor('tensor_feature.Tensor', 'int64', (spec.num_classes,)),
+        spec_lib.REPEATS:
+            _tensor('tensor_feature.Tensor', 'float32', (num_folds,)),
     }
   return features
 
@@ -175,9 +178,9 @@ def _splits(shards: Sequence[manifest.Shard]) -> list[dict[str, Any]]:
   } for group, members in groups.items()]
 
 
-def _description(labelled: bool) -> str:
-  start = f'Human Protein Atlas images, channels {", ".join(spec.CHANNELS)}; '
+def _description(spec: spec_lib.Spec, labelled: bool, title: str) -> str:
+  start = f'{title}, channels {", ".join(spec.channel_names)}; '
   if not labelled:
     return start + 'without labels.'
-  classes = ', '.join(f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES))
+  classes = ', '.join(f'{i} {name}' for i, name in enumerate(spec.classes))
   return start + f'one split a fold; labels are multi-hot over {classes}.'

@@ -1,13 +1,16 @@
-"""Loads the four image files of a sample as one [H, W, C] uint8 array."""
+"""Loads the image files of a sample as one [H, W, C] uint8 array."""
 
+import contextlib
 import os
-from typing import Callable
+from typing import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.images import crop
 from hpa_records.images import decode
+from hpa_records.images import how as how_lib
+from hpa_records.images import intensity
 from hpa_records.images import resize as resize_lib
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
@@ -16,21 +19,20 @@ from hpa_records.storage import filesystem
 # 75 MB, and as much again when merged. Smaller planes are merged first, which
 # gives the same bytes in less time (2048 to 299: 53 ms against 93).
 _MERGED_BYTES = 10 * 2**20
+_MAX_SIDE = 2**13  # whose square is header.MAX_PIXELS
+
+Read = Callable[[str], bytes]
 
 
-def load(paths: tuple[str, ...],
-         size_px: int,
-         name: str = resize_lib.DEFAULT_FILTER,
-         white_level: int = 0,
-         read: Callable[[str], bytes] = filesystem.read_bytes) -> np.ndarray:
-  """Returns the four files of a sample as one image.
+def load(files: Sequence[str],
+         how: how_lib.How,
+         read: Read = filesystem.read_bytes) -> np.ndarray:
+  """Returns the files of a sample as one image.
 
   Args:
-    paths: of the files, in spec.CHANNELS order, local or addresses; see decode
-      for the supported kinds.
-    size_px: height and width of the result.
-    name: one of resize.RESIZE_FILTERS.
-    white_level: the 16-bit intensity that becomes 255; 0 if not given.
+    files: paths, local or addresses: one for each channel, or one stacked file
+      if how.stack says so; see decode for the supported kinds.
+    how: settings of the image.
     read: path → content of a file.
 
   Returns:
@@ -39,34 +41,88 @@ def load(paths: tuple[str, ...],
   Raises:
     errors.UnreadError: (message, path): a file cannot be read.
     errors.DataError: (message, path): a file is damaged, of an unsupported
-      kind, or of another size than the first.
+      kind, or of another size or bit depth than the first.
   """
-  planes: list[np.ndarray] = []
-  shape = None
-  for path, channel in zip(paths, spec.CHANNELS):
-    try:
-      plane = decode.decode(read(path), path, channel, white_level)
-    except OSError as error:
-      raise errors.UnreadError(f'cannot be read: {errors.explain(error)}',
-                               path) from error
-    except errors.DataError as error:
-      raise errors.DataError(str(error), path) from error
-    shape = shape or plane.shape
-    if plane.shape != shape:
-      raise errors.DataError(
-          f'expected {shape} pixels like {os.path.basename(paths[0])}, '
-          f'received {plane.shape}', path)
+  planes, levels = [], []
+  for plane in _read_planes(files, how, read):
+    levels.append(how.levels[len(levels)] if how.levels else intensity.
+                  find_levels(how.intensity, plane, len(levels)))
+    if how.stored_um:
+      plane = _crop(plane, how, levels[-1], files[0])
     planes.append(
-        _reduce(plane, size_px, name, white_level) if plane.nbytes >
+        resize_lib.resize(plane, how.size_px, how.resize) if plane.nbytes >
         _MERGED_BYTES else plane)
-  if len({(plane.shape, plane.dtype) for plane in planes}) > 1:
-    planes = [_reduce(plane, size_px, name, white_level) for plane in planes]
-  return _reduce(cv2.merge(planes), size_px, name, white_level)
+  groups = []
+  for i in range(0, len(planes), resize_lib.MAX_GROUP):
+    group = slice(i, i + resize_lib.MAX_GROUP)
+    image = np.atleast_3d(cv2.merge(planes[group]))
+    image = resize_lib.resize(image, how.size_px, how.resize)
+    groups.append(intensity.scale(image, levels[group]))
+  return groups[0] if len(groups) == 1 else np.concatenate(groups, axis=-1)
 
 
-def _reduce(image: np.ndarray, size_px: int, name: str,
-            white_level: int) -> np.ndarray:
-  """Returns [size_px, size_px] or [size_px, size_px, C] uint8."""
-  image = resize_lib.resize(image, size_px, name)
-  return resize_lib.to_uint8(image,
-                             white_level) if image.dtype == np.uint16 else image
+def count(files: Sequence[str],
+          how: how_lib.How,
+          read: Read = filesystem.read_bytes) -> tuple[np.ndarray, str]:
+  """Returns the histograms of a sample's channels, and their depth.
+
+  Args:
+    files: as of load.
+    how: as of load; only the original pixels are counted, before crop and
+      resize.
+    read: as of load.
+
+  Returns:
+    [C, intensity.NUM_BINS] int64, see intensity.histogram; and 'uint8',
+    'uint16' or 'float32'. Only histograms of one depth can be added.
+
+  Raises:
+    As load.
+  """
+  counts, depth = [], ''
+  for plane in _read_planes(files, how, read):
+    counts.append(intensity.histogram(plane))
+    depth = str(plane.dtype)
+  return np.stack(counts), depth
+
+
+def _read_planes(files: Sequence[str], how: how_lib.How,
+                 read: Read) -> Iterator[np.ndarray]:
+  """Yields the plane [H, W] of each channel."""
+  if how.stack:
+    path, = files
+    with _naming(path):
+      planes = decode.decode_stack(read(path), path, how)
+    yield from planes
+    return
+  kind = None
+  for i, path in enumerate(files):
+    with _naming(path):
+      plane = decode.decode(read(path), path, how, i)
+    kind = kind or (plane.shape, plane.dtype)
+    for expected, received in zip(kind, (plane.shape, plane.dtype)):
+      if received != expected:
+        raise errors.DataError(
+            f'expected {expected} pixels like {os.path.basename(files[0])}, '
+            f'received {received}', path)
+    yield plane
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+  """Adds the path to errors of a block that reads a file."""
+  try:
+    yield
+  except OSError as error:
+    raise errors.UnreadError(f'cannot be read: {errors.explain(error)}',
+                             path) from error
+  except errors.DataError as error:
+    raise errors.DataError(str(error), path) from error
+
+
+def _crop(plane: np.ndarray, how: how_lib.How, levels: intensity.Levels | None,
+          path: str) -> np.ndarray:
+  """Returns the part of a plane [H, W] that becomes the image."""
+  with _naming(path):
+    side = crop.find_side(how.size_px, how.image_um, how.stored_um, _MAX_SIDE)
+  return crop.cut(plane, side, levels[0] if levels else 0)

@@ -1,4 +1,8 @@
-"""Encoding and decoding of the stored pixels: raw, or one RGBA PNG."""
+"""Encoding and decoding of the stored pixels: raw, or one PNG.
+
+A PNG is gray, RGB or RGBA, so only images of 1, 3 or 4 channels can be stored
+as one.
+"""
 
 import struct
 from typing import Sequence
@@ -6,68 +10,89 @@ from typing import Sequence
 import cv2
 import numpy as np
 
-from hpa_records.format import spec
 from hpa_records.images.containers import png as png_lib
 from hpa_records.runtime import errors
+
+# PNG color type by number of channels: gray, RGB, RGBA.
+_PNG_COLORS = {1: 0, 3: 2, 4: 6}
+# Between OpenCV's order of the channels, blue first, and a PNG's.
+_SWAPPED = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+
+
+def encodings(num_channels: int) -> tuple[str, ...]:
+  """Returns the encodings of images with num_channels channels."""
+  return ('raw', 'png') if num_channels in _PNG_COLORS else ('raw',)
 
 
 def encode(image: np.ndarray, encoding: str) -> np.ndarray:
   """Returns the stored bytes of an image, [n] uint8.
 
   Args:
-    image: [H, W, C] uint8, channels in spec.CHANNELS order.
-    encoding: 'raw' (row-major pixels) or 'png' (one lossless RGBA PNG, whose
-      R, G, B, A are the four channels).
+    image: [H, W, C] uint8.
+    encoding: one of encodings(C): 'raw' (row-major pixels) or 'png' (one
+      lossless PNG, whose gray value, R, G, B or R, G, B, A are the channels).
 
   Raises:
+    KeyError: a PNG of another number of channels.
     RuntimeError: OpenCV cannot encode the image.
   """
   if encoding == 'raw':
     return np.ascontiguousarray(image).reshape(-1)
-  # cv2 writes its first channel as blue.
-  done, png = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
+  done, png = cv2.imencode('.png', _swap(image, image.shape[2]))
   if not done:
     raise RuntimeError(f'OpenCV cannot encode an image of {image.shape}')
   return png.reshape(-1)
 
 
-def png_head(size_px: int) -> bytes:
-  """Returns the first bytes of each stored PNG: signature, size and RGBA.
+def _swap(image: np.ndarray, num_channels: int) -> np.ndarray:
+  """Returns the image with its red and blue channels swapped."""
+  return image if num_channels == 1 else cv2.cvtColor(image,
+                                                      _SWAPPED[num_channels])
+
+
+def png_head(size_px: int, num_channels: int) -> bytes:
+  """Returns the first bytes of each stored PNG: signature, size and colors.
 
   Decoders allocate memory for the size that a PNG declares, so it is compared
   first.
 
   Args:
     size_px: height and width of the image.
+    num_channels: 1, 3 or 4.
 
-  Source: PNG (ISO/IEC 15948), 5.2 and 11.2.1; 8 bits, color type 6, RGBA.
+  Source: PNG (ISO/IEC 15948), 5.2 and 11.2.1; 8 bits, color types 0, 2, 6.
   """
   return b'\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR' + struct.pack(
-      '>IIBB', size_px, size_px, 8, 6)
+      '>IIBB', size_px, size_px, 8, _PNG_COLORS[num_channels])
 
 
-def decode(data: bytes | np.ndarray, encoding: str, size_px: int) -> np.ndarray:
+def decode(data: bytes | np.ndarray, encoding: str, size_px: int,
+           num_channels: int) -> np.ndarray:
   """Returns the image [size_px, size_px, C] uint8 from its stored bytes.
 
   Args:
     data: bytes, or [n] uint8.
-    encoding: 'raw' or 'png'.
+    encoding: one of encodings(num_channels).
     size_px: height and width of the image.
+    num_channels: C.
 
   Raises:
     errors.DataError: data is not such an image.
   """
-  shape = (size_px, size_px, spec.NUM_CHANNELS)
+  shape = (size_px, size_px, num_channels)
   flat = np.frombuffer(data, np.uint8)
-  head, wrong = png_head(size_px), ''
-  if encoding == 'png' and flat[:len(head)].tobytes() == head:
-    wrong = png_lib.find_stored_issue(flat.data)
-    pixels = None if wrong else cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
-    is_8_bit = pixels is not None and pixels.dtype == np.uint8
-    if is_8_bit and pixels.shape == shape:
-      return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
-  elif encoding == 'raw' and flat.size == np.prod(shape):
-    return flat.reshape(shape)
+  wrong = ''
+  if encoding == 'raw':
+    if flat.size == np.prod(shape):
+      return flat.reshape(shape)
+  elif encoding in encodings(num_channels):
+    head = png_head(size_px, num_channels)
+    if flat[:len(head)].tobytes() == head:
+      wrong = png_lib.find_stored_issue(flat.data)
+      pixels = None if wrong else cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
+      is_8_bit = pixels is not None and pixels.dtype == np.uint8
+      if is_8_bit and np.atleast_3d(pixels).shape == shape:
+        return _swap(pixels, num_channels).reshape(shape)
   raise errors.DataError(
       f'not a {encoding} image of {shape} ({flat.size:,} bytes)' +
       (wrong and f': {wrong}'))
@@ -77,7 +102,7 @@ def sums(image: np.ndarray) -> np.ndarray:
   """Returns each channel's sum and sum of squares: [2, C] int64, exact.
 
   Args:
-    image: [H, W, C] uint8, of at most decode.MAX_PIXELS pixels.
+    image: [H, W, C] uint8, of at most header.MAX_PIXELS pixels.
   """
   # OpenCV sums integers and divides at the end. From the mean and deviation of
   # 2**26 pixels the sums are recovered to within 0.01.
@@ -87,14 +112,16 @@ def sums(image: np.ndarray) -> np.ndarray:
   return np.rint(found).astype(np.int64)
 
 
-def are_sums(count: int, totals: Sequence[int], squares: Sequence[int]) -> bool:
+def are_sums(count: int, totals: Sequence[int], squares: Sequence[int],
+             num_channels: int) -> bool:
   """Returns whether these sums and sums of squares are possible.
 
   Args:
     count: pixels of one channel.
     totals: sum of each channel, integers of any size.
     squares: sum of squares of each channel.
+    num_channels: C.
   """
-  return len(totals) == len(squares) == spec.NUM_CHANNELS and all(
+  return len(totals) == len(squares) == num_channels and all(
       total <= square <= 255 * total <= 255**2 * count and total**2 <= square *
       count for total, square in zip(totals, squares))

@@ -9,22 +9,23 @@ So the limit is half, on means, not on pixels. Half a level is added for images
 near black, where rounding decides.
 """
 
+from typing import Sequence
+
 import cv2
 import numpy as np
 
 from hpa_records.runtime import errors
 
-# The RGB components that carry each channel; the others must be dark.
-_BRIGHT = {'red': (0,), 'green': (1,), 'blue': (2,), 'yellow': (0, 1)}
 
-
-def extract(pixels: np.ndarray, channel: str) -> np.ndarray:
+def extract(pixels: np.ndarray, channel: str, color: str) -> np.ndarray:
   """Returns the plane [H, W] uint8 of a tinted or gray RGB image.
 
   Args:
     pixels: [H, W, 3] uint8 RGB; gray if all three components are equal.
-    channel: one of spec.CHANNELS; yellow is the mean of R and G, halves
-      rounded up.
+    channel: name of the channel.
+    color: its display color, '#rrggbb'. A tinted image has the components that
+      are above half in it, one or two; of two the plane is the mean, halves
+      rounded up. With another color only gray images are read.
 
   Raises:
     errors.DataError: the image has another tint.
@@ -33,18 +34,27 @@ def extract(pixels: np.ndarray, channel: str) -> np.ndarray:
   if np.array_equal(planes[0], planes[1]) and np.array_equal(
       planes[0], planes[2]):
     return planes[0]
-  bright = [planes[i] for i in _BRIGHT[channel]]
-  dark = [planes[i] for i in range(3) if i not in _BRIGHT[channel]]
+  is_bright = [each > 127 for each in bytes.fromhex(color[1:])]
+  bright = [planes[i] for i in range(3) if is_bright[i]]
+  dark = [planes[i] for i in range(3) if not is_bright[i]]
   if len(bright) == 1:
     plane, stray = bright[0], cv2.max(*dark)
-  else:
+  elif len(bright) == 2:
     low, high = cv2.min(*bright), cv2.max(*bright)
     plane = high - (high - low) // 2  # the mean, rounded up, without overflow
     stray = cv2.max(high - low, dark[0])
+  else:
+    raise errors.DataError(
+        f'expected gray pixels in a {channel} file, since {color} is no tint; '
+        f'received {_describe_means(planes)}')
   # Integer sums are exact in any order.
   if 2 * stray.sum(dtype=np.int64) > plane.sum(dtype=np.int64) + plane.size:
-    means = ', '.join(f'{each.mean():.1f}' for each in planes)
     raise errors.DataError(
         f'expected gray or {channel}-tinted pixels in a {channel} file, '
-        f'received R, G, B of mean {means}')
+        f'received {_describe_means(planes)}')
   return plane
+
+
+def _describe_means(planes: Sequence[np.ndarray]) -> str:
+  means = ', '.join(f'{each.mean():.1f}' for each in planes)
+  return f'R, G, B of mean {means}'

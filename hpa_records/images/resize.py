@@ -1,4 +1,4 @@
-"""Resizing of images, and conversion of 16-bit planes to 8 bits.
+"""Resizing of images, in their own depth.
 
 Reducing 512 to 299 px without antialiasing would alias the fine texture that
 distinguishes the classes. Filters:
@@ -7,8 +7,8 @@ distinguishes the classes. Filters:
     of the time of area (BUILD_NOTES.md, "Converting").
   area: the mean over the source area of each output pixel (cv2.INTER_AREA).
 
-16-bit planes are resized before they are scaled to 8 bits, so that measured
-intensities are averaged.
+16-bit and floating-point planes are resized before they are scaled to 8 bits,
+so that measured intensities are averaged.
 """
 
 import functools
@@ -19,15 +19,18 @@ import numpy as np
 
 RESIZE_FILTERS = ('triangle', 'area')
 DEFAULT_FILTER = 'triangle'
+# Neither library resizes more channels in one call. The bytes do not depend on
+# how channels are grouped.
+MAX_GROUP = 4
 
 _TRIANGLE = resizer.ResizeOptions(resize_alg=resizer.ResizeAlg.convolution(
     resizer.FilterType.bilinear),
                                   use_alpha=False)
 _PIXEL_TYPES = {
-    (np.uint8, 1): resizer.PixelType.U8,
-    (np.uint8, 4): resizer.PixelType.U8x4,
-    (np.uint16, 1): resizer.PixelType.U16,
-    (np.uint16, 4): resizer.PixelType.U16x4,
+    (dtype, count): getattr(resizer.PixelType, f'{name}{suffix}')
+    for dtype, name in ((np.uint8, 'U8'), (np.uint16, 'U16'), (np.float32,
+                                                               'F32'))
+    for count, suffix in enumerate(('', 'x2', 'x3', 'x4'), 1)
 }
 
 
@@ -37,25 +40,31 @@ def resize(image: np.ndarray,
   """Returns the image at size_px x size_px.
 
   Args:
-    image: [H, W, C] or [H, W], uint8 or uint16.
+    image: [H, W, C] or [H, W], uint8, uint16 or float32.
     size_px: output height and width. If a side is enlarged, triangle is used,
       which interpolates linearly along it.
     name: one of RESIZE_FILTERS.
 
   Returns:
-    [size_px, size_px, C] or [size_px, size_px], of the same dtype. triangle is
-    within 1 of exact arithmetic (it rounds once an axis) and of Pillow; area is
-    within 0.5 + 1e-3 of exact arithmetic.
+    [size_px, size_px, C] or [size_px, size_px], of the same dtype. Of integers,
+    triangle is within 1 of exact arithmetic (it rounds once an axis) and of
+    Pillow; area is within 0.5 + 1e-3 of exact arithmetic.
 
   Source: Pillow's ImagingResample for triangle; OpenCV's INTER_AREA, which
   keeps total intensity.
   """
-  height, width = image.shape[:2]
+  height, width, *channels = image.shape
   if (height, width) == (size_px, size_px):
     return image
+  if channels and channels[0] > MAX_GROUP:
+    return np.concatenate([
+        resize(image[..., i:i + MAX_GROUP], size_px, name)
+        for i in range(0, channels[0], MAX_GROUP)
+    ],
+                          axis=-1)
   if name == 'area' and size_px <= min(height, width):
-    return cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA)
-  channels = image.shape[2:]
+    small = cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    return small.reshape(size_px, size_px, *channels)
   kind = _PIXEL_TYPES[image.dtype.type, channels[0] if channels else 1]
   source = resizer.ImageData(width, height, kind, image.tobytes())
   target = resizer.ImageData(size_px, size_px, kind)
@@ -67,29 +76,3 @@ def resize(image: np.ndarray,
 @functools.cache
 def _resizer() -> resizer.Resizer:
   return resizer.Resizer()
-
-
-def to_uint8(plane: np.ndarray, white_level: int) -> np.ndarray:
-  """Returns min(round(plane * 255 / white_level), 255) as uint8, halves up.
-
-  Args:
-    plane: uint16, of any shape.
-    white_level: the intensity that becomes 255, 1..65535.
-
-  Raises:
-    ValueError: plane is not uint16, or white_level is out of range.
-
-  Source: in integers, floor((510 v + w) / 2 w) is the rounded value.
-  """
-  if plane.dtype != np.uint16 or not 1 <= white_level <= 65535:
-    raise ValueError('expected uint16 and a white level of 1..65535, received '
-                     f'{plane.dtype} and {white_level}')
-  return _scaled_levels(white_level)[plane]
-
-
-@functools.lru_cache(maxsize=1)
-def _scaled_levels(white_level: int) -> np.ndarray:
-  """Returns the 8-bit value of each 16-bit intensity, [65536] uint8."""
-  levels = np.arange(65536, dtype=np.int64)
-  scaled = (510 * levels + white_level) // (2 * white_level)
-  return np.minimum(scaled, 255).astype(np.uint8)

@@ -13,10 +13,12 @@ import collections
 import itertools
 import os
 import sys
-from typing import Iterator, Mapping, NamedTuple, Sequence
+from typing import Iterator, Mapping, Sequence
 
+from hpa_records.images import decode
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
+from hpa_records.ingest import samples as samples_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -26,31 +28,18 @@ ON_DOUBT = ('count', 'refuse')
 _PROBE_BYTES = 512
 
 
-class Sample(NamedTuple):
-  """A sample without an issue.
-
-  Attributes:
-    row: as in issue.Issue.
-    id: the sample's Id.
-    files: names of its files in the folder, in spec.CHANNELS order.
-  """
-  row: int
-  id: str
-  files: tuple[str, ...]
-
-
-def find(samples: Sequence[Sample], images: str,
-         measured: Mapping[str, tuple[int, int, int]]) -> list[issue.Issue]:
+def find(samples: Sequence[samples_lib.Sample], images: str,
+         measured: Mapping[str, decode.Measured]) -> list[issue.Issue]:
   """Returns issues of kind DOUBT, and UNREAD for files that cannot be read.
 
   Args:
     samples: the samples to check.
     images: folder of their files.
-    measured: (height in pixels, width in pixels, size in bytes) by file name.
+    measured: headers by file name.
   """
   found = []
   for each in samples:
-    height, width, _ = measured[each.files[0]]
+    height, width = measured[each.files[0]][:2]
     if height != width:
       found.append(
           issue.Issue(
@@ -58,7 +47,8 @@ def find(samples: Sequence[Sample], images: str,
               '(height x width); it is resized to a square', issue.DOUBT))
   alike = [
       each for each in samples
-      if len({measured[name][2] for name in each.files}) < len(each.files)
+      if len({measured[name].num_bytes
+              for name in each.files}) < len(each.files)
   ]
   same = image_folder.map_files(
       lambda each: list(_find_same(each, images, measured)), alike)
@@ -86,14 +76,14 @@ def print_counts(doubts: Sequence[issue.Issue]) -> None:
 
 
 def _find_same(
-    sample: Sample, images: str,
-    measured: Mapping[str, tuple[int, int, int]]) -> Iterator[issue.Issue]:
+    sample: samples_lib.Sample, images: str,
+    measured: Mapping[str, decode.Measured]) -> Iterator[issue.Issue]:
   """Yields an issue for each file of a sample that is equal to an earlier one.
   """
   try:
     groups = [list(sample.files)]
-    for key in (lambda name: measured[name][2],
-                lambda name: _probe(images, name, measured[name][2]),
+    for key in (lambda name: measured[name].num_bytes,
+                lambda name: _probe(images, name, measured[name].num_bytes),
                 lambda name: filesystem.sha256(os.path.join(images, name))):
       groups = list(_split(groups, key))
   except errors.UnreadError as error:

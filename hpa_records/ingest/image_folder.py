@@ -1,8 +1,8 @@
-"""Lists the folder of images as deep as the file name pattern goes.
+"""Lists the folder of images as deep as the names of the files go.
 
-Folders are listed part by part of the pattern. Links are followed: a circle of
-links ends with the last part. os.walk would list folders outside the pattern
-and would skip those that it cannot read.
+Only folders that are part of a name or of a pattern are listed. Links are
+followed: a circle of links ends with the last part. os.walk would list other
+folders, too, and would skip those that it cannot read.
 
 Files that cannot be read are kept apart from missing files: the former may be
 valid, and only the latter may be skipped.
@@ -14,10 +14,10 @@ import functools
 import itertools
 import os
 import stat
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Collection, Sequence
 import unicodedata
 
-from hpa_records.images import file_pattern
+from hpa_records.datasets import template
 from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
@@ -47,19 +47,72 @@ class Listing:
   others: dict[str, str] = dataclasses.field(default_factory=dict)
   unread: dict[str, str] = dataclasses.field(default_factory=dict)
 
-  def find_ids(self, pattern: str) -> list[str]:
-    """Returns the ids of all names that match the pattern, sorted.
+  def find_values(self, patterns: Sequence[str]) -> list[dict[str, str]]:
+    """Returns the values of the fields of all names that match a pattern.
 
-    Includes ids with issues: files in another letter case, unreadable ones, and
-    names of something other than a file. Ignores litter.is_litter files.
+    Includes names with issues: files in another letter case, unreadable ones,
+    and names of something other than a file. Ignores litter.is_litter files.
+
+    Args:
+      patterns: templates without modifiers, each with the same fields.
+
+    Returns:
+      Each combination of values once, in no order.
     """
-    return file_pattern.find_ids(
-        pattern, filter(_is_wanted, self.files),
-        filter(_is_wanted, [*self.others, *self.unread]))
+    found = {}
+    for pattern in patterns:
+      parts = pattern.split('/')
+      shorter = ['/'.join(parts[:i + 1]) for i in range(len(parts))]
+      # Of a folder of the pattern, only if it has all fields.
+      fits = [
+          template.compile_name(each) if set(template.find_fields(each)) == set(
+              template.find_fields(pattern)) else None for each in shorter
+      ]
+      matches = [
+          fits[-1].fullmatch(name) for name in filter(_is_wanted, self.files)
+      ]
+      matches += [
+          fits[name.count('/')].fullmatch(name)
+          for name in filter(_is_wanted, [*self.others, *self.unread])
+          if name.count('/') < len(parts) and fits[name.count('/')]
+      ]
+      for match in filter(None, matches):
+        values = template.read_values(match, pattern)
+        found[tuple(sorted(values.items()))] = values
+    return list(found.values())
 
-  def find_unfit(self, pattern: str) -> list[str]:
-    """Returns the files that do not match the pattern, sorted; no litter."""
-    return file_pattern.find_unfit(pattern, filter(_is_wanted, self.files))
+  def find_unfit(self, patterns: Sequence[str]) -> list[str]:
+    """Returns the files that match no pattern, sorted; no litter."""
+    fits = [template.compile_name(each) for each in patterns]
+    return sorted(name for name in filter(_is_wanted, self.files)
+                  if not any(each.fullmatch(name) for each in fits))
+
+  def find_file(self, name: str) -> tuple[str, str]:
+    """Returns the file that a filled pattern stands for.
+
+    Args:
+      name: with template.FILLED_ANY for any text without '/'.
+
+    Returns:
+      (name of the file, ''); or, if there is none or are two, (name with *, the
+      message of an issue, '' if there is none).
+    """
+    if template.FILLED_ANY not in name:
+      return name, ''
+    folder = name.rpartition('/')[0]
+    pattern = template.compile_filled(name)
+    found = [
+        each for each in self._by_folder.get(folder, ())
+        if pattern.fullmatch(each)
+    ]
+    if len(found) == 1:
+      return found[0], ''
+    name = name.replace(template.FILLED_ANY, template.ANY)
+    if not found:
+      return name, ''
+    return name, (f'{len(found):,} files match: '
+                  f'{printable.show_list(sorted(found))}; remove all but one, '
+                  'or make the pattern narrower')
 
   def explain(self, name: str) -> tuple[str, str]:
     """Returns (kind, message) of the issue of a file that is not listed."""
@@ -81,6 +134,14 @@ class Listing:
                            f'whose name {how}')
 
   @functools.cached_property
+  def _by_folder(self) -> dict[str, list[str]]:
+    """Wanted file names by their folder."""
+    found: dict[str, list[str]] = {}
+    for name in filter(_is_wanted, self.files):
+      found.setdefault(name.rpartition('/')[0], []).append(name)
+    return found
+
+  @functools.cached_property
   def _twins(self) -> dict[str, str]:
     """File names by their Unicode-normalized, case-folded form."""
     return {_fold(name): name for name in self.files}
@@ -94,23 +155,55 @@ def _fold(name: str) -> str:
   return unicodedata.normalize('NFC', name).casefold()
 
 
-def scan(images: str, pattern: str) -> Listing:
-  """Returns the listing of a folder of images.
+def scan(images: str, names: Collection[str]) -> Listing:
+  """Returns the listing of the folders that have the named files.
 
   Args:
     images: folder, local or an address.
-    pattern: valid for file_pattern.check.
+    names: of files in it, with '/' between the parts.
 
   Raises:
     errors.DataError: the folder itself cannot be listed.
   """
+  wanted = {
+      _fold('/'.join(parts[:i]))
+      for parts in {tuple(name.split('/')[:-1])
+                    for name in names}
+      for i in range(1,
+                     len(parts) + 1)
+  }
+  return _scan(images, lambda name: _fold(name) in wanted, bool(wanted))
+
+
+def scan_pattern(images: str, patterns: Sequence[str]) -> Listing:
+  """Returns the listing of the folders whose files may match a pattern.
+
+  Args:
+    images: folder, local or an address.
+    patterns: templates without modifiers.
+
+  Raises:
+    errors.DataError: the folder itself cannot be listed.
+  """
+  fits = [
+      template.compile_name('/'.join(each.split('/')[:depth]))
+      for each in patterns
+      for depth in range(1,
+                         each.count('/') + 1)
+  ]
+  return _scan(images, lambda name: any(each.fullmatch(name) for each in fits),
+               bool(fits))
+
+
+def _scan(images: str, is_wanted: Callable[[str], bool],
+          has_folders: bool) -> Listing:
   # One scan: a stat for each of 124,288 files takes minutes on a remote disk.
   try:
     if filesystem.is_remote(images):
       return Listing(
-          frozenset(folders_lib.list_names(images, recursive='/' in pattern)))
-    found = _Scan()
-    found.add_folder(images, '', file_pattern.match_folders(pattern))
+          frozenset(folders_lib.list_names(images, recursive=has_folders)))
+    found = _Scan(is_wanted)
+    found.add_folder(images, '')
   except OSError as error:
     raise errors.describe_read(images, error, 'the folder of images') from error
   return Listing(frozenset(found.files), found.others, found.unread)
@@ -144,18 +237,24 @@ def map_files(read: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
 class _Scan:
   """The lists of a Listing while folders are listed."""
 
-  def __init__(self):
+  def __init__(self, is_wanted: Callable[[str], bool]):
+    """Starts empty.
+
+    Args:
+      is_wanted: says of a subfolder's name, relative to the top, whether it is
+        listed, too.
+    """
+    self._is_wanted = is_wanted
     self.files: list[str] = []
     self.others: dict[str, str] = {}
     self.unread: dict[str, str] = {}
 
-  def add_folder(self, path: str, prefix: str, folders: list) -> None:
-    """Lists a folder and its subfolders that match the pattern.
+  def add_folder(self, path: str, prefix: str) -> None:
+    """Lists a folder and its subfolders that are wanted.
 
     Args:
       path: of the folder.
       prefix: added to the names in it.
-      folders: compiled patterns of the subfolders' names, one a level.
 
     Raises:
       OSError: the folder cannot be listed.
@@ -169,10 +268,10 @@ class _Scan:
             self.files.append(name)
           elif not is_folder:
             self.others[name] = _describe(entry)
-          elif not folders:
+          elif self._is_wanted(name):
+            self.add_folder(entry.path, f'{name}/')
+          else:
             self.others[name] = 'a folder'
-          elif folders[0].fullmatch(entry.name):
-            self.add_folder(entry.path, f'{name}/', folders[1:])
         except FileNotFoundError:  # removed just now
           pass
         except NotADirectoryError:

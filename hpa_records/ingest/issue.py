@@ -45,6 +45,22 @@ class Issue:
     return f'{place}: {self.message}'
 
 
+def find_id_issue(sample_id: str, row: int, first_rows: dict[str, int]) -> str:
+  """Returns the message of an id's issue; '' for a valid id.
+
+  Args:
+    sample_id: the id.
+    row: Issue.row.
+    first_rows: first row of each valid id so far; this one is added.
+  """
+  wrong = printable.find_name_issue(sample_id, 'an Id')
+  if wrong:
+    return wrong
+  first_row = first_rows.setdefault(sample_id, row)
+  return '' if first_row == row else (
+      f'duplicate Id {printable.quote(sample_id)}, first in row {first_row}')
+
+
 def of_image(row: int, sample_id: str, folder: str,
              error: errors.DataError) -> Issue:
   """Returns the issue for an error of load.load.

@@ -15,6 +15,7 @@ import dataclasses
 import os
 from typing import Container
 
+from hpa_records.datasets import description
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
 from hpa_records.ingest import issue
@@ -148,7 +149,8 @@ def _check_metadata(directory: str, made: manifest.Manifest,
     try:
       tfds_metadata.check(name,
                           filesystem.read_bytes(os.path.join(directory, name)),
-                          made.settings, made.shards)
+                          description.spec_of(made), made.num_folds,
+                          made.shards)
     except OSError as error:
       issues.append(f'{name}: {record_check.UNREAD}{errors.explain(error)}')
     except ValueError as error:

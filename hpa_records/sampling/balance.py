@@ -7,11 +7,11 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from hpa_records.format import spec
 from hpa_records.runtime import errors
 
 POLICIES = ('none', 'hybrid', 'protected', 'table', 'exact')
-# The usual factors of Kaggle's competition, by class.
+# The usual factors of Kaggle's competition, by class. They belong to a dataset
+# whose last class is their last one.
 _KAGGLE_FACTORS = '8:4,9:4,10:4,15:4,20:2,27:4'
 
 
@@ -28,7 +28,8 @@ class Balance:
     max_repeat: most draws of an image in an epoch, for exact, >= 1; 0 is no
       limit.
     factors: for table, 'class:factor' separated by commas, each factor >= 0;
-      other classes have 1.
+      other classes have 1. The default is for Kaggle's classes; other policies
+      ignore it.
 
   Raises:
     errors.DataError: a value is out of range.
@@ -54,23 +55,59 @@ class Balance:
     if self.max_repeat != 0 and not 1 <= self.max_repeat < math.inf:
       raise errors.DataError('Expected --max_repeat >= 1, or 0 for none, '
                              f'received {self.max_repeat}.')
-    self.factor_of_class()
+    self._parse_factors()
 
-  def factor_of_class(self) -> np.ndarray:
-    """Returns the factor of each class, [K] float64.
+  def check_classes(self, num_classes: int) -> None:
+    """Checks that the factors are those of a dataset's classes.
+
+    Args:
+      num_classes: K.
 
     Raises:
-      errors.DataError: factors cannot be parsed.
+      errors.DataError: as factor_of_class; the default is not refused if
+        another policy than table ignores it.
     """
-    found = np.ones(spec.NUM_CLASSES)
+    if self.policy == 'table' or self.factors != _KAGGLE_FACTORS:
+      self.factor_of_class(num_classes)
+
+  def factor_of_class(self, num_classes: int) -> np.ndarray:
+    """Returns the factor of each class, [K] float64.
+
+    Args:
+      num_classes: K.
+
+    Raises:
+      errors.DataError: a factor is of no class of the dataset, or the default
+        factors are not for these classes.
+    """
+    parsed = self._parse_factors()
+    last = max(parsed, default=0)
+    if self.factors == _KAGGLE_FACTORS and last != num_classes - 1:
+      raise errors.DataError(
+          '--balance=table needs --balance_factors for a dataset of '
+          f'{num_classes:,} classes, such as 0:2 for twice class 0: the '
+          f'default is for the {last + 1} classes of Kaggle.')
+    if last >= num_classes:
+      raise errors.DataError(
+          f'Expected --balance_factors of classes 0..{num_classes - 1}, '
+          f'received class {last}.')
+    found = np.ones(num_classes)
+    found[list(parsed)] = list(parsed.values())
+    return found
+
+  def _parse_factors(self) -> dict[int, float]:
+    """Returns factors by class.
+
+    Raises:
+      errors.DataError: they cannot be parsed.
+    """
+    found = {}
     for entry in filter(None, self.factors.split(',')):
       match = re.fullmatch(r'\s*([0-9]{1,9})\s*:\s*([0-9]{1,9}(\.[0-9]*)?)\s*',
                            entry)
-      if not match or int(match[1]) >= spec.NUM_CLASSES:
-        raise errors.DataError(
-            'Expected --balance_factors such as '
-            f'{_KAGGLE_FACTORS!r}, classes 0..{spec.NUM_CLASSES - 1}, '
-            f'received {entry!r}.')
+      if not match:
+        raise errors.DataError('Expected --balance_factors such as '
+                               f'{_KAGGLE_FACTORS!r}, received {entry!r}.')
       found[int(match[1])] = float(match[2])
     return found
 

@@ -22,7 +22,7 @@ a high floor, two classes with the same images.
 Images with the same labels have the same repeats, so 31,072 images are 577
 unknowns. The dual problem has one unknown a class, its price y_k, with
 r_i = clip(c + sum_k l_ik y_k, floor, cap). It is convex and piecewise
-quadratic. Newton's method takes some 10 steps of 28 x 28, in one orthant of y
+quadratic. Newton's method takes some 10 steps of K x K, in one orthant of y
 at a time because of the tolerance's |y|.
 
 Sources: Dinkelbach, On Nonlinear Fractional Programming, Management Science
@@ -35,7 +35,8 @@ import dataclasses
 import numpy as np
 
 # Prices are at most some hundreds for a target of 500, so with this stiffness
-# totals deviate by some hundredths of an image.
+# totals deviate by some hundredths of an image. A price is at most about the
+# target, where most classes have one image: then they deviate by target / 10^4.
 _STIFFNESS = 1e4
 _MAX_STEPS = 500
 _MAX_ROUNDS = 30
@@ -60,9 +61,10 @@ def solve(sets: np.ndarray, counts: np.ndarray, target: float, tolerance: float,
     cap: most repeats, >= floor, > 0; may be infinite.
   """
   sets = sets[:, sets.any(axis=0)].astype(np.float64)
+  is_coupled = sets[sets.sum(axis=1) > 1].any(axis=0)
   prices, center = np.zeros(sets.shape[1]), 0.0
   for _ in range(_MAX_ROUNDS):
-    dual = _Dual(sets, counts.astype(np.float64), target,
+    dual = _Dual(sets, is_coupled, counts.astype(np.float64), target,
                  _USED * tolerance * target, floor, cap, center)
     found = dual.minimize(prices)
     weights = counts * found.repeats
@@ -93,8 +95,15 @@ class _Point:
 
 @dataclasses.dataclass(frozen=True)
 class _Dual:
-  """The dual function of the prices y [K], convex, to be minimized."""
+  """The dual function of the prices y [K], convex, to be minimized.
+
+  Attributes:
+    is_coupled: [K] bool, whether the class is in a set with another one; the
+      prices of the others do not bear on each other.
+    center: c; the others are as of solve.
+  """
   sets: np.ndarray
+  is_coupled: np.ndarray
   counts: np.ndarray
   target: float
   slack: float
@@ -138,11 +147,11 @@ class _Dual:
   def newton_step(self, point: _Point, signs: np.ndarray,
                   slope: np.ndarray) -> np.ndarray:
     """Returns the Newton step [K] of the prices with a sign other than 0."""
-    free = np.flatnonzero(signs)
+    step = -slope / (point.moving @ self.sets + 1 / _STIFFNESS)
+    free = np.flatnonzero((signs != 0) & self.is_coupled)
     part = self.sets[:, free]
     hessian = (part.T * point.moving) @ part
     hessian[np.diag_indices_from(hessian)] += 1 / _STIFFNESS
-    step = np.zeros_like(slope)
     step[free] = -np.linalg.solve(hessian, slope[free])
     return step
 

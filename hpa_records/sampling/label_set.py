@@ -1,10 +1,12 @@
-"""Distinct label sets of a label matrix, and their order.
+"""Distinct label sets of a label matrix, their order, and class totals.
 
 A set is packed into a byte string, since an int64 holds only 63 classes.
 np.unique over rows of a matrix takes ten times as long.
 """
 
 import numpy as np
+
+_CLASSES_AT_ONCE = 64
 
 
 def rank(labels: np.ndarray) -> np.ndarray:
@@ -35,6 +37,21 @@ def find(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                                  return_index=True,
                                  return_inverse=True)
   return labels[firsts], numbers
+
+
+def totals(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+  """Returns the sum of the weights of each class's records, [K] float64.
+
+  Args:
+    labels: [N, K] uint8 multi-hot.
+    weights: [N], of any type.
+  """
+  # Part by part: NumPy converts the labels to float64, eight times their size.
+  weights = weights.astype(np.float64)
+  return np.concatenate([
+      weights @ labels[:, first:first + _CLASSES_AT_ONCE]
+      for first in range(0, labels.shape[1], _CLASSES_AT_ONCE)
+  ])
 
 
 def _pack(rows: np.ndarray) -> np.ndarray:

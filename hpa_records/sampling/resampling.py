@@ -56,9 +56,10 @@ def repeats(ids: Sequence[str],
     An image without labels is drawn once.
 
   Raises:
-    errors.DataError: an epoch would have more draws than max_draws allows, or
-      the seed is out of range.
+    errors.DataError: an epoch would have more draws than max_draws allows, the
+      seed is out of range, or the factors are not those of the classes.
   """
+  balance.check_classes(labels.shape[1])
   order = ordering.hash_order(ids, seed)  # for policies that draw at random
   drawn = np.empty([len(labels), num_folds], np.float32)
   for fold in range(num_folds):
@@ -74,6 +75,7 @@ def repeats_of_fold(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
 
   Args and errors: as in repeats; fold is the column.
   """
+  balance.check_classes(labels.shape[1])
   order = ordering.hash_order(ids, seed)
   drawn = np.empty(len(labels), np.float32)
   drawn[order] = _for_fold(labels[order], folds[order], fold, balance, seed)
@@ -91,15 +93,18 @@ def summary(labels: np.ndarray,
   Returns:
     images_drawn: sum of the repeats.
     largest_over_smallest: largest class total divided by the smallest, over
-      classes that have an image; infinite if one of them is never drawn.
-    variation: standard deviation of those class totals divided by their mean.
+      classes that have an image; infinite if one of them is never drawn, NaN
+      if there are none.
+    variation: standard deviation of those class totals divided by their mean;
+      NaN if there are none.
     never_seen: fraction of the images with repeats 0.
     least_repeat: smallest of the repeats.
     largest_repeat: largest of the repeats.
     effective_sample_size: (sum r)^2 / sum r^2; N if all repeats are equal.
   """
   weights = repeats_of_one_fold.astype(np.float64)
-  totals = (weights @ labels)[labels.any(axis=0)]
+  totals = label_set.totals(labels, weights)[labels.any(axis=0)]
+  totals = totals if totals.size else np.zeros(1)
   with np.errstate(divide='ignore', invalid='ignore'):
     return {
         'images_drawn': float(weights.sum()),
@@ -212,7 +217,7 @@ def _draw_protected(labels: np.ndarray, balance: balance_lib.Balance,
       each, rest = divmod(lacking, len(members))
       counts[members] += each
       counts[rng.choice(members, rest, replace=False)] += 1
-  totals = (counts @ labels.astype(np.int64)).tolist()
+  totals = np.rint(label_set.totals(labels, counts)).astype(int).tolist()
   is_rare = labels[:, images <= balance.target].any(axis=1)
   others = rng.permutation(np.flatnonzero(~is_rare & labels.any(axis=1)))
   sets, numbers = label_set.find(labels[others])
@@ -229,9 +234,11 @@ def _draw_protected(labels: np.ndarray, balance: balance_lib.Balance,
 def _draw_by_table(labels: np.ndarray, balance: balance_lib.Balance,
                    rng: np.random.Generator) -> np.ndarray:
   del rng
-  factors = balance.factor_of_class()
-  drawn = (labels * factors).max(axis=1)
-  return np.where(labels.any(axis=1), drawn, 1.0)
+  factors = balance.factor_of_class(labels.shape[1])
+  drawn = np.ones(len(labels))
+  for factor in np.unique(factors):  # ascending, so the largest is kept
+    drawn[labels[:, factors == factor].any(axis=1)] = factor
+  return drawn
 
 
 def _draw_exactly(labels: np.ndarray, balance: balance_lib.Balance,

@@ -60,7 +60,7 @@ def _parse_record(data: bytes, _) -> None:
   sample = example.decode(data)
   for encoding in spec.ENCODINGS:
     try:
-      pixel_codec.decode(sample.image, encoding, _SIZE_PX)
+      pixel_codec.decode(sample.image, encoding, _SIZE_PX, 4)
     except errors.DataError:
       pass
 
@@ -72,7 +72,7 @@ def _images(_) -> list[bytes]:
 
 
 def _parse_image(data: bytes, _) -> None:
-  pixel_codec.decode(data, 'png', _SIZE_PX)
+  pixel_codec.decode(data, 'png', _SIZE_PX, 4)
 
 
 def _frame(data: bytes) -> bytes:

@@ -7,11 +7,11 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from hpa_records.images import decode
 from hpa_records.images import header
 from hpa_records.runtime import errors
 from tests.fuzz import mutation
 from tests.fuzz import target
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -27,10 +27,10 @@ def _parse(data: bytes, folder: pathlib.Path, ending: str) -> None:
   path = folder / f'a{ending}'
   path.write_bytes(data)
   try:
-    size = decode.check(str(path), _CHANNEL, _WHITE_LEVEL)
+    size = decoding.check(str(path), _CHANNEL, _WHITE_LEVEL)
   except errors.DataError:
     size = None
-  pixels = decode.decode(data, str(path), _CHANNEL, _WHITE_LEVEL)
+  pixels = decoding.decode(data, str(path), _CHANNEL, _WHITE_LEVEL)
   if pixels.shape != size:
     raise AssertionError(f'checked as {size}, decoded as {pixels.shape}')
   if pixels.size > header.MAX_PIXELS:

@@ -49,7 +49,7 @@ def test_records_have_the_content_of_the_source(source, tmp_path):
   assert set(samples) == {f's{i}' for i in range(20)}
   for i in range(20):
     sample = samples[f's{i}']
-    pixels = pixel_codec.decode(sample.image, 'raw', 16)
+    pixels = pixel_codec.decode(sample.image, 'raw', 16, 4)
     np.testing.assert_array_equal(pixels, resize.resize(fakes.image(i), 16))
     want = {i % 5} | ({5 + i % 7} if i % 3 == 0 else set())
     assert set(np.flatnonzero(sample.labels)) == want
@@ -289,7 +289,7 @@ def test_real_fields_give_their_labels(fields):
 def _differences(folder, fields, exact):
   """Largest difference of each plane of a dataset to an exact reduction."""
   for sample_id, sample in fakes.read_samples(folder).items():
-    stored = pixel_codec.decode(sample.image, 'raw', 299)
+    stored = pixel_codec.decode(sample.image, 'raw', 299, 4)
     for c, channel in enumerate(spec.CHANNELS):
       path = fields[0] / 'fields' / f'{sample_id}_{channel}.png'
       pixels = np.asarray(Image.open(path))

@@ -53,8 +53,9 @@ def test_records_have_only_id_and_image(images, tmp_path, with_csv):
   for i in range(7):
     sample = samples[f's{i}']
     assert (sample.fold, sample.labels, sample.repeats) == (None, None, None)
-    np.testing.assert_array_equal(pixel_codec.decode(sample.image, 'raw', 16),
-                                  resize.resize(fakes.image(i), 16))
+    np.testing.assert_array_equal(
+        pixel_codec.decode(sample.image, 'raw', 16, 4),
+        resize.resize(fakes.image(i), 16))
   assert [each.name for each in made.shards] == ['test-00000-of-00001.tfrecord']
   assert not made.class_counts and not made.is_labelled
 
@@ -171,7 +172,7 @@ def test_other_kinds_of_files_end_to_end(tmp_path, pattern, make, white_level,
   assert manifest.load(str(tmp_path / 'out')).csv_sha256 == hashlib.sha256(
       ids.encode()).hexdigest()
   for i in range(6):
-    found = pixel_codec.decode(samples[f's{i}'].image, 'raw', 16).astype(int)
+    found = pixel_codec.decode(samples[f's{i}'].image, 'raw', 16, 4).astype(int)
     if tolerance is not None:
       want = resize.resize(fakes.image(i), 16)
       assert np.abs(found - want).max() <= tolerance

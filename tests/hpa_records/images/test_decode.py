@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records.images import decode
 from hpa_records.runtime import errors
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -28,14 +28,14 @@ def _read(tmp_path, data, name, channel='red', white_level=65535):
   """Returns the plane, after comparing its shape with check."""
   path = tmp_path / name
   path.write_bytes(data)
-  plane = decode.decode(data, name, channel, white_level)
-  assert decode.check(str(path), channel, white_level) == plane.shape
+  plane = decoding.decode(data, name, channel, white_level)
+  assert decoding.check(str(path), channel, white_level) == plane.shape
   return plane
 
 
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
-    decode.decode(data, name, channel, white_level)
+    decoding.decode(data, name, channel, white_level)
   assert '\n' not in str(error.value)
   return str(error.value)
 
@@ -180,7 +180,7 @@ def test_a_png_with_an_orientation_anywhere_is_refused(kind, place):
     image.load()
     # Pillow's view of the file that was made; it does not know APP1.
     assert image.getexif().get(274) == (None if b'APP1' in turned else 6)
-  np.testing.assert_array_equal(decode.decode(upright, 'a.png', 'red', 0),
+  np.testing.assert_array_equal(decoding.decode(upright, 'a.png', 'red', 0),
                                 _GRAY)
 
 
@@ -188,7 +188,7 @@ def test_the_first_text_of_a_name_is_the_one_that_counts():
   # A PNG has one of each; a hundred would be unpacked for seconds.
   texts = [image_bytes.orientation_texts(each)[-1] for each in (1, 6)]
   data = image_bytes.png(_GRAY, before_data=b''.join(texts))
-  assert (decode.decode(data, 'a.png', 'red', 0) == _GRAY).all()
+  assert (decoding.decode(data, 'a.png', 'red', 0) == _GRAY).all()
 
 
 @pytest.mark.parametrize('text', [
@@ -199,7 +199,7 @@ def test_the_first_text_of_a_name_is_the_one_that_counts():
 ])
 def test_other_text_in_a_png_is_ignored(text):
   data = image_bytes.png(_GRAY, before_data=image_bytes.chunk(b'zTXt', text))
-  np.testing.assert_array_equal(decode.decode(data, 'a.png', 'red', 0), _GRAY)
+  np.testing.assert_array_equal(decoding.decode(data, 'a.png', 'red', 0), _GRAY)
 
 
 def test_tiles_far_larger_than_their_image_are_refused():
@@ -215,11 +215,11 @@ def test_a_limit_of_the_process_is_no_damage_of_the_file():
   resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
   try:
     with pytest.raises(OSError) as error:
-      decode.decode(data, 'a.tif', 'red', 0)
+      decoding.decode(data, 'a.tif', 'red', 0)
   finally:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
   assert error.value.errno == errno.EMFILE
-  np.testing.assert_array_equal(decode.decode(data, 'a.tif', 'red', 0), _GRAY)
+  np.testing.assert_array_equal(decoding.decode(data, 'a.tif', 'red', 0), _GRAY)
 
 
 @hypothesis.settings(deadline=None, max_examples=400)
@@ -237,7 +237,7 @@ def test_a_flipped_bit_is_refused_or_harmless(kind, place, bit):
   changed = bytearray(data)
   changed[int(place * len(data))] ^= 1 << bit
   try:
-    found = decode.decode(bytes(changed), name, 'red', 65535)
+    found = decoding.decode(bytes(changed), name, 'red', 65535)
   except errors.DataError as error:
     assert '\n' not in str(error)
     return
@@ -285,11 +285,11 @@ def test_mutated_files_are_refused_or_read_as_they_were_checked(
     data = _mutate(_SEEDS[ending][i % len(_SEEDS[ending])], rng)
     path.write_bytes(data)
     try:
-      size = decode.check(str(path), 'red', 65535)
+      size = decoding.check(str(path), 'red', 65535)
     except errors.DataError as error:
       assert _refusal(data, path.name) == str(error)
       continue
     try:
-      assert decode.decode(data, path.name, 'red', 65535).shape == size
+      assert decoding.decode(data, path.name, 'red', 65535).shape == size
     except errors.DataError as error:
       assert '\n' not in str(error)

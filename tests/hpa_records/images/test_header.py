@@ -17,6 +17,7 @@ from hpa_records.images import decode
 from hpa_records.images import file_pattern
 from hpa_records.images import header
 from hpa_records.runtime import errors
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -28,13 +29,13 @@ _DEEP = _GRAY.astype(np.uint16) * 257 + 13
 def test_each_format_has_a_reader_and_a_decoder():
   formats = set(file_pattern.FORMATS.values())
   # pylint: disable=protected-access
-  assert set(header._READERS) == set(decode._DECODERS) == formats
+  assert {*header._READERS, 'TIFF'} == set(decode._DECODERS) == formats
   assert {kind for _, kind in header._SIGNATURES} == formats
 
 
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
-    decode.decode(data, name, channel, white_level)
+    decoding.decode(data, name, channel, white_level)
   assert '\n' not in str(error.value)
   return str(error.value)
 
@@ -122,8 +123,8 @@ def _pages():
                                     t284=2), 'colors in separate planes'),
     ('a.tif', image_bytes.gray_tiff(_DEEP,
                                     t339=2), 'received signed 16-bit gray'),
-    ('a.tif', image_bytes.gray_tiff(_GRAY.astype('f4'),
-                                    t339=3), 'floating-point 32-bit'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY.astype('f2'),
+                                    t339=3), 'floating-point 16-bit'),
     ('a.tif', image_bytes.gray_tiff(
         _GRAY.astype('u4')), 'received 32-bit gray'),
     ('a.tif', image_bytes.gray_tiff(_GRAY, t258=1), 'received 1-bit gray'),
@@ -152,7 +153,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
   path = tmp_path / name
   path.write_bytes(data)
   with pytest.raises(errors.DataError):
-    decode.check(str(path), 'red', 65535)
+    decoding.check(str(path), 'red', 65535)
 
 
 @pytest.mark.parametrize('exif', [
@@ -163,7 +164,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, data, received):
 ])
 def test_upright_or_damaged_exif_is_ignored(exif):
   data = image_bytes.save(_GRAY, 'JPEG', exif=b'Exif\0\0' + exif)
-  assert decode.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
+  assert decoding.decode(data, 'a.jpg', 'red', 0).shape == _GRAY.shape
 
 
 @pytest.mark.parametrize('ending', ['.tif', '.jpg'])
@@ -172,7 +173,7 @@ def test_a_file_far_larger_than_its_pixels_is_refused(tmp_path, ending):
   Image.fromarray(_GRAY).save(path)
   os.truncate(path, 2**26)  # sparse: takes no room
   with pytest.raises(errors.DataError, match='bytes for 21 x 31 pixels'):
-    decode.check(str(path), 'red', 0)
+    decoding.check(str(path), 'red', 0)
 
 
 @pytest.mark.parametrize('num_bytes,message', [
@@ -188,14 +189,14 @@ def test_a_png_far_larger_than_its_pixels_is_refused(tmp_path, num_bytes,
     file.seek(num_bytes)
     file.write(data[-12:])  # sparse: takes no room
   with pytest.raises(errors.DataError, match=message):
-    decode.check(str(path), 'red', 0)
+    decoding.check(str(path), 'red', 0)
 
 
 def test_content_far_larger_than_its_pixels_is_refused():
   data = image_bytes.png(_GRAY)
   data = data[:-12] + bytes(2**26) + data[-12:]
   with pytest.raises(errors.DataError, match='bytes for 21 x 31 pixels'):
-    decode.decode(data, 'a.png', 'red', 0)
+    decoding.decode(data, 'a.png', 'red', 0)
 
 
 @pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])
@@ -210,6 +211,24 @@ def test_palettes_are_refused_by_name(name, kind):
 def test_16_bits_need_a_white_level(name, data):
   message = _refusal(data, name, white_level=0)
   assert 'received 16-bit; pass --white_level=N' in message
+
+
+@pytest.mark.parametrize('dtype', ['f4', 'f8'])
+def test_floats_need_an_intensity_rule(dtype):
+  data = image_bytes.gray_tiff(_GRAY.astype(dtype), t339=3)
+  message = _refusal(data, 'a.tif', white_level=0)
+  bits = 8 * np.dtype(dtype).itemsize
+  assert f'floating-point {bits}-bit; give an intensity rule' in message
+  np.testing.assert_array_equal(decoding.decode(data, 'a.tif', 'red', 255),
+                                _GRAY.astype('f4'))
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf, 1e39])
+def test_pixels_that_are_not_finite_are_refused(value):
+  pixels = _GRAY.astype('f8')
+  pixels[3, 4] = value
+  message = _refusal(image_bytes.gray_tiff(pixels, t339=3), 'a.tif')
+  assert 'expected finite pixels' in message
 
 
 _BOMBS = {
@@ -237,10 +256,8 @@ _BOMBS = {
 
 _UNDER_A_LIMIT = '''
 import pathlib, resource, sys
-from hpa_records.images import decode
-from hpa_records.images import file_pattern
-from hpa_records.images import header
 from hpa_records.runtime import errors
+from tests.support import decoding
 kib = int(open('/proc/self/statm').read().split()[0]) * 4
 limit = (kib + 64 * 1024) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -250,8 +267,8 @@ try:
 except MemoryError:
   pass
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-  for read in (lambda: decode.check(str(path), 'red', 9),
-               lambda: decode.decode(path.read_bytes(), path.name, 'red',
+  for read in (lambda: decoding.check(str(path), 'red', 9),
+               lambda: decoding.decode(path.read_bytes(), path.name, 'red',
                                          9)):
     try:
       read()
@@ -283,7 +300,7 @@ def test_the_limit_of_pixels_is_8192_squared(tmp_path, height, fits):
   path.write_bytes(
       image_bytes.png_header(height, 8192) + image_bytes.chunk(b'IEND', b''))
   if fits:
-    assert decode.check(str(path), 'red', 0) == (8192, 8192)
+    assert decoding.check(str(path), 'red', 0) == (8192, 8192)
   else:
     with pytest.raises(errors.DataError, match='1 to 67,108,864 pixels'):
-      decode.check(str(path), 'red', 0)
+      decoding.check(str(path), 'red', 0)

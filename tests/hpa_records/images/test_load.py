@@ -1,7 +1,5 @@
 """load: four files as one image, resized; compared with exact arithmetic."""
 
-import fractions
-import math
 import resource
 import zlib
 
@@ -11,6 +9,7 @@ from PIL import Image
 import pytest
 
 from hpa_records.format import spec
+from hpa_records.images import how
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.images import resize
@@ -18,7 +17,9 @@ from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import image_bytes
 
-_HALF = fractions.Fraction(1, 2)
+
+def _how(size_px, name='triangle', white_level=0):
+  return how.of_settings(size_px, name, white_level)
 
 
 def area_means(plane, size_px):
@@ -112,7 +113,7 @@ def test_stored_bytes_give_the_image_back(encoding):
   data = pixel_codec.encode(pixels, encoding)
   assert data.dtype == np.uint8 and data.ndim == 1
   np.testing.assert_array_equal(
-      pixel_codec.decode(data.tobytes(), encoding, 24), pixels)
+      pixel_codec.decode(data.tobytes(), encoding, 24, 4), pixels)
 
 
 def test_stored_png_has_red_first_whoever_reads_it(tmp_path):
@@ -125,13 +126,13 @@ def test_stored_png_has_red_first_whoever_reads_it(tmp_path):
 @pytest.mark.parametrize('encoding', spec.ENCODINGS)
 def test_other_stored_bytes_are_refused(encoding):
   with pytest.raises(errors.DataError, match=f'not a {encoding} image'):
-    pixel_codec.decode(b'123', encoding, 24)
+    pixel_codec.decode(b'123', encoding, 24, 4)
 
 
 def test_load_stacks_the_channels_in_order(tmp_path):
   _, folder = fakes.write_source(tmp_path, 3)
   paths = tuple(f'{folder}/s2_{channel}.png' for channel in spec.CHANNELS)
-  np.testing.assert_array_equal(load.load(paths, 24), fakes.image(2))
+  np.testing.assert_array_equal(load.load(paths, _how(24)), fakes.image(2))
 
 
 def test_load_names_the_file_of_another_size(tmp_path):
@@ -139,7 +140,7 @@ def test_load_names_the_file_of_another_size(tmp_path):
   cv2.imwrite(f'{folder}/s0_blue.png', fakes.plane(0, 0, 25))
   paths = tuple(f'{folder}/s0_{channel}.png' for channel in spec.CHANNELS)
   with pytest.raises(errors.DataError) as error:
-    load.load(paths, 24)
+    load.load(paths, _how(24))
   assert error.value.args[1] == paths[2]
   assert 'received (25, 25)' in error.value.args[0]
 
@@ -158,27 +159,6 @@ def test_sums_are_exact(pixels):
                                 [flat.sum(axis=0), (flat**2).sum(axis=0)])
 
 
-@pytest.mark.parametrize('white_level', [1, 2, 254, 255, 4095, 65534, 65535])
-def test_to_uint8_is_the_rounded_share_of_white(white_level):
-  levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-  scaled = resize.to_uint8(levels, white_level)
-  want = [
-      min(255, math.floor(fractions.Fraction(v * 255, white_level) + _HALF))
-      for v in range(65536)
-  ]
-  assert scaled.dtype == np.uint8 and scaled.ravel().tolist() == want
-
-
-@pytest.mark.parametrize('plane,white_level', [
-    (np.zeros((2, 2), np.uint8), 255),
-    (np.zeros((2, 2), np.uint16), 0),
-    (np.zeros((2, 2), np.uint16), 65536),
-])
-def test_to_uint8_refuses_other_values(plane, white_level):
-  with pytest.raises(ValueError, match='expected uint16 and a white level'):
-    resize.to_uint8(plane, white_level)
-
-
 def _write_planes(folder, planes, ending='png'):
   paths = tuple(f'{folder}/a_{name}.{ending}' for name in spec.CHANNELS)
   for path, plane in zip(paths, planes):
@@ -189,19 +169,21 @@ def _write_planes(folder, planes, ending='png'):
 @pytest.mark.parametrize('ending', ['png', 'tif'])
 def test_load_scales_16_bits_after_the_resize(tmp_path, ending):
   planes = [fakes.plane(0, c).astype(np.uint16) * 16 + 5 for c in range(4)]
-  found = load.load(_write_planes(tmp_path, planes, ending), 13, 'area', 4095)
+  found = load.load(_write_planes(tmp_path, planes, ending),
+                    _how(13, 'area', 4095))
   for c, plane in enumerate(planes):
     exact = area_means(plane, 13) * 255 / 4095
     assert np.abs(found[..., c] - exact).max() <= 0.5 + 255 / 4095
 
 
-def test_load_takes_files_of_8_and_16_bits_together(tmp_path):
+def test_load_names_the_file_of_another_depth(tmp_path):
   planes = [fakes.plane(0, c) for c in range(4)]
-  want = load.load(_write_planes(tmp_path, planes), 13, 'area')
   planes[1] = planes[1].astype(np.uint16) * 257
-  found = load.load(_write_planes(tmp_path, planes), 13, 'area', 65535)
-  np.testing.assert_array_equal(np.delete(found, 1, 2), np.delete(want, 1, 2))
-  assert np.abs(found.astype(int) - want).max() <= 1  # rounded later
+  paths = _write_planes(tmp_path, planes)
+  with pytest.raises(errors.DataError) as error:
+    load.load(paths, _how(13, 'area', 65535))
+  assert error.value.args == (
+      'expected uint8 pixels like a_red.png, received uint16', paths[1])
 
 
 @pytest.mark.parametrize('height,width,dtype', [(2048, 2048, np.uint8),
@@ -212,7 +194,8 @@ def test_load_brings_full_size_tiffs_to_one_size(tmp_path, height, width,
   planes = [
       fakes.plane(0, c, 3072)[:height, :width].astype(dtype) for c in range(4)
   ]
-  found = load.load(_write_planes(tmp_path, planes, 'tif'), 299, 'area', 255)
+  found = load.load(_write_planes(tmp_path, planes, 'tif'),
+                    _how(299, 'area', 255))
   assert found.shape == (299, 299, 4) and found.dtype == np.uint8
   exact = cv2.resize(planes[3].astype(np.float32), (299, 299),
                      interpolation=cv2.INTER_AREA)
@@ -222,7 +205,7 @@ def test_load_brings_full_size_tiffs_to_one_size(tmp_path, height, width,
 def test_load_names_a_file_that_cannot_be_read(tmp_path):
   paths = _write_planes(tmp_path, [fakes.plane(0, c) for c in range(4)])
   with pytest.raises(errors.DataError) as error:
-    load.load((*paths[:3], f'{tmp_path}/none.png'), 24)
+    load.load((*paths[:3], f'{tmp_path}/none.png'), _how(24))
   assert error.value.args == (
       'cannot be read: No such file or directory; check the path and the disk',
       f'{tmp_path}/none.png')
@@ -231,7 +214,7 @@ def test_load_names_a_file_that_cannot_be_read(tmp_path):
 def test_a_stored_png_of_16_bits_is_refused():
   data = cv2.imencode('.png', np.zeros((24, 24, 4), np.uint16))[1].tobytes()
   with pytest.raises(errors.DataError, match='not a png image'):
-    pixel_codec.decode(data, 'png', 24)
+    pixel_codec.decode(data, 'png', 24, 4)
 
 
 @pytest.mark.parametrize('place', [33, -12])
@@ -239,7 +222,7 @@ def test_a_stored_png_holds_pixels_alone(place):
   stored = pixel_codec.encode(fakes.image(1, 16), 'png').tobytes()
   text = image_bytes.chunk(b'zTXt', b'a\0\0' + zlib.compress(bytes(10**6)))
   with pytest.raises(errors.DataError, match="unexpected chunk 'zTXt'"):
-    pixel_codec.decode(stored[:place] + text + stored[place:], 'png', 16)
+    pixel_codec.decode(stored[:place] + text + stored[place:], 'png', 16, 4)
 
 
 def test_no_memory_is_allocated_for_a_declared_chunk_length():
@@ -249,6 +232,6 @@ def test_no_memory_is_allocated_for_a_declared_chunk_length():
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   for data in (forged, stored[:-1], stored + b'\0'):
     with pytest.raises(errors.DataError, match='not a png image'):
-      pixel_codec.decode(data, 'png', 16)
+      pixel_codec.decode(data, 'png', 16, 4)
   taken_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
   assert taken_kib < 2**20

@@ -8,8 +8,8 @@ from PIL import Image
 import pytest
 
 from hpa_records.format import spec
-from hpa_records.images import decode
 from hpa_records.runtime import errors
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -19,7 +19,7 @@ _GRAY = fakes.plane(3, 1, 31)[:21]
 
 def _refusal(data, name, channel='red', white_level=65535):
   with pytest.raises(errors.DataError) as error:
-    decode.decode(data, name, channel, white_level)
+    decoding.decode(data, name, channel, white_level)
   assert str(error.value).startswith('expected ')
   return str(error.value)
 
@@ -28,7 +28,7 @@ def _refusal(data, name, channel='red', white_level=65535):
 @pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])
 def test_lossless_tints_give_their_plane(channel, name, kind):
   data = image_bytes.save(image_bytes.tint(_GRAY, channel), kind)
-  np.testing.assert_array_equal(decode.decode(data, name, channel, 0), _GRAY)
+  np.testing.assert_array_equal(decoding.decode(data, name, channel, 0), _GRAY)
 
 
 def _real_planes(channel):
@@ -55,7 +55,7 @@ def test_tinted_jpegs_give_their_color_and_no_other(channel, quality):
         'blue': blue,
         'yellow': (red + green + 1) // 2
     }
-    np.testing.assert_array_equal(decode.decode(data, 'a.jpg', channel, 0),
+    np.testing.assert_array_equal(decoding.decode(data, 'a.jpg', channel, 0),
                                   want[channel])
     for other in set(spec.CHANNELS) - {channel}:
       message = _refusal(data, 'a.jpg', other)
@@ -67,7 +67,7 @@ def test_gray_as_three_equal_colors_is_gray(channel):
   for kind, name in (('JPEG', 'a.jpg'), ('PNG', 'a.png')):
     data = image_bytes.save(np.stack([_GRAY] * 3, axis=-1), kind)
     want = np.asarray(Image.open(io.BytesIO(data)))[..., 0]
-    np.testing.assert_array_equal(decode.decode(data, name, channel, 0), want)
+    np.testing.assert_array_equal(decoding.decode(data, name, channel, 0), want)
 
 
 @pytest.mark.parametrize('channel', spec.CHANNELS)

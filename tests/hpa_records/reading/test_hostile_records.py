@@ -107,10 +107,10 @@ def test_a_png_of_another_kind_is_not_decoded(copy, way, change):
 @pytest.mark.parametrize('place,byte', [(24, 16), (25, 2), (0, 0)])
 def test_a_png_of_other_bits_or_colors_is_not_decoded(place, byte):
   png = pixel_codec.encode(np.zeros((5, 5, 4), np.uint8), 'png')
-  assert not pixel_codec.decode(png, 'png', 5).any()
+  assert not pixel_codec.decode(png, 'png', 5, 4).any()
   png[place] = byte
   with pytest.raises(errors.DataError, match='not a png image'):
-    pixel_codec.decode(png, 'png', 5)
+    pixel_codec.decode(png, 'png', 5, 4)
 
 
 _FEW_FILES = '''

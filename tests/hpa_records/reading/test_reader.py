@@ -259,7 +259,7 @@ def test_batches_have_the_stored_pixels(way):
     file.seek(row['image_offset'])
     data = file.read(row['image_bytes'])
   encoding = way.records.manifest.settings['encoding']
-  pixels = pixel_codec.decode(data, encoding, _SIZE)
+  pixels = pixel_codec.decode(data, encoding, _SIZE, 4)
   np.testing.assert_array_equal(pixels, fakes.image(int(row['id'][1:]), _SIZE))
 
 

@@ -13,6 +13,7 @@ from hpa_records.sampling import epoch_plan
 from hpa_records.sampling import folds
 from hpa_records.sampling import label_set
 from hpa_records.sampling import resampling
+from tests.support import specs
 
 _KEY = epoch_plan.Key(seed=3, epoch=5, fold=1)
 _REPEATS = st.lists(
@@ -55,7 +56,7 @@ def test_mean_over_epochs_is_exact_and_a_biased_rounding_would_show():
 
 def _ranked(labels):
   """Exact repeats, ranks and labels of images of some label sets."""
-  hot = np.zeros((len(labels), spec.NUM_CLASSES), np.uint8)
+  hot = np.zeros((len(labels), 28), np.uint8)
   for row, classes in enumerate(labels):
     hot[row, classes] = 1
   ids = [f'i{i}' for i in range(len(labels))]
@@ -236,7 +237,7 @@ def _most_copies(records, batch=80):
 
 def test_copies_are_spread_as_a_uniform_shuffle_would(shared_data):
   table = pd.read_csv(shared_data / 'hpa' / 'train.csv')
-  labels = spec.multi_hot(
+  labels = specs.make(1).multi_hot(
       [[int(k) for k in each.split()] for each in table['Target']])
   ids = table['Id'].tolist()
   cut = folds.assign(ids, labels, 5, 0)

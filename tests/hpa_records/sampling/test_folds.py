@@ -14,12 +14,16 @@ from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.sampling import folds
+from tests.support import specs
 
 _CSV = pathlib.Path(__file__).parents[4] / 'shared' / 'hpa' / 'train.csv'
-_LABELS = strategies.integers(
-    6, 40).flatmap(lambda n: arrays.arrays(np.uint8, [n, spec.NUM_CLASSES],
-                                           elements=strategies.integers(0, 1),
-                                           fill=strategies.just(0)))
+_LABELS = strategies.tuples(strategies.integers(
+    6, 40), strategies.sampled_from([
+        1, 28, 64, 65, 200, 1138
+    ])).flatmap(lambda shape: arrays.arrays(np.uint8,
+                                            shape,
+                                            elements=strategies.integers(0, 1),
+                                            fill=strategies.just(0)))
 
 
 def _name(count):
@@ -32,7 +36,7 @@ def _real():
     pytest.skip('the real label table is not here')
   table = pd.read_csv(_CSV, dtype=str, keep_default_na=False)
   labels = [tuple(map(int, target.split())) for target in table['Target']]
-  return table['Id'].tolist(), spec.multi_hot(labels)
+  return table['Id'].tolist(), specs.make(1).multi_hot(labels)
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -77,14 +81,14 @@ def test_permuted_rows_have_permuted_folds_none_empty(labels, num_folds, seed):
 
 @pytest.mark.parametrize('count', range(5, 13))
 def test_one_class_is_spread_evenly(count):
-  labels = np.zeros([count, spec.NUM_CLASSES], np.uint8)
+  labels = np.zeros([count, 28], np.uint8)
   labels[:, 3] = 1
   sizes = np.bincount(folds.assign(_name(count), labels, 5, 0), minlength=5)
   assert sizes.max() - sizes.min() <= 1
 
 
 def test_class_with_fewer_images_than_folds_is_in_as_many_folds():
-  labels = np.zeros([40, spec.NUM_CLASSES], np.uint8)
+  labels = np.zeros([40, 28], np.uint8)
   labels[:, 0] = 1
   labels[7:10, 27] = 1
   assigned = folds.assign(_name(40), labels, 5, 0)
@@ -93,7 +97,7 @@ def test_class_with_fewer_images_than_folds_is_in_as_many_folds():
 
 def test_folds_stay_the_same_on_every_machine():
   # Made by this call; a change of these numbers cuts all data sets anew.
-  labels = np.eye(spec.NUM_CLASSES, dtype=np.uint8)[np.arange(12) % 3]
+  labels = np.eye(28, dtype=np.uint8)[np.arange(12) % 3]
   assert folds.assign(_name(12), labels, 3,
                       0).tolist() == [1, 1, 0, 0, 0, 1, 1, 0, 2, 2, 2, 2]
 
@@ -157,7 +161,7 @@ def test_large_groups_are_evened_out_by_small_ones():
   group_of = [
       str(i) for i, n in enumerate([1, 3, 1, 6, 3, 1, 3]) for _ in 'x' * n
   ]
-  labels = np.zeros([18, spec.NUM_CLASSES], np.uint8)
+  labels = np.zeros([18, 28], np.uint8)
   labels[:, 3] = 1
   for seed in range(5):
     assigned = _assign_groups(labels, group_of, 2, seed)
@@ -165,7 +169,7 @@ def test_large_groups_are_evened_out_by_small_ones():
 
 
 def test_groups_without_labels_are_spread_evenly():
-  labels = np.zeros([24, spec.NUM_CLASSES], np.uint8)
+  labels = np.zeros([24, 28], np.uint8)
   group_of = [str(i // 3) for i in range(24)]
   assigned = _assign_groups(labels, group_of, 4, 0)
   assert np.bincount(assigned).tolist() == [6, 6, 6, 6]
@@ -173,7 +177,7 @@ def test_groups_without_labels_are_spread_evenly():
 
 def test_grouped_folds_stay_the_same_on_every_machine():
   # Made by this call; a change of these numbers cuts all data sets anew.
-  labels = np.zeros([24, spec.NUM_CLASSES], np.uint8)
+  labels = np.zeros([24, 28], np.uint8)
   labels[:, 0] = 1
   labels[np.arange(24), np.arange(24) % 5] = 1
   group_of = [str(i * i % 7) for i in range(24)]
@@ -184,7 +188,7 @@ def test_grouped_folds_stay_the_same_on_every_machine():
 
 
 def test_fewer_groups_than_folds_are_refused():
-  labels = np.ones([8, spec.NUM_CLASSES], np.uint8)
+  labels = np.ones([8, 28], np.uint8)
   with pytest.raises(errors.DataError,
                      match='at least 5 groups for 5 folds, received 4; lower'):
     _assign_groups(labels, list('aabbccdd'), 5, 0)
@@ -196,7 +200,7 @@ def test_fewer_groups_than_folds_are_refused():
     (5, 'at least 5 samples for 5 folds, received 4'),
 ])
 def test_impossible_number_of_folds_is_refused(num_folds, message):
-  labels = np.ones([4, spec.NUM_CLASSES], np.uint8)
+  labels = np.ones([4, 28], np.uint8)
   with pytest.raises(errors.DataError, match=message):
     folds.assign(_name(4), labels, num_folds, 0)
 
@@ -208,7 +212,7 @@ def test_seeds_out_of_range_are_refused(seed):
     folds.assign(list('abcd'), labels, 2, seed)
 
 
-@pytest.mark.parametrize('num_classes', [63, 64, 65, 300])
+@pytest.mark.parametrize('num_classes', [1, 63, 64, 65, 200, 1138, 2000])
 def test_any_number_of_classes_is_spread_evenly(num_classes):
   labels = np.tile(np.eye(num_classes, dtype=np.uint8), (10, 1))
   ids = [f's{i}' for i in range(len(labels))]
@@ -222,3 +226,14 @@ def test_more_repeats_than_an_index_may_have_are_refused_at_once():
   table['id'] = table['row'].astype(str)
   with pytest.raises(errors.DataError, match='134,217,728 repeats; lower'):
     planner.lay_out(table, shard_plan.Settings(num_folds=60_000))
+
+
+@pytest.mark.parametrize('num_classes', [64, 65, 200, 1138])
+def test_grouped_folds_of_many_classes_are_stratified(num_classes):
+  rng = np.random.default_rng(num_classes)
+  labels = np.tile(np.eye(num_classes, dtype=np.uint8), (20, 1))
+  group_of = rng.integers(0, num_classes * 4, len(labels)).astype(str)
+  assigned = _assign_groups(labels, group_of, 5, 0)
+  assert pd.Series(assigned).groupby(group_of).nunique().max() == 1
+  counts = np.stack([labels[assigned == k].sum(axis=0) for k in range(5)])
+  assert counts.min() >= 2 and counts.max() <= 6

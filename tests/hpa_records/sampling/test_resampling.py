@@ -15,12 +15,18 @@ from hpa_records.sampling import balance
 from hpa_records.sampling import folds as folds_lib
 from hpa_records.sampling import label_set
 from hpa_records.sampling import resampling
+from tests.support import specs
 
 _CSV = pathlib.Path(__file__).parents[4] / 'shared' / 'hpa' / 'train.csv'
-_LABELS = strategies.integers(
-    1, 40).flatmap(lambda n: arrays.arrays(np.uint8, [n, spec.NUM_CLASSES],
-                                           elements=strategies.integers(0, 1),
-                                           fill=strategies.just(0)))
+_KAGGLE = 28  # classes
+_LABELS = strategies.tuples(
+    strategies.integers(1, 40),
+    strategies.sampled_from([
+        1, _KAGGLE, 64, 65, 200, 1138
+    ])).flatmap(lambda shape: arrays.arrays(np.uint8,
+                                            shape,
+                                            elements=strategies.integers(0, 1),
+                                            fill=strategies.just(0)))
 _POLICIES = strategies.sampled_from(balance.POLICIES)
 _WHOLE = ('none', 'hybrid', 'protected')
 
@@ -38,10 +44,17 @@ def _given(**more):
   return decorate
 
 
+def _balance(labels, policy, target=500, **more):
+  """With factors of class 0 where the default ones are not of the classes."""
+  if policy == 'table' and labels.shape[1] != _KAGGLE:
+    more['factors'] = '0:2'
+  return balance.Balance(policy, target, **more)
+
+
 def _repeats(labels, folds, num_folds, policy, target=500, seed=0, **more):
   return resampling.repeats([f'i{i}' for i in range(len(labels))], labels,
                             folds, num_folds,
-                            balance.Balance(policy, target, **more), seed)
+                            _balance(labels, policy, target, **more), seed)
 
 
 def _train_on_all(labels, policy, target=500, seed=0, **more):
@@ -54,8 +67,14 @@ def _deal(labels, num_folds):
   return np.arange(len(labels)) % num_folds
 
 
-def _one_hot(classes):
-  return np.eye(spec.NUM_CLASSES, dtype=np.uint8)[list(classes)]
+def _one_hot(classes, num_classes=_KAGGLE):
+  return np.eye(num_classes, dtype=np.uint8)[list(classes)]
+
+
+def _take_one(labels):
+  """Labels of the same shape, one an image."""
+  num_classes = labels.shape[1]
+  return _one_hot(labels.sum(axis=1) * 31 % num_classes, num_classes)
 
 
 @_given(policy=_POLICIES)
@@ -78,7 +97,7 @@ def test_permuting_samples_permutes_repeats(labels, num_folds, target, seed,
   order = np.array(data.draw(strategies.permutations(range(len(labels)))))
   ids = np.array([f'i{i}' for i in range(len(labels))])
   folds = _deal(labels, num_folds)
-  asked = (num_folds, balance.Balance(policy, target), seed)
+  asked = (num_folds, _balance(labels, policy, target), seed)
   np.testing.assert_array_equal(
       resampling.repeats(ids[order], labels[order], folds[order], *asked),
       resampling.repeats(ids, labels, folds, *asked)[order])
@@ -89,7 +108,7 @@ def test_one_fold_alone_has_the_same_repeats(labels, num_folds, target, seed,
                                              policy):
   folds = _deal(labels, num_folds)
   ids = [f'i{i}' for i in range(len(labels))]
-  asked = balance.Balance(policy, target)
+  asked = _balance(labels, policy, target)
   np.testing.assert_array_equal(
       resampling.repeats_of_fold(ids, labels, folds, 1, asked, seed),
       resampling.repeats(ids, labels, folds, num_folds, asked, seed)[:, 1])
@@ -104,10 +123,11 @@ def test_images_without_labels_are_drawn_once(labels, num_folds, target, seed,
   assert drawn[0].tolist() == [0] + [1] * (num_folds - 1)
 
 
-@_given(policy=_POLICIES, absent=strategies.integers(0, 27))
+@_given(policy=_POLICIES, absent=strategies.integers(0, 1137))
 def test_a_class_without_images_does_not_affect_others(labels, num_folds,
                                                        target, seed, policy,
                                                        absent):
+  absent %= labels.shape[1]
   labels[:, absent] = 0
   drawn = _repeats(labels, _deal(labels, num_folds), num_folds, policy, target,
                    seed)
@@ -175,7 +195,7 @@ def test_hybrid_leaves_the_last_class_of_all_at_the_target(
 @_given()
 def test_hybrid_meets_the_target_where_images_have_one_label(
     labels, num_folds, target, seed):
-  labels = _one_hot(labels.sum(axis=1) % spec.NUM_CLASSES)
+  labels = _take_one(labels)
   folds = _deal(labels, num_folds)
   drawn = _repeats(labels, folds, num_folds, 'hybrid', target, seed)
   for k in range(num_folds):
@@ -251,11 +271,11 @@ def test_protected_keeps_what_is_rare_and_ends_at_the_target_or_above(
 @_given()
 def test_protected_spreads_the_copies_of_a_class_evenly(labels, num_folds,
                                                         target, seed):
-  labels = _one_hot(labels.sum(axis=1) % spec.NUM_CLASSES)
+  labels = _take_one(labels)
   folds = _deal(labels, num_folds)
   drawn = _repeats(labels, folds, num_folds, 'protected', target, seed)
   for k in range(num_folds):
-    for one_class in range(spec.NUM_CLASSES):
+    for one_class in range(labels.shape[1]):
       copies = drawn[(folds != k) & (labels[:, one_class] > 0), k]
       assert copies.sum() == (target if copies.size else 0)
       assert not copies.size or np.ptp(copies) <= 1
@@ -280,7 +300,7 @@ def test_exact_keeps_its_bounds(labels, num_folds, target, seed, cap):
 @_given(tolerance=strategies.sampled_from([0, 0.05, 0.3]))
 def test_exact_meets_the_target_where_images_have_one_label(
     labels, num_folds, target, seed, tolerance):
-  labels = _one_hot(labels.sum(axis=1) % spec.NUM_CLASSES)
+  labels = _take_one(labels)
   del num_folds
   totals = _train_on_all(labels, 'exact', target, seed,
                          tolerance=tolerance) @ labels
@@ -332,7 +352,7 @@ def _real():
   if not _CSV.exists():
     pytest.skip('the real table is not here')
   table = pd.read_csv(_CSV, dtype=str, keep_default_na=False)
-  labels = spec.multi_hot(
+  labels = specs.make(1).multi_hot(
       [tuple(map(int, target.split())) for target in table['Target']])
   return list(table['Id']), labels
 
@@ -392,3 +412,31 @@ def test_seeds_out_of_range_are_refused(seed):
 def test_more_draws_than_memory_holds_are_refused(policy, more):
   with pytest.raises(errors.DataError, match='training images, at most'):
     _repeats(_one_hot([0] * 5), np.full(5, -1), 1, policy, **more)
+
+
+@pytest.mark.parametrize('policy', balance.POLICIES)
+def test_factors_of_a_class_that_is_not_there_are_refused(policy):
+  with pytest.raises(errors.DataError,
+                     match='classes 0..64, received class 65'):
+    resampling.repeats_of_fold(list('abc'), _one_hot([0, 1, 2], 65),
+                               np.zeros(3, int), 1,
+                               balance.Balance(policy, factors='65:2'), 0)
+
+
+@pytest.mark.parametrize('num_classes', [64, 65, 200, 1138])
+def test_exact_meets_the_target_of_each_of_many_single_labels(num_classes):
+  counts = 1 + 300 // np.arange(1, num_classes + 1)
+  labels = _one_hot(np.repeat(np.arange(num_classes), counts), num_classes)
+  drawn = _train_on_all(labels, 'exact', 20, tolerance=0.05)
+  totals = label_set.totals(labels, drawn)
+  # The stiffness lets a total differ by a price, here up to the target, / 10^4.
+  assert (totals >= 18.998).all() and (totals <= 21.002).all()
+
+
+@pytest.mark.parametrize('num_classes', [1, 63, 64, 65, 130])
+def test_totals_are_the_sums_of_each_class(num_classes):
+  rng = np.random.default_rng(0)
+  labels = rng.integers(0, 2, (50, num_classes)).astype(np.uint8)
+  weights = rng.integers(0, 99, 50) / 8  # exact in any order
+  np.testing.assert_array_equal(label_set.totals(labels, weights),
+                                (labels * weights[:, None]).sum(axis=0))

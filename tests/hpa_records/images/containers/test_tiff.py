@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records.images import decode
 from hpa_records.runtime import errors
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import image_bytes
 
@@ -33,8 +33,8 @@ def _both(tmp_path, data):
   path = tmp_path / 'a.tif'
   path.write_bytes(data)
   told = []
-  for read in (lambda: decode.check(str(path), 'red', 65535),
-               lambda: decode.decode(data, 'a.tif', 'red', 65535)):
+  for read in (lambda: decoding.check(str(path), 'red', 65535),
+               lambda: decoding.decode(data, 'a.tif', 'red', 65535)):
     try:
       told.append(read())
     except errors.DataError as error:
@@ -122,7 +122,7 @@ def test_overlapping_tags_take_no_memory():
   data = image_bytes.tiff(image_bytes.gray_tags(_GRAY, t278=21),
                           [_GRAY.tobytes() + bytes(2**20)],
                           extra=[(40000 + i, *blob) for i in range(20_000)])
-  np.testing.assert_array_equal(decode.decode(data, 'a.tif', 'red', 0), _GRAY)
+  np.testing.assert_array_equal(decoding.decode(data, 'a.tif', 'red', 0), _GRAY)
 
 
 def test_a_predictor_is_kept(tmp_path):

@@ -1,0 +1,1 @@
+"""Descriptions of datasets: their tables, image files, channels and classes."""

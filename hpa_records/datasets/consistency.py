@@ -1,0 +1,129 @@
+"""Checks the values of a description against each other."""
+
+from hpa_records.datasets import layout
+from hpa_records.datasets import template as template_lib
+from hpa_records.format import spec as spec_lib
+from hpa_records.images import intensity
+from hpa_records.images import stack as stack_lib
+from hpa_records.runtime import printable
+
+
+def check(found: layout.Description) -> None:
+  """Checks the values of a description against each other.
+
+  Raises:
+    ValueError: one is wrong; the message says which.
+  """
+  spec_lib.check_names('channel', [each.name for each in found.channels],
+                       spec_lib.MAX_CHANNELS)
+  if found.classes:
+    found.spec(1)
+    _check_aliases(found)
+  for name, value, allowed in (
+      ('form', found.table.form, layout.FORMS),
+      ('repeated', found.table.repeated, ('merge', 'refuse')),
+      *(('unmatched', each.unmatched, ('refuse', 'drop'))
+        for each in found.table.join),
+  ):
+    if value not in allowed:
+      raise ValueError(f'expected {name} to be one of {", ".join(allowed)}, '
+                       f'received {printable.quote(value)}')
+  _check_table(found)
+  _check_files(found)
+  _check_intensity(found)
+
+
+def _check_aliases(found: layout.Description) -> None:
+  names = [
+      name for each in found.classes for name in (each.name, *each.aliases)
+  ]
+  names += found.table.ignored
+  if len(set(names)) < len(names):
+    twice = next(name for name in names if names.count(name) > 1)
+    raise ValueError(f'{printable.quote(twice)} is the name or alias of two '
+                     'classes')
+
+
+def _check_table(found: layout.Description) -> None:
+  table, names = found.table, [each.name for each in found.classes]
+  if table.form in ('numbers', 'columns') and not names:
+    raise ValueError(f'labels of the form {table.form} need classes')
+  if table.empty not in ('refuse', 'allow', *names):
+    raise ValueError('expected empty to be refuse, allow or the name of a '
+                     f'class, received {printable.quote(table.empty)}')
+  if not table.separator:
+    raise ValueError('separator is empty')
+  if not table.id:
+    raise ValueError('id is empty')
+  has_labels = table.form in ('numbers', 'names')
+  if bool(table.labels) != has_labels:
+    raise ValueError(
+        f'labels of the form {table.form} '
+        f'{"need" if has_labels else "do not have"} columns (labels)')
+  if (table.form == 'folders') != any(
+      'class' in template_lib.find_fields(each) for each in found.patterns()):
+    raise ValueError('{class} in the pattern and form = "folders" need each '
+                     'other')
+
+
+def _check_files(found: layout.Description) -> None:
+  images, patterns = found.images, found.patterns()
+  for template in (*patterns, *filter(_is_template, (found.table.id,))):
+    _check_template(template)
+  for template in patterns:
+    _check_pattern(template)
+  if len(set(patterns)) < len(patterns):
+    raise ValueError('expected another file for each channel ({channel} in the '
+                     'pattern, or a path), received '
+                     f'{printable.quote(patterns[0])} for two')
+  if images.stacked and any(each.path for each in found.channels):
+    raise ValueError('channels of stacked files have no path')
+  if images.stacked and 'channel' in template_lib.find_fields(images.pattern):
+    raise ValueError('{channel} in the pattern of stacked files')
+  is_number = not isinstance(images.pixel_um, str)
+  if is_number and not 0 <= images.pixel_um < layout.MAX_UM:
+    raise ValueError(f'expected a pixel_um above 0, received {images.pixel_um}')
+  stack = found.stack()
+  if stack:
+    stack_lib.check(stack, len(found.channels))
+  elif images.axes or images.project:
+    raise ValueError('axes and project are of stacked files')
+
+
+def _check_template(template: str) -> None:
+  rest = template_lib.FIELD.sub('', template)
+  if set('{}') & set(rest) or not template.isprintable():
+    raise ValueError('expected fields in braces, received '
+                     f'{printable.quote(template)}')
+  for each in template_lib.FIELD.findall(template):
+    column, colon, modifier = each.partition(':')
+    if not column or (colon and modifier not in template_lib.MODIFIERS):
+      raise ValueError(f'expected a column in braces, with one of '
+                       f'{", ".join(template_lib.MODIFIERS)} after a colon or '
+                       f'nothing, received {printable.quote(each)}')
+
+
+def _check_pattern(template: str) -> None:
+  if template_lib.ANY in template.rpartition('/')[0]:
+    raise ValueError('expected * in the last part of a pattern only, received '
+                     f'{printable.quote(template)}')
+  if '\\' in template or set(template.split('/')) & {'', '.', '..'}:
+    raise ValueError('expected a pattern below the image folder, with / '
+                     f'between its parts, received {printable.quote(template)}')
+
+
+def _check_intensity(found: layout.Description) -> None:
+  levels = [
+      found.intensity.white_level,
+      *(each.white_level for each in found.channels)
+  ]
+  if min(levels) < 0:
+    raise ValueError(f'expected a white_level above 0, received {min(levels)}')
+  intensity.check(found.rule(), len(found.channels))
+  if found.needs_plates and not found.table.plate:
+    raise ValueError('percentiles of a plate need its columns (plate in '
+                     '[table])')
+
+
+def _is_template(text: str) -> bool:
+  return '{' in text or '}' in text

@@ -1,0 +1,210 @@
+"""Reads the description of a dataset: from a TOML file, or from a manifest.
+
+toml_form checks what they contain.
+"""
+
+import dataclasses
+import functools
+import importlib.resources
+import os
+import sys
+from typing import Any, Mapping, Sequence
+
+from hpa_records.datasets import consistency
+from hpa_records.datasets import layout
+from hpa_records.datasets import toml_form
+from hpa_records.format import manifest as manifest_lib
+from hpa_records.format import spec as spec_lib
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+from hpa_records.storage import filesystem
+
+if sys.version_info >= (3, 11):
+  import tomllib
+else:
+  import tomli as tomllib
+
+DEFAULT = 'hpa2018'
+
+_ENDING = '.toml'
+_MAX_BYTES = 2**20
+
+
+def names() -> list[str]:
+  """Returns the names of the built-in descriptions, sorted."""
+  folder = importlib.resources.files(__package__)
+  return sorted(each.name[:-len(_ENDING)]
+                for each in folder.iterdir()
+                if each.name.endswith(_ENDING))
+
+
+def load(name: str, changes: Sequence[str] = ()) -> layout.Description:
+  """Returns a description.
+
+  Args:
+    name: of a built-in one, or path of a TOML file.
+    changes: TOML lines such as 'images.pattern = "{id}.tif"', which replace
+      single values.
+
+  Raises:
+    errors.DataError: there is no such file, or it is not a description.
+  """
+  if not name.endswith(_ENDING):
+    if name not in names():
+      raise errors.DataError(
+          f'Expected --dataset to be one of {", ".join(names())}, or a .toml '
+          f'file, received {printable.quote(name)}.')
+    folder, text = '', importlib.resources.files(__package__).joinpath(
+        name + _ENDING).read_text('utf-8')
+  else:
+    folder, text = os.path.dirname(name), _read(name)
+  content = _parse_toml(text, name)
+  for each in changes:
+    _merge(content, _parse_toml(each, f'--set={each}'))
+  content.setdefault('name', os.path.basename(name).removesuffix(_ENDING))
+  if isinstance(content.get('classes'), dict) and 'file' in content['classes']:
+    content['classes'] = _read_classes(folder, content['classes'], name)
+  return toml_form.parse(content, name)
+
+
+@functools.cache
+def default() -> layout.Description:
+  """Returns the description of Kaggle's dataset of 2018."""
+  return load(DEFAULT)
+
+
+def is_default(found: layout.Description) -> bool:
+  """Returns whether only change made this of the default description."""
+  mine = default()
+  same = dataclasses.replace(found,
+                             images=dataclasses.replace(
+                                 found.images, pattern=mine.images.pattern),
+                             table=dataclasses.replace(found.table,
+                                                       fold=mine.table.fold))
+  if found.intensity.rule == mine.intensity.rule:
+    same = dataclasses.replace(same, intensity=mine.intensity)
+  return same == mine
+
+
+def change(found: layout.Description,
+           pattern: str = '',
+           white_level: int = 0,
+           fold_column: str = '') -> layout.Description:
+  """Returns a description with other values, checked.
+
+  Args:
+    found: the description.
+    pattern: in place of its own; '' keeps it.
+    white_level: in place of its intensity rule; 0 keeps it.
+    fold_column: in place of its own, and of its groups; '' keeps them.
+
+  Raises:
+    errors.DataError: the values contradict each other.
+  """
+  images, table, intensity = found.images, found.table, found.intensity
+  if pattern:
+    images = dataclasses.replace(images, pattern=pattern)
+  if white_level and white_level != intensity.white_level:
+    intensity = dataclasses.replace(intensity,
+                                    rule='white_level',
+                                    white_level=white_level)
+  if fold_column and fold_column != table.fold:
+    table = dataclasses.replace(table, fold=fold_column, group=())
+  found = dataclasses.replace(found,
+                              images=images,
+                              table=table,
+                              intensity=intensity)
+  try:
+    consistency.check(found)
+  except ValueError as error:
+    raise errors.DataError(f'Invalid settings of the dataset {found.name}: '
+                           f'{error}.') from error
+  return found
+
+
+def of_settings(settings: Mapping[str, Any],
+                classes: Sequence[str]) -> layout.Description:
+  """Returns the description with which a dataset was converted.
+
+  Args:
+    settings: of a manifest.
+    classes: the names of its classes; aliases are not stored.
+
+  Raises:
+    errors.DataError: the stored description is invalid.
+  """
+  if 'description' in settings:
+    return toml_form.parse({
+        **settings['description'], 'classes': list(classes)
+    }, 'The stored description')
+  found = dataclasses.replace(default(),
+                              classes=tuple(map(layout.Class, classes)))
+  return change(found, settings.get('pattern', ''),
+                settings.get('white_level', 0), settings.get('fold_column', ''))
+
+
+def spec_of(manifest: manifest_lib.Manifest) -> spec_lib.Spec:
+  """Returns the spec of a dataset.
+
+  Raises:
+    errors.DataError: its description is invalid, or has other channels than
+      the manifest.
+  """
+  try:
+    found = of_settings(manifest.settings,
+                        manifest.classes).spec(manifest.image_size,
+                                               manifest.settings['encoding'])
+  except ValueError as error:
+    raise errors.DataError(f'Invalid spec of a dataset: {error}; convert the '
+                           'data again.') from error
+  if found.channel_names != tuple(manifest.channels):
+    raise errors.DataError(
+        f'Expected the channels {printable.show_list(found.channel_names)} of '
+        'the description, received '
+        f'{printable.show_list(manifest.channels)}; convert the data again.')
+  return found
+
+
+def _read(path: str) -> str:
+  try:
+    with filesystem.open_read(path) as file:
+      data = file.read(_MAX_BYTES + 1)
+  except OSError as error:
+    raise errors.describe_read(path, error) from error
+  if len(data) > _MAX_BYTES:
+    raise errors.DataError(f'{path} has more than {_MAX_BYTES:,} bytes; pass '
+                           'the description of a dataset.')
+  try:
+    return data.decode('utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise errors.DataError(
+        f'{path} is not UTF-8 text; save it as UTF-8.') from error
+
+
+def _parse_toml(text: str, source: str) -> dict[str, Any]:
+  try:
+    return tomllib.loads(text)
+  except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+    raise errors.DataError(
+        f'{source} is not valid TOML: {printable.join_lines(str(error))}; '
+        'correct it.') from error
+
+
+def _merge(content: dict[str, Any], other: dict[str, Any]) -> None:
+  """Replaces single values in content by those of the other."""
+  for key, value in other.items():
+    if isinstance(value, dict) and isinstance(content.get(key), dict):
+      _merge(content[key], value)
+    else:
+      content[key] = value
+
+
+def _read_classes(folder: str, entry: dict[str, Any], source: str) -> list[str]:
+  """Returns the lines of the file of a description's classes."""
+  toml_form.check_keys(entry, {'file'})
+  lines = _read(os.path.join(folder, str(entry['file']))).splitlines()
+  found = [line.strip() for line in lines if line.strip()]
+  if not found:
+    raise errors.DataError(f'No classes in {entry["file"]} of {source}; write '
+                           'one name a line.')
+  return found
