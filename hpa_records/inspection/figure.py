@@ -17,7 +17,8 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.datasets import description
+from hpa_records.format import spec as spec_lib
 from hpa_records.storage import filesystem
 
 _BEFORE, _AFTER = '#4477aa', '#cc6677'  # distinct for the colour-blind too
@@ -83,18 +84,20 @@ def _settle(drawn: figure.Figure) -> None:
     drawn.set_layout_engine('none')
 
 
-def composite(image: np.ndarray) -> np.ndarray:
-  """Returns the four channels as one RGB image, in the colours of the HPA.
+def composite(image: np.ndarray, spec: spec_lib.Spec) -> np.ndarray:
+  """Returns the channels as one RGB image, each in its color.
 
   Args:
-    image: [..., C] uint8, channels in spec.CHANNELS order.
+    image: [..., C] uint8.
+    spec: of the image.
 
   Returns:
-    [..., 3] uint8: red microtubules, green protein, blue nucleus, and yellow
-    endoplasmic reticulum, which is added to red and green and clipped to 255.
+    [..., 3] uint8: the sum of the channels' colors, clipped to 255.
   """
-  red, green, blue, yellow = np.moveaxis(image.astype(np.uint16), -1, 0)
-  mixed = np.stack([red + yellow, green + yellow, blue], axis=-1)
+  colors_of_channels = np.array([each.rgb for each in spec.channels])
+  # Integers up to C * 255^2: exact.
+  mixed = (image.astype(np.int32) @ colors_of_channels.astype(np.int32) +
+           127) // 255
   return np.minimum(mixed, 255).astype(np.uint8)
 
 
@@ -135,7 +138,7 @@ def draw_class_counts(before: np.ndarray,
   """
   drawn = figure.Figure(figsize=(11, 7.5), layout='constrained')
   drawn.suptitle(title)
-  places = np.arange(spec.NUM_CLASSES)
+  places = np.arange(spec_lib.NUM_CLASSES)
   both = drawn.subplots(1, 2, sharey=True)
   panels = zip(both, (before, after), titles, (_BEFORE, _AFTER))
   for axes, counts, name, color in panels:
@@ -144,8 +147,8 @@ def draw_class_counts(before: np.ndarray,
     axes.set(title=f'{name}: {np.sum(counts):,.0f} labels', xlabel='images')
     axes.margins(x=0.12, y=0.01)
     _tidy(axes, 'x')
-    axes.set_yticks(places,
-                    [f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES)])
+    axes.set_yticks(
+        places, [f'{i} {name}' for i, name in enumerate(spec_lib.CLASS_NAMES)])
   both[0].invert_yaxis()  # shared
   return drawn
 
@@ -187,16 +190,16 @@ def draw_channels(images: np.ndarray, ids: Sequence[str],
     ids: id of each sample.
     labels: classes 0..K-1 of each sample; () if unknown.
   """
-  columns = (*spec.CHANNELS, 'composite')
+  columns = (*spec_lib.CHANNELS, 'composite')
   drawn = figure.Figure(figsize=(12, 2.0 * len(images) + 0.4),
                         layout='constrained')
   grid = drawn.subplots(len(images), len(columns), squeeze=False)
   for row, image, sample_id, classes in zip(grid, images, ids, labels):
-    for c, (axes, channel) in enumerate(zip(row, spec.CHANNELS)):
+    for c, (axes, channel) in enumerate(zip(row, spec_lib.CHANNELS)):
       shades = colors.LinearSegmentedColormap.from_list(
           channel, ['black', _TINTS[channel]])
       _show(axes, image[..., c], shades)
-    _show(row[-1], composite(image))
+    _show(row[-1], composite(image, description.default().spec(1)))
     row[0].set_ylabel(_caption(sample_id, classes, 24),
                       rotation=0,
                       ha='right',
@@ -220,7 +223,7 @@ def draw_composites(images: np.ndarray, titles: Sequence[str]) -> figure.Figure:
   drawn = figure.Figure(figsize=(12, 2.75 * rows), layout='constrained')
   grid = drawn.subplots(rows, _COMPOSITES_A_ROW, squeeze=False).reshape(-1)
   for axes, image, title in zip(grid, images, titles):
-    _show(axes, composite(image))
+    _show(axes, composite(image, description.default().spec(1)))
     axes.set_title(textwrap.fill(title, 26), fontsize=9, parse_math=False)
   for axes in grid[len(images):]:
     axes.set_axis_off()
@@ -237,7 +240,7 @@ def _caption(sample_id: str, classes: Sequence[int], width: int) -> str:
     sample_id = f'{sample_id[:_ID_CHARS - 1]}…'
   lines = textwrap.wrap(sample_id, width)
   for number in classes:
-    lines += textwrap.wrap(spec.CLASS_NAMES[number], width)
+    lines += textwrap.wrap(spec_lib.CLASS_NAMES[number], width)
   return '\n'.join(lines)
 
 
