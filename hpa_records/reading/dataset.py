@@ -106,8 +106,7 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
 
   Raises:
     errors.DataError: the manifest, the index or a shard is missing or was
-      changed; the records are unlabelled, or of another format or other classes
-      than this version's.
+      changed; or the records are unlabelled, or of another format.
   """
   found = manifest_lib.load(directory)
   if not found.is_labelled and not allow_unlabelled:
