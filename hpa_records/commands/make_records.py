@@ -2,15 +2,18 @@
 
   hpa-make-records --csv=train.csv --images=train --output=records
   hpa-make-records --unlabelled --images=test --output=test_records
+  hpa-make-records --dataset=mine.toml --csv=mine.csv --images=images --output=mine
 """
 
 import dataclasses
 import os
 import shlex
+from typing import Any
 
 from absl import flags
 
 from hpa_records.conversion import shard_plan
+from hpa_records.datasets import description
 from hpa_records.format import spec
 from hpa_records.images import resize
 from hpa_records.ingest import doubt
@@ -22,20 +25,25 @@ from hpa_records.storage import path_check
 
 _DEFAULT = shard_plan.Settings()
 
+_DATASET = flags.DEFINE_string(
+    'dataset', description.DEFAULT, 'Description of the dataset: '
+    f'{", ".join(description.names())}, or a TOML file.')
+_SET = flags.DEFINE_multi_string(
+    'set', [], 'A value in place of the description\'s, such as '
+    '--set=\'table.id="{plate}_{well}"\'; repeat it for more.')
 _CSV = flags.DEFINE_string(
-    'csv', '', 'Table with the columns Id and Target. With --unlabelled Target '
-    'is not read, and without --csv all samples of --images are taken.')
-_IMAGES = flags.DEFINE_string(
-    'images', '', 'Folder of the image files: PNG, TIFF or JPEG, gray or '
-    'tinted in the color of their channel.')
+    'csv', '', 'Table of the samples. With --unlabelled no labels are read, '
+    'and without --csv all samples of --images are taken.')
+_IMAGES = flags.DEFINE_string('images', '', 'Folder of the image files.')
 flags.DEFINE_string(
-    'pattern', _DEFAULT.pattern,
-    'Names of the files in --images: {channel} is red, green, blue or yellow; '
-    'the ending says PNG, TIFF or JPEG.')
+    'pattern', '', 'Names of the files in --images, in place of the '
+    'description\'s, with {id} or columns, and {channel}.')
 flags.DEFINE_integer(
-    'white_level', _DEFAULT.white_level,
-    'Intensity in 16-bit files that becomes 255, such as 65535, or 4095 of a '
-    '12-bit camera; 0 refuses 16 bits.')
+    'white_level', 0, 'Intensity that becomes 255, such as 65535, or 4095 of a '
+    '12-bit camera; 0 is the description\'s rule.')
+flags.DEFINE_float(
+    'pixel_um', _DEFAULT.pixel_um, 'Size of a stored pixel in micrometers: '
+    'images are cut or padded to one scale; 0 keeps the whole images.')
 flags.DEFINE_bool('unlabelled', _DEFAULT.unlabelled,
                   'Make records without labels and folds, as of a test set.')
 flags.DEFINE_integer('limit', _DEFAULT.limit,
@@ -65,7 +73,7 @@ _GROUPS = flags.DEFINE_string(
     'groups', '', 'Table with the columns Id and group: all samples of a group '
     '(plate, protein, near-duplicates) are in one fold.')
 flags.DEFINE_string(
-    'fold_column', _DEFAULT.fold_column,
+    'fold_column', '',
     'Column of --csv with each sample\'s fold, 0..num_folds-1; without it the '
     'folds are cut.')
 flags.DEFINE_integer('seed', _DEFAULT.seed, 'Of folds, order and balance.')
@@ -83,10 +91,10 @@ flags.DEFINE_multi_string(
     '--beam_options="--runner=FlinkRunner --flink_master=host:8081".')
 
 _FLAGS_BY_GROUP = {
-    'Input': ('csv', 'images', 'pattern', 'white_level', 'unlabelled', 'limit',
-              'on_error', 'on_doubt'),
-    'Output': ('output', 'image_size', 'resize', 'encoding', 'shard_mb',
-               'overwrite', 'plan_only'),
+    'Input': ('dataset', 'set', 'csv', 'images', 'pattern', 'white_level',
+              'unlabelled', 'limit', 'on_error', 'on_doubt'),
+    'Output': ('output', 'image_size', 'pixel_um', 'resize', 'encoding',
+               'shard_mb', 'overwrite', 'plan_only'),
     'Folds': ('num_folds', 'groups', 'fold_column', 'seed'),
     'Balance': ('balance', *balance_flags.SETTINGS),
     'Running': ('workers', 'only_shard', 'runner', 'beam_options'),
@@ -99,8 +107,10 @@ def main() -> None:
     # pylint: disable=import-outside-toplevel
     from hpa_records.conversion import conversion_input
     from hpa_records.conversion import convert
-  settings = _from_flags(shard_plan.Settings, without=('groups_sha256',))
-  how = _from_flags(convert.How)
+  settings = shard_plan.Settings(**_values(shard_plan.Settings),
+                                 description=description.load(
+                                     _DATASET.value, _SET.value))
+  how = convert.How(**_values(convert.How))
   try:
     options = tuple(shlex.split(' '.join(how.beam_options)))
   except ValueError as error:
@@ -109,7 +119,8 @@ def main() -> None:
         f'{" ".join(how.beam_options)!r} ({error}).') from error
   how = dataclasses.replace(how, beam_options=options)
   csv = _CSV.value and path_check.require_path(_CSV.value, 'csv')
-  if not csv and not settings.unlabelled:
+  has_folders = settings.description.table.form == 'folders'
+  if not csv and not settings.unlabelled and not has_folders:
     raise errors.DataError('--csv is missing; pass --csv=PATH.')
   groups = _GROUPS.value and path_check.require_path(_GROUPS.value, 'groups')
   images = path_check.require_path(_IMAGES.value, 'images')
@@ -139,10 +150,13 @@ def main() -> None:
   print(text)
 
 
-def _from_flags(kind, without=()):
-  """An instance of a dataclass whose fields are flags of the same names."""
-  names = {field.name for field in dataclasses.fields(kind)}.difference(without)
-  return kind(**{name: flags.FLAGS[name].value for name in names})
+def _values(kind: type) -> dict[str, Any]:
+  """Returns the values of the fields of a dataclass that are flags."""
+  return {
+      field.name: flags.FLAGS[field.name].value
+      for field in dataclasses.fields(kind)
+      if field.name in flags.FLAGS
+  }
 
 
 def run() -> None:

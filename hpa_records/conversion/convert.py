@@ -17,6 +17,7 @@ import numpy as np
 from hpa_records.conversion import commit
 from hpa_records.conversion import conversion_input
 from hpa_records.conversion import executor
+from hpa_records.conversion import intensity_pass
 from hpa_records.conversion import known_issues
 from hpa_records.conversion import output_folder
 from hpa_records.conversion import output_lock
@@ -207,6 +208,8 @@ def _make_one(source: conversion_input.Source, output: str,
     raise errors.DataError(f'Expected --only_shard of 0..{len(shards) - 1}, '
                            f'received {how.only_shard}.')
   shard = shards[how.only_shard]
+  with output_lock.take_turn(output):
+    plan = _add_levels(plan, loaded, how)
   with output_lock.lock_shard(output, shard.name):
     disk_space.require_room(output, _needed_bytes(plan, [shard]))
     issues = _convert_shards(plan, [shard], how, source)
@@ -218,6 +221,14 @@ def _make_one(source: conversion_input.Source, output: str,
         'these samples and makes the changed shards')
     print(issue.describe(head, issues), file=sys.stderr)
   return Result(None, True)
+
+
+def _add_levels(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
+                how: How) -> shard_plan.Plan:
+  """Returns the plan with the levels that a first pass finds, if it needs any.
+  """
+  levels = intensity_pass.find(plan, loaded.table, how.workers)
+  return dataclasses.replace(plan, levels=levels) if levels else plan
 
 
 def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
@@ -237,6 +248,8 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
       issue.refuse(known, source.csv or plan.images)
     shards = planner.lay_out(table, plan.settings)
     output_settings.write_once(plan.output, plan.settings, loaded.csv_sha256)
+    if not plan.levels:
+      plan = _add_levels(plan, loaded, how)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
     disk_space.require_room(plan.output, _needed_bytes(plan, shards))
     issues = _convert_shards(plan, shards, how, source)

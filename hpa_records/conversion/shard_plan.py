@@ -14,7 +14,6 @@ from typing import Any, Iterable
 
 import numpy as np
 
-from hpa_records.datasets import consistency
 from hpa_records.datasets import description as description_lib
 from hpa_records.datasets import layout
 from hpa_records.datasets import toml_form
@@ -113,31 +112,14 @@ class Settings:
       raise errors.DataError('--fold_column and --unlabelled exclude each '
                              'other: unlabelled records have no folds; leave '
                              'one out.')
-    found = self.description
-    images, table, intensity = found.images, found.table, found.intensity
-    for name, value in (('pattern', images.pattern),
-                        ('fold_column', table.fold), ('white_level',
-                                                      intensity.white_level)):
-      object.__setattr__(self, name, getattr(self, name) or value)
-    if self.unlabelled:
-      object.__setattr__(self, 'fold_column', '')
-    if self.white_level != intensity.white_level:
-      intensity = dataclasses.replace(intensity,
-                                      rule='white_level',
-                                      white_level=self.white_level)
-    if self.fold_column:
-      table = dataclasses.replace(table, fold=self.fold_column, group=())
-    made = dataclasses.replace(found,
-                               images=dataclasses.replace(images,
-                                                          pattern=self.pattern),
-                               table=table,
-                               intensity=intensity)
-    try:
-      consistency.check(made)
-    except ValueError as error:
-      raise errors.DataError(
-          f'Invalid settings of the dataset {made.name}: {error}.') from error
-    object.__setattr__(self, 'description', made)
+    found = description_lib.change(self.description, self.pattern,
+                                   self.white_level, self.fold_column)
+    object.__setattr__(self, 'description', found)
+    for name, value in (('pattern', found.images.pattern),
+                        ('fold_column',
+                         '' if self.unlabelled else found.table.fold),
+                        ('white_level', found.intensity.white_level)):
+      object.__setattr__(self, name, value)
 
   @functools.cached_property
   def how(self) -> how_lib.How:

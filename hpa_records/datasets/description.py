@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Any, Mapping, Sequence
 
+from hpa_records.datasets import consistency
 from hpa_records.datasets import layout
 from hpa_records.datasets import toml_form
 from hpa_records.format import manifest as manifest_lib
@@ -59,7 +60,7 @@ def load(name: str, changes: Sequence[str] = ()) -> layout.Description:
     folder, text = os.path.dirname(name), _read(name)
   content = _parse_toml(text, name)
   for each in changes:
-    _merge(content, _parse_toml(each, f'--set={each}'), each)
+    _merge(content, _parse_toml(each, f'--set={each}'))
   content.setdefault('name', os.path.basename(name).removesuffix(_ENDING))
   if isinstance(content.get('classes'), dict) and 'file' in content['classes']:
     content['classes'] = _read_classes(folder, content['classes'], name)
@@ -70,6 +71,42 @@ def load(name: str, changes: Sequence[str] = ()) -> layout.Description:
 def default() -> layout.Description:
   """Returns the description of Kaggle's dataset of 2018."""
   return load(DEFAULT)
+
+
+def change(found: layout.Description,
+           pattern: str = '',
+           white_level: int = 0,
+           fold_column: str = '') -> layout.Description:
+  """Returns a description with other values, checked.
+
+  Args:
+    found: the description.
+    pattern: in place of its own; '' keeps it.
+    white_level: in place of its intensity rule; 0 keeps it.
+    fold_column: in place of its own, and of its groups; '' keeps them.
+
+  Raises:
+    errors.DataError: the values contradict each other.
+  """
+  images, table, intensity = found.images, found.table, found.intensity
+  if pattern:
+    images = dataclasses.replace(images, pattern=pattern)
+  if white_level and white_level != intensity.white_level:
+    intensity = dataclasses.replace(intensity,
+                                    rule='white_level',
+                                    white_level=white_level)
+  if fold_column and fold_column != table.fold:
+    table = dataclasses.replace(table, fold=fold_column, group=())
+  found = dataclasses.replace(found,
+                              images=images,
+                              table=table,
+                              intensity=intensity)
+  try:
+    consistency.check(found)
+  except ValueError as error:
+    raise errors.DataError(f'Invalid settings of the dataset {found.name}: '
+                           f'{error}.') from error
+  return found
 
 
 def of_settings(settings: Mapping[str, Any],
@@ -83,12 +120,14 @@ def of_settings(settings: Mapping[str, Any],
   Raises:
     errors.DataError: the stored description is invalid.
   """
-  if 'description' not in settings:
-    return dataclasses.replace(default(),
-                               classes=tuple(map(layout.Class, classes)))
-  return toml_form.parse({
-      **settings['description'], 'classes': list(classes)
-  }, 'The stored description')
+  if 'description' in settings:
+    return toml_form.parse({
+        **settings['description'], 'classes': list(classes)
+    }, 'The stored description')
+  found = dataclasses.replace(default(),
+                              classes=tuple(map(layout.Class, classes)))
+  return change(found, settings.get('pattern', ''),
+                settings.get('white_level', 0), settings.get('fold_column', ''))
 
 
 def spec_of(manifest: manifest_lib.Manifest) -> spec_lib.Spec:
@@ -138,11 +177,11 @@ def _parse_toml(text: str, source: str) -> dict[str, Any]:
         'correct it.') from error
 
 
-def _merge(content: dict[str, Any], change: dict[str, Any], text: str) -> None:
-  """Replaces the values of a change in content."""
-  for key, value in change.items():
+def _merge(content: dict[str, Any], other: dict[str, Any]) -> None:
+  """Replaces single values in content by those of the other."""
+  for key, value in other.items():
     if isinstance(value, dict) and isinstance(content.get(key), dict):
-      _merge(content[key], value, text)
+      _merge(content[key], value)
     else:
       content[key] = value
 

@@ -15,6 +15,7 @@ import os
 import sys
 from typing import Iterator, Mapping, Sequence
 
+from hpa_records.images import decode
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
 from hpa_records.ingest import samples as samples_lib
@@ -28,17 +29,17 @@ _PROBE_BYTES = 512
 
 
 def find(samples: Sequence[samples_lib.Sample], images: str,
-         measured: Mapping[str, tuple[int, int, int]]) -> list[issue.Issue]:
+         measured: Mapping[str, decode.Measured]) -> list[issue.Issue]:
   """Returns issues of kind DOUBT, and UNREAD for files that cannot be read.
 
   Args:
     samples: the samples to check.
     images: folder of their files.
-    measured: (height in pixels, width in pixels, size in bytes) by file name.
+    measured: headers by file name.
   """
   found = []
   for each in samples:
-    height, width, _ = measured[each.files[0]]
+    height, width = measured[each.files[0]][:2]
     if height != width:
       found.append(
           issue.Issue(
@@ -46,7 +47,8 @@ def find(samples: Sequence[samples_lib.Sample], images: str,
               '(height x width); it is resized to a square', issue.DOUBT))
   alike = [
       each for each in samples
-      if len({measured[name][2] for name in each.files}) < len(each.files)
+      if len({measured[name].num_bytes
+              for name in each.files}) < len(each.files)
   ]
   same = image_folder.map_files(
       lambda each: list(_find_same(each, images, measured)), alike)
@@ -75,13 +77,13 @@ def print_counts(doubts: Sequence[issue.Issue]) -> None:
 
 def _find_same(
     sample: samples_lib.Sample, images: str,
-    measured: Mapping[str, tuple[int, int, int]]) -> Iterator[issue.Issue]:
+    measured: Mapping[str, decode.Measured]) -> Iterator[issue.Issue]:
   """Yields an issue for each file of a sample that is equal to an earlier one.
   """
   try:
     groups = [list(sample.files)]
-    for key in (lambda name: measured[name][2],
-                lambda name: _probe(images, name, measured[name][2]),
+    for key in (lambda name: measured[name].num_bytes,
+                lambda name: _probe(images, name, measured[name].num_bytes),
                 lambda name: filesystem.sha256(os.path.join(images, name))):
       groups = list(_split(groups, key))
   except errors.UnreadError as error:

@@ -1,5 +1,6 @@
 """Rows of a table, or names of files, to samples, and all invalid rows."""
 
+import dataclasses
 import itertools
 import math
 import re
@@ -229,6 +230,43 @@ def parse(table: joined_table.Table,
     samples += more
     issues += wrong
   return _finish(samples, issues, description, reader.labels)
+
+
+def read_valid(csv: str,
+               description: layout.Description,
+               *,
+               unlabelled: bool = False,
+               limit: int = 0) -> list[Sample]:
+  """Returns the samples of a table, all of whose rows are valid.
+
+  Args:
+    csv: path or address.
+    description: as of parse.
+    unlabelled: as of parse.
+    limit: as of parse.
+
+  Raises:
+    errors.DataError: as of parse; or a row is invalid.
+  """
+  table = joined_table.Table(csv, description.table.join)
+  found = parse(table, description, unlabelled=unlabelled, limit=limit)
+  if found.issues:
+    raise errors.DataError(
+        issue.describe(f'Invalid rows in {csv}; fix them', found.issues))
+  return found.samples
+
+
+def read_ids(csv: str, description: layout.Description) -> list[Sample]:
+  """Returns the samples of a table, of which only the id and row are read.
+
+  Args and errors: as of read_valid.
+  """
+  table = layout.Table(id=description.table.id, each=description.table.each)
+  images = layout.Images(pattern='{id}', stacked='planes')
+  return read_valid(csv,
+                    dataclasses.replace(description, table=table,
+                                        images=images),
+                    unlabelled=True)
 
 
 def find(listing: image_folder.Listing,

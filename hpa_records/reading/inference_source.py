@@ -10,8 +10,9 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from hpa_records.format import spec
-from hpa_records.ingest import csv_table
+from hpa_records.datasets import description
+from hpa_records.images import how as how_lib
+from hpa_records.ingest import samples as samples_lib
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
 from hpa_records.reading import dataset
@@ -59,7 +60,7 @@ class Records:
     self.is_ordered = bool(csv) or 'row' in index
     self.order = np.arange(len(self.ids))
     if csv:
-      self.order = _find_order(self.ids, csv, directory)
+      self.order = _find_order(self._records, csv)
     elif 'row' in index:
       self.order = np.argsort(index['row'].to_numpy())
 
@@ -91,26 +92,26 @@ class Files:
   """
   is_ordered = True
 
-  def __init__(self, loaded: sample_table.SampleTable, images: str, *,
-               image_size: int, resize: str, white_level: int, on_error: str):
+  def __init__(self, loaded: sample_table.SampleTable, images: str,
+               how: how_lib.How, on_error: str):
     """Starts decoding processes; call it in the main thread.
 
     Args:
       loaded: the samples; their pixels are checked when they are decoded.
       images: folder of the files.
-      image_size: height and width in pixels, as in the training records.
-      resize: name of the filter, as in the training records.
-      white_level: as of load.load.
+      how: how the files of a sample become one image, as in the training
+        records.
       on_error: 'stop' refuses input with any issue, 'skip' leaves the invalid
         samples out.
     """
     self.ids = loaded.table['id'].to_numpy(str)
     self.order = np.arange(len(self.ids))
     self._rows = loaded.table['row'].to_numpy()
-    self._size_px, self._on_error = image_size, on_error
+    self._image_shape = how.size_px, how.size_px, len(how.channels)
+    self._on_error = on_error
+    self._num_classes = len(loaded.classes)
     self._images, self._issues = images, loaded.issues
-    self._payload = shards.Files(images, loaded.table, image_size, resize,
-                                 white_level)
+    self._payload = shards.Files(images, loaded.table, how)
 
   def __enter__(self) -> 'Files':
     return self
@@ -132,9 +133,8 @@ class Files:
 
   def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
-    labels = np.zeros([len(self.ids), spec.NUM_CLASSES])
-    shape = (self._size_px, self._size_px, spec.NUM_CHANNELS)
-    return indexed.batches(labels, shape, self._payload,
+    labels = np.zeros([len(self.ids), self._num_classes])
+    return indexed.batches(labels, self._image_shape, self._payload,
                            epoch_plan.once(np.arange(len(self.ids))), share)
 
   @contextlib.contextmanager
@@ -168,13 +168,12 @@ class Files:
     return valid
 
 
-def _find_order(ids: np.ndarray, csv: str, directory: str) -> np.ndarray:
-  """Returns the index among ids [N] of each row of a CSV, [M] int64."""
-  samples, issues = csv_table.parse(csv_table.read(csv), csv, True, 0)
-  if issues:
-    raise errors.DataError(
-        issue.describe(f'Invalid rows in {csv}; fix them', issues))
-  places = {name: i for i, name in enumerate(ids.tolist())}
+def _find_order(records: dataset.Records, csv: str) -> np.ndarray:
+  """Returns the index row of each row of a CSV, [M] int64."""
+  made, directory = records.manifest, records.directory
+  samples = samples_lib.read_ids(
+      csv, description.of_settings(made.settings, made.classes))
+  places = {name: i for i, name in enumerate(records.index['id'].tolist())}
   missing = [each for each in samples if each.id not in places]
   if missing:
     raise errors.DataError(

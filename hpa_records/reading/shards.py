@@ -8,7 +8,7 @@ without a shared file position (BUILD_NOTES.md, "Indexed reader").
 """
 
 from concurrent import futures
-import functools
+import dataclasses
 import os
 import threading
 from typing import Protocol
@@ -233,26 +233,26 @@ class Files(Payload):
     error: the error that stopped reading; None if none did.
   """
 
-  def __init__(self, images: str, table: pd.DataFrame, size_px: int,
-               resize: str, white_level: int):
+  def __init__(self, images: str, table: pd.DataFrame, how: how_lib.How):
     """Starts the processes; call it in the main thread.
 
     Args:
       images: folder of the files.
       table: as sample_table.load returns it; a row is a sample.
-      size_px: height and width of the images, as of load.load.
-      resize: name of the filter, as of load.load.
-      white_level: as of load.load.
+      how: how the files of a sample become one image; the pixel size of its
+        files is that of the table.
     """
     self.issues: list[issue.Issue] = []
     self.unread: list[issue.Issue] = []
     self.error: errors.DataError | None = None
     self._images = images
     self._lines, self._ids = table['row'].tolist(), table['id'].tolist()
-    self._paths = list(zip(*(table[channel] for channel in spec.CHANNELS)))
-    self._load = functools.partial(load.load,
-                                   how=how_lib.of_settings(
-                                       size_px, resize, white_level))
+    self._paths = [
+        tuple(os.path.join(images, name)
+              for name in files)
+        for files in table['files']
+    ]
+    self._how, self._pixel_um = how, table['pixel_um'].tolist()
     count = min(host.num_cores(), len(table) // _IMAGES_PER_WORKER)
     self._pool = process_pool.start(
         count) if count else futures.ThreadPoolExecutor(1)
@@ -267,7 +267,7 @@ class Files(Payload):
     """
     try:
       tasks = {
-          row: self._pool.submit(self._load, self._paths[row])
+          row: self._pool.submit(load.load, self._paths[row], self._how_of(row))
           for row in rows.tolist()
           if row != epoch_plan.BLANK
       }
@@ -280,6 +280,11 @@ class Files(Payload):
           'memory; convert the images with '
           'hpa-make-records --unlabelled --workers=1, and pass --records.')
       raise self.error from error
+
+  def _how_of(self, row: int) -> how_lib.How:
+    if not self._how.stored_um:
+      return self._how
+    return dataclasses.replace(self._how, image_um=self._pixel_um[row])
 
   def close(self) -> None:
     """Stops the processes; call it in the main thread."""

@@ -14,9 +14,8 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from hpa_records.format import spec
-from hpa_records.ingest import csv_table
-from hpa_records.ingest import issue
-from hpa_records.runtime import errors
+from hpa_records.datasets import description
+from hpa_records.ingest import samples
 from hpa_records.sampling import balance
 from hpa_records.sampling import epoch_plan
 from hpa_records.sampling import folds as folds_lib
@@ -56,12 +55,10 @@ def read_labels(csv: str, limit: int) -> tuple[list[str], np.ndarray]:
   Raises:
     errors.DataError: the table cannot be read, or a row is invalid.
   """
-  samples, issues = csv_table.parse(csv_table.read(csv), csv, False, limit)
-  if issues:
-    raise errors.DataError(
-        issue.describe(f'Invalid rows in {csv}; fix them', issues))
-  return ([each.id for each in samples],
-          spec.multi_hot(each.labels for each in samples))
+  chosen = description.default()
+  found = samples.read_valid(csv, chosen, limit=limit)
+  return ([each.id for each in found],
+          chosen.spec(1).multi_hot(each.labels for each in found))
 
 
 def measure(job: Job) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def main() -> None:
   output = path_check.require_path(_OUTPUT.value, 'output')
   ensemble = ensemble_lib.load(workdirs)
   threshold = ensemble.choose_thresholds(_THRESHOLD.value, _WEIGHTS.value)
-  samples = _load_samples(ensemble.settings) if _IMAGES.value else None
+  samples = _load_samples(ensemble) if _IMAGES.value else None
   from trainer.prediction import predict
   from trainer import strategy as strategy_lib
   _check_output([output, *predict.name_tables(output)], workdirs)
@@ -153,21 +153,24 @@ def _path(flag: flags.FlagHolder[str]) -> str:
   return flag.value and path_check.require_path(flag.value, flag.name)
 
 
-def _load_samples(settings: dict[str, Any]) -> Any:
+def _load_samples(ensemble: Any) -> Any:
   """Returns the sample table of --images, checked but for their pixels."""
+  from hpa_records.ingest import input_tables
   from hpa_records.ingest import sample_table
-  return sample_table.load(_path(_CSV),
-                           _path(_IMAGES),
-                           pattern=_PATTERN.value or settings['pattern'],
-                           white_level=_white_level(settings),
-                           unlabelled=True,
-                           on_error=_ON_ERROR.value,
-                           on_doubt=_ON_DOUBT.value)
+  return sample_table.load(
+      _path(_CSV), _path(_IMAGES),
+      input_tables.How(_describe(ensemble),
+                       unlabelled=True,
+                       on_error=_ON_ERROR.value,
+                       on_doubt=_ON_DOUBT.value))
 
 
-def _white_level(settings: dict[str, Any]) -> int:
-  asked = _WHITE_LEVEL.value
-  return settings['white_level'] if asked is None else asked
+def _describe(ensemble: Any) -> Any:
+  """Returns the description of the new images."""
+  from hpa_records.datasets import description
+  return description.change(
+      description.of_settings(ensemble.settings, ensemble.classes),
+      _PATTERN.value, _WHITE_LEVEL.value or 0)
 
 
 def _open_source(ensemble: Any, samples: Any):
@@ -181,9 +184,9 @@ def _open_source(ensemble: Any, samples: Any):
     return contextlib.nullcontext(found)
   return inference_source.Files(samples,
                                 _path(_IMAGES),
-                                image_size=settings['image_size'],
-                                resize=settings['resize'],
-                                white_level=_white_level(settings),
+                                _describe(ensemble).how(
+                                    settings['image_size'], settings['resize'],
+                                    settings.get('pixel_um', 0)),
                                 on_error=_ON_ERROR.value)
 
 

@@ -52,8 +52,7 @@ class Evaluator:
     self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
     self.labels = records.labels[rows]
     batch_size = strategy_lib.cap_batch(
-        strategy,
-        memory.choose_eval_batch(config, records.manifest.image_size, strategy),
+        strategy, memory.choose_eval_batch(config, records.spec, strategy),
         len(rows))
     self._is_on_cpu = memory.find_device(strategy)[0] == 'CPU'
     self._steps = epoch_plan.num_steps(len(rows), batch_size)

@@ -11,6 +11,7 @@ import numpy as np
 from hpa_records.reading import dataset
 from hpa_records.reading import download
 from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from trainer import config as config_lib
 from trainer.run import checkpoint
 from trainer.run import fold_file
@@ -47,6 +48,25 @@ def load_records(config: config_lib.Config) -> dataset.Records:
   if config.stage_dir:
     where = download.stage(where, config.stage_dir)
   return dataset.load(where)
+
+
+def check_labels(config: config_lib.Config, records: dataset.Records) -> None:
+  """Checks that the records have the labels that the loss needs.
+
+  Raises:
+    errors.DataError: the loss is softmax, and a record has not exactly one
+      label; names the number of such records and one of them.
+  """
+  if not config.is_single_label:
+    return
+  counts = records.labels.sum(axis=1, dtype=np.int64)
+  others = np.flatnonzero(counts != 1)
+  if others.size:
+    name = printable.quote(records.index['id'].iloc[others[0]])
+    raise errors.DataError(
+        'Expected exactly one label in each record with --loss=softmax, '
+        f'received {others.size:,} of {len(counts):,} with another number, '
+        f'such as {name} with {counts[others[0]]}; pass --loss=bce.')
 
 
 def check_fold(config: config_lib.Config,

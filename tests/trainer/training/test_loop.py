@@ -722,6 +722,55 @@ def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
   assert history['loss'][1] < history['loss'][0]
 
 
+def _convert_single(folder, others=()):
+  """Records of one label each, but for those of other labels by row."""
+  csv, images = fakes.write_source(folder, 40, 32)
+  head, *rows = pathlib.Path(csv).read_text('utf-8').splitlines()
+  rows = [row.partition(' ')[0] for row in rows]
+  for row, label in dict(others).items():
+    rows[row] += f' {label}'
+  pathlib.Path(csv).write_text('\n'.join([head, *rows]) + '\n', 'utf-8')
+  records = str(folder / 'records')
+  convert.convert(csv, images, records, shard_plan.Settings(image_size=32),
+                  convert.How(workers=1))
+  return records
+
+
+def test_single_labels_train_with_softmax(tmp_path):
+  config = _config(_convert_single(tmp_path),
+                   tmp_path / 'run',
+                   epochs=2,
+                   batch_size=8,
+                   loss='softmax')
+  summary = loop.train(config)
+  arrays = _arrays(tmp_path / 'run' / 'fold1' / 'predictions.npz')
+  predictions = arrays['predictions']
+  np.testing.assert_allclose(predictions.sum(axis=1), 1, atol=1e-5)
+  hits = arrays['labels'][np.arange(8), predictions.argmax(axis=1)]
+  assert summary['accuracy_argmax'] == pytest.approx(hits.mean())
+  best = json.loads(
+      (tmp_path / 'run' / 'fold1' / 'best_metrics.json').read_text('utf-8'))
+  assert 'best accuracy_argmax' in best['note']
+  with pytest.raises(errors.DataError, match="loss 'softmax', not 'bce'"):
+    loop.train(dataclasses.replace(config, loss='bce'))
+
+
+def test_softmax_refuses_records_of_other_than_one_label(tmp_path):
+  records = _convert_single(tmp_path, {3: 7, 20: 9})
+  config = _config(records, tmp_path / 'run', loss='softmax')
+  done = subprocess.run([*_command(config), '--loss=softmax'],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 2
+  line, = done.stderr.splitlines()
+  assert re.search(
+      'received 2 of 40 with another number, such as .?s(3|20).? with 2; '
+      'pass --loss=bce', line)
+  assert not (tmp_path / 'run').exists()
+
+
 def test_large_images_train(tmp_path):
   records = fakes.write_records(tmp_path, 10, 1024)
   config = _config(records,
