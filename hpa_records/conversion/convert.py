@@ -25,19 +25,17 @@ from hpa_records.conversion import output_settings
 from hpa_records.conversion import planner
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
+from hpa_records.conversion import size_estimate
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import tfrecord
-from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
 from hpa_records.storage import disk_space
-from hpa_records.storage import filesystem
 
 ALL = -1
-_PROBED = 16  # images to estimate the size of PNG records from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +129,7 @@ def make(source: conversion_input.Source,
       shards = planner.lay_out(loaded.table, settings)
       disk_space.require_room(
           output,
-          _needed_bytes(plan, shards, every=True) -
+          size_estimate.needed_bytes(plan, shards, every=True) -
           output_folder.count_bytes(output))
     with output_lock.lock(output):
       if how.overwrite:
@@ -162,7 +160,7 @@ def describe(csv: str,
     if not how.overwrite and conversion_input.find(plan, loaded, how.on_error):
       return f'The dataset is finished: {output}'
     shards = planner.lay_out(loaded.table, settings)
-    size_bytes = _needed_bytes(plan, shards, how.overwrite)
+    size_bytes = size_estimate.needed_bytes(plan, shards, how.overwrite)
     disk_space.require_room(output, size_bytes)
     free_bytes = disk_space.free(output)
   lines = [
@@ -209,9 +207,9 @@ def _make_one(source: conversion_input.Source, output: str,
                            f'received {how.only_shard}.')
   shard = shards[how.only_shard]
   with output_lock.take_turn(output):
-    plan = _add_levels(plan, loaded, how)
+    plan = intensity_pass.complete(plan, loaded.table, how.workers)
   with output_lock.lock_shard(output, shard.name):
-    disk_space.require_room(output, _needed_bytes(plan, [shard]))
+    disk_space.require_room(output, size_estimate.needed_bytes(plan, [shard]))
     issues = _convert_shards(plan, [shard], how, source)
   if issues and how.on_error == 'stop':
     issue.refuse(issues, source.csv or plan.images)
@@ -221,14 +219,6 @@ def _make_one(source: conversion_input.Source, output: str,
         'these samples and makes the changed shards')
     print(issue.describe(head, issues), file=sys.stderr)
   return Result(None, True)
-
-
-def _add_levels(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
-                how: How) -> shard_plan.Plan:
-  """Returns the plan with the levels that a first pass finds, if it needs any.
-  """
-  levels = intensity_pass.find(plan, loaded.table, how.workers)
-  return dataclasses.replace(plan, levels=levels) if levels else plan
 
 
 def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
@@ -249,9 +239,10 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     shards = planner.lay_out(table, plan.settings)
     output_settings.write_once(plan.output, plan.settings, loaded.csv_sha256)
     if not plan.levels:
-      plan = _add_levels(plan, loaded, how)
+      plan = intensity_pass.complete(plan, loaded.table, how.workers)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
-    disk_space.require_room(plan.output, _needed_bytes(plan, shards))
+    disk_space.require_room(plan.output,
+                            size_estimate.needed_bytes(plan, shards))
     issues = _convert_shards(plan, shards, how, source)
     if not issues:
       return commit.complete(plan, loaded.csv_sha256, shards,
@@ -261,28 +252,6 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     # Without these samples every fold and cut point may change.
     known += issues
     known_issues.write(plan, known, loaded.requested)
-
-
-def _needed_bytes(plan: shard_plan.Plan,
-                  shards: Iterable[shard_plan.Shard],
-                  every: bool = False) -> int:
-  """Returns the bytes of the missing shards, or all; for PNG an estimate."""
-  missing = [
-      (each, i) for each in shards
-      if every or filesystem.size(os.path.join(plan.output, each.name)) is None
-      for i in range(len(each.ids))
-  ]
-  record_bytes = plan.settings.most_record_bytes
-  if plan.settings.encoding != 'raw' and missing:
-    probed = missing[::-(-len(missing) // _PROBED)]
-    sizes = []
-    for shard, i in probed:
-      with contextlib.suppress(errors.DataError):  # listed later
-        pixels = shard_writer.load_pixels(plan, shard, i)
-        sizes.append(len(pixel_codec.encode(pixels, plan.settings.encoding)))
-    spare = record_bytes - plan.settings.raw_bytes
-    record_bytes = int(np.mean(sizes or [0]) * 1.2) + spare
-  return len(missing) * record_bytes
 
 
 def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],

@@ -44,18 +44,14 @@ class _Task:
   paths: tuple[tuple[str, ...], ...]
 
 
-def find(plan: shard_plan.Plan, table: pd.DataFrame,
-         workers: int) -> Levels | None:
-  """Returns the levels of each plate; None if the settings need none.
+def complete(plan: shard_plan.Plan, table: pd.DataFrame,
+             workers: int) -> shard_plan.Plan:
+  """Returns the plan with the levels of each plate, if its settings need any.
 
   Args:
     plan: of the conversion, whose output is locked.
     table: all valid samples, as of sample_table.SampleTable.
     workers: as of executor.run_local.
-
-  Returns:
-    [C][2] intensities that become 0 and 255, by plate, or by '' for the
-    dataset.
 
   Raises:
     errors.DataError: a file cannot be read; the images of a plate have several
@@ -63,7 +59,7 @@ def find(plan: shard_plan.Plan, table: pd.DataFrame,
   """
   description = plan.settings.description
   if not description.needs_levels:
-    return None
+    return plan
   plates = table['plate'] if description.needs_plates else [''] * len(table)
   key = _find_key(plan, table, plates)
   path = os.path.join(plan.output, NAME)
@@ -75,7 +71,7 @@ def find(plan: shard_plan.Plan, table: pd.DataFrame,
                                     'key': key,
                                     'levels': found
                                 }), os.path.dirname(path))
-  return found
+  return dataclasses.replace(plan, levels=found)
 
 
 def _find_key(plan: shard_plan.Plan, table: pd.DataFrame,

@@ -5,6 +5,7 @@ import dataclasses
 from hpa_records.format import spec
 from hpa_records.images import intensity as intensity_lib
 from hpa_records.images import resize as resize_lib
+from hpa_records.images import stack as stack_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,8 @@ class How:
     intensity: rule that makes 8-bit pixels.
     levels: of each channel, from histograms of the sample's plate or of the
       dataset if the rule says so, else ().
+    stack: how a file with all channels is used; None if each channel has a
+      file of its own.
     image_um: pixel size of the files in micrometers, passed by crop.check_um.
     stored_um: pixel size of the image, passed by crop.check_um; 0 keeps the
       whole field of view.
@@ -29,6 +32,7 @@ class How:
   resize: str = resize_lib.DEFAULT_FILTER
   intensity: intensity_lib.Rule = intensity_lib.Rule()
   levels: tuple[intensity_lib.Levels, ...] = ()
+  stack: stack_lib.Stack | None = None
   image_um: float = 0
   stored_um: float = 0
 
