@@ -16,6 +16,7 @@ from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.datasets import description
 from hpa_records.format import spec as spec_lib
+from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
@@ -81,18 +82,12 @@ def _single(folder):
   return runs
 
 
-def _open(images, on_error='stop'):
-  loaded = sample_table.load('',
-                             str(images),
-                             pattern='{id}_{channel}.png',
-                             unlabelled=True,
-                             on_error=on_error)
-  return inference_source.Files(loaded,
-                                str(images),
-                                image_size=_SIZE,
-                                resize='triangle',
-                                white_level=0,
-                                on_error=on_error)
+def _open(images, on_error='stop', described=description.default()):
+  loaded = sample_table.load(
+      '', str(images),
+      input_tables.How(described, unlabelled=True, on_error=on_error))
+  return inference_source.Files(loaded, str(images), described.how(_SIZE),
+                                on_error)
 
 
 def _predict(runs, where, tta='none', weights='last', batch_size=16):
@@ -282,7 +277,8 @@ def test_images_that_no_network_takes_are_refused(copy, group, name, value):
   content = json.loads(path.read_text())
   content[group][name] = value
   path.write_text(json.dumps(content))
-  with pytest.raises(errors.DataError, match=rf'{name.replace("_", ".")}.*received'):
+  said = name.replace('_', '.')
+  with pytest.raises(errors.DataError, match=f'{said}.*received'):
     ensemble.load([str(copy)])
 
 
@@ -418,9 +414,8 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
 
 def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
   path = tmp_path / 'new.csv'
-  made = predict.Prediction(np.array(['old']),
-                            np.zeros((1, 28), np.float32), (),
-                            _SPEC.classes)
+  made = predict.Prediction(np.array(['old']), np.zeros((1, 28), np.float32),
+                            (), _SPEC.classes)
   made.save(str(path), 0.5)
   predict.prepare(str(path), _NAMES)
   assert {each.name for each in tmp_path.iterdir()
@@ -447,8 +442,7 @@ def test_tables_of_the_users_are_not_replaced(tmp_path, name):
 
 def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
   skipped = (issue.Issue(2, 'a', 'a_red.png', 'expected an image'),)
-  made = predict.Prediction(np.array(['b']),
-                            np.zeros((1, 28), np.float32),
+  made = predict.Prediction(np.array(['b']), np.zeros((1, 28), np.float32),
                             skipped, _SPEC.classes)
   path = str(tmp_path / 'new.csv')
   for each in (made, dataclasses.replace(made, skipped=())):
@@ -485,3 +479,69 @@ def test_missing_images_are_one_line_and_nothing_is_written(single, tmp_path):
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
   assert 'No samples found in' in done.stderr
   assert not (tmp_path / 'out').exists()
+
+
+def test_a_run_of_other_channels_predicts_one_of_its_classes(
+    other_run, tmp_path):
+  found = ensemble.load([str(other_run)])
+  assert found.choose_thresholds('') is None
+  with pytest.raises(errors.DataError, match="no --threshold.*'0.3'; leave it"):
+    found.choose_thresholds('0.3')
+  models = predict.Models(found, strategy.make('cpu'), 'last')
+  records = inference_source.Records(str(other_run.parent / 'records'))
+  found.check_records(records.spec, records.settings, 'records')
+  made = models.predict(records, 'none', 16)
+  described = description.of_settings(found.settings, found.classes)
+  with _open(other_run.parent / 'train', described=described) as files:
+    of_files = models.predict(files, 'none', 16)
+  _near(pd.DataFrame(made.predictions, made.ids),
+        pd.DataFrame(of_files.predictions, of_files.ids))
+  np.testing.assert_allclose(made.predictions.sum(axis=1), 1, rtol=1e-5)
+  path = tmp_path / 'new.csv'
+  predict.prepare(str(path), found.classes)
+  made.save(str(path), None)
+  predict.prepare(str(path), found.classes)  # its own
+  table = pd.read_csv(path)
+  assert table['Predicted'].tolist() == made.predictions.argmax(axis=1).tolist()
+  header, *_ = (tmp_path / 'new_predictions.csv').read_text().splitlines()
+  assert header.split(',') == ['Id', *(f'class {k}' for k in range(12))]
+
+
+def test_one_class_of_one_channel_is_predicted(smallest_run, tmp_path):
+  found = ensemble.load([str(smallest_run)])
+  models = predict.Models(found, strategy.make('cpu'), 'last')
+  records = inference_source.Records(str(smallest_run.parent / 'records'))
+  made = models.predict(records, 'dihedral', 16)
+  assert made.predictions.shape == (20, 1)
+  made.save(str(tmp_path / 'new.csv'), 0.0)
+  predict.prepare(str(tmp_path / 'new.csv'), found.classes)
+  assert (pd.read_csv(tmp_path / 'new.csv')['Predicted'] == 0).all()
+
+
+def test_runs_and_records_of_other_classes_are_refused_by_name(
+    folder, other_run, smallest_run):
+  with pytest.raises(errors.DataError,
+                     match='differ in classes: missing "?class 1"?.*channels: '
+                     'missing "?channel1"?.*separately'):
+    ensemble.load([str(other_run), str(smallest_run)])
+  found = ensemble.load([str(other_run)])
+  records = inference_source.Records(str(folder / 'records'))
+  with pytest.raises(errors.DataError,
+                     match='unknown "?Nucleoplasm.*unknown "?red'):
+    found.check_records(records.spec, records.settings, 'records')
+  # Unlabelled records have no classes of their own.
+  unlabelled = dataclasses.replace(found.spec, classes=('any',))
+  found.check_records(unlabelled, {**found.settings, 'unlabelled': True}, 'new')
+
+
+def test_a_table_of_classes_with_commas_is_known_again(tmp_path):
+  names = ('a, b', '"c"', 'Zellkörper')
+  path = str(tmp_path / 'new.csv')
+  made = predict.Prediction(np.array(['b']), np.zeros((1, 3), np.float32), (),
+                            names)
+  made.save(path, 0.5)
+  predict.prepare(path, names)
+  with pytest.raises(errors.DataError, match='no prediction wrote it'):
+    predict.prepare(path, ('other',))
+  table = pd.read_csv(tmp_path / 'new_predictions.csv', index_col='Id')
+  assert tuple(table) == names

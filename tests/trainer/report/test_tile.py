@@ -73,7 +73,8 @@ def test_heat_goes_from_gray_over_red_to_yellow_by_the_maps_own_maximum():
 
 def test_a_map_of_zeros_leaves_the_image_in_gray():
   image = fakes.image(1, 16)
-  part = _parts(tile.strip(image, [np.zeros((2, 2), np.float16)], _SPEC), 16, 6)[5]
+  part = _parts(tile.strip(image, [np.zeros((2, 2), np.float16)], _SPEC), 16,
+                6)[5]
   assert part.any()
   np.testing.assert_array_equal(part, part[..., :1].repeat(3, axis=-1))
   gray = cv2.cvtColor(figure.composite(image, _SPEC), cv2.COLOR_RGB2GRAY)
