@@ -101,7 +101,7 @@ def check_size(data: bytes) -> None:
   Raises:
     ValueError: far more values than a manifest of this length has.
   """
-  most = (len(data) // _LEAST_BYTES_OF_A_VALUE + spec.MAX_COUNTS)
+  most = len(data) // _LEAST_BYTES_OF_A_VALUE + spec.MAX_COUNTS
   if sum(map(data.count, (b',', b'[', b'{'))) > most + _MOST_VALUES:
     raise ValueError('too many values for a manifest')
 
