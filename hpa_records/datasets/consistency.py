@@ -15,7 +15,7 @@ def check(found: layout.Description) -> None:
     ValueError: one is wrong; the message says which.
   """
   spec_lib.check_names('channel', [each.name for each in found.channels],
-                       spec_lib.MAX_CHANNELS)
+                       spec_lib.MAX_CHANNELS, 1)
   if found.classes:
     found.spec(1)
     _check_aliases(found)
