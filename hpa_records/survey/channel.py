@@ -1,5 +1,6 @@
 """Finds the channels, by file names and by what the files contain."""
 
+import collections
 import dataclasses
 from typing import Any, Sequence
 
@@ -33,9 +34,13 @@ def find(tokens: Sequence[str], look: image_look.Look) -> Channels:
     tokens: what {channel} stands for; () if files have all channels.
     look: of some files.
   """
+  sizes = collections.Counter({
+      f'{height} x {width}': count
+      for (height, width), count in look.sizes.items()
+  })
   notes = [
-      f'{look.num_files:,} files were opened: {_show_sizes(look)}; '
-      f'{_show(look.depths, "bits of a value")}'
+      f'{look.num_files:,} of the files were opened. '
+      f'{_show(sizes, "Height x width")}. {_show(look.depths, "Bits")}'
   ] if look.num_files else []
   notes += [
       f'{name} cannot be opened: {message}'
@@ -51,9 +56,8 @@ def find(tokens: Sequence[str], look: image_look.Look) -> Channels:
   elif max(look.colors, default=1) > 1:
     notes.append('files with several values a pixel: they must be gray, or '
                  'tinted in the color of their channel')
-  sizes = {each for each in look.pixel_um if each}
-  if len(sizes) == 1 and len(look.pixel_um) == 1:
-    images['pixel_um'] = sizes.pop()
+  if len(look.pixel_um) == 1 and max(look.pixel_um):
+    images['pixel_um'] = max(look.pixel_um)
     notes.append('pixel_um is by the resolution in the TIFFs')
   channels = [{
       'name': name,
@@ -118,12 +122,7 @@ def _find_intensity(look: image_look.Look, notes: list[str]) -> dict[str, Any]:
   return {'rule': 'percentiles', 'of': 'image'}
 
 
-def _show(counts, what: str) -> str:
+def _show(counts: collections.Counter, what: str) -> str:
   """Returns values with their numbers of files."""
-  return f'{what}: ' + ', '.join(
-      f'{value} ({count:,} files)' for value, count in counts.most_common(8))
-
-
-def _show_sizes(look: image_look.Look) -> str:
-  return ', '.join(f'{height} x {width} ({count:,} files)'
-                   for (height, width), count in look.sizes.most_common(8))
+  return f'{what} ' + ', '.join(
+      f'{value} (of {count:,})' for value, count in counts.most_common(8))

@@ -10,6 +10,7 @@ from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 from hpa_records.storage import folders
 from hpa_records.storage import litter
+from hpa_records.survey import built_in
 from hpa_records.survey import channel
 from hpa_records.survey import file_name
 from hpa_records.survey import image_look
@@ -71,8 +72,7 @@ class _Draft:
 
   def write(self, name: str) -> str:
     """Returns the description."""
-    paths = self._files and self._csv and path_column.find(
-        self._files, self._table)
+    paths = self._find_paths()
     names = None
     if self._files and not paths:
       names = file_name.find(self._files, self._table)
@@ -95,17 +95,29 @@ class _Draft:
     pattern = names.pattern if names else '{id}_{channel}.png'
     if paths:
       pattern = next(iter(paths.patterns.values()))
-    if not self._files:
-      self._notes.append('no --images was passed: correct the pattern and the '
-                         'channels')
     text.part('images', {'pattern': pattern, **found.images})
     text.part('intensity', found.intensity)
     for each in found.channels:
       path = paths.patterns[each['name']] if paths and tokens != ('',) else ''
       text.channel({**each, **({'path': path} if path else {})})
+    self._note_built_in(names)
     text.notes('Not understood, or assumed; correct it above',
                [*self._notes, *found.notes, *labels.notes])
     return text.join()
+
+  def _find_paths(self) -> path_column.Paths | None:
+    """Returns the columns with paths of files."""
+    if self._files:
+      return path_column.find(self._files, self._table)
+    self._notes.append('no --images was passed: the folders and the kind of the'
+                       ' files, and channels, are unknown; correct them')
+    named = {
+        text.replace('\\', '/').rpartition('/')[2]
+        for column in self._table.columns
+        for text in column.values
+        if image_look.is_image(text)
+    }
+    return path_column.find(sorted(named), self._table)
 
   def _describe_table(self, names, paths):
     """Returns the labels, and the keys of [table]."""
@@ -117,7 +129,8 @@ class _Draft:
     self._used |= set(labels.columns)
     if labels.form:
       if labels.form != 'columns':
-        found['labels'] = list(labels.columns)
+        found['labels'] = (list(labels.columns)
+                           if len(labels.columns) > 1 else labels.columns[0])
       found['form'] = labels.form
       if labels.separator != ' ':
         found['separator'] = labels.separator
@@ -147,16 +160,34 @@ class _Draft:
           f'{", ".join(names.each)}: in file names but in no column, so each '
           'row is a sample for each of these texts (each)')
     shown = {*self._used, *copied, group}
+    self._note_unused(shown, labels.maybe)
+    return labels, found
+
+  def _note_unused(self, shown, maybe):
+    """Adds a note for each column that is not used, one for the constant."""
+    unused = [each for each in self._table.columns if each.name not in shown]
     self._notes += [
         f'column {table_lib.describe(each)}, not used'
-        for each in self._table.columns
-        if each.name not in shown and each not in labels.columns
+        f'{"; labels?" if each.name in maybe else ""}'
+        for each in unused
+        if not each.is_constant
     ]
-    return labels, found
+    constant = [each.name for each in unused if each.is_constant]
+    if constant:
+      self._notes.append('columns with one value, not used: '
+                         f'{", ".join(constant)}')
+
+  def _note_built_in(self, names):
+    """Adds a note of the built-in descriptions that fit."""
+    columns = [each.name for each in self._table.columns]
+    for each in built_in.find(columns, names.channels if names else ()):
+      self._notes.insert(
+          0, f'columns and channels are those of the built-in description '
+          f'{each}: try --dataset={each}')
 
   def _miss_labels(self, found, reason):
     """Adds keys that can be loaded, and a note."""
-    found.update({'labels': [_NO_LABELS], 'form': 'names'})
+    found.update({'labels': _NO_LABELS, 'form': 'names'})
     self._notes.append(
         f'{reason}: write the name of the column in labels; add a '
         '[[table.join]] if it is in a second table; or convert with '
@@ -176,31 +207,26 @@ class _Draft:
 
   def _find_id(self, names, paths) -> str:
     """Returns the column or the template of ids."""
-    unique = [each for each in self._table.columns if each.is_unique]
-    in_names = [
-        each.name for each in unique if names and each.name in names.columns
-    ]
-    likely = [
-        each.name
-        for each in unique
-        if word.is_id(each.name) and each.name not in self._used
-    ]
-    if not (in_names or likely) and paths:
-      template = path_column.name_id(paths, self._table)
-      if template:
-        return template
-    columns = list(names.columns) if names else []
-    rows = self._table.find(columns) if columns else []
-    if in_names or likely:
-      columns = (in_names or likely)[:1]
-    elif not columns or len(set(rows)) < len(rows):
-      left = [each.name for each in unique if each.name not in self._used]
+    unique = [each.name for each in self._table.columns if each.is_unique]
+    in_names = list(names.columns) if names else []
+    likely = [each for each in unique if word.is_id(each)]
+    # A plate may have one row in a small table: only an id's name is certain.
+    likely.sort(key=lambda each: each not in in_names)
+    rows = self._table.find(in_names) if in_names else []
+    if likely and likely[0] not in self._used - set(in_names):
+      columns = likely[:1]
+    elif paths and (template := path_column.name_id(paths, self._table)):
+      return template
+    elif rows and len(set(rows)) == len(rows):
+      columns = in_names
+    else:
+      left = [each for each in unique if each not in self._used]
       columns = left[:1] or [self._table.columns[0].name]
       self._notes.append(
           f'{columns[0]} was taken for the id: its values '
           f'{"differ, and nothing else explains it" if left else "repeat"}')
     self._used |= set(columns)
-    columns += names.each if names else ()
+    columns = [*columns, *(names.each if names else ())]
     return columns[0] if len(columns) == 1 else '_'.join(
         f'{{{each}}}' for each in columns)
 

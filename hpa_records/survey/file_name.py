@@ -19,6 +19,7 @@ from hpa_records.survey import table as table_lib
 from hpa_records.survey import word
 
 _MOST = .9  # share of groups or values that is taken for all
+_HALF, _CERTAIN = .5, 2  # of what looks like channels by word.rate_channel
 _FEW = .2  # share of files with a row, below which columns are not theirs
 _MAX_OPTIONS = 3  # columns that are tried for a place
 _MAX_CHOICES, _MAX_KEYS = 256, 2000  # columns tried together, on files
@@ -70,9 +71,11 @@ class _Finder:
     self._texts = [
         list(dict.fromkeys(tokens.column(place))) for place in range(count)
     ]
+    self._ids = set().union(
+        *(each.values for each in table.columns if each.is_unique))
     self._varying = [
         place for place in range(count) if len(self._texts[place]) > 1
-    ]
+    ] or self._find_only_id()
     self._random = [
         place for place in self._varying
         if len(self._texts[place]) == len(tokens.rows) and
@@ -105,23 +108,32 @@ class _Finder:
                  tuple(name for name, _ in columns.values()), fields, each,
                  classes, tuple(self._notes))
 
+  def _find_only_id(self) -> list[int]:
+    """Returns the places of an id in a folder of one file."""
+    places = range(len(self._texts))
+    if self._table.columns:
+      return [each for each in places if self._texts[each][0] in self._ids]
+    return [
+        each for each in places
+        if not any('/' in text for text in self._tokens.between[each + 1:])
+    ]
+
   def _find_channel(self) -> int | None:
     """Returns the place of the channel, or None."""
     found = []
-    ids = set().union(
-        *(column.values for column in self._table.columns if column.is_unique))
     for place in self._varying:
       texts = set(self._texts[place])
-      if (len(texts) > spec.MAX_CHANNELS or name_token.is_random(texts) or
-          texts <= ids):
+      if (not 1 < len(texts) <= spec.MAX_CHANNELS or
+          name_token.is_random(texts) or texts <= self._ids):
         continue
       groups = collections.defaultdict(set)
       for row in self._tokens.rows:
         groups[tuple(text for i, text in enumerate(row)
                      if i != place and i not in self._random)].add(row[place])
       share = sum(each == texts for each in groups.values()) / len(groups)
-      if share >= _MOST:
-        found.append((word.rate_channel(self._texts[place]), place))
+      rating = word.rate_channel(self._texts[place])
+      if share >= (_MOST if rating < _CERTAIN else _HALF):
+        found.append((rating, place))
         if share < 1:
           self._notes.append(
               f'{1 - share:.0%} of the samples lack some of the files '
@@ -222,7 +234,7 @@ class _Finder:
       fields[name] = word.order(text[len(prefix):] for text in texts)
       if not self._table.columns:
         continue
-      if len(texts) <= _MAX_FEW:
+      if len(texts) <= _MAX_FEW and columns:
         combined.append(name)
       else:
         self._notes.append(

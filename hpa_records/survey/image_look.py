@@ -105,9 +105,9 @@ def _find_axes(text: str, pages: int) -> tuple[tuple[str, int], ...]:
 def _find_pixel_um(tags: Any) -> float:
   """Returns the size of a pixel if the resolution is one of a microscope."""
   resolution = float(tags.get(_RESOLUTION, 0) or 0)
-  if tags.get(_UNIT) != _CENTIMETER or not resolution > 0:
-    return 0.0
-  size = round(10_000 / resolution, 4)
+  # Also false for the NaN of a denominator of 0.
+  is_known = tags.get(_UNIT) == _CENTIMETER and resolution > 0
+  size = round(10_000 / resolution, 4) if is_known else 0.0
   return size if _PIXEL_UM[0] <= size <= _PIXEL_UM[1] else 0.0
 
 

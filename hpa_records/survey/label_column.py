@@ -22,6 +22,7 @@ class Labels:
     single: whether each row has at most one.
     num_empty: rows without a label.
     notes: what was assumed or not understood, a line each.
+    maybe: columns that may have labels.
   """
   form: str = ''
   columns: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class Labels:
   single: bool = False
   num_empty: int = 0
   notes: tuple[str, ...] = ()
+  maybe: tuple[str, ...] = ()
 
 
 def find(columns: Sequence[table_lib.Column]) -> Labels:
@@ -49,16 +51,13 @@ def find(columns: Sequence[table_lib.Column]) -> Labels:
         not word.rate_group(each.name) and not word.is_id(each.name)
     ]
     if len(named) != 1:
-      notes = [f'column {table_lib.describe(each)}: labels?' for each in named]
-      return Labels(notes=tuple(notes))
+      return Labels(maybe=tuple(each.name for each in named))
     notes.append(f'{named[0].name} was taken for the labels: its values '
                  'repeat, and nothing else explains it')
   chosen = _choose(named)
-  notes += [
-      f'column {table_lib.describe(each)}: labels, too?' for each in named
-      if each not in chosen
-  ]
-  return _of_texts(chosen, notes)
+  return dataclasses.replace(
+      _of_texts(chosen, notes),
+      maybe=tuple(each.name for each in named if each not in chosen))
 
 
 def _of_flags(flags: Sequence[table_lib.Column]) -> Labels:

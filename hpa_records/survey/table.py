@@ -9,7 +9,8 @@ from hpa_records.ingest import csv_table
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
-_BOOLEANS = {'true', 'false', '0', '1', '0.0', '1.0', 'yes', 'no'}
+_WORDS = {'true', 'false', 'yes', 'no'}
+_DIGITS = ({'0', '1'}, {'0.0', '1.0'})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Column:
 
   @property
   def is_boolean(self) -> bool:
-    """Whether all texts are true or false; of a constant column, false."""
+    """Whether the texts are True or False, or both 1 and 0."""
     texts = {each.lower() for each in self.values}
-    return bool(texts) and texts <= _BOOLEANS and len(texts) <= 2
+    return bool(texts) and (texts <= _WORDS or texts in _DIGITS)
 
 
 @dataclasses.dataclass(frozen=True)

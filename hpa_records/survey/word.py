@@ -4,11 +4,12 @@ import re
 from typing import Iterable, Sequence
 
 # The first that occurs in a channel's name gives its color.
-_COLORS = (('red', '#ff0000'), ('green', '#00ff00'), ('blue', '#0000ff'),
-           ('yellow', '#ffff00'), ('dapi', '#0000ff'), ('hoechst', '#0000ff'),
-           ('dna', '#0000ff'), ('nucle', '#0000ff'), ('tubul', '#00ff00'),
-           ('gfp', '#00ff00'), ('protein', '#00ff00'), ('actin', '#ff0000'),
-           ('mito', '#ff0000'), ('agp', '#ffff00'), ('rna', '#00ffff'))
+_COLORS = (('gray', '#ffffff'), ('red', '#ff0000'), ('green', '#00ff00'),
+           ('blue', '#0000ff'), ('yellow', '#ffff00'), ('dapi', '#0000ff'),
+           ('hoechst', '#0000ff'), ('dna', '#0000ff'), ('nucle', '#0000ff'),
+           ('tubul', '#00ff00'), ('gfp', '#00ff00'), ('protein', '#00ff00'),
+           ('actin', '#ff0000'), ('mito', '#ff0000'), ('agp', '#ffff00'),
+           ('rna', '#00ffff'))
 _PALETTE = ('#0000ff', '#00ff00', '#ff0000', '#00ffff', '#ff00ff', '#ffff00')
 _CHANNEL_PREFIXES = ('w', 'ch', 'c', 'channel', 'd', 'wv', 'wavelength')
 _OTHER_PREFIXES = {
@@ -31,8 +32,9 @@ _LABELS = re.compile(
 # In this order: samples of one donor are more alike than those of one plate.
 _GROUPS = ('donor', 'patient', 'antibody', 'ensg', 'gene', 'compound',
            'experiment', 'batch', 'slide', 'plate', 'group')
-_PLACES = ('well', 'site', 'field', 'position', 'row', 'column', 'sample',
+_PLACES = ('well', 'site', 'field', 'position', 'row', 'col', 'sample', 'time',
            'fold', 'concentration', 'dose', 'index', 'width', 'height', 'count')
+_ID = re.compile('(^|_)(?i:id|name|code)$|I[dD]$')
 _PREFIX = re.compile('[A-Za-z]+')
 
 
@@ -102,4 +104,4 @@ def rate_group(name: str) -> int:
 
 def is_id(name: str) -> bool:
   """Returns whether a column's name is one of an id."""
-  return bool(re.search('(^|_|[a-z])(id|Id|ID|name|code)$', name))
+  return bool(_ID.search(name))
