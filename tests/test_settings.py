@@ -13,7 +13,7 @@ import pytest
 
 from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import keras
-from tests.support import networks
+from tests.support import specs
 from trainer.network import applications
 from trainer.network import build
 from trainer.network import gapnet
@@ -47,9 +47,9 @@ def _odd_keras():
 
 
 @pytest.mark.parametrize('make', [
-    lambda: gapnet.build(networks.make_spec(32), **_PIXELS),
-    lambda: gapnet.build(networks.make_spec(149), 'kaggle', **_PIXELS),
-    lambda: applications.build('resnet50', networks.make_spec(32), **_PIXELS),
+    lambda: gapnet.build(specs.make(32), **_PIXELS),
+    lambda: gapnet.build(specs.make(149), 'kaggle', **_PIXELS),
+    lambda: applications.build('resnet50', specs.make(32), **_PIXELS),
 ])
 def test_networks_are_built_as_ever(make, request):
   expected = make()
