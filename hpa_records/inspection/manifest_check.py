@@ -69,7 +69,8 @@ def _check_spec(made: manifest.Manifest) -> list[str]:
     spec = description.spec_of(made)
     _ = made.metadata
   except ValueError as error:
-    return [str(error).removesuffix('; convert the data again.')]
+    reason = str(error).removesuffix('; convert the data again.')
+    return [reason.rstrip('.')]
   allowed = pixel_codec.encodings(spec.num_channels)
   return [
       f'expected images of {spec.num_channels} channels to be stored as '

@@ -89,8 +89,9 @@ def write_records(folder: pathlib.Path, num_samples: int, size_px: int,
 def read_samples(folder: pathlib.Path) -> dict[str, example.Sample]:
   """Returns every record of a dataset by id, read from its shards."""
   found = {}
-  for entry in manifest.load(str(folder)).shards:
+  made = manifest.load(str(folder))
+  for entry in made.shards:
     for _, data in tfrecord.read(str(folder / entry.name)):
-      sample = example.decode(data)
+      sample = example.decode(data, made.num_classes)
       found[sample.id] = sample
   return found

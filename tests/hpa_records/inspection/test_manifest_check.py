@@ -34,7 +34,7 @@ def test_an_impossible_balance_is_named(tmp_path, name, value):
     }, 'expected 21 records, received shards with 20'),
     (lambda m: {
         'classes': ('a',) * 28
-    }, "Invalid spec of a dataset: duplicate class 'a'"),
+    }, "duplicate class 'a'"),
     (lambda m: {
         'classes': ('a\x1b',) + m.classes[1:]
     }, r"printable characters without spaces around it, received 'a\x1b'"),
