@@ -80,10 +80,10 @@ def test_the_rate_keeps_its_precision(odd_keras):
     'font.family': 'none such'
 }])
 def test_figures_are_drawn_as_ever(settings):
-  counts = np.arange(28)
-  expected = figure.to_png(figure.draw_class_counts(counts, counts))
+  counts, names = np.arange(28), specs.make(1).classes
+  expected = figure.to_png(figure.draw_class_counts(counts, counts, names))
   with mpl.rc_context(settings):
-    found = figure.to_png(figure.draw_class_counts(counts, counts))
+    found = figure.to_png(figure.draw_class_counts(counts, counts, names))
     for name, value in settings.items():
       assert mpl.rcParams[name] in (value, [value])
   assert found == expected
