@@ -103,9 +103,10 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
   (tmp_path / 'matplotlibrc').write_bytes(b'text.usetex: True\n\xff')
   code = (
       'from hpa_records.runtime import cli; '
-      'from tests.support import specs; cli.run(lambda: print('
+      'from hpa_records.datasets import description; cli.run(lambda: print('
       '__import__("trainer.network.gapnet").network.gapnet.build('
-      'specs.make(28, 4, 32), mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))')
+      'description.default().spec(32), mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))'
+  )
   done = subprocess.run(
       [sys.executable, '-c', code],
       cwd=_ROOT,

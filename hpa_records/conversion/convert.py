@@ -12,8 +12,6 @@ import os
 import sys
 from typing import Iterable, Iterator, Sequence
 
-import numpy as np
-
 from hpa_records.conversion import commit
 from hpa_records.conversion import conversion_input
 from hpa_records.conversion import executor

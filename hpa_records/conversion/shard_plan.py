@@ -144,10 +144,7 @@ class Settings:
     }
     if not self.pixel_um:
       del content['pixel_um']
-    own = Settings(pattern=self.pattern,
-                   white_level=self.white_level,
-                   fold_column=self.fold_column)
-    if self.description != own.description:
+    if not description_lib.is_default(self.description):
       content['description'] = toml_form.encode(self.description)
     return content
 

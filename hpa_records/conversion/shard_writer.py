@@ -137,9 +137,11 @@ def convert_shard(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:
   try:
     filesystem.remove(_sidecar_path(plan, shard))
     made = _write(plan, shard, path, unfinished, made_from)
+    # read_sidecar verifies it; a missing one costs one shard.
     filesystem.write_atomically(_sidecar_path(plan, shard),
                                 json_text.seal(dataclasses.asdict(made)),
-                                unfinished)
+                                unfinished,
+                                flushed=False)
   except OSError as error:
     raise errors.describe_write(path, error, KEPT) from error
 

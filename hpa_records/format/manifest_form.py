@@ -101,7 +101,7 @@ def check_size(data: bytes) -> None:
   Raises:
     ValueError: far more values than a manifest of this length has.
   """
-  most = (len(data) // _LEAST_BYTES_OF_A_VALUE + spec.MAX_COUNTS)
+  most = len(data) // _LEAST_BYTES_OF_A_VALUE + spec.MAX_COUNTS
   if sum(map(data.count, (b',', b'[', b'{'))) > most + _MOST_VALUES:
     raise ValueError('too many values for a manifest')
 
@@ -163,7 +163,7 @@ def _check_keys(content: dict, form: dict,
 def _check_names(content: dict[str, Any]) -> None:
   """Checks the names of classes, channels and files, and all hashes."""
   spec.check_names('class', content['classes'], spec.MAX_CLASSES)
-  spec.check_names('channel', content['channels'], spec.MAX_CHANNELS)
+  spec.check_names('channel', content['channels'], spec.MAX_CHANNELS, 1)
   names = [entry['name'] for entry in content['shards']]
   for name in names:
     if not SHARD_NAME.fullmatch(name):

@@ -31,7 +31,8 @@ def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     One line an issue, which begins with the name of the index file.
   """
   columns = _COLUMNS + (_LABELLED_COLUMNS if made.is_labelled else ())
-  if made.settings.get('groups_sha256'):
+  if made.settings.get('groups_sha256') or (made.is_labelled and
+                                            made.has_group_columns):
     columns += ('group',)
   if not made.is_labelled and 'row' in index:  # not in earlier versions
     columns += ('row',)
@@ -56,9 +57,9 @@ def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
 def _check_names(index: pd.DataFrame) -> list[str]:
   """Ids and groups must be plain names, and ids unique."""
   issues = [
-      wrong for kind, column in (('an id', 'id'), ('a group', 'group'))
+      wrong for column, how in (('id', ('an id',)), ('group', ('a group', '')))
       if column in index for name in index[column].unique().tolist()
-      if (wrong := printable.find_name_issue(name, kind))
+      if (wrong := printable.find_name_issue(name, *how))
   ]
   twice = index['id'][index['id'].duplicated()].unique()
   return issues or [f'duplicate id {name}' for name in twice]

@@ -5,7 +5,6 @@ from typing import Any
 
 from hpa_records.format import spec as spec_lib
 from hpa_records.runtime.tensorflow import keras
-from tests.support import specs
 from trainer.network import applications
 from trainer.network import gapnet
 from trainer.network import summary
@@ -19,7 +18,10 @@ def make_spec(image_size: int,
               num_channels: int = 4,
               num_classes: int = 28) -> spec_lib.Spec:
   """Returns a spec of images of a size, by default with Kaggle's numbers."""
-  return specs.make(num_classes, num_channels, image_size)
+  return spec_lib.Spec(
+      tuple(f'class {i}' for i in range(num_classes)),
+      tuple(spec_lib.Channel(f'channel {i}') for i in range(num_channels)),
+      image_size)
 
 
 @functools.cache

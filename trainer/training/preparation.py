@@ -16,6 +16,7 @@ from trainer import config as config_lib
 from trainer.run import checkpoint
 from trainer.run import fold_file
 from trainer.run import identity
+from trainer.run import stored_spec
 from trainer.run import workdir
 from trainer.training import input_wait
 from trainer.training.recording import recorder as recorder_lib
@@ -118,6 +119,12 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
   path = os.path.join(directory, workdir.CONFIG_NAME)
   if os.path.lexists(path):
     found, made_from = fold_file.load_config(path)
+    others = _find_other_spec(directory, made_from, records)
+    if others:
+      raise errors.DataError(
+          f'The run at {directory} was trained on records with other classes '
+          f'or channels than those at {config.records} ({others}). Choose '
+          'another --workdir.')
     differ = identity.find_differences(
         found.identity(made_from),
         config.identity(records.manifest.fingerprint, reader))
@@ -131,6 +138,22 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
         f'{path} is missing, so the settings of the run with {left[0]} are not '
         'known. Restore the file, move the folder elsewhere, or choose another '
         '--workdir.')
+
+
+def _find_other_spec(directory: str, made_from: str,
+                     records: dataset.Records) -> str:
+  """Returns the classes and channels that differ from a run's; '' if none do.
+
+  Args:
+    directory: of the fold.
+    made_from: fingerprint of the records that it was trained on.
+    records: to go on with.
+  """
+  path = os.path.join(directory, workdir.ABOUT_NAME)
+  if made_from == records.manifest.fingerprint or not os.path.lexists(path):
+    return ''
+  trained = stored_spec.find(fold_file.load_json(path))
+  return trained.find_difference(records.spec)
 
 
 def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,

@@ -131,7 +131,7 @@ def _read_main(file: BinaryIO, position: int,
       shape, received = _read_size(content)
     elif marker == _COD and shape:
       has_style = True
-      received = received or _find_other_style(content, *shape[:2])
+      received = received or _find_other_style(content, shape)
     elif marker == _SOT and has_style:
       return shape, received or _find_other_tile(file, start - 4, end)
     elif marker in _UNUSUAL:
@@ -160,8 +160,9 @@ def _read_size(content: bytes) -> tuple[tuple[int, int, int, int], str]:
   return shape, ''
 
 
-def _find_other_style(content: bytes, height: int, width: int) -> str:
+def _find_other_style(content: bytes, shape: tuple[int, ...]) -> str:
   """Returns the unsupported coding style of COD, or ''."""
+  height, width = shape[:2]
   flags, _, layers, _, levels, block_width, block_height = struct.unpack(
       '>BBHBBBB', content[:8])
   if layers > _MAX_LAYERS or levels > 32:

@@ -692,6 +692,56 @@ def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
   assert np.isfinite(summary['loss'])
 
 
+def test_other_classes_and_channels_are_refused_by_name(whole, tmp_path):
+  records = fakes.write_records(tmp_path, 30, 32, description=fakes.describe(2))
+  before = sorted(whole[2].rglob('*'))
+  with pytest.raises(errors.DataError) as caught:
+    loop.train(dataclasses.replace(whole[0], records=records))
+  said = str(caught.value)
+  assert re.search(
+      "other classes or channels .*class: missing '?Nucleoplasm'?, .* and 23 "
+      "more, unknown '?class 0'?, .* and 7 more; channel: missing '?red'?, .*"
+      "unknown '?channel0'?, '?channel1'?", said), said
+  assert sorted(whole[2].rglob('*')) == before
+
+
+@pytest.mark.parametrize('num_channels,cache,reader', [
+    (1, 'none', 'indexed'),
+    (2, 'none', 'streaming'),
+    (5, 'device', 'auto'),
+    (6, 'host', 'auto'),
+])
+def test_any_channels_and_classes_train(tmp_path, num_channels, cache, reader):
+  described = fakes.describe(num_channels)
+  records = fakes.write_records(tmp_path, 40, 32, description=described)
+  config = _config(records,
+                   tmp_path / 'run',
+                   epochs=2,
+                   augment='all',
+                   cache=cache,
+                   reader=reader)
+  summary = loop.train(config)
+  assert np.isfinite(summary['loss'])
+  fold = tmp_path / 'run' / 'fold1'
+  assert _arrays(fold / 'predictions.npz')['predictions'].shape == (8, 12)
+  with np.load(fold / 'checkpoints' / 'epoch-00002.npz') as file:
+    sizes = [value.size for name, value in file.items() if name.isdecimal()]
+  network = json.loads((fold / 'network.json').read_text('utf-8'))
+  count = 621_728 + 1184 + 288 * num_channels + 257 * 12
+  assert network['parameters'] == count and sum(sizes) >= count
+  # The device's memory gives the bits of the disk.
+  if cache == 'device':
+    loop.train(
+        dataclasses.replace(config,
+                            workdir=str(tmp_path / 'read'),
+                            cache='none'))
+    for name in ('predictions.npz', 'checkpoints/epoch-00002.npz'):
+      for key, value in _arrays(fold / name).items():
+        other = _arrays(tmp_path / 'read' / 'fold1' / name)[key]
+        if key != 'state':
+          np.testing.assert_array_equal(value, other)
+
+
 @pytest.fixture(name='sample_images', scope='module')
 def _sample_images(tmp_path_factory):
   folder = tmp_path_factory.mktemp('sample')
