@@ -10,7 +10,7 @@ import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
@@ -43,7 +43,7 @@ def _folders(tmp_path_factory):
   """
   folder = tmp_path_factory.mktemp('reader')
   csv, images = fakes.write_source(folder, num_samples=40, size_px=_SIZE)
-  for encoding in spec.ENCODINGS:
+  for encoding in spec_lib.ENCODINGS:
     settings = shard_plan.Settings(image_size=_SIZE,
                                    shard_mb=1,
                                    encoding=encoding,
