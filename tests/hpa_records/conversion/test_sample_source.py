@@ -5,9 +5,9 @@ import hashlib
 import pytest
 
 from hpa_records.format import spec
-from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from tests.hpa_records.ingest import test_sample_table
+from tests.support import tables
 
 _PATTERN = test_sample_table.PATTERN
 
@@ -44,10 +44,10 @@ def test_files_are_found_by_their_pattern(tmp_path, pattern):
       str(tmp_path / 'images' / pattern.format(id=sample_id, channel='blue'))
       for sample_id in ('001', 'b c')
   ]
-  loaded = sample_table.load('',
-                             str(tmp_path / 'images'),
-                             pattern=pattern,
-                             unlabelled=True)
+  loaded = tables.load('',
+                       str(tmp_path / 'images'),
+                       pattern=pattern,
+                       unlabelled=True)
   assert loaded.table['id'].tolist() == ['001', 'a', 'b c']
   assert loaded.table['labels'].tolist() == [()] * 3
 
@@ -94,11 +94,11 @@ def test_unlabelled_still_refuses_a_csv_without_ids(images):
 
 
 def _load_folder(images, **options):
-  return sample_table.load('',
-                           str(images),
-                           pattern=_PATTERN,
-                           unlabelled=True,
-                           **options)
+  return tables.load('',
+                     str(images),
+                     pattern=_PATTERN,
+                     unlabelled=True,
+                     **options)
 
 
 def test_ids_of_a_folder_are_sorted_and_stand_for_a_csv(images):
@@ -132,7 +132,7 @@ def test_a_folder_id_that_is_no_plain_name_is_an_issue(images):
 
 def test_without_csv_and_labels_there_is_nothing_to_read(images):
   with pytest.raises(errors.DataError, match='pass --csv=PATH, or --unlab'):
-    sample_table.load('', str(images), pattern=_PATTERN)
+    tables.load('', str(images), pattern=_PATTERN)
 
 
 def test_addresses_are_read_as_folders_are(images):
@@ -145,13 +145,13 @@ def test_addresses_are_read_as_folders_are(images):
   csv = 'ram://sample_table/train.csv'
   with tf.io.gfile.GFile(csv, 'wb') as file:
     file.write(b'Id,Target\na,0\nb,1\nc,2\nd,3\n')
-  loaded = sample_table.load(csv,
-                             remote,
-                             pattern='p/{id}_{channel}.png',
-                             on_error='skip')
+  loaded = tables.load(csv,
+                       remote,
+                       pattern='p/{id}_{channel}.png',
+                       on_error='skip')
   assert loaded.table['red'].tolist() == [
       f'{remote}/p/a_red.png', f'{remote}/p/c_red.png'
   ]
   assert [each.file for each in loaded.issues][0] == 'p/b_red.png'
   with pytest.raises(errors.DataError, match='^Cannot (read|access) ram://'):
-    sample_table.load(f'{csv}x', remote, pattern=_PATTERN)
+    tables.load(f'{csv}x', remote, pattern=_PATTERN)

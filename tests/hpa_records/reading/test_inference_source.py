@@ -9,11 +9,11 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.images import resize
-from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
+from tests.support import tables
 
 _COUNT = 230  # two processes, where there are two cores
 
@@ -24,11 +24,11 @@ def _images(tmp_path):
 
 
 def _open(images, on_error='stop'):
-  loaded = sample_table.load('',
-                             str(images),
-                             pattern='{id}_{channel}.png',
-                             unlabelled=True,
-                             on_error=on_error)
+  loaded = tables.load('',
+                       str(images),
+                       pattern='{id}_{channel}.png',
+                       unlabelled=True,
+                       on_error=on_error)
   return inference_source.Files(loaded,
                                 str(images),
                                 image_size=16,

@@ -11,11 +11,11 @@ import pytest
 from sklearn import linear_model
 
 from hpa_records.conversion import shard_plan
-from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from hpa_records.storage import file_lock
 from hpa_records.synthetic import generator
 from hpa_records.synthetic import label_table
+from tests.support import tables
 
 _ROOT = pathlib.Path(__file__).parents[3]
 
@@ -35,9 +35,9 @@ def test_bytes_depend_on_the_seed_not_on_the_workers(tmp_path):
 
 def test_the_converter_accepts_it(tmp_path):
   generator.make(str(tmp_path), 5, size_px=128, workers=1)
-  loaded = sample_table.load(str(tmp_path / 'train.csv'),
-                             str(tmp_path / 'train'),
-                             pattern=shard_plan.Settings.pattern)
+  loaded = tables.load(str(tmp_path / 'train.csv'),
+                       str(tmp_path / 'train'),
+                       pattern=shard_plan.Settings.pattern)
   assert loaded.sizes == {(128, 128): 5} and len(loaded.table) == 5
   with open(tmp_path / 'train.csv', encoding='utf-8') as file:
     assert next(csv_module.reader(file)) == ['Id', 'Target']
