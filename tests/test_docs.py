@@ -30,11 +30,11 @@ _MOST_PICTURE_BYTES = 400_000
 
 # Blocks that run, at the least, and what those of a document write themselves.
 _LEAST_BLOCKS = {
-    'README.md': 7,
+    'README.md': 8,
     'docs/balance.md': 2,
     'docs/convert.md': 9,
     'docs/many_machines.md': 2,
-    'docs/own_images.md': 2,
+    'docs/own_images.md': 3,
     'docs/predict.md': 3,
     'docs/report.md': 1,
     'docs/train.md': 3,
@@ -50,7 +50,8 @@ _BLOCK = re.compile(
     r'(?:^<!-- not run: (?P<why>[^>\n]+) -->\n)?'
     r'^```(?P<kind>\w*)\n(?P<text>.*?)^```$', re.DOTALL | re.MULTILINE)
 _COMMANDS = {'sh': ['bash', '-eu'], 'bash': ['bash', '-eu'], 'python': None}
-_OTHER_KINDS = ('text',)
+_OTHER_KINDS = ('text', 'toml')
+_FILE_NAME = re.compile(r'# (\S+\.toml)\n')  # first line of a file's block
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
 _CODE = re.compile(r'```.*?```|`[^`\n]*`', re.DOTALL)
 _TIMEOUT_S = 600
@@ -95,6 +96,21 @@ def _run(kind, text, folder):
   return done.stdout
 
 
+def _write_wells(folder):
+  """A table of wells and two 16-bit TIFFs each, as the guides describe them."""
+  rows = ['plate,well,treatment']
+  rng = np.random.default_rng(0)
+  for plate in 'ABCDEF':
+    (folder / 'plates' / plate).mkdir(parents=True)
+    for well, treatment in (('A01', 'control'), ('A02', 'treated')):
+      rows.append(f'{plate},{well},{treatment}')
+      for channel in ('ch1', 'ch2'):
+        cv2.imwrite(
+            str(folder / 'plates' / plate / f'{well}_{channel}.tif'),
+            rng.integers(0, 4096, (48, 48)).astype(np.uint16))
+  (folder / 'wells.csv').write_text('\n'.join(rows) + '\n')
+
+
 def _write_own_images(folder, ids):
   """The files of train under the names and types of the guides."""
   for name in ('full_size', 'camera', 'test'):
@@ -135,6 +151,7 @@ def _base(tmp_path_factory):
         ]].head(8).assign(Predicted=0).to_csv(folder / 'sample_submission.csv',
                                               index=False)
   _write_own_images(folder, table['Id'].tolist())
+  _write_wells(folder)
   _run(
       'sh', f'{make} --csv=train.csv --images=train --output=records '
       '--image_size=32\n'
@@ -152,12 +169,13 @@ def test_commands_run_as_they_stand(path, base, tmp_path):
   shutil.copytree(base, folder, symlinks=True)
   for each in _WRITTEN.get(name, ()):
     shutil.rmtree(folder / each)
-  run = [
-      each for each in _blocks(path)
-      if each.kind in _COMMANDS and each.why is None
-  ]
-  for each in run:
-    _run(each.kind, each.text, folder)
+  run = []
+  for each in _blocks(path):
+    if each.kind == 'toml':
+      (folder / _FILE_NAME.match(each.text)[1]).write_text(each.text)
+    elif each.kind in _COMMANDS and each.why is None:
+      _run(each.kind, each.text, folder)
+      run.append(each)
   assert len(run) >= _LEAST_BLOCKS.get(name, 0)
 
 

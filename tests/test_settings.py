@@ -13,6 +13,7 @@ import pytest
 
 from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import keras
+from tests.support import specs
 from trainer.network import applications
 from trainer.network import build
 from trainer.network import gapnet
@@ -46,9 +47,9 @@ def _odd_keras():
 
 
 @pytest.mark.parametrize('make', [
-    lambda: gapnet.build(32, **_PIXELS),
-    lambda: gapnet.build(149, 'kaggle', **_PIXELS),
-    lambda: applications.build('resnet50', 32, **_PIXELS),
+    lambda: gapnet.build(specs.make(32), **_PIXELS),
+    lambda: gapnet.build(specs.make(149), 'kaggle', **_PIXELS),
+    lambda: applications.build('resnet50', specs.make(32), **_PIXELS),
 ])
 def test_networks_are_built_as_ever(make, request):
   expected = make()
@@ -79,10 +80,10 @@ def test_the_rate_keeps_its_precision(odd_keras):
     'font.family': 'none such'
 }])
 def test_figures_are_drawn_as_ever(settings):
-  counts = np.arange(28)
-  expected = figure.to_png(figure.draw_class_counts(counts, counts))
+  counts, names = np.arange(28), specs.make(1).classes
+  expected = figure.to_png(figure.draw_class_counts(counts, counts, names))
   with mpl.rc_context(settings):
-    found = figure.to_png(figure.draw_class_counts(counts, counts))
+    found = figure.to_png(figure.draw_class_counts(counts, counts, names))
     for name, value in settings.items():
       assert mpl.rcParams[name] in (value, [value])
   assert found == expected
@@ -100,10 +101,12 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
   home.mkdir()
   (home / 'keras.json').write_text(content)
   (tmp_path / 'matplotlibrc').write_bytes(b'text.usetex: True\n\xff')
-  code = ('from hpa_records.runtime import cli; '
-          'cli.run(lambda: print('
-          '__import__("trainer.network.gapnet").network.gapnet.build('
-          '32, mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))')
+  code = (
+      'from hpa_records.runtime import cli; '
+      'from hpa_records.datasets import description; cli.run(lambda: print('
+      '__import__("trainer.network.gapnet").network.gapnet.build('
+      'description.default().spec(32), mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))'
+  )
   done = subprocess.run(
       [sys.executable, '-c', code],
       cwd=_ROOT,

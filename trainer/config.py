@@ -22,12 +22,12 @@ from trainer import setting
 ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu')
 VARIANTS = ('original', 'kaggle')
 MODELS = ('gapnet_pl', 'densenet121', 'resnet50', 'xception')
-LOSSES = ('bce', 'focal', 'focal_lovasz')
+LOSSES = ('bce', 'focal', 'focal_lovasz', 'softmax')
 INPUT_SCALINGS = ('dataset', 'image')
 PRECISIONS = ('float32', 'bfloat16')
 DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker', 'tpu')
 XLA = ('auto', 'on', 'off')
-MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'loss')
+MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'accuracy_argmax', 'loss')
 
 RECORDS = 'records'  # in an identity: its fingerprint
 
@@ -94,7 +94,10 @@ class Config:
   precision: str = _network('Floating-point type.',
                             'float32',
                             choices=PRECISIONS)
-  loss: str = _optimization('Training loss.', 'bce', choices=LOSSES)
+  loss: str = _optimization(
+      'Training loss; softmax: for records with exactly one label each.',
+      'bce',
+      choices=LOSSES)
   batch_size: int = _optimization('Global batch of training.',
                                   80,
                                   within=(1, _MOST))
@@ -132,9 +135,10 @@ class Config:
       within=(0, LARGEST_FLOAT),
       or_0=True)
   plateau_monitor: str = _schedule(
-      'Metric that lowers the rate and picks the best epoch.',
-      'f1_macro',
-      choices=MONITORS)
+      'Metric that lowers the rate and picks the best epoch. By default '
+      'f1_macro, or accuracy_argmax with --loss=softmax.',
+      '',
+      choices=('', *MONITORS))
   plateau_patience: int = _schedule(
       'Epochs without improvement before the rate falls.',
       30,
@@ -219,6 +223,11 @@ class Config:
   def __post_init__(self):
     for field in dataclasses.fields(self):
       setting.check(field, getattr(self, field.name))
+    if not self.plateau_monitor:
+      # What decides a run is in config.json, not left to a later version.
+      object.__setattr__(
+          self, 'plateau_monitor',
+          'accuracy_argmax' if self.is_single_label else 'f1_macro')
     if self.data_service and self.checkpoint_steps:
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
@@ -243,6 +252,11 @@ class Config:
     """How records are read."""
     return how_lib.How(self.reader, self.cache, self.check, self.shuffle_mb,
                        self.data_service)
+
+  @property
+  def is_single_label(self) -> bool:
+    """Whether classes exclude each other: a record has exactly one label."""
+    return self.loss == 'softmax'
 
   @property
   def monitor_mode(self) -> str:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader as reader_lib
@@ -20,10 +20,12 @@ from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
 
 # Of a train step, for each pixel of an image: twice the float32 outputs of all
-# layers at 299 px, 430 bytes for GapNet-PL and 7,830 for DenseNet-121. On an
-# H100 a step of 640 took 122 bytes in bfloat16 (BUILD_NOTES.md, "GPU").
-_STEP_BYTES = {'gapnet_pl': 500}
-_STEP_BYTES_OTHERS = 8000
+# layers at 299 px, with four channels 430 bytes for GapNet-PL and 7,830 for
+# DenseNet-121. On an H100 a step of 640 took 122 bytes in bfloat16
+# (BUILD_NOTES.md, "GPU").
+_STEP_BYTES = {'gapnet_pl': 436}
+_STEP_BYTES_OTHERS = 7936
+_CHANNEL_BYTES = 16  # more for each channel: scaled and padded, twice
 _EVALUATION_SHARE = 1 / 8  # of the device's memory, as if it were training
 _EVALUATION_BYTES = 2**31  # of a device whose memory is not its own
 _EVALUATION_BATCHES = (16, 1024)
@@ -53,14 +55,14 @@ def check_batch(config: config_lib.Config, records: dataset.Records,
     errors.DataError: they do not.
   """
   here = len(strategy.extended.worker_devices) / strategy.num_replicas_in_sync
-  size = records.manifest.image_size
+  spec = records.spec
   # As uint8, and as the float32 that the network takes.
-  num_bytes = int(config.batch_size * here * size**2 * spec.NUM_CHANNELS * 5)
+  num_bytes = int(config.batch_size * here * spec.raw_bytes * 5)
   free = host.free_memory_bytes()
   if free is not None and num_bytes > free:
     raise errors.DataError(
         f'Not enough memory for --batch_size={config.batch_size}: its images '
-        f'of {size}x{size}x{spec.NUM_CHANNELS} take '
+        f'of {"x".join(map(str, spec.image_shape))} take '
         f'{printable.show_bytes(num_bytes)}, '
         f'{printable.show_bytes(free)} are free; pass a smaller '
         '--batch_size, or convert with a smaller --image_size.')
@@ -89,7 +91,7 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
   kind, _ = find_device(strategy)
   if how.cache == 'device' and kind == 'TPU':
     raise errors.DataError(
-        '--cache=device is not for TPUs: they would pad the four channels of a '
+        '--cache=device is not for TPUs: they would pad the channels of a '
         'pixel to 128; pass --cache=host.')
   if how.cache != 'auto':
     return how
@@ -97,12 +99,12 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
   is_remote = config.distribute == 'tpu' and config.tpu != 'local'
   if 'streaming' not in (how.reader,
                          reader) and not (how.data_service or is_remote):
-    size = records.manifest.image_size
-    pixels = len(records.index) * size**2 * spec.NUM_CHANNELS
+    spec = records.spec
+    pixels = len(records.index) * spec.raw_bytes
     replicas = strategy.num_replicas_in_sync
     batch_size = max(config.batch_size,
-                     choose_eval_batch(config, size, strategy))
-    step = batch_size / replicas * size**2 * _step_bytes(config)
+                     choose_eval_batch(config, spec, strategy))
+    step = batch_size / replicas * _step_bytes(config, spec)
     here = len(strategy.extended.worker_devices)
     # CPUs share the memory of the machine.
     copies, share = (here, _CACHE_SHARE) if kind == 'CPU' else (1, 1)
@@ -115,15 +117,16 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
   return dataclasses.replace(how, cache=chosen)
 
 
-def choose_eval_batch(config: config_lib.Config, image_size: int,
+def choose_eval_batch(config: config_lib.Config, spec: spec_lib.Spec,
                       strategy: tf.distribute.Strategy) -> int:
   """Returns the global batch size of evaluation.
 
-  With --eval_batch_size=0 it depends on the device and on the size of images.
+  With --eval_batch_size=0 it depends on the device and on the size and the
+  number of channels of images.
 
   Args:
     config: of the run.
-    image_size: height and width in pixels.
+    spec: of the images.
     strategy: of the run.
   """
   if config.eval_batch_size:
@@ -131,14 +134,17 @@ def choose_eval_batch(config: config_lib.Config, image_size: int,
   kind, number = find_device(strategy)
   num_bytes = (_gpu_bytes(number) *
                _EVALUATION_SHARE if kind == 'GPU' else _EVALUATION_BYTES)
-  count = num_bytes / (image_size**2 * _step_bytes(config))
+  count = num_bytes / _step_bytes(config, spec)
   power = 2**int(math.log2(max(count, 1)))
   return (int(np.clip(power, *_EVALUATION_BATCHES)) *
           strategy.num_replicas_in_sync)
 
 
-def _step_bytes(config: config_lib.Config) -> int:
-  return _STEP_BYTES.get(config.model, _STEP_BYTES_OTHERS)
+def _step_bytes(config: config_lib.Config, spec: spec_lib.Spec) -> int:
+  """Returns the memory of a train step for each image of its batch."""
+  of_pixel = (_STEP_BYTES.get(config.model, _STEP_BYTES_OTHERS) +
+              _CHANNEL_BYTES * spec.num_channels)
+  return spec.image_size**2 * of_pixel
 
 
 def _fits(wanted: float, free: int | None, share: float) -> bool:

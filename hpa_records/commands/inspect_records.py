@@ -36,9 +36,10 @@ def main() -> None:
   fold = summary.require_fold(made, _FOLD.value)
   # Where a flag is not given, as the dataset was made.
   chosen = balance_flags.read_settings('none', made.settings)
-  print(summary.describe(made, index, fold, chosen))
+  print(summary.describe(made, index, records.spec, fold, chosen))
   if output:
-    paths = gallery.draw(directory, made, index, fold, output, chosen)
+    paths = gallery.draw(directory, made, index, records.spec, fold, output,
+                         chosen)
     print('\n'.join(['', *paths]))
 
 

@@ -10,13 +10,12 @@ import contextlib
 import dataclasses
 import os
 import sys
-from typing import Iterable, Iterator, Sequence
-
-import numpy as np
+from typing import Iterator, Sequence
 
 from hpa_records.conversion import commit
 from hpa_records.conversion import conversion_input
 from hpa_records.conversion import executor
+from hpa_records.conversion import intensity_pass
 from hpa_records.conversion import known_issues
 from hpa_records.conversion import output_folder
 from hpa_records.conversion import output_lock
@@ -24,19 +23,17 @@ from hpa_records.conversion import output_settings
 from hpa_records.conversion import planner
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
+from hpa_records.conversion import size_estimate
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import tfrecord
-from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
 from hpa_records.storage import disk_space
-from hpa_records.storage import filesystem
 
 ALL = -1
-_PROBED = 16  # images to estimate the size of PNG records from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +127,7 @@ def make(source: conversion_input.Source,
       shards = planner.lay_out(loaded.table, settings)
       disk_space.require_room(
           output,
-          _needed_bytes(plan, shards, every=True) -
+          size_estimate.needed_bytes(plan, shards, every=True) -
           output_folder.count_bytes(output))
     with output_lock.lock(output):
       if how.overwrite:
@@ -161,7 +158,7 @@ def describe(csv: str,
     if not how.overwrite and conversion_input.find(plan, loaded, how.on_error):
       return f'The dataset is finished: {output}'
     shards = planner.lay_out(loaded.table, settings)
-    size_bytes = _needed_bytes(plan, shards, how.overwrite)
+    size_bytes = size_estimate.needed_bytes(plan, shards, how.overwrite)
     disk_space.require_room(output, size_bytes)
     free_bytes = disk_space.free(output)
   lines = [
@@ -207,8 +204,10 @@ def _make_one(source: conversion_input.Source, output: str,
     raise errors.DataError(f'Expected --only_shard of 0..{len(shards) - 1}, '
                            f'received {how.only_shard}.')
   shard = shards[how.only_shard]
+  with output_lock.take_turn(output):
+    plan = intensity_pass.complete(plan, loaded.table, how.workers)
   with output_lock.lock_shard(output, shard.name):
-    disk_space.require_room(output, _needed_bytes(plan, [shard]))
+    disk_space.require_room(output, size_estimate.needed_bytes(plan, [shard]))
     issues = _convert_shards(plan, [shard], how, source)
   if issues and how.on_error == 'stop':
     issue.refuse(issues, source.csv or plan.images)
@@ -237,8 +236,11 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
       issue.refuse(known, source.csv or plan.images)
     shards = planner.lay_out(table, plan.settings)
     output_settings.write_once(plan.output, plan.settings, loaded.csv_sha256)
+    if not plan.levels:
+      plan = intensity_pass.complete(plan, loaded.table, how.workers)
     output_folder.remove_strays(plan.output, {each.name for each in shards})
-    disk_space.require_room(plan.output, _needed_bytes(plan, shards))
+    disk_space.require_room(plan.output,
+                            size_estimate.needed_bytes(plan, shards))
     issues = _convert_shards(plan, shards, how, source)
     if not issues:
       return commit.complete(plan, loaded.csv_sha256, shards,
@@ -248,28 +250,6 @@ def _make_all(plan: shard_plan.Plan, loaded: sample_table.SampleTable,
     # Without these samples every fold and cut point may change.
     known += issues
     known_issues.write(plan, known, loaded.requested)
-
-
-def _needed_bytes(plan: shard_plan.Plan,
-                  shards: Iterable[shard_plan.Shard],
-                  every: bool = False) -> int:
-  """Returns the bytes of the missing shards, or all; for PNG an estimate."""
-  missing = [
-      (each, i) for each in shards
-      if every or filesystem.size(os.path.join(plan.output, each.name)) is None
-      for i in range(len(each.ids))
-  ]
-  record_bytes = plan.settings.most_record_bytes
-  if plan.settings.encoding != 'raw' and missing:
-    probed = missing[::-(-len(missing) // _PROBED)]
-    sizes = []
-    for shard, i in probed:
-      with contextlib.suppress(errors.DataError):  # listed later
-        pixels = shard_writer.load_pixels(plan, shard, i)
-        sizes.append(len(pixel_codec.encode(pixels, plan.settings.encoding)))
-    spare = record_bytes - plan.settings.raw_bytes
-    record_bytes = int(np.mean(sizes or [0]) * 1.2) + spare
-  return len(missing) * record_bytes
 
 
 def _convert_shards(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],

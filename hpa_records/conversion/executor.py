@@ -9,7 +9,7 @@ import functools
 import io
 import logging
 import multiprocessing
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence, TypeVar
 
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
@@ -18,6 +18,9 @@ from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import process_pool
+
+_Task = TypeVar('_Task')
+_Result = TypeVar('_Result')
 
 # Beam's in-process runner. DirectRunner, Beam's default, may download an
 # executable (Prism) that listens on all interfaces.
@@ -40,21 +43,35 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
     errors.DataError: the output cannot be written, a worker was killed, or
       memory ran out.
   """
-  workers = min(workers or host.num_cores(), len(shards))
+  for shard, _ in run(functools.partial(shard_writer.convert_shard, plan),
+                      shards, workers):
+    yield shard
+
+
+def run(work: Callable[[_Task], _Result], tasks: Sequence[_Task],
+        workers: int) -> Iterator[tuple[_Task, _Result]]:
+  """Yields (task, work(task)) in the order in which they are done.
+
+  Args:
+    work: what the processes do.
+    tasks: their arguments.
+    workers: as of run_local.
+
+  Raises:
+    errors.DataError: as of work; or a worker was killed, or memory ran out.
+  """
+  workers = min(workers or host.num_cores(), len(tasks))
   if workers <= 1:
     process.decode_alone()
-    for shard in shards:
-      shard_writer.convert_shard(plan, shard)
-      yield shard
+    for task in tasks:
+      yield task, work(task)
     return
   pool = process_pool.start(workers)
   with process_pool.translate_errors(multiprocessing.active_children()):
     try:
-      work = functools.partial(shard_writer.convert_shard, plan)
-      made = {pool.submit(work, shard): shard for shard in shards}
+      made = {pool.submit(work, task): task for task in tasks}
       for future in concurrent.futures.as_completed(made):
-        future.result()
-        yield made[future]
+        yield made[future], future.result()
     except (KeyboardInterrupt, GeneratorExit):
       # Killed: a worker that waits for a disk may never end. Its temporary
       # files are removed by the next run.

@@ -35,7 +35,7 @@ _OWN_NAME = re.compile(
     rf'({_SHARD}|index\.parquet|manifest\.json|features\.json|'
     rf'dataset_info\.json|skipped\.csv)({_TEMPORARY})?')
 _OWN_UNFINISHED = re.compile(
-    rf'(({_SHARD}|settings|issues|checked)\.json)({_TEMPORARY})?|'
+    rf'(({_SHARD}|settings|issues|checked|levels)\.json)({_TEMPORARY})?|'
     rf'{_SHARD}{_TEMPORARY}|(({_SHARD}|checked\.json)\.)?lock')
 
 

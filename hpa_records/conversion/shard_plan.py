@@ -25,7 +25,7 @@ from hpa_records.images import resize as resize_lib
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance as balance_lib
 
-_FRAME_AND_HEAD_BYTES = 512  # at most, beside the id and the image
+_FRAME_AND_HEAD_BYTES = 512  # at most, beside the id, labels and image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,10 +145,7 @@ class Settings:
     }
     if not self.pixel_um:
       del content['pixel_um']
-    own = Settings(pattern=self.pattern,
-                   white_level=self.white_level,
-                   fold_column=self.fold_column)
-    if self.description != own.description:
+    if not description_lib.is_default(self.description):
       content['description'] = toml_form.encode(self.description)
     return content
 
@@ -165,8 +162,9 @@ class Settings:
   @property
   def most_record_bytes(self) -> int:
     """Maximum size of a raw record in bytes, with an id of 64 bytes."""
-    repeats = 0 if self.unlabelled else 4 * self.num_folds
-    return self.raw_bytes + repeats + _FRAME_AND_HEAD_BYTES
+    num_classes = len(self.classes or self.description.classes)
+    labels = 0 if self.unlabelled else num_classes + 4 * self.num_folds
+    return self.raw_bytes + labels + _FRAME_AND_HEAD_BYTES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -117,9 +117,11 @@ def write(plan: shard_plan.Plan, shard: shard_plan.Shard,
     shard: as of read.
     made: its sidecar.
   """
+  # read verifies it; a missing one costs one shard.
   filesystem.write_atomically(_path(plan, shard),
                               json_text.seal(dataclasses.asdict(made)),
-                              unfinished_folder(plan.output))
+                              unfinished_folder(plan.output),
+                              flushed=False)
 
 
 def remove(plan: shard_plan.Plan, shard: shard_plan.Shard) -> None:

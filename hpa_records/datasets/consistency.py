@@ -4,6 +4,7 @@ from hpa_records.datasets import layout
 from hpa_records.datasets import template as template_lib
 from hpa_records.format import spec as spec_lib
 from hpa_records.images import intensity
+from hpa_records.images import stack as stack_lib
 from hpa_records.runtime import printable
 
 
@@ -14,15 +15,13 @@ def check(found: layout.Description) -> None:
     ValueError: one is wrong; the message says which.
   """
   spec_lib.check_names('channel', [each.name for each in found.channels],
-                       spec_lib.MAX_CHANNELS)
+                       spec_lib.MAX_CHANNELS, 1)
   if found.classes:
     found.spec(1)
     _check_aliases(found)
   for name, value, allowed in (
       ('form', found.table.form, layout.FORMS),
       ('repeated', found.table.repeated, ('merge', 'refuse')),
-      ('stacked', found.images.stacked, layout.STACKED),
-      ('project', found.images.project, layout.PROJECTIONS),
       *(('unmatched', each.unmatched, ('refuse', 'drop'))
         for each in found.table.join),
   ):
@@ -70,30 +69,13 @@ def _check_table(found: layout.Description) -> None:
 def _check_files(found: layout.Description) -> None:
   images, patterns = found.images, found.patterns()
   for template in (*patterns, *filter(_is_template, (found.table.id,))):
-    if set('{}') & set(template_lib.FIELD.sub(
-        '', template)) or not template.isprintable():
-      raise ValueError('expected fields in braces, received '
-                       f'{printable.quote(template)}')
-    for each in template_lib.FIELD.findall(template):
-      column, colon, modifier = each.partition(':')
-      if not column or (colon and modifier not in template_lib.MODIFIERS):
-        raise ValueError(
-            f'expected a column in braces, with one of '
-            f'{", ".join(template_lib.MODIFIERS)} after a colon or nothing, '
-            f'received {printable.quote(each)}')
+    _check_template(template)
   for template in patterns:
-    if template_lib.ANY in template.rpartition('/')[0]:
-      raise ValueError('expected * in the last part of a pattern only, received'
-                       f' {printable.quote(template)}')
-    if '\\' in template or set(template.split('/')) & {'', '.', '..'}:
-      raise ValueError(
-          'expected a pattern below the image folder, with / '
-          f'between its parts, received {printable.quote(template)}')
+    _check_pattern(template)
   if len(set(patterns)) < len(patterns):
-    raise ValueError(
-        'expected another file for each channel ({channel} in the '
-        f'pattern, or a path), received {printable.quote(patterns[0])}'
-        ' for two')
+    raise ValueError('expected another file for each channel ({channel} in the '
+                     'pattern, or a path), received '
+                     f'{printable.quote(patterns[0])} for two')
   if images.stacked and any(each.path for each in found.channels):
     raise ValueError('channels of stacked files have no path')
   if images.stacked and 'channel' in template_lib.find_fields(images.pattern):
@@ -101,11 +83,33 @@ def _check_files(found: layout.Description) -> None:
   is_number = not isinstance(images.pixel_um, str)
   if is_number and not 0 <= images.pixel_um < layout.MAX_UM:
     raise ValueError(f'expected a pixel_um above 0, received {images.pixel_um}')
-  if images.axes and (not images.stacked or set(images.axes) - set('CZ') or
-                      'C' not in images.axes or
-                      len(set(images.axes)) < len(images.axes)):
-    raise ValueError('expected the axes C, or C and Z in their order, of '
-                     f'stacked files, received {printable.quote(images.axes)}')
+  stack = found.stack()
+  if stack:
+    stack_lib.check(stack, len(found.channels))
+  elif images.axes or images.project:
+    raise ValueError('axes and project are of stacked files')
+
+
+def _check_template(template: str) -> None:
+  rest = template_lib.FIELD.sub('', template)
+  if set('{}') & set(rest) or not template.isprintable():
+    raise ValueError('expected fields in braces, received '
+                     f'{printable.quote(template)}')
+  for each in template_lib.FIELD.findall(template):
+    column, colon, modifier = each.partition(':')
+    if not column or (colon and modifier not in template_lib.MODIFIERS):
+      raise ValueError(f'expected a column in braces, with one of '
+                       f'{", ".join(template_lib.MODIFIERS)} after a colon or '
+                       f'nothing, received {printable.quote(each)}')
+
+
+def _check_pattern(template: str) -> None:
+  if template_lib.ANY in template.rpartition('/')[0]:
+    raise ValueError('expected * in the last part of a pattern only, received '
+                     f'{printable.quote(template)}')
+  if '\\' in template or set(template.split('/')) & {'', '.', '..'}:
+    raise ValueError('expected a pattern below the image folder, with / '
+                     f'between its parts, received {printable.quote(template)}')
 
 
 def _check_intensity(found: layout.Description) -> None:

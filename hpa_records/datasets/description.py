@@ -73,6 +73,19 @@ def default() -> layout.Description:
   return load(DEFAULT)
 
 
+def is_default(found: layout.Description) -> bool:
+  """Returns whether only change made this of the default description."""
+  mine = default()
+  same = dataclasses.replace(found,
+                             images=dataclasses.replace(
+                                 found.images, pattern=mine.images.pattern),
+                             table=dataclasses.replace(found.table,
+                                                       fold=mine.table.fold))
+  if found.intensity.rule == mine.intensity.rule:
+    same = dataclasses.replace(same, intensity=mine.intensity)
+  return same == mine
+
+
 def change(found: layout.Description,
            pattern: str = '',
            white_level: int = 0,

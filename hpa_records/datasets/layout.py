@@ -13,10 +13,9 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.images import how as how_lib
 from hpa_records.images import intensity as intensity_lib
 from hpa_records.images import resize as resize_lib
+from hpa_records.images import stack as stack_lib
 
 FORMS = ('numbers', 'names', 'columns', 'folders')
-STACKED = ('', 'planes', 'pages')
-PROJECTIONS = ('max', 'middle')
 
 MAX_UM = 1e6
 
@@ -83,18 +82,17 @@ class Images:
   Attributes:
     pattern: template of the files' names; * stands for any text that only one
       file has there.
-    stacked: one of STACKED: '' is a file for each channel; 'planes' and
-      'pages' are one file with all channels, as RGB(A) or as pages of a TIFF.
-    axes: of the pages where the file does not say, such as 'CZ'; the last
-      varies fastest.
-    project: one of PROJECTIONS, for stacks with Z.
+    stacked: '' is a file for each channel; one of stack.KINDS is a file with
+      all channels, as RGB(A) or as pages of a TIFF.
+    axes: as of stack.Stack.
+    project: as of stack.Stack.
     pixel_um: size of a pixel in micrometers, or the column that has it; 0 if
       unknown.
   """
   pattern: str = '{id}_{channel}.png'
   stacked: str = ''
   axes: str = ''
-  project: str = 'max'
+  project: str = ''
   pixel_um: float | str = 0.0
 
 
@@ -219,7 +217,19 @@ class Description:
                        tuple(each.color for each in self.channels),
                        resize,
                        self.rule(),
+                       stack=self.stack(),
                        stored_um=stored_um)
+
+  def stack(self) -> stack_lib.Stack | None:
+    """Returns how the planes of a stacked file are used; None for others."""
+    images = self.images
+    if not images.stacked:
+      return None
+    planes = tuple(i if each.plane < 0 else each.plane
+                   for i, each in enumerate(self.channels))
+    return stack_lib.Stack(
+        images.stacked, images.axes, images.project,
+        () if planes == tuple(range(len(planes))) else planes)
 
   def pattern(self, channel: Channel) -> str:
     """Returns the template of a channel's files, with {channel} filled in."""

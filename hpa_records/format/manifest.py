@@ -106,14 +106,22 @@ class Manifest:
     return len(self.channels)
 
   @property
+  def has_group_columns(self) -> bool:
+    """Whether the groups of samples are columns of the table."""
+    return bool(self._table.get('group'))
+
+  @property
+  def _table(self) -> dict[str, Any]:
+    return self.settings.get('description', {}).get('table', {})
+
+  @property
   def metadata(self) -> list[str]:
     """Names of the index's columns that were copied from the table.
 
     Raises:
       ValueError: the stored ones are not names of columns.
     """
-    names = self.settings.get('description', {}).get('table',
-                                                     {}).get('metadata', [])
+    names = self._table.get('metadata', [])
     if len(set(names) |
            index_table.COLUMNS) < len(names) + len(index_table.COLUMNS):
       raise ValueError(f'invalid metadata columns {names!r:.80}')

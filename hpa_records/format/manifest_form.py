@@ -161,7 +161,9 @@ def _check_keys(content: dict, form: dict,
 
 
 def _check_names(content: dict[str, Any]) -> None:
-  """Checks the names and hashes of all files."""
+  """Checks the names of classes, channels and files, and all hashes."""
+  spec.check_names('class', content['classes'], spec.MAX_CLASSES)
+  spec.check_names('channel', content['channels'], spec.MAX_CHANNELS, 1)
   names = [entry['name'] for entry in content['shards']]
   for name in names:
     if not SHARD_NAME.fullmatch(name):

@@ -128,7 +128,8 @@ class Spec:
   """The classes and channels of a dataset, and how its images are stored.
 
   Attributes:
-    classes: their K names; label i is classes[i].
+    classes: their K names; label i is classes[i]. () if an unlabelled set does
+      not know them.
     channels: the C channels, in stored order.
     image_size: height and width of every image, in pixels.
     encoding: one of ENCODINGS.
@@ -144,7 +145,7 @@ class Spec:
 
   def __post_init__(self):
     check_names('class', self.classes, MAX_CLASSES)
-    check_names('channel', self.channel_names, MAX_CHANNELS)
+    check_names('channel', self.channel_names, MAX_CHANNELS, least=1)
     for each in self.channels:
       if each.stain:
         _check_name('stain', each.stain)
@@ -200,28 +201,34 @@ class Spec:
 
     Args:
       other: the spec of other records; image sizes, encodings, stains and
-        colors are not compared.
+        colors are not compared, nor unknown classes.
     """
+    classes = other.classes or self.classes
     return '; '.join(
-        filter(None, (_compare_names('classes', self.classes, other.classes),
-                      _compare_names('channels', self.channel_names,
-                                     other.channel_names))))
+        filter(None,
+               (_compare_names('classes', self.classes or classes, classes),
+                _compare_names('channels', self.channel_names,
+                               other.channel_names))))
 
 
-def check_names(kind: str, names: Sequence[str], most: int) -> None:
+def check_names(kind: str,
+                names: Sequence[str],
+                most: int,
+                least: int = 0) -> None:
   """Checks the names of the classes or channels of a dataset.
 
   Args:
     kind: 'class' or 'channel', for messages.
     names: in order.
     most: the largest allowed number of them.
+    least: the smallest.
 
   Raises:
-    ValueError: there are none, too many, or two equal ones; or a name is empty,
-      too long or not printable.
+    ValueError: there are too few, too many, or two equal ones; or a name is
+      empty, too long or not printable.
   """
-  if not 1 <= len(names) <= most:
-    raise ValueError(f'expected 1 to {most:,} names ({kind}), received '
+  if not least <= len(names) <= most:
+    raise ValueError(f'expected {least} to {most:,} names ({kind}), received '
                      f'{len(names):,}')
   for name in names:
     _check_name(kind, name)

@@ -16,7 +16,11 @@ FORMATS = {
     '.tif': 'TIFF',
     '.tiff': 'TIFF',
     '.jpg': 'JPEG',
-    '.jpeg': 'JPEG'
+    '.jpeg': 'JPEG',
+    '.tif.gz': 'TIFF',
+    '.tiff.gz': 'TIFF',
+    '.jp2': 'JPEG 2000',
+    '.j2k': 'JPEG 2000'
 }
 ENDINGS = ', '.join(FORMATS)
 

@@ -1,11 +1,12 @@
-"""Reads and checks the header of an image file: size, bit depth and colors.
+"""Reads and checks the header of an image file: size, depth and colors.
 
 The header decides whether a file is decoded. Libraries convert kinds that they
 do not support (kornia_rs reads palettes as gray and only one image of an
 animated PNG, Pillow reads 16-bit RGB as 8-bit), warn in place of an error, and
 open files of three times their own limit. So the header is parsed here: 41
 bytes and the last 12 of a PNG (png), the markers before the pixels of a JPEG
-(jpeg), the directory of a TIFF (tiff). Errors name the kind of the file.
+(jpeg), the directories of a TIFF (tiff), the markers of a JPEG 2000 (jpeg2000).
+Errors name the kind of the file.
 
 Source: PNG specification (W3C), 5.2 signature, 11.2.1 IHDR.
 """
@@ -15,16 +16,26 @@ import os
 import struct
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from hpa_records.images import file_kind
 from hpa_records.images import file_pattern
+from hpa_records.images import how as how_lib
+from hpa_records.images import stack as stack_lib
 from hpa_records.images.containers import jpeg
+from hpa_records.images.containers import jpeg2000
 from hpa_records.images.containers import png
 from hpa_records.images.containers import tiff
+from hpa_records.images.containers import tiff_kind
+from hpa_records.images.containers import tiff_parts
 from hpa_records.runtime import errors
 
 # 8192 x 8192, 64 MiB of 8-bit gray; the largest HPA image is 3072 x 3072.
 MAX_PIXELS = 2**26
-# An uncompressed RGB image of MAX_PIXELS has 192 MiB.
+# Of one image: float32 or 8-bit RGBA of MAX_PIXELS.
+_MAX_PIXEL_BYTES = 2**28
+# Of all images of a stack: 16 of MAX_PIXELS, or 256 of 2048 x 2048.
+_MAX_STACK_PIXELS = 2**30
 MAX_FILE_BYTES = 2**30
 
 HEAD_BYTES = 41  # a PNG's signature, IHDR chunk, and the next chunk's name
@@ -34,9 +45,11 @@ _PNG_8_BIT_GRAY = b'\x08\0\0\0\0'  # depth, color, methods, no interlace
 _PNG_SIZE = struct.Struct('>II')
 _SIGNATURES = ((b'\x89PNG\r\n\x1a\n', 'PNG'), (b'II*\0', 'TIFF'),
                (b'MM\0*', 'TIFF'), (b'II+\0', 'TIFF'), (b'MM\0+', 'TIFF'),
-               (b'\xff\xd8\xff', 'JPEG'))
-_ENDS = {'PNG': png.END, 'JPEG': jpeg.END}  # a TIFF has none
-_READ = ((8, 1), (16, 1), (8, 3))  # bits and colors
+               (b'\xff\xd8\xff', 'JPEG'), (jpeg2000.BOX_START, 'JPEG 2000'),
+               (jpeg2000.CODESTREAM_START, 'JPEG 2000'))
+_ENDS = {'PNG': png.END, 'JPEG': jpeg.END}
+# What a stacked file of each kind must have.
+_STACKED = {'planes': 'gray, RGB or RGBA pixels', 'pages': 'gray pages'}
 # Allowed bytes of a file beyond four times its pixels. A sparse file of a few
 # kilobytes on disk may have a gigabyte, which would all be read.
 _MAX_SPARE_BYTES = 2**25
@@ -46,23 +59,21 @@ class Header(NamedTuple):
   """The header of a supported image file.
 
   Attributes:
-    format: 'PNG', 'TIFF' or 'JPEG'.
+    format: one of the values of file_pattern.FORMATS.
     height, width: in pixels.
-    bits: of one color, 8 or 16; 16 only in gray files.
-    colors: 1 (gray) or 3 (RGB).
-    tags: of a TIFF.
+    depth: type of a value: 'uint8', 'uint16', 'float32' or 'float64'.
+    colors: values of a pixel: 1 (gray), 3 (RGB); in a stacked file 1..16.
+    images: the tags of each image of a TIFF.
+    chosen: of a stacked file the planes or pages of each channel, whose maximum
+      is the channel's plane.
   """
   format: str
   height: int
   width: int
-  bits: int
+  depth: str
   colors: int
-  tags: tiff.Tags | None = None
-
-  @property
-  def depth(self) -> str:
-    """The type of a value, such as 'uint8'."""
-    return f'uint{self.bits}'
+  images: tuple[tiff.Tags, ...] = ()
+  chosen: tuple[tuple[int, ...], ...] = ()
 
 
 def read_gray_png(head: bytes, end: bytes, num_bytes: int,
@@ -89,18 +100,22 @@ def read_gray_png(head: bytes, end: bytes, num_bytes: int,
   return height, width
 
 
-def read(file: BinaryIO, name: str, channel: str) -> Header:
+def read(file: BinaryIO,
+         name: str,
+         how: how_lib.How,
+         channel: int = 0) -> Header:
   """Returns the header of an image file; also checks the file's end.
 
   Args:
-    file: positioned at its start.
+    file: positioned at its start; the content of a compressed file.
     name: of the file; its extension must match the content.
-    channel: name of the channel, for the message.
+    how: settings of the image; how.stack says what the file must have.
+    channel: index of the file's channel, for the message.
 
   Raises:
     errors.DataError: the file is of an unsupported kind, larger than
-      MAX_PIXELS or MAX_FILE_BYTES, truncated, or has data after its end; the
-      message names its kind.
+      MAX_PIXELS or MAX_FILE_BYTES, truncated, has data after its end, or has
+      other planes than a stacked file needs; the message names its kind.
   """
   head = file.read(HEAD_BYTES)
   file.seek(0, os.SEEK_END)
@@ -109,30 +124,64 @@ def read(file: BinaryIO, name: str, channel: str) -> Header:
   if num_bytes > MAX_FILE_BYTES:
     raise errors.DataError(f'expected at most {MAX_FILE_BYTES:,} bytes, '
                            f'received {num_bytes:,}')
+  stacked = how.stack.kind if how.stack else ''
   try:
-    shape, unsupported = _READERS[kind](file, num_bytes)
+    if kind == 'TIFF':
+      header, unsupported = _read_tiff(file, num_bytes, stacked)
+    else:
+      (*size, bits, colors), unsupported = _READERS[kind](file, num_bytes)
+      header = Header(kind, *size, f'uint{bits}', colors)
   except struct.error as error:
     raise errors.DataError(f'truncated {kind} ({num_bytes:,} bytes): the '
                            'header is incomplete') from error
-  header = Header(kind, *shape)
-  if unsupported or (header.bits, header.colors) not in _READ:
-    raise errors.DataError(f'expected gray or {channel}-tinted pixels, received'
-                           f' {unsupported or f"{header.bits}-bit RGB"}')
-  if not 0 < header.height * header.width <= MAX_PIXELS:
+  fits = header.colors == 1 or stacked == 'planes' or (
+      not stacked and (header.depth, header.colors) == ('uint8', 3))
+  if unsupported or not fits:
+    expected = _STACKED.get(stacked,
+                            f'gray or {how.channels[channel]}-tinted pixels')
+    bits = header.depth.lstrip('uintfloa')
+    names = {3: 'RGB', 4: 'RGBA'}
+    raise errors.DataError(
+        f'expected {expected}, received '
+        f'{unsupported or f"{bits}-bit {names.get(header.colors)}"}')
+  _check_size(header, num_bytes)
+  if kind == 'TIFF':
+    tiff_parts.check(header.images, num_bytes, MAX_PIXELS)
+  elif kind in _ENDS:
+    _check_end(file, num_bytes, kind)
+  return header._replace(chosen=_choose(header, how)) if stacked else header
+
+
+def _check_size(header: Header, num_bytes: int) -> None:
+  """Checks the size of the pixels, and of the file compared with them."""
+  num_pixels, num_images = header.height * header.width, len(header.images) or 1
+  if not 0 < num_pixels <= MAX_PIXELS:
     raise errors.DataError(f'expected 1 to {MAX_PIXELS:,} pixels, received '
                            f'{header.height:,} x {header.width:,} '
                            '(height x width)')
-  most_bytes = _most_bytes(header.height * header.width * header.colors *
-                           header.bits // 8)
+  pixel_bytes = num_pixels * header.colors * np.dtype(header.depth).itemsize
+  if (pixel_bytes > _MAX_PIXEL_BYTES or
+      num_pixels * num_images > _MAX_STACK_PIXELS):
+    raise errors.DataError(
+        f'expected at most {_MAX_PIXEL_BYTES:,} bytes of an image and '
+        f'{_MAX_STACK_PIXELS:,} pixels of all, received {num_images:,} of '
+        f'{header.height:,} x {header.width:,} pixels of {header.colors} '
+        f'{header.depth}')
+  most_bytes = _most_bytes(pixel_bytes * num_images)
   if num_bytes > most_bytes:
     raise errors.DataError(
         f'expected at most {most_bytes:,} bytes for {header.height:,} x '
         f'{header.width:,} pixels, received {num_bytes:,}')
-  if kind == 'TIFF':
-    tiff.check_parts(header.tags, num_bytes, MAX_PIXELS)
-  else:
-    _check_end(file, num_bytes, kind)
-  return header
+
+
+def _choose(header: Header, how: how_lib.How) -> tuple[tuple[int, ...], ...]:
+  """Returns Header.chosen of a stacked file."""
+  num_channels = len(how.channels)
+  if how.stack.kind == 'planes':
+    return stack_lib.find_planes(how.stack, num_channels, header.colors)
+  images = header.images or (tiff.Tags('<', {}, ''),)
+  return stack_lib.find_pages(how.stack, num_channels, len(images),
+                              images[0].text)
 
 
 def _most_bytes(pixel_bytes: int) -> int:
@@ -140,22 +189,14 @@ def _most_bytes(pixel_bytes: int) -> int:
   return _MAX_SPARE_BYTES + 4 * pixel_bytes
 
 
-def read_bytes(data: bytes, name: str, channel: str) -> Header:
-  """Returns the header of an image file's content, as read does.
-
-  Raises:
-    errors.DataError: as in read.
-  """
-  return read(io.BytesIO(data), name, channel)
-
-
 def _check_kind(head: bytes, name: str) -> str:
   """Returns the format, checked against the extension of the name."""
   found = next(
       (kind for signature, kind in _SIGNATURES if head.startswith(signature)),
       '')
-  wanted = file_pattern.FORMATS.get(name[name.rfind('.'):].lower())
-  if wanted is None:
+  wanted = next((found for ending, found in file_pattern.FORMATS.items()
+                 if name.lower().endswith(ending)), '')
+  if not wanted:
     raise errors.DataError(
         f'expected one of the extensions {file_pattern.ENDINGS}, received '
         f'{os.path.basename(name)!r}')
@@ -192,7 +233,7 @@ def check_single(data: bytes, kind: str) -> None:
 
   Args:
     data: the complete file, as passed by read.
-    kind: its format; a TIFF is not checked.
+    kind: its format; a TIFF or JPEG 2000 is not checked.
 
   Raises:
     errors.DataError: there are data after the end, or the image is rotated.
@@ -212,20 +253,26 @@ def check_single(data: bytes, kind: str) -> None:
     raise _describe_trailing(kind, len(data) - end)
 
 
-def _read_tiff(
-    file: BinaryIO,
-    num_bytes: int) -> tuple[tuple[int, int, int, int, tiff.Tags], str]:
-  """Returns (height, width, bits, colors, tags) and the unsupported kind or ''.
-  """
-  tags = tiff.read(file, num_bytes)
-  height, width, bits, colors = map(
-      tags.first, (tiff.HEIGHT, tiff.WIDTH, tiff.BITS, tiff.SAMPLES))
-  return (height, width, bits, colors, tags), tiff.find_other_kind(tags)
+def _read_tiff(file: BinaryIO, num_bytes: int,
+               stacked: str) -> tuple[Header, str]:
+  """Returns the header of a TIFF, and the unsupported kind or ''."""
+  images = (tiff.read_all(file, num_bytes) if stacked == 'pages' else
+            (tiff.read(file, num_bytes),))
+  kinds = [(tags.first(tiff.HEIGHT), tags.first(tiff.WIDTH),
+            tiff_kind.depth(tags), tags.first(tiff.SAMPLES)) for tags in images]
+  unsupported = next(
+      filter(None,
+             (tiff_kind.find_other_kind(tags, stacked) for tags in images)), '')
+  if not unsupported and len(set(kinds)) > 1:
+    i = next(i for i, each in enumerate(kinds) if each != kinds[0])
+    unsupported = (f'a TIFF of different images: {kinds[0]}, and {kinds[i]} as '
+                   f'image {i + 1}')
+  return Header('TIFF', *kinds[0], images), unsupported
 
 
 # (file, num_bytes) -> ((height, width, bits, colors), unsupported kind or '');
 # they raise struct.error for a truncated header.
-_READERS = {'PNG': png.read, 'JPEG': jpeg.read, 'TIFF': _read_tiff}
+_READERS = {'PNG': png.read, 'JPEG': jpeg.read, 'JPEG 2000': jpeg2000.read}
 # (file, num_bytes) -> the first byte behind the image, 0 if there is none.
 _FIND_END = {
     'PNG': lambda file, num_bytes: png.find_end(png.walk(file, num_bytes)),

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from hpa_records.format import spec
 from hpa_records.images import intensity as intensity_lib
 from hpa_records.images import resize as resize_lib
+from hpa_records.images import stack as stack_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,8 @@ class How:
     intensity: rule that makes 8-bit pixels.
     levels: of each channel, from histograms of the sample's plate or of the
       dataset if the rule says so, else ().
+    stack: how a file with all channels is used; None if each channel has a
+      file of its own.
     image_um: pixel size of the files in micrometers, passed by crop.check_um.
     stored_um: pixel size of the image, passed by crop.check_um; 0 keeps the
       whole field of view.
@@ -29,19 +31,6 @@ class How:
   resize: str = resize_lib.DEFAULT_FILTER
   intensity: intensity_lib.Rule = intensity_lib.Rule()
   levels: tuple[intensity_lib.Levels, ...] = ()
+  stack: stack_lib.Stack | None = None
   image_um: float = 0
   stored_um: float = 0
-
-
-def of_settings(size_px: int, resize: str, white_level: int) -> How:
-  """Returns How for the four channels of hpa2018.
-
-  Args:
-    size_px: height and width of the image.
-    resize: one of resize.RESIZE_FILTERS.
-    white_level: the 16-bit intensity that becomes 255; 0 if not given.
-  """
-  levels = (white_level,) * spec.NUM_CHANNELS if white_level else ()
-  return How(size_px, spec.CHANNELS,
-             ('#ff0000', '#00ff00', '#0000ff', '#ffff00'), resize,
-             intensity_lib.Rule('white_level', levels))

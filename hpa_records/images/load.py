@@ -1,5 +1,6 @@
 """Loads the image files of a sample as one [H, W, C] uint8 array."""
 
+import contextlib
 import os
 from typing import Callable, Iterator, Sequence
 
@@ -29,8 +30,8 @@ def load(files: Sequence[str],
   """Returns the files of a sample as one image.
 
   Args:
-    files: paths, local or addresses, of one file a channel; see decode for the
-      supported kinds.
+    files: paths, local or addresses: one for each channel, or one stacked file
+      if how.stack says so; see decode for the supported kinds.
     how: settings of the image.
     read: path → content of a file.
 
@@ -57,7 +58,7 @@ def load(files: Sequence[str],
     image = np.atleast_3d(cv2.merge(planes[group]))
     image = resize_lib.resize(image, how.size_px, how.resize)
     groups.append(intensity.scale(image, levels[group]))
-  return groups[0] if len(groups) == 1 else np.concatenate(groups, axis=-1)
+  return groups[0] if len(groups) == 1 else cv2.merge(groups)
 
 
 def count(files: Sequence[str],
@@ -88,15 +89,16 @@ def count(files: Sequence[str],
 def _read_planes(files: Sequence[str], how: how_lib.How,
                  read: Read) -> Iterator[np.ndarray]:
   """Yields the plane [H, W] of each channel."""
+  if how.stack:
+    path, = files
+    with _naming(path):
+      planes = decode.decode_stack(read(path), path, how)
+    yield from planes
+    return
   kind = None
   for i, path in enumerate(files):
-    try:
+    with _naming(path):
       plane = decode.decode(read(path), path, how, i)
-    except OSError as error:
-      raise errors.UnreadError(f'cannot be read: {errors.explain(error)}',
-                               path) from error
-    except errors.DataError as error:
-      raise errors.DataError(str(error), path) from error
     kind = kind or (plane.shape, plane.dtype)
     for expected, received in zip(kind, (plane.shape, plane.dtype)):
       if received != expected:
@@ -106,11 +108,21 @@ def _read_planes(files: Sequence[str], how: how_lib.How,
     yield plane
 
 
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+  """Adds the path to errors of a block that reads a file."""
+  try:
+    yield
+  except OSError as error:
+    raise errors.UnreadError(f'cannot be read: {errors.explain(error)}',
+                             path) from error
+  except errors.DataError as error:
+    raise errors.DataError(str(error), path) from error
+
+
 def _crop(plane: np.ndarray, how: how_lib.How, levels: intensity.Levels | None,
           path: str) -> np.ndarray:
   """Returns the part of a plane [H, W] that becomes the image."""
-  try:
+  with _naming(path):
     side = crop.find_side(how.size_px, how.image_um, how.stored_um, _MAX_SIDE)
-  except errors.DataError as error:
-    raise errors.DataError(str(error), path) from error
   return crop.cut(plane, side, levels[0] if levels else 0)

@@ -30,7 +30,7 @@ class Names:
       group: the name, without spaces around it.
       row: as of issue.Issue.
     """
-    wrong = printable.find_name_issue(group, 'the name of a group')
+    wrong = printable.find_name_issue(group, 'the name of a group', '')
     form = unicodedata.normalize('NFC', group)
     # Spreadsheets and pandas turn the name 5 into 5.0.
     alike = re.sub(r'^([0-9]+)\.0+$', r'\1', form.casefold())

@@ -17,15 +17,18 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.storage import filesystem
 
 _BEFORE, _AFTER = '#4477aa', '#cc6677'  # distinct for the colour-blind too
-_TINTS = {'red': 'red', 'green': 'lime', 'blue': 'blue', 'yellow': 'yellow'}
 _DPI = 120
 MARK = 'hpa-records'  # the Software field of each PNG
 _ID_CHARS = 40
+_NAME_CHARS = 32  # of a class or a channel
+_MOST_NUMBERS = 8  # written at the bars of a small chart
+_MOST_NAMES = 8  # of the classes of a sample
 _COMPOSITES_A_ROW = 5
+MOST_CLASSES = 40  # of a figure
 
 
 @contextlib.contextmanager
@@ -83,19 +86,49 @@ def _settle(drawn: figure.Figure) -> None:
     drawn.set_layout_engine('none')
 
 
-def composite(image: np.ndarray) -> np.ndarray:
-  """Returns the four channels as one RGB image, in the colours of the HPA.
+def composite(image: np.ndarray, spec: spec_lib.Spec) -> np.ndarray:
+  """Returns the channels as one RGB image, each in its color.
 
   Args:
-    image: [..., C] uint8, channels in spec.CHANNELS order.
+    image: [..., C] uint8.
+    spec: of the image.
 
   Returns:
-    [..., 3] uint8: red microtubules, green protein, blue nucleus, and yellow
-    endoplasmic reticulum, which is added to red and green and clipped to 255.
+    [..., 3] uint8: the sum of the channels' colors, clipped to 255.
   """
-  red, green, blue, yellow = np.moveaxis(image.astype(np.uint16), -1, 0)
-  mixed = np.stack([red + yellow, green + yellow, blue], axis=-1)
+  # The products are integers below 2^24, so float32 is exact; NumPy multiplies
+  # matrices of integers many times slower.
+  rgb = np.array([each.rgb for each in spec.channels], np.float32)
+  mixed = np.rint(image.astype(np.float32) @ rgb / 255)
   return np.minimum(mixed, 255).astype(np.uint8)
+
+
+def choose_classes(counts: np.ndarray) -> np.ndarray:
+  """Returns the classes that a figure shows, [n] int64.
+
+  Up to MOST_CLASSES are all shown, in order. Of more, half of MOST_CLASSES are
+  the largest, and half the rarest, largest first; name_choice says so.
+
+  Args:
+    counts: [K] images of each class.
+  """
+  if len(counts) <= MOST_CLASSES:
+    return np.arange(len(counts))
+  order = np.argsort(-np.asarray(counts), kind='stable')
+  half = MOST_CLASSES // 2
+  return np.concatenate([order[:half], order[-half:]])
+
+
+def name_choice(num_classes: int) -> str:
+  """Returns which classes choose_classes chooses, as text; '' if all.
+
+  Args:
+    num_classes: length of its counts.
+  """
+  if num_classes <= MOST_CLASSES:
+    return ''
+  half = MOST_CLASSES // 2
+  return f'the {half} largest and the {half} rarest of {num_classes:,} classes'
 
 
 @own_style()
@@ -110,11 +143,10 @@ def draw_labels_per_image(labels: np.ndarray) -> figure.Figure:
   drawn = figure.Figure(figsize=(5, 3.5), layout='constrained')
   axes = drawn.add_subplot()
   bars = axes.bar(numbers, counts[numbers], color=_BEFORE)
-  axes.bar_label(bars, fmt='{:,.0f}', padding=2)
-  axes.set(title='Labels of an image',
-           xlabel='labels',
-           ylabel='images',
-           xticks=numbers)
+  axes.set(title='Labels of an image', xlabel='labels', ylabel='images')
+  if len(numbers) <= _MOST_NUMBERS:
+    axes.bar_label(bars, fmt='{:,.0f}', padding=2)
+    axes.set_xticks(numbers)
   axes.margins(y=0.12)
   _tidy(axes, 'y')
   return drawn
@@ -123,29 +155,35 @@ def draw_labels_per_image(labels: np.ndarray) -> figure.Figure:
 @own_style()
 def draw_class_counts(before: np.ndarray,
                       after: np.ndarray,
+                      classes: Sequence[str],
                       titles: tuple[str, str] = ('before', 'after'),
                       title: str = 'Class counts') -> figure.Figure:
   """Returns two bar charts of class counts, side by side, one bar a class.
 
+  Of many classes, those that choose_classes chooses by before are shown.
+
   Args:
     before: [K] counts, drawn on the left.
     after: [K] counts, drawn on the right.
+    classes: their names.
     titles: of the two charts.
     title: of the figure.
   """
-  drawn = figure.Figure(figsize=(11, 7.5), layout='constrained')
-  drawn.suptitle(title)
-  places = np.arange(spec.NUM_CLASSES)
+  chosen, choice = choose_classes(before), name_choice(len(classes))
+  drawn = figure.Figure(figsize=(11, max(2.5, 0.25 * len(chosen) + 0.5)),
+                        layout='constrained')
+  drawn.suptitle(f'{title}: {choice}' if choice else title)
+  places = np.arange(len(chosen))
   both = drawn.subplots(1, 2, sharey=True)
   panels = zip(both, (before, after), titles, (_BEFORE, _AFTER))
   for axes, counts, name, color in panels:
-    bars = axes.barh(places, counts, color=color)
+    bars = axes.barh(places, counts[chosen], color=color)
     axes.bar_label(bars, fmt='{:,.0f}', padding=3, fontsize=8)
     axes.set(title=f'{name}: {np.sum(counts):,.0f} labels', xlabel='images')
     axes.margins(x=0.12, y=0.01)
     _tidy(axes, 'x')
-    axes.set_yticks(places,
-                    [f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES)])
+    axes.set_yticks(places, [f'{i} {_shorten(classes[i])}' for i in chosen],
+                    parse_math=False)
   both[0].invert_yaxis()  # shared
   return drawn
 
@@ -179,49 +217,61 @@ def draw_rates(rates: Mapping[str, Sequence[float]], unit: str,
 
 @own_style()
 def draw_channels(images: np.ndarray, ids: Sequence[str],
-                  labels: Sequence[Sequence[int]]) -> figure.Figure:
+                  labels: Sequence[Sequence[int]],
+                  spec: spec_lib.Spec) -> figure.Figure:
   """Returns a figure with the channels and the composite of a sample per row.
 
   Args:
     images: [n, H, W, C] uint8, n >= 1.
     ids: id of each sample.
     labels: classes 0..K-1 of each sample; () if unknown.
+    spec: of the samples.
   """
-  columns = (*spec.CHANNELS, 'composite')
-  drawn = figure.Figure(figsize=(12, 2.0 * len(images) + 0.4),
+  columns = (*map(_shorten, spec.channel_names), 'composite')
+  drawn = figure.Figure(figsize=(2.4 * len(columns), 2.0 * len(images) + 0.4),
                         layout='constrained')
   grid = drawn.subplots(len(images), len(columns), squeeze=False)
   for row, image, sample_id, classes in zip(grid, images, ids, labels):
-    for c, (axes, channel) in enumerate(zip(row, spec.CHANNELS)):
+    for c, (axes, channel) in enumerate(zip(row, spec.channels)):
       shades = colors.LinearSegmentedColormap.from_list(
-          channel, ['black', _TINTS[channel]])
+          channel.name, ['black', channel.color])
       _show(axes, image[..., c], shades)
-    _show(row[-1], composite(image))
-    row[0].set_ylabel(_caption(sample_id, classes, 24),
+    _show(row[-1], composite(image, spec))
+    names = [spec.classes[number] for number in classes]
+    row[0].set_ylabel(_caption(sample_id, names, 24),
                       rotation=0,
                       ha='right',
                       va='center',
                       fontsize=9,
                       parse_math=False)
   for axes, name in zip(grid[0], columns):
-    axes.set_title(name)
+    axes.set_title(textwrap.fill(name, 18), parse_math=False)
   return drawn
 
 
 @own_style()
-def draw_composites(images: np.ndarray, titles: Sequence[str]) -> figure.Figure:
+def draw_composites(images: np.ndarray,
+                    titles: Sequence[str],
+                    spec: spec_lib.Spec,
+                    title: str = '') -> figure.Figure:
   """Returns a figure of colour composites with a title each.
 
   Args:
     images: [n, H, W, C] uint8, n >= 1.
     titles: of each image, such as the name of its class.
+    spec: of the images.
+    title: of the figure; '' for none.
   """
   rows = -(-len(images) // _COMPOSITES_A_ROW)
   drawn = figure.Figure(figsize=(12, 2.75 * rows), layout='constrained')
+  if title:
+    drawn.suptitle(title)
   grid = drawn.subplots(rows, _COMPOSITES_A_ROW, squeeze=False).reshape(-1)
-  for axes, image, title in zip(grid, images, titles):
-    _show(axes, composite(image))
-    axes.set_title(textwrap.fill(title, 26), fontsize=9, parse_math=False)
+  for axes, image, name in zip(grid, images, titles):
+    _show(axes, composite(image, spec))
+    axes.set_title(textwrap.fill(_shorten(name), 26),
+                   fontsize=9,
+                   parse_math=False)
   for axes in grid[len(images):]:
     axes.set_axis_off()
   return drawn
@@ -232,12 +282,16 @@ def _show(axes, pixels: np.ndarray, shades=None) -> None:
   axes.set(xticks=[], yticks=[])
 
 
-def _caption(sample_id: str, classes: Sequence[int], width: int) -> str:
-  if len(sample_id) > _ID_CHARS:
-    sample_id = f'{sample_id[:_ID_CHARS - 1]}…'
-  lines = textwrap.wrap(sample_id, width)
-  for number in classes:
-    lines += textwrap.wrap(spec.CLASS_NAMES[number], width)
+def _shorten(name: str, most: int = _NAME_CHARS) -> str:
+  return name if len(name) <= most else f'{name[:most - 1]}…'
+
+
+def _caption(sample_id: str, classes: Sequence[str], width: int) -> str:
+  lines = textwrap.wrap(_shorten(sample_id, _ID_CHARS), width)
+  for name in classes[:_MOST_NAMES]:
+    lines += textwrap.wrap(_shorten(name), width)
+  if len(classes) > _MOST_NAMES:
+    lines.append(f'… and {len(classes) - _MOST_NAMES:,} more')
   return '\n'.join(lines)
 
 

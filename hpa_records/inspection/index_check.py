@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import manifest
-from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.runtime import printable
 from hpa_records.sampling import resampling
@@ -32,10 +31,12 @@ def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
     One line an issue, which begins with the name of the index file.
   """
   columns = _COLUMNS + (_LABELLED_COLUMNS if made.is_labelled else ())
-  if made.settings.get('groups_sha256'):
+  if made.settings.get('groups_sha256') or (made.is_labelled and
+                                            made.has_group_columns):
     columns += ('group',)
   if not made.is_labelled and 'row' in index:  # not in earlier versions
     columns += ('row',)
+  columns += tuple(made.metadata)
   if set(index.columns) != set(columns):
     issues = [
         f'expected the columns {sorted(columns)}, received '
@@ -56,9 +57,9 @@ def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
 def _check_names(index: pd.DataFrame) -> list[str]:
   """Ids and groups must be plain names, and ids unique."""
   issues = [
-      wrong for kind, column in (('an id', 'id'), ('a group', 'group'))
+      wrong for column, how in (('id', ('an id',)), ('group', ('a group', '')))
       if column in index for name in index[column].unique().tolist()
-      if (wrong := printable.find_name_issue(name, kind))
+      if (wrong := printable.find_name_issue(name, *how))
   ]
   twice = index['id'][index['id'].duplicated()].unique()
   return issues or [f'duplicate id {name}' for name in twice]
@@ -96,7 +97,7 @@ def _check_groups(index: pd.DataFrame) -> list[str]:
 
 def _check_sizes(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   """Sizes must be positive and not larger than the content can be."""
-  raw_bytes = made.image_size**2 * spec.NUM_CHANNELS
+  raw_bytes = made.image_size**2 * made.num_channels
   # A PNG of noise is a little larger than its pixels.
   most = raw_bytes if made.settings[
       'encoding'] == 'raw' else 2 * raw_bytes + 2**12
@@ -104,7 +105,7 @@ def _check_sizes(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
       index[name].to_numpy() for name in ('image_bytes', 'record_bytes'))
   heads = 4 * index['id'].str.len().to_numpy() + _HEAD_BYTES
   if made.is_labelled:
-    heads = heads + spec.NUM_CLASSES + 4 * made.num_folds
+    heads = heads + made.num_classes + 4 * made.num_folds
   wrong = (images < 1) | (images > most) | (records < images) | (records -
                                                                  images > heads)
   return [
@@ -130,7 +131,7 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
                     f'{expected[wrong[0]]}, received {received[wrong[0]]}')
     row += each.records
   size = made.image_size
-  raw_bytes = size**2 * spec.NUM_CHANNELS
+  raw_bytes = size**2 * made.num_channels
   if made.settings['encoding'] == 'raw':
     wrong = index['image_bytes'] != raw_bytes
     issues += [
@@ -178,16 +179,16 @@ def _check_labels(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   rows = np.repeat(np.arange(len(index)), lengths)
   labels = np.concatenate([*index['labels'], []]).astype(np.int64)
   again = pd.DataFrame({'row': rows, 'label': labels}).duplicated().to_numpy()
-  wrong = rows[again | (labels < 0) | (labels >= spec.NUM_CLASSES)]
+  wrong = rows[again | (labels < 0) | (labels >= made.num_classes)]
   if wrong.size:
     return [
-        f'expected unique labels 0..{spec.NUM_CLASSES - 1} for {row.id}, '
+        f'expected unique labels 0..{made.num_classes - 1} for {row.id}, '
         f'received {printable.show_list([int(k) for k in row.labels])}'
         for row in index.iloc[np.unique(wrong)].itertuples()
     ]
-  cells = index['fold'].to_numpy()[rows] * spec.NUM_CLASSES + labels
-  counts = np.bincount(cells, minlength=made.num_folds * spec.NUM_CLASSES)
-  counts = counts.reshape(made.num_folds, spec.NUM_CLASSES)
+  cells = index['fold'].to_numpy()[rows] * made.num_classes + labels
+  counts = np.bincount(cells, minlength=made.num_folds * made.num_classes)
+  counts = counts.reshape(made.num_folds, made.num_classes)
   return [
       f'expected the class counts of fold {fold} in '
       f'{manifest.MANIFEST_NAME}, {said}, received {found}'

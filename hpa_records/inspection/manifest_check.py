@@ -9,13 +9,12 @@ from typing import Sequence
 
 import numpy as np
 
+from hpa_records.datasets import description
 from hpa_records.format import manifest
-from hpa_records.format import spec
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.runtime import errors
-from hpa_records.runtime import printable
 from hpa_records.sampling import balance
 
 _FILES = {
@@ -32,22 +31,17 @@ def check(made: manifest.Manifest) -> list[str]:
   Returns:
     One line an issue, which begins with the name of the manifest file.
   """
-  issues = []
-  if tuple(made.classes) != spec.CLASS_NAMES or (tuple(made.channels)
-                                                 != spec.CHANNELS):
-    issues.append('expected the classes and channels of this version, received '
-                  f'{len(made.classes)} classes, '
-                  f'channels {printable.show_list(made.channels)}')
+  issues = _check_spec(made)
   unlisted = _FILES - set(made.files)
   if unlisted:
     issues.append(f'no sha256 of {sorted(unlisted)}')
   names = [each.name for each in made.shards]
-  shape = (made.num_folds, spec.NUM_CLASSES) if made.is_labelled else ()
+  shape = (made.num_folds, made.num_classes) if made.is_labelled else ()
   if _shape(made.class_counts) != shape or (made.is_labelled and
                                             made.num_folds > made.num_records):
     issues.append(
         f'expected class counts of {made.num_folds} folds and '
-        f'{spec.NUM_CLASSES} classes, and a record in each fold (unlabelled: '
+        f'{made.num_classes} classes, and a record in each fold (unlabelled: '
         f'no counts), received {len(made.class_counts)} rows and '
         f'{made.num_records} records')
   expected = _expected_names(names, made)
@@ -61,12 +55,27 @@ def check(made: manifest.Manifest) -> list[str]:
     issues.append(f'expected {made.num_records} records, received shards with '
                   f'{records}')
   try:
-    balance.of_settings(made.settings).check_classes(len(made.classes))
+    balance.of_settings(made.settings).check_classes(made.num_classes)
   except errors.DataError as error:
     issues.append(f'settings: {str(error).rstrip(".")}')
   if not issues:
     issues = _check_pixels(made)
   return [f'{manifest.MANIFEST_NAME}: {each}' for each in issues]
+
+
+def _check_spec(made: manifest.Manifest) -> list[str]:
+  """Names, colors and columns must be ones that a dataset can have."""
+  try:
+    spec = description.spec_of(made)
+    _ = made.metadata
+  except ValueError as error:
+    reason = str(error).removesuffix('; convert the data again.')
+    return [reason.rstrip('.')]
+  allowed = pixel_codec.encodings(spec.num_channels)
+  return [
+      f'expected images of {spec.num_channels} channels to be stored as '
+      f'{" or ".join(allowed)}, received {spec.encoding}'
+  ] if spec.encoding not in allowed else []
 
 
 def _shape(counts: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
@@ -80,14 +89,14 @@ def _check_pixels(made: manifest.Manifest) -> list[str]:
   said, count = made.pixels, made.num_records * made.image_size**2
   sums, squares = said['sum'], said['sum_of_squares']
   if said['count'] == count and pixel_codec.are_sums(count, sums, squares,
-                                                     spec.NUM_CHANNELS):
+                                                     made.num_channels):
     expected = manifest.pixel_statistics(count, np.array(sums),
                                          np.array(squares))
     if said == expected:
       return []
   return [
       f'impossible pixel statistics for {count} pixels of 0..255 in each of '
-      f'{spec.NUM_CHANNELS} channels'
+      f'{made.num_channels} channels'
   ]
 
 

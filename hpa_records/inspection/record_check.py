@@ -75,7 +75,7 @@ def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
   else:
     results = map_in_order(process_pool.start(workers), _check_shard, tasks)
   issues = []
-  sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
+  sums = np.zeros((2, made.num_channels), np.int64)
   with progress.Bar('decode', made.num_records, 'records') as shown:
     for task, (found, counted) in zip(tasks, results):
       issues += found
@@ -90,7 +90,7 @@ def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
 
 def _check_shard(task: _ShardTask) -> tuple[list[str], np.ndarray]:
   """Returns the issues of one shard and its pixel_codec.sums [2, C] int64."""
-  sums = np.zeros((2, spec.NUM_CHANNELS), np.int64)
+  sums = np.zeros((2, task.made.num_channels), np.int64)
   issues, count = [], 0
   try:
     for offset, data in tfrecord.read(task.path,
@@ -128,12 +128,14 @@ def _check_record(row: pd.Series, data: bytes,
   Raises:
     errors.DataError: names the first field that differs.
   """
-  sample = example.decode(data, spec.NUM_CLASSES)
+  sample = example.decode(data, made.num_classes)
   labelled = made.is_labelled
+  hot = np.zeros(made.num_classes, np.int64)
+  hot[list(row['labels']) if labelled else []] = 1
   expected = {
       spec.ID: row['id'],
       spec.FOLD: row['fold'] if labelled else None,
-      spec.LABELS: spec.multi_hot([row['labels']])[0] if labelled else None,
+      spec.LABELS: hot if labelled else None,
       spec.REPEATS: row['repeats'] if labelled else None,
   }
   for name, value in expected.items():
@@ -150,7 +152,7 @@ def _check_record(row: pd.Series, data: bytes,
         f'expected an image of {row["image_bytes"]} bytes at byte {start} of '
         f'the record as in {manifest.INDEX_NAME}, received other bytes')
   return pixel_codec.decode(sample.image, made.settings['encoding'],
-                            made.image_size, spec.NUM_CHANNELS)
+                            made.image_size, made.num_channels)
 
 
 def _is_same(received: Any, expected: Any) -> bool:

@@ -7,20 +7,13 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import manifest
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance
+from hpa_records.sampling import label_set
 from hpa_records.sampling import resampling
-
-# What each channel stains. Source: Kaggle, the competition's data page.
-STAINS = {
-    'red': 'microtubules',
-    'green': 'protein of interest',
-    'blue': 'nucleus',
-    'yellow': 'endoplasmic reticulum',
-}
 
 
 def require_fold(made: manifest.Manifest, fold: int) -> int:
@@ -41,13 +34,15 @@ def require_fold(made: manifest.Manifest, fold: int) -> int:
 
 def describe(made: manifest.Manifest,
              index: pd.DataFrame,
+             spec: spec_lib.Spec,
              fold: int,
              chosen: balance.Balance = balance.Balance()) -> str:
-  """Returns a summary of the dataset, in some 120 lines.
+  """Returns a summary of the dataset: 60 lines, and two for each class.
 
   Args:
     made: manifest of the dataset.
     index: as manifest.load_index returns it.
+    spec: of the dataset.
     fold: held out for an epoch's draws.
     chosen: settings of the policies, as in compare_policies.
   """
@@ -56,20 +51,21 @@ def describe(made: manifest.Manifest,
   parts = [
       f'{made.num_records:,} records in {len(made.shards)} shards, '
       f'{printable.show_bytes(num_bytes)}; '
-      f'{size} x {size} x {len(made.channels)} uint8, '
+      f'{size} x {size} x {spec.num_channels} uint8, '
       f'{made.settings["encoding"]}; {made.num_skipped} samples skipped',
       _entries('settings', made.settings),
       _entries('made with', made.versions),
       _table('shards', tabulate_shards(made)),
   ]
   if made.is_labelled:
-    figures, totals = compare_policies(made, index, fold, chosen)
+    labels = spec.multi_hot(index['labels'])
+    figures, totals = compare_policies(made, index, labels, fold, chosen)
     parts += [
         _table(
             'images of each class; drawn is an epoch without fold '
-            f'{fold}', tabulate_classes(made, index, fold)),
+            f'{fold}', tabulate_classes(made, index, labels, fold)),
         _table('labels of an image', count_labels(index)),
-        _describe_epoch(index, fold),
+        _describe_epoch(index, labels, fold),
         _table(
             f'every policy in an epoch without fold {fold}; target '
             f'{chosen.target}, tolerance {chosen.tolerance:g}, max_repeat '
@@ -79,7 +75,7 @@ def describe(made: manifest.Manifest,
             f'{fold}', totals)
     ]
   parts += [
-      _table('pixels, 0..255', tabulate_pixels(made)),
+      _table('pixels, 0..255', tabulate_pixels(made, spec)),
       f'sha256 of the CSV      {made.csv_sha256}\n'
       f'sha256 of the dataset  {made.fingerprint}'
   ]
@@ -108,12 +104,13 @@ def tabulate_shards(made: manifest.Manifest) -> pd.DataFrame:
 
 
 def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
-                     fold: int) -> pd.DataFrame:
+                     labels: np.ndarray, fold: int) -> pd.DataFrame:
   """Returns the number of images of each class by fold, and expected draws.
 
   Args:
     made: manifest of a labelled dataset.
     index: of the same.
+    labels: [N, K] uint8 multi-hot, of the same.
     fold: held out for the draws.
 
   Returns:
@@ -126,8 +123,7 @@ def tabulate_classes(made: manifest.Manifest, index: pd.DataFrame,
       },
       index=_name_classes(made.classes))
   table['all'] = table.sum(axis=1)
-  hot = spec.multi_hot(index['labels'])
-  table['drawn'] = take_repeats(index, fold) @ hot
+  table['drawn'] = label_set.totals(labels, take_repeats(index, fold))
   return table
 
 
@@ -138,7 +134,7 @@ def take_repeats(index: pd.DataFrame, fold: int) -> np.ndarray:
 
 
 def compare_policies(
-    made: manifest.Manifest, index: pd.DataFrame, fold: int,
+    made: manifest.Manifest, index: pd.DataFrame, labels: np.ndarray, fold: int,
     chosen: balance.Balance) -> tuple[pd.DataFrame, pd.DataFrame]:
   """Returns the effect of each policy on an epoch and on its classes.
 
@@ -148,6 +144,7 @@ def compare_policies(
   Args:
     made: manifest of a labelled dataset.
     index: of the same.
+    labels: [N, K] uint8 multi-hot, of the same.
     fold: the held-out fold.
     chosen: settings of the policies, such as the target; its policy is ignored.
 
@@ -159,13 +156,13 @@ def compare_policies(
   Raises:
     errors.DataError: as compare.
   """
-  return compare(index['id'].tolist(), spec.multi_hot(index['labels']),
-                 index['fold'].to_numpy(), fold, chosen, made.settings['seed'])
+  return compare(index['id'].tolist(), labels, index['fold'].to_numpy(), fold,
+                 chosen, made.settings['seed'], made.classes)
 
 
 def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
-            fold: int, chosen: balance.Balance,
-            seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+            fold: int, chosen: balance.Balance, seed: int,
+            classes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
   """Returns the tables of compare_policies.
 
   A policy that is impossible with these settings is left out, unless it is
@@ -178,9 +175,10 @@ def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
     fold: the held-out fold.
     chosen: as in compare_policies.
     seed: of the random draws.
+    classes: names of the K classes.
 
   Raises:
-    errors.DataError: the chosen policy would draw too much.
+    errors.DataError: the chosen policy would draw too much, or needs factors.
   """
   training = folds != fold
   figures, totals = {}, {'images': labels[training].sum(axis=0, dtype=int)}
@@ -194,9 +192,9 @@ def compare(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
         raise
       continue
     figures[policy] = resampling.summary(labels[training], drawn[training])
-    totals[policy] = drawn.astype(np.float64) @ labels
+    totals[policy] = label_set.totals(labels, drawn)
   return (pd.DataFrame(figures).T,
-          pd.DataFrame(totals, index=_name_classes(spec.CLASS_NAMES)))
+          pd.DataFrame(totals, index=_name_classes(classes)))
 
 
 def count_labels(index: pd.DataFrame) -> pd.DataFrame:
@@ -205,26 +203,26 @@ def count_labels(index: pd.DataFrame) -> pd.DataFrame:
   return pd.DataFrame({'images': counts}).rename_axis(None)
 
 
-def tabulate_pixels(made: manifest.Manifest) -> pd.DataFrame:
+def tabulate_pixels(made: manifest.Manifest,
+                    spec: spec_lib.Spec) -> pd.DataFrame:
   """Returns mean and std (0..255) and the stain of each channel, [C] rows."""
   return pd.DataFrame(
       {
           'mean': made.pixels['mean'],
           'std': made.pixels['std'],
-          'stain': [STAINS[channel] for channel in made.channels],
+          'stain': [each.stain for each in spec.channels],
       },
-      index=list(made.channels))
+      index=list(spec.channel_names))
 
 
 def _name_classes(classes: Sequence[str]) -> list[str]:
   return [f'{i:2} {_show(name)}' for i, name in enumerate(classes)]
 
 
-def _describe_epoch(index: pd.DataFrame, fold: int) -> str:
+def _describe_epoch(index: pd.DataFrame, labels: np.ndarray, fold: int) -> str:
   training = (index['fold'] != fold).to_numpy()
-  hot = spec.multi_hot(index['labels'])
   drawn = take_repeats(index, fold)
-  said = resampling.summary(hot[training], drawn[training])
+  said = resampling.summary(labels[training], drawn[training])
   said = {'training_images': training.sum(), **said}
   return _entries(f'an epoch without fold {fold}', {
       name: f'{value:.6g}' for name, value in said.items()

@@ -81,9 +81,9 @@ def decoder(records: dataset.Records, epoch: epoch_plan.Epoch) -> Decode:
     records: the dataset.
     epoch: the draws, by number.
   """
-  size = records.manifest.image_size
-  shape = (size, size, spec.NUM_CHANNELS)
-  is_png, head = _is_png(records), pixel_codec.png_head(size, spec.NUM_CHANNELS)
+  shape = height, _, num_channels = records.spec.image_shape
+  is_png = _is_png(records)
+  head = pixel_codec.png_head(height, num_channels) if is_png else b''
   features = {
       name: tf.io.FixedLenFeature([], tf.string)
       for name in (spec.ID, spec.IMAGE)
@@ -104,7 +104,7 @@ def decoder(records: dataset.Records, epoch: epoch_plan.Epoch) -> Decode:
       # It also unpacks compressed text chunks before the pixels.
       is_right &= tf.strings.substr(data, 37, 4) == b'IDAT'
       data = _require(is_right, data, 'received another PNG than was stored')
-      image = tf.io.decode_png(data, channels=spec.NUM_CHANNELS)
+      image = tf.io.decode_png(data, channels=num_channels)
       return tf.ensure_shape(image, shape), number
     image = tf.io.decode_raw(data, tf.uint8)
     return tf.reshape(image, (*serialized.shape, *shape)), number
@@ -130,7 +130,7 @@ def _places(numbers: tf.Tensor, epoch: epoch_plan.Epoch) -> tf.Tensor:
 
 
 def _is_png(records: dataset.Records) -> bool:
-  return records.manifest.settings['encoding'] == 'png'
+  return records.spec.encoding == 'png'
 
 
 def finish(parts: tf.data.Dataset, records: dataset.Records,
@@ -149,20 +149,25 @@ def finish(parts: tf.data.Dataset, records: dataset.Records,
   """
   rows = _rows(records, epoch)
   elements = tf.constant(np.append(epoch.element, np.int32(0)))
-  labels = np.zeros((len(records.index) + 1, spec.NUM_CLASSES), np.float32)
-  labels[:-1] = records.labels
-  labels, size = tf.constant(labels), share.part_size
+  # Converted after the look-up: of many classes float32 would take gigabytes.
+  labels = tf.constant(np.pad(records.labels, ((0, 1), (0, 0))))
+  size = share.part_size
 
   def name(number, draws):
     images, numbers = draws
     places = _places(numbers, epoch)
     part = share.first + tf.cast(number % share.count, tf.int32)
     return {
-        spec.IMAGE: images,
-        spec.LABELS: tf.gather(labels, tf.gather(rows, places)),
-        dataset.WEIGHT: tf.cast(numbers != epoch_plan.BLANK, tf.float32),
-        dataset.ELEMENT: tf.gather(elements, places),
-        dataset.SLOT: part * size + tf.range(size),
+        spec.IMAGE:
+            images,
+        spec.LABELS:
+            tf.cast(tf.gather(labels, tf.gather(rows, places)), tf.float32),
+        dataset.WEIGHT:
+            tf.cast(numbers != epoch_plan.BLANK, tf.float32),
+        dataset.ELEMENT:
+            tf.gather(elements, places),
+        dataset.SLOT:
+            part * size + tf.range(size),
     }
 
   named = _map(parts.enumerate(), name)
@@ -184,11 +189,9 @@ def global_batches() -> tf.data.Options:
 
 def _blank_record(records: dataset.Records) -> bytes:
   """Returns a serialized record of black pixels without labels."""
-  made = records.manifest
-  black = np.zeros((made.image_size, made.image_size, spec.NUM_CHANNELS),
-                   np.uint8)
-  sample = example.Sample('',
-                          pixel_codec.encode(black, made.settings['encoding']),
-                          0, np.zeros(spec.NUM_CLASSES, np.int64),
-                          np.zeros(made.num_folds, np.float32))
+  found = records.spec
+  black = np.zeros(found.image_shape, np.uint8)
+  sample = example.Sample('', pixel_codec.encode(black, found.encoding), 0,
+                          np.zeros(found.num_classes, np.int64),
+                          np.zeros(records.manifest.num_folds, np.float32))
   return example.encode_head(sample) + sample.image.tobytes()

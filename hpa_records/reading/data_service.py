@@ -23,7 +23,6 @@ from typing import Callable, Iterator
 import numpy as np
 
 from hpa_records.format import manifest
-from hpa_records.format import spec
 from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import pipeline_call
@@ -147,8 +146,7 @@ def training_batches(records: dataset.Records, fold: int,
     return tf.data.Dataset.range(some).flat_map(
         lambda _: here().filter(lambda _, number: lost[number]).map(decode))
 
-  size = records.manifest.image_size
-  black = np.zeros((size, size, spec.NUM_CHANNELS), np.uint8)
+  black = np.zeros(records.spec.image_shape, np.uint8)
   blank = tf.data.Dataset.from_tensors((black, np.int64(epoch_plan.BLANK)))
   steps = epoch_plan.num_steps(len(epoch), share.batch_size)
   came = tf.data.Dataset.from_generator(pipeline_call.weak(arrive),

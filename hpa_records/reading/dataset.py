@@ -12,8 +12,9 @@ import functools
 import numpy as np
 import pandas as pd
 
+from hpa_records.datasets import description
 from hpa_records.format import manifest as manifest_lib
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
@@ -51,12 +52,17 @@ class Records:
     return np.flatnonzero(self.index['fold'] == fold)
 
   @functools.cached_property
+  def spec(self) -> spec_lib.Spec:
+    """The classes and channels of the records."""
+    return description.spec_of(self.manifest)
+
+  @functools.cached_property
   def labels(self) -> np.ndarray:
     """[N, K] uint8 multi-hot, one row for each of the index; 0 if unlabelled.
     """
     if not self.manifest.is_labelled:
-      return np.zeros([len(self.index), spec.NUM_CLASSES], np.uint8)
-    return spec.multi_hot(self.index['labels'])
+      return np.zeros([len(self.index), self.spec.num_classes], np.uint8)
+    return self.spec.multi_hot(self.index['labels'])
 
   def repeats(self,
               fold: int,
@@ -100,8 +106,7 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
 
   Raises:
     errors.DataError: the manifest, the index or a shard is missing or was
-      changed; the records are unlabelled, or of another format or other classes
-      than this version's.
+      changed; or the records are unlabelled, or of another format.
   """
   found = manifest_lib.load(directory)
   if not found.is_labelled and not allow_unlabelled:

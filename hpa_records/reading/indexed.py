@@ -34,7 +34,7 @@ _READY = 2  # batches that are filled and wait
 
 
 def batches(labels: np.ndarray,
-            size_px: int,
+            image_shape: tuple[int, int, int],
             payload: shards.Payload | None,
             epoch: epoch_plan.Epoch,
             share: epoch_plan.Share,
@@ -44,7 +44,7 @@ def batches(labels: np.ndarray,
 
   Args:
     labels: [N, K] multi-hot, of all rows.
-    size_px: height and width of the images.
+    image_shape: (H, W, C) of the images.
     payload: reads the pixels; None leaves the image out.
     epoch: the copies, in the order of training.
     share: the part of each batch to make.
@@ -63,9 +63,9 @@ def batches(labels: np.ndarray,
     errors.DataError: when a batch is read, as the text of a tf.errors.OpError;
       see Reader.translate_errors.
   """
-  shape = (share.part_size, size_px, size_px, spec_lib.NUM_CHANNELS)
+  shape = (share.part_size, *image_shape)
   # An extra row for blanks, index -1.
-  labels = np.pad(labels.astype(np.float32), ((0, 1), (0, 0)))
+  labels = np.pad(labels, ((0, 1), (0, 0)))
   buffers = buffers or Buffers()
   count = epoch_plan.num_steps(len(epoch), share.batch_size) * share.count
   in_flight = _in_flight(shape)
@@ -80,7 +80,8 @@ def batches(labels: np.ndarray,
       if ahead < count:
         payload.prefetch(epoch_plan.cut(epoch, share, ahead).record)
       payload.read(part.record, pixels)
-    return (pixels, labels[part.record], part.weight, part.element, part.slot)
+    return (pixels, labels[part.record].astype(np.float32), part.weight,
+            part.element, part.slot)
 
   spec = {
       **({
@@ -89,7 +90,7 @@ def batches(labels: np.ndarray,
              spec_lib.IMAGE: tf.TensorSpec(shape, tf.uint8)
          }),
       spec_lib.LABELS:
-          tf.TensorSpec((shape[0], spec_lib.NUM_CLASSES), tf.float32),
+          tf.TensorSpec((shape[0], labels.shape[1]), tf.float32),
       dataset.WEIGHT:
           tf.TensorSpec(shape[:1], tf.float32),
       dataset.ELEMENT:

@@ -107,7 +107,8 @@ class Files:
     self.ids = loaded.table['id'].to_numpy(str)
     self.order = np.arange(len(self.ids))
     self._rows = loaded.table['row'].to_numpy()
-    self._size_px, self._on_error = how.size_px, on_error
+    self._shape = (how.size_px, how.size_px, len(how.channels))
+    self._on_error = on_error
     self._num_classes = len(loaded.classes)
     self._images, self._issues = images, loaded.issues
     self._payload = shards.Files(images, loaded.table, how)
@@ -133,7 +134,7 @@ class Files:
   def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
     labels = np.zeros([len(self.ids), self._num_classes])
-    return indexed.batches(labels, self._size_px, self._payload,
+    return indexed.batches(labels, self._shape, self._payload,
                            epoch_plan.once(np.arange(len(self.ids))), share)
 
   @contextlib.contextmanager

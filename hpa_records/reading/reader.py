@@ -130,9 +130,8 @@ class Reader:
 
   def _batch(self, payload: shards.Payload | None, epoch: epoch_plan.Epoch,
              share: epoch_plan.Share, first_step: int) -> tf.data.Dataset:
-    return indexed.batches(self._records.labels,
-                           self._records.manifest.image_size, payload, epoch,
-                           share, first_step, self._buffers)
+    return indexed.batches(self._records.labels, self._records.spec.image_shape,
+                           payload, epoch, share, first_step, self._buffers)
 
   def images(self,
              folds: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -189,7 +188,7 @@ def _translate_system_error(error: tf.errors.OpError,
 
 def is_indexable(records: dataset.Records) -> bool:
   """Returns whether records can be read by index: raw, and on local disk."""
-  return (records.manifest.settings['encoding'] == 'raw' and
+  return (records.spec.encoding == 'raw' and
           not address.is_address(records.directory))
 
 
@@ -220,7 +219,7 @@ def choose(records: dataset.Records, how: how_lib.How) -> str:
   if how.reader == 'indexed' and not possible:
     raise errors.DataError(
         '--reader=indexed needs raw records on local disk, received '
-        f'{records.manifest.settings["encoding"]} records at '
+        f'{records.spec.encoding} records at '
         f'{records.directory}; pass --cache=host, or --stage_dir=DIR for an '
         'address, or --reader=streaming.')
   return 'indexed' if possible and how.reader != 'streaming' else 'streaming'
@@ -228,8 +227,7 @@ def choose(records: dataset.Records, how: how_lib.How) -> str:
 
 def _reserve(records: dataset.Records) -> np.ndarray:
   """Returns memory [N, H, W, C] uint8 for all images, if there is enough."""
-  size = records.manifest.image_size
-  shape = (len(records.index), size, size, spec.NUM_CHANNELS)
+  shape = (len(records.index), *records.spec.image_shape)
   check_fits(shape, host.free_memory_bytes(), 'host')
   return np.empty(shape, np.uint8)
 

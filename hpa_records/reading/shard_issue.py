@@ -10,7 +10,6 @@ from typing import Sequence
 
 from hpa_records.format import example
 from hpa_records.format import manifest
-from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
@@ -104,17 +103,17 @@ def _find_in(records: dataset.Records,
 def _find_damage(records: dataset.Records, name: str, path: str) -> str:
   """Returns a description of the first invalid record; '' if all are valid."""
   index = records.index[records.index['shard'] == name]
-  made = records.manifest
+  spec = records.spec
   read, found = 0, 'invalid record'
   try:
     read_frames = tfrecord.read(path, int(index['record_bytes'].max()))
     for wanted, (_, data) in zip(index['id'], read_frames):
-      sample = example.decode(data)
+      sample = example.decode(data, spec.num_classes)
       if sample.id != wanted:
         found = f'record of {sample.id} instead'
         break
-      pixel_codec.decode(sample.image, made.settings['encoding'],
-                         made.image_size, spec.NUM_CHANNELS)
+      pixel_codec.decode(sample.image, spec.encoding, spec.image_size,
+                         spec.num_channels)
       read += 1
   except errors.DataError:
     pass

@@ -56,7 +56,9 @@ def show_bytes(num_bytes: int) -> str:
   return f'{num_bytes} bytes'
 
 
-def find_name_issue(name: str, kind: str = 'a name') -> str:
+def find_name_issue(name: str,
+                    kind: str = 'a name',
+                    separators: str = '/\\') -> str:
   """Returns why a sample's or group's name is invalid; '' if it is valid.
 
   Names are printed, written to CSV files and joined to paths.
@@ -64,12 +66,13 @@ def find_name_issue(name: str, kind: str = 'a name') -> str:
   Args:
     name: as in the file.
     kind: of name, with its article, for the message.
+    separators: characters that a name of a file cannot have.
   """
   if len(name) > _MAX_NAME:
     return (f'expected {kind} of at most {_MAX_NAME} characters, received '
             f'{len(name):,}: {quote(name)}')
   if (not name.isprintable() or name != name.strip() or
-      name in ('', '.', '..') or set('/\\') & set(name)):
+      name in ('', '.', '..') or set(separators) & set(name)):
     return (
         f'expected {kind} that is a plain name without path parts, received '
         f'{quote(name)}')

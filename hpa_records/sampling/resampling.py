@@ -93,8 +93,10 @@ def summary(labels: np.ndarray,
   Returns:
     images_drawn: sum of the repeats.
     largest_over_smallest: largest class total divided by the smallest, over
-      classes that have an image; infinite if one of them is never drawn.
-    variation: standard deviation of those class totals divided by their mean.
+      classes that have an image; infinite if one of them is never drawn, NaN
+      if there are none.
+    variation: standard deviation of those class totals divided by their mean;
+      NaN if there are none.
     never_seen: fraction of the images with repeats 0.
     least_repeat: smallest of the repeats.
     largest_repeat: largest of the repeats.
@@ -102,6 +104,7 @@ def summary(labels: np.ndarray,
   """
   weights = repeats_of_one_fold.astype(np.float64)
   totals = label_set.totals(labels, weights)[labels.any(axis=0)]
+  totals = totals if totals.size else np.zeros(1)
   with np.errstate(divide='ignore', invalid='ignore'):
     return {
         'images_drawn': float(weights.sum()),

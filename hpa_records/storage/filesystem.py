@@ -12,13 +12,15 @@ closed.
 """
 
 import contextlib
+import ctypes
 import errno
+import functools
 import hashlib
 import io
 import os
 import stat
 import uuid
-from typing import BinaryIO, Iterator
+from typing import BinaryIO, Callable, Iterator
 
 from hpa_records.runtime import errors
 from hpa_records.storage import address
@@ -31,6 +33,7 @@ _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 # The page cache keeps data in units as large as the writes; copying from small
 # ones takes a fifth longer.
 _WRITE_BYTES = 2**22
+_START_WRITE = 2  # Linux's SYNC_FILE_RANGE_WRITE
 
 
 def is_remote(path: str) -> bool:
@@ -149,17 +152,21 @@ def remove(path: str) -> None:
       os.remove(path)
 
 
-def rename(source: str, target: str) -> None:
+def rename(source: str, target: str, flushed: bool = True) -> None:
   """Renames a file, replacing target if it exists.
 
-  The new name is flushed to disk before this returns.
+  Args:
+    source: path of the file.
+    target: its new path.
+    flushed: whether the new name is flushed to disk before this returns.
   """
   if is_remote(source):
     with address.translate_errors(source):
       address.gfile(source, write=True).rename(source, target, overwrite=True)
   else:
     os.replace(source, target)
-    _flush_folder(os.path.dirname(target) or os.curdir)
+    if flushed:
+      _flush_folder(os.path.dirname(target) or os.curdir)
 
 
 def _flush_folder(path: str) -> None:
@@ -197,8 +204,36 @@ class _BufferWriter:
     self._file.write(bytes(data))
 
 
+class _EarlyWriter(io.FileIO):
+  """Starts to copy each piece to the disk when it is written.
+
+  The disk works while the next piece is made, and fsync waits for the last one:
+  after 16 MiB 0.3 ms in place of 7.
+  """
+
+  def write(self, data) -> int:
+    count = super().write(data)
+    start_write = _find_start_write()
+    if start_write:  # fsync reports the errors
+      start_write(self.fileno(), self.tell() - count, count, _START_WRITE)
+    return count
+
+
+@functools.cache
+def _find_start_write() -> Callable[[int, int, int, int], int] | None:
+  """Returns Linux's sync_file_range; None elsewhere."""
+  with contextlib.suppress(OSError, AttributeError, TypeError):
+    found = ctypes.CDLL(None).sync_file_range
+    found.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64,
+                      ctypes.c_uint)
+    return found
+  return None
+
+
 @contextlib.contextmanager
-def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
+def atomic_writer(path: str,
+                  temporary_folder: str = '',
+                  flushed: bool = True) -> Iterator[BinaryIO]:
   """Yields a binary file that is renamed to path when the block succeeds.
 
   If the block raises, the temporary file is removed and path is unchanged. A
@@ -208,6 +243,8 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
     path: of the file to write.
     temporary_folder: of the temporary file, on the same disk; '' is the folder
       of path.
+    flushed: False does not wait for the disk. After a power failure the file
+      may then be missing or have zeros, so its reader must verify it.
   """
   temporary = temporary_name(path, temporary_folder)
   gfile = address.gfile(path, write=True) if is_remote(path) else None
@@ -217,11 +254,13 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
         yield _BufferWriter(file)
     else:
       # 'x' does not follow a link of that name.
-      with open(temporary, 'xb', _WRITE_BYTES) as file:
+      with io.BufferedWriter(_EarlyWriter(temporary, 'xb'),
+                             _WRITE_BYTES) as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
-    rename(temporary, path)
+        if flushed:
+          file.flush()
+          os.fsync(file.fileno())
+    rename(temporary, path, flushed)
   except BaseException:
     remove(temporary)
     raise
@@ -229,7 +268,8 @@ def atomic_writer(path: str, temporary_folder: str = '') -> Iterator[BinaryIO]:
 
 def write_atomically(path: str,
                      data: bytes,
-                     temporary_folder: str = '') -> None:
+                     temporary_folder: str = '',
+                     flushed: bool = True) -> None:
   """Writes data to path, all or nothing; see atomic_writer."""
-  with atomic_writer(path, temporary_folder) as file:
+  with atomic_writer(path, temporary_folder, flushed) as file:
     file.write(data)

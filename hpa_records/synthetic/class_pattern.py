@@ -1,4 +1,4 @@
-"""The pattern of each of the 28 classes in a synthetic cell.
+"""The patterns that distinguish classes in a synthetic cell: 28, as Kaggle's.
 
 Each pattern is a function of the cell, after the descriptions (location,
 texture, number) in the cell dictionary of the Human Protein Atlas. The patterns
@@ -7,7 +7,6 @@ only need to be distinguishable by a network.
 
 from typing import Callable
 
-import cv2
 import numpy as np
 
 from hpa_records.synthetic import cell as cell_lib
@@ -144,7 +143,7 @@ def _rods_and_rings(c):
   return np.maximum(c.strokes(points, toward, 26, 3), rings)
 
 
-# In the order of spec.CLASS_NAMES.
+# In the order of the classes of hpa2018.
 PATTERNS: tuple[Callable[[cell_lib.Cell], np.ndarray], ...] = (
     _nucleoplasm,
     lambda c: c.ring(c.nuclear, 2.5),
@@ -175,21 +174,3 @@ PATTERNS: tuple[Callable[[cell_lib.Cell], np.ndarray], ...] = (
     _cytoplasmic_bodies,
     _rods_and_rings,
 )
-
-
-def draw(cell: cell_lib.Cell, labels: tuple[int, ...]) -> np.ndarray:
-  """Returns the cell's four channels [s, s, C] float32, about 0..1.
-
-  Args:
-    cell: geometry of the cell.
-    labels: classes shown in the green channel.
-  """
-  microtubules = cell.cytoplasm * (.25 + .75 * cell.texture('fibres'))
-  microtubules *= np.clip(1.5 - .7 * cell.outward, 0, 1)
-  protein = .06 * cell.cell
-  for label in labels:
-    protein = np.maximum(protein, PATTERNS[label](cell), dtype=np.float32)
-  chromatin = cell.nucleus * (.7 + .12 * cell.texture('smooth'))
-  reticulum = cell.cytoplasm * (.3 + .4 * cell.texture('mesh'))
-  reticulum *= 2 / (1 + cell.nuclear)
-  return cv2.merge([microtubules, protein, chromatin, reticulum])

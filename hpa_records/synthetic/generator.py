@@ -1,20 +1,19 @@
-"""Synthetic samples in Kaggle's layout: train.csv and four gray PNGs each.
+"""Synthetic samples in the layout of any description: tables and image files.
 
-For the demo and for tests without the real data. Label sets are drawn with the
-frequencies of the real table; images have about the same fraction of black
-pixels, intensities and file sizes (BUILD_NOTES.md, "Sample data"). Sample i
-depends only on (seed, i, size, min_per_class), not on the number of samples or
-processes. The CSV is written last: a folder without it is unfinished.
+For the demo and for tests without the real data. In Kaggle's layout, label sets
+are drawn with the frequencies of the real table; images have about the same
+fraction of black pixels, intensities and file sizes (BUILD_NOTES.md, "Sample
+data"). Sample i depends only on (seed, i, size, min_per_class) and the
+description, not on the number of samples or processes. The CSV is written last:
+a folder without it is unfinished.
 """
 
 import functools
-import hashlib
 import os
+from typing import Sequence
 
-import cv2
-import numpy as np
-
-from hpa_records.format import spec
+from hpa_records.datasets import description
+from hpa_records.datasets import layout
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import process
@@ -24,22 +23,15 @@ from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from hpa_records.storage import path_check
-from hpa_records.synthetic import cell as cell_lib
-from hpa_records.synthetic import class_pattern
+from hpa_records.synthetic import field
+from hpa_records.synthetic import image_file
 from hpa_records.synthetic import label_table
+from hpa_records.synthetic import sample_layout
+from hpa_records.synthetic import structure
 
+IMAGES_NAME = 'train'
 _SAMPLES_PER_TASK = 8
 _LOCK_NAME = '.make_sample_data.lock'
-# Fast, with file sizes close to the real ones.
-PNG_SETTINGS = [
-    cv2.IMWRITE_PNG_COMPRESSION, 2, cv2.IMWRITE_PNG_STRATEGY,
-    cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER,
-    cv2.IMWRITE_PNG_FILTER_NONE
-]
-# Peak intensity of each channel, and its noise's deviation relative to the
-# signal.
-_GAIN = (165.0, 150.0, 190.0, 150.0)
-_NOISE = (.12, .12, .08, .12)
 
 
 def make(output: str,
@@ -47,92 +39,82 @@ def make(output: str,
          seed: int = 0,
          size_px: int = 512,
          min_per_class: int = 0,
-         workers: int = 0) -> None:
-  """Writes output/train.csv and output/train/<Id>_<channel>.png.
+         workers: int = 0,
+         found: layout.Description | None = None) -> int:
+  """Writes output/train.csv, the tables it is joined with, and output/train/.
 
   Args:
     output: a folder without train.csv; created if missing.
-    num_samples: 1..10^7.
+    num_samples: 1..10^7. Where a row is several samples, all of the last row's
+      are made.
     seed: 0..2^31-1; another seed draws other samples.
     size_px: height and width of the images, 64..1024.
-    min_per_class: least images of each class; see label_table.
+    min_per_class: least rows of each class; see label_table.
     workers: processes; 0 is one a core.
+    found: description of the dataset; None is Kaggle's of 2018.
+
+  Returns:
+    The number of samples.
 
   Raises:
-    errors.DataError: a value is out of range; output has a train.csv or other
-      files in train/; output cannot be written or another process is writing
-      to it; or a worker was killed.
+    errors.DataError: a value is out of range; as of sample_layout.lay_out;
+      output has a train.csv or other files in train/; output cannot be written
+      or another process is writing to it; or a worker was killed.
   """
-  _check(num_samples, seed, size_px, min_per_class, workers)
+  found = found or description.default()
+  num_rows = -(-num_samples // sample_layout.samples_per_row(found))
+  classes = sample_layout.find_classes(found)
+  _check(num_samples, seed, size_px, min_per_class, workers,
+         num_rows // len(classes))
+  labels = _draw_labels(found, classes, num_rows, seed, min_per_class)
+  made = sample_layout.lay_out(found, labels, seed)
+  task = functools.partial(_write_samples, os.path.join(output,
+                                                        IMAGES_NAME), found,
+                           structure.find_look(found.channels, classes), seed,
+                           size_px)
   lock = os.path.join(output, _LOCK_NAME)
   with path_check.translate_write_errors(output), file_lock.hold(
       lock, f'Another process is making sample data in {output}; wait until it '
       'has finished, or choose another --output'):
     try:
-      _make(output, num_samples, seed, size_px, min_per_class, workers)
+      _make(output, made, task, workers)
     finally:
       filesystem.remove(lock)
+  return len(made.samples)
 
 
-def _make(output, num_samples, seed, size_px, min_per_class, workers) -> None:
+def _draw_labels(found, classes, num_rows, seed, min_per_class):
+  if found.classes == description.default().classes and not found.table.single:
+    return label_table.draw_labels(num_rows, seed, min_per_class)
+  is_single = found.table.single or found.table.form == 'folders'
+  return label_table.draw_any(num_rows, seed, min_per_class, len(classes),
+                              is_single)
+
+
+def _make(output, made, task, workers) -> None:
   """As make, in a locked folder."""
-  csv, images = os.path.join(output, 'train.csv'), os.path.join(output, 'train')
+  csv = os.path.join(output, sample_layout.TABLE_NAME)
+  images = os.path.join(output, IMAGES_NAME)
   if os.path.lexists(csv):
     raise errors.DataError(f'{csv} exists; remove it or choose another '
                            '--output.')
-  _check_folder(images, num_samples, seed)
-  labels = label_table.draw_labels(num_samples, seed, min_per_class)
-  task = functools.partial(_write_samples, images, labels, seed, size_px)
-  starts = range(0, num_samples, _SAMPLES_PER_TASK)
-  workers = min(workers or host.num_cores(), len(starts))
-  folders.make(images)
+  names = {name for each in made.samples for name in each.files}
+  _check_folder(images, names)
+  for folder in {'', *(os.path.dirname(name) for name in names)}:
+    folders.make(os.path.join(images, folder))
+  num_samples = len(made.samples)
+  tasks = [(start, made.samples[start:start + _SAMPLES_PER_TASK])
+           for start in range(0, num_samples, _SAMPLES_PER_TASK)]
+  workers = min(workers or host.num_cores(), len(tasks))
   with process_pool.translate_errors(), progress.Bar('sample data', num_samples,
                                                      'samples') as shown:
-    for count in _map(task, starts, workers):
+    for count in _map(task, tasks, workers):
       shown.advance(count)
-  rows = [
-      f'{sample_id(seed, i)},{" ".join(map(str, each))}\n'
-      for i, each in enumerate(labels)
-  ]
-  filesystem.write_atomically(csv, ''.join(['Id,Target\n', *rows]).encode())
+  for name, content in made.tables.items():
+    filesystem.write_atomically(os.path.join(output, name), content)
 
 
-def sample_id(seed: int, number: int) -> str:
-  """Returns a sample's Id, in the form of Kaggle's Ids.
-
-  Args:
-    seed: of the dataset.
-    number: of the sample.
-  """
-  text = hashlib.sha256(f'{seed}:{number}'.encode()).hexdigest()
-  return '-'.join((text[:8], text[8:12], text[12:16], text[16:20], text[20:32]))
-
-
-def draw_image(labels: tuple[int, ...], seed: int, number: int,
-               size_px: int) -> np.ndarray:
-  """Returns a sample's image of several cells, [size_px, size_px, C] uint8.
-
-  Args:
-    labels: classes shown in the green channel.
-    seed: of the dataset.
-    number: of the sample.
-    size_px: height and width.
-  """
-  rng = np.random.default_rng([seed, 2, number])
-  scale = size_px / 512
-  textures = _textures(scale)
-  field = np.zeros((size_px, size_px, spec.NUM_CHANNELS), np.float32)
-  radius = rng.uniform(46, 70) * scale
-  for centre in _lay_out(rng, radius, size_px):
-    cell = cell_lib.Cell(rng, textures, radius * rng.uniform(.85, 1.15), scale)
-    channels = class_pattern.draw(cell, labels)
-    channels *= rng.uniform(.6, 1.0, spec.NUM_CHANNELS).astype(np.float32)
-    _paste(field, channels, centre)
-  return _photograph(rng, field, textures)
-
-
-def _check(num_samples, seed, size_px, min_per_class, workers):
-  most_per_class = num_samples // spec.NUM_CLASSES
+def _check(num_samples, seed, size_px, min_per_class, workers, most_per_class):
   for name, value, least, most in (
       ('num_samples', num_samples, 1, 10**7),
       ('seed', seed, 0, 2**31 - 1),
@@ -145,80 +127,30 @@ def _check(num_samples, seed, size_px, min_per_class, workers):
                              f'received {value}.')
 
 
-def _check_folder(images: str, num_samples: int, seed: int) -> None:
+def _check_folder(images: str, names: set[str]) -> None:
   """Checks that a folder has only files of an interrupted call of this kind."""
-  if not os.path.lexists(images):
-    return
-  ids = {sample_id(seed, number) for number in range(num_samples)}
-  for name in os.listdir(images) if os.path.isdir(images) else ['']:
-    if name.rpartition('_')[0] not in ids:
-      raise errors.DataError(
-          f'{images} contains other files, such as {name}; choose another '
-          '--output.' if name else f'{images} is not a folder; choose another '
-          '--output.')
+  if os.path.lexists(images) and not os.path.isdir(images):
+    raise errors.DataError(
+        f'{images} is not a folder; choose another --output.')
+  for folder, _, files in os.walk(images):
+    for file in files:
+      name = os.path.relpath(os.path.join(folder, file), images)
+      if name.replace(os.sep, '/') not in names:
+        raise errors.DataError(f'{images} contains other files, such as {name};'
+                               ' choose another --output.')
 
 
-@functools.lru_cache(maxsize=1)
-def _textures(scale: float) -> cell_lib.Textures:
-  return cell_lib.Textures(scale)
-
-
-def _lay_out(rng, radius, size_px) -> np.ndarray:
-  """Returns the centres [n, 2] (x, y) of cells on a jittered, sparse grid."""
-  step = radius * 2.15
-  grid = np.arange(0, size_px + radius / 2, step)
-  x, y = np.meshgrid(grid, grid)
-  x[1::2] += step / 2
-  centres = np.stack([x.ravel(), y.ravel()], axis=1)
-  centres += rng.uniform(-.2, .2, centres.shape) * radius
-  kept = rng.random(len(centres)) < rng.uniform(.55, .95)
-  kept[rng.integers(len(centres))] = True
-  return centres[kept].astype(int)
-
-
-def _paste(field, channels, centre):
-  """Draws a cell into the field, in place: the maximum of both."""
-  half = channels.shape[0] // 2
-  top, left = centre[1] - half, centre[0] - half
-  rows = slice(max(0, top), max(0, top + channels.shape[0]))
-  columns = slice(max(0, left), max(0, left + channels.shape[1]))
-  target = field[rows, columns]
-  part = channels[rows.start - top:, columns.start - left:]
-  part = part[:target.shape[0], :target.shape[1]]
-  np.maximum(target, part, out=target)
-
-
-def _photograph(rng, field, textures) -> np.ndarray:
-  """Returns the field [H, W, C] as uint8, with gain and noise.
-
-  The noise is proportional to the signal, so the background stays black, as in
-  the real images.
-  """
-  size = field.shape[0]
-  reach = textures.grain.shape[1] - size
-  planes = []
-  for channel in range(spec.NUM_CHANNELS):
-    if reach >= 0:
-      top, left = rng.integers(0, reach + 1, 2)
-      grain = textures.grain[0, top:top + size, left:left + size]
-    else:
-      grain = rng.standard_normal((size, size), np.float32)
-    gain = _GAIN[channel] * rng.uniform(.75, 1.2)
-    signal = field[..., channel] * (grain * (_NOISE[channel] * gain) + gain)
-    planes.append(cv2.convertScaleAbs(signal))  # rounds, clips at 255
-  return cv2.merge(planes)
-
-
-def _write_samples(images, labels, seed, size_px, start) -> int:
-  """Draws and writes up to _SAMPLES_PER_TASK samples; returns how many."""
-  stop = min(start + _SAMPLES_PER_TASK, len(labels))
-  for number in range(start, stop):
-    image = draw_image(labels[number], seed, number, size_px)
-    for channel, name in enumerate(spec.CHANNELS):
-      path = os.path.join(images, f'{sample_id(seed, number)}_{name}.png')
-      _, png = cv2.imencode('.png', image[..., channel], PNG_SETTINGS)
-      _write(path, png.tobytes())
-  return stop - start
+def _write_samples(images: str, found: layout.Description, look: structure.Look,
+                   seed: int, size_px: int,
+                   task: tuple[int, Sequence[sample_layout.Sample]]) -> int:
+  """Draws and writes samples from a number on; returns how many."""
+  start, samples = task
+  for number, sample in enumerate(samples, start):
+    planes = field.draw(look, sample.labels, seed, number, size_px)
+    contents = image_file.encode(planes, found, sample.files)
+    for name, content in zip(sample.files, contents):
+      _write(os.path.join(images, name), content)
+  return len(samples)
 
 
 def _write(path: str, data: bytes) -> None:
@@ -235,13 +167,13 @@ def _write(path: str, data: bytes) -> None:
     file.write(data)
 
 
-def _map(task, starts, workers):
+def _map(task, items, workers):
   if workers == 1:
     process.decode_alone()
-    yield from map(task, starts)
+    yield from map(task, items)
     return
   pool = process_pool.start(workers)
   try:
-    yield from pool.map(task, starts)
+    yield from pool.map(task, items)
   finally:
     process_pool.stop(pool)

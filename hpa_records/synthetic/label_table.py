@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from hpa_records.format import spec
-
 # All label sets of the real table, after their number of images. With only the
 # 120 most frequent, classes 12, 13 and 22 would have 0.7 of their frequency and
 # sets of four a tenth. Source: Kaggle's train.csv (31,072 rows).
@@ -81,6 +79,9 @@ def _parse(table: str) -> dict[tuple[int, ...], int]:
 
 
 LABEL_SETS = _parse(_TABLE)
+_NUM_CLASSES = 28
+# Probability of one, two and three labels.
+_NUM_LABELS = (.65, .3, .05)
 
 
 def draw_labels(num_samples: int,
@@ -100,8 +101,8 @@ def draw_labels(num_samples: int,
   chosen = []
   for number in range(num_samples):
     likely = weights
-    if number < spec.NUM_CLASSES * min_per_class:
-      label = number % spec.NUM_CLASSES
+    if number < _NUM_CLASSES * min_per_class:
+      label = number % _NUM_CLASSES
       likely = weights * [label in each for each in sets]
     chosen.append(sets[rng.choice(len(sets), p=likely / likely.sum())])
   # One stream a sample, so that it does not depend on num_samples.
@@ -109,3 +110,31 @@ def draw_labels(num_samples: int,
       tuple(np.random.default_rng([seed, 3, i]).permutation(each).tolist())
       for i, each in enumerate(chosen)
   ]
+
+
+def draw_any(num_samples: int, seed: int, min_per_class: int, num_classes: int,
+             is_single: bool) -> list[tuple[int, ...]]:
+  """Returns the labels of each sample of a dataset without a known table.
+
+  The class of rank r, in a random order, has a frequency of about 1 / (r + 2).
+
+  Args:
+    num_samples: how many.
+    seed: of the dataset.
+    min_per_class: the first num_classes * min_per_class samples have each class
+      in turn.
+    num_classes: K.
+    is_single: whether each sample has one label, else up to three.
+  """
+  order = np.random.default_rng([seed, 4]).permutation(num_classes)
+  weights = 1 / (np.arange(num_classes) + 2)
+  weights /= weights.sum()
+  chosen = []
+  for number in range(num_samples):
+    rng = np.random.default_rng([seed, 5, number])
+    first = (number % num_classes if number < num_classes *
+             min_per_class else rng.choice(num_classes, p=weights))
+    count = 1 if is_single else 1 + rng.choice(len(_NUM_LABELS), p=_NUM_LABELS)
+    more = rng.choice(num_classes, count - 1, p=weights).tolist()
+    chosen.append(tuple(order[list(dict.fromkeys([first, *more]))].tolist()))
+  return chosen

@@ -6,7 +6,8 @@ import importlib
 from tests.fuzz import target
 
 MODULES = {
-    'image_target': ('png', 'tiff', 'jpeg'),
+    'image_target': ('png', 'tiff', 'jpeg', 'jpeg2000', 'gzip', 'tiff_pages',
+                     'tiff_planes', 'png_planes'),
     'dataset_target': ('record', 'stored_image', 'shard', 'manifest', 'index',
                        'parquet', 'csv', 'pattern', 'unfinished'),
     'run_target': ('config', 'npz', 'run', 'flags', 'tf_config'),

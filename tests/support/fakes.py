@@ -4,6 +4,8 @@ what became of it.
 A swapped axis, channel or sample shows at once; nothing is drawn at random.
 """
 
+from collections.abc import Sequence
+import dataclasses
 import pathlib
 
 import cv2
@@ -11,6 +13,8 @@ import numpy as np
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
+from hpa_records.datasets import description
+from hpa_records.datasets import layout
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import spec
@@ -23,28 +27,42 @@ def plane(sample: int, channel: int, size_px: int = 24) -> np.ndarray:
   return ((37 * sample + 61 * channel + 3 * y + 7 * x) % 256).astype(np.uint8)
 
 
-def image(sample: int, size_px: int = 24) -> np.ndarray:
-  """Returns the sample's four planes, [size_px, size_px, C] uint8."""
-  return np.stack([plane(sample, c, size_px) for c in range(4)], axis=-1)
+def image(sample: int, size_px: int = 24, num_channels: int = 4) -> np.ndarray:
+  """Returns the sample's planes, [size_px, size_px, C] uint8."""
+  return np.stack([plane(sample, c, size_px) for c in range(num_channels)],
+                  axis=-1)
 
 
 def write_source(folder: pathlib.Path,
                  num_samples: int = 20,
-                 size_px: int = 24) -> tuple[str, str]:
+                 size_px: int = 24,
+                 channels: Sequence[str] = spec.CHANNELS) -> tuple[str, str]:
   """Writes train.csv and real PNGs; returns the paths of CSV and images.
 
-  Sample i is named s<i>, with labels i % 5 and, for every third, 5 + i % 7.
+  Sample i is named s<i>, with labels i % 5 and, for every third, 5 + i % 7: all
+  of 12 classes.
   """
   images = folder / 'train'
   images.mkdir(parents=True)
   rows = ['Id,Target']
   for i in range(num_samples):
     rows.append(f's{i},{i % 5}' + (f' {5 + i % 7}' if i % 3 == 0 else ''))
-    for c, channel in enumerate(spec.CHANNELS):
+    for c, channel in enumerate(channels):
       cv2.imwrite(str(images / f's{i}_{channel}.png'), plane(i, c, size_px))
   csv = folder / 'train.csv'
   csv.write_text('\n'.join(rows) + '\n')
   return str(csv), str(images)
+
+
+def describe(num_channels: int, num_classes: int = 12) -> layout.Description:
+  """Returns a description of such a source with other channels and classes."""
+  return dataclasses.replace(
+      description.default(),
+      name='fake',
+      channels=tuple(
+          layout.Channel(f'channel{c}', f'stain {c}')
+          for c in range(num_channels)),
+      classes=tuple(layout.Class(f'class {k}') for k in range(num_classes)))
 
 
 def write_records(folder: pathlib.Path, num_samples: int, size_px: int,
@@ -60,11 +78,11 @@ def write_records(folder: pathlib.Path, num_samples: int, size_px: int,
   Returns:
     The folder of the records.
   """
-  csv, images = write_source(folder, num_samples, size_px)
+  asked = shard_plan.Settings(image_size=size_px, **settings)
+  csv, images = write_source(folder, num_samples, size_px,
+                             asked.spec.channel_names)
   records = str(folder / 'records')
-  convert.convert(csv, images, records,
-                  shard_plan.Settings(image_size=size_px, **settings),
-                  convert.How(workers=1))
+  convert.convert(csv, images, records, asked, convert.How(workers=1))
   return records
 
 

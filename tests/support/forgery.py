@@ -80,9 +80,11 @@ def forge_shard(folder: pathlib.Path, data: bytes) -> None:
 
 def forge_record(folder: pathlib.Path, **changes: Any) -> None:
   """Writes the first record of the first shard anew, with other fields."""
-  path = folder / manifest.load(str(folder)).shards[0].name
+  made = manifest.load(str(folder))
+  path = folder / made.shards[0].name
   records = [data for _, data in tfrecord.read(str(path))]
-  sample = dataclasses.replace(example.decode(records[0]), **changes)
+  sample = dataclasses.replace(example.decode(records[0], made.num_classes),
+                               **changes)
   records[0] = example.encode_head(sample) + bytes(sample.image)
   tfrecord.write(str(path), [[data] for data in records])
   forge_shard(folder, path.read_bytes())

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from hpa_records.runtime.tensorflow import keras
+from tests.support import specs
 from trainer.network import applications
 from trainer.network import gapnet
 from trainer.network import summary
@@ -18,7 +19,7 @@ def summarise(name: str) -> dict[str, Any]:
   """Returns the summary of one of GAPNETS or APPLICATIONS for 299 px."""
   keras.utils.clear_session()  # or names count on from earlier networks
   if name in GAPNETS:
-    model = gapnet.build(299, name, 'prelu', **CONSTANTS)
+    model = gapnet.build(specs.make(299), name, 'prelu', **CONSTANTS)
   else:
-    model = applications.build(name, 299, **CONSTANTS)
+    model = applications.build(name, specs.make(299), **CONSTANTS)
   return summary.summarise(model)

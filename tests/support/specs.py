@@ -1,18 +1,18 @@
-"""Specs of any number of classes and channels."""
+"""Specs with any numbers of classes and channels."""
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 
-_COLORS = ('#ff0000', '#00ff00', '#0000ff', '#ffff00', '#ff00ff', '#00ffff',
-           '#ff8000', '#808080')
+_COLORS = ('#ff0000', '#00ff00', '#0000ff', '#ffff00', '#ff00ff', '#808080')
 
 
-def make(num_classes: int,
-         num_channels: int = 2,
-         size_px: int = 24,
-         encoding: str = 'raw') -> spec.Spec:
-  """Returns a spec of classes 'class 0', ... and channels 'channel 0', ..."""
-  return spec.Spec(
-      tuple(f'class {k}' for k in range(num_classes)),
+def make(image_size: int,
+         num_channels: int = 4,
+         num_classes: int = 28,
+         encoding: str = 'raw') -> spec_lib.Spec:
+  """Returns a spec; classes and channels are named by their numbers."""
+  return spec_lib.Spec(
+      tuple(f'class {i}' for i in range(num_classes)),
       tuple(
-          spec.Channel(f'channel {c}', f'stain {c}', _COLORS[c % len(_COLORS)])
-          for c in range(num_channels)), size_px, encoding)
+          spec_lib.Channel(f'channel {i}', f'stain {i}', _COLORS[i %
+                                                                 len(_COLORS)])
+          for i in range(num_channels)), image_size, encoding)

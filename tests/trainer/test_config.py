@@ -68,6 +68,19 @@ def test_loss_is_better_when_it_is_less():
                              plateau_monitor='loss').monitor_mode == 'min'
 
 
+@pytest.mark.parametrize('loss,monitor', [
+    ('bce', 'f1_macro'),
+    ('focal_lovasz', 'f1_macro'),
+    ('softmax', 'accuracy_argmax'),
+])
+def test_the_monitored_metric_follows_the_loss(loss, monitor):
+  found = config.Config('r', 'w', loss=loss)
+  assert found.plateau_monitor == monitor
+  assert found.is_single_label == (loss == 'softmax')
+  chosen = config.Config('r', 'w', loss=loss, plateau_monitor='auc_macro')
+  assert chosen.plateau_monitor == 'auc_macro'
+
+
 @pytest.mark.parametrize('name,message', [
     ('clip_norm', 'of 0, or at least 1e-30'),
     ('warmup_epochs', 'of 0, or at least 1e-30'),

@@ -4,8 +4,9 @@
 
 A way is a function of a job that yields (number of steps, seconds) again and
 again. All train the same network, PReLU, on the same synthetic uint8 pixels,
-with SGD and momentum; ours takes another variant, too. Those of TINY train one
-dense layer: their time is that of what is around the arithmetic.
+with channels and classes of the default dataset, by SGD and momentum; ours
+takes another variant, too. Those of TINY train one dense layer: their time is
+that of what is around the arithmetic.
 """
 
 import itertools
@@ -24,7 +25,7 @@ from benchmarks.device import turn
 # Imports stand inside the functions: each way pays for its own alone.
 # pylint: disable=import-outside-toplevel
 
-_MEAN, _STD = [13.0] * 4, [28.0] * 4
+_MEAN, _STD = 13.0, 28.0  # of each channel
 _NUM_BATCHES = 4  # that are there
 _TINY_CALLS = 10  # of an epoch
 WARM = 'warm'  # printed before the timing
@@ -50,10 +51,11 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
                              precision=job['precision'],
                              xla=job['xla'])
   strategy = strategy_lib.make('auto')
+  spec = _make_spec(job)
   with strategy.scope():
-    model = build.build(config, job['size'], {
-        'mean': _MEAN,
-        'std': _STD
+    model = build.build(config, spec, {
+        'mean': [_MEAN] * spec.num_channels,
+        'std': [_STD] * spec.num_channels
     }, build.is_compiled(config, strategy))
     optimizer = optimizer_lib.make_optimizer(0.01, 0.9)
     optimizer.build(model.trainable_variables)
@@ -111,8 +113,9 @@ def _keras(job: Job) -> Iterator[tuple[int, float]]:
     x = layers.Conv2D(filters, 3, strides)(x)
     return activate(x, (1, 2))
 
-  image = keras.Input((job['size'], job['size'], 4), dtype='uint8')
-  x = layers.Rescaling(1 / _STD[0], -_MEAN[0] / _STD[0])(image)
+  spec = _make_spec(job)
+  image = keras.Input(spec.image_shape, dtype='uint8')
+  x = layers.Rescaling(1 / _STD, -_MEAN / _STD)(image)
   x = layers.MaxPooling2D(2, padding='same')(convolve(x, 32, 2))
   maps = [x]
   x = convolve(x, 64, 2)
@@ -126,7 +129,7 @@ def _keras(job: Job) -> Iterator[tuple[int, float]]:
   x = layers.Concatenate()([layers.GlobalAveragePooling2D()(m) for m in maps])
   for _ in range(2):
     x = layers.Dropout(0.3)(activate(layers.Dense(256)(x), None))
-  model = keras.Model(image, layers.Dense(28, dtype='float32')(x))
+  model = keras.Model(image, layers.Dense(spec.num_classes, dtype='float32')(x))
   model.compile(keras.optimizers.SGD(0.01, 0.9, clipnorm=5.0),
                 keras.losses.BinaryCrossentropy(from_logits=True))
   pixels, labels = _made(job)
@@ -138,22 +141,30 @@ def _keras(job: Job) -> Iterator[tuple[int, float]]:
     yield job['steps'], time.perf_counter() - begun
 
 
+def _make_spec(job: Job):
+  """Returns the spec of the batch: the default dataset's, at the job's size."""
+  from hpa_records.datasets import description
+  return description.default().spec(job['size'])
+
+
 def _made(job: Job) -> tuple[np.ndarray, np.ndarray]:
-  """Returns pixels [N, H, W, 4] uint8 and labels [N, 28] float32."""
-  rng = np.random.default_rng(0)
-  count, size = _NUM_BATCHES * job['batch'], job['size']
-  pixels = rng.integers(0, 256, (count, size, size, 4), np.uint8)
-  return pixels, (rng.random((count, 28)) < 0.06).astype(np.float32)
+  """Returns pixels [N, H, W, C] uint8 and labels [N, K] float32."""
+  rng, spec = np.random.default_rng(0), _make_spec(job)
+  count = _NUM_BATCHES * job['batch']
+  pixels = rng.integers(0, 256, (count, *spec.image_shape), np.uint8)
+  labels = rng.random((count, spec.num_classes)) < 0.06
+  return pixels, labels.astype(np.float32)
 
 
 def _tiny_network(job: Job):
   """Returns a network of one dense layer."""
   import keras
   keras.utils.set_random_seed(0)
-  image = keras.Input((job['size'], job['size'], 4), dtype='uint8')
-  x = keras.layers.Rescaling(1 / _STD[0], -_MEAN[0] / _STD[0])(image)
+  spec = _make_spec(job)
+  image = keras.Input(spec.image_shape, dtype='uint8')
+  x = keras.layers.Rescaling(1 / _STD, -_MEAN / _STD)(image)
   x = keras.layers.Flatten()(x)
-  return keras.Model([image], keras.layers.Dense(28)(x))
+  return keras.Model([image], keras.layers.Dense(spec.num_classes)(x))
 
 
 def _tiny_ours(job: Job) -> Iterator[tuple[int, float]]:

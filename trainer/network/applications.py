@@ -1,15 +1,16 @@
-"""Keras's own networks for images of four channels: logits [B, 28].
+"""Keras's own networks for images of C channels: logits [B, K].
 
-For comparison with GapNet-PL: same input, labels, losses and training. Weights
-of ImageNet do not fit four channels. The networks have no dropout, so no noise
-inputs; batch norm takes its moments from the whole global batch.
+For comparison with GapNet-PL: same input, labels, losses and training. They
+start from fresh weights: those of ImageNet fit three channels alone. The
+networks have no dropout, so no noise inputs; batch norm takes its moments from
+the whole global batch.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from trainer import config
@@ -29,7 +30,7 @@ SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
 
 @tensorflow.keras_defaults()
 def build(name: str,
-          image_size: int,
+          spec: spec_lib.Spec,
           activation: str = 'relu',
           *,
           mean: Sequence[float],
@@ -39,12 +40,12 @@ def build(name: str,
           seed: int = 0) -> keras.Model:
   """Returns a network with fresh weights.
 
-  The input is 'image' [B, image_size, image_size, 4] uint8, the output logits
-  [B, 28] float32, as in gapnet.build.
+  The input is 'image' [B, H, W, C] uint8, the output logits [B, K] float32, as
+  in gapnet.build.
 
   Args:
     name: one of config.MODELS, except gapnet_pl.
-    image_size: height and width in pixels.
+    spec: of the images and classes.
     activation: one of config.ACTIVATIONS, in place of ReLU.
     mean: the dataset's mean pixel of each channel, 0..255.
     std: its standard deviation of each channel, >= 0.
@@ -55,20 +56,19 @@ def build(name: str,
 
   Raises:
     ValueError: a choice is unknown, the image is too small, or mean or std does
-      not have four numbers.
+      not have a number for each channel.
   """
   if name not in _BUILDERS or activation not in config.ACTIVATIONS:
     raise ValueError(f'Expected a network out of {", ".join(_BUILDERS)} and an '
                      f'activation out of {", ".join(config.ACTIVATIONS)}, '
                      f'received {name!r} and {activation!r}.')
-  if image_size < SMALLEST_PX[name]:
+  if spec.image_size < SMALLEST_PX[name]:
     raise ValueError(f'Expected images of at least {SMALLEST_PX[name]} px for '
-                     f'{name}, received {image_size} px.')
+                     f'{name}, received {spec.image_size} px.')
   # One for each kernel; no network has 1000. Keras's global seed would also
   # change the order of tf.data's shuffles.
   seeds = iter(np.random.SeedSequence(seed).generate_state(1000).tolist())
-  shape = (image_size, image_size, spec.NUM_CHANNELS)
-  image = keras.Input(shape, dtype='uint8', name='image')
+  image = keras.Input(spec.image_shape, dtype='uint8', name='image')
   scaled = layers.scale(image, input_scaling, mean, std)
   before = keras.config.dtype_policy()
   keras.config.set_dtype_policy(layers.POLICIES[precision])
@@ -82,7 +82,7 @@ def build(name: str,
   finally:
     keras.config.set_dtype_policy(before)
   initializer = keras.initializers.GlorotUniform(next(seeds))
-  logits = keras.layers.Dense(spec.NUM_CLASSES,
+  logits = keras.layers.Dense(spec.num_classes,
                               kernel_initializer=initializer,
                               name='logits',
                               dtype='float32')(body.output)

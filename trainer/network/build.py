@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
@@ -11,18 +12,18 @@ from trainer.network import gapnet
 from trainer import strategy as strategy_lib
 
 
-def build(config: config_lib.Config, image_size: int,
+def build(config: config_lib.Config, spec: spec_lib.Spec,
           pixels: Mapping[str, Sequence[float]], fast: bool) -> keras.Model:
   """Returns the network with fresh weights.
 
-  Its inputs are 'image' [B, image_size, image_size, 4] uint8 and an optional
-  noise for each dropout layer, its output is logits [B, 28] float32; infer
-  calls it without noise.
+  Its inputs are 'image' [B, H, W, C] uint8 and an optional noise for each
+  dropout layer, its output is logits [B, K] float32; infer calls it without
+  noise.
 
   Args:
     config: of the run.
-    image_size: height and width in pixels.
-    pixels: the dataset's mean and std of 4 channels each, 0..255.
+    spec: of the images and classes.
+    pixels: the dataset's mean and std, C numbers each, 0..255.
     fast: whether to use the layers of xla_layers, which XLA compiles to faster
       code; weights and results are the same.
 
@@ -38,9 +39,9 @@ def build(config: config_lib.Config, image_size: int,
   }
   try:
     if config.model != 'gapnet_pl':
-      return applications.build(config.model, image_size, config.activation,
+      return applications.build(config.model, spec, config.activation,
                                 **options)
-    return gapnet.build(image_size,
+    return gapnet.build(spec,
                         config.variant,
                         config.activation,
                         **options,
@@ -72,25 +73,39 @@ def noise_shapes(model: keras.Model) -> list[tuple[int, ...]]:
 
 
 def infer(model: keras.Model, image: tf.Tensor) -> tf.Tensor:
-  """Returns logits [B, 28] float32, without dropout.
+  """Returns logits [B, K] float32, without dropout.
 
   Args:
     model: of build.
-    image: [B, H, W, 4] uint8.
+    image: [B, H, W, C] uint8.
   """
   return model([image] + [None] * len(noise_shapes(model)), training=False)
 
 
 def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
                image: tf.Tensor) -> tf.Tensor:
-  """Returns logits [B, 28] float32 with other weights than the model's own.
+  """Returns logits [B, K] float32 with other weights than the model's own.
 
   Several sets of weights can share one network, traced and compiled once.
 
   Args:
     model: the network.
     values: one for each of model.variables.
-    image: [B, H, W, 4] uint8.
+    image: [B, H, W, C] uint8.
   """
   with keras.StatelessScope(list(zip(model.variables, values))):
     return infer(model, image)
+
+
+def find_probabilities(config: config_lib.Config,
+                       logits: tf.Tensor) -> tf.Tensor:
+  """Returns the probabilities [B, K] float32, 0..1, of a network's logits.
+
+  Args:
+    config: of the run; its loss decides. With softmax they are those of classes
+      that exclude each other, and sum to 1 over them.
+    logits: [B, K] float32.
+  """
+  if config.is_single_label:
+    return tf.nn.softmax(logits)
+  return tf.sigmoid(logits)

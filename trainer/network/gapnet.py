@@ -1,9 +1,10 @@
-"""GapNet-PL: four-channel images [B, H, W, 4] uint8 to logits [B, 28].
+"""GapNet-PL: images [B, H, W, C] uint8 to logits [B, K].
 
 The network of Rumetshofer et al., "Human-level Protein Localization with
 Convolutional Neural Networks", ICLR 2018, with the same number of parameters:
-630,076 with SELU, 631,260 with PReLU shared over space (Keras's default would
-add 1.2 million and fix the image size).
+630,076 with SELU for 4 channels and 28 classes, 1,184 more with PReLU shared
+over space (Keras's default would add 1.2 million and fix the image size). A
+channel has 288 of them, a class 257.
 
 Dropout must give the same result on one device and on eight, so its noise is an
 input: beside 'image' the model has an optional input for each dropout layer
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from trainer import config
@@ -30,6 +31,8 @@ from trainer.network import xla_layers
 
 # Without padding, smaller images have no pixel left before the last average.
 SMALLEST_PX = {'original': 1, 'kaggle': 149}
+
+_STEM = 'conv1'  # the layer that takes the image
 
 # Deviation of a standard normal cut at two deviations.
 _CUT_NORMAL_STD = 0.87962566103423978
@@ -80,8 +83,8 @@ class _Builder:
       x = keras.layers.ZeroPadding2D(1, **self._options(f'{name}_pad'))(x)
       padding = 'valid'
     options = self._kernel_options(name)
-    is_first = self._fast and x.shape[-1] == spec.NUM_CHANNELS
-    layer = (xla_layers.SpaceToDepthConv2D if is_first else layers.Conv2D)
+    is_stem = self._fast and name == _STEM
+    layer = xla_layers.SpaceToDepthConv2D if is_stem else layers.Conv2D
     return self._activate(
         layer(filters, 3, strides, padding, **options)(x), name)
 
@@ -119,15 +122,15 @@ class _Builder:
     x = keras.layers.Dense(units, **self._kernel_options(name))(x)
     return self._activate(x, name)
 
-  def logits(self, x):
+  def logits(self, x, num_classes):
     """Returns the logits [B, K] float32 of x [B, C]."""
     options = self._kernel_options('logits', linear=True)
-    return keras.layers.Dense(spec.NUM_CLASSES, **options)(x)
+    return keras.layers.Dense(num_classes, **options)(x)
 
 
 def _connect_original(make: _Builder, x):
   """Adds the layers of ml-jku/gapnet-pl; its checkpoint has the same size."""
-  map1 = x = make.pool(make.conv(x, 32, 'conv1', strides=2), 'pool1')
+  map1 = x = make.pool(make.conv(x, 32, _STEM, strides=2), 'pool1')
   x = make.conv(x, 64, 'conv2', strides=2)
   for i in (3, 4, 5):
     x = make.conv(x, 64, f'conv{i}')
@@ -141,7 +144,7 @@ def _connect_original(make: _Builder, x):
 
 def _connect_kaggle(make: _Builder, x):
   """Adds the layers of the public Kaggle kernel "GapNet-PL [LB 0.385]"."""
-  x = make.conv(make.norm(x, 'norm1'), 32, 'conv1', strides=2)
+  x = make.conv(make.norm(x, 'norm1'), 32, _STEM, strides=2)
   x = make.pool(make.norm(x, 'norm_pool1'), 'pool1')
   map1 = x = make.dropout(x, 0.3, 'dropout1')
   for i, strides in ((2, 2), (3, 1), (4, 1)):
@@ -162,7 +165,7 @@ def _check_choice(name, value, choices):
 
 
 @tensorflow.keras_defaults()
-def build(image_size: int,
+def build(spec: spec_lib.Spec,
           variant: str = 'original',
           activation: str = 'selu',
           *,
@@ -174,14 +177,14 @@ def build(image_size: int,
           fast: bool = False) -> keras.Model:
   """Returns GapNet-PL with fresh weights.
 
-  The inputs are 'image' [B, image_size, image_size, 4] uint8 and an optional
-  noise for each dropout layer; the output is logits [B, 28] float32.
+  The inputs are 'image' [B, H, W, C] uint8 and an optional noise for each
+  dropout layer; the output is logits [B, K] float32.
   build.infer calls it without noise; training calls
   model([image, *noise], training=True). The averaged feature maps are the
   inputs of the layers average1, average2 and average3.
 
   Args:
-    image_size: height and width in pixels.
+    spec: of the images and classes.
     variant: 'original', or 'kaggle' (no padding, batch norm, more dropout).
     activation: one of config.ACTIVATIONS; it also decides the initial weights
       and the kind of dropout.
@@ -197,19 +200,20 @@ def build(image_size: int,
 
   Raises:
     ValueError: a choice is unknown, the image is too small, or mean or std does
-      not have four numbers.
+      not have a number for each channel.
   """
   _check_choice('variant', variant, config.VARIANTS)
   _check_choice('activation', activation, config.ACTIVATIONS)
   _check_choice('input_scaling', input_scaling, config.INPUT_SCALINGS)
   _check_choice('precision', precision, config.PRECISIONS)
-  if image_size < SMALLEST_PX[variant]:
+  if spec.image_size < SMALLEST_PX[variant]:
     raise ValueError(f'Expected images of at least {SMALLEST_PX[variant]} px '
-                     f'for variant {variant}, received {image_size} px.')
+                     f'for variant {variant}, received {spec.image_size} px.')
   connect = _connect_original if variant == 'original' else _connect_kaggle
   padded = variant == 'original'
   make = _Builder(activation, padded, layers.POLICIES[precision], seed, fast)
-  shape = (image_size, image_size, spec.NUM_CHANNELS)
-  image = keras.Input(shape, dtype='uint8', name='image')
+  image = keras.Input(spec.image_shape, dtype='uint8', name='image')
   x = connect(make, layers.scale(image, input_scaling, mean, std))
-  return keras.Model([image, *make.noise], make.logits(x), name='gapnet_pl')
+  return keras.Model([image, *make.noise],
+                     make.logits(x, spec.num_classes),
+                     name='gapnet_pl')

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpa_records.format import spec
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
@@ -193,8 +192,8 @@ def scale(image, input_scaling: str, mean: Sequence[float],
     ValueError: mean or std does not have a finite number for each channel.
   """
   for name, values in (('mean', mean), ('std', std)):
-    if len(values) != spec.NUM_CHANNELS or not np.isfinite(values).all():
-      raise ValueError(f'Expected {name} to be {spec.NUM_CHANNELS} finite '
+    if len(values) != image.shape[-1] or not np.isfinite(values).all():
+      raise ValueError(f'Expected {name} to be {image.shape[-1]} finite '
                        f'numbers, one for each channel, received {values}.')
   options = {'name': 'scaling', 'dtype': 'float32'}
   if input_scaling == 'image':

@@ -49,9 +49,9 @@ class ReshapedMaxPooling2D(keras.layers.Layer):
 class SpaceToDepthConv2D(keras.layers.Conv2D):
   """3x3 convolution with stride 2, unpadded, as a 2x2 one on 2x2 blocks.
 
-  Four input channels leave most of a matrix unit idle; sixteen channels at half
-  the size do not. The kernel is padded with zeros to 4x4, so that both cover
-  the same pixels.
+  A few input channels leave most of a matrix unit idle; four times as many at
+  half the size leave less. The kernel is padded with zeros to 4x4, so that both
+  cover the same pixels.
 
   Called with [B, H, W, C] float, H and W static; the result is
   [B, (H - 1) // 2, (W - 1) // 2, filters].

@@ -202,10 +202,11 @@ class _Network:
   def __init__(self, run: finished_run.Run, strategy: tf.distribute.Strategy,
                weights: str):
     about, self._strategy = run.folds[0].about, strategy
+    self._config = run.config
     is_compiled = strategy_lib.compiles(strategy, run.config.xla)
     with strategy.scope():
-      self._model = build.build(run.config, about['records']['image_size'],
-                                about['pixels'], is_compiled)
+      self._model = build.build(run.config, _find_spec(about), about['pixels'],
+                                is_compiled)
     self.weights = [
         list(map(tf.constant, self._read(run, fold, weights)))
         for fold in run.folds
@@ -230,7 +231,8 @@ class _Network:
   def _predict(self, images, view, values):
     elements = tf.fill([images.shape[0]], view)
     images = dihedral.transform(images, elements)
-    return tf.sigmoid(build.infer_with(self._model, values, images))
+    logits = build.infer_with(self._model, values, images)
+    return build.find_probabilities(self._config, logits)
 
   def _read(self, run: finished_run.Run, fold: finished_run.Fold,
             weights: str) -> list[np.ndarray]:
@@ -240,6 +242,12 @@ class _Network:
     config = dataclasses.replace(run.config, fold=fold.number)
     of = config.identity(run.fingerprint)
     return checkpoint.load_weights(directory, (epoch, 0), of, self._model)
+
+
+def _find_spec(about) -> spec.Spec:
+  return spec.Spec(tuple(about['classes']),
+                   tuple(map(spec.Channel, spec.CHANNELS)),
+                   about['records']['image_size'])
 
 
 def name_tables(path: str) -> tuple[str, str]:

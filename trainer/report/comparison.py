@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import spec
 from trainer.report.figures import evaluation
 from trainer.report import files as files_lib
 from trainer.report import result as result_lib
@@ -19,16 +18,15 @@ _OWN_SCALES = (
     'All held-out folds are pooled. The probabilities of their models are not '
     'calibrated alike, so areas can be below the means over folds under '
     'Classes, which are the metrics to quote.')
-# Title, caption, and the function that draws it from labels and predictions.
+# Title, caption, and the function that draws it from labels, predictions and
+# the names of the shown classes.
 _CURVES = (
     ('roc', f'ROC of each class. {_OWN_SCALES}', evaluation.draw_roc),
     ('precision_recall', f'Precision and recall of each class. {_OWN_SCALES}',
      evaluation.draw_precision_recall),
-    ('calibration',
-     'Calibration: how often a class occurs, by its probability. '
-     'All held-out folds and all classes that occur are pooled.',
-     evaluation.draw_calibration),
 )
+_CALIBRATION = ('Calibration: how often a class occurs, by its probability. '
+                'All held-out folds and all classes that occur are pooled.')
 
 
 def describe_classes(results: Sequence[result_lib.Result],
@@ -41,7 +39,7 @@ def describe_classes(results: Sequence[result_lib.Result],
       'run': result.name
   } for ratio in metrics.RATIOS for result in results]
   rows = []
-  for number, name in enumerate(spec.CLASS_NAMES):
+  for number, name in enumerate(results[0].spec.classes):
     cells = [
         _describe_ratio(result.classes.loc[number], ratio)
         for ratio in metrics.RATIOS
@@ -57,7 +55,9 @@ def describe_classes(results: Sequence[result_lib.Result],
         'cells': cells
     })
   with_intervals = {
-      each.name: each.classes for each in results if each.intervals is not None
+      each.name: each.classes.loc[list(results[0].shown)]
+      for each in results
+      if each.intervals is not None
   }
   drawn = with_intervals and files.embed(
       'class_metrics', evaluation.draw_class_metrics(with_intervals))
@@ -128,6 +128,8 @@ def _find_difference(first: result_lib.Result, other: result_lib.Result) -> str:
   """Returns why two runs cannot be compared; '' if they can."""
   if not first.found.is_of_same_samples(other.found):
     return 'did not predict the same images in the same folds'
+  if (first.threshold is None) != (other.threshold is None):
+    return 'predict in different ways, one by a threshold'
   if first.threshold != other.threshold:
     return (f'use different thresholds ({first.threshold} and '
             f'{other.threshold})')
@@ -155,7 +157,13 @@ def _judge(row: pd.Series, first: str, other: str) -> str:
 
 def describe_others(results: Sequence[result_lib.Result],
                     files: files_lib.Files) -> dict[str, Any]:
-  """Returns published metrics beside the runs' of the same kind: Table 5."""
+  """Returns published metrics beside the runs' of the same kind: Table 5.
+
+  {} if no run is of the paper's dataset.
+  """
+  results = [each for each in results if tables.is_of_paper(each.run)]
+  if not results:
+    return {}
   table = tables.tabulate_others({each.name: each.metrics for each in results})
   files.save('other_works', table)
   return {
@@ -189,9 +197,17 @@ def draw_figures(results: Sequence[result_lib.Result],
     who = ' and '.join(each.name for each in part)
     labels = part[0].found.labels
     predictions = {each.name: each.found.predictions for each in part}
+    shown = part[0].shown
     for title, caption, draw in _CURVES:
+      if len(shown) < part[0].spec.num_classes:
+        caption = caption.replace(
+            'each class', f'the {len(shown)} largest and worst classes')
       drawn.append((title, f'{who}: {caption}',
-                    files.embed(title, draw(labels, predictions))))
+                    files.embed(title, draw(labels, predictions, shown))))
+    drawn.append(('calibration', f'{who}: {_CALIBRATION}',
+                  files.embed('calibration',
+                              evaluation.draw_calibration(labels,
+                                                          predictions))))
   histories = {each.name: each.histories for each in results}
   files = files_lib.Files('runs', content)
   drawn.append(('learning_curves', 'Learning curves: thin lines are folds, '

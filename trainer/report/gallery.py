@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records.format import spec
 from trainer.report import files
 from trainer.report import result as result_lib
 from trainer.report import tile
 from trainer.run import fold_file
+from trainer.scoring import decision
+from trainer.scoring import shown_class
 
 _KINDS = {
     'hit': 'best hit',
@@ -22,7 +23,11 @@ _KINDS = {
 
 
 def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
-  """Returns the entries to show for each class, as values for the template."""
+  """Returns the entries to show for each class, as values for the template.
+
+  Of many classes up to shown_class.MOST, those of the first run's panels before
+  others.
+  """
   found: dict[int, list[dict[str, Any]]] = {}
   for result in results:
     for (number, kind), (entry, row) in sorted(_pick(result).items(),
@@ -39,19 +44,27 @@ def describe(results: Sequence[result_lib.Result]) -> list[dict[str, Any]]:
           'truth':
               np.flatnonzero(entry.labels[row]).tolist(),
           'predicted':
-              np.flatnonzero(entry.predictions[row] > result.threshold
-                            ).tolist(),
+              np.flatnonzero(
+                  decision.decide(entry.predictions[row:row + 1],
+                                  result.threshold)).tolist(),
           'image':
               files.to_address(
                   'webp',
                   tile.to_webp(
                       tile.strip(entry.images[row],
-                                 [each[row] for each in entry.maps]))),
+                                 [each[row] for each in entry.maps],
+                                 result.spec))),
       })
+  first = results[0]
+  numbers = sorted(found)
+  if first.spec.num_classes > shown_class.MOST_OF_ALL:
+    shown = first.shown
+    numbers.sort(key=lambda number: number not in shown)
+    numbers = sorted(numbers[:shown_class.MOST])
   return [{
-      'name': spec.CLASS_NAMES[number],
-      'entries': entries
-  } for number, entries in sorted(found.items())]
+      'name': first.spec.classes[number],
+      'entries': found[number]
+  } for number in numbers]
 
 
 def _place(item: tuple[tuple[int, str], Any]) -> tuple[int, int]:
@@ -66,7 +79,7 @@ def _pick(
   best: dict[tuple[int, str], tuple[Any, int]] = {}
   extremes: dict[tuple[int, str], float] = {}
   for directory in result_lib.list_directories(result.run):
-    entries = fold_file.load_gallery(directory)
+    entries = fold_file.load_gallery(directory, result.spec)
     if entries is None:
       continue
     for row, (number, kind) in enumerate(

@@ -12,14 +12,16 @@ from typing import Any
 
 import jinja2
 
-from hpa_records.format import spec
+from hpa_records.runtime import errors
 from hpa_records.storage import path_check
 from trainer.report import comparison
 from trainer.report import files
 from trainer.report import gallery as gallery_lib
 from trainer.report import result
 from trainer.report import section
+from trainer.report import tables
 from trainer.run import finished_run
+from trainer.run import stored_spec
 
 REPORT_NAME = 'report.html'
 REPETITIONS = 1000
@@ -41,10 +43,15 @@ def write(workdirs: Sequence[str],
 
   Raises:
     errors.DataError: a folder is not a run or has no finished fold, a file is
-      damaged, or the report cannot be written without replacing files that no
-      report wrote.
+      damaged, the runs have different classes, or the report cannot be written
+      without replacing files that no report wrote.
   """
   runs = [finished_run.load(directory) for directory in workdirs]
+  for run in runs[1:]:
+    if run.spec.classes != runs[0].spec.classes:
+      raise errors.DataError(
+          f'The runs {runs[0].directory} and {run.directory} differ in '
+          f'{runs[0].spec.find_difference(run.spec)}; write a report of each.')
   place = prepare(output)
   results = [
       result.compute(run, name, repetitions)
@@ -88,6 +95,7 @@ def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
             content: dict[str, bytes], repetitions: int) -> str:
   """Returns the page; adds tables and figures to content."""
   of_all = files.Files('runs', content)
+  first = results[0].run
   return _environment().get_template(_TEMPLATE_NAME).render(
       names=[each.name for each in results],
       repetitions=repetitions,
@@ -97,7 +105,23 @@ def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
       others=comparison.describe_others(results, of_all),
       figures=comparison.draw_figures(results, content),
       gallery=gallery,
-      class_names=spec.CLASS_NAMES)
+      class_names=first.spec.classes,
+      channels=_describe_channels(results),
+      shown=len(results[0].shown),
+      dataset=stored_spec.find_name(first.folds[0].about),
+      is_of_paper=tables.is_of_paper(first))
+
+
+def _describe_channels(results: Sequence[result.Result]) -> list[str]:
+  """Returns the channels as text, once if all runs have the same."""
+  texts = [
+      ', '.join(f'{each.stain} ({each.name})' if each.stain else each.name
+                for each in one.spec.channels)
+      for one in results
+  ]
+  if len(set(texts)) == 1:
+    return texts[:1]
+  return [f'{one.name}: {text}' for one, text in zip(results, texts)]
 
 
 def _environment() -> jinja2.Environment:

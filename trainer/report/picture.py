@@ -6,7 +6,7 @@ import cv2
 from matplotlib import figure
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.inspection import figure as figure_lib
 from hpa_records.runtime import errors
 from trainer.report import page
@@ -40,22 +40,25 @@ def draw(workdir: str) -> bytes:
   """
   run = finished_run.load(workdir)
   result = result_lib.compute(run, _LEGEND, page.REPETITIONS)
-  entries = fold_file.load_gallery(result_lib.list_directories(run)[0])
+  entries = fold_file.load_gallery(
+      result_lib.list_directories(run)[0], run.spec)
   if entries is None:
     raise errors.DataError(f'No gallery.npz in {workdir}; train it again.')
-  drawn = (draw_samples(entries),
-           evaluation.draw_class_metrics({_LEGEND: result.classes}))
+  drawn = (draw_samples(entries, run.spec),
+           evaluation.draw_class_metrics(
+               {_LEGEND: result.classes.loc[list(result.shown)]}))
   return tile.to_webp(np.hstack([_to_pixels(each) for each in drawn]))
 
 
 @figure_lib.own_style()
-def draw_samples(entries: arrays.Gallery) -> figure.Figure:
+def draw_samples(entries: arrays.Gallery, spec: spec_lib.Spec) -> figure.Figure:
   """Returns a row of composites for each kind of notable sample.
 
   Over each its labels, below it the most probable classes.
 
   Args:
     entries: notable samples of a fold.
+    spec: of the run.
   """
   drawn = figure.Figure(figsize=_SIZE_IN, layout='constrained')
   rows = drawn.subfigures(len(_KINDS), 1)
@@ -67,7 +70,7 @@ def draw_samples(entries: arrays.Gallery) -> figure.Figure:
     for axes, number in zip(panels, pick(entries, kind)):
       axes.set_axis_on()
       _draw_sample(axes, entries.images[number], entries.labels[number],
-                   entries.predictions[number])
+                   entries.predictions[number], spec)
   return drawn
 
 
@@ -91,15 +94,15 @@ def pick(entries: arrays.Gallery, kind: str) -> list[int]:
 
 
 def _draw_sample(axes, image: np.ndarray, labels: np.ndarray,
-                 probabilities: np.ndarray) -> None:
+                 probabilities: np.ndarray, spec: spec_lib.Spec) -> None:
   """Draws one composite with its labels and its most probable classes."""
-  axes.imshow(figure_lib.composite(image), interpolation='bilinear')
+  axes.imshow(figure_lib.composite(image, spec), interpolation='bilinear')
   axes.set(xticks=[], yticks=[])
-  names = [spec.CLASS_NAMES[k] for k in np.flatnonzero(labels)]
+  names = [spec.classes[k] for k in np.flatnonzero(labels)]
   axes.set_title(textwrap.fill(', '.join(names), 30), fontsize=9)
   most = np.argsort(-probabilities, kind='stable')[:_SHOWN]
   axes.set_xlabel('\n'.join(
-      f'{probabilities[k]:.2f} {spec.CLASS_NAMES[k]}' for k in most),
+      f'{probabilities[k]:.2f} {spec.classes[k]}' for k in most),
                   fontsize=9)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import printable
 from trainer.report import tables
 from trainer.run import finished_run
@@ -14,6 +15,7 @@ from trainer.run import fold_file
 from trainer.run import out_of_fold
 from trainer.run import workdir
 from trainer.scoring import bootstrap
+from trainer.scoring import shown_class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +45,21 @@ class Result:
   network: dict[str, Any] | None
 
   @property
-  def threshold(self) -> float:
-    """The probability above which a class is predicted."""
-    return self.run.config.threshold
+  def threshold(self) -> float | None:
+    """As of decision.find_threshold."""
+    return self.run.threshold
+
+  @property
+  def spec(self) -> spec_lib.Spec:
+    """Of the run's dataset."""
+    return self.run.spec
+
+  @property
+  def shown(self) -> dict[int, str]:
+    """The names of the classes with panels of their own, by number."""
+    numbers = shown_class.choose(self.classes['positives'].to_numpy(),
+                                 self.classes['f1'].to_numpy())
+    return {number: self.spec.classes[number] for number in numbers.tolist()}
 
 
 def compute(run: finished_run.Run, name: str, repetitions: int) -> Result:
@@ -64,10 +78,10 @@ def compute(run: finished_run.Run, name: str, repetitions: int) -> Result:
   network = fold_file.load_network(directories[0])
   found = out_of_fold.collect(run)
   intervals = None
-  classes = tables.tabulate_classes(found, run.config.threshold)
+  classes = tables.tabulate_classes(found, run.spec.classes, run.threshold)
   if repetitions:
     options = {
-        'threshold': run.config.threshold,
+        'threshold': run.threshold,
         'groups': found.groups if found.groups.size else None,
         'repetitions': repetitions
     }

@@ -3,12 +3,12 @@
 Each table is also saved as CSV, each figure as PNG and SVG.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import spec
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
@@ -18,7 +18,9 @@ from trainer.report import files as files_lib
 from trainer.report import result as result_lib
 from trainer.report import tables
 from trainer.run import finished_run
+from trainer.scoring import decision
 from trainer.scoring import metrics
+from trainer.scoring import shown_class
 
 _POLICY_FORMATS = {
     'images_drawn': '{:,.0f}',
@@ -28,6 +30,8 @@ _POLICY_FORMATS = {
     'largest_repeat': '{:,.1f}',
     'effective_sample_size': '{:,.0f}',
 }
+_MOST_PAIRS = 50  # of the table of confused classes
+_MOST_SAVED_PAIRS = 10_000
 _HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir')
 
 
@@ -41,16 +45,15 @@ def describe(result: result_lib.Result, content: dict[str,
   """
   run, found = result.run, result.found
   files = files_lib.Files(result.name, content)
-  files.add('out_of_fold.csv', found.to_csv())
+  files.add('out_of_fold.csv', found.to_csv(result.spec.classes))
   files.add('out_of_fold.npz', found.to_npz())
   files.save('metrics', result.metrics)
   if result.intervals is not None:
     files.save('intervals', result.intervals)
-  counts = tables.tabulate_counts(found, result.threshold)
+  counts = tables.tabulate_counts(found, result.spec.classes, result.threshold)
   files.save('counts', counts)
-  matrix = metrics.confusion_matrix(found.labels, found.predictions
-                                    > result.threshold)
   network = result.network
+  titles = metrics.choose_titles(result.threshold)
   return {
       'name':
           result.name,
@@ -66,19 +69,20 @@ def describe(result: result_lib.Result, content: dict[str,
       'metrics':
           tables.to_rows(result.metrics, '{:.3f}'),
       'metric_heads':
-          list(metrics.TITLES.values()),
+          list(titles.values()),
       'metric_intervals':
-          _format_intervals(result.intervals),
+          _format_intervals(result.intervals, titles),
+      'is_single':
+          result.threshold is None,
       'paper':
-          list(tables.find_published().items()),
+          list(tables.find_published(run).items()),
       'left_out':
           _list_left_out(result),
       'counts': [[str(number), *row] for number, row in zip(
           counts.index, counts.itertuples(index=False, name=None))],
       'thresholds':
           _describe_thresholds(result, files),
-      'matrix':
-          _describe_matrix(matrix, files, result.name),
+      **_describe_confusion(result, files),
       'network':
           network and {
               'figure':
@@ -95,14 +99,15 @@ def describe(result: result_lib.Result, content: dict[str,
   }
 
 
-def _format_intervals(intervals: pd.DataFrame | None) -> list[str]:
+def _format_intervals(intervals: pd.DataFrame | None,
+                      names: Iterable[str]) -> list[str]:
   if intervals is None:
     return []
   return [
       tables.format_interval(
           *intervals.loc[name,
                          ['low', 'high']]) if name in intervals.index else ''
-      for name in metrics.TITLES
+      for name in names
   ]
 
 
@@ -148,7 +153,7 @@ def _list_trained_with(run: finished_run.Run) -> list[str]:
 
 def _describe_thresholds(result: result_lib.Result,
                          files: files_lib.Files) -> dict[str, Any] | None:
-  if len(result.run.folds) < 2:
+  if len(result.run.folds) < 2 or result.threshold is None:
     return None
   table, thresholds = tables.tabulate_thresholds(result.found, result.threshold)
   files.save('threshold_gain', table)
@@ -161,20 +166,46 @@ def _describe_thresholds(result: result_lib.Result,
   }
 
 
-def _describe_matrix(matrix: np.ndarray, files: files_lib.Files,
-                     name: str) -> dict[str, Any]:
+def _describe_confusion(result: result_lib.Result,
+                        files: files_lib.Files) -> dict[str, Any]:
+  """Returns the confusion matrix, or of many classes the most confused pairs.
+  """
+  found, spec = result.found, result.spec
+  matrix = metrics.confusion_matrix(
+      found.labels, decision.decide(found.predictions, result.threshold))
+  truths = [*spec.classes, 'no true label']
+  answers = [*spec.classes, 'no predicted label']
+  if result.threshold is None:  # then the last row and column are 0
+    matrix = matrix[:-1, :-1]
+    truths, answers = truths[:-1], answers[:-1]
+  if spec.num_classes > shown_class.MOST_OF_ALL:
+    return {
+        'matrix': None,
+        'pairs': _describe_pairs(pd.DataFrame(matrix, truths, answers), files)
+    }
+  return {
+      'matrix': _describe_matrix(matrix, truths, answers, files, result),
+      'pairs': None
+  }
+
+
+def _describe_matrix(matrix: np.ndarray, truths: list[str], answers: list[str],
+                     files: files_lib.Files,
+                     result: result_lib.Result) -> dict[str, Any]:
   """Returns the cells of the confusion matrix, figure 9 of the paper.
 
   Args:
-    matrix: [K + 1, K + 1] int, of metrics.confusion_matrix.
+    matrix: [K + 1, K + 1] int, of metrics.confusion_matrix, or [K, K].
+    truths: the titles of its rows.
+    answers: the titles of its columns.
     files: of the run.
-    name: of the run.
+    result: of the run.
   """
-  truths = [*spec.CLASS_NAMES, 'no true label']
-  answers = [*spec.CLASS_NAMES, 'no predicted label']
   files.save('confusion_matrix', pd.DataFrame(matrix, truths, answers))
-  files.embed('confusion_matrix',
-              evaluation.draw_confusion_matrix(matrix, name))
+  files.embed(
+      'confusion_matrix',
+      evaluation.draw_confusion_matrix(matrix, result.spec.classes,
+                                       result.name))
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
   return {
       'heads':
@@ -183,6 +214,32 @@ def _describe_matrix(matrix: np.ndarray, files: files_lib.Files,
                for truth, counts, parts in zip(truths, matrix.tolist(),
                                                shares.tolist())],
   }
+
+
+def _describe_pairs(matrix: pd.DataFrame,
+                    files: files_lib.Files) -> list[list[str]]:
+  """Returns the rows of a table of the most confused pairs of classes.
+
+  Args:
+    matrix: true classes by predicted ones.
+    files: of the run; takes the first _MOST_SAVED_PAIRS.
+  """
+  counts = matrix.to_numpy()
+  wrong = counts.copy()
+  np.fill_diagonal(wrong, 0)
+  rows, columns = np.nonzero(wrong)
+  order = np.argsort(-wrong[rows, columns], kind='stable')[:_MOST_SAVED_PAIRS]
+  rows, columns = rows[order], columns[order]
+  table = pd.DataFrame({
+      'true': matrix.index[rows],
+      'predicted': matrix.columns[columns],
+      'count': wrong[rows, columns],
+      'share_of_true': wrong[rows, columns] / counts.sum(axis=1)[rows],
+  })
+  files.save('confused_pairs', table.set_index('true'))
+  return [[true, predicted, f'{count:,}', f'{share:.1%}']
+          for true, predicted, count, share in table[:_MOST_PAIRS].itertuples(
+              index=False, name=None)]
 
 
 def _describe_balance(fold: finished_run.Fold,

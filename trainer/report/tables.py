@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from trainer.run import finished_run
 from trainer.run import out_of_fold
+from trainer.scoring import decision
 from trainer.scoring import metrics
 from trainer.scoring import thresholds as thresholds_lib
 
@@ -47,19 +48,29 @@ _GAINED = ('f1_macro', 'f1_micro', 'f1_samples', 'f1_paper', 'precision_macro',
            'recall_macro', 'accuracy_subset')
 
 
+def is_of_paper(run: finished_run.Run) -> bool:
+  """Returns whether a run can be compared with the paper and works like it.
+
+  Its classes and channels are those of Kaggle's dataset of 2018, and it
+  predicts any number of them for an image.
+  """
+  kaggle = description.default().spec(run.spec.image_size)
+  return run.threshold is not None and not kaggle.find_difference(run.spec)
+
+
 def tabulate_metrics(run: finished_run.Run) -> pd.DataFrame:
   """Returns a run's headline metrics, a row a fold: Table 2 of the paper.
 
   Returns:
     Index: fold 0, fold 1 and so on; for several folds also mean and std, the
-    population standard deviation. Columns: metrics.TITLES. NaN where a metric
-    is undefined, or missing in a run of an earlier version.
+    population standard deviation. Columns: those of metrics.choose_titles. NaN
+    where a metric is undefined, or missing in a run of an earlier version.
   """
+  names = list(metrics.choose_titles(run.threshold))
   table = pd.DataFrame(
-      [[fold.metrics.get(name) for name in metrics.TITLES] for fold in run.folds
-      ],
+      [[fold.metrics.get(name) for name in names] for fold in run.folds],
       index=[f'fold {fold.number}' for fold in run.folds],
-      columns=list(metrics.TITLES),
+      columns=names,
       dtype=float)
   if len(run.folds) > 1:
     table.loc['mean'], table.loc['std'] = table.mean(), table.std(ddof=0)
@@ -67,7 +78,7 @@ def tabulate_metrics(run: finished_run.Run) -> pd.DataFrame:
 
 
 def format_metrics(run: finished_run.Run) -> str:
-  """Returns a run's Table 2 as text, with the paper's rows below."""
+  """Returns a run's Table 2 as text, with the paper's rows if is_of_paper."""
   rows = {name: row for name, *row in to_rows(tabulate_metrics(run), '{:.3f}')}
   if 'std' in rows:
     deviations = rows.pop('std')
@@ -75,29 +86,36 @@ def format_metrics(run: finished_run.Run) -> str:
         f'{mean} ± {std}' if mean else ''
         for mean, std in zip(rows.pop('mean'), deviations)
     ]
-  rows.update(find_published())
+  rows.update(find_published(run))
+  titles = metrics.choose_titles(run.threshold)
   table = pd.DataFrame.from_dict(rows,
                                  orient='index',
-                                 columns=list(metrics.TITLES.values()))
+                                 columns=list(titles.values()))
   return table.to_string(justify='right')
 
 
-def find_published() -> dict[str, list[str]]:
+def find_published(run: finished_run.Run) -> dict[str, list[str]]:
   """Returns the paper's rows of Table 2: a text a metric, '' if not published.
+
+  Args:
+    run: beside which they stand; there are none where is_of_paper is False.
   """
+  if not is_of_paper(run):
+    return {}
   return {
       row: [_PAPER_VALUES.get(name, ('', ''))[i] for name in metrics.TITLES]
       for i, row in enumerate(PAPER)
   }
 
 
-def tabulate_classes(found: out_of_fold.OutOfFold,
-                     threshold: float) -> pd.DataFrame:
+def tabulate_classes(found: out_of_fold.OutOfFold, names: Sequence[str],
+                     threshold: decision.Threshold) -> pd.DataFrame:
   """Returns the metrics of each class over the folds: Table 3 of the paper.
 
   Args:
     found: predictions of a run.
-    threshold: a class is predicted where its probability is greater.
+    names: of the K classes.
+    threshold: of the run.
 
   Returns:
     Index: class numbers. Columns: name, positives (in all folds), folds (those
@@ -106,39 +124,40 @@ def tabulate_classes(found: out_of_fold.OutOfFold,
     NaN where no fold has the class.
   """
   parts = np.stack([
-      metrics.per_class(found.labels[rows], found.predictions[rows],
+      metrics.per_class(found.labels[rows], found.predictions[rows], names,
                         threshold)[list(metrics.RATIOS)].to_numpy(float)
       for rows in _by_fold(found.folds)
   ])
   known = np.ma.masked_invalid(parts)
   table = pd.DataFrame(
       {
-          'name': spec.CLASS_NAMES,
+          'name': list(names),
           'positives': found.labels.sum(axis=0, dtype=np.int64),
           'folds': np.isfinite(parts[..., 0]).sum(axis=0),
       },
-      index=pd.RangeIndex(spec.NUM_CLASSES, name='class'))
+      index=pd.RangeIndex(len(names), name='class'))
   for i, name in enumerate(metrics.RATIOS):
     table[name] = known[..., i].mean(axis=0).filled(np.nan)
     table[f'{name}_std'] = known[..., i].std(axis=0).filled(np.nan)
   return table
 
 
-def tabulate_counts(found: out_of_fold.OutOfFold,
-                    threshold: float) -> pd.DataFrame:
+def tabulate_counts(found: out_of_fold.OutOfFold, names: Sequence[str],
+                    threshold: decision.Threshold) -> pd.DataFrame:
   """Returns the counts of each class over all folds: Table 4 of the paper.
 
   Each sample and class is one decision.
 
   Args:
     found: predictions of a run.
-    threshold: a class is predicted where its probability is greater.
+    names: of the K classes.
+    threshold: of the run.
 
   Returns:
     Index: class numbers, and total in the last row. Columns: name and the four
     counts.
   """
-  table = metrics.per_class(found.labels, found.predictions, threshold)
+  table = metrics.per_class(found.labels, found.predictions, names, threshold)
   table = table.set_index('class')[['name', *_COUNTS]]
   total = table[list(_COUNTS)].sum()
   table.loc['total'] = ['all decisions', *total]

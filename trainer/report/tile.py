@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.inspection import figure
 from trainer.run import arrays
 
@@ -16,26 +16,28 @@ _DIMMED = 0.7  # of the gray image, so that heat is visible on bright cells
 _QUALITY = 80  # of WebP
 
 
-def strip(image: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
+def strip(image: np.ndarray, maps: Sequence[np.ndarray],
+          spec: spec_lib.Spec) -> np.ndarray:
   """Returns one row of pictures: channels, composite, and a heat map each.
 
   The image is reduced by arrays.reduce. Each map is scaled to its own maximum,
   so brightness cannot be compared between maps.
 
   Args:
-    image: [H, W, C] uint8, channels in spec.CHANNELS order.
+    image: [H, W, C] uint8.
     maps: class activation maps, each [h, w] float >= 0 of any size.
+    spec: of the image.
 
   Returns:
     [H', W', 3] uint8 RGB, H' = min(H, 200). From left to right: each channel in
-    its colour, all four together, and for each map the gray image under the
+    its color, all together, and for each map the gray image under the
     map, resized bilinearly; with white gaps.
   """
   image = arrays.reduce(image)
-  composite = figure.composite(image)
+  composite = figure.composite(image, spec)
   parts = [
-      figure.composite(image * one)
-      for one in np.eye(spec.NUM_CHANNELS, dtype=np.uint8)
+      figure.composite(image * one, spec)
+      for one in np.eye(spec.num_channels, dtype=np.uint8)
   ]
   parts += [composite, *(_heat(composite, each) for each in maps)]
   gap = np.full((len(image), _GAP_PX, 3), _GAP_SHADE, np.uint8)

@@ -10,18 +10,18 @@ from typing import Iterator
 import cv2
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from hpa_records.sampling import balance as balance_lib
 from hpa_records.storage import filesystem
 from trainer.run import npz_file
+from trainer.scoring import shown_class
 
 _HEIGHT_PX = 200
 KINDS = ('hit', 'miss', 'false_alarm')  # why a sample is in the gallery
 
-_MOST_NOTABLE = len(KINDS) * spec.NUM_CLASSES  # samples of a gallery
 _MOST_MAPS = 8  # GapNet-PL averages three
 _MOST_ARRAYS = 16  # of a file
 # Allowed sides of images and maps: reduce makes both 200 px, but earlier
@@ -32,18 +32,18 @@ _MOST_LETTERS = 255  # of a text in an array; no name is longer
 _MOST_BALANCE = 2**14  # letters; its factors have up to spec.MAX_SETTING
 
 # For each array: the kinds of its dtype, as NumPy's letters; its shape, with N
-# the number of ids and a range for any size in it; the least and greatest
-# number, or the allowed texts, None for any.
+# the number of ids, K that of classes, C that of channels, and a range for any
+# size in it; the least and greatest number, or the allowed texts, None for any.
 _FORMS = {
     'ids': ('U', ('N',), None),
     'groups': ('U', ('N',), None),
-    'labels': ('biu', ('N', spec.NUM_CLASSES), (0, 1)),
-    'predictions': ('f', ('N', spec.NUM_CLASSES), (0, 1)),
+    'labels': ('biu', ('N', 'K'), (0, 1)),
+    'predictions': ('f', ('N', 'K'), (0, 1)),
     'folds': ('iu', ('N',), (0, 2**16 - 1)),
     'repeats': ('f', ('N',), (0, math.inf)),
-    'classes': ('iu', ('N',), (0, spec.NUM_CLASSES - 1)),
+    'classes': ('iu', ('N',), (0, spec_lib.MAX_CLASSES - 1)),
     'kinds': ('U', ('N',), KINDS),
-    'images': ('u', ('N', _IMAGE_PX, _IMAGE_PX, spec.NUM_CHANNELS), (0, 255)),
+    'images': ('u', ('N', _IMAGE_PX, _IMAGE_PX, 'C'), (0, 255)),
     'map': ('f', ('N', _MAP_PX, _MAP_PX), (0, math.inf)),
 }
 
@@ -88,8 +88,12 @@ class Samples:
       np.savez_compressed(file, **values)
 
   @classmethod
-  def load(cls, path: str) -> 'Samples':
+  def load(cls, path: str, num_classes: int) -> 'Samples':
     """Returns what save() wrote.
+
+    Args:
+      path: of the file.
+      num_classes: K.
 
     Raises:
       errors.DataError: the file is missing or damaged.
@@ -106,11 +110,12 @@ class Samples:
       json_text.check_form(balance, _BALANCE, 'balance')
       if balance['target'] > _MOST_DRAWS:
         raise ValueError(f'target: {balance["target"]}')
-      _check({
-          name: each
-          for name, each in values.items()
-          if name != 'groups' or each.shape != (0,)
-      })
+      _check(
+          {
+              name: each
+              for name, each in values.items()
+              if name != 'groups' or each.shape != (0,)
+          }, {'K': num_classes})
       return cls(seed=seed, balance=balance_lib.Balance(**balance), **values)
 
 
@@ -144,8 +149,12 @@ class Gallery:
       np.savez_compressed(file, **values, **maps)
 
   @classmethod
-  def load(cls, path: str) -> 'Gallery':
+  def load(cls, path: str, spec: spec_lib.Spec) -> 'Gallery':
     """Returns what save() wrote.
+
+    Args:
+      path: of the file.
+      spec: of the run.
 
     Raises:
       errors.DataError: the file is missing or damaged.
@@ -157,9 +166,12 @@ class Gallery:
         raise ValueError(
             f'maps: expected map0 to map{_MOST_MAPS - 1} without gaps, '
             f'received {len(maps)}')
-      _check(values)
-      if len(values['ids']) > _MOST_NOTABLE:
-        raise ValueError(f'ids: expected up to {_MOST_NOTABLE}, received '
+      _check(values, {'K': spec.num_classes, 'C': spec.num_channels})
+      if (values['classes'] >= spec.num_classes).any():
+        raise ValueError(f'classes: expected 0..{spec.num_classes - 1}')
+      most = len(KINDS) * min(spec.num_classes, shown_class.MOST_OF_ALL)
+      if len(values['ids']) > most:
+        raise ValueError(f'ids: expected up to {most}, received '
                          f'{len(values["ids"]):,}')
       return cls(maps=tuple(values.pop(name) for name in maps), **values)
 
@@ -183,15 +195,19 @@ class Predictions:
       np.savez_compressed(file, **vars(self))
 
   @classmethod
-  def load(cls, path: str) -> 'Predictions':
+  def load(cls, path: str, num_classes: int) -> 'Predictions':
     """Returns what save() wrote.
+
+    Args:
+      path: of the file.
+      num_classes: K.
 
     Raises:
       errors.DataError: the file is missing or damaged.
     """
     values = _load(path)
     with _translate_errors(path):
-      _check(values)
+      _check(values, {'K': num_classes})
       return cls(**values)
 
 
@@ -200,12 +216,12 @@ def _load(path: str) -> dict[str, np.ndarray]:
     return npz_file.read(path, _MOST_ARRAYS)
 
 
-def _check(values: Mapping[str, np.ndarray]) -> None:
+def _check(values: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> None:
   """Raises ValueError if an array has a wrong type, shape or value."""
-  count = len(values['ids'])
+  sizes = {'N': len(values['ids']), **sizes}
   for name, value in values.items():
     kinds, shape, span = _FORMS[name.rstrip('0123456789')]
-    wanted = [count if size == 'N' else size for size in shape]
+    wanted = [sizes.get(size, size) for size in shape]
     fits = value.ndim == len(wanted) and all(
         size in each if isinstance(each, range) else size == each
         for size, each in zip(value.shape, wanted))

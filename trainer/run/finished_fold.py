@@ -15,6 +15,7 @@ from trainer.run import finished_run
 from trainer.run import fold_file
 from trainer.run import out_of_fold
 from trainer.run import workdir
+from trainer.scoring import decision
 
 
 def find_metrics(
@@ -53,14 +54,13 @@ def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
   """Reads the other files; raises errors.DataError for an invalid one."""
   found, fingerprint = fold_file.load_config(
       os.path.join(directory, workdir.CONFIG_NAME))
-  fold_file.load_json(os.path.join(directory, workdir.ABOUT_NAME))
   fold_file.load_json(os.path.join(directory, workdir.NETWORK_NAME))
   fold_file.load_history(directory)
-  fold_file.load_per_class(directory)
-  arrays.Gallery.load(os.path.join(directory, workdir.GALLERY_NAME))
-  out_of_fold.load(
-      config.workdir,
-      finished_run.load_fold(config.workdir, config.fold, config.threshold))
+  fold = finished_run.load_fold(config.workdir, config.fold,
+                                decision.find_threshold(config))
+  fold_file.load_per_class(directory, fold.spec.num_classes)
+  arrays.Gallery.load(os.path.join(directory, workdir.GALLERY_NAME), fold.spec)
+  out_of_fold.load(config.workdir, fold)
   checkpoints = os.path.join(directory, workdir.CHECKPOINTS_NAME)
   of = found.identity(fingerprint)
   for epoch in sorted(epochs):

@@ -4,12 +4,15 @@ import dataclasses
 import os
 from typing import Any
 
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
 from trainer import config as config_lib
 from trainer.run import arrays
 from trainer.run import fold_file
 from trainer.run import identity
+from trainer.run import stored_spec
 from trainer.run import workdir as workdir_lib
+from trainer.scoring import decision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +26,13 @@ class Fold:
     about: content of about.json: device, versions, the records' settings
       (records), mean and std of their pixels (pixels), names of their classes
       (classes); empty for a run of an earlier version.
+    spec: of the dataset.
   """
   number: int
   metrics: dict[str, Any]
   samples: arrays.Samples
   about: dict[str, Any]
+  spec: spec_lib.Spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +49,16 @@ class Run:
   config: config_lib.Config
   fingerprint: str
   folds: tuple[Fold, ...]
+
+  @property
+  def spec(self) -> spec_lib.Spec:
+    """The spec of the dataset, which all folds share."""
+    return self.folds[0].spec
+
+  @property
+  def threshold(self) -> float | None:
+    """As of decision.find_threshold."""
+    return decision.find_threshold(self.config)
 
 
 def load(workdir: str) -> Run:
@@ -66,7 +81,14 @@ def load(workdir: str) -> Run:
         f'{workdir_lib.METRICS_NAME}; train one with python -m trainer.main '
         f'--workdir={workdir}.')
   config, fingerprint = _load_configs(workdir, done)
-  folds = [load_fold(workdir, number, config.threshold) for number in done]
+  threshold = decision.find_threshold(config)
+  folds = [load_fold(workdir, number, threshold) for number in done]
+  for fold in folds:
+    differ = folds[0].spec.find_difference(fold.spec)
+    if differ:
+      raise errors.DataError(
+          f'The folds {folds[0].number} and {fold.number} of {workdir} differ '
+          f'in {differ}; train one of them again.')
   return Run(workdir, config, fingerprint, tuple(folds))
 
 
@@ -95,13 +117,14 @@ def _load_configs(workdir: str,
   return config, fingerprint
 
 
-def load_fold(workdir: str, number: int, threshold: float) -> Fold:
+def load_fold(workdir: str, number: int, threshold: float | None) -> Fold:
   """Returns one fold.
 
   Args:
     workdir: of the run.
     number: of the fold.
-    threshold: of the run, which its metrics must have.
+    threshold: of the run, which its metrics must have; as of
+      decision.find_threshold.
 
   Raises:
     errors.DataError: a file is missing or damaged, the metrics have another
@@ -115,12 +138,15 @@ def load_fold(workdir: str, number: int, threshold: float) -> Fold:
         f'Expected metrics at the threshold {threshold} of '
         f'{workdir_lib.CONFIG_NAME}, received {metrics["threshold"]} in '
         f'{path}; train the fold again.')
+  about_path = os.path.join(directory, workdir_lib.ABOUT_NAME)
+  about = {}
+  if workdir_lib.exists(about_path):
+    about = fold_file.load_json(about_path)
+  spec = stored_spec.find(about)
   samples = arrays.Samples.load(
-      os.path.join(directory, workdir_lib.SAMPLES_NAME))
+      os.path.join(directory, workdir_lib.SAMPLES_NAME), spec.num_classes)
   if not (samples.folds == number).any():
     raise errors.DataError(f'{directory} has no samples of fold {number}: its '
                            f'{workdir_lib.SAMPLES_NAME} has folds 0 to '
                            f'{samples.folds.max(initial=0)}; remove it.')
-  about = os.path.join(directory, workdir_lib.ABOUT_NAME)
-  return Fold(number, metrics, samples,
-              fold_file.load_json(about) if workdir_lib.exists(about) else {})
+  return Fold(number, metrics, samples, about, spec)

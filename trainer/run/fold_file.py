@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 from trainer import config as config_lib
@@ -17,11 +17,13 @@ from trainer.run import config_file
 from trainer.run import fold_form
 from trainer.run import workdir
 
-# Limits in bytes. The largest JSON file is network.json of DenseNet-121, 78 kB.
+# Limits in bytes. The largest other JSON file is network.json of DenseNet-121,
+# 78 kB.
 _MOST_JSON_BYTES = 2**20
-_MOST_CSV_BYTES = {
+_MOST_BYTES = {
+    workdir.ABOUT_NAME: 2**23,  # 2,000 names of classes, each letter escaped
     workdir.HISTORY_NAME: 2**26,  # 100,000 epochs
-    workdir.PER_CLASS_NAME: 2**16
+    workdir.PER_CLASS_NAME: 2**22  # 2,000 classes
 }
 
 _MOST_COLUMNS = 100  # of a CSV file; a history has 33
@@ -68,7 +70,7 @@ def _read_text(path: str) -> bytes:
   size = filesystem.size(path)  # None for a pipe or a device, without an end
   if size is None:
     raise ValueError('not a regular file')
-  most = _MOST_CSV_BYTES.get(os.path.basename(path), _MOST_JSON_BYTES)
+  most = _MOST_BYTES.get(os.path.basename(path), _MOST_JSON_BYTES)
   if size > most:
     raise ValueError(f'expected up to {most:,} bytes, received {size:,}')
   return filesystem.read_bytes(path)
@@ -99,22 +101,22 @@ def _check_history(table: pd.DataFrame) -> None:
     raise ValueError(f'expected numbers up to {fold_form.LARGEST:g}')
 
 
-def load_per_class(directory: str) -> pd.DataFrame:
+def load_per_class(directory: str, num_classes: int) -> pd.DataFrame:
   """Returns per_class.csv, the metrics of each class.
 
   Args:
     directory: of the fold.
+    num_classes: K.
 
   Raises:
     errors.DataError: per_class.csv is missing or damaged.
   """
-  return _load_table(os.path.join(directory, workdir.PER_CLASS_NAME),
-                     _check_per_class)
 
+  def check(table: pd.DataFrame) -> None:
+    if table['class'].tolist() != list(range(num_classes)):
+      raise ValueError(f'class: expected 0..{num_classes - 1} in order')
 
-def _check_per_class(table: pd.DataFrame) -> None:
-  if table['class'].tolist() != list(range(spec.NUM_CLASSES)):
-    raise ValueError(f'class: expected 0..{spec.NUM_CLASSES - 1} in order')
+  return _load_table(os.path.join(directory, workdir.PER_CLASS_NAME), check)
 
 
 def _load_table(path: str, check: Callable[[pd.DataFrame],
@@ -122,11 +124,10 @@ def _load_table(path: str, check: Callable[[pd.DataFrame],
   try:
     data = _read_text(path)
     _check_lines(data)
-    # The trainer never writes quotes; without them a line is a row.
-    table = pd.read_csv(io.BytesIO(data), quoting=csv.QUOTE_NONE)
+    table = pd.read_csv(io.BytesIO(data))
     check(table)
     return table
-  except (OSError, ValueError, KeyError) as error:
+  except (OSError, ValueError, KeyError, csv.Error) as error:
     raise arrays.damaged(path, error) from error
 
 
@@ -136,29 +137,33 @@ def _check_lines(data: bytes) -> None:
   if data.count(b'\n') + data.count(b'\r') > 2 * (fold_form.MOST_EPOCHS + 1):
     raise ValueError(f'more than {fold_form.MOST_EPOCHS:,} rows')
   lines = [line for line in data.splitlines() if line]
-  columns = {line.count(b',') + 1 for line in lines}
+  longest = max(map(len, lines), default=0)
+  if longest > _MOST_LINE_BYTES:
+    raise ValueError(f'expected lines of up to {_MOST_LINE_BYTES:,} bytes, '
+                     f'received {longest:,}')
+  # Names of classes may be quoted, but have no line breaks: a line is a row.
+  columns = {
+      len(next(csv.reader([line.decode()], strict=True))) for line in lines
+  }
   if len(columns) > 1:
     raise ValueError('rows of different lengths')
   if max(columns, default=0) > _MOST_COLUMNS:
     raise ValueError(f'expected up to {_MOST_COLUMNS} columns, received '
                      f'{max(columns):,}')
-  longest = max(map(len, lines), default=0)
-  if longest > _MOST_LINE_BYTES:
-    raise ValueError(f'expected lines of up to {_MOST_LINE_BYTES:,} bytes, '
-                     f'received {longest:,}')
 
 
-def load_gallery(directory: str) -> arrays.Gallery | None:
+def load_gallery(directory: str, spec: spec_lib.Spec) -> arrays.Gallery | None:
   """Returns a fold's gallery; None for a run of an earlier version.
 
   Args:
     directory: of the fold.
+    spec: of the run.
 
   Raises:
     errors.DataError: gallery.npz is damaged.
   """
   path = os.path.join(directory, workdir.GALLERY_NAME)
-  return arrays.Gallery.load(path) if workdir.exists(path) else None
+  return arrays.Gallery.load(path, spec) if workdir.exists(path) else None
 
 
 def load_network(directory: str) -> dict[str, Any] | None:

@@ -7,10 +7,11 @@ prediction could not use it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from trainer.network import block
+from trainer.run import stored_spec
 
 MOST_EPOCHS = 10**5 - 1  # five digits in the names of checkpoints
 _MOST_LAYERS = 600  # DenseNet-121 has 430
@@ -21,12 +22,13 @@ _MOST_CONNECTIONS = 160
 _MOST_DETAILS = 4000
 _MOST_AXES = 8
 _MOST_LETTERS = 200
-_MOST_ENTRIES = 100  # of a list or an object in about.json
+_MOST_ENTRIES = 100  # of an object in about.json
 LARGEST = 1e15  # float64 holds every integer up to it
 
 _ABOUT = {'device': str, 'versions': {}, 'records': {}, 'records_versions': {}}
 # Absent in runs of earlier versions.
-_LATER_ABOUT = {'pixels': (dict, type(None)), 'classes': list}
+_LATER_ABOUT = {'pixels': (dict, type(None)), 'classes': [str]}
+_DESCRIPTION = 'description'
 _NETWORK = {
     'parameters':
         int,
@@ -65,8 +67,10 @@ def check_metrics(content: Any) -> None:
   """
   json_text.check_form(content, {
       'epoch': int,
-      'threshold': (int, float)
+      'threshold': (int, float, type(None))
   }, 'metrics')
+  if 'threshold' not in content:
+    raise ValueError('threshold: missing')
   check_best_metrics(content)
 
 
@@ -81,7 +85,7 @@ def check_about(content: Any) -> None:
     if name not in _ABOUT:
       json_text.check_form(value, _LATER_ABOUT.get(name, ()),
                            printable.quote(name))
-    if isinstance(value, (dict, list)):
+    if isinstance(value, dict):
       _check_range(f'entries of {name}', len(value), 0, _MOST_ENTRIES)
   _check_text('device', content['device'])
   for name in ('versions', 'records_versions'):
@@ -90,12 +94,11 @@ def check_about(content: Any) -> None:
       _check_text(f'{name}: {key}', value)
   for key, value in content['records'].items():
     _check_setting(key, value)
+  num_channels = stored_spec.find(content).num_channels
   for key, values in (content.get('pixels') or {}).items():
     name = f'pixels: {printable.quote(key)}'
     json_text.check_form(values, [(int, float)], name)
-    _check_range(f'{name}: numbers', len(values), 0, spec.NUM_CHANNELS)
-  for name in content.get('classes', ()):
-    _check_text('classes', name)
+    _check_range(f'{name}: numbers', len(values), 0, num_channels)
 
 
 def check_network(content: Any) -> None:
@@ -138,10 +141,13 @@ def _check_layer(layer: Mapping[str, Any], before: set[str]) -> None:
 
 
 def _check_setting(name: str, value: Any) -> None:
-  """Refuses an invalid setting of records."""
+  """Refuses an invalid setting of records; stored_spec checks the description.
+  """
+  if name == _DESCRIPTION:
+    return
   json_text.check_form(value, (bool, int, float, str),
                        f'records: {printable.quote(name)}')
-  if len(name) > _MOST_LETTERS or len(str(value)) > spec.MAX_SETTING:
+  if len(name) > _MOST_LETTERS or len(str(value)) > spec_lib.MAX_SETTING:
     raise ValueError(f'records: {printable.quote(name)} is too long')
 
 

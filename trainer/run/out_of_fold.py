@@ -4,6 +4,7 @@ The folds of a run together predict every sample once. Thresholds, intervals,
 ensembles of runs and other analyses are computed from these predictions.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import io
 import os
@@ -11,7 +12,6 @@ import os
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import spec
 from hpa_records.runtime import errors
 from trainer.run import arrays as arrays_lib
 from trainer.run import finished_run
@@ -41,11 +41,14 @@ class OutOfFold:
         np.array_equal(getattr(self, name), getattr(other, name))
         for name in ('ids', 'labels', 'folds'))
 
-  def to_frame(self) -> pd.DataFrame:
+  def to_frame(self, names: Sequence[str]) -> pd.DataFrame:
     """Returns a table with a row a sample.
 
     Columns: Id, fold, Target as in Kaggle's train.csv, group if there are
     groups, then the probability of each class under its name.
+
+    Args:
+      names: of the K classes.
     """
     table = pd.DataFrame({
         'Id': self.ids,
@@ -54,12 +57,12 @@ class OutOfFold:
     })
     if self.groups.size:
       table['group'] = self.groups
-    predictions = pd.DataFrame(self.predictions, columns=list(spec.CLASS_NAMES))
+    predictions = pd.DataFrame(self.predictions, columns=list(names))
     return pd.concat([table, predictions], axis=1)
 
-  def to_csv(self) -> bytes:
-    """Returns to_frame() as a CSV file."""
-    return self.to_frame().to_csv(index=False).encode()
+  def to_csv(self, names: Sequence[str]) -> bytes:
+    """Returns to_frame(names) as a CSV file."""
+    return self.to_frame(names).to_csv(index=False).encode()
 
   def to_npz(self) -> bytes:
     """Returns the attributes as an .npz file."""
@@ -73,13 +76,22 @@ def collect(run: finished_run.Run) -> OutOfFold:
 
   Raises:
     errors.DataError: the predictions of a fold are damaged, or of other
-      samples.
+      samples; or the run predicts one class a sample, and a sample has none or
+      several.
   """
   parts = [load(run.directory, fold) for fold in run.folds]
-  return OutOfFold(
+  found = OutOfFold(
       *(np.concatenate([getattr(part, field.name)
                         for part in parts])
         for field in dataclasses.fields(OutOfFold)))
+  several = np.flatnonzero(found.labels.sum(axis=1, dtype=int) != 1)
+  if run.threshold is None and several.size:
+    raise errors.DataError(
+        f'Expected one label a sample in {run.directory}, which was trained '
+        f'with --loss={run.config.loss}, received '
+        f'{found.labels[several[0]].sum()} of {found.ids[several[0]]}; train '
+        'the run again.')
+  return found
 
 
 def load(directory: str, fold: finished_run.Fold) -> OutOfFold:
@@ -94,7 +106,7 @@ def load(directory: str, fold: finished_run.Fold) -> OutOfFold:
   """
   path = os.path.join(workdir.fold_directory(directory, fold.number),
                       workdir.PREDICTIONS_NAME)
-  found = arrays_lib.Predictions.load(path)
+  found = arrays_lib.Predictions.load(path, fold.spec.num_classes)
   known = fold.samples
   held_out = known.folds == fold.number
   for name in ('ids', 'labels'):

@@ -18,25 +18,36 @@ variation between training seeds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+import functools
 
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import spec
+from trainer.scoring import decision
 from trainer.scoring import metrics
+from trainer.scoring import ranking
 from trainer.scoring import scorer as scorer_lib
 
-METRICS = (*metrics.TITLES, 'f1_weighted', 'auc_micro')
+_MORE_METRICS = ('f1_weighted', 'auc_micro')
 
 _TAIL = 0.025
 _ROWS_AT_ONCE = 2**18  # of the resamples in memory: about 100 MB
+
+
+def list_metrics(threshold: decision.Threshold) -> tuple[str, ...]:
+  """Returns the names of the metrics that have intervals and tests.
+
+  Args:
+    threshold: of the run.
+  """
+  return (*metrics.choose_titles(threshold), *_MORE_METRICS)
 
 
 def bootstrap(labels: np.ndarray,
               predictions: np.ndarray,
               folds: np.ndarray,
               *,
-              threshold: float | np.ndarray,
+              threshold: decision.Threshold,
               groups: np.ndarray | None = None,
               repetitions: int,
               seed: int = 0) -> pd.DataFrame:
@@ -46,36 +57,32 @@ def bootstrap(labels: np.ndarray,
     labels: [N, K] of 0 and 1.
     predictions: [N, K] float, probabilities.
     folds: [N] int.
-    threshold: a class is predicted where its probability is greater; a number,
-      or [K].
+    threshold: as of decision.decide.
     groups: [N], equal where samples belong together; None: no groups.
     repetitions: of the bootstrap, at least 1.
     seed: of the resamples.
 
   Returns:
-    Index METRICS; columns value, low, high, the 95 % interval. NaN where the
-    metric is undefined.
+    Index: list_metrics(threshold). Columns: value, low, high, the 95 %
+    interval. NaN where the metric is undefined.
 
   Raises:
     ValueError: a shape or value is wrong.
 
   Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
   """
-  values, = _repeat(_compute, labels, [predictions], folds, threshold, groups,
-                    repetitions, seed)
+  names = list_metrics(threshold)
+  values, = _repeat(functools.partial(_compute, names), labels, [predictions],
+                    folds, threshold, groups, repetitions, seed)
   low, high = _bound(values)
-  return pd.DataFrame({
-      'value': values[:, 0],
-      'low': low,
-      'high': high
-  }, METRICS)
+  return pd.DataFrame({'value': values[:, 0], 'low': low, 'high': high}, names)
 
 
 def bootstrap_classes(labels: np.ndarray,
                       predictions: np.ndarray,
                       folds: np.ndarray,
                       *,
-                      threshold: float | np.ndarray,
+                      threshold: decision.Threshold,
                       groups: np.ndarray | None = None,
                       repetitions: int,
                       seed: int = 0) -> pd.DataFrame:
@@ -91,7 +98,7 @@ def bootstrap_classes(labels: np.ndarray,
   values, = _repeat(_compute_classes, labels, [predictions], folds, threshold,
                     groups, repetitions, seed)
   low, high = _bound(values)
-  table = pd.DataFrame(index=pd.RangeIndex(spec.NUM_CLASSES, name='class'))
+  table = pd.DataFrame(index=pd.RangeIndex(labels.shape[1], name='class'))
   for i, ratio in enumerate(metrics.RATIOS):
     table[f'{ratio}_low'], table[f'{ratio}_high'] = low[i], high[i]
   return table
@@ -102,7 +109,7 @@ def compare(labels: np.ndarray,
             b: np.ndarray,
             folds: np.ndarray,
             *,
-            threshold: float | np.ndarray,
+            threshold: decision.Threshold,
             groups: np.ndarray | None = None,
             repetitions: int,
             seed: int = 0) -> pd.DataFrame:
@@ -118,15 +125,15 @@ def compare(labels: np.ndarray,
     a: [N, K] float, probabilities of one run.
     b: [N, K] float, of the other.
     folds: [N] int.
-    threshold: a class is predicted where its probability is greater; a number,
-      or [K].
+    threshold: as of decision.decide.
     groups: [N], equal where samples belong together; None: no groups.
     repetitions: of the bootstrap, at least 1.
     seed: of the resamples.
 
   Returns:
-    Index METRICS; columns difference (a - b, mean over folds), low, high, the
-    95 % interval, and p_value. NaN where the metric is undefined.
+    Index: list_metrics(threshold). Columns: difference (a - b, mean over
+    folds), low, high, the 95 % interval, and p_value. NaN where the metric is
+    undefined.
 
   Raises:
     ValueError: a shape or value is wrong.
@@ -135,8 +142,9 @@ def compare(labels: np.ndarray,
   and 16; Davison, Hinkley, Bootstrap Methods and their Application, 1997,
   chapter 4, for counting the value as a repetition.
   """
-  of_a, of_b = _repeat(_compute, labels, [a, b], folds, threshold, groups,
-                       repetitions, seed)
+  names = list_metrics(threshold)
+  of_a, of_b = _repeat(functools.partial(_compute, names), labels, [a, b],
+                       folds, threshold, groups, repetitions, seed)
   differences = of_a - of_b
   low, high = _bound(differences)
   known = np.isfinite(differences[:, 1:]).sum(axis=1)
@@ -149,16 +157,17 @@ def compare(labels: np.ndarray,
           'low': low,
           'high': high,
           'p_value': np.where(np.isfinite(low), p_value, np.nan)
-      }, METRICS)
+      }, names)
 
 
 _Compute = Callable[[scorer_lib.Scorer, scorer_lib.Draws], np.ndarray]
 
 
-def _compute(scorer: scorer_lib.Scorer, draws: scorer_lib.Draws) -> np.ndarray:
-  """Returns METRICS of each resample, [S, R]."""
+def _compute(names: Sequence[str], scorer: scorer_lib.Scorer,
+             draws: scorer_lib.Draws) -> np.ndarray:
+  """Returns the named metrics of each resample, [S, R]."""
   found = scorer.compute(draws)
-  return np.stack([found[name] for name in METRICS])
+  return np.stack([found[name] for name in names])
 
 
 def _compute_classes(scorer: scorer_lib.Scorer,
@@ -169,7 +178,7 @@ def _compute_classes(scorer: scorer_lib.Scorer,
 
 
 def _repeat(compute: _Compute, labels: np.ndarray, runs: Sequence[np.ndarray],
-            folds: np.ndarray, threshold: float | np.ndarray,
+            folds: np.ndarray, threshold: decision.Threshold,
             groups: np.ndarray | None, repetitions: int,
             seed: int) -> np.ndarray:
   """Returns means over folds, [runs, ..., 1 + repetitions] float64.
@@ -182,7 +191,7 @@ def _repeat(compute: _Compute, labels: np.ndarray, runs: Sequence[np.ndarray],
     labels: [N, K] of 0 and 1.
     runs: [N, K] float each.
     folds: [N] int.
-    threshold: one, or [K].
+    threshold: as of decision.decide.
     groups: [N], or None.
     repetitions: at least 1.
     seed: of the resamples.
@@ -195,7 +204,7 @@ def _repeat(compute: _Compute, labels: np.ndarray, runs: Sequence[np.ndarray],
     raise ValueError(
         'Expected labels, predictions, folds and groups of the same '
         f'length, received {sizes}.')
-  by_fold = []
+  total, known = 0.0, 0
   for number in np.unique(folds):
     rows = np.flatnonzero(folds == number)
     scorers = [
@@ -206,8 +215,12 @@ def _repeat(compute: _Compute, labels: np.ndarray, runs: Sequence[np.ndarray],
     parts = [[compute(scorer, draws)
               for scorer in scorers]
              for draws in _draw(groups[rows], repetitions, rng)]
-    by_fold.append(np.concatenate(parts, axis=-1))
-  return scorer_lib.mean_known(np.stack(by_fold))
+    # Many classes have large arrays: one fold's are in memory at a time.
+    values = np.concatenate(parts, axis=-1)
+    is_known = np.isfinite(values)
+    total += np.where(is_known, values, 0)
+    known += is_known
+  return ranking.divide(total, known, np.nan)
 
 
 def _draw(groups: np.ndarray, repetitions: int,

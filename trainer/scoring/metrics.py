@@ -1,4 +1,4 @@
-"""Labels and predictions [N, 28] to every metric of the paper. No TensorFlow.
+"""Labels and predictions [N, K] to every metric of the paper. No TensorFlow.
 
 The paper prints one F1 and one accuracy without saying which, so each metric
 here has its average in its name. The paper's F1 (.541) is none of
@@ -12,13 +12,19 @@ classes_scored and auc_classes count the classes in the means. A metric of no
 class is None, because NaN is not JSON. Other divisions by zero give 0, as
 scikit-learn's zero_division=0. The tests compare each metric with
 scikit-learn's.
+
+Samples of one label each, where the most probable class is predicted, have the
+same metrics without a threshold: f1_micro and the accuracies but
+accuracy_binary are then the share of right classes, and log_loss is added.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from hpa_records.format import spec
+from trainer.scoring import decision
 from trainer.scoring import scorer as scorer_lib
 
 # The metrics that tables show, by name, with their titles.
@@ -35,14 +41,33 @@ TITLES = {
     'accuracy_subset': 'accuracy, subset',
     'accuracy_binary': 'accuracy, binary',
 }
+# The same of runs that predict one class a sample.
+SINGLE_TITLES = {
+    'accuracy_argmax': 'accuracy',
+    'f1_macro': 'F1 macro',
+    'recall_macro': 'recall macro',
+    'precision_macro': 'precision macro',
+    scorer_lib.LOG_LOSS: 'log loss',
+    'auc_macro': 'AUC macro',
+    'average_precision_macro': 'average precision macro',
+}
 _COUNTED = ('classes_scored', 'auc_classes')
 RATIOS = ('precision', 'recall', 'f1', 'auc', 'average_precision')
+
+
+def choose_titles(threshold: decision.Threshold) -> dict[str, str]:
+  """Returns the metrics that tables show of a run, by name.
+
+  Args:
+    threshold: of the run.
+  """
+  return SINGLE_TITLES if threshold is None else TITLES
 
 
 def compute(
     labels: np.ndarray,
     predictions: np.ndarray,
-    threshold: float | np.ndarray = 0.5
+    threshold: decision.Threshold = 0.5
 ) -> dict[str, float | int | None | list[float]]:
   """Returns every headline metric by name, as JSON types.
 
@@ -52,10 +77,9 @@ def compute(
   of each batch of 16 consecutive rows, averaged over batches.
 
   Args:
-    labels: [N, K] of 0 and 1, N >= 1.
+    labels: [N, K] of 0 and 1, N >= 1, K >= 1; one 1 a row without threshold.
     predictions: [N, K] float, probabilities.
-    threshold: a class is predicted where its probability is greater, as in
-      Keras; a number, or [K].
+    threshold: as of decision.decide.
 
   Raises:
     ValueError: a shape or value is wrong.
@@ -65,16 +89,18 @@ def compute(
   numbers = {name: _to_json(value[0]) for name, value in found.items()}
   numbers.update((name, int(found[name][0])) for name in _COUNTED)
   return {
-      **numbers, 'num_samples': len(labels),
-      'threshold': np.asarray(threshold, float).tolist()
+      **numbers, 'num_samples':
+          len(labels),
+      'threshold':
+          None if threshold is None else np.asarray(threshold, float).tolist()
   }
 
 
 def compute_one(name: str,
                 labels: np.ndarray,
                 predictions: np.ndarray,
-                threshold: float | np.ndarray = 0.5) -> float | None:
-  """Returns one metric of compute; an F1 takes a tenth of its time.
+                threshold: decision.Threshold = 0.5) -> float | None:
+  """Returns one metric of compute; F1 and accuracy take a tenth of its time.
 
   Args:
     name: of the metric.
@@ -84,10 +110,24 @@ def compute_one(name: str,
     ValueError: a shape or value is wrong.
   """
   scorer = scorer_lib.Scorer(labels, predictions, threshold)
-  found = scorer.compute_f1(_once(labels))
+  found = scorer.compute_unranked(_once(labels))
   if name not in found:
     found = scorer.compute(_once(labels))
   return _to_json(found[name][0])
+
+
+def compute_f1(labels: np.ndarray, predictions: np.ndarray,
+               threshold: decision.Threshold) -> np.ndarray:
+  """Returns F1 of each class, [K] float64; NaN without a positive.
+
+  Args:
+    labels, predictions, threshold: as of compute.
+
+  Raises:
+    ValueError: a shape or value is wrong.
+  """
+  scorer = scorer_lib.Scorer(labels, predictions, threshold)
+  return scorer.count_classes(_once(labels))['f1'][:, 0]
 
 
 def _to_json(value: np.floating) -> float | None:
@@ -96,7 +136,8 @@ def _to_json(value: np.floating) -> float | None:
 
 def per_class(labels: np.ndarray,
               predictions: np.ndarray,
-              threshold: float | np.ndarray = 0.5) -> pd.DataFrame:
+              names: Sequence[str],
+              threshold: decision.Threshold = 0.5) -> pd.DataFrame:
   """Returns counts and ratios of each class, a table of K rows.
 
   Columns: class, name, positives, predicted, true_positive, false_positive,
@@ -106,10 +147,8 @@ def per_class(labels: np.ndarray,
   is 0, as in compute().
 
   Args:
-    labels: [N, K] of 0 and 1, N >= 1.
-    predictions: [N, K] float, probabilities.
-    threshold: a class is predicted where its probability is greater; a number,
-      or [K].
+    labels, predictions, threshold: as of compute.
+    names: of the K classes.
 
   Raises:
     ValueError: a shape or value is wrong.
@@ -122,8 +161,8 @@ def per_class(labels: np.ndarray,
       for name in ('true_positive', 'positives', 'predicted')
   ]
   return pd.DataFrame({
-      'class': np.arange(spec.NUM_CLASSES),
-      'name': spec.CLASS_NAMES,
+      'class': np.arange(len(names)),
+      'name': list(names),
       'positives': positives,
       'predicted': predicted,
       'true_positive': hits,
@@ -155,7 +194,8 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     label'; a sample without true and predicted labels in the last corner.
 
   So the counts depend on the order of the classes, and a wrong prediction may
-  count several times. per_class has the ordinary counts.
+  count several times. per_class has the ordinary counts. With one label and one
+  predicted class in each sample it is the ordinary confusion matrix.
 
   Args:
     labels: [N, K] of 0 and 1.
@@ -172,8 +212,9 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     raise ValueError(f'Expected labels and predictions [N, K], received '
                      f'{list(labels.shape)} and {list(predicted.shape)}.')
   missed, wrong = labels & ~predicted, predicted & ~labels
-  first = wrong & (np.cumsum(wrong, axis=1) == 1)
-  first &= missed.any(axis=1, keepdims=True)
+  first = np.zeros_like(wrong)
+  rows = np.flatnonzero(wrong.any(axis=1) & missed.any(axis=1))
+  first[rows, wrong[rows].argmax(axis=1)] = True
   unlabelled = ~labels.any(axis=1)
   classes = labels.shape[1]
   matrix = np.zeros((classes + 1, classes + 1), np.int64)

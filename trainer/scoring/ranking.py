@@ -10,28 +10,29 @@ of them, with 28 classes and 1.6 labels an image.
 import numpy as np
 from scipy import sparse
 
+_ENTRIES_AT_ONCE = 2**20  # that are sorted together: about 100 MB
+
 
 class Ranking:
-  """The order of one column of predictions, for areas under its curves."""
+  """The order of predictions, for areas under their curves."""
 
-  def __init__(self, labels: np.ndarray, predictions: np.ndarray,
-               rows: np.ndarray, num_rows: int):
-    """Sorts the entries.
+  def __init__(self, labels: np.ndarray, predictions: np.ndarray):
+    """Sorts the predictions.
 
     Args:
-      labels: [M] bool.
-      predictions: [M] float, finite.
-      rows: [M] int, the row whose weight an entry has, 0..num_rows - 1.
-      num_rows: N.
+      labels: [N, M] bool: M = 1 for one class, M = K for all decisions.
+      predictions: [N, M] float, finite.
     """
     values = np.unique(predictions[labels])
-    places = np.searchsorted(values, predictions)
-    # Two bins a value: entries between the value before and this one, and ties.
-    bins = 2 * places + (np.append(values, np.nan)[places] == predictions)
-    self._positives = _sum_by(places[labels], rows[labels], len(values),
-                              num_rows)
-    self._negatives = _sum_by(bins[~labels], rows[~labels], 2 * len(values) + 1,
-                              num_rows)
+    at_once = max(1, _ENTRIES_AT_ONCE // labels.shape[1])
+    parts = [
+        _bin(values, labels[first:first + at_once],
+             predictions[first:first + at_once])
+        for first in range(0, len(labels), at_once)
+    ]
+    self._positives, self._negatives = (each[0] if len(each) == 1 else
+                                        sparse.hstack(each, 'csr')
+                                        for each in zip(*parts))
 
   def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns (AUC, average precision) under each weighting, [R] float64 each.
@@ -57,6 +58,24 @@ class Ranking:
     positives = hits.sum(axis=0)
     return (divide(wins, positives * negatives[-1],
                    np.nan), divide(gain, positives, np.nan))
+
+
+def _bin(values: np.ndarray, labels: np.ndarray,
+         predictions: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
+  """Returns matrices [V, N] and [2 V + 1, N] that sum row weights by bin.
+
+  Args:
+    values: [V] float, the predictions of all positives, rising.
+    labels: [N, M] bool.
+    predictions: [N, M] float.
+  """
+  places = np.searchsorted(values, predictions)
+  # Two bins a value: entries between the value before and this one, and ties.
+  bins = 2 * places + (np.append(values, np.nan)[places] == predictions)
+  rows = np.broadcast_to(np.arange(len(labels))[:, np.newaxis], labels.shape)
+  return (_sum_by(places[labels], rows[labels], len(values), len(labels)),
+          _sum_by(bins[~labels], rows[~labels], 2 * len(values) + 1,
+                  len(labels)))
 
 
 def _sum_by(places: np.ndarray, rows: np.ndarray, num_places: int,

@@ -16,13 +16,14 @@ import functools
 import numpy as np
 from scipy import sparse
 
-from hpa_records.format import spec
+from trainer.scoring import decision
 from trainer.scoring import ranking
 
 PAPER_BATCH = 16
 RATIOS = ('f1', 'precision', 'recall')
 AVERAGES = ('macro', 'micro', 'samples', 'paper', 'weighted')
 _ACCURACIES = ('accuracy_binary', 'accuracy_subset', 'accuracy_argmax')
+LOG_LOSS = 'log_loss'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,63 +59,64 @@ class Scorer:
   """
 
   def __init__(self, labels: np.ndarray, predictions: np.ndarray,
-               threshold: float | np.ndarray):
+               threshold: decision.Threshold):
     """Counts the rows.
 
     Args:
-      labels: [N, K] of 0 and 1, N >= 1.
+      labels: [N, K] of 0 and 1, N >= 1, K >= 1; one 1 a row without threshold.
       predictions: [N, K] float, finite.
-      threshold: a class is predicted where its probability is greater; a
-        number, or [K].
+      threshold: as of decision.decide.
 
     Raises:
       ValueError: a shape or value is wrong.
     """
-    labels, predictions = _check(labels, predictions)
+    labels, predictions = _check(labels, predictions, threshold is None)
     self._labels, self._predictions = labels, predictions
-    predicted = predictions > _check_threshold(threshold)
+    predicted = decision.decide(predictions, threshold)
     decisions = np.stack([labels & predicted, labels, predicted])
     self._decisions = _to_sparse(decisions.transpose(0, 2, 1))
     self._by_row = decisions.sum(axis=2).T
     match = labels == predicted
     top = np.argmax(labels, axis=1) == np.argmax(predictions, axis=1)
-    self._row_metrics = _to_sparse(
-        np.stack([
-            *_divide_counts(*self._by_row.T).values(),
-            match.mean(axis=1),
-            match.all(axis=1),
-            top,
-        ]))
+    by_row = [
+        *_divide_counts(*self._by_row.T).values(),
+        match.mean(axis=1),
+        match.all(axis=1),
+        top,
+    ]
+    self._row_names = [*(f'{ratio}_samples' for ratio in RATIOS), *_ACCURACIES]
+    self._means = list(_ACCURACIES)
+    if threshold is None:
+      by_row.append(_log_loss(labels, predictions))
+      self._row_names.append(LOG_LOSS)
+      self._means.append(LOG_LOSS)
+    self._row_metrics = _to_sparse(np.stack(by_row))
 
   @functools.cached_property
   def _rankings(self) -> list[ranking.Ranking]:
     """Of each class."""
-    count = len(self._labels)
     return [
-        ranking.Ranking(*column, np.arange(count), count)
-        for column in zip(self._labels.T, self._predictions.T)
+        ranking.Ranking(labels[:, np.newaxis], predictions[:, np.newaxis])
+        for labels, predictions in zip(self._labels.T, self._predictions.T)
     ]
 
   @functools.cached_property
   def _micro(self) -> ranking.Ranking:
     """Of the decisions of all classes."""
-    count = len(self._labels)
-    return ranking.Ranking(self._labels.ravel(), self._predictions.ravel(),
-                           np.repeat(np.arange(count), spec.NUM_CLASSES), count)
+    return ranking.Ranking(self._labels, self._predictions)
 
   def compute(self, draws: Draws) -> dict[str, np.ndarray]:
     """Returns every metric by its name in metrics.json, [R] float64 each.
 
-    Also classes_scored and auc_classes, the numbers of classes in the means.
+    Also classes_scored and auc_classes, the numbers of classes in the means;
+    log_loss only without a threshold.
 
     Args:
       draws: R resamples of the N rows.
     """
     classes = self.compute_classes(draws)
     auc, average_precision = self._micro.areas(draws.weights)
-    rows = self._row_metrics @ draws.weights / draws.weights.sum(axis=0)
-    names = [f'{ratio}_samples' for ratio in RATIOS]
-    of_rows = dict(zip([*names, *_ACCURACIES], rows))
+    of_rows = self._average_rows(draws)
     return {
         'auc_macro':
             mean_known(classes['auc']),
@@ -125,7 +127,7 @@ class Scorer:
         'average_precision_micro':
             average_precision,
         **{
-            name: of_rows[name] for name in _ACCURACIES
+            name: of_rows[name] for name in self._means
         },
         **self._average(classes, of_rows, draws),
         'classes_scored':
@@ -147,24 +149,36 @@ class Scorer:
     areas = [each.areas(draws.weights) for each in self._rankings]
     auc, average_precision = np.stack(areas, axis=1)
     return {
-        **self._count_classes(draws), 'auc': auc,
+        **self.count_classes(draws), 'auc': auc,
         'average_precision': average_precision
     }
 
-  def compute_f1(self, draws: Draws) -> dict[str, np.ndarray]:
-    """Returns f1_macro and f1_micro as compute does, [R] float64 each.
+  def compute_unranked(self, draws: Draws) -> dict[str, np.ndarray]:
+    """Returns metrics of compute that need no sorting, [R] float64 each.
+
+    These are f1_macro, f1_micro, and the means over rows.
 
     Args:
       draws: R resamples of the N rows.
     """
-    classes = self._count_classes(draws)
+    classes = self.count_classes(draws)
     return {
         'f1_macro': mean_known(classes['f1']),
         'f1_micro': _divide_counts(*_sum_counts(classes))['f1'],
+        **self._average_rows(draws)
     }
 
-  def _count_classes(self, draws: Draws) -> dict[str, np.ndarray]:
-    """Returns counts and RATIOS of each class, [K, R] float64 each."""
+  def _average_rows(self, draws: Draws) -> dict[str, np.ndarray]:
+    """Returns the means of the metrics of each row, [R] float64 each."""
+    means = self._row_metrics @ draws.weights / draws.weights.sum(axis=0)
+    return dict(zip(self._row_names, means))
+
+  def count_classes(self, draws: Draws) -> dict[str, np.ndarray]:
+    """Returns counts and RATIOS of each class, [K, R] float64 each.
+
+    Args:
+      draws: R resamples of the N rows.
+    """
     counts = self._decisions @ draws.weights
     hits, positives, predicted = counts.reshape(3, -1, counts.shape[1])
     ratios = _divide_counts(hits, positives, predicted)
@@ -218,21 +232,18 @@ class Scorer:
     }
 
 
-def _check(labels: np.ndarray,
-           predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check(labels: np.ndarray, predictions: np.ndarray,
+           is_single: bool) -> tuple[np.ndarray, np.ndarray]:
   """Returns labels as [N, K] bool and predictions as [N, K] float."""
   labels, predictions = np.asarray(labels), np.asarray(predictions)
-  classes = spec.NUM_CLASSES
-  if predictions.ndim != 2 or predictions.shape[
-      1] != classes or not predictions.size:
-    raise ValueError(
-        f'Expected predictions [N, {classes}] with N >= 1, received '
-        f'{list(predictions.shape)}.')
+  if predictions.ndim != 2 or not predictions.size:
+    raise ValueError('Expected predictions [N, K] with N >= 1 and K >= 1, '
+                     f'received {list(predictions.shape)}.')
   if labels.shape != predictions.shape:
     raise ValueError(
         f'Expected labels of the same shape as the predictions, '
         f'{list(predictions.shape)}, received {list(labels.shape)}.')
-  others = labels[~np.isin(labels, (0, 1))]
+  others = labels[(labels != 0) & (labels != 1)]
   if others.size:
     raise ValueError(f'Expected labels of 0 and 1, received {others[0]}.')
   wrong = np.argwhere(~np.isfinite(predictions))
@@ -241,23 +252,31 @@ def _check(labels: np.ndarray,
     raise ValueError(
         f'Expected finite predictions, received {predictions[row, column]} '
         f'at row {row}, class {column} ({len(wrong)} in all).')
-  return labels.astype(bool), predictions
+  labels = labels.astype(bool)
+  counts = labels.sum(axis=1)
+  if is_single and (counts != 1).any():
+    row = int(np.argmax(counts != 1))
+    raise ValueError('Expected one label in each row without a threshold, '
+                     f'received {counts[row]} in row {row}.')
+  return labels, predictions
 
 
-def _check_threshold(threshold: float | np.ndarray) -> float | np.ndarray:
-  shape = np.shape(threshold)
-  if shape not in ((), (spec.NUM_CLASSES,)):
-    raise ValueError(f'Expected one threshold or [{spec.NUM_CLASSES}], '
-                     f'received {list(shape)}.')
-  if not np.isfinite(threshold).all():
-    raise ValueError(f'Expected finite thresholds, received {threshold}.')
-  return np.asarray(threshold, float) if shape else threshold
+def _log_loss(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+  """Returns -log of the probability of each row's label, [N] float64.
+
+  Probabilities are at least the machine epsilon of their type, as in
+  scikit-learn's log_loss.
+
+  Args:
+    labels: [N, K] bool, one True a row.
+    predictions: [N, K] float, 0..1.
+  """
+  least = np.spacing(np.ones((), np.result_type(predictions, np.float16)))
+  return -np.log(np.clip(predictions[labels].astype(np.float64), least, 1))
 
 
 def _to_sparse(values: np.ndarray) -> sparse.csr_array:
-  """Returns [..., N] as rows of a sparse matrix, [M, N] float64.
-
-  """
+  """Returns [..., N] as rows of a sparse matrix, [M, N] float64."""
   # Few decisions are positive. A dense product is also multi-threaded: on a
   # busy machine its threads wait for each other, which made a bootstrap four
   # times as slow.

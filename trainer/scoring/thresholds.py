@@ -23,6 +23,8 @@ each fold's thresholds on the other folds.
 
 import numpy as np
 
+_ENTRIES_AT_ONCE = 2**21  # of several classes that are sorted: about 150 MB
+
 
 def _cut_by_f1(gains: np.ndarray, predictions: np.ndarray) -> np.ndarray:
   """Returns the cut of the greatest 2 * gain / (total + predicted), [K] int.
@@ -89,7 +91,19 @@ def choose(rule: str, labels: np.ndarray,
   expected: Lipton, Elkan, Naryanaswamy, Optimal thresholding of classifiers to
   maximize F1 measure, ECML 2014.
   """
-  labels, predictions = _check(rule, labels, predictions)
+  labels, predictions = np.asarray(labels), np.asarray(predictions)
+  _check(rule, labels, predictions)
+  at_once = max(1, _ENTRIES_AT_ONCE // len(labels))
+  return np.concatenate([
+      _choose(rule, labels[:, first:first + at_once].astype(float),
+              predictions[:, first:first + at_once].astype(float))
+      for first in range(0, labels.shape[1], at_once)
+  ])
+
+
+def _choose(rule: str, labels: np.ndarray,
+            predictions: np.ndarray) -> np.ndarray:
+  """Returns the thresholds of some classes, [K] float64."""
   order = np.argsort(-predictions, axis=0)
   ranked = np.take_along_axis(predictions, order, axis=0)
   cuts = _CUTS[rule](np.take_along_axis(labels, order, axis=0), ranked)
@@ -139,11 +153,7 @@ def cross_fit(rule: str, labels: np.ndarray, predictions: np.ndarray,
   }
 
 
-def _check(rule: str, labels: np.ndarray,
-           predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns labels and predictions as [N, K] float64."""
-  labels, predictions = np.asarray(labels,
-                                   float), np.asarray(predictions, float)
+def _check(rule: str, labels: np.ndarray, predictions: np.ndarray) -> None:
   if rule not in RULES:
     raise ValueError(f'Expected one of {", ".join(RULES)}, received {rule!r}.')
   if (predictions.ndim != 2 or not predictions.size or
@@ -157,4 +167,3 @@ def _check(rule: str, labels: np.ndarray,
     raise ValueError(
         f'Expected predictions 0..1, received {predictions.min()} to '
         f'{predictions.max()}.')
-  return labels, predictions

@@ -37,9 +37,8 @@ class DeviceCache:
       errors.DataError: they do not fit; says the required and the free memory.
     """
     self.strategy, self.records = strategy, records
-    size, count = records.manifest.image_size, len(records.index)
     # One more, black and without labels, for padding.
-    shape = (count + 1, size, size, spec.NUM_CHANNELS)
+    shape = (len(records.index) + 1, *records.spec.image_shape)
     reader_lib.check_fits(shape, memory.free_bytes(strategy), 'device')
     with strategy.scope():
       self._pixels = make_variable(lambda: tf.zeros(shape, tf.uint8))

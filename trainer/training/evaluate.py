@@ -11,6 +11,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer import memory
+from trainer.scoring import decision
 from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
@@ -52,8 +53,7 @@ class Evaluator:
     self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
     self.labels = records.labels[rows]
     batch_size = strategy_lib.cap_batch(
-        strategy,
-        memory.choose_eval_batch(config, records.manifest.image_size, strategy),
+        strategy, memory.choose_eval_batch(config, records.spec, strategy),
         len(rows))
     self._is_on_cpu = memory.find_device(strategy)[0] == 'CPU'
     self._steps = epoch_plan.num_steps(len(rows), batch_size)
@@ -103,7 +103,7 @@ class Evaluator:
     if name == 'loss':
       return loss
     return metrics.compute_one(name, self.labels, predictions,
-                               self._config.threshold)
+                               decision.find_threshold(self._config))
 
   def score(self, epoch: int, predictions: np.ndarray,
             loss: float) -> dict[str, Any]:
@@ -114,5 +114,6 @@ class Evaluator:
       predictions: [N, K] float32, of predict.
       loss: of predict.
     """
-    found = metrics.compute(self.labels, predictions, self._config.threshold)
+    found = metrics.compute(self.labels, predictions,
+                            decision.find_threshold(self._config))
     return {'epoch': epoch, 'loss': loss, **found}

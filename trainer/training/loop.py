@@ -73,6 +73,7 @@ def train(config: config_lib.Config,
   strategy_lib.check_batch(strategy, config.batch_size, 'batch_size')
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
   records = preparation.load_records(config)
+  preparation.check_labels(config, records)
   repeats = preparation.check_fold(config, records)
   how = memory.choose_cache(config, records, strategy,
                             preparation.find_reader(config))
@@ -91,8 +92,7 @@ def train(config: config_lib.Config,
               'where the pixels fit (pass another --cache)':
                   how.cache,
               'the batch of evaluation that fits (pass --eval_batch_size)':
-                  memory.choose_eval_batch(config, records.manifest.image_size,
-                                           strategy),
+                  memory.choose_eval_batch(config, records.spec, strategy),
               'whether the fold is finished':
                   bool(finished)
           })
@@ -121,8 +121,7 @@ class _Run:
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
     with strategy.scope():
-      self._model = build.build(config, records.manifest.image_size,
-                                records.manifest.pixels,
+      self._model = build.build(config, records.spec, records.manifest.pixels,
                                 build.is_compiled(config, strategy))
       self._optimizer = optimizer.make_optimizer(config.learning_rate,
                                                  config.momentum)

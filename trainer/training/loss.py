@@ -1,4 +1,4 @@
-"""Losses: labels [B, 28] and logits [B, 28] to one loss for each example, [B].
+"""Losses: labels [B, K] and logits [B, K] to one loss for each example, [B].
 
 One loss for each example, not their mean: the step weights padding with 0, sums
 over replicas and divides by the global batch, so the result does not depend on
@@ -98,10 +98,27 @@ def focal_lovasz(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   return focal(labels, logits) + lovasz(labels, logits)
 
 
+def softmax_crossentropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+  """Returns the softmax cross-entropy of each example.
+
+  For classes that exclude each other; an example without a label costs 0.
+
+  Args:
+    labels: [B, K] of 0 and one 1, any number type.
+    logits: [B, K] float; finite results for any finite logit.
+
+  Returns:
+    [B] float32, >= 0.
+  """
+  return tf.nn.softmax_cross_entropy_with_logits(
+      labels=tf.cast(labels, tf.float32), logits=tf.cast(logits, tf.float32))
+
+
 LOSSES = {
     'bce': binary_crossentropy,
     'focal': focal,
     'focal_lovasz': focal_lovasz,
+    'softmax': softmax_crossentropy,
 }
 
 

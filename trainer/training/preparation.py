@@ -11,10 +11,12 @@ import numpy as np
 from hpa_records.reading import dataset
 from hpa_records.reading import download
 from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from trainer import config as config_lib
 from trainer.run import checkpoint
 from trainer.run import fold_file
 from trainer.run import identity
+from trainer.run import stored_spec
 from trainer.run import workdir
 from trainer.training import input_wait
 from trainer.training.recording import recorder as recorder_lib
@@ -47,6 +49,25 @@ def load_records(config: config_lib.Config) -> dataset.Records:
   if config.stage_dir:
     where = download.stage(where, config.stage_dir)
   return dataset.load(where)
+
+
+def check_labels(config: config_lib.Config, records: dataset.Records) -> None:
+  """Checks that the records have the labels that the loss needs.
+
+  Raises:
+    errors.DataError: the loss is softmax, and a record has not exactly one
+      label; names the number of such records and one of them.
+  """
+  if not config.is_single_label:
+    return
+  counts = records.labels.sum(axis=1, dtype=np.int64)
+  others = np.flatnonzero(counts != 1)
+  if others.size:
+    name = printable.quote(records.index['id'].iloc[others[0]])
+    raise errors.DataError(
+        'Expected exactly one label in each record with --loss=softmax, '
+        f'received {others.size:,} of {len(counts):,} with another number, '
+        f'such as {name} with {counts[others[0]]}; pass --loss=bce.')
 
 
 def check_fold(config: config_lib.Config,
@@ -98,6 +119,12 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
   path = os.path.join(directory, workdir.CONFIG_NAME)
   if os.path.lexists(path):
     found, made_from = fold_file.load_config(path)
+    others = _find_other_spec(directory, made_from, records)
+    if others:
+      raise errors.DataError(
+          f'The run at {directory} was trained on records with other classes '
+          f'or channels than those at {config.records} ({others}). Choose '
+          'another --workdir.')
     differ = identity.find_differences(
         found.identity(made_from),
         config.identity(records.manifest.fingerprint, reader))
@@ -111,6 +138,22 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
         f'{path} is missing, so the settings of the run with {left[0]} are not '
         'known. Restore the file, move the folder elsewhere, or choose another '
         '--workdir.')
+
+
+def _find_other_spec(directory: str, made_from: str,
+                     records: dataset.Records) -> str:
+  """Returns the classes and channels that differ from a run's; '' if none do.
+
+  Args:
+    directory: of the fold.
+    made_from: fingerprint of the records that it was trained on.
+    records: to go on with.
+  """
+  path = os.path.join(directory, workdir.ABOUT_NAME)
+  if made_from == records.manifest.fingerprint or not os.path.lexists(path):
+    return ''
+  trained = stored_spec.find(fold_file.load_json(path))
+  return trained.find_difference(records.spec)
 
 
 def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,

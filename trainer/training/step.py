@@ -241,7 +241,8 @@ class Stepper:
       batch = batch.take(self._evaluated)
       self._evaluated.assign_add(1)
     logits = build.infer(self._model, batch[spec.IMAGE])
-    return tf.sigmoid(logits), self._loss(batch[spec.LABELS], logits)
+    predictions = build.find_probabilities(self._config, logits)
+    return predictions, self._loss(batch[spec.LABELS], logits)
 
   @tensorflow.compiled
   def _noise(self, slots, epoch, step) -> list[tf.Tensor]:

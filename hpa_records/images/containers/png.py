@@ -157,8 +157,8 @@ def read(file: BinaryIO,
   if len(head) < _HEADER_BYTES or head[12:16] != b'IHDR':
     raise struct.error('IHDR is missing')
   width, height, bits, color = struct.unpack('>IIBB', head[16:26])
-  shape = height, width, bits, 3 if color == 2 else 1
-  if color not in (0, 2) or bits not in (8, 16):
+  shape = height, width, bits, {2: 3, 6: 4}.get(color, 1)
+  if color not in (0, 2, 6) or bits not in (8, 16):
     return shape, f'{bits}-bit {_COLORS.get(color, f"color type {color}")}'
   chunks = list(
       itertools.takewhile(lambda each: each[0] != b'IDAT',

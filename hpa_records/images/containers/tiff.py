@@ -1,86 +1,72 @@
-"""Checks which TIFFs are supported, and rewrites their directory.
+"""Reads the tags of a TIFF's directories that affect the pixels.
 
 Parsers differ on unusual directories: of a duplicate tag Pillow takes the last,
 libtiff (which Pillow uses for compressed files) the first, and both have their
 own rules for types, counts, and strips beside tiles. So tiff_directory is the
-only parser of a file's directory. Ambiguous files are refused, and the decoder
-gets the same strips or tiles with a directory that rewrite makes from the
-checked numbers only. So what is checked is what is decoded. The same holds for
-BigTIFF.
+only parser of a file's directories. Ambiguous files are refused (tiff_kind,
+tiff_parts), and the decoder gets the strips or tiles of one image with a
+directory that tiff_pixels makes from the checked numbers only. So what is
+checked is what is decoded. The same holds for BigTIFF, and for each image of a
+file with several.
 
-Source: TIFF 6.0 (Adobe), sections 8, 14 and 15; ImageJ, TiffEncoder.java;
-tifffile, "shaped" files; MetaMorph Stack (STK) file format; Exif 2.32 (CIPA).
+Source: TIFF 6.0 (Adobe), sections 8, 14 and 15; MetaMorph Stack (STK) file
+format; Exif 2.32 (CIPA).
 """
 
-import math
-import re
-import struct
-from typing import BinaryIO, Iterator, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from hpa_records.images.containers import tiff_directory
+from hpa_records.images.containers import tiff_text
 from hpa_records.runtime import errors
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 FILL_ORDER, ORIENTATION, SAMPLES, PLANAR = 266, 274, 277, 284
-SAMPLE_FORMAT = 339
-_STRIPS, _STRIP_ROWS, _STRIP_BYTES, _PREDICTOR = 273, 278, 279, 317
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+SAMPLE_FORMAT, PREDICTOR = 339, 317
+STRIPS, STRIP_ROWS, STRIP_BYTES = 273, 278, 279
+TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES = 322, 323, 324, 325
 _DESCRIPTION, _SUB_DIRECTORIES, _DEPTH, _STACK_PLANES = 270, 330, 32997, 33629
+SEPARATE = 2  # PLANAR: each sample has strips or tiles of its own
 
 # Tags with a value for each color, strip or tile; the others have one value.
-_LISTS = {BITS, SAMPLE_FORMAT, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES}
-# Tags written for the decoder. It uses the defaults of the others, and
-# find_other_kind refuses other values.
-_WRITTEN = {
-    WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, SAMPLES, _PREDICTOR, _STRIPS,
-    _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES
-}
-_TAGS = _LISTS | _WRITTEN | {
-    FILL_ORDER, ORIENTATION, PLANAR, _STRIP_ROWS, _DEPTH
+_LISTS = {BITS, SAMPLE_FORMAT, STRIPS, STRIP_BYTES, TILES, TILE_BYTES}
+_TAGS = _LISTS | {
+    WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, SAMPLES, PREDICTOR, TILE_WIDTH,
+    TILE_HEIGHT, FILL_ORDER, ORIENTATION, PLANAR, STRIP_ROWS, _DEPTH
 }
 
-_HEAD_BYTES = 8
+MAX_IMAGES = 2**12  # 16 channels of 256 z planes
+# Entries and values of all directories after the first. Each of 4,096
+# directories may declare 65,536.
+_MAX_NUMBERS = 2**20
 _UNCOMPRESSED = 1
-_LOSSLESS = {_UNCOMPRESSED, 5, 8, 32773, 32946}  # LZW, Deflate, PackBits, ...
-# Compressions with which libtiff applies a predictor; with others it returns
-# differences.
-_PREDICTED = {5, 8, 32946}
-_COLORS = {
-    0: 'gray with white as 0',
-    1: 'gray',
-    2: 'RGB',
-    3: 'palette',
-    5: 'CMYK',
-    6: 'YCbCr'
-}
-_SAMPLE_FORMATS = {2: 'signed', 3: 'floating-point'}
-# Several planes with one directory: ImageJ's stacks, tifffile's shapes.
-_IMAGEJ_PLANES = re.compile(
-    r'^(?:images|channels|slices|frames)=0*([0-9]{1,9})', re.MULTILINE)
-_SHAPE = re.compile(r'^\{?"?shape"?[:=] ?[\[(]([0-9, ]{1,99})[\])]')
-_MAX_DESCRIPTION_BYTES = 2**16
-_MOST_BEYOND = 2**24  # pixels of tiles beyond four times the image's
 
 
 class Tags(NamedTuple):
-  """The tags of the first directory that affect the pixels.
+  """The tags of a directory that affect the pixels.
 
   Attributes:
     order: byte order, '<' or '>'.
     numbers: values by tag.
     hidden: description of further images; '' if there is one image.
+    text: the description of the first image; its first part if it is long.
   """
   order: str
   numbers: dict[int, tuple[int, ...]]
   hidden: str
+  text: str = ''
 
   def first(self, tag: int) -> int:
     """Returns a tag's first value; 1, the default of all tags, if missing."""
     return self.numbers.get(tag, (1,))[0]
 
+  @property
+  def row_bytes(self) -> int:
+    """Bytes of a row of all samples, uncompressed."""
+    return self.first(WIDTH) * self.first(SAMPLES) * self.first(BITS) // 8
+
 
 def read(file: BinaryIO, num_bytes: int) -> Tags:
-  """Returns the tags of a TIFF or BigTIFF.
+  """Returns the tags of the first image of a TIFF or BigTIFF.
 
   Args:
     file: with the signature of a TIFF.
@@ -90,8 +76,69 @@ def read(file: BinaryIO, num_bytes: int) -> Tags:
     errors.DataError: the directory is ambiguous or invalid.
     struct.error: the directory is truncated.
   """
-  directory = tiff_directory.read(file, num_bytes)
+  return _read_tags(tiff_directory.read(file, num_bytes), with_text=True)
+
+
+def read_all(file: BinaryIO, num_bytes: int) -> tuple[Tags, ...]:
+  """Returns the tags of all images of a TIFF or BigTIFF.
+
+  The images of an uncompressed stack may follow each other without directories
+  of their own, as ImageJ and tifffile write large stacks.
+
+  Args and errors: as of read; also an errors.DataError for more than MAX_IMAGES
+  images, and a stack without directories that is compressed.
+  """
+  found: list[Tags] = []
+  read_numbers = 0
+  for directory in tiff_directory.walk(file, num_bytes):
+    if len(found) == MAX_IMAGES:
+      raise errors.DataError(
+          f'expected at most {MAX_IMAGES:,} images in a TIFF, received more')
+    tags = _read_tags(directory, with_text=not found)
+    if found:
+      read_numbers += len(directory.entries) + sum(
+          map(len, tags.numbers.values()))
+    if read_numbers > _MAX_NUMBERS:
+      raise errors.DataError('too many values in the directories of a TIFF')
+    found.append(tags)
+  if len(found) > 1:
+    return tuple(found)
+  return _split(found[0])
+
+
+def _split(tags: Tags) -> tuple[Tags, ...]:
+  """Returns the tags of each image of a file with one directory."""
+  count = tiff_text.count_planes(tags.text,
+                                 tags.first(WIDTH) * tags.first(HEIGHT),
+                                 tags.first(SAMPLES))
+  if count <= 1:
+    return (tags,)
+  if count > MAX_IMAGES:
+    raise errors.DataError(f'expected at most {MAX_IMAGES:,} images in a TIFF, '
+                           f'received {count:,}')
+  starts = tags.numbers.get(STRIPS, ())
+  height = tags.first(HEIGHT)
+  strip_bytes = tags.row_bytes * min(height,
+                                     tags.numbers.get(STRIP_ROWS, (height,))[0])
+  if tags.first(COMPRESSION) != _UNCOMPRESSED or not starts or starts != tuple(
+      starts[0] + i * strip_bytes for i in range(len(starts))):
+    raise errors.DataError(
+        f'expected a directory for each of {count:,} images in a TIFF, '
+        'received one')
+  image_bytes = height * tags.row_bytes
+  return tuple(
+      tags._replace(
+          numbers={
+              **tags.numbers, STRIP_ROWS: (height,),
+              STRIPS: (starts[0] + i * image_bytes,),
+              STRIP_BYTES: (image_bytes,)
+          }) for i in range(count))
+
+
+def _read_tags(directory: tiff_directory.Directory, with_text: bool) -> Tags:
+  """Returns the tags of one directory; errors as of read."""
   numbers: dict[int, tuple[int, ...]] = {}
+  text = ''
   for entry in directory.entries:
     if entry.tag in _TAGS:
       if entry.tag in numbers:
@@ -100,13 +147,17 @@ def read(file: BinaryIO, num_bytes: int) -> Tags:
       if entry.tag not in _LISTS and len(found) > 1:
         raise errors.DataError(f'expected one value in tag {entry.tag} of a '
                                f'TIFF, received {len(found):,}')
+    elif (with_text and entry.tag == _DESCRIPTION and not text and
+          entry.kind == tiff_directory.ASCII):
+      text = directory.read_text(entry, tiff_text.MAX_BYTES)
   if {WIDTH, HEIGHT, PHOTOMETRIC} - numbers.keys():
     raise errors.DataError('TIFF without a width, a height or a color space')
-  return Tags(directory.order, numbers, _find_hidden(directory, numbers))
+  return Tags(directory.order, numbers, _find_hidden(directory, numbers, text),
+              text)
 
 
 def _find_hidden(directory: tiff_directory.Directory,
-                 numbers: dict[int, tuple[int, ...]]) -> str:
+                 numbers: dict[int, tuple[int, ...]], text: str) -> str:
   """Returns the description of further images; '' if there is one image."""
   if directory.following:
     return 'each with a directory'
@@ -117,159 +168,6 @@ def _find_hidden(directory: tiff_directory.Directory,
       return 'a pyramid, or other sub-images'
     if entry.tag == _STACK_PLANES and entry.count > 1:
       return f'a MetaMorph stack of {entry.count:,}'
-    if entry.tag == _DESCRIPTION and entry.kind == tiff_directory.ASCII:
-      planes = _find_planes(directory.read_text(entry, _MAX_DESCRIPTION_BYTES),
-                            numbers)
-      if planes:
-        return planes
-  return ''
-
-
-def _find_planes(text: str, numbers: dict[int, tuple[int, ...]]) -> str:
-  """Returns the several planes that an image description declares, or ''."""
-  if text.startswith('ImageJ='):
-    planes = max((int(each) for each in _IMAGEJ_PLANES.findall(text)),
-                 default=1)
-    return f'an ImageJ stack of {planes:,}' if planes > 1 else ''
-  shape = _SHAPE.match(text)
-  sides = [int(each) for each in re.findall('[0-9]+', shape[1])
-          ] if shape else []
-  shown = math.prod(
+  width, height, samples = (
       numbers.get(tag, (1,))[0] for tag in (WIDTH, HEIGHT, SAMPLES))
-  return (f'an array of {shape[1]} by its description'
-          if shape and math.prod(sides) > shown else '')
-
-
-def find_other_kind(tags: Tags) -> str:
-  """Returns the unsupported kind of the pixels; '' if they are supported.
-
-  check_parts checks the image's size and its strips or tiles.
-  """
-  bits, samples = tags.first(BITS), tags.first(SAMPLES)
-  color = _COLORS.get(tags.first(PHOTOMETRIC), 'another color space')
-  formats = set(tags.numbers.get(SAMPLE_FORMAT, (1,)))
-  if color not in ('gray', 'RGB'):
-    return f'{bits}-bit {color}'
-  if samples != (1 if color == 'gray' else 3):
-    return f'{bits}-bit {color} with alpha: {samples} values a pixel'
-  if formats != {1}:
-    kind = _SAMPLE_FORMATS.get(max(formats), 'untyped')
-    return f'{kind} {bits}-bit {color}'
-  each = tags.numbers.get(BITS, ())
-  if (bits, samples) not in ((8, 1), (16, 1),
-                             (8, 3)) or each not in ((bits,),
-                                                     (bits,) * samples):
-    return f'{bits}-bit {color}'
-  return _find_other_layout(tags)
-
-
-def _find_other_layout(tags: Tags) -> str:
-  """As find_other_kind, of gray and RGB."""
-  compression, predictor, fill_order, orientation, planar, samples = map(
-      tags.first,
-      (COMPRESSION, _PREDICTOR, FILL_ORDER, ORIENTATION, PLANAR, SAMPLES))
-  for found, wrong in ((f'of compression {compression}', compression
-                        not in _LOSSLESS),
-                       (f'of predictor {predictor}', predictor != 1 and
-                        (predictor != 2 or compression not in _PREDICTED)),
-                       ('with reversed bits', fill_order != 1),
-                       (f'rotated or mirrored (orientation {orientation})',
-                        orientation != 1),
-                       ('with its colors in separate planes', planar != 1 and
-                        samples > 1), (f'of several images ({tags.hidden})',
-                                       tags.hidden)):
-    if wrong:
-      return f'a TIFF {found}'
-  return ''
-
-
-def check_parts(tags: Tags, num_bytes: int, max_pixels: int) -> None:
-  """Checks that all strips or tiles are inside the file and do not overlap.
-
-  Decoders return missing ones as black, or read the bytes after them.
-
-  Args:
-    tags: for which find_other_kind returns '', of at most max_pixels.
-    num_bytes: size of the file.
-    max_pixels: of a tile, which may be larger than the image.
-
-  Raises:
-    errors.DataError: strips or tiles are missing, too short, or too large.
-  """
-  height, width = tags.first(HEIGHT), tags.first(WIDTH)
-  tiled = bool(tags.numbers.keys() & {_TILES, _TILE_BYTES})
-  if tiled and tags.numbers.keys() & {_STRIPS, _STRIP_BYTES}:
-    raise errors.DataError('TIFF with both strips and tiles')
-  starts, lengths = (tags.numbers.get(tag, ())
-                     for tag in ((_TILES,
-                                  _TILE_BYTES) if tiled else (_STRIPS,
-                                                              _STRIP_BYTES)))
-  rows, columns = _strip_rows(tags), width
-  if tiled:
-    rows, columns = (
-        tags.numbers.get(tag, (0,))[0] for tag in (_TILE_HEIGHT, _TILE_WIDTH))
-  wanted = 0
-  if 0 < rows * columns <= max_pixels:
-    wanted = math.ceil(height / rows) * math.ceil(width / columns)
-  if tiled and wanted * rows * columns > 4 * height * width + _MOST_BEYOND:
-    raise errors.DataError(
-        f'expected tiles about as large as the {height:,} x {width:,} pixels, '
-        f'received {wanted:,} of {rows:,} x {columns:,}')
-  if not (0 < wanted == len(starts) == len(lengths) and all(
-      map(int.__ge__, lengths, _least_bytes(tags, wanted, rows, columns,
-                                            tiled)))):
-    raise errors.DataError(
-        f'incomplete TIFF: {len(starts):,} strips or tiles of '
-        f'{sum(lengths):,} bytes in all for {height:,} x {width:,} pixels')
-  # Overlapping parts would be read over and over.
-  end = max(sum(lengths), *map(sum, zip(starts, lengths)))
-  if end > num_bytes:
-    raise errors.DataError(f'truncated TIFF: expected {end:,} bytes, received '
-                           f'{num_bytes:,}')
-  if min(starts) < _HEAD_BYTES:
-    raise errors.DataError('strip or tile inside the header of a TIFF, at byte '
-                           f'{min(starts)}')
-
-
-def _strip_rows(tags: Tags) -> int:
-  height = tags.first(HEIGHT)
-  return min(tags.numbers.get(_STRIP_ROWS, (height,))[0], height)
-
-
-def _least_bytes(tags: Tags, wanted: int, rows: int, columns: int,
-                 tiled: bool) -> Iterator[int]:
-  """Yields the least bytes of each of the wanted strips or tiles."""
-  if tags.first(COMPRESSION) != _UNCOMPRESSED:
-    yield from (1,) * wanted
-    return
-  row_bytes = columns * tags.first(SAMPLES) * tags.first(BITS) // 8
-  yield from (rows * row_bytes,) * (wanted - 1)
-  last_rows = rows if tiled else (tags.first(HEIGHT) - 1) % rows + 1
-  yield last_rows * row_bytes
-
-
-def rewrite(data: bytes, tags: Tags) -> bytes:
-  """Returns the TIFF with a new directory of the checked tags only.
-
-  Args:
-    data: the complete file, as passed by check_parts, under 2**31 bytes.
-    tags: of the file.
-  """
-  order = tags.order
-  written = {tag: each for tag, each in tags.numbers.items() if tag in _WRITTEN}
-  written[BITS] = (tags.first(BITS),) * tags.first(SAMPLES)
-  if _TILES not in written:
-    written[_STRIP_ROWS] = (_strip_rows(tags),)
-  end = len(data) + len(data) % 2
-  values = entries = b''
-  for tag, numbers in sorted(written.items()):
-    content = struct.pack(f'{order}{len(numbers)}I', *numbers)
-    if len(content) > 4:
-      start = struct.pack(f'{order}I', end + len(values))
-      content, values = start, values + content
-    entries += struct.pack(f'{order}HHI', tag, tiff_directory.LONG,
-                           len(numbers)) + content
-  head = (b'II*\0' if order == '<' else b'MM\0*') + struct.pack(
-      f'{order}I', end + len(values))
-  return b''.join((head, data[_HEAD_BYTES:], bytes(len(data) % 2), values,
-                   struct.pack(f'{order}H', len(written)), entries, bytes(4)))
+  return tiff_text.describe_planes(text, width * height, samples)

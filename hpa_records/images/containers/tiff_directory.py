@@ -9,7 +9,7 @@ Source: TIFF 6.0 (Adobe), section 2; "The BigTIFF File Format" (libtiff).
 
 import dataclasses
 import struct
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Iterator, NamedTuple
 
 from hpa_records.runtime import errors
 
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Directory:
-  """The first directory of a file.
+  """A directory of a file.
 
   Attributes:
     file: of the directory.
@@ -90,12 +90,22 @@ class Directory:
 def read(file: BinaryIO, num_bytes: int) -> Directory:
   """Returns the first directory of a TIFF or BigTIFF.
 
+  Args and errors: as of walk.
+  """
+  return next(walk(file, num_bytes))
+
+
+def walk(file: BinaryIO, num_bytes: int) -> Iterator[Directory]:
+  """Yields the directories of a TIFF or BigTIFF, one an image.
+
+  The chain may be circular, so it is up to the caller to end it.
+
   Args:
     file: with the signature of a TIFF.
     num_bytes: its size.
 
   Raises:
-    struct.error: the directory is truncated.
+    struct.error: a directory is truncated.
   """
   head = _read_at(file, num_bytes, 0, 8)
   order = '<' if head[:2] == b'II' else '>'
@@ -105,16 +115,18 @@ def read(file: BinaryIO, num_bytes: int) -> Directory:
     head += _read_at(file, num_bytes, 8, 8)
   offset_bytes, count_bytes = struct.calcsize(offset), struct.calcsize(count)
   start, = struct.unpack(offset, head[-offset_bytes:])
-  declared, = struct.unpack(count, _read_at(file, num_bytes, start,
-                                            count_bytes))
-  length = min(declared, _MAX_ENTRIES) * struct.calcsize(entry)
-  listed = _read_at(file, num_bytes, start + count_bytes, length + offset_bytes)
-  following, = struct.unpack(offset, listed[length:])
-  return Directory(
-      file, num_bytes, order, offset,
-      tuple(
-          Entry(*each) for each in struct.iter_unpack(entry, listed[:length])),
-      following)
+  is_first = True
+  while start or is_first:
+    declared, = struct.unpack(count,
+                              _read_at(file, num_bytes, start, count_bytes))
+    length = min(declared, _MAX_ENTRIES) * struct.calcsize(entry)
+    listed = _read_at(file, num_bytes, start + count_bytes,
+                      length + offset_bytes)
+    entries = tuple(
+        Entry(*each) for each in struct.iter_unpack(entry, listed[:length]))
+    start, = struct.unpack(offset, listed[length:])
+    yield Directory(file, num_bytes, order, offset, entries, start)
+    is_first = False
 
 
 def _read_at(file: BinaryIO, num_bytes: int, start: int, length: int) -> bytes:

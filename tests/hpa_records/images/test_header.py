@@ -29,7 +29,7 @@ _DEEP = _GRAY.astype(np.uint16) * 257 + 13
 def test_each_format_has_a_reader_and_a_decoder():
   formats = set(file_pattern.FORMATS.values())
   # pylint: disable=protected-access
-  assert set(header._READERS) == set(decode._DECODERS) == formats
+  assert {*header._READERS, 'TIFF'} == set(decode._DECODERS) == formats
   assert {kind for _, kind in header._SIGNATURES} == formats
 
 
@@ -123,8 +123,8 @@ def _pages():
                                     t284=2), 'colors in separate planes'),
     ('a.tif', image_bytes.gray_tiff(_DEEP,
                                     t339=2), 'received signed 16-bit gray'),
-    ('a.tif', image_bytes.gray_tiff(_GRAY.astype('f4'),
-                                    t339=3), 'floating-point 32-bit'),
+    ('a.tif', image_bytes.gray_tiff(_GRAY.astype('f2'),
+                                    t339=3), 'floating-point 16-bit'),
     ('a.tif', image_bytes.gray_tiff(
         _GRAY.astype('u4')), 'received 32-bit gray'),
     ('a.tif', image_bytes.gray_tiff(_GRAY, t258=1), 'received 1-bit gray'),
@@ -211,6 +211,24 @@ def test_palettes_are_refused_by_name(name, kind):
 def test_16_bits_need_a_white_level(name, data):
   message = _refusal(data, name, white_level=0)
   assert 'received 16-bit; pass --white_level=N' in message
+
+
+@pytest.mark.parametrize('dtype', ['f4', 'f8'])
+def test_floats_need_an_intensity_rule(dtype):
+  data = image_bytes.gray_tiff(_GRAY.astype(dtype), t339=3)
+  message = _refusal(data, 'a.tif', white_level=0)
+  bits = 8 * np.dtype(dtype).itemsize
+  assert f'floating-point {bits}-bit; give an intensity rule' in message
+  np.testing.assert_array_equal(decoding.decode(data, 'a.tif', 'red', 255),
+                                _GRAY.astype('f4'))
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf, 1e39])
+def test_pixels_that_are_not_finite_are_refused(value):
+  pixels = _GRAY.astype('f8')
+  pixels[3, 4] = value
+  message = _refusal(image_bytes.gray_tiff(pixels, t339=3), 'a.tif')
+  assert 'expected finite pixels' in message
 
 
 _BOMBS = {

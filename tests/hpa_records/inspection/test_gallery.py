@@ -9,8 +9,8 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
-from hpa_records.format import spec
-from hpa_records.images import how
+from hpa_records.datasets import description
+from hpa_records.format import spec as spec_lib
 from hpa_records.images import load
 from hpa_records.images import resize
 from hpa_records.inspection import figure
@@ -19,8 +19,13 @@ from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests import conftest
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import forgery
+from tests.support import plain_dataset
+from tests.support import specs
+
+_HPA = description.default().spec(64)
 
 
 def _load(folder):
@@ -28,7 +33,7 @@ def _load(folder):
   return made, manifest.load_index(str(folder), made)
 
 
-@pytest.mark.parametrize('encoding', spec.ENCODINGS)
+@pytest.mark.parametrize('encoding', spec_lib.ENCODINGS)
 def test_images_are_those_of_the_samples(tmp_path, encoding):
   folder = forgery.write_dataset(tmp_path, encoding)
   made, index = _load(folder)
@@ -61,7 +66,9 @@ def _draw(folder, output, monkeypatch, fold=0):
     save(drawn, path)
 
   monkeypatch.setattr(figure, 'save', keep)
-  paths = gallery.draw(str(folder), *_load(folder), fold, str(output))
+  made, index = _load(folder)
+  paths = gallery.draw(str(folder), made, index, description.spec_of(made),
+                       fold, str(output))
   assert paths == sorted(str(path) for path in output.iterdir())
   assert all(cv2.imread(path) is not None for path in paths)
   return saved
@@ -75,13 +82,14 @@ def test_figures_show_the_dataset(tmp_path, monkeypatch):
       'samples_by_class.png',
       *(f'class_counts_{policy}.png' for policy in balance.POLICIES)
   }
-  made = manifest.load(str(folder))
+  made, index = _load(folder)
   left, right = saved['class_counts.png'].axes
   want = np.delete(np.array(made.class_counts), 2, axis=0).sum(axis=0)
   for axes in (left, right):
     assert [each.get_width() for each in axes.patches] == want.tolist()
   assert 'balance none' in right.get_title()
-  _, totals = summary.compare_policies(*_load(folder), 2, balance.Balance())
+  hot = description.spec_of(made).multi_hot(index['labels'])
+  _, totals = summary.compare_policies(made, index, hot, 2, balance.Balance())
   for policy in balance.POLICIES:
     left, right = saved[f'class_counts_{policy}.png'].axes
     assert [each.get_width() for each in left.patches] == want.tolist()
@@ -123,18 +131,19 @@ def test_real_fields_are_drawn(tmp_path, monkeypatch):
   sample_id = row[0].get_ylabel().splitlines()[0]
   paths = tuple(
       str(shared / 'fields' / f'{sample_id}_{channel}.png')
-      for channel in spec.CHANNELS)
-  pixels = load.load(paths, how.of_settings(64, resize.DEFAULT_FILTER, 0))
+      for channel in _HPA.channel_names)
+  pixels = load.load(paths, decoding.how(64))
   for c in range(4):
     np.testing.assert_array_equal(row[c].images[0].get_array(), pixels[..., c])
   np.testing.assert_array_equal(row[4].images[0].get_array(),
-                                figure.composite(pixels))
+                                figure.composite(pixels, _HPA))
 
 
 def test_figures_of_the_users_are_not_replaced(tmp_path):
-  counts = np.zeros(spec.NUM_CLASSES)
+  counts = np.zeros(_HPA.num_classes)
   figures = {
-      name: gallery.draw_counts(counts, counts, 'none', 0) for name in 'ab'
+      name: gallery.draw_counts(counts, counts, 'none', 0, _HPA.classes)
+      for name in 'ab'
   }
   gallery.save(figures, str(tmp_path))
   gallery.save(figures, str(tmp_path))  # its own are
@@ -152,8 +161,8 @@ def test_figures_of_the_users_are_not_replaced(tmp_path):
 def test_pipes_and_folders_are_not_replaced_by_a_figure(tmp_path, make):
   make(tmp_path / 'a.png')
   before = os.lstat(tmp_path / 'a.png')[:2]  # kind and inode
-  counts = np.zeros(spec.NUM_CLASSES)
-  drawn = gallery.draw_counts(counts, counts, 'none', 0)
+  counts = np.zeros(_HPA.num_classes)
+  drawn = gallery.draw_counts(counts, counts, 'none', 0, _HPA.classes)
   with pytest.raises(errors.DataError, match='a.png exists and was not'):
     gallery.save({'a': drawn}, str(tmp_path))
   assert os.lstat(tmp_path / 'a.png')[:2] == before
@@ -164,3 +173,37 @@ def test_a_folder_that_cannot_be_created_is_a_one_line_error(tmp_path):
   with pytest.raises(errors.DataError,
                      match='Cannot write to .*move it.*--figures'):
     gallery.save({}, str(tmp_path / 'file' / 'figures'))
+
+
+@pytest.mark.parametrize('num_classes,num_channels', [(1, 1), (2000, 5)])
+def test_figures_of_any_classes_and_channels(tmp_path, monkeypatch, num_classes,
+                                             num_channels):
+  spec = specs.make(8, num_channels, num_classes)
+  labels = [[i % num_classes] for i in range(90)]
+  folder = plain_dataset.write(tmp_path / 'records', spec, labels)
+  saved = _draw(folder, tmp_path / 'figures', monkeypatch)
+  # The factors of the policy table are Kaggle's.
+  assert set(balance.POLICIES) - {
+      name.removeprefix('class_counts_').removesuffix('.png') for name in saved
+  } == {'table'}
+  sheet = saved['samples_by_class.png']
+  assert sum(axes.axison for axes in sheet.axes) == min(num_classes, 40)
+  title = sheet.get_suptitle()
+  assert ('largest' in title) == (num_classes > 40)
+  sheet = saved['samples_by_channel.png']
+  sample = int(sheet.axes[0].get_ylabel().split()[0][1:])
+  pixels = plain_dataset.image(sample, spec)
+  for c in range(num_channels):
+    np.testing.assert_array_equal(sheet.axes[c].images[0].get_array(),
+                                  pixels[..., c])
+  np.testing.assert_array_equal(sheet.axes[num_channels].images[0].get_array(),
+                                figure.composite(pixels, spec))
+
+
+def test_of_many_classes_the_largest_and_the_rarest_get_a_sample():
+  counts = np.random.default_rng(0).permutation(200) + 1
+  labels = np.eye(300, dtype=np.uint8)[np.repeat(np.arange(200), counts)]
+  chosen = gallery.pick_by_class(labels)
+  order = np.argsort(-counts, kind='stable').tolist()
+  assert list(chosen) == sorted(order[:20] + order[-20:])
+  assert all(labels[row, k] for k, row in chosen.items())

@@ -9,6 +9,8 @@ from hpa_records.format import manifest
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
 from tests.support import forgery
+from tests.support import plain_dataset
+from tests.support import specs
 
 
 def test_a_valid_dataset_has_no_issues(dataset):
@@ -121,3 +123,19 @@ def test_rows_of_a_csv_are_positive_and_unique(tmp_path, rows):
   assert not index_check.check(made, index.drop(columns='row'))
   issue, = index_check.check(made, index.assign(row=rows))
   assert 'expected unique rows' in issue
+
+
+@pytest.mark.parametrize('num_classes', [1, 65, 2000])
+def test_labels_of_any_number_of_classes_are_checked(tmp_path, num_classes):
+  spec = specs.make(8, 3, num_classes)
+  labels = [[i % num_classes] for i in range(7)] + [[]]
+  folder = plain_dataset.write(tmp_path, spec, labels, plates=True)
+  made = manifest.load(str(folder))
+  index = manifest.load_index(str(folder), made)
+  assert not index_check.check(made, index)
+  issue, = index_check.check(made, _set('labels', [num_classes])(index))
+  assert f'expected unique labels 0..{num_classes - 1} for s0' in issue
+  issue, = index_check.check(made, index.drop(columns='plate'))
+  assert 'expected the columns' in issue
+  issue, = index_check.check(made, index.assign(well='a1'))
+  assert 'expected the columns' in issue

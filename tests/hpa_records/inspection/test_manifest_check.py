@@ -7,6 +7,8 @@ import pytest
 from hpa_records.format import manifest
 from hpa_records.inspection import manifest_check
 from tests.support import forgery
+from tests.support import plain_dataset
+from tests.support import specs
 
 
 @pytest.mark.parametrize('name,value', [
@@ -32,10 +34,13 @@ def test_an_impossible_balance_is_named(tmp_path, name, value):
     }, 'expected 21 records, received shards with 20'),
     (lambda m: {
         'classes': ('a',) * 28
-    }, 'expected the classes'),
+    }, "duplicate class 'a'"),
+    (lambda m: {
+        'classes': ('a\x1b',) + m.classes[1:]
+    }, r"printable characters without spaces around it, received 'a\x1b'"),
     (lambda m: {
         'channels': m.channels[::-1]
-    }, "channels ['yellow'"),
+    }, "received ['yellow'"),
     (lambda m: {
         'settings': {
             **m.settings, 'unlabelled': True
@@ -86,3 +91,37 @@ def test_more_folds_than_records_are_named(dataset):
                              settings=dataset[0].settings | {'num_folds': 21},
                              class_counts=[[0] * 28] * 21)
   assert 'a record in each fold' in manifest_check.check(made)[0]
+
+
+@pytest.mark.parametrize('num_classes,num_channels,encoding',
+                         [(1, 1, 'png'), (65, 3, 'png'), (200, 5, 'raw'),
+                          (2000, 16, 'raw')])
+def test_any_classes_and_channels_are_valid(tmp_path, num_classes, num_channels,
+                                            encoding):
+  spec = specs.make(8, num_channels, num_classes, encoding)
+  folder = plain_dataset.write(tmp_path, spec, [[0], [num_classes - 1]] * 3)
+  made = manifest.load(str(folder))
+  assert not manifest_check.check(made)
+  fewer = dataclasses.replace(
+      made, class_counts=[row[1:] for row in made.class_counts])
+  assert f'2 folds and {num_classes} classes' in manifest_check.check(fewer)[0]
+  sums = {'sum': made.pixels['sum'] * 2, 'sum_of_squares': [0] * num_channels}
+  more = dataclasses.replace(made, pixels={**made.pixels, **sums})
+  assert f'each of {num_channels} channels' in manifest_check.check(more)[0]
+  table = dataclasses.replace(made,
+                              settings={
+                                  **made.settings, 'balance': 'table'
+                              })
+  issue, = manifest_check.check(table)
+  assert 'settings: --balance=table needs --balance_factors' in issue
+
+
+def test_a_png_of_five_channels_is_named(tmp_path):
+  folder = plain_dataset.write(tmp_path, specs.make(8, 5, 3), [[0], [1]])
+  made = manifest.load(str(folder))
+  made = dataclasses.replace(made,
+                             settings={
+                                 **made.settings, 'encoding': 'png'
+                             })
+  assert ('expected images of 5 channels to be stored as raw, received png'
+          in manifest_check.check(made)[0])

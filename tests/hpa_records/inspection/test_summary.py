@@ -12,14 +12,17 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from hpa_records.sampling import resampling
 from tests.support import fakes
 from tests.support import forgery
+from tests.support import plain_dataset
+from tests.support import specs
 
+_HPA = description.default().spec(16)
 _ROOT = pathlib.Path(__file__).parents[3]
 
 
@@ -47,7 +50,10 @@ def test_shards_add_up(dataset, folder):
 def test_classes_are_counted_by_fold_and_by_draws(dataset):
   made, index = dataset
   doubled = index.assign(repeats=[2 * row for row in index['repeats']])
-  table = summary.tabulate_classes(made, doubled, fold=3)
+  table = summary.tabulate_classes(made,
+                                   doubled,
+                                   _HPA.multi_hot(index['labels']),
+                                   fold=3)
   assert len(table) == 28 and table.index[27] == '27 Rods & rings'
   # Of 20 samples, i has class i % 5, every third also 5 + i % 7.
   second = [5 + i % 7 for i in range(0, 20, 3)]
@@ -66,17 +72,17 @@ def test_labels_of_an_image_are_counted(dataset):
 
 def test_pixels_are_those_of_the_source(dataset):
   pixels = np.stack([fakes.image(i) for i in range(20)])
-  table = summary.tabulate_pixels(dataset[0])
-  assert list(table.index) == list(spec.CHANNELS)
+  table = summary.tabulate_pixels(dataset[0], _HPA)
+  assert list(table.index) == list(_HPA.channel_names)
   np.testing.assert_allclose(table['mean'], pixels.mean(axis=(0, 1, 2)), atol=2)
 
 
 def test_the_text_names_settings_classes_and_hashes(dataset):
   made, index = dataset
-  text = summary.describe(made, index, fold=2)
+  text = summary.describe(made, index, _HPA, fold=2)
   assert text.startswith('20 records in 5 shards, 23.4 kB; 16 x 16 x 4 uint8')
-  for name in (*made.settings, *made.versions, *spec.CLASS_NAMES,
-               made.csv_sha256, made.fingerprint, 'an epoch without fold 2'):
+  for name in (*made.settings, *made.versions, *_HPA.classes, made.csv_sha256,
+               made.fingerprint, 'an epoch without fold 2'):
     assert name in text
 
 
@@ -90,7 +96,7 @@ def test_a_set_without_labels_has_no_classes(tmp_path):
   folder = tmp_path / 'records'
   forgery.write_unlabelled(folder)
   made = manifest.load(str(folder))
-  text = summary.describe(made, manifest.load_index(str(folder), made), 0)
+  text = summary.describe(made, manifest.load_index(str(folder), made), _HPA, 0)
   assert text.startswith('7 records in 1 shards') and 'Nucleoli' not in text
 
 
@@ -100,7 +106,7 @@ def test_values_of_a_manifest_are_printed_on_one_line(dataset):
   made = dataclasses.replace(made,
                              settings=made.settings | {'pattern': bad},
                              versions={bad: bad})
-  text = summary.describe(made, index, 0)
+  text = summary.describe(made, index, _HPA, 0)
   assert '\x1b' not in text and text.count(r"'x\x1b]0;title\x07\ny'") == 3
 
 
@@ -123,7 +129,7 @@ def _run_tool(*flags):
 def test_tool_prints_the_text_and_draws_on_request(folder, dataset, tmp_path):
   done = _run_tool(f'--records={folder}')
   assert done.returncode == 0, done.stderr
-  assert done.stdout == summary.describe(*dataset, 0) + '\n'
+  assert done.stdout == summary.describe(*dataset, _HPA, 0) + '\n'
   done = _run_tool(f'--records={folder}', f'--figures={tmp_path / "figures"}')
   paths = sorted(map(str, (tmp_path / 'figures').iterdir()))
   assert done.returncode == 0 and len(paths) == 4 + len(
@@ -149,8 +155,8 @@ def test_every_policy_is_compared_as_the_converter_computes_it(balanced):
   made = manifest.load(str(balanced))
   index = manifest.load_index(str(balanced), made)
   chosen = balance.Balance(target=7)
-  figures, totals = summary.compare_policies(made, index, 1, chosen)
-  labels = spec.multi_hot(index['labels'])
+  labels = _HPA.multi_hot(index['labels'])
+  figures, totals = summary.compare_policies(made, index, labels, 1, chosen)
   folds = index['fold'].to_numpy()
   training = folds != 1
   assert list(figures.index) == list(balance.POLICIES)
@@ -166,7 +172,7 @@ def test_every_policy_is_compared_as_the_converter_computes_it(balanced):
         labels[training], drawn[training])
     np.testing.assert_array_equal(totals[policy],
                                   drawn.astype(np.float64) @ labels)
-  stored = summary.tabulate_classes(made, index, 1)['drawn']
+  stored = summary.tabulate_classes(made, index, labels, 1)['drawn']
   np.testing.assert_array_equal(totals['exact'], stored)
   assert not np.array_equal(totals['hybrid'], stored)
 
@@ -175,10 +181,11 @@ def test_a_policy_that_was_not_chosen_may_draw_too_much(balanced):
   made = manifest.load(balanced)
   index = manifest.load_index(balanced, made)
   chosen = balance.Balance('none', target=10**8)
-  figures, totals = summary.compare_policies(made, index, 1, chosen)
+  labels = _HPA.multi_hot(index['labels'])
+  figures, totals = summary.compare_policies(made, index, labels, 1, chosen)
   assert 'none' in figures.index and 'hybrid' not in {*figures.index, *totals}
   with pytest.raises(errors.DataError, match='choose smaller values'):
-    summary.compare_policies(made, index, 1,
+    summary.compare_policies(made, index, labels, 1,
                              dataclasses.replace(chosen, policy='hybrid'))
 
 
@@ -192,7 +199,7 @@ def test_tool_compares_with_the_datasets_settings_or_those_of_flags(balanced):
   made = manifest.load(str(balanced))
   index = manifest.load_index(str(balanced), made)
   assert other.stdout == summary.describe(
-      made, index, 0, balance.Balance(target=9, max_repeat=30.0)) + '\n'
+      made, index, _HPA, 0, balance.Balance(target=9, max_repeat=30.0)) + '\n'
 
 
 @pytest.mark.parametrize('flags,message', [
@@ -205,3 +212,41 @@ def test_wrong_flags_end_with_one_line_and_exit_code_2(folder, flags, message):
   done = _run_tool(*(flag.format(folder=folder) for flag in flags))
   assert done.returncode == 2 and not done.stdout
   assert message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize('num_classes,num_channels', [(1, 1), (65, 5),
+                                                      (2000, 16)])
+def test_tables_have_all_classes_and_channels(tmp_path, num_classes,
+                                              num_channels):
+  spec = specs.make(8, num_channels, num_classes)
+  labels = [[i * 7 % num_classes] for i in range(20)] + [[]]
+  folder = plain_dataset.write(tmp_path, spec, labels, plates=True)
+  made = manifest.load(str(folder))
+  text = summary.describe(made, manifest.load_index(str(folder), made), spec, 0)
+  assert text.startswith('21 records in 2 shards') and (
+      f'8 x 8 x {num_channels} uint8' in text.splitlines()[0])
+  lines = [line.split() for line in text.splitlines()]
+  for k in range(num_classes):
+    assert sum(line[:3] == [str(k), 'class', str(k)] for line in lines) == 2
+  pixels = [line for line in lines if line[:1] == ['channel']]
+  assert [line[-2:] for line in pixels
+         ] == [['stain', str(c)] for c in range(num_channels)]
+  done = _run_tool(f'--records={folder}')
+  assert done.stdout == text + '\n' and not done.returncode
+
+
+def test_the_policy_table_of_other_classes_needs_factors(tmp_path):
+  spec = specs.make(8, 2, 3)
+  folder = plain_dataset.write(tmp_path, spec, [[i % 3] for i in range(9)])
+  made = manifest.load(str(folder))
+  index = manifest.load_index(str(folder), made)
+  labels = spec.multi_hot(index['labels'])
+  _, totals = summary.compare_policies(made, index, labels, 0,
+                                       balance.Balance(factors='1:3'))
+  images = totals['images']
+  assert totals['table'].tolist() == [
+      images.iloc[0], 3 * images.iloc[1], images.iloc[2]
+  ]
+  done = _run_tool(f'--records={folder}', '--balance_factors=3:2')
+  assert done.returncode == 2
+  assert 'classes 0..2, received class 3' in done.stderr

@@ -28,6 +28,17 @@ def test_the_name_appears_when_the_block_ends(tmp_path):
   assert path.read_bytes() == b'new'
 
 
+@pytest.mark.parametrize('flushed', [True, False])
+def test_pieces_larger_and_smaller_than_the_buffer_are_written(
+    tmp_path, flushed):
+  path = str(tmp_path / 'a')
+  pieces = [b'a' * 5, b'b' * 5 * 2**20, b'c' * 3 * 2**20, b'd' * 3 * 2**20]
+  with filesystem.atomic_writer(path, flushed=flushed) as file:
+    for piece in pieces:
+      file.write(piece)
+  assert filesystem.read_bytes(path) == b''.join(pieces)
+
+
 def test_a_pipe_is_refused(tmp_path):
   path = str(tmp_path / 'pipe')
   os.mkfifo(path)

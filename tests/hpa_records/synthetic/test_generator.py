@@ -10,14 +10,28 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
-from hpa_records.conversion import shard_plan
+from hpa_records.datasets import description
+from hpa_records.ingest import input_tables
+from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from hpa_records.storage import file_lock
+from hpa_records.synthetic import column_value
+from hpa_records.synthetic import field
 from hpa_records.synthetic import generator
+from hpa_records.synthetic import image_file
 from hpa_records.synthetic import label_table
-from tests.support import tables
+from hpa_records.synthetic import structure
 
 _ROOT = pathlib.Path(__file__).parents[3]
+
+
+def _draw(labels, number, size_px):
+  """An image of hpa2018, [size_px, size_px, 4] uint8."""
+  found = description.default()
+  look = structure.find_look(found.channels,
+                             [each.name for each in found.classes])
+  planes = field.draw(look, labels, 0, number, size_px)
+  return cv2.merge([cv2.convertScaleAbs(each) for each in planes])
 
 
 def _content(folder):
@@ -35,9 +49,9 @@ def test_bytes_depend_on_the_seed_not_on_the_workers(tmp_path):
 
 def test_the_converter_accepts_it(tmp_path):
   generator.make(str(tmp_path), 5, size_px=128, workers=1)
-  loaded = tables.load(str(tmp_path / 'train.csv'),
-                       str(tmp_path / 'train'),
-                       pattern=shard_plan.Settings.pattern)
+  loaded = sample_table.load(str(tmp_path / 'train.csv'),
+                             str(tmp_path / 'train'),
+                             input_tables.How(description.default()))
   assert loaded.sizes == {(128, 128): 5} and len(loaded.table) == 5
   with open(tmp_path / 'train.csv', encoding='utf-8') as file:
     assert next(csv_module.reader(file)) == ['Id', 'Target']
@@ -45,16 +59,14 @@ def test_the_converter_accepts_it(tmp_path):
 
 def test_images_have_the_statistics_of_real_ones():
   labels = label_table.draw_labels(24, 0)
-  images = [
-      generator.draw_image(each, 0, i, 512) for i, each in enumerate(labels)
-  ]
+  images = [_draw(each, i, 512) for i, each in enumerate(labels)]
   # Ranges of real images by channel: BUILD_NOTES.md, "Sample data".
   for channel, (zeros, means, kilobytes) in enumerate(
       (((.32, .81), (10, 28), (46, 172)), ((.10, .79), (9, 30), (46, 229)),
        ((.79, .93), (6, 17), (16, 63)), ((.27, .81), (8, 20), (44, 164)))):
     planes = [np.ascontiguousarray(image[..., channel]) for image in images]
     sizes = [
-        len(cv2.imencode('.png', p, generator.PNG_SETTINGS)[1]) for p in planes
+        len(cv2.imencode('.png', p, image_file.PNG_SETTINGS)[1]) for p in planes
     ]
     assert zeros[0] <= np.median([(p == 0).mean() for p in planes]) <= zeros[1]
     assert means[0] <= np.median([p.mean() for p in planes]) <= means[1]
@@ -63,7 +75,7 @@ def test_images_have_the_statistics_of_real_ones():
 
 def _features(label, number):
   """A few numbers of the green channel, each seen against blue and red."""
-  image = generator.draw_image((label,), 0, number, 256).astype(np.float32)
+  image = _draw((label,), number, 256).astype(np.float32)
   red, green, blue, yellow = np.moveaxis(image, -1, 0)
   nucleus, cell = blue > 20, (red > 5) | (yellow > 5) | (blue > 20)
   blurs = [cv2.GaussianBlur(green, (0, 0), s) for s in (1, 2, 4, 8)]
@@ -148,7 +160,7 @@ def test_an_interrupted_call_is_continued(tmp_path):
 
 @pytest.mark.parametrize('workers', [1, 2])
 def test_an_image_of_the_users_is_not_replaced(tmp_path, workers):
-  mine = tmp_path / 'train' / f'{generator.sample_id(0, 9)}_red.png'
+  mine = tmp_path / 'train' / f'{column_value.make_id(0, 9)}_red.png'
   mine.parent.mkdir()
   mine.write_bytes(b'mine')
   with pytest.raises(errors.DataError,

@@ -15,11 +15,12 @@ _MODES = {
 }
 
 
-def _coded_images(count, size):
-  """Pixels that tell where they come from: y, x, image, all three."""
+def _coded_images(count, size, channels=4):
+  """Pixels that tell where they come from: y, x, image, all and the channel."""
   image, y, x = np.indices((count, size, size))
-  coded = np.stack([y, x, image, 37 * y + 101 * x + 7 * image], axis=-1)
-  return coded.astype(np.uint8)
+  planes = [y, x, image]
+  planes += [37 * y + 101 * x + 7 * image + 53 * c for c in range(channels)]
+  return np.stack(planes[-channels:], axis=-1).astype(np.uint8)
 
 
 def _reference(image, element):
@@ -28,9 +29,11 @@ def _reference(image, element):
 
 
 @pytest.mark.parametrize('mode', _MODES)
-@pytest.mark.parametrize('size', [1, 2, 5, 12])
-def test_all_eight_bit_for_bit(mode, size):
-  images = _coded_images(8, size)
+@pytest.mark.parametrize('size, channels',
+                         [(size, 4) for size in (1, 2, 5, 12)] +
+                         [(5, channels) for channels in (1, 2, 3, 5, 6, 8, 16)])
+def test_all_eight_bit_for_bit(mode, size, channels):
+  images = _coded_images(8, size, channels)
   elements = np.array([3, 6, 0, 5, 7, 1, 4, 2], np.int32)
   result = _MODES[mode](tf.constant(images), tf.constant(elements)).numpy()
   expected = [_reference(*pair) for pair in zip(images, elements)]
@@ -58,18 +61,18 @@ def test_every_byte_value_survives():
   np.testing.assert_array_equal(result[0], _reference(images[0], 6))
 
 
-def test_batch_size_may_be_unknown():
-  image_spec = tf.TensorSpec([None, 5, 5, 4], tf.uint8)
+@pytest.mark.parametrize('channels', [3, 4])
+def test_batch_size_may_be_unknown(channels):
+  image_spec = tf.TensorSpec([None, 5, 5, channels], tf.uint8)
   element_spec = tf.TensorSpec([None], tf.int32)
   function = tf.function(dihedral.transform, [image_spec, element_spec])
-  images = _coded_images(3, 5)
+  images = _coded_images(3, 5, channels)
   result = function(images, np.array([0, 0, 2], np.int32)).numpy()
   np.testing.assert_array_equal(result[2], np.rot90(images[2], 2))
 
 
 @pytest.mark.parametrize('images', [
     np.zeros((2, 5, 4, 4), np.uint8),
-    np.zeros((2, 5, 5, 3), np.uint8),
     np.zeros((5, 5, 4), np.uint8),
     np.zeros((2, 5, 5, 4), np.int8),
 ])

@@ -7,6 +7,7 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from tests.support import specs
 from trainer import config
 from trainer.network import build
 from trainer.network import gapnet
@@ -17,16 +18,18 @@ _STD = (30.0, 40.0, 20.0, 50.0)
 
 def _build(*args, **settings):
   settings = {'mean': _MEAN, 'std': _STD} | settings
-  return gapnet.build(*(args or (67,)), **settings)
+  image_size, *choices = args or (67,)
+  return gapnet.build(specs.make(image_size), *choices, **settings)
 
 
 # Models that no test changes.
 _shared = functools.cache(_build)
 
 
-def _images(count=3, size=67, seed=0):
+def _images(count=3, size=67, seed=0, channels=4):
   rng = np.random.default_rng(seed)
-  return tf.constant(rng.integers(0, 256, (count, size, size, 4), np.uint8))
+  shape = (count, size, size, channels)
+  return tf.constant(rng.integers(0, 256, shape, np.uint8))
 
 
 def _noise(model, count=3, seed=0):
@@ -60,6 +63,53 @@ def test_kaggle_has_the_published_parameters():
              for layer in model.layers
              if isinstance(layer, keras.layers.BatchNormalization))
   assert (model.count_params() - norm, norm) == (593_148, 2_320)
+
+
+def _count(channels, classes):
+  """Parameters of each layer of the original network, by its definition."""
+  filters = (channels, 32, *[64] * 4, *[128] * 3)
+  units = (32 + 64 + 128, 256, 256)  # averages of three maps, two layers
+  return {
+      'logits': (256 + 1) * classes,
+      **{
+          f'conv{i}': (9 * filters[i - 1] + 1) * filters[i] for i in range(1, 9)
+      },
+      **{
+          f'hidden{i}': (units[i - 1] + 1) * units[i] for i in (1, 2)
+      }
+  }
+
+
+@pytest.mark.parametrize('channels, classes', [(5, 12), (4, 28), (1, 1),
+                                               (16, 2000)])
+@pytest.mark.parametrize('fast', [False, True])
+def test_parameters_of_other_channels_and_classes_are_the_formula_s(
+    channels, classes, fast):
+  spec = specs.make(33, channels, classes)
+  constants = {'mean': [20] * channels, 'std': [30] * channels}
+  model = gapnet.build(spec, fast=fast, **constants)
+  counts = {layer.name: layer.count_params() for layer in model.layers}
+  assert {
+      name: n for name, n in counts.items() if n
+  } == _count(channels, classes)
+  # Their sum: 9 * 32 for each channel, 256 + 1 for each class.
+  whole = 621_728 + 288 * channels + 257 * classes
+  assert model.count_params() == whole
+  prelu = gapnet.build(spec, activation='prelu', fast=fast, **constants)
+  slopes = 32 + 4 * 64 + 3 * 128 + 2 * 256
+  assert prelu.count_params() == whole + slopes
+  logits = build.infer(model, _images(2, 33, channels=channels))
+  assert logits.shape == (2, classes) and np.isfinite(logits).all()
+
+
+def test_weights_of_four_channels_and_28_classes_are_those_of_every_version():
+  model = _build(activation='prelu')
+  for name, place, want in (('conv1', (0, 0), [
+      -0.25705126, 0.34034872, -0.1882606, 0.2418965
+  ]), ('logits', (0,), [0.01896542, 0.09358013, -0.02188733])):
+    kernel = model.get_layer(name).kernel.numpy()[place]
+    found = kernel[:, 0] if name == 'conv1' else kernel[:3]
+    np.testing.assert_allclose(found, want, rtol=1e-6)
 
 
 @pytest.mark.parametrize('layer, shape', [
@@ -255,8 +305,11 @@ def test_smallest_image(variant):
   size = gapnet.SMALLEST_PX[variant]
   logits = build.infer(_build(size, variant), _images(2, size))
   assert logits.shape == (2, 28) and np.isfinite(logits).all()
-  with pytest.raises(ValueError, match=f'at least {size} px.*{size - 1} px'):
-    _build(size - 1, variant)
+
+
+def test_an_image_too_small_for_the_variant_is_refused():
+  with pytest.raises(ValueError, match='at least 149 px.*148 px'):
+    _build(148, 'kaggle')
 
 
 @pytest.mark.parametrize('name, value', [

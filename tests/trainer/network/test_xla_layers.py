@@ -5,6 +5,7 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from tests.support import specs
 from trainer.network import build
 from trainer.network import gapnet
 from trainer.network import xla_layers
@@ -37,9 +38,11 @@ def test_pixels_that_are_equally_large_share_the_gradient():
                                 np.full((1, 2, 2, 1), 0.25))
 
 
-@pytest.mark.parametrize('size', range(3, 12))
-def test_a_convolution_on_blocks_is_the_convolution(size):
-  images = np.random.default_rng(size).normal(size=(2, size, size + 1, 4))
+@pytest.mark.parametrize('size,channels', [(size, 4) for size in range(3, 12)] +
+                         [(9, channels) for channels in (1, 2, 3, 5, 6, 16)])
+def test_a_convolution_on_blocks_is_the_convolution(size, channels):
+  images = np.random.default_rng(size).normal(size=(2, size, size + 1,
+                                                    channels))
   images = tf.constant(images, tf.float32)
   want = keras.layers.Conv2D(5, 3, 2, bias_initializer='normal')
   found = xla_layers.SpaceToDepthConv2D(5, 3, 2)
@@ -58,15 +61,21 @@ def test_a_convolution_on_blocks_is_the_convolution(size):
     np.testing.assert_allclose(first, second, atol=1e-4)
 
 
-@pytest.mark.parametrize('size', [67, 68])
-@pytest.mark.parametrize('precision, tolerance', [('float32', 1e-5),
-                                                  ('bfloat16', 5e-2)])
+@pytest.mark.parametrize('size, channels, precision, tolerance', [
+    (67, 4, 'float32', 1e-5),
+    (68, 4, 'float32', 1e-5),
+    (67, 4, 'bfloat16', 5e-2),
+    (68, 4, 'bfloat16', 5e-2),
+    (67, 1, 'float32', 1e-5),
+    (67, 5, 'float32', 1e-5),
+    (67, 16, 'float32', 1e-5),
+])
 def test_the_fast_network_has_the_same_weights_and_logits(
-    size, precision, tolerance):
-  plain, fast = (gapnet.build(size,
+    size, channels, precision, tolerance):
+  plain, fast = (gapnet.build(specs.make(size, channels),
                               activation='prelu',
-                              mean=[20] * 4,
-                              std=[30] * 4,
+                              mean=[20] * channels,
+                              std=[30] * channels,
                               precision=precision,
                               fast=each) for each in (False, True))
   assert [w.path for w in fast.weights] == [w.path for w in plain.weights]
@@ -75,14 +84,14 @@ def test_the_fast_network_has_the_same_weights_and_logits(
   kinds = {type(layer) for layer in fast.layers}
   assert xla_layers.SpaceToDepthConv2D in kinds
   assert keras.layers.MaxPooling2D not in kinds
-  images = np.random.default_rng(0).integers(0, 256, (3, size, size, 4),
+  images = np.random.default_rng(0).integers(0, 256, (3, size, size, channels),
                                              np.uint8)
   want, found = (build.infer(model, images).numpy() for model in (plain, fast))
   np.testing.assert_allclose(found, want, atol=tolerance * np.abs(want).max())
 
 
 def test_a_saved_fast_network_answers_the_same(tmp_path):
-  model = gapnet.build(33, mean=[20] * 4, std=[30] * 4, fast=True)
+  model = gapnet.build(specs.make(33), mean=[20] * 4, std=[30] * 4, fast=True)
   model.save(tmp_path / 'model.keras')
   images = np.random.default_rng(0).integers(0, 256, (2, 33, 33, 4), np.uint8)
   loaded = keras.models.load_model(tmp_path / 'model.keras')

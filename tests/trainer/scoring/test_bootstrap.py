@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from hpa_records.format import spec
 from trainer.scoring import bootstrap
 from trainer.scoring import metrics
 from trainer.scoring import scorer as scorer_lib
 
-_CLASSES = spec.NUM_CLASSES
+_CLASSES = 28
+_NAMES = [f'class {k}' for k in range(_CLASSES)]
 
 
 def _random(count, seed=0, share=0.1, ties=False):
@@ -33,7 +33,7 @@ def test_a_resample_scores_as_its_rows_do(share, ties):
     for name, values in found.items():
       expected = np.nan if plain[name] is None else plain[name]
       assert values[i] == pytest.approx(expected, abs=1e-12, nan_ok=True), name
-    table = metrics.per_class(labels[each], predictions[each], 0.5)
+    table = metrics.per_class(labels[each], predictions[each], _NAMES, 0.5)
     for name, values in classes.items():
       np.testing.assert_allclose(values[:, i], table[name], atol=1e-12)
 
@@ -48,7 +48,7 @@ def _plain_repetitions(labels, predictions, folds, repetitions):
     for _ in range(repetitions):
       drawn = rows[rng.permutation(rng.integers(len(rows), size=len(rows)))]
       result = metrics.compute(labels[drawn], predictions[drawn])
-      of_fold.append([result[name] for name in bootstrap.METRICS])
+      of_fold.append([result[name] for name in bootstrap.list_metrics(0.5)])
     found.append(of_fold)
   return np.nanmean(np.array(found, float), axis=0)
 
@@ -81,7 +81,7 @@ def test_values_are_means_over_the_folds():
                               folds,
                               threshold=0.5,
                               repetitions=1)
-  assert table.index.tolist() == list(bootstrap.METRICS)
+  assert table.index.tolist() == list(bootstrap.list_metrics(0.5))
   for name, value in table['value'].items():
     assert value == pytest.approx(np.mean([each[name] for each in of_folds]))
   # Of one repetition both quantiles are the same, so one bound is the value.
@@ -118,7 +118,7 @@ def test_classes_have_the_interval_of_their_ratios():
   assert table.index.tolist() == list(range(_CLASSES))
   assert table.loc[9].isna().all() and table.drop(9).notna().all(axis=None)
   later = folds == 1  # the one fold that has class 5
-  values = metrics.per_class(labels[later], predictions[later]).loc[5]
+  values = metrics.per_class(labels[later], predictions[later], _NAMES).loc[5]
   for ratio in metrics.RATIOS:
     low, high = table.loc[5, [f'{ratio}_low', f'{ratio}_high']]
     assert low <= values[ratio] <= high
@@ -278,3 +278,22 @@ def test_wrong_input_is_refused(change, message):
   how = {'threshold': 0.5, 'repetitions': 2, **change}
   with pytest.raises(ValueError, match=message):
     bootstrap.bootstrap(*_random(10), np.zeros(10), **how)
+
+
+def test_one_label_a_sample_has_intervals_and_tests():
+  rng = np.random.default_rng(0)
+  labels = np.eye(6, dtype=np.uint8)[np.arange(60) % 6]
+  powers = np.exp(2 * labels + rng.normal(size=labels.shape))
+  predictions = powers / powers.sum(axis=1, keepdims=True)
+  how = {'threshold': None, 'repetitions': 40}
+  folds = np.arange(60) % 2
+  table = bootstrap.bootstrap(labels, predictions, folds, **how)
+  accuracy = (labels.argmax(axis=1) == predictions.argmax(axis=1)).mean()
+  assert table.loc['accuracy_argmax', 'value'] == pytest.approx(accuracy)
+  loss = -np.log(predictions[labels == 1]).mean()
+  assert table.loc['log_loss', 'value'] == pytest.approx(loss)
+  assert (table['low'] < table['value']).all()
+  worse = np.full_like(predictions, 1 / 6)
+  found = bootstrap.compare(labels, predictions, worse, folds, **how)
+  assert found.loc['log_loss', 'difference'] < 0
+  assert found.loc['log_loss', 'p_value'] < 0.1

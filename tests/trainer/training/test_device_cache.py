@@ -44,6 +44,21 @@ def test_each_row_has_its_pixels_and_labels_and_a_blank_is_black(records):
   assert not images[-1].numpy().any() and not labels[-1].numpy().any()
 
 
+@pytest.mark.parametrize('num_channels', [1, 3, 6])
+def test_other_channels_and_classes_are_kept(tmp_path, num_channels):
+  records = dataset.load(
+      fakes.write_records(tmp_path,
+                          20,
+                          _SIZE,
+                          description=fakes.describe(num_channels)))
+  images, labels = _cache(records).look_up(tf.range(21))
+  names = [int(name[1:]) for name in records.index['id']]
+  want = [fakes.image(name, _SIZE, num_channels) for name in names]
+  np.testing.assert_array_equal(images[:-1], np.stack(want))
+  assert labels.shape == (21, 12) and not labels[-1].numpy().any()
+  np.testing.assert_array_equal(labels[:-1], records.labels)
+
+
 @pytest.mark.parametrize('kind', ['CPU', 'GPU'])
 def test_batches_are_those_of_the_plan(records, kind, monkeypatch):
   monkeypatch.setattr(memory, 'find_device', lambda _: (kind, 0))

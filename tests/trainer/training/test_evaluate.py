@@ -26,7 +26,11 @@ def _predict(tmp_path_factory):
   config = config_lib.Config(records='', workdir='', fold=1)
   strategy = strategy_lib.make('cpu')
   with strategy.scope():
-    model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
+    model = gapnet.build(records.spec,
+                         'original',
+                         'prelu',
+                         mean=[100] * 4,
+                         std=[50] * 4)
     optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
   stepper = step.Stepper(strategy, model, optimizer, config, 1)
 

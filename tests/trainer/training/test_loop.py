@@ -692,6 +692,56 @@ def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
   assert np.isfinite(summary['loss'])
 
 
+def test_other_classes_and_channels_are_refused_by_name(whole, tmp_path):
+  records = fakes.write_records(tmp_path, 30, 32, description=fakes.describe(2))
+  before = sorted(whole[2].rglob('*'))
+  with pytest.raises(errors.DataError) as caught:
+    loop.train(dataclasses.replace(whole[0], records=records))
+  said = str(caught.value)
+  assert re.search(
+      "other classes or channels .*classes: missing 'Nucleoplasm', .* and 23 "
+      "more, unknown 'class 0', .* and 7 more; channels: missing 'red', .*"
+      "unknown 'channel0', 'channel1'", said), said
+  assert sorted(whole[2].rglob('*')) == before
+
+
+@pytest.mark.parametrize('num_channels,cache,reader', [
+    (1, 'none', 'indexed'),
+    (2, 'none', 'streaming'),
+    (5, 'device', 'auto'),
+    (6, 'host', 'auto'),
+])
+def test_any_channels_and_classes_train(tmp_path, num_channels, cache, reader):
+  described = fakes.describe(num_channels)
+  records = fakes.write_records(tmp_path, 40, 32, description=described)
+  config = _config(records,
+                   tmp_path / 'run',
+                   epochs=2,
+                   augment='all',
+                   cache=cache,
+                   reader=reader)
+  summary = loop.train(config)
+  assert np.isfinite(summary['loss'])
+  fold = tmp_path / 'run' / 'fold1'
+  assert _arrays(fold / 'predictions.npz')['predictions'].shape == (8, 12)
+  with np.load(fold / 'checkpoints' / 'epoch-00002.npz') as file:
+    sizes = [value.size for name, value in file.items() if name.isdecimal()]
+  network = json.loads((fold / 'network.json').read_text('utf-8'))
+  count = 621_728 + 1184 + 288 * num_channels + 257 * 12
+  assert network['parameters'] == count and sum(sizes) >= count
+  # The device's memory gives the bits of the disk.
+  if cache == 'device':
+    loop.train(
+        dataclasses.replace(config,
+                            workdir=str(tmp_path / 'read'),
+                            cache='none'))
+    for name in ('predictions.npz', 'checkpoints/epoch-00002.npz'):
+      for key, value in _arrays(fold / name).items():
+        other = _arrays(tmp_path / 'read' / 'fold1' / name)[key]
+        if key != 'state':
+          np.testing.assert_array_equal(value, other)
+
+
 @pytest.fixture(name='sample_images', scope='module')
 def _sample_images(tmp_path_factory):
   folder = tmp_path_factory.mktemp('sample')
@@ -720,6 +770,55 @@ def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
   _go_on(config, 'model', 'loss', 'learning_rate')
   history = pd.read_csv(tmp_path / 'run' / 'fold1' / 'history.csv')
   assert history['loss'][1] < history['loss'][0]
+
+
+def _convert_single(folder, others=()):
+  """Records of one label each, but for those of other labels by row."""
+  csv, images = fakes.write_source(folder, 40, 32)
+  head, *rows = pathlib.Path(csv).read_text('utf-8').splitlines()
+  rows = [row.partition(' ')[0] for row in rows]
+  for row, label in dict(others).items():
+    rows[row] += f' {label}'
+  pathlib.Path(csv).write_text('\n'.join([head, *rows]) + '\n', 'utf-8')
+  records = str(folder / 'records')
+  convert.convert(csv, images, records, shard_plan.Settings(image_size=32),
+                  convert.How(workers=1))
+  return records
+
+
+def test_single_labels_train_with_softmax(tmp_path):
+  config = _config(_convert_single(tmp_path),
+                   tmp_path / 'run',
+                   epochs=2,
+                   batch_size=8,
+                   loss='softmax')
+  summary = loop.train(config)
+  arrays = _arrays(tmp_path / 'run' / 'fold1' / 'predictions.npz')
+  predictions = arrays['predictions']
+  np.testing.assert_allclose(predictions.sum(axis=1), 1, atol=1e-5)
+  hits = arrays['labels'][np.arange(8), predictions.argmax(axis=1)]
+  assert summary['accuracy_argmax'] == pytest.approx(hits.mean())
+  best = json.loads(
+      (tmp_path / 'run' / 'fold1' / 'best_metrics.json').read_text('utf-8'))
+  assert 'best accuracy_argmax' in best['note']
+  with pytest.raises(errors.DataError, match="loss 'softmax', not 'bce'"):
+    loop.train(dataclasses.replace(config, loss='bce'))
+
+
+def test_softmax_refuses_records_of_other_than_one_label(tmp_path):
+  records = _convert_single(tmp_path, {3: 7, 20: 9})
+  config = _config(records, tmp_path / 'run', loss='softmax')
+  done = subprocess.run([*_command(config), '--loss=softmax'],
+                        cwd=_ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 2
+  line, = done.stderr.splitlines()
+  assert re.search(
+      'received 2 of 40 with another number, such as .?s(3|20).? with 2; '
+      'pass --loss=bce', line)
+  assert not (tmp_path / 'run').exists()
 
 
 def test_large_images_train(tmp_path):

@@ -85,6 +85,8 @@ def test_lovasz_is_the_extension_of_the_jaccard_index():
 def test_each_loss_is_an_example_s_own_and_leads_to_its_labels(name):
   rng = np.random.default_rng(1)
   labels = (rng.random((8, 28)) < 0.2).astype(np.float32)
+  if name == 'softmax':
+    labels = np.eye(28, dtype=np.float32)[rng.integers(0, 28, 8)]
   function = tensorflow.compiled(loss.get(name))
   logits = tf.Variable(rng.normal(size=(8, 28)), dtype=tf.float32)
   whole = function(labels, logits).numpy()
@@ -97,10 +99,24 @@ def test_each_loss_is_an_example_s_own_and_leads_to_its_labels(name):
     with tf.GradientTape() as tape:
       total = tf.reduce_sum(function(labels, logits))
     logits.assign_sub(tape.gradient(total, logits))
-  np.testing.assert_array_equal(logits.numpy() > 0, labels > 0)
+  found = logits.numpy()
+  level = 0 if name != 'softmax' else np.sort(found)[:, -2:].mean(1)[:, None]
+  np.testing.assert_array_equal(found > level, labels > 0)
+
+
+def test_softmax_is_the_logarithm_of_the_label_s_probability():
+  labels = np.array([[0, 1, 0], [0, 0, 0]], np.uint8)
+  logits = np.array([[1.0, 2.0, -1.0], [1.0, 2.0, 3.0]], np.float32)
+  odds = np.exp(logits[0].astype(float))
+  want = -np.log(odds[1] / odds.sum())
+  found = loss.softmax_crossentropy(labels, logits)
+  assert found.dtype == tf.float32
+  np.testing.assert_allclose(found, [want, 0], rtol=1e-6)
+  sure = loss.softmax_crossentropy([[1, 0]], tf.constant([[1e4, -1e4]]))
+  assert sure.numpy().tolist() == [0.0]
 
 
 def test_get_by_name():
   assert loss.get('bce') is loss.binary_crossentropy
-  with pytest.raises(ValueError, match="focal_lovasz, received 'hinge'"):
+  with pytest.raises(ValueError, match="softmax, received 'hinge'"):
     loss.get('hinge')

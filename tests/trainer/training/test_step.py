@@ -16,6 +16,7 @@ from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
+from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import build
@@ -33,11 +34,11 @@ _CONFIG = config_lib.Config(records='',
                             clip_norm=0.0)
 
 
-def _batch(seed=0, size=_SIZE):
+def _batch(seed=0, size=_SIZE, channels=4, classes=28):
   rng = np.random.default_rng(seed)
   return {
-      'image': rng.integers(0, 256, (_B, size, size, 4), dtype=np.uint8),
-      'labels': (rng.random((_B, 28)) < 0.2).astype(np.float32),
+      'image': rng.integers(0, 256, (_B, size, size, channels), dtype=np.uint8),
+      'labels': (rng.random((_B, classes)) < 0.2).astype(np.float32),
       'weight': np.ones(_B, np.float32),
       'element': rng.integers(0, epoch_plan.NUM_ELEMENTS, _B, dtype=np.int32),
       'slot': np.arange(_B, dtype=np.int32),
@@ -53,10 +54,12 @@ class _Trained:
 
   def __init__(self, batches, config=_CONFIG, strategy=None):
     strategy = strategy or strategy_lib.make('cpu')
+    _, size, _, num_channels = batches[0]['image'].shape
+    spec = specs.make(size, num_channels, batches[0]['labels'].shape[1])
     with strategy.scope():
-      self.model = build.build(config, batches[0]['image'].shape[1], {
-          'mean': [100] * 4,
-          'std': [50] * 4
+      self.model = build.build(config, spec, {
+          'mean': [100] * spec.num_channels,
+          'std': [50] * spec.num_channels
       }, strategy_lib.compiles(strategy, config.xla))
       optimizer = optimizer_lib.make_optimizer(config.learning_rate,
                                                config.momentum)
@@ -228,7 +231,7 @@ def _prepare(records, config, strategy, kind='cached'):
   reader = reader_lib.Reader(records, 0, how_lib.How())
   once = epoch_plan.once(np.arange(len(records.index)))
   with strategy.scope():
-    model = build.build(config, _SIZE, records.manifest.pixels, False)
+    model = build.build(config, records.spec, records.manifest.pixels, False)
     optimizer = optimizer_lib.make_optimizer(config.learning_rate,
                                              config.momentum)
     optimizer.build(model.trainable_variables)
@@ -284,6 +287,48 @@ def test_evaluate_gives_probabilities_and_losses_of_each_example():
   np.testing.assert_allclose(losses, entropy.mean(axis=1), rtol=1e-5)
 
 
+def _single(batch):
+  """The batch with one label an example."""
+  count, classes = batch['labels'].shape
+  labels = np.eye(classes, dtype=np.float32)[np.arange(count) % classes]
+  return batch | {'labels': labels}
+
+
+def test_with_softmax_probabilities_exclude_each_other():
+  config = dataclasses.replace(_CONFIG, loss='softmax')
+  batch = _single(_batch())
+  trained = _Trained([batch], config)
+  predictions, losses = (
+      each[0] for each in trained.stepper.evaluate(1, _iterate(batch)))
+  logits = build.infer(trained.model, batch['image']).numpy().astype(float)
+  odds = np.exp(logits)
+  want = odds / odds.sum(axis=1, keepdims=True)
+  np.testing.assert_allclose(predictions, want, atol=1e-6)
+  np.testing.assert_allclose(losses,
+                             -np.log(want[batch['labels'] > 0]),
+                             rtol=1e-5)
+
+
+@pytest.mark.parametrize('channels,classes,loss', [
+    (1, 1, 'bce'),
+    (3, 2000, 'focal_lovasz'),
+    (6, 12, 'softmax'),
+])
+def test_any_channels_and_classes_are_trained_and_evaluated(
+    channels, classes, loss):
+  batch = _batch(channels=channels, classes=classes)
+  if loss == 'softmax':
+    batch = _single(batch)
+  config = dataclasses.replace(_CONFIG, loss=loss)
+  first, second = _Trained([batch] * 2, config), _Trained([batch] * 2, config)
+  _assert_same(first, second)
+  assert np.isfinite(first.losses).all() and first.move() > 0
+  predictions, losses = (
+      each[0] for each in first.stepper.evaluate(1, _iterate(batch)))
+  assert predictions.shape == (_B, classes) and losses.shape == (_B,)
+  assert 0 <= predictions.numpy().min() <= predictions.numpy().max() <= 1
+
+
 _COMPILES = pytest.mark.skipif(
     tensorflow.IS_FOR_TPUS,
     reason='TensorFlow for TPUs does not compile for the CPU')
@@ -305,8 +350,17 @@ _ON_DEVICE = {'uint8', 'int32', 'float32', 'bfloat16', 'bool', 'uint32'}
 
 
 @_COMPILES
+def test_a_compiled_run_of_other_channels_gives_the_same():
+  batches = [_batch(seed, channels=5, classes=12) for seed in range(2)]
+  plain = _Trained(batches)
+  compiled = _Trained(batches, dataclasses.replace(_CONFIG, xla='on'))
+  _assert_same(compiled, plain, 1e-6)
+
+
+@_COMPILES
 @pytest.mark.parametrize('precision,activation,loss',
                          [('float32', 'selu', 'bce'),
+                          ('float32', 'prelu', 'softmax'),
                           ('bfloat16', 'prelu', 'focal_lovasz')])
 def test_both_steps_compile_whole_with_static_shapes(precision, activation,
                                                      loss):

@@ -15,7 +15,7 @@ import time
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.runtime import process
 from hpa_records.synthetic import generator
 
@@ -51,9 +51,10 @@ def make(folder: str, num_samples: int, size_px: int, workers: int) -> None:
     for number in range(num_samples):
       row, name = rows[number % len(rows)], f's{number:07d}'
       writer.writerow([name, row['Target']])
-      for channel in spec.CHANNELS:
-        os.link(os.path.join(drawn, 'train', f'{row["Id"]}_{channel}.png'),
-                os.path.join(copies, f'{name}_{channel}.png'))
+      for channel in description.default().channels:
+        ending = f'_{channel.name}.png'
+        os.link(os.path.join(drawn, 'train', row['Id'] + ending),
+                os.path.join(copies, name + ending))
   convert.convert(table, copies, os.path.join(folder, RECORDS),
                   shard_plan.Settings(image_size=size_px),
                   convert.How(workers=workers))

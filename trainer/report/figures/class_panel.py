@@ -6,12 +6,13 @@ from matplotlib import axes as axes_lib
 from matplotlib import figure
 import numpy as np
 
-from hpa_records.format import spec
 from hpa_records.inspection import figure as figure_lib
 from trainer.report.figures import curve as curve_lib
 from trainer.report.figures import run_style
 
 _COLUMNS = 4
+_MARGIN, _ROW = 1.05, 2.05  # heights in inches; the margin is the legend's
+_TITLE_LETTERS = 34
 _LINE_HEIGHT = 0.1  # of the numbers in a panel, in axis units
 _PAPER = {'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.6}
 
@@ -20,21 +21,30 @@ Compute = Callable[[np.ndarray, np.ndarray], curve_lib.Curve | None]
 
 @figure_lib.own_style()
 def draw(labels: np.ndarray, predictions: Mapping[str, np.ndarray],
-         compute: Compute, names: tuple[str, str, str]) -> figure.Figure:
+         shown: Mapping[int, str], compute: Compute,
+         names: tuple[str, str, str]) -> figure.Figure:
   """Returns a figure with a panel a class and a line a run, with their areas.
 
   Args:
     labels: [N, K] of 0 and 1.
     predictions: [N, K] float of each run by its name.
+    shown: the names of the classes with a panel, by number.
     compute: curve.roc or curve.precision_recall.
     names: of the horizontal axis, the vertical one, and the area.
   """
-  drawn = figure.Figure(figsize=(9, 15.4), layout='constrained')
-  grid = drawn.subplots(spec.NUM_CLASSES // _COLUMNS,
+  num_rows = -(-len(shown) // _COLUMNS)
+  drawn = figure.Figure(figsize=(9, _MARGIN + _ROW * num_rows),
+                        layout='constrained')
+  grid = drawn.subplots(num_rows,
                         _COLUMNS,
                         sharex=True,
-                        sharey=True)
-  for number, axes in enumerate(grid.flat):
+                        sharey=True,
+                        squeeze=False)
+  for axes, above in zip(grid.flat[len(shown):],
+                         grid.flat[len(shown) - _COLUMNS:]):
+    axes.set_axis_off()
+    above.tick_params(labelbottom=True)
+  for (number, name), axes in zip(shown.items(), grid.flat):
     found = [
         compute(labels[:, number], each[:, number])
         for each in predictions.values()
@@ -52,7 +62,9 @@ def draw(labels: np.ndarray, predictions: Mapping[str, np.ndarray],
                 ha='center',
                 va='center',
                 color=run_style.GRAY)
-    axes.set_title(f'{number} {spec.CLASS_NAMES[number]}', fontsize=9)
+    axes.set_title(f'{number} {run_style.shorten(name, _TITLE_LETTERS)}',
+                   fontsize=9,
+                   parse_math=False)
     axes.set(xlim=(-0.02, 1.02),
              ylim=(-0.02, 1.02),
              xticks=(0, 0.5, 1),

@@ -7,7 +7,6 @@ from matplotlib import ticker
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import spec
 from hpa_records.inspection import figure as figure_lib
 from trainer.report.figures import class_panel
 from trainer.report.figures import curve as curve_lib
@@ -21,11 +20,13 @@ _PANELS = {
     'auc_macro': 'AUC macro',
     'learning_rate': 'learning rate',
 }
+_MATRIX_MARGIN, _MATRIX_CELL = 2.2, 0.3  # inches, of names and of each class
+_MOST_LETTERS = 40  # of the name of a class
 _DARK = 0.7  # share of a row from which white is more legible than black
 
 
-def draw_roc(labels: np.ndarray,
-             predictions: Mapping[str, np.ndarray]) -> figure.Figure:
+def draw_roc(labels: np.ndarray, predictions: Mapping[str, np.ndarray],
+             shown: Mapping[int, str]) -> figure.Figure:
   """Returns ROC curves, a panel a class and a line a run, with their areas.
 
   Lines are thinned without visible change (curve.thin).
@@ -33,13 +34,15 @@ def draw_roc(labels: np.ndarray,
   Args:
     labels: [N, K] of 0 and 1.
     predictions: [N, K] float of each run by its name.
+    shown: the names of the classes with a panel, by number.
   """
-  return class_panel.draw(labels, predictions, curve_lib.roc,
+  return class_panel.draw(labels, predictions, shown, curve_lib.roc,
                           ('false positive rate', 'true positive rate', 'AUC'))
 
 
-def draw_precision_recall(
-    labels: np.ndarray, predictions: Mapping[str, np.ndarray]) -> figure.Figure:
+def draw_precision_recall(labels: np.ndarray, predictions: Mapping[str,
+                                                                   np.ndarray],
+                          shown: Mapping[int, str]) -> figure.Figure:
   """Returns precision over recall, a panel a class and a line a run.
 
   Lines are the steps whose area is the average precision, thinned without
@@ -49,8 +52,10 @@ def draw_precision_recall(
   Args:
     labels: [N, K] of 0 and 1.
     predictions: [N, K] float of each run by its name.
+    shown: the names of the classes with a panel, by number.
   """
-  return class_panel.draw(labels, predictions, curve_lib.precision_recall,
+  return class_panel.draw(labels, predictions, shown,
+                          curve_lib.precision_recall,
                           ('recall', 'precision', 'average precision'))
 
 
@@ -166,18 +171,21 @@ def _align(folds: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
 
 
 @figure_lib.own_style()
-def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
+def draw_confusion_matrix(matrix: np.ndarray, classes: Sequence[str],
+                          name: str) -> figure.Figure:
   """Returns a heat map of a multi-label confusion matrix, with counts.
 
   Args:
     matrix: [K + 1, K + 1] int: rows are true labels, the last one "no true
-      label"; columns predicted ones, the last one "no predicted label". The
-      colour is the share of the row.
+      label"; columns predicted ones, the last one "no predicted label"; or
+      without these, [K, K]. The colour is the share of the row.
+    classes: the names of the K classes.
     name: of the run, for the title.
   """
   places = np.arange(len(matrix))
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-  drawn = figure.Figure(figsize=(11.5, 10.9), layout='constrained')
+  side = _MATRIX_MARGIN + _MATRIX_CELL * len(matrix)
+  drawn = figure.Figure(figsize=(side + 0.6, side), layout='constrained')
   axes = drawn.add_subplot()
   # Cells as vector shapes, which are sharp at any size.
   mesh = axes.pcolormesh(shares, cmap='Blues', vmin=0, vmax=1)
@@ -190,14 +198,19 @@ def draw_confusion_matrix(matrix: np.ndarray, name: str) -> figure.Figure:
               va='center',
               fontsize=6.5 if len(count) < 5 else 5.5,
               color='white' if shares[row, column] > _DARK else 'black')
-  names = [f'{each} {i}' for i, each in enumerate(spec.CLASS_NAMES)]
-  axes.set_xticks(places + 0.5, [*names, 'no predicted label'],
+  names = [
+      f'{run_style.shorten(each, _MOST_LETTERS)} {i}'
+      for i, each in enumerate(classes)
+  ]
+  style = {'fontsize': 8, 'parse_math': False}
+  axes.set_xticks(places + 0.5, [*names, 'no predicted label'][:len(matrix)],
                   rotation=90,
-                  fontsize=8)
-  axes.set_yticks(places + 0.5, [*names, 'no true label'], fontsize=8)
-  # The last row and column are not classes.
-  for draw in (axes.axhline, axes.axvline):
-    draw(len(matrix) - 1, color='black', linewidth=0.8)
+                  **style)
+  axes.set_yticks(places + 0.5, [*names, 'no true label'][:len(matrix)],
+                  **style)
+  if len(matrix) > len(classes):  # the last row and column are not classes
+    for draw in (axes.axhline, axes.axvline):
+      draw(len(classes), color='black', linewidth=0.8)
   axes.tick_params(length=0)
   axes.set(xlabel='predicted label', ylabel='true label')
   axes.set_title(f'Confusion matrix: {name}', parse_math=False)
@@ -217,14 +230,16 @@ def draw_class_metrics(tables: Mapping[str, pd.DataFrame]) -> figure.Figure:
   """Returns a figure of each class's F1 with its interval, for several runs.
 
   Args:
-    tables: of each run by its name: a row a class with name, f1, f1_low,
-      f1_high and positives; f1 is NaN where no fold has the class.
+    tables: of each run by its name, at least one: a row a class, its number as
+      index, with name, f1, f1_low, f1_high and positives; f1 is NaN where no
+      fold has the class.
   """
-  step = 0.72 / max(len(tables), 1)
-  drawn = figure.Figure(figsize=(8, max(9, 2 + 4.5 * len(tables))),
-                        layout='constrained')
+  step = 0.72 / len(tables)
+  names = next(iter(tables.values()))['name']
+  height = max(9, 2 + 4.5 * len(tables)) * max(len(names) / 28, 0.3)
+  drawn = figure.Figure(figsize=(8, height), layout='constrained')
   axes = drawn.add_subplot()
-  classes = np.arange(spec.NUM_CLASSES)
+  classes = np.arange(len(names))
   counts = [
       dict.fromkeys(c)
       for c in zip(*(table['positives'] for table in tables.values()))
@@ -251,10 +266,11 @@ def draw_class_metrics(tables: Mapping[str, pd.DataFrame]) -> figure.Figure:
                 color=color,
                 fontsize=run_style.SMALL)
   axes.set_yticks(classes, [
-      f'{i} {name}' +
-      (f' ({" / ".join(f"{n:,}" for n in counts[i])})' if counts else '')
-      for i, name in enumerate(spec.CLASS_NAMES)
-  ])
+      f'{number} {run_style.shorten(name, _MOST_LETTERS)} '
+      f'({" / ".join(f"{n:,}" for n in numbers)})'
+      for (number, name), numbers in zip(names.items(), counts)
+  ],
+                  parse_math=False)
   axes.set(xlabel='F1',
            ylabel='class (positives)',
            xlim=(-0.01, 1.01),

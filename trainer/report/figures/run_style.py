@@ -50,9 +50,7 @@ def add_legend(drawn: figure.Figure,
     marked: whether their lines have markers.
   """
   room = int(drawn.get_figwidth() / _LETTER_IN) - _HANDLE_LETTERS
-  names = [
-      name if len(name) <= room else f'{name[:room - 1]}…' for name in names
-  ]
+  names = [shorten(name, room) for name in names]
   handles = [
       lines.Line2D([], [], marker=marker(i) if marked else '', **line(i))
       for i in range(len(names))
@@ -66,6 +64,11 @@ def add_legend(drawn: figure.Figure,
                         frameon=False)
   for text in legend.get_texts():
     text.set_parse_math(False)
+
+
+def shorten(text: str, most: int) -> str:
+  """Returns a text cut to a number of letters, the last one an ellipsis."""
+  return text if len(text) <= most else f'{text[:most - 1]}…'
 
 
 def tidy(axes: axes_lib.Axes, along: str = 'both') -> None:

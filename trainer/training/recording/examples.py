@@ -9,11 +9,17 @@ from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
 from trainer.network import activation_map
 from trainer.run import arrays
+from trainer.scoring import decision
+from trainer.scoring import metrics
+from trainer.scoring import shown_class
 
 
-def pick(labels: np.ndarray, predictions: np.ndarray,
-         threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pick(
+    labels: np.ndarray, predictions: np.ndarray,
+    threshold: decision.Threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Returns the most extreme samples of each class, at most one of a kind.
+
+  Of many classes those of shown_class.choose.
 
   The hit is the predicted positive with the highest probability, the miss the
   positive that is not predicted with the lowest, the false alarm the predicted
@@ -22,31 +28,35 @@ def pick(labels: np.ndarray, predictions: np.ndarray,
   Args:
     labels: [N, K] of 0 and 1.
     predictions: [N, K] float.
-    threshold: a class is predicted where its probability is greater.
+    threshold: as of decision.decide.
 
   Returns:
     (rows [n] int64, classes [n] int64, kinds [n] str), by class.
   """
-  positive, predicted = labels.astype(bool), predictions > threshold
+  decided = decision.decide(predictions, threshold)
+  shown = shown_class.choose(labels.sum(axis=0, dtype=int),
+                             metrics.compute_f1(labels, predictions, threshold))
   found = []
-  for number in range(labels.shape[1]):
+  for number in shown.tolist():
+    positive, predicted = labels[:, number].astype(bool), decided[:, number]
+    value = predictions[:, number]
     candidates = (
-        (positive & predicted, predictions),
-        (positive & ~predicted, -predictions),
-        (~positive & predicted, predictions),
+        (positive & predicted, value),
+        (positive & ~predicted, -value),
+        (~positive & predicted, value),
     )
     for kind, (mask, value) in zip(arrays.KINDS, candidates):
-      rows = np.flatnonzero(mask[:, number])
+      rows = np.flatnonzero(mask)
       if rows.size:
-        best = rows[np.argmax(value[rows, number])]
-        found.append((int(best), number, kind))
+        found.append((int(rows[np.argmax(value[rows])]), number, kind))
   rows, classes, kinds = zip(*found) if found else ((), (), ())
   return (np.array(rows, np.int64), np.array(classes,
                                              np.int64), np.array(kinds, str))
 
 
 def collect(records: dataset.Records, fold: int, model: keras.Model,
-            predictions: np.ndarray, threshold: float) -> arrays.Gallery:
+            predictions: np.ndarray,
+            threshold: decision.Threshold) -> arrays.Gallery:
   """Returns the gallery of a fold, with class activation maps.
 
   Args:
@@ -54,7 +64,7 @@ def collect(records: dataset.Records, fold: int, model: keras.Model,
     fold: held out.
     model: the network that gave the predictions.
     predictions: [N, K] float32, of the fold's records in index order.
-    threshold: a class is predicted where its probability is greater.
+    threshold: as of decision.decide.
 
   Raises:
     errors.DataError: a stored image is damaged, or the dataset was replaced.
@@ -62,7 +72,8 @@ def collect(records: dataset.Records, fold: int, model: keras.Model,
   rows = records.rows(fold)
   labels = records.labels[rows]
   picked, classes, kinds = pick(labels, predictions, threshold)
-  images, maps = np.zeros([0, 1, 1, 4], np.uint8), ()
+  channels = records.spec.num_channels
+  images, maps = np.zeros([0, 1, 1, channels], np.uint8), ()
   if picked.size:
     _check_unchanged(records)
     images = gallery.load_images(records.directory, records.manifest,

@@ -25,7 +25,9 @@ from trainer.run import arrays
 from trainer.run import config_file
 from trainer.run import fold_lock
 from trainer.run import workdir
+from trainer.scoring import decision
 from trainer.scoring import metrics
+from trainer.scoring import shown_class
 from trainer.training import evaluate
 from trainer.training.recording import examples
 from trainer.training import state as state_lib
@@ -33,6 +35,9 @@ from trainer.training.recording import tensorboard
 
 _LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
            'learning_rate')
+# Of a run that predicts one class a sample, where F1 micro is the accuracy.
+_LOGGED_SINGLE = ('loss', 'val_loss', 'accuracy_argmax', 'f1_macro',
+                  'auc_macro', 'learning_rate')
 _BOARD_NAME = 'tensorboard'
 
 
@@ -55,6 +60,7 @@ class Recorder:
     """
     self.directory = workdir.fold_directory(config.workdir, config.fold)
     self._config, self._is_chief = config, is_chief
+    self._threshold = decision.find_threshold(config)
     self._board: tensorboard.Board | None = None
     if is_chief:
       with self._translate_errors():
@@ -101,12 +107,15 @@ class Recorder:
 
   def _show_samples(self, records: dataset.Records) -> None:
     rows = records.rows(self._config.fold)
-    shown = list(gallery.pick_by_class(records.labels[rows]).values())
+    labels = records.labels[rows]
+    picked = gallery.pick_by_class(labels)
+    classes = shown_class.choose(labels.sum(axis=0, dtype=int))
+    shown = [picked[each] for each in classes.tolist() if each in picked]
     if shown:
       images = gallery.load_images(records.directory, records.manifest,
                                    records.index, rows[shown].tolist())
       with self._translate_errors():
-        self._board.show_samples(images, records.labels[rows[shown]])
+        self._board.show_samples(images, labels[shown], records.spec)
 
   def finish_epoch(self, state: state_lib.State, evaluator: evaluate.Evaluator,
                    predictions: np.ndarray) -> None:
@@ -122,13 +131,14 @@ class Recorder:
     self.write_history(state)
     with self._translate_errors():
       self._board.show_epoch(state.history[-1], evaluator.labels, predictions,
-                             self._config.threshold)
+                             evaluator.records.spec, self._threshold)
 
   def print_epoch(self, state: state_lib.State) -> None:
     """Prints the numbers of the last epoch of a state."""
     row = state.history[-1]
+    logged = _LOGGED_SINGLE if self._threshold is None else _LOGGED
     numbers = ', '.join(
-        f'{name} {row[name]:.4f}' for name in _LOGGED if row[name] is not None)
+        f'{name} {row[name]:.4f}' for name in logged if row[name] is not None)
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
              f'{row["images_per_s"]:.1f} images/s, waiting for input '
              f'{row["input_wait"]:.0%}')
@@ -156,8 +166,7 @@ class Recorder:
     if not self._is_chief:
       return
     gallery_of_fold = examples.collect(evaluator.records, self._config.fold,
-                                       model, predictions,
-                                       self._config.threshold)
+                                       model, predictions, self._threshold)
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
             'the same held-out fold')
     with self._translate_errors():
@@ -170,7 +179,7 @@ class Recorder:
       arrays.Predictions(evaluator.ids, evaluator.labels,
                          predictions).save(self._path(workdir.PREDICTIONS_NAME))
       table = metrics.per_class(evaluator.labels, predictions,
-                                self._config.threshold)
+                                evaluator.records.spec.classes, self._threshold)
       filesystem.write_atomically(self._path(workdir.PER_CLASS_NAME),
                                   table.to_csv(index=False).encode())
       _write_json(self._path(workdir.METRICS_NAME), summary)

@@ -40,7 +40,11 @@ def _collected(tmp_path_factory):
   """(dataset, network, predictions of fold 1, what is notable in it)."""
   folder = tmp_path_factory.mktemp('notable')
   records = dataset.load(fakes.write_records(folder, 60, 32))
-  model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
+  model = gapnet.build(records.spec,
+                       'original',
+                       'prelu',
+                       mean=[100] * 4,
+                       std=[50] * 4)
   rng = np.random.default_rng(0)
   predictions = rng.random((len(records.rows(1)), 28)).astype(np.float32)
   return records, model, predictions, examples.collect(records, 1, model,
@@ -88,7 +92,11 @@ def test_a_gallery_of_large_images_is_loaded(collected, tmp_path, monkeypatch):
 
 def test_images_of_a_dataset_that_was_replaced_are_refused(tmp_path):
   records = dataset.load(fakes.write_records(tmp_path, 20, 32))
-  model = gapnet.build(32, 'original', 'prelu', mean=[100] * 4, std=[50] * 4)
+  model = gapnet.build(records.spec,
+                       'original',
+                       'prelu',
+                       mean=[100] * 4,
+                       std=[50] * 4)
   predictions = np.ones((len(records.rows(1)), 28), np.float32)
   (tmp_path / 'other').mkdir()
   other = fakes.write_records(tmp_path / 'other', 20, 32, seed=1)
