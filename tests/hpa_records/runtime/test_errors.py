@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from hpa_records.conversion import output_lock
+from hpa_records.conversion.output import output_lock
 from hpa_records.ingest import image_folder
 from hpa_records.runtime import errors
 from hpa_records.storage import path_check
