@@ -238,7 +238,7 @@ def test_skip_refuses_when_no_sample_is_left(images):
 
 @pytest.mark.parametrize('text,received', [
     ('', "received ''"),
-    ('Id;Target\na;0\n', "received 'Id;Target'"),
+    ('Id:Target\na:0\n', "received 'Id:Target'"),
     ('id,target\na,0\n', "received 'id,target'"),
     ('Id\na\n', "received 'Id'"),
     ('Id,Target,Id\na,0,a\n', "received 'Id,Target,Id'"),
