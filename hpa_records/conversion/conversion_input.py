@@ -8,9 +8,9 @@ import dataclasses
 
 from hpa_records.conversion import commit
 from hpa_records.conversion import input_digest
-from hpa_records.conversion import output_folder
-from hpa_records.conversion import output_lock
-from hpa_records.conversion import output_settings
+from hpa_records.conversion.output import output_folder
+from hpa_records.conversion.output import output_lock
+from hpa_records.conversion.output import output_settings
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion.unfinished import checked_table
 from hpa_records.format import manifest

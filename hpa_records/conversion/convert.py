@@ -16,9 +16,9 @@ from hpa_records.conversion import commit
 from hpa_records.conversion import conversion_input
 from hpa_records.conversion import executor
 from hpa_records.conversion import intensity_pass
-from hpa_records.conversion import output_folder
-from hpa_records.conversion import output_lock
-from hpa_records.conversion import output_settings
+from hpa_records.conversion.output import output_folder
+from hpa_records.conversion.output import output_lock
+from hpa_records.conversion.output import output_settings
 from hpa_records.conversion import planner
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer

@@ -16,10 +16,10 @@ from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import spec
 from hpa_records.ingest import issue
-from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import tables
 from trainer import config as config_lib
 from trainer.prediction import ensemble
 from trainer.prediction import predict
@@ -80,11 +80,11 @@ def _single(folder):
 
 
 def _open(images, on_error='stop'):
-  loaded = sample_table.load('',
-                             str(images),
-                             pattern='{id}_{channel}.png',
-                             unlabelled=True,
-                             on_error=on_error)
+  loaded = tables.load('',
+                       str(images),
+                       pattern='{id}_{channel}.png',
+                       unlabelled=True,
+                       on_error=on_error)
   return inference_source.Files(loaded,
                                 str(images),
                                 image_size=_SIZE,
