@@ -8,17 +8,19 @@ import functools
 import importlib.resources
 import os
 import sys
+import typing
 from typing import Any, Mapping, Sequence
 
 from hpa_records.datasets import consistency
 from hpa_records.datasets import layout
 from hpa_records.datasets import toml_form
-from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 
+if typing.TYPE_CHECKING:  # it imports pandas, which --help needs not
+  from hpa_records.format import manifest as manifest_lib
 if sys.version_info >= (3, 11):
   import tomllib
 else:
@@ -143,7 +145,7 @@ def of_settings(settings: Mapping[str, Any],
                 settings.get('white_level', 0), settings.get('fold_column', ''))
 
 
-def spec_of(manifest: manifest_lib.Manifest) -> spec_lib.Spec:
+def spec_of(manifest: 'manifest_lib.Manifest') -> spec_lib.Spec:
   """Returns the spec of a dataset.
 
   Raises:
