@@ -21,6 +21,7 @@ from typing import Any, Callable
 from absl import flags
 
 from benchmarks import balance
+from benchmarks import conversion_job
 from benchmarks import convert
 from benchmarks import input_pipeline
 from benchmarks import table
@@ -158,12 +159,13 @@ def main_convert() -> None:
   """Measures the converter beside other ways."""
   with _make_scratch() as scratch:
     csv, images = _source(scratch, _NUM_MADE)
-    job = convert.Job(csv=csv,
-                      images=images,
-                      samples=convert.read_samples(csv, images, _LIMIT.value),
-                      image_size=_IMAGE_SIZE.value,
-                      scratch=scratch,
-                      repeats=_REPEATS.value)
+    job = conversion_job.Job(csv=csv,
+                             images=images,
+                             samples=convert.read_samples(
+                                 csv, images, _LIMIT.value),
+                             image_size=_IMAGE_SIZE.value,
+                             scratch=scratch,
+                             repeats=_REPEATS.value)
     report = convert.measure(job)
   _show(report, table.format_convert)
   print(f'\n{table.closing_line(report)}')
