@@ -29,6 +29,7 @@ from benchmarks import train
 from benchmarks.device import command as device
 from hpa_records.conversion import convert as convert_lib
 from hpa_records.conversion import shard_plan
+from hpa_records.datasets import description
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
@@ -189,8 +190,9 @@ def main_balance() -> None:
   if _FIGURES.value:
     output = path_check.require_path(_FIGURES.value, 'figures')
     cut = folds.assign(ids, labels, _NUM_FOLDS.value, 0)
-    _, totals = summary.compare(ids, labels, cut, 0, chosen, 0)
-    paths = gallery.save(gallery.draw_policies(totals, 0), output)
+    classes = [each.name for each in description.default().classes]
+    _, totals = summary.compare(ids, labels, cut, 0, chosen, 0, classes)
+    paths = gallery.save(gallery.draw_policies(totals, 0, classes), output)
     print('\n'.join(['', *paths]))
   print(f'\n{table.closing_line_balance(report)}')
 
