@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from hpa_records.format import spec
 from hpa_records.images import intensity as intensity_lib
 from hpa_records.images import resize as resize_lib
 from hpa_records.images import stack as stack_lib
@@ -35,17 +34,3 @@ class How:
   stack: stack_lib.Stack | None = None
   image_um: float = 0
   stored_um: float = 0
-
-
-def of_settings(size_px: int, resize: str, white_level: int) -> How:
-  """Returns How for the four channels of hpa2018.
-
-  Args:
-    size_px: height and width of the image.
-    resize: one of resize.RESIZE_FILTERS.
-    white_level: the 16-bit intensity that becomes 255; 0 if not given.
-  """
-  levels = (white_level,) * spec.NUM_CHANNELS if white_level else ()
-  return How(size_px, spec.CHANNELS,
-             ('#ff0000', '#00ff00', '#0000ff', '#ffff00'), resize,
-             intensity_lib.Rule('white_level', levels))

@@ -8,6 +8,7 @@ single components or tiles are refused.
 Source: ITU-T T.800, A.4 to A.6 (markers), I.4 and I.5 (boxes).
 """
 
+import collections
 import math
 import struct
 from typing import BinaryIO, Iterator
@@ -31,8 +32,9 @@ _MAX_BOXES = 1000
 _MAX_MARKERS = 1000
 _MAX_TILE_PARTS = 4096
 _MAX_LAYERS = 64
-# Code-blocks or precincts: 8192 x 8192 pixels have 2**16 blocks of 32 x 32.
-_MAX_BLOCKS = 2**20
+# Code-blocks or precincts, about 400 bytes each. 8192 x 8192 pixels have as
+# many blocks of 16 x 16.
+_MAX_BLOCKS = 2**18
 
 
 def read(file: BinaryIO,
@@ -123,41 +125,42 @@ def _walk_markers(file: BinaryIO,
 def _read_main(file: BinaryIO, position: int,
                end: int) -> tuple[tuple[int, int, int, int], str]:
   """Returns (height, width, bits, colors) and the unsupported kind or ''."""
-  shape, received, has_style = (), '', False
+  shape, tiles, received, has_style = (), 0, '', False
   for marker, start, length in _walk_markers(file, position):
     file.seek(start)
     content = file.read(max(0, length))
     if marker == _SIZ and not shape:
-      shape, received = _read_size(content)
+      shape, tiles, received = _read_size(content)
     elif marker == _COD and shape:
       has_style = True
       received = received or _find_other_style(content, shape)
     elif marker == _SOT and has_style:
-      return shape, received or _find_other_tile(file, start - 4, end)
+      return shape, received or _find_other_tile(file, start - 4, end, tiles)
     elif marker in _UNUSUAL:
       received = received or f'a JPEG 2000 with {_UNUSUAL[marker]} markers'
   raise errors.DataError('expected a JPEG 2000, received one without a header')
 
 
-def _read_size(content: bytes) -> tuple[tuple[int, int, int, int], str]:
-  """Returns (height, width, bits, colors) of SIZ, and the unsupported kind."""
+def _read_size(content: bytes) -> tuple[tuple[int, int, int, int], int, str]:
+  """Returns (height, width, bits, colors) of SIZ, the number of tiles, and the
+  unsupported kind or ''."""
   (_, right, bottom, left, top, tile_width, tile_height, tile_left, tile_top,
    colors) = struct.unpack('>H8IH', content[:36])
   depth, step_x, step_y = struct.unpack('>BBB', content[36:39])
   height, width, bits = bottom - top, right - left, (depth & 0x7f) + 1
   shape = height, width, bits, colors
   if left or top or tile_left or tile_top:
-    return shape, 'a JPEG 2000 with an offset'
+    return shape, 0, 'a JPEG 2000 with an offset'
   if not tile_width or not tile_height:
     raise struct.error('tiles without a size')
   tiles = math.ceil(width / tile_width) * math.ceil(height / tile_height)
   if tiles > _MAX_TILE_PARTS:
-    return shape, f'a JPEG 2000 of {tiles:,} tiles'
+    return shape, tiles, f'a JPEG 2000 of {tiles:,} tiles'
   if colors != 1 or depth > 0x7f or bits not in (8, 16) or (step_x,
                                                             step_y) != (1, 1):
     kind = 'signed ' if depth > 0x7f else ''
-    return shape, f'a JPEG 2000 of {colors:,} {kind}{bits}-bit colors'
-  return shape, ''
+    return shape, tiles, f'a JPEG 2000 of {colors:,} {kind}{bits}-bit colors'
+  return shape, tiles, ''
 
 
 def _find_other_style(content: bytes, shape: tuple[int, ...]) -> str:
@@ -187,17 +190,33 @@ def _find_other_style(content: bytes, shape: tuple[int, ...]) -> str:
   return ''
 
 
-def _find_other_tile(file: BinaryIO, position: int, end: int) -> str:
-  """Returns why a part of a tile is not supported, or ''."""
+def _find_other_tile(file: BinaryIO, position: int, end: int,
+                     tiles: int) -> str:
+  """Returns why a part of a tile is not supported, or ''.
+
+  OpenJPEG leaves tiles without data black.
+
+  Raises:
+    errors.DataError: parts of tiles are missing.
+  """
+  found: dict[int, int] = collections.Counter()
+  declared: dict[int, int] = {}
   for _ in range(_MAX_TILE_PARTS + 1):
     file.seek(position)
     head = file.read(2)
     if head == _END:
+      if len(found) != tiles or any(
+          found[tile] < count for tile, count in declared.items()):
+        raise errors.DataError(f'truncated JPEG 2000: expected {tiles:,} tiles')
       return '' if position == end - 2 else (
           'a JPEG 2000 with data after its end')
-    marker, _, _, length = struct.unpack('>HHHI', head + file.read(8))
+    marker, _, tile, length, _, count = struct.unpack('>HHHIBB',
+                                                      head + file.read(10))
     if marker != _SOT:
       raise struct.error(f'tile part at {position}')
+    found[tile] += 1
+    if count:  # 0 where a writer does not know it
+      declared[tile] = count
     for inner, _, _ in _walk_markers(file, position + 12):
       if inner in _UNUSUAL or inner == _COD:
         return 'a JPEG 2000 with coding styles of single tiles'

@@ -1,5 +1,6 @@
-"""load: four files as one image, resized; compared with exact arithmetic."""
+"""load: the files of a sample as one image, resized; compared with exact arithmetic."""
 
+import dataclasses
 import resource
 import zlib
 
@@ -9,17 +10,16 @@ from PIL import Image
 import pytest
 
 from hpa_records.format import spec
-from hpa_records.images import how
+from hpa_records.images import crop
+from hpa_records.images import how as how_lib
+from hpa_records.images import intensity
 from hpa_records.images import load
 from hpa_records.images import pixel_codec
 from hpa_records.images import resize
 from hpa_records.runtime import errors
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import image_bytes
-
-
-def _how(size_px, name='triangle', white_level=0):
-  return how.of_settings(size_px, name, white_level)
 
 
 def area_means(plane, size_px):
@@ -131,16 +131,17 @@ def test_other_stored_bytes_are_refused(encoding):
 
 def test_load_stacks_the_channels_in_order(tmp_path):
   _, folder = fakes.write_source(tmp_path, 3)
-  paths = tuple(f'{folder}/s2_{channel}.png' for channel in spec.CHANNELS)
-  np.testing.assert_array_equal(load.load(paths, _how(24)), fakes.image(2))
+  paths = tuple(f'{folder}/s2_{channel}.png' for channel in decoding.CHANNELS)
+  np.testing.assert_array_equal(load.load(paths, decoding.how(24)),
+                                fakes.image(2))
 
 
 def test_load_names_the_file_of_another_size(tmp_path):
   _, folder = fakes.write_source(tmp_path, 1)
   cv2.imwrite(f'{folder}/s0_blue.png', fakes.plane(0, 0, 25))
-  paths = tuple(f'{folder}/s0_{channel}.png' for channel in spec.CHANNELS)
+  paths = tuple(f'{folder}/s0_{channel}.png' for channel in decoding.CHANNELS)
   with pytest.raises(errors.DataError) as error:
-    load.load(paths, _how(24))
+    load.load(paths, decoding.how(24))
   assert error.value.args[1] == paths[2]
   assert 'received (25, 25)' in error.value.args[0]
 
@@ -160,7 +161,7 @@ def test_sums_are_exact(pixels):
 
 
 def _write_planes(folder, planes, ending='png'):
-  paths = tuple(f'{folder}/a_{name}.{ending}' for name in spec.CHANNELS)
+  paths = tuple(f'{folder}/a_{name}.{ending}' for name in decoding.CHANNELS)
   for path, plane in zip(paths, planes):
     cv2.imwrite(path, plane)
   return paths
@@ -170,7 +171,7 @@ def _write_planes(folder, planes, ending='png'):
 def test_load_scales_16_bits_after_the_resize(tmp_path, ending):
   planes = [fakes.plane(0, c).astype(np.uint16) * 16 + 5 for c in range(4)]
   found = load.load(_write_planes(tmp_path, planes, ending),
-                    _how(13, 'area', 4095))
+                    decoding.how(13, 'area', 4095))
   for c, plane in enumerate(planes):
     exact = area_means(plane, 13) * 255 / 4095
     assert np.abs(found[..., c] - exact).max() <= 0.5 + 255 / 4095
@@ -181,7 +182,7 @@ def test_load_names_the_file_of_another_depth(tmp_path):
   planes[1] = planes[1].astype(np.uint16) * 257
   paths = _write_planes(tmp_path, planes)
   with pytest.raises(errors.DataError) as error:
-    load.load(paths, _how(13, 'area', 65535))
+    load.load(paths, decoding.how(13, 'area', 65535))
   assert error.value.args == (
       'expected uint8 pixels like a_red.png, received uint16', paths[1])
 
@@ -195,17 +196,137 @@ def test_load_brings_full_size_tiffs_to_one_size(tmp_path, height, width,
       fakes.plane(0, c, 3072)[:height, :width].astype(dtype) for c in range(4)
   ]
   found = load.load(_write_planes(tmp_path, planes, 'tif'),
-                    _how(299, 'area', 255))
+                    decoding.how(299, 'area', 255))
   assert found.shape == (299, 299, 4) and found.dtype == np.uint8
   exact = cv2.resize(planes[3].astype(np.float32), (299, 299),
                      interpolation=cv2.INTER_AREA)
   assert np.abs(found[..., 3] - exact).max() <= 0.5 + 1e-2
 
 
+def _write_channels(folder, planes):
+  """Writes one TIFF a plane; returns the paths and How for them."""
+  paths = []
+  for i, plane in enumerate(planes):
+    tags = image_bytes.gray_tags(plane,
+                                 t339=3 if plane.dtype.kind == 'f' else 1)
+    path = folder / f'a_{i}.tif'
+    path.write_bytes(image_bytes.tiff(tags, [plane.tobytes()]))
+    paths.append(str(path))
+  names = tuple(f'c{i}' for i in range(len(planes)))
+  return tuple(paths), how_lib.How(16, names, ('#ffffff',) * len(planes))
+
+
+@pytest.mark.parametrize('num_channels', [1, 2, 3, 5, 8, 16])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+def test_load_takes_any_number_of_channels(tmp_path, num_channels, dtype):
+  planes = [
+      fakes.plane(0, c).astype(dtype) * dtype(3 if dtype != np.uint8 else 1)
+      for c in range(num_channels)
+  ]
+  paths, how = _write_channels(tmp_path, planes)
+  levels = tuple(500.0 + c for c in range(num_channels))
+  how = dataclasses.replace(how, intensity=intensity.Rule(white_levels=levels))
+  found = load.load(paths, how)
+  assert found.shape == (16, 16, num_channels) and found.dtype == np.uint8
+  for c, plane in enumerate(planes):
+    small = resize.resize(plane, 16)
+    np.testing.assert_array_equal(
+        found[..., c],
+        small if dtype == np.uint8 else intensity.scale(small, [(0, 500 + c)]))
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+def test_percentiles_of_an_image_are_of_its_original_pixels(tmp_path, dtype):
+  planes = [
+      fakes.plane(0, c).astype(dtype) // (c + 1) + dtype(9) for c in range(3)
+  ]
+  paths, how = _write_channels(tmp_path, planes)
+  rule = intensity.Rule('percentiles', percentiles=(5, 95))
+  found = load.load(paths, dataclasses.replace(how, intensity=rule))
+  for c, plane in enumerate(planes):
+    low, high = np.percentile(plane, (5, 95), method='inverted_cdf').tolist()
+    want = intensity.scale(resize.resize(plane, 16), [(low, high)])
+    np.testing.assert_array_equal(found[..., c], want)
+
+
+def test_levels_of_a_plate_are_used_as_given(tmp_path):
+  planes = [fakes.plane(0, c, 16).astype(np.uint16) for c in range(2)]
+  paths, how = _write_channels(tmp_path, planes)
+  how = dataclasses.replace(how,
+                            intensity=intensity.Rule('percentiles', of='plate'),
+                            levels=((10, 100), (0, 51)))
+  found = load.load(paths, how)
+  assert found[..., 0].max() == 255 and found[..., 0].min() == 0
+  np.testing.assert_array_equal(found[..., 1],
+                                np.minimum(planes[1].astype(int) * 5, 255))
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+def test_summed_counts_give_the_levels_of_all_samples(tmp_path, dtype):
+  total, pixels = 0, []
+  for sample in range(3):
+    planes = [fakes.plane(sample, c).astype(dtype) for c in range(2)]
+    paths, how = _write_channels(tmp_path, planes)
+    counts, depth = load.count(
+        paths,
+        dataclasses.replace(how,
+                            intensity=intensity.Rule('percentiles',
+                                                     of='plate')))
+    total, pixels = total + counts, pixels + [planes]
+  assert counts.shape == (2, intensity.NUM_BINS) and depth == np.dtype(dtype)
+  for c in range(2):
+    found = intensity.percentile_levels(total[c], depth, (1, 99))
+    want = np.percentile(np.stack(pixels)[:, c], (1, 99), method='inverted_cdf')
+    assert found == tuple(want.tolist())
+
+
+def test_full_scale_of_16_bits_is_65535(tmp_path):
+  planes = [fakes.plane(0, 0, 16).astype(np.uint16) * 257]
+  paths, how = _write_channels(tmp_path, planes)
+  with pytest.raises(errors.DataError, match='pass --white_level=N'):
+    load.load(paths, how)
+  how = dataclasses.replace(how, intensity=intensity.Rule('full_scale'))
+  np.testing.assert_array_equal(
+      load.load(paths, how)[..., 0], fakes.plane(0, 0, 16))
+
+
+@pytest.mark.parametrize('image_um,side', [(0.5, 16), (0.25, 32), (0.8, 10)])
+def test_images_of_known_pixel_size_are_brought_to_one_scale(
+    tmp_path, image_um, side):
+  planes = [fakes.plane(0, c)[:20] for c in range(2)]
+  paths, how = _write_channels(tmp_path, planes)
+  how = dataclasses.replace(how, image_um=image_um, stored_um=0.5)
+  found = load.load(paths, how)
+  for c, plane in enumerate(planes):
+    want = resize.resize(crop.cut(plane, side, 0), 16)
+    np.testing.assert_array_equal(found[..., c], want)
+
+
+def test_the_padding_of_a_small_image_is_black_for_any_levels(tmp_path):
+  planes = [np.full((8, 8), value, np.float32) for value in (-5, 70)]
+  planes[0][0], planes[1][0] = -9, 40
+  paths, how = _write_channels(tmp_path, planes)
+  how = dataclasses.replace(how,
+                            intensity=intensity.Rule('percentiles'),
+                            image_um=1,
+                            stored_um=1)
+  found = load.load(paths, how)
+  assert not found[:4].any() and not found[:, 12:].any()
+  assert (found[6:10, 6:10] == 255).all()
+
+
+def test_load_names_the_file_of_a_pixel_size_out_of_range(tmp_path):
+  paths, how = _write_channels(tmp_path, [fakes.plane(0, 0)])
+  with pytest.raises(errors.DataError) as error:
+    load.load(paths, dataclasses.replace(how, image_um=1e-9, stored_um=1))
+  assert 'um of the file' in error.value.args[0]
+  assert error.value.args[1] == paths[0]
+
+
 def test_load_names_a_file_that_cannot_be_read(tmp_path):
   paths = _write_planes(tmp_path, [fakes.plane(0, c) for c in range(4)])
   with pytest.raises(errors.DataError) as error:
-    load.load((*paths[:3], f'{tmp_path}/none.png'), _how(24))
+    load.load((*paths[:3], f'{tmp_path}/none.png'), decoding.how(24))
   assert error.value.args == (
       'cannot be read: No such file or directory; check the path and the disk',
       f'{tmp_path}/none.png')

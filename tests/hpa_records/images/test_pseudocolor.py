@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records.format import spec
+from hpa_records.images import pseudocolor
 from hpa_records.runtime import errors
 from tests.support import decoding
 from tests.support import fakes
@@ -24,7 +24,7 @@ def _refusal(data, name, channel='red', white_level=65535):
   return str(error.value)
 
 
-@pytest.mark.parametrize('channel', spec.CHANNELS)
+@pytest.mark.parametrize('channel', decoding.CHANNELS)
 @pytest.mark.parametrize('name,kind', [('a.png', 'PNG'), ('a.tif', 'TIFF')])
 def test_lossless_tints_give_their_plane(channel, name, kind):
   data = image_bytes.save(image_bytes.tint(_GRAY, channel), kind)
@@ -40,7 +40,7 @@ def _real_planes(channel):
 
 
 @pytest.mark.parametrize('quality', [75, 85, 95])
-@pytest.mark.parametrize('channel', spec.CHANNELS)
+@pytest.mark.parametrize('channel', decoding.CHANNELS)
 def test_tinted_jpegs_give_their_color_and_no_other(channel, quality):
   for plane in _real_planes(channel):
     data = image_bytes.save(image_bytes.tint(plane, channel),
@@ -57,12 +57,12 @@ def test_tinted_jpegs_give_their_color_and_no_other(channel, quality):
     }
     np.testing.assert_array_equal(decoding.decode(data, 'a.jpg', channel, 0),
                                   want[channel])
-    for other in set(spec.CHANNELS) - {channel}:
+    for other in set(decoding.CHANNELS) - {channel}:
       message = _refusal(data, 'a.jpg', other)
       assert f'expected gray or {other}-tinted pixels' in message
 
 
-@pytest.mark.parametrize('channel', spec.CHANNELS)
+@pytest.mark.parametrize('channel', decoding.CHANNELS)
 def test_gray_as_three_equal_colors_is_gray(channel):
   for kind, name in (('JPEG', 'a.jpg'), ('PNG', 'a.png')):
     data = image_bytes.save(np.stack([_GRAY] * 3, axis=-1), kind)
@@ -70,8 +70,26 @@ def test_gray_as_three_equal_colors_is_gray(channel):
     np.testing.assert_array_equal(decoding.decode(data, name, channel, 0), want)
 
 
-@pytest.mark.parametrize('channel', spec.CHANNELS)
+@pytest.mark.parametrize('channel', decoding.CHANNELS)
 def test_a_picture_of_several_channels_is_refused(channel):
   merged = np.stack([fakes.plane(0, c, 64) for c in range(3)], axis=-1)
   assert 'received R, G, B of mean' in _refusal(image_bytes.save(merged, 'PNG'),
                                                 'a.png', channel)
+
+
+@pytest.mark.parametrize('color', ['#ffffff', '#404040', '#000000'])
+def test_a_color_that_is_no_tint_takes_gray_alone(color):
+  gray = np.stack([_GRAY] * 3, axis=-1)
+  np.testing.assert_array_equal(pseudocolor.extract(gray, 'DNA', color), _GRAY)
+  with pytest.raises(errors.DataError, match=f'since {color} is no tint'):
+    pseudocolor.extract(image_bytes.tint(_GRAY, 'red'), 'DNA', color)
+
+
+@pytest.mark.parametrize('color,bright', [('#00ffff', (1, 2)),
+                                          ('#FF00FF', (0, 2)),
+                                          ('#80c080', (0, 1, 2)),
+                                          ('#20a020', (1,))])
+def test_a_tint_has_the_components_above_half(color, bright):
+  pixels = np.zeros((*_GRAY.shape, 3), np.uint8)
+  pixels[..., list(bright)] = _GRAY[..., None]
+  np.testing.assert_array_equal(pseudocolor.extract(pixels, 'ER', color), _GRAY)

@@ -11,7 +11,6 @@ from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
 from hpa_records.datasets import description
 from hpa_records.format import spec as spec_lib
-from hpa_records.images import how
 from hpa_records.images import load
 from hpa_records.images import resize
 from hpa_records.inspection import figure
@@ -20,6 +19,7 @@ from hpa_records.inspection import summary
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests import conftest
+from tests.support import decoding
 from tests.support import fakes
 from tests.support import forgery
 from tests.support import plain_dataset
@@ -132,7 +132,7 @@ def test_real_fields_are_drawn(tmp_path, monkeypatch):
   paths = tuple(
       str(shared / 'fields' / f'{sample_id}_{channel}.png')
       for channel in _HPA.channel_names)
-  pixels = load.load(paths, how.of_settings(64, resize.DEFAULT_FILTER, 0))
+  pixels = load.load(paths, decoding.how(64))
   for c in range(4):
     np.testing.assert_array_equal(row[c].images[0].get_array(), pixels[..., c])
   np.testing.assert_array_equal(row[4].images[0].get_array(),

@@ -74,6 +74,19 @@ def test_a_truncated_file_is_refused(name, data, capfd):
   assert not capfd.readouterr().err
 
 
+@pytest.mark.parametrize('count', [0, 2])
+def test_a_file_without_some_tiles_is_refused(count):
+  # The first two of four tiles; OpenJPEG leaves the others black.
+  data = image_bytes.save(_GRAY, 'JPEG2000', no_jp2=True, tile_size=(32, 32))
+  parts = [i for i in range(len(data)) if data[i:i + 4] == b'\xff\x90\0\x0a']
+  assert len(parts) == 4
+  kept = data[:parts[count]] + data[parts[3]:]
+  assert 'expected 4 tiles' in _refusal(kept)
+  more = bytearray(data)
+  more[parts[count] + 11] = 2  # of which there is one
+  assert 'expected 4 tiles' in _refusal(bytes(more))
+
+
 def _change(offset, layout, *values):
   """Returns the codestream with other values from a byte of SIZ or COD on."""
   changed = bytearray(_RAW)
@@ -86,8 +99,8 @@ _COD = _RAW.index(b'\xff\x52') + 4
 
 
 @pytest.mark.parametrize('data,received', [
-    (_change(_SIZ + 2, '>IIIIII', 60000, 60000, 0, 0, 60000,
-             60000), 'received 60,000 x 60,000'),
+    (_change(_SIZ + 2, '>IIIIII', 9000, 9000, 0, 0, 9000,
+             9000), 'received 9,000 x 9,000'),
     (_change(_SIZ + 10, '>II', 1, 1), 'with an offset'),
     (_change(_SIZ + 18, '>II', 0, 1), 'the header is incomplete'),
     (_change(_SIZ + 2, '>IIIIIIII', 8192, 8192, 0, 0, 8, 8, 0,
