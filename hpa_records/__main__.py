@@ -4,6 +4,8 @@ import functools
 
 from hpa_records.runtime import cli
 
+describe_dataset = functools.partial(cli.start,
+                                     'hpa_records.commands.describe_dataset')
 make_sample_data = functools.partial(cli.start,
                                      'hpa_records.commands.make_sample_data')
 make_records = functools.partial(cli.start, 'hpa_records.commands.make_records')

@@ -13,7 +13,7 @@ import pytest
 
 from hpa_records.inspection import figure
 from hpa_records.runtime.tensorflow import keras
-from tests.support import networks
+from tests.support import specs
 from trainer.network import applications
 from trainer.network import build
 from trainer.network import gapnet
@@ -47,9 +47,9 @@ def _odd_keras():
 
 
 @pytest.mark.parametrize('make', [
-    lambda: gapnet.build(networks.make_spec(32), **_PIXELS),
-    lambda: gapnet.build(networks.make_spec(149), 'kaggle', **_PIXELS),
-    lambda: applications.build('resnet50', networks.make_spec(32), **_PIXELS),
+    lambda: gapnet.build(specs.make(32), **_PIXELS),
+    lambda: gapnet.build(specs.make(149), 'kaggle', **_PIXELS),
+    lambda: applications.build('resnet50', specs.make(32), **_PIXELS),
 ])
 def test_networks_are_built_as_ever(make, request):
   expected = make()
@@ -80,10 +80,10 @@ def test_the_rate_keeps_its_precision(odd_keras):
     'font.family': 'none such'
 }])
 def test_figures_are_drawn_as_ever(settings):
-  counts = np.arange(28)
-  expected = figure.to_png(figure.draw_class_counts(counts, counts))
+  counts, names = np.arange(28), specs.make(1).classes
+  expected = figure.to_png(figure.draw_class_counts(counts, counts, names))
   with mpl.rc_context(settings):
-    found = figure.to_png(figure.draw_class_counts(counts, counts))
+    found = figure.to_png(figure.draw_class_counts(counts, counts, names))
     for name, value in settings.items():
       assert mpl.rcParams[name] in (value, [value])
   assert found == expected

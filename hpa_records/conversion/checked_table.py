@@ -14,7 +14,7 @@ import os
 import pandas as pd
 
 from hpa_records.conversion import output_lock
-from hpa_records.conversion import shard_writer
+from hpa_records.conversion import sidecar
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
@@ -26,7 +26,7 @@ _FORM = {
     'csv_sha256': str,
     'groups_sha256': str,
     'sizes': [[int]],
-    'issues': [shard_writer.ISSUE_FORM],
+    'issues': [sidecar.ISSUE_FORM],
     'classes': [str],
     'requested': dict,
     'columns': {
@@ -80,7 +80,7 @@ def write(output: str, key: str, loaded: sample_table.SampleTable) -> None:
       },
   }
   filesystem.write_atomically(_path(output), json_text.seal(content),
-                              shard_writer.unfinished_folder(output))
+                              sidecar.unfinished_folder(output))
 
 
 def read(output: str, key: str) -> sample_table.SampleTable | None:
@@ -115,5 +115,5 @@ def read(output: str, key: str) -> sample_table.SampleTable | None:
 
 
 def _path(output: str) -> str:
-  return os.path.join(shard_writer.unfinished_folder(output),
+  return os.path.join(sidecar.unfinished_folder(output),
                       output_lock.CHECKED_NAME)

@@ -13,6 +13,7 @@ import pandas as pd
 from hpa_records.conversion import input_digest
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
+from hpa_records.conversion import sidecar
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord as shard_file
@@ -23,9 +24,8 @@ from hpa_records.storage import filesystem
 SKIPPED_NAME = 'skipped.csv'
 
 
-def read_sidecars(
-    plan: shard_plan.Plan,
-    shards: Iterable[shard_plan.Shard]) -> list[shard_writer.Sidecar]:
+def read_sidecars(plan: shard_plan.Plan,
+                  shards: Iterable[shard_plan.Shard]) -> list[sidecar.Sidecar]:
   """Returns the sidecar of each shard.
 
   Args:
@@ -35,7 +35,7 @@ def read_sidecars(
   Raises:
     errors.DataError: a shard has no valid sidecar.
   """
-  found = [shard_writer.read_sidecar(plan, each) for each in shards]
+  found = [sidecar.read(plan, each) for each in shards]
   if None in found:
     raise errors.DataError(
         f'{found.count(None)} of {len(found)} shards are missing in '
@@ -62,18 +62,17 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
   settings, spec = plan.settings.encode(), plan.settings.spec
   sidecars = read_sidecars(plan, shards)
   _check_sizes(plan, shards, sidecars)
-  metadata = plan.settings.description.table.metadata
+  description = plan.settings.description
+  metadata = description.table.metadata
   index = pd.concat(
       [_index(shard, made, metadata) for shard, made in zip(shards, sidecars)],
       ignore_index=True)
   entries = tuple(
       manifest.Shard(each.name, len(each.ids), made.bytes, made.sha256)
       for each, made in zip(shards, sidecars))
-  files = {
-      manifest.INDEX_NAME:
-          manifest.write_index(plan.output, index),
-      **tfds_metadata.write(plan.output, spec, plan.settings.num_folds, entries, plan.settings.description.title)
-  }
+  files = {manifest.INDEX_NAME: manifest.write_index(plan.output, index)}
+  files |= tfds_metadata.write(plan.output, spec, plan.settings.num_folds,
+                               entries, description.title)
   if skipped:
     path = os.path.join(plan.output, SKIPPED_NAME)
     issue.write(skipped, path)
@@ -112,7 +111,7 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
 
 
 def _check_sizes(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
-                 sidecars: Sequence[shard_writer.Sidecar]) -> None:
+                 sidecars: Sequence[sidecar.Sidecar]) -> None:
   """Refuses shards that another program removed or changed meanwhile."""
   for shard, made in zip(shards, sidecars):
     path = os.path.join(plan.output, shard.name)
@@ -143,7 +142,7 @@ def _class_counts(shards: Iterable[shard_plan.Shard],
   return counts.tolist()
 
 
-def _index(shard: shard_plan.Shard, made: shard_writer.Sidecar,
+def _index(shard: shard_plan.Shard, made: sidecar.Sidecar,
            metadata: Sequence[str]) -> pd.DataFrame:
   """Returns the shard's rows of the index; see manifest.load_index."""
   offsets = np.array(made.offsets, np.int64)

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from typing import Iterable, Iterator, Sequence
+from typing import Iterator, Sequence
 
 from hpa_records.conversion import commit
 from hpa_records.conversion import conversion_input

@@ -22,6 +22,7 @@ import pandas as pd
 from hpa_records.conversion import executor
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
+from hpa_records.conversion import sidecar
 from hpa_records.images import how as how_lib
 from hpa_records.images import intensity
 from hpa_records.images import load
@@ -32,7 +33,7 @@ from hpa_records.storage import filesystem
 
 Levels = dict[str, list[list[float]]]
 
-NAME = f'{shard_writer.UNFINISHED_NAME}/levels.json'
+NAME = f'{sidecar.UNFINISHED_NAME}/levels.json'
 _SAMPLES_PER_TASK = 16
 _FORM = {'key': str, 'levels': dict}
 
@@ -138,7 +139,7 @@ def _finish(plate: str, histogram: np.ndarray | None, depths: set[str],
         f'Expected one bit depth in {where}, received '
         f'{", ".join(sorted(depths))}; convert the images to one, or pass '
         '--set=\'intensity.of="image"\'.')
-  depth, = depths
+  depth = next(iter(depths))
   return [
       list(intensity.percentile_levels(each, depth, rule.percentiles))
       for each in histogram

@@ -10,11 +10,12 @@ from typing import Mapping, Sequence
 
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
+from hpa_records.conversion import sidecar
 from hpa_records.ingest import issue
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 
-_FORM = [{'issue': shard_writer.ISSUE_FORM, 'stamps': list}]
+_FORM = [{'issue': sidecar.ISSUE_FORM, 'stamps': list}]
 
 
 def read(plan: shard_plan.Plan,
@@ -61,5 +62,4 @@ def write(plan: shard_plan.Plan, issues: Sequence[issue.Issue],
 
 
 def _path(plan: shard_plan.Plan) -> str:
-  return os.path.join(shard_writer.unfinished_folder(plan.output),
-                      'issues.json')
+  return os.path.join(sidecar.unfinished_folder(plan.output), 'issues.json')

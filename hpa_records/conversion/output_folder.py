@@ -15,7 +15,7 @@ import sys
 from hpa_records.conversion import output_lock
 from hpa_records.conversion import output_settings
 from hpa_records.conversion import shard_plan
-from hpa_records.conversion import shard_writer
+from hpa_records.conversion import sidecar
 from hpa_records.datasets import description
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
@@ -26,7 +26,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from hpa_records.storage import litter
 
-_UNFINISHED = f'{shard_writer.UNFINISHED_NAME}/'
+_UNFINISHED = f'{sidecar.UNFINISHED_NAME}/'
 
 _SHARD = r'(fold[0-9]+|test)-[0-9]{5,}-of-[0-9]{5,}\.tfrecord'
 # Earlier versions wrote .tmp without the hex digits.
@@ -199,7 +199,7 @@ def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
       find(output, settings, csv_sha256)
       return
   filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
-  folders.remove_files(shard_writer.unfinished_folder(output),
+  folders.remove_files(sidecar.unfinished_folder(output),
                        os.path.basename(output_settings.NAME).__eq__)
   remove_strays(output, set())
 
@@ -218,7 +218,7 @@ def remove_strays(output: str, shard_names: set[str]) -> None:
       _unlinked(output),
       lambda name: name not in shard_names and bool(_OWN_NAME.fullmatch(name)))
   folders.remove_files(
-      shard_writer.unfinished_folder(output),
+      sidecar.unfinished_folder(output),
       lambda name: name.endswith(filesystem.TEMPORARY_SUFFIX) and bool(
           _OWN_UNFINISHED.fullmatch(name)))
 
@@ -231,7 +231,7 @@ def tidy(output: str) -> None:
   Args:
     output: folder of the dataset.
   """
-  unfinished = shard_writer.unfinished_folder(output)
+  unfinished = sidecar.unfinished_folder(output)
   # The lock last: another converter that has just created its own keeps it,
   # finds the manifest and then removes the folder itself.
   folders.remove_files(
@@ -256,7 +256,7 @@ def is_tidy(output: str) -> bool:
     return not any(
         name.startswith(_UNFINISHED)
         for name in folders.list_names(output, recursive=True))
-  return not os.path.lexists(shard_writer.unfinished_folder(output))
+  return not os.path.lexists(sidecar.unfinished_folder(output))
 
 
 def _unlinked(output: str) -> str:

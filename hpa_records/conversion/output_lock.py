@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Iterator
 
-from hpa_records.conversion import shard_writer
+from hpa_records.conversion import sidecar
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import file_lock
@@ -91,7 +91,7 @@ class _BusyError(errors.DataError):
 
 @contextlib.contextmanager
 def _hold(output: str, name: str, shared: bool = False) -> Iterator[None]:
-  unfinished = shard_writer.unfinished_folder(output)
+  unfinished = sidecar.unfinished_folder(output)
   refuse_links(output)
   if filesystem.is_remote(output):
     folders.make(unfinished)
@@ -123,7 +123,7 @@ def refuse_links(output: str) -> None:
   dangling = errors.find_dangling_link(output)
   if dangling:
     raise errors.DataError(f'Cannot write to {output}: {dangling}')
-  unfinished = shard_writer.unfinished_folder(output)
+  unfinished = sidecar.unfinished_folder(output)
   if os.path.islink(unfinished):
     target = printable.escape_line(os.readlink(unfinished))
     raise errors.DataError(

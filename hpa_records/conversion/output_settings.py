@@ -5,13 +5,13 @@ import os
 from typing import Any
 
 from hpa_records.conversion import shard_plan
-from hpa_records.conversion import shard_writer
+from hpa_records.conversion import sidecar
 from hpa_records.datasets import description
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 
-NAME = f'{shard_writer.UNFINISHED_NAME}/settings.json'
+NAME = f'{sidecar.UNFINISHED_NAME}/settings.json'
 
 # Settings that are absent in datasets of Kaggle's images.
 _ADDED = ('description', 'pixel_um')
@@ -36,7 +36,7 @@ def write_once(output: str, settings: shard_plan.Settings,
     return
   filesystem.write_atomically(path,
                               json.dumps(wanted, sort_keys=True).encode(),
-                              shard_writer.unfinished_folder(output))
+                              sidecar.unfinished_folder(output))
 
 
 def read(output: str) -> dict[str, Any]:

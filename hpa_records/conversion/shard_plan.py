@@ -17,6 +17,7 @@ import numpy as np
 from hpa_records.datasets import description as description_lib
 from hpa_records.datasets import layout
 from hpa_records.datasets import toml_form
+from hpa_records.format import example
 from hpa_records.format import spec as spec_lib
 from hpa_records.images import how as how_lib
 from hpa_records.images import pixel_codec
@@ -91,8 +92,8 @@ class Settings:
     for name in ('pattern', 'fold_column', 'balance_factors'):
       if len(getattr(self, name)) > spec_lib.MAX_SETTING:
         raise errors.DataError(
-            f'Expected at most {spec_lib.MAX_SETTING:,} characters in --{name}, '
-            f'received {len(getattr(self, name)):,}.')
+            f'Expected at most {spec_lib.MAX_SETTING:,} characters in '
+            f'--{name}, received {len(getattr(self, name)):,}.')
     if not 0 <= self.pixel_um < layout.MAX_UM:
       raise errors.DataError('Expected --pixel_um above 0, or 0 for none, '
                              f'received {self.pixel_um}.')
@@ -225,3 +226,10 @@ class Shard:
     for array in (self.labels, self.repeats):
       digest.update(b'' if array is None else array.tobytes())
     return digest.hexdigest()
+
+  def encode_head(self, i: int, payload: np.ndarray) -> bytes:
+    """Returns the bytes of sample i's record before its payload [n] uint8."""
+    return example.encode_head(
+        example.Sample(self.ids[i], payload, self.fold,
+                       None if self.labels is None else self.labels[i],
+                       None if self.repeats is None else self.repeats[i]))

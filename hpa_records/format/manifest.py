@@ -270,9 +270,9 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
     Columns id (str), fold (int), shard (file name), record_offset and
     record_bytes (the TFRecord frame in the shard), image_offset and
     image_bytes (the image in the shard), labels ([n] int), repeats
-    ([F] float32), and the metadata columns (str). An unlabelled set has row (int, line of the CSV; missing in
-    datasets of an earlier version) in place of fold, labels and repeats. A set
-    made with groups also has group (str).
+    ([F] float32), and the metadata columns (str). An unlabelled set has row
+    (int, line of the CSV; missing in datasets of an earlier version) in place
+    of fold, labels and repeats. A set made with groups also has group (str).
 
   Raises:
     errors.DataError: the index is missing, invalid, or does not match the

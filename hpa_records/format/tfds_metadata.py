@@ -96,9 +96,10 @@ def _describe(spec: spec_lib.Spec, num_folds: int,
   labelled = spec_lib.UNLABELLED_GROUP not in names
   if not labelled and len(names) > 1:
     raise ValueError(
-        f'Expected only shards of folds or only of {spec_lib.UNLABELLED_GROUP!r}, '
-        f'received {names}; features.json has one list of features for all '
-        'splits, so write two folders.')
+        'Expected only shards of folds or only of '
+        f'{spec_lib.UNLABELLED_GROUP!r}, received {names}; '
+        'features.json has one list of features for all splits, so write two '
+        'folders.')
   return {
       FEATURES_NAME: {
           'pythonClassName': f'{_CLASS}features_dict.FeaturesDict',

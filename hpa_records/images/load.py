@@ -58,7 +58,7 @@ def load(files: Sequence[str],
     image = np.atleast_3d(cv2.merge(planes[group]))
     image = resize_lib.resize(image, how.size_px, how.resize)
     groups.append(intensity.scale(image, levels[group]))
-  return groups[0] if len(groups) == 1 else np.concatenate(groups, axis=-1)
+  return groups[0] if len(groups) == 1 else cv2.merge(groups)
 
 
 def count(files: Sequence[str],

@@ -17,7 +17,6 @@ import weakref
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import spec
 from hpa_records.format import tfrecord
 from hpa_records.images import how as how_lib
 from hpa_records.images import load

@@ -10,7 +10,7 @@ from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from tests.support import fakes
-from tests.support import networks
+from tests.support import specs
 from trainer import config as config_lib
 from trainer import memory
 from trainer import strategy as strategy_lib
@@ -104,7 +104,7 @@ def test_the_control_group_s_limit_counts(records, monkeypatch, tmp_path):
 def test_evaluation_takes_the_largest_batch_that_fits(model, size, count):
   strategy = strategy_lib.make('cpu')
   config = dataclasses.replace(_CONFIG, model=model)
-  spec = networks.make_spec(size)
+  spec = specs.make(size)
   assert memory.choose_eval_batch(config, spec, strategy) == count
   given = dataclasses.replace(config, eval_batch_size=7)
   assert memory.choose_eval_batch(given, spec, strategy) == 7
@@ -112,8 +112,9 @@ def test_evaluation_takes_the_largest_batch_that_fits(model, size, count):
 
 def test_evaluation_takes_less_of_images_with_more_channels():
   strategy = strategy_lib.make('cpu')
-  one, four, sixteen = (memory.choose_eval_batch(
-      _CONFIG, networks.make_spec(180, channels), strategy)
+  one, four, sixteen = (memory.choose_eval_batch(_CONFIG,
+                                                 specs.make(180, channels),
+                                                 strategy)
                         for channels in (1, 4, 16))
   assert one == four == 2 * sixteen == 128
 

@@ -28,6 +28,8 @@ _SHOWN = ('auc_macro', 'auc_micro', 'accuracy_binary', 'accuracy_subset',
           'accuracy_argmax') + tuple(
               f'{score}_{kind}' for score in ('f1', 'precision', 'recall')
               for kind in ('macro', 'micro', 'samples', 'paper'))
+_SHOWN_SINGLE = ('accuracy_argmax', 'log_loss', 'auc_macro', 'f1_macro',
+                 'precision_macro', 'recall_macro')
 
 for _field in _SETTINGS:
   if _field.name == 'fold':
@@ -75,7 +77,7 @@ def main() -> None:
 
 def _tell(config: config_lib.Config, found: dict[str, Any]) -> None:
   """Prints the metrics of a fold, and where they are."""
-  for name in _SHOWN:
+  for name in _SHOWN_SINGLE if config.is_single_label else _SHOWN:
     value = found[name]
     print(f'{name:18s}' + ('none' if value is None else f'{value:.4f}'))
   directory = workdir.fold_directory(config.workdir, config.fold)

@@ -7,7 +7,7 @@ from hpa_records.images.containers import tiff
 from hpa_records.runtime import errors
 
 _HEAD_BYTES = 8
-_UNCOMPRESSED = 1
+UNCOMPRESSED = 1
 _MOST_BEYOND = 2**24  # pixels of tiles beyond four times the image's
 
 
@@ -101,7 +101,7 @@ def _check_image(tags: tiff.Tags, max_pixels: int) -> Parts:
 def _least_bytes(tags: tiff.Tags, parts: Parts, wanted: int,
                  repeats: int) -> Iterator[int]:
   """Yields the least bytes of each of the wanted * repeats strips or tiles."""
-  if tags.first(tiff.COMPRESSION) != _UNCOMPRESSED:
+  if tags.first(tiff.COMPRESSION) != UNCOMPRESSED:
     yield from (1,) * (wanted * repeats)
     return
   row_bytes = (parts.columns * tags.first(tiff.BITS) // 8 *

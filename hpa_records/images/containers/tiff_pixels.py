@@ -59,11 +59,15 @@ def _decode_parts(data: bytes, tags: tiff.Tags, parts: tiff_parts.Parts,
   predictor = tags.first(tiff.PREDICTOR)
   # The predictors work on whole rows of a tile, also beyond the image.
   columns = -(-width // parts.columns) * parts.columns
-  packed = _wrap(data, tags, parts, columns * samples * dtype.itemsize,
-                 samples * dtype.itemsize)
-  # Not Image.open, whose limit is in pixels of any kind.
-  with TiffImagePlugin.TiffImageFile(io.BytesIO(packed)) as image:
-    raw = np.asarray(image)
+  row_bytes = columns * samples * dtype.itemsize
+  if tags.first(
+      tiff.COMPRESSION) == tiff_parts.UNCOMPRESSED and not parts.tiled:
+    raw = _join_strips(data, parts, height, row_bytes)
+  else:
+    packed = _wrap(data, tags, parts, row_bytes, samples * dtype.itemsize)
+    # Not Image.open, whose limit is in pixels of any kind.
+    with TiffImagePlugin.TiffImageFile(io.BytesIO(packed)) as image:
+      raw = np.asarray(image)
   # [H, tiles, columns of a tile * samples * itemsize]
   rows = raw.reshape(height, columns // parts.columns, -1)
   if predictor == _FLOATING:
@@ -82,6 +86,18 @@ def _decode_parts(data: bytes, tags: tiff.Tags, parts: tiff_parts.Parts,
     integers = values.view(f'u{dtype.itemsize}')
     values = np.cumsum(integers, axis=2, dtype=integers.dtype).view(dtype)
   return values.reshape(height, columns, samples)[:, :width]
+
+
+def _join_strips(data: bytes, parts: tiff_parts.Parts, height: int,
+                 row_bytes: int) -> np.ndarray:
+  """Returns the rows of uncompressed strips, [height, row_bytes] uint8.
+
+  A third of the time that Pillow takes for them.
+  """
+  view, strip_bytes = memoryview(data), parts.rows * row_bytes
+  joined = b''.join(view[start:start + strip_bytes] for start in parts.starts)
+  return np.frombuffer(joined, np.uint8,
+                       height * row_bytes).reshape(height, row_bytes)
 
 
 def _wrap(data: bytes, tags: tiff.Tags, parts: tiff_parts.Parts, row_bytes: int,

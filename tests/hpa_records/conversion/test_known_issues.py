@@ -5,7 +5,7 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import known_issues
 from hpa_records.conversion import shard_plan
-from hpa_records.conversion import shard_writer
+from hpa_records.conversion import sidecar
 from hpa_records.ingest import issue
 from hpa_records.runtime import json_text
 from tests.support import fakes
@@ -14,7 +14,7 @@ from tests.support import fakes
 @pytest.mark.parametrize('sample_id', ['\0', '../../etc/passwd', 'a\nb', ''])
 def test_an_issue_without_a_plain_id_is_ignored(tmp_path, sample_id):
   plan = shard_plan.Plan('images', str(tmp_path), shard_plan.Settings())
-  folder = tmp_path / shard_writer.UNFINISHED_NAME
+  folder = tmp_path / sidecar.UNFINISHED_NAME
   folder.mkdir()
   told = {'row': 2, 'id': sample_id, 'file': '', 'message': 'damaged'}
   (folder / 'issues.json').write_bytes(

@@ -303,8 +303,9 @@ def test_opencell_stack(real, tmp_path):
     stored = np.frombuffer(file.read(103 * 103 * 2), np.uint8)
   stored = stored.reshape(103, 103, 2).astype(float)
   for c in range(2):
-    low, high = np.percentile(projected[..., c], [.1, 99.9],
-                              method='inverted_cdf')
+    low, high = map(
+        float,
+        np.percentile(projected[..., c], [.1, 99.9], method='inverted_cdf'))
     exact = np.clip((projected[..., c] - low) / (high - low), 0, 1) * 255
     assert np.abs(stored[..., c] - exact).max() <= .5 + 1e-6
 

@@ -13,6 +13,8 @@ from hpa_records.inspection import verify
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 from tests.support import forgery
+from tests.support import plain_dataset
+from tests.support import specs
 
 
 @pytest.mark.parametrize('deep', [False, True])
@@ -246,3 +248,19 @@ def test_a_name_with_a_newline_stays_on_its_line(copy):
   assert forgery.list_issues(copy) == [
       'mine\\n20 records are valid.: not a file of the dataset; remove it'
   ]
+
+
+@pytest.mark.parametrize('num_channels,num_classes,encoding',
+                         [(1, 1, 'png'), (3, 65, 'png'), (5, 200, 'raw'),
+                          (16, 2000, 'raw')])
+def test_any_channels_and_classes_are_verified(tmp_path, num_channels,
+                                               num_classes, encoding):
+  spec = specs.make(8, num_channels, num_classes, encoding)
+  labels = [[i % num_classes] for i in range(6)] + [[]]
+  folder = plain_dataset.write(tmp_path, spec, labels, plates=True)
+  assert verify.verify(str(folder), deep=True,
+                       workers=1).manifest.num_records == 7
+  wrong = 1 - spec.multi_hot([labels[0]])[0]
+  forgery.forge_record(folder, labels=wrong)
+  issue, *_ = forgery.list_issues(folder, deep=True)
+  assert 'expected labels [1' in issue and 'received [0' in issue

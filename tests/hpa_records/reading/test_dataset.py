@@ -9,11 +9,13 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests.support import fakes
+from tests.support import plain_dataset
+from tests.support import specs
 
 
 def _convert(folder, **settings):
@@ -76,21 +78,23 @@ def _other_version(content):
   content['format_version'] = 2
 
 
-def _other_classes(content):
-  content['classes'] = ('Nucleus', *spec.CLASS_NAMES[1:])
+def _fewer_classes(content):
+  content['classes'] = content['classes'][1:]
+
+
+def _equal_classes(content):
+  content['classes'] = (content['classes'][1], *content['classes'][1:])
 
 
 def _other_channels(content):
-  content['channels'] = spec.CHANNELS[::-1]
-
-
-_OTHER_KIND = 'expected the classes and channels of this version'
+  content['channels'] = content['channels'][::-1]
 
 
 @pytest.mark.parametrize('change,message', [
     ((_other_version, None), 'Expected record format 1, received 2'),
-    ((_other_classes, None), _OTHER_KIND),
-    ((_other_channels, None), _OTHER_KIND),
+    ((_fewer_classes, None), 'expected class counts of 5 folds and 27 classes'),
+    ((_equal_classes, None), "duplicate class 'Nuclear membrane'"),
+    ((_other_channels, None), "received \\['yellow', 'blue', 'green', 'red'"),
     ((None, _other_size),
      'expected the 2304 bytes of 24x24 pixels of s[0-9]+, received 2300'),
 ])
@@ -121,3 +125,35 @@ def test_a_changed_manifest_is_refused(tmp_path):
     file.write('\n')
   with pytest.raises(errors.DataError, match='was changed'):
     dataset.load(output)
+
+
+def test_a_dataset_without_description_is_kaggles(stored):
+  assert dataset.load(stored).spec == description.default().spec(24)
+
+
+def test_names_of_classes_are_those_of_the_manifest(tmp_path):
+  output = _convert(tmp_path)
+  _forge(
+      output, lambda content: content.update(classes=('Nucleus', *content[
+          'classes'][1:])))
+  assert dataset.load(output).spec.classes[:2] == ('Nucleus',
+                                                   'Nuclear membrane')
+
+
+@pytest.mark.parametrize('num_classes', [1, 64, 65, 200, 1138])
+def test_records_of_other_classes_and_channels(tmp_path, num_classes):
+  spec = specs.make(8, 5, num_classes)
+  labels = [[i % num_classes] for i in range(9)] + [[]]
+  plain_dataset.write(tmp_path, spec, labels)
+  records = dataset.load(str(tmp_path))
+  assert records.spec == spec
+  numbers = [int(name[1:]) for name in records.index['id']]
+  np.testing.assert_array_equal(records.labels,
+                                spec.multi_hot([labels[i] for i in numbers]))
+  asked = balance.Balance('table', factors='0:3')
+  drawn = records.repeats(0, asked)
+  want = [(3 if labels[i] and i % num_classes == 0 else 1) * (i % 2)
+          for i in numbers]
+  np.testing.assert_array_equal(drawn, want)
+  with pytest.raises(errors.DataError, match='needs --balance_factors'):
+    records.repeats(0, balance.Balance('table'))

@@ -8,7 +8,9 @@ import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
+from hpa_records.datasets import description
 from hpa_records.images import resize
+from hpa_records.ingest import input_tables
 from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
@@ -24,17 +26,11 @@ def _images(tmp_path):
 
 
 def _open(images, on_error='stop'):
-  loaded = sample_table.load('',
-                             str(images),
-                             pattern='{id}_{channel}.png',
-                             unlabelled=True,
-                             on_error=on_error)
-  return inference_source.Files(loaded,
-                                str(images),
-                                image_size=16,
-                                resize='triangle',
-                                white_level=0,
-                                on_error=on_error)
+  described = description.default()
+  how = input_tables.How(described, unlabelled=True, on_error=on_error)
+  loaded = sample_table.load('', str(images), how)
+  return inference_source.Files(loaded, str(images),
+                                described.how(16, 'triangle'), on_error)
 
 
 def _take(files, share=epoch_plan.Share(32)):

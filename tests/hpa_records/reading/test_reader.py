@@ -10,7 +10,7 @@ import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
@@ -21,6 +21,8 @@ from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
+from tests.support import plain_dataset
+from tests.support import specs
 
 _SIZE = 200  # six a shard of 1 MiB
 _SAMPLE_BYTES = _SIZE * _SIZE * 4
@@ -41,7 +43,7 @@ def _folders(tmp_path_factory):
   """
   folder = tmp_path_factory.mktemp('reader')
   csv, images = fakes.write_source(folder, num_samples=40, size_px=_SIZE)
-  for encoding in spec.ENCODINGS:
+  for encoding in spec_lib.ENCODINGS:
     settings = shard_plan.Settings(image_size=_SIZE,
                                    shard_mb=1,
                                    encoding=encoding,
@@ -457,3 +459,36 @@ def test_unused_places_do_not_change_a_shuffle():
           places, seed=5, reshuffle_each_iteration=False).as_numpy_iterator())
                   for places in (50, 5000))
   assert exact == large != sorted(exact)
+
+
+@pytest.mark.parametrize('name', _WAYS)
+@pytest.mark.parametrize('num_channels,num_classes', [(1, 1), (3, 65), (5, 200),
+                                                      (16, 1138)])
+def test_batches_of_any_channels_and_classes(tmp_path, name, num_channels,
+                                             num_classes):
+  encoding, how = _WAYS[name]
+  if encoding not in pixel_codec.encodings(num_channels):
+    encoding = 'raw'
+  spec = specs.make(9, num_channels, num_classes, encoding)
+  labels = [[i * 5 % num_classes] for i in range(11)]
+  plain_dataset.write(tmp_path, spec, labels)
+  way = _Way(tmp_path, how)
+  numbers = [int(name[1:]) for name in way.records.index['id']]
+  share, seen = epoch_plan.Share(4), 0
+  evaluated = way.reader.evaluation(None, share).as_numpy_iterator()
+  for batch in (*evaluated, *way.train(share=share, augment='none')[1]):
+    assert batch['image'].shape == (4, *spec.image_shape)
+    assert batch['labels'].shape == (4, num_classes)
+    assert batch['labels'].dtype == np.float32
+    for pixels, hot, weight in zip(batch['image'], batch['labels'],
+                                   batch['weight']):
+      if not weight:
+        assert not pixels.any() and not hot.any()
+        continue
+      found = [
+          i for i in numbers
+          if np.array_equal(pixels, plain_dataset.image(i, spec))
+      ]
+      assert np.array_equal(hot, spec.multi_hot([labels[found[0]]])[0])
+      seen += 1
+  assert seen == len(labels) + 6  # all, then those of fold 0

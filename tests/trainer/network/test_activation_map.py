@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpa_records.runtime.tensorflow import keras
-from tests.support import networks
+from tests.support import specs
 from trainer.network import activation_map
 from trainer.network import applications
 from trainer.network import build
@@ -51,7 +51,7 @@ def test_a_spot_is_found_where_it_is():
 @pytest.mark.parametrize('variant, sizes', [('original', (50, 13, 13)),
                                             ('kaggle', (49, 10, 4))])
 def test_gapnet_has_three(variant, sizes):
-  model = gapnet.build(networks.make_spec(200), variant, 'prelu', **_CONSTANTS)
+  model = gapnet.build(specs.make(200), variant, 'prelu', **_CONSTANTS)
   images = _images(2, 200)
   found = activation_map.compute(model, images, np.array([3, 4]))
   assert [each.shape for each in found] == [(2, size, size) for size in sizes]
@@ -63,7 +63,7 @@ def test_gapnet_has_three(variant, sizes):
 
 
 def test_gapnet_maps_add_up_to_what_the_averages_change():
-  model = gapnet.build(networks.make_spec(32), 'original', 'selu', **_CONSTANTS)
+  model = gapnet.build(specs.make(32), 'original', 'selu', **_CONSTANTS)
   image = _images(1, 32)
   body = keras.Model(model.inputs, model.get_layer('averages').output)
   head = keras.Model([body.output, *model.inputs[1:]], model.output)
@@ -80,7 +80,7 @@ def test_gapnet_maps_add_up_to_what_the_averages_change():
 
 def _negated(model):
   """The same network with all logits' signs changed."""
-  other = gapnet.build(networks.make_spec(32), 'original', 'selu', **_CONSTANTS)
+  other = gapnet.build(specs.make(32), 'original', 'selu', **_CONSTANTS)
   other.set_weights(model.get_weights())
   logits = other.get_layer('logits')
   logits.kernel.assign(-logits.kernel)
@@ -88,15 +88,13 @@ def _negated(model):
 
 
 def test_maps_are_those_of_any_channels_and_classes():
-  model = gapnet.build(networks.make_spec(32, 6, 40),
-                       mean=[20] * 6,
-                       std=[30] * 6)
+  model = gapnet.build(specs.make(32, 6, 40), mean=[20] * 6, std=[30] * 6)
   images = np.zeros((2, 32, 32, 6), np.uint8)
   found = activation_map.compute(model, images, np.array([39, 0]))
   assert [len(each) for each in found] == [2] * 3
 
 
 def test_other_networks_have_one():
-  model = applications.build('resnet50', networks.make_spec(32), **_CONSTANTS)
+  model = applications.build('resnet50', specs.make(32), **_CONSTANTS)
   found = activation_map.compute(model, _images(2, 32), np.array([0, 1]))
   assert [each.shape for each in found] == [(2, 1, 1)]

@@ -7,7 +7,7 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from tests.support import networks
+from tests.support import specs
 from trainer.network import applications
 from trainer.network import build
 from trainer.network import layers
@@ -26,7 +26,7 @@ def _images(size):
 ])
 def test_it_has_the_published_body_with_a_stem_of_four_channels(
     name, size, parameters):
-  model = applications.build(name, networks.make_spec(size), **_CONSTANTS)
+  model = applications.build(name, specs.make(size), **_CONSTANTS)
   # Those of Keras's table without its top, one more channel, 28 logits.
   stem = next(
       layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
@@ -46,7 +46,7 @@ def test_it_has_the_published_body_with_a_stem_of_four_channels(
 
 def test_it_takes_the_channels_and_classes_of_the_spec():
   model = applications.build('resnet50',
-                             networks.make_spec(32, 6, 12),
+                             specs.make(32, 6, 12),
                              mean=[20] * 6,
                              std=[30] * 6)
   images = np.zeros((2, 32, 32, 6), np.uint8)
@@ -66,7 +66,7 @@ def _digests(model):
 
 def test_activation_precision_and_seed_are_as_asked():
   model = applications.build('densenet121',
-                             networks.make_spec(32),
+                             specs.make(32),
                              'prelu',
                              precision='bfloat16',
                              seed=3,
@@ -82,7 +82,7 @@ def test_activation_precision_and_seed_are_as_asked():
 
   def build_seeded(seed):
     return applications.build('densenet121',
-                              networks.make_spec(32),
+                              specs.make(32),
                               'prelu',
                               seed=seed,
                               **_CONSTANTS)
@@ -98,7 +98,7 @@ def test_activation_precision_and_seed_are_as_asked():
 ])
 def test_what_is_not_there_is_refused(name, size, activation, message):
   with pytest.raises(ValueError, match=message):
-    applications.build(name, networks.make_spec(size), activation, **_CONSTANTS)
+    applications.build(name, specs.make(size), activation, **_CONSTANTS)
 
 
 def test_building_one_leaves_the_order_of_shuffles_alone():
@@ -108,5 +108,5 @@ def test_building_one_leaves_the_order_of_shuffles_alone():
     return list(numbers.as_numpy_iterator())
 
   before = shuffle()
-  applications.build('resnet50', networks.make_spec(32), **_CONSTANTS)
+  applications.build('resnet50', specs.make(32), **_CONSTANTS)
   assert shuffle() == before

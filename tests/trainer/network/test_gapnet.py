@@ -7,7 +7,7 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from tests.support import networks
+from tests.support import specs
 from trainer import config
 from trainer.network import build
 from trainer.network import gapnet
@@ -19,7 +19,7 @@ _STD = (30.0, 40.0, 20.0, 50.0)
 def _build(*args, **settings):
   settings = {'mean': _MEAN, 'std': _STD} | settings
   image_size, *choices = args or (67,)
-  return gapnet.build(networks.make_spec(image_size), *choices, **settings)
+  return gapnet.build(specs.make(image_size), *choices, **settings)
 
 
 # Models that no test changes.
@@ -85,7 +85,7 @@ def _count(channels, classes):
 @pytest.mark.parametrize('fast', [False, True])
 def test_parameters_of_other_channels_and_classes_are_the_formula_s(
     channels, classes, fast):
-  spec = networks.make_spec(33, channels, classes)
+  spec = specs.make(33, channels, classes)
   constants = {'mean': [20] * channels, 'std': [30] * channels}
   model = gapnet.build(spec, fast=fast, **constants)
   counts = {layer.name: layer.count_params() for layer in model.layers}

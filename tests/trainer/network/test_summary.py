@@ -7,6 +7,7 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from tests.support import networks
+from tests.support import specs
 from trainer.network import applications
 from trainer.network import gapnet
 from trainer.network import summary
@@ -18,7 +19,7 @@ from trainer.network import summary
                           ('kaggle', 'relu', 595_468)])
 @pytest.mark.parametrize('fast', [True, False])
 def test_gapnet_is_told_to_the_parameter(variant, activation, parameters, fast):
-  model = gapnet.build(networks.make_spec(299),
+  model = gapnet.build(specs.make(299),
                        variant,
                        activation,
                        fast=fast,
@@ -46,7 +47,7 @@ def test_gapnet_is_told_to_the_parameter(variant, activation, parameters, fast):
 
 @pytest.mark.parametrize('name', ['densenet121', 'resnet50', 'xception'])
 def test_applications_are_told_in_topological_order(name):
-  model = applications.build(name, networks.make_spec(96), **networks.CONSTANTS)
+  model = applications.build(name, specs.make(96), **networks.CONSTANTS)
   found = summary.summarise(model)
   assert found['parameters'] == model.count_params() == sum(
       layer['parameters'] for layer in found['layers'])

@@ -5,7 +5,7 @@ import pytest
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from tests.support import networks
+from tests.support import specs
 from trainer.network import build
 from trainer.network import gapnet
 from trainer.network import xla_layers
@@ -72,7 +72,7 @@ def test_a_convolution_on_blocks_is_the_convolution(size, channels):
 ])
 def test_the_fast_network_has_the_same_weights_and_logits(
     size, channels, precision, tolerance):
-  plain, fast = (gapnet.build(networks.make_spec(size, channels),
+  plain, fast = (gapnet.build(specs.make(size, channels),
                               activation='prelu',
                               mean=[20] * channels,
                               std=[30] * channels,
@@ -91,10 +91,7 @@ def test_the_fast_network_has_the_same_weights_and_logits(
 
 
 def test_a_saved_fast_network_answers_the_same(tmp_path):
-  model = gapnet.build(networks.make_spec(33),
-                       mean=[20] * 4,
-                       std=[30] * 4,
-                       fast=True)
+  model = gapnet.build(specs.make(33), mean=[20] * 4, std=[30] * 4, fast=True)
   model.save(tmp_path / 'model.keras')
   images = np.random.default_rng(0).integers(0, 256, (2, 33, 33, 4), np.uint8)
   loaded = keras.models.load_model(tmp_path / 'model.keras')

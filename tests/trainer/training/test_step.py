@@ -16,7 +16,7 @@ from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
-from tests.support import networks
+from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import build
@@ -55,7 +55,7 @@ class _Trained:
   def __init__(self, batches, config=_CONFIG, strategy=None):
     strategy = strategy or strategy_lib.make('cpu')
     _, size, _, num_channels = batches[0]['image'].shape
-    spec = networks.make_spec(size, num_channels, batches[0]['labels'].shape[1])
+    spec = specs.make(size, num_channels, batches[0]['labels'].shape[1])
     with strategy.scope():
       self.model = build.build(config, spec, {
           'mean': [100] * spec.num_channels,
