@@ -13,7 +13,7 @@ import pandas as pd
 from hpa_records.conversion import input_digest
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord as shard_file

@@ -8,8 +8,7 @@ import functools
 import importlib.resources
 import os
 import sys
-import typing
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, TYPE_CHECKING
 
 from hpa_records.datasets import consistency
 from hpa_records.datasets import layout
@@ -19,12 +18,13 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 
+if TYPE_CHECKING:  # its pandas would make commands start slowly
+  from hpa_records.format import manifest as manifest_lib
+
 if sys.version_info >= (3, 11):
   import tomllib
 else:
   import tomli as tomllib
-if typing.TYPE_CHECKING:  # commands start without pandas
-  from hpa_records.format import manifest as manifest_lib
 
 DEFAULT = 'hpa2018'
 

@@ -11,6 +11,7 @@ from typing import Any, Iterator
 import numpy as np
 
 from hpa_records.datasets import description
+from hpa_records.format import spec as spec_lib
 from hpa_records.images import how as how_lib
 from hpa_records.ingest import samples as samples_lib
 from hpa_records.ingest import issue
@@ -68,6 +69,11 @@ class Records:
   def settings(self) -> dict[str, Any]:
     """The settings of the conversion."""
     return self._records.manifest.settings
+
+  @property
+  def spec(self) -> spec_lib.Spec:
+    """The classes and channels of the records."""
+    return self._records.spec
 
   def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""

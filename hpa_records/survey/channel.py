@@ -71,7 +71,7 @@ def find(tokens: Sequence[str], look: image_look.Look) -> Channels:
 def _find_stacked(look: image_look.Look,
                   notes: list[str]) -> tuple[list[str], dict[str, Any]]:
   """Returns the names of channels in a file, and keys of [images]."""
-  pages = look.pages.most_common(1)[0][0] if look.pages else 1
+  pages = look.num_pages
   colors = look.colors.most_common(1)[0][0] if look.colors else 1
   if pages == 1:
     if colors == 1:
@@ -124,5 +124,5 @@ def _find_intensity(look: image_look.Look, notes: list[str]) -> dict[str, Any]:
 
 def _show(counts: collections.Counter, what: str) -> str:
   """Returns values with their numbers of files."""
-  return f'{what} ' + ', '.join(
-      f'{value} (of {count:,})' for value, count in counts.most_common(8))
+  return f'{what}: ' + ', '.join(
+      f'{value} in {count:,}' for value, count in counts.most_common(8))

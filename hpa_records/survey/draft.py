@@ -73,11 +73,11 @@ class _Draft:
   def write(self, name: str) -> str:
     """Returns the description."""
     paths = self._find_paths()
+    look = image_look.look(self._images, self._files)
     names = None
     if self._files and not paths:
-      names = file_name.find(self._files, self._table)
+      names = file_name.find(self._files, self._table, look.num_pages == 1)
       self._notes += names.notes
-    look = image_look.look(self._images, self._files)
     if paths:
       self._notes += paths.notes
       self._used |= {*paths.columns, *paths.folders}

@@ -48,18 +48,21 @@ class Names:
   notes: tuple[str, ...] = ()
 
 
-def find(names: Sequence[str], table: table_lib.Table) -> Names:
+def find(names: Sequence[str],
+         table: table_lib.Table,
+         has_channels: bool = True) -> Names:
   """Returns what the names of image files say.
 
   Args:
     names: with '/' between folders; at least one.
     table: of the samples; may be empty.
+    has_channels: whether each file may be of one channel.
   """
   known = {
       text for column in table.columns for text in column.values
       if not text.isalnum()
   }
-  return _Finder(name_token.split(names, known), table).find()
+  return _Finder(name_token.split(names, known), table).find(has_channels)
 
 
 class _Finder:
@@ -84,14 +87,14 @@ class _Finder:
     self._parts = [each[0] for each in self._texts]  # of the pattern
     self._notes: list[str] = []
 
-  def find(self) -> Names:
-    """Returns what the names say."""
+  def find(self, has_channels: bool) -> Names:
+    """Returns what the names say, as the function find."""
     tokens = self._tokens
     if tokens.num_others:
       self._notes.append(
           f'{tokens.num_others:,} files do not match the pattern, such as '
           f'{printable.quote(tokens.example)}')
-    channel = self._find_channel()
+    channel = self._find_channel() if has_channels else None
     places = [each for each in self._varying if each != channel]
     columns = self._map_columns(places)
     for place, (name, prefix) in columns.items():
@@ -132,7 +135,10 @@ class _Finder:
                      if i != place and i not in self._random)].add(row[place])
       share = sum(each == texts for each in groups.values()) / len(groups)
       rating = word.rate_channel(self._texts[place])
-      if share >= (_MOST if rating < _CERTAIN else _HALF):
+      # Of two files alone, each may be a sample.
+      is_certain = rating >= _CERTAIN
+      if share >= (_HALF if is_certain else _MOST) and (is_certain or
+                                                        len(groups) > 1):
         found.append((rating, place))
         if share < 1:
           self._notes.append(
@@ -141,8 +147,12 @@ class _Finder:
     rating, place = max(found, default=(-1, 0))
     if rating < 0:
       return None
-    if len(found) > 1:
-      others = [self._show(other) for _, other in found if other != place]
+    others = [
+        self._show(other)
+        for each, other in found
+        if other != place and each >= 0
+    ]
+    if others:
       self._notes.append(f'{self._show(place)} was taken for the channel; it '
                          f'might be {" or ".join(others)}')
     return place

@@ -50,6 +50,11 @@ class Look:
     """The number of files that were opened."""
     return self.sizes.total()
 
+  @property
+  def num_pages(self) -> int:
+    """The pages that most files have; 1 without files."""
+    return self.pages.most_common(1)[0][0] if self.pages else 1
+
 
 def look(images: str, names: Sequence[str]) -> Look:
   """Returns the properties of some of the files.

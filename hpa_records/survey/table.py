@@ -84,7 +84,8 @@ def read(csv: str) -> Table:
   """
   content = csv_table.read(csv)
   names = csv_table.find_columns(content, csv)
-  if not names:
+  # Of a header with a name twice, the whole line is taken for one name.
+  if not names or len(names) == 1 and set(',;\t') & set(names[0]):
     raise errors.DataError(f'Expected the names of columns in row 1 of {csv}, '
                            'each once; add a header.')
   rows, wrong = [], []

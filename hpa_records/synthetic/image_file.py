@@ -23,7 +23,12 @@ PNG_SETTINGS = [
     cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER,
     cv2.IMWRITE_PNG_FILTER_NONE
 ]
-_JPEG_SETTINGS = [cv2.IMWRITE_JPEG_QUALITY, 92]
+# Color at full resolution: in small images the usual half would leak too much
+# of a tint into the other components.
+_JPEG_SETTINGS = [
+    cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+]
 _TIFF_ENDINGS = ('.tif', '.tiff')
 _ENDINGS = ('.png', '.jpg', '.jpeg', *_TIFF_ENDINGS)
 _CAMERA_MAX, _CAMERA_OFFSET = 4095, 100

@@ -12,7 +12,7 @@ import zipfile
 from absl import flags
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.runtime import cli
 from hpa_records.runtime import help_page
 from hpa_records.runtime import errors
@@ -34,6 +34,7 @@ from trainer.run import identity
 from trainer.run import workdir
 
 _FINGERPRINT = '0' * 64
+_SPEC = description.default().spec(4)
 _CONFIG = config_lib.Config('records', 'run', epochs=2)
 
 
@@ -56,7 +57,7 @@ def _parse_config(data: bytes, folder: pathlib.Path) -> None:
 def _arrays() -> dict[str, dict[str, np.ndarray]]:
   """Of each .npz of a fold: its arrays."""
   ids = np.array(['a', 'b'])
-  labels = np.zeros((2, spec.NUM_CLASSES), np.uint8)
+  labels = np.zeros((2, _SPEC.num_classes), np.uint8)
   labels[[0, 1], [3, 27]] = 1
   predictions = labels * np.float32(0.5)
   return {
@@ -135,9 +136,11 @@ def _parse_npz(data: bytes, folder: pathlib.Path) -> None:
   path = folder / 'a.npz'
   path.write_bytes(write_archive(data))
   refused = []
-  for kind in (arrays_lib.Samples, arrays_lib.Predictions, arrays_lib.Gallery):
+  for load, of in ((arrays_lib.Samples.load, _SPEC.num_classes),
+                   (arrays_lib.Predictions.load,
+                    _SPEC.num_classes), (arrays_lib.Gallery.load, _SPEC)):
     try:
-      kind.load(str(path))
+      load(str(path), of)
     except errors.DataError as error:
       refused.append(error)
   if len(refused) == 3:
@@ -171,7 +174,7 @@ def _runs(_) -> list[bytes]:
           'mean': [1.0] * 4,
           'std': [1.0] * 4
       },
-      'classes': spec.CLASS_NAMES
+      'classes': _SPEC.classes
   }
   return [
       json.dumps({

@@ -29,6 +29,44 @@ def _made(tmp_path_factory):
   return folder / 'run'
 
 
+def _train_other(folder, described, labels, **changes):
+  """Returns the folder of a run of two folds on samples of one label each."""
+  spec = described.spec(32)
+  csv, images = fakes.write_source(folder, len(labels), 32, spec.channel_names)
+  rows = [f's{i},{label}\n' for i, label in enumerate(labels)]
+  pathlib.Path(csv).write_text(''.join(['Id,Target\n', *rows]),
+                               encoding='utf-8')
+  convert.convert(
+      csv, images, str(folder / 'records'),
+      shard_plan.Settings(image_size=32, num_folds=2, description=described),
+      convert.How(workers=1))
+  for fold in (0, 1):
+    loop.train(
+        config_lib.Config(records=str(folder / 'records'),
+                          workdir=str(folder / 'run'),
+                          distribute='cpu',
+                          epochs=1,
+                          batch_size=16,
+                          fold=fold,
+                          **changes))
+  return folder / 'run'
+
+
+@pytest.fixture(name='other_run', scope='session')
+def _other_run(tmp_path_factory):
+  """Folder of a real run of 5 channels and 12 classes, one a sample."""
+  return _train_other(tmp_path_factory.mktemp('single'),
+                      fakes.describe(5, 12), [i % 12 for i in range(48)],
+                      loss='softmax')
+
+
+@pytest.fixture(name='smallest_run', scope='session')
+def _smallest_run(tmp_path_factory):
+  """Folder of a real run of one channel and one class."""
+  return _train_other(tmp_path_factory.mktemp('smallest'), fakes.describe(1, 1),
+                      [0] * 20)
+
+
 @pytest.fixture(name='run')
 def _run(made, tmp_path):
   """A copy of it, to damage."""

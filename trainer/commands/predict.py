@@ -102,7 +102,7 @@ def main() -> None:
   from trainer.prediction import predict
   from trainer import strategy as strategy_lib
   _check_output([output, *predict.name_tables(output)], workdirs)
-  predict.prepare(output)
+  predict.prepare(output, ensemble.classes)
   with _open_source(ensemble, samples) as inference_source:
     strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
     models = predict.Models(ensemble, strategy, _WEIGHTS.value)
@@ -180,7 +180,7 @@ def _open_source(ensemble: Any, samples: Any):
   if samples is None:
     directory = _path(_RECORDS)
     found = inference_source.Records(directory, _path(_CSV))
-    ensemble.check_records(found.settings, directory)
+    ensemble.check_records(found.spec, found.settings, directory)
     return contextlib.nullcontext(found)
   return inference_source.Files(samples,
                                 _path(_IMAGES),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
@@ -19,6 +19,7 @@ from trainer.run import finished_run
 from trainer.run import fold_file
 from trainer.run import out_of_fold
 from trainer.run import workdir
+from trainer.scoring import decision
 from trainer.scoring import thresholds
 
 # Settings of the records that change the pixels a network gets.
@@ -30,9 +31,7 @@ _MOST_PX = 8192  # largest image size that is read
 _FORM = {
     'records': {
         'image_size': int,
-        'resize': str,
-        'pattern': str,
-        'white_level': int
+        'resize': str
     },
     'pixels': {
         'mean': [(int, float)],
@@ -47,10 +46,20 @@ class Ensemble:
   """Runs with their finished folds, at least one.
 
   Attributes:
-    runs: at least one; their records have the same image size and resize
-      filter.
+    runs: at least one; their records have the same classes, channels, image
+      size and resize filter, and all or none predict one class a sample.
   """
   runs: tuple[finished_run.Run, ...]
+
+  @property
+  def spec(self) -> spec_lib.Spec:
+    """The classes and channels of all runs."""
+    return self.runs[0].spec
+
+  @property
+  def classes(self) -> tuple[str, ...]:
+    """The names of the K classes."""
+    return self.spec.classes
 
   @property
   def settings(self) -> dict[str, Any]:
@@ -62,17 +71,24 @@ class Ensemble:
     """Number of finished folds of all runs."""
     return sum(len(run.folds) for run in self.runs)
 
-  def check_records(self, settings: dict[str, Any], directory: str) -> None:
+  def check_records(self, spec: spec_lib.Spec, settings: dict[str, Any],
+                    directory: str) -> None:
     """Checks that records have the same images as those of the runs.
 
     Args:
+      spec: of the records; the classes of unlabelled ones do not matter.
       settings: of the records.
       directory: of the records, for the message.
 
     Raises:
-      errors.DataError: they have another image size or resize filter.
+      errors.DataError: they have other classes or channels, another image size
+        or resize filter.
     """
-    differ = _compare(self.settings, settings)
+    if settings.get('unlabelled'):
+      spec = dataclasses.replace(spec, classes=self.classes)
+    differ = '; '.join(
+        filter(None, (self.spec.find_difference(spec),
+                      _compare(self.settings, settings))))
     if differ:
       raise errors.DataError(
           f'The records of {self.runs[0].directory} and those at {directory} '
@@ -90,8 +106,10 @@ class Ensemble:
 
   def choose_thresholds(self,
                         asked: str,
-                        weights: str = 'last') -> np.ndarray | float:
+                        weights: str = 'last') -> decision.Threshold:
     """Returns the threshold above which a class is predicted: a number or [K].
+
+    None if the runs predict one class a sample, the most probable.
 
     Args:
       asked: a number; a rule of thresholds.RULES, which chooses one for each
@@ -100,10 +118,18 @@ class Ensemble:
       weights: 'last' or 'best', used for the prediction.
 
     Raises:
-      errors.DataError: asked is none of these, the runs have different
-        thresholds or predicted different samples, or a rule is used with the
-        best weights, which have no out-of-fold predictions.
+      errors.DataError: asked is none of these, or not '' where the runs predict
+        one class a sample; the runs have different thresholds or predicted
+        different samples; or a rule is used with the best weights, which have
+        no out-of-fold predictions.
     """
+    if self.runs[0].threshold is None:
+      if asked:
+        raise errors.DataError(
+            'Expected no --threshold for runs that were trained with '
+            f'--loss={self.runs[0].config.loss}, which predict the most '
+            f'probable class, received {asked!r}; leave it out.')
+      return None
     if asked in thresholds.RULES:
       if weights != 'last':
         raise errors.DataError(
@@ -139,7 +165,8 @@ def load(workdirs: Sequence[str]) -> Ensemble:
 
   Raises:
     errors.DataError: a folder is given twice, is not a run, or has no finished
-      fold of this version; or the runs differ in images or classes.
+      fold of this version; or the runs differ in images, classes, or whether
+      they predict one class a sample.
   """
   folders = [os.path.realpath(each) for each in workdirs]
   for each, folder in zip(workdirs, folders):
@@ -153,35 +180,38 @@ def load(workdirs: Sequence[str]) -> Ensemble:
         workdir.fold_directory(run.directory, run.folds[0].number))
     try:
       json_text.check_form(about, _FORM, workdir.ABOUT_NAME)
-      _check_values(about)
+      _check_values(about, run.spec.num_channels)
       if network:  # before memory is allocated for images of another size
-        _check_size(about['records']['image_size'], network)
+        _check_size(run.spec, network)
     except ValueError as error:
       raise errors.DataError(
           f'{workdir.ABOUT_NAME} of {run.directory} is damaged, or of an '
           f'earlier version ({error}); train the run again.') from error
-    if tuple(about['classes']) != spec.CLASS_NAMES:
-      raise errors.DataError(
-          f'The {len(about["classes"])} classes of the run at {run.directory} '
-          f'are not the {spec.NUM_CLASSES} of this version; train it again.')
   found = Ensemble(runs)
   for run in runs[1:]:
-    differ = _compare(found.settings, run.folds[0].about['records'])
+    differ = '; '.join(
+        filter(None, (found.spec.find_difference(run.spec),
+                      _compare(found.settings, run.folds[0].about['records']))))
     if differ:
       raise errors.DataError(
           f'The records of {runs[0].directory} and {run.directory} differ in '
           f'{differ}; predict with each run separately.')
+    if (run.threshold is None) != (runs[0].threshold is None):
+      raise errors.DataError(
+          f'{runs[0].directory} was trained with '
+          f'--loss={runs[0].config.loss}, {run.directory} with '
+          f'--loss={run.config.loss}: one of them predicts one class a sample; '
+          'predict with each run separately.')
   return found
 
 
-def _check_values(about: dict[str, Any]) -> None:
+def _check_values(about: dict[str, Any], num_channels: int) -> None:
   """Refuses values that no network or image can have."""
   records, pixels = about['records'], about['pixels']
   checks = (
       ('image_size', 1 <= records['image_size'] <= _MOST_PX),
       ('resize', records['resize'] in resize.RESIZE_FILTERS),
-      ('white_level', 0 <= records['white_level'] <= 65535),
-      *((name, len(pixels[name]) == spec.NUM_CHANNELS and
+      *((name, len(pixels[name]) == num_channels and
          all(0 <= value <= 255
              for value in pixels[name]))
         for name in ('mean', 'std')),
@@ -192,11 +222,13 @@ def _check_values(about: dict[str, Any]) -> None:
           f'{name}: received {str({**records, **pixels}[name])!r:.80}')
 
 
-def _check_size(image_size: int, network: dict[str, Any]) -> None:
+def _check_size(spec: spec_lib.Spec, network: dict[str, Any]) -> None:
   shape = network['layers'][0]['shape']
-  if shape != [image_size, image_size, spec.NUM_CHANNELS]:
-    raise ValueError(f'image_size: received {image_size}, but the network of '
-                     f'{workdir.NETWORK_NAME} takes images of {shape!r:.40}')
+  if shape != list(spec.image_shape):
+    raise ValueError(
+        f'image_size: received {spec.image_size} and {spec.num_channels} '
+        f'channels, but the network of {workdir.NETWORK_NAME} takes images of '
+        f'{shape!r:.40}')
 
 
 def find_epoch(run: finished_run.Run, fold: finished_run.Fold,

@@ -12,7 +12,7 @@ import os
 import numpy as np
 import pandas as pd
 
-from hpa_records.format import spec
+from hpa_records.format import spec as spec_lib
 from hpa_records.ingest import issue
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
@@ -26,6 +26,7 @@ from trainer.prediction import ensemble as ensemble_lib
 from trainer.run import checkpoint
 from trainer.run import finished_run
 from trainer.run import workdir
+from trainer.scoring import decision
 from trainer import strategy as strategy_lib
 
 # Of each --tta, the symmetries of the square that an image is predicted in.
@@ -40,17 +41,19 @@ class Prediction:
     ids: [N] str, in the order of the CSV if the source has one.
     predictions: [N, K] float32, 0..1.
     skipped: issues of the samples that are left out.
+    classes: the names of the K classes.
   """
   ids: np.ndarray
   predictions: np.ndarray
   skipped: tuple[issue.Issue, ...]
+  classes: tuple[str, ...]
 
   @property
   def num_skipped(self) -> int:
     """Samples that are left out, which may have several issues each."""
     return len({each.row for each in self.skipped})
 
-  def save(self, path: str, threshold: np.ndarray | float) -> list[str]:
+  def save(self, path: str, threshold: decision.Threshold) -> list[str]:
     """Writes Kaggle's submission, and the predictions beside it.
 
     The submission has the columns Id and Predicted, the classes above the
@@ -60,7 +63,7 @@ class Prediction:
 
     Args:
       path: of the submission, <name>.csv.
-      threshold: one for all classes, or [K].
+      threshold: as of decision.decide.
 
     Returns:
       The paths of the files, the submission's first.
@@ -70,10 +73,10 @@ class Prediction:
     """
     table_path, skipped = name_tables(path)
     ids = pd.DataFrame({'Id': self.ids})
-    predictions = pd.DataFrame(self.predictions, columns=list(spec.CLASS_NAMES))
+    predictions = pd.DataFrame(self.predictions, columns=list(self.classes))
     labels = [
         ' '.join(map(str, np.flatnonzero(row)))
-        for row in self.predictions > threshold
+        for row in decision.decide(self.predictions, threshold)
     ]
     tables = {
         table_path: pd.concat([ids, predictions], axis=1),
@@ -88,8 +91,12 @@ class Prediction:
     return [*reversed(tables), *([skipped] if self.skipped else [])]
 
 
-def prepare(path: str) -> None:
+def prepare(path: str, classes: Sequence[str]) -> None:
   """Creates the folder of a submission, before the prediction is computed.
+
+  Args:
+    path: of the submission.
+    classes: the names of the K classes.
 
   Raises:
     errors.DataError: its name does not end with .csv; it or a table beside it
@@ -102,7 +109,8 @@ def prepare(path: str) -> None:
   tables = (path, *name_tables(path))
   for name in tables:
     path_check.prepare_output(name)
-  heads = ('Id,Predicted\n', f'Id,{spec.CLASS_NAMES[0]},', issue.HEAD)
+  columns = pd.DataFrame(columns=['Id', *classes]).to_csv(index=False)
+  heads = ('Id,Predicted\n', columns, issue.HEAD)
   # Kaggle's sample_submission.csv starts like a submission, but has no table of
   # predictions beside it; that table is written before the submission.
   has_predictions = filesystem.size(tables[1]) is not None
@@ -117,7 +125,7 @@ def prepare(path: str) -> None:
 def _begins(path: str, head: str) -> bool:
   with path_check.translate_write_errors(path), filesystem.open_read(
       path) as file:
-    return file.read(len(head)) == head.encode()
+    return file.read(len(head.encode())) == head.encode()
 
 
 class Models:
@@ -141,6 +149,7 @@ class Models:
     """
     self.strategy = strategy
     dihedral.warm_up()
+    self._classes = ensemble.classes
     self._networks = [_Network(run, strategy, weights) for run in ensemble.runs]
 
   def predict(self, source: inference_source.Records | inference_source.Files,
@@ -168,7 +177,7 @@ class Models:
         for number, batch in enumerate(batches):
           # What is still read then is read to list its issues, too.
           if not source.is_refused:
-            parts.append(self._predict(batch[spec.IMAGE], _VIEWS[tta]))
+            parts.append(self._predict(batch[spec_lib.IMAGE], _VIEWS[tta]))
           shown.advance(min(batch_size, count - number * batch_size))
     sound = source.finish()
     predictions = np.concatenate(parts)[:count]  # the rest is padding
@@ -177,7 +186,8 @@ class Models:
           'Predictions are NaN or infinite: the weights are damaged, '
           'or the training diverged; train again.')
     listed = source.order[sound[source.order]]
-    return Prediction(source.ids[listed], predictions[listed], source.issues)
+    return Prediction(source.ids[listed], predictions[listed], source.issues,
+                      self._classes)
 
   def _predict(self, images, views: Iterable[int]) -> np.ndarray:
     """Returns the mean predictions of a batch, [B, K] float32."""
@@ -205,7 +215,7 @@ class _Network:
     self._config = run.config
     is_compiled = strategy_lib.compiles(strategy, run.config.xla)
     with strategy.scope():
-      self._model = build.build(run.config, _find_spec(about), about['pixels'],
+      self._model = build.build(run.config, run.spec, about['pixels'],
                                 is_compiled)
     self.weights = [
         list(map(tf.constant, self._read(run, fold, weights)))
@@ -242,12 +252,6 @@ class _Network:
     config = dataclasses.replace(run.config, fold=fold.number)
     of = config.identity(run.fingerprint)
     return checkpoint.load_weights(directory, (epoch, 0), of, self._model)
-
-
-def _find_spec(about) -> spec.Spec:
-  return spec.Spec(tuple(about['classes']),
-                   tuple(map(spec.Channel, spec.CHANNELS)),
-                   about['records']['image_size'])
 
 
 def name_tables(path: str) -> tuple[str, str]:

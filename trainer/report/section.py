@@ -12,6 +12,7 @@ import pandas as pd
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
+from hpa_records.sampling import label_set
 from trainer.report.figures import network as network_lib
 from trainer.report.figures import evaluation
 from trainer.report import files as files_lib
@@ -245,16 +246,16 @@ def _describe_pairs(matrix: pd.DataFrame,
 def _describe_balance(fold: finished_run.Fold,
                       files: files_lib.Files) -> dict[str, Any]:
   """Returns class counts before and after balancing, for every policy."""
-  samples = fold.samples
+  samples, classes = fold.samples, fold.spec.classes
   policies, totals = summary.compare(samples.ids.tolist(), samples.labels,
                                      samples.folds, fold.number,
-                                     samples.balance, samples.seed)
-  drawn = samples.repeats.astype(float) @ samples.labels
+                                     samples.balance, samples.seed, classes)
+  drawn = label_set.totals(samples.labels, samples.repeats)
   totals.insert(1, 'this run', drawn)
   files.save('policies', policies)
   files.save('class_counts', totals)
   own = gallery.draw_counts(totals['images'].to_numpy(), drawn,
-                            samples.balance.policy, fold.number)
+                            samples.balance.policy, fold.number, classes)
   return {
       'fold':
           fold.number,
@@ -272,6 +273,6 @@ def _describe_balance(fold: finished_run.Fold,
           files.embed('class_counts', own),
       'figures': {
           title: files.embed(title, drawn) for title, drawn in
-          gallery.draw_policies(totals, fold.number).items()
+          gallery.draw_policies(totals, fold.number, classes).items()
       },
   }

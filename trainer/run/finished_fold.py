@@ -56,6 +56,7 @@ def _check(config: config_lib.Config, directory: str, epochs: set[int]) -> None:
       os.path.join(directory, workdir.CONFIG_NAME))
   fold_file.load_json(os.path.join(directory, workdir.NETWORK_NAME))
   fold_file.load_history(directory)
+  fold_file.load_json(os.path.join(directory, workdir.ABOUT_NAME))
   fold = finished_run.load_fold(config.workdir, config.fold,
                                 decision.find_threshold(config))
   fold_file.load_per_class(directory, fold.spec.num_classes)

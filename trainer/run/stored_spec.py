@@ -14,6 +14,15 @@ from hpa_records.runtime import json_text
 # Of a run of an earlier version that does not state it; nothing but a
 # prediction, which such a run cannot make, depends on it.
 _UNKNOWN_SIZE = 512
+# Of the settings of records that decide the spec and how images are read.
+_TYPES = {
+    'description': dict,
+    'pattern': str,
+    'white_level': int,
+    'fold_column': str,
+    'image_size': int,
+    'encoding': str,
+}
 
 
 def find_name(about: Mapping[str, Any]) -> str:
@@ -22,8 +31,9 @@ def find_name(about: Mapping[str, Any]) -> str:
   Args:
     about: as of find, which accepted it.
   """
-  settings = about.get('records', {})
-  return description.of_settings(settings, about.get('classes', ())).name
+  if 'classes' not in about:
+    return description.DEFAULT
+  return description.of_settings(about['records'], about['classes']).name
 
 
 def find(about: Mapping[str, Any]) -> spec_lib.Spec:
@@ -36,12 +46,12 @@ def find(about: Mapping[str, Any]) -> spec_lib.Spec:
     ValueError: a name or number is invalid, or there are too many.
   """
   settings = about.get('records', {})
+  for name, kind in _TYPES.items():
+    if name in settings:
+      json_text.check_form(settings[name], kind, f'records: {name}')
   found = description.default()
   if 'classes' in about:
     spec_lib.check_names('classes', about['classes'], spec_lib.MAX_CLASSES)
     found = description.of_settings(settings, about['classes'])
-  image_size = settings.get('image_size', _UNKNOWN_SIZE)
-  encoding = settings.get('encoding', spec_lib.ENCODINGS[0])
-  json_text.check_form(image_size, int, 'image_size')
-  json_text.check_form(encoding, str, 'encoding')
-  return found.spec(image_size, encoding)
+  return found.spec(settings.get('image_size', _UNKNOWN_SIZE),
+                    settings.get('encoding', spec_lib.ENCODINGS[0]))

@@ -15,7 +15,7 @@ Threshold = float | np.ndarray | None
 
 def find_threshold(config: config_lib.Config) -> float | None:
   """Returns the threshold of a run; None if it predicts one class a sample."""
-  return None if config.loss == 'softmax' else config.threshold
+  return None if config.is_single_label else config.threshold
 
 
 def decide(predictions: np.ndarray, threshold: Threshold) -> np.ndarray:

@@ -14,7 +14,9 @@ import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records.format import spec
+from hpa_records.datasets import description
+from hpa_records.format import spec as spec_lib
+from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
@@ -30,7 +32,8 @@ from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _SIZE = 32
-_NAMES = list(spec.CLASS_NAMES)
+_SPEC = description.default().spec(_SIZE)
+_NAMES = list(_SPEC.classes)
 _ON_TWO_DEVICES = '''
 import runpy, sys
 from hpa_records.runtime.tensorflow import tf
@@ -55,7 +58,7 @@ def _folder(tmp_path_factory):
   folder = tmp_path_factory.mktemp('predict')
   csv, images = fakes.write_source(folder, 40, size_px=40)
   _convert(csv, images, folder / 'records', num_folds=2)
-  for encoding in spec.ENCODINGS:
+  for encoding in spec_lib.ENCODINGS:
     _convert('', images, folder / encoding, unlabelled=True, encoding=encoding)
   for activation, folds in (('prelu', (0, 1)), ('selu', (0,))):
     config = config_lib.Config(records=str(folder / 'records'),
@@ -79,18 +82,12 @@ def _single(folder):
   return runs
 
 
-def _open(images, on_error='stop'):
-  loaded = tables.load('',
-                       str(images),
-                       pattern='{id}_{channel}.png',
-                       unlabelled=True,
-                       on_error=on_error)
-  return inference_source.Files(loaded,
-                                str(images),
-                                image_size=_SIZE,
-                                resize='triangle',
-                                white_level=0,
-                                on_error=on_error)
+def _open(images, on_error='stop', described=description.default()):
+  loaded = sample_table.load(
+      '', str(images),
+      input_tables.How(described, unlabelled=True, on_error=on_error))
+  return inference_source.Files(loaded, str(images), described.how(_SIZE),
+                                on_error)
 
 
 def _predict(runs, where, tta='none', weights='last', batch_size=16):
@@ -115,7 +112,7 @@ def _near(first, second):
 def test_held_out_samples_get_the_scores_of_the_training(folder, single, fold):
   found = _predict([single['prelu', fold]], folder / 'records')
   kept = arrays_lib.Predictions.load(
-      str(folder / f'prelu/fold{fold}/predictions.npz'))
+      str(folder / f'prelu/fold{fold}/predictions.npz'), 28)
   _near(found.loc[kept.ids], pd.DataFrame(kept.predictions, kept.ids))
 
 
@@ -139,7 +136,7 @@ def _views(folder):
     for element in range(8):
       pixels = np.rot90(fakes.image(i, _SIZE), element % 4)
       pixels = np.fliplr(pixels) if element >= 4 else pixels
-      for c, channel in enumerate(spec.CHANNELS):
+      for c, channel in enumerate(_SPEC.channel_names):
         path = str(images / f's{i}e{element}_{channel}.png')
         assert cv2.imwrite(path, pixels[..., c])
   return images
@@ -213,7 +210,7 @@ def test_two_devices_write_the_labels_above_the_thresholds(
   _near(predictions.set_axis(range(28), axis=1),
         _predict(runs, folder / 'raw', 'dihedral'))
   first, second = (arrays_lib.Predictions.load(
-      str(run / 'fold0' / 'predictions.npz')) for run in runs)
+      str(run / 'fold0' / 'predictions.npz'), 28) for run in runs)
   chosen = thresholds.choose('f1', first.labels,
                              (first.predictions + second.predictions) / 2)
   above = predictions.to_numpy() > chosen
@@ -250,7 +247,7 @@ def test_xla_gives_the_same_scores(folder, single, copy):
     }, r'of an earlier version \(pixels: received None\)'),
     ({
         'classes': ['Nucleoplasm']
-    }, 'are not the 28 of this version'),
+    }, r'samples.npz is .*labels: expected \[40, 1\]'),
     ({
         'records': {}
     }, r'about.json of .*copy is damaged, .* \(image_size: '),
@@ -280,7 +277,8 @@ def test_images_that_no_network_takes_are_refused(copy, group, name, value):
   content = json.loads(path.read_text())
   content[group][name] = value
   path.write_text(json.dumps(content))
-  with pytest.raises(errors.DataError, match=f'{name}: received'):
+  said = name.replace('_', '.')
+  with pytest.raises(errors.DataError, match=f'{said}.*received'):
     ensemble.load([str(copy)])
 
 
@@ -295,8 +293,8 @@ def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
     ensemble.load([str(single['selu', 0]), str(copy)])
   found = ensemble.load([str(copy)])
   with pytest.raises(errors.DataError, match=f'differ in.*{name} {value!r}'):
-    found.check_records(
-        inference_source.Records(str(folder / 'raw')).settings, 'raw')
+    records = inference_source.Records(str(folder / 'raw'))
+    found.check_records(records.spec, records.settings, 'raw')
 
 
 def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
@@ -410,16 +408,16 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, name):
   (tmp_path / 'file').touch()
   before = sorted(tmp_path.iterdir())
   with pytest.raises(errors.DataError, match='--output'):
-    predict.prepare(str(tmp_path / name))
+    predict.prepare(str(tmp_path / name), _NAMES)
   assert sorted(tmp_path.iterdir()) == before
 
 
 def test_what_an_earlier_prediction_wrote_stays_until_the_next(tmp_path):
   path = tmp_path / 'new.csv'
-  made = predict.Prediction(np.array(['old']),
-                            np.zeros((1, spec.NUM_CLASSES), np.float32), ())
+  made = predict.Prediction(np.array(['old']), np.zeros((1, 28), np.float32),
+                            (), _SPEC.classes)
   made.save(str(path), 0.5)
-  predict.prepare(str(path))
+  predict.prepare(str(path), _NAMES)
   assert {each.name for each in tmp_path.iterdir()
          } == {'new.csv', 'new_predictions.csv'}
   assert path.read_text() == 'Id,Predicted\nold,\n'
@@ -429,7 +427,7 @@ def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
   path = tmp_path / 'sample_submission.csv'
   path.write_text('Id,Predicted\na,0\n')
   with pytest.raises(errors.DataError, match=f'{path} exists, and no'):
-    predict.prepare(str(path))
+    predict.prepare(str(path), _NAMES)
   assert path.read_text() == 'Id,Predicted\na,0\n'
 
 
@@ -438,18 +436,17 @@ def test_kaggles_table_of_the_same_columns_is_not_replaced(tmp_path):
 def test_tables_of_the_users_are_not_replaced(tmp_path, name):
   (tmp_path / name).write_text('mine')
   with pytest.raises(errors.DataError, match=f'{name} exists, and no'):
-    predict.prepare(str(tmp_path / 'new.csv'))
+    predict.prepare(str(tmp_path / 'new.csv'), _NAMES)
   assert (tmp_path / name).read_text() == 'mine'
 
 
 def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
   skipped = (issue.Issue(2, 'a', 'a_red.png', 'expected an image'),)
-  made = predict.Prediction(np.array(['b']),
-                            np.zeros((1, spec.NUM_CLASSES), np.float32),
-                            skipped)
+  made = predict.Prediction(np.array(['b']), np.zeros((1, 28), np.float32),
+                            skipped, _SPEC.classes)
   path = str(tmp_path / 'new.csv')
   for each in (made, dataclasses.replace(made, skipped=())):
-    predict.prepare(path)
+    predict.prepare(path, _NAMES)
     each.save(path, 0.5)
   assert {each.name for each in tmp_path.iterdir()
          } == {'new.csv', 'new_predictions.csv'}
@@ -468,7 +465,7 @@ def test_an_output_that_is_an_input_is_refused(folder, single, tmp_path):
 def test_images_that_were_trained_on_are_counted(folder, single):
   found = ensemble.load([str(single['prelu', 0])])
   held_out = arrays_lib.Predictions.load(
-      str(folder / 'prelu/fold0/predictions.npz')).ids
+      str(folder / 'prelu/fold0/predictions.npz'), 28).ids
   ids = np.array([f's{i}' for i in range(40)] + ['new'])
   assert found.count_trained(ids) == 40 - len(held_out)
   assert found.count_trained(held_out) == 0
@@ -482,3 +479,69 @@ def test_missing_images_are_one_line_and_nothing_is_written(single, tmp_path):
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
   assert 'No samples found in' in done.stderr
   assert not (tmp_path / 'out').exists()
+
+
+def test_a_run_of_other_channels_predicts_one_of_its_classes(
+    other_run, tmp_path):
+  found = ensemble.load([str(other_run)])
+  assert found.choose_thresholds('') is None
+  with pytest.raises(errors.DataError, match="no --threshold.*'0.3'; leave it"):
+    found.choose_thresholds('0.3')
+  models = predict.Models(found, strategy.make('cpu'), 'last')
+  records = inference_source.Records(str(other_run.parent / 'records'))
+  found.check_records(records.spec, records.settings, 'records')
+  made = models.predict(records, 'none', 16)
+  described = description.of_settings(found.settings, found.classes)
+  with _open(other_run.parent / 'train', described=described) as files:
+    of_files = models.predict(files, 'none', 16)
+  _near(pd.DataFrame(made.predictions, made.ids),
+        pd.DataFrame(of_files.predictions, of_files.ids))
+  np.testing.assert_allclose(made.predictions.sum(axis=1), 1, rtol=1e-5)
+  path = tmp_path / 'new.csv'
+  predict.prepare(str(path), found.classes)
+  made.save(str(path), None)
+  predict.prepare(str(path), found.classes)  # its own
+  table = pd.read_csv(path)
+  assert table['Predicted'].tolist() == made.predictions.argmax(axis=1).tolist()
+  header, *_ = (tmp_path / 'new_predictions.csv').read_text().splitlines()
+  assert header.split(',') == ['Id', *(f'class {k}' for k in range(12))]
+
+
+def test_one_class_of_one_channel_is_predicted(smallest_run, tmp_path):
+  found = ensemble.load([str(smallest_run)])
+  models = predict.Models(found, strategy.make('cpu'), 'last')
+  records = inference_source.Records(str(smallest_run.parent / 'records'))
+  made = models.predict(records, 'dihedral', 16)
+  assert made.predictions.shape == (20, 1)
+  made.save(str(tmp_path / 'new.csv'), 0.0)
+  predict.prepare(str(tmp_path / 'new.csv'), found.classes)
+  assert (pd.read_csv(tmp_path / 'new.csv')['Predicted'] == 0).all()
+
+
+def test_runs_and_records_of_other_classes_are_refused_by_name(
+    folder, other_run, smallest_run):
+  with pytest.raises(errors.DataError,
+                     match='differ in classes: missing "?class 1"?.*channels: '
+                     'missing "?channel1"?.*separately'):
+    ensemble.load([str(other_run), str(smallest_run)])
+  found = ensemble.load([str(other_run)])
+  records = inference_source.Records(str(folder / 'records'))
+  with pytest.raises(errors.DataError,
+                     match='unknown "?Nucleoplasm.*unknown "?red'):
+    found.check_records(records.spec, records.settings, 'records')
+  # Unlabelled records have no classes of their own.
+  unlabelled = dataclasses.replace(found.spec, classes=('any',))
+  found.check_records(unlabelled, {**found.settings, 'unlabelled': True}, 'new')
+
+
+def test_a_table_of_classes_with_commas_is_known_again(tmp_path):
+  names = ('a, b', '"c"', 'Zellkörper')
+  path = str(tmp_path / 'new.csv')
+  made = predict.Prediction(np.array(['b']), np.zeros((1, 3), np.float32), (),
+                            names)
+  made.save(path, 0.5)
+  predict.prepare(path, names)
+  with pytest.raises(errors.DataError, match='no prediction wrote it'):
+    predict.prepare(path, ('other',))
+  table = pd.read_csv(tmp_path / 'new_predictions.csv', index_col='Id')
+  assert tuple(table) == names

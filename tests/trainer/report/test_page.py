@@ -20,7 +20,7 @@ from selenium.webdriver.common import action_chains
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
@@ -42,6 +42,7 @@ from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _BALANCE = balance.Balance('exact', target=9)
+_SPEC = description.default().spec(32)
 
 
 @pytest.fixture(name='run', scope='module')
@@ -121,7 +122,7 @@ def test_class_counts_are_those_of_every_policy(run, page):
     np.testing.assert_allclose(counts[policy],
                                drawn.astype(float) @ records.labels)
   np.testing.assert_allclose(counts['this run'], counts['exact'])
-  for name in spec.CLASS_NAMES:
+  for name in _SPEC.classes:
     assert name.replace('&', '&amp;') in page[0]
 
 
@@ -177,7 +178,7 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   better = tmp_path / 'better'
   shutil.copytree(run[0], better)
   for path in better.glob('*/predictions.npz'):
-    found = arrays.Predictions.load(str(path))
+    found = arrays.Predictions.load(str(path), 28)
     predictions = (0.1 + 0.8 * found.labels).astype(np.float32)
     dataclasses.replace(found, predictions=predictions).save(str(path))
   page_lib.write([str(run[0]), str(better)], str(tmp_path), 1000)
@@ -210,7 +211,7 @@ def test_the_page_says_what_macro_means_leave_out(run, page):
   text = html.unescape(page[0])
   for fold in (0, 3):
     missing = ~found.labels[found.folds == fold].any(axis=0)
-    names = [spec.CLASS_NAMES[k] for k in np.flatnonzero(missing)]
+    names = [_SPEC.classes[k] for k in np.flatnonzero(missing)]
     said = re.search(rf'folds? (?:\d, )*{fold}(?:, \d)*: ([^.;]*)', text)
     assert said[1].split(', ') == names
 
@@ -232,9 +233,9 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
   shutil.copytree(run[0], tmp_path / 'run')
   # Of class 4, by fold: probability of the hit, the miss, the false alarm.
   for fold, values in {0: (.7, .3, .6), 3: (.9, .2, .55)}.items():
-    predictions = np.zeros((3, spec.NUM_CLASSES), np.float32)
+    predictions = np.zeros((3, _SPEC.num_classes), np.float32)
     predictions[:, 4] = values
-    labels = np.zeros((3, spec.NUM_CLASSES), np.uint8)
+    labels = np.zeros((3, _SPEC.num_classes), np.uint8)
     labels[:2, 4] = 1
     ids = np.array([f'{fold}hit', f'{fold}miss', f'{fold}alarm'])
     arrays.Gallery(ids, labels, predictions, np.full(3, 4),
@@ -244,7 +245,7 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
                            str(tmp_path / f'run/fold{fold}/gallery.npz'))
   found = gallery.describe(
       [result.compute(finished_run.load(str(tmp_path / 'run')), 'run', 0)])
-  assert [each['name'] for each in found] == [spec.CLASS_NAMES[4]]
+  assert [each['name'] for each in found] == [_SPEC.classes[4]]
   assert [(entry['kind'], entry['id'], entry['truth'], entry['predicted'])
           for entry in found[0]['entries']] == [
               ('best hit', '3hit', [4], [4]),
@@ -335,8 +336,8 @@ def test_in_a_browser_nothing_fails_and_nothing_is_fetched(opened):
 
 def test_in_a_browser_the_table_sorts(opened, run):
   table = tables_lib.tabulate_classes(
-      out_of_fold.collect(finished_run.load(str(run[0]))), 0.5)
-  names = list(spec.CLASS_NAMES)
+      out_of_fold.collect(finished_run.load(str(run[0]))), _SPEC.classes, 0.5)
+  names = list(_SPEC.classes)
 
   def read():
     return [
@@ -436,3 +437,80 @@ def test_no_workdir_is_told_in_one_line():
                         check=False)
   assert done.returncode == 2
   assert done.stderr.count('\n') == 1 and '--workdir=PATH' in done.stderr
+
+
+def test_a_run_of_one_class_a_sample_has_its_own_metrics(other_run, tmp_path):
+  path = page_lib.write([str(other_run)], str(tmp_path), 20)
+  text = pathlib.Path(path).read_text(encoding='utf-8')
+  assert '<h1>GapNet-PL on fake: run</h1>' in text
+  for said in ('log loss', 'so there are no thresholds', 'class 11',
+               'stain 0 (channel0), stain 1 (channel1)', 'stain 4 (channel4)'):
+    assert said in text, said
+  for kaggles in ('F1 paper', 'Nucleoplasm', 'other works', 'id="errata"',
+                  '#errata', 'the paper, PReLU'):
+    assert kaggles not in text, kaggles
+  matrix = pd.read_csv(tmp_path / 'report/run_confusion_matrix.csv',
+                       index_col=0).to_numpy()
+  assert matrix.shape == (12, 12) and matrix.sum() == 48
+  table = pd.read_csv(tmp_path / 'report/run_metrics.csv', index_col=0)
+  assert table.columns.tolist() == list(metrics.SINGLE_TITLES)
+  found = out_of_fold.collect(finished_run.load(str(other_run)))
+  right = found.labels.argmax(axis=1) == found.predictions.argmax(axis=1)
+  assert table.loc['mean', 'accuracy_argmax'] == pytest.approx(right.mean())
+  intervals = pd.read_csv(tmp_path / 'report/run_intervals.csv', index_col=0)
+  assert 'log_loss' in intervals.index
+
+
+def test_one_class_of_one_channel_has_a_report(smallest_run, tmp_path):
+  text = pathlib.Path(page_lib.write([str(smallest_run)], str(tmp_path),
+                                     20)).read_text(encoding='utf-8')
+  assert 'class 0' in text and 'nan' not in text
+  assert (tmp_path / 'report' / 'runs_roc.svg').exists()
+
+
+def test_runs_of_other_classes_are_not_put_on_one_page(run, other_run,
+                                                       tmp_path):
+  with pytest.raises(errors.DataError,
+                     match='differ in classes: missing .*Nucleoplasm.*of each'):
+    page_lib.write([str(run[0]), str(other_run)], str(tmp_path), 0)
+  assert not (tmp_path / 'report.html').exists()
+
+
+def _widen(source, folder, num_classes):
+  """Makes a run of two folds one of many classes; returns its folder."""
+  shutil.copytree(source, folder)
+  rng = np.random.default_rng(0)
+  count = 48
+  labels = np.eye(num_classes, dtype=np.uint8)[rng.integers(num_classes,
+                                                            size=count)]
+  for path in folder.glob('fold*'):
+    about = json.loads((path / 'about.json').read_text())
+    about['classes'] = [f'class {k}' for k in range(num_classes)]
+    (path / 'about.json').write_text(json.dumps(about))
+    samples = dataclasses.replace(arrays.Samples.load(str(path / 'samples.npz'),
+                                                      12),
+                                  labels=labels)
+    samples.save(str(path / 'samples.npz'))
+    rows = samples.folds == int(path.name[4:])
+    powers = np.exp(8 * labels[rows] +
+                    rng.normal(size=(rows.sum(), num_classes)))
+    predictions = powers / powers.sum(axis=1, keepdims=True)
+    arrays.Predictions(samples.ids[rows], labels[rows],
+                       predictions.astype(np.float32)).save(
+                           str(path / 'predictions.npz'))
+    (path / 'gallery.npz').unlink()
+  return folder
+
+
+def test_of_many_classes_tables_have_all_and_panels_a_few(other_run, tmp_path):
+  made = _widen(other_run, tmp_path / 'many', 200)
+  text = pathlib.Path(page_lib.write([str(made)], str(tmp_path),
+                                     5)).read_text(encoding='utf-8')
+  table = text[text.index('id="class-table"'):text.index('<h3>Counts</h3>')]
+  assert table.count('<tr>') == 201
+  assert 'class="matrix"' not in text and 'most confused pairs of' in text
+  assert 'ROC of the 24 largest and worst classes' in text
+  found = out_of_fold.collect(finished_run.load(str(made)))
+  pairs = pd.read_csv(tmp_path / 'report/many_confused_pairs.csv')
+  wrong = found.labels.argmax(axis=1) != found.predictions.argmax(axis=1)
+  assert wrong.any() and pairs['count'].sum() == wrong.sum()

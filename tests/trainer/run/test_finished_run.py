@@ -46,8 +46,8 @@ def test_a_fold_on_a_disk_that_is_away_is_not_left_out(run):
 
 @pytest.mark.parametrize('name,load', [
     (workdir.CONFIG_NAME, fold_file.load_config),
-    (workdir.PREDICTIONS_NAME, arrays.Predictions.load),
-    (workdir.SAMPLES_NAME, arrays.Samples.load),
+    (workdir.PREDICTIONS_NAME, lambda path: arrays.Predictions.load(path, 28)),
+    (workdir.SAMPLES_NAME, lambda path: arrays.Samples.load(path, 28)),
     (workdir.HISTORY_NAME,
      lambda path: fold_file.load_history(os.path.dirname(path))),
 ])

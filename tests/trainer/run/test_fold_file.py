@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.runtime import errors
+from tests.support import specs
 from trainer.run import arrays as arrays_lib
 from trainer.run import finished_run
 from trainer.run import fold_file
@@ -16,11 +17,12 @@ from trainer.run import workdir
 def _read_all(run):
   """Reads every file of a run, as the report and the prediction do."""
   fold = workdir.fold_directory(str(run), 0)
-  finished_run.load(str(run))
+  spec = finished_run.load(str(run)).spec
   fold_file.load_history(fold)
-  fold_file.load_gallery(fold)
+  fold_file.load_gallery(fold, spec)
   fold_file.load_network(fold)
-  arrays_lib.Predictions.load(f'{fold}/{workdir.PREDICTIONS_NAME}')
+  arrays_lib.Predictions.load(f'{fold}/{workdir.PREDICTIONS_NAME}',
+                              spec.num_classes)
   fold_file.load_json(f'{fold}/{workdir.BEST_METRICS_NAME}')
 
 
@@ -149,9 +151,9 @@ def test_arrays_of_another_form_are_named(run, name, key, change):
   assert str(path) in _refusal(run)
 
 
-def _save_gallery(path, num_samples, num_maps):
+def _save_gallery(path, num_samples, num_maps, classes=28):
   """Writes an empty gallery, as Gallery.save does."""
-  count, classes = num_samples, spec.NUM_CLASSES
+  count = num_samples
   arrays_lib.Gallery(np.full(count, 'a'), np.zeros((count, classes), np.uint8),
                      np.zeros((count, classes), np.float32),
                      np.zeros(count, int), np.full(count, 'hit'),
@@ -168,10 +170,21 @@ def test_a_gallery_of_any_size_is_refused(tmp_path, num_samples, num_maps,
                                           message):
   path = str(tmp_path / workdir.GALLERY_NAME)
   _save_gallery(path, 84, 8)
-  assert len(fold_file.load_gallery(str(tmp_path)).maps) == 8
+  spec = description.default().spec(8)
+  assert len(fold_file.load_gallery(str(tmp_path), spec).maps) == 8
   _save_gallery(path, num_samples, num_maps)
   with pytest.raises(errors.DataError, match=message):
-    fold_file.load_gallery(str(tmp_path))
+    fold_file.load_gallery(str(tmp_path), spec)
+
+
+def test_a_gallery_of_many_classes_has_those_of_the_panels(tmp_path):
+  path = str(tmp_path / workdir.GALLERY_NAME)
+  spec = specs.make(2000, 4)
+  _save_gallery(path, 90, 3, 2000)
+  assert len(fold_file.load_gallery(str(tmp_path), spec).ids) == 90
+  _save_gallery(path, 91, 3, 2000)
+  with pytest.raises(errors.DataError, match='up to 90, received 91'):
+    fold_file.load_gallery(str(tmp_path), spec)
 
 
 @pytest.mark.parametrize('text', [
@@ -192,20 +205,19 @@ _COLUMNS = 'epoch' + ',a' * 1000
 @pytest.mark.parametrize('text,message', [
     (f'{_COLUMNS}\n1{",1" * 1000}\n', 'up to 100 columns, received 1,001'),
     (f'epoch,loss\n1{",1" * 1000}\n', 'rows of different lengths'),
-    ('epoch,"' + '\n",a,"' * 1000 + '"\n', 'rows of different lengths'),
+    ('epoch,"' + '\n",a,"' * 1000 + '"\n', 'unexpected end of data'),
     ('epoch,' + 'a' * 5000 + '\n1,0.5\n', 'up to 4,096 bytes, received 5,006'),
     ('epoch\n' + '1\n' * 200_001, 'more than 99,999 rows'),
     ('epoch' + '\r' * 200_002, 'more than 99,999 rows'),
 ])
 @pytest.mark.parametrize('name,load', [
     (workdir.HISTORY_NAME, fold_file.load_history),
-    (workdir.PER_CLASS_NAME, fold_file.load_per_class),
+    (workdir.PER_CLASS_NAME,
+     lambda folder: fold_file.load_per_class(folder, 28)),
 ])
 def test_a_table_of_any_size_is_not_parsed(tmp_path, name, load, text, message):
   path = tmp_path / name
   path.write_text(text)
-  if name == workdir.PER_CLASS_NAME and len(text) > 2**16:
-    message = 'expected up to 65,536 bytes, received '
   with pytest.raises(errors.DataError, match=message) as caught:
     load(str(tmp_path))
   assert str(path) in str(caught.value) and '\n' not in str(caught.value)
@@ -247,7 +259,15 @@ def test_a_score_that_no_epoch_has_is_a_gap(tmp_path):
     (workdir.ABOUT_NAME, 'pixels', {
         'mean': [1.0] * 5
     }),
-    (workdir.ABOUT_NAME, 'classes', ['Nucleoplasm'] * 101),
+    (workdir.ABOUT_NAME, 'classes', ['Nucleoplasm'] * 2),
+    (workdir.ABOUT_NAME, 'classes', [f'class {i}' for i in range(2001)]),
+    (workdir.ABOUT_NAME, 'classes', []),
+    (workdir.ABOUT_NAME, 'records', {
+        'description': []
+    }),
+    (workdir.ABOUT_NAME, 'records', {
+        'image_size': '32'
+    }),
     (workdir.ABOUT_NAME, 'classes', [['Nucleoplasm']]),
     (workdir.ABOUT_NAME, 'other', [[]]),
     (workdir.BEST_METRICS_NAME, 'note', [[]]),
@@ -273,7 +293,7 @@ def test_values_that_no_run_has_are_named(run, name, key, value):
   assert str(path) in refusal and key in refusal
 
 
-@pytest.mark.parametrize('size', [2**20 + 1, 0])
+@pytest.mark.parametrize('size', [2**23 + 1, 0])
 @pytest.mark.parametrize('name', [
     workdir.CONFIG_NAME, workdir.METRICS_NAME, workdir.BEST_METRICS_NAME,
     workdir.ABOUT_NAME, workdir.NETWORK_NAME

@@ -25,7 +25,7 @@ from tensorflow.python.framework import ops  # pylint: disable=no-name-in-module
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.synthetic import generator
@@ -92,7 +92,7 @@ def test_run_writes_what_other_tools_read(whole):
   best = json.loads((directory / 'best_metrics.json').read_text())
   assert 'chosen on the same held-out fold' in best['note']
   table = pd.read_csv(directory / 'per_class.csv')
-  assert table['name'].tolist() == list(spec.CLASS_NAMES)
+  assert table['name'].tolist() == list(description.default().spec(1).classes)
   arrays = _arrays(directory / 'predictions.npz')
   assert arrays['predictions'].shape == arrays['labels'].shape == (8, 28)
   index = pd.read_parquet(f'{whole[0].records}/index.parquet')

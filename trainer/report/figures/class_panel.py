@@ -11,8 +11,8 @@ from trainer.report.figures import curve as curve_lib
 from trainer.report.figures import run_style
 
 _COLUMNS = 4
-_MARGIN, _ROW = 1.05, 2.05  # heights in inches; the margin is the legend's
-_TITLE_LETTERS = 34
+_MARGIN, _ROW = 1.4, 2.0  # heights in inches; the margin is the legend's
+_TITLE_LETTERS, _WIDE_LETTERS = 32, 26  # that fit, on average and always
 _LINE_HEIGHT = 0.1  # of the numbers in a panel, in axis units
 _PAPER = {'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.6}
 
@@ -62,9 +62,10 @@ def draw(labels: np.ndarray, predictions: Mapping[str, np.ndarray],
                 ha='center',
                 va='center',
                 color=run_style.GRAY)
-    axes.set_title(f'{number} {run_style.shorten(name, _TITLE_LETTERS)}',
-                   fontsize=9,
-                   parse_math=False)
+    title = f'{number} {name}'
+    if len(title) > _TITLE_LETTERS:
+      title = run_style.shorten(title, _WIDE_LETTERS)
+    axes.set_title(title, fontsize=9, parse_math=False)
     axes.set(xlim=(-0.02, 1.02),
              ylim=(-0.02, 1.02),
              xticks=(0, 0.5, 1),

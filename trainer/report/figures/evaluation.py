@@ -20,8 +20,9 @@ _PANELS = {
     'auc_macro': 'AUC macro',
     'learning_rate': 'learning rate',
 }
-_MATRIX_MARGIN, _MATRIX_CELL = 2.2, 0.3  # inches, of names and of each class
-_MOST_LETTERS = 40  # of the name of a class
+_MATRIX_MARGIN, _MATRIX_CELL = 2.5, 8.4 / 29  # inches, of names and of a class
+_LEAST_MATRIX = 5.0  # inches
+_MOST_LETTERS = 30  # of the name of a class
 _DARK = 0.7  # share of a row from which white is more legible than black
 
 
@@ -184,7 +185,7 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: Sequence[str],
   """
   places = np.arange(len(matrix))
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-  side = _MATRIX_MARGIN + _MATRIX_CELL * len(matrix)
+  side = max(_MATRIX_MARGIN + _MATRIX_CELL * len(matrix), _LEAST_MATRIX)
   drawn = figure.Figure(figsize=(side + 0.6, side), layout='constrained')
   axes = drawn.add_subplot()
   # Cells as vector shapes, which are sharp at any size.

@@ -27,7 +27,6 @@ from trainer.run import fold_lock
 from trainer.run import workdir
 from trainer.scoring import decision
 from trainer.scoring import metrics
-from trainer.scoring import shown_class
 from trainer.training import evaluate
 from trainer.training.recording import examples
 from trainer.training import state as state_lib
@@ -108,9 +107,7 @@ class Recorder:
   def _show_samples(self, records: dataset.Records) -> None:
     rows = records.rows(self._config.fold)
     labels = records.labels[rows]
-    picked = gallery.pick_by_class(labels)
-    classes = shown_class.choose(labels.sum(axis=0, dtype=int))
-    shown = [picked[each] for each in classes.tolist() if each in picked]
+    shown = list(gallery.pick_by_class(labels).values())
     if shown:
       images = gallery.load_images(records.directory, records.manifest,
                                    records.index, rows[shown].tolist())

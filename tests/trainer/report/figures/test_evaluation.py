@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.inspection import figure
 from tests.support import figure_text
 from trainer.report.figures import evaluation
 
 _NAMES = ['_first', 'b $x$']  # no legend's business, no formula
 _SIZE = 31_072
+_CLASSES = description.default().spec(32).classes
+_SHOWN = dict(enumerate(_CLASSES))
 
 
 @functools.cache
@@ -51,9 +53,9 @@ def _legend(drawn):
 
 def test_roc_panels_hold_the_curves_and_their_areas():
   labels, predictions = _sample(600)
-  drawn = evaluation.draw_roc(labels, predictions)
+  drawn = evaluation.draw_roc(labels, predictions, _SHOWN)
   assert [axes.get_title() for axes in list(drawn.axes)
-         ] == [f'{i} {name}' for i, name in enumerate(spec.CLASS_NAMES)]
+         ] == [f'{i} {name}' for i, name in enumerate(_CLASSES)]
   assert _legend(drawn) == _NAMES
   for number in (0, 10, 27):
     axes = list(drawn.axes)[number]
@@ -79,7 +81,7 @@ def test_roc_panels_hold_the_curves_and_their_areas():
 
 def test_precision_recall_panels_hold_the_steps_and_their_areas():
   labels, predictions = _sample(600)
-  drawn = evaluation.draw_precision_recall(labels, predictions)
+  drawn = evaluation.draw_precision_recall(labels, predictions, _SHOWN)
   for number in (0, 10, 27):
     axes = list(drawn.axes)[number]
     chance, = (line for line in axes.lines if line not in _lines(axes))
@@ -105,14 +107,15 @@ def test_precision_recall_panels_hold_the_steps_and_their_areas():
     3: ['no positives']
 })])
 def test_a_class_without_its_curve_says_so(draw, empty):
-  axes = draw(*_sample(600)).axes
+  axes = draw(*_sample(600), _SHOWN).axes
   assert {
       number: _texts(each) for number, each in enumerate(axes) if not each.lines
   } == empty
 
 
 @pytest.mark.parametrize('draw', [
-    evaluation.draw_roc, evaluation.draw_precision_recall,
+    functools.partial(evaluation.draw_roc, shown=_SHOWN),
+    functools.partial(evaluation.draw_precision_recall, shown=_SHOWN),
     evaluation.draw_calibration
 ])
 @pytest.mark.parametrize('size,names', [(0, _NAMES), (50, [])])
@@ -130,7 +133,7 @@ def test_nothing_to_draw_is_drawn_empty(draw, size, names):
 @pytest.mark.parametrize(
     'draw', [evaluation.draw_roc, evaluation.draw_precision_recall])
 def test_all_samples_of_two_runs_make_a_small_file(draw):
-  drawn = draw(*_sample(_SIZE))
+  drawn = draw(*_sample(_SIZE), _SHOWN)
   assert max(len(line.get_xdata()) for line in list(drawn.axes)[0].lines) < 400
   assert len(figure.to_svg(drawn)) < 1_500_000
 
@@ -235,7 +238,7 @@ def _matrix():
 
 
 def test_a_confusion_matrix_has_shares_as_colours_and_counts_as_texts():
-  drawn = evaluation.draw_confusion_matrix(_matrix(), 'run $x$')
+  drawn = evaluation.draw_confusion_matrix(_matrix(), _CLASSES, 'run $x$')
   axes = list(drawn.axes)[0]
   shares = axes.collections[0].get_array().reshape(29, 29)
   assert shares[5, 28] == 0.75 and shares[28, 7] == 1 and not shares[1].any()
@@ -251,7 +254,7 @@ def test_a_confusion_matrix_has_shares_as_colours_and_counts_as_texts():
   }
   rows = [text.get_text() for text in axes.get_yticklabels()]
   columns = [text.get_text() for text in axes.get_xticklabels()]
-  names = [f'{name} {i}' for i, name in enumerate(spec.CLASS_NAMES)]
+  names = [f'{name} {i}' for i, name in enumerate(_CLASSES)]
   assert rows == [*names, 'no true label']
   assert columns == [*names, 'no predicted label']
   low, high = axes.get_ylim()
@@ -262,7 +265,7 @@ def test_a_confusion_matrix_has_shares_as_colours_and_counts_as_texts():
 def test_counts_are_legible_on_their_colours():
   matrix = np.diag(range(1, 30))
   matrix[:, 0] += range(29, 0, -1)  # shares from 0 to 1
-  drawn = evaluation.draw_confusion_matrix(matrix, 'run')
+  drawn = evaluation.draw_confusion_matrix(matrix, _CLASSES, 'run')
   axes = list(drawn.axes)[0]
   mesh = axes.collections[0]
   shades = mesh.to_rgba(mesh.get_array()).reshape(29, 29, 4)
@@ -285,7 +288,7 @@ def _table(seed):
   f1 = np.random.default_rng(seed).uniform(0.2, 0.8, 28)
   f1[27] = np.nan
   return pd.DataFrame({
-      'name': spec.CLASS_NAMES,
+      'name': _CLASSES,
       'positives': [*range(100 * seed, 100 * seed + 27), 0],
       'f1': f1,
       'f1_low': f1 - 0.1,
@@ -326,15 +329,10 @@ def test_an_interval_beside_its_f1_is_drawn_as_it_is():
                              table.loc[0, ['f1_low', 'f1_high']].tolist())
 
 
-def test_no_runs_have_no_class_scores():
-  axes, = evaluation.draw_class_metrics({}).axes
-  assert len(axes.get_yticklabels()) == 28 and not axes.collections
-
-
 _LONG = ['p' * 40, 's' * 300]  # folders may be called anything
 _DRAWN = [
-    lambda: evaluation.draw_roc(*_sample(600)),
-    lambda: evaluation.draw_precision_recall(*_sample(600)),
+    lambda: evaluation.draw_roc(*_sample(600), _SHOWN),
+    lambda: evaluation.draw_precision_recall(*_sample(600), _SHOWN),
     lambda: evaluation.draw_calibration(
         _sample(600)[0], dict(zip(_LONG,
                                   _sample(600)[1].values()))),
@@ -342,8 +340,58 @@ _DRAWN = [
         {name: [_history(80)] for name in _LONG}),
     lambda: evaluation.draw_class_metrics(dict.fromkeys(_LONG, _table(100))),
     lambda: evaluation.draw_confusion_matrix(
-        np.full((29, 29), 999) + np.eye(29, dtype=int) * 11_886, _LONG[0]),
+        np.full((29, 29), 999) + np.eye(29, dtype=int) * 11_886, _CLASSES,
+        _LONG[0]),
 ]
+
+_LONG_CLASS = '$x_{} ' + 'inhibitor of a kinase, ' * 8
+
+
+def _choose(count, name):
+  """Names of some of 2,000 classes, predictions, F1, and their matrix."""
+  rng = np.random.default_rng(0)
+  numbers = np.sort(rng.choice(2000, count, replace=False)).tolist()
+  shown = {number: name.format(number).strip() for number in numbers}
+  labels = (rng.random((50, 2000)) < 0.1).astype(np.uint8)
+  predictions = {each: rng.random(labels.shape) for each in _NAMES}
+  table = pd.DataFrame(
+      {
+          'name': shown.values(),
+          'positives': 7,
+          'f1': 0.5,
+          'f1_low': 0.4,
+          'f1_high': 0.6
+      }, shown)
+  return shown, labels, predictions, table
+
+
+@pytest.mark.parametrize('count,name', [(1, 'class {}'), (1, _LONG_CLASS),
+                                        (5, _LONG_CLASS), (24, 'class {}')])
+def test_any_number_of_classes_fits_its_figures(count, name):
+  shown, labels, predictions, table = _choose(count, name)
+  matrix = np.full((count + 1, count + 1), 999)
+  figures = [
+      evaluation.draw_roc(labels, predictions, shown),
+      evaluation.draw_precision_recall(labels, predictions, shown),
+      evaluation.draw_class_metrics(dict.fromkeys(_NAMES, table)),
+      evaluation.draw_confusion_matrix(matrix, list(shown.values()), 'run'),
+      evaluation.draw_confusion_matrix(matrix[1:, 1:], list(shown.values()),
+                                       'run'),
+  ]
+  for drawn in figures:
+    assert not figure_text.find_overlaps(drawn)
+    assert not figure_text.find_cut(drawn)
+  titles = [axes.get_title() for axes in list(figures[0].axes)]
+  numbers = [int(title.split()[0]) for title in titles if title]
+  assert numbers == list(shown)
+  for axes in list(figures[0].axes)[:4]:  # numbers under the last of a column
+    column = [
+        each
+        for each in list(figures[0].axes)[axes.get_subplotspec().colspan[0]::4]
+        if each.get_title()
+    ]
+    assert not column or any(
+        text.get_visible() for text in column[-1].get_xticklabels())
 
 
 @pytest.mark.parametrize('number', range(6))

@@ -72,7 +72,7 @@ def test_what_is_collected_belongs_together(collected):
 def test_a_gallery_is_saved_whole(collected, tmp_path):
   found = collected[3]
   found.save(str(tmp_path / 'gallery.npz'))
-  again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'))
+  again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'), collected[0].spec)
   assert len(again.maps) == 3
   for name, value in vars(found).items():
     for mine, theirs in zip(value, getattr(again, name)):
@@ -86,7 +86,7 @@ def test_a_gallery_of_large_images_is_loaded(collected, tmp_path, monkeypatch):
       [np.ones([len(images), side, side], np.float32) for side in (2048, 1024)])
   found = examples.collect(records, 1, model, predictions, 0.5)
   found.save(str(tmp_path / 'gallery.npz'))
-  again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'))
+  again = arrays.Gallery.load(str(tmp_path / 'gallery.npz'), collected[0].spec)
   assert [each.shape[1:] for each in again.maps] == [(200, 200)] * 2
 
 

@@ -9,19 +9,22 @@ from sklearn import metrics as sklearn_metrics
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
 
-from hpa_records.format import spec
+from hpa_records.datasets import description
 from hpa_records.inspection import figure
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import specs
 from trainer.run import fold_lock
 from trainer.scoring import metrics
 from trainer.training.recording import tensorboard
+
+_SPEC = description.default().spec(24)
 
 
 @pytest.fixture(name='case', scope='module')
 def _case():
   rng = np.random.default_rng(0)
-  labels = (rng.random((80, spec.NUM_CLASSES)) < 0.2).astype(np.uint8)
+  labels = (rng.random((80, _SPEC.num_classes)) < 0.2).astype(np.uint8)
   labels[:, 8] = 0
   predictions = (0.5 * labels + 0.6 * rng.random(labels.shape)).clip(0, 1)
   return labels, predictions.astype(np.float32)
@@ -33,10 +36,11 @@ def _events(case, tmp_path_factory):
   folder = tmp_path_factory.mktemp('board')
   shown = tensorboard.Board(str(folder))
   labels, predictions = case
-  shown.show_samples(np.stack([fakes.image(1), fakes.image(2)]), labels[:2])
+  shown.show_samples(np.stack([fakes.image(1), fakes.image(2)]), labels[:2],
+                     _SPEC)
   for epoch in (1, 2):
     row = {'epoch': epoch, 'loss': 0.5 / epoch, 'images': 80, 'auc_macro': None}
-    shown.show_epoch(row, labels, predictions, 0.5)
+    shown.show_epoch(row, labels, predictions, _SPEC, 0.5)
   found = event_accumulator.EventAccumulator(str(folder), {'tensors': 0})
   return found.Reload()
 
@@ -65,8 +69,8 @@ def test_each_class_has_its_curve(events, case):
       tag for tag in events.Tags()['tensors']
       if tag.startswith('precision_recall/')
   ]
-  assert len(tags) == spec.NUM_CLASSES - 1  # class 8 has no positive
-  name = spec.CLASS_NAMES[3]
+  assert len(tags) == _SPEC.num_classes - 1  # class 8 has no positive
+  name = _SPEC.classes[3]
   (_, curve), _ = _read(events, f'precision_recall/{name}/pr_curves')
   precision, recall = curve[4:, 50]  # at 0.5 of thresholds 0, 0.01, ... 1
   predicted = predictions[:, 3] >= 0.5
@@ -99,14 +103,14 @@ def test_a_cell_is_as_dark_as_its_share_of_the_row():
 
 def test_samples_are_there_under_their_labels(events, case):
   names = [
-      ' + '.join(np.array(spec.CLASS_NAMES)[row.astype(bool)])
+      ' + '.join(np.array(_SPEC.classes)[row.astype(bool)])
       for row in case[0][:2]
   ]
   for name, sample in zip(names, (1, 2)):
     [(step, values)] = _read(events, f'samples/{name}')
     assert step == 0
     np.testing.assert_array_equal(_image(values),
-                                  figure.composite(fakes.image(sample)))
+                                  figure.composite(fakes.image(sample), _SPEC))
 
 
 def test_a_file_in_the_folders_place_is_named(tmp_path):
@@ -122,7 +126,36 @@ def test_a_file_in_the_folders_place_is_named(tmp_path):
 def test_a_folder_whose_name_is_no_utf_8(case, tmp_path):
   folder = str(tmp_path / 'a\udcff')
   board = tensorboard.Board(folder)
-  board.show_epoch({'epoch': 1, 'loss': 0.5}, *case, 0.5)
+  board.show_epoch({'epoch': 1, 'loss': 0.5}, *case, _SPEC, 0.5)
   with board.profile():
     pass
   assert len(os.listdir(folder)) == 2
+
+
+def _show(folder, labels, predictions, spec, threshold):
+  board = tensorboard.Board(str(folder))
+  for epoch in (1, 2):
+    board.show_epoch({
+        'epoch': epoch,
+        'loss': 0.5
+    }, labels, predictions, spec, threshold)
+  found = event_accumulator.EventAccumulator(str(folder), {'tensors': 0})
+  return found.Reload().Tags()['tensors']
+
+
+def test_of_many_classes_the_largest_have_curves_in_every_epoch(tmp_path):
+  labels = np.zeros((300, 100), np.uint8)
+  labels[np.arange(300), np.arange(300) % 100] = 1
+  labels[:200, 40:64] = 1
+  predictions = np.random.default_rng(0).random((300, 100))
+  tags = _show(tmp_path, labels, predictions, specs.make(100), 0.5)
+  assert sorted(
+      each for each in tags if each.startswith('precision')) == sorted(
+          f'precision_recall/class {k}/pr_curves' for k in range(40, 64))
+  assert 'confusion_matrix' not in tags
+
+
+def test_one_class_alone_is_shown(tmp_path):
+  labels, predictions = np.ones((5, 1), np.uint8), np.full((5, 1), 0.9)
+  tags = _show(tmp_path, labels, predictions, specs.make(1, 1), None)
+  assert {'precision_recall/class 0/pr_curves', 'confusion_matrix'} <= set(tags)

@@ -1,0 +1,51 @@
+"""describe_dataset: the command, and input that it refuses."""
+
+import pathlib
+import subprocess
+import sys
+
+from hpa_records.datasets import description
+from hpa_records.synthetic import generator
+
+_ROOT = pathlib.Path(__file__).parents[3]
+
+
+def _run(*words, code=0):
+  done = subprocess.run([sys.executable, 'tools/describe_dataset.py', *words],
+                        cwd=_ROOT,
+                        check=False,
+                        capture_output=True,
+                        text=True)
+  assert done.returncode == code, done.stderr
+  return done.stdout if code == 0 else done.stderr
+
+
+def test_a_draft_is_printed_or_written_once(tmp_path):
+  generator.make(str(tmp_path), 4, size_px=64, workers=1)
+  csv, images = tmp_path / 'train.csv', tmp_path / 'train'
+  flags = [f'--csv={csv}', f'--images={images}']
+  output = tmp_path / 'cells.toml'
+  said = _run(*flags, f'--output={output}')
+  assert said.endswith(f'then pass --dataset={output}\n')
+  assert description.load(str(output)).name == 'cells'
+  assert _run(*flags) == output.read_text().replace('"cells"', '"mine"')
+  again = _run(*flags, f'--output={output}', code=2)
+  assert 'cells.toml exists' in again and again.count('\n') == 1
+
+
+def test_bad_input_is_one_line(tmp_path):
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'empty' / 'notes.txt').write_text('')
+  (tmp_path / 'head.csv').write_text('Id,Target\n')
+  (tmp_path / 'twice.csv').write_text('Id,Id\n1,2\n')
+  for words, message in (
+      ((), '--csv and --images are missing'),
+      ((f'--images={tmp_path}/none',), f'{tmp_path}/none'),
+      ((f'--images={tmp_path}/empty',), 'No image files in'),
+      ((f'--csv={tmp_path}/head.csv',), 'it has only a header'),
+      ((f'--csv={tmp_path}/twice.csv',), 'add a header'),
+      ((f'--csv={tmp_path}/head.csv', f'--output={tmp_path}/x.txt'),
+       'to end in .toml'),
+  ):
+    said = _run(*words, code=2)
+    assert message in said and said.count('\n') == 1, said

@@ -1,0 +1,212 @@
+"""Synthetic samples of any description: what the converter reads of them."""
+
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+
+from hpa_records.datasets import description
+from hpa_records.datasets import toml_form
+from hpa_records.ingest import input_tables
+from hpa_records.ingest import sample_table
+from hpa_records.images import load
+from hpa_records.runtime import errors
+from hpa_records.synthetic import generator
+from hpa_records.synthetic import sample_layout
+
+_CHANNELS = [{
+    'name': 'DNA',
+    'color': '#0000ff'
+}, {
+    'name': 'rest',
+    'color': '#ffffff'
+}]
+
+
+def _describe(table, images, intensity=None, classes=('a', 'b c'), channels=2):
+  return toml_form.parse(
+      {
+          'name':
+              'mine',
+          'classes':
+              list(classes),
+          'table':
+              table,
+          'images':
+              images,
+          'intensity':
+              intensity or {},
+          'channels': (_CHANNELS * 8)[:channels] if channels < 3 else [{
+              'name': f'c{i}'
+          } for i in range(channels)],
+      }, 'mine.toml')
+
+
+def _make(folder, found, count=24):
+  made = generator.make(str(folder), count, size_px=64, workers=1, found=found)
+  csv = folder / 'train.csv'
+  loaded = sample_table.load(
+      str(csv) if csv.exists() else '', str(folder / 'train'),
+      input_tables.How(found, num_folds=5))
+  assert len(loaded.table) == made
+  return loaded
+
+
+def _load(folder, loaded, found, row=0):
+  files = [str(folder / 'train' / name) for name in loaded.table['files'][row]]
+  return load.load(files, found.how(64))
+
+
+@pytest.mark.parametrize('table,images,intensity', [
+    ({
+        'id': '{plate}_{well}',
+        'labels': 'moa',
+        'form': 'names',
+        'single': True
+    }, {
+        'pattern': 'P{plate}/{well}_*_{channel}.tif'
+    }, {
+        'rule': 'percentiles',
+        'of': 'image'
+    }),
+    ({
+        'form': 'folders'
+    }, {
+        'pattern': '{class}/{id}-{channel}.png'
+    }, {
+        'rule': 'full_scale'
+    }),
+    ({
+        'id': 'Id',
+        'labels': ['one', 'two'],
+        'form': 'names',
+        'separator': ';',
+        'fold': 'fold'
+    }, {
+        'pattern': '{id}.tif.gz',
+        'stacked': 'pages',
+        'axes': 'ZC',
+        'project': 'middle'
+    }, {
+        'rule': 'white_level',
+        'white_level': 4095
+    }),
+    ({
+        'id': 'Id',
+        'labels': 'labels',
+        'form': 'numbers',
+        'separator': '|',
+        'group': ['donor'],
+        'each': {
+            'site': ['1', '2']
+        },
+        'join': [{
+            'csv': 'donors.csv',
+            'on': {
+                'donor': 'name'
+            }
+        }]
+    }, {
+        'pattern': '{id}_{site}.png',
+        'stacked': 'planes',
+        'pixel_um': 'um'
+    }, None),
+    ({
+        'id': '{file:stem}',
+        'form': 'columns'
+    }, {
+        'pattern': '{file:parent}/{file:name}',
+        'stacked': 'planes'
+    }, None),
+])
+def test_the_converter_reads_any_layout(tmp_path, table, images, intensity):
+  if 'each' in table:
+    table = {**table, 'id': '{code}_{site}'}
+  found = _describe(table, images, intensity)
+  if found.images.stacked == 'planes':
+    found = _describe(table, images, intensity, channels=3)
+  loaded = _make(tmp_path, found)
+  image = _load(tmp_path, loaded, found)
+  assert image.shape == (64, 64, len(found.channels))
+  assert image.std(axis=(0, 1)).min() > 1
+  assert {each for labels in loaded.table['labels'] for each in labels
+         } == {0, 1}
+
+
+@pytest.mark.parametrize('channels', [1, 16])
+def test_one_to_sixteen_channels_differ(tmp_path, channels):
+  found = _describe({
+      'labels': 'Target',
+      'form': 'numbers'
+  }, {'pattern': '{id}_{channel}.tif'}, {'rule': 'percentiles'},
+                    channels=channels)
+  loaded = _make(tmp_path, found, 2)
+  image = _load(tmp_path, loaded, found)
+  assert image.shape == (64, 64, channels)
+  assert len({image[..., i].tobytes() for i in range(channels)}) == channels
+
+
+def test_files_have_the_depth_that_the_rule_needs(tmp_path):
+  pages = _describe({
+      'labels': 'Target',
+      'form': 'numbers'
+  }, {'pattern': '{id}_{channel}.tif'}, {
+      'rule': 'white_level',
+      'white_level': 1000
+  })
+  _make(tmp_path, pages, 2)
+  names = list((tmp_path / 'train').iterdir())
+  images = [cv2.imread(str(each), cv2.IMREAD_UNCHANGED) for each in names]
+  assert {each.dtype for each in images} == {np.dtype(np.uint16)}
+  assert 255 < max(each.max() for each in images) <= 1000
+
+
+def test_jpegs_have_the_color_of_their_channel(tmp_path):
+  generator.make(str(tmp_path),
+                 1,
+                 size_px=64,
+                 workers=1,
+                 found=description.load('hpa_public'))
+  blue, green, red = cv2.split(
+      cv2.imread(str(next((tmp_path / 'train').glob('*_yellow.jpg')))))
+  assert blue.mean() < red.mean() / 4 and abs(red.mean() - green.mean()) < 5
+
+
+def test_classes_show_in_all_channels_where_none_is_of_a_protein():
+  found = description.load('rxrx1')
+  samples = sample_layout.lay_out(found, [(3,), (31,)], 0).samples
+  assert [each.labels for each in samples] == [(3,), (3,), (31,), (31,)]
+  names = {name for each in samples for name in each.files}
+  assert len(names) == 4 * 6
+
+
+def test_a_joined_table_has_the_labels(tmp_path):
+  _make(tmp_path, description.load('bbbc021'), 20)
+  head = (tmp_path / 'BBBC021_v1_moa.csv').read_text().splitlines()[0]
+  assert head == 'compound,concentration,moa'
+  assert 'moa' not in (tmp_path / 'train.csv').read_text()
+
+
+@pytest.mark.parametrize('table,images,message', [
+    ({
+        'labels': 'Target'
+    }, {
+        'pattern': '{id}_{channel}.jp2'
+    }, 'other types cannot be made'),
+    ({
+        'labels': 'moa',
+        'form': 'names',
+        'separator': ' '
+    }, {}, "class 'b c' contains the separator"),
+    ({
+        'labels': 'Target',
+        'each': {
+            'site': ['1', '2']
+        }
+    }, {}, 'Two samples would have the id'),
+])
+def test_what_cannot_be_made_is_refused(tmp_path, table, images, message):
+  with pytest.raises(errors.DataError, match=message):
+    generator.make(str(tmp_path), 4, found=_describe(table, images))
+  assert not list(pathlib.Path(tmp_path).iterdir())
