@@ -13,7 +13,7 @@ import pandas as pd
 from hpa_records.conversion import input_digest
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord as shard_file
@@ -85,27 +85,25 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
   num_doubtful = count_doubtful(skipped)
   if num_doubtful:
     inputs['num_doubtful'] = num_doubtful
-  made = manifest.Manifest(settings=settings,
-                           csv_sha256=csv_sha256,
-                           num_records=len(index),
-                           num_skipped=len({each.row for each in skipped}),
-                           shards=entries,
-                           class_counts=_class_counts(shards, plan.settings),
-                           pixels=manifest.pixel_statistics(
-                               len(index) * plan.settings.image_size**2,
-                               np.sum([each.sums for each in sidecars],
-                                      axis=0,
-                                      dtype=np.int64),
-                               np.sum(
-                                   [each.sums_of_squares for each in sidecars],
-                                   axis=0,
-                                   dtype=np.int64)),
-                           files=files,
-                           versions=shard_writer.versions(),
-                           classes=spec.classes,
-                           channels=spec.channel_names,
-                           inputs=inputs,
-                           levels=plan.levels)
+  made = manifest.Manifest(
+      settings=settings,
+      csv_sha256=csv_sha256,
+      num_records=len(index),
+      num_skipped=len({(each.row, each.id) for each in skipped}),
+      shards=entries,
+      class_counts=_class_counts(shards, plan.settings),
+      pixels=manifest.pixel_statistics(
+          len(index) * plan.settings.image_size**2,
+          np.sum([each.sums for each in sidecars], axis=0, dtype=np.int64),
+          np.sum([each.sums_of_squares for each in sidecars],
+                 axis=0,
+                 dtype=np.int64)),
+      files=files,
+      versions=shard_writer.versions(),
+      classes=spec.classes,
+      channels=spec.channel_names,
+      inputs=inputs,
+      levels=plan.levels)
   manifest.write(plan.output, made)
   return made
 
@@ -129,7 +127,9 @@ def count_doubtful(skipped: Iterable[issue.Issue]) -> int:
   Args:
     skipped: issues of the skipped samples.
   """
-  return len({each.row for each in skipped if each.kind == issue.DOUBT})
+  return len({
+      (each.row, each.id) for each in skipped if each.kind == issue.DOUBT
+  })
 
 
 def _class_counts(shards: Iterable[shard_plan.Shard],

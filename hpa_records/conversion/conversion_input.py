@@ -6,13 +6,13 @@ make one shard each, and compares the input with a finished dataset.
 
 import dataclasses
 
-from hpa_records.conversion import checked_table
 from hpa_records.conversion import commit
 from hpa_records.conversion import input_digest
-from hpa_records.conversion import output_folder
-from hpa_records.conversion import output_lock
-from hpa_records.conversion import output_settings
+from hpa_records.conversion.output import output_folder
+from hpa_records.conversion.output import output_lock
+from hpa_records.conversion.output import output_settings
 from hpa_records.conversion import shard_plan
+from hpa_records.conversion.unfinished import checked_table
 from hpa_records.format import manifest
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import sample_table

@@ -16,14 +16,14 @@ from hpa_records.conversion import commit
 from hpa_records.conversion import conversion_input
 from hpa_records.conversion import executor
 from hpa_records.conversion import intensity_pass
-from hpa_records.conversion import known_issues
-from hpa_records.conversion import output_folder
-from hpa_records.conversion import output_lock
-from hpa_records.conversion import output_settings
+from hpa_records.conversion.output import output_folder
+from hpa_records.conversion.output import output_lock
+from hpa_records.conversion.output import output_settings
 from hpa_records.conversion import planner
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.conversion import size_estimate
+from hpa_records.conversion.unfinished import known_issues
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import tfrecord
 from hpa_records.ingest import issue

@@ -22,7 +22,7 @@ import pandas as pd
 from hpa_records.conversion import executor
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.images import how as how_lib
 from hpa_records.images import intensity
 from hpa_records.images import load

@@ -24,7 +24,7 @@ import PIL
 
 from hpa_records.conversion import input_digest
 from hpa_records.conversion import shard_plan
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.format import tfrecord as shard_file
 from hpa_records.images import load
 from hpa_records.images import pixel_codec

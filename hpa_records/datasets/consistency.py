@@ -3,6 +3,7 @@
 from hpa_records.datasets import layout
 from hpa_records.datasets import template as template_lib
 from hpa_records.format import spec as spec_lib
+from hpa_records.images import file_pattern
 from hpa_records.images import intensity
 from hpa_records.images import stack as stack_lib
 from hpa_records.runtime import printable
@@ -64,6 +65,7 @@ def _check_table(found: layout.Description) -> None:
       'class' in template_lib.find_fields(each) for each in found.patterns()):
     raise ValueError('{class} in the pattern and form = "folders" need each '
                      'other')
+  spec_lib.check_metadata(table.metadata)
 
 
 def _check_files(found: layout.Description) -> None:
@@ -104,12 +106,22 @@ def _check_template(template: str) -> None:
 
 
 def _check_pattern(template: str) -> None:
-  if template_lib.ANY in template.rpartition('/')[0]:
+  literal = template_lib.FIELD.sub('', template)
+  if template_lib.ANY in literal.rpartition('/')[0]:
     raise ValueError('expected * in the last part of a pattern only, received '
                      f'{printable.quote(template)}')
   if '\\' in template or set(template.split('/')) & {'', '.', '..'}:
     raise ValueError('expected a pattern below the image folder, with / '
                      f'between its parts, received {printable.quote(template)}')
+  if not set(template_lib.find_fields(template)) - {'channel', 'class'}:
+    raise ValueError('expected {id} or a column in a pattern, received '
+                     f'{printable.quote(template)}')
+  ending = template.rpartition('}')[2]
+  if ending.rstrip(template_lib.ANY) == ending != '' and not (
+      ending.lower().endswith(tuple(file_pattern.FORMATS))):
+    raise ValueError(f'expected a pattern that ends in one of '
+                     f'{file_pattern.ENDINGS}, received '
+                     f'{printable.quote(template)}')
 
 
 def _check_intensity(found: layout.Description) -> None:
@@ -117,8 +129,10 @@ def _check_intensity(found: layout.Description) -> None:
       found.intensity.white_level,
       *(each.white_level for each in found.channels)
   ]
-  if min(levels) < 0:
-    raise ValueError(f'expected a white_level above 0, received {min(levels)}')
+  for each in levels:
+    if not 0 <= each <= layout.MAX_LEVEL:
+      raise ValueError('expected a white_level above 0 and of at most '
+                       f'{layout.MAX_LEVEL}, received {each!r:.40}')
   intensity.check(found.rule(), len(found.channels))
   if found.needs_plates and not found.table.plate:
     raise ValueError('percentiles of a plate need its columns (plate in '

@@ -8,8 +8,7 @@ import functools
 import importlib.resources
 import os
 import sys
-import typing
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, TYPE_CHECKING
 
 from hpa_records.datasets import consistency
 from hpa_records.datasets import layout
@@ -19,8 +18,9 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 
-if typing.TYPE_CHECKING:  # it imports pandas, which --help needs not
+if TYPE_CHECKING:  # its pandas would make commands start slowly
   from hpa_records.format import manifest as manifest_lib
+
 if sys.version_info >= (3, 11):
   import tomllib
 else:
@@ -64,8 +64,9 @@ def load(name: str, changes: Sequence[str] = ()) -> layout.Description:
   for each in changes:
     _merge(content, _parse_toml(each, f'--set={each}'))
   content.setdefault('name', os.path.basename(name).removesuffix(_ENDING))
-  if isinstance(content.get('classes'), dict) and 'file' in content['classes']:
-    content['classes'] = _read_classes(folder, content['classes'], name)
+  classes = content.get('classes')
+  if isinstance(classes, dict) and isinstance(classes.get('file'), str):
+    content['classes'] = _read_classes(folder, classes['file'], name)
   return toml_form.parse(content, name)
 
 
@@ -201,12 +202,11 @@ def _merge(content: dict[str, Any], other: dict[str, Any]) -> None:
       content[key] = value
 
 
-def _read_classes(folder: str, entry: dict[str, Any], source: str) -> list[str]:
+def _read_classes(folder: str, file: str, source: str) -> list[str]:
   """Returns the lines of the file of a description's classes."""
-  toml_form.check_keys(entry, {'file'})
-  lines = _read(os.path.join(folder, str(entry['file']))).splitlines()
+  lines = _read(os.path.join(folder, file)).splitlines()
   found = [line.strip() for line in lines if line.strip()]
   if not found:
-    raise errors.DataError(f'No classes in {entry["file"]} of {source}; write '
+    raise errors.DataError(f'No classes in {file} of {source}; write '
                            'one name a line.')
   return found

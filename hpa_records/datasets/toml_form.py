@@ -51,8 +51,10 @@ def parse(content: Any, source: str) -> layout.Description:
                                classes=_to_classes(content.get('classes', [])),
                                **parts)
     consistency.check(found)
+    if len(str(encode(found))) > spec_lib.MAX_DESCRIPTION:
+      raise ValueError(f'more than {spec_lib.MAX_DESCRIPTION:,} characters')
     return found
-  except ValueError as error:
+  except (ValueError, OverflowError) as error:  # of a number of 400 digits
     raise errors.DataError(
         f'{source} is not the description of a dataset: {error}; see '
         'docs/own_images.md.') from error

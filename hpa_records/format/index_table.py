@@ -18,20 +18,12 @@ from hpa_records.format import parquet_page
 from hpa_records.format import spec
 from hpa_records.runtime import printable
 
+_INT32, _INT64, _TEXT = pa.int32(), pa.int64(), pa.string()
 _SCHEMA = pa.schema([
-    ('id', pa.string()),
-    ('fold', pa.int32()),
-    ('shard', pa.string()),
-    ('record_offset', pa.int64()),
-    ('record_bytes', pa.int64()),
-    ('image_offset', pa.int64()),
-    ('image_bytes', pa.int64()),
-    ('labels', pa.list_(pa.int32())),
-    ('repeats', pa.list_(pa.float32())),
-    ('group', pa.string()),
-    ('row', pa.int32()),
+    *zip(spec.INDEX_COLUMNS,
+         (_TEXT, _INT32, _TEXT, _INT64, _INT64, _INT64, _INT64,
+          pa.list_(_INT32), pa.list_(pa.float32()), _TEXT, _INT32))
 ])
-COLUMNS = frozenset(_SCHEMA.names)
 _TEXTS = ['id', 'shard', 'group']
 
 # Most bytes of ids, shards and groups: a record on average, and in small sets.
@@ -45,11 +37,11 @@ def encode(index: pd.DataFrame) -> bytes:
 
   Args:
     index: one row a record; see manifest.load_index for the columns. Those
-      that are not COLUMNS are metadata: text.
+      that are not spec.INDEX_COLUMNS are metadata: text.
   """
   fields = [
-      field
-      for field in _schema([name for name in index if name not in COLUMNS])
+      field for field in _schema(
+          [name for name in index if name not in spec.INDEX_COLUMNS])
       if field.name in index
   ]
   table = pa.Table.from_pandas(index, pa.schema(fields),

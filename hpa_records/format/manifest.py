@@ -122,9 +122,7 @@ class Manifest:
       ValueError: the stored ones are not names of columns.
     """
     names = self._table.get('metadata', [])
-    if len(set(names) |
-           index_table.COLUMNS) < len(names) + len(index_table.COLUMNS):
-      raise ValueError(f'invalid metadata columns {names!r:.80}')
+    spec.check_metadata(names)
     return names
 
   def most_bytes(self, name: str) -> int:

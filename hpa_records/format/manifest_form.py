@@ -89,7 +89,6 @@ _OPTIONAL_SETTINGS = {
         'name': str
     },
 }
-_MAX_DESCRIPTION = 2**18  # characters of a dataset's description
 
 
 def check_size(data: bytes) -> None:
@@ -213,7 +212,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
       json_text.check_form(value['table'], {}, 'table')
       json_text.check_form(value['table'].get('metadata', []), [str],
                            'metadata')
-    most = _MAX_DESCRIPTION if key == 'description' else spec.MAX_SETTING
+    most = spec.MAX_DESCRIPTION if key == 'description' else spec.MAX_SETTING
     if len(key) > spec.MAX_SETTING or len(str(value)) > most:
       raise ValueError(f'a setting of more than {most} characters')
   _check_range('image_size', [settings['image_size']], 1, spec.MAX_IMAGE_SIZE)

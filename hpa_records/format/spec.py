@@ -50,6 +50,7 @@ MAX_SETTING = 2**12  # characters of a setting in a manifest
 MAX_CLASSES = 2000
 MAX_COUNTS = 2**21  # images of each class in each fold: F * K of a dataset
 MAX_CHANNELS = 16
+MAX_DESCRIPTION = 2**18  # characters of a description in a manifest
 MAX_NAME = 200  # characters of the name of a class, channel or stain
 
 CHANNELS = ('red', 'green', 'blue', 'yellow')
@@ -96,6 +97,11 @@ REPEATS = 'repeats'
 IMAGE = 'image'
 
 ENCODINGS = ('raw', 'png')
+
+# Columns of index.parquet. All others are metadata.
+INDEX_COLUMNS = ('id', 'fold', 'shard', 'record_offset', 'record_bytes',
+                 'image_offset', 'image_bytes', 'labels', 'repeats', 'group',
+                 'row')
 
 UNLABELLED_GROUP = 'test'  # shard group of an unlabelled set
 
@@ -235,6 +241,19 @@ def check_names(kind: str,
   if len(set(names)) < len(names):
     twice = next(name for name in names if names.count(name) > 1)
     raise ValueError(f'duplicate {kind} {printable.quote(twice)}')
+
+
+def check_metadata(names: Sequence[str]) -> None:
+  """Checks the names of the metadata columns of an index.
+
+  Raises:
+    ValueError: two are equal, or one is a column that every index has.
+  """
+  for i, name in enumerate(names):
+    if name in INDEX_COLUMNS or name in names[:i]:
+      raise ValueError(
+          f'a metadata column cannot be called {printable.quote(name)}: the '
+          'index has a column of this name')
 
 
 def _check_name(kind: str, name: str) -> None:

@@ -17,7 +17,7 @@ decode.
 import functools
 import io
 import os
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
 
 import cv2
 import kornia_rs
@@ -129,20 +129,21 @@ def decode(data: bytes,
   return pseudocolor.extract(pixels, how.channels[channel], how.colors[channel])
 
 
-def decode_stack(data: bytes, name: str, how: how_lib.How) -> list[np.ndarray]:
-  """Returns the planes of a file with all channels, C times [H, W].
+def decode_stack(data: bytes, name: str,
+                 how: how_lib.How) -> Iterator[np.ndarray]:
+  """Yields the plane [H, W] of each channel of a file with all.
 
   Args and errors: as of decode.
   """
   data, header = _read_header(data, name, how)
   if how.stack.kind == 'planes':
     pixels = _unpack(data, header)
-    return [np.ascontiguousarray(pixels[..., i]) for i, in header.chosen]
-  return [
-      functools.reduce(np.maximum, (_unpack(data, header, i)[..., 0]
-                                    for i in pages))
-      for pages in header.chosen
-  ]
+    for i, in header.chosen:
+      yield np.ascontiguousarray(pixels[..., i])
+    return
+  for pages in header.chosen:
+    found = (_unpack(data, header, i)[..., 0] for i in pages)
+    yield functools.reduce(np.maximum, found)
 
 
 def _is_compressed(name: str) -> bool:

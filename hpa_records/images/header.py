@@ -139,17 +139,19 @@ def read(file: BinaryIO,
   if unsupported or not fits:
     expected = _STACKED.get(stacked,
                             f'gray or {how.channels[channel]}-tinted pixels')
-    bits = header.depth.lstrip('uintfloa')
-    names = {3: 'RGB', 4: 'RGBA'}
-    raise errors.DataError(
-        f'expected {expected}, received '
-        f'{unsupported or f"{bits}-bit {names.get(header.colors)}"}')
+    raise errors.DataError(f'expected {expected}, received '
+                           f'{unsupported or _describe_colors(header)}')
   _check_size(header, num_bytes)
   if kind == 'TIFF':
     tiff_parts.check(header.images, num_bytes, MAX_PIXELS)
   elif kind in _ENDS:
     _check_end(file, num_bytes, kind)
   return header._replace(chosen=_choose(header, how)) if stacked else header
+
+
+def _describe_colors(header: Header) -> str:
+  bits = 8 * np.dtype(header.depth).itemsize
+  return f'{bits}-bit {"RGBA" if header.colors == 4 else "RGB"}'
 
 
 def _check_size(header: Header, num_bytes: int) -> None:

@@ -105,8 +105,13 @@ def find_levels(rule: Rule, plane: np.ndarray, channel: int) -> Levels | None:
     plane: [H, W] uint8, uint16 or float32, the original pixels; for which
       explain_refusal returns ''.
     channel: index of the channel, 0..C-1.
+
+  Raises:
+    ValueError: the rule is of a plate or the dataset.
   """
   if rule.name == 'percentiles':
+    if rule.of != 'image':
+      raise ValueError(f'expected the levels of the {rule.of}, received none')
     low, high = rule.percentiles
     if plane.dtype == np.float32:
       places = [_rank(plane.size, each) for each in (low, high)]

@@ -92,8 +92,7 @@ def _read_planes(files: Sequence[str], how: how_lib.How,
   if how.stack:
     path, = files
     with _naming(path):
-      planes = decode.decode_stack(read(path), path, how)
-    yield from planes
+      yield from decode.decode_stack(read(path), path, how)
     return
   kind = None
   for i, path in enumerate(files):

@@ -41,7 +41,6 @@ class Table:
     self.columns = csv_table.find_columns(self.content, csv)
     self.num_dropped, self.first_dropped = 0, 0
     digest = hashlib.sha256(self.content)
-    self._own = frozenset(self.columns)
     self._joined = []
     for join in joins:
       found = _Joined(os.path.join(os.path.dirname(csv), join.csv), join,

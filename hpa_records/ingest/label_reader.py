@@ -54,6 +54,11 @@ class LabelReader:
       ]
 
   @property
+  def has_classes(self) -> bool:
+    """Whether there is a class, of the description or found so far."""
+    return bool(self._number_of)
+
+  @property
   def classes(self) -> tuple[str, ...]:
     """The names of the classes that were found in the table, sorted.
 
@@ -149,7 +154,8 @@ class LabelReader:
     found = []
     for name in names:
       whole = _WHOLE.fullmatch(name)
-      name = whole[1] if whole else name
+      if whole and name not in self._number_of:
+        name = whole[1]
       if name in self._table.ignored:
         continue
       if self.from_table:

@@ -176,10 +176,7 @@ class _Reader:
           set(name.split('/')) & {'', '.', '..'}):
         return (), ('expected the name of a file in the folder of images, '
                     f'received {printable.quote(name)}')
-      names.append(
-          template_lib.fill(
-              pattern.replace(template_lib.ANY, template_lib.FILLED_ANY),
-              values))
+      names.append(template_lib.fill_pattern(pattern, values))
     if len(set(names)) < len(names):
       return (
       ), f'two channels have the same file: {printable.show_list(names)}'
@@ -288,18 +285,19 @@ def find(listing: image_folder.Listing,
     errors.DataError: the description needs columns of a table.
   """
   patterns = description.patterns()
-  fields = set(itertools.chain(*map(template_lib.find_fields, patterns)))
-  reader = _Reader(description, (), unlabelled, 0)
   table = description.table
+  if not unlabelled and table.form != 'folders':
+    raise errors.DataError('--csv is missing; pass --csv=PATH, or --unlabelled '
+                           'to take the ids from --images.')
+  reader = _Reader(description, (), unlabelled, 0)
+  fields = set(itertools.chain(*map(template_lib.find_fields, patterns)))
   missing = set(reader.needed()) - fields - set(table.metadata)
   if 'id' in fields:
     missing -= {*template_lib.find_fields(table.id), table.id}
-  form = not unlabelled and table.form != 'folders' and table.form
-  if missing or form or any(map(template_lib.has_modifier, patterns)):
-    raise errors.DataError('--csv is missing; pass --csv=PATH' + (
-        f', a table with {", ".join(sorted(missing))}' if missing else '') +
-                           ('.' if unlabelled or missing else
-                            ', or --unlabelled to take the ids from --images.'))
+  if missing or any(map(template_lib.has_modifier, patterns)):
+    names = f' ({", ".join(sorted(missing))})' if missing else ''
+    raise errors.DataError(f'The names of the files in --images need a table'
+                           f'{names}; pass --csv=PATH.')
   rows = []
   for values in listing.find_values(patterns):
     values = {**dict.fromkeys(table.metadata, ''), **values}
@@ -318,7 +316,7 @@ def _finish(samples: list[Sample], issues: list[issue.Issue],
             description: layout.Description,
             labels: label_reader.LabelReader | None) -> Found:
   classes = tuple(each.name for each in description.classes)
-  if labels and labels.from_table:
+  if labels and labels.from_table and (labels.has_classes or not issues):
     classes = labels.classes
     renumbered = labels.renumber(each.labels for each in samples)
     samples = [

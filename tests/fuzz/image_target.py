@@ -56,7 +56,7 @@ def _parse_stack(data: bytes, folder: pathlib.Path, ending: str,
     found = decode.measure(str(path), how)
   except errors.DataError:
     found = None
-  pixels = np.stack(decode.decode_stack(data, str(path), how))
+  pixels = np.stack(list(decode.decode_stack(data, str(path), how)))
   if not found or pixels.shape != (2, found.height, found.width):
     raise AssertionError(f'checked as {found}, decoded as {pixels.shape}')
   load.load([str(path)], how)

@@ -21,6 +21,7 @@ from typing import Any, Callable
 from absl import flags
 
 from benchmarks import balance
+from benchmarks import conversion_job
 from benchmarks import convert
 from benchmarks import input_pipeline
 from benchmarks import table
@@ -28,6 +29,7 @@ from benchmarks import train
 from benchmarks.device import command as device
 from hpa_records.conversion import convert as convert_lib
 from hpa_records.conversion import shard_plan
+from hpa_records.datasets import description
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
@@ -158,12 +160,13 @@ def main_convert() -> None:
   """Measures the converter beside other ways."""
   with _make_scratch() as scratch:
     csv, images = _source(scratch, _NUM_MADE)
-    job = convert.Job(csv=csv,
-                      images=images,
-                      samples=convert.read_samples(csv, images, _LIMIT.value),
-                      image_size=_IMAGE_SIZE.value,
-                      scratch=scratch,
-                      repeats=_REPEATS.value)
+    job = conversion_job.Job(csv=csv,
+                             images=images,
+                             samples=convert.read_samples(
+                                 csv, images, _LIMIT.value),
+                             image_size=_IMAGE_SIZE.value,
+                             scratch=scratch,
+                             repeats=_REPEATS.value)
     report = convert.measure(job)
   _show(report, table.format_convert)
   print(f'\n{table.closing_line(report)}')
@@ -187,8 +190,9 @@ def main_balance() -> None:
   if _FIGURES.value:
     output = path_check.require_path(_FIGURES.value, 'figures')
     cut = folds.assign(ids, labels, _NUM_FOLDS.value, 0)
-    _, totals = summary.compare(ids, labels, cut, 0, chosen, 0)
-    paths = gallery.save(gallery.draw_policies(totals, 0), output)
+    classes = [each.name for each in description.default().classes]
+    _, totals = summary.compare(ids, labels, cut, 0, chosen, 0, classes)
+    paths = gallery.save(gallery.draw_policies(totals, 0, classes), output)
     print('\n'.join(['', *paths]))
   print(f'\n{table.closing_line_balance(report)}')
 

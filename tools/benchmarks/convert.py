@@ -18,12 +18,14 @@ import pathlib
 import shutil
 import statistics
 import sys
-from typing import Any
+from typing import Any, Sequence
 
 from benchmarks import balance
+from benchmarks import conversion_job
 from benchmarks import process
 from benchmarks import record_check
-from hpa_records.format import spec
+from benchmarks import tiff_source
+from hpa_records.datasets import description
 from hpa_records.runtime import errors
 
 _MAKE_RECORDS = str(
@@ -35,55 +37,22 @@ _SHARD_MB = 16
 # Below it the workers' start hides the rest of a call.
 _MIN_CALL_RATIO = 1.25
 
-
-@dataclasses.dataclass(frozen=True)
-class Peer:
-  """One way to convert.
-
-  Attributes:
-    key: its name in the JSON and in benchmarks.converter.
-    title: its name in the table.
-    cores: number of cores that it may use.
-    is_ours: whether it is this project's converter, one worker a core.
-  """
-  key: str
-  title: str
-  cores: int = 1
-  is_ours: bool = False
-
-
 PEERS = (
-    Peer('ours', 'make_records, 1 worker', is_ours=True),
-    Peer('ours_2', 'make_records, 2 workers', cores=2, is_ours=True),
-    Peer('pillow', 'Pillow, tf.train.Example'),
-    Peer('graph', 'tf.data graph, tf.train.Example'),
-    Peer('opencv', 'OpenCV AREA, tf.train.Example'),
-    Peer('inflate', 'inflate only, no records'),
+    conversion_job.Peer('ours', 'make_records, 1 worker', is_ours=True),
+    conversion_job.Peer('ours_2',
+                        'make_records, 2 workers',
+                        cores=2,
+                        is_ours=True),
+    conversion_job.Peer('pillow', 'Pillow, tf.train.Example'),
+    conversion_job.Peer('graph', 'tf.data graph, tf.train.Example'),
+    conversion_job.Peer('opencv', 'OpenCV AREA, tf.train.Example'),
+    conversion_job.Peer('inflate', 'inflate only, no records'),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """The settings of a measurement.
-
-  Attributes:
-    csv: path of the table.
-    images: folder of <Id>_<channel>.png.
-    samples: id, multi-hot labels and files of each row.
-    image_size: height and width of the results, pixels.
-    scratch: folder for the results, on a disk with enough space.
-    repeats: repetitions of everything.
-  """
-  csv: str
-  images: str
-  samples: list[dict[str, Any]]
-  image_size: int
-  scratch: str
-  repeats: int
-
-  def output(self, peer: Peer) -> str:
-    """Returns the folder that a peer writes."""
-    return os.path.join(self.scratch, peer.key)
+# The same table and ids with five 16-bit TIFFs; where tifffile is installed.
+TIFF_PEERS = (
+    conversion_job.Peer('tiff_ours', 'make_records, 1 worker', is_ours=True),
+    conversion_job.Peer('tifffile', 'tifffile, Pillow, tf.train.Example'),
+)
 
 
 def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
@@ -94,10 +63,11 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
   """
   ids, labels = balance.read_labels(csv, limit)
   samples = []
+  channels = [each.name for each in description.default().channels]
   for sample_id, row in zip(ids, labels.tolist()):
     files = [
         os.path.join(images, f'{sample_id}_{channel}.png')
-        for channel in spec.CHANNELS
+        for channel in channels
     ]
     for path in files:
       try:
@@ -108,7 +78,7 @@ def read_samples(csv: str, images: str, limit: int) -> list[dict[str, Any]]:
   return samples
 
 
-def measure(job: Job) -> dict[str, Any]:
+def measure(job: conversion_job.Job) -> dict[str, Any]:
   """Returns all numbers, as JSON has them: peers by key, and steps.
 
   Raises:
@@ -119,52 +89,68 @@ def measure(job: Job) -> dict[str, Any]:
   if importlib.util.find_spec('tensorflow') is None:
     raise errors.DataError('Plain conversion needs TensorFlow, which is not '
                            'installed; pip install "hpa-records[cpu]".')
-  runs = {peer.key: {'cold': [], 'warm': []} for peer in PEERS}
+  report = {
+      'num_samples': len(job.samples),
+      'image_size': job.image_size,
+      'repeats': job.repeats,
+      'peers': _measure_peers(job, PEERS)
+  }
+  path = _write_job(job, 'steps', repeats=job.repeats)
+  steps = process.run_module('conversion_step', [path], 1)
+  report['steps'] = json.loads(steps.stdout)
+  if importlib.util.find_spec('tifffile') is not None:
+    tiffs = tiff_source.make(job)
+    report['tiff'] = {
+        'num_samples': len(tiffs.samples),
+        'peers': _measure_peers(tiffs, TIFF_PEERS)
+    }
+  return report
+
+
+def _measure_peers(
+    job: conversion_job.Job,
+    peers: Sequence[conversion_job.Peer]) -> dict[str, dict[str, Any]]:
+  """Returns the numbers of each peer, by key; errors as of measure."""
+  runs = {peer.key: {'cold': [], 'warm': []} for peer in peers}
   for number in range(job.repeats):
-    for peer in PEERS:
+    for peer in peers:
       print(f'repeat {number + 1} of {job.repeats}: {peer.title}',
             file=sys.stderr,
             flush=True)
       for kind, run in (_run_ours if peer.is_ours else _run)(job, peer).items():
         runs[peer.key][kind].append(run)
-  peers = {peer.key: _numbers(job, peer, runs[peer.key]) for peer in PEERS}
-  _check_records(job, peers)
-  path = _write_job(job, 'steps', repeats=job.repeats)
-  steps = process.run_module('conversion_step', [path], 1)
-  return {
-      'num_samples': len(job.samples),
-      'image_size': job.image_size,
-      'repeats': job.repeats,
-      'peers': peers,
-      'steps': json.loads(steps.stdout)
-  }
+  numbers = {peer.key: _numbers(job, peer, runs[peer.key]) for peer in peers}
+  _check_records(job, numbers)
+  return numbers
 
 
-def _run_ours(job: Job, peer: Peer) -> dict[str, dict]:
+def _run_ours(job: conversion_job.Job,
+              peer: conversion_job.Peer) -> dict[str, dict]:
   """Runs the command, and the same conversion in a warm process."""
   _clear(job, peer)
   path = _write_job(job,
                     peer.key,
-                    output=job.output(peer),
+                    output=job.output(peer.key),
                     workers=peer.cores,
                     shard_mb=_SHARD_MB)
   warm = process.run_module('converter', ['ours', path], peer.cores)
   _clear(job, peer)
   command = [
       sys.executable, _MAKE_RECORDS, f'--csv={job.csv}',
-      f'--images={job.images}', f'--output={job.output(peer)}',
+      f'--images={job.images}', f'--output={job.output(peer.key)}',
       f'--image_size={job.image_size}', f'--workers={peer.cores}',
-      f'--shard_mb={_SHARD_MB}', f'--limit={len(job.samples)}'
+      f'--shard_mb={_SHARD_MB}', f'--limit={len(job.samples)}',
+      f'--dataset={job.dataset}'
   ]
   cold = dataclasses.asdict(process.run(command, peer.cores))
   del cold['stdout']
   return {'cold': cold, 'warm': json.loads(warm.stdout)}
 
 
-def _run(job: Job, peer: Peer) -> dict[str, dict]:
+def _run(job: conversion_job.Job, peer: conversion_job.Peer) -> dict[str, dict]:
   """Runs the process of another way, which converts twice."""
   _clear(job, peer)
-  path = _write_job(job, peer.key, output=job.output(peer))
+  path = _write_job(job, peer.key, output=job.output(peer.key))
   cold = dataclasses.asdict(
       process.run_module('converter', [peer.key, path], peer.cores))
   warm = json.loads(cold.pop('stdout'))
@@ -173,16 +159,16 @@ def _run(job: Job, peer: Peer) -> dict[str, dict]:
   return {'cold': cold, 'warm': warm}
 
 
-def _write_job(job: Job, name: str, **more: Any) -> str:
+def _write_job(job: conversion_job.Job, name: str, **more: Any) -> str:
   path = os.path.join(job.scratch, f'{name}.json')
   with open(path, 'w', encoding='utf-8') as file:
     json.dump({**dataclasses.asdict(job), **more}, file)
   return path
 
 
-def _clear(job: Job, peer: Peer) -> None:
+def _clear(job: conversion_job.Job, peer: conversion_job.Peer) -> None:
   """Removes the output of a peer; waits for the disk."""
-  path = job.output(peer)
+  path = job.output(peer.key)
   if peer.is_ours:
     shutil.rmtree(path, ignore_errors=True)
   for each in (path, path + '.again'):
@@ -190,7 +176,8 @@ def _clear(job: Job, peer: Peer) -> None:
   os.sync()
 
 
-def _numbers(job: Job, peer: Peer, runs: dict[str, list]) -> dict[str, Any]:
+def _numbers(job: conversion_job.Job, peer: conversion_job.Peer,
+             runs: dict[str, list]) -> dict[str, Any]:
   """Returns a peer's rates, samples/s, and the numbers behind them."""
   numbers = {'title': peer.title, 'cores': peer.cores, 'runs': runs}
   for kind, each in runs.items():
@@ -219,29 +206,29 @@ def _steady_rate(num_samples: int, runs: list[dict]) -> float | None:
   return (num_samples - few) / (whole_s - few_s)
 
 
-def _check_records(job: Job, peers: dict[str, dict]) -> None:
+def _check_records(job: conversion_job.Job, peers: dict[str, dict]) -> None:
   """Adds num_records and mean_difference to each peer.
 
   Raises:
     RuntimeError: a number of records, or a peer's pixels, are others.
   """
   images = {}
-  for peer in PEERS:
-    if peer.key == 'inflate':
-      count = _check_inflated(job, peers[peer.key]['runs']['warm'])
+  for key, numbers in peers.items():
+    if key == 'inflate':
+      count = _check_inflated(job, numbers['runs']['warm'])
     else:
-      count, images[peer.key] = record_check.read(job.output(peer),
-                                                  job.samples[0]['id'],
-                                                  job.image_size)
-    peers[peer.key]['num_records'] = count
+      count, images[key] = record_check.read(job.output(key), job.samples[0],
+                                             job.image_size)
+    numbers['num_records'] = count
     if count != len(job.samples):
-      raise RuntimeError(f'Expected {len(job.samples)} records of {peer.key}, '
+      raise RuntimeError(f'Expected {len(job.samples)} records of {key}, '
                          f'found {count}')
-  for key, difference in record_check.compare(images, 'ours').items():
+  for key, difference in record_check.compare(images,
+                                              next(iter(peers))).items():
     peers[key]['mean_difference'] = difference
 
 
-def _check_inflated(job: Job, runs: list[dict[str, Any]]) -> int:
+def _check_inflated(job: conversion_job.Job, runs: list[dict[str, Any]]) -> int:
   """Returns the number of samples; raises if the inflated bytes differ."""
   expected = record_check.count_inflated(
       path for sample in job.samples for path in sample['files'])

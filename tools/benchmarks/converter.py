@@ -75,7 +75,26 @@ def _graph(samples: list[_Sample], size_px: int) -> Iterable:
   return paths.map(load).with_options(options).as_numpy_iterator()
 
 
-_IMAGES = {'pillow': _pillow, 'opencv': _opencv, 'graph': _graph}
+def _tifffile(samples: list[_Sample], size_px: int) -> Iterable:
+  """tifffile and Pillow: 16-bit planes resized separately, then scaled."""
+  import numpy as np
+  from PIL import Image
+  import tifffile
+  for sample in samples:
+    planes = []
+    for path in sample['files']:
+      plane = Image.fromarray(tifffile.imread(path)).resize(
+          (size_px, size_px), Image.Resampling.BILINEAR)
+      planes.append(np.rint(np.asarray(plane) * (255 / 65535)).astype(np.uint8))
+    yield np.stack(planes, axis=-1)
+
+
+_IMAGES = {
+    'pillow': _pillow,
+    'opencv': _opencv,
+    'graph': _graph,
+    'tifffile': _tifffile
+}
 
 
 @functools.lru_cache(maxsize=1)
@@ -160,6 +179,7 @@ def _ours(job: dict) -> dict:
   the difference is a rate without the start.
   """
   from hpa_records.conversion import convert
+  from hpa_records.datasets import description
   from hpa_records.runtime import process
   from hpa_records.runtime import errors
   from hpa_records.conversion import shard_plan
@@ -168,7 +188,8 @@ def _ours(job: dict) -> dict:
   def call(limit: int, name: str) -> dict:
     settings = shard_plan.Settings(image_size=job['image_size'],
                                    shard_mb=job['shard_mb'],
-                                   limit=limit)
+                                   limit=limit,
+                                   description=description.load(job['dataset']))
     clock = _Clock()
     convert.convert(job['csv'], job['images'],
                     os.path.join(job['output'], name), settings,

@@ -23,7 +23,6 @@ import numpy as np
 
 from benchmarks import peer_reader
 from benchmarks import process
-from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.reading import shards
 from hpa_records.runtime import errors
@@ -242,14 +241,14 @@ def _write_job(job: Job) -> tuple[str, dict[str, int]]:
                            f'{records.manifest.settings["encoding"]} ones at '
                            f'{job.records}; convert with --encoding=raw.')
   rows = np.flatnonzero(records.index['fold'] != HELD_OUT)
-  size = records.manifest.image_size
-  pixels = np.empty((len(rows), size, size, spec.NUM_CHANNELS), np.uint8)
+  spec = records.spec
+  pixels = np.empty((len(rows), *spec.image_shape), np.uint8)
   shards.Shards(records).read(rows, pixels)
   path = os.path.join(job.scratch, 'pixels.npy')
   np.save(path, pixels)
   files = [[
       os.path.join(job.images, f'{name}_{channel}.png')
-      for channel in spec.CHANNELS
+      for channel in spec.channel_names
   ]
            for name in records.index['id'].iloc[rows]]
   for each in files if job.peers_python else ():
@@ -257,7 +256,9 @@ def _write_job(job: Job) -> tuple[str, dict[str, int]]:
       pathlib.Path(png).read_bytes()  # now it is in the page cache
   content = {
       **dataclasses.asdict(job), 'pixels': path,
-      'size': size,
+      'size': spec.image_size,
+      'num_channels': spec.num_channels,
+      'num_classes': spec.num_classes,
       'files': files
   }
   job_path = os.path.join(job.scratch, 'job.json')

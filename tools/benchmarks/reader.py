@@ -138,12 +138,13 @@ def _tf_records(job: Job, setting: Setting, passes: int) -> Iterable:
   threads = setting['threads'] or tf.data.AUTOTUNE
   features = {
       'image': tf.io.FixedLenFeature([], tf.string),
-      'labels': tf.io.FixedLenFeature([28], tf.int64),
+      'labels': tf.io.FixedLenFeature([job['num_classes']], tf.int64),
   }
 
   def decode(found):
     image = tf.io.decode_raw(found['image'], tf.uint8)
-    return tf.reshape(image, (-1, size, size, 4)), found['labels']
+    shape = (-1, size, size, job['num_channels'])
+    return tf.reshape(image, shape), found['labels']
 
   def parse_batch(serialized):
     return decode(tf.io.parse_example(serialized, features))

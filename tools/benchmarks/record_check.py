@@ -2,12 +2,11 @@
 
 import pathlib
 import struct
-from typing import Iterable
+from typing import Any, Iterable
 
 import numpy as np
 
 from hpa_records.format import example
-from hpa_records.format import spec
 from hpa_records.format import tfrecord
 
 # Of 255. On real fields filters lie 0.4 apart at 299 px and 1.8 at 64, a turned
@@ -16,12 +15,13 @@ from hpa_records.format import tfrecord
 MAX_MEAN_DIFFERENCE = 4.0
 
 
-def read(path: str, sample_id: str, size_px: int) -> tuple[int, np.ndarray]:
+def read(path: str, sample: dict[str, Any],
+         size_px: int) -> tuple[int, np.ndarray]:
   """Returns the number of records, and the pixels of one sample.
 
   Args:
     path: of a file of records, or of a folder with such.
-    sample_id: of the sample.
+    sample: with id, labels, and files, one a channel.
     size_px: height and width that it should have.
 
   Returns:
@@ -32,16 +32,16 @@ def read(path: str, sample_id: str, size_px: int) -> tuple[int, np.ndarray]:
   """
   folder = pathlib.Path(path)
   paths = sorted(folder.glob('*.tfrecord')) if folder.is_dir() else [folder]
-  shape = (size_px, size_px, spec.NUM_CHANNELS)
+  shape = (size_px, size_px, len(sample['files']))
   count, found = 0, None
   for each in paths:
     for _, data in tfrecord.read(str(each)):
       count += 1
-      sample = example.decode(data)
-      if sample.id == sample_id:
-        found = np.frombuffer(sample.image, np.uint8)
+      record = example.decode(data, len(sample['labels']))
+      if record.id == sample['id']:
+        found = np.frombuffer(record.image, np.uint8)
   if found is None or found.size != np.prod(shape):
-    raise RuntimeError(f'Expected {sample_id} with {shape} pixels among the '
+    raise RuntimeError(f'Expected {sample["id"]} with {shape} pixels among the '
                        f'{count} records of {path}, found none')
   return count, found.reshape(shape)
 
@@ -57,9 +57,10 @@ def compare(images: dict[str, np.ndarray], ours: str) -> dict[str, float]:
     RuntimeError: an image differs more than another filter explains.
   """
   differences = {}
-  reference = images[ours].reshape(-1, 1, spec.NUM_CHANNELS).astype(float)
+  num_channels = images[ours].shape[-1]
+  reference = images[ours].reshape(-1, 1, num_channels).astype(float)
   for name, image in images.items():
-    pixels = image.reshape(-1, spec.NUM_CHANNELS, 1)
+    pixels = image.reshape(-1, num_channels, 1)
     each = np.abs(pixels - reference).mean(axis=0)  # [its, our channel]
     same = np.diag(each)
     differences[name] = float(same.mean())

@@ -71,23 +71,35 @@ def _tensorflow_version() -> str:
 def format_convert(report: dict[str, Any]) -> str:
   """Returns the two tables of convert.measure, and what they mean."""
   peers = report['peers']
-  plain = peers['pillow']
-  rows = [_peer_row(peer, plain) for peer in peers.values()]
-  head = ('', 'cold, samples/s', '× Pillow', 'warm, samples/s', '× Pillow',
-          'CPU ms a sample, cold / warm', 'peak MiB', 'records',
-          'mean difference')
   steps = [(step['title'], step['unit'], f'{step["ms"]:.3f}',
             f'{step["median_ms"]:.3f}', _number(step['mean_difference'], 2))
            for step in report['steps']]
-  return '\n'.join([
+  lines = [
       f'{report["num_samples"]} samples to {report["image_size"]} px; best of '
       f'{report["repeats"]} (median). Ratios are those of best rates, divided '
       'by cores. Peak: parent + largest worker.', '',
-      _table(head, rows), '',
+      _peer_table(peers, 'pillow'), '',
       _two_workers(peers['ours'], peers['ours_2']), '',
       _table(('decoders and filters', 'a', 'CPU ms, best', 'median',
               'mean difference from AREA'), steps)
-  ])
+  ]
+  if 'tiff' in report:
+    lines += [
+        '', f'{report["tiff"]["num_samples"]} samples of five uncompressed '
+        '16-bit TIFFs:', '',
+        _peer_table(report['tiff']['peers'], 'tifffile')
+    ]
+  return '\n'.join(lines)
+
+
+def _peer_table(peers: dict[str, dict[str, Any]], plain: str) -> str:
+  """Returns the table of peers, with ratios to the one of the key plain."""
+  ratio = f'× {peers[plain]["title"].partition(",")[0]}'
+  head = ('', 'cold, samples/s', ratio, 'warm, samples/s', ratio,
+          'CPU ms a sample, cold / warm', 'peak MiB', 'records',
+          'mean difference')
+  return _table(head,
+                [_peer_row(peer, peers[plain]) for peer in peers.values()])
 
 
 def closing_line(report: dict[str, Any]) -> str:

@@ -48,11 +48,14 @@ class Tags(NamedTuple):
     order: byte order, '<' or '>'.
     numbers: values by tag.
     hidden: description of further images; '' if there is one image.
+    layers: description of images in this one, which stacked files do not have
+      either; '' if there are none.
     text: the description of the first image; its first part if it is long.
   """
   order: str
   numbers: dict[int, tuple[int, ...]]
   hidden: str
+  layers: str = ''
   text: str = ''
 
   def first(self, tag: int) -> int:
@@ -152,22 +155,29 @@ def _read_tags(directory: tiff_directory.Directory, with_text: bool) -> Tags:
       text = directory.read_text(entry, tiff_text.MAX_BYTES)
   if {WIDTH, HEIGHT, PHOTOMETRIC} - numbers.keys():
     raise errors.DataError('TIFF without a width, a height or a color space')
-  return Tags(directory.order, numbers, _find_hidden(directory, numbers, text),
-              text)
+  layers = _find_layers(directory, numbers)
+  hidden = layers or _find_hidden(directory, numbers, text)
+  return Tags(directory.order, numbers, hidden, layers, text)
+
+
+def _find_layers(directory: tiff_directory.Directory,
+                 numbers: dict[int, tuple[int, ...]]) -> str:
+  """Returns Tags.layers."""
+  if numbers.get(_DEPTH, (1,)) != (1,):
+    return f'{numbers[_DEPTH][0]:,} layers'
+  return next(
+      (f'a MetaMorph stack of {entry.count:,}' for entry in directory.entries
+       if entry.tag == _STACK_PLANES and entry.count > 1), '')
 
 
 def _find_hidden(directory: tiff_directory.Directory,
                  numbers: dict[int, tuple[int, ...]], text: str) -> str:
-  """Returns the description of further images; '' if there is one image."""
+  """Returns Tags.hidden of an image without layers."""
   if directory.following:
     return 'each with a directory'
-  if numbers.get(_DEPTH, (1,)) != (1,):
-    return f'{numbers[_DEPTH][0]:,} layers'
-  for entry in directory.entries:
-    if entry.tag == _SUB_DIRECTORIES and entry.count:
-      return 'a pyramid, or other sub-images'
-    if entry.tag == _STACK_PLANES and entry.count > 1:
-      return f'a MetaMorph stack of {entry.count:,}'
+  if any(entry.tag == _SUB_DIRECTORIES and entry.count
+         for entry in directory.entries):
+    return 'a pyramid, or other sub-images'
   width, height, samples = (
       numbers.get(tag, (1,))[0] for tag in (WIDTH, HEIGHT, SAMPLES))
   return tiff_text.describe_planes(text, width * height, samples)

@@ -85,5 +85,6 @@ def _find_other_layouts(tags: tiff.Tags, stacked: str) -> Iterator[str]:
   if samples > 1 and planar != 1 and (stacked != 'planes' or
                                       planar != tiff.SEPARATE):
     yield 'with its colors in separate planes'
-  if tags.hidden and stacked != 'pages':
-    yield f'of several images ({tags.hidden})'
+  hidden = tags.layers if stacked == 'pages' else tags.hidden
+  if hidden:
+    yield f'of several images ({hidden})'

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 
 from hpa_records.format import spec
-from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from tests.hpa_records.ingest import test_sample_table
+from tests.support import tables
 
 _PATTERN = test_sample_table.PATTERN
 
@@ -40,14 +40,16 @@ def test_files_are_found_by_their_pattern(tmp_path, pattern):
       test_sample_table.write_png(path)
   text = 'Id,Target\n001,1\nb c,2\n'
   loaded = test_sample_table.load(tmp_path / 'images', text, pattern=pattern)
-  assert loaded.table['blue'].tolist() == [
-      str(tmp_path / 'images' / pattern.format(id=sample_id, channel='blue'))
+  assert loaded.table['files'].tolist() == [
+      tuple(
+          pattern.format(id=sample_id, channel=channel)
+          for channel in spec.CHANNELS)
       for sample_id in ('001', 'b c')
   ]
-  loaded = sample_table.load('',
-                             str(tmp_path / 'images'),
-                             pattern=pattern,
-                             unlabelled=True)
+  loaded = tables.load('',
+                       str(tmp_path / 'images'),
+                       pattern=pattern,
+                       unlabelled=True)
   assert loaded.table['id'].tolist() == ['001', 'a', 'b c']
   assert loaded.table['labels'].tolist() == [()] * 3
 
@@ -94,11 +96,11 @@ def test_unlabelled_still_refuses_a_csv_without_ids(images):
 
 
 def _load_folder(images, **options):
-  return sample_table.load('',
-                           str(images),
-                           pattern=_PATTERN,
-                           unlabelled=True,
-                           **options)
+  return tables.load('',
+                     str(images),
+                     pattern=_PATTERN,
+                     unlabelled=True,
+                     **options)
 
 
 def test_ids_of_a_folder_are_sorted_and_stand_for_a_csv(images):
@@ -132,7 +134,7 @@ def test_a_folder_id_that_is_no_plain_name_is_an_issue(images):
 
 def test_without_csv_and_labels_there_is_nothing_to_read(images):
   with pytest.raises(errors.DataError, match='pass --csv=PATH, or --unlab'):
-    sample_table.load('', str(images), pattern=_PATTERN)
+    tables.load('', str(images), pattern=_PATTERN)
 
 
 def test_addresses_are_read_as_folders_are(images):
@@ -145,13 +147,12 @@ def test_addresses_are_read_as_folders_are(images):
   csv = 'ram://sample_table/train.csv'
   with tf.io.gfile.GFile(csv, 'wb') as file:
     file.write(b'Id,Target\na,0\nb,1\nc,2\nd,3\n')
-  loaded = sample_table.load(csv,
-                             remote,
-                             pattern='p/{id}_{channel}.png',
-                             on_error='skip')
-  assert loaded.table['red'].tolist() == [
-      f'{remote}/p/a_red.png', f'{remote}/p/c_red.png'
-  ]
+  loaded = tables.load(csv,
+                       remote,
+                       pattern='p/{id}_{channel}.png',
+                       on_error='skip')
+  assert [files[0] for files in loaded.table['files']
+         ] == ['p/a_red.png', 'p/c_red.png']
   assert [each.file for each in loaded.issues][0] == 'p/b_red.png'
   with pytest.raises(errors.DataError, match='^Cannot (read|access) ram://'):
-    sample_table.load(f'{csv}x', remote, pattern=_PATTERN)
+    tables.load(f'{csv}x', remote, pattern=_PATTERN)

@@ -15,7 +15,7 @@ import pytest
 from hpa_records.format import index_table
 from hpa_records.format import parquet_page
 
-_NUM, _FOLDS = 6, 2
+_NUM, _FOLDS, _CLASSES = 6, 2, 28
 
 
 def _index(**changes):
@@ -51,7 +51,7 @@ def _write(**changes):
 
 def test_a_table_comes_back():
   index = pd.DataFrame(_index())
-  found = index_table.decode(index_table.encode(index), _NUM, _FOLDS)
+  found = index_table.decode(index_table.encode(index), _NUM, _FOLDS, _CLASSES)
   assert list(found.columns) == list(index.columns)
   assert found['fold'].dtype == np.int32
   for name in index.columns:
@@ -80,7 +80,7 @@ _NO_UTF8 = pa.Array.from_buffers(pa.string(), 6,
 ])
 def test_nulls_and_other_types_are_refused(name, column, message):
   with pytest.raises(ValueError, match=message):
-    index_table.decode(_write(**{name: column}), _NUM, _FOLDS)
+    index_table.decode(_write(**{name: column}), _NUM, _FOLDS, _CLASSES)
 
 
 @pytest.mark.parametrize('name,column', [
@@ -93,7 +93,7 @@ def test_columns_much_larger_than_the_file_are_refused(name, column):
   data = _write(**{name: column})
   assert len(data) < 10**7
   with pytest.raises(ValueError, match=f'column .?{name}'):
-    index_table.decode(data, _NUM, _FOLDS)
+    index_table.decode(data, _NUM, _FOLDS, _CLASSES)
 
 
 def test_the_footer_is_not_trusted():
@@ -114,7 +114,7 @@ def test_the_footer_is_not_trusted():
   assert forged
   for lie in forged:
     with pytest.raises(ValueError, match='column .labels. has 1000003 values'):
-      index_table.decode(lie, 4, _FOLDS)
+      index_table.decode(lie, 4, _FOLDS, _CLASSES)
 
 
 @pytest.mark.parametrize('encoding',
@@ -126,7 +126,7 @@ def test_encodings_with_their_own_counts_are_refused(encoding):
                       use_dictionary=False,
                       column_encoding={'id': encoding})
   with pytest.raises(ValueError, match='encoding is not plain'):
-    index_table.decode(content.getvalue(), _NUM, _FOLDS)
+    index_table.decode(content.getvalue(), _NUM, _FOLDS, _CLASSES)
 
 
 def test_overlapping_columns_are_refused():
@@ -150,7 +150,7 @@ def test_overlapping_columns_are_refused():
   assert forged
   for lie in forged:
     with pytest.raises(ValueError, match='columns larger than the file'):
-      index_table.decode(lie, _NUM, _FOLDS)
+      index_table.decode(lie, _NUM, _FOLDS, _CLASSES)
 
 
 def _varint(value):
@@ -161,17 +161,17 @@ def test_more_rows_than_bytes_or_than_records_are_refused():
   rows = pa.table({'fold': pa.array(np.zeros(10**6, np.int32))})
   data = _bytes(rows)
   with pytest.raises(ValueError, match='expected 6 rows, received 1000000'):
-    index_table.decode(data, _NUM, _FOLDS)
+    index_table.decode(data, _NUM, _FOLDS, _CLASSES)
   with pytest.raises(ValueError,
                      match=f'{len(data)} bytes for 1000000 records'):
-    index_table.decode(data, 10**6, _FOLDS)
+    index_table.decode(data, 10**6, _FOLDS, _CLASSES)
 
 
 def test_other_columns_are_refused():
   for data in (_bytes(pa.table({'other': [1] * 6})),
                _bytes(pa.table([[1] * 6] * 2, ['fold', 'fold']))):
     with pytest.raises(ValueError, match='column'):
-      index_table.decode(data, _NUM, _FOLDS)
+      index_table.decode(data, _NUM, _FOLDS, _CLASSES)
 
 
 @pytest.mark.parametrize('data', [
@@ -182,7 +182,7 @@ def test_other_columns_are_refused():
 ])
 def test_invalid_parquet_is_refused(data):
   with pytest.raises(ValueError, match='parquet|bytes for'):
-    index_table.decode(data, _NUM, _FOLDS)
+    index_table.decode(data, _NUM, _FOLDS, _CLASSES)
 
 
 @pytest.mark.parametrize('seed', range(20))
@@ -191,7 +191,7 @@ def test_damage_is_refused_or_another_table(seed):
   for place in rng.integers(4, len(data), 3):
     data[place] ^= rng.integers(1, 256)
   try:
-    assert len(index_table.decode(bytes(data), _NUM, _FOLDS)) == _NUM
+    assert len(index_table.decode(bytes(data), _NUM, _FOLDS, _CLASSES)) == _NUM
   except ValueError as error:
     assert '\n' not in str(error)
 
@@ -209,7 +209,7 @@ for at in range({start}, len(data)):
     forged = bytearray(data)
     forged[at] = (forged[at] + change) % 256
     try:
-      index_table.decode(bytes(forged), {_NUM}, {_FOLDS})
+      index_table.decode(bytes(forged), {_NUM}, {_FOLDS}, {_CLASSES})
     except ValueError:
       pass
 '''
@@ -261,7 +261,7 @@ def test_a_field_of_another_type_is_skipped_as_by_pyarrow():
 def test_pandas_metadata_is_ignored(said):
   table = parquet.read_table(io.BytesIO(_write()))
   data = _bytes(table.replace_schema_metadata({b'pandas': said}))
-  index = index_table.decode(data, _NUM, _FOLDS)
+  index = index_table.decode(data, _NUM, _FOLDS, _CLASSES)
   assert list(index['id']) == [f's{i}' for i in range(_NUM)]
 
 
@@ -270,4 +270,5 @@ def test_tables_of_other_writers_are_refused():
   name = b'parquet-cpp-arrow'
   assert name in data
   with pytest.raises(ValueError, match='not written by pyarrow'):
-    index_table.decode(data.replace(name, b'parquet-mr versio'), _NUM, _FOLDS)
+    index_table.decode(data.replace(name, b'parquet-mr versio'), _NUM, _FOLDS,
+                       _CLASSES)

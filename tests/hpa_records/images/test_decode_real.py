@@ -25,7 +25,7 @@ def _read(path, how):
   """Returns the planes [C, H, W], after comparing their kind with measure."""
   data = path.read_bytes()
   found = decode.measure(str(path), how)
-  planes = (np.stack(decode.decode_stack(data, path.name, how))
+  planes = (np.stack(list(decode.decode_stack(data, path.name, how)))
             if how.stack else decode.decode(data, path.name, how)[None])
   assert (found.height, found.width) == planes.shape[1:]
   return planes

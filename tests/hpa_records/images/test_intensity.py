@@ -58,6 +58,13 @@ def test_a_percentile_is_taken_as_typed():
   assert intensity.find_levels(rule, plane, 0) == (0, 998)
 
 
+@pytest.mark.parametrize('scope', ['plate', 'dataset'])
+def test_other_levels_than_an_image_s_are_given(scope):
+  rule = intensity.Rule('percentiles', of=scope)
+  with pytest.raises(ValueError, match=f'levels of the {scope}'):
+    intensity.find_levels(rule, np.zeros((2, 2), np.uint8), 0)
+
+
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 def test_summed_histograms_give_the_levels_of_all_pixels(dtype):
   planes = [

@@ -1,4 +1,4 @@
-"""load: the files of a sample as one image, resized; compared with exact arithmetic."""
+"""load: files of a sample as one image, resized; compared with exact means."""
 
 import dataclasses
 import resource

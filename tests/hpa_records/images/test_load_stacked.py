@@ -41,11 +41,16 @@ def _tiff(pixels, **options):
   return file.getvalue()
 
 
+def _planes(data, name, how):
+  """Returns [C, H, W]."""
+  return np.stack(list(decode.decode_stack(data, name, how)))
+
+
 def _read(tmp_path, data, how, name='a.tif'):
   """Returns the planes [C, H, W], after comparing their kind with measure."""
   path = tmp_path / name
   path.write_bytes(data)
-  planes = np.stack(decode.decode_stack(data, name, how))
+  planes = _planes(data, name, how)
   found = decode.measure(str(path), how)
   assert (found.height, found.width) == planes.shape[1:]
   assert found.num_bytes == len(data)
@@ -193,7 +198,7 @@ def test_planes_that_follow_one_directory(tmp_path, text, dtype):
                                                         b'channels=3').replace(
                                                             b'[3, 2', b'[3, 3')
   with pytest.raises(errors.DataError, match='truncated TIFF'):
-    decode.decode_stack(more, 'a.tif', _how(3, 'pages', project='max'))
+    _planes(more, 'a.tif', _how(3, 'pages', project='max'))
 
 
 def test_16_bit_rgb_of_imagej_is_one_image(tmp_path):
@@ -226,7 +231,7 @@ def test_a_compressed_file(tmp_path):
     found = _read(tmp_path, data, _how(3, 'pages'), name)
     np.testing.assert_array_equal(found, pixels)
   with pytest.raises(errors.DataError, match='gzip file .*, received another'):
-    decode.decode_stack(gzip.decompress(data), 'a.tif.gz', _how(3, 'pages'))
+    _planes(gzip.decompress(data), 'a.tif.gz', _how(3, 'pages'))
 
 
 def _pages(*pages):
@@ -238,6 +243,9 @@ def _pages(*pages):
 
 
 @pytest.mark.parametrize('data,received', [
+    (image_bytes.gray_tiff(_pixels((9, 9), 'u1'), t32997=3), '3 layers'),
+    (image_bytes.gray_tiff_and(_pixels(
+        (9, 9), 'u1'), (33629, 5, 3, bytes(24))), 'MetaMorph stack of 3'),
     (_pages(*_pixels((2, 9, 9), 'u1')), 'expected 3 planes.* received 2'),
     (_pages(*_pixels((4, 9, 9), 'u1')), 'received 4; give the plane of each'),
     (_pages(*_pixels((2, 9, 9), 'u1'), _pixels(
@@ -254,7 +262,7 @@ def _pages(*pages):
 ])
 def test_other_stacks_are_refused(data, received):
   with pytest.raises(errors.DataError, match=received) as error:
-    decode.decode_stack(data, 'a.tif', _how(3, 'pages'))
+    _planes(data, 'a.tif', _how(3, 'pages'))
   assert '\n' not in str(error.value)
 
 
@@ -262,7 +270,7 @@ def test_a_circle_of_directories_is_refused():
   data = bytearray(image_bytes.gray_tiff(_pixels((9, 9), 'u1')))
   data[-4:] = data[4:8]
   with pytest.raises(errors.DataError, match='at most 4,096 images'):
-    decode.decode_stack(bytes(data), 'a.tif', _how(3, 'pages'))
+    _planes(bytes(data), 'a.tif', _how(3, 'pages'))
 
 
 def test_pages_that_share_their_strips_are_refused():
@@ -274,7 +282,7 @@ def test_pages_that_share_their_strips_are_refused():
     data += directory + bytes(4)
   with pytest.raises(errors.DataError,
                      match='truncated TIFF: expected 980,100'):
-    decode.decode_stack(bytes(data), 'a.tif', _how(100, 'pages'))
+    _planes(bytes(data), 'a.tif', _how(100, 'pages'))
 
 
 def test_load_gives_the_channels_in_order(tmp_path):

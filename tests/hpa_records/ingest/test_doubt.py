@@ -6,9 +6,9 @@ import cv2
 import pytest
 
 from hpa_records.format import spec
-from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import tables
 
 
 @pytest.fixture(name='images')
@@ -17,11 +17,7 @@ def _images(tmp_path):
 
 
 def _load(images, **options):
-  return sample_table.load('',
-                           images,
-                           pattern='{id}_{channel}.png',
-                           unlabelled=True,
-                           **options)
+  return tables.load('', images, unlabelled=True, **options)
 
 
 def _copy(images, *names):
@@ -68,8 +64,8 @@ def test_files_of_one_size_that_differ_anywhere_are_not_the_same(
     plane = fakes.plane(0, 0, 600)
     plane[-1, -1] = channel  # far from the middle
     cv2.imwrite(f'{tmp_path}/s0_{name}.tif', plane)
-  found = sample_table.load('',
-                            str(tmp_path),
-                            pattern='{id}_{channel}.tif',
-                            unlabelled=True)
+  found = tables.load('',
+                      str(tmp_path),
+                      pattern='{id}_{channel}.tif',
+                      unlabelled=True)
   assert len(found.table) == 1 and capsys.readouterr().err == ''

@@ -11,8 +11,8 @@ import pytest
 from hpa_records.format import spec
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import issue
-from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
+from tests.support import tables
 
 # Not square, so that a swapped height and width would show.
 SIZE_PX = (6, 8)
@@ -53,10 +53,7 @@ def _images(tmp_path):
 def load(images, text='Id,Target\na,0\nb,1 2\nc,27\n', **options):
   csv = images.parent / 'train.csv'
   csv.write_bytes(text if isinstance(text, bytes) else text.encode())
-  return sample_table.load(str(csv), str(images), **{
-      'pattern': PATTERN,
-      **options
-  })
+  return tables.load(str(csv), str(images), **options)
 
 
 def _refusal(images, *args, **options):
@@ -71,8 +68,11 @@ def test_table_holds_rows_labels_and_paths_in_csv_order(images):
   assert loaded.table['id'].tolist() == ['b', 'a']
   assert loaded.table['labels'].tolist() == [(0, 16), (3,)]
   assert loaded.table['row'].tolist() == [2, 3]
-  for channel in spec.CHANNELS:
-    assert loaded.table[channel][0] == str(images / f'b_{channel}.png')
+  assert loaded.table['files'].tolist() == [
+      tuple(f'{name}_{channel}.png'
+            for channel in spec.CHANNELS)
+      for name in 'ba'
+  ]
   assert loaded.sizes == {SIZE_PX: 2}
   assert loaded.csv_sha256 == hashlib.sha256(text.encode()).hexdigest()
   assert not loaded.issues
@@ -238,7 +238,7 @@ def test_skip_refuses_when_no_sample_is_left(images):
 
 @pytest.mark.parametrize('text,received', [
     ('', "received ''"),
-    ('Id;Target\na;0\n', "received 'Id;Target'"),
+    ('Id:Target\na:0\n', "received 'Id:Target'"),
     ('id,target\na,0\n', "received 'id,target'"),
     ('Id\na\n', "received 'Id'"),
     ('Id,Target,Id\na,0,a\n', "received 'Id,Target,Id'"),
@@ -266,17 +266,17 @@ def test_a_pipe_in_place_of_a_csv_is_an_error(images):
   os.mkfifo(pipe)
   message = 'Cannot read .*pipe: a pipe or a device; save its output to a'
   with pytest.raises(errors.DataError, match=message):
-    sample_table.load(str(pipe), str(images), pattern=PATTERN)
+    tables.load(str(pipe), str(images))
 
 
 def test_missing_csv_or_folder_is_one_line(images):
   with pytest.raises(errors.DataError, match=r'^Cannot read .*none'):
-    sample_table.load(str(images / 'none.csv'), str(images), pattern=PATTERN)
+    tables.load(str(images / 'none.csv'), str(images))
   csv = images.parent / 'train.csv'
   csv.write_text('Id,Target\na,0\n../b,99\n')
   for folder in (images / 'none', csv):
     with pytest.raises(errors.DataError, match=r'^Cannot read .*\.$'):
-      sample_table.load(str(csv), str(folder), pattern=PATTERN)
+      tables.load(str(csv), str(folder))
 
 
 @pytest.mark.parametrize('row,received', [
@@ -299,7 +299,7 @@ def test_a_table_far_too_large_is_refused(images):
   os.truncate(csv, 2**40)
   with pytest.raises(errors.DataError,
                      match='too large .* over 134,217,728 bytes'):
-    sample_table.load(str(csv), str(images), pattern=PATTERN)
+    tables.load(str(csv), str(images))
 
 
 def test_sizes_may_differ_between_samples(images):
@@ -344,9 +344,7 @@ def test_multi_hot():
 
 @pytest.mark.skipif(not _HPA.exists(), reason='the real images are not here')
 def test_real_fields_are_valid():
-  loaded = sample_table.load(str(_HPA / 'fields.csv'),
-                             str(_HPA / 'fields'),
-                             pattern=PATTERN)
+  loaded = tables.load(str(_HPA / 'fields.csv'), str(_HPA / 'fields'))
   assert loaded.sizes == {(512, 512): 345}
   counts = spec.multi_hot(loaded.table['labels']).sum(axis=0)
   assert {
@@ -363,6 +361,4 @@ def test_real_fields_are_valid():
 @pytest.mark.skipif(not _HPA.exists(), reason='the real images are not here')
 def test_real_single_channels_lack_three_of_four_files():
   with pytest.raises(errors.DataError, match='124,264 issues'):
-    sample_table.load(str(_HPA / 'train.csv'),
-                      str(_HPA / 'single_channel'),
-                      pattern=PATTERN)
+    tables.load(str(_HPA / 'train.csv'), str(_HPA / 'single_channel'))

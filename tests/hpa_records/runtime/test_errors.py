@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from hpa_records.conversion import output_lock
+from hpa_records.conversion.output import output_lock
 from hpa_records.ingest import image_folder
 from hpa_records.runtime import errors
 from hpa_records.storage import path_check
@@ -72,7 +72,7 @@ def test_a_newline_in_a_link_target_is_escaped(tmp_path):
   with pytest.raises(errors.DataError) as error:
     output_lock.refuse_links(str(tmp_path))
   assert len(str(error.value).splitlines()) == 1
-  listed = image_folder.scan(str(tmp_path), '{id}_{channel}.png')
+  listed = image_folder.scan(str(tmp_path), ['a_red.png'])
   assert not [each for each in listed.others.values() if '\n' in each]
 
 

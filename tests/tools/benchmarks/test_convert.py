@@ -89,6 +89,17 @@ def test_both_tables_name_every_row_and_the_last_line_says_the_result(done):
   assert finished.stdout.splitlines()[-1].startswith('One core converts ')
 
 
+def test_five_16_bit_tiffs_are_converted_beside_tifffile(done):
+  pytest.importorskip('tifffile')
+  finished, report, _ = done
+  peers = report['tiff']['peers']
+  assert set(peers) == {'tiff_ours', 'tifffile'}
+  for peer in peers.values():
+    assert peer['num_records'] == _NUM_SAMPLES
+    assert peer['mean_difference'] < 0.01  # Pillow's filter is the same
+    assert f'\n| {peer["title"]} | ' in finished.stdout
+
+
 def test_nothing_is_left_behind(done):
   assert not list((done[2] / 'work').iterdir())
 

@@ -19,11 +19,12 @@ def _write_record(path, sample_id, num_bytes):
 def test_records_of_other_work_are_found(tmp_path, sample_id, num_bytes):
   path = tmp_path / 'records'
   _write_record(path, 'a', 16)
-  count, pixels = record_check.read(str(path), 'a', 2)
+  sample = {'id': 'a', 'labels': [0] * 28, 'files': ['r', 'g', 'b', 'y']}
+  count, pixels = record_check.read(str(path), sample, 2)
   assert (count, pixels.shape) == (1, (2, 2, 4))
   _write_record(path, sample_id, num_bytes)
   with pytest.raises(RuntimeError, match='Expected a with .* among the 1 rec'):
-    record_check.read(str(path), 'a', 2)
+    record_check.read(str(path), sample, 2)
 
 
 def test_other_pixels_or_swapped_channels_are_found():

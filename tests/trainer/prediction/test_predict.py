@@ -18,10 +18,10 @@ from hpa_records.datasets import description
 from hpa_records.format import spec as spec_lib
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
-from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import tables
 from trainer import config as config_lib
 from trainer.prediction import ensemble
 from trainer.prediction import predict

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Iterator
 
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import file_lock

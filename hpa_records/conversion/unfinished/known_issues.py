@@ -10,7 +10,7 @@ from typing import Mapping, Sequence
 
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.ingest import issue
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem

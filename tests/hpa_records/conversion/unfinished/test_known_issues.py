@@ -3,9 +3,9 @@
 import pytest
 
 from hpa_records.conversion import convert
-from hpa_records.conversion import known_issues
 from hpa_records.conversion import shard_plan
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import known_issues
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.ingest import issue
 from hpa_records.runtime import json_text
 from tests.support import fakes

@@ -8,9 +8,9 @@ import pathlib
 import pytest
 
 from hpa_records.conversion import convert
-from hpa_records.conversion import output_folder
-from hpa_records.conversion import output_lock
 from hpa_records.conversion import shard_plan
+from hpa_records.conversion.output import output_folder
+from hpa_records.conversion.output import output_lock
 from hpa_records.format import manifest
 from hpa_records.inspection import verify
 from hpa_records.runtime import errors

@@ -13,8 +13,8 @@ import os
 
 import pandas as pd
 
-from hpa_records.conversion import output_lock
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.output import output_lock
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table

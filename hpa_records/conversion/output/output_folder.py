@@ -12,10 +12,10 @@ import os
 import re
 import sys
 
-from hpa_records.conversion import output_lock
-from hpa_records.conversion import output_settings
+from hpa_records.conversion.output import output_lock
+from hpa_records.conversion.output import output_settings
 from hpa_records.conversion import shard_plan
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.datasets import description
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata

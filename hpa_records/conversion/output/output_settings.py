@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from hpa_records.conversion import shard_plan
-from hpa_records.conversion import sidecar
+from hpa_records.conversion.unfinished import sidecar
 from hpa_records.datasets import description
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text

@@ -1,0 +1,1 @@
+"""What a conversion keeps in the folder .unfinished until it is complete."""
