@@ -226,4 +226,7 @@ def _describe(records: dataset.Records, device: str) -> dict[str, Any]:
           name: manifest.pixels[name] for name in ('mean', 'std')
       },
       'classes': manifest.classes,
+      **({
+          'levels': manifest.levels
+      } if manifest.levels else {}),
   }
