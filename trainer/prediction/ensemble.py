@@ -82,18 +82,13 @@ class Ensemble:
                     self.settings.get('pixel_um', 0))
     if not found.needs_levels:
       return how
-    levels = self.runs[0].folds[0].about.get('levels', {})
-    try:
-      json_text.check_form(levels, {'': [[(int, float)]]}, 'levels')
-      pairs = tuple((float(low), float(high)) for low, high in levels[''])
-      if len(pairs) != len(how.channels):
-        raise ValueError('levels: not one pair a channel')
-    except ValueError as error:
+    levels = self.runs[0].folds[0].about.get('levels')
+    if levels is None:
       raise errors.DataError(
           f'The intensity of these runs is that of each {found.intensity.of} '
           'of their records. Convert the images with hpa-make-records '
-          '--unlabelled, and pass --records.') from error
-    return dataclasses.replace(how, levels=pairs)
+          '--unlabelled, and pass --records.')
+    return dataclasses.replace(how, levels=tuple(map(tuple, levels)))
 
   @property
   def num_models(self) -> int:
