@@ -106,7 +106,8 @@ def _check_template(template: str) -> None:
 
 
 def _check_pattern(template: str) -> None:
-  if template_lib.ANY in template.rpartition('/')[0]:
+  literal = template_lib.FIELD.sub('', template)
+  if template_lib.ANY in literal.rpartition('/')[0]:
     raise ValueError('expected * in the last part of a pattern only, received '
                      f'{printable.quote(template)}')
   if '\\' in template or set(template.split('/')) & {'', '.', '..'}:

@@ -44,6 +44,18 @@ def fill(template: str, values: Mapping[str, str]) -> str:
   return FIELD.sub(lambda match: _pick(match[1], values), template)
 
 
+def fill_pattern(pattern: str, values: Mapping[str, str]) -> str:
+  """Returns a pattern as fill does, with FILLED_ANY in place of its ANY."""
+  parts, last = [], 0
+  for match in FIELD.finditer(pattern):
+    parts += [
+        pattern[last:match.start()].replace(ANY, FILLED_ANY),
+        _pick(match[1], values)
+    ]
+    last = match.end()
+  return ''.join(parts) + pattern[last:].replace(ANY, FILLED_ANY)
+
+
 def _pick(field: str, values: Mapping[str, str]) -> str:
   name, _, modifier = field.partition(':')
   value = values[name]

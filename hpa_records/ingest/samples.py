@@ -176,10 +176,7 @@ class _Reader:
           set(name.split('/')) & {'', '.', '..'}):
         return (), ('expected the name of a file in the folder of images, '
                     f'received {printable.quote(name)}')
-      names.append(
-          template_lib.fill(
-              pattern.replace(template_lib.ANY, template_lib.FILLED_ANY),
-              values))
+      names.append(template_lib.fill_pattern(pattern, values))
     if len(set(names)) < len(names):
       return (
       ), f'two channels have the same file: {printable.show_list(names)}'

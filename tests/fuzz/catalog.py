@@ -8,8 +8,9 @@ from tests.fuzz import target
 MODULES = {
     'image_target': ('png', 'tiff', 'jpeg', 'jpeg2000', 'gzip', 'tiff_pages',
                      'tiff_planes', 'png_planes'),
-    'dataset_target': ('record', 'stored_image', 'shard', 'manifest', 'index',
-                       'parquet', 'csv', 'pattern', 'unfinished'),
+    'dataset_target':
+        ('record', 'stored_image', 'shard', 'manifest', 'index', 'parquet',
+         'csv', 'pattern', 'description', 'unfinished'),
     'run_target': ('config', 'npz', 'run', 'flags', 'tf_config'),
     'network_target': ('checkpoint',),
 }

@@ -15,13 +15,18 @@ from pyarrow import parquet
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
+from hpa_records.datasets import description
+from hpa_records.datasets import template
+from hpa_records.datasets import toml_form
 from hpa_records.format import example
 from hpa_records.format import manifest
 from hpa_records.format import spec
 from hpa_records.format import tfrecord
-from hpa_records.images import file_pattern
 from hpa_records.images import pixel_codec
-from hpa_records.ingest import csv_table
+from hpa_records.ingest import group_table
+from hpa_records.ingest import image_folder
+from hpa_records.ingest import joined_table
+from hpa_records.ingest import samples as samples_lib
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
 from hpa_records.inspection import summary
@@ -35,6 +40,7 @@ from tests.support import image_bytes
 
 _SIZE_PX = 4
 _SETTINGS = shard_plan.Settings(image_size=_SIZE_PX, num_folds=2)
+_SPEC = _SETTINGS.spec
 _DIGEST = '0' * 64
 _PLAIN = 'settings.json'  # the one file of .unfinished without a hash
 
@@ -42,7 +48,7 @@ _PLAIN = 'settings.json'  # the one file of .unfinished without a hash
 def _records() -> list[bytes]:
   """A labelled record, one of PNG, one without labels."""
   pixels = fakes.image(1, _SIZE_PX)
-  labels = np.zeros(spec.NUM_CLASSES, np.uint8)
+  labels = np.zeros(_SPEC.num_classes, np.uint8)
   labels[[1, 5]] = 1
   samples = [
       example.Sample('a', pixel_codec.encode(pixels, encoding), 1, labels,
@@ -57,7 +63,7 @@ def _records() -> list[bytes]:
 
 
 def _parse_record(data: bytes, _) -> None:
-  sample = example.decode(data)
+  sample = example.decode(data, _SPEC.num_classes)
   for encoding in spec.ENCODINGS:
     try:
       pixel_codec.decode(sample.image, encoding, _SIZE_PX, 4)
@@ -96,7 +102,7 @@ def _parse_shard(data: bytes, folder: pathlib.Path) -> None:
   path = folder / 'a.tfrecord'
   path.write_bytes(_frame(data[1:]) if data[:1] == b'\1' else data[1:])
   for _, content in tfrecord.read(str(path)):
-    example.decode(content)
+    example.decode(content, _SPEC.num_classes)
 
 
 @functools.cache
@@ -118,14 +124,14 @@ def _dataset() -> dict[str, Any]:
       'labels': ('list<int32>', [[0], [1, 2], [27]]),
       'repeats': ('list<float>', [[0, 1], [0, 1], [2, 0]]),
   }
-  counts = np.zeros((2, spec.NUM_CLASSES), int)
+  counts = np.zeros((2, _SPEC.num_classes), int)
   counts[[0, 0, 0, 1], [0, 1, 2, 27]] = 1
   shards = (manifest.Shard(tfrecord.file_name('fold0', 0, 1), 2, 2 * size,
                            _DIGEST),
             manifest.Shard(tfrecord.file_name('fold1', 0, 1), 1, size, _DIGEST))
   pixels = manifest.pixel_statistics(48, np.full(4, 9), np.full(4, 99))
   names = (manifest.INDEX_NAME, 'features.json', 'dataset_info.json')
-  made = manifest.Manifest(dataclasses.asdict(_SETTINGS),
+  made = manifest.Manifest(_SETTINGS.encode(),
                            _DIGEST,
                            3,
                            0,
@@ -133,13 +139,20 @@ def _dataset() -> dict[str, Any]:
                            counts.tolist(),
                            pixels,
                            dict.fromkeys(names, _DIGEST), {'numpy': '2'},
+                           _SPEC.classes,
+                           _SPEC.channel_names,
                            inputs={
                                'num_files': 12,
                                'num_bytes': 99,
                                'names_and_sizes_sha256': _DIGEST,
                                'content_sha256': _DIGEST
                            })
-  return {'manifest': dataclasses.asdict(made), 'index': index}
+  content = {
+      name: value
+      for name, value in dataclasses.asdict(made).items()
+      if value is not None
+  }
+  return {'manifest': content, 'index': index}
 
 
 def _sign(content: Any) -> bytes:
@@ -162,7 +175,15 @@ def _manifests(_) -> list[bytes]:
           **each, 'name': name
       } for each, name in zip(made['shards'], names)]
   }
-  return [json.dumps(each).encode() for each in (made, unlabelled)]
+  described = toml_form.encode(description.load('rxrx1'))
+  described = {
+      **unlabelled, 'settings': {
+          **settings, 'description': described
+      },
+      'channels': [each['name'] for each in described['channels']],
+      'pixels': manifest.pixel_statistics(48, np.full(6, 9), np.full(6, 99))
+  }
+  return [json.dumps(each).encode() for each in (made, unlabelled, described)]
 
 
 def _parse_manifest(data: bytes, _) -> None:
@@ -274,23 +295,69 @@ def _csvs(_) -> list[bytes]:
       b'\2Id,Target,fold\na,0,1\n"b",3 4,0\n',
       b'\3Id,group\na,x\nb, x \n',
       b'\0\xef\xbb\xbfId,Target\r\n\r\n"a ""b""",5\r\n',
-      'Id,Target\ne\u0301,0\n\u202e,1\n'.encode(),
+      '\0Id,Target\ne\u0301,0\n\u202e,1\n'.encode(),
+      b'\4plate;site;path;moa;um\n1;2;a\\b.tif;x|y;0.5\n1;3;c/d.tif;x|x;1\n',
+      b'\4plate\tsite\tpath\tmoa\tum\n01\t2\tb.tif\tz\t1e-3\n',
   ]
 
 
-def _parse_csv(data: bytes, _) -> None:
+# A table with most of what a description can say.
+_DESCRIBED = toml_form.parse(
+    {
+        'name': 'fuzz',
+        'table': {
+            'id': '{plate}_{path:stem}',
+            'labels': 'moa',
+            'form': 'names',
+            'separator': '|',
+            'empty': 'allow',
+            'ignored': ['y'],
+            'group': ['plate', 'site'],
+            'metadata': ['site'],
+            'plate': 'plate',
+        },
+        'images': {
+            'pattern': '{plate}/{path:name}',
+            'stacked': 'planes',
+            'pixel_um': 'um'
+        },
+        'channels': [{
+            'name': 'a'
+        }, {
+            'name': 'b'
+        }]
+    }, 'the description')
+
+
+def _parse_csv(data: bytes, folder: pathlib.Path) -> None:
   asked, content = data[:1], data[1:]
   if asked == b'\3':
-    ids, issues = csv_table.parse_groups(content, 'a.csv')
-    found = [each for name in ids.items() for each in name]
+    ids, issues = group_table.parse(content, 'a.csv')
+    names = [each for name in ids.items() for each in name]
   else:
-    samples, issues = csv_table.parse(content, 'a.csv', asked == b'\1', 0,
-                                      'fold' if asked == b'\2' else '', 2)
-    found = [each.id for each in samples]
+    (folder / 'a.csv').write_bytes(content)
+    found = _DESCRIBED if asked == b'\4' else description.change(
+        description.default(), fold_column='fold' if asked == b'\2' else '')
+    read = samples_lib.parse(joined_table.Table(str(folder / 'a.csv'), ()),
+                             found,
+                             unlabelled=asked == b'\1',
+                             num_folds=2)
+    issues, names = read.issues, [each.id for each in read.samples]
+    for each in read.samples:
+      _check_sample(each, read)
   taken = {each.id for each in issues}
-  for name in found:
+  for name in names:
     if printable.find_name_issue(name) and not issues:
       raise AssertionError(f'{name!r} was taken, of {taken}')
+
+
+def _check_sample(sample: samples_lib.Sample, found: samples_lib.Found) -> None:
+  """Names of files have to be below the folder, labels those of classes."""
+  for name in sample.files:
+    if not name.isprintable() or set(name.split('/')) & {'', '.', '..'}:
+      raise AssertionError(f'the file {name!r} was taken')
+  if not all(0 <= each < len(found.classes) for each in sample.labels):
+    raise AssertionError(f'labels {sample.labels} of {len(found.classes)}')
 
 
 def _patterns(_) -> list[bytes]:
@@ -300,19 +367,42 @@ def _patterns(_) -> list[bytes]:
       b'x/{channel}/{id}.TIFF\0x/red/a.TIFF',
       b'{id}{channel}.jpg\0aaaaaaaaaaaaaaaared.jpg',
       '{id}_{channel}.png\0e\u0301_red.png'.encode(),
+      b'{a}/{a}_*_{b}{channel}.png\0x/x_1_2red.png',
   ]
 
 
 def _parse_pattern(data: bytes, _) -> None:
   pattern, *names = data.decode('utf-8', 'surrogateescape').split('\0')
-  file_pattern.check(pattern)
-  for name in file_pattern.find_ids(pattern, names):
-    found = {
-        file_pattern.name(pattern, name, each).casefold()
-        for each in spec.CHANNELS
-    }
-    if not found & {each.casefold() for each in names}:
-      raise AssertionError(f'{name!r} of {names} is in none of {found}')
+  patterns = description.change(description.default(), pattern).patterns()
+  if any(map(template.has_modifier, patterns)):
+    return
+  for values in image_folder.Listing(frozenset(names)).find_values(patterns):
+    found = [
+        template.compile_filled(template.fill_pattern(each, values).casefold())
+        for each in patterns
+    ]
+    if not any(
+        each.fullmatch(name.casefold()) for each in found for name in names):
+      raise AssertionError(f'{values!r} of {names} is in none of {patterns}')
+
+
+def _descriptions(_) -> list[bytes]:
+  """The built-in descriptions."""
+  folder = pathlib.Path(description.__file__).parent
+  return [
+      (folder / f'{name}.toml').read_bytes() for name in description.names()
+  ]
+
+
+def _parse_description(data: bytes, folder: pathlib.Path) -> None:
+  (folder / 'a.toml').write_bytes(data)
+  found = description.load(str(folder / 'a.toml'))
+  classes = [each.name for each in found.classes]
+  stored = json.loads(json.dumps(toml_form.encode(found)))
+  if classes:
+    again = description.of_settings({'description': stored}, classes)
+    if toml_form.encode(again) != toml_form.encode(found):
+      raise AssertionError(f'{again} is not {found}')
 
 
 def _unfinished(folder: pathlib.Path) -> list[bytes]:
@@ -397,6 +487,8 @@ TARGETS = {
         target.Target(_csvs, _parse_csv),
     'pattern':
         target.Target(_patterns, _parse_pattern),
+    'description':
+        target.Target(_descriptions, _parse_description),
     'unfinished':
         target.Target(_unfinished, _parse_unfinished, mutation.change_json),
 }

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
+from hpa_records.datasets import description
 from hpa_records.format import example as example_lib
 from hpa_records.format import manifest
 from hpa_records.format import spec
@@ -29,6 +30,9 @@ def _opened(tmp_path_factory, request):
   convert.convert(csv, images, str(folder / 'records'), settings,
                   convert.How(workers=1))
   return folder / 'records', tfds.builder_from_directory(folder / 'records')
+
+
+_spec = description.default().spec
 
 
 def _ids(builder, split):
@@ -93,8 +97,7 @@ def test_an_unlabelled_set_is_the_split_test(tmp_path, encoding):
   ]
   shards = (_shard(tmp_path, tfrecord.file_name('test', 0, 2), samples[:3]),
             _shard(tmp_path, tfrecord.file_name('test', 1, 2), samples[3:]))
-  settings = {'image_size': 24, 'encoding': encoding, 'num_folds': 5}
-  tfds_metadata.write(str(tmp_path), settings, shards)
+  tfds_metadata.write(str(tmp_path), _spec(24, encoding), 5, shards, 'Images')
   builder = tfds.builder_from_directory(tmp_path)
   examples = list(tfds.as_numpy(builder.as_dataset(split='test')))
   assert [each['id'] for each in examples
@@ -109,9 +112,8 @@ def test_folds_and_an_unlabelled_set_do_not_mix(tmp_path):
       manifest.Shard(tfrecord.file_name(group, 0, 1), 1, 1, '')
       for group in ('fold0', 'test')
   ]
-  settings = {'image_size': 24, 'encoding': 'raw', 'num_folds': 2}
   with pytest.raises(ValueError, match=r"received \['fold0', 'test'"):
-    tfds_metadata.write(str(tmp_path), settings, shards)
+    tfds_metadata.write(str(tmp_path), _spec(24), 2, shards, 'Images')
 
 
 @pytest.mark.parametrize('encoding', spec.ENCODINGS)
@@ -131,6 +133,5 @@ def test_features_are_what_tfds_itself_would_write(tmp_path, encoding):
       'image': pixels,
   }).save_config(tmp_path)
   expected = json.loads((tmp_path / 'features.json').read_text())
-  settings = {'image_size': 16, 'encoding': encoding, 'num_folds': 5}
-  tfds_metadata.write(str(tmp_path), settings, ())
+  tfds_metadata.write(str(tmp_path), _spec(16, encoding), 5, (), 'Images')
   assert json.loads((tmp_path / 'features.json').read_text()) == expected
