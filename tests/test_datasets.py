@@ -4,6 +4,7 @@ make_sample_data, make_records, verify_records, a training of two epochs, the
 report, and predictions of the images: as the commands do it, in one process.
 """
 
+import contextlib
 import pathlib
 
 import numpy as np
@@ -60,20 +61,34 @@ def test_records_are_complete_and_have_the_spec_of_the_description(made):
   assert len(used) > 1 and max(used) < records.spec.num_classes
 
 
+def _open(folder, found):
+  """The samples without labels: as images, or as records where an image alone
+  does not tell its intensities."""
+  csv, images = str(folder / 'train.csv'), str(folder / 'train')
+  if not found.needs_levels:
+    samples = sample_table.load(csv, images,
+                                input_tables.How(found, unlabelled=True))
+    return inference_source.Files(samples, images, found.how(_SIZE), 'stop')
+  convert.make(
+      conversion_input.Source(csv, images), str(folder / 'new'),
+      shard_plan.Settings(description=found, image_size=_SIZE, unlabelled=True),
+      convert.How(workers=1))
+  return contextlib.nullcontext(inference_source.Records(str(folder / 'new')))
+
+
 def _predict(folder, output):
-  """Writes predictions of the images, as new ones, by the run; returns those of
-  the records, by id."""
+  """Writes predictions of the samples, as new ones, by the run; returns those
+  of the records, by id."""
   ensemble = ensemble_lib.load([str(folder / 'run')])
-  found = description.of_settings(ensemble.settings, ensemble.classes)
-  samples = sample_table.load(str(folder / 'train.csv'), str(folder / 'train'),
-                              input_tables.How(found, unlabelled=True))
   models = predict.Models(ensemble, strategy.make('cpu'), 'last')
-  with inference_source.Files(samples, str(folder / 'train'), found.how(_SIZE),
-                              'stop') as files:
-    models.predict(files, 'none',
+  found = description.of_settings(ensemble.settings, ensemble.classes)
+  with _open(folder, found) as source:
+    if found.needs_levels:
+      ensemble.check_records(source.spec, source.settings, 'new')
+    models.predict(source, 'none',
                    4).save(output, ensemble.choose_thresholds('', 'last'))
-  stored = models.predict(inference_source.Records(str(folder / 'records')),
-                          'none', 4)
+  records = inference_source.Records(str(folder / 'records'))
+  stored = models.predict(records, 'none', 4)
   return pd.DataFrame(stored.predictions, stored.ids)
 
 
