@@ -17,6 +17,7 @@ from hpa_records.conversion.unfinished import sidecar
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
 from hpa_records.format import tfrecord as shard_file
+from hpa_records.images import pixel_codec
 from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
@@ -92,7 +93,7 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
       num_skipped=len({(each.row, each.id) for each in skipped}),
       shards=entries,
       class_counts=_class_counts(shards, plan.settings),
-      pixels=manifest.pixel_statistics(
+      pixels=pixel_codec.statistics(
           len(index) * plan.settings.image_size**2,
           np.sum([each.sums for each in sidecars], axis=0, dtype=np.int64),
           np.sum([each.sums_of_squares for each in sidecars],

@@ -111,19 +111,13 @@ class Manifest:
     return bool(self._table.get('group'))
 
   @property
-  def _table(self) -> dict[str, Any]:
-    return self.settings.get('description', {}).get('table', {})
+  def metadata(self) -> list[str]:
+    """Names of the index's columns that were copied from the table."""
+    return self._table.get('metadata', [])
 
   @property
-  def metadata(self) -> list[str]:
-    """Names of the index's columns that were copied from the table.
-
-    Raises:
-      ValueError: the stored ones are not names of columns.
-    """
-    names = self._table.get('metadata', [])
-    spec.check_metadata(names)
-    return names
+  def _table(self) -> dict[str, Any]:
+    return self.settings.get('description', {}).get('table', {})
 
   def most_bytes(self, name: str) -> int:
     """Returns the largest allowed size of one of `files` in bytes."""
@@ -131,25 +125,6 @@ class Manifest:
       return manifest_form.MAX_BYTES
     return index_table.max_bytes(self.num_records, self.num_folds,
                                  self.num_classes)
-
-
-def pixel_statistics(count: int, sums: np.ndarray,
-                     squares: np.ndarray) -> dict[str, Any]:
-  """Returns the manifest's `pixels`.
-
-  Args:
-    count: pixels of one channel, over all images.
-    sums: [C] int64, sum of each channel.
-    squares: [C] int64, sum of squares of each channel.
-  """
-  mean = sums / count
-  return {
-      'count': count,
-      'sum': sums.tolist(),
-      'sum_of_squares': squares.tolist(),
-      'mean': mean.tolist(),
-      'std': np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist(),
-  }
 
 
 def write_index(directory: str, index: pd.DataFrame) -> str:

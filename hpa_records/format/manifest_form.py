@@ -210,8 +210,9 @@ def _check_settings(settings: dict[str, Any]) -> None:
                          f'setting {key!r:.40}')
     if key == 'description' and 'table' in value:
       json_text.check_form(value['table'], {}, 'table')
-      json_text.check_form(value['table'].get('metadata', []), [str],
-                           'metadata')
+      metadata = value['table'].get('metadata', [])
+      json_text.check_form(metadata, [str], 'metadata')
+      spec.check_metadata(metadata)
     most = spec.MAX_DESCRIPTION if key == 'description' else spec.MAX_SETTING
     if len(key) > spec.MAX_SETTING or len(str(value)) > most:
       raise ValueError(f'a setting of more than {most} characters')

@@ -53,43 +53,6 @@ MAX_CHANNELS = 16
 MAX_DESCRIPTION = 2**18  # characters of a description in a manifest
 MAX_NAME = 200  # characters of the name of a class, channel or stain
 
-CHANNELS = ('red', 'green', 'blue', 'yellow')
-NUM_CHANNELS = len(CHANNELS)
-
-# Source: Kaggle, "Human Protein Atlas Image Classification" (2018), the
-# competition's list of labels 0..27.
-CLASS_NAMES = (
-    'Nucleoplasm',
-    'Nuclear membrane',
-    'Nucleoli',
-    'Nucleoli fibrillar center',
-    'Nuclear speckles',
-    'Nuclear bodies',
-    'Endoplasmic reticulum',
-    'Golgi apparatus',
-    'Peroxisomes',
-    'Endosomes',
-    'Lysosomes',
-    'Intermediate filaments',
-    'Actin filaments',
-    'Focal adhesion sites',
-    'Microtubules',
-    'Microtubule ends',
-    'Cytokinetic bridge',
-    'Mitotic spindle',
-    'Microtubule organizing center',
-    'Centrosome',
-    'Lipid droplets',
-    'Plasma membrane',
-    'Cell junctions',
-    'Mitochondria',
-    'Aggresome',
-    'Cytosol',
-    'Cytoplasmic bodies',
-    'Rods & rings',
-)
-NUM_CLASSES = len(CLASS_NAMES)
-
 ID = 'id'
 FOLD = 'fold'
 LABELS = 'labels'
@@ -290,16 +253,3 @@ def require_seed(seed: int) -> int:
   if not 0 <= seed <= MAX_SEED:
     raise errors.DataError(f'Expected a seed of 0..2^63-1, received {seed}.')
   return seed
-
-
-def multi_hot(labels_column: Iterable[Sequence[int]]) -> np.ndarray:
-  """Returns [N, K] uint8, 1 where the sample has the label.
-
-  Args:
-    labels_column: labels of each of N samples, 0..K-1.
-  """
-  labels = list(labels_column)
-  hot = np.zeros([len(labels), NUM_CLASSES], np.uint8)
-  for row, classes in enumerate(labels):
-    hot[row, list(classes)] = 1
-  return hot

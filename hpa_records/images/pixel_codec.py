@@ -5,7 +5,7 @@ as one.
 """
 
 import struct
-from typing import Sequence
+from typing import Any, Sequence
 
 import cv2
 import numpy as np
@@ -125,3 +125,22 @@ def are_sums(count: int, totals: Sequence[int], squares: Sequence[int],
   return len(totals) == len(squares) == num_channels and all(
       total <= square <= 255 * total <= 255**2 * count and total**2 <= square *
       count for total, square in zip(totals, squares))
+
+
+def statistics(count: int, sums: np.ndarray,
+               squares: np.ndarray) -> dict[str, Any]:
+  """Returns the manifest's `pixels`.
+
+  Args:
+    count: pixels of one channel, over all images.
+    sums: [C] int64, sum of each channel.
+    squares: [C] int64, sum of squares of each channel.
+  """
+  mean = sums / count
+  return {
+      'count': count,
+      'sum': sums.tolist(),
+      'sum_of_squares': squares.tolist(),
+      'mean': mean.tolist(),
+      'std': np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist(),
+  }

@@ -84,7 +84,7 @@ def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
   if not issues and len(tasks) == len(made.shards):
     issues = _check_pixels(
         made,
-        manifest.pixel_statistics(made.num_records * made.image_size**2, *sums))
+        pixel_codec.statistics(made.num_records * made.image_size**2, *sums))
   return issues
 
 

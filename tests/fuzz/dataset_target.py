@@ -26,6 +26,7 @@ from hpa_records.images import pixel_codec
 from hpa_records.ingest import group_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import joined_table
+from hpa_records.ingest import row_reader
 from hpa_records.ingest import samples as samples_lib
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
@@ -129,7 +130,7 @@ def _dataset() -> dict[str, Any]:
   shards = (manifest.Shard(tfrecord.file_name('fold0', 0, 1), 2, 2 * size,
                            _DIGEST),
             manifest.Shard(tfrecord.file_name('fold1', 0, 1), 1, size, _DIGEST))
-  pixels = manifest.pixel_statistics(48, np.full(4, 9), np.full(4, 99))
+  pixels = pixel_codec.statistics(48, np.full(4, 9), np.full(4, 99))
   names = (manifest.INDEX_NAME, 'features.json', 'dataset_info.json')
   made = manifest.Manifest(_SETTINGS.encode(),
                            _DIGEST,
@@ -181,7 +182,7 @@ def _manifests(_) -> list[bytes]:
           **settings, 'description': described
       },
       'channels': [each['name'] for each in described['channels']],
-      'pixels': manifest.pixel_statistics(48, np.full(6, 9), np.full(6, 99))
+      'pixels': pixel_codec.statistics(48, np.full(6, 9), np.full(6, 99))
   }
   return [json.dumps(each).encode() for each in (made, unlabelled, described)]
 
@@ -351,7 +352,7 @@ def _parse_csv(data: bytes, folder: pathlib.Path) -> None:
       raise AssertionError(f'{name!r} was taken, of {taken}')
 
 
-def _check_sample(sample: samples_lib.Sample, found: samples_lib.Found) -> None:
+def _check_sample(sample: row_reader.Sample, found: samples_lib.Found) -> None:
   """Names of files have to be below the folder, labels those of classes."""
   for name in sample.files:
     if not name.isprintable() or set(name.split('/')) & {'', '.', '..'}:

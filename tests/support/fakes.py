@@ -17,8 +17,8 @@ from hpa_records.datasets import description
 from hpa_records.datasets import layout
 from hpa_records.format import example
 from hpa_records.format import manifest
-from hpa_records.format import spec
 from hpa_records.format import tfrecord
+from tests.support import specs
 
 
 def plane(sample: int, channel: int, size_px: int = 24) -> np.ndarray:
@@ -36,7 +36,7 @@ def image(sample: int, size_px: int = 24, num_channels: int = 4) -> np.ndarray:
 def write_source(folder: pathlib.Path,
                  num_samples: int = 20,
                  size_px: int = 24,
-                 channels: Sequence[str] = spec.CHANNELS) -> tuple[str, str]:
+                 channels: Sequence[str] = specs.CHANNELS) -> tuple[str, str]:
   """Writes train.csv and real PNGs; returns the paths of CSV and images.
 
   Sample i is named s<i>, with labels i % 5 and, for every third, 5 + i % 7: all

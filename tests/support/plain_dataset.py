@@ -103,7 +103,7 @@ def _write_tables(folder, spec, index, entries):
                                                            dtype=int).tolist()
                             for fold in range(NUM_FOLDS)
                         ],
-                        pixels=manifest.pixel_statistics(
+                        pixels=pixel_codec.statistics(
                             len(index) * spec.image_size**2, *sums),
                         files=files,
                         versions={},

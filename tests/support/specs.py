@@ -1,6 +1,10 @@
-"""Specs with any numbers of classes and channels."""
+"""Kaggle's spec, and specs with any numbers of classes and channels."""
 
+from hpa_records.datasets import description
 from hpa_records.format import spec as spec_lib
+
+KAGGLE = description.default().spec(299)
+CHANNELS = KAGGLE.channel_names
 
 _COLORS = ('#ff0000', '#00ff00', '#0000ff', '#ffff00', '#ff00ff', '#808080')
 

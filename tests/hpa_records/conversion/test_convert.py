@@ -21,6 +21,7 @@ from hpa_records.storage import filesystem
 from tests import conftest
 from tests.hpa_records.images import test_load
 from tests.support import fakes
+from tests.support import specs
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _SMALL = shard_plan.Settings(image_size=16)
@@ -290,7 +291,7 @@ def _differences(folder, fields, exact):
   """Largest difference of each plane of a dataset to an exact reduction."""
   for sample_id, sample in fakes.read_samples(folder).items():
     stored = pixel_codec.decode(sample.image, 'raw', 299, 4)
-    for c, channel in enumerate(spec.CHANNELS):
+    for c, channel in enumerate(specs.CHANNELS):
       path = fields[0] / 'fields' / f'{sample_id}_{channel}.png'
       pixels = np.asarray(Image.open(path))
       yield np.abs(stored[..., c] - exact(pixels, 299)).max()

@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from hpa_records.format import spec
 from hpa_records.runtime import errors
 from tests.hpa_records.ingest import test_sample_table
+from tests.support import specs
 from tests.support import tables
 
 _PATTERN = test_sample_table.PATTERN
@@ -33,7 +33,7 @@ def _refusal(images, *args, **options):
 ])
 def test_files_are_found_by_their_pattern(tmp_path, pattern):
   for sample_id in ('a', 'b c', '001'):
-    for channel in spec.CHANNELS:
+    for channel in specs.CHANNELS:
       path = tmp_path / 'images' / pattern.replace('{id}', sample_id).replace(
           '{channel}', channel)
       path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def test_files_are_found_by_their_pattern(tmp_path, pattern):
   assert loaded.table['files'].tolist() == [
       tuple(
           pattern.format(id=sample_id, channel=channel)
-          for channel in spec.CHANNELS)
+          for channel in specs.CHANNELS)
       for sample_id in ('001', 'b c')
   ]
   loaded = tables.load('',

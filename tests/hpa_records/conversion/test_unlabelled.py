@@ -15,11 +15,11 @@ from hpa_records.conversion import convert
 from hpa_records.conversion import planner
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
-from hpa_records.format import spec
 from hpa_records.images import pixel_codec
 from hpa_records.images import resize
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import specs
 
 _ROOT = pathlib.Path(__file__).parents[3]
 
@@ -116,7 +116,7 @@ def test_damaged_pixels_can_be_skipped(images, tmp_path):
 
 
 def test_a_set_without_valid_samples_is_a_one_line_error():
-  columns = ['id', 'labels', 'row', *spec.CHANNELS]
+  columns = ['id', 'labels', 'row', *specs.CHANNELS]
   with pytest.raises(errors.DataError, match='^No valid samples'):
     planner.lay_out(pd.DataFrame(columns=columns),
                     shard_plan.Settings(unlabelled=True))
@@ -139,7 +139,7 @@ def test_training_refuses_an_unlabelled_set(images, tmp_path):
 
 def _write(images, names, make):
   for i in range(6):
-    for c, channel in enumerate(spec.CHANNELS):
+    for c, channel in enumerate(specs.CHANNELS):
       path = images / names.replace('{id}', f's{i}').replace(
           '{channel}', channel)
       path.parent.mkdir(parents=True, exist_ok=True)

@@ -47,17 +47,6 @@ def test_it_is_independent_of_the_machine(directory):
   assert 'workers' not in text
 
 
-def test_pixel_statistics_are_those_of_the_pixels():
-  rng = np.random.default_rng(0)
-  pixels = rng.integers(0, 256, (50, 4))
-  found = manifest.pixel_statistics(50, pixels.sum(axis=0),
-                                    (pixels**2).sum(axis=0))
-  np.testing.assert_allclose(found['mean'], pixels.mean(axis=0), rtol=1e-12)
-  np.testing.assert_allclose(found['std'], pixels.std(axis=0), rtol=1e-12)
-  assert found['sum'] == pixels.sum(axis=0).tolist()
-  assert found['count'] == 50
-
-
 def test_a_folder_without_manifest_is_no_dataset(tmp_path):
   with pytest.raises(errors.DataError, match='manifest.json is missing'):
     manifest.load(str(tmp_path))

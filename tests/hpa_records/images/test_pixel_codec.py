@@ -60,3 +60,14 @@ def test_sums_are_exact(num_channels):
                               num_channels)
   assert not pixel_codec.are_sums(24 * 24, totals.tolist(), squares.tolist(),
                                   num_channels + 1)
+
+
+def test_statistics_are_those_of_the_pixels():
+  rng = np.random.default_rng(0)
+  pixels = rng.integers(0, 256, (50, 4))
+  found = pixel_codec.statistics(50, pixels.sum(axis=0),
+                                 (pixels**2).sum(axis=0))
+  np.testing.assert_allclose(found['mean'], pixels.mean(axis=0), rtol=1e-12)
+  np.testing.assert_allclose(found['std'], pixels.std(axis=0), rtol=1e-12)
+  assert found['sum'] == pixels.sum(axis=0).tolist()
+  assert found['count'] == 50

@@ -5,9 +5,9 @@ import shutil
 import cv2
 import pytest
 
-from hpa_records.format import spec
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import specs
 from tests.support import tables
 
 
@@ -26,7 +26,7 @@ def _copy(images, *names):
 
 
 def _squeeze(images):
-  for channel, name in enumerate(spec.CHANNELS):
+  for channel, name in enumerate(specs.CHANNELS):
     cv2.imwrite(f'{images}/s2_{name}.png', fakes.plane(2, channel)[:20])
 
 
@@ -60,7 +60,7 @@ def test_samples_that_look_wrong_can_be_issues(images, capsys):
 
 def test_files_of_one_size_that_differ_anywhere_are_not_the_same(
     tmp_path, capsys):
-  for channel, name in enumerate(spec.CHANNELS):
+  for channel, name in enumerate(specs.CHANNELS):
     plane = fakes.plane(0, 0, 600)
     plane[-1, -1] = channel  # far from the middle
     cv2.imwrite(f'{tmp_path}/s0_{name}.tif', plane)

@@ -9,12 +9,12 @@ import unicodedata
 
 import pytest
 
-from hpa_records.format import spec
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from tests.hpa_records.ingest import test_sample_table
+from tests.support import specs
 from tests.support import tables
 
 _FLAT = test_sample_table.PATTERN
@@ -37,7 +37,7 @@ def _folders(images, tmp_path):
   linked.mkdir()
   for sample_id in ('a', 'b'):
     (images / sample_id).mkdir()
-    for channel in spec.CHANNELS:
+    for channel in specs.CHANNELS:
       name = f'{sample_id}_{channel}.png'
       (images / name).rename(images / sample_id / f'{channel}.png')
     (linked / sample_id).symlink_to(images / sample_id)
@@ -185,7 +185,7 @@ def test_a_name_that_looks_the_same_is_named(images, forms):
 
 
 def test_a_name_of_other_cases_is_named(images):
-  for channel in spec.CHANNELS:
+  for channel in specs.CHANNELS:
     path = images / f'b_{channel}.png'
     path.rename(path.with_suffix('.PNG'))
   message = _refusal(images)
@@ -194,7 +194,7 @@ def test_a_name_of_other_cases_is_named(images):
 
 
 def test_a_name_that_is_not_utf8_is_an_issue_of_its_own(images):
-  for channel in spec.CHANNELS:
+  for channel in specs.CHANNELS:
     path = os.fsencode(images / f'b_{channel}.png')
     os.rename(path, path.replace(b'/b_', b'/\xe9_'))
   message = _refusal(images)
@@ -238,7 +238,7 @@ def test_files_that_do_not_fit_the_pattern_are_counted(images, capsys):
     (images / name).touch()
   assert _ids(images) == ['a', 'b']
   assert 'Ignored' not in capsys.readouterr().err
-  for channel in spec.CHANNELS:
+  for channel in specs.CHANNELS:
     (images / f'b_{channel}.png').rename(images / f'b_{channel}.tif')
   (images / 'a_red (1).png').touch()
   assert _ids(images) == ['a']

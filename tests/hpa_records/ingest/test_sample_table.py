@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from hpa_records.format import spec
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import issue
 from hpa_records.runtime import errors
+from tests.support import specs
 from tests.support import tables
 
 # Not square, so that a swapped height and width would show.
@@ -25,7 +25,7 @@ def write_png(path, mode='L', size_px=SIZE_PX, **options):
 
 
 def write_set(folder, sample_id, size_px=SIZE_PX):
-  for channel in spec.CHANNELS:
+  for channel in specs.CHANNELS:
     write_png(folder / f'{sample_id}_{channel}.png', size_px=size_px)
 
 
@@ -70,7 +70,7 @@ def test_table_holds_rows_labels_and_paths_in_csv_order(images):
   assert loaded.table['row'].tolist() == [2, 3]
   assert loaded.table['files'].tolist() == [
       tuple(f'{name}_{channel}.png'
-            for channel in spec.CHANNELS)
+            for channel in specs.CHANNELS)
       for name in 'ba'
   ]
   assert loaded.sizes == {SIZE_PX: 2}
@@ -337,7 +337,7 @@ def test_written_issues_read_back(tmp_path):
 
 
 def test_multi_hot():
-  hot = spec.multi_hot([(0, 27), (), (5,)])
+  hot = specs.KAGGLE.multi_hot([(0, 27), (), (5,)])
   assert hot.dtype == np.uint8 and hot.shape == (3, 28)
   assert np.argwhere(hot).tolist() == [[0, 0], [0, 27], [2, 5]]
 
@@ -346,7 +346,7 @@ def test_multi_hot():
 def test_real_fields_are_valid():
   loaded = tables.load(str(_HPA / 'fields.csv'), str(_HPA / 'fields'))
   assert loaded.sizes == {(512, 512): 345}
-  counts = spec.multi_hot(loaded.table['labels']).sum(axis=0)
+  counts = specs.KAGGLE.multi_hot(loaded.table['labels']).sum(axis=0)
   assert {
       k: int(counts[k]) for k in np.flatnonzero(counts)
   } == {

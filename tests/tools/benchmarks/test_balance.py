@@ -16,6 +16,7 @@ from hpa_records.sampling import balance
 from hpa_records.sampling import folds
 from hpa_records.sampling import resampling
 from tests.support import fakes
+from tests.support import specs
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _NUM_ROWS, _NUM_FOLDS, _SEEDS = 200, 3, 2
@@ -41,7 +42,7 @@ def _source(tmp_path_factory):
   rows = [f'{i},{" ".join(map(str, each))}' for i, each in zip(ids, targets)]
   path = tmp_path_factory.mktemp('balance') / 'train.csv'
   path.write_text('\n'.join(['Id,Target', *rows, '']))
-  return path, ids, spec.multi_hot(targets)
+  return path, ids, specs.KAGGLE.multi_hot(targets)
 
 
 @pytest.fixture(name='done', scope='module')
