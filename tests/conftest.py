@@ -25,8 +25,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 _ROOT = pathlib.Path(__file__).parent.parent
 
 # Files that take minutes: first, so that none is left alone at the end.
-_LONG = ('test_loop', 'test_data_service', 'test_io_environment',
-         'test_run_paper', 'test_distribution')
+_LONG = ('test_loop', 'test_datasets', 'test_data_service',
+         'test_io_environment', 'test_run_paper', 'test_distribution')
 
 _MOST_LEFT_MIB = 100  # by tests, before it is looked for
 

@@ -2,7 +2,7 @@
 
   hpa-make-records --csv=train.csv --images=train --output=records
   hpa-make-records --unlabelled --images=test --output=test_records
-  hpa-make-records --dataset=mine.toml --csv=mine.csv --images=images --output=mine
+  hpa-make-records --dataset=mine.toml --csv=mine.csv --images=mine --output=out
 """
 
 import dataclasses

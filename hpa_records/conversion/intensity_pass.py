@@ -56,7 +56,7 @@ def complete(plan: shard_plan.Plan, table: pd.DataFrame,
 
   Raises:
     errors.DataError: a file cannot be read; the images of a plate have several
-      bit depths, or none can be decoded; or as of executor.run_local.
+      bit depths; or as of executor.run_local.
   """
   description = plan.settings.description
   if not description.needs_levels:
@@ -123,18 +123,17 @@ def _compute(plan: shard_plan.Plan, files: Sequence[tuple[str, ...]],
       left[plate] -= 1
       if not left[plate]:
         levels[plate] = _finish(plate, sums.pop(plate, None), depths[plate],
-                                rule)
+                                rule, len(plan.settings.how.channels))
   return {plate: levels[plate] for plate in sorted(levels)}
 
 
 def _finish(plate: str, histogram: np.ndarray | None, depths: set[str],
-            rule: intensity.Rule) -> list[list[float]]:
+            rule: intensity.Rule, num_channels: int) -> list[list[float]]:
   """Returns the levels of a plate, [C][2]."""
-  where = f'the plate {plate!r:.80}' if plate else 'the dataset'
-  if histogram is None:
-    raise errors.DataError(f'No image of {where} can be decoded; fix them, or '
-                           'pass --set=\'intensity.rule="full_scale"\'.')
+  if histogram is None:  # the second pass lists its images
+    return [[0.0, 0.0]] * num_channels
   if len(depths) > 1:
+    where = f'the plate {plate!r:.80}' if plate else 'the dataset'
     raise errors.DataError(
         f'Expected one bit depth in {where}, received '
         f'{", ".join(sorted(depths))}; convert the images to one, or pass '
@@ -153,8 +152,7 @@ def _count(how: how_lib.How, task: _Task) -> tuple[np.ndarray | None, set[str]]:
     try:
       histogram, depth = load.count(paths, how)
     except errors.UnreadError as error:
-      message, path = error.args
-      raise errors.DataError(f'{path}: {message}') from error
+      raise errors.DataError(f'{error.args[1]}: {error.args[0]}') from error
     except errors.DataError:
       continue
     total = histogram if total is None else total + histogram

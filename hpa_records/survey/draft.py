@@ -8,6 +8,7 @@ from typing import Sequence
 
 from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records.storage import folders
 from hpa_records.storage import litter
 from hpa_records.survey import built_in
@@ -57,13 +58,18 @@ class _Draft:
   def __init__(self, csv: str, images: str, table: table_lib.Table,
                files: Sequence[str]):
     self._csv, self._images, self._table = csv, images, table
-    self._files = [each for each in files if image_look.is_image(each)]
+    found = [each for each in files if image_look.is_image(each)]
+    self._files = [each for each in found if file_name.can_be_in_pattern(each)]
     others = [each for each in files if not image_look.is_image(each)]
     self._text = toml_text.Text()
     self._notes = list(table.notes)
     if others:
       self._notes.append(f'{len(others):,} files are no images by their '
                          f'endings, such as {others[0]}')
+    odd = sorted({*found} - {*self._files})
+    if odd:
+      self._notes.append(f'{len(odd):,} files have names that a pattern cannot '
+                         f'have, such as {printable.quote(odd[0])}')
     if images and not self._files:
       raise errors.DataError(
           f'No image files in {images}, whose names end in '
@@ -207,7 +213,8 @@ class _Draft:
 
   def _find_id(self, names, paths) -> str:
     """Returns the column or the template of ids."""
-    unique = [each.name for each in self._table.columns if each.is_unique]
+    usable = [each for each in self._table.columns if each.fits_template]
+    unique = [each.name for each in usable if each.is_unique]
     in_names = list(names.columns) if names else []
     likely = [each for each in unique if word.is_id(each)]
     # A plate may have one row in a small table: only an id's name is certain.
@@ -221,7 +228,7 @@ class _Draft:
       columns = in_names
     else:
       left = [each for each in unique if each not in self._used]
-      columns = left[:1] or [self._table.columns[0].name]
+      columns = left[:1] or [each.name for each in usable][:1] or ['id']
       self._notes.append(
           f'{columns[0]} was taken for the id: its values '
           f'{"differ, and nothing else explains it" if left else "repeat"}')

@@ -8,21 +8,19 @@ fields of their own.
 
 import collections
 import dataclasses
-import itertools
 from typing import Sequence
 
 from hpa_records.datasets import template
 from hpa_records.format import spec
 from hpa_records.runtime import printable
+from hpa_records.survey import column_match
+from hpa_records.survey import label_column
 from hpa_records.survey import name_token
 from hpa_records.survey import table as table_lib
 from hpa_records.survey import word
 
 _MOST = .9  # share of groups or values that is taken for all
 _HALF, _CERTAIN = .5, 2  # of what looks like channels by word.rate_channel
-_FEW = .2  # share of files with a row, below which columns are not theirs
-_MAX_OPTIONS = 3  # columns that are tried for a place
-_MAX_CHOICES, _MAX_KEYS = 256, 2000  # columns tried together, on files
 _MAX_FEW = 20  # values of `each`
 
 
@@ -65,6 +63,12 @@ def find(names: Sequence[str],
   return _Finder(name_token.split(names, known), table).find(has_channels)
 
 
+def can_be_in_pattern(name: str) -> bool:
+  """Returns whether a pattern can have all the text of a file's name."""
+  return (name.isprintable() and not set(name) & set('{}*\\') and
+          not name.rpartition('/')[2].startswith('.'))
+
+
 class _Finder:
   """Decides what each place of the tokens is."""
 
@@ -74,8 +78,9 @@ class _Finder:
     self._texts = [
         list(dict.fromkeys(tokens.column(place))) for place in range(count)
     ]
-    self._ids = set().union(
-        *(each.values for each in table.columns if each.is_unique))
+    self._ids = set().union(*(each.values
+                              for each in table.columns
+                              if each.is_unique and each.fits_template))
     self._varying = [
         place for place in range(count) if len(self._texts[place]) > 1
     ] or self._find_only_id()
@@ -96,7 +101,10 @@ class _Finder:
           f'{printable.quote(tokens.example)}')
     channel = self._find_channel() if has_channels else None
     places = [each for each in self._varying if each != channel]
-    columns = self._map_columns(places)
+    columns, share = column_match.find(self._table, tokens.rows, places)
+    if columns and share < 1:
+      self._notes.append(
+          f'{1 - share:.0%} of the files have no row in the table')
     for place, (name, prefix) in columns.items():
       self._parts[place] = f'{prefix}{{{name}}}'
     rest = [each for each in places if each not in columns]
@@ -107,6 +115,7 @@ class _Finder:
     classes = () if self._table.columns else self._find_classes(rest)
     rest = [each for each in rest if self._parts[each] != '{class}']
     fields, each = self._name_rest(rest, columns, channel)
+    self._ensure_id(channel)
     return Names(self._join(), channels,
                  tuple(name for name, _ in columns.values()), fields, each,
                  classes, tuple(self._notes))
@@ -157,58 +166,15 @@ class _Finder:
                          f'might be {" or ".join(others)}')
     return place
 
-  def _map_columns(self, places: Sequence[int]) -> dict[int, tuple[str, str]]:
-    """Returns (column, text before it) of the places that columns explain."""
-    options = {place: self._find_options(place) for place in places}
-    options = {place: each for place, each in options.items() if each}
-    keys = {tuple(row[place] for place in options) for row in self._tokens.rows}
-    keys = list(keys)[:_MAX_KEYS]
-    best, best_score = {}, (False, 0, 0.0)
-    best_share = 0.0
-    choices = itertools.product(*([*each, None] for each in options.values()))
-    for chosen in itertools.islice(choices, _MAX_CHOICES):
-      found = {i: each for i, each in enumerate(chosen) if each is not None}
-      if not found or len({name for name, _ in found.values()}) < len(found):
-        continue
-      rows = set(self._table.find([name for name, _ in found.values()]))
-      hits = sum(
-          tuple(key[i][len(prefix):]
-                for i, (_, prefix) in found.items()) in rows
-          for key in keys)
-      share = hits / len(keys)
-      score = (share >= _MOST, len(found) if share >= _MOST else 0, share)
-      if score > best_score and share > _FEW:
-        places_of = list(options)
-        best = {places_of[i]: each for i, each in found.items()}
-        best_score, best_share = score, share
-    if best and best_share < 1:
-      self._notes.append(
-          f'{1 - best_share:.0%} of the files have no row in the table')
-    return best
-
-  def _find_options(self, place: int) -> list[tuple[str, str]]:
-    """Returns (column, text before it) of the columns that have the tokens."""
-    texts, found = self._texts[place], []
-    letters = word.find_prefix(texts)
-    for prefix in dict.fromkeys(('', letters)):
-      wanted = {text[len(prefix):] for text in texts}
-      for number, column in enumerate(self._table.columns):
-        share = len(wanted & column.values.keys()) / len(wanted)
-        if share < _MOST and not (column.is_unique and share > _FEW):
-          continue
-        is_named = bool(letters) and letters.lower() in column.name.lower()
-        others = len(column.values) - len(wanted)
-        found.append(((not column.is_unique, not is_named, -share, others,
-                       number), (column.name, prefix)))
-    return [each for _, each in sorted(found)[:_MAX_OPTIONS]]
-
   def _find_classes(self, rest: Sequence[int]) -> tuple[str, ...]:
     """Returns the folders that may be classes."""
     for place in rest:
       before, after = self._tokens.between[place:place + 2]
       texts = self._texts[place]
+      if not label_column.are_classes(texts):
+        continue
       if (after.startswith('/') and (before.endswith('/') or not place) and
-          len(texts) <= spec.MAX_CLASSES and place not in self._random):
+          place not in self._random):
         self._parts[place] = '{class}'
         self._notes.append(
             f'The folders {printable.show_list(sorted(texts)[:5])} ... were '
@@ -251,6 +217,22 @@ class _Finder:
             f'{self._show(place)}: {len(texts):,} texts in file names that no '
             f'column of the table has; add a column {name}')
     return fields, tuple(combined)
+
+  def _ensure_id(self, channel: int | None) -> None:
+    """Makes {id} of tokens beside the channel if the pattern has no field."""
+    if set(template.find_fields(self._join())) - {'channel', 'class'}:
+      return
+    places = [
+        i for i, part in enumerate(self._parts)
+        if i != channel and part not in ('{class}', template.ANY)
+    ]
+    between = self._tokens.between
+    run = places[-1:]  # back to the channel or a folder
+    while run and run[0] - 1 in places and '/' not in between[run[0]]:
+      run.insert(0, run[0] - 1)
+    if run and self._join_id(run, channel):
+      self._notes.append('nothing in the names tells samples apart: {id} is '
+                         'the same in all')
 
   def _join_id(self, rest: Sequence[int], channel: int | None) -> bool:
     """Makes {id} of the places between the first and the last, if it can."""

@@ -34,14 +34,25 @@ class Labels:
   maybe: tuple[str, ...] = ()
 
 
+def are_classes(names: Sequence[str]) -> bool:
+  """Returns whether a dataset may have classes of these names."""
+  try:
+    spec.check_names('class', names, spec.MAX_CLASSES, 1)
+  except ValueError:
+    return False
+  return True
+
+
 def find(columns: Sequence[table_lib.Column]) -> Labels:
   """Returns the labels among the columns that nothing else explains."""
-  flags = [each for each in columns if each.is_boolean]
+  flags = [
+      each for each in columns if each.is_boolean and are_classes([each.name])
+  ]
   others = [
       each for each in columns if each not in flags and not each.is_constant
   ]
   named = [each for each in others if word.is_label(each.name)]
-  if not named and len(flags) > 1:
+  if not named and 1 < len(flags) <= spec.MAX_CLASSES:
     return _of_flags(flags)
   notes = []
   if not named:
@@ -116,9 +127,9 @@ def _of_texts(columns: Sequence[table_lib.Column],
   is_single = separator == '\n' and all(sum(map(bool, row)) < 2 for row in rows)
   num_empty = sum(not any(row) for row in rows)
   names = tuple(each.name for each in columns)
-  if len(labels) > spec.MAX_CLASSES:
+  if not are_classes(sorted(labels)):
     notes.append(f'{len(labels):,} different labels in {", ".join(names)}: more'
-                 f' than {spec.MAX_CLASSES:,} classes')
+                 f' than {spec.MAX_CLASSES:,} classes, or not printable')
     return Labels(notes=tuple(notes))
   if separator not in (' ', '\n'):
     notes.append(f'labels are separated by {separator!r}')

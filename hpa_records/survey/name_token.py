@@ -114,4 +114,4 @@ def _split_part(
     else:
       between[-1] += matches[i][0]
     i = end
-  return tuple(tokens), tuple(between)
+  return (tuple(tokens), tuple(between)) if tokens else ((text,), ('', ''))

@@ -41,7 +41,7 @@ def find(names: Sequence[str], table: table_lib.Table) -> Paths | None:
   for name in names:
     folders.setdefault(posixpath.basename(name), posixpath.dirname(name))
   found, notes = [], []
-  for column in table.columns:
+  for column in (each for each in table.columns if each.fits_template):
     lasts = [_split(each)[1] for each in column.texts]
     share = sum(each in folders for each in lasts) / len(lasts)
     if share >= _MOST and not column.is_constant:
@@ -91,7 +91,7 @@ def _find_folder(rows: Sequence[tuple[int, str]], table: table_lib.Table,
   for form in _FOLDERS:
     for other in others:
       text = form.replace('%s', other.name)
-      if set('{}') & set(other.name):
+      if not other.fits_template:
         continue
       if all(
           template.fill(text, {other.name: other.texts[row]}) == folder

@@ -40,6 +40,11 @@ class Column:
     return len(self.values) == len(self.texts)
 
   @property
+  def fits_template(self) -> bool:
+    """Whether templates can have the column's name."""
+    return self.name.isprintable() and not set(self.name) & set('{}:*/\\')
+
+  @property
   def is_constant(self) -> bool:
     """Whether all rows have the same text, or none."""
     return len(self.values) < 2
@@ -85,7 +90,7 @@ def read(csv: str) -> Table:
   content = csv_table.read(csv)
   names = csv_table.find_columns(content, csv)
   # Of a header with a name twice, the whole line is taken for one name.
-  if not names or len(names) == 1 and set(',;\t') & set(names[0]):
+  if not any(names) or len(names) == 1 and set(',;\t') & set(names[0]):
     raise errors.DataError(f'Expected the names of columns in row 1 of {csv}, '
                            'each once; add a header.')
   rows, wrong = [], []
@@ -98,11 +103,13 @@ def read(csv: str) -> Table:
     raise errors.DataError(f'No valid rows in {csv}: {wrong[0]}.')
   notes = [f'{len(wrong):,} rows are not valid CSV; the first: {wrong[0]}'
           ] if wrong else []
+  if not all(names):
+    notes.append('a column without a name is not used')
   return Table(
       tuple(
           Column(name, tuple(values[name].strip()
                              for values in rows))
-          for name in names), tuple(notes))
+          for name in filter(None, names)), tuple(notes))
 
 
 def describe(column: Column) -> str:

@@ -30,7 +30,7 @@ from trainer.run import config_file
 from trainer.run import finished_fold
 from trainer.run import finished_run
 from trainer.run import fold_file
-from trainer.run import identity
+from trainer.run import config_file
 from trainer.run import workdir
 
 _FINGERPRINT = '0' * 64
@@ -46,7 +46,7 @@ def _parse_config(data: bytes, folder: pathlib.Path) -> None:
   path = folder / 'config.json'
   path.write_bytes(data)
   found, _ = fold_file.load_config(str(path))
-  identity.find_differences(found.identity('a'), _CONFIG.identity('a'))
+  config_file.find_differences(found.identity('a'), _CONFIG.identity('a'))
   json.loads(config_file.format_json(found, _FINGERPRINT))
   for name, kind in config_lib.Config.__annotations__.items():
     allowed = (int, float) if kind is float else kind

@@ -21,8 +21,8 @@ from typing import Any, Callable
 from absl import flags
 
 from benchmarks import balance
-from benchmarks import conversion_job
-from benchmarks import convert
+from benchmarks.conversion import conversion_job
+from benchmarks.conversion import convert
 from benchmarks import input_pipeline
 from benchmarks import table
 from benchmarks import train

@@ -14,7 +14,7 @@ import numpy as np
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
-from trainer.run import identity
+from trainer.run import config_file
 from trainer.run import npz_file
 
 STATE = 'state'
@@ -83,7 +83,7 @@ def read(directory: str, position: Position,
           f'it is of epoch {saved[0]!r:.40}, step {saved[1]!r:.40}')
     found = state.pop(OF, None)
     json_text.check_form(found, {}, OF)
-    differ = identity.find_differences(found, of)
+    differ = config_file.find_differences(found, of)
     if differ:
       raise ValueError('; '.join(differ))
   except Exception as error:  # zipfile and NumPy each raise their own

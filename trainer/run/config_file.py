@@ -1,8 +1,13 @@
-"""config.json: the settings of a run, and the dataset that it was made from."""
+"""config.json: the settings of a run, and the dataset that it was made from.
+
+training/preparation compares those of a folder's config.json, checkpoint_file
+those of each checkpoint, finished_run those of the folds of a run.
+"""
 
 import dataclasses
 import json
 import re
+from typing import Any
 
 from hpa_records.runtime import json_text
 from trainer import config as config_lib
@@ -10,6 +15,11 @@ from trainer import config as config_lib
 _FINGERPRINT = 'records_sha256'
 _USER = re.compile(r'(?<=://)[^/@]*@')  # name and password in an address
 _SHA256 = re.compile('[0-9a-f]{1,64}')
+_DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(config_lib.Config)
+    if field.default is not dataclasses.MISSING
+}
 
 
 def format_json(config: config_lib.Config,
@@ -45,3 +55,27 @@ def parse_json(text: bytes | str) -> tuple[config_lib.Config, str]:
   if not _SHA256.fullmatch(fingerprint):
     raise ValueError(f'{_FINGERPRINT}: received {fingerprint!r:.80}')
   return config_lib.Config(**content), fingerprint
+
+
+def find_differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+  """Returns 'name one, not other' for each setting that differs.
+
+  A setting that one does not have is younger than it, and has its default.
+
+  Args:
+    one: Config.identity of one run.
+    other: Config.identity of the other.
+  """
+
+  def get(values, name):
+    return values.get(name, _DEFAULTS.get(name))
+
+  def show(values, name):
+    value = get(values, name)
+    return str(value)[:12] if name == config_lib.RECORDS else f'{value!r:.200}'
+
+  names = {**one, **other}
+  return [
+      f'{name} {show(one, name)}, not {show(other, name)}' for name in names
+      if get(one, name) != get(other, name)
+  ]

@@ -9,7 +9,7 @@ from hpa_records.runtime import errors
 from trainer import config as config_lib
 from trainer.run import arrays
 from trainer.run import fold_file
-from trainer.run import identity
+from trainer.run import config_file
 from trainer.run import stored_spec
 from trainer.run import workdir as workdir_lib
 from trainer.scoring import decision
@@ -108,7 +108,7 @@ def _load_configs(workdir: str,
           f'{other.fold}, according to its {workdir_lib.CONFIG_NAME}; rename '
           f'the folder to fold{other.fold}, or remove it if it is a copy.')
     other = dataclasses.replace(other, fold=config.fold)
-    differ = identity.find_differences(config.identity(fingerprint),
+    differ = config_file.find_differences(config.identity(fingerprint),
                                        other.identity(data))
     if differ:
       raise errors.DataError(

@@ -15,7 +15,7 @@ from hpa_records.runtime import printable
 from trainer import config as config_lib
 from trainer.run import checkpoint
 from trainer.run import fold_file
-from trainer.run import identity
+from trainer.run import config_file
 from trainer.run import stored_spec
 from trainer.run import workdir
 from trainer.training import input_wait
@@ -125,7 +125,7 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
           f'The run at {directory} was trained on records with other classes '
           f'or channels than those at {config.records} ({others}). Choose '
           'another --workdir.')
-    differ = identity.find_differences(
+    differ = config_file.find_differences(
         found.identity(made_from),
         config.identity(records.manifest.fingerprint, reader))
     if differ:

@@ -1,9 +1,13 @@
 """draft: descriptions found from tables and image files of known layouts."""
 
+import csv as csv_module
 import dataclasses
 import pathlib
+import tempfile
 
 import cv2
+import hypothesis
+from hypothesis import strategies
 import numpy as np
 import pytest
 import tifffile
@@ -14,6 +18,7 @@ from hpa_records.conversion import shard_plan
 from hpa_records.datasets import description
 from hpa_records.datasets import layout
 from hpa_records.inspection import verify
+from hpa_records.runtime import errors
 from hpa_records.survey import draft
 from hpa_records.synthetic import generator
 
@@ -219,15 +224,45 @@ def test_depths_and_lacking_files_are_comments(tmp_path):
   assert 'several depths' in notes
 
 
-def test_hostile_names_are_loaded_or_left_out(tmp_path):
-  images = tmp_path / 'train'
-  images.mkdir()
-  for name in ('a"b', 'a\x7fb', 'a#b'):
-    for color in ('red', 'green'):
-      cv2.imwrite(str(images / f'{name}_{color}.png'), np.zeros((8, 8),
-                                                                np.uint8))
-  pathlib.Path(tmp_path / 'train.csv').write_text(
-      'Id,"cla\'ss ""x""",#\na"b,"one ""1""",1\na#b,two,2\n'.replace(
-          'a"b', '"a""b"'), 'utf-8')
-  found, _ = _draft(tmp_path)
-  assert {each.name for each in found.channels} == {'red', 'green'}
+_TEXTS = strategies.sampled_from([
+    'a', 'b c', 'A01', 'w1', 'w2', 'red', 'green', '{x}', '*', '"', "'", '}',
+    's1', 's2', '0', '1', '513.0', '\x7f', 'a|b', '1 2', 'True', '', ' ', '-',
+    '\t', '\u2028', 'nan', '[GUID]', '\udc80', '\\', '%s', 'plate', 'Id',
+    '315A1F00-CC94-4110-A357-C17EDED6C036'
+])
+
+
+@hypothesis.given(names=strategies.lists(strategies.lists(_TEXTS,
+                                                          min_size=1,
+                                                          max_size=3),
+                                         min_size=1,
+                                         max_size=6),
+                  head=strategies.lists(_TEXTS,
+                                        min_size=3,
+                                        max_size=3,
+                                        unique=True),
+                  rows=strategies.lists(strategies.lists(_TEXTS,
+                                                         min_size=3,
+                                                         max_size=3),
+                                        min_size=1,
+                                        max_size=5))
+@hypothesis.settings(max_examples=60)
+def test_any_names_give_a_draft_that_loads_or_an_error(names, head, rows):
+  with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+    (folder / 'train').mkdir()
+    image = cv2.imencode('.png', np.zeros((8, 8), np.uint8))[1].tobytes()
+    for each in names:
+      (folder / 'train' / f'{"_".join(each)}.png').write_bytes(image)
+    with open(folder / 'train.csv',
+              'w',
+              encoding='utf-8',
+              errors='backslashreplace',
+              newline='') as file:
+      csv_module.writer(file).writerows([head, *rows])
+    try:
+      found, _ = _draft(folder)
+    except errors.DataError as error:
+      assert 'not the description' not in str(error)
+    else:
+      assert found.channels

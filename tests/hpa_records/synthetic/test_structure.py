@@ -25,7 +25,7 @@ def test_a_stain_says_what_a_channel_shows(name, expected):
 
 def test_an_unknown_stain_shows_the_whole_cell():
   look = structure.find_look([layout.Channel('x', 'new dye')], ['a'])
-  plane, = field.draw(look, (0,), 0, 0, 64)
+  plane = field.draw(look, (0,), 0, 0, 64)[0]
   assert look.structures == ('cell',) and plane.max() > 50
 
 

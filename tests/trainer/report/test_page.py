@@ -492,7 +492,7 @@ def _widen(source, folder, num_classes):
                                   labels=labels)
     samples.save(str(path / 'samples.npz'))
     rows = samples.folds == int(path.name[4:])
-    powers = np.exp(8 * labels[rows] +
+    powers = np.exp(2 * labels[rows] +
                     rng.normal(size=(rows.sum(), num_classes)))
     predictions = powers / powers.sum(axis=1, keepdims=True)
     arrays.Predictions(samples.ids[rows], labels[rows],

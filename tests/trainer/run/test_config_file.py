@@ -43,3 +43,21 @@ def test_the_reader_that_was_chosen_is_kept_and_compared():
   found, _ = config_file.parse_json(
       config_file.format_json(_CONFIG, 'abc', 'streaming'))
   assert found.identity('abc') == auto != _CONFIG.identity('abc', 'indexed')
+
+
+def test_differences_name_what_decides_the_numbers():
+  one = config_lib.Config(records='r', workdir='w')
+  other = dataclasses.replace(one, seed=1, epochs=3, workdir='elsewhere')
+  assert config_file.find_differences(
+      one.identity('a'),
+      other.identity('b')) == ['seed 0, not 1', 'records a, not b']
+
+
+def test_a_setting_that_is_younger_than_a_run_has_its_default():
+  one = config_lib.Config(records='r', workdir='w')
+  other = dataclasses.replace(one, l1=0.5)
+  before = one.identity('a')
+  del before['l1']
+  assert not config_file.find_differences(before, one.identity('a'))
+  assert config_file.find_differences(
+      before, other.identity('a')) == ['l1 0.0, not 0.5']

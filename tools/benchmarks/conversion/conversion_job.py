@@ -1,4 +1,4 @@
-"""What benchmarks.convert measures: the ways to convert, and the input."""
+"""What benchmarks.conversion.convert measures: the ways to convert, and the input."""
 
 import dataclasses
 import os
@@ -12,7 +12,7 @@ class Peer:
   """One way to convert.
 
   Attributes:
-    key: its name in the JSON and in benchmarks.converter.
+    key: its name in the JSON and in benchmarks.conversion.converter.
     title: its name in the table.
     cores: number of cores that it may use.
     is_ours: whether it is this project's converter, one worker a core.

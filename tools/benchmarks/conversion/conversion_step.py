@@ -1,6 +1,6 @@
-"""Times each decoder, filter and checksum; benchmarks.convert runs it.
+"""Times each decoder, filter and checksum, for benchmarks.conversion.convert.
 
-  python -m benchmarks.conversion_step JOB.json
+  python -m benchmarks.conversion.conversion_step JOB.json
 
 One process, processor time (time.process_time), the same files for all; each
 repeat runs every step once. Before the timing, all decoders must agree on every
@@ -27,7 +27,7 @@ import kornia_rs
 import numpy as np
 from PIL import Image
 
-from benchmarks import converter
+from benchmarks.conversion import converter
 
 _MAX_SAMPLES = 32  # their files and pixels stay in memory
 

@@ -1,6 +1,6 @@
 """record_check: other work than the converter's is found."""
 
-from benchmarks import record_check
+from benchmarks.conversion import record_check
 import numpy as np
 import pytest
 

@@ -1,6 +1,6 @@
-"""One way of converting, in its own process; benchmarks.convert runs it.
+"""One way of converting, in its own process; benchmarks.conversion.convert runs it.
 
-  python -m benchmarks.converter NAME JOB.json
+  python -m benchmarks.conversion.converter NAME JOB.json
 
 The job has the samples, the size and the output; the result is printed as JSON.
 Imports stand inside the functions, so that each peer pays for its own alone.

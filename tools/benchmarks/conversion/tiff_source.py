@@ -1,4 +1,4 @@
-"""Makes files of 16-bit TIFFs with five channels, for benchmarks.convert.
+"""Makes files of 16-bit TIFFs with five channels, for benchmarks.conversion.convert.
 
 They are gray and uncompressed, as those of the Broad Bioimage Benchmark
 Collection. The pixels of the first channels are those of the given PNGs, the
@@ -12,7 +12,7 @@ import os
 import cv2
 import numpy as np
 
-from benchmarks import conversion_job
+from benchmarks.conversion import conversion_job
 from hpa_records.datasets import description
 
 # 0.8 GB of 512 x 512 pixels.

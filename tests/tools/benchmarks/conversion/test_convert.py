@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-from benchmarks import convert
+from benchmarks.conversion import convert
 from benchmarks import table
 import pytest
 

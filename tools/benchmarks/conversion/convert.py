@@ -21,15 +21,15 @@ import sys
 from typing import Any, Sequence
 
 from benchmarks import balance
-from benchmarks import conversion_job
+from benchmarks.conversion import conversion_job
 from benchmarks import process
-from benchmarks import record_check
-from benchmarks import tiff_source
+from benchmarks.conversion import record_check
+from benchmarks.conversion import tiff_source
 from hpa_records.datasets import description
 from hpa_records.runtime import errors
 
 _MAKE_RECORDS = str(
-    pathlib.Path(__file__).resolve().parent.parent / 'make_records.py')
+    pathlib.Path(__file__).resolve().parents[2] / 'make_records.py')
 # In shards of 128 MiB a thousand samples are five or six, and two workers end
 # apart by up to a whole one. In these they have as many as all of HPA at 128.
 _SHARD_MB = 16
@@ -96,7 +96,7 @@ def measure(job: conversion_job.Job) -> dict[str, Any]:
       'peers': _measure_peers(job, PEERS)
   }
   path = _write_job(job, 'steps', repeats=job.repeats)
-  steps = process.run_module('conversion_step', [path], 1)
+  steps = process.run_module('conversion.conversion_step', [path], 1)
   report['steps'] = json.loads(steps.stdout)
   if importlib.util.find_spec('tifffile') is not None:
     tiffs = tiff_source.make(job)
@@ -133,7 +133,7 @@ def _run_ours(job: conversion_job.Job,
                     output=job.output(peer.key),
                     workers=peer.cores,
                     shard_mb=_SHARD_MB)
-  warm = process.run_module('converter', ['ours', path], peer.cores)
+  warm = process.run_module('conversion.converter', ['ours', path], peer.cores)
   _clear(job, peer)
   command = [
       sys.executable, _MAKE_RECORDS, f'--csv={job.csv}',
@@ -152,7 +152,7 @@ def _run(job: conversion_job.Job, peer: conversion_job.Peer) -> dict[str, dict]:
   _clear(job, peer)
   path = _write_job(job, peer.key, output=job.output(peer.key))
   cold = dataclasses.asdict(
-      process.run_module('converter', [peer.key, path], peer.cores))
+      process.run_module('conversion.converter', [peer.key, path], peer.cores))
   warm = json.loads(cold.pop('stdout'))
   for name, taken in warm.pop('again').items():
     cold[name] -= taken

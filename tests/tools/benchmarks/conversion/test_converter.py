@@ -1,6 +1,6 @@
 """converter: what the floor of a conversion inflates."""
 
-from benchmarks import converter
+from benchmarks.conversion import converter
 
 from hpa_records.synthetic import generator
 

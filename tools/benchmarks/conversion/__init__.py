@@ -1,0 +1,1 @@
+"""benchmark.py convert: the converter beside other ways to do its work."""
