@@ -18,7 +18,7 @@ from typing import Iterator, Mapping, Sequence
 from hpa_records.images import decode
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
-from hpa_records.ingest import samples as samples_lib
+from hpa_records.ingest import row_reader
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -28,7 +28,7 @@ ON_DOUBT = ('count', 'refuse')
 _PROBE_BYTES = 512
 
 
-def find(samples: Sequence[samples_lib.Sample], images: str,
+def find(samples: Sequence[row_reader.Sample], images: str,
          measured: Mapping[str, decode.Measured]) -> list[issue.Issue]:
   """Returns issues of kind DOUBT, and UNREAD for files that cannot be read.
 
@@ -76,7 +76,7 @@ def print_counts(doubts: Sequence[issue.Issue]) -> None:
 
 
 def _find_same(
-    sample: samples_lib.Sample, images: str,
+    sample: row_reader.Sample, images: str,
     measured: Mapping[str, decode.Measured]) -> Iterator[issue.Issue]:
   """Yields an issue for each file of a sample that is equal to an earlier one.
   """

@@ -15,6 +15,7 @@ from hpa_records.ingest import group_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
 from hpa_records.ingest import joined_table
+from hpa_records.ingest import row_reader
 from hpa_records.ingest import sample_files
 from hpa_records.ingest import samples as samples_lib
 from hpa_records.runtime import errors
@@ -61,7 +62,7 @@ class Tables:
   """
   csv: str
   images: str
-  samples: list[samples_lib.Sample]
+  samples: list[row_reader.Sample]
   issues: list[issue.Issue]
   classes: tuple[str, ...]
   listing: image_folder.Listing
@@ -158,7 +159,7 @@ def _load_groups(groups: str) -> tuple[dict[str, str], str]:
   return group_of, hashlib.sha256(content).hexdigest()
 
 
-def _find_groupless(samples: Iterable[samples_lib.Sample],
+def _find_groupless(samples: Iterable[row_reader.Sample],
                     group_of: dict[str, str]) -> list[issue.Issue]:
   names = frozenset(group_of)
   return [

@@ -13,7 +13,7 @@ from hpa_records.images import how as how_lib
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
-from hpa_records.ingest import samples as samples_lib
+from hpa_records.ingest import row_reader
 from hpa_records.runtime import errors
 
 
@@ -24,8 +24,8 @@ class _Issue(NamedTuple):
 
 
 def resolve(
-    samples: Sequence[samples_lib.Sample], listing: image_folder.Listing
-) -> tuple[list[samples_lib.Sample], list[issue.Issue]]:
+    samples: Sequence[row_reader.Sample], listing: image_folder.Listing
+) -> tuple[list[row_reader.Sample], list[issue.Issue]]:
   """Returns the samples with the names of their files, and issues of names.
 
   Args:
@@ -45,7 +45,7 @@ def resolve(
 
 
 def check(
-    samples: Sequence[samples_lib.Sample], images: str,
+    samples: Sequence[row_reader.Sample], images: str,
     listing: image_folder.Listing,
     how: how_lib.How) -> tuple[list[issue.Issue], dict[str, decode.Measured]]:
   """Returns the issues of the files, and the sizes of the readable ones.

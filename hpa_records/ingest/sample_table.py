@@ -15,8 +15,8 @@ from hpa_records.ingest import csv_table
 from hpa_records.ingest import doubt
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
+from hpa_records.ingest import row_reader
 from hpa_records.ingest import sample_files
-from hpa_records.ingest import samples as samples_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
@@ -105,7 +105,7 @@ def check(tables: input_tables.Tables, how: input_tables.How) -> SampleTable:
   sizes = collections.Counter(measured[each.files[0]][:2] for each in kept)
   with_files = {(each.row, each.id) for each in issues if each.file}
   return SampleTable(
-      pd.DataFrame(kept, columns=samples_lib.Sample._fields), dict(sizes),
+      pd.DataFrame(kept, columns=row_reader.Sample._fields), dict(sizes),
       tables.csv_sha256, tuple(issues), tables.classes, {
           each.id: each.files
           for each in samples

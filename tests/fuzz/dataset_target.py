@@ -26,6 +26,7 @@ from hpa_records.images import pixel_codec
 from hpa_records.ingest import group_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import joined_table
+from hpa_records.ingest import row_reader
 from hpa_records.ingest import samples as samples_lib
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
@@ -351,7 +352,7 @@ def _parse_csv(data: bytes, folder: pathlib.Path) -> None:
       raise AssertionError(f'{name!r} was taken, of {taken}')
 
 
-def _check_sample(sample: samples_lib.Sample, found: samples_lib.Found) -> None:
+def _check_sample(sample: row_reader.Sample, found: samples_lib.Found) -> None:
   """Names of files have to be below the folder, labels those of classes."""
   for name in sample.files:
     if not name.isprintable() or set(name.split('/')) & {'', '.', '..'}:
