@@ -122,8 +122,9 @@ def change(found: layout.Description,
   try:
     consistency.check(found)
   except ValueError as error:
-    raise errors.DataError(f'Invalid settings of the dataset {found.name}: '
-                           f'{error}.') from error
+    flag = f' with --pattern={pattern!r:.80}' if pattern else ''
+    raise errors.DataError(f'Invalid settings of the dataset {found.name}'
+                           f'{flag}: {error}.') from error
   return found
 
 

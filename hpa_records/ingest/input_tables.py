@@ -15,8 +15,8 @@ from hpa_records.ingest import group_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
 from hpa_records.ingest import joined_table
-from hpa_records.ingest import sample_files
 from hpa_records.ingest import row_reader
+from hpa_records.ingest import sample_files
 from hpa_records.ingest import samples as samples_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable

@@ -1,4 +1,4 @@
-"""Makes samples of the values of rows, and lists what is wrong with them."""
+"""One row of a table, or the fields of a file's name, to samples."""
 
 import itertools
 import math
@@ -49,17 +49,6 @@ class RowReader:
 
   def __init__(self, description: layout.Description, columns: Sequence[str],
                unlabelled: bool, num_folds: int):
-    """Prepares to read.
-
-    Args:
-      description: of the dataset.
-      columns: of the table; () without one.
-      unlabelled: whether labels, groups and folds are not read.
-      num_folds: as of samples.parse.
-
-    Raises:
-      errors.DataError: as of label_reader.LabelReader.
-    """
     self._description, self._table = description, description.table
     self._num_folds = num_folds
     self._plate = description.table.plate if description.needs_plates else ()

@@ -15,8 +15,8 @@ from hpa_records.ingest import csv_table
 from hpa_records.ingest import doubt
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
-from hpa_records.ingest import sample_files
 from hpa_records.ingest import row_reader
+from hpa_records.ingest import sample_files
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 

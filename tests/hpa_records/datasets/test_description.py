@@ -145,7 +145,8 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_fold_column_takes_the_place_of_groups():
   found = description.change(description.load('rxrx1'), fold_column='fold')
   assert (found.table.fold, found.table.group) == ('fold', ())
-  with pytest.raises(errors.DataError, match='of the dataset hpa2018: expect'):
+  with pytest.raises(errors.DataError,
+                     match="of the dataset hpa2018 with --pattern='{id}.png'"):
     description.change(description.default(), pattern='{id}.png')
 
 

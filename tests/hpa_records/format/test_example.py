@@ -49,7 +49,7 @@ def test_we_read_what_tensorflow_writes(sample):
   feature['labels'].int64_list.value.extend(sample.labels)
   feature['fold'].int64_list.value.append(sample.fold)
   feature['id'].bytes_list.value.append(sample.id.encode())
-  found = example_lib.decode(example.SerializeToString())
+  found = example_lib.decode(example.SerializeToString(), 28)
   assert (found.id, bytes(found.image), found.fold) == (sample.id, sample.image,
                                                         sample.fold)
   np.testing.assert_array_equal(found.labels, sample.labels)
@@ -65,13 +65,14 @@ def test_unlabelled_sample_has_id_and_image_only():
   data = _bytes(example_lib.Sample('a', b'xyz'))
   feature = tf.train.Example.FromString(data).features.feature
   assert set(feature) == {'id', 'image'}
-  assert example_lib.decode(data) == example_lib.Sample('a', memoryview(b'xyz'))
+  assert example_lib.decode(data,
+                            28) == example_lib.Sample('a', memoryview(b'xyz'))
 
 
 @pytest.mark.parametrize('data', [b'', b'\xff', b'hello', b'\n\x05abc'])
 def test_other_bytes_are_refused(data):
   with pytest.raises(errors.DataError, match='not a tf.train.Example'):
-    example_lib.decode(data)
+    example_lib.decode(data, 28)
 
 
 def _varint(value):
@@ -108,11 +109,11 @@ def _example(**changes):
 
 
 def test_the_handmade_example_is_valid():
-  assert example_lib.decode(_example()).fold == 2
+  assert example_lib.decode(_example(), 28).fold == 2
   unpacked = (3, b''.join(b'\x08' + _varint(k % 2) for k in range(28)))
-  assert example_lib.decode(_example(labels=unpacked)).labels.sum() == 14
+  assert example_lib.decode(_example(labels=unpacked), 28).labels.sum() == 14
   negative = (3, _field(1, _varint(2**64 - 1)))
-  assert example_lib.decode(_example(fold=negative)).fold == -1
+  assert example_lib.decode(_example(fold=negative), 28).fold == -1
 
 
 _INF = np.array([np.inf], '<f4').tobytes()
@@ -143,7 +144,7 @@ _INF = np.array([np.inf], '<f4').tobytes()
 ])  # yapf: disable
 def test_features_of_other_kinds_or_numbers_are_refused(changes):
   with pytest.raises(errors.DataError, match='not a tf.train.Example') as told:
-    example_lib.decode(_example(**changes))
+    example_lib.decode(_example(**changes), 28)
   assert '\n' not in str(told.value) and len(str(told.value)) < 300
 
 
@@ -152,4 +153,4 @@ def test_duplicate_keys_and_endless_parts_are_refused():
   for data in (_field(1, twice * 2), _example() * 2, b'\xff' * 10**6,
                _field(1, _field(1, b'\x08' + _varint(2**29))), b'\x0a\xff'):
     with pytest.raises(errors.DataError, match='not a tf.train.Example'):
-      example_lib.decode(data)
+      example_lib.decode(data, 28)

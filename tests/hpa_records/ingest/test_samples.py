@@ -19,7 +19,11 @@ _PATHS = [{
 } for name in ('DNA', 'ER')]
 
 
-def describe(table=None, images=None, channels=None, classes=('a', 'b', 'c')):
+def describe(table=None,
+             images=None,
+             channels=None,
+             classes=('a', 'b', 'c'),
+             **more):
   """Returns a description of two channels with labels by name."""
   return toml_form.parse(
       {
@@ -37,6 +41,7 @@ def describe(table=None, images=None, channels=None, classes=('a', 'b', 'c')):
           },
           'channels': copy.deepcopy(channels or _CHANNELS),
           'classes': list(classes),
+          **more
       }, 'mine.toml')
 
 
@@ -101,7 +106,11 @@ def test_columns_of_groups_plates_metadata_and_sizes(images):
       'plate': 'plate',
       'metadata': ['note', 'um']
   },
-                   images={'pixel_um': 'um'})
+                   images={'pixel_um': 'um'},
+                   intensity={
+                       'rule': 'percentiles',
+                       'of': 'plate'
+                   })
   text = ('plate,well,moa,drug,note,um\np1,A01,a, x ," n, 1 ",0.5\n'
           'p1,A02,b,x,,1e-1\np2,A01,c,y,é,2\n')
   table = load(images, text, found).table
