@@ -29,7 +29,9 @@ else:
 DEFAULT = 'hpa2018'
 
 _ENDING = '.toml'
-_MAX_BYTES = 2**20
+_MAX_BYTES = 2**18
+# In a line: the time and memory for a key of n parts grow with n squared.
+_MAX_DOTS = 100
 
 
 def names() -> list[str]:
@@ -62,7 +64,7 @@ def load(name: str, changes: Sequence[str] = ()) -> layout.Description:
     folder, text = os.path.dirname(name), _read(name)
   content = _parse_toml(text, name)
   for each in changes:
-    _merge(content, _parse_toml(each, f'--set={each}'))
+    _merge(content, _parse_toml(each, f'--set={printable.escape_line(each)}'))
   content.setdefault('name', os.path.basename(name).removesuffix(_ENDING))
   classes = content.get('classes')
   if isinstance(classes, dict) and isinstance(classes.get('file'), str):
@@ -158,7 +160,8 @@ def spec_of(manifest: 'manifest_lib.Manifest') -> spec_lib.Spec:
                         manifest.classes).spec(manifest.image_size,
                                                manifest.settings['encoding'])
   except ValueError as error:
-    raise errors.DataError(f'Invalid spec of a dataset: {error}; convert the '
+    reason = str(error).rstrip('.')
+    raise errors.DataError(f'Invalid spec of a dataset: {reason}; convert the '
                            'data again.') from error
   if found.channel_names != tuple(manifest.channels):
     raise errors.DataError(
@@ -185,6 +188,9 @@ def _read(path: str) -> str:
 
 
 def _parse_toml(text: str, source: str) -> dict[str, Any]:
+  if any(line.count('.') > _MAX_DOTS for line in text.split('\n')):
+    raise errors.DataError(f'{source} has a line with more than {_MAX_DOTS} '
+                           'dots; break it.')
   try:
     return tomllib.loads(text)
   except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:

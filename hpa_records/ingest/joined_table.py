@@ -92,8 +92,9 @@ class _Joined:
     self._csv = csv
     self.content = csv_table.read(csv)
     columns = csv_table.find_columns(self.content, csv)
-    self.columns = [name for name in columns if name not in known]
-    needed = [*dict.fromkeys([*(name for _, name in join.on), *self.columns])]
+    keys = [name for _, name in join.on]
+    self.columns = [name for name in columns if name not in {*known, *keys}]
+    needed = [*dict.fromkeys([*keys, *self.columns])]
     self._rows: dict[tuple[str, ...], dict[str, str]] = {}
     for row, values in csv_table.iterate(self.content, csv, needed, 'rows'):
       if isinstance(values, str):

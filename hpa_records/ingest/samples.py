@@ -34,7 +34,7 @@ class Sample(NamedTuple):
       image_folder.Listing.find_file.
     fold: of the table; None without a fold column.
     group: '' without groups.
-    plate: '' without plates.
+    plate: '' if no intensity of plates is needed.
     pixel_um: size of a pixel in micrometers; 0 if unknown.
     metadata: values of the columns to copy.
   """
@@ -73,6 +73,7 @@ class _Reader:
                unlabelled: bool, num_folds: int):
     self._description, self._table = description, description.table
     self._num_folds = num_folds
+    self._plate = description.table.plate if description.needs_plates else ()
     self._patterns = description.patterns()
     self._first_rows: dict[str, int] = {}
     self._groups = group_table.Names()
@@ -88,7 +89,7 @@ class _Reader:
     if self.labels:
       names += [*self.labels.columns, *table.group]
       names += filter(None, [table.fold])
-    names += [*table.plate, *table.metadata]
+    names += [*self._plate, *table.metadata]
     if isinstance(self._description.images.pixel_um, str):
       names.append(self._description.images.pixel_um)
     for pattern in self._patterns:
@@ -160,7 +161,7 @@ class _Reader:
         for name, text in zip(table.metadata, metadata)
         if len(text) > _MAX_TEXT
     ]
-    plate = _BETWEEN.join(values[each].strip() for each in table.plate)
+    plate = _BETWEEN.join(values[each].strip() for each in self._plate)
     return Sample(sample_id, labels, row, files, fold, group, plate, pixel_um,
                   metadata), wrong
 

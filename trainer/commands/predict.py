@@ -176,7 +176,6 @@ def _describe(ensemble: Any) -> Any:
 def _open_source(ensemble: Any, samples: Any):
   """Returns what is scored, records or images, a context manager."""
   from hpa_records.reading import inference_source
-  settings = ensemble.settings
   if samples is None:
     directory = _path(_RECORDS)
     found = inference_source.Records(directory, _path(_CSV))
@@ -184,9 +183,7 @@ def _open_source(ensemble: Any, samples: Any):
     return contextlib.nullcontext(found)
   return inference_source.Files(samples,
                                 _path(_IMAGES),
-                                _describe(ensemble).how(
-                                    settings['image_size'], settings['resize'],
-                                    settings.get('pixel_um', 0)),
+                                ensemble.load_how(_describe(ensemble)),
                                 on_error=_ON_ERROR.value)
 
 

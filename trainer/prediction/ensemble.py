@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records.datasets import layout
 from hpa_records.format import spec as spec_lib
+from hpa_records.images import how as how_lib
 from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
@@ -23,7 +25,7 @@ from trainer.scoring import decision
 from trainer.scoring import thresholds
 
 # Settings of the records that change the pixels a network gets.
-_PIXEL_SETTINGS = ('image_size', 'resize')
+_PIXEL_SETTINGS = ('image_size', 'resize', 'pixel_um')
 
 _MOST_PX = 8192  # largest image size that is read
 
@@ -65,6 +67,28 @@ class Ensemble:
   def settings(self) -> dict[str, Any]:
     """Settings of the first run's records."""
     return self.runs[0].folds[0].about['records']
+
+  def load_how(self, found: layout.Description) -> how_lib.How:
+    """Returns how files of new images become what the networks were trained on.
+
+    Args:
+      found: description of the new images.
+
+    Raises:
+      errors.DataError: the intensity is that of plates, which new images do
+        not have, or its levels are missing.
+    """
+    how = found.how(self.settings['image_size'], self.settings['resize'],
+                    self.settings.get('pixel_um', 0))
+    if not found.needs_levels:
+      return how
+    levels = self.runs[0].folds[0].about.get('levels')
+    if levels is None:
+      raise errors.DataError(
+          f'The intensity of these runs is that of each {found.intensity.of} '
+          'of their records. Convert the images with hpa-make-records '
+          '--unlabelled, and pass --records.')
+    return dataclasses.replace(how, levels=tuple(map(tuple, levels)))
 
   @property
   def num_models(self) -> int:
@@ -264,6 +288,6 @@ def _parse(asked: str) -> float:
 
 def _compare(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
   """Returns how the images of two sets of records differ; '' if not at all."""
-  return '; '.join(f'{name} {mine[name]!r} and {theirs.get(name)!r}'
+  return '; '.join(f'{name} {mine.get(name)!r} and {theirs.get(name)!r}'
                    for name in _PIXEL_SETTINGS
-                   if mine[name] != theirs.get(name))
+                   if mine.get(name) != theirs.get(name))

@@ -27,7 +27,11 @@ LARGEST = 1e15  # float64 holds every integer up to it
 
 _ABOUT = {'device': str, 'versions': {}, 'records': {}, 'records_versions': {}}
 # Absent in runs of earlier versions.
-_LATER_ABOUT = {'pixels': (dict, type(None)), 'classes': [str]}
+_LATER_ABOUT = {
+    'pixels': (dict, type(None)),
+    'classes': [str],
+    'levels': [[(int, float)]],
+}
 _DESCRIPTION = 'description'
 _NETWORK = {
     'parameters':
@@ -95,6 +99,10 @@ def check_about(content: Any) -> None:
   for key, value in content['records'].items():
     _check_setting(key, value)
   num_channels = stored_spec.find(content).num_channels
+  levels = content.get('levels', [[0, 0]] * num_channels)
+  if [len(each) for each in levels] != [2] * num_channels:
+    raise ValueError(f'levels: expected a pair for each of {num_channels} '
+                     f'channels, received {levels!r:.80}')
   for key, values in (content.get('pixels') or {}).items():
     name = f'pixels: {printable.quote(key)}'
     json_text.check_form(values, [(int, float)], name)

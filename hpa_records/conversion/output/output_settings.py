@@ -9,6 +9,7 @@ from hpa_records.conversion.unfinished import sidecar
 from hpa_records.datasets import description
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 
 NAME = f'{sidecar.UNFINISHED_NAME}/settings.json'
@@ -86,6 +87,13 @@ def refuse_other(output: str, have: dict[str, Any],
 def _describe_difference(name: str, have: Any, requested: Any) -> str:
   flag = {'groups_sha256': '--groups', 'csv_sha256': '--csv'}.get(name)
   if name == 'description':
+    names = [
+        str(each.get('name')) if isinstance(each, dict) else description.DEFAULT
+        for each in (have, requested)
+    ]
+    if names[0] != names[1]:
+      return (f'description {printable.quote(names[0])}, requested '
+              f'{printable.quote(names[1])}')
     have, requested = (json.dumps(each or description.DEFAULT, sort_keys=True)
                        for each in (have, requested))
     start = len(os.path.commonprefix([have, requested]))

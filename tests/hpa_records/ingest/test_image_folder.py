@@ -14,7 +14,6 @@ from hpa_records.ingest import csv_table
 from hpa_records.ingest import image_folder
 from hpa_records.ingest import issue
 from hpa_records.runtime import errors
-from hpa_records.storage import litter
 from tests.hpa_records.ingest import test_sample_table
 from tests.support import tables
 
@@ -173,14 +172,6 @@ def test_litter_is_no_sample_but_ids_of_a_table_are(images):
       message)
   test_sample_table.write_set(images, '._a')
   assert _ids(images, csv=str(csv)) == ['._a']
-
-
-@pytest.mark.parametrize('name,is_litter', [('._x.png', True),
-                                            ('a/.DS_Store', True),
-                                            ('a/._b/c.png', False),
-                                            ('.x.png', False), ('', False)])
-def test_is_litter(name, is_litter):
-  assert litter.is_litter(name) == is_litter
 
 
 @pytest.mark.parametrize('forms', [('NFC', 'NFD'), ('NFD', 'NFC')])

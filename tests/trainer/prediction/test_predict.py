@@ -18,6 +18,7 @@ from hpa_records.datasets import description
 from hpa_records.format import spec as spec_lib
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import issue
+from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from tests.support import fakes
@@ -545,3 +546,69 @@ def test_a_table_of_classes_with_commas_is_known_again(tmp_path):
     predict.prepare(path, ('other',))
   table = pd.read_csv(tmp_path / 'new_predictions.csv', index_col='Id')
   assert tuple(table) == names
+
+
+_OF = """
+channels = [{{name = "x", file = "1"}}, {{name = "y", file = "2"}}]
+classes = ["a", "b"]
+[table]
+labels = "Target"
+plate = "Target"
+[images]
+pattern = "{{id}}_{{channel}}.tif"
+[intensity]
+rule = "percentiles"
+of = "{scope}"
+"""
+
+
+def _train_on_levels(folder, scope):
+  """A run on 16-bit images, whose levels are of the dataset or of plates."""
+  images = folder / 'images'
+  images.mkdir()
+  rows = ['Id,Target']
+  for number in range(12):
+    rows.append(f's{number},{number % 2}')
+    rng = np.random.default_rng(number)
+    for channel in '12':
+      pixels = rng.integers(0, 900 + 100 * number, (40, 40))
+      assert cv2.imwrite(str(images / f's{number}_{channel}.tif'),
+                         pixels.astype(np.uint16))
+  (folder / 'table.csv').write_text('\n'.join(rows) + '\n')
+  (folder / 'mine.toml').write_text(_OF.format(scope=scope))
+  _convert(str(folder / 'table.csv'),
+           str(images),
+           folder / 'records',
+           num_folds=2,
+           description=description.load(str(folder / 'mine.toml')))
+  loop.train(
+      config_lib.Config(records=str(folder / 'records'),
+                        workdir=str(folder / 'run'),
+                        distribute='cpu',
+                        epochs=1,
+                        batch_size=6))
+
+
+def test_images_get_the_intensity_of_the_training_records(tmp_path):
+  _train_on_levels(tmp_path, 'dataset')
+  found = ensemble.load([str(tmp_path / 'run')])
+  models = predict.Models(found, strategy.make('cpu'), 'last')
+  described = description.of_settings(found.settings, found.classes)
+  images = str(tmp_path / 'images')
+  loaded = sample_table.load('', images,
+                             input_tables.How(described, unlabelled=True))
+  of_records = models.predict(
+      inference_source.Records(str(tmp_path / 'records')), 'none', 6)
+  with inference_source.Files(loaded, images, found.load_how(described),
+                              'stop') as files:
+    of_images = models.predict(files, 'none', 6)
+  _near(pd.DataFrame(of_images.predictions, of_images.ids),
+        pd.DataFrame(of_records.predictions, of_records.ids))
+
+
+def test_images_have_no_plates(tmp_path):
+  _train_on_levels(tmp_path, 'plate')
+  found = ensemble.load([str(tmp_path / 'run')])
+  described = description.of_settings(found.settings, found.classes)
+  with pytest.raises(errors.DataError, match='is that of each plate'):
+    found.load_how(described)

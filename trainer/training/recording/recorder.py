@@ -211,6 +211,7 @@ def _write_json(path: str, content: dict[str, Any]) -> None:
 def _describe(records: dataset.Records, device: str) -> dict[str, Any]:
   """Returns the content of about.json."""
   manifest = records.manifest
+  levels = (manifest.levels or {}).get('')  # those of the dataset
   return {
       'device': device,
       'versions': {
@@ -226,4 +227,7 @@ def _describe(records: dataset.Records, device: str) -> dict[str, Any]:
           name: manifest.pixels[name] for name in ('mean', 'std')
       },
       'classes': manifest.classes,
+      **({} if levels is None else {
+             'levels': levels
+         }),
   }

@@ -1,0 +1,108 @@
+"""joined_table: columns of a second table."""
+
+import hashlib
+
+import pytest
+
+from hpa_records.datasets import layout
+from hpa_records.ingest import joined_table
+from hpa_records.runtime import errors
+
+_ON = (('drug', 'compound'), ('dose', 'concentration'))
+
+
+@pytest.fixture(name='write')
+def _write(tmp_path):
+
+  def write(first='id,drug,dose\n1,x,0.300000\n2,x,3\n3,y,0.3\n',
+            second='compound,concentration,moa\nx,0.3,A\nx,3.0,B\n'):
+    (tmp_path / 'first.csv').write_text(first)
+    (tmp_path / 'second.csv').write_text(second)
+    return str(tmp_path / 'first.csv')
+
+  return write
+
+
+def _read(csv, needed=('id', 'moa'), on=_ON, unmatched='refuse', limit=0):
+  table = joined_table.Table(csv, (layout.Join('second.csv', on, unmatched),))
+  return table, list(table.iterate(needed, limit))
+
+
+def test_numbers_are_compared_as_numbers_and_text_as_text(write):
+  table, rows = _read(write())
+  assert [values['moa'] for _, values in rows[:2]] == ['A', 'B']
+  assert rows[2][0] == 4
+  assert rows[2][1].endswith("second.csv has compound, concentration ['y', "
+                             "'0.3']")
+  assert table.columns == ['id', 'drug', 'dose', 'moa']
+
+
+@pytest.mark.parametrize('cell,other,is_equal', [
+    ('1e2', '100', True),
+    ('007', '7', True),
+    (' x ', 'x', True),
+    ('-0', '0', False),
+    ('x1', 'x01', False),
+    ('X', 'x', False),
+    ('nan', 'nan', True),
+    ('1e999999999', '1e999999998', False),
+    ('9' * 40, '9' * 40 + '.0', False),
+])
+def test_keys(write, cell, other, is_equal):
+  csv = write(f'id,drug\n1,{cell}\n', f'compound,moa\n{other},A\n')
+  _, rows = _read(csv, on=(('drug', 'compound'),))
+  assert (rows[0][1] != str(rows[0][1])) == is_equal
+
+
+def test_rows_without_a_match_may_be_left_out_and_are_counted(write):
+  table, rows = _read(write(), unmatched='drop')
+  assert [row for row, _ in rows] == [2, 3]
+  assert (table.num_dropped, table.first_dropped) == (1, 4)
+  table, rows = _read(write(), unmatched='drop', limit=2)
+  assert (len(rows), table.num_dropped) == (2, 0)
+
+
+def test_a_row_that_is_not_csv_stays_an_issue(write):
+  _, rows = _read(write('id,drug,dose\n1,x\n2,x,3\n'))
+  assert rows[0][1].startswith('expected 3 fields, received 2')
+  assert rows[1][1]['moa'] == 'B'
+
+
+def test_the_digest_is_of_all_tables(write):
+  csv = write()
+  with open(csv, 'rb') as file:
+    alone = hashlib.sha256(file.read()).hexdigest()
+  assert joined_table.Table(csv, ()).sha256 == alone
+  before = _read(csv)[0].sha256
+  write(second='compound,concentration,moa\nx,0.3,A\nx,3.0,C\n')
+  assert len({alone, before, _read(csv)[0].sha256}) == 3
+
+
+@pytest.mark.parametrize('second,message', [
+    ('compound,concentration,moa\nx,1,A\nx,1.0,B\n',
+     r"Row 3 of .*second.csv has the same compound, concentration .*'x', '1'"),
+    ('compound,concentration,moa\nx,1\n', 'Row 2 of .*second.csv: expected 3'),
+    ('compound,moa\nx,1\n', 'Expected the columns compound,concentration,moa'),
+    ('compound,concentration,moa\n', 'No rows in .*second.csv'),
+    ('', 'Expected the columns'),
+])
+def test_an_invalid_second_table_is_refused(write, second, message):
+  with pytest.raises(errors.DataError, match=message):
+    _read(write(second=second))
+
+
+def test_equal_rows_of_the_second_table_are_one(write):
+  csv = write(second='compound,concentration,moa\nx,3,A\nx,3.0,A\n')
+  assert _read(csv, unmatched='drop')[1][0][1]['moa'] == 'A'
+
+
+def test_a_missing_second_table_is_named(write, tmp_path):
+  csv = write()
+  (tmp_path / 'second.csv').unlink()
+  with pytest.raises(errors.DataError, match='Cannot read .*second.csv'):
+    _read(csv)
+
+
+def test_columns_of_both_tables_are_those_of_the_first(write):
+  csv = write(second='compound,concentration,id,moa\nx,3,9,A\n')
+  assert _read(csv, unmatched='drop')[1][0][1]['id'] == '2'
