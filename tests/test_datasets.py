@@ -74,7 +74,9 @@ def _open(folder, found, ensemble):
       conversion_input.Source(csv, images), str(folder / 'new'),
       shard_plan.Settings(description=found, image_size=_SIZE, unlabelled=True),
       convert.How(workers=1))
-  return contextlib.nullcontext(inference_source.Records(str(folder / 'new')))
+  records = inference_source.Records(str(folder / 'new'))
+  ensemble.check_records(records.spec, records.settings, 'new')
+  return contextlib.nullcontext(records)
 
 
 def _predict(folder, output):
@@ -84,8 +86,6 @@ def _predict(folder, output):
   models = predict.Models(ensemble, strategy.make('cpu'), 'last')
   found = description.of_settings(ensemble.settings, ensemble.classes)
   with _open(folder, found, ensemble) as source:
-    if found.needs_levels:
-      ensemble.check_records(source.spec, source.settings, 'new')
     models.predict(source, 'none',
                    4).save(output, ensemble.choose_thresholds('', 'last'))
   records = inference_source.Records(str(folder / 'records'))
