@@ -61,19 +61,22 @@ def test_records_are_complete_and_have_the_spec_of_the_description(made):
   assert len(used) > 1 and max(used) < records.spec.num_classes
 
 
-def _open(folder, found):
+def _open(folder, found, ensemble):
   """The samples without labels: as images, or as records where an image alone
-  does not tell its intensities."""
+  does not tell the intensities of its plate."""
   csv, images = str(folder / 'train.csv'), str(folder / 'train')
   if not found.needs_levels:
     samples = sample_table.load(csv, images,
                                 input_tables.How(found, unlabelled=True))
-    return inference_source.Files(samples, images, found.how(_SIZE), 'stop')
+    return inference_source.Files(samples, images, ensemble.load_how(found),
+                                  'stop')
   convert.make(
       conversion_input.Source(csv, images), str(folder / 'new'),
       shard_plan.Settings(description=found, image_size=_SIZE, unlabelled=True),
       convert.How(workers=1))
-  return contextlib.nullcontext(inference_source.Records(str(folder / 'new')))
+  records = inference_source.Records(str(folder / 'new'))
+  ensemble.check_records(records.spec, records.settings, 'new')
+  return contextlib.nullcontext(records)
 
 
 def _predict(folder, output):
@@ -82,9 +85,7 @@ def _predict(folder, output):
   ensemble = ensemble_lib.load([str(folder / 'run')])
   models = predict.Models(ensemble, strategy.make('cpu'), 'last')
   found = description.of_settings(ensemble.settings, ensemble.classes)
-  with _open(folder, found) as source:
-    if found.needs_levels:
-      ensemble.check_records(source.spec, source.settings, 'new')
+  with _open(folder, found, ensemble) as source:
     models.predict(source, 'none',
                    4).save(output, ensemble.choose_thresholds('', 'last'))
   records = inference_source.Records(str(folder / 'records'))

@@ -1,4 +1,4 @@
-"""Drafts the description of a dataset: a TOML file to check and correct.
+"""Drafts the description of a dataset, to check and correct.
 
   hpa-describe-dataset --csv=mine.csv --images=images --output=mine.toml
   hpa-describe-dataset --images=images

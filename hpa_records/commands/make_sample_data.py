@@ -1,4 +1,4 @@
-"""Draws synthetic cells: a table and image files, in the layout of a dataset.
+"""Draws synthetic cells: a table and images in any layout.
 
   hpa-make-sample-data --output=data --num_samples=600
   hpa-make-sample-data --dataset=rxrx1 --output=wells --num_samples=600

@@ -109,17 +109,7 @@ class Files:
         records.
       on_error: 'stop' refuses input with any issue, 'skip' leaves the invalid
         samples out.
-
-    Raises:
-      errors.DataError: the intensities of an image depend on other images.
     """
-    rule = how.intensity
-    if rule.name == 'percentiles' and rule.of != 'image':
-      raise errors.DataError(
-          'The records that were trained on have intensities by percentiles of '
-          f'a {rule.of}, for which all images must be read first; convert the '
-          'images with hpa-make-records --unlabelled and the same --dataset, '
-          'and pass --records.')
     self.ids = loaded.table['id'].to_numpy(str)
     self.order = np.arange(len(self.ids))
     self._rows = loaded.table['row'].to_numpy()

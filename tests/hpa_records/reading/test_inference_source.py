@@ -1,6 +1,5 @@
 """inference_source: image files give the same batches as their records."""
 
-import dataclasses
 import multiprocessing
 import pathlib
 
@@ -10,7 +9,6 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.datasets import description
-from hpa_records.images import intensity
 from hpa_records.images import resize
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import sample_table
@@ -33,18 +31,6 @@ def _open(images, on_error='stop'):
   loaded = sample_table.load('', str(images), how)
   return inference_source.Files(loaded, str(images),
                                 described.how(16, 'triangle'), on_error)
-
-
-@pytest.mark.parametrize('scope', ['plate', 'dataset'])
-def test_images_that_need_others_are_refused(images, scope):
-  described = description.default()
-  how = described.how(16)
-  rule = intensity.Rule('percentiles', of=scope)
-  loaded = sample_table.load('', str(images),
-                             input_tables.How(described, unlabelled=True))
-  with pytest.raises(errors.DataError, match=f'percentiles of a {scope}, for'):
-    inference_source.Files(loaded, str(images),
-                           dataclasses.replace(how, intensity=rule), 'stop')
 
 
 def _take(files, share=epoch_plan.Share(32)):
