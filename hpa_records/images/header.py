@@ -33,7 +33,7 @@ from hpa_records.runtime import errors
 # 8192 x 8192, 64 MiB of 8-bit gray; the largest HPA image is 3072 x 3072.
 MAX_PIXELS = 2**26
 # Of one image: float32 or 8-bit RGBA of MAX_PIXELS.
-_MAX_PIXEL_BYTES = 2**28
+_MAX_PIXEL_BYTES = 256 * 2**20
 # Of all images of a stack: 16 of MAX_PIXELS, or 256 of 2048 x 2048.
 _MAX_STACK_PIXELS = 2**30
 MAX_FILE_BYTES = 2**30

@@ -27,7 +27,7 @@ from hpa_records.storage import address
 
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
-_SMALL_BYTES = 2**28
+_SMALL_BYTES = 256 * 2**20
 # Errors of a path where no file can exist.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 # The page cache keeps data in units as large as the writes; copying from small

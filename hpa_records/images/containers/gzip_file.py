@@ -10,7 +10,7 @@ import zlib
 from hpa_records.runtime import errors
 
 # The largest 16-bit image has half of it.
-MAX_BYTES = 2**28
+MAX_BYTES = 256 * 2**20
 _GZIP = 31  # zlib: a gzip header, and a window of up to 32 KiB
 
 
