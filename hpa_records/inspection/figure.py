@@ -18,6 +18,7 @@ from matplotlib import ticker
 import numpy as np
 
 from hpa_records.format import spec as spec_lib
+from hpa_records.inspection import class_choice
 from hpa_records.storage import filesystem
 
 _BEFORE, _AFTER = '#4477aa', '#cc6677'  # distinct for the colour-blind too
@@ -28,7 +29,6 @@ _NAME_CHARS = 32  # of a class or a channel
 _MOST_NUMBERS = 8  # written at the bars of a small chart
 _MOST_NAMES = 8  # of the classes of a sample
 _COMPOSITES_A_ROW = 5
-MOST_CLASSES = 40  # of a figure
 
 
 @contextlib.contextmanager
@@ -103,34 +103,6 @@ def composite(image: np.ndarray, spec: spec_lib.Spec) -> np.ndarray:
   return np.minimum(mixed, 255).astype(np.uint8)
 
 
-def choose_classes(counts: np.ndarray) -> np.ndarray:
-  """Returns the classes that a figure shows, [n] int64.
-
-  Up to MOST_CLASSES are all shown, in order. Of more, half of MOST_CLASSES are
-  the largest, and half the rarest, largest first; name_choice says so.
-
-  Args:
-    counts: [K] images of each class.
-  """
-  if len(counts) <= MOST_CLASSES:
-    return np.arange(len(counts))
-  order = np.argsort(-np.asarray(counts), kind='stable')
-  half = MOST_CLASSES // 2
-  return np.concatenate([order[:half], order[-half:]])
-
-
-def name_choice(num_classes: int) -> str:
-  """Returns which classes choose_classes chooses, as text; '' if all.
-
-  Args:
-    num_classes: length of its counts.
-  """
-  if num_classes <= MOST_CLASSES:
-    return ''
-  half = MOST_CLASSES // 2
-  return f'the {half} largest and the {half} rarest of {num_classes:,} classes'
-
-
 @own_style()
 def draw_labels_per_image(labels: np.ndarray) -> figure.Figure:
   """Returns a bar chart of the number of images with 1, 2, ... labels.
@@ -160,7 +132,7 @@ def draw_class_counts(before: np.ndarray,
                       title: str = 'Class counts') -> figure.Figure:
   """Returns two bar charts of class counts, side by side, one bar a class.
 
-  Of many classes, those that choose_classes chooses by before are shown.
+  Of many classes, those that class_choice.choose chooses by before are shown.
 
   Args:
     before: [K] counts, drawn on the left.
@@ -169,7 +141,8 @@ def draw_class_counts(before: np.ndarray,
     titles: of the two charts.
     title: of the figure.
   """
-  chosen, choice = choose_classes(before), name_choice(len(classes))
+  chosen = class_choice.choose(before)
+  choice = class_choice.describe(len(classes))
   drawn = figure.Figure(figsize=(11, max(2.5, 0.25 * len(chosen) + 0.5)),
                         layout='constrained')
   drawn.suptitle(f'{title}: {choice}' if choice else title)

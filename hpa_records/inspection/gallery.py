@@ -10,6 +10,7 @@ import pandas as pd
 from hpa_records.format import manifest
 from hpa_records.format import spec as spec_lib
 from hpa_records.images import pixel_codec
+from hpa_records.inspection import class_choice
 from hpa_records.inspection import figure
 from hpa_records.inspection import summary
 from hpa_records.runtime import errors
@@ -52,7 +53,7 @@ def draw(directory: str,
     captions = list(index['labels'])
     hot = spec.multi_hot(captions)
     shown = pick_by_class(hot)
-    choice = figure.name_choice(np.count_nonzero(hot.any(axis=0)))
+    choice = class_choice.describe(np.count_nonzero(hot.any(axis=0)))
     title = f'Samples of {choice}' if choice else ''
     figures['labels_per_image'] = figure.draw_labels_per_image(hot)
     figures['class_counts'] = _draw_balance(made, index, hot, fold)
@@ -132,7 +133,7 @@ def save(figures: Mapping[str, mpl_figure.Figure], output: str) -> list[str]:
 def pick_by_class(labels: np.ndarray) -> dict[int, int]:
   """Returns a row 0..N-1 for each class that occurs, by class.
 
-  Of many classes that occur, those of figure.choose_classes have one. Rare
+  Of many classes that occur, those of class_choice.choose have one. Rare
   classes choose first. A class prefers a row that is not yet taken, then one
   with few labels, then the first in file order.
 
@@ -142,7 +143,7 @@ def pick_by_class(labels: np.ndarray) -> dict[int, int]:
   taken, chosen = np.zeros(len(labels), bool), {}
   num_labels, counts = labels.sum(axis=1), labels.sum(axis=0, dtype=np.int64)
   present = np.flatnonzero(counts)
-  shown = np.sort(present[figure.choose_classes(counts[present])])
+  shown = np.sort(present[class_choice.choose(counts[present])])
   for one_class in shown[np.argsort(counts[shown], kind='stable')].tolist():
     members = np.flatnonzero(labels[:, one_class])
     order = np.lexsort((members, num_labels[members], taken[members]))

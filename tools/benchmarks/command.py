@@ -12,7 +12,6 @@ benchmarks/ says what is measured, and how. The numbers belong into
 BUILD_NOTES.md, with the command; no test asserts a speed.
 """
 
-import json
 import os
 import pathlib
 import tempfile
@@ -24,6 +23,7 @@ from benchmarks import balance
 from benchmarks.conversion import conversion_job
 from benchmarks.conversion import convert
 from benchmarks import input_pipeline
+from benchmarks import report_file
 from benchmarks import table
 from benchmarks import train
 from benchmarks.device import command as device
@@ -117,7 +117,6 @@ _OVERHEAD = flags.DEFINE_bool('overhead', False,
                               'Of train: a network of one layer, at 16 px.')
 balance_flags.define_settings()
 
-_MARK = f'"program": "{figure.MARK}"'  # in each JSON
 _NUM_MADE = 300
 _NUM_READ = 2500  # samples that input makes
 
@@ -136,12 +135,10 @@ def _check_paths() -> None:
       closed=records)
   columns = ','.join(table.INPUT_COLUMNS)
   # Before minutes of measuring.
-  for each, mark in ((_JSON, _MARK), (_TABLE, columns)):
+  for each, mark in ((_JSON, report_file.MARK), (_TABLE, columns)):
     if each.value:
-      path = path_check.require_local(each.value, each.name)
-      path_check.prepare_output(path, each.name)
-      with path_check.translate_write_errors(path, each.name):
-        path_check.refuse_foreign(path, mark, each.name)
+      report_file.prepare(path_check.require_local(each.value, each.name),
+                          each.name, mark)
 
 
 def _make_scratch() -> tempfile.TemporaryDirectory:
@@ -265,17 +262,13 @@ def main_device() -> None:
 def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
                                                  str]) -> None:
   """Prints the machine and the tables, and writes all numbers if asked to."""
-  report = {
-      'program': figure.MARK,
-      **report, 'machine': table.describe_machine()
-  }
-  print(report['machine'])
+  machine = report_file.describe_machine()
+  print(machine)
   print(form(report))
   if _JSON.value:
-    path = path_check.require_local(_JSON.value, 'json')
-    with path_check.translate_write_errors(path, 'json'):
-      filesystem.write_atomically(path,
-                                  json.dumps(report, indent=2).encode() + b'\n')
+    report_file.write(path_check.require_local(_JSON.value, 'json'), 'json', {
+        **report, 'machine': machine
+    })
 
 
 def _source(scratch: str, num_made: int) -> tuple[str, str]:

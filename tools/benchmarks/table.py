@@ -1,22 +1,9 @@
 """Formats the numbers of a benchmark as Markdown, for BUILD_NOTES.md."""
 
-import importlib.metadata
-import platform
-import re
 from typing import Any, Callable, Sequence
 
 import numpy as np
 import pandas as pd
-
-from hpa_records.runtime import host
-
-_PACKAGES = {
-    'OpenCV': 'opencv-python-headless',
-    'kornia_rs': 'kornia-rs',
-    'cykooz_resizer': 'cykooz-resizer',
-    'Pillow': 'Pillow',
-    'NumPy': 'numpy',
-}
 
 _WHOLE = '{:,.0f}'.format
 _TWO_DIGITS = '{:.2f}'.format
@@ -41,31 +28,6 @@ _ROUNDINGS = {
     'systematic': 'draw_counts without ranks',
     'ranked': 'draw_counts by label sets',
 }
-
-
-def describe_machine() -> str:
-  """Returns processor, cores, and the versions that decide the speed."""
-  name = platform.processor() or platform.machine()
-  try:
-    with open('/proc/cpuinfo', encoding='utf-8') as file:
-      found = re.search(r'model name\s*: (.+)', file.read())
-      name = found[1] if found else name
-  except OSError:
-    pass  # no Linux
-  versions = [f'Python {platform.python_version()}']
-  for title, package in _PACKAGES.items():
-    versions.append(f'{title} {importlib.metadata.version(package)}')
-  versions.append(f'TensorFlow {_tensorflow_version()}')
-  return f'{name}, {host.num_cores()} cores; {", ".join(versions)}'
-
-
-def _tensorflow_version() -> str:
-  for package in ('tensorflow', 'tensorflow-cpu', 'tensorflow-tpu'):
-    try:
-      return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return 'unknown'
 
 
 def format_convert(report: dict[str, Any]) -> str:

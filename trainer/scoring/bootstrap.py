@@ -26,6 +26,7 @@ import pandas as pd
 from trainer.scoring import decision
 from trainer.scoring import metrics
 from trainer.scoring import ranking
+from trainer.scoring import resample
 from trainer.scoring import scorer as scorer_lib
 
 _MORE_METRICS = ('f1_weighted', 'auc_micro')
@@ -160,18 +161,18 @@ def compare(labels: np.ndarray,
       }, names)
 
 
-_Compute = Callable[[scorer_lib.Scorer, scorer_lib.Draws], np.ndarray]
+_Compute = Callable[[scorer_lib.Scorer, resample.Draws], np.ndarray]
 
 
 def _compute(names: Sequence[str], scorer: scorer_lib.Scorer,
-             draws: scorer_lib.Draws) -> np.ndarray:
+             draws: resample.Draws) -> np.ndarray:
   """Returns the named metrics of each resample, [S, R]."""
   found = scorer.compute(draws)
   return np.stack([found[name] for name in names])
 
 
 def _compute_classes(scorer: scorer_lib.Scorer,
-                     draws: scorer_lib.Draws) -> np.ndarray:
+                     draws: resample.Draws) -> np.ndarray:
   """Returns metrics.RATIOS of each class and resample, [5, K, R]."""
   found = scorer.compute_classes(draws)
   return np.stack([found[name] for name in metrics.RATIOS])
@@ -224,7 +225,7 @@ def _repeat(compute: _Compute, labels: np.ndarray, runs: Sequence[np.ndarray],
 
 
 def _draw(groups: np.ndarray, repetitions: int,
-          rng: np.random.Generator) -> Iterator[scorer_lib.Draws]:
+          rng: np.random.Generator) -> Iterator[resample.Draws]:
   """Yields all rows as they are, then the resamples, in parts.
 
   Args:
@@ -234,13 +235,13 @@ def _draw(groups: np.ndarray, repetitions: int,
       size of the parts.
   """
   count = len(groups)
-  yield scorer_lib.Draws.of([np.arange(count)], count)
+  yield resample.Draws.of([np.arange(count)], count)
   _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
   order = np.argsort(numbers, kind='stable')  # rows sorted by group
   starts = np.cumsum(sizes) - sizes
   at_once = max(1, _ROWS_AT_ONCE // count)
   for done in range(0, repetitions, at_once):
-    yield scorer_lib.Draws.of([
+    yield resample.Draws.of([
         _draw_one(order, starts, sizes, rng)
         for _ in range(min(at_once, repetitions - done))
     ], count)

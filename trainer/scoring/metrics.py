@@ -25,6 +25,7 @@ import pandas as pd
 from scipy import sparse
 
 from trainer.scoring import decision
+from trainer.scoring import resample
 from trainer.scoring import scorer as scorer_lib
 
 # The metrics that tables show, by name, with their titles.
@@ -175,9 +176,9 @@ def per_class(labels: np.ndarray,
   })
 
 
-def _once(labels: np.ndarray) -> scorer_lib.Draws:
+def _once(labels: np.ndarray) -> resample.Draws:
   """Returns all rows in order, each drawn once."""
-  return scorer_lib.Draws.of([np.arange(len(labels))], len(labels))
+  return resample.Draws.of([np.arange(len(labels))], len(labels))
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ zero_division=0.
 """
 
 from collections.abc import Sequence
-import dataclasses
 import functools
 
 import numpy as np
@@ -18,38 +17,13 @@ from scipy import sparse
 
 from trainer.scoring import decision
 from trainer.scoring import ranking
+from trainer.scoring import resample
 
 PAPER_BATCH = 16
 RATIOS = ('f1', 'precision', 'recall')
 AVERAGES = ('macro', 'micro', 'samples', 'paper', 'weighted')
 _ACCURACIES = ('accuracy_binary', 'accuracy_subset', 'accuracy_argmax')
 LOG_LOSS = 'log_loss'
-
-
-@dataclasses.dataclass(frozen=True)
-class Draws:
-  """R resamples of N rows.
-
-  Attributes:
-    rows: R arrays [M] int, the rows of each resample in the order drawn, with
-      repeats; M may differ.
-    weights: [N, R] float64, how often each row was drawn.
-  """
-  rows: Sequence[np.ndarray]
-  weights: np.ndarray
-
-  @classmethod
-  def of(cls, rows: Sequence[np.ndarray], num_rows: int) -> 'Draws':
-    """Returns resamples of the rows 0..num_rows - 1.
-
-    Args:
-      rows: R arrays [M] int.
-      num_rows: N.
-    """
-    weights = np.empty((num_rows, len(rows)))
-    for resample, column in zip(rows, weights.T):
-      column[:] = np.bincount(resample, minlength=num_rows)
-    return cls(rows, weights)
 
 
 class Scorer:
@@ -105,7 +79,7 @@ class Scorer:
     """Of the decisions of all classes."""
     return ranking.Ranking(self._labels, self._predictions)
 
-  def compute(self, draws: Draws) -> dict[str, np.ndarray]:
+  def compute(self, draws: resample.Draws) -> dict[str, np.ndarray]:
     """Returns every metric by its name in metrics.json, [R] float64 each.
 
     Also classes_scored and auc_classes, the numbers of classes in the means;
@@ -136,7 +110,7 @@ class Scorer:
             np.isfinite(classes['auc']).sum(axis=0),
     }
 
-  def compute_classes(self, draws: Draws) -> dict[str, np.ndarray]:
+  def compute_classes(self, draws: resample.Draws) -> dict[str, np.ndarray]:
     """Returns counts and ratios of each class, [K, R] float64 each.
 
     The counts are true_positive, positives and predicted, the ratios f1,
@@ -153,7 +127,7 @@ class Scorer:
         'average_precision': average_precision
     }
 
-  def compute_unranked(self, draws: Draws) -> dict[str, np.ndarray]:
+  def compute_unranked(self, draws: resample.Draws) -> dict[str, np.ndarray]:
     """Returns metrics of compute that need no sorting, [R] float64 each.
 
     These are f1_macro, f1_micro, and the means over rows.
@@ -168,12 +142,12 @@ class Scorer:
         **self._average_rows(draws)
     }
 
-  def _average_rows(self, draws: Draws) -> dict[str, np.ndarray]:
+  def _average_rows(self, draws: resample.Draws) -> dict[str, np.ndarray]:
     """Returns the means of the metrics of each row, [R] float64 each."""
     means = self._row_metrics @ draws.weights / draws.weights.sum(axis=0)
     return dict(zip(self._row_names, means))
 
-  def count_classes(self, draws: Draws) -> dict[str, np.ndarray]:
+  def count_classes(self, draws: resample.Draws) -> dict[str, np.ndarray]:
     """Returns counts and RATIOS of each class, [K, R] float64 each.
 
     Args:
@@ -193,7 +167,7 @@ class Scorer:
 
   def _average(self, classes: dict[str, np.ndarray], of_rows: dict[str,
                                                                    np.ndarray],
-               draws: Draws) -> dict[str, np.ndarray]:
+               draws: resample.Draws) -> dict[str, np.ndarray]:
     """Returns F1, precision and recall under each of AVERAGES, [R] each."""
     positives = classes['positives']
     averages = {

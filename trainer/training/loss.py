@@ -6,7 +6,7 @@ the number of replicas. The mean over classes, not the sum, because the paper's
 rate of 0.1 fits it (the original network sums over 13 classes and uses 0.01).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import math
 
 from hpa_records.runtime import errors
@@ -132,6 +132,22 @@ def get(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     raise ValueError(
         f'Expected one of the losses {", ".join(LOSSES)}, received {name!r}.')
   return LOSSES[name]
+
+
+def penalty(kernels: Sequence[tf.Variable], l1: float, l2: float) -> tf.Tensor:
+  """Returns the weight penalty of kernels, float32 scalar.
+
+  Args:
+    kernels: float32, at least one.
+    l1: factor of the sum of absolute values; 0 for none.
+    l2: factor of the sum of squares; 0 for none.
+  """
+  total = tf.zeros([])
+  if l1:
+    total += l1 * tf.add_n([tf.reduce_sum(tf.abs(each)) for each in kernels])
+  if l2:
+    total += l2 * tf.add_n([tf.reduce_sum(tf.square(each)) for each in kernels])
+  return total
 
 
 def check_finite(loss: float, where: str) -> None:

@@ -233,7 +233,8 @@ class Stepper:
       losses = self._loss(batch[spec.LABELS], logits)
       data_loss = tf.reduce_sum(losses * batch[dataset.WEIGHT]) / real
       # Weights are the same on every replica: each adds its part of the decay.
-      loss = data_loss + self._decay() / self._strategy.num_replicas_in_sync
+      decay = loss_lib.penalty(self._kernels, self._config.l1, self._config.l2)
+      loss = data_loss + decay / self._strategy.num_replicas_in_sync
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
   def _evaluation_step(self, batch):
@@ -268,16 +269,6 @@ class Stepper:
                        slots[0], (count, *shape))
         for layer, shape in enumerate(build.noise_shapes(self._model))
     ]
-
-  def _decay(self) -> tf.Tensor:
-    decay = tf.zeros([])
-    if self._config.l1:
-      decay += self._config.l1 * tf.add_n(
-          [tf.reduce_sum(tf.abs(kernel)) for kernel in self._kernels])
-    if self._config.l2:
-      decay += self._config.l2 * tf.add_n(
-          [tf.reduce_sum(tf.square(kernel)) for kernel in self._kernels])
-    return decay
 
 
 def fetch(*tensors: tf.Tensor) -> list[np.ndarray]:

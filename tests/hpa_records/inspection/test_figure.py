@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hpa_records.datasets import description
+from hpa_records.inspection import class_choice
 from hpa_records.inspection import figure
 from tests.support import fakes
 from tests.support import figure_text
@@ -147,7 +148,7 @@ def _draw_others():
     yield figure.draw_channels(images, ['a' * 99, 'b'], [range(classes), ()],
                                spec)
     yield figure.draw_composites(images, ['class ' * 20] * 2, spec,
-                                 figure.name_choice(classes))
+                                 class_choice.describe(classes))
     yield figure.draw_labels_per_image(np.tri(classes, dtype=np.uint8)[:, 1:])
 
 

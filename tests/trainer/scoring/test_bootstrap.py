@@ -5,6 +5,7 @@ import pytest
 
 from trainer.scoring import bootstrap
 from trainer.scoring import metrics
+from trainer.scoring import resample
 from trainer.scoring import scorer as scorer_lib
 
 _CLASSES = 28
@@ -25,7 +26,7 @@ def test_a_resample_scores_as_its_rows_do(share, ties):
   labels, predictions = _random(50, share=share, ties=ties)
   rng = np.random.default_rng(1)
   rows = [rng.integers(50, size=size) for size in (50, 50, 37, 1, 80)]
-  draws = scorer_lib.Draws.of(rows, 50)
+  draws = resample.Draws.of(rows, 50)
   fast = scorer_lib.Scorer(labels, predictions, 0.5)
   found, classes = fast.compute(draws), fast.compute_classes(draws)
   for i, each in enumerate(rows):

@@ -120,3 +120,12 @@ def test_get_by_name():
   assert loss.get('bce') is loss.binary_crossentropy
   with pytest.raises(ValueError, match="softmax, received 'hinge'"):
     loss.get('hinge')
+
+
+@pytest.mark.parametrize('l1,l2,want', [(0, 0, 0), (0.5, 0, 5), (0, 0.1, 3),
+                                        (0.5, 0.1, 8)])
+def test_penalty_by_hand(l1, l2, want):
+  kernels = [tf.Variable([[1.0, -2.0]]), tf.Variable([[-3.0], [4.0]])]
+  total = loss.penalty(kernels, l1, l2)
+  assert total.dtype == tf.float32 and total.shape == []
+  np.testing.assert_allclose(total.numpy(), want, rtol=1e-6)

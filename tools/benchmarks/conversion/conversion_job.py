@@ -1,4 +1,4 @@
-"""What benchmarks.conversion.convert measures: the ways to convert, and the input."""
+"""What conversion.convert measures: the ways to convert, and the input."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Makes files of 16-bit TIFFs with five channels, for benchmarks.conversion.convert.
+"""Makes files of 16-bit TIFFs with five channels, for conversion.convert.
 
 They are gray and uncompressed, as those of the Broad Bioimage Benchmark
 Collection. The pixels of the first channels are those of the given PNGs, the

@@ -8,10 +8,10 @@ import sys
 
 from absl import flags
 
+from benchmarks import report_file
 from benchmarks.device import measurement
 from benchmarks.device import report as report_lib
 from benchmarks.device import step
-from hpa_records.inspection import figure
 from hpa_records.runtime import errors
 from hpa_records.storage import path_check
 
@@ -78,10 +78,7 @@ def _prepare_output(peer: str) -> str:
   """Returns the path of --output, which can be written."""
   output = path_check.require_local(_OUTPUT.value, _OUTPUT.name)
   path_check.refuse_shared([(_OUTPUT.name, output)], [('peer', peer)])
-  path_check.prepare_output(output)
-  with path_check.translate_write_errors(output):
-    path_check.refuse_foreign(output, f'"program": "{figure.MARK}"',
-                              _OUTPUT.name)
+  report_file.prepare(output, _OUTPUT.name)
   return output
 
 

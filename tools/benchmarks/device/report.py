@@ -1,13 +1,9 @@
 """The rows of a measurement: a line each as it comes, and a file of all."""
 
-import json
 import time
 from typing import Any, Sequence
 
-from benchmarks import table
-from hpa_records.inspection import figure
-from hpa_records.storage import filesystem
-from hpa_records.storage import path_check
+from benchmarks import report_file
 
 _LONG = 'kernels'  # a figure with a line for each of its entries
 
@@ -29,11 +25,7 @@ class Report:
     """
     self.rows: dict[str, dict[str, Any]] = {}
     self._path, self._begun_s = path, time.perf_counter()
-    self._head = {
-        'program': figure.MARK,
-        'machine': table.describe_machine(),
-        **settings
-    }
+    self._head = {'machine': report_file.describe_machine(), **settings}
     print(self._head['machine'], flush=True)
     self._write()
 
@@ -73,11 +65,10 @@ class Report:
       self.add(name, {'left_out': why})
 
   def _write(self) -> None:
-    content = {**self._head, 'elapsed_s': self.elapsed_s, 'rows': self.rows}
-    with path_check.translate_write_errors(self._path):
-      filesystem.write_atomically(
-          self._path,
-          json.dumps(content, indent=2).encode() + b'\n')
+    report_file.write(self._path, 'output', {
+        **self._head, 'elapsed_s': self.elapsed_s,
+        'rows': self.rows
+    })
 
 
 def _show(value: Any) -> str:
