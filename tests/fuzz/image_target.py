@@ -122,7 +122,10 @@ def _jpegs2000(_) -> list[bytes]:
 
 
 def _gzips(_) -> list[bytes]:
-  return [gzip.compress(image_bytes.gray_tiff(_DEEP)), gzip.compress(b'')]
+  return [
+      gzip.compress(each, mtime=0)
+      for each in (image_bytes.gray_tiff(_DEEP), b'')
+  ]
 
 
 def _stacks(_) -> list[bytes]:

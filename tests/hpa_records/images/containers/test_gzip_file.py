@@ -9,7 +9,7 @@ from hpa_records.images.containers import gzip_file
 from hpa_records.runtime import errors
 
 _CONTENT = bytes(range(256)) * 99
-_DATA = gzip.compress(_CONTENT)
+_DATA = gzip.compress(_CONTENT, mtime=0)
 
 
 def test_content_is_given_back():
