@@ -71,7 +71,9 @@ def run(work: Callable[[_Task], _Result], tasks: Sequence[_Task],
     try:
       made = {pool.submit(work, task): task for task in tasks}
       for future in concurrent.futures.as_completed(made):
-        yield made[future], future.result()
+        # Not kept: a result may be a histogram of some megabytes.
+        yield made.pop(future), future.result()
+        del future
     except (KeyboardInterrupt, GeneratorExit):
       # Killed: a worker that waits for a disk may never end. Its temporary
       # files are removed by the next run.

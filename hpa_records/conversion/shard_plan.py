@@ -147,7 +147,15 @@ class Settings:
       del content['pixel_um']
     if not description_lib.is_default(self.description):
       content['description'] = toml_form.encode(self.description)
+      content['classes_sha256'] = self._classes_sha256()
     return content
+
+  def _classes_sha256(self) -> str:
+    """Returns the digest of the names and aliases, which encode leaves out."""
+    classes = [
+        (each.name, sorted(each.aliases)) for each in self.description.classes
+    ]
+    return hashlib.sha256(json.dumps(classes).encode()).hexdigest()
 
   @property
   def records_per_shard(self) -> int:

@@ -84,6 +84,7 @@ _OPTIONAL_SETTINGS = {
     'fold_column': str,
     'groups_sha256': str,
     'pixel_um': _NUMBER,
+    'classes_sha256': str,
     'description': {
         'channels': [dict],
         'name': str

@@ -7,10 +7,11 @@ convert lists those that only decoding can find in the same way.
 
 import collections
 import dataclasses
-from typing import Collection, Sequence
+from typing import Collection, Mapping, Sequence
 
 import pandas as pd
 
+from hpa_records.images import decode
 from hpa_records.ingest import csv_table
 from hpa_records.ingest import doubt
 from hpa_records.ingest import input_tables
@@ -82,6 +83,11 @@ def check(tables: input_tables.Tables, how: input_tables.How) -> SampleTable:
       each.kind == issue.MISSING for each in file_issues):
     source += input_tables.describe_names(tables.images, description,
                                           tables.listing)
+  if description.needs_levels:
+    file_issues += _compare_depths(
+        [each for each in samples if (each.row, each.id) not in wrong],
+        measured)
+    wrong |= {(each.row, each.id) for each in file_issues}
   _check_number(file_issues, wrong, source)
   doubts = doubt.find(
       [each for each in samples if (each.row, each.id) not in wrong],
@@ -111,6 +117,25 @@ def check(tables: input_tables.Tables, how: input_tables.How) -> SampleTable:
           for each in samples
           if (each.row, each.id) not in bad or (each.row, each.id) in with_files
       }, tables.groups_sha256)
+
+
+def _compare_depths(
+    samples: Sequence[row_reader.Sample],
+    measured: Mapping[str, decode.Measured]) -> list[issue.Issue]:
+  """Returns issues of samples whose bit depth is not that of their plate."""
+  counts: dict[str, collections.Counter] = {}
+  for each in samples:
+    depth = measured[each.files[0]].depth
+    counts.setdefault(each.plate, collections.Counter())[depth] += 1
+  usual = {plate: each.most_common(1)[0][0] for plate, each in counts.items()}
+  return [
+      issue.Issue(
+          each.row, each.id, each.files[0],
+          f'expected {usual[each.plate]} pixels like most images that share '
+          f'its intensity, received {measured[each.files[0]].depth}')
+      for each in samples
+      if measured[each.files[0]].depth != usual[each.plate]
+  ]
 
 
 def _check_number(issues: Sequence[issue.Issue],

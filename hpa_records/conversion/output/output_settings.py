@@ -15,7 +15,7 @@ from hpa_records.storage import filesystem
 NAME = f'{sidecar.UNFINISHED_NAME}/settings.json'
 
 # Settings that are absent in datasets of Kaggle's images.
-_ADDED = ('description', 'pixel_um')
+_ADDED = ('description', 'classes_sha256', 'pixel_um')
 
 
 def write_once(output: str, settings: shard_plan.Settings,
@@ -85,7 +85,11 @@ def refuse_other(output: str, have: dict[str, Any],
 
 
 def _describe_difference(name: str, have: Any, requested: Any) -> str:
-  flag = {'groups_sha256': '--groups', 'csv_sha256': '--csv'}.get(name)
+  flag = {
+      'groups_sha256': '--groups',
+      'csv_sha256': '--csv',
+      'classes_sha256': 'classes and aliases'
+  }.get(name)
   if name == 'description':
     names = [
         str(each.get('name')) if isinstance(each, dict) else description.DEFAULT

@@ -1,6 +1,8 @@
 """intensity_pass: levels of plates and of the dataset."""
 
+import gc
 import json
+import weakref
 
 import cv2
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from hpa_records.conversion import conversion_input
 from hpa_records.conversion import convert
+from hpa_records.conversion import executor
 from hpa_records.conversion import intensity_pass
 from hpa_records.conversion import shard_plan
 from hpa_records.datasets import description
@@ -126,7 +129,8 @@ def test_mixed_depths_of_a_plate_are_refused(source, tmp_path):
   for channel in (1, 2):
     assert cv2.imwrite(f'{source.images}/P_1_{channel}.tif',
                        np.full((16, 16), channel, np.uint8))
-  with pytest.raises(errors.DataError, match='one bit depth.*uint16, uint8'):
+  with pytest.raises(errors.DataError,
+                     match='row 2, P_1_1.tif: expected uint16.*uint8'):
     convert.make(source, str(tmp_path / 'out'), _settings(tmp_path),
                  convert.How(workers=1))
 
@@ -150,3 +154,19 @@ def test_a_damaged_image_is_listed_by_the_second_pass(source, tmp_path):
   assert made.levels['Q'] == _levels([
       [_pixels('Q', well, c) for well in _WELLS if well != '2'] for c in (1, 2)
   ])
+
+
+def test_results_are_not_kept():
+  """Each histogram is released when its task is done."""
+  alive = []
+  tasks = list(range(12))
+  for _, result in executor.run(_make_large, tasks, 2):
+    alive.append(weakref.ref(result))
+    del result
+    gc.collect()
+    assert sum(each() is not None for each in alive) <= 3
+  assert len(alive) == len(tasks)
+
+
+def _make_large(number):
+  return np.full(2**20, number)
