@@ -133,7 +133,12 @@ def _convert(name: str, value: Any, where: str) -> Any:
         (key, _convert_pair(name, each, where)) for key, each in value.items())
   if name == 'pixel_um':
     json_text.check_form(value, (int, float, str), where)
-    return value if isinstance(value, str) else float(value)
+    if isinstance(value, str):
+      return value
+    if not 0 < value < layout.MAX_UM:
+      raise ValueError(f'{where}: expected micrometers above 0, received '
+                       f'{value!r:.40}')
+    return float(value)
   json_text.check_form(value, _NUMBERS.get(name, str), where)
   return value
 

@@ -249,3 +249,22 @@ def test_other_forms_are_refused(changes, message):
 def test_what_is_no_table_is_refused(content):
   with pytest.raises(errors.DataError, match='is not the description'):
     toml_form.parse(content, 'mine.toml')
+
+
+@pytest.mark.parametrize('size', [0, -1, 0.0])
+def test_a_pixel_without_a_size_is_refused(size):
+  content = {
+      'name': 'mine',
+      'channels': [{
+          'name': 'x'
+      }],
+      'table': {
+          'labels': 'Target',
+          'form': 'names'
+      },
+      'images': {
+          'pixel_um': size
+      }
+  }
+  with pytest.raises(errors.DataError, match='pixel_um: expected micrometers'):
+    toml_form.parse(content, 'mine.toml')
