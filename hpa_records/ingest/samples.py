@@ -138,12 +138,13 @@ def find(listing: image_folder.Listing,
                            f'{names}; pass --csv=PATH.')
   rows = []
   for values in listing.find_values(patterns):
-    values = {**dict.fromkeys(table.metadata, ''), **values}
-    rows.append((reader.name(values), values))
+    sample_id = reader.name(values)
+    rows.append((sample_id, {**dict.fromkeys(table.metadata, ''), **values}))
   rows.sort(key=lambda each: each[0])
   samples, issues = [], []
-  for row, (_, values) in enumerate(rows[:limit or None], start=2):
-    sample, wrong = reader.read_one(row, values)
+  for row, (sample_id, values) in enumerate(rows[:limit or None], start=2):
+    sample, wrong = reader.read_one(row, values, sample_id,
+                                    values.get('id', ''))
     issues += wrong
     samples += sample
   return _finish(samples, issues, description,

@@ -308,3 +308,29 @@ def test_ids_alone_are_read(images):
   csv.write_text('well,plate\nA01,p1\nA01,p1\n')
   with pytest.raises(errors.DataError, match="row 3: duplicate Id 'p1_A01'"):
     samples.read_ids(str(csv), describe())
+
+
+def test_a_column_named_id_is_a_field_of_the_id(images):
+  write_files(images, 'p1_A01_w1.png', 'p1_A01_w2.png')
+  found = describe(table={
+      'id': '{plate}_{id}',
+      'group': ['id']
+  },
+                   images={'pattern': '{id}_{channel}.png'})
+  table = load(images, 'plate,id,moa\np1,A01,a\n', found).table
+  assert table['id'].tolist() == ['p1_A01']
+  assert table['group'].tolist() == ['A01']
+  assert table['files'].tolist() == [('p1_A01_w1.png', 'p1_A01_w2.png')]
+
+
+def test_without_a_table_the_id_in_a_pattern_is_a_field_of_the_id(images):
+  found = describe(table={
+      'id': '{class}_{id}',
+      'labels': [],
+      'form': 'folders'
+  },
+                   images={'pattern': '{class}/{id}_{channel}.png'},
+                   classes=('p1', 'p2'))
+  table = sample_table.load('', str(images), input_tables.How(found)).table
+  assert table['id'].tolist() == ['p1_A01', 'p1_A02', 'p2_A01']
+  assert table['files'][2] == ('p2/A01_w1.png', 'p2/A01_w2.png')
