@@ -334,3 +334,9 @@ def test_without_a_table_the_id_in_a_pattern_is_a_field_of_the_id(images):
   table = sample_table.load('', str(images), input_tables.How(found)).table
   assert table['id'].tolist() == ['p1_A01', 'p1_A02', 'p2_A01']
   assert table['files'][2] == ('p2/A01_w1.png', 'p2/A01_w2.png')
+
+
+def test_samples_of_a_row_have_different_ids(images):
+  found = describe(table={'each': {'site': ['1', '2']}})
+  message = refuse(images, 'plate,well,moa\np1,A01,a\n', found)
+  assert "1 issue:\n  row 2: duplicate Id 'p1_A01', in the same row" in message
