@@ -27,8 +27,9 @@ class Join:
 
   Attributes:
     csv: path of the second table, relative to the first.
-    on: pairs (column of the first table, column of the second); numbers are
-      compared as numbers, so 0.300000 matches 0.3.
+    on: pairs (column of the first table, column of the second); decimal
+      numbers are compared as numbers, so 0.300000 matches 0.3; 01 and 1e2 are
+      text.
     unmatched: 'refuse', or 'drop' rows without a match.
   """
   csv: str

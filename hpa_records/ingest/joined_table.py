@@ -1,9 +1,8 @@
 """The rows of a table with the columns of the tables that are joined to it."""
 
-import contextlib
-import decimal
 import hashlib
 import os
+import re
 from typing import Iterator, Sequence
 
 from hpa_records.datasets import layout
@@ -11,7 +10,8 @@ from hpa_records.ingest import csv_table
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
-_MAX_DIGITS = 30  # of a number that is compared as one
+# What is compared as a number. 01 is not: it may be another name than 1.
+_NUMBER = re.compile(r'(-?(?:0|[1-9][0-9]*))(?:\.([0-9]+))?')
 
 
 class Table:
@@ -128,11 +128,8 @@ class _Joined:
 def _normalize(text: str) -> str:
   """Returns a text in the form in which keys are compared."""
   text = text.strip()
-  if len(text) <= _MAX_DIGITS:
-    with contextlib.suppress(decimal.InvalidOperation):
-      number = decimal.Decimal(text)
-      if number.is_finite():
-        # Not normalize() alone, which writes 100 as 1E+2.
-        return format(number.normalize(), 'f') if abs(
-            number.adjusted()) < _MAX_DIGITS else text
-  return text
+  number = _NUMBER.fullmatch(text)
+  if not number:
+    return text
+  whole, fraction = number[1], (number[2] or '').rstrip('0')
+  return f'{whole}.{fraction}' if fraction else whole
