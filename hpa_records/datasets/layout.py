@@ -50,7 +50,7 @@ class Table:
       separated.
     repeated: 'merge' labels that a sample has twice, or 'refuse' them.
     empty: 'refuse' samples without a label, 'allow' them, or the name of a
-      class that they get.
+      class that they get; samples with only ignored labels get no class.
     single: whether each sample has at most one label.
     ignored: labels that are no class.
     group: columns; samples with equal values are put in one fold.
