@@ -55,6 +55,7 @@ class RowReader:
     self._patterns = description.patterns()
     self._first_rows: dict[str, int] = {}
     self._groups = group_table.Names()
+    self._fold_of: dict[str, tuple[int, int]] = {}  # group -> fold, row
     self.labels = None
     if not unlabelled:
       self.labels = label_reader.LabelReader(description, columns)
@@ -143,6 +144,8 @@ class RowReader:
       if table.group:
         group = _BETWEEN.join(values[each].strip() for each in table.group)
         wrong.append(self._groups.find_issue(group, row))
+      if table.fold and table.group and not any(wrong):
+        wrong.append(self._find_split(group, fold, row))
     files, message = self._name_files({**values, 'id': file_id})
     wrong[0] = wrong[0] or message
     pixel_um, message = self._read_pixel_um(values)
@@ -156,6 +159,13 @@ class RowReader:
     plate = _BETWEEN.join(values[each].strip() for each in self._plate)
     return Sample(sample_id, labels, row, files, fold, group, plate, pixel_um,
                   metadata), wrong
+
+  def _find_split(self, group: str, fold: int, row: int) -> str:
+    """Returns the message of a group in two folds, else ''."""
+    first, first_row = self._fold_of.setdefault(group, (fold, row))
+    return '' if fold == first else (
+        f'group {printable.quote(group)} is in fold {fold}, and in fold {first}'
+        f' in row {first_row}; put it in one fold')
 
   def _name_files(self, values: Mapping[str,
                                         str]) -> tuple[tuple[str, ...], str]:
