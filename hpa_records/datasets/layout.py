@@ -27,8 +27,9 @@ class Join:
 
   Attributes:
     csv: path of the second table, relative to the first.
-    on: pairs (column of the first table, column of the second); numbers are
-      compared as numbers, so 0.300000 matches 0.3.
+    on: pairs (column of the first table, column of the second); decimal
+      numbers are compared as numbers, so 0.300000 matches 0.3; 01 and 1e2 are
+      text.
     unmatched: 'refuse', or 'drop' rows without a match.
   """
   csv: str
@@ -49,7 +50,7 @@ class Table:
       separated.
     repeated: 'merge' labels that a sample has twice, or 'refuse' them.
     empty: 'refuse' samples without a label, 'allow' them, or the name of a
-      class that they get.
+      class that they get; samples with only ignored labels get no class.
     single: whether each sample has at most one label.
     ignored: labels that are no class.
     group: columns; samples with equal values are put in one fold.

@@ -93,7 +93,7 @@ def read(csv: str, images: str, how: How, groups: str = '') -> Tables:
   """
   description = how.description
   if csv:
-    table = joined_table.Table(csv, description.table.join)
+    table = samples_lib.read_table(csv, description, how.unlabelled)
     found = samples_lib.parse(table,
                               description,
                               unlabelled=how.unlabelled,
@@ -108,7 +108,8 @@ def read(csv: str, images: str, how: How, groups: str = '') -> Tables:
     found = samples_lib.find(listing,
                              description,
                              unlabelled=how.unlabelled,
-                             limit=how.limit)
+                             limit=how.limit,
+                             num_folds=how.num_folds)
     if not found.samples and not found.issues:
       _refuse_empty(images, description, listing)
     digest = _digest_ids(found)

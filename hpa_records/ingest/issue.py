@@ -51,14 +51,17 @@ def find_id_issue(sample_id: str, row: int, first_rows: dict[str, int]) -> str:
   Args:
     sample_id: the id.
     row: Issue.row.
-    first_rows: first row of each valid id so far; this one is added.
+    first_rows: row of each valid id so far; this one is added.
   """
   wrong = printable.find_name_issue(sample_id, 'an Id')
   if wrong:
     return wrong
-  first_row = first_rows.setdefault(sample_id, row)
-  return '' if first_row == row else (
-      f'duplicate Id {printable.quote(sample_id)}, first in row {first_row}')
+  if sample_id not in first_rows:
+    first_rows[sample_id] = row
+    return ''
+  place = ('in the same row' if first_rows[sample_id] == row else
+           f'first in row {first_rows[sample_id]}')
+  return f'duplicate Id {printable.quote(sample_id)}, {place}'
 
 
 def of_image(row: int, sample_id: str, folder: str,

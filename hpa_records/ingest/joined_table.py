@@ -1,17 +1,17 @@
 """The rows of a table with the columns of the tables that are joined to it."""
 
-import contextlib
-import decimal
 import hashlib
 import os
-from typing import Iterator, Sequence
+import re
+from typing import Collection, Iterator, Sequence
 
 from hpa_records.datasets import layout
 from hpa_records.ingest import csv_table
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
-_MAX_DIGITS = 30  # of a number that is compared as one
+# What is compared as a number. 01 is not: it may be another name than 1.
+_NUMBER = re.compile(r'(-?(?:0|[1-9][0-9]*))(?:\.([0-9]+))?')
 
 
 class Table:
@@ -26,12 +26,17 @@ class Table:
     first_dropped: the row of the first of them.
   """
 
-  def __init__(self, csv: str, joins: Sequence[layout.Join]):
+  def __init__(self,
+               csv: str,
+               joins: Sequence[layout.Join],
+               needed: Collection[str] | None = None):
     """Reads the tables.
 
     Args:
       csv: path or address.
       joins: as of layout.Table.
+      needed: columns; once the tables so far have them, further ones are
+        neither read nor applied. None reads all.
 
     Raises:
       errors.DataError: one cannot be read or is not valid.
@@ -42,9 +47,15 @@ class Table:
     self.num_dropped, self.first_dropped = 0, 0
     digest = hashlib.sha256(self.content)
     self._joined = []
+    self._twice: set[str] = set()
     for join in joins:
+      if needed is not None and set(needed) <= set(self.columns):
+        break
       found = _Joined(os.path.join(os.path.dirname(csv), join.csv), join,
                       self.columns)
+      self._twice |= found.others & {
+          name for each in self._joined for name in each.columns
+      }
       self._joined.append(found)
       self.columns += found.columns
       digest.update(found.content)
@@ -62,8 +73,14 @@ class Table:
       limit: as of csv_table.iterate.
 
     Raises:
-      errors.DataError: as of csv_table.iterate.
+      errors.DataError: as of csv_table.iterate; or a needed column is in two
+        joined tables, so that its values are uncertain.
     """
+    twice = sorted(self._twice & set(needed))
+    if twice:
+      raise errors.DataError(
+          f'The column {printable.quote(twice[0])} is in two tables that are '
+          f'joined to {self.csv}; rename or remove one.')
     later = {name for each in self._joined for name in each.columns}
     own = [name for name in needed if name not in later]
     for each in self._joined:
@@ -85,7 +102,12 @@ class Table:
 
 
 class _Joined:
-  """A joined table: its rows by their key."""
+  """A joined table: its rows by their key.
+
+  Attributes:
+    others: its columns that are no keys.
+    columns: those of them that no earlier table has.
+  """
 
   def __init__(self, csv: str, join: layout.Join, known: Sequence[str]):
     self.join = join
@@ -93,7 +115,10 @@ class _Joined:
     self.content = csv_table.read(csv)
     columns = csv_table.find_columns(self.content, csv)
     keys = [name for _, name in join.on]
-    self.columns = [name for name in columns if name not in {*known, *keys}]
+    self.others = {*columns} - {*keys}
+    self.columns = [
+        name for name in columns if name in self.others and name not in known
+    ]
     needed = [*dict.fromkeys([*keys, *self.columns])]
     self._rows: dict[tuple[str, ...], dict[str, str]] = {}
     for row, values in csv_table.iterate(self.content, csv, needed, 'rows'):
@@ -128,11 +153,8 @@ class _Joined:
 def _normalize(text: str) -> str:
   """Returns a text in the form in which keys are compared."""
   text = text.strip()
-  if len(text) <= _MAX_DIGITS:
-    with contextlib.suppress(decimal.InvalidOperation):
-      number = decimal.Decimal(text)
-      if number.is_finite():
-        # Not normalize() alone, which writes 100 as 1E+2.
-        return format(number.normalize(), 'f') if abs(
-            number.adjusted()) < _MAX_DIGITS else text
-  return text
+  number = _NUMBER.fullmatch(text)
+  if not number:
+    return text
+  whole, fraction = number[1], (number[2] or '').rstrip('0')
+  return f'{whole}.{fraction}' if fraction else whole

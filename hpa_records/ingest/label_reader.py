@@ -16,6 +16,11 @@ _TRUE, _FALSE = ('true', '1', '1.0', 'yes'), ('false', '0', '0.0', 'no', '')
 _WHOLE = re.compile(r'([0-9]+)\.0+')
 _NUMBER = re.compile('[0-9]{1,9}')  # int() also takes '1_0' and '+1'
 
+# Cells without a label, as pandas and R write them; a class may have the name
+# where the description lists it.
+_MISSING = ('nan', 'NaN', 'NA', 'None', 'null')
+_IGNORED = -1  # in place of a class's number
+
 Labels = tuple[int, ...]
 
 
@@ -114,8 +119,9 @@ class LabelReader:
               sample_id: str) -> tuple[Labels, str]:
     where = ', '.join(self.columns) or 'the folder'
     shown = printable.quote(' '.join(values[each] for each in self.columns))
-    labels = tuple(sorted(set(found)))
-    if len(labels) < len(found):
+    numbers = [each for each in found if each != _IGNORED]
+    labels = tuple(sorted(set(numbers)))
+    if len(labels) < len(numbers):
       if self._table.repeated == 'refuse':
         return (), f'duplicate label in {where}: {shown}'
       self.merged.append(sample_id)
@@ -123,11 +129,15 @@ class LabelReader:
       return (), f'expected one label in {where}, received {shown}'
     if labels or self._table.empty == 'allow':
       return labels, ''
+    if found:
+      return (), f'only ignored labels in {where}'
     if self._table.empty == 'refuse':
       return (), f'no label in {where}'
     return (self._number_of[self._table.empty],), ''
 
   def _read_cell(self, cell: str, column: str) -> tuple[list[int], str]:
+    if self.from_table and cell.strip() in _MISSING:
+      return [], ''
     separator = self._table.separator
     if self._table.form == 'names' and self._table.single:
       separator = '\n'  # a name may have spaces
@@ -157,6 +167,7 @@ class LabelReader:
       if whole and name not in self._number_of:
         name = whole[1]
       if name in self._table.ignored:
+        found.append(_IGNORED)
         continue
       if self.from_table:
         self._number_of.setdefault(name, len(self._number_of))

@@ -55,6 +55,7 @@ class RowReader:
     self._patterns = description.patterns()
     self._first_rows: dict[str, int] = {}
     self._groups = group_table.Names()
+    self._fold_of: dict[str, tuple[int, int]] = {}  # group -> fold, row
     self.labels = None
     if not unlabelled:
       self.labels = label_reader.LabelReader(description, columns)
@@ -89,32 +90,46 @@ class RowReader:
     samples, issues = [], []
     names = [name for name, _ in self._table.each]
     for chosen in itertools.product(*(each for _, each in self._table.each)):
-      more, wrong = self.read_one(row, {**values, **dict(zip(names, chosen))})
+      each = {**values, **dict(zip(names, chosen))}
+      sample_id = self.name(each)
+      more, wrong = self.read_one(row, each, sample_id, sample_id)
       samples += more
       issues += wrong
     return samples, issues
 
-  def read_one(
-      self, row: int,
-      values: dict[str, str]) -> tuple[list[Sample], list[issue.Issue]]:
-    """As read, of one sample; values include the fields of its files."""
-    sample, wrong = self._read(row, values)
+  def read_one(self, row: int, values: dict[str, str], sample_id: str,
+               file_id: str) -> tuple[list[Sample], list[issue.Issue]]:
+    """As read, of one sample.
+
+    Args:
+      row: as of issue.Issue.
+      values: texts by column, or by field of the files' names.
+      sample_id: as name returns it.
+      file_id: what {id} in a pattern stands for.
+    """
+    sample, wrong = self._read(row, values, sample_id, file_id)
     issues = [
         issue.Issue(row, sample.id, '', message) for message in wrong if message
     ]
     return [] if wrong[0] else [sample], issues
 
   def name(self, values: Mapping[str, str]) -> str:
-    """Returns the id of a sample."""
-    if 'id' in values:
-      return values['id']
+    """Returns the id of a sample.
+
+    Args:
+      values: texts by column; or by field of the files' names, whose {id} is
+        the id if they lack a field of the table's id.
+    """
     template = self._table.id
+    if not set(template_lib.find_fields(template) or [template]) <= set(values):
+      return values['id']
     return (template_lib.fill(template, values)
             if '{' in template else values[template])
 
-  def _read(self, row: int, values: dict[str, str]) -> tuple[Sample, list[str]]:
+  def _read(self, row: int, values: dict[str, str], sample_id: str,
+            file_id: str) -> tuple[Sample, list[str]]:
     """Returns a sample, and messages; the first is of its id or its files."""
-    table, sample_id = self._table, self.name(values)
+    table = self._table
     wrong = [issue.find_id_issue(sample_id, row, self._first_rows)]
     labels, fold, group = (), None, ''
     if self.labels:
@@ -129,7 +144,9 @@ class RowReader:
       if table.group:
         group = _BETWEEN.join(values[each].strip() for each in table.group)
         wrong.append(self._groups.find_issue(group, row))
-    files, message = self._name_files({**values, 'id': sample_id})
+      if table.fold and table.group and not any(wrong):
+        wrong.append(self._find_split(group, fold, row))
+    files, message = self._name_files({**values, 'id': file_id})
     wrong[0] = wrong[0] or message
     pixel_um, message = self._read_pixel_um(values)
     wrong.append(message)
@@ -142,6 +159,13 @@ class RowReader:
     plate = _BETWEEN.join(values[each].strip() for each in self._plate)
     return Sample(sample_id, labels, row, files, fold, group, plate, pixel_um,
                   metadata), wrong
+
+  def _find_split(self, group: str, fold: int, row: int) -> str:
+    """Returns the message of a group in two folds, else ''."""
+    first, first_row = self._fold_of.setdefault(group, (fold, row))
+    return '' if fold == first else (
+        f'group {printable.quote(group)} is in fold {fold}, and in fold {first}'
+        f' in row {first_row}; put it in one fold')
 
   def _name_files(self, values: Mapping[str,
                                         str]) -> tuple[tuple[str, ...], str]:

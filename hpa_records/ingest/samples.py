@@ -32,6 +32,29 @@ class Found(NamedTuple):
   ids: tuple[str, ...] = ()
 
 
+def read_table(csv: str, description: layout.Description,
+               unlabelled: bool) -> joined_table.Table:
+  """Returns a table with those joined to it that are needed.
+
+  Args:
+    csv: path or address.
+    description: as of parse.
+    unlabelled: as of parse.
+
+  Raises:
+    errors.DataError: a table cannot be read or is not valid; or the classes
+      are folders.
+  """
+  if description.table.form == 'folders':
+    raise errors.DataError(
+        'The description takes the classes from the folders of --images '
+        '(form = "folders"), not from a table; leave out --csv.')
+  needed = None
+  if unlabelled:
+    needed = row_reader.RowReader(description, (), unlabelled, 0).needed()
+  return joined_table.Table(csv, description.table.join, needed)
+
+
 def parse(table: joined_table.Table,
           description: layout.Description,
           *,
@@ -82,7 +105,7 @@ def read_valid(csv: str,
   Raises:
     errors.DataError: as of parse; or a row is invalid.
   """
-  table = joined_table.Table(csv, description.table.join)
+  table = read_table(csv, description, unlabelled)
   found = parse(table, description, unlabelled=unlabelled, limit=limit)
   if found.issues:
     raise errors.DataError(
@@ -108,7 +131,8 @@ def find(listing: image_folder.Listing,
          description: layout.Description,
          *,
          unlabelled: bool = False,
-         limit: int = 0) -> Found:
+         limit: int = 0,
+         num_folds: int = 0) -> Found:
   """Returns the samples whose files are in a folder, without a table.
 
   The result is that of parse for a table of the files' fields, sorted by id.
@@ -118,6 +142,7 @@ def find(listing: image_folder.Listing,
     description: of the dataset.
     unlabelled: whether labels are not read; else they are the folders' names.
     limit: number of samples to take; 0 takes all.
+    num_folds: as of parse.
 
   Raises:
     errors.DataError: the description needs columns of a table.
@@ -127,7 +152,7 @@ def find(listing: image_folder.Listing,
   if not unlabelled and table.form != 'folders':
     raise errors.DataError('--csv is missing; pass --csv=PATH, or --unlabelled '
                            'to take the ids from --images.')
-  reader = row_reader.RowReader(description, (), unlabelled, 0)
+  reader = row_reader.RowReader(description, (), unlabelled, num_folds)
   fields = set(itertools.chain(*map(template_lib.find_fields, patterns)))
   missing = set(reader.needed()) - fields - set(table.metadata)
   if 'id' in fields:
@@ -138,12 +163,13 @@ def find(listing: image_folder.Listing,
                            f'{names}; pass --csv=PATH.')
   rows = []
   for values in listing.find_values(patterns):
-    values = {**dict.fromkeys(table.metadata, ''), **values}
-    rows.append((reader.name(values), values))
+    sample_id = reader.name(values)
+    rows.append((sample_id, {**dict.fromkeys(table.metadata, ''), **values}))
   rows.sort(key=lambda each: each[0])
   samples, issues = [], []
-  for row, (_, values) in enumerate(rows[:limit or None], start=2):
-    sample, wrong = reader.read_one(row, values)
+  for row, (sample_id, values) in enumerate(rows[:limit or None], start=2):
+    sample, wrong = reader.read_one(row, values, sample_id,
+                                    values.get('id', ''))
     issues += wrong
     samples += sample
   return _finish(samples, issues, description,

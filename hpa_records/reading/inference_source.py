@@ -112,7 +112,6 @@ class Files:
     """
     self.ids = loaded.table['id'].to_numpy(str)
     self.order = np.arange(len(self.ids))
-    self._rows = loaded.table['row'].to_numpy()
     self._shape = (how.size_px, how.size_px, len(how.channels))
     self._on_error = on_error
     self._num_classes = len(loaded.classes)
@@ -167,8 +166,8 @@ class Files:
     if self._payload.unread:
       unread = sorted(self._payload.unread, key=lambda each: each.row)
       issue.refuse_unread(unread, self._images)
-    bad_rows = [each.row for each in self._payload.issues]
-    valid = ~np.isin(self._rows, bad_rows)
+    bad_ids = {each.id for each in self._payload.issues}
+    valid = np.array([each not in bad_ids for each in self.ids.tolist()])
     if self.is_refused or not valid.any():
       issue.refuse(self.issues, self._images)
     return valid

@@ -14,7 +14,7 @@ from hpa_records.datasets import layout
 from hpa_records.datasets import template as template_lib
 from hpa_records.synthetic import image_file
 
-_NO_COLUMNS = ('id', 'channel', 'class')
+_NO_COLUMNS = ('channel', 'class')
 _FIRST_PERIOD, _WELL_PERIOD = 5, 24
 _PERIODS = (7, 11, 13, 17, 19, 23)
 _PER_SET = 3  # values of a joined column for each label set
@@ -50,6 +50,8 @@ class Columns:
     table = found.table
     identifier = (table.id if '{' in table.id else f'{{{table.id}}}')
     self._made = {*_NO_COLUMNS, *(name for name, _ in table.each)}
+    if 'id' not in template_lib.find_fields(identifier):
+      self._made.add('id')  # in patterns, the sample's id
     self._files: dict[str, str] = {}  # column -> tag of its files' names
     self._folders: set[str] = set()  # of paths before a file's name
     self._plain: set[str] = set()  # without a modifier somewhere
@@ -61,8 +63,10 @@ class Columns:
       self._find_paths(each)
     if table.join:
       self._keys = [name for name, _ in table.join[-1].on]
-    for each in templates:
-      self._count(each)
+    self._count(identifier)
+    for each in found.patterns():
+      if 'id' not in template_lib.find_fields(each):
+        self._count(each)
     self.names = self._list(templates)
 
   def fill(self, number: int, seed: int, label_set: int) -> dict[str, str]:
@@ -109,7 +113,7 @@ class Columns:
   def _count(self, template: str) -> None:
     """Makes the values of a template unique."""
     fields = dict.fromkeys(template_lib.find_fields(template))
-    if set(fields) & {'id', *self._files, *self._unique}:
+    if set(fields) & {*self._files, *self._unique}:
       return
     fields = [each for each in fields if each not in self._made]
     if len(fields) == 1:

@@ -88,14 +88,16 @@ def _make_sample(found: layout.Description, labels: Labels, values: dict[str,
                  seed: int, number: int, seen: set[str]) -> Sample:
   table = found.table
   is_template = '{' in table.id
-  # Class folders may have ids that only the file names have.
-  identifier = (template_lib.fill(table.id, values) if is_template else
-                values.get(table.id) or column_value.make_id(seed, number))
+  identifier = (template_lib.fill(table.id, values)
+                if is_template else values[table.id])
+  # Without a table, {id} is a field of the file names like any other.
+  file_id = (values.get('id', identifier)
+             if table.form == 'folders' else identifier)
   files = []
   for i, pattern in enumerate(found.patterns()):
     text = hashlib.sha256(f'{seed}:{number}:{i}'.encode()).hexdigest()
     pattern = pattern.replace(template_lib.ANY, text[:12].upper())
-    files.append(template_lib.fill(pattern, {**values, 'id': identifier}))
+    files.append(template_lib.fill(pattern, {**values, 'id': file_id}))
   for name in (f'the id {identifier}', *(f'the file {each}' for each in files)):
     if name in seen:
       raise errors.DataError(

@@ -51,7 +51,7 @@ class Prediction:
   @property
   def num_skipped(self) -> int:
     """Samples that are left out, which may have several issues each."""
-    return len({each.row for each in self.skipped})
+    return len({(each.row, each.id) for each in self.skipped})
 
   def save(self, path: str, threshold: decision.Threshold) -> list[str]:
     """Writes Kaggle's submission, and the predictions beside it.

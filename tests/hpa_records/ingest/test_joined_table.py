@@ -38,15 +38,18 @@ def test_numbers_are_compared_as_numbers_and_text_as_text(write):
 
 
 @pytest.mark.parametrize('cell,other,is_equal', [
-    ('1e2', '100', True),
-    ('007', '7', True),
+    ('1e2', '100', False),
+    ('1_0', '10', False),
+    ('\u0663', '3', False),
+    ('007', '7', False),
+    ('-0.50', '-0.5', True),
     (' x ', 'x', True),
     ('-0', '0', False),
     ('x1', 'x01', False),
     ('X', 'x', False),
     ('nan', 'nan', True),
-    ('1e999999999', '1e999999998', False),
-    ('9' * 40, '9' * 40 + '.0', False),
+    ('9' * 40, '9' * 40 + '.0', True),
+    ('9' * 40, '9' * 39 + '8', False),
 ])
 def test_keys(write, cell, other, is_equal):
   csv = write(f'id,drug\n1,{cell}\n', f'compound,moa\n{other},A\n')
@@ -106,3 +109,25 @@ def test_a_missing_second_table_is_named(write, tmp_path):
 def test_columns_of_both_tables_are_those_of_the_first(write):
   csv = write(second='compound,concentration,id,moa\nx,3,9,A\n')
   assert _read(csv, unmatched='drop')[1][0][1]['id'] == '2'
+
+
+def test_a_needed_column_of_two_joined_tables_is_refused(write, tmp_path):
+  csv = write()
+  (tmp_path / 'third.csv').write_text('compound,moa,note\nx,C,n\ny,C,n\n')
+  table = joined_table.Table(csv, (layout.Join('second.csv', _ON, 'drop'),
+                                   layout.Join('third.csv',
+                                               (('drug', 'compound'),))))
+  with pytest.raises(errors.DataError, match="The column 'moa' is in two tab"):
+    next(table.iterate(('id', 'moa')))
+  assert [values['note'] for _, values in table.iterate(('note',))] == ['n'] * 2
+
+
+def test_tables_beyond_the_needed_columns_are_not_read(write, tmp_path):
+  csv = write()
+  joins = (layout.Join('second.csv', _ON,
+                       'drop'), layout.Join('none.csv',
+                                            (('drug', 'compound'),)))
+  assert len(list(joined_table.Table(csv, joins,
+                                     ['moa']).iterate(['moa']))) == 2
+  (tmp_path / 'second.csv').unlink()
+  assert len(list(joined_table.Table(csv, joins, ['id']).iterate(['id']))) == 3

@@ -95,7 +95,6 @@ def test_a_sample_without_labels(form):
   assert _read(' ', form=form, empty='allow') == ((), '')
   assert _read('', form=form, empty='Negative') == ((2,), '')
   assert _read('', form=form)[1]
-  assert _read('x', form='names', ignored=('x',)) == ((), 'no label in L')
 
 
 def test_several_columns_are_one_list():
@@ -152,3 +151,22 @@ def test_all_labels_of_kaggle_are_read():
   reader = label_reader.LabelReader(description.default(), ())
   text = ' '.join(map(str, range(28)))
   assert reader.read({'Target': text}, 's') == (tuple(range(28)), '')
+
+
+@pytest.mark.parametrize('empty,message', [
+    ('refuse', 'only ignored labels in L'),
+    ('Negative', 'only ignored labels in L'),
+    ('allow', ''),
+])
+def test_a_sample_with_only_ignored_labels_is_not_a_negative(empty, message):
+  options = {'form': 'names', 'separator': ',', 'ignored': ('x', 'y')}
+  assert _read('x,y', empty=empty, **options) == ((), message)
+
+
+@pytest.mark.parametrize('text', ['nan', 'NaN', 'NA', 'None', ' null '])
+def test_missing_values_are_no_classes_of_the_table(text):
+  reader = _make((), form='names')
+  assert reader.read({'L': text}, 's') == ((), 'no label in L')
+  assert not reader.has_classes
+  listed = _make((layout.Class(text.strip()),), form='names')
+  assert listed.read({'L': text}, 's') == ((0,), '')

@@ -308,3 +308,74 @@ def test_ids_alone_are_read(images):
   csv.write_text('well,plate\nA01,p1\nA01,p1\n')
   with pytest.raises(errors.DataError, match="row 3: duplicate Id 'p1_A01'"):
     samples.read_ids(str(csv), describe())
+
+
+def test_a_column_named_id_is_a_field_of_the_id(images):
+  write_files(images, 'p1_A01_w1.png', 'p1_A01_w2.png')
+  found = describe(table={
+      'id': '{plate}_{id}',
+      'group': ['id']
+  },
+                   images={'pattern': '{id}_{channel}.png'})
+  table = load(images, 'plate,id,moa\np1,A01,a\n', found).table
+  assert table['id'].tolist() == ['p1_A01']
+  assert table['group'].tolist() == ['A01']
+  assert table['files'].tolist() == [('p1_A01_w1.png', 'p1_A01_w2.png')]
+
+
+def test_without_a_table_the_id_in_a_pattern_is_a_field_of_the_id(images):
+  found = describe(table={
+      'id': '{class}_{id}',
+      'labels': [],
+      'form': 'folders'
+  },
+                   images={'pattern': '{class}/{id}_{channel}.png'},
+                   classes=('p1', 'p2'))
+  table = sample_table.load('', str(images), input_tables.How(found)).table
+  assert table['id'].tolist() == ['p1_A01', 'p1_A02', 'p2_A01']
+  assert table['files'][2] == ('p2/A01_w1.png', 'p2/A01_w2.png')
+
+
+def test_samples_of_a_row_have_different_ids(images):
+  found = describe(table={'each': {'site': ['1', '2']}})
+  message = refuse(images, 'plate,well,moa\np1,A01,a\n', found)
+  assert "1 issue:\n  row 2: duplicate Id 'p1_A01', in the same row" in message
+
+
+def test_without_labels_their_table_is_not_read(images):
+  found = describe(
+      table={'join': [{
+          'csv': 'none.csv',
+          'on': {
+              'plate': 'plate'
+          }
+      }]})
+  text = 'plate,well\np1,A01\n'
+  assert len(load(images, text, found, unlabelled=True).table) == 1
+  assert 'none.csv' in refuse(images, text, found)
+
+
+def test_folds_of_folders_and_no_table_beside_class_folders(images):
+  found = describe(table={
+      'id': '{class}_{fold}',
+      'labels': [],
+      'form': 'folders',
+      'fold': 'fold'
+  },
+                   images={'pattern': '{class}/A0{fold}_{channel}.png'},
+                   classes=('p1', 'p2'))
+  how = input_tables.How(found, num_folds=3)
+  table = sample_table.load('', str(images), how).table
+  assert table['fold'].tolist() == [1, 2, 1]
+  for unlabelled in (False, True):
+    message = refuse(images, 'fold\n1\n', found, unlabelled=unlabelled)
+    assert message.endswith('not from a table; leave out --csv.')
+
+
+def test_a_group_is_in_one_fold(images):
+  found = describe(table={'group': ['plate'], 'fold': 'fold'})
+  text = 'plate,well,moa,fold\np1,A01,a,1\np1,A02,b,{}\np2,A01,b,0\n'
+  assert len(load(images, text.format(1), found, num_folds=2).table) == 3
+  message = refuse(images, text.format(0), found, num_folds=2)
+  assert ("1 issue:\n  row 3: group 'p1' is in fold 0, and in fold 1 in row 2; "
+          'put it in one fold') in message

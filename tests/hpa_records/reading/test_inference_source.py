@@ -1,5 +1,6 @@
 """inference_source: image files give the same batches as their records."""
 
+import dataclasses
 import multiprocessing
 import pathlib
 
@@ -9,6 +10,7 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.datasets import description
+from hpa_records.datasets import layout
 from hpa_records.images import resize
 from hpa_records.ingest import input_tables
 from hpa_records.ingest import sample_table
@@ -82,6 +84,24 @@ def test_damaged_samples_are_black_and_listed_at_the_end(images):
     with pytest.raises(errors.DataError,
                        match=r'1 issue:\n.*s3_green.png: damaged PNG'):
       files.finish()
+
+
+def test_of_the_samples_of_a_row_only_the_damaged_one_is_skipped(images):
+  data = bytearray((images / 's3_green.png').read_bytes())
+  data[len(data) // 2] ^= 0x40
+  (images / 's3_green.png').write_bytes(data)
+  csv = images.parent / 'rows.csv'
+  csv.write_text('letter\ns\n')
+  described = dataclasses.replace(description.default(),
+                                  table=layout.Table(id='{letter}{site}',
+                                                     each=(('site', ('2', '3',
+                                                                     '4')),)))
+  how = input_tables.How(described, unlabelled=True, on_error='skip')
+  loaded = sample_table.load(str(csv), str(images), how)
+  with inference_source.Files(loaded, str(images), described.how(16),
+                              'skip') as files:
+    _take(files)
+    assert files.ids[files.finish()].tolist() == ['s2', 's4']
 
 
 def test_unreadable_files_are_never_skipped(images):

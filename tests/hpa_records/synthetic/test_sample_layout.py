@@ -210,3 +210,26 @@ def test_what_cannot_be_made_is_refused(tmp_path, table, images, message):
   with pytest.raises(errors.DataError, match=message):
     generator.make(str(tmp_path), 4, found=_describe(table, images))
   assert not list(pathlib.Path(tmp_path).iterdir())
+
+
+@pytest.mark.parametrize('identifier', ['id', '{plate}_{id}'])
+def test_a_column_named_id_is_written(tmp_path, identifier):
+  found = _describe(
+      {
+          'id': identifier,
+          'labels': 'kind',
+          'form': 'names',
+          'separator': '|'
+      }, {'pattern': '{id}_{channel}.png'})
+  _make(tmp_path, found)
+  header = (tmp_path / 'train.csv').read_text().partition('\n')[0]
+  assert 'id' in header.split(',')
+
+
+def test_ids_of_a_folder_and_a_name(tmp_path):
+  found = _describe({
+      'id': '{class}_{id}',
+      'form': 'folders'
+  }, {'pattern': '{class}/{id}_{channel}.png'})
+  loaded = _make(tmp_path, found)
+  assert loaded.table['id'][0].startswith('a_')
