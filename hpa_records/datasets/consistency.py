@@ -134,6 +134,9 @@ def _check_intensity(found: layout.Description) -> None:
       raise ValueError('expected a white_level above 0 and of at most '
                        f'{layout.MAX_LEVEL}, received {each!r:.40}')
   intensity.check(found.rule(), len(found.channels))
+  if any(levels) and found.intensity.rule != 'white_level':
+    raise ValueError('a white_level needs rule = "white_level", received '
+                     f'{found.intensity.rule}')
   if found.needs_plates and not found.table.plate:
     raise ValueError('percentiles of a plate need its columns (plate in '
                      '[table])')

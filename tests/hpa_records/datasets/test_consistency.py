@@ -177,6 +177,17 @@ def test_the_content_is_valid():
         'intensity__white_level': 10**400
     }, 'of at most 65535, received 1000'),
     ({
+        'intensity__rule': 'full_scale',
+        'intensity__white_level': 4095
+    }, 'a white_level needs rule = "white_level", received full_scale'),
+    ({
+        'intensity__rule': 'percentiles',
+        'channels': [{
+            'name': 'a',
+            'white_level': 4095
+        }]
+    }, 'a white_level needs rule = "white_level", received percentiles'),
+    ({
         'intensity__percentiles': [50, 10]
     }, '0 <= low < high <= 100'),
     ({
