@@ -237,6 +237,27 @@ def test_patterns_are_accepted(pattern):
   assert shard_plan.Settings(pattern=pattern).pattern == pattern
 
 
+@pytest.mark.parametrize('given,planes', [
+    ([{}, {}], ()),
+    ([{
+        'plane': 0
+    }, {
+        'plane': 1
+    }], (0, 1)),
+    ([{
+        'plane': 2
+    }, {}], (2, 1)),
+])
+def test_planes_that_are_given_are_chosen(given, planes):
+  found = _parse(
+      images__stacked='pages',
+      images__pattern='{id}.tif',
+      channels=[each | {
+          'name': name
+      } for each, name in zip(given, 'ab')])
+  assert found.stack().planes == planes
+
+
 def test_each_dataset_of_stacked_files_has_one_pattern():
   found = _parse(images__stacked='planes', images__pattern='{id}.png')
   assert found.patterns() == ('{id}.png',)
