@@ -146,16 +146,28 @@ def of_settings(settings: Mapping[str, Any],
     classes: the names of its classes; aliases are not stored.
 
   Raises:
-    errors.DataError: the stored description is invalid.
+    errors.DataError: the stored description is invalid, or the pixel size is.
   """
   if 'description' in settings:
-    return toml_form.parse({
-        **settings['description'], 'classes': list(classes)
-    }, 'The stored description')
-  found = dataclasses.replace(default(),
-                              classes=tuple(map(layout.Class, classes)))
-  return change(found, settings.get('pattern', ''),
-                settings.get('white_level', 0), settings.get('fold_column', ''))
+    found = toml_form.parse(
+        {
+            **settings['description'], 'classes': list(classes)
+        }, 'The stored description')
+  else:
+    found = dataclasses.replace(default(),
+                                classes=tuple(map(layout.Class, classes)))
+    found = change(found, settings.get('pattern', ''),
+                   settings.get('white_level', 0),
+                   settings.get('fold_column', ''))
+  pixel_um = settings.get('pixel_um', 0)
+  if not 0 <= pixel_um < layout.MAX_UM:
+    raise errors.DataError('Expected a stored pixel_um above 0, received '
+                           f'{pixel_um!r:.40}.')
+  if pixel_um and not found.images.pixel_um:
+    raise errors.DataError(
+        f'The stored pixel_um of {pixel_um} needs images.pixel_um in the '
+        'stored description.')
+  return found
 
 
 def spec_of(manifest: 'manifest_lib.Manifest') -> spec_lib.Spec:

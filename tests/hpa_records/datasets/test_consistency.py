@@ -146,6 +146,41 @@ def test_the_content_is_valid():
         }]
     }, "refuse, drop, received 'x'"),
     ({
+        'table__join': [{
+            'csv': '/etc/passwd',
+            'on': {
+                'a': 'b'
+            }
+        }]
+    }, "beside the first or below its folder"),
+    ({
+        'table__join': [{
+            'csv': '../b.csv',
+            'on': {
+                'a': 'b'
+            }
+        }]
+    }, "beside the first or below its folder"),
+    ({
+        'table__join': [{
+            'csv': 'gs://a/b.csv',
+            'on': {
+                'a': 'b'
+            }
+        }]
+    }, "beside the first or below its folder"),
+    ({
+        'table__each': {
+            'a': ['x'] * 40,
+            'b': ['y'] * 26
+        }
+    }, 'expected 1..1,000 samples of a row by each, received 1,040'),
+    ({
+        'table__each': {
+            'a': []
+        }
+    }, 'by each, received 0'),
+    ({
         'images__stacked': 'both',
         'images__pattern': '{id}.tif'
     }, "'both'"),
@@ -219,6 +254,8 @@ def test_other_values_are_refused(changes, message):
     ('a//{id}_{channel}.png', 'below the image folder'),
     ('a\\{id}_{channel}.png', 'below the image folder'),
     ('*/{id}_{channel}.png', '* in the last part'),
+    ('{id}{site}_{channel}.png', 'a text between two fields'),
+    ('*{id}*a*_{channel}*.png', 'at most 3 *'),
     ('{id}_{channel}_raw', 'that ends in one of .png, .tif'),
     ('{id}_{channel}.xyz', 'that ends in one of .png, .tif'),
     ('{id}_{channel}\x1b.png', 'fields in braces'),

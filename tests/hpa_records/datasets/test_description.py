@@ -249,6 +249,21 @@ def test_the_spec_of_a_dataset_is_that_of_its_description(records):
             'white_level': -5
         }
     }, 'white_level above 0'),
+    ({
+        'settings': {
+            'pixel_um': 1.0
+        }
+    }, 'pixel_um of 1.0 needs images.pixel_um'),
+    ({
+        'settings': {
+            'pixel_um': -1.0
+        }
+    }, 'a stored pixel_um above 0, received -1.0'),
+    ({
+        'settings': {
+            'pixel_um': 10**400
+        }
+    }, 'a stored pixel_um above 0, received 1000'),
 ])
 def test_hostile_manifests_are_refused(records, changes, message):
   made = manifest.load(str(records))
