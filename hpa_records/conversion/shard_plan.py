@@ -116,10 +116,13 @@ class Settings:
     found = description_lib.change(self.description, self.pattern,
                                    self.white_level, self.fold_column)
     object.__setattr__(self, 'description', found)
+    white_level = found.intensity.white_level
+    if any(each.white_level for each in found.channels):
+      white_level = 0  # dataclasses.replace must not apply it to all channels
     for name, value in (('pattern', found.images.pattern),
                         ('fold_column',
                          '' if self.unlabelled else found.table.fold),
-                        ('white_level', found.intensity.white_level)):
+                        ('white_level', white_level)):
       object.__setattr__(self, name, value)
 
   @functools.cached_property

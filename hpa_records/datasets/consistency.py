@@ -1,5 +1,7 @@
 """Checks the values of a description against each other."""
 
+import math
+
 from hpa_records.datasets import layout
 from hpa_records.datasets import template as template_lib
 from hpa_records.format import spec as spec_lib
@@ -7,6 +9,11 @@ from hpa_records.images import file_pattern
 from hpa_records.images import intensity
 from hpa_records.images import stack as stack_lib
 from hpa_records.runtime import printable
+
+_MAX_EACH = 1000  # samples of a row
+# In a pattern: a name that does not match is compared with all divisions of it
+# among them.
+_MAX_ANY = 3
 
 
 def check(found: layout.Description) -> None:
@@ -56,6 +63,15 @@ def _check_table(found: layout.Description) -> None:
     raise ValueError('separator is empty')
   if not table.id:
     raise ValueError('id is empty')
+  count = math.prod(len(values) for _, values in table.each)
+  if not 1 <= count <= _MAX_EACH:
+    raise ValueError(f'expected 1..{_MAX_EACH:,} samples of a row by each, '
+                     f'received {count:,}')
+  for each in table.join:
+    if not _is_below(each.csv):
+      raise ValueError('expected the path of a table beside the first or below '
+                       'its folder, with / between its parts, received '
+                       f'{printable.quote(each.csv)}')
   has_labels = table.form in ('numbers', 'names')
   if bool(table.labels) != has_labels:
     raise ValueError(
@@ -110,7 +126,10 @@ def _check_pattern(template: str) -> None:
   if template_lib.ANY in literal.rpartition('/')[0]:
     raise ValueError('expected * in the last part of a pattern only, received '
                      f'{printable.quote(template)}')
-  if '\\' in template or set(template.split('/')) & {'', '.', '..'}:
+  if '}{' in template or literal.count(template_lib.ANY) > _MAX_ANY:
+    raise ValueError('expected a text between two fields in braces and at most '
+                     f'{_MAX_ANY} *, received {printable.quote(template)}')
+  if not _is_below(template):
     raise ValueError('expected a pattern below the image folder, with / '
                      f'between its parts, received {printable.quote(template)}')
   if not set(template_lib.find_fields(template)) - {'channel', 'class'}:
@@ -134,9 +153,17 @@ def _check_intensity(found: layout.Description) -> None:
       raise ValueError('expected a white_level above 0 and of at most '
                        f'{layout.MAX_LEVEL}, received {each!r:.40}')
   intensity.check(found.rule(), len(found.channels))
+  if any(levels) and found.intensity.rule != 'white_level':
+    raise ValueError('a white_level needs rule = "white_level", received '
+                     f'{found.intensity.rule}')
   if found.needs_plates and not found.table.plate:
     raise ValueError('percentiles of a plate need its columns (plate in '
                      '[table])')
+
+
+def _is_below(path: str) -> bool:
+  """Returns whether a path or template is relative and leaves no folder."""
+  return '\\' not in path and not set(path.split('/')) & {'', '.', '..'}
 
 
 def _is_template(text: str) -> bool:

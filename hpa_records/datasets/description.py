@@ -100,22 +100,31 @@ def change(found: layout.Description,
   Args:
     found: the description.
     pattern: in place of its own; '' keeps it.
-    white_level: in place of its intensity rule; 0 keeps it.
+    white_level: in place of its intensity rule, for all channels; 0 keeps it.
     fold_column: in place of its own, and of its groups; '' keeps them.
 
   Raises:
-    errors.DataError: the values contradict each other.
+    errors.DataError: the values contradict each other; or there is a pattern,
+      and channels have paths of their own.
   """
   images, table, intensity = found.images, found.table, found.intensity
-  if pattern:
+  channels = found.channels
+  if pattern and pattern != images.pattern:
+    if any(each.path for each in channels):
+      raise errors.DataError(
+          f'The channels of the dataset {found.name} have paths of their own; '
+          'change those in its description, and leave out --pattern.')
     images = dataclasses.replace(images, pattern=pattern)
-  if white_level and white_level != intensity.white_level:
+  if white_level:
     intensity = dataclasses.replace(intensity,
                                     rule='white_level',
                                     white_level=white_level)
+    channels = tuple(
+        dataclasses.replace(each, white_level=0) for each in channels)
   if fold_column and fold_column != table.fold:
     table = dataclasses.replace(table, fold=fold_column, group=())
   found = dataclasses.replace(found,
+                              channels=channels,
                               images=images,
                               table=table,
                               intensity=intensity)
@@ -137,16 +146,28 @@ def of_settings(settings: Mapping[str, Any],
     classes: the names of its classes; aliases are not stored.
 
   Raises:
-    errors.DataError: the stored description is invalid.
+    errors.DataError: the stored description is invalid, or the pixel size is.
   """
   if 'description' in settings:
-    return toml_form.parse({
-        **settings['description'], 'classes': list(classes)
-    }, 'The stored description')
-  found = dataclasses.replace(default(),
-                              classes=tuple(map(layout.Class, classes)))
-  return change(found, settings.get('pattern', ''),
-                settings.get('white_level', 0), settings.get('fold_column', ''))
+    found = toml_form.parse(
+        {
+            **settings['description'], 'classes': list(classes)
+        }, 'The stored description')
+  else:
+    found = dataclasses.replace(default(),
+                                classes=tuple(map(layout.Class, classes)))
+    found = change(found, settings.get('pattern', ''),
+                   settings.get('white_level', 0),
+                   settings.get('fold_column', ''))
+  pixel_um = settings.get('pixel_um', 0)
+  if not 0 <= pixel_um < layout.MAX_UM:
+    raise errors.DataError('Expected a stored pixel_um above 0, received '
+                           f'{pixel_um!r:.40}.')
+  if pixel_um and not found.images.pixel_um:
+    raise errors.DataError(
+        f'The stored pixel_um of {pixel_um} needs images.pixel_um in the '
+        'stored description.')
+  return found
 
 
 def spec_of(manifest: 'manifest_lib.Manifest') -> spec_lib.Spec:

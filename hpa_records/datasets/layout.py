@@ -227,11 +227,11 @@ class Description:
     images = self.images
     if not images.stacked:
       return None
-    planes = tuple(i if each.plane < 0 else each.plane
-                   for i, each in enumerate(self.channels))
-    return stack_lib.Stack(
-        images.stacked, images.axes, images.project,
-        () if planes == tuple(range(len(planes))) else planes)
+    planes = ()
+    if any(each.plane >= 0 for each in self.channels):
+      planes = tuple(i if each.plane < 0 else each.plane
+                     for i, each in enumerate(self.channels))
+    return stack_lib.Stack(images.stacked, images.axes, images.project, planes)
 
   def pattern(self, channel: Channel) -> str:
     """Returns the template of a channel's files, with {channel} filled in."""

@@ -111,6 +111,11 @@ class Manifest:
     return bool(self._table.get('group'))
 
   @property
+  def has_several_samples_a_row(self) -> bool:
+    """Whether a row of the table is several samples."""
+    return bool(self._table.get('each'))
+
+  @property
   def metadata(self) -> list[str]:
     """Names of the index's columns that were copied from the table."""
     return self._table.get('metadata', [])

@@ -84,7 +84,9 @@ def explain_refusal(rule: Rule, depth: str) -> str:
     rule: as passed by check.
     depth: 'uint8', 'uint16', 'float32' or 'float64'.
   """
-  if rule.name == 'percentiles' or depth == 'uint8' or rule.white_levels:
+  if rule.name == 'percentiles' or depth == 'uint8':
+    return ''
+  if rule.name == 'white_level' and rule.white_levels:
     return ''
   if depth.startswith('float'):
     return ('expected integer pixels, received floating-point '

@@ -45,7 +45,7 @@ def check(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   else:
     issues = _check_names(index) or _check_rows(made, index)
     issues = issues or _check_sizes(made, index)
-    issues = issues or _check_offsets(made, index) + _check_lines(index)
+    issues = issues or _check_offsets(made, index) + _check_lines(made, index)
     if made.is_labelled:
       # The others use folds as row and column numbers.
       issues = issues or _check_folds(made, index)
@@ -150,14 +150,17 @@ def _check_offsets(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
   return issues
 
 
-def _check_lines(index: pd.DataFrame) -> list[str]:
-  """Each sample must have its own line of the CSV, from 1."""
+def _check_lines(made: manifest.Manifest, index: pd.DataFrame) -> list[str]:
+  """Rows of the CSV must be from 1, and unique if each is one sample."""
   if 'row' not in index:
     return []
   rows = index['row']
+  wrong = rows < 1
+  if not made.has_several_samples_a_row:
+    wrong |= rows.duplicated()
   return [
       f'expected unique rows of the CSV from 1, received {number}'
-      for number in rows[rows.duplicated() | (rows < 1)][:1]
+      for number in rows[wrong][:1]
   ]
 
 

@@ -63,7 +63,7 @@ class Records:
     if csv:
       self.order = _find_order(self._records, csv)
     elif 'row' in index:
-      self.order = np.argsort(index['row'].to_numpy())
+      self.order = np.argsort(index['row'].to_numpy(), kind='stable')
 
   @property
   def settings(self) -> dict[str, Any]:

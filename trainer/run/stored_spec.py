@@ -22,6 +22,7 @@ _TYPES = {
     'fold_column': str,
     'image_size': int,
     'encoding': str,
+    'pixel_um': (int, float),
 }
 
 

@@ -146,6 +146,41 @@ def test_the_content_is_valid():
         }]
     }, "refuse, drop, received 'x'"),
     ({
+        'table__join': [{
+            'csv': '/etc/passwd',
+            'on': {
+                'a': 'b'
+            }
+        }]
+    }, "beside the first or below its folder"),
+    ({
+        'table__join': [{
+            'csv': '../b.csv',
+            'on': {
+                'a': 'b'
+            }
+        }]
+    }, "beside the first or below its folder"),
+    ({
+        'table__join': [{
+            'csv': 'gs://a/b.csv',
+            'on': {
+                'a': 'b'
+            }
+        }]
+    }, "beside the first or below its folder"),
+    ({
+        'table__each': {
+            'a': ['x'] * 40,
+            'b': ['y'] * 26
+        }
+    }, 'expected 1..1,000 samples of a row by each, received 1,040'),
+    ({
+        'table__each': {
+            'a': []
+        }
+    }, 'by each, received 0'),
+    ({
         'images__stacked': 'both',
         'images__pattern': '{id}.tif'
     }, "'both'"),
@@ -176,6 +211,17 @@ def test_the_content_is_valid():
     ({
         'intensity__white_level': 10**400
     }, 'of at most 65535, received 1000'),
+    ({
+        'intensity__rule': 'full_scale',
+        'intensity__white_level': 4095
+    }, 'a white_level needs rule = "white_level", received full_scale'),
+    ({
+        'intensity__rule': 'percentiles',
+        'channels': [{
+            'name': 'a',
+            'white_level': 4095
+        }]
+    }, 'a white_level needs rule = "white_level", received percentiles'),
     ({
         'intensity__percentiles': [50, 10]
     }, '0 <= low < high <= 100'),
@@ -208,6 +254,8 @@ def test_other_values_are_refused(changes, message):
     ('a//{id}_{channel}.png', 'below the image folder'),
     ('a\\{id}_{channel}.png', 'below the image folder'),
     ('*/{id}_{channel}.png', '* in the last part'),
+    ('{id}{site}_{channel}.png', 'a text between two fields'),
+    ('*{id}*a*_{channel}*.png', 'at most 3 *'),
     ('{id}_{channel}_raw', 'that ends in one of .png, .tif'),
     ('{id}_{channel}.xyz', 'that ends in one of .png, .tif'),
     ('{id}_{channel}\x1b.png', 'fields in braces'),
@@ -224,6 +272,27 @@ def test_other_patterns_are_refused(pattern, expected):
 ])
 def test_patterns_are_accepted(pattern):
   assert shard_plan.Settings(pattern=pattern).pattern == pattern
+
+
+@pytest.mark.parametrize('given,planes', [
+    ([{}, {}], ()),
+    ([{
+        'plane': 0
+    }, {
+        'plane': 1
+    }], (0, 1)),
+    ([{
+        'plane': 2
+    }, {}], (2, 1)),
+])
+def test_planes_that_are_given_are_chosen(given, planes):
+  found = _parse(
+      images__stacked='pages',
+      images__pattern='{id}.tif',
+      channels=[each | {
+          'name': name
+      } for each, name in zip(given, 'ab')])
+  assert found.stack().planes == planes
 
 
 def test_each_dataset_of_stacked_files_has_one_pattern():

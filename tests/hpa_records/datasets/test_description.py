@@ -150,6 +150,30 @@ def test_a_fold_column_takes_the_place_of_groups():
     description.change(description.default(), pattern='{id}.png')
 
 
+def test_a_pattern_does_not_replace_paths_of_channels(write):
+  found = description.load(
+      write(), ['channels=[{name = "a", path = "{a}"}, {name = "b"}]'])
+  assert description.change(found, pattern=found.images.pattern) == found
+  with pytest.raises(errors.DataError, match='have paths of their own'):
+    description.change(found, pattern='{id}.tif')
+
+
+@pytest.mark.parametrize('white_level', [4095, 1000])
+def test_a_white_level_replaces_those_of_channels(write, white_level):
+  found = description.load(write(), [
+      'intensity.white_level=4095',
+      'channels=[{name = "a", white_level = 9}, {name = "b"}]'
+  ])
+  made = shard_plan.Settings(description=found)
+  assert made.description.rule().white_levels == (9, 4095)
+  assert dataclasses.replace(
+      made, classes=('a', 'b')).description.rule() == made.description.rule()
+  changed = dataclasses.replace(made, white_level=white_level)
+  assert changed.description.rule().white_levels == (white_level, white_level)
+  stored = description.of_settings(changed.encode(), ['a', 'b'])
+  assert stored.rule() == changed.description.rule()
+
+
 @pytest.fixture(name='records')
 def _records(tmp_path):
   return forgery.write_dataset(tmp_path)
@@ -225,6 +249,21 @@ def test_the_spec_of_a_dataset_is_that_of_its_description(records):
             'white_level': -5
         }
     }, 'white_level above 0'),
+    ({
+        'settings': {
+            'pixel_um': 1.0
+        }
+    }, 'pixel_um of 1.0 needs images.pixel_um'),
+    ({
+        'settings': {
+            'pixel_um': -1.0
+        }
+    }, 'a stored pixel_um above 0, received -1.0'),
+    ({
+        'settings': {
+            'pixel_um': 10**400
+        }
+    }, 'a stored pixel_um above 0, received 1000'),
 ])
 def test_hostile_manifests_are_refused(records, changes, message):
   made = manifest.load(str(records))

@@ -122,6 +122,7 @@ def test_valid_rules_pass():
 @pytest.mark.parametrize('rule,taken', [
     (intensity.Rule(), {'uint8'}),
     (intensity.Rule('full_scale'), {'uint8', 'uint16'}),
+    (intensity.Rule('full_scale', white_levels=(9,)), {'uint8', 'uint16'}),
     (intensity.Rule(white_levels=(9,)),
      {'uint8', 'uint16', 'float32', 'float64'}),
     (intensity.Rule('percentiles'), {'uint8', 'uint16', 'float32', 'float64'}),

@@ -170,3 +170,37 @@ def test_labelled_records_are_listed_in_file_order(tmp_path):
       fakes.write_records(tmp_path, 9, 16, num_folds=2))
   assert not found.is_ordered
   assert found.order.tolist() == list(range(9))
+
+
+def test_samples_of_one_row_are_records_in_the_order_of_the_table(tmp_path):
+  csv, images = fakes.write_source(tmp_path, 40)
+  pathlib.Path(csv).write_text('ten\n3\n1\n2\n')
+  described = description.load('hpa2018', [
+      'table={id="s{ten}{one}", labels="Target", each={one=["7", "5", "6"]}}',
+      'images.pattern="{id}_{channel}.png"'
+  ])
+  settings = shard_plan.Settings(image_size=16,
+                                 unlabelled=True,
+                                 description=described)
+  convert.convert(csv, images, str(tmp_path / 'records'), settings,
+                  convert.How(workers=1))
+  found = inference_source.Records(str(tmp_path / 'records'))
+  place = {name: i for i, name in enumerate(found.ids)}
+  assert found.ids[found.order].tolist() == sorted(
+      place, key=lambda name: ('312'.index(name[1]), place[name]))
+
+
+def test_a_joined_table_is_not_opened_for_the_order(tmp_path):
+  csv, images = fakes.write_source(tmp_path, 6)
+  other = tmp_path / 'other.csv'
+  other.write_text('Id,plate\n' + ''.join(f's{i},p\n' for i in range(6)))
+  described = description.load('hpa2018',
+                               ['table.join=[{csv="other.csv", on={Id="Id"}}]'])
+  settings = shard_plan.Settings(image_size=16,
+                                 unlabelled=True,
+                                 description=described)
+  convert.convert(csv, images, str(tmp_path / 'records'), settings,
+                  convert.How(workers=1))
+  other.unlink()
+  found = inference_source.Records(str(tmp_path / 'records'), csv)
+  assert found.ids[found.order].tolist() == [f's{i}' for i in range(6)]

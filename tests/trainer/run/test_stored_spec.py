@@ -54,6 +54,8 @@ def test_one_class_and_one_channel_are_read(smallest_run):
     lambda about: about['records']['description']['channels'][0].update(name=7),
     lambda about: about['records'].update(description='x'),
     lambda about: about['records'].update(image_size='32'),
+    lambda about: about['records'].update(pixel_um='1'),
+    lambda about: about['records'].update(pixel_um=1.0),
 ])
 def test_a_damaged_spec_is_refused(other_run, tmp_path, change):
   fold = tmp_path / 'fold0'
