@@ -98,9 +98,6 @@ def _check_files(found: layout.Description) -> None:
     raise ValueError('channels of stacked files have no path')
   if images.stacked and 'channel' in template_lib.find_fields(images.pattern):
     raise ValueError('{channel} in the pattern of stacked files')
-  is_number = not isinstance(images.pixel_um, str)
-  if is_number and not 0 <= images.pixel_um < layout.MAX_UM:
-    raise ValueError(f'expected a pixel_um above 0, received {images.pixel_um}')
   stack = found.stack()
   if stack:
     stack_lib.check(stack, len(found.channels))

@@ -136,8 +136,7 @@ def _convert(name: str, value: Any, where: str) -> Any:
     if isinstance(value, str):
       return value
     if not 0 < value < layout.MAX_UM:
-      raise ValueError(f'{where}: expected micrometers above 0, received '
-                       f'{value!r:.40}')
+      raise ValueError(f'expected a pixel_um above 0, received {value!r:.40}')
     return float(value)
   json_text.check_form(value, _NUMBERS.get(name, str), where)
   return value

@@ -198,7 +198,7 @@ def test_the_content_is_valid():
     }, 'a pixel_um above 0, received nan'),
     ({
         'images__pixel_um': 10**400
-    }, 'too large'),
+    }, 'a pixel_um above 0'),
     ({
         'intensity__rule': 'auto'
     }, "received 'auto'"),

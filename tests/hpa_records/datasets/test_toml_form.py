@@ -266,5 +266,5 @@ def test_a_pixel_without_a_size_is_refused(size):
           'pixel_um': size
       }
   }
-  with pytest.raises(errors.DataError, match='pixel_um: expected micrometers'):
+  with pytest.raises(errors.DataError, match='a pixel_um above 0'):
     toml_form.parse(content, 'mine.toml')
