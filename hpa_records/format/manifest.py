@@ -12,7 +12,6 @@ import json
 import os
 from typing import Any, Sequence
 
-import numpy as np
 import pandas as pd
 
 from hpa_records.format import index_table

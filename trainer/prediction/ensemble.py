@@ -17,15 +17,13 @@ from hpa_records.images import how as how_lib
 from hpa_records.images import resize
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
+from trainer.prediction import pixel_difference
 from trainer.run import finished_run
 from trainer.run import fold_file
 from trainer.run import out_of_fold
 from trainer.run import workdir
 from trainer.scoring import decision
 from trainer.scoring import thresholds
-
-# Settings of the records that change the pixels a network gets.
-_PIXEL_SETTINGS = ('image_size', 'resize', 'pixel_um')
 
 _MOST_PX = 8192  # largest image size that is read
 
@@ -49,7 +47,8 @@ class Ensemble:
 
   Attributes:
     runs: at least one; their records have the same classes, channels, image
-      size and resize filter, and all or none predict one class a sample.
+      size, resize filter and intensity, and all or none predict one class a
+      sample.
   """
   runs: tuple[finished_run.Run, ...]
 
@@ -105,14 +104,13 @@ class Ensemble:
       directory: of the records, for the message.
 
     Raises:
-      errors.DataError: they have other classes or channels, another image size
-        or resize filter.
+      errors.DataError: they have other classes or channels, another image size,
+        resize filter or intensity.
     """
     if settings.get('unlabelled'):
       spec = dataclasses.replace(spec, classes=self.classes)
-    differ = '; '.join(
-        filter(None, (self.spec.find_difference(spec),
-                      _compare(self.settings, settings))))
+    differ = self.spec.find_difference(spec) or pixel_difference.find(
+        self.settings, settings, self.classes)
     if differ:
       raise errors.DataError(
           f'The records of {self.runs[0].directory} and those at {directory} '
@@ -213,9 +211,11 @@ def load(workdirs: Sequence[str]) -> Ensemble:
           f'earlier version ({error}); train the run again.') from error
   found = Ensemble(runs)
   for run in runs[1:]:
-    differ = '; '.join(
-        filter(None, (found.spec.find_difference(run.spec),
-                      _compare(found.settings, run.folds[0].about['records']))))
+    mine, about = runs[0].folds[0].about, run.folds[0].about
+    differ = found.spec.find_difference(run.spec) or pixel_difference.find(
+        found.settings, about['records'], found.classes)
+    if not differ and mine.get('levels') != about.get('levels'):
+      differ = 'levels of the intensity'
     if differ:
       raise errors.DataError(
           f'The records of {runs[0].directory} and {run.directory} differ in '
@@ -284,10 +284,3 @@ def _parse(asked: str) -> float:
         'Expected --threshold from 0 to below 1, or one of '
         f'{", ".join(thresholds.RULES)}, received {asked!r}.')
   return number
-
-
-def _compare(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
-  """Returns how the images of two sets of records differ; '' if not at all."""
-  return '; '.join(f'{name} {mine.get(name)!r} and {theirs.get(name)!r}'
-                   for name in _PIXEL_SETTINGS
-                   if mine.get(name) != theirs.get(name))

@@ -174,7 +174,7 @@ def test_labelled_records_are_listed_in_file_order(tmp_path):
 
 def test_samples_of_one_row_are_records_in_the_order_of_the_table(tmp_path):
   csv, images = fakes.write_source(tmp_path, 40)
-  pathlib.Path(csv).write_text('ten\n3\n1\n2\n')
+  (tmp_path / 'train.csv').write_text('ten\n3\n1\n2\n')
   described = description.load('hpa2018', [
       'table={id="s{ten}{one}", labels="Target", each={one=["7", "5", "6"]}}',
       'images.pattern="{id}_{channel}.png"'

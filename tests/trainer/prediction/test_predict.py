@@ -22,7 +22,6 @@ from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from tests.support import fakes
-from tests.support import tables
 from trainer import config as config_lib
 from trainer.prediction import ensemble
 from trainer.prediction import predict
@@ -296,6 +295,12 @@ def test_runs_and_records_of_other_images_are_refused(folder, single, copy,
   with pytest.raises(errors.DataError, match=f'differ in.*{name} {value!r}'):
     records = inference_source.Records(str(folder / 'raw'))
     found.check_records(records.spec, records.settings, 'raw')
+
+
+def test_runs_of_other_levels_are_refused(single, copy):
+  _edit(copy / 'fold0' / 'about.json', levels=[[0, 100]] * 4)
+  with pytest.raises(errors.DataError, match='differ in levels'):
+    ensemble.load([str(single['selu', 0]), str(copy)])
 
 
 def test_thresholds_are_a_number_a_rule_or_the_trainings(folder, single, copy):
