@@ -132,14 +132,19 @@ def _convert(name: str, value: Any, where: str) -> Any:
     return tuple(
         (key, _convert_pair(name, each, where)) for key, each in value.items())
   if name == 'pixel_um':
-    json_text.check_form(value, (int, float, str), where)
-    if isinstance(value, str):
-      return value
-    if not 0 < value < layout.MAX_UM:
-      raise ValueError(f'expected a pixel_um above 0, received {value!r:.40}')
-    return float(value)
+    return _convert_um(value, where)
   json_text.check_form(value, _NUMBERS.get(name, str), where)
   return value
+
+
+def _convert_um(value: Any, where: str) -> float | str:
+  """Returns a size in micrometers, or the name of the column that has it."""
+  json_text.check_form(value, (int, float, str), where)
+  if isinstance(value, str):
+    return value
+  if not 0 < value < layout.MAX_UM:
+    raise ValueError(f'expected a pixel_um above 0, received {value!r:.40}')
+  return float(value)
 
 
 def _convert_pair(name: str, value: Any, where: str) -> Any:
