@@ -123,6 +123,11 @@ class Manifest:
   def _table(self) -> dict[str, Any]:
     return self.settings.get('description', {}).get('table', {})
 
+  @property
+  def shard_bytes(self) -> dict[str, int]:
+    """Size of each shard, by name."""
+    return {each.name: each.bytes for each in self.shards}
+
   def most_bytes(self, name: str) -> int:
     """Returns the largest allowed size of one of `files` in bytes."""
     if name != INDEX_NAME:
@@ -271,26 +276,6 @@ def load_index(directory: str, manifest: Manifest) -> pd.DataFrame:
   except ValueError as error:
     raise errors.DataError(f'{path} is not a valid index: {error}. Copy the '
                            'dataset again from its source.') from error
-
-
-def check_shards(directory: str, manifest: Manifest) -> None:
-  """Checks that each shard exists and has its size; reads no content.
-
-  Raises:
-    errors.DataError: a shard is missing or of another size.
-  """
-  for shard in manifest.shards:
-    path = os.path.join(directory, shard.name)
-    size = filesystem.size(path)
-    if size != shard.bytes:
-      received = 'no file' if size is None else f'{size} bytes'
-      remove = ''
-      if size is None and os.path.lexists(path):
-        received, remove = 'no regular file', 'remove it and '
-      raise errors.DataError(
-          f'Expected {shard.bytes} bytes, received {received} at {path}; '
-          f'{remove}copy that file again, or convert the data again with '
-          '--overwrite.')
 
 
 def _content(manifest: Manifest) -> dict[str, Any]:

@@ -10,8 +10,9 @@ Source: tensorflow/core/lib/io/record_writer.h for the frame and the mask.
 import dataclasses
 import functools
 import hashlib
+import os
 import struct
-from typing import Iterable, Iterator, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
 import google_crc32c
 import numpy as np
@@ -180,3 +181,27 @@ def _hex(crc: bytes) -> str:
 
 def _frame(pieces: Sequence[bytes | np.ndarray]) -> list[bytes | np.ndarray]:
   return [frame_head(sum(map(len, pieces))), *pieces, checksum(pieces)]
+
+
+def check_sizes(directory: str, sizes: Mapping[str, int]) -> None:
+  """Checks that each shard exists and has its size; reads no content.
+
+  Args:
+    directory: of the dataset.
+    sizes: bytes by name.
+
+  Raises:
+    errors.DataError: a shard is missing or of another size.
+  """
+  for name, expected in sizes.items():
+    path = os.path.join(directory, name)
+    size = filesystem.size(path)
+    if size != expected:
+      received = 'no file' if size is None else f'{size} bytes'
+      remove = ''
+      if size is None and os.path.lexists(path):
+        received, remove = 'no regular file', 'remove it and '
+      raise errors.DataError(
+          f'Expected {expected} bytes, received {received} at {path}; '
+          f'{remove}copy that file again, or convert the data again with '
+          '--overwrite.')

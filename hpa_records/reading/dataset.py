@@ -15,6 +15,7 @@ import pandas as pd
 from hpa_records.datasets import description
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import spec as spec_lib
+from hpa_records.format import tfrecord
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
@@ -113,7 +114,7 @@ def load(directory: str, allow_unlabelled: bool = False) -> Records:
     raise errors.DataError(
         f'Expected records with labels, received unlabelled ones at {directory}'
         '; convert a CSV with the column Target, without --unlabelled.')
-  manifest_lib.check_shards(directory, found)
+  tfrecord.check_sizes(directory, found.shard_bytes)
   issues = manifest_check.check(found)
   if not issues:
     index = manifest_lib.load_index(directory, found)

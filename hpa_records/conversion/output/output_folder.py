@@ -19,6 +19,7 @@ from hpa_records.conversion.unfinished import sidecar
 from hpa_records.datasets import description
 from hpa_records.format import manifest
 from hpa_records.format import tfds_metadata
+from hpa_records.format import tfrecord
 from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
@@ -67,7 +68,7 @@ def find(output: str, settings: shard_plan.Settings,
     if issues:
       raise errors.DataError(f'Invalid dataset at {output}: {issues[0]}; pass '
                              '--overwrite to convert again.')
-    manifest.check_shards(output, found)
+    tfrecord.check_sizes(output, found.shard_bytes)
     for name, digest in found.files.items():  # small, of unknown size
       path = os.path.join(output, name)
       if (name not in names or

@@ -10,6 +10,7 @@ import pytest
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import manifest
+from hpa_records.format import tfrecord
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from tests.support import fakes
@@ -94,18 +95,18 @@ def test_a_changed_or_missing_index_is_refused(copy):
 
 def test_a_cut_or_missing_shard_is_named(copy):
   found = manifest.load(str(copy))
-  manifest.check_shards(str(copy), found)
+  tfrecord.check_sizes(str(copy), found.shard_bytes)
   path = copy / found.shards[2].name
   path.write_bytes(path.read_bytes()[:-1])
   with pytest.raises(errors.DataError, match=f'at {path}'):
-    manifest.check_shards(str(copy), found)
+    tfrecord.check_sizes(str(copy), found.shard_bytes)
   path.unlink()
   with pytest.raises(errors.DataError, match=f'received no file at {path}'):
-    manifest.check_shards(str(copy), found)
+    tfrecord.check_sizes(str(copy), found.shard_bytes)
   path.mkdir()
   with pytest.raises(errors.DataError,
                      match=f'no regular file at {path}; remove'):
-    manifest.check_shards(str(copy), found)
+    tfrecord.check_sizes(str(copy), found.shard_bytes)
 
 
 def _set(*keys_and_value):

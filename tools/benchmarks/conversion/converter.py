@@ -1,4 +1,4 @@
-"""One way of converting, in its own process; benchmarks.conversion.convert runs it.
+"""One way of converting, in its own process, for benchmarks.conversion.convert.
 
   python -m benchmarks.conversion.converter NAME JOB.json
 
