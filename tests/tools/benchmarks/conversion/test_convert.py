@@ -17,7 +17,7 @@ import pytest
 from hpa_records.runtime import errors
 from hpa_records.synthetic import generator
 
-_ROOT = pathlib.Path(__file__).parents[3]
+_ROOT = pathlib.Path(__file__).parents[4]
 _PEERS = {'ours', 'ours_2', 'pillow', 'graph', 'opencv', 'inflate'}
 _STEPS = {
     'read', 'inflate, zlib', 'decode, kornia_rs', 'decode, OpenCV',
