@@ -135,8 +135,8 @@ class Config:
       within=(0, LARGEST_FLOAT),
       or_0=True)
   plateau_monitor: str = _schedule(
-      'Metric that lowers the rate and picks the best epoch. By default '
-      'f1_macro, or accuracy_argmax with --loss=softmax.',
+      'Metric that lowers the rate and picks the best epoch; by default macro '
+      'F1, with --loss=softmax accuracy.',
       '',
       choices=('', *MONITORS))
   plateau_patience: int = _schedule(
@@ -154,7 +154,7 @@ class Config:
                                        0.0,
                                        within=(0, LARGEST_FLOAT))
   stop_patience: int = _schedule(
-      'Epochs without a better one until training stops; 0: never.',
+      'Epochs without a better one until the end; 0: never.',
       0,
       within=(0, _MOST))
   eval_batch_size: int = _schedule(

@@ -179,7 +179,7 @@ def test_a_gallery_of_any_size_is_refused(tmp_path, num_samples, num_maps,
 
 def test_a_gallery_of_many_classes_has_those_of_the_panels(tmp_path):
   path = str(tmp_path / workdir.GALLERY_NAME)
-  spec = specs.make(2000, 4)
+  spec = specs.make(32, 4, 2000)
   _save_gallery(path, 90, 3, 2000)
   assert len(fold_file.load_gallery(str(tmp_path), spec).ids) == 90
   _save_gallery(path, 91, 3, 2000)

@@ -16,7 +16,7 @@ from trainer.run import finished_run
 from trainer.run import out_of_fold
 from trainer.scoring import metrics
 
-_SPEC = specs.make(12)
+_SPEC = specs.make(32, num_classes=12)
 
 
 @pytest.fixture(name='found')

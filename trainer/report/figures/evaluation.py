@@ -23,7 +23,7 @@ _PANELS = {
 _MATRIX_MARGIN, _MATRIX_CELL = 2.5, 8.4 / 29  # inches, of names and of a class
 _LEAST_MATRIX = 5.0  # inches
 # Inches of a row of class metrics: the least, its margin, and each run in it.
-_LEAST_ROW, _ROW_MARGIN, _ROW_RUN = 9 / 28, 1 / 14, 9 / 56
+_LEAST_ROW, _ROW_MARGIN, _ROW_RUN = 4.5 / 14, 1 / 14, 9 / 56
 _LEAST_ROWS = 8.4  # whose height leaves room for legend and axis
 _MOST_LETTERS = 30  # of the name of a class
 _DARK = 0.7  # share of a row from which white is more legible than black

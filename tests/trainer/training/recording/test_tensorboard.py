@@ -148,7 +148,8 @@ def test_of_many_classes_the_largest_have_curves_in_every_epoch(tmp_path):
   labels[np.arange(300), np.arange(300) % 100] = 1
   labels[:200, 40:64] = 1
   predictions = np.random.default_rng(0).random((300, 100))
-  tags = _show(tmp_path, labels, predictions, specs.make(100), 0.5)
+  tags = _show(tmp_path, labels, predictions, specs.make(32, num_classes=100),
+               0.5)
   assert sorted(
       each for each in tags if each.startswith('precision')) == sorted(
           f'precision_recall/class {k}/pr_curves' for k in range(40, 64))
@@ -157,5 +158,5 @@ def test_of_many_classes_the_largest_have_curves_in_every_epoch(tmp_path):
 
 def test_one_class_alone_is_shown(tmp_path):
   labels, predictions = np.ones((5, 1), np.uint8), np.full((5, 1), 0.9)
-  tags = _show(tmp_path, labels, predictions, specs.make(1, 1), None)
+  tags = _show(tmp_path, labels, predictions, specs.make(32, 1, 1), None)
   assert {'precision_recall/class 0/pr_curves', 'confusion_matrix'} <= set(tags)
