@@ -105,9 +105,8 @@ def _write_wells(folder):
     for well, treatment in (('A01', 'control'), ('A02', 'treated')):
       rows.append(f'{plate},{well},{treatment}')
       for channel in ('ch1', 'ch2'):
-        cv2.imwrite(
-            str(folder / 'plates' / plate / f'{well}_{channel}.tif'),
-            rng.integers(0, 4096, (48, 48)).astype(np.uint16))
+        cv2.imwrite(str(folder / 'plates' / plate / f'{well}_{channel}.tif'),
+                    rng.integers(0, 4096, (48, 48)).astype(np.uint16))
   (folder / 'wells.csv').write_text('\n'.join(rows) + '\n')
 
 

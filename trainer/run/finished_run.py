@@ -109,7 +109,7 @@ def _load_configs(workdir: str,
           f'the folder to fold{other.fold}, or remove it if it is a copy.')
     other = dataclasses.replace(other, fold=config.fold)
     differ = config_file.find_differences(config.identity(fingerprint),
-                                       other.identity(data))
+                                          other.identity(data))
     if differ:
       raise errors.DataError(
           f'Expected folds of one run at {workdir}, received fold {number} of '
