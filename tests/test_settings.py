@@ -101,12 +101,11 @@ def test_a_command_starts_whatever_is_set(tmp_path, content):
   home.mkdir()
   (home / 'keras.json').write_text(content)
   (tmp_path / 'matplotlibrc').write_bytes(b'text.usetex: True\n\xff')
-  code = (
-      'from hpa_records.runtime import cli; '
-      'from hpa_records.datasets import description; cli.run(lambda: print('
-      '__import__("trainer.network.gapnet").network.gapnet.build('
-      'description.default().spec(32), mean=[1.0] * 4, std=[1.0] * 4).layers[1].dtype))'
-  )
+  code = ('from hpa_records.runtime import cli; '
+          'from hpa_records.datasets import description; cli.run(lambda: print('
+          '__import__("trainer.network.gapnet").network.gapnet.build('
+          'description.default().spec(32), mean=[1.0] * 4, '
+          'std=[1.0] * 4).layers[1].dtype))')
   done = subprocess.run(
       [sys.executable, '-c', code],
       cwd=_ROOT,

@@ -127,19 +127,19 @@ def are_sums(count: int, totals: Sequence[int], squares: Sequence[int],
       count for total, square in zip(totals, squares))
 
 
-def statistics(count: int, sums: np.ndarray,
+def statistics(count: int, totals: np.ndarray,
                squares: np.ndarray) -> dict[str, Any]:
   """Returns the manifest's `pixels`.
 
   Args:
     count: pixels of one channel, over all images.
-    sums: [C] int64, sum of each channel.
+    totals: [C] int64, sum of each channel.
     squares: [C] int64, sum of squares of each channel.
   """
-  mean = sums / count
+  mean = totals / count
   return {
       'count': count,
-      'sum': sums.tolist(),
+      'sum': totals.tolist(),
       'sum_of_squares': squares.tolist(),
       'mean': mean.tolist(),
       'std': np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist(),

@@ -30,7 +30,6 @@ from trainer.run import config_file
 from trainer.run import finished_fold
 from trainer.run import finished_run
 from trainer.run import fold_file
-from trainer.run import config_file
 from trainer.run import workdir
 
 _FINGERPRINT = '0' * 64

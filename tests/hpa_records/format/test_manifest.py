@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 
-import numpy as np
 import pytest
 
 from hpa_records.conversion import convert
