@@ -135,6 +135,14 @@ def _shared_data() -> pathlib.Path:
   return find_shared_data()
 
 
+@pytest.fixture(name='real_datasets')
+def _real_datasets(shared_data) -> pathlib.Path:
+  folder = shared_data / 'datasets'
+  if not folder.is_dir():
+    pytest.skip('the real files of other datasets are not beside this checkout')
+  return folder
+
+
 @pytest.fixture(name='store', scope='session')
 def _store():
   with object_store.serve() as store:

@@ -19,6 +19,7 @@ from hpa_records.datasets import layout
 from hpa_records.datasets import toml_form
 from hpa_records.format import example
 from hpa_records.format import spec as spec_lib
+from hpa_records.images import crop
 from hpa_records.images import how as how_lib
 from hpa_records.images import pixel_codec
 from hpa_records.images import resize as resize_lib
@@ -94,7 +95,7 @@ class Settings:
         raise errors.DataError(
             f'Expected at most {spec_lib.MAX_SETTING:,} characters in '
             f'--{name}, received {len(getattr(self, name)):,}.')
-    if not 0 <= self.pixel_um < layout.MAX_UM:
+    if not 0 <= self.pixel_um < crop.MAX_UM:
       raise errors.DataError('Expected --pixel_um above 0, or 0 for none, '
                              f'received {self.pixel_um}.')
     if self.pixel_um and not self.description.images.pixel_um:

@@ -14,6 +14,7 @@ from hpa_records.datasets import consistency
 from hpa_records.datasets import layout
 from hpa_records.datasets import toml_form
 from hpa_records.format import spec as spec_lib
+from hpa_records.images import crop
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -160,7 +161,7 @@ def of_settings(settings: Mapping[str, Any],
                    settings.get('white_level', 0),
                    settings.get('fold_column', ''))
   pixel_um = settings.get('pixel_um', 0)
-  if not 0 <= pixel_um < layout.MAX_UM:
+  if not 0 <= pixel_um < crop.MAX_UM:
     raise errors.DataError('Expected a stored pixel_um above 0, received '
                            f'{pixel_um!r:.40}.')
   if pixel_um and not found.images.pixel_um:
@@ -194,14 +195,8 @@ def spec_of(manifest: 'manifest_lib.Manifest') -> spec_lib.Spec:
 
 
 def _read(path: str) -> str:
-  try:
-    with filesystem.open_read(path) as file:
-      data = file.read(_MAX_BYTES + 1)
-  except OSError as error:
-    raise errors.describe_read(path, error) from error
-  if len(data) > _MAX_BYTES:
-    raise errors.DataError(f'{path} has more than {_MAX_BYTES:,} bytes; pass '
-                           'the description of a dataset.')
+  data = filesystem.read_at_most(path, _MAX_BYTES,
+                                 'the description of a dataset')
   try:
     return data.decode('utf-8-sig')
   except UnicodeDecodeError as error:

@@ -17,7 +17,6 @@ from hpa_records.images import stack as stack_lib
 
 FORMS = ('numbers', 'names', 'columns', 'folders')
 
-MAX_UM = 1e6
 MAX_LEVEL = 65535
 
 

@@ -9,6 +9,7 @@ from typing import Any, Iterable
 from hpa_records.datasets import consistency
 from hpa_records.datasets import layout
 from hpa_records.format import spec as spec_lib
+from hpa_records.images import crop
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
@@ -142,7 +143,7 @@ def _convert_um(value: Any, where: str) -> float | str:
   json_text.check_form(value, (int, float, str), where)
   if isinstance(value, str):
     return value
-  if not 0 < value < layout.MAX_UM:
+  if not 0 < value < crop.MAX_UM:
     raise ValueError(f'expected a pixel_um above 0, received {value!r:.40}')
   return float(value)
 

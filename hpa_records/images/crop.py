@@ -6,20 +6,20 @@ square of this side around the center of the image is cut out. Where the image
 is smaller than the square, it is padded with black.
 """
 
-import math
-
 import numpy as np
 
 from hpa_records.runtime import errors
+
+MAX_UM = 1e6  # of a pixel
 
 
 def check_um(pixel_um: float) -> float:
   """Returns a pixel size in micrometers, checked.
 
   Raises:
-    errors.DataError: it is not a finite number above 0.
+    errors.DataError: it is not a number above 0 and below MAX_UM.
   """
-  if not 0 < pixel_um < math.inf:
+  if not 0 < pixel_um < MAX_UM:
     raise errors.DataError(
         f'expected a pixel size above 0 micrometers, received {pixel_um}')
   return pixel_um

@@ -37,15 +37,7 @@ def read(csv: str) -> bytes:
   Raises:
     errors.DataError: it cannot be read, or is larger than 128 MiB.
   """
-  try:
-    with filesystem.open_read(csv) as file:
-      content = file.read(_MAX_BYTES + 1)
-  except OSError as error:
-    raise errors.describe_read(csv, error) from error
-  if len(content) > _MAX_BYTES:
-    raise errors.DataError(f'{csv} is too large for a table of images: over '
-                           f'{_MAX_BYTES:,} bytes; pass another CSV file.')
-  return content
+  return filesystem.read_at_most(csv, _MAX_BYTES, 'a table of images')
 
 
 def find_columns(content: bytes, csv: str) -> list[str]:

@@ -1,12 +1,13 @@
 """One row of a table, or the fields of a file's name, to samples."""
 
+import contextlib
 import itertools
-import math
 import re
 from typing import Mapping, NamedTuple, Sequence
 
 from hpa_records.datasets import layout
 from hpa_records.datasets import template as template_lib
+from hpa_records.images import crop
 from hpa_records.ingest import group_table
 from hpa_records.ingest import issue
 from hpa_records.ingest import label_reader
@@ -189,12 +190,8 @@ class RowReader:
     wanted = self._description.images.pixel_um
     if not isinstance(wanted, str):
       return wanted, ''
-    try:
-      found = float(values[wanted])
-    except ValueError:
-      found = math.nan
-    if 0 < found < layout.MAX_UM:
-      return found, ''
+    with contextlib.suppress(ValueError):
+      return crop.check_um(float(values[wanted])), ''
     return 0.0, (f'expected the size of a pixel in micrometers, above 0, in '
                  f'{wanted}, received {printable.quote(values[wanted])}')
 

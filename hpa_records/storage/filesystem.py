@@ -78,6 +78,28 @@ def read_bytes(path: str) -> bytes:
     return file.read()
 
 
+def read_at_most(path: str, most_bytes: int, kind: str) -> bytes:
+  """Returns the content of a user's file.
+
+  Args:
+    path: path or address.
+    most_bytes: largest size.
+    kind: what the file should be, for the message.
+
+  Raises:
+    errors.DataError: the file cannot be read, or is larger.
+  """
+  try:
+    with open_read(path) as file:
+      content = file.read(most_bytes + 1)
+  except OSError as error:
+    raise errors.describe_read(path, error) from error
+  if len(content) > most_bytes:
+    raise errors.DataError(f'{path} is too large for {kind}: over '
+                           f'{most_bytes:,} bytes; pass another file.')
+  return content
+
+
 def read_small(path: str) -> bytes | None:
   """Returns a small file's content; None if it does not exist.
 
@@ -212,6 +234,7 @@ class _EarlyWriter(io.FileIO):
   """
 
   def write(self, data) -> int:
+    """Writes bytes, as io.FileIO does; returns their number."""
     count = super().write(data)
     start_write = _find_start_write()
     if start_write:  # fsync reports the errors

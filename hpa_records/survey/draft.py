@@ -82,7 +82,8 @@ class _Draft:
     look = image_look.look(self._images, self._files)
     names = None
     if self._files and not paths:
-      names = file_name.find(self._files, self._table, look.num_pages == 1)
+      names = file_name.find(self._files, self._table, look.num_pages == 1,
+                             look.num_colors > 1)
       self._notes += names.notes
     if paths:
       self._notes += paths.notes
@@ -205,6 +206,8 @@ class _Draft:
     found = {}
     if fields:
       found['id'] = '_'.join(f'{{{each}}}' for each in fields)
+    elif names.classes:  # files of several folders may have the same name
+      found['id'] = '{class}_{id}'
     if names.classes:
       found['form'] = 'folders'
       return label_column.Labels('folders', classes=names.classes), found

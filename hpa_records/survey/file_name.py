@@ -48,19 +48,23 @@ class Names:
 
 def find(names: Sequence[str],
          table: table_lib.Table,
-         has_channels: bool = True) -> Names:
+         has_channels: bool = True,
+         has_colors: bool = False) -> Names:
   """Returns what the names of image files say.
 
   Args:
     names: with '/' between folders; at least one.
     table: of the samples; may be empty.
     has_channels: whether each file may be of one channel.
+    has_colors: whether the files have several values a pixel. Then folders
+      with other names than those of channels are classes.
   """
   known = {
       text for column in table.columns for text in column.values
       if not text.isalnum()
   }
-  return _Finder(name_token.split(names, known), table).find(has_channels)
+  return _Finder(name_token.split(names, known), table,
+                 has_colors).find(has_channels)
 
 
 def can_be_in_pattern(name: str) -> bool:
@@ -72,8 +76,10 @@ def can_be_in_pattern(name: str) -> bool:
 class _Finder:
   """Decides what each place of the tokens is."""
 
-  def __init__(self, tokens: name_token.Tokens, table: table_lib.Table):
+  def __init__(self, tokens: name_token.Tokens, table: table_lib.Table,
+               has_colors: bool):
     self._tokens, self._table = tokens, table
+    self._has_colors = has_colors
     count = len(tokens.rows[0])
     self._texts = [
         list(dict.fromkeys(tokens.column(place))) for place in range(count)
@@ -146,6 +152,9 @@ class _Finder:
       rating = word.rate_channel(self._texts[place])
       # Of two files alone, each may be a sample.
       is_certain = rating >= _CERTAIN
+      if (not is_certain and self._has_colors and
+          any(map(self._is_class, self._varying))):
+        continue
       if share >= (_HALF if is_certain else _MOST) and (is_certain or
                                                         len(groups) > 1):
         found.append((rating, place))
@@ -169,19 +178,21 @@ class _Finder:
   def _find_classes(self, rest: Sequence[int]) -> tuple[str, ...]:
     """Returns the folders that may be classes."""
     for place in rest:
-      before, after = self._tokens.between[place:place + 2]
       texts = self._texts[place]
-      if not label_column.are_classes(texts):
-        continue
-      if (after.startswith('/') and (before.endswith('/') or not place) and
-          place not in self._random):
+      if self._is_class(place):
         self._parts[place] = '{class}'
         self._notes.append(
-            f'The folders {printable.show_list(sorted(texts)[:5])} ... were '
-            'taken for classes; if they are none, write another field in place '
+            f'the folders {self._show(place)} were taken for classes; if they are none, write another field in place '
             'of {class}')
         return tuple(sorted(texts))
     return ()
+
+  def _is_class(self, place: int) -> bool:
+    """Returns whether a place is a whole folder that may be a class."""
+    before, after = self._tokens.between[place:place + 2]
+    return (not self._table.columns and place not in self._random and
+            after.startswith('/') and (before.endswith('/') or not place) and
+            label_column.are_classes(self._texts[place]))
 
   def _name_rest(
       self, rest: list[int], columns: dict[int, tuple[str,

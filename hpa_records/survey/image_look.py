@@ -55,6 +55,11 @@ class Look:
     """The pages that most files have; 1 without files."""
     return self.pages.most_common(1)[0][0] if self.pages else 1
 
+  @property
+  def num_colors(self) -> int:
+    """The values of a pixel that most files have; 1 without files."""
+    return self.colors.most_common(1)[0][0] if self.colors else 1
+
 
 def look(images: str, names: Sequence[str]) -> Look:
   """Returns the properties of some of the files.

@@ -9,7 +9,6 @@ import os
 
 import cv2
 import numpy as np
-import pytest
 
 from hpa_records.conversion import conversion_input
 from hpa_records.conversion import convert
@@ -17,14 +16,6 @@ from hpa_records.conversion import shard_plan
 from hpa_records.datasets import description
 from hpa_records.inspection import verify
 from hpa_records.reading import dataset
-
-
-@pytest.fixture(name='real')
-def _real(shared_data):
-  folder = shared_data / 'datasets'
-  if not folder.is_dir():
-    pytest.skip('needs the real files of other datasets')
-  return folder
 
 
 def _convert(name, csv, images, output, how=convert.How(workers=1), **settings):
@@ -66,8 +57,8 @@ def _write_image(path, seed, dtype=np.uint8, channels=1):
 _SKIP = convert.How(workers=1, on_error='skip')
 
 
-def test_hpa2021(real, tmp_path, capfd):
-  folder = real / 'hpa_sc2021'
+def test_hpa2021(real_datasets, tmp_path, capfd):
+  folder = real_datasets / 'hpa_sc2021'
   records = _convert('hpa2021', folder / 'train.csv', folder / 'train',
                      tmp_path / 'out', _SKIP)
   assert 'Merged repeated labels of 146 samples' in capfd.readouterr().err
@@ -82,7 +73,7 @@ def test_hpa2021(real, tmp_path, capfd):
   assert len(labels) == 2
 
 
-def test_hpa_public_images(real, tmp_path):
+def test_hpa_public_images(real_datasets, tmp_path):
   rows = [{
       'if_plate_id': plate,
       'position': position,
@@ -95,7 +86,7 @@ def test_hpa_public_images(real, tmp_path):
       '800', 'A6', 'Cytosol,Nuclear speckles',
       'HPA1'), ('89', 'B5', 'Vesicles,Peroxisomes,Mitotic chromosome', 'HPA2'))]
   csv = _write_table(tmp_path / 'images.csv', rows)
-  records = _convert('hpa_public', csv, real / 'hpa_public' / 'jpg',
+  records = _convert('hpa_public', csv, real_datasets / 'hpa_public' / 'jpg',
                      tmp_path / 'out')
   assert {
       key: list(value)
@@ -106,8 +97,8 @@ def test_hpa_public_images(real, tmp_path):
   }
 
 
-def test_hpa_public_table(real, tmp_path):
-  csv = real / 'hpa_public' / 'tables' / 'samples.csv'
+def test_hpa_public_table(real_datasets, tmp_path):
+  csv = real_datasets / 'hpa_public' / 'tables' / 'samples.csv'
   rows = _rows(csv)[:60]
   for number, row in enumerate(rows):
     name = f'{row["if_plate_id"]}_{row["position"]}_{row["sample"]}'
@@ -125,8 +116,8 @@ def test_hpa_public_table(real, tmp_path):
                                           ]).all()
 
 
-def test_hpa_fov_table(real, tmp_path):
-  csv = real / 'dino4cells' / 'example.csv'
+def test_hpa_fov_table(real_datasets, tmp_path):
+  csv = real_datasets / 'dino4cells' / 'example.csv'
   rows = _rows(csv)
   for number, row in enumerate(rows):
     _write_image(tmp_path / 'images' / os.path.basename(row['file']),
@@ -149,8 +140,8 @@ def test_hpa_fov_table(real, tmp_path):
     assert sorted(labels[key]) == sorted(wanted)
 
 
-def test_rxrx1(real, tmp_path):
-  folder = real / 'rxrx1'
+def test_rxrx1(real_datasets, tmp_path):
+  folder = real_datasets / 'rxrx1'
   rows = [
       row for part in ('train', 'test')
       for row in _rows(folder / f'{part}_controls.csv')
@@ -168,8 +159,8 @@ def test_rxrx1(real, tmp_path):
   assert set(records.index['experiment']) == {'HEPG2-01', 'HEPG2-08'}
 
 
-def test_rxrx1_labels(real, tmp_path):
-  rows = _rows(real / 'rxrx1' / 'train.csv')[:12]
+def test_rxrx1_labels(real_datasets, tmp_path):
+  rows = _rows(real_datasets / 'rxrx1' / 'train.csv')[:12]
   for number, row in enumerate(rows):
     for site in (1, 2):
       for channel in range(1, 7):
@@ -177,7 +168,7 @@ def test_rxrx1_labels(real, tmp_path):
             tmp_path / 'images' / row['experiment'] / f'Plate{row["plate"]}' /
             f'{row["well"]}_s{site}_w{channel}.png', [number, site, channel])
   records = _convert('rxrx1',
-                     real / 'rxrx1' / 'train.csv',
+                     real_datasets / 'rxrx1' / 'train.csv',
                      tmp_path / 'images',
                      tmp_path / 'out',
                      limit=12,
@@ -191,8 +182,8 @@ def test_rxrx1_labels(real, tmp_path):
   }
 
 
-def test_cell_painting_images(real, tmp_path):
-  folder = real / 'cellpainting_5ch_phenix' / 'BR00143976'
+def test_cell_painting_images(real_datasets, tmp_path):
+  folder = real_datasets / 'cellpainting_5ch_phenix' / 'BR00143976'
   (tmp_path / 'images' / 'BR00143976').mkdir(parents=True)
   (tmp_path / 'images' / 'BR00143976' / 'Images').symlink_to(folder)
   numbers = {'DNA': 5, 'ER': 2, 'RNA': 6, 'AGP': 3, 'Mito': 4}
@@ -231,8 +222,8 @@ def test_cell_painting_images(real, tmp_path):
   assert records.manifest.levels == {'BR00143976': expected}
 
 
-def test_cell_painting_tables(real, tmp_path):
-  folder = real / 'cellpainting_tables'
+def test_cell_painting_tables(real_datasets, tmp_path):
+  folder = real_datasets / 'cellpainting_tables'
   rows = _rows(folder / 'load_data.csv')[:10]
   for row in rows:
     for c, name in enumerate(('DNA', 'ER', 'RNA', 'AGP', 'Mito')):
@@ -255,8 +246,8 @@ def test_cell_painting_tables(real, tmp_path):
     assert records.spec.classes[number] == treatment[row['Metadata_Well']]
 
 
-def test_bbbc021_tables(real, tmp_path, capfd):
-  folder = real / 'bbbc021'
+def test_bbbc021_tables(real_datasets, tmp_path, capfd):
+  folder = real_datasets / 'bbbc021'
   rows = _rows(folder / 'BBBC021_v1_image.csv')
   moa = {
       (row['compound'], float(row['concentration'])): row['moa']
@@ -282,10 +273,10 @@ def test_bbbc021_tables(real, tmp_path, capfd):
   assert f'Left out {len(rows) - len(wanted)} rows' in capfd.readouterr().err
 
 
-def test_opencell_stack(real, tmp_path):
+def test_opencell_stack(real_datasets, tmp_path):
   (tmp_path / 'images').mkdir()
   name = 'A1_1_ATL2__mock.ome.tif'
-  (tmp_path / 'images' / name).symlink_to(real / 'opencell' / name)
+  (tmp_path / 'images' / name).symlink_to(real_datasets / 'opencell' / name)
   records = _convert('opencell',
                      '',
                      tmp_path / 'images',
@@ -293,7 +284,7 @@ def test_opencell_stack(real, tmp_path):
                      unlabelled=True,
                      image_size=103)
   assert list(records.index['id']) == ['ATL2']
-  _, pages = cv2.imreadmulti(str(real / 'opencell' / name),
+  _, pages = cv2.imreadmulti(str(real_datasets / 'opencell' / name),
                              flags=cv2.IMREAD_UNCHANGED)
   projected = np.stack([np.max(pages[:51], axis=0),
                         np.max(pages[51:], axis=0)],
@@ -310,8 +301,8 @@ def test_opencell_stack(real, tmp_path):
     assert np.abs(stored[..., c] - exact).max() <= .5 + 1e-6
 
 
-def test_opencell_table(real, tmp_path):
-  csv = real / 'opencell' / 'opencell-localization-annotations.csv'
+def test_opencell_table(real_datasets, tmp_path):
+  csv = real_datasets / 'opencell' / 'opencell-localization-annotations.csv'
   rows = _rows(csv)[:30]
   for number, row in enumerate(rows):
     pages = np.random.default_rng(number).integers(0, 999, (6, 8, 8))

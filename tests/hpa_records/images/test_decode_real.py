@@ -31,14 +31,6 @@ def _read(path, how):
   return planes
 
 
-@pytest.fixture(name='datasets')
-def _datasets(shared_data):
-  folder = shared_data / 'datasets'
-  if not folder.is_dir():
-    pytest.skip('no public datasets')
-  return folder
-
-
 @pytest.mark.parametrize('pattern', [
     'bbbc007_masks/BBBC007/*/*.tif', 'bbbc007_masks/BBBC007_batch/*.tif',
     'bbbc022/*.tif', 'cellpainting_5ch_phenix/BR00143976/*.tiff',
@@ -46,8 +38,8 @@ def _datasets(shared_data):
     'cellprofiler_examples/ExampleStraightenWorms/images/*.tif',
     'neubias_stacks/xy_float__nuclei_probability.tif', 'stardist_masks/*.tif'
 ])
-def test_files_of_one_channel(datasets, pattern):
-  paths = sorted(datasets.glob(pattern))
+def test_files_of_one_channel(real_datasets, pattern):
+  paths = sorted(real_datasets.glob(pattern))
   assert paths
   for path in paths:
     found = _read(path, _how(1))
@@ -61,8 +53,8 @@ def test_files_of_one_channel(datasets, pattern):
     ('neubias_stacks/xyc_16bit__nuclei_tubulin_crop.tif', 2),
     ('neubias_stacks/xyc_16bit__nup_nuclei.tif', 2),
 ])
-def test_pages(datasets, name, num_channels):
-  path = datasets / name
+def test_pages(real_datasets, name, num_channels):
+  path = real_datasets / name
   np.testing.assert_array_equal(
       _read(path, _how(num_channels, stack.Stack('pages'))),
       tifffile.imread(path))
@@ -74,16 +66,16 @@ def test_pages(datasets, name, num_channels):
     'neubias_stacks/xyc_16bit__hela-cells.tif',
     'cellpainting_5ch_phenix/outlines/CellsOutlines_BR00143976_C03_3.tiff'
 ])
-def test_16_bit_rgb(datasets, name):
-  path = datasets / name
+def test_16_bit_rgb(real_datasets, name):
+  path = real_datasets / name
   np.testing.assert_array_equal(_read(path, _how(3, stack.Stack('planes'))),
                                 np.moveaxis(tifffile.imread(path), -1, 0))
   with pytest.raises(errors.DataError, match='received 16-bit RGB'):
     _read(path, _how(1))
 
 
-def test_102_pages_are_two_channels_of_51_focal_planes(datasets):
-  path = datasets / 'opencell' / 'A1_1_ATL2__mock.ome.tif'
+def test_102_pages_are_two_channels_of_51_focal_planes(real_datasets):
+  path = real_datasets / 'opencell' / 'A1_1_ATL2__mock.ome.tif'
   with tifffile.TiffFile(path) as file:
     pages = np.stack([page.asarray() for page in file.pages])
   found = _read(path, _how(2, stack.Stack('pages', 'CZ', 'max')))
@@ -95,8 +87,8 @@ def test_102_pages_are_two_channels_of_51_focal_planes(datasets):
     _read(path, _how(2, stack.Stack('pages')))
 
 
-def test_a_compressed_tiff_is_its_png(datasets):
-  folder = datasets / 'hpa_public' / 'cache_gz'
+def test_a_compressed_tiff_is_its_png(real_datasets):
+  folder = real_datasets / 'hpa_public' / 'cache_gz'
   found = _read(folder / '383_D2_1_blue.tif.gz', _how(1))
   png = _read(folder / 'data' / '383_D2_1_blue.png', _how(1))
   np.testing.assert_array_equal(found, png)
@@ -104,9 +96,9 @@ def test_a_compressed_tiff_is_its_png(datasets):
   np.testing.assert_array_equal(found[0], tifffile.imread(io.BytesIO(content)))
 
 
-def test_colors_with_alpha(datasets):
+def test_colors_with_alpha(real_datasets):
   found = 0
-  for path in sorted(datasets.glob('hpa_public/*/*.png')):
+  for path in sorted(real_datasets.glob('hpa_public/*/*.png')):
     with Image.open(path) as image:
       pixels = np.asarray(image) if image.mode == 'RGBA' else None
     if pixels is not None:
@@ -123,8 +115,8 @@ def test_colors_with_alpha(datasets):
     ('hpa_public/HPAdata_jpeg_named_png/**/57_F11_1_*.png',
      r'a PNG \(from the extension\), received a JPEG'),
 ])
-def test_other_kinds_are_refused(datasets, pattern, received):
-  paths = sorted(datasets.glob(pattern))
+def test_other_kinds_are_refused(real_datasets, pattern, received):
+  paths = sorted(real_datasets.glob(pattern))
   assert paths
   for path in paths:
     with pytest.raises(errors.DataError, match=received):

@@ -130,6 +130,21 @@ def test_class_folders_are_found_without_a_table(tmp_path):
   assert _convert(tmp_path, found, csv='').num_records == 24
 
 
+def test_class_folders_of_color_images_with_the_same_names(tmp_path):
+  rng = np.random.default_rng(0)
+  for name in ('normal tissue', 'tumor'):
+    (tmp_path / 'train' / name).mkdir(parents=True)
+    for number in range(6):
+      assert cv2.imwrite(str(tmp_path / 'train' / name / f'{number}.png'),
+                         rng.integers(0, 256, (64, 64, 3)).astype(np.uint8))
+  found, notes = _draft(tmp_path, csv='')
+  assert found.images.pattern == '{class}/{id}.png'
+  assert found.images.stacked == 'planes' and len(found.channels) == 3
+  assert [each.name for each in found.classes] == ['normal tissue', 'tumor']
+  assert 'were taken for classes' in notes
+  assert _convert(tmp_path, found, csv='').num_records == 12
+
+
 def test_files_without_a_table_need_a_label(tmp_path):
   _make(tmp_path, description.load('hpa2018'), 4)
   found, notes = _draft(tmp_path, csv='')

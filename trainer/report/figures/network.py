@@ -65,18 +65,22 @@ class _Box:
 
   @property
   def right(self) -> float:
+    """The right edge, x in inches."""
     return self.left + self.size.width
 
   @property
   def bottom(self) -> float:
+    """The lower edge, y in inches from the top."""
     return self.top + self.height
 
   @property
   def center(self) -> float:
+    """The center, x in inches."""
     return self.left + self.size.width / 2
 
   @property
   def middle(self) -> float:
+    """The center, y in inches from the top."""
     return self.top + self.height / 2
 
 
