@@ -182,8 +182,8 @@ class _Finder:
       if self._is_class(place):
         self._parts[place] = '{class}'
         self._notes.append(
-            f'the folders {self._show(place)} were taken for classes; if they are none, write another field in place '
-            'of {class}')
+            f'the folders {self._show(place)} were taken for classes; if they '
+            'are none, write another field in place of {class}')
         return tuple(sorted(texts))
     return ()
 
