@@ -59,7 +59,7 @@ def encode_head(sample: Sample) -> bytes:
 
   The image's offset in the record is the length of the head.
   """
-  entries = [_entry(spec.ID, _BYTES, sample.id.encode())]
+  entries = [encode_id(sample.id)]
   if sample.labels is not None:
     # A varint below 128 is its own byte.
     labels = np.asarray(sample.labels, np.uint8).tobytes()
@@ -73,6 +73,11 @@ def encode_head(sample: Sample) -> bytes:
   image_head = _entry_head(spec.IMAGE, _BYTES, len(sample.image))
   body = len(before) + len(image_head) + len(sample.image)
   return _tag(1, body) + before + image_head
+
+
+def encode_id(sample_id: str) -> bytes:
+  """Returns the bytes that a record with this id contains before its image."""
+  return _entry(spec.ID, _BYTES, sample_id.encode())
 
 
 def decode(data: bytes | memoryview, num_classes: int) -> Sample:

@@ -8,13 +8,16 @@ import struct
 from typing import Any, Sequence
 
 import cv2
+import kornia_rs
 import numpy as np
 
 from hpa_records.images.containers import png as png_lib
 from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 
 # PNG color type by number of channels: gray, RGB, RGBA.
 _PNG_COLORS = {1: 0, 3: 2, 4: 6}
+_MODES = {1: 'mono', 3: 'rgb', 4: 'rgba'}
 # Between OpenCV's order of the channels, blue first, and a PNG's.
 _SWAPPED = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
@@ -89,10 +92,13 @@ def decode(data: bytes | np.ndarray, encoding: str, size_px: int,
     head = png_head(size_px, num_channels)
     if flat[:len(head)].tobytes() == head:
       wrong = png_lib.find_stored_issue(flat.data)
-      pixels = None if wrong else cv2.imdecode(flat, cv2.IMREAD_UNCHANGED)
-      is_8_bit = pixels is not None and pixels.dtype == np.uint8
-      if is_8_bit and np.atleast_3d(pixels).shape == shape:
-        return _swap(pixels, num_channels).reshape(shape)
+      if not wrong:
+        try:
+          # A fourth of the time of OpenCV and TensorFlow.
+          return kornia_rs.io.decode_image_png_u8(flat.tobytes(), shape[:2],
+                                                  _MODES[num_channels])
+        except Exception as error:  # pylint: disable=broad-except
+          wrong = printable.join_lines(str(error))
   raise errors.DataError(
       f'not a {encoding} image of {shape} ({flat.size:,} bytes)' +
       (wrong and f': {wrong}'))

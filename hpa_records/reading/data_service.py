@@ -88,7 +88,7 @@ def training_batches(records: dataset.Records, fold: int,
                      epoch: epoch_plan.Epoch, key: epoch_plan.Key,
                      share: epoch_plan.Share, shuffle_mb: int,
                      address: str) -> tf.data.Dataset:
-  """Returns one epoch of batches as streaming.training_batches does.
+  """Returns one epoch of batches as Streaming.training does.
 
   Args:
     records: the dataset.
@@ -116,9 +116,12 @@ def training_batches(records: dataset.Records, fold: int,
         f'{error} The same command resumes from the last epoch.', 1) from error
   records = dataclasses.replace(records, directory=_locate(records.directory))
   epoch = epoch.in_record_order()
-  decode = batching.decoder(records, epoch)
-  here = functools.partial(streaming.shuffled_draws, records, fold, epoch, key,
-                           shuffle_mb)
+  batcher, drawn = batching.Batcher(records), batching.list_draws(
+      records, epoch)
+  decode = batcher.decoder(drawn)
+  here = functools.partial(
+      streaming.shuffled_draws, records,
+      *streaming.arrange(records, fold, epoch, key, shuffle_mb))
   draws = here(_manifest_check(records))
   try:
     served = draws.map(decode, num_parallel_calls=tf.data.AUTOTUNE).apply(
@@ -156,7 +159,7 @@ def training_batches(records: dataset.Records, fold: int,
           blank.repeat(steps * share.batch_size - len(epoch))).apply(
               tf.data.experimental.assert_cardinality(steps * share.batch_size))
   parts = padded.batch(share.part_size, drop_remainder=True)
-  made = batching.finish(parts, records, epoch, share)
+  made = batcher.own(batcher.finish(parts, drawn, share))
   return pipeline_call.keep(made, arrive, take_lost)
 
 

@@ -58,6 +58,8 @@ class Reader:
       data_service.check_address(how.data_service)
     self._payload: shards.Payload | None = None
     self._buffers = indexed.Buffers()  # reused in each epoch
+    self._streaming = streaming.Streaming(records, how.shuffle_mb,
+                                          self._buffers.take)
     if is_indexable(records):
       self._payload = shards.Shards(records, how.check)
     if self.holds_pixels:
@@ -97,8 +99,7 @@ class Reader:
                                            key, share, self._how.shuffle_mb,
                                            self._how.data_service)
     if self.kind == 'streaming':
-      return streaming.training_batches(self._records, self._fold, epoch, key,
-                                        share, self._how.shuffle_mb, first_step)
+      return self._streaming.training(self._fold, epoch, key, share, first_step)
     payload = None if self._how.cache == 'device' else self._payload
     return self._batch(payload, epoch, share, first_step)
 
@@ -114,7 +115,7 @@ class Reader:
       Batches as indexed.batches returns them, with images and element 0.
     """
     if self._payload is None:
-      return streaming.evaluation_batches(self._records, fold, share)
+      return self._streaming.evaluation(fold, share)
     once = epoch_plan.once(self._records.rows(fold))
     return self._batch(self._payload, once, share, 0)
 

@@ -35,19 +35,21 @@ def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
     errors.DataError: a shard cannot be read, does not match the index, or has
       changed since it was first checked.
   """
+  if address.is_address(records.directory):
+    return
   rows_of = records.index.groupby('shard', sort=False).indices
+  offsets = records.index['record_offset'].to_numpy()
+  sizes = records.index['record_bytes'].to_numpy()
   entries = {each.name: each for each in records.manifest.shards}
   for name in names:
-    if address.is_address(records.directory):
-      continue
-    rows = records.index.iloc[rows_of[name]]
+    rows = rows_of[name]
     path = os.path.join(records.directory, name)
     before = records.checked_shards.get(name)
     try:
       found = os.stat(path)
       state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
       is_right = state == before if before else tfrecord.has_frames(
-          path, rows['record_offset'].tolist(), rows['record_bytes'].tolist())
+          path, offsets[rows].tolist(), sizes[rows].tolist())
     except OSError as error:
       raise _describe(path, error) from error
     if not is_right:

@@ -1,4 +1,4 @@
-"""The streaming reader: all filesystems and encodings, by tf.data alone.
+"""The streaming reader: all filesystems and encodings, through tf.data.
 
 Shards are interleaved, and each record is repeated as often as the epoch plan
 says. All draws are shuffled in a buffer of serialized records, whose copies
@@ -11,17 +11,22 @@ depend on the share of a batch or the number of threads: tf.data is
 deterministic. To resume inside an epoch, earlier records are read again, but
 not decoded.
 
+A pipeline is traced once; each epoch's plan is its argument. To trace it anew
+took 120 ms an epoch, a quarter of the time of reading 2,400 records.
+
 With input workers (data_service) the order cannot be repeated.
 """
 
+import functools
 import os
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import numpy as np
 
 from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import shard_issue
+from hpa_records.runtime import process
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from hpa_records.storage import address
@@ -32,80 +37,200 @@ _READ_BYTES = 2**20
 _CYCLE = 8  # shards read at once
 
 
-def training_batches(records: dataset.Records,
-                     fold: int,
-                     epoch: epoch_plan.Epoch,
-                     key: epoch_plan.Key,
-                     share: epoch_plan.Share,
-                     shuffle_mb: int,
-                     first_step: int = 0) -> tf.data.Dataset:
-  """Returns one epoch of batches; opens no file of the held-out fold.
+class Source(NamedTuple):
+  """The shards of an epoch, in the order of reading, and their draws.
+
+  The n records are those of all S shards. A draw's number is its place in the
+  epoch.
+
+  Attributes:
+    paths: [S] string.
+    starts: [S + 1] int64, each shard's first record; last n.
+    firsts: [n] int64, number of each record's first draw.
+    times: [n] int64, how often each record is drawn.
+    places: int64, size of the shuffle buffer.
+    seed: int64, of the shuffle.
+    total: int64, number of draws.
+  """
+  paths: tf.Tensor
+  starts: tf.Tensor
+  firsts: tf.Tensor
+  times: tf.Tensor
+  places: tf.Tensor
+  seed: tf.Tensor
+  total: tf.Tensor
+
+
+_NUMBER, _NUMBERS = tf.TensorSpec([], tf.int64), tf.TensorSpec([None], tf.int64)
+_PATHS = tf.TensorSpec([None], tf.string)
+_SOURCE_SPEC = Source(_PATHS, *[_NUMBERS] * 3, *[_NUMBER] * 3)
+
+
+class Streaming:
+  """Reads the batches of a dataset, in any number of epochs."""
+
+  def __init__(self,
+               records: dataset.Records,
+               shuffle_mb: int,
+               take: Callable[[tuple[int, ...]], np.ndarray] = np.empty):
+    """Prepares the reader; opens no file.
+
+    Args:
+      records: the dataset.
+      shuffle_mb: size of the shuffle buffer, in MiB of stored images.
+      take: as of batching.Batcher.
+    """
+    self._records, self._shuffle_mb, self._take = records, shuffle_mb, take
+    self._traced = {}
+    # A new place for each record is another fifth of the time.
+    process.keep_freed_memory()
+
+  def training(self,
+               fold: int,
+               epoch: epoch_plan.Epoch,
+               key: epoch_plan.Key,
+               share: epoch_plan.Share,
+               first_step: int = 0) -> tf.data.Dataset:
+    """Returns one epoch of batches; opens no file of the held-out fold.
+
+    Args:
+      fold: the held-out fold, 0..F-1.
+      epoch: the copies to draw; their order is ignored.
+      key: of the epoch; its ORDER stream seeds the shuffle.
+      share: the part of each batch to make.
+      first_step: the step to start at; earlier records are read and dropped.
+
+    Returns:
+      For each step from first_step on, for each of the share's parts, a dict of
+        image [b, H, W, C] uint8, labels [b, K] float32 multi-hot,
+        weight [b] float32 (0 for a blank), element [b] int32 (the symmetry to
+        apply), slot [b] int32 (places in the global batch).
+    """
+    epoch = epoch.in_record_order()
+    source, is_once = arrange(self._records, fold, epoch, key, self._shuffle_mb)
+    batcher = self._batcher
+
+    def build(source, draws, first_step):
+      found = shuffled_draws(self._records, source, is_once)
+      return batcher.batch(found, draws, share, source.total, first_step)
+
+    return self._call((share, is_once), build, source,
+                      batching.list_draws(self._records, epoch), first_step)
+
+  def evaluation(self, fold: int | None,
+                 share: epoch_plan.Share) -> tf.data.Dataset:
+    """Returns every record of a fold exactly once, in index order.
+
+    Args:
+      fold: 0..F-1; None for all records.
+      share: the part of each batch to make.
+
+    Returns:
+      Batches as training returns them, with element 0.
+    """
+    rows = self._records.rows(fold)
+    names = _encode(_shard_names(self._records, rows))
+    draws = batching.list_draws(self._records, epoch_plan.once(rows))
+    batcher = self._batcher
+
+    def build(names, draws, total):
+      found = tf.data.Dataset.zip(_read(self._records, names),
+                                  tf.data.Dataset.range(total))
+      return batcher.batch(found, draws, share, total, np.int64(0))
+
+    return self._call(share, build, tf.constant(names), draws, len(rows))
+
+  @functools.cached_property
+  def _batcher(self) -> batching.Batcher:
+    return batching.Batcher(self._records, self._take)
+
+  def _call(self, key, build: Callable, first: Source | tf.Tensor,
+            draws: batching.Draws, number: int) -> tf.data.Dataset:
+    """Returns the dataset that build makes, which is traced once for a key."""
+    if key not in self._traced:
+      spec = _SOURCE_SPEC if isinstance(first, Source) else _PATHS
+      self._traced[key] = tf.function(build,
+                                      (spec, batching.DRAWS_SPEC, _NUMBER),
+                                      autograph=False).get_concrete_function()
+    # Graphs of tf.data are those of the host.
+    with tf.device('CPU'):
+      made = self._traced[key](first, draws, tf.constant(number, tf.int64))
+    return self._batcher.own(made)
+
+
+def arrange(records: dataset.Records, fold: int, epoch: epoch_plan.Epoch,
+            key: epoch_plan.Key, shuffle_mb: int) -> tuple[Source, bool]:
+  """Returns an epoch's source, and whether it draws each record once.
 
   Args:
     records: the dataset.
-    fold: the held-out fold, 0..F-1.
-    epoch: the copies to draw; their order is ignored.
-    key: of the epoch; its ORDER stream seeds the shuffle.
-    share: the part of each batch to make.
+    fold: as of Streaming.training.
+    epoch: the copies, in record order.
+    key: as of Streaming.training.
     shuffle_mb: size of the shuffle buffer, in MiB of stored images.
-    first_step: the step to start at; earlier records are read and dropped.
-
-  Returns:
-    For each step from first_step on, for each of the share's parts, a dict of
-      image [b, H, W, C] uint8, labels [b, K] float32 multi-hot,
-      weight [b] float32 (0 for a blank), element [b] int32 (the symmetry to
-      apply), slot [b] int32 (places in the global batch).
   """
-  epoch = epoch.in_record_order()
-  draws = shuffled_draws(records, fold, epoch, key, shuffle_mb)
-  return batching.batch(draws, records, epoch, share, first_step)
-
-
-def evaluation_batches(records: dataset.Records, fold: int | None,
-                       share: epoch_plan.Share) -> tf.data.Dataset:
-  """Returns every record of a fold exactly once, in index order.
-
-  Args:
-    records: the dataset.
-    fold: 0..F-1; None for all records.
-    share: the part of each batch to make.
-
-  Returns:
-    Batches as training_batches returns them, with element 0.
-  """
-  rows = records.rows(fold)
-  paths = _encode(_shard_names(records, rows))
-  draws = tf.data.Dataset.zip(_read(records, paths),
-                              tf.data.Dataset.range(len(rows)))
-  return batching.batch(draws, records, epoch_plan.once(rows), share, 0)
+  counts = np.bincount(epoch.record, minlength=len(records.index))
+  seed = int(key.generator(epoch_plan.ORDER).integers(2**31))
+  names = _shard_names(records, np.flatnonzero(records.index['fold'] != fold))
+  # Not shuffled by tf.data: a service assigns the shards one by one, and a
+  # shuffle would request all of them.
+  names = np.random.default_rng(seed).permutation(names).tolist()
+  rows_of = records.index.groupby('shard', sort=False).indices
+  rows = [rows_of[os.path.basename(name)] for name in names]
+  order = np.concatenate(rows)
+  times = counts[order]
+  mean_bytes = records.index['record_bytes'].mean()
+  # TensorFlow allocates all places, even unused ones.
+  places = min(int(shuffle_mb * 2**20 / mean_bytes), len(epoch))
+  source = Source(tf.constant(_encode(names)),
+                  tf.constant(np.cumsum([0, *map(len, rows)])),
+                  tf.constant((np.cumsum(counts) - counts)[order]),
+                  tf.constant(times), tf.constant(max(1, places), tf.int64),
+                  tf.constant(seed, tf.int64),
+                  tf.constant(len(epoch), tf.int64))
+  return source, bool((times == 1).all())
 
 
 def shuffled_draws(records: dataset.Records,
-                   fold: int,
-                   epoch: epoch_plan.Epoch,
-                   key: epoch_plan.Key,
-                   shuffle_mb: int,
+                   source: Source,
+                   is_once: bool,
                    check: Callable | None = None) -> tf.data.Dataset:
   """Returns an epoch's draws, each (serialized record, number of the draw).
 
   Args:
-    records: as of training_batches.
-    fold: as of training_batches.
-    epoch: the copies, in record order; a draw's number is its place there.
-    key: as of training_batches.
-    shuffle_mb: as of training_batches.
+    records: the dataset.
+    source: of the epoch.
+    is_once: whether it draws each record once.
     check: returns an operation that runs before a shard is opened, on the
       machine that opens it; None for none.
   """
-  counts = np.bincount(epoch.record, minlength=len(records.index))
-  seed = int(key.generator(epoch_plan.ORDER).integers(2**31))
-  draws = _interleave(records, fold, counts, seed, check)
-  mean_bytes = records.index['record_bytes'].mean()
-  # TensorFlow allocates all places, even unused ones.
-  places = min(int(shuffle_mb * 2**20 / mean_bytes), len(epoch))
-  return draws.shuffle(max(1, places),
-                       seed=seed,
-                       reshuffle_each_iteration=False)
+
+  def copies(serialized, first, count):
+    # Not a map, whose function would run for each copy.
+    return tf.data.Dataset.zip(
+        tf.data.Dataset.from_tensors(serialized).repeat(),
+        tf.data.Dataset.range(first, first + count))
+
+  def one_shard(number):
+    # Zipped tables: look-ups in a function take half the time of reading.
+    mine = slice(source.starts[number], source.starts[number + 1])
+    with tf.control_dependencies([check()] if check else []):
+      found = _read(records, tf.identity(source.paths[number]))
+    numbers = tf.data.Dataset.from_tensor_slices(source.firsts[mine])
+    if is_once:
+      return tf.data.Dataset.zip(found, numbers)
+    drawn = tf.data.Dataset.from_tensor_slices(source.times[mine])
+    return tf.data.Dataset.zip(found, numbers, drawn).flat_map(copies)
+
+  shards = tf.data.Dataset.range(tf.size(source.paths, tf.int64))
+  return shards.interleave(one_shard,
+                           cycle_length=_CYCLE,
+                           block_length=1,
+                           num_parallel_calls=_CYCLE,
+                           deterministic=True).shuffle(
+                               source.places,
+                               seed=source.seed,
+                               reshuffle_each_iteration=False)
 
 
 def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:
@@ -120,48 +245,7 @@ def _encode(paths: list[str]) -> list[bytes]:
   return [os.fsencode(path) for path in paths]
 
 
-def _read(records: dataset.Records, names) -> tf.data.Dataset:
+def _read(records: dataset.Records, names: tf.Tensor) -> tf.data.Dataset:
   """Returns the serialized records of files, in order."""
   buffer = _READ_BYTES if address.is_address(records.directory) else 0
   return tf.data.TFRecordDataset(names, buffer_size=buffer)
-
-
-def _interleave(records: dataset.Records, fold: int, counts: np.ndarray,
-                seed: int, check: Callable | None) -> tf.data.Dataset:
-  """Returns (serialized record, number) of every draw, shards interleaved."""
-  names = _shard_names(records, np.flatnonzero(records.index['fold'] != fold))
-  # Not shuffled by tf.data: a service assigns the shards one by one, and a
-  # shuffle would request all of them.
-  names = np.random.default_rng(seed).permutation(names).tolist()
-  rows_of = records.index.groupby('shard', sort=False).indices
-  rows = [rows_of[os.path.basename(name)] for name in names]
-  order = np.concatenate(rows)
-  firsts = tf.constant((np.cumsum(counts) - counts)[order])
-  times = tf.constant(counts[order])
-  starts = tf.constant(np.cumsum([0, *map(len, rows)]))
-  paths = tf.constant(_encode(names))
-  is_once = (counts[order] == 1).all()
-
-  def copies(serialized, first, count):
-    # Not a map, whose function would run for each copy.
-    return tf.data.Dataset.zip(
-        tf.data.Dataset.from_tensors(serialized).repeat(),
-        tf.data.Dataset.range(first, first + count))
-
-  def one_shard(number):
-    # Zipped tables: look-ups in a function take half the time of reading.
-    mine = slice(starts[number], starts[number + 1])
-    with tf.control_dependencies([check()] if check else []):
-      found = _read(records, tf.identity(paths[number]))
-    numbers = tf.data.Dataset.from_tensor_slices(firsts[mine])
-    if is_once:
-      return tf.data.Dataset.zip(found, numbers)
-    drawn = tf.data.Dataset.from_tensor_slices(times[mine])
-    return tf.data.Dataset.zip(found, numbers, drawn).flat_map(copies)
-
-  shards = tf.data.Dataset.range(len(names))
-  return shards.interleave(one_shard,
-                           cycle_length=_CYCLE,
-                           block_length=1,
-                           num_parallel_calls=_CYCLE,
-                           deterministic=True)

@@ -113,6 +113,14 @@ def decode_alone() -> None:
     return
   import cv2  # pylint: disable=import-outside-toplevel
   cv2.setNumThreads(1)  # the other cores have images of their own
+  keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+  """Has malloc of this process, if it is ours and glibc's, keep freed memory.
+  """
+  if not is_ours():
+    return
   with contextlib.suppress(OSError, AttributeError, TypeError):
     mallopt = ctypes.CDLL(None).mallopt
     mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)

@@ -22,6 +22,7 @@ from absl import flags
 from benchmarks import balance
 from benchmarks.conversion import conversion_job
 from benchmarks.conversion import convert
+from benchmarks import input_job
 from benchmarks import input_pipeline
 from benchmarks import report_file
 from benchmarks import table
@@ -209,13 +210,13 @@ def main_input() -> None:
           shard_plan.Settings(image_size=_IMAGE_SIZE.value, shard_mb=64),
           convert_lib.How())
     report = input_pipeline.measure(
-        input_pipeline.Job(records=records,
-                           images=images,
-                           scratch=scratch,
-                           peers_python=_path(_PEERS_PYTHON),
-                           batch=_BATCH_SIZE.value,
-                           seconds=_SECONDS.value,
-                           repeats=_REPEATS.value), ways)
+        input_job.Job(records=records,
+                      images=images,
+                      scratch=scratch,
+                      peers_python=_path(_PEERS_PYTHON),
+                      batch=_BATCH_SIZE.value,
+                      seconds=_SECONDS.value,
+                      repeats=_REPEATS.value), ways)
   _show(report, table.format_input)
   if _TABLE.value:
     path = path_check.require_local(_TABLE.value, 'table')

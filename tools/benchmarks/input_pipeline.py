@@ -13,22 +13,18 @@ and the sum of their bytes must be right.
 import dataclasses
 import itertools
 import json
-import os
-import pathlib
 import statistics
 import sys
 from typing import Any, Sequence
 
-import numpy as np
-
+from benchmarks import input_job
 from benchmarks import peer_reader
 from benchmarks import process
 from hpa_records.reading import dataset
-from hpa_records.reading import shards
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 
-HELD_OUT = 0  # fold
+_PNG_KEYS = ('streaming', 'parse_batch')  # ways that read PNG records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,28 +101,6 @@ WAYS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """The settings of a measurement.
-
-  Attributes:
-    records: folder of a dataset, raw.
-    images: folder of <Id>_<channel>.png, its source.
-    scratch: folder for the peers' own formats.
-    peers_python: interpreter of the peers' environment; '' leaves them out.
-    batch: images in a batch.
-    seconds: for which a way is timed.
-    repeats: repetitions of everything.
-  """
-  records: str
-  images: str
-  scratch: str
-  peers_python: str
-  batch: int
-  seconds: float
-  repeats: int
-
-
 def choose(keys: Sequence[str]) -> Sequence[Way]:
   """Returns the ways with these keys; all if there are none.
 
@@ -141,14 +115,20 @@ def choose(keys: Sequence[str]) -> Sequence[Way]:
   return [way for way in WAYS if way.key in keys or not keys]
 
 
-def measure(job: Job, ways: Sequence[Way]) -> dict[str, Any]:
+def measure(job: input_job.Job, ways: Sequence[Way]) -> dict[str, Any]:
   """Returns all numbers, as JSON has them.
 
   Raises:
-    errors.DataError: the records are not raw, or their source is not there.
+    errors.DataError: a way does not read PNG records.
     RuntimeError: a way failed, or gave other images.
   """
-  path, expected = _write_job(job)
+  records = dataset.load(job.records)
+  raw_only = [way.key for way in ways if way.key not in _PNG_KEYS]
+  if records.spec.encoding == 'png' and raw_only:
+    raise errors.DataError(
+        f'{raw_only[0]} reads raw records only, received png ones at '
+        f'{job.records}; pass --only={",".join(_PNG_KEYS)}.')
+  path, expected = input_job.write(job, records)
   found: dict[str, dict[str, Any]] = {}
   for way in ways:
     if way.is_peer and not job.peers_python:
@@ -176,8 +156,8 @@ def measure(job: Job, ways: Sequence[Way]) -> dict[str, Any]:
   }
 
 
-def _tune(job: Job, way: Way, path: str, expected: dict[str,
-                                                        int]) -> dict[str, Any]:
+def _tune(job: input_job.Job, way: Way, path: str,
+          expected: dict[str, int]) -> dict[str, Any]:
   """Tries a way's settings; returns its fastest."""
   tried = []
   for setting in way.settings:
@@ -224,7 +204,7 @@ def _tell(setting: dict[str, Any]) -> str:
   return ', '.join(f'{key} {value}' for key, value in setting.items())
 
 
-def _run(job: Job, way: Way, setting: dict[str, Any],
+def _run(job: input_job.Job, way: Way, setting: dict[str, Any],
          path: str) -> dict[str, Any]:
   """Runs the process of a way; returns its output."""
   python = job.peers_python if way.is_peer else sys.executable
@@ -233,58 +213,25 @@ def _run(job: Job, way: Way, setting: dict[str, Any],
   return json.loads(ran.stdout.splitlines()[-1])
 
 
-def _write_job(job: Job) -> tuple[str, dict[str, int]]:
-  """Writes pixels and job; returns its path, and the expected count and sum."""
-  records = dataset.load(job.records)
-  if records.manifest.settings['encoding'] != 'raw':
-    raise errors.DataError('Expected raw records, received '
-                           f'{records.manifest.settings["encoding"]} ones at '
-                           f'{job.records}; convert with --encoding=raw.')
-  rows = np.flatnonzero(records.index['fold'] != HELD_OUT)
-  spec = records.spec
-  pixels = np.empty((len(rows), *spec.image_shape), np.uint8)
-  shards.Shards(records).read(rows, pixels)
-  path = os.path.join(job.scratch, 'pixels.npy')
-  np.save(path, pixels)
-  files = [[
-      os.path.join(job.images, f'{name}_{channel}.png')
-      for channel in spec.channel_names
-  ]
-           for name in records.index['id'].iloc[rows]]
-  for each in files if job.peers_python else ():
-    for png in each:
-      pathlib.Path(png).read_bytes()  # now it is in the page cache
-  content = {
-      **dataclasses.asdict(job), 'pixels': path,
-      'size': spec.image_size,
-      'num_channels': spec.num_channels,
-      'num_classes': spec.num_classes,
-      'files': files
-  }
-  job_path = os.path.join(job.scratch, 'job.json')
-  pathlib.Path(job_path).write_text(json.dumps(content), encoding='utf-8')
-  return job_path, {
-      'count': len(rows),
-      'sum': int(pixels.sum(dtype=np.int64)),
-  }
-
-
 def _compare(found: dict[str, Any], ways: Sequence[Way]) -> dict[str, float]:
-  """Returns the ratios of the indexed reader to what limits it."""
+  """Returns the ratios of our readers to what limits them."""
   medians = {
       key: each['median'] for key, each in found.items() if each.get('median')
   }
+  plain = max(
+      (medians[way.key] for way in ways if way.is_plain and way.key in medians),
+      default=None)
+  ratios = {}
+  if 'streaming' in medians and plain:
+    ratios['streaming'] = medians['streaming'] / plain
   if 'indexed' not in medians:
-    return {}
-  plain = [
-      medians[way.key] for way in ways if way.is_plain and way.key in medians
-  ]
+    return ratios
   against = {
       'memcpy': medians.get('memcpy'),
       'page_cache': medians.get('page_cache'),
-      'best_plain': max(plain, default=None)
+      'best_plain': plain
   }
-  ratios = {
+  ratios |= {
       key: medians['indexed'] / value for key, value in against.items() if value
   }
   if 'indexed_crc' in medians:

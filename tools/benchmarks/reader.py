@@ -142,7 +142,10 @@ def _tf_records(job: Job, setting: Setting, passes: int) -> Iterable:
   }
 
   def decode(found):
-    image = tf.io.decode_raw(found['image'], tf.uint8)
+    if job['encoding'] == 'png':  # one at a time
+      image = tf.io.decode_png(found['image'], job['num_channels'])[None]
+    else:
+      image = tf.io.decode_raw(found['image'], tf.uint8)
     shape = (-1, size, size, job['num_channels'])
     return tf.reshape(image, shape), found['labels']
 

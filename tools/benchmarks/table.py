@@ -157,7 +157,7 @@ def format_input(report: dict[str, Any]) -> str:
 
 
 def closing_line_input(report: dict[str, Any]) -> str:
-  """Returns the main result: the ratios of the indexed reader."""
+  """Returns the main result: the ratios of our readers."""
   ratios = report['ratios']
   parts = [
       f'{ratios[key]:.2f} {title}'
@@ -168,7 +168,11 @@ def closing_line_input(report: dict[str, Any]) -> str:
   ]
   if 'crc' in ratios:
     parts.append(f'with --check=crc {ratios["crc"]:.2f} of that')
-  return f'The indexed reader gives {", ".join(parts) or "nothing to compare"}.'
+  found = f'The indexed reader gives {", ".join(parts)}. ' if parts else ''
+  if 'streaming' in ratios:
+    found += (f'The streaming reader gives {ratios["streaming"]:.2f} times the '
+              'best plain TFRecordDataset pipeline.')
+  return found.strip() or 'Nothing to compare.'
 
 
 def format_train(report: dict[str, Any]) -> str:

@@ -131,6 +131,35 @@ def test_memory_of_an_epoch_and_its_reader_is_freed(folders, name):
   assert count() == before
 
 
+def test_png_records_are_the_same_decoded_by_tensorflow_on_many_cores(
+    folders, monkeypatch):
+  _, few = _Way(folders / 'png', how_lib.How()).train()
+  monkeypatch.setattr(host, 'num_cores', lambda: 8)
+  _, many = _Way(folders / 'png', how_lib.How()).train()
+  for batch, other in zip(few, many, strict=True):
+    for name, value in batch.items():
+      np.testing.assert_array_equal(value, other[name])
+
+
+def test_the_streaming_pipeline_is_traced_once(folders, monkeypatch):
+  way = _Way(folders / 'png', how_lib.How())
+  made, real = [], tf.data.TFRecordDataset
+
+  def count(*args, **kwargs):
+    made.append(args)
+    return real(*args, **kwargs)
+
+  monkeypatch.setattr(tf.data, 'TFRecordDataset', count)
+  orders = []
+  for number in range(3):
+    orders.append(_numbers(way.train(number)[1]))
+    way.reader.evaluation(number, epoch_plan.Share(7))
+    if not number:
+      traced = len(made)
+  assert len(made) == traced == 2
+  assert orders[0] != orders[1] != orders[2]
+
+
 def test_labels_and_transforms_belong_to_their_images(way):
   epoch, batches = way.train()
   numbers = _numbers(batches)

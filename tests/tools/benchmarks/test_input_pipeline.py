@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support import fakes
+
 _ROOT = pathlib.Path(__file__).parents[3]
 _PEERS = _ROOT / '.venv-peers' / 'bin' / 'python'
 # Those that start soon, and one of the peers.
@@ -64,6 +66,18 @@ def test_table_plot_and_ratios_are_of_the_same_numbers(done):
   plain = rates.loc[rates.index.str.startswith('tf.data'), 'median'].max()
   assert report['ratios']['best_plain'] == pytest.approx(indexed / plain)
   assert f'{indexed / plain:.2f} times the best plain' in done[0].stdout
+
+
+def test_png_records_are_measured_by_ways_that_read_them(tmp_path):
+  records = fakes.write_records(tmp_path, 20, 32, encoding='png')
+  words = (f'--records={records}', f'--images={tmp_path / "train"}',
+           '--batch_size=4', '--seconds=0.1', '--repeats=1', '--peers_python=')
+  done = _run(*words, '--only=streaming,parse_batch')
+  assert done.returncode == 0, done.stderr
+  assert 'The streaming reader gives ' in done.stdout
+  refused = _run(*words, '--only=memcpy')
+  assert refused.returncode == 2
+  assert 'memcpy reads raw records only' in refused.stderr
 
 
 def test_all_ways_are_measured_unless_some_are_chosen():

@@ -1,0 +1,89 @@
+"""What a process that reads for benchmarks.input_pipeline gets to know."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from hpa_records.images import pixel_codec
+from hpa_records.reading import dataset
+from hpa_records.reading import shards
+
+HELD_OUT = 0  # fold
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """The settings of a measurement.
+
+  Attributes:
+    records: folder of a dataset; of PNGs, only ways through tf.data read it.
+    images: folder of <Id>_<channel>.png, its source.
+    scratch: folder for the peers' own formats.
+    peers_python: interpreter of the peers' environment; '' leaves them out.
+    batch: images in a batch.
+    seconds: for which a way is timed.
+    repeats: repetitions of everything.
+  """
+  records: str
+  images: str
+  scratch: str
+  peers_python: str
+  batch: int
+  seconds: float
+  repeats: int
+
+
+def write(job: Job, records: dataset.Records) -> tuple[str, dict[str, int]]:
+  """Writes the pixels and job.json into the job's scratch folder.
+
+  Args:
+    job: the settings.
+    records: of the job.
+
+  Returns:
+    Path of job.json, and the expected count of images and sum of their bytes.
+  """
+  rows = np.flatnonzero(records.index['fold'] != HELD_OUT)
+  spec = records.spec
+  pixels = np.empty((len(rows), *spec.image_shape), np.uint8)
+  if spec.encoding == 'png':
+    for row, image in zip(rows, pixels):
+      image[:] = _read_png(records, row)
+  else:
+    shards.Shards(records).read(rows, pixels)
+  path = os.path.join(job.scratch, 'pixels.npy')
+  np.save(path, pixels)
+  files = [[
+      os.path.join(job.images, f'{name}_{channel}.png')
+      for channel in spec.channel_names
+  ]
+           for name in records.index['id'].iloc[rows]]
+  for each in files if job.peers_python else ():
+    for png in each:
+      pathlib.Path(png).read_bytes()  # now it is in the page cache
+  content = {
+      **dataclasses.asdict(job), 'pixels': path,
+      'encoding': spec.encoding,
+      'size': spec.image_size,
+      'num_channels': spec.num_channels,
+      'num_classes': spec.num_classes,
+      'files': files
+  }
+  job_path = os.path.join(job.scratch, 'job.json')
+  pathlib.Path(job_path).write_text(json.dumps(content), encoding='utf-8')
+  return job_path, {
+      'count': len(rows),
+      'sum': int(pixels.sum(dtype=np.int64)),
+  }
+
+
+def _read_png(records: dataset.Records, row: int) -> np.ndarray:
+  """Returns the image [H, W, C] uint8 of a row of the index."""
+  found, spec = records.index.iloc[row], records.spec
+  with open(os.path.join(records.directory, found['shard']), 'rb') as file:
+    file.seek(found['image_offset'])
+    return pixel_codec.decode(file.read(found['image_bytes']), 'png',
+                              spec.image_size, spec.num_channels)
