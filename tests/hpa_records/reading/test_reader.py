@@ -150,12 +150,14 @@ def test_the_streaming_pipeline_is_traced_once(folders, monkeypatch):
     return real(*args, **kwargs)
 
   monkeypatch.setattr(tf.data, 'TFRecordDataset', count)
-  orders = []
-  for number in range(3):
-    orders.append(_numbers(way.train(number)[1]))
+
+  def read(number):
     way.reader.evaluation(number, epoch_plan.Share(7))
-    if not number:
-      traced = len(made)
+    return _numbers(way.train(number)[1])
+
+  orders = [read(0)]
+  traced = len(made)
+  orders += [read(1), read(2)]
   assert len(made) == traced == 2
   assert orders[0] != orders[1] != orders[2]
 
