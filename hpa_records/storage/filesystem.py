@@ -172,6 +172,13 @@ def size(path: str) -> int | None:
   return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
+def exists(path: str) -> bool:
+  """Returns whether there is a file at a path, also a link without target."""
+  if is_remote(path):
+    return remote_file.size(path) is not None
+  return os.path.lexists(path)
+
+
 def stamp(path: str) -> list[int | str] | None:
   """Returns a file's size in bytes and what its content changes with.
 
