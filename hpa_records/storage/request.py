@@ -7,7 +7,7 @@ minute afterwards.
 
 import asyncio
 import time
-from typing import Any, Awaitable, Callable
+from typing import Any, Awaitable, Callable, Iterator
 
 import fsspec
 import fsspec.asyn
@@ -16,6 +16,7 @@ from hpa_records.storage import driver
 from hpa_records.storage import storage_error
 
 _PATIENCE_S = 60.0
+_STREAM_BYTES = 2**20
 _WAIT_S = 0.2  # before the second try; doubled each time
 
 
@@ -122,18 +123,50 @@ async def fetch_range(path: str, start: int, end: int) -> bytes:
     raise
 
 
+def stream(path: str) -> Iterator[memoryview]:
+  """Yields a file's content in pieces, by one request without a byte range.
+
+  Args:
+    path: address of the file, of http:// or https://.
+
+  Raises:
+    StorageError: the file cannot be read.
+  """
+  files, url = driver.connect(path)
+  answer = wait(path, lambda: _ask(files, url, {}))
+  try:
+    with storage_error.translate(path):
+      while chunk := fsspec.asyn.sync(files.loop, answer.content.read,
+                                      _STREAM_BYTES):
+        yield memoryview(chunk)
+  finally:
+    answer.close()
+
+
+async def _ask(files: fsspec.AbstractFileSystem, url: str,
+               headers: dict[str, str]) -> Any:
+  """Returns the answer of a web server, whose body is still to be read."""
+  session = await files.set_session()
+  answer = await session.get(files.encode_url(url),
+                             headers={
+                                 **headers, 'Accept-Encoding': 'identity'
+                             })
+  if answer.status >= 400:
+    answer.close()
+  if answer.status == 404:
+    raise FileNotFoundError(url)
+  answer.raise_for_status()
+  return answer
+
+
 async def _fetch_web(files: fsspec.AbstractFileSystem, url: str, start: int,
                      end: int) -> bytes:
   """Returns a byte range from a web server, which may ignore ranges.
 
   The driver's own method reads a complete answer, which may have no end.
   """
-  session = await files.set_session()
-  headers = {'Range': f'bytes={start}-{end - 1}', 'Accept-Encoding': 'identity'}
-  async with session.get(files.encode_url(url), headers=headers) as answer:
-    if answer.status == 404:
-      raise FileNotFoundError(url)
-    answer.raise_for_status()
+  async with await _ask(files, url,
+                        {'Range': f'bytes={start}-{end - 1}'}) as answer:
     if answer.status != 206 and start:
       raise storage_error.StorageError(
           f'The server of {url} does not support byte ranges (HTTP '

@@ -107,8 +107,8 @@ def _run(command: Callable[[int], list[str]]) -> Iterator[int]:
 @contextlib.contextmanager
 def serve() -> Iterator[Store]:
   """Yields a server that speaks S3."""
-  with _run(lambda port: [sys.executable, '-m', 'moto.server', f'-p{port}']
-           ) as port:
+  with _run(
+      lambda port: [sys.executable, '-m', 'moto.server', f'-p{port}']) as port:
     endpoint = f'http://127.0.0.1:{port}'
     yield Store(
         's3', endpoint, {

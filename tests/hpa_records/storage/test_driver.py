@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import fsspec
 import pytest
 
 from hpa_records.runtime import errors
@@ -21,7 +22,13 @@ def test_a_missing_driver_is_named(monkeypatch, scheme, package):
   for name in [each for each in sys.modules if each.startswith(f'{package}.')]:
     monkeypatch.setitem(sys.modules, name, None)
   monkeypatch.setitem(sys.modules, 'fsspec.implementations.http', None)
-  with pytest.raises(errors.DataError, match=f'not installed; pip install '
+  # Of earlier tests in this process.
+  monkeypatch.delitem(
+      fsspec.registry._registry,  # pylint: disable=protected-access
+      scheme,
+      raising=False)
+  with pytest.raises(errors.DataError,
+                     match=f'not installed; pip install '
                      f'{package}, or "hpa-records') as told:
     filesystem.size(f'{scheme}://missing-driver/x')
   assert '\n' not in str(told.value)
@@ -33,9 +40,9 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones():
     filesystem.size('nowhere://host/x')
 
 
-@pytest.mark.parametrize('address', [
-    'https://me:hunter2@host/records', 'http://host/records?sig=hunter2'
-])
+@pytest.mark.parametrize(
+    'address',
+    ['https://me:hunter2@host/records', 'http://host/records?sig=hunter2'])
 def test_an_address_with_a_password_is_refused_and_not_shown(address):
   with pytest.raises(errors.DataError, match='without user name') as told:
     filesystem.read_bytes(address)
@@ -90,7 +97,8 @@ def test_a_forked_process_connects_anew():
 
 def test_storage_starts_without_a_driver_and_without_tensorflow():
   loaded = subprocess.run([
-      sys.executable, '-c', 'import sys\nfrom hpa_records.storage import folders'
+      sys.executable, '-c',
+      'import sys\nfrom hpa_records.storage import folders'
       '\nprint([n for n in ("tensorflow", "s3fs", "gcsfs", "adlfs", "aiohttp") '
       'if n in sys.modules])'
   ],

@@ -88,8 +88,8 @@ def test_refusals_are_told_apart_and_tried_again_where_that_helps(
   message = str(found.value)
   assert '\n' not in message and _SECRET not in message
   assert isinstance(found.value, FileNotFoundError) == (status == 404)
-  assert (_Handler.counts[f'/{status}/x'] >= tries if tries > 1 else
-          _Handler.counts[f'/{status}/x'] == 1)
+  assert (_Handler.counts[f'/{status}/x'] >= tries
+          if tries > 1 else _Handler.counts[f'/{status}/x'] == 1)
 
 
 @pytest.mark.parametrize('kind', ['500-then', '503-then', '429-then', 'cut'])
