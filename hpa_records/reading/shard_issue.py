@@ -14,7 +14,6 @@ from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
-from hpa_records.storage import address
 from hpa_records.storage import filesystem
 
 _REMEDY = 'copy or convert the data again, then run the same command to resume.'
@@ -35,7 +34,7 @@ def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
     errors.DataError: a shard cannot be read, does not match the index, or has
       changed since it was first checked.
   """
-  if address.is_address(records.directory):
+  if filesystem.is_remote(records.directory):
     return
   rows_of = records.index.groupby('shard', sort=False).indices
   offsets = records.index['record_offset'].to_numpy()
