@@ -97,9 +97,9 @@ class RemoteShards(payload.Payload):
     for j, row in enumerate(rows.tolist()):
       slots.setdefault(row, []).append(j)
     out[slots.pop(epoch_plan.BLANK, [])] = 0
-    for row, stored in self._stored(begun):
-      first, *others = slots[row]
-      self._places.decode(row, stored, out[first])
+    self._places.decode((row, stored, out[slots[row][0]])
+                        for row, stored in self._stored(begun))
+    for first, *others in slots.values():
       for j in others:
         out[j] = out[first]
 

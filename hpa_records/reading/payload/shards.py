@@ -74,8 +74,8 @@ class Shards(payload.Payload):
       for image, row, number in zip(stored, rows.tolist(), shards.tolist()):
         self._check_crc(files[number], row, image)
     if not self._places.is_raw:
-      for j, image, row in zip(real.tolist(), stored, rows.tolist()):
-        self._places.decode(row, image, out[j])
+      self._places.decode(
+          zip(rows.tolist(), stored, (out[j] for j in real.tolist())))
 
   def prefetch(self, rows: np.ndarray) -> None:
     """As Payload.prefetch: the kernel reads rows [n] from disk meanwhile."""
