@@ -52,8 +52,8 @@ class RecordPlaces:
     """Whether the stored images are pixels."""
     return self._spec.encoding == 'raw'
 
-  def decode(
-      self, images: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> None:
+  def decode(self, images: Iterable[tuple[int, np.ndarray,
+                                          np.ndarray]]) -> None:
     """Fills arrays with the pixels of stored images; PNGs on all cores.
 
     Args:
