@@ -69,8 +69,10 @@ def stream(path: str) -> Iterator[memoryview]:
     StorageError: the file cannot be read.
   """
   files, inner = driver.connect(path)
-  with storage_error.translate(path), files.open(
-      inner, 'rb', block_size=0, cache_type='none') as file:
+  with storage_error.translate(path), files.open(inner,
+                                                 'rb',
+                                                 block_size=0,
+                                                 cache_type='none') as file:
     while chunk := file.read(_MOST_BYTES):
       yield memoryview(chunk)
 
