@@ -139,17 +139,23 @@ class _Ahead:
       count: number of the last one, plus 1.
       depth: parts to begin after the one that is taken.
     """
-    self._begin, self._next, self._count = begin, first, count
-    self._depth, self._lock = depth, threading.Lock()
+    self._begin, self._first, self._count = begin, first, count
+    self._next, self._depth, self._lock = first, depth, threading.Lock()
     self._begun: dict[int, Any] = {}
+    self._taken: set[int] = set()
 
   def take(self, number: int) -> Any:
-    """Returns what begin returned for a part; each is taken once."""
+    """Returns what begin returned for a part; None if it is not begun."""
     with self._lock:
+      if number in self._taken:  # another iterator of the same pipeline
+        self._begun.clear()
+        self._taken.clear()
+        self._next = self._first
+      self._taken.add(number)
       while self._next <= min(number + self._depth, self._count - 1):
         self._begun[self._next] = self._begin(self._next)
         self._next += 1
-      return self._begun.pop(number)
+      return self._begun.pop(number, None)
 
 
 class Buffers:

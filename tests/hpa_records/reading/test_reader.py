@@ -445,6 +445,14 @@ def test_streaming_stops_at_a_damaged_shard_and_names_it(
                         offset=copy.row['record_offset']) in said
 
 
+def test_a_pipeline_is_read_twice_and_again_after_a_part(way):
+  batches = way.reader.evaluation(2, epoch_plan.Share(3))
+  whole = _numbers(list(batches.as_numpy_iterator()))
+  next(iter(batches))
+  assert _numbers(list(batches.as_numpy_iterator())) == whole
+  assert _numbers(list(batches.as_numpy_iterator())) == whole
+
+
 def test_batches_are_not_overwritten_while_referenced(folders):
   way = _Way(folders / 'raw', how_lib.How())
   key, epoch = way.shuffled()
