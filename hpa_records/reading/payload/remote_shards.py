@@ -24,7 +24,7 @@ from hpa_records.sampling import epoch_plan
 from hpa_records.storage import byte_ranges
 from hpa_records.storage import remote_file
 
-_AHEAD_BYTES = 2**28  # of pixels, requested before they are read
+_AHEAD_BYTES = 256 * 2**20  # of pixels, requested before they are read
 _THREADS = 16  # that ask for the state of shards
 
 

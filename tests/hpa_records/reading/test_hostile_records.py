@@ -87,21 +87,27 @@ def _make_png_huge(folder):
 
 @pytest.mark.parametrize('length', [2**60, 2**36, 0])
 @pytest.mark.parametrize(
-    'way,copy', [(way, encoding) for way, (encoding, _) in _WAYS.items()],
+    'way,copy',
+    [
+        (way, encoding)
+        for way, (encoding, _) in _WAYS.items()
+        if way != 'host png'  # reads what the index says
+    ],
     indirect=['copy'])
 def test_a_frame_of_another_length_is_an_error(copy, way, length):
   path = sorted(copy.glob('fold0*.tfrecord'))[0]
   _write_length(path, length)
-  with pytest.raises(errors.DataError, match=f'{path} is damaged'):
+  with pytest.raises(errors.DataError,
+                     match=f'{path}(: its frame does| is damaged)'):
     _read_all(copy, _WAYS[way][1])
 
 
-@pytest.mark.parametrize('way', ['streaming png', 'host png'])
+@pytest.mark.parametrize('way', ['streaming png', 'indexed png', 'host png'])
 @pytest.mark.parametrize('copy', ['png'], indirect=True)
 @pytest.mark.parametrize('change', [_make_png_huge, _add_text])
 def test_a_png_of_another_kind_is_not_decoded(copy, way, change):
   change(copy)
-  with pytest.raises(errors.DataError, match='fold0.* is damaged'):
+  with pytest.raises(errors.DataError, match='fold0.*( is damaged|not a png)'):
     _read_all(copy, _WAYS[way][1])
 
 
