@@ -18,8 +18,8 @@ from tests.support import signalled
 _ROOT = pathlib.Path(__file__).parents[1]
 _BUCKET_PORT, _PORT = 5000, 2222
 _EPOCHS = 2  # of three steps
-_TRAIN = (sys.executable, '-m', 'trainer.main', f'--epochs={_EPOCHS}',
-          '--batch_size=16', '--augment=all')
+_TRAIN = (sys.executable, '-m', 'trainer.main', '--batch_size=16',
+          f'--epochs={_EPOCHS}', '--augment=all')
 _SERVE = (sys.executable, 'tools/serve_input.py')
 # Run on the host of the bucket, which is reached from no other network.
 _UPLOAD = '''
@@ -226,12 +226,12 @@ def test_an_input_worker_of_another_host_reads_from_the_bucket(
   assert network.check_listened(one, two) == 5050
   network.check_listened(two, one)
   trainer = network.start(one, [
-      *_TRAIN, f'--workdir={tmp_path}', '--distribute=cpu',
+      *_TRAIN, f'--workdir={tmp_path}', '--distribute=cpu', '--epochs=1',
       f'--data_service=grpc://{address}', *network.from_bucket()
   ])
   code, said, issues = _end(trainer)
   assert code == 0, issues
-  assert f'epoch {_EPOCHS}/{_EPOCHS}' in said
+  assert 'epoch 1/1' in said
   assert 'draws were lost' not in said
   for each in (worker, dispatcher):
     each.send_signal(signal.SIGTERM)

@@ -10,8 +10,10 @@ request, and those of a dead worker are not assigned again. So each draw has its
 number, and the trainer reads missing draws itself at the end and prints their
 number. TensorFlow's client does not say that a worker is gone, and silence does
 not either: a worker may be busy, or paused. So the trainer asks the dispatcher
-for its workers, and each whether it still listens. The order is that of arrival and cannot be repeated, so checkpoints are
-possible at ends of epochs only. Evaluation does not use the service.
+for its workers, and each whether it still listens.
+
+The order is that of arrival and cannot be repeated, so checkpoints are possible
+at ends of epochs only. Evaluation does not use the service.
 """
 
 import dataclasses
