@@ -24,9 +24,11 @@ _SERVE = (sys.executable, 'tools/serve_input.py')
 # Run on the host of the bucket, which is reached from no other network.
 _UPLOAD = '''
 import pathlib, sys
-from tests.support import object_store
-endpoint, folder = sys.argv[1:]
-print(object_store.Store(endpoint, {}).upload(pathlib.Path(folder), 'shared'))
+import boto3
+client = boto3.client('s3')
+client.create_bucket(Bucket='shared')
+for path in pathlib.Path(sys.argv[1]).iterdir():
+  client.upload_file(str(path), 'shared', f'records/{path.name}')
 '''
 _CONNECT = '''
 import socket, sys
@@ -54,7 +56,7 @@ class _Network:
     self._environment = {
         'AWS_ACCESS_KEY_ID': 'test',
         'AWS_SECRET_ACCESS_KEY': 'test',
-        'AWS_REGION': 'us-east-1',
+        'AWS_DEFAULT_REGION': 'us-east-1',
         'AWS_ENDPOINT_URL': f'http://{self._bucket.address}:{_BUCKET_PORT}'
     }
     self._server = self._bucket.start(
@@ -65,9 +67,12 @@ class _Network:
     for line in self._server.stderr:
       if 'Running on' in line:
         break
-    self.records = self._bucket.run(sys.executable, '-c', _UPLOAD,
-                                    self._environment['AWS_ENDPOINT_URL'],
-                                    str(local)).strip()
+    self._bucket.run(sys.executable,
+                     '-c',
+                     _UPLOAD,
+                     str(local),
+                     environment=self._environment)
+    self.records = 's3://shared/records'
 
   def close(self):
     """Ends the server of the bucket."""

@@ -18,12 +18,13 @@ from hpa_records.reading import indexed
 from hpa_records.reading import shard_issue
 from hpa_records.reading import shards
 from hpa_records.reading import streaming
+from hpa_records.reading import tensorflow_address
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records.storage import address
+from hpa_records.storage import filesystem
 
 _FILL_BATCH = 32  # images a batch, to fill a cache
 _INPUT = 'IteratorGetNext'  # in TensorFlow's errors of the input
@@ -162,7 +163,7 @@ class Reader:
         error.
     """
     try:
-      with address.translate_errors(self._records.directory, naming=_INPUT):
+      with tensorflow_address.translate_errors(self._records.directory):
         yield
     except tf.errors.OpError as error:
       found = getattr(self._payload, 'error', None)
@@ -189,7 +190,7 @@ def _translate_system_error(error: tf.errors.OpError,
 def is_indexable(records: dataset.Records) -> bool:
   """Returns whether records can be read by index: raw, and on local disk."""
   return (records.spec.encoding == 'raw' and
-          not address.is_address(records.directory))
+          not filesystem.is_remote(records.directory))
 
 
 def choose(records: dataset.Records, how: how_lib.How) -> str:

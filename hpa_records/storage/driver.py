@@ -1,0 +1,230 @@
+"""Connects to addresses such as s3://bucket/folder, through fsspec's drivers.
+
+The drivers (s3fs, gcsfs, adlfs, aiohttp) are in the extra [remote]. Each finds
+credentials in its own usual places: environment, files, the cloud's metadata.
+Nothing here stores or prints them.
+"""
+
+import logging
+import os
+import threading
+from typing import Any, Callable
+
+import fsspec
+
+from hpa_records.runtime import process
+from hpa_records.storage import storage_error
+
+FIRST_S = 12.0  # for the first answer of a server
+_PACKAGES = {
+    's3': 's3fs',
+    's3a': 's3fs',
+    'gs': 'gcsfs',
+    'gcs': 'gcsfs',
+    'az': 'adlfs',
+    'abfs': 'adlfs',
+    'abfss': 'adlfs',
+    'http': 'aiohttp',
+    'https': 'aiohttp',
+}
+_WEB = ('http', 'https')
+_IN_PROCESS = ('memory',)
+_OBJECT_STORES = (*_PACKAGES, *_IN_PROCESS)
+# They log credential searches, requests, and the errors that they raise.
+_TALKATIVE = ('aiobotocore', 'asyncio', 'azure', 'botocore', 'gcsfs', 'google',
+              's3fs')
+_AZURE_HOST = '.blob.core.windows.net'
+_CONNECT_S, _SILENCE_S = 10, 30
+
+
+class Server:
+  """A file system of fsspec, and whether its server has answered.
+
+  Attributes:
+    files: the file system.
+    has_answered: whether a request to it succeeded.
+  """
+
+  def __init__(self, files: fsspec.AbstractFileSystem):
+    self.files = files
+    self.has_answered = False
+
+
+_servers: dict[tuple[int, str, str], Server] = {}
+
+
+def is_address(path: str) -> bool:
+  """Returns whether the path is an address, with a scheme such as gs://."""
+  return '://' in path
+
+
+def strip_file(path: str) -> str:
+  """Returns the local path of an address of file://; other paths unchanged."""
+  for scheme in ('file://', 'local://'):
+    path = path.removeprefix(scheme)
+  return path
+
+
+def has_folders(path: str) -> bool:
+  """Returns whether folders can be listed at a path or address."""
+  return _scheme(path) not in _WEB
+
+
+def is_web(path: str) -> bool:
+  """Returns whether an address is one of http:// or https://."""
+  return _scheme(path) in _WEB
+
+
+def is_in_process(path: str) -> bool:
+  """Returns whether only this process sees the files of an address."""
+  return _scheme(path) in _IN_PROCESS
+
+
+def needs_folders(path: str) -> bool:
+  """Returns whether a folder must be made before its files are written."""
+  return _scheme(path) not in _OBJECT_STORES
+
+
+def require_writable(path: str) -> None:
+  """Checks that files can be written at an address.
+
+  Raises:
+    StorageError: it is of http:// or https://.
+  """
+  if is_web(path):
+    raise storage_error.StorageError(
+        'Expected a local path or an address of s3://, gs:// or az:// to write '
+        f'to, received {path}; web servers are only read.')
+
+
+def _scheme(path: str) -> str:
+  return path.partition('://')[0] if is_address(path) else ''
+
+
+def connect(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+  """Returns the file system of an address and the path in it.
+
+  The file system is kept in the process, one for each scheme and server.
+
+  Args:
+    path: an address.
+
+  Raises:
+    StorageError: the scheme is unknown, its driver is not installed or finds no
+      credentials, or the address contains a password or a query.
+  """
+  server = find_server(path)
+  return server.files, _strip(server.files, path)
+
+
+def _strip(files: fsspec.AbstractFileSystem, path: str) -> str:
+  host, _, rest = path.partition('://')[2].partition('/')
+  if host.endswith(_AZURE_HOST):
+    return rest
+  return files._strip_protocol(path)  # pylint: disable=protected-access
+
+
+def find_server(path: str) -> Server:
+  """Returns the server of an address; as connect."""
+  scheme = _scheme(path)
+  host = path.removeprefix(f'{scheme}://').partition('/')[0]
+  _refuse_secrets(path, scheme, host)
+  key = (os.getpid(), scheme, host)  # a file system does not survive a fork
+  if key not in _servers:
+    # Made twice if two threads come at once; no lock, which a fork could keep.
+    _servers.setdefault(key, Server(_make(path, scheme, host)))
+  return _servers[key]
+
+
+def _refuse_secrets(path: str, scheme: str, host: str) -> None:
+  """Refuses addresses that a message or a file of settings must not show."""
+  if scheme in _WEB and ('@' in host or '?' in path):
+    raise storage_error.StorageError(
+        f'Expected an address without user name, password or query, received '
+        f'{scheme}://{host.rpartition("@")[2]}/...; pass credentials in '
+        '~/.netrc, or make the files readable.')
+
+
+def _make(path: str, scheme: str, host: str) -> fsspec.AbstractFileSystem:
+  if process.is_ours():
+    for name in _TALKATIVE:
+      logging.getLogger(name).setLevel(logging.CRITICAL)
+  try:
+    made, options = fsspec.get_filesystem_class(scheme), _options(scheme, host)
+  except ImportError as error:
+    raise storage_error.StorageError(
+        f'The driver of {scheme}:// is not installed; pip install '
+        f'{_PACKAGES.get(scheme, "it")}, or "hpa-records[remote]".') from error
+  except ValueError as error:
+    raise storage_error.StorageError(
+        'Expected a local path or an address of s3://, gs://, az://, http://, '
+        f'https:// or another scheme of fsspec, received {path}.') from error
+  with storage_error.translate(path):
+    files = _in_time(lambda: made(
+        use_listings_cache=False, skip_instance_cache=True, **options))
+  if scheme in ('s3', 's3a'):
+    files.retries = 1  # request tries again
+  return files
+
+
+def _in_time(make: Callable[[], Any]) -> Any:
+  """Returns make(), which may search for credentials for a long time.
+
+  Raises:
+    TimeoutError: it took longer than the first request may take.
+  """
+  found: list[Any] = []
+
+  def search():
+    try:
+      found.append((make(), None))
+    except BaseException as error:  # pylint: disable=broad-exception-caught
+      found.append((None, error))
+
+  thread = threading.Thread(target=search, daemon=True)
+  thread.start()
+  thread.join(FIRST_S)
+  if not found:
+    raise TimeoutError('no credentials were found in time')
+  made, error = found[0]
+  if error:
+    raise error
+  return made
+
+
+def _options(scheme: str, host: str) -> dict[str, Any]:
+  """Returns the driver's options: bounds of time, not credentials."""
+  if scheme in _WEB:
+    import aiohttp  # pylint: disable=import-outside-toplevel
+    # aiohttp's default is 300 s a request, whatever its size.
+    return {
+        'client_kwargs': {
+            'timeout':
+                aiohttp.ClientTimeout(total=None,
+                                      sock_connect=_CONNECT_S,
+                                      sock_read=_SILENCE_S),
+            'trust_env':
+                True,
+        }
+    }
+  if scheme in ('s3', 's3a'):
+    return {
+        'config_kwargs': {
+            'connect_timeout': _CONNECT_S,
+            'read_timeout': _SILENCE_S,
+            'retries': {
+                'total_max_attempts': 1
+            },
+            'max_pool_connections': 64,
+        }
+    }
+  if scheme in ('az', 'abfs', 'abfss'):
+    account = ({
+        'account_name': host.removesuffix(_AZURE_HOST)
+    } if host.endswith(_AZURE_HOST) else {})
+    return {
+        'connection_timeout': _CONNECT_S,
+        'read_timeout': _SILENCE_S,
+        **account
+    }
+  return {}
