@@ -15,7 +15,6 @@ from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
-from hpa_records.storage import filesystem
 
 _REMEDY = 'copy or convert the data again, then run the same command to resume.'
 

@@ -84,5 +84,7 @@ def serve(folder: pathlib.Path) -> Iterator[Server]:
     threading.Thread(target=listener.serve_forever, args=(0.01,),
                      daemon=True).start()
     server.address = f'http://127.0.0.1:{listener.server_port}'
-    yield server
-    listener.shutdown()
+    try:
+      yield server
+    finally:
+      listener.shutdown()
