@@ -57,7 +57,7 @@ class Reader:
     if how.data_service:
       data_service.check_address(how.data_service)
     self._payload: shards.Payload | None = None
-    self._buffers = indexed.Buffers()  # reused in each epoch
+    self._buffers = indexed.make_buffers()  # reused in each epoch
     if is_indexable(records):
       self._payload = shards.Shards(records, how.check)
     if self.holds_pixels:

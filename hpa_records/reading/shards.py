@@ -10,8 +10,7 @@ without a shared file position (BUILD_NOTES.md, "Indexed reader").
 from concurrent import futures
 import dataclasses
 import os
-import threading
-from typing import Protocol
+from typing import Any, Protocol
 import weakref
 
 import numpy as np
@@ -79,11 +78,14 @@ class Shards(Payload):
         np.int64) for name in ('record_offset', 'record_bytes', 'image_offset'))
     self.error: errors.DataError | None = None
     self._checks_crc = check == 'crc'
-    self._lock = threading.Lock()
     self._open: dict[int, tuple[int, tuple]] = {}  # descriptor, state
     # The kernel keeps what was read, if it fits into memory.
     self._keeps = sum(self._bytes) < host.memory_bytes() / 2
     self._kept = np.zeros(len(index), bool)
+
+  def __getstate__(self) -> dict[str, Any]:
+    """Returns the attributes to pickle: a copy opens files of its own."""
+    return {**self.__dict__, '_open': {}}
 
   def read(self, rows: np.ndarray, out: np.ndarray) -> None:
     """As Payload.read: reads rows [n] to out [n, H, W, C].
@@ -151,9 +153,8 @@ class Shards(Payload):
     """Returns the file descriptors of the rows' shards, by shard number."""
     shards, found = self._shard[rows], {}
     for number in np.unique(shards).tolist():
-      with self._lock:
-        if number not in self._open:
-          self._open_file(number, rows[shards == number])
+      if number not in self._open:
+        self._open_file(number, rows[shards == number])
       found[number] = self._open[number][0]
     return found
 
@@ -164,9 +165,12 @@ class Shards(Payload):
       file = os.open(self._paths[number], os.O_RDONLY)
     except OSError as error:
       raise self._system_error(rows[0], error) from error
-    # Not at the exit of the process: other threads may be reading then.
-    weakref.finalize(self, os.close, file).atexit = False
-    self._open[number] = file, state
+    # No lock: after a fork, the child would have it locked for ever.
+    if self._open.setdefault(number, (file, state))[0] != file:
+      os.close(file)  # another thread opened it meanwhile
+    else:
+      # Not at the exit of the process: other threads may be reading then.
+      weakref.finalize(self, os.close, file).atexit = False
     self._check_unchanged(number, rows)
 
   def _check_unchanged(self, number: int, rows: np.ndarray) -> None:
