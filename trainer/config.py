@@ -164,17 +164,26 @@ class Config:
   threshold: float = _schedule(
       'Classes with a higher probability are predicted.', 0.5, within=(0, 1))
   reader: str = _reading(
-      'indexed: raw records on local disk, in the order of the epoch plan; '
-      'streaming: any; auto: indexed where possible.',
+      'indexed: in the order of the epoch plan; streaming: by tf.data, with '
+      'a shuffle buffer; auto: indexed.',
       how_lib.How.reader,
       choices=how_lib.READERS)
   cache: str = _reading(
-      'Where all pixels are kept after one reading; auto: on '
-      'the device if they fit, else in host memory, else '
-      'nowhere.',
+      'Where all pixels are kept after one reading; disk: in --cache_dir, as '
+      'they came from an address; auto: on the device if they fit, else in '
+      'host memory, else nowhere.',
       how_lib.How.cache,
       choices=how_lib.CACHES,
       is_free=True)
+  cache_dir: str = _reading('Local folder of --cache=disk.',
+                            how_lib.How.cache_dir,
+                            is_free=True,
+                            is_own=True)
+  cache_gb: float = _reading('Largest size of --cache_dir, GB.',
+                             how_lib.How.cache_gb,
+                             within=(setting.LEAST_FLOAT, LARGEST_FLOAT),
+                             is_free=True,
+                             is_own=True)
   check: str = _reading('crc: checks each record that is read by index.',
                         how_lib.How.check,
                         choices=how_lib.CHECKS,
@@ -232,6 +241,7 @@ class Config:
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
+    self._check_cache()
     remote_tpu.check_input(
         self.distribute,
         self.tpu,
@@ -239,8 +249,20 @@ class Config:
         stage_dir=self.stage_dir,
         data_service=self.data_service,
         reader=self.reader if self.reader == 'indexed' else '',
-        cache=self.cache if self.cache in ('host', 'device') else '')
+        cache=self.cache if self.cache in ('host', 'device', 'disk') else '')
     _ = self.rebalance
+
+  def _check_cache(self) -> None:
+    """Refuses a cache without its folder, a folder without its cache, and one
+    of a copy."""
+    if (self.cache == 'disk') != bool(self.cache_dir):
+      raise errors.DataError(
+          'Expected --cache=disk and --cache_dir together, received '
+          f'--cache={self.cache} and --cache_dir={self.cache_dir}.')
+    if self.cache_dir and self.stage_dir:
+      raise errors.DataError(
+          '--stage_dir copies the records before training, and '
+          '--cache=disk keeps them as they come; pass one of them.')
 
   @property
   def rebalance(self) -> balance_lib.Balance | None:
@@ -251,7 +273,7 @@ class Config:
   def reading(self) -> how_lib.How:
     """How records are read."""
     return how_lib.How(self.reader, self.cache, self.check, self.shuffle_mb,
-                       self.data_service)
+                       self.data_service, self.cache_dir, self.cache_gb)
 
   @property
   def is_single_label(self) -> bool:

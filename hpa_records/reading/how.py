@@ -3,7 +3,7 @@
 import dataclasses
 
 READERS = ('auto', 'indexed', 'streaming')
-CACHES = ('none', 'host', 'device', 'auto')
+CACHES = ('none', 'host', 'device', 'disk', 'auto')
 CHECKS = ('none', 'crc')
 
 
@@ -14,16 +14,22 @@ class How:
   Attributes:
     reader: one of READERS; 'auto' is indexed if possible, else streaming.
     cache: one of CACHES; 'host' reads all pixels once and keeps them in memory;
-      with 'device' the caller keeps them. 'auto' must be replaced by one of the
-      others first: trainer/memory.py.
+      with 'device' the caller keeps them; 'disk' keeps the records that came
+      from an address in cache_dir. 'auto' must be replaced by one of the others
+      first: trainer/memory.py.
     check: one of CHECKS; 'crc' verifies the checksums of each record that is
-      read. The streaming reader always does.
+      read. The streaming reader always does, and so is what comes from an
+      address.
     shuffle_mb: shuffle buffer of the streaming reader, MiB of stored images.
     data_service: address of a tf.data service, grpc://host:port, that reads for
       the streaming reader; '' reads locally.
+    cache_dir: local folder of the cache 'disk'.
+    cache_gb: largest size of all caches in cache_dir.
   """
   reader: str = 'auto'
   cache: str = 'none'
   check: str = 'none'
   shuffle_mb: int = 512
   data_service: str = ''
+  cache_dir: str = ''
+  cache_gb: float = 100.0

@@ -2,7 +2,8 @@
 
 The plan defines the rows of each batch. Each payload is read directly into its
 slot, by several threads, each with a batch of its own, without the GIL. So
-shuffling is global, and a position in an epoch is two integers.
+shuffling is global, and a position in an epoch is two integers. What is read
+from an address is requested some batches ahead, in the order of the plan.
 
 Batches are in buffers that are reused when TensorFlow has released them: new
 memory for each batch costs more than its content, since the kernel zeroes it
@@ -14,6 +15,8 @@ is aligned and has no other reference. With a GPU the buffers are page-locked
 import contextlib
 import ctypes
 import functools
+import threading
+from typing import Any, Callable
 import weakref
 
 import numpy as np
@@ -23,18 +26,19 @@ from hpa_records.reading import batching
 from hpa_records.reading import buffers as buffers_lib
 from hpa_records.reading import dataset
 from hpa_records.reading import pipeline_call
-from hpa_records.reading import shards
+from hpa_records.reading.payload import payload as payload_lib
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 
 _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
 _READY = 2  # batches that are filled and wait
+_MOST_AHEAD = 64  # batches that are begun before they are filled
 
 
 def batches(labels: np.ndarray,
             image_shape: tuple[int, int, int],
-            payload: shards.Payload | None,
+            payload: payload_lib.Payload | None,
             epoch: epoch_plan.Epoch,
             share: epoch_plan.Share,
             first_step: int = 0,
@@ -68,6 +72,13 @@ def batches(labels: np.ndarray,
   buffers = buffers or make_buffers()
   count = epoch_plan.num_steps(len(epoch), share.batch_size) * share.count
   in_flight = _in_flight(shape)
+  ahead = None
+  if payload is not None:
+    depth = max(in_flight, payload.ahead_bytes // int(np.prod(shape)))
+    ahead = _Ahead(
+        lambda number: payload.prefetch(
+            epoch_plan.cut(epoch, share, number).record),
+        first_step * share.count, count, min(depth, _MOST_AHEAD))
 
   def make(number):
     part = epoch_plan.cut(epoch, share, int(number))
@@ -75,10 +86,7 @@ def batches(labels: np.ndarray,
       pixels = part.record.astype(np.int32)
     else:
       pixels = buffers.take(shape)
-      ahead = int(number) + in_flight  # the next one to start
-      if ahead < count:
-        payload.prefetch(epoch_plan.cut(epoch, share, ahead).record)
-      payload.read(part.record, pixels)
+      payload.read(part.record, pixels, ahead.take(int(number)))
     return (pixels, labels[part.record].astype(np.float32), part.weight,
             part.element, part.slot)
 
@@ -115,6 +123,32 @@ def batches(labels: np.ndarray,
 def _in_flight(shape: tuple[int, ...]) -> int:
   """Returns the number of parts to fill at once: one a core, up to 1 GiB."""
   return max(2, min(host.num_cores(), _IN_FLIGHT_BYTES // int(np.prod(shape))))
+
+
+class _Ahead:
+  """Begins to read parts in their order, some of them ahead."""
+
+  def __init__(self, begin: Callable[[int], Any], first: int, count: int,
+               depth: int):
+    """Prepares to begin the parts first, first + 1, ... count - 1.
+
+    Args:
+      begin: begins a part and returns what its reading needs.
+      first: number of the first part.
+      count: number of the last one, plus 1.
+      depth: parts to begin after the one that is taken.
+    """
+    self._begin, self._next, self._count = begin, first, count
+    self._depth, self._lock = depth, threading.Lock()
+    self._begun: dict[int, Any] = {}
+
+  def take(self, number: int) -> Any:
+    """Returns what begin returned for a part; each is taken once."""
+    with self._lock:
+      while self._next <= min(number + self._depth, self._count - 1):
+        self._begun[self._next] = self._begin(self._next)
+        self._next += 1
+      return self._begun.pop(number)
 
 
 def make_buffers() -> buffers_lib.Buffers:

@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks import peer_reader
 from benchmarks import process
 from hpa_records.reading import dataset
-from hpa_records.reading import shards
+from hpa_records.reading.payload import shards
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 

@@ -117,7 +117,7 @@ _FEW_FILES = '''
 import resource, sys
 import numpy as np
 from hpa_records.reading import dataset
-from hpa_records.reading import shards as shards_lib
+from hpa_records.reading.payload import shards as shards_lib
 from hpa_records.runtime import errors
 records = dataset.load(sys.argv[1])
 shards = shards_lib.Shards(records)
