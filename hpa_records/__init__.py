@@ -3,7 +3,7 @@
 __version__ = '0.1.0'
 
 
-def open(address: str, check: str = 'none'):  # pylint: disable=redefined-builtin
+def open(address, check: str = 'none'):  # pylint: disable=redefined-builtin
   """Returns the records of a dataset for random access; see reading.source.
 
     source = hpa_records.open('records')
@@ -14,7 +14,8 @@ def open(address: str, check: str = 'none'):  # pylint: disable=redefined-builti
   Needs no TensorFlow. Only the shards whose records are asked for are opened.
 
   Args:
-    address: folder of a dataset, or its address, such as s3://bucket/records.
+    address: folder of a dataset, str or os.PathLike; or its address, such as
+      s3://bucket/records.
     check: 'crc' verifies both checksums of each record that is read; 'none'
       does not.
 

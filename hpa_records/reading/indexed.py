@@ -23,9 +23,9 @@ import numpy as np
 
 from hpa_records.format import spec as spec_lib
 from hpa_records.reading import batching
-from hpa_records.reading import buffers as buffers_lib
 from hpa_records.reading import dataset
 from hpa_records.reading import pipeline_call
+from hpa_records.reading.payload import buffers as buffers_lib
 from hpa_records.reading.payload import payload as payload_lib
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf

@@ -10,35 +10,67 @@ import dataclasses
 import functools
 import multiprocessing
 import os
-from typing import Any, Sequence
+from typing import Any, Iterable
 
 import numpy as np
 
 from hpa_records.format import spec as spec_lib
-from hpa_records.reading import buffers as buffers_lib
 from hpa_records.reading import dataset
-from hpa_records.reading import shards
+from hpa_records.reading.payload import buffers as buffers_lib
+from hpa_records.reading.payload import payload as payload_lib
+from hpa_records.reading.payload import remote_shards
+from hpa_records.reading.payload import shards
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
+from hpa_records.storage import driver
 
 _LEAST_BYTES = 2**20  # of a part of a batch, which another thread reads
+# Columns of the index that say where a record is.
+_PLACES = ('id', 'shard', 'record_offset', 'record_bytes', 'image_offset',
+           'image_bytes')
 _FREE_BATCHES = 4  # that are kept to be filled again
 
 
-@dataclasses.dataclass(frozen=True)
 class Storage:
   """What a source and its splits share.
 
+  Each process opens the shards anew, so neither a fork nor a copy by pickle
+  shares locks, threads or connections with another process.
+
   Attributes:
-    directory: of the dataset, or its address.
-    spec: its classes and channels.
-    payload: reads the pixels.
+    records: the dataset, without the columns of a sample.
     buffers: memory of the batches.
   """
-  directory: str
-  spec: spec_lib.Spec
-  payload: shards.Payload
-  buffers: buffers_lib.Buffers
+
+  def __init__(self, records: dataset.Records, check: str):
+    """Prepares to read; files are opened when a record of them is read.
+
+    Args:
+      records: the dataset.
+      check: as of hpa_records.open.
+    """
+    self.records = dataclasses.replace(records,
+                                       index=records.index[list(_PLACES)])
+    self.buffers = buffers_lib.Buffers(_FREE_BATCHES)
+    self._check = check
+    self._payloads: dict[int, payload_lib.Payload] = {}  # by process
+
+  def __reduce__(self):
+    return Storage, (self.records, self._check)
+
+  @property
+  def payload(self) -> payload_lib.Payload:
+    """The payload of this process, which reads the pixels."""
+    process = os.getpid()
+    if process not in self._payloads:
+      # No lock: a child that is forked meanwhile would have it for ever.
+      self._payloads.setdefault(process, self._open())
+    return self._payloads[process]
+
+  def _open(self) -> payload_lib.Payload:
+    if driver.is_address(self.records.directory):
+      return remote_shards.RemoteShards(self.records)
+    return shards.Shards(self.records, self._check)
 
 
 class Source:
@@ -53,8 +85,7 @@ class Source:
       fold k held out, 0 in its own fold; None if the records are unlabelled.
   """
 
-  def __init__(self, storage: Storage, rows: np.ndarray, tables: dict[str,
-                                                                      Any],
+  def __init__(self, storage: Storage, rows: np.ndarray, tables: dict[str, Any],
                part: str):
     """Makes a source; call open or split.
 
@@ -64,7 +95,7 @@ class Source:
       tables: values of the records, [n, ...], in the order of a sample.
       part: which records these are, for people.
     """
-    self.spec = storage.spec
+    self.spec = storage.records.spec
     self.ids = tables[spec_lib.ID]
     self.labels = tables.get(spec_lib.LABELS)
     self.folds = tables.get(spec_lib.FOLD)
@@ -79,7 +110,7 @@ class Source:
   def __repr__(self) -> str:
     """Returns a text that is equal for equal parts of one dataset."""
     return (f'<hpa_records source: {len(self):,} records of '
-            f'{self._storage.directory}{self._part}>')
+            f'{self._storage.records.directory}{self._part}>')
 
   def __getitem__(self, index: Any) -> dict[str, Any]:
     """Returns a sample, or a batch.
@@ -107,13 +138,13 @@ class Source:
       return {
           spec_lib.IMAGE: image,
           **{
-              name: np.array(table[index])
-              for name, table in self._tables.items()
+              name: np.array(table[index]) for name, table in self._tables.items(
+              )
           }
       }
     return self._sample(image[0], index)
 
-  def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+  def __getitems__(self, indices: Iterable[int]) -> list[dict[str, Any]]:
     """Returns the samples of indices, [b] int, as PyTorch's loader asks.
 
     The images are read together, and are parts of one array [b, H, W, C].
@@ -139,7 +170,7 @@ class Source:
     if self.folds is None:
       raise errors.DataError(
           f'Expected records with folds, received unlabelled ones at '
-          f'{self._storage.directory}; convert a CSV with labels.')
+          f'{self._storage.records.directory}; convert a CSV with labels.')
     num_folds = self.repeats.shape[1]
     if fold not in range(num_folds):
       raise errors.DataError(f'Expected a fold of 0..{num_folds - 1}, received '
@@ -195,9 +226,9 @@ def _threads(process: int) -> futures.ThreadPoolExecutor:
   return futures.ThreadPoolExecutor(_num_threads(process))
 
 
-def open_source(address: str, check: str = 'none') -> Source:
+def open_source(address: str | os.PathLike, check: str = 'none') -> Source:
   """Returns a dataset's records, as hpa_records.open describes."""
-  records = dataset.load(address, allow_unlabelled=True)
+  records = dataset.load(os.fspath(address), allow_unlabelled=True)
   index = records.index
   tables = {spec_lib.ID: index['id'].to_numpy(object)}
   if records.manifest.is_labelled:
@@ -209,6 +240,5 @@ def open_source(address: str, check: str = 'none') -> Source:
         spec_lib.REPEATS:
             np.stack(index['repeats']).astype(np.float32, copy=False),
     }
-  storage = Storage(address, records.spec, shards.Shards(records, check),
-                    buffers_lib.Buffers(_FREE_BATCHES))
+  storage = Storage(records, check)
   return Source(storage, np.arange(len(index)), tables, '')

@@ -144,7 +144,7 @@ def test_a_fold_that_does_not_exist_is_refused(source, fold):
 
 def test_unlabelled_records_have_image_and_id(tmp_path):
   forgery.write_unlabelled(tmp_path)
-  source = hpa_records.open(str(tmp_path))
+  source = hpa_records.open(tmp_path)
   assert list(source[0]) == list(source[:2]) == ['image', 'id']
   assert source.labels is source.folds is source.repeats is None
   with pytest.raises(errors.DataError, match='received unlabelled ones at'):
@@ -154,7 +154,7 @@ def test_unlabelled_records_have_image_and_id(tmp_path):
 def test_pngs_give_the_same_pixels(tmp_path):
   spec = specs.make(24, num_channels=3, num_classes=5, encoding='png')
   plain_dataset.write(tmp_path, spec, [[i % 5] for i in range(10)])
-  source = hpa_records.open(str(tmp_path), check='crc')
+  source = hpa_records.open(tmp_path, check='crc')
   np.testing.assert_array_equal(
       source[:]['image'],
       [plain_dataset.image(int(name[1:]), spec) for name in source.ids])
@@ -163,7 +163,7 @@ def test_pngs_give_the_same_pixels(tmp_path):
 def test_a_batch_of_several_threads_is_whole(tmp_path):
   spec = specs.make(400, num_classes=5)  # 640 kB each, so some a thread
   plain_dataset.write(tmp_path, spec, [[i % 5] for i in range(12)])
-  source = hpa_records.open(str(tmp_path))
+  source = hpa_records.open(tmp_path)
   index = [11, 3, 0, 7, 8, 2, 10]
   expected = [
       plain_dataset.image(int(name[1:]), spec) for name in source.ids[index]
@@ -206,6 +206,7 @@ import hpa_records
 def read(source, index, queue):
   queue.put(source[index]['image'].astype(int).sum(axis=(1, 2, 3)).tolist())
 
+IS_FORK = 'METHOD' == 'fork'
 if __name__ == '__main__':
   source = hpa_records.open(sys.argv[1])
   own = source[:]['image'].astype(int).sum(axis=(1, 2, 3)).tolist()
@@ -214,13 +215,13 @@ if __name__ == '__main__':
   def go_on():
     while not stop.is_set():
       source[[0, 9, 20, 30]]
-  threads = [threading.Thread(target=go_on) for _ in range(2)]
+  threads = [threading.Thread(target=go_on) for _ in range(2 * IS_FORK)]
   for each in threads:
     each.start()
   context = multiprocessing.get_context('METHOD')
   queue = context.Queue()
   # A spawned process takes seconds to start.
-  for i in range(8 if 'METHOD' == 'fork' else 1):
+  for i in range(8 if IS_FORK else 1):
     context.Process(target=read, args=(source, slice(i, None, 2), queue),
                     daemon=True).start()
     assert queue.get(timeout=60) == own[i::2]
@@ -245,7 +246,8 @@ def test_a_damaged_or_replaced_shard_is_named(folder, tmp_path, check):
   other = tmp_path / 'other'
   shutil.copy(path, other)
   os.replace(other, path)
-  with pytest.raises(errors.DataError, match=f'{path.name}: the file was chang'):
+  with pytest.raises(errors.DataError,
+                     match=f'{path.name}: the file was chang'):
     source[:]  # pylint: disable=pointless-statement
   with open(path, 'r+b') as file:
     file.truncate(1000)
@@ -265,4 +267,4 @@ def test_a_wrong_byte_is_found_by_its_checksum(folder, tmp_path):
 
 def test_a_folder_without_records_is_named(tmp_path):
   with pytest.raises(errors.DataError, match='No finished dataset'):
-    hpa_records.open(str(tmp_path))
+    hpa_records.open(tmp_path)

@@ -3,7 +3,7 @@
 import os
 import pickle
 
-from hpa_records.reading import buffers as buffers_lib
+from hpa_records.reading.payload import buffers as buffers_lib
 import numpy as np
 
 _SHAPE = (3, 5, 7)
