@@ -32,6 +32,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
 from hpa_records.storage import disk_space
+from hpa_records.storage import filesystem
 
 ALL = -1
 
@@ -109,6 +110,8 @@ def make(source: conversion_input.Source,
   if how.only_shard != ALL and how.overwrite:
     raise errors.DataError('--only_shard and --overwrite exclude each other: '
                            'each job would remove the others\' shards.')
+  if any(map(filesystem.is_in_process, (source.images, output))):
+    how = dataclasses.replace(how, workers=1)
   with _translate_errors(output):
     output_folder.refuse_foreign(output, how.overwrite)
     if how.only_shard != ALL and not manifest_lib.exists(output):

@@ -1,10 +1,7 @@
 """Downloads a dataset from an address to local disk; verified and resumable.
 
-Files are read through fsspec. Its drivers (s3fs, gcsfs, adlfs, aiohttp) are in
-the extra [stage] and work with every TensorFlow version; TensorFlow's own
-support of s3:// and az:// works with one version only (storage.address). The
-copy is in STAGE_DIR/<fingerprint>, so each dataset has its own folder, whatever
-its address.
+The copy is in STAGE_DIR/<fingerprint>, so each dataset has its own folder,
+whatever its address.
 
 A file is hashed while it streams and gets its name only if the hash is the
 manifest's. Existing files are hashed again. Processes that download a dataset
@@ -29,12 +26,13 @@ from typing import BinaryIO, Callable, Iterable, Iterator, Sequence
 
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import manifest_form
-from hpa_records.reading import download_source
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
+from hpa_records.storage import driver
 from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
+from hpa_records.storage import remote_file
 
 _THREADS = 8
 _LOCK_SUFFIX = '.lock'
@@ -63,9 +61,10 @@ def stage(records: str,
       missing, a file is missing or has another hash, the disk is full, or a
       link has the name of a file.
   """
-  source = download_source.Source(records)
-  data = source.read(manifest_lib.MANIFEST_NAME, manifest_form.MAX_BYTES)
-  made = manifest_lib.parse(data, f'{records}/{manifest_lib.MANIFEST_NAME}')
+  records = driver.strip_file(records)
+  path = f'{records}/{manifest_lib.MANIFEST_NAME}'
+  data = filesystem.read_at_most(path, manifest_form.MAX_BYTES, 'a manifest')
+  made = manifest_lib.parse(data, path)
   directory = os.path.join(stage_dir, made.fingerprint)
   wanted = _wanted(made, shards)
   try:
@@ -78,7 +77,7 @@ def stage(records: str,
       for name in (*wanted, manifest_lib.MANIFEST_NAME):
         _check_place(os.path.join(directory, name), stat.S_ISREG)
       _tidy(directory, wanted)
-      _Download(source, directory, wanted).run()
+      _Download(records, directory, wanted).run()
       filesystem.write_atomically(
           os.path.join(directory, manifest_lib.MANIFEST_NAME), data)
   except OSError as error:
@@ -147,15 +146,12 @@ class _Stopped(Exception):
 class _Download:
   """One download: threads, progress bar, first error."""
 
-  def __init__(self, source: download_source.Source, directory: str,
-               wanted: dict[str, _File]):
-    self._source, self._directory = source, directory
+  def __init__(self, records: str, directory: str, wanted: dict[str, _File]):
+    self._records, self._directory = records, directory
     self._wanted = {
         name:
-            dataclasses.replace(
-                file,
-                bytes=source.size(name) if file.bytes is None else file.bytes)
-        for name, file in wanted.items()
+            dataclasses.replace(file, bytes=self._size(name))
+            if file.bytes is None else file for name, file in wanted.items()
     }
     self._stop, self._lock = threading.Event(), threading.Lock()
     self._bar, self._done = None, 0
@@ -183,13 +179,12 @@ class _Download:
     wanted = self._wanted[name]
     size = filesystem.size(path)
     if size is not None and wanted.bytes in (size, 0):
-      if self._read(self._local(path), wanted.most_bytes) == wanted.sha256:
+      if self._read(path, wanted.most_bytes) == wanted.sha256:
         return
       self._count(-size)
     try:
       with filesystem.atomic_writer(path) as file:
-        chunks = self._source.chunks(name)
-        found = self._read(chunks, wanted.most_bytes, file)
+        found = self._read(f'{self._records}/{name}', wanted.most_bytes, file)
         if found != wanted.sha256:
           raise errors.DataError(
               f'Expected {name} with sha256 {wanted.sha256}, received {found}; '
@@ -198,15 +193,15 @@ class _Download:
       raise errors.describe_write(path, error, _THEN) from error
 
   def _read(self,
-            chunks: Iterator[bytes],
+            path: str,
             most_bytes: int,
             file: BinaryIO | None = None) -> str:
-    """Returns the hex digest of the chunks; writes them to the file.
+    """Returns the hex digest of a file's content; writes it to the other file.
 
     Stops above most_bytes and returns a text that is not a digest.
     """
     digest = hashlib.sha256()
-    with contextlib.closing(chunks):
+    with contextlib.closing(self._chunks(path)) as chunks:
       for chunk in chunks:
         if self._stop.is_set():
           raise _Stopped
@@ -219,13 +214,17 @@ class _Download:
         self._count(len(chunk))
     return digest.hexdigest()
 
-  def _local(self, path: str) -> Iterator[bytes]:
+  def _chunks(self, path: str) -> Iterator[memoryview]:
     try:
-      with open(path, 'rb') as file:
-        while chunk := file.read(download_source.CHUNK_BYTES):
-          yield chunk
+      yield from filesystem.chunks(path)
     except OSError as error:
       raise errors.describe_read(path, error) from error
+
+  def _size(self, name: str) -> int:
+    try:
+      return filesystem.size(f'{self._records}/{name}') or 0
+    except remote_file.UnknownSizeError:
+      return 0
 
   def _count(self, count: int, last: bool = False) -> None:
     """Advances the bar by full megabytes; the last one may be partial."""

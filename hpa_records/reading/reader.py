@@ -18,6 +18,7 @@ from hpa_records.reading import how as how_lib
 from hpa_records.reading import indexed
 from hpa_records.reading import shard_issue
 from hpa_records.reading import streaming
+from hpa_records.reading import tensorflow_address
 from hpa_records.reading.payload import payload as payload_lib
 from hpa_records.reading.payload import remote_shards
 from hpa_records.reading.payload import shard_cache
@@ -25,10 +26,10 @@ from hpa_records.reading.payload import shards
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
-from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records.storage import address
+from hpa_records.storage import filesystem
+from hpa_records.storage import storage_error
 
 _FILL_BATCH = 32  # images a batch, to fill a cache
 _INPUT = 'IteratorGetNext'  # in TensorFlow's errors of the input
@@ -167,11 +168,11 @@ class Reader:
         error.
     """
     try:
-      with address.translate_errors(self._records.directory, naming=_INPUT):
+      with tensorflow_address.translate_errors(self._records.directory):
         yield
-    except (tf.errors.OpError, address.StorageError) as error:
+    except (tf.errors.OpError, storage_error.StorageError) as error:
       found = self._payload.error if self._payload is not None else None
-      if isinstance(error, address.StorageError):
+      if isinstance(error, storage_error.StorageError):
         raise found or error
       if found is None and _INPUT in str(error):
         found = _translate_system_error(error, self._records.directory)
@@ -196,7 +197,7 @@ def _translate_system_error(error: tf.errors.OpError,
 def _find_payload(records: dataset.Records, how: how_lib.How,
                   kind: str) -> payload_lib.Payload | None:
   """Returns what reads records by index; None where tf.data reads them all."""
-  if not address.is_address(records.directory):
+  if not filesystem.is_remote(records.directory):
     return shards.Shards(records, how.check)
   if kind == 'streaming':
     return None
@@ -230,18 +231,10 @@ def choose(records: dataset.Records, how: how_lib.How) -> str:
     raise errors.DataError(
         f'--reader=streaming excludes --cache={how.cache}; leave --reader out: '
         'a cache is read by index.')
-  is_address = address.is_address(records.directory)
-  if how.cache == 'disk' and not is_address:
+  if how.cache == 'disk' and not filesystem.is_remote(records.directory):
     raise errors.DataError(
         '--cache=disk keeps records of an address, received the local folder '
         f'{records.directory}; leave --cache out.')
-  scheme = records.directory.partition('://')[0]
-  if (how.reader == 'streaming' and is_address and
-      not tensorflow.has_scheme(scheme)):
-    raise errors.DataError(
-        f'TensorFlow {tf.__version__} cannot read {scheme}:// by itself, as '
-        '--reader=streaming needs it; leave --reader out, or pass '
-        '--stage_dir=DIR.')
   return 'streaming' if how.reader == 'streaming' else 'indexed'
 
 

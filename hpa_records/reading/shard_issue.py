@@ -14,7 +14,7 @@ from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
-from hpa_records.storage import address
+from hpa_records.storage import filesystem
 from hpa_records.storage import filesystem
 
 _REMEDY = 'copy or convert the data again, then run the same command to resume.'
@@ -38,7 +38,7 @@ def check_frames(records: dataset.Records, names: Sequence[str]) -> None:
   rows_of = records.index.groupby('shard', sort=False).indices
   entries = {each.name: each for each in records.manifest.shards}
   for name in names:
-    if address.is_address(records.directory):
+    if filesystem.is_remote(records.directory):
       continue
     rows = records.index.iloc[rows_of[name]]
     path = os.path.join(records.directory, name)

@@ -22,9 +22,10 @@ import numpy as np
 from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import shard_issue
+from hpa_records.reading import tensorflow_address
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
-from hpa_records.storage import address
+from hpa_records.storage import filesystem
 
 # Read buffer at an address: one to three records; larger ones were not faster.
 # On a local disk a buffer would be another copy.
@@ -110,6 +111,7 @@ def shuffled_draws(records: dataset.Records,
 
 def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:
   """Returns the paths of the rows' shards, checked, in file order."""
+  tensorflow_address.require_readable(records.directory)
   names = records.index['shard'].iloc[rows].unique().tolist()
   shard_issue.check_frames(records, names)
   return [os.path.join(records.directory, name) for name in names]
@@ -122,7 +124,7 @@ def _encode(paths: list[str]) -> list[bytes]:
 
 def _read(records: dataset.Records, names) -> tf.data.Dataset:
   """Returns the serialized records of files, in order."""
-  buffer = _READ_BYTES if address.is_address(records.directory) else 0
+  buffer = _READ_BYTES if filesystem.is_remote(records.directory) else 0
   return tf.data.TFRecordDataset(names, buffer_size=buffer)
 
 

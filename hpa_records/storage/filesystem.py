@@ -1,14 +1,14 @@
 """Reading and writing of files, local or remote; the only access to storage.
 
-A path is local, or an address such as gs://bucket/folder. Local files are read
-and written by the operating system, addresses by TensorFlow (see address). It
-is imported at the first address, so that local work starts without it.
+A path is local, or an address such as s3://bucket/folder. Local files are read
+and written by the operating system, addresses by fsspec (see driver, request).
 
-Files are written under a temporary name and renamed when they are complete, so
-no reader sees a partial file. rename is atomic within one local folder (POSIX);
-the data are flushed to disk before it, so a power failure cannot leave the
-final name on an empty file. An object store shows an object only once it is
-closed.
+Local files are written under a temporary name and renamed when they are
+complete, so no reader sees a partial file. rename is atomic within one folder
+(POSIX); the data are flushed to disk before it, so a power failure cannot leave
+the final name on an empty file. For an address the temporary file is on the
+local disk and is uploaded when it is complete; an object store shows it only
+after its last byte.
 """
 
 import contextlib
@@ -19,11 +19,15 @@ import hashlib
 import io
 import os
 import stat
+import tempfile
 import uuid
 from typing import BinaryIO, Callable, Iterator
 
 from hpa_records.runtime import errors
-from hpa_records.storage import address
+from hpa_records.storage import driver
+from hpa_records.storage import remote_file
+from hpa_records.storage import request
+from hpa_records.storage import storage_error
 
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
@@ -38,12 +42,17 @@ _START_WRITE = 2  # Linux's SYNC_FILE_RANGE_WRITE
 
 def is_remote(path: str) -> bool:
   """Returns whether the path is an address such as gs://bucket/folder."""
-  return address.is_address(path)
+  return driver.is_address(path)
 
 
 def has_folders(path: str) -> bool:
   """Returns whether folders can be listed at the path."""
-  return address.has_folders(path)
+  return driver.has_folders(path)
+
+
+def is_in_process(path: str) -> bool:
+  """Returns whether other processes cannot see a path, one of memory://."""
+  return driver.is_in_process(path)
 
 
 def open_read(path: str, buffered: bool = True) -> BinaryIO:
@@ -59,7 +68,7 @@ def open_read(path: str, buffered: bool = True) -> BinaryIO:
     errors.DataError: the address's scheme is not supported.
   """
   if is_remote(path):
-    return io.BufferedReader(address.ReadFile(path), _READ_BYTES)
+    return remote_file.RemoteFile(path)
   mode = os.stat(path).st_mode
   # A pipe may block, and can be read only once. open() raises for folders.
   if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
@@ -121,11 +130,28 @@ def sha256(path: str) -> str:
   Raises:
     OSError: the file cannot be read.
   """
-  digest, block = hashlib.sha256(), memoryview(bytearray(_READ_BYTES))
+  digest = hashlib.sha256()
+  for chunk in chunks(path):
+    digest.update(chunk)
+  return digest.hexdigest()
+
+
+def chunks(path: str) -> Iterator[memoryview]:
+  """Yields a file's content in pieces, each valid until the next one.
+
+  A web server needs not support byte ranges.
+
+  Raises:
+    OSError: the file cannot be read.
+    errors.DataError: the address's scheme is not supported.
+  """
+  if driver.is_web(path):
+    yield from remote_file.stream(path)
+    return
+  block = memoryview(bytearray(_READ_BYTES))
   with open_read(path, buffered=False) as file:
     while count := file.readinto(block):
-      digest.update(block[:count])
-  return digest.hexdigest()
+      yield block[:count]
 
 
 def size(path: str) -> int | None:
@@ -136,7 +162,7 @@ def size(path: str) -> int | None:
       supported.
   """
   if is_remote(path):
-    return address.size(path)
+    return remote_file.size(path)
   try:
     found = os.stat(path)
   except OSError as error:
@@ -146,15 +172,16 @@ def size(path: str) -> int | None:
   return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def stamp(path: str) -> list[int] | None:
-  """Returns a file's size in bytes and its times in ns; None if unknown.
+def stamp(path: str) -> list[int | str] | None:
+  """Returns a file's size in bytes and what its content changes with.
 
-  The times are mtime and, of a local file, ctime. ctime reveals a file that
-  replaced another and was given its mtime.
+  None if unknown. Of a local file it is mtime and ctime in ns: ctime reveals a
+  file that replaced another and was given its mtime. Of an address it is what
+  the store has of a version, an ETag, a generation number and a time.
   """
   try:
     if is_remote(path):
-      return address.stamp(path)
+      return remote_file.stamp(path)
     found = os.stat(path)
   except OSError:  # reported with its reason when the file is read
     return None
@@ -166,29 +193,11 @@ def stamp(path: str) -> list[int] | None:
 def remove(path: str) -> None:
   """Removes a file if it exists."""
   if is_remote(path):
-    with address.translate_errors(path):
-      if address.gfile(path, write=True).exists(path):
-        address.gfile(path).remove(path)
+    with contextlib.suppress(storage_error.MissingError):
+      request.run(path, 'rm_file')
   else:
     with contextlib.suppress(FileNotFoundError):
       os.remove(path)
-
-
-def rename(source: str, target: str, flushed: bool = True) -> None:
-  """Renames a file, replacing target if it exists.
-
-  Args:
-    source: path of the file.
-    target: its new path.
-    flushed: whether the new name is flushed to disk before this returns.
-  """
-  if is_remote(source):
-    with address.translate_errors(source):
-      address.gfile(source, write=True).rename(source, target, overwrite=True)
-  else:
-    os.replace(source, target)
-    if flushed:
-      _flush_folder(os.path.dirname(target) or os.curdir)
 
 
 def _flush_folder(path: str) -> None:
@@ -213,17 +222,6 @@ def temporary_name(path: str, folder: str = '') -> str:
   """
   name = f'{os.path.basename(path)}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}'
   return os.path.join(folder or os.path.dirname(path), name)
-
-
-class _BufferWriter:
-  """Accepts any bytes-like object, as local files do; GFile accepts bytes."""
-
-  def __init__(self, file):
-    self._file = file
-
-  def write(self, data) -> None:
-    """Writes an object with the buffer protocol."""
-    self._file.write(bytes(data))
 
 
 class _EarlyWriter(io.FileIO):
@@ -257,7 +255,7 @@ def _find_start_write() -> Callable[[int, int, int, int], int] | None:
 def atomic_writer(path: str,
                   temporary_folder: str = '',
                   flushed: bool = True) -> Iterator[BinaryIO]:
-  """Yields a binary file that is renamed to path when the block succeeds.
+  """Yields a binary file that gets the name path when the block succeeds.
 
   If the block raises, the temporary file is removed and path is unchanged. A
   killed process leaves its temporary file, whose name is unique.
@@ -269,24 +267,34 @@ def atomic_writer(path: str,
     flushed: False does not wait for the disk. After a power failure the file
       may then be missing or have zeros, so its reader must verify it.
   """
+  if is_remote(path):
+    with _uploaded(path) as file:
+      yield file
+    return
   temporary = temporary_name(path, temporary_folder)
-  gfile = address.gfile(path, write=True) if is_remote(path) else None
   try:
-    if gfile:
-      with address.translate_errors(path), gfile.GFile(temporary, 'wb') as file:
-        yield _BufferWriter(file)
-    else:
-      # 'x' does not follow a link of that name.
-      with io.BufferedWriter(_EarlyWriter(temporary, 'xb'),
-                             _WRITE_BYTES) as file:
-        yield file
-        if flushed:
-          file.flush()
-          os.fsync(file.fileno())
-    rename(temporary, path, flushed)
+    # 'x' does not follow a link of that name.
+    with io.BufferedWriter(_EarlyWriter(temporary, 'xb'), _WRITE_BYTES) as file:
+      yield file
+      if flushed:
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    if flushed:
+      _flush_folder(os.path.dirname(path) or os.curdir)
   except BaseException:
     remove(temporary)
     raise
+
+
+@contextlib.contextmanager
+def _uploaded(path: str) -> Iterator[BinaryIO]:
+  """Yields a temporary local file, which is copied to an address at the end."""
+  driver.require_writable(path)
+  with tempfile.NamedTemporaryFile(prefix='hpa-upload-') as file:
+    yield file
+    file.flush()
+    request.run(path, 'put_file', file.name)
 
 
 def write_atomically(path: str,

@@ -6,9 +6,11 @@ import os
 from typing import Callable, Iterator
 
 from hpa_records.runtime import errors
-from hpa_records.storage import address
+from hpa_records.storage import driver
 from hpa_records.storage import filesystem
 from hpa_records.storage import litter
+from hpa_records.storage import request
+from hpa_records.storage import storage_error
 
 
 def list_names(folder: str, recursive: bool = False) -> list[str]:
@@ -28,19 +30,28 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     raise errors.DataError(f'{folder} cannot be listed; copy it to local disk '
                            'first.')
   if filesystem.is_remote(folder):
-    with address.translate_errors(folder):
-      walked = [(top[len(folder):].strip('/'), names)
-                for top, _, names in address.gfile(folder).walk(folder)]
-  else:
-    walked = ((os.path.relpath(top, folder).replace(os.sep, '/'), names)
-              for top, names in _walk(folder))
+    return _list_remote(folder, recursive)
   found = []
-  for below, names in walked:
+  for top, names in _walk(folder):
+    below = os.path.relpath(top, folder).replace(os.sep, '/')
     at_top = below in ('', '.')
     found += names if at_top else [f'{below}/{name}' for name in names]
     if not recursive:
       break  # the folder itself comes first
   return sorted(found)
+
+
+def _list_remote(folder: str, recursive: bool) -> list[str]:
+  """Returns the names of list_names at an address; [] if there are none."""
+  # With a slash, so that records2 is not listed as a part of records.
+  top = driver.connect(folder)[1].rstrip('/') + '/'
+  try:
+    paths = request.run(folder, 'find')
+  except storage_error.MissingError:
+    return []
+  names = [path[len(top):] for path in paths if path.startswith(top)]
+  return sorted(
+      name for name in names if name and (recursive or '/' not in name))
 
 
 def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
@@ -60,11 +71,12 @@ def _refuse_unlisted(folder: str, error: OSError) -> None:
 
 def make(path: str) -> None:
   """Creates a folder and its parents if they do not exist."""
-  if filesystem.is_remote(path):
-    with address.translate_errors(path):
-      address.gfile(path, write=True).makedirs(path)
-  else:
+  if not filesystem.is_remote(path):
     os.makedirs(path, exist_ok=True)
+    return
+  driver.require_writable(path)
+  if driver.needs_folders(path):
+    request.run(path, 'makedirs', exist_ok=True)
 
 
 def remove_files(folder: str, is_wanted: Callable[[str], bool]) -> None:
@@ -99,7 +111,6 @@ def remove_empty(path: str) -> None:
     with contextlib.suppress(OSError):
       os.rmdir(path)
     return
-  with address.translate_errors(path):
-    if address.gfile(
-        path, write=True).exists(path) and not list_names(path, recursive=True):
-      address.gfile(path).rmtree(path)
+  if driver.needs_folders(path) and not list_names(path, recursive=True):
+    with contextlib.suppress(storage_error.MissingError):
+      request.run(path, 'rmdir')

@@ -12,7 +12,7 @@ import re
 from typing import Iterable, Iterator, Sequence
 
 from hpa_records.runtime import errors
-from hpa_records.storage import address
+from hpa_records.storage import driver
 from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 
@@ -84,9 +84,8 @@ def _above(path: str) -> Iterable[str]:
 
 
 def _resolve(path: str) -> str:
-  if path.startswith('file://'):
-    path = path.removeprefix('file://')
-  if address.is_address(path):
+  path = driver.strip_file(path)
+  if filesystem.is_remote(path):
     scheme, _, rest = path.partition('://')
     return f'{scheme}://' + re.sub('/+', '/', rest).rstrip('/')
   return os.path.realpath(path)
@@ -106,6 +105,7 @@ def require_path(path: str, flag: str) -> str:
   """
   if not path:
     raise errors.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
+  path = driver.strip_file(path)
   if filesystem.is_remote(path):
     found = path.rstrip('/')
     if not filesystem.is_remote(found):  # only slashes after the scheme

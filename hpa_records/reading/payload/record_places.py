@@ -1,12 +1,15 @@
 """Where each record is: shard, offsets, sizes; and what an error says of it."""
 
+from concurrent import futures
 import os
+from typing import Iterable
 
 import numpy as np
 
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
+from hpa_records.runtime import host
 
 REMEDY = 'copy or convert the data again, then run the same command to resume'
 
@@ -41,23 +44,33 @@ class RecordPlaces:
                      'image_bytes'))
     self.error: errors.DataError | None = None
     self._spec = records.spec
+    # OpenCV decodes without the GIL.
+    self._pool = futures.ThreadPoolExecutor(host.num_cores())
 
   @property
   def is_raw(self) -> bool:
     """Whether the stored images are pixels."""
     return self._spec.encoding == 'raw'
 
-  def decode(self, row: int, stored: np.ndarray, out: np.ndarray) -> None:
-    """Fills out with the pixels of a stored image.
+  def decode(self, images: Iterable[tuple[int, np.ndarray,
+                                          np.ndarray]]) -> None:
+    """Fills arrays with the pixels of stored images; PNGs on all cores.
 
     Args:
-      row: of the record.
-      stored: [n] uint8.
-      out: [H, W, C] uint8.
+      images: row, stored bytes [n] uint8, and the array to fill, [H, W, C]
+        uint8.
 
     Raises:
-      errors.DataError: it is not an image of the dataset's encoding and size.
+      errors.DataError: one is not an image of the dataset's encoding and size.
     """
+    if self.is_raw:
+      for each in images:
+        self._decode(*each)
+      return
+    for done in [self._pool.submit(self._decode, *each) for each in images]:
+      done.result()
+
+  def _decode(self, row: int, stored: np.ndarray, out: np.ndarray) -> None:
     try:
       out[...] = pixel_codec.decode(stored, self._spec.encoding,
                                     self._spec.image_size,

@@ -22,13 +22,10 @@ from hpa_records.reading.payload import shard_cache
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 from hpa_records.storage import byte_ranges
-from hpa_records.storage import driver
+from hpa_records.storage import remote_file
 
 _AHEAD_BYTES = 2**28  # of pixels, requested before they are read
 _THREADS = 16  # that ask for the state of shards
-# In what the drivers tell of a file.
-_STATE = ('size', 'ETag', 'etag', 'generation', 'LastModified',
-          'Last-Modified', 'last_modified', 'updated', 'mtime', 'created')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +70,13 @@ class RemoteShards(payload.Payload):
     rows, first = np.unique(rows, return_index=True)
     rows = rows[np.argsort(first)]
     rows = rows[rows != epoch_plan.BLANK]
-    is_kept = (self._cache.holds(rows)
-               if self._cache else np.zeros(len(rows), bool))
+    is_kept = (self._cache.holds(rows) if self._cache else np.zeros(
+        len(rows), bool))
     kept, rows = rows[is_kept], rows[~is_kept]
     for number in np.unique(self._places.shard[rows]).tolist():
       if number not in self._states:
-        self._states[number] = self._pool.submit(
-            _state, self._places.paths[number])
+        self._states[number] = self._pool.submit(remote_file.stamp,
+                                                 self._places.paths[number])
     return Begun(kept, rows, self._request(rows))
 
   def read(self,
@@ -97,9 +94,9 @@ class RemoteShards(payload.Payload):
     for j, row in enumerate(rows.tolist()):
       slots.setdefault(row, []).append(j)
     out[slots.pop(epoch_plan.BLANK, [])] = 0
-    for row, stored in self._stored(begun):
-      first, *others = slots[row]
-      self._places.decode(row, stored, out[first])
+    self._places.decode((row, stored, out[slots[row][0]])
+                        for row, stored in self._stored(begun))
+    for first, *others in slots.values():
       for j in others:
         out[j] = out[first]
 
@@ -159,17 +156,8 @@ class RemoteShards(payload.Payload):
     """
     numbers = list(self._states)
     paths = [self._places.paths[number] for number in numbers]
-    for number, path, now in zip(numbers, paths, self._pool.map(_state, paths)):
+    for number, path, now in zip(numbers, paths,
+                                 self._pool.map(remote_file.stamp, paths)):
       if now != self._states[number].result():
         raise errors.DataError(f'{path} was changed during the run; '
                                f'{record_places.REMEDY}.')
-
-
-def _state(path: str) -> list[str]:
-  """Returns what a server tells of a file that changes with its content.
-
-  Raises:
-    driver.StorageError: the file does not exist or cannot be accessed.
-  """
-  found = driver.run(path, 'info')
-  return [str(found[name]) for name in _STATE if name in found]

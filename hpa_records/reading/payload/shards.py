@@ -74,8 +74,8 @@ class Shards(payload.Payload):
       for image, row, number in zip(stored, rows.tolist(), shards.tolist()):
         self._check_crc(files[number], row, image)
     if not self._places.is_raw:
-      for j, image, row in zip(real.tolist(), stored, rows.tolist()):
-        self._places.decode(row, image, out[j])
+      self._places.decode(
+          zip(rows.tolist(), stored, (out[j] for j in real.tolist())))
 
   def prefetch(self, rows: np.ndarray) -> None:
     """As Payload.prefetch: the kernel reads rows [n] from disk meanwhile."""
@@ -149,7 +149,8 @@ class Shards(payload.Payload):
   def _check_unchanged(self, number: int, rows: np.ndarray) -> None:
     """Raises DataError if the shard is not the file that was opened."""
     if self._state(number, rows) != self._open[number][1]:
-      raise self._places.describe(rows[0], 'the file was changed during the run')
+      raise self._places.describe(rows[0],
+                                  'the file was changed during the run')
 
   def _state(self, number: int, rows: np.ndarray) -> tuple:
     """Returns the state of a shard's file, which changes with its content."""
@@ -166,6 +167,5 @@ class Shards(payload.Payload):
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
   def _system_error(self, row: int, error: OSError) -> errors.DataError:
-    return self._places.describe(row,
-                                 errors.explain(error, record_places.REMEDY),
-                                 '')
+    return self._places.describe(row, errors.explain(error,
+                                                     record_places.REMEDY), '')

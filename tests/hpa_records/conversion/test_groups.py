@@ -14,6 +14,7 @@ from hpa_records.format import manifest
 from hpa_records.inspection import index_check
 from hpa_records.inspection import verify
 from hpa_records.runtime import errors
+from hpa_records.storage import filesystem
 from tests.support import fakes
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -367,10 +368,8 @@ def test_contradictions_end_with_one_line_and_exit_code_2(
 
 
 def test_groups_may_be_at_an_address(source, tmp_path):
-  tf = pytest.importorskip('hpa_records.runtime.tensorflow').tf
   groups = _write_groups(tmp_path)
-  remote = 'ram://groups/groups.csv'
-  with tf.io.gfile.GFile(remote, 'wb') as file:
-    file.write(pathlib.Path(groups).read_bytes())
+  remote = 'memory://groups/groups.csv'
+  filesystem.write_atomically(remote, pathlib.Path(groups).read_bytes())
   assert _convert(source, tmp_path / 'one',
                   groups) == _convert(source, tmp_path / 'two', remote)

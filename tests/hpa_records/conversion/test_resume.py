@@ -17,6 +17,8 @@ from hpa_records.format import manifest
 from hpa_records.inspection import verify
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
+from hpa_records.storage import filesystem
+from hpa_records.storage import folders
 from tests.support import fakes
 from tests.support import signalled
 
@@ -425,16 +427,13 @@ def test_plan_only_checks_all_and_writes_nothing(source, undisturbed, tmp_path):
 
 
 def test_an_address_gets_the_same_bytes(source, undisturbed):
-  """Through TensorFlow's filesystems, with the one that needs no network."""
-  from hpa_records.runtime.tensorflow import tf  # pylint: disable=import-outside-toplevel
-  convert.convert(*source, 'ram://bucket/records',
-                  shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1),
-                  convert.How(workers=1))
-  found = {}
-  for name in tf.io.gfile.listdir('ram://bucket/records'):
-    with tf.io.gfile.GFile(f'ram://bucket/records/{name}', 'rb') as file:
-      found[name] = file.read()
-  assert found == undisturbed
+  output = 'memory://bucket/records'
+  convert.convert(*source, output,
+                  shard_plan.Settings(image_size=_SIZE_PX, shard_mb=1))
+  assert {
+      name: filesystem.read_bytes(f'{output}/{name}')
+      for name in folders.list_names(output, recursive=True)
+  } == undisturbed
 
 
 def test_a_folder_with_a_damaged_manifest_can_be_overwritten(source, tmp_path):

@@ -2,17 +2,15 @@
 
 import pytest
 
-from hpa_records.runtime import tensorflow
 from hpa_records.storage import folders
 
 
-@pytest.fixture(name='folder', params=['local', 'ram'])
+@pytest.fixture(name='folder', params=['local', 'memory'])
 def _folder(request, tmp_path):
-  """Returns a local folder, and one at ram:// (TensorFlow, in memory)."""
+  """Returns a local folder, and one at memory://."""
   if request.param == 'local':
     yield str(tmp_path)
   else:
-    path = f'ram://test{tmp_path}'
-    folders.make(path)
+    path = f'memory://test{tmp_path}'
     yield path
-    tensorflow.tf.io.gfile.rmtree(path)
+    folders.remove_files(path, lambda name: True)

@@ -1,0 +1,141 @@
+"""Requests to addresses, each with a bound of time.
+
+The first request to a server takes at most 12 seconds. Later ones are tried
+again for a minute where that can help: no answer, a broken connection, HTTP 429
+and 5xx.
+"""
+
+import asyncio
+import time
+from typing import Any, Awaitable, Callable
+
+import fsspec
+import fsspec.asyn
+
+from hpa_records.storage import driver
+from hpa_records.storage import storage_error
+
+_PATIENCE_S = 60.0
+_WAIT_S = 0.2  # before the second try; doubled each time
+
+
+def run(path: str, name: str, *arguments: Any, **options: Any) -> Any:
+  """Returns what a method of fsspec returns for an address.
+
+  Args:
+    path: the address.
+    name: of the method, such as 'info'.
+    *arguments: of the method, before the path inside the file system.
+    **options: of the method.
+
+  Raises:
+    StorageError: the request failed.
+  """
+  files, inner = driver.connect(path)
+  if not files.async_impl:
+    with storage_error.translate(path):
+      return getattr(files, name)(*arguments, inner, **options)
+  method = getattr(files, f'_{name}')
+  return wait(path, lambda: method(*arguments, inner, **options))
+
+
+def fetch(path: str, start: int, end: int) -> bytes:
+  """Returns a byte range of a file; shorter, if the file ends before.
+
+  Args:
+    path: address of the file.
+    start: first byte.
+    end: byte after the last one.
+
+  Raises:
+    StorageError: the file cannot be read, or its server ignores ranges.
+  """
+  files, inner = driver.connect(path)
+  if not files.async_impl:
+    with storage_error.translate(path):
+      return files.cat_file(inner, start, end)
+  return wait(path, lambda: fetch_range(path, start, end))
+
+
+def wait(path: str, request: Callable[[], Awaitable]) -> Any:
+  """Returns the result of a request; see within_bounds.
+
+  Args:
+    path: the address.
+    request: starts the request; called once for each try.
+
+  Raises:
+    StorageError: the request failed.
+  """
+  with storage_error.translate(path):
+    return fsspec.asyn.sync(
+        driver.connect(path)[0].loop, within_bounds, path, request)
+
+
+async def within_bounds(path: str, request: Callable[[], Awaitable]) -> Any:
+  """Returns the result of a request, tried again where that can help.
+
+  It runs in the event loop of the address's file system.
+
+  Args:
+    path: the address.
+    request: starts the request; called once for each try.
+
+  Raises:
+    Exception: the driver's, of the last try; see storage_error.translate.
+  """
+  server = driver.find_server(path)
+  begun, wait_s = time.monotonic(), _WAIT_S
+  while True:
+    bound_s = _PATIENCE_S if server.has_answered else driver.FIRST_S
+    left_s = begun + bound_s - time.monotonic()
+    try:
+      result = await asyncio.wait_for(request(),
+                                      None if server.has_answered else left_s)
+      server.has_answered = True
+      return result
+    except Exception as error:  # each driver raises its own kinds
+      is_last = wait_s > left_s or not storage_error.is_transient(error)
+      server.has_answered |= bool(storage_error.find_status(error))
+      if is_last:
+        raise
+    await asyncio.sleep(wait_s)
+    wait_s *= 2
+
+
+async def fetch_range(path: str, start: int, end: int) -> bytes:
+  """As fetch, in the event loop of the address's file system, tried once."""
+  files, inner = driver.connect(path)
+  try:
+    if driver.is_web(path):
+      return await _fetch_web(files, inner, start, end)
+    return await files._cat_file(inner, start=start, end=end)  # pylint: disable=protected-access
+  except Exception as error:  # each driver raises its own kinds
+    if storage_error.find_status(error) == 416:  # the range begins at the end
+      return b''
+    raise
+
+
+async def _fetch_web(files: fsspec.AbstractFileSystem, url: str, start: int,
+                     end: int) -> bytes:
+  """Returns a byte range from a web server, which may ignore ranges.
+
+  The driver's own method reads a complete answer, which may have no end.
+  """
+  session = await files.set_session()
+  headers = {'Range': f'bytes={start}-{end - 1}', 'Accept-Encoding': 'identity'}
+  async with session.get(files.encode_url(url), headers=headers) as answer:
+    if answer.status == 404:
+      raise FileNotFoundError(url)
+    answer.raise_for_status()
+    if answer.status != 206 and start:
+      raise storage_error.StorageError(
+          f'The server of {url} does not support byte ranges (HTTP '
+          f'{answer.status} in place of 206); copy the files to local disk '
+          'first (records: trainer.main --stage_dir=DIR does that).')
+    found = bytearray()
+    async for chunk in answer.content.iter_any():
+      found += chunk
+      if len(found) >= end - start:
+        break
+    return bytes(found[:end - start])
