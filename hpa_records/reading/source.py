@@ -194,7 +194,7 @@ class Source:
   def _read(self, rows: np.ndarray) -> np.ndarray:
     """Returns the pixels of rows [b], [b, H, W, C] uint8."""
     shape = (len(rows), *self.spec.image_shape)
-    num_bytes = int(np.prod(shape, dtype=np.int64))
+    num_bytes = len(rows) * self.spec.raw_bytes
     count = min(_num_threads(os.getpid()), len(rows), num_bytes // _LEAST_BYTES)
     read = self._storage.payload.read
     out = (self._storage.buffers.take(shape)
