@@ -197,45 +197,67 @@ def test_it_works_without_tensorflow_and_imports_little(folder):
   assert out.splitlines() == ['False', f'{_COUNT} (2, {_SIZE}, {_SIZE}, 4)']
 
 
-@pytest.mark.parametrize('method', ['fork', 'spawn'])
-def test_workers_of_multiprocessing_read_the_same(folder, method):
-  code = '''
+_WORKERS = '''
 import multiprocessing, sys, threading
 import hpa_records
 
-def read(source, index, queue):
-  queue.put(source[index]['image'].astype(int).sum(axis=(1, 2, 3)).tolist())
+def total(source, index):
+  return source[index]['image'].astype(int).sum(axis=(1, 2, 3)).tolist()
 
-IS_FORK = 'METHOD' == 'fork'
+def read(source, index, queue):
+  queue.put(total(source, index))
+
 if __name__ == '__main__':
-  source = hpa_records.open(sys.argv[1])
-  own = source[:]['image'].astype(int).sum(axis=(1, 2, 3)).tolist()
-  # Others read while the process is forked.
+  source, method = hpa_records.open(sys.argv[1]), sys.argv[2]
+  own = total(source, slice(None))
   stop = threading.Event()
   def go_on():
     while not stop.is_set():
       source[[0, 9, 20, 30]]
-  threads = [threading.Thread(target=go_on) for _ in range(2 * IS_FORK)]
-  for each in threads:
+  # Others read while the process is forked. A spawned one takes seconds.
+  threads = [threading.Thread(target=go_on) for _ in range(2)]
+  for each in threads if method == 'fork' else []:
     each.start()
-  context = multiprocessing.get_context('METHOD')
+  context = multiprocessing.get_context(method)
   queue = context.Queue()
-  # A spawned process takes seconds to start.
-  for i in range(8 if IS_FORK else 1):
+  for i in range(4 if method == 'fork' else 1):
     context.Process(target=read, args=(source, slice(i, None, 2), queue),
                     daemon=True).start()
-    assert queue.get(timeout=60) == own[i::2]
+    assert queue.get(timeout=120) == own[i::2]
   stop.set()
 '''
-  # A script, which workers import.
-  script = pathlib.Path(folder).with_name(f'{method}.py')
-  script.write_text(code.replace('METHOD', method))
-  done = subprocess.run([sys.executable, script, folder],
+
+
+def _run_workers(address, method, tmp_path, environment):
+  script = tmp_path / 'workers.py'  # which spawned processes import
+  script.write_text(_WORKERS)
+  done = subprocess.run([sys.executable, script, address, method],
                         check=False,
                         capture_output=True,
                         text=True,
-                        env=os.environ | {'PYTHONPATH': str(_ROOT)})
+                        env=os.environ | {'PYTHONPATH': str(_ROOT)} |
+                        environment)
   assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_workers_of_multiprocessing_read_the_same(folder, method, tmp_path):
+  _run_workers(folder, method, tmp_path, {})
+
+
+def test_a_bucket_gives_the_same(source, folder, store, tmp_path, monkeypatch):
+  for name, value in store.environment.items():
+    monkeypatch.setenv(name, value)
+  address = store.upload(pathlib.Path(folder), 'source-test')
+  remote = hpa_records.open(address)
+  index = [7, 0, 7, _COUNT - 1]
+  _check(source, remote[index], index)
+  _check(source, pickle.loads(pickle.dumps(remote))[index], index)
+  _run_workers(address, 'fork', tmp_path, store.environment)
+  store.client().delete_object(Bucket='source-test',
+                               Key='records/fold0-00000-of-00001.tfrecord')
+  with pytest.raises(errors.DataError, match='fold0-.* does not exist'):
+    remote[:]  # pylint: disable=pointless-statement
 
 
 @pytest.mark.parametrize('check', ['none', 'crc'])
