@@ -135,13 +135,10 @@ class Source:
                        f'received {rows.ndim} dimensions.')
     image = self._read(np.atleast_1d(rows))
     if rows.ndim:
-      return {
-          spec_lib.IMAGE: image,
-          **{
-              name: np.array(table[index]) for name, table in self._tables.items(
-              )
-          }
-      }
+      found = {spec_lib.IMAGE: image}
+      for name, table in self._tables.items():
+        found[name] = np.array(table[index])
+      return found
     return self._sample(image[0], index)
 
   def __getitems__(self, indices: Iterable[int]) -> list[dict[str, Any]]:

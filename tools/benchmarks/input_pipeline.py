@@ -285,7 +285,7 @@ def _write_job(job: Job) -> tuple[str, dict[str, int]]:
 
 
 def _compare(found: dict[str, Any], ways: Sequence[Way]) -> dict[str, float]:
-  """Returns the ratios of our readers to what limits them, and to the others."""
+  """Returns the ratios of our readers to what limits them and to others."""
   medians = {
       key: each['median'] for key, each in found.items() if each.get('median')
   }

@@ -3,8 +3,9 @@
 import os
 import pickle
 
-from hpa_records.reading.payload import buffers as buffers_lib
 import numpy as np
+
+from hpa_records.reading.payload import buffers as buffers_lib
 
 _SHAPE = (3, 5, 7)
 
