@@ -169,21 +169,20 @@ class Config:
       how_lib.How.reader,
       choices=how_lib.READERS)
   cache: str = _reading(
-      'Where all pixels are kept after one reading; disk: in --cache_dir, as '
-      'they came from an address; auto: on the device if they fit, else in '
-      'host memory, else nowhere.',
+      'Where pixels are kept once they are read; auto: on the device or in '
+      'host memory, if they fit.',
       how_lib.How.cache,
       choices=how_lib.CACHES,
       is_free=True)
-  cache_dir: str = _reading('Local folder of --cache=disk.',
-                            how_lib.How.cache_dir,
-                            is_free=True,
-                            is_own=True)
+  cache_dir: str = _reading(
+      'For --cache=disk: keeps what comes from an address.',
+      how_lib.How.cache_dir,
+      is_free=True,
+      is_own=True)
   cache_gb: float = _reading('Largest size of --cache_dir, GB.',
                              how_lib.How.cache_gb,
                              within=(setting.LEAST_FLOAT, LARGEST_FLOAT),
-                             is_free=True,
-                             is_own=True)
+                             is_free=True)
   check: str = _reading('crc: checks each record that is read by index.',
                         how_lib.How.check,
                         choices=how_lib.CHECKS,
@@ -220,7 +219,7 @@ class Config:
       False,
       is_free=True)
   checkpoint_steps: int = _run(
-      'Steps between checkpoints inside an epoch; 0: none inside.',
+      'Steps between checkpoints inside an epoch; 0: none.',
       0,
       within=(0, _MOST),
       is_free=True)
@@ -241,7 +240,6 @@ class Config:
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
-    self._check_cache()
     remote_tpu.check_input(
         self.distribute,
         self.tpu,
@@ -250,19 +248,7 @@ class Config:
         data_service=self.data_service,
         reader=self.reader if self.reader == 'indexed' else '',
         cache=self.cache if self.cache in ('host', 'device', 'disk') else '')
-    _ = self.rebalance
-
-  def _check_cache(self) -> None:
-    """Refuses a cache without its folder, a folder without its cache, and one
-    of a copy."""
-    if (self.cache == 'disk') != bool(self.cache_dir):
-      raise errors.DataError(
-          'Expected --cache=disk and --cache_dir together, received '
-          f'--cache={self.cache} and --cache_dir={self.cache_dir}.')
-    if self.cache_dir and self.stage_dir:
-      raise errors.DataError(
-          '--stage_dir copies the records before training, and '
-          '--cache=disk keeps them as they come; pass one of them.')
+    _ = self.rebalance, self.reading
 
   @property
   def rebalance(self) -> balance_lib.Balance | None:

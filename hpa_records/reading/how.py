@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from hpa_records.runtime import errors
+
 READERS = ('auto', 'indexed', 'streaming')
 CACHES = ('none', 'host', 'device', 'disk', 'auto')
 CHECKS = ('none', 'crc')
@@ -25,6 +27,9 @@ class How:
       the streaming reader; '' reads locally.
     cache_dir: local folder of the cache 'disk'.
     cache_gb: largest size of all caches in cache_dir.
+
+  Raises:
+    errors.DataError: cache_dir is missing, or without its cache.
   """
   reader: str = 'auto'
   cache: str = 'none'
@@ -33,3 +38,9 @@ class How:
   data_service: str = ''
   cache_dir: str = ''
   cache_gb: float = 100.0
+
+  def __post_init__(self):
+    if (self.cache == 'disk') != bool(self.cache_dir):
+      raise errors.DataError(
+          'Expected --cache=disk and --cache_dir together, received '
+          f'--cache={self.cache} and --cache_dir={self.cache_dir}.')

@@ -234,7 +234,7 @@ def choose(records: dataset.Records, how: how_lib.How) -> str:
   if how.cache == 'disk' and not filesystem.is_remote(records.directory):
     raise errors.DataError(
         '--cache=disk keeps records of an address, received the local folder '
-        f'{records.directory}; leave --cache out.')
+        f'{records.directory}; leave --cache out, or --stage_dir.')
   return 'streaming' if how.reader == 'streaming' else 'indexed'
 
 

@@ -38,7 +38,6 @@ _BLOCK_BYTES = 2**20
 _FOLDER = re.compile('[0-9a-f]{64}')
 _SHARD = re.compile(r'.*\.tfrecord(\.part)?')
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not block
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _THEN = 'Or choose another --cache_dir.'
 
 
@@ -153,6 +152,8 @@ class ShardCache:
           os.remove(path)
           found = None
       if found is None:
+        # Another process may have removed the folder.
+        os.makedirs(self._folder, exist_ok=True)
         found = _open_file(path + _PART, os.O_RDWR | os.O_CREAT)
     except OSError as error:
       raise errors.describe_write(path, error, _THEN) from error

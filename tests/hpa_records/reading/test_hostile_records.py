@@ -24,7 +24,8 @@ from tests.support import image_bytes
 _ROOT = pathlib.Path(__file__).parents[3]
 _WAYS = {
     'streaming raw': ('raw', how_lib.How(reader='streaming')),
-    'streaming png': ('png', how_lib.How()),
+    'streaming png': ('png', how_lib.How(reader='streaming')),
+    'indexed png': ('png', how_lib.How(check='crc')),
     'host png': ('png', how_lib.How(cache='host')),
 }
 

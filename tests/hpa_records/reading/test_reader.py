@@ -20,6 +20,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
+from hpa_records.storage import filesystem
 from tests.support import fakes
 from tests.support import plain_dataset
 from tests.support import specs
@@ -30,7 +31,11 @@ _WAYS = {
     'indexed': ('raw', how_lib.How()),
     'indexed, crc': ('raw', how_lib.How(check='crc')),
     'streaming raw': ('raw', how_lib.How(reader='streaming', shuffle_mb=64)),
-    'streaming png': ('png', how_lib.How(shuffle_mb=64)),
+    'streaming png': ('png', how_lib.How(reader='streaming', shuffle_mb=64)),
+    'indexed png': ('png', how_lib.How()),
+    'indexed png, crc': ('png', how_lib.How(check='crc')),
+    'address': ('raw', how_lib.How()),
+    'address, png': ('png', how_lib.How()),
     'host, raw': ('raw', how_lib.How(cache='host')),
     'host, png': ('png', how_lib.How(cache='host')),
 }
@@ -77,16 +82,24 @@ class _Way:
     return epoch, list(batches.as_numpy_iterator())
 
 
+def _open(folders, name):
+  encoding, how = _WAYS[name]
+  folder = folders / encoding
+  if name.startswith('address'):
+    folder = f'memory://reader{folder}'
+    for path in (folders / encoding).iterdir():
+      filesystem.write_atomically(f'{folder}/{path.name}', path.read_bytes())
+  return _Way(folder, how)
+
+
 @pytest.fixture(name='way', params=_WAYS)
 def _way(folders, request):
-  encoding, how = _WAYS[request.param]
-  return _Way(folders / encoding, how)
+  return _open(folders, request.param)
 
 
 @pytest.fixture(name='indexed', params=_INDEXED)
 def _indexed(folders, request):
-  encoding, how = _WAYS[request.param]
-  return _Way(folders / encoding, how)
+  return _open(folders, request.param)
 
 
 _SAMPLES = {fakes.image(i, _SIZE).tobytes(): i for i in range(40)}
@@ -125,9 +138,8 @@ def test_memory_of_an_epoch_and_its_reader_is_freed(folders, name):
         isinstance(each, (epoch_plan.Epoch, buffers_lib.Buffers))
         for each in gc.get_objects())
 
-  encoding, how = _WAYS[name]
   before = count()
-  _Way(folders / encoding, how).train()
+  _open(folders, name).train()
   assert count() == before
 
 
@@ -234,6 +246,8 @@ def test_global_batches_are_the_same_for_any_replicas(way, replicas, pipelines):
 def test_training_opens_no_file_of_the_held_out_fold(way, tmp_path):
   if way.reader.kind == 'indexed' and way.reader.holds_pixels:
     pytest.skip('the host cache holds the fold that is scored, too')
+  if filesystem.is_remote(way.records.directory):
+    pytest.skip('the copy is local')
   shutil.copytree(way.records.directory, tmp_path / 'copy')
   copy = _Way(tmp_path / 'copy', how_lib.How(reader=way.reader.kind))
   for path in (tmp_path / 'copy').glob('fold1-*'):
@@ -257,7 +271,7 @@ def test_evaluation_reads_every_record_once_in_order(way, batch_size):
 
 def test_batches_have_the_stored_pixels(way):
   row = way.records.index.iloc[0]
-  with open(f'{way.records.directory}/{row["shard"]}', 'rb') as file:
+  with filesystem.open_read(f'{way.records.directory}/{row["shard"]}') as file:
     file.seek(row['image_offset'])
     data = file.read(row['image_bytes'])
   encoding = way.records.manifest.settings['encoding']
@@ -285,8 +299,8 @@ def test_batches_have_rows_instead_of_images_with_a_device_cache(folders):
 
 
 @pytest.mark.parametrize('encoding,how,message', [
-    ('png', how_lib.How(reader='indexed'),
-     'needs raw records on local disk, received png records'),
+    ('png', how_lib.How(cache='disk', cache_dir='cache'),
+     '--cache=disk keeps records of an address, received the local folder'),
     ('raw', how_lib.How(reader='streaming', cache='host'),
      '--reader=streaming excludes --cache=host'),
 ])
