@@ -6,6 +6,7 @@ BIN = $(VENV)/bin
 IO_VENV = .venv-io
 PEERS_VENV = .venv-peers
 TPU_VENV = .venv-tpu
+AZURITE = .azurite
 FUZZ_VENV = .venv-fuzz
 LOOPS_VENV = .venv-loops
 DEMO = demo
@@ -21,7 +22,7 @@ TEST_STAMP = $(VENV)/.installed-test
 COMMA = ,
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test env-fuzz env-io env-loops env-peers env-tpu constraints demo test \
+.PHONY: help env env-test env-fuzz env-io env-azurite env-loops env-peers env-tpu constraints demo test \
   soak lint format clean
 
 help:  ## List the targets.
@@ -39,6 +40,8 @@ env-io: $(IO_VENV)/.installed  ## Make .venv-io with the extra [io]; the tests d
 env-loops: $(LOOPS_VENV)/.installed  ## Make .venv-loops with the extra [loops]; the tests do.
 
 env-peers: $(PEERS_VENV)/.installed  ## Make .venv-peers, for benchmark.py input.
+
+env-azurite: $(AZURITE)/.installed  ## Install a server of Azure's storage; the tests do.
 
 env-tpu: $(TPU_VENV)/.installed  ## Make .venv-tpu with the extra [tpu]; make soak does.
 
@@ -105,6 +108,11 @@ $(TPU_VENV)/.installed: setup.cfg pyproject.toml constraints/tpu.txt
 	$(call make_venv,$(TPU_VENV))
 	$(call install,$(TPU_VENV),tpu$(COMMA)test-tpu,constraints/tpu.txt)
 
+# From npm; its folder of packages is 190 MB.
+$(AZURITE)/.installed:
+	npm install --silent --no-audit --no-fund --prefix $(AZURITE) azurite@3.35.0
+	touch $@
+
 # $(call pin,FILE,OPTIONS): the newest versions that setup.cfg's ranges allow.
 define pin
 	$(BIN)/python -m uv pip compile --quiet --upgrade --no-annotate \
@@ -118,7 +126,7 @@ endef
 define pin_tensorflow
 	printf '%s\n' 'tensorflow==$(1).*' 'tensorflow-cpu==$(1).*' $(3) | \
 	  $(call pin,tensorflow-$(1),--constraint - --universal --python-version 3.10 \
-	  $(addprefix --extra=,cpu gpu stage tfds beam test fuzz $(2)))
+	  $(addprefix --extra=,cpu gpu remote tfds beam test fuzz $(2)))
 endef
 OLD_PROTOBUF = 'tensorflow-metadata<1.18'
 
@@ -159,4 +167,4 @@ format: env-test  ## Lay the code out as the linter wants it.
 	$(BIN)/yapf --in-place --recursive $(SOURCES)
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(FUZZ_VENV) $(IO_VENV) $(LOOPS_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(AZURITE) $(FUZZ_VENV) $(IO_VENV) $(LOOPS_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info

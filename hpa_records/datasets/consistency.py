@@ -72,6 +72,8 @@ def _check_table(found: layout.Description) -> None:
       raise ValueError('expected the path of a table beside the first or below '
                        'its folder, with / between its parts, received '
                        f'{printable.quote(each.csv)}')
+    if not each.on:
+      raise ValueError(f'on of {printable.quote(each.csv)} has no columns')
   has_labels = table.form in ('numbers', 'names')
   if bool(table.labels) != has_labels:
     raise ValueError(

@@ -11,6 +11,8 @@ import re
 from typing import Mapping
 
 from hpa_records.images import file_pattern
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 
 ANY = '*'  # in a pattern of file names: any text without '/'
 # The same in a filled pattern, where values may have *.
@@ -19,6 +21,9 @@ MODIFIERS = ('name', 'stem', 'parent')
 FIELD = re.compile(r'\{([^{}]*)\}')
 
 _ANY_PART = '[^/]+'
+# Divisions of a name among the fields of one part: a name that does not match
+# is compared with all of them, 2.7 million of 255 characters.
+_MAX_DIVISIONS = 3
 
 
 def find_fields(template: str) -> list[str]:
@@ -76,7 +81,21 @@ def compile_name(template: str) -> re.Pattern:
 
   Args:
     template: as passed by consistency.check, or its first parts.
+
+  Raises:
+    errors.DataError: it has too many fields in its parts to be compared with
+      names; with a table they are filled in.
   """
+  divisions = sum(
+      max(0,
+          len({*FIELD.findall(part)}) + FIELD.sub('', part).count(ANY) - 1)
+      for part in template.split('/'))
+  if divisions > _MAX_DIVISIONS:
+    raise errors.DataError(
+        'Too many fields beside each other in the pattern '
+        f'{printable.quote(template)} to find the samples by the names of '
+        'their files; use {id} for several of them, or pass a table with '
+        '--csv=PATH.')
   parts, last, seen = [], 0, {}
   for match in FIELD.finditer(template):
     parts.append(_escape(template[last:match.start()]))

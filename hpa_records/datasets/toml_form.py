@@ -56,8 +56,9 @@ def parse(content: Any, source: str) -> layout.Description:
       raise ValueError(f'more than {spec_lib.MAX_DESCRIPTION:,} characters')
     return found
   except (ValueError, OverflowError) as error:  # of a number of 400 digits
+    reason = str(error).rstrip('.')
     raise errors.DataError(
-        f'{source} is not the description of a dataset: {error}; see '
+        f'{source} is not the description of a dataset: {reason}; see '
         'docs/own_images.md.') from error
 
 

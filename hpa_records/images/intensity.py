@@ -62,9 +62,9 @@ def check(rule: Rule, num_channels: int) -> None:
   """
   wrong = ''
   if rule.name not in RULES:
-    wrong = f'one of {", ".join(RULES)}, received {rule.name!r}'
+    wrong = f'one of {", ".join(RULES)}, received {rule.name!r:.80}'
   elif rule.of not in SCOPES:
-    wrong = f'of one of {", ".join(SCOPES)}, received {rule.of!r}'
+    wrong = f'of one of {", ".join(SCOPES)}, received {rule.of!r:.80}'
   elif rule.white_levels and (len(rule.white_levels) != num_channels or
                               not all(0 < each < math.inf
                                       for each in rule.white_levels)):

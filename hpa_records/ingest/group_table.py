@@ -15,9 +15,10 @@ COLUMNS = ('Id', 'group')
 
 
 class Names:
-  """The names of groups so far, compared in spelling."""
+  """The names of groups or plates so far, compared in spelling."""
 
-  def __init__(self):
+  def __init__(self, kind: str = 'group'):
+    self._kind = kind
     self._spelled: dict[str, tuple[int, str]] = {}
 
   def find_issue(self, group: str, row: int) -> str:
@@ -30,21 +31,21 @@ class Names:
       group: the name, without spaces around it.
       row: as of issue.Issue.
     """
-    wrong = printable.find_name_issue(group, 'the name of a group', '')
+    wrong = printable.find_name_issue(group, f'the name of a {self._kind}', '')
     form = unicodedata.normalize('NFC', group)
     # Spreadsheets and pandas turn the name 5 into 5.0.
     alike = re.sub(r'^([0-9]+)\.0+$', r'\1', form.casefold())
     first_row, first = self._spelled.setdefault(alike, (row, group))
     if alike == 'nan':
-      return (f'expected the name of a group, received '
+      return (f'expected the name of a {self._kind}, received '
               f'{printable.quote(group)} (a missing value)')
     if unicodedata.normalize('NFC', first) != form:
       return (
-          f'group {printable.quote(group)} is spelled {printable.quote(first)} '
-          f'in row {first_row}; spell it the same, or rename one if they are '
-          'two groups')
+          f'{self._kind} {printable.quote(group)} is spelled '
+          f'{printable.quote(first)} in row {first_row}; spell it the same, or '
+          f'rename one if they are two {self._kind}s')
     if first != group:
-      return (f'group {printable.quote(form)} has other code points '
+      return (f'{self._kind} {printable.quote(form)} has other code points '
               f'(Unicode NFC or NFD) than in row {first_row}; spell it '
               'the same')
     return wrong

@@ -139,7 +139,8 @@ class _Joined:
       The message of an issue, or ''; and whether the row is to be left out.
     """
     key = tuple(_normalize(values[name]) for name, _ in self.join.on)
-    found = self._rows.get(key)
+    # Two empty cells are not one name.
+    found = self._rows.get(key) if any(key) else None
     if found is not None:
       values.update(found)
       return '', False

@@ -5,6 +5,7 @@ A description says which, what separates them, and what an empty cell means.
 
 import re
 from typing import Iterable, Mapping, Sequence
+import unicodedata
 
 from hpa_records.datasets import layout
 from hpa_records.format import spec as spec_lib
@@ -68,13 +69,23 @@ class LabelReader:
     """The names of the classes that were found in the table, sorted.
 
     Raises:
-      errors.DataError: there are none, or too many.
+      errors.DataError: there are none, or too many; or two differ only in
+        letter case, Unicode form or spaces.
     """
     if not 1 <= len(self._number_of) <= spec_lib.MAX_CLASSES:
       raise errors.DataError(
           f'Expected 1 to {spec_lib.MAX_CLASSES:,} different labels in '
           f'{", ".join(self.columns)}, received {len(self._number_of):,}; list '
           'the classes in the description, or choose another column.')
+    spelled: dict[str, str] = {}
+    for name in self._number_of:
+      form = unicodedata.normalize('NFC', name).casefold()
+      first = spelled.setdefault(' '.join(form.split()), name)
+      if first != name:
+        raise errors.DataError(
+            f'The labels {first!a:.80} and {name!a:.80} in '
+            f'{", ".join(self.columns)} are one name in two spellings; spell '
+            'them the same, or list the classes in the description.')
     return tuple(sorted(self._number_of))
 
   def renumber(self, labels_column: Iterable[Labels]) -> list[Labels]:
@@ -169,8 +180,12 @@ class LabelReader:
       if name in self._table.ignored:
         found.append(_IGNORED)
         continue
-      if self.from_table:
-        self._number_of.setdefault(name, len(self._number_of))
+      if self.from_table and name not in self._number_of:
+        try:
+          spec_lib.check_names('class', [name], 1)
+        except ValueError as error:
+          return [], f'{error}, in {column}'
+        self._number_of[name] = len(self._number_of)
       if name not in self._number_of:
         return [], (f'unknown class {printable.quote(name)} in {column}'
                     f'{self._suggest(name)}')

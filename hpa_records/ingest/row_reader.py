@@ -55,7 +55,12 @@ class RowReader:
     self._plate = description.table.plate if description.needs_plates else ()
     self._patterns = description.patterns()
     self._first_rows: dict[str, int] = {}
-    self._groups = group_table.Names()
+    # Of each column: 5 and 5.0 are alike, but P|5 and P|5.0 are not.
+    self._names = {
+        (kind, column): group_table.Names(kind)
+        for kind, columns in (('group', self._table.group),
+                              ('plate', self._plate)) for column in columns
+    }
     self._fold_of: dict[str, tuple[int, int]] = {}  # group -> fold, row
     self.labels = None
     if not unlabelled:
@@ -143,8 +148,8 @@ class RowReader:
                                     self._num_folds)
         wrong.append(message)
       if table.group:
-        group = _BETWEEN.join(values[each].strip() for each in table.group)
-        wrong.append(self._groups.find_issue(group, row))
+        group, messages = self._join('group', table.group, values, row)
+        wrong += messages
       if table.fold and table.group and not any(wrong):
         wrong.append(self._find_split(group, fold, row))
     files, message = self._name_files({**values, 'id': file_id})
@@ -157,9 +162,19 @@ class RowReader:
         for name, text in zip(table.metadata, metadata)
         if len(text) > _MAX_TEXT
     ]
-    plate = _BETWEEN.join(values[each].strip() for each in self._plate)
+    plate, messages = self._join('plate', self._plate, values, row)
+    wrong += messages
     return Sample(sample_id, labels, row, files, fold, group, plate, pixel_um,
                   metadata), wrong
+
+  def _join(self, kind: str, columns: Sequence[str], values: Mapping[str, str],
+            row: int) -> tuple[str, list[str]]:
+    """Returns the name of a group or plate, and messages."""
+    parts = [values[each].strip() for each in columns]
+    return _BETWEEN.join(parts), [
+        self._names[kind, column].find_issue(part, row)
+        for column, part in zip(columns, parts)
+    ]
 
   def _find_split(self, group: str, fold: int, row: int) -> str:
     """Returns the message of a group in two folds, else ''."""

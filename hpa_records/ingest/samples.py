@@ -86,6 +86,11 @@ def parse(table: joined_table.Table,
     more, wrong = reader.read(row, values)
     samples += more
     issues += wrong
+  if table.num_dropped and not samples and not issues:
+    raise errors.DataError(
+        f'None of the rows of {table.csv} that were read has a match in a '
+        f'joined table (the first: row {table.first_dropped}); correct '
+        'table.join in the description.')
   return _finish(samples, issues, description, reader.labels)
 
 

@@ -71,6 +71,11 @@ class Records:
     return self._records.manifest.settings
 
   @property
+  def levels(self) -> dict[str, list[list[float]]] | None:
+    """As of manifest.Manifest."""
+    return self._records.manifest.levels
+
+  @property
   def spec(self) -> spec_lib.Spec:
     """The classes and channels of the records."""
     return self._records.spec

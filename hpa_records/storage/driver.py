@@ -42,7 +42,7 @@ class Server:
 
   Attributes:
     files: the file system.
-    has_answered: whether a request to it succeeded or was refused.
+    has_answered: whether a request to it succeeded.
   """
 
   def __init__(self, files: fsspec.AbstractFileSystem):

@@ -83,6 +83,8 @@ def read_bytes(path: str) -> bytes:
     OSError: the file cannot be read.
     errors.DataError: the address's scheme is not supported.
   """
+  if driver.is_web(path):
+    return b''.join(map(bytes, chunks(path)))
   with open_read(path, buffered=False) as file:
     return file.read()
 
@@ -98,15 +100,17 @@ def read_at_most(path: str, most_bytes: int, kind: str) -> bytes:
   Raises:
     errors.DataError: the file cannot be read, or is larger.
   """
+  content = bytearray()
   try:
-    with open_read(path) as file:
-      content = file.read(most_bytes + 1)
+    with contextlib.closing(chunks(path)) as parts:
+      for part in parts:
+        content += part
+        if len(content) > most_bytes:
+          raise errors.DataError(f'{path} is too large for {kind}: over '
+                                 f'{most_bytes:,} bytes; pass another file.')
   except OSError as error:
     raise errors.describe_read(path, error) from error
-  if len(content) > most_bytes:
-    raise errors.DataError(f'{path} is too large for {kind}: over '
-                           f'{most_bytes:,} bytes; pass another file.')
-  return content
+  return bytes(content)
 
 
 def read_small(path: str) -> bytes | None:
@@ -146,7 +150,7 @@ def chunks(path: str) -> Iterator[memoryview]:
     errors.DataError: the address's scheme is not supported.
   """
   if driver.is_web(path):
-    yield from remote_file.stream(path)
+    yield from request.stream(path)
     return
   block = memoryview(bytearray(_READ_BYTES))
   with open_read(path, buffered=False) as file:
@@ -170,6 +174,13 @@ def size(path: str) -> int | None:
       return None
     raise errors.describe_read(path, error) from error
   return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def exists(path: str) -> bool:
+  """Returns whether there is a file at a path, also a link without target."""
+  if is_remote(path):
+    return remote_file.size(path) is not None
+  return os.path.lexists(path)
 
 
 def stamp(path: str) -> list[int | str] | None:

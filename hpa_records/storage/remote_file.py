@@ -2,9 +2,7 @@
 
 import io
 import os
-from typing import Iterator
 
-from hpa_records.storage import driver
 from hpa_records.storage import request
 from hpa_records.storage import storage_error
 
@@ -57,22 +55,6 @@ def stamp(path: str) -> list[int | str]:
       found.get('size') or 0,
       *(str(found[name]) for name in _VERSION if found.get(name) is not None)
   ]
-
-
-def stream(path: str) -> Iterator[memoryview]:
-  """Yields a file's content in pieces, by one request without byte ranges.
-
-  Args:
-    path: address of the file, of http:// or https://.
-
-  Raises:
-    StorageError: the file cannot be read.
-  """
-  files, inner = driver.connect(path)
-  with storage_error.translate(path), files.open(
-      inner, 'rb', block_size=0, cache_type='none') as file:
-    while chunk := file.read(_MOST_BYTES):
-      yield memoryview(chunk)
 
 
 class RemoteFile(io.RawIOBase):

@@ -1,13 +1,13 @@
 """Requests to addresses, each with a bound of time.
 
-The first request to a server takes at most 12 seconds. Later ones are tried
-again for a minute where that can help: no answer, a broken connection, HTTP 429
-and 5xx.
+A request is tried again where that can help: no answer, a broken connection,
+HTTP 429 and 5xx; for 12 seconds until the server has answered once, and for a
+minute afterwards.
 """
 
 import asyncio
 import time
-from typing import Any, Awaitable, Callable
+from typing import Any, Awaitable, Callable, Iterator
 
 import fsspec
 import fsspec.asyn
@@ -16,6 +16,7 @@ from hpa_records.storage import driver
 from hpa_records.storage import storage_error
 
 _PATIENCE_S = 60.0
+_STREAM_BYTES = 2**20
 _WAIT_S = 0.2  # before the second try; doubled each time
 
 
@@ -36,7 +37,8 @@ def run(path: str, name: str, *arguments: Any, **options: Any) -> Any:
     with storage_error.translate(path):
       return getattr(files, name)(*arguments, inner, **options)
   method = getattr(files, f'_{name}')
-  return wait(path, lambda: method(*arguments, inner, **options))
+  return wait(path, lambda: method(*arguments, inner, **options),
+              name == 'put_file')
 
 
 def fetch(path: str, start: int, end: int) -> bytes:
@@ -57,22 +59,27 @@ def fetch(path: str, start: int, end: int) -> bytes:
   return wait(path, lambda: fetch_range(path, start, end))
 
 
-def wait(path: str, request: Callable[[], Awaitable]) -> Any:
+def wait(path: str,
+         request: Callable[[], Awaitable],
+         is_long: bool = False) -> Any:
   """Returns the result of a request; see within_bounds.
 
   Args:
     path: the address.
     request: starts the request; called once for each try.
+    is_long: as of within_bounds.
 
   Raises:
     StorageError: the request failed.
   """
   with storage_error.translate(path):
     return fsspec.asyn.sync(
-        driver.connect(path)[0].loop, within_bounds, path, request)
+        driver.connect(path)[0].loop, within_bounds, path, request, is_long)
 
 
-async def within_bounds(path: str, request: Callable[[], Awaitable]) -> Any:
+async def within_bounds(path: str,
+                        request: Callable[[], Awaitable],
+                        is_long: bool = False) -> Any:
   """Returns the result of a request, tried again where that can help.
 
   It runs in the event loop of the address's file system.
@@ -80,6 +87,7 @@ async def within_bounds(path: str, request: Callable[[], Awaitable]) -> Any:
   Args:
     path: the address.
     request: starts the request; called once for each try.
+    is_long: whether one try may take longer than the bound.
 
   Raises:
     Exception: the driver's, of the last try; see storage_error.translate.
@@ -89,14 +97,13 @@ async def within_bounds(path: str, request: Callable[[], Awaitable]) -> Any:
   while True:
     bound_s = _PATIENCE_S if server.has_answered else driver.FIRST_S
     left_s = begun + bound_s - time.monotonic()
+    limit_s = None if server.has_answered or is_long else left_s
     try:
-      result = await asyncio.wait_for(request(),
-                                      None if server.has_answered else left_s)
+      result = await asyncio.wait_for(request(), limit_s)
       server.has_answered = True
       return result
     except Exception as error:  # each driver raises its own kinds
       is_last = wait_s > left_s or not storage_error.is_transient(error)
-      server.has_answered |= bool(storage_error.find_status(error))
       if is_last:
         raise
     await asyncio.sleep(wait_s)
@@ -116,18 +123,50 @@ async def fetch_range(path: str, start: int, end: int) -> bytes:
     raise
 
 
+def stream(path: str) -> Iterator[memoryview]:
+  """Yields a file's content in pieces, by one request without a byte range.
+
+  Args:
+    path: address of the file, of http:// or https://.
+
+  Raises:
+    StorageError: the file cannot be read.
+  """
+  files, url = driver.connect(path)
+  answer = wait(path, lambda: _ask(files, url, {}))
+  try:
+    with storage_error.translate(path):
+      while chunk := fsspec.asyn.sync(files.loop, answer.content.read,
+                                      _STREAM_BYTES):
+        yield memoryview(chunk)
+  finally:
+    answer.close()
+
+
+async def _ask(files: fsspec.AbstractFileSystem, url: str,
+               headers: dict[str, str]) -> Any:
+  """Returns the answer of a web server, whose body is still to be read."""
+  session = await files.set_session()
+  answer = await session.get(files.encode_url(url),
+                             headers={
+                                 **headers, 'Accept-Encoding': 'identity'
+                             })
+  if answer.status >= 400:
+    answer.close()
+  if answer.status == 404:
+    raise FileNotFoundError(url)
+  answer.raise_for_status()
+  return answer
+
+
 async def _fetch_web(files: fsspec.AbstractFileSystem, url: str, start: int,
                      end: int) -> bytes:
   """Returns a byte range from a web server, which may ignore ranges.
 
   The driver's own method reads a complete answer, which may have no end.
   """
-  session = await files.set_session()
-  headers = {'Range': f'bytes={start}-{end - 1}', 'Accept-Encoding': 'identity'}
-  async with session.get(files.encode_url(url), headers=headers) as answer:
-    if answer.status == 404:
-      raise FileNotFoundError(url)
-    answer.raise_for_status()
+  async with await _ask(files, url,
+                        {'Range': f'bytes={start}-{end - 1}'}) as answer:
     if answer.status != 206 and start:
       raise storage_error.StorageError(
           f'The server of {url} does not support byte ranges (HTTP '

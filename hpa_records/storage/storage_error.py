@@ -68,7 +68,7 @@ def find_cause(error: BaseException) -> BaseException:
 
 def find_status(error: BaseException | None) -> int:
   """Returns the HTTP status that a driver's error carries; 0 if none."""
-  while error is not None:
+  while error is not None and not _is_broken(error):
     response = getattr(error, 'response', None)
     if isinstance(response, dict):  # botocore
       response = response.get('ResponseMetadata', {}).get('HTTPStatusCode')
@@ -90,6 +90,10 @@ def is_transient(error: BaseException) -> bool:
     return status in _TRANSIENT
   if isinstance(error, (asyncio.TimeoutError, TimeoutError, ConnectionError)):
     return True
+  return _is_broken(error)
+
+
+def _is_broken(error: BaseException) -> bool:
   return bool(_BROKEN & {kind.__name__ for kind in type(error).__mro__})
 
 

@@ -93,11 +93,14 @@ def _draw_labels(found, classes, num_rows, seed, min_per_class):
 
 def _make(output, made, task, workers) -> None:
   """As make, in a locked folder."""
-  csv = os.path.join(output, sample_layout.TABLE_NAME)
   images = os.path.join(output, IMAGES_NAME)
-  if os.path.lexists(csv):
-    raise errors.DataError(f'{csv} exists; remove it or choose another '
-                           '--output.')
+  for table, content in made.tables.items():
+    csv = os.path.join(output, table)
+    # An interrupted call leaves tables that are joined, but no first one.
+    if os.path.lexists(csv) and (table == sample_layout.TABLE_NAME or
+                                 not _has(csv, content)):
+      raise errors.DataError(f'{csv} exists; remove it or choose another '
+                             '--output.')
   names = {name for each in made.samples for name in each.files}
   _check_folder(images, names)
   for folder in {'', *(os.path.dirname(name) for name in names)}:
@@ -111,7 +114,15 @@ def _make(output, made, task, workers) -> None:
     for count in _map(task, tasks, workers):
       shown.advance(count)
   for name, content in made.tables.items():
+    folders.make(os.path.dirname(os.path.join(output, name)))
     filesystem.write_atomically(os.path.join(output, name), content)
+
+
+def _has(path: str, content: bytes) -> bool:
+  if not os.path.isfile(path) or os.path.islink(path):
+    return False
+  with filesystem.open_read(path) as file:
+    return file.read(len(content) + 1) == content
 
 
 def _check(num_samples, seed, size_px, min_per_class, workers, most_per_class):

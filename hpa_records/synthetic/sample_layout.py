@@ -153,21 +153,25 @@ class _LabelWriter:
 def _write_tables(
     found: layout.Description,
     rows: Sequence[tuple[dict[str, str], dict[str, str]]]) -> dict[str, bytes]:
-  """Returns the tables; labels are in the last one that is joined, if any."""
+  """Returns the tables; labels are in the last one that is joined, if
+  any, and it is not joined on them."""
   tables = {}
   joins = found.table.join
+  # A table that is joined on the labels is not the one that has them.
+  keys = {own for join in joins for own, _ in join.on}
+  is_first = not joins or bool(keys & rows[0][1].keys())
   for i, join in enumerate(joins):
     joined = {}
     for values, labels in rows:
-      key = {other: values[own] for own, other in join.on}
+      key = {other: {**values, **labels}[own] for own, other in join.on}
       joined[tuple(key.values())] = {
           **key,
-          **(labels if i == len(joins) - 1 else {})
+          **(labels if i == len(joins) - 1 and not is_first else {})
       }
     tables[join.csv] = _write_csv(list(joined.values()))
   tables[TABLE_NAME] = _write_csv([{
       **values,
-      **({} if joins else labels)
+      **(labels if is_first else {})
   } for values, labels in rows])
   return tables
 

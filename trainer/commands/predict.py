@@ -179,7 +179,7 @@ def _open_source(ensemble: Any, samples: Any):
   if samples is None:
     directory = _path(_RECORDS)
     found = inference_source.Records(directory, _path(_CSV))
-    ensemble.check_records(found.spec, found.settings, directory)
+    ensemble.check_records(found.spec, found.settings, directory, found.levels)
     return contextlib.nullcontext(found)
   return inference_source.Files(samples,
                                 _path(_IMAGES),

@@ -25,7 +25,7 @@ def main() -> None:
       path_check.require_local(each, 'workdir')
       for each in _WORKDIR.value or ['']
   ]
-  output = path_check.require_local(_OUTPUT.value or workdirs[0], 'output')
+  output = path_check.require_path(_OUTPUT.value or workdirs[0], 'output')
   runs = [('workdir', each) for each in workdirs]
   folds = [('workdir', fold)
            for each in workdirs

@@ -94,14 +94,19 @@ class Ensemble:
     """Number of finished folds of all runs."""
     return sum(len(run.folds) for run in self.runs)
 
-  def check_records(self, spec: spec_lib.Spec, settings: dict[str, Any],
-                    directory: str) -> None:
+  def check_records(self,
+                    spec: spec_lib.Spec,
+                    settings: dict[str, Any],
+                    directory: str,
+                    levels: dict[str, Any] | None = None) -> None:
     """Checks that records have the same images as those of the runs.
 
     Args:
       spec: of the records; the classes of unlabelled ones do not matter.
       settings: of the records.
       directory: of the records, for the message.
+      levels: of the records, as of manifest.Manifest; those of plates may be
+        others, since new images are of new plates.
 
     Raises:
       errors.DataError: they have other classes or channels, another image size,
@@ -115,6 +120,11 @@ class Ensemble:
       raise errors.DataError(
           f'The records of {self.runs[0].directory} and those at {directory} '
           f'differ in {differ}; convert the images with the same flags.')
+    mine = self.runs[0].folds[0].about.get('levels')
+    if mine and levels and levels.get('', mine) != mine:
+      raise errors.DataError(
+          f'The records at {directory} have the intensity of their own images; '
+          'pass --images, which get that of the training images.')
 
   def count_trained(self, ids: np.ndarray) -> int:
     """Returns how many samples, by their ids, at least one model trained on.

@@ -6,13 +6,14 @@ wrote. It replaces and removes only those; a file of the user's, or one that the
 user changed, is never touched.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import stat
 
 import pandas as pd
 
@@ -117,13 +118,22 @@ class Output:
         another report is being written there; then nothing is written.
       OSError: a file cannot be written.
     """
+    with self._lock():
+      self._known = self._read_list()  # another report may have changed it
+      self._write(page, content)
+
+  @contextlib.contextmanager
+  def _lock(self) -> Iterator[None]:
+    """Locks the folder of files; addresses have no locks."""
+    if filesystem.is_remote(self._folder):
+      yield
+      return
     lock = os.path.join(self._folder, _LOCK_NAME)
     with file_lock.hold(
         lock, f'Another report is being written to {self._folder}; wait until '
         'it ends, or choose another folder'):
       try:
-        self._known = self._read_list()  # another report may have changed it
-        self._write(page, content)
+        yield
       finally:
         os.remove(lock)
 
@@ -157,7 +167,7 @@ class Output:
   def _refuse_foreign(self, names: Mapping[str, bytes] | list[str]) -> None:
     for name in names:
       path = self._locate(name)
-      if os.path.lexists(path) and not self._is_own(name):
+      if filesystem.exists(path) and not self._is_own(name):
         raise errors.DataError(
             f'{path} exists, and no report wrote it, or it was changed since; '
             'move or remove it, or choose another folder.')
@@ -165,14 +175,11 @@ class Output:
   def _is_own(self, name: str) -> bool:
     """Returns whether a report wrote the file, and nobody changed it."""
     path = self._locate(name)
-    try:
-      return (stat.S_ISREG(os.lstat(path).st_mode) and
-              filesystem.sha256(path) in self._known.get(name, []))
-    except FileNotFoundError:
-      return False
+    return (not os.path.islink(path) and filesystem.size(path) is not None and
+            filesystem.sha256(path) in self._known.get(name, []))
 
   def _read_list(self) -> dict[str, list[str]]:
-    if not os.path.lexists(self.list):
+    if not filesystem.exists(self.list):
       return {}
     try:
       if (os.path.islink(self.list) or

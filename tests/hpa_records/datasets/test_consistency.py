@@ -131,6 +131,18 @@ def test_the_content_is_valid():
         'images__pattern': '{class}/{id}_{channel}.png'
     }, 'need each other'),
     ({
+        'table__join': [{
+            'csv': 'second.csv',
+            'on': {}
+        }]
+    }, "on of 'second.csv' has no columns"),
+    ({
+        'intensity__rule': 'x' * 1000
+    }, 'percentiles, received'),
+    ({
+        'intensity__of': 'x' * 1000
+    }, 'dataset, received'),
+    ({
         'table__metadata': ['well', 'row']
     }, "be called 'row': the index has a"),
     ({
@@ -239,6 +251,7 @@ def test_other_values_are_refused(changes, message):
   assert message in str(caught.value), caught.value
   assert str(caught.value).startswith('mine.toml is not the description of a ')
   assert len(str(caught.value).splitlines()) == 1
+  assert len(str(caught.value)) < 500 and '.;' not in str(caught.value)
 
 
 @pytest.mark.parametrize('pattern,expected', [

@@ -5,6 +5,7 @@ from hypothesis import strategies
 import pytest
 
 from hpa_records.datasets import template
+from hpa_records.runtime import errors
 
 _TEXTS = strategies.text(
     min_size=1).filter(lambda text: '/' not in text and '\0' not in text)
@@ -46,6 +47,16 @@ def test_case_is_ignored_and_equal_fields_are_equal():
   assert found.fullmatch('x/X_y.PNG')
   assert not found.fullmatch('x/z_y.png') and not found.fullmatch('x/x_y.tif')
   assert not found.fullmatch('x/x_y/z.png')
+
+
+def test_the_fields_that_names_are_compared_with_are_few():
+  few = template.compile_name('{c}/{p}_{w}_{s}_{z}.png')
+  assert few.fullmatch('k/1_2_3_4.png')
+  assert not few.fullmatch('k/' + '_' * 200 + '.tif')
+  for many in ('{c}/{p}_{w}_{s}_{z}_{t}.png', '{a}_{b}/{c}_{d}/{e}_{f}_{g}.png',
+               '*{a}_{b}*_*.png'):
+    with pytest.raises(errors.DataError, match='Too many fields .*--csv=PATH'):
+      template.compile_name(many)
 
 
 def test_any_text_is_one_of_the_pattern_not_of_a_value():

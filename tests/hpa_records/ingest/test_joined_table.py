@@ -131,3 +131,11 @@ def test_tables_beyond_the_needed_columns_are_not_read(write, tmp_path):
                                      ['moa']).iterate(['moa']))) == 2
   (tmp_path / 'second.csv').unlink()
   assert len(list(joined_table.Table(csv, joins, ['id']).iterate(['id']))) == 3
+
+
+def test_empty_cells_are_no_key(write):
+  csv = write('id,drug,dose\n1,,\n2,x,\n',
+              'compound,concentration,moa\n,,A\nx,,B\n')
+  (_, message), (_, values) = _read(csv)[1]
+  assert message.endswith("second.csv has compound, concentration ['', '']")
+  assert values['moa'] == 'B'

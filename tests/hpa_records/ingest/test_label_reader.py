@@ -147,6 +147,26 @@ def test_labels_of_the_table_are_sorted_classes():
     _ = _make((), form='names').classes
 
 
+@pytest.mark.parametrize('first,second', [('Golgi', 'golgi'),
+                                          ('\u00e9', 'e\u0301'),
+                                          ('drug A', 'drug  A')])
+def test_two_spellings_of_a_label_are_not_two_classes(first, second):
+  reader = _make((), form='names', single=True)
+  for name in (first, second):
+    assert not reader.read({'L': name}, 's')[1]
+  with pytest.raises(errors.DataError, match='in two spellings') as caught:
+    _ = reader.classes
+  assert ascii(second) in str(caught.value)
+
+
+@pytest.mark.parametrize('name', ['x\x1b[31m', 'x' * 201])
+def test_a_label_that_cannot_name_a_class_is_an_issue(name):
+  reader = _make((), form='names')
+  labels, message = reader.read({'L': name}, 's')
+  assert labels == () and message.startswith('expected the name of a class')
+  assert message.isprintable() and not reader.has_classes
+
+
 def test_all_labels_of_kaggle_are_read():
   reader = label_reader.LabelReader(description.default(), ())
   text = ' '.join(map(str, range(28)))

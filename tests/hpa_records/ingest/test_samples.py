@@ -121,6 +121,23 @@ def test_columns_of_groups_plates_metadata_and_sizes(images):
   assert table['pixel_um'].tolist() == [0.5, 0.1, 2]
 
 
+@pytest.mark.parametrize('kind', ['group', 'plate'])
+@pytest.mark.parametrize('cell,message', [
+    ('', "name of a {} that is a plain name"),
+    ('nan', "name of a {}, received 'nan'"),
+    ('5.0', "{} '5.0' is spelled '5' in row 2"),
+])
+def test_each_column_of_a_group_or_plate_is_one_spelling(
+    images, kind, cell, message):
+  found = describe(table={kind: ['plate', 'drug']},
+                   intensity={
+                       'rule': 'percentiles',
+                       'of': 'plate' if kind == 'plate' else 'image'
+                   })
+  text = f'plate,well,moa,drug\np1,A01,a,5\np1,A02,a,{cell}\n'
+  assert message.format(kind) in refuse(images, text, found)
+
+
 def test_folds_are_those_of_the_column(images):
   found = describe(table={'fold': 'fold'})
   text = 'plate,well,moa,fold\np1,A01,a,1\np1,A02,b,{}\n'
@@ -379,3 +396,18 @@ def test_a_group_is_in_one_fold(images):
   message = refuse(images, text.format(0), found, num_folds=2)
   assert ("1 issue:\n  row 3: group 'p1' is in fold 0, and in fold 1 in row 2; "
           'put it in one fold') in message
+
+
+def test_a_table_without_a_match_in_the_joined_one_is_refused(images):
+  (images.parent / 'moa.csv').write_text('drug,moa\nx,a\n')
+  found = describe(table={
+      'join': [{
+          'csv': 'moa.csv',
+          'on': {
+              'drug': 'drug'
+          },
+          'unmatched': 'drop'
+      }]
+  })
+  message = refuse(images, 'plate,well,drug\np1,A01,y\n', found)
+  assert 'has a match in a joined table (the first: row 2)' in message

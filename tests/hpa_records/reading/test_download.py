@@ -18,8 +18,8 @@ import pytest
 
 from hpa_records.format import manifest
 from hpa_records.reading import download
-from hpa_records.reading import download_source
 from hpa_records.runtime import errors
+from hpa_records.storage import driver
 from hpa_records.storage import file_lock
 from tests.support import fakes
 from tests.support import forgery
@@ -156,18 +156,13 @@ def test_other_schemes_give_the_same_copy(records, store, address, tmp_path):
     ('http://127.0.0.1:9/records',
      'Cannot access http://127.0.0.1:9/records/manif'
      'est.json: ClientConnectorError'),
-    ('gs://bucket/records',
-     'driver of gs://.*not installed; pip install gcsfs'),
-    ('az://box/records', 'driver of az://.*not installed; pip install adlfs'),
-    ('abfs://box/records',
-     'driver of abfs://.*not installed; pip install adlfs'),
     ('nowhere://x', r'of s3://, gs://, .*https:// or another .* nowhere://x'),
-    ('/nowhere/records', '/nowhere/records/manifest.json does not exist'),
+    ('/nowhere/records',
+     'Cannot read /nowhere/records/manifest.json: No such file'),
 ])
 def test_unreadable_addresses_are_a_one_line_error(monkeypatch, tmp_path,
                                                    source, message):
-  for driver in ('gcsfs', 'adlfs'):
-    monkeypatch.setitem(sys.modules, driver, None)
+  monkeypatch.setattr(driver, 'FIRST_S', 1.0)
   with pytest.raises(errors.DataError, match=message) as told:
     _stage(source, tmp_path)
   assert '\n' not in str(told.value)
@@ -176,7 +171,7 @@ def test_unreadable_addresses_are_a_one_line_error(monkeypatch, tmp_path,
 def test_a_bucket_without_rights_is_an_error(store, address, tmp_path):
   store.client().put_object_acl(**_key(address, 'manifest.json'), ACL='private')
   public = f'{store.endpoint}/{address.removeprefix("s3://")}'
-  with pytest.raises(errors.DataError, match='Cannot access .*403'):
+  with pytest.raises(errors.DataError, match='Access to .* is denied .*403'):
     _stage(public, tmp_path)
 
 
@@ -212,15 +207,6 @@ def test_processes_take_turns(records, tmp_path):
     assert not list((tmp_path / fingerprint).iterdir())
   done.join()
   assert _content(tmp_path / fingerprint) == _content(records)
-
-
-def test_one_azure_address_for_both_ways():
-  # pylint: disable=protected-access
-  assert download_source._azure('az://me.blob.core.windows.net/box/a/b') == (
-      'az://box/a/b', {
-          'account_name': 'me'
-      })
-  assert download_source._azure('az://box/a') == ('az://box/a', {})
 
 
 @pytest.mark.parametrize('train', [loop.train, cross_validation.train])
@@ -288,11 +274,12 @@ def test_a_pipe_does_not_block(source, tmp_path, scheme):
   name = manifest.load(str(source)).shards[0].name
   (source / name).unlink()
   os.mkfifo(source / name)
-  with pytest.raises(errors.DataError, match=f'{name} does not exist'):
+  with pytest.raises(errors.DataError, match=f'{name}: a pipe or a device'):
     _stage(f'{scheme}{source}', tmp_path / 'stage')
   (source / 'manifest.json').unlink()
   os.mkfifo(source / 'manifest.json')
-  with pytest.raises(errors.DataError, match='manifest.json does not exist'):
+  with pytest.raises(errors.DataError,
+                     match='manifest.json: a pipe or a device'):
     _stage(f'{scheme}{source}', tmp_path / 'stage')
 
 
@@ -304,7 +291,7 @@ def test_reading_stops_at_the_maximum_size(source, tmp_path):
     _stage(source, tmp_path / 'stage')
   with open(source / 'manifest.json', 'ab') as file:
     file.truncate(2**41)
-  with pytest.raises(errors.DataError, match='is damaged'):
+  with pytest.raises(errors.DataError, match='is too large for a manifest'):
     _stage(source, tmp_path / 'stage')
 
 
@@ -365,25 +352,18 @@ def _server():
     server.shutdown()
 
 
-@pytest.mark.parametrize('folder,message', [('endless', 'is damaged'),
-                                            ('ranges', 'is damaged'),
-                                            ('broken', 'Cannot access .* 500')])
-def test_endless_and_broken_responses_are_errors(server, tmp_path, folder,
-                                                 message):
+@pytest.mark.parametrize('folder,message',
+                         [('endless', 'is too large'),
+                          ('ranges', 'is too large'),
+                          ('broken', 'server of .* failed .*500')])
+def test_endless_and_broken_responses_are_errors(server, monkeypatch, tmp_path,
+                                                 folder, message):
+  monkeypatch.setattr(driver, 'FIRST_S', 1.0)
   with pytest.raises(errors.DataError, match=message):
     download.stage(f'{server}/{folder}', str(tmp_path))
 
 
 def test_a_server_that_stops_sending_is_an_error(server, monkeypatch, tmp_path):
-  monkeypatch.setattr(download_source, '_SILENCE_S', 0.3)
-  with pytest.raises(errors.DataError,
-                     match=r'manifest.json: \w+: timed out \(\w.*\); check '
-                     '.*complete files are kept'):
+  monkeypatch.setattr(driver, '_SILENCE_S', 0.3)
+  with pytest.raises(errors.DataError, match='No answer in time .*manifest'):
     download.stage(f'{server}/silent', str(tmp_path))
-
-
-def test_a_slow_server_has_no_time_limit(server):
-  # pylint: disable=protected-access
-  timeout = download_source.Source(server)._files.client_kwargs['timeout']
-  assert timeout.total is None
-  assert (timeout.sock_connect, timeout.sock_read) == (30, 60)

@@ -233,3 +233,30 @@ def test_ids_of_a_folder_and_a_name(tmp_path):
   }, {'pattern': '{class}/{id}_{channel}.png'})
   loaded = _make(tmp_path, found)
   assert loaded.table['id'][0].startswith('a_')
+
+
+def test_a_table_may_be_joined_on_the_labels_and_no_other_is_replaced(tmp_path):
+  found = _describe(
+      {
+          'labels': 'moa',
+          'form': 'names',
+          'separator': ';',
+          'single': True,
+          'join': [{
+              'csv': 'more/second.csv',
+              'on': {
+                  'moa': 'name'
+              }
+          }]
+      }, {'pattern': '{id}_{channel}.png'})
+  second = tmp_path / 'more' / 'second.csv'
+  second.parent.mkdir()
+  second.write_text('of the user')
+  with pytest.raises(errors.DataError, match='second.csv exists'):
+    _make(tmp_path, found)
+  assert second.read_text() == 'of the user'
+  second.unlink()
+  second.parent.rmdir()
+  assert set(_make(tmp_path, found).table['labels']) == {(0,), (1,)}
+  (tmp_path / 'train.csv').unlink()  # as an interrupted call leaves it
+  assert len(_make(tmp_path, found).table) == 24

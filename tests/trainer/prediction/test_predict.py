@@ -602,8 +602,14 @@ def test_images_get_the_intensity_of_the_training_records(tmp_path):
   images = str(tmp_path / 'images')
   loaded = sample_table.load('', images,
                              input_tables.How(described, unlabelled=True))
-  of_records = models.predict(
-      inference_source.Records(str(tmp_path / 'records')), 'none', 6)
+  records = inference_source.Records(str(tmp_path / 'records'))
+  found.check_records(records.spec, records.settings, 'old', records.levels)
+  found.check_records(records.spec, records.settings, 'new',
+                      {'plate': [[0, 1.5]] * 2})
+  with pytest.raises(errors.DataError, match='their own images; pass --images'):
+    found.check_records(records.spec, records.settings, 'new',
+                        {'': [[0, 1.5]] * 2})
+  of_records = models.predict(records, 'none', 6)
   with inference_source.Files(loaded, images, found.load_how(described),
                               'stop') as files:
     of_images = models.predict(files, 'none', 6)
