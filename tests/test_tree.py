@@ -22,6 +22,7 @@ _WITH_TENSORFLOW = {
     'hpa_records.reading.pipeline_call',
     'hpa_records.reading.batching',
     'hpa_records.reading.streaming',
+    'hpa_records.reading.tensorflow_address',
     'hpa_records.reading.data_service',
     'hpa_records.reading.indexed',
     'hpa_records.reading.reader',

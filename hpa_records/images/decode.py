@@ -178,7 +178,7 @@ def _unpack(data: bytes,
         f'damaged {header.format} ({printable.join_lines(str(error))})'
     ) from error
   shape = (header.height, header.width, header.colors)
-  if pixels.shape != shape or str(pixels.dtype) != header.depth:
+  if pixels.shape != shape or pixels.dtype != header.depth:
     raise errors.DataError(
         f'damaged {header.format}: expected {shape} values of {header.depth}, '
         f'received {pixels.shape} {pixels.dtype}')
@@ -213,8 +213,7 @@ def _decode_jpeg(data: bytes, header: header_lib.Header, _: int) -> np.ndarray:
 
 def _decode_tiff(data: bytes, header: header_lib.Header,
                  image: int) -> np.ndarray:
-  with process.silent():  # libtiff also prints a line for a damaged part
-    return tiff_pixels.decode(data, header.images[image])
+  return tiff_pixels.decode(data, header.images[image])
 
 
 def _decode_jpeg2000(data: bytes, *_) -> np.ndarray:

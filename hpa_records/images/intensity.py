@@ -23,6 +23,7 @@ import functools
 import math
 from typing import Sequence
 
+import cv2
 import numpy as np
 
 from hpa_records.runtime import errors
@@ -205,7 +206,24 @@ def _scale_plane(plane: np.ndarray, levels: Levels | None) -> np.ndarray:
     return plane
   if plane.dtype == np.float32:
     return _scale_values(plane.astype(np.float64), *levels)
-  return _scaled_values(*levels).take(plane)  # in half of indexing's time
+  low, high = levels
+  if plane.dtype == np.uint16 and low == 0 and _is_exact_in_float32(high):
+    # In a quarter of the time of take, which needs half of indexing's.
+    scaled = cv2.convertScaleAbs(plane, alpha=255 / high)
+    return scaled.reshape(plane.shape)
+  return _scaled_values(low, high).take(plane)
+
+
+@functools.lru_cache(maxsize=64)
+def _is_exact_in_float32(white: float) -> bool:
+  """Returns whether OpenCV scales each intensity to the rounded value.
+
+  It computes 255 * v / white in float32, to within 2**-15 below 256. That
+  decides the rounding unless a value is as near to a half.
+  """
+  values = np.arange(65536) * (255 / white)
+  values = values[values < 256]
+  return bool(np.abs(values % 1 - 0.5).min() > 2**-14)
 
 
 @functools.lru_cache(maxsize=64)

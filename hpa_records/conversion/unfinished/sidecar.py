@@ -117,9 +117,14 @@ def write(plan: shard_plan.Plan, shard: shard_plan.Shard,
     shard: as of read.
     made: its sidecar.
   """
+  # Without asdict's copies of the numbers of each sample.
+  content = vars(made) | {
+      key: list(map(dataclasses.asdict, getattr(made, key)))
+      for key in ('issues', 'unread')
+  }
   # read verifies it; a missing one costs one shard.
   filesystem.write_atomically(_path(plan, shard),
-                              json_text.seal(dataclasses.asdict(made)),
+                              json_text.seal(content),
                               unfinished_folder(plan.output),
                               flushed=False)
 

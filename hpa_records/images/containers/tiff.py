@@ -155,28 +155,31 @@ def _read_tags(directory: tiff_directory.Directory, with_text: bool) -> Tags:
       text = directory.read_text(entry, tiff_text.MAX_BYTES)
   if {WIDTH, HEIGHT, PHOTOMETRIC} - numbers.keys():
     raise errors.DataError('TIFF without a width, a height or a color space')
-  layers = _find_layers(directory, numbers)
-  hidden = layers or _find_hidden(directory, numbers, text)
+  # The most values of each other tag.
+  counts: dict[int, int] = {}
+  for entry in directory.entries:
+    if entry.tag in (_SUB_DIRECTORIES, _STACK_PLANES):
+      counts[entry.tag] = max(entry.count, counts.get(entry.tag, 0))
+  layers = _find_layers(counts, numbers)
+  hidden = layers or _find_hidden(directory.following, counts, numbers, text)
   return Tags(directory.order, numbers, hidden, layers, text)
 
 
-def _find_layers(directory: tiff_directory.Directory,
-                 numbers: dict[int, tuple[int, ...]]) -> str:
+def _find_layers(counts: dict[int, int], numbers: dict[int, tuple[int,
+                                                                  ...]]) -> str:
   """Returns Tags.layers."""
   if numbers.get(_DEPTH, (1,)) != (1,):
     return f'{numbers[_DEPTH][0]:,} layers'
-  return next(
-      (f'a MetaMorph stack of {entry.count:,}' for entry in directory.entries
-       if entry.tag == _STACK_PLANES and entry.count > 1), '')
+  planes = counts.get(_STACK_PLANES, 0)
+  return f'a MetaMorph stack of {planes:,}' if planes > 1 else ''
 
 
-def _find_hidden(directory: tiff_directory.Directory,
+def _find_hidden(following: int, counts: dict[int, int],
                  numbers: dict[int, tuple[int, ...]], text: str) -> str:
   """Returns Tags.hidden of an image without layers."""
-  if directory.following:
+  if following:
     return 'each with a directory'
-  if any(entry.tag == _SUB_DIRECTORIES and entry.count
-         for entry in directory.entries):
+  if counts.get(_SUB_DIRECTORIES):
     return 'a pyramid, or other sub-images'
   width, height, samples = (
       numbers.get(tag, (1,))[0] for tag in (WIDTH, HEIGHT, SAMPLES))

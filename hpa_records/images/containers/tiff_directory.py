@@ -14,7 +14,9 @@ from typing import BinaryIO, Iterator, NamedTuple
 from hpa_records.runtime import errors
 
 ASCII, SHORT, LONG = 2, 3, 4
-_NUMBERS = {1: 'B', SHORT: 'H', LONG: 'I', 16: 'Q'}  # BYTE, ..., LONG8
+# Types of integers, BYTE to LONG8: letter of struct, and bytes.
+_NUMBERS = {1: ('B', 1), SHORT: ('H', 2), LONG: ('I', 4), 16: ('Q', 8)}
+_SINGLE = {SHORT: 'H', LONG: 'I'}  # fit in an entry
 _MAX_TAG_BYTES = 2**21  # 8192 x 8192 pixels in tiles of 16 x 16, as LONG8
 _MAX_ENTRIES = 2**16  # a BigTIFF may declare 2**64
 
@@ -60,11 +62,15 @@ class Directory:
       errors.DataError: the values are not integers, none, or too many.
       struct.error: the file is truncated.
     """
+    if entry.count == 1 and entry.kind in _SINGLE:  # nearly all
+      letter = _SINGLE[entry.kind]
+      return struct.unpack_from(self.order + letter, entry.content)
     if entry.kind not in _NUMBERS:
       raise errors.DataError(f'expected integers in tag {entry.tag} of a TIFF, '
                              f'received type {entry.kind}')
-    layout = f'{self.order}{entry.count}{_NUMBERS[entry.kind]}'
-    length = entry.count * struct.calcsize(_NUMBERS[entry.kind])
+    letter, value_bytes = _NUMBERS[entry.kind]
+    layout = f'{self.order}{entry.count}{letter}'
+    length = entry.count * value_bytes
     if not 0 < length <= _MAX_TAG_BYTES:
       raise errors.DataError(
           f'invalid number of values in tag {entry.tag} of a '
@@ -122,8 +128,8 @@ def walk(file: BinaryIO, num_bytes: int) -> Iterator[Directory]:
     length = min(declared, _MAX_ENTRIES) * struct.calcsize(entry)
     listed = _read_at(file, num_bytes, start + count_bytes,
                       length + offset_bytes)
-    entries = tuple(
-        Entry(*each) for each in struct.iter_unpack(entry, listed[:length]))
+    entries = tuple(map(Entry._make, struct.iter_unpack(entry,
+                                                        listed[:length])))
     start, = struct.unpack(offset, listed[length:])
     yield Directory(file, num_bytes, order, offset, entries, start)
     is_first = False

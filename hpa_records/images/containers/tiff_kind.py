@@ -57,10 +57,10 @@ def find_other_kind(tags: tiff.Tags, stacked: str) -> str:
   name = f'{bits}-bit {color}'
   if formats != {_UNSIGNED}:
     name = f'{_SAMPLE_FORMATS.get(max(formats), "untyped")} {name}'
-  each = tags.numbers.get(tiff.BITS, ())
+  each, kind = tags.numbers.get(tiff.BITS, ()), depth(tags)
   is_uniform = len(formats) == 1 and each in ((bits,), (bits,) * samples)
-  takes_colors = stacked == 'planes' or depth(tags) == 'uint8' and not stacked
-  if not (depth(tags) and is_uniform and (samples == 1 or takes_colors)):
+  takes_colors = stacked == 'planes' or kind == 'uint8' and not stacked
+  if not (kind and is_uniform and (samples == 1 or takes_colors)):
     return name
   return next(
       (f'a TIFF {wrong}' for wrong in _find_other_layouts(tags, stacked)), '')

@@ -1,7 +1,8 @@
 """Checks the strips or tiles of a TIFF's image."""
 
 import math
-from typing import Iterator, NamedTuple, Sequence
+import operator
+from typing import NamedTuple, Sequence
 
 from hpa_records.images.containers import tiff
 from hpa_records.runtime import errors
@@ -66,7 +67,7 @@ def check(images: Sequence[tiff.Tags], num_bytes: int, max_pixels: int) -> None:
   for tags in images:
     parts = _check_image(tags, max_pixels)
     ends[0] += sum(parts.lengths)  # overlapping ones would be read repeatedly
-    ends.append(max(map(sum, zip(parts.starts, parts.lengths))))
+    ends.append(max(map(operator.add, parts.starts, parts.lengths)))
     if min(parts.starts) < _HEAD_BYTES:
       raise errors.DataError('strip or tile inside the header of a TIFF, at '
                              f'byte {min(parts.starts)}')
@@ -91,7 +92,7 @@ def _check_image(tags: tiff.Tags, max_pixels: int) -> Parts:
         f'received {wanted:,} of {rows:,} x {columns:,}')
   repeats = tags.first(tiff.SAMPLES) if is_separate(tags) else 1
   if not (0 < wanted * repeats == len(starts) == len(lengths) and all(
-      map(int.__ge__, lengths, _least_bytes(tags, parts, wanted, repeats)))):
+      map(operator.ge, lengths, _least_bytes(tags, parts, wanted, repeats)))):
     raise errors.DataError(
         f'incomplete TIFF: {len(starts):,} strips or tiles of '
         f'{sum(lengths):,} bytes in all for {height:,} x {width:,} pixels')
@@ -99,15 +100,13 @@ def _check_image(tags: tiff.Tags, max_pixels: int) -> Parts:
 
 
 def _least_bytes(tags: tiff.Tags, parts: Parts, wanted: int,
-                 repeats: int) -> Iterator[int]:
-  """Yields the least bytes of each of the wanted * repeats strips or tiles."""
+                 repeats: int) -> list[int]:
+  """Returns the least bytes of each of the wanted * repeats strips or tiles."""
   if tags.first(tiff.COMPRESSION) != UNCOMPRESSED:
-    yield from (1,) * (wanted * repeats)
-    return
+    return [1] * (wanted * repeats)
   row_bytes = (parts.columns * tags.first(tiff.BITS) // 8 *
                (tags.first(tiff.SAMPLES) // repeats))
   last_rows = (parts.rows if parts.tiled else
                (tags.first(tiff.HEIGHT) - 1) % parts.rows + 1)
-  for _ in range(repeats):
-    yield from (parts.rows * row_bytes,) * (wanted - 1)
-    yield last_rows * row_bytes
+  return [*[parts.rows * row_bytes] *
+          (wanted - 1), last_rows * row_bytes] * repeats

@@ -29,6 +29,18 @@ def test_integers_become_the_rounded_share_of_white(low, high):
   np.testing.assert_array_equal(floats, scaled)
 
 
+# OpenCV's vectors, and what is left at the end of a row.
+@pytest.mark.parametrize('white', [255, 4095, 16383, 65535])
+@pytest.mark.parametrize('shape', [(1, 65536, 1), (65536, 1, 1), (13107, 5, 1),
+                                   (1024, 16, 4), (257, 15, 17)])
+def test_any_shape_is_scaled_to_the_same_values(shape, white):
+  values = np.arange(65536)[-math.prod(shape):]
+  scaled = intensity.scale(
+      values.astype(np.uint16).reshape(shape), [(0, white)] * shape[2])
+  want = (510 * values + white) // (2 * white)
+  np.testing.assert_array_equal(scaled, np.minimum(want, 255).reshape(shape))
+
+
 def test_each_channel_has_its_levels():
   image = np.full((2, 2, 3), 100, np.uint8)
   found = intensity.scale(image, [None, (0, 200), (100, 100)])

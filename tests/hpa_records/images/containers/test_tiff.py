@@ -90,6 +90,20 @@ def test_overlapping_strips_are_refused(tmp_path):
       tmp_path, image_bytes.tiff(tags, rows))
 
 
+@pytest.mark.parametrize('pixels', [_GRAY, _DEEP])
+@pytest.mark.parametrize('order', [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize('start', [8, 11])
+def test_strips_may_lie_in_any_order_at_any_byte(tmp_path, pixels, order,
+                                                 start):
+  strip_bytes = pixels.nbytes // 3
+  tags = image_bytes.gray_tags(pixels, t278=7)
+  tags[273] = [start + strip_bytes * order.index(i) for i in range(3)]
+  tags[279] = [strip_bytes] * 3
+  rows = [pixels[7 * i:7 * i + 7].tobytes() for i in order]
+  data = image_bytes.tiff(tags, [bytes(start - 8) + b''.join(rows)])
+  np.testing.assert_array_equal(_both(tmp_path, data), pixels)
+
+
 def test_an_uncompressed_strip_does_not_include_later_bytes(tmp_path):
   rows = [_GRAY[:20].tobytes() + bytes(31), _GRAY[20:].tobytes()[:30]]
   tags = image_bytes.gray_tags(_GRAY, t278=20)
