@@ -169,8 +169,7 @@ class Config:
       how_lib.How.reader,
       choices=how_lib.READERS)
   cache: str = _reading(
-      'Where pixels are kept once they are read; auto: on the device or in '
-      'host memory, if they fit.',
+      'Where pixels are kept once read; auto: device or host, if they fit.',
       how_lib.How.cache,
       choices=how_lib.CACHES,
       is_free=True)

@@ -62,8 +62,8 @@ class Fetch:
     """Yields each range when it has come, in any order.
 
     Yields:
-      Its number, 0..n-1; its bytes, [end - start] uint8, valid as long as they
-      are referenced; or None, and the storage_error.StorageError in their place.
+      Its number, 0..n-1; its bytes, [end - start] uint8; and None. Or None and
+      the storage_error.StorageError in their place.
     """
     for done in futures.as_completed(self._waiting):
       request = self._waiting[done]
@@ -118,7 +118,7 @@ def _join(paths: Sequence[str], starts: Sequence[int],
 
 
 def _submit(request: _Request) -> futures.Future:
-  files, inner = driver.connect(request.path)
+  files, _ = driver.connect(request.path)
   if files.async_impl:
     return asyncio.run_coroutine_threadsafe(_read(request), files.loop)
   return _threads(os.getpid()).submit(request_lib.fetch, request.path,

@@ -81,7 +81,8 @@ def serve(folder: pathlib.Path) -> Iterator[Server]:
 
   with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as listener:
     listener.daemon_threads = True
-    threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
+    threading.Thread(target=listener.serve_forever, args=(0.01,),
+                     daemon=True).start()
     server.address = f'http://127.0.0.1:{listener.server_port}'
     yield server
     listener.shutdown()

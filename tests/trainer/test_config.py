@@ -118,5 +118,6 @@ def test_a_remote_tpu_streams_records_at_gs(reader):
 
 @pytest.mark.parametrize('flags', [{'cache': 'disk'}, {'cache_dir': 'cache'}])
 def test_a_disk_cache_and_its_folder_come_together(flags):
-  with pytest.raises(errors.DataError, match='--cache=disk and --cache_dir tog'):
+  with pytest.raises(errors.DataError,
+                     match='--cache=disk and --cache_dir tog'):
     config.Config('', '', **flags)

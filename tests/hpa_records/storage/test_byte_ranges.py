@@ -65,9 +65,8 @@ def test_a_failure_that_passes_is_tried_again(server, status):
   assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize('status,message',
-                         [(403, 'is denied .HTTP 403'),
-                          (404, '/a does not exist')])
+@pytest.mark.parametrize('status,message', [(403, 'is denied .HTTP 403'),
+                                            (404, '/a does not exist')])
 def test_a_failure_that_stays_is_not(server, status, message):
   server.fault = lambda path, number: status
   with pytest.raises(storage_error.StorageError, match=message) as caught:

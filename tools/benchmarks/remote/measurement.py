@@ -60,20 +60,24 @@ def measure(job: Job) -> dict[str, Any]:
   """
   records = dataset.load(job.records)
   rates: dict[str, dict[str, list[float]]] = {
-      scheme: {name: [] for name in _names(job)} for scheme in _SCHEMES
+      scheme: {
+          name: [] for name in _names(job)
+      } for scheme in _SCHEMES
   }
   with _serve(job) as port:
     for number in range(job.repeats):
       for scheme, ways in rates.items():
         for name, found in ways.items():
-          print(f'repeat {number + 1} of {job.repeats}: {scheme}, '
-                f'{WAYS[name]}',
-                file=sys.stderr,
-                flush=True)
+          print(
+              f'repeat {number + 1} of {job.repeats}: {scheme}, '
+              f'{WAYS[name]}',
+              file=sys.stderr,
+              flush=True)
           found.append(_run(job, scheme, name, port))
   medians = {
-      scheme: {name: statistics.median(each) for name, each in ways.items()
-              } for scheme, ways in rates.items()
+      scheme: {
+          name: statistics.median(each) for name, each in ways.items()
+      } for scheme, ways in rates.items()
   }
   return {
       'record_mb': float(records.index['record_bytes'].mean()) / 1e6,
@@ -115,15 +119,34 @@ def _run(job: Job, scheme: str, name: str, port: int) -> float:
   with open(path, 'w', encoding='utf-8') as file:
     json.dump({**dataclasses.asdict(job), 'address': address}, file)
   python = job.io_python if name == 'streaming' else sys.executable
-  found = process.run([python, '-m', 'benchmarks.remote.way', name, path],
-                      host.num_cores(), {
-                          **process.environment(),
-                          'AWS_ACCESS_KEY_ID': 'test',
-                          'AWS_SECRET_ACCESS_KEY': 'test',
-                          'AWS_REGION': 'us-east-1',
-                          'AWS_ENDPOINT_URL': endpoint,
-                          'S3_ENDPOINT': endpoint,
-                          'S3_USE_HTTPS': '0',
-                          'S3_VERIFY_SSL': '0',
-                      })
+  found = process.run(
+      [python, '-m', 'benchmarks.remote.way', name, path], host.num_cores(), {
+          **process.environment(),
+          'AWS_ACCESS_KEY_ID': 'test',
+          'AWS_SECRET_ACCESS_KEY': 'test',
+          'AWS_REGION': 'us-east-1',
+          'AWS_ENDPOINT_URL': endpoint,
+          'S3_ENDPOINT': endpoint,
+          'S3_USE_HTTPS': '0',
+          'S3_VERIFY_SSL': '0',
+      })
   return json.loads(found.stdout.splitlines()[-1])['rate']
+
+
+def form(report: dict[str, Any]) -> str:
+  """Returns the table of measure."""
+  lines = [
+      f'{report["encoding"]} records of {report["record_mb"]:.2f} MB, batches '
+      f'of {report["batch"]}, {report["latency_ms"]:g} ms added to each '
+      f'request, {report["seconds"]:g} s a measurement.', '',
+      '| | | MB/s, median | least–most | indexed reader ÷ this |',
+      '|---|---|---|---|---|'
+  ]
+  for scheme, ways in report['rates'].items():
+    for name, found in ways.items():
+      megabytes = [each * report['record_mb'] for each in found]
+      lines.append(f'| {scheme} | {WAYS[name]} | '
+                   f'{statistics.median(megabytes):.0f} | '
+                   f'{min(megabytes):.0f}–{max(megabytes):.0f} | '
+                   f'{report["ratios"][scheme][name]:.2f} |')
+  return '\n'.join(lines)

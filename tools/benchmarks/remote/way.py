@@ -67,8 +67,8 @@ def _ours(job: Job, kind: str) -> Iterator[int]:
   how = how_lib.How(reader=kind, shuffle_mb=64)
   way = reader.Reader(records, _FOLD, how)
   # An epoch of some passes, so that its start counts for little.
-  passes = (20 if kind == 'indexed' else
-            1) * (records.index['fold'] != _FOLD).to_numpy(np.float32)
+  passes = (20 if kind == 'indexed' else 1) * (records.index['fold']
+                                               != _FOLD).to_numpy(np.float32)
   number = 0
   while True:
     key = epoch_plan.Key(0, number, _FOLD)
@@ -87,9 +87,9 @@ WAYS: dict[str, Callable[[Job], Iterator[int]]] = {
 
 
 def rate(counts: Iterator[int], seconds: float) -> float:
-  """Returns records/s, after a warm-up."""
+  """Returns records/s, after a warm-up of at most as many seconds."""
   begun = time.perf_counter()
-  while time.perf_counter() - begun < _WARM_S:
+  while time.perf_counter() - begun < min(_WARM_S, seconds):
     next(counts)
   begun, count = time.perf_counter(), 0
   while True:

@@ -104,8 +104,8 @@ def _forge(path, reading):
 
 @pytest.mark.parametrize('change', [
     lambda path, _: _flip(path, 1000), _forge,
-    lambda path, _: os.truncate(path, 1000), lambda path, _: path.write_bytes(
-        b''), lambda path, _: os.unlink(path)
+    lambda path, _: os.truncate(path, 1000),
+    lambda path, _: path.write_bytes(b''), lambda path, _: os.unlink(path)
 ])
 def test_a_changed_file_is_not_believed_by_the_next_process(
     server, tmp_path, change):
