@@ -12,11 +12,9 @@ is aligned and has no other reference. With a GPU the buffers are page-locked
 (BUILD_NOTES.md, "Indexed reader").
 """
 
-import collections
 import contextlib
 import ctypes
 import functools
-import mmap
 import threading
 from typing import Any, Callable
 import weakref
@@ -27,6 +25,7 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import pipeline_call
+from hpa_records.reading.payload import buffers as buffers_lib
 from hpa_records.reading.payload import payload as payload_lib
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
@@ -43,7 +42,7 @@ def batches(labels: np.ndarray,
             epoch: epoch_plan.Epoch,
             share: epoch_plan.Share,
             first_step: int = 0,
-            buffers: 'Buffers | None' = None) -> tf.data.Dataset:
+            buffers: buffers_lib.Buffers | None = None) -> tf.data.Dataset:
   """Returns a share of an epoch's batches, in the order of the plan.
 
   Args:
@@ -70,7 +69,7 @@ def batches(labels: np.ndarray,
   shape = (share.part_size, *image_shape)
   # An extra row for blanks, index -1.
   labels = np.pad(labels, ((0, 1), (0, 0)))
-  buffers = buffers or Buffers()
+  buffers = buffers or make_buffers()
   count = epoch_plan.num_steps(len(epoch), share.batch_size) * share.count
   in_flight = _in_flight(shape)
   ahead = None
@@ -158,33 +157,9 @@ class _Ahead:
       return self._begun.pop(number, None)
 
 
-class Buffers:
-  """Reusable arrays; one is free again when it has no references."""
-
-  def __init__(self):
-    self._free = collections.defaultdict(collections.deque)  # by shape
-
-  def take(self, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an uninitialized array [shape] uint8, aligned to a page."""
-    free = self._free[shape]
-    try:
-      memory = free.pop()
-    except IndexError:
-      memory = np.frombuffer(_map_memory(int(np.prod(shape))), np.uint8)
-      _lock_for_gpu(memory)
-    # A new array object for each use, whose finalizer ends the use. TensorFlow
-    # references this object, not a view of it.
-    taken = memory.reshape(shape)
-    weakref.finalize(taken, free.append, memory)
-    return taken
-
-
-def _map_memory(num_bytes: int) -> mmap.mmap:
-  """Returns new anonymous memory, in huge pages if the kernel has them."""
-  found = mmap.mmap(-1, max(1, num_bytes))
-  if hasattr(mmap, 'MADV_HUGEPAGE'):
-    found.madvise(mmap.MADV_HUGEPAGE)
-  return found
+def make_buffers() -> buffers_lib.Buffers:
+  """Returns memory for batches, page-locked if there is a GPU."""
+  return buffers_lib.Buffers(prepare=_lock_for_gpu)
 
 
 def _lock_for_gpu(memory: np.ndarray) -> None:

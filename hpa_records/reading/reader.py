@@ -62,7 +62,7 @@ class Reader:
     self.is_ordered = not how.data_service
     if how.data_service:
       data_service.check_address(how.data_service)
-    self._buffers = indexed.Buffers()  # reused in each epoch
+    self._buffers = indexed.make_buffers()  # reused in each epoch
     self._payload = _find_payload(records, how, self.kind)
     if self.holds_pixels:
       pixels = _reserve(records)

@@ -157,18 +157,24 @@ def format_input(report: dict[str, Any]) -> str:
 
 
 def closing_line_input(report: dict[str, Any]) -> str:
-  """Returns the main result: the ratios of the indexed reader."""
+  """Returns the main result: the ratios of our readers."""
   ratios = report['ratios']
   parts = [
       f'{ratios[key]:.2f} {title}'
       for key, title in (('best_plain', 'times the best plain TFRecordDataset '
                           'pipeline'), ('memcpy', 'of memcpy'),
-                         ('page_cache', 'of reading the page cache'))
+                         ('page_cache', 'of reading the page cache'),
+                         ('best_other', 'times the best of the others'))
       if key in ratios
   ]
   if 'crc' in ratios:
     parts.append(f'with --check=crc {ratios["crc"]:.2f} of that')
-  return f'The indexed reader gives {", ".join(parts) or "nothing to compare"}.'
+  said = f'The indexed reader gives {", ".join(parts) or "nothing to compare"}.'
+  if 'open' in ratios:
+    said += (
+        f' hpa_records.open under PyTorch gives {ratios["open"]:.2f} times '
+        'the best of the others.')
+  return said
 
 
 def format_train(report: dict[str, Any]) -> str:

@@ -53,38 +53,38 @@ class Shards(payload.Payload):
         first opened; a checksum is wrong; or a PNG is not as it was stored.
         Names file and record.
     """
-    out[rows == epoch_plan.BLANK] = 0
-    real = np.flatnonzero(rows != epoch_plan.BLANK)
-    rows = rows[real]
-    shards = self._shard[rows]
-    files = self._files(rows)
-    if self._places.is_raw:
-      flat = out.reshape(len(out), -1)
-      stored = [flat[j] for j in real.tolist()]
-    else:
-      sizes = self._places.image_bytes[rows].tolist()
-      stored = [np.empty(size, np.uint8) for size in sizes]
-    # This loop holds the GIL except in preadv, so it does little else.
-    for image, row, number, at in zip(stored, rows.tolist(), shards.tolist(),
+    # The interpreter's time counts here: a batch is some dozens of small reads.
+    slots = list(out.reshape(len(out), -1) if self._places.is_raw else out)
+    is_blank = rows == epoch_plan.BLANK
+    if is_blank.any():
+      out[is_blank] = 0
+      slots = [slots[j] for j in np.flatnonzero(~is_blank).tolist()]
+      rows = rows[~is_blank]
+    numbers = self._shard[rows].tolist()
+    files = self._files(rows, numbers)
+    stored = slots if self._places.is_raw else [
+        np.empty(size, np.uint8)
+        for size in self._places.image_bytes[rows].tolist()
+    ]
+    for image, row, number, at in zip(stored, rows.tolist(), numbers,
                                       self._image[rows].tolist()):
       self._fill(files[number], row, at, image)
     for number in files:
-      self._check_unchanged(number, rows[shards == number])
+      self._check_unchanged(number, rows)
     if self._checks_crc:
-      for image, row, number in zip(stored, rows.tolist(), shards.tolist()):
+      for image, row, number in zip(stored, rows.tolist(), numbers):
         self._check_crc(files[number], row, image)
     if not self._places.is_raw:
-      self._places.decode(
-          zip(rows.tolist(), stored, (out[j] for j in real.tolist())))
+      self._places.decode(zip(rows.tolist(), stored, slots))
 
   def prefetch(self, rows: np.ndarray) -> None:
     """As Payload.prefetch: the kernel reads rows [n] from disk meanwhile."""
     rows = rows[rows != epoch_plan.BLANK]
     rows = rows[~self._kept[rows]]
-    files = self._files(rows)
+    numbers = self._shard[rows].tolist()
+    files = self._files(rows, numbers)
     if hasattr(os, 'posix_fadvise'):  # macOS has none
-      for number, at, num_bytes in zip(self._shard[rows].tolist(),
-                                       self._frame[rows].tolist(),
+      for number, at, num_bytes in zip(numbers, self._frame[rows].tolist(),
                                        self._frame_bytes[rows].tolist()):
         os.posix_fadvise(files[number], at, num_bytes, os.POSIX_FADV_WILLNEED)
     self._kept[rows] = self._keeps
@@ -99,15 +99,15 @@ class Shards(payload.Payload):
 
   def _fill(self, file: int, row: int, at: int, out: np.ndarray) -> None:
     """Fills out, [n] uint8, from byte `at` of a row's file."""
-    done = 0
     try:
-      while done < len(out):  # a call reads at most 2 GiB
-        count = os.preadv(file, [out[done:]], at + done)
+      # A call reads at most 2 GiB.
+      while (count := os.preadv(file, [out], at)) < len(out):
+        at += count
+        out = out[count:]
         if not count:
           self._check_unchanged(int(self._shard[row]), np.array([row]))
           raise self._places.describe(
-              row, f'the file ended at byte {at + done} while it was read')
-        done += count
+              row, f'the file ended at byte {at} while it was read')
     except OSError as error:
       raise self._system_error(row, error) from error
 
@@ -124,23 +124,24 @@ class Shards(payload.Payload):
     if wrong:
       raise self._places.describe(row, wrong)
 
-  def _files(self, rows: np.ndarray) -> dict[int, int]:
+  def _files(self, rows: np.ndarray, numbers: list[int]) -> dict[int, int]:
     """Returns the file descriptors of the rows' shards, by shard number."""
-    shards, found = self._shard[rows], {}
-    for number in np.unique(shards).tolist():
-      with self._lock:
-        if number not in self._open:
-          self._open_file(number, rows[shards == number])
+    found = {}
+    for number in sorted(set(numbers)):
+      if number not in self._open:
+        with self._lock:
+          if number not in self._open:
+            self._open_file(number, rows)
       found[number] = self._open[number][0]
     return found
 
   def _open_file(self, number: int, rows: np.ndarray) -> None:
-    """Opens a shard; errors name one of the rows."""
+    """Opens a shard; errors name one of its rows."""
     state = self._state(number, rows)
     try:
       file = os.open(self._paths[number], os.O_RDONLY)
     except OSError as error:
-      raise self._system_error(rows[0], error) from error
+      raise self._system_error(self._first(number, rows), error) from error
     # Not at the exit of the process: other threads may be reading then.
     weakref.finalize(self, os.close, file).atexit = False
     self._open[number] = file, state
@@ -149,7 +150,7 @@ class Shards(payload.Payload):
   def _check_unchanged(self, number: int, rows: np.ndarray) -> None:
     """Raises DataError if the shard is not the file that was opened."""
     if self._state(number, rows) != self._open[number][1]:
-      raise self._places.describe(rows[0],
+      raise self._places.describe(self._first(number, rows),
                                   'the file was changed during the run')
 
   def _state(self, number: int, rows: np.ndarray) -> tuple:
@@ -157,14 +158,19 @@ class Shards(payload.Payload):
     try:
       found = os.stat(self._paths[number])
     except OSError as error:
-      raise self._system_error(rows[0], error) from error
+      raise self._system_error(self._first(number, rows), error) from error
     if found.st_size != self._bytes[number]:
+      rows = rows[self._shard[rows] == number]
       ends = self._frame[rows] + self._frame_bytes[rows]
       raise self._places.describe(
           rows[np.argmax(ends > found.st_size)],
           f'expected {self._bytes[number]} bytes in the file, received '
           f'{found.st_size}')
     return found.st_dev, found.st_ino, found.st_mtime_ns
+
+  def _first(self, number: int, rows: np.ndarray) -> int:
+    """Returns the first of the rows that is in a shard."""
+    return int(rows[self._shard[rows] == number][0])
 
   def _system_error(self, row: int, error: OSError) -> errors.DataError:
     return self._places.describe(row, errors.explain(error,

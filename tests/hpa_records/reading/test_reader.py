@@ -14,8 +14,8 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
-from hpa_records.reading import indexed as indexed_lib
 from hpa_records.reading import reader
+from hpa_records.reading.payload import buffers as buffers_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
@@ -135,7 +135,7 @@ def test_memory_of_an_epoch_and_its_reader_is_freed(folders, name):
   def count():
     gc.collect()
     return sum(
-        isinstance(each, (epoch_plan.Epoch, indexed_lib.Buffers))
+        isinstance(each, (epoch_plan.Epoch, buffers_lib.Buffers))
         for each in gc.get_objects())
 
   before = count()
@@ -461,17 +461,6 @@ def test_batches_are_not_overwritten_while_referenced(folders):
       _sample_of(each) for batch in held for each in batch['image'].numpy()
   ]
   assert numbers[:len(epoch)] == _planned(way, epoch.record)
-
-
-def test_a_buffer_is_reused_when_it_has_no_references():
-  buffers = indexed_lib.Buffers()
-  first = buffers.take((2, 5))
-  place = first.ctypes.data
-  second = buffers.take((2, 5))
-  assert second.ctypes.data != place
-  del first
-  assert buffers.take((5, 2)).ctypes.data not in (place, second.ctypes.data)
-  assert buffers.take((2, 5)).ctypes.data == place
 
 
 def test_unused_places_do_not_change_a_shuffle():
