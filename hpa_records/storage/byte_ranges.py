@@ -10,7 +10,7 @@ from concurrent import futures
 import dataclasses
 import functools
 import os
-from typing import Any, Iterator, Sequence
+from typing import Iterator, Sequence
 import weakref
 
 import numpy as np
@@ -78,25 +78,6 @@ class Fetch:
       for place in request.places:
         yield place, data[self._starts[place] -
                           request.start:self._ends[place] - request.start], None
-
-
-def fetch(paths: Sequence[str], starts: Sequence[int], ends: Sequence[int],
-          outs: Sequence[Any]) -> None:
-  """Fills buffers with byte ranges.
-
-  Args:
-    paths: [n] address of each range's file.
-    starts: [n] its first byte.
-    ends: [n] the byte after its last.
-    outs: [n] writable buffers of end - start bytes, such as [m] uint8.
-
-  Raises:
-    storage_error.StorageError: a range cannot be read, or is shorter.
-  """
-  for place, data, error in Fetch(paths, starts, ends).results():
-    if error:
-      raise error
-    memoryview(outs[place]).cast('B')[:] = memoryview(data)
 
 
 def _join(paths: Sequence[str], starts: Sequence[int],

@@ -22,7 +22,6 @@ from typing import Any, Iterator, Sequence
 
 from absl import flags
 
-from hpa_records.reading import download
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
 from hpa_records.runtime import ports
@@ -102,6 +101,7 @@ def main_worker() -> None:
   own, answered = _find_own()
   ports.require_free(_PORT.value, '--port')
   if _RECORDS.value:
+    from hpa_records.reading import download  # pylint: disable=import-outside-toplevel
     print(f'Records in {download.stage(_RECORDS.value, _STAGE_DIR.value)}.',
           file=sys.stderr,
           flush=True)
