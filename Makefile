@@ -8,6 +8,7 @@ PEERS_VENV = .venv-peers
 TPU_VENV = .venv-tpu
 AZURITE = .azurite
 FUZZ_VENV = .venv-fuzz
+LOOPS_VENV = .venv-loops
 DEMO = demo
 SOURCES = hpa_records trainer tools tests
 
@@ -21,7 +22,7 @@ TEST_STAMP = $(VENV)/.installed-test
 COMMA = ,
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-test env-fuzz env-io env-azurite env-peers env-tpu constraints demo test \
+.PHONY: help env env-test env-fuzz env-io env-azurite env-loops env-peers env-tpu constraints demo test \
   soak lint format clean
 
 help:  ## List the targets.
@@ -36,6 +37,8 @@ env-fuzz: $(FUZZ_VENV)/.installed  ## Make .venv-fuzz with the fuzzers; make soa
 
 env-io: $(IO_VENV)/.installed  ## Make .venv-io with the extra [io]; the tests do.
 
+env-loops: $(LOOPS_VENV)/.installed  ## Make .venv-loops with the extra [loops]; the tests do.
+
 env-peers: $(PEERS_VENV)/.installed  ## Make .venv-peers, for benchmark.py input.
 
 env-azurite: $(AZURITE)/.installed  ## Install a server of Azure's storage; the tests do.
@@ -47,7 +50,7 @@ define make_venv
 	  "with ensurepip; on Debian: apt-get install python3-venv" >&2; exit 2; }
 endef
 
-# $(call install,FOLDER,EXTRAS,CONSTRAINTS): with uv, or with pip if that fails (no
+# $(call install,FOLDER,EXTRAS,CONSTRAINTS,OPTION): with uv, or with pip if that fails (no
 # uv for the platform, an index that only pip's configuration names). Modules are
 # compiled as pip does it: at the first import, their SyntaxWarnings would fail
 # tests. The stamp comes last, so that an interrupted installation starts again;
@@ -55,7 +58,7 @@ endef
 define install
 	begun=$$(date +%s) && \
 	  { $(1)/bin/python -m pip install --quiet uv && \
-	  $(1)/bin/python -m uv pip install --quiet --compile-bytecode \
+	  $(1)/bin/python -m uv pip install --quiet $(or $(4),--compile-bytecode) \
 	  --python $(1)/bin/python --constraint $(3) --editable ".[$(2)]" || \
 	  $(1)/bin/python -m pip install --quiet --constraint $(3) \
 	  --editable ".[$(2)]"; } && \
@@ -85,6 +88,15 @@ $(FUZZ_VENV)/.installed: setup.cfg pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) tools/check_python.py
 	$(call make_venv,$(FUZZ_VENV))
 	$(call install,$(FUZZ_VENV),$(EXTRA)$(COMMA)test$(COMMA)fuzz,$(CONSTRAINTS))
+
+# PyTorch for Linux brings 3 GB of CUDA, unless an index of pip's configuration
+# has its build for the CPU, of 190 MB. The tests do without it otherwise.
+$(LOOPS_VENV)/.installed: setup.cfg pyproject.toml constraints/loops.txt
+	@$(PYTHON) tools/check_python.py
+	$(call make_venv,$(LOOPS_VENV))
+	-$(LOOPS_VENV)/bin/python -m pip install --quiet --no-compile \
+	  torch==2.13.0+cpu
+	$(call install,$(LOOPS_VENV),loops,constraints/loops.txt,--no-compile-bytecode)
 
 $(PEERS_VENV)/.installed: setup.cfg pyproject.toml constraints/peers.txt
 	@$(PYTHON) tools/check_python.py
@@ -118,7 +130,7 @@ define pin_tensorflow
 endef
 OLD_PROTOBUF = 'tensorflow-metadata<1.18'
 
-# [tpu] and [peers] have wheels for Linux alone.
+# [tpu] and [peers] have wheels for Linux alone, and [loops] is tested there.
 constraints: env  ## Write the newest versions into constraints/, to be tested.
 	$(call pin_tensorflow,2.17,io,$(OLD_PROTOBUF))
 	$(call pin_tensorflow,2.18,,$(OLD_PROTOBUF))
@@ -127,6 +139,7 @@ constraints: env  ## Write the newest versions into constraints/, to be tested.
 	$(call pin_tensorflow,2.21)
 	$(call pin,tpu,--extra=tpu --extra=test-tpu --python-platform=linux \
 	  --python-version=3.10)
+	$(call pin,loops,--extra=loops --python-platform=linux --python-version=3.11)
 	$(call pin,peers,--extra=peers --python-platform=linux --python-version=3.11)
 
 demo: env  ## Make sample data, convert it, train on it, write the report.
@@ -154,4 +167,4 @@ format: env-test  ## Lay the code out as the linter wants it.
 	$(BIN)/yapf --in-place --recursive $(SOURCES)
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(AZURITE) $(FUZZ_VENV) $(IO_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(AZURITE) $(FUZZ_VENV) $(IO_VENV) $(LOOPS_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info

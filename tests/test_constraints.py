@@ -25,6 +25,7 @@ _FILES = {
     'tensorflow-2.20': _EXTRAS,
     'tensorflow-2.21': _EXTRAS,
     'tpu': ('tpu', 'test-tpu'),
+    'loops': ('loops',),
     'peers': ('peers',),
 }
 # No variables of a make that runs these tests.
@@ -73,7 +74,7 @@ def _find_machines(name):
   if name.startswith('tensorflow-'):
     oldest, platforms = check_python.OLDEST[1], (_LINUX, _MAC)
   else:
-    oldest, platforms = {'tpu': 10, 'peers': 11}[name], (_LINUX,)
+    oldest, platforms = {'tpu': 10, 'loops': 11, 'peers': 11}[name], (_LINUX,)
   return [{
       **platform, 'python_version': f'3.{minor}',
       'python_full_version': f'3.{minor}.1'
@@ -116,7 +117,7 @@ def test_each_supported_tensorflow_has_a_file():
       f'tensorflow-2.{minor}' for minor in range(100)
       if cpu.contains(f'2.{minor}.0')
   }
-  assert supported == set(_FILES) - {'tpu', 'peers'}
+  assert supported == set(_FILES) - {'tpu', 'loops', 'peers'}
   assert {path.stem for path in _FOLDER.iterdir()} == set(_FILES)
   for name in supported:
     version = next(

@@ -115,11 +115,15 @@ def join(workers: Cluster) -> tf.distribute.Strategy:
     errors.DataError: the port of this worker is in use.
     errors.StoppedEarly: the workers cannot connect.
   """
-  _, port = ports.split(workers.addresses[workers.own], 'TF_CONFIG')
+  host, port = ports.split(workers.addresses[workers.own], 'TF_CONFIG')
   ports.require_free(port, 'TF_CONFIG')
+  try:
+    answered = ports.own_addresses(host)
+  except OSError:  # a service of Kubernetes, say
+    answered = []
   print(
       f'Worker {workers.own} of {len(workers.addresses)}, port {port}, is '
-      f'waiting for the others. {ports.WARNING}',
+      f'waiting for the others. {ports.warning(answered)}',
       file=sys.stderr,
       flush=True)
   # Not TF_CONFIG itself: a job without addresses aborts TensorFlow.
@@ -128,7 +132,7 @@ def join(workers: Cluster) -> tf.distribute.Strategy:
       task_type='worker',
       task_id=workers.own,
       rpc_layer='grpc')
-  with process.killed_by_signals():
+  with process.killed_by_signals(), ports.accepting_only(answered):
     try:
       return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:

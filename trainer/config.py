@@ -164,17 +164,24 @@ class Config:
   threshold: float = _schedule(
       'Classes with a higher probability are predicted.', 0.5, within=(0, 1))
   reader: str = _reading(
-      'indexed: raw records on local disk, in the order of the epoch plan; '
-      'streaming: any; auto: indexed where possible.',
+      'indexed: in the order of the epoch plan; streaming: by tf.data, with '
+      'a shuffle buffer; auto: indexed.',
       how_lib.How.reader,
       choices=how_lib.READERS)
   cache: str = _reading(
-      'Where all pixels are kept after one reading; auto: on '
-      'the device if they fit, else in host memory, else '
-      'nowhere.',
+      'Where pixels are kept once read; auto: device or host, if they fit.',
       how_lib.How.cache,
       choices=how_lib.CACHES,
       is_free=True)
+  cache_dir: str = _reading(
+      'For --cache=disk: keeps what comes from an address.',
+      how_lib.How.cache_dir,
+      is_free=True,
+      is_own=True)
+  cache_gb: float = _reading('Largest size of --cache_dir, GB.',
+                             how_lib.How.cache_gb,
+                             within=(setting.LEAST_FLOAT, LARGEST_FLOAT),
+                             is_free=True)
   check: str = _reading('crc: checks each record that is read by index.',
                         how_lib.How.check,
                         choices=how_lib.CHECKS,
@@ -211,7 +218,7 @@ class Config:
       False,
       is_free=True)
   checkpoint_steps: int = _run(
-      'Steps between checkpoints inside an epoch; 0: none inside.',
+      'Steps between checkpoints inside an epoch; 0: none.',
       0,
       within=(0, _MOST),
       is_free=True)
@@ -239,8 +246,8 @@ class Config:
         stage_dir=self.stage_dir,
         data_service=self.data_service,
         reader=self.reader if self.reader == 'indexed' else '',
-        cache=self.cache if self.cache in ('host', 'device') else '')
-    _ = self.rebalance
+        cache=self.cache if self.cache in ('host', 'device', 'disk') else '')
+    _ = self.rebalance, self.reading
 
   @property
   def rebalance(self) -> balance_lib.Balance | None:
@@ -251,7 +258,7 @@ class Config:
   def reading(self) -> how_lib.How:
     """How records are read."""
     return how_lib.How(self.reader, self.cache, self.check, self.shuffle_mb,
-                       self.data_service)
+                       self.data_service, self.cache_dir, self.cache_gb)
 
   @property
   def is_single_label(self) -> bool:

@@ -12,7 +12,6 @@ import numpy as np
 from hpa_records.format import spec as spec_lib
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
-from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
@@ -75,8 +74,8 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
   That is 'device' if all pixels fit into device memory beside a step, else
   'host' if they fit into half of the free memory of the machine, else 'none'.
   It is 'none' where no cache is possible, as on a remote TPU. A run that is
-  continued keeps its reader, whatever fits: only a cache makes some records
-  readable by index.
+  continued keeps its reader, whatever fits: a cache is read by index. The host
+  of a remote TPU reads by the streaming reader.
 
   Args:
     config: of the run.
@@ -93,12 +92,12 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     raise errors.DataError(
         '--cache=device is not for TPUs: they would pad the channels of a '
         'pixel to 128; pass --cache=host.')
+  if config.distribute == 'tpu' and config.tpu != 'local':
+    how = dataclasses.replace(how, reader='streaming')
   if how.cache != 'auto':
     return how
   chosen = 'none'
-  is_remote = config.distribute == 'tpu' and config.tpu != 'local'
-  if 'streaming' not in (how.reader,
-                         reader) and not (how.data_service or is_remote):
+  if 'streaming' not in (how.reader, reader) and not how.data_service:
     spec = records.spec
     pixels = len(records.index) * spec.raw_bytes
     replicas = strategy.num_replicas_in_sync
@@ -111,9 +110,8 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     free = host.free_memory_bytes()
     if _fits((pixels + step) * copies, free_bytes(strategy), share):
       chosen = 'device'
-    elif (_fits(pixels, free, _CACHE_SHARE) or
-          reader == 'indexed' and not reader_lib.is_indexable(records)):
-      chosen = 'host'  # where it does not fit, the reader says so
+    elif _fits(pixels, free, _CACHE_SHARE):
+      chosen = 'host'
   return dataclasses.replace(how, cache=chosen)
 
 

@@ -5,9 +5,9 @@ memory that is reused: new memory for each batch costs more than its content,
 since the kernel zeroes it page by page. Each record must hold its id; its image
 is where the index says, so nothing is parsed.
 
-PNGs are decoded by kornia_rs there, which is four times as fast as TensorFlow,
-but keeps the GIL. So on more than _GIL_CORES cores TensorFlow decodes them in
-parallel, before they are batched (BUILD_NOTES.md, "Streaming reader").
+PNGs are decoded there by a library that keeps the GIL. So on more cores than
+pixel_codec.GIL_CORES TensorFlow decodes them in parallel, before they are
+batched (BUILD_NOTES.md, "Streaming reader").
 """
 
 from typing import Callable, NamedTuple
@@ -27,8 +27,6 @@ from hpa_records.sampling import epoch_plan
 
 # (serialized record, number of its draw) -> (image, number).
 Decode = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
-_GIL_CORES = 3
 
 
 class Draws(NamedTuple):
@@ -69,7 +67,7 @@ class Batcher:
     Args:
       records: the dataset.
       take: returns memory for batches, [shape] uint8, such as
-        indexed.Buffers.take.
+        buffers.Buffers.take.
     """
     self._records = records
     self._ids = tf.constant([*records.index['id'], ''])
@@ -186,7 +184,7 @@ class Batcher:
     """Returns whether TensorFlow decodes the records, before they are batched.
     """
     return (self._records.spec.encoding == 'png' and
-            host.num_cores() > _GIL_CORES)
+            host.num_cores() > pixel_codec.GIL_CORES)
 
   def _fill_part(self, serialized: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Returns the images [b, H, W, C] uint8; arguments as of _Filler.fill."""

@@ -8,8 +8,12 @@ Each draw of the plan arrives exactly once an epoch, even if workers die or
 join. The service alone delivers a draw at most once: shards are assigned on
 request, and those of a dead worker are not assigned again. So each draw has its
 number, and the trainer reads missing draws itself at the end and prints their
-number. The order is that of arrival and cannot be repeated, so checkpoints are
-possible at ends of epochs only. Evaluation does not use the service.
+number. TensorFlow's client does not say that a worker is gone, and silence does
+not either: a worker may be busy, or paused. So the trainer asks the dispatcher
+for its workers, and each whether it still listens.
+
+The order is that of arrival and cannot be repeated, so checkpoints are possible
+at ends of epochs only. Evaluation does not use the service.
 """
 
 import dataclasses
@@ -20,6 +24,7 @@ import re
 import threading
 from typing import Callable, Iterator
 
+import grpc  # TensorFlow's own requirement
 import numpy as np
 
 from hpa_records.format import manifest
@@ -35,7 +40,10 @@ from hpa_records.storage import filesystem
 
 SCHEME = 'grpc://'
 _CONNECT_S = 10.0
-_SILENCE_S = 10.0  # without a draw, then missing ones are read here
+_SILENCE_S = 10.0  # without a draw, then the workers are looked at
+_MOST_SILENCES = 12  # in a row, then missing draws are read here
+# Of TensorFlow's dispatcher.proto; without arguments.
+_GET_WORKERS = '/tensorflow.data.DispatcherService/GetWorkers'
 # The line about a worker in TensorFlow's error, which fills a page.
 _WORKERS_ERROR = re.compile(
     r'Failed to get element from worker (?P<worker>\S+): .*'
@@ -137,7 +145,7 @@ def training_batches(records: dataset.Records, fold: int,
   ledger = _Ledger(len(epoch))
 
   def arrive():
-    for image, number in _take(served, ledger):
+    for image, number in _take(served, ledger, _Service(address)):
       if ledger.mark(number):
         yield image, number
 
@@ -182,8 +190,9 @@ def _locate(directory: str) -> str:
   return directory if is_remote else os.path.abspath(directory)
 
 
-def _take(served: tf.data.Dataset, ledger: '_Ledger') -> Iterator[tuple]:
-  """Yields the service's draws until all arrived, it ends, or none comes.
+def _take(served: tf.data.Dataset, ledger: '_Ledger',
+          service: '_Service') -> Iterator[tuple]:
+  """Yields the service's draws until all arrived, or those missing are lost.
 
   A thread takes them: TensorFlow 2.21 waits forever for a dead worker's draws.
   """
@@ -198,16 +207,68 @@ def _take(served: tf.data.Dataset, ledger: '_Ledger') -> Iterator[tuple]:
       ready.put(error)
 
   threading.Thread(target=pull, daemon=True).start()
+  silences = 0
   while not ledger.is_complete():
     try:
       found = ready.get(timeout=_SILENCE_S)
     except queue.Empty:
-      return
+      silences += 1
+      if silences == _MOST_SILENCES or service.is_gone(tells=silences == 1):
+        return
+      continue
+    silences = 0
     if found is None:
       return
     if isinstance(found, Exception):
       raise found
     yield found
+
+
+class _Service:
+  """Dispatcher and input workers, looked at from the trainer."""
+
+  def __init__(self, address: str):
+    self._dispatcher = address.removeprefix(SCHEME)
+    # The dispatcher forgets a worker that is gone.
+    self._workers = self._list_workers()
+
+  def is_gone(self, tells: bool) -> bool:
+    """Returns whether the dispatcher or a worker has ended.
+
+    One that accepts connections and does not answer is paused, or very busy.
+
+    Args:
+      tells: whether to print what is waited for, if none has ended.
+    """
+    self._workers |= self._list_workers()
+    waited_for = []
+    for each in (self._dispatcher, *sorted(self._workers)):
+      try:
+        ports.check_server(*ports.split(each, 'data_service'), _CONNECT_S / 10)
+      except (ConnectionError, errors.DataError):  # the port is another's
+        return True
+      except OSError as error:
+        waited_for.append(f'{each}: {error}')
+    if tells:
+      state = '; '.join(waited_for) or ('all of them answer'
+                                        if self._workers else 'there is none')
+      print(
+          f'No draw of the input workers for {_SILENCE_S:.0f} s ({state}); '
+          f'waiting up to {_SILENCE_S * _MOST_SILENCES:.0f} s.',
+          flush=True)
+    return False
+
+  def _list_workers(self) -> set[str]:
+    """Returns host:port of each; none if the dispatcher does not answer."""
+    options = (('grpc.enable_http_proxy', 0),)
+    with grpc.insecure_channel(self._dispatcher, options) as channel:
+      try:
+        answer = channel.unary_unary(_GET_WORKERS)(b'', timeout=_CONNECT_S)
+      except grpc.RpcError:
+        return set()
+    # Repeated messages 1, whose text 1 is an address: the shape of a ClusterDef
+    # with the names of its jobs.
+    return {each.name for each in tf.train.ClusterDef.FromString(answer).job}
 
 
 class _Ledger:

@@ -2,7 +2,8 @@
 
 The plan defines the rows of each batch. Each payload is read directly into its
 slot, by several threads, each with a batch of its own, without the GIL. So
-shuffling is global, and a position in an epoch is two integers.
+shuffling is global, and a position in an epoch is two integers. What is read
+from an address is requested some batches ahead, in the order of the plan.
 
 Batches are in buffers that are reused when TensorFlow has released them: new
 memory for each batch costs more than its content, since the kernel zeroes it
@@ -11,11 +12,11 @@ is aligned and has no other reference. With a GPU the buffers are page-locked
 (BUILD_NOTES.md, "Indexed reader").
 """
 
-import collections
 import contextlib
 import ctypes
 import functools
-import mmap
+import threading
+from typing import Any, Callable
 import weakref
 
 import numpy as np
@@ -24,22 +25,24 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import pipeline_call
-from hpa_records.reading import shards
+from hpa_records.reading.payload import buffers as buffers_lib
+from hpa_records.reading.payload import payload as payload_lib
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 
 _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
 _READY = 2  # batches that are filled and wait
+_MOST_AHEAD = 64  # batches that are begun before they are filled
 
 
 def batches(labels: np.ndarray,
             image_shape: tuple[int, int, int],
-            payload: shards.Payload | None,
+            payload: payload_lib.Payload | None,
             epoch: epoch_plan.Epoch,
             share: epoch_plan.Share,
             first_step: int = 0,
-            buffers: 'Buffers | None' = None) -> tf.data.Dataset:
+            buffers: buffers_lib.Buffers | None = None) -> tf.data.Dataset:
   """Returns a share of an epoch's batches, in the order of the plan.
 
   Args:
@@ -66,9 +69,16 @@ def batches(labels: np.ndarray,
   shape = (share.part_size, *image_shape)
   # An extra row for blanks, index -1.
   labels = np.pad(labels, ((0, 1), (0, 0)))
-  buffers = buffers or Buffers()
+  buffers = buffers or make_buffers()
   count = epoch_plan.num_steps(len(epoch), share.batch_size) * share.count
   in_flight = _in_flight(shape)
+  ahead = None
+  if payload is not None:
+    depth = max(in_flight, payload.ahead_bytes // int(np.prod(shape)))
+    ahead = _Ahead(
+        lambda number: payload.prefetch(
+            epoch_plan.cut(epoch, share, number).record),
+        first_step * share.count, count, min(depth, _MOST_AHEAD))
 
   def make(number):
     part = epoch_plan.cut(epoch, share, int(number))
@@ -76,10 +86,7 @@ def batches(labels: np.ndarray,
       pixels = part.record.astype(np.int32)
     else:
       pixels = buffers.take(shape)
-      ahead = int(number) + in_flight  # the next one to start
-      if ahead < count:
-        payload.prefetch(epoch_plan.cut(epoch, share, ahead).record)
-      payload.read(part.record, pixels)
+      payload.read(part.record, pixels, ahead.take(int(number)))
     return (pixels, labels[part.record].astype(np.float32), part.weight,
             part.element, part.slot)
 
@@ -118,33 +125,41 @@ def _in_flight(shape: tuple[int, ...]) -> int:
   return max(2, min(host.num_cores(), _IN_FLIGHT_BYTES // int(np.prod(shape))))
 
 
-class Buffers:
-  """Reusable arrays; one is free again when it has no references."""
+class _Ahead:
+  """Begins to read parts in their order, some of them ahead."""
 
-  def __init__(self):
-    self._free = collections.defaultdict(collections.deque)  # by shape
+  def __init__(self, begin: Callable[[int], Any], first: int, count: int,
+               depth: int):
+    """Prepares to begin the parts first, first + 1, ... count - 1.
 
-  def take(self, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an uninitialized array [shape] uint8, aligned to a page."""
-    free = self._free[shape]
-    try:
-      memory = free.pop()
-    except IndexError:
-      memory = np.frombuffer(_map_memory(int(np.prod(shape))), np.uint8)
-      _lock_for_gpu(memory)
-    # A new array object for each use, whose finalizer ends the use. TensorFlow
-    # references this object, not a view of it.
-    taken = memory.reshape(shape)
-    weakref.finalize(taken, free.append, memory)
-    return taken
+    Args:
+      begin: begins a part and returns what its reading needs.
+      first: number of the first part.
+      count: number of the last one, plus 1.
+      depth: parts to begin after the one that is taken.
+    """
+    self._begin, self._first, self._count = begin, first, count
+    self._next, self._depth, self._lock = first, depth, threading.Lock()
+    self._begun: dict[int, Any] = {}
+    self._taken: set[int] = set()
+
+  def take(self, number: int) -> Any:
+    """Returns what begin returned for a part; None if it is not begun."""
+    with self._lock:
+      if number in self._taken:  # another iterator of the same pipeline
+        self._begun.clear()
+        self._taken.clear()
+        self._next = self._first
+      self._taken.add(number)
+      while self._next <= min(number + self._depth, self._count - 1):
+        self._begun[self._next] = self._begin(self._next)
+        self._next += 1
+      return self._begun.pop(number, None)
 
 
-def _map_memory(num_bytes: int) -> mmap.mmap:
-  """Returns new anonymous memory, in huge pages if the kernel has them."""
-  found = mmap.mmap(-1, max(1, num_bytes))
-  if hasattr(mmap, 'MADV_HUGEPAGE'):
-    found.madvise(mmap.MADV_HUGEPAGE)
-  return found
+def make_buffers() -> buffers_lib.Buffers:
+  """Returns memory for batches, page-locked if there is a GPU."""
+  return buffers_lib.Buffers(prepare=_lock_for_gpu)
 
 
 def _lock_for_gpu(memory: np.ndarray) -> None:

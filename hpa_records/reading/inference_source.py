@@ -20,7 +20,7 @@ from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
 from hpa_records.reading import indexed
 from hpa_records.reading import reader as reader_lib
-from hpa_records.reading import shards
+from hpa_records.reading.payload import image_files
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -121,7 +121,7 @@ class Files:
     self._on_error = on_error
     self._num_classes = len(loaded.classes)
     self._images, self._issues = images, loaded.issues
-    self._payload = shards.Files(images, loaded.table, how)
+    self._payload = image_files.Files(images, loaded.table, how)
 
   def __enter__(self) -> 'Files':
     return self

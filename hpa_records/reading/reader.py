@@ -1,8 +1,9 @@
 """The reader of a run: chooses indexed or streaming, caches and checks.
 
-`indexed` reads raw records on local disk or in memory, in exactly the order of
-the epoch plan. `streaming` reads all encodings and addresses and shuffles in a
-buffer. Both draw each record as often as the plan says.
+`indexed` reads records on local disk, at any address or in memory, in exactly
+the order of the epoch plan. `streaming` reads them by tf.data, as far as
+TensorFlow knows the address, and shuffles in a buffer. Both draw each record as
+often as the plan says.
 """
 
 import contextlib
@@ -16,15 +17,19 @@ from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
 from hpa_records.reading import indexed
 from hpa_records.reading import shard_issue
-from hpa_records.reading import shards
 from hpa_records.reading import streaming
 from hpa_records.reading import tensorflow_address
+from hpa_records.reading.payload import payload as payload_lib
+from hpa_records.reading.payload import remote_shards
+from hpa_records.reading.payload import shard_cache
+from hpa_records.reading.payload import shards
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from hpa_records.storage import filesystem
+from hpa_records.storage import storage_error
 
 _FILL_BATCH = 32  # images a batch, to fill a cache
 _INPUT = 'IteratorGetNext'  # in TensorFlow's errors of the input
@@ -57,17 +62,15 @@ class Reader:
     self.is_ordered = not how.data_service
     if how.data_service:
       data_service.check_address(how.data_service)
-    self._payload: shards.Payload | None = None
-    self._buffers = indexed.Buffers()  # reused in each epoch
+    self._buffers = indexed.make_buffers()  # reused in each epoch
     self._streaming = streaming.Streaming(records, how.shuffle_mb,
                                           self._buffers.take)
-    if is_indexable(records):
-      self._payload = shards.Shards(records, how.check)
+    self._payload = _find_payload(records, how, self.kind)
     if self.holds_pixels:
       pixels = _reserve(records)
       for rows, images in self.images(range(records.manifest.num_folds)):
         pixels[rows] = images
-      self._payload = shards.Memory(pixels)
+      self._payload = payload_lib.Memory(pixels)
 
   def training(self,
                epoch: epoch_plan.Epoch,
@@ -121,16 +124,18 @@ class Reader:
     return self._batch(self._payload, once, share, 0)
 
   def check_unchanged(self) -> None:
-    """Checks that the shards that were streamed have not changed.
+    """Checks that the shards that were read have not changed.
 
-    The indexed reader checks them while it reads.
+    Shards on local disk that are read by index are checked while they are read.
 
     Raises:
       errors.DataError: a shard was changed or removed.
     """
     shard_issue.check_unchanged(self._records)
+    if self._payload is not None:
+      self._payload.check_unchanged()
 
-  def _batch(self, payload: shards.Payload | None, epoch: epoch_plan.Epoch,
+  def _batch(self, payload: payload_lib.Payload | None, epoch: epoch_plan.Epoch,
              share: epoch_plan.Share, first_step: int) -> tf.data.Dataset:
     return indexed.batches(self._records.labels, self._records.spec.image_shape,
                            payload, epoch, share, first_step, self._buffers)
@@ -166,8 +171,10 @@ class Reader:
     try:
       with tensorflow_address.translate_errors(self._records.directory):
         yield
-    except tf.errors.OpError as error:
-      found = getattr(self._payload, 'error', None)
+    except (tf.errors.OpError, storage_error.StorageError) as error:
+      found = self._payload.error if self._payload is not None else None
+      if isinstance(error, storage_error.StorageError):
+        raise found or error
       if found is None and _INPUT in str(error):
         found = _translate_system_error(error, self._records.directory)
       streams = self.kind == 'streaming' or self._payload is None
@@ -188,10 +195,18 @@ def _translate_system_error(error: tf.errors.OpError,
           if reason else None)
 
 
-def is_indexable(records: dataset.Records) -> bool:
-  """Returns whether records can be read by index: raw, and on local disk."""
-  return (records.spec.encoding == 'raw' and
-          not filesystem.is_remote(records.directory))
+def _find_payload(records: dataset.Records, how: how_lib.How,
+                  kind: str) -> payload_lib.Payload | None:
+  """Returns what reads records by index; None where tf.data reads them all."""
+  if not filesystem.is_remote(records.directory):
+    return shards.Shards(records, how.check)
+  if kind == 'streaming':
+    return None
+  cache = None
+  if how.cache == 'disk':
+    cache = shard_cache.ShardCache(records, how.cache_dir,
+                                   int(how.cache_gb * 1e9))
+  return remote_shards.RemoteShards(records, cache)
 
 
 def choose(records: dataset.Records, how: how_lib.How) -> str:
@@ -217,14 +232,11 @@ def choose(records: dataset.Records, how: how_lib.How) -> str:
     raise errors.DataError(
         f'--reader=streaming excludes --cache={how.cache}; leave --reader out: '
         'a cache is read by index.')
-  possible = cached or is_indexable(records)
-  if how.reader == 'indexed' and not possible:
+  if how.cache == 'disk' and not filesystem.is_remote(records.directory):
     raise errors.DataError(
-        '--reader=indexed needs raw records on local disk, received '
-        f'{records.spec.encoding} records at '
-        f'{records.directory}; pass --cache=host, or --stage_dir=DIR for an '
-        'address, or --reader=streaming.')
-  return 'indexed' if possible and how.reader != 'streaming' else 'streaming'
+        '--cache=disk keeps records of an address, received the local folder '
+        f'{records.directory}; leave --cache out, or --stage_dir.')
+  return 'streaming' if how.reader == 'streaming' else 'indexed'
 
 
 def _reserve(records: dataset.Records) -> np.ndarray:

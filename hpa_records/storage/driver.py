@@ -28,6 +28,7 @@ _PACKAGES = {
     'https': 'aiohttp',
 }
 _WEB = ('http', 'https')
+_S3 = ('s3', 's3a')
 _IN_PROCESS = ('memory',)
 _OBJECT_STORES = (*_PACKAGES, *_IN_PROCESS)
 # They log credential searches, requests, and the errors that they raise.
@@ -43,11 +44,14 @@ class Server:
   Attributes:
     files: the file system.
     has_answered: whether a request to it succeeded.
+    signed: addresses of files with a signature, and when to make them anew; by
+      path.
   """
 
   def __init__(self, files: fsspec.AbstractFileSystem):
     self.files = files
     self.has_answered = False
+    self.signed: dict[str, tuple[str, float]] = {}
 
 
 _servers: dict[tuple[int, str, str], Server] = {}
@@ -73,6 +77,11 @@ def has_folders(path: str) -> bool:
 def is_web(path: str) -> bool:
   """Returns whether an address is one of http:// or https://."""
   return _scheme(path) in _WEB
+
+
+def is_s3(path: str) -> bool:
+  """Returns whether an address is one of s3://."""
+  return _scheme(path) in _S3
 
 
 def is_in_process(path: str) -> bool:
@@ -162,7 +171,7 @@ def _make(path: str, scheme: str, host: str) -> fsspec.AbstractFileSystem:
   with storage_error.translate(path):
     files = _in_time(lambda: made(
         use_listings_cache=False, skip_instance_cache=True, **options))
-  if scheme in ('s3', 's3a'):
+  if scheme in _S3:
     files.retries = 1  # request tries again
   return files
 
@@ -207,7 +216,7 @@ def _options(scheme: str, host: str) -> dict[str, Any]:
                 True,
         }
     }
-  if scheme in ('s3', 's3a'):
+  if scheme in _S3:
     return {
         'config_kwargs': {
             'connect_timeout': _CONNECT_S,

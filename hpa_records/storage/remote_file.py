@@ -10,8 +10,8 @@ from hpa_records.storage import storage_error
 # on where the last ended is twice as large, up to the largest.
 _FIRST_BYTES, _MOST_BYTES = 2**20, 2**23
 # What the stores call the version of a file and the time of its last change.
-_VERSION = ('ETag', 'etag', 'generation', 'LastModified', 'last_modified',
-            'updated', 'created', 'mtime')
+_VERSION = ('ETag', 'etag', 'generation', 'LastModified', 'Last-Modified',
+            'last_modified', 'updated', 'created', 'mtime')
 
 
 class UnknownSizeError(storage_error.StorageError):

@@ -6,6 +6,7 @@ minute afterwards.
 """
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Awaitable, Callable, Iterator
 
@@ -115,12 +116,21 @@ async def fetch_range(path: str, start: int, end: int) -> bytes:
   files, inner = driver.connect(path)
   try:
     if driver.is_web(path):
-      return await _fetch_web(files, inner, start, end)
+      return await _web().fetch(path, start, end)
+    if driver.is_s3(path):
+      with contextlib.suppress(_web().SignatureError):
+        return await _web().fetch_signed(path, start, end)
     return await files._cat_file(inner, start=start, end=end)  # pylint: disable=protected-access
   except Exception as error:  # each driver raises its own kinds
     if storage_error.find_status(error) == 416:  # the range begins at the end
       return b''
     raise
+
+
+def _web():
+  """Returns web_request, which imports a driver of the extra [remote]."""
+  from hpa_records.storage import web_request  # pylint: disable=import-outside-toplevel
+  return web_request
 
 
 def stream(path: str) -> Iterator[memoryview]:
@@ -132,8 +142,8 @@ def stream(path: str) -> Iterator[memoryview]:
   Raises:
     StorageError: the file cannot be read.
   """
-  files, url = driver.connect(path)
-  answer = wait(path, lambda: _ask(files, url, {}))
+  files, _ = driver.connect(path)
+  answer = wait(path, lambda: _web().ask(path))
   try:
     with storage_error.translate(path):
       while chunk := fsspec.asyn.sync(files.loop, answer.content.read,
@@ -141,40 +151,3 @@ def stream(path: str) -> Iterator[memoryview]:
         yield memoryview(chunk)
   finally:
     answer.close()
-
-
-async def _ask(files: fsspec.AbstractFileSystem, url: str,
-               headers: dict[str, str]) -> Any:
-  """Returns the answer of a web server, whose body is still to be read."""
-  session = await files.set_session()
-  answer = await session.get(files.encode_url(url),
-                             headers={
-                                 **headers, 'Accept-Encoding': 'identity'
-                             })
-  if answer.status >= 400:
-    answer.close()
-  if answer.status == 404:
-    raise FileNotFoundError(url)
-  answer.raise_for_status()
-  return answer
-
-
-async def _fetch_web(files: fsspec.AbstractFileSystem, url: str, start: int,
-                     end: int) -> bytes:
-  """Returns a byte range from a web server, which may ignore ranges.
-
-  The driver's own method reads a complete answer, which may have no end.
-  """
-  async with await _ask(files, url,
-                        {'Range': f'bytes={start}-{end - 1}'}) as answer:
-    if answer.status != 206 and start:
-      raise storage_error.StorageError(
-          f'The server of {url} does not support byte ranges (HTTP '
-          f'{answer.status} in place of 206); copy the files to local disk '
-          'first (records: trainer.main --stage_dir=DIR does that).')
-    found = bytearray()
-    async for chunk in answer.content.iter_any():
-      found += chunk
-      if len(found) >= end - start:
-        break
-    return bytes(found[:end - start])

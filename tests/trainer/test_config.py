@@ -114,3 +114,10 @@ def test_input_that_a_remote_tpu_cannot_read_is_refused(name, value):
 def test_a_remote_tpu_streams_records_at_gs(reader):
   found = dataclasses.replace(_CONFIG, **_REMOTE, reader=reader)
   assert found.tpu == 'node-1'
+
+
+@pytest.mark.parametrize('flags', [{'cache': 'disk'}, {'cache_dir': 'cache'}])
+def test_a_disk_cache_and_its_folder_come_together(flags):
+  with pytest.raises(errors.DataError,
+                     match='--cache=disk and --cache_dir tog'):
+    config.Config('', '', **flags)

@@ -66,9 +66,15 @@ def test_a_run_that_is_continued_keeps_its_reader(records, monkeypatch):
   monkeypatch.setattr(host, 'free_memory_bytes', lambda: 2**10)
   how = memory.choose_cache(_CONFIG, records, strategy, 'indexed')
   assert reader_lib.choose(records, how) == 'indexed'
-  if records.manifest.settings['encoding'] == 'png':  # only from a cache
-    with pytest.raises(errors.DataError, match='Not enough memory for --cache'):
-      reader_lib.Reader(records, 0, how)
+
+
+def test_the_host_of_a_remote_tpu_reads_by_itself(records):
+  config = dataclasses.replace(_CONFIG,
+                               records='gs://bucket/records',
+                               distribute='tpu',
+                               tpu='elsewhere')
+  how = memory.choose_cache(config, records, strategy_lib.make('cpu'), '')
+  assert reader_lib.choose(records, how) == 'streaming'
 
 
 def test_a_cache_in_the_memory_of_a_tpu_is_refused(records, monkeypatch):

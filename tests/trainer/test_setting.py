@@ -96,6 +96,6 @@ def test_what_may_change_on_resume_is_where_and_how_long():
   }
   assert names == {
       'records', 'stage_dir', 'workdir', 'epochs', 'distribute', 'cache',
-      'check', 'data_service', 'tpu', 'xla', 'steps_per_call',
-      'checkpoint_steps', 'profile', 'deterministic'
+      'cache_dir', 'cache_gb', 'check', 'data_service', 'tpu', 'xla',
+      'steps_per_call', 'checkpoint_steps', 'profile', 'deterministic'
   }

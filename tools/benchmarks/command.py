@@ -3,16 +3,15 @@
   python tools/benchmark.py convert --csv=train.csv --images=train
   python tools/benchmark.py balance --csv=train.csv
   python tools/benchmark.py input --records=records --images=train
+  python tools/benchmark.py remote --records=records
   python tools/benchmark.py train --batch_size=16
   python tools/benchmark.py device --peer=peer.py --output=device.json
 
-Without --csv, convert makes sample data first, and so do input without
---records, and device; balance needs no images. The docstring of each module of
-benchmarks/ says what is measured, and how. The numbers belong into
-BUILD_NOTES.md, with the command; no test asserts a speed.
+Without --csv or --records, convert, input, remote and device make sample data
+first. The docstring of each module of benchmarks/ says what is measured. The
+numbers belong into BUILD_NOTES.md, with the command; no test asserts a speed.
 """
 
-import os
 import pathlib
 import tempfile
 from typing import Any, Callable
@@ -25,23 +24,22 @@ from benchmarks.conversion import convert
 from benchmarks import input_job
 from benchmarks import input_pipeline
 from benchmarks import report_file
+from benchmarks import sample_source
 from benchmarks import table
 from benchmarks import train
 from benchmarks.device import command as device
-from hpa_records.conversion import convert as convert_lib
-from hpa_records.conversion import shard_plan
+from benchmarks.remote import command as remote
+from benchmarks.remote import measurement as remote_measurement
 from hpa_records.datasets import description
 from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
 from hpa_records.runtime import cli
-from hpa_records.runtime import errors
 from hpa_records.sampling import balance_flags
 from hpa_records.sampling import folds
 from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from hpa_records.storage import path_check
-from hpa_records.synthetic import generator
 from trainer import config as config_lib
 
 _PEERS = pathlib.Path(
@@ -83,20 +81,21 @@ _FIGURES = flags.DEFINE_string(
     'figures', '', 'Folder for figures as PNG. Of balance: class counts before '
     'and after each policy, fold 0 of the first cut held out; of input: rates.')
 _RECORDS = flags.DEFINE_string(
-    'records', '', 'Of input: raw records of what is in --images; without it, '
-    'sample data is made and converted.')
+    'records', '', 'Of remote, and of input: raw records of what is in '
+    '--images; without it, sample data is made and converted.')
 _PEERS_PYTHON = flags.DEFINE_string(
     'peers_python',
     str(_PEERS) if _PEERS.exists() else '',
     'Interpreter of make env-peers, for the peers of input and device.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size',
                                    80,
-                                   'Of input and train.',
+                                   'Of input, remote and train.',
                                    lower_bound=1)
-_SECONDS = flags.DEFINE_float('seconds',
-                              4.0,
-                              'Of input, train, device: to time each way for.',
-                              lower_bound=0.1)
+_SECONDS = flags.DEFINE_float(
+    'seconds',
+    4.0,
+    'Of input, remote, train, device: to time each way.',
+    lower_bound=0.1)
 # absl takes nan for any range.
 flags.register_validator('seconds', lambda value: value <= 86400,
                          'Expected at most 86400, a day.')
@@ -204,11 +203,8 @@ def main_input() -> None:
       images = path_check.require_local(_IMAGES.value, 'images')
     else:
       csv, images = _source(scratch, _NUM_READ)
-      records = os.path.join(scratch, 'records')
-      convert_lib.convert(
-          csv, images, records,
-          shard_plan.Settings(image_size=_IMAGE_SIZE.value, shard_mb=64),
-          convert_lib.How())
+      records = sample_source.make_records(csv, images, scratch,
+                                           _IMAGE_SIZE.value)
     report = input_pipeline.measure(
         input_job.Job(records=records,
                       images=images,
@@ -234,6 +230,20 @@ def main_input() -> None:
     drawn = figure.draw_rates(rates, 'images a second', 'Reading batches')
     print('\n'.join(['', *gallery.save({'input': drawn}, output)]))
   print(f'\n{table.closing_line_input(report)}')
+
+
+def main_remote() -> None:
+  """Measures reading from an address."""
+  with _make_scratch() as scratch:
+    records = _RECORDS.value and path_check.require_local(
+        _RECORDS.value, 'records')
+    if not records:
+      records = sample_source.make_records(*_source(scratch, _NUM_READ),
+                                           scratch, _IMAGE_SIZE.value)
+    report = remote_measurement.measure(
+        remote.make_job(records, scratch, _BATCH_SIZE.value, _SECONDS.value,
+                        _REPEATS.value))
+  _show(report, remote_measurement.form)
 
 
 def main_train() -> None:
@@ -274,16 +284,8 @@ def _show(report: dict[str, Any], form: Callable[[dict[str, Any]],
 
 def _source(scratch: str, num_made: int) -> tuple[str, str]:
   """Returns the paths of CSV and images, given by the user or made here."""
-  least = shard_plan.Settings().num_folds
-  if 0 < _LIMIT.value < least:
-    raise errors.DataError(f'Expected --limit=0, or at least {least}, one '
-                           f'sample a fold, received {_LIMIT.value}.')
-  if _CSV.value:
-    return (path_check.require_local(_CSV.value, 'csv'),
-            path_check.require_local(_IMAGES.value, 'images'))
-  folder = os.path.join(scratch, 'data')
-  generator.make(folder, _LIMIT.value or num_made)
-  return os.path.join(folder, 'train.csv'), os.path.join(folder, 'train')
+  return sample_source.find_images(_CSV.value, _IMAGES.value, _LIMIT.value,
+                                   scratch, num_made)
 
 
 def run() -> None:
@@ -293,6 +295,7 @@ def run() -> None:
               'convert': main_convert,
               'balance': main_balance,
               'input': main_input,
+              'remote': main_remote,
               'train': main_train,
               'device': main_device
           })

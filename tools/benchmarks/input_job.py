@@ -7,9 +7,8 @@ import pathlib
 
 import numpy as np
 
-from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
-from hpa_records.reading import shards
+from hpa_records.reading.payload import shards
 
 HELD_OUT = 0  # fold
 
@@ -49,11 +48,7 @@ def write(job: Job, records: dataset.Records) -> tuple[str, dict[str, int]]:
   rows = np.flatnonzero(records.index['fold'] != HELD_OUT)
   spec = records.spec
   pixels = np.empty((len(rows), *spec.image_shape), np.uint8)
-  if spec.encoding == 'png':
-    for row, image in zip(rows, pixels):
-      image[:] = _read_png(records, row)
-  else:
-    shards.Shards(records).read(rows, pixels)
+  shards.Shards(records).read(rows, pixels)
   path = os.path.join(job.scratch, 'pixels.npy')
   np.save(path, pixels)
   files = [[
@@ -70,6 +65,7 @@ def write(job: Job, records: dataset.Records) -> tuple[str, dict[str, int]]:
       'size': spec.image_size,
       'num_channels': spec.num_channels,
       'num_classes': spec.num_classes,
+      'held_out': HELD_OUT,
       'files': files
   }
   job_path = os.path.join(job.scratch, 'job.json')
@@ -78,12 +74,3 @@ def write(job: Job, records: dataset.Records) -> tuple[str, dict[str, int]]:
       'count': len(rows),
       'sum': int(pixels.sum(dtype=np.int64)),
   }
-
-
-def _read_png(records: dataset.Records, row: int) -> np.ndarray:
-  """Returns the image [H, W, C] uint8 of a row of the index."""
-  found, spec = records.index.iloc[row], records.spec
-  with open(os.path.join(records.directory, found['shard']), 'rb') as file:
-    file.seek(found['image_offset'])
-    return pixel_codec.decode(file.read(found['image_bytes']), 'png',
-                              spec.image_size, spec.num_channels)

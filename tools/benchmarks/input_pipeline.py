@@ -46,8 +46,18 @@ class Way:
 
   @property
   def is_peer(self) -> bool:
-    """Whether it runs in the environment of the peers."""
+    """Whether it runs in the environment of the peers, which has torch."""
     return self.function in peer_reader.WAYS
+
+  @property
+  def is_ours(self) -> bool:
+    """Whether it reads with this project's readers."""
+    return self.function in ('ours', 'open')
+
+  @property
+  def is_bound(self) -> bool:
+    """Whether it only copies bytes, which no reader can do without."""
+    return self.function == 'copies'
 
   @property
   def is_plain(self) -> bool:
@@ -86,6 +96,10 @@ WAYS = (
     Way('streaming', 'streaming reader', 'ours', _ours('streaming')),
     Way('streaming_transform', 'streaming reader + transforms', 'ours',
         _ours('streaming', transform=True)),
+    Way(
+        'open', 'hpa_records.open, torch DataLoader', 'open',
+        _combine(batches=['sampler'], workers=[0, 1, 2]) +
+        _combine(batches=['items'], workers=[0])),
     Way('parse_batch', 'tf.data, parse then batch', 'tf_records',
         _plain(False)),
     Way('batch_parse', 'tf.data, batch then parse', 'tf_records', _plain(True)),
@@ -214,7 +228,7 @@ def _run(job: input_job.Job, way: Way, setting: dict[str, Any],
 
 
 def _compare(found: dict[str, Any], ways: Sequence[Way]) -> dict[str, float]:
-  """Returns the ratios of our readers to what limits them."""
+  """Returns the ratios of our readers to what limits them and to others."""
   medians = {
       key: each['median'] for key, each in found.items() if each.get('median')
   }
@@ -226,14 +240,22 @@ def _compare(found: dict[str, Any], ways: Sequence[Way]) -> dict[str, float]:
     ratios['streaming'] = medians['streaming'] / plain
   if 'indexed' not in medians:
     return ratios
+  others = [
+      medians[way.key]
+      for way in ways
+      if way.key in medians and not way.is_ours and not way.is_bound
+  ]
   against = {
       'memcpy': medians.get('memcpy'),
       'page_cache': medians.get('page_cache'),
-      'best_plain': plain
+      'best_plain': plain,
+      'best_other': max(others, default=None),
   }
   ratios |= {
       key: medians['indexed'] / value for key, value in against.items() if value
   }
   if 'indexed_crc' in medians:
     ratios['crc'] = medians['indexed_crc'] / medians['indexed']
+  if 'open' in medians and others:
+    ratios['open'] = medians['open'] / max(others)
   return ratios

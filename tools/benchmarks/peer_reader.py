@@ -1,4 +1,4 @@
-"""Ways of other libraries to read training batches; see reader.py.
+"""Ways to read training batches with other libraries; see reader.py.
 
 The formats of the peers are written first, from the same pixels, and not timed.
 Imports stand inside the functions, so that each way pays for its own alone.
@@ -15,7 +15,7 @@ import numpy as np
 
 BUFFER = 1500  # images in a shuffle buffer: 512 MiB at 299 px
 
-Job = dict[str, Any]  # records, pixels, csv, images, scratch, batch, seconds
+Job = dict[str, Any]  # as input_pipeline.measure writes it
 Setting = dict[str, Any]
 
 
@@ -149,9 +149,31 @@ def _torch(job: Job, setting: Setting, passes: int) -> Iterable:
                                            collate_fn=collate)
 
 
+def _open(job: Job, setting: Setting, passes: int) -> Iterable:
+  """hpa_records.open under torch's DataLoader, shuffled as a whole."""
+  from torch.utils import data
+  import hpa_records
+  found, _ = hpa_records.open(job['records']).split(job['held_out'])
+  if setting['batches'] == 'sampler':  # source[[i, j, ...]], and no copy
+    order = data.BatchSampler(data.RandomSampler(found), job['batch'], False)
+    loader = data.DataLoader(found,
+                             batch_size=None,
+                             sampler=order,
+                             num_workers=setting['workers'])
+  else:  # source.__getitems__, and torch copies the samples into a batch
+    loader = data.DataLoader(found,
+                             job['batch'],
+                             shuffle=True,
+                             num_workers=setting['workers'])
+  for _ in range(passes):
+    for batch in loader:
+      yield batch['image']
+
+
 WAYS: dict[str, Callable[[Job, Setting, int], Iterable]] = {
     'grain': _grain,
     'webdataset': _webdataset,
     'mosaic': _mosaic,
     'torch': _torch,
+    'open': _open,
 }

@@ -163,7 +163,8 @@ def closing_line_input(report: dict[str, Any]) -> str:
       f'{ratios[key]:.2f} {title}'
       for key, title in (('best_plain', 'times the best plain TFRecordDataset '
                           'pipeline'), ('memcpy', 'of memcpy'),
-                         ('page_cache', 'of reading the page cache'))
+                         ('page_cache', 'of reading the page cache'),
+                         ('best_other', 'times the best of the others'))
       if key in ratios
   ]
   if 'crc' in ratios:
@@ -171,7 +172,11 @@ def closing_line_input(report: dict[str, Any]) -> str:
   found = f'The indexed reader gives {", ".join(parts)}. ' if parts else ''
   if 'streaming' in ratios:
     found += (f'The streaming reader gives {ratios["streaming"]:.2f} times the '
-              'best plain TFRecordDataset pipeline.')
+              'best plain TFRecordDataset pipeline. ')
+  if 'open' in ratios:
+    found += (
+        f'hpa_records.open under PyTorch gives {ratios["open"]:.2f} times '
+        'the best of the others.')
   return found.strip() or 'Nothing to compare.'
 
 

@@ -1,24 +1,24 @@
 """Reads and decodes records for trainers on other machines.
 
-  hpa-serve-input dispatcher --port=5050
-  hpa-serve-input worker --dispatcher=host:5050
-  hpa-train … --data_service=grpc://host:5050
+  hpa-serve-input dispatcher --host=one --port=5050
+  hpa-serve-input worker --host=two --dispatcher=one:5050
+  hpa-train … --data_service=grpc://one:5050
 
 This is a tf.data service: one dispatcher, any number of workers. Each sees the
-records under the path that the trainer is given. They run until SIGTERM or
-Ctrl-C. A worker on another machine needs --host=NAME, under
-which trainers reach it.
+records under the path that the trainer is given; with --records and --stage_dir
+as the trainer has them, a worker copies them there first. They run until
+SIGTERM or Ctrl-C. Each answers at the addresses of its --host alone: without
+--host, on this machine only.
 
-For a trusted network only: TensorFlow listens on every interface, whatever
---host says, and runs any graph that it is sent, as the user who started it.
-Whoever reaches a port reads and writes that user's files; have a firewall
-before it where the network is open.
+For a trusted network only: TensorFlow runs any graph that it is sent, as the
+user who started it. Whoever reaches a port reads and writes that user's files;
+have a firewall before it where the network is open.
 """
 
 import contextlib
 import sys
 import time
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from absl import flags
 
@@ -46,8 +46,16 @@ _WORKER_TIMEOUT_S = flags.DEFINE_integer(
 _DISPATCHER = flags.DEFINE_string('dispatcher', '',
                                   'host:port of the dispatcher.')
 _HOST = flags.DEFINE_string(
-    'host', '', 'Name under which trainers reach this machine; by default '
-    'localhost, for trainers on this machine.')
+    'host', '', 'Name or IP address under which others reach this machine; by '
+    'default localhost, for this machine alone.')
+_ALL_INTERFACES = flags.DEFINE_boolean(
+    'all_interfaces', False, 'Answer at every address of this machine: for a '
+    '--host that is none of them (NAT, a service of Kubernetes), and outside '
+    'Linux.')
+_RECORDS = flags.DEFINE_string('records', '',
+                               'Address of records to copy before serving.')
+_STAGE_DIR = flags.DEFINE_string('stage_dir', '',
+                                 'Folder of the copy, as the trainer has it.')
 
 _LOOK_EVERY_S = 0.2
 _CONNECT_S = 10.0
@@ -56,6 +64,7 @@ _SCHEME = 'grpc://'  # as trainers write it
 
 def main_dispatcher() -> None:
   """Runs the dispatcher until it is stopped."""
+  own, answered = _find_own()
   ports.require_free(_PORT.value, '--port')
   journal = _WORK_DIR.value and path_check.require_path(_WORK_DIR.value,
                                                         'work_dir')
@@ -63,7 +72,7 @@ def main_dispatcher() -> None:
     raise errors.DataError('TensorFlow takes only a printable path in UTF-8 '
                            f'as --work_dir, received {journal!r}; choose '
                            'another.')
-  with _starting('--work_dir and --port') as service:
+  with _starting('--work_dir and --port', answered) as service:
     server = service.DispatchServer(
         service.DispatcherConfig(port=_PORT.value,
                                  work_dir=journal or None,
@@ -71,7 +80,8 @@ def main_dispatcher() -> None:
                                  job_gc_check_interval_ms=500,
                                  worker_timeout_ms=_WORKER_TIMEOUT_S.value *
                                  1000))
-  _wait(f'Dispatcher at {server.target}.')
+  port = server.target.rpartition(':')[2]
+  _wait(f'Dispatcher at {_SCHEME}{own}:{port}.', answered)
 
 
 def main_worker() -> None:
@@ -85,16 +95,37 @@ def main_worker() -> None:
     raise errors.DataError(
         f'The dispatcher {dispatcher} is on another machine, or not to be '
         'found; pass --host=NAME, under which trainers reach this worker.')
-  own = ports.require_host(_HOST.value or 'localhost', '--host')
+  if bool(_RECORDS.value) != bool(_STAGE_DIR.value):
+    raise errors.DataError('--records and --stage_dir belong together; pass '
+                           'both as the trainer has them, or neither.')
+  own, answered = _find_own()
   ports.require_free(_PORT.value, '--port')
+  if _RECORDS.value:
+    from hpa_records.reading import download  # pylint: disable=import-outside-toplevel
+    print(f'Records in {download.stage(_RECORDS.value, _STAGE_DIR.value)}.',
+          file=sys.stderr,
+          flush=True)
   _await(host, port)
-  with _starting('--dispatcher and --port') as service:
+  with _starting('--dispatcher and --port', answered) as service:
     server = service.WorkerServer(
         service.WorkerConfig(dispatcher_address=dispatcher,
                              worker_address=f'{own}:%port%',
                              port=_PORT.value))
-  _wait(f'Worker of {dispatcher}.')
+  _wait(f'Worker of {dispatcher}.', answered)
   del server
+
+
+def _find_own() -> tuple[str, list[str]]:
+  """Returns this machine's name for others, and the addresses to answer at."""
+  own = ports.require_host(_HOST.value or 'localhost', '--host')
+  if _ALL_INTERFACES.value:
+    return own, []
+  try:
+    return own, ports.own_addresses(own.strip('[]'))
+  except OSError as error:
+    raise errors.DataError(
+        f'Cannot answer at {own} of --host alone ({error}); pass the IP address'
+        ' of this machine that others reach, or --all_interfaces.') from error
 
 
 def _await(host: str, port: int) -> None:
@@ -106,32 +137,35 @@ def _await(host: str, port: int) -> None:
       return ports.check_server(host, port, _CONNECT_S)
     except OSError as error:
       if not is_told:
-        print(f'No dispatcher answers at {host}:{port} ({error}); waiting.',
-              file=sys.stderr,
-              flush=True)
+        print(
+            f'No dispatcher answers at {host}:{port} ({error}); waiting for '
+            f'hpa-serve-input dispatcher --host={host} --port={port}.',
+            file=sys.stderr,
+            flush=True)
       is_told = True
       time.sleep(_LOOK_EVERY_S)
 
 
 @contextlib.contextmanager
-def _starting(flags_of_it: str) -> Iterator[Any]:
+def _starting(flags_of_it: str, answered: Sequence[str]) -> Iterator[Any]:
   """Yields TensorFlow's service module; translates a failed start to one line.
   """
   # TensorFlow takes seconds to import; flag errors come before that.
   from hpa_records.runtime import tensorflow  # pylint: disable=import-outside-toplevel
   try:
-    yield tensorflow.tf.data.experimental.service
+    with ports.accepting_only(answered):
+      yield tensorflow.tf.data.experimental.service
   except (RuntimeError, tensorflow.tf.errors.OpError) as error:
     raise errors.DataError(
         f'Cannot start: {printable.join_lines(str(error))}; check '
         f'{flags_of_it}.') from error
 
 
-def _wait(line: str) -> None:
+def _wait(line: str, answered: Sequence[str]) -> None:
   """Prints a line, and returns after a signal."""
   with interruption.Interruption() as asked:
     print(line, flush=True)
-    print(ports.WARNING, file=sys.stderr, flush=True)
+    print(ports.warning(answered), file=sys.stderr, flush=True)
     while asked.signal is None:
       time.sleep(_LOOK_EVERY_S)
 
@@ -144,7 +178,7 @@ def run() -> None:
   },
           text=__doc__,
           groups={
-              'Both': ('port',),
+              'Both': ('host', 'port', 'all_interfaces'),
               'Dispatcher': ('work_dir', 'worker_timeout_s'),
-              'Worker': ('dispatcher', 'host'),
+              'Worker': ('dispatcher', 'records', 'stage_dir'),
           })

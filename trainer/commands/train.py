@@ -43,12 +43,13 @@ def main() -> None:
   """Trains one fold, or all, and prints the metrics."""
   values = {each.name: flags.FLAGS[each.name].value for each in _SETTINGS}
   values['records'] = path_check.require_path(values['records'], 'records')
-  for name in ('workdir', *(['stage_dir'] if values['stage_dir'] else [])):
+  folders = [each for each in ('stage_dir', 'cache_dir') if values[each]]
+  for name in ('workdir', *folders):
     values[name] = path_check.require_local(values[name], name)
   records, written = values['records'], values['workdir']
   path_check.refuse_shared(
-      [('workdir', written),
-       ('stage_dir', values['stage_dir'])], [('records', records)],
+      [('workdir', written), *((each, values[each]) for each in folders)],
+      [('records', records)],
       closed=[('records', records)],
       filled=[
           ('workdir', each) for each in workdir.list_fold_directories(written)

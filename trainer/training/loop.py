@@ -44,6 +44,7 @@ from trainer.training import step
 _KEPT = {
     'device': 'all pixels are in the memory of the device',
     'host': 'all pixels are in host memory',
+    'disk': 'records are kept on local disk',
     'none': 'pixels are read in each epoch'
 }
 

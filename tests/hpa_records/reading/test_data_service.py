@@ -6,12 +6,14 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
+from hpa_records.reading import data_service
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader
@@ -138,6 +140,27 @@ def test_an_epoch_is_complete_when_a_worker_dies(records, capsys):
   assert len(first) + len(rest) == reading.steps
   assert _drawn(first + rest) == reading.planned
   assert ' draws were lost with input workers' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('silence_s,paused_s', [
+    (1.0, 4.0),
+    pytest.param(10.0, 15.0, marks=pytest.mark.soak),
+])
+def test_a_paused_worker_is_waited_for(records, capsys, monkeypatch, silence_s,
+                                       paused_s):
+  monkeypatch.setattr(data_service, '_SILENCE_S', silence_s)
+  with _service(1) as (address, (worker,)):
+    reading = _Reading(records, address, times=5)
+    batches = reading.batches()
+    first = [next(batches) for _ in range(3)]
+    worker.send_signal(signal.SIGSTOP)
+    threading.Timer(paused_s, worker.send_signal, [signal.SIGCONT]).start()
+    rest = list(batches)
+  assert _drawn(first + rest) == reading.planned
+  said = capsys.readouterr().out
+  assert f'No draw of the input workers for {silence_s:.0f} s (' in said
+  assert ': timed out); waiting up to' in said
+  assert 'lost' not in said
 
 
 def test_training_continues_when_a_worker_dies(records, tmp_path):

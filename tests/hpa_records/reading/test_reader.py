@@ -14,12 +14,13 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
-from hpa_records.reading import indexed as indexed_lib
 from hpa_records.reading import reader
+from hpa_records.reading.payload import buffers as buffers_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
+from hpa_records.storage import filesystem
 from tests.support import fakes
 from tests.support import plain_dataset
 from tests.support import specs
@@ -30,7 +31,11 @@ _WAYS = {
     'indexed': ('raw', how_lib.How()),
     'indexed, crc': ('raw', how_lib.How(check='crc')),
     'streaming raw': ('raw', how_lib.How(reader='streaming', shuffle_mb=64)),
-    'streaming png': ('png', how_lib.How(shuffle_mb=64)),
+    'streaming png': ('png', how_lib.How(reader='streaming', shuffle_mb=64)),
+    'indexed png': ('png', how_lib.How()),
+    'indexed png, crc': ('png', how_lib.How(check='crc')),
+    'address': ('raw', how_lib.How()),
+    'address, png': ('png', how_lib.How()),
     'host, raw': ('raw', how_lib.How(cache='host')),
     'host, png': ('png', how_lib.How(cache='host')),
 }
@@ -77,16 +82,24 @@ class _Way:
     return epoch, list(batches.as_numpy_iterator())
 
 
+def _open(folders, name):
+  encoding, how = _WAYS[name]
+  folder = folders / encoding
+  if name.startswith('address'):
+    folder = f'memory://reader{folder}'
+    for path in (folders / encoding).iterdir():
+      filesystem.write_atomically(f'{folder}/{path.name}', path.read_bytes())
+  return _Way(folder, how)
+
+
 @pytest.fixture(name='way', params=_WAYS)
 def _way(folders, request):
-  encoding, how = _WAYS[request.param]
-  return _Way(folders / encoding, how)
+  return _open(folders, request.param)
 
 
 @pytest.fixture(name='indexed', params=_INDEXED)
 def _indexed(folders, request):
-  encoding, how = _WAYS[request.param]
-  return _Way(folders / encoding, how)
+  return _open(folders, request.param)
 
 
 _SAMPLES = {fakes.image(i, _SIZE).tobytes(): i for i in range(40)}
@@ -122,12 +135,11 @@ def test_memory_of_an_epoch_and_its_reader_is_freed(folders, name):
   def count():
     gc.collect()
     return sum(
-        isinstance(each, (epoch_plan.Epoch, indexed_lib.Buffers))
+        isinstance(each, (epoch_plan.Epoch, buffers_lib.Buffers))
         for each in gc.get_objects())
 
-  encoding, how = _WAYS[name]
   before = count()
-  _Way(folders / encoding, how).train()
+  _open(folders, name).train()
   assert count() == before
 
 
@@ -265,6 +277,8 @@ def test_global_batches_are_the_same_for_any_replicas(way, replicas, pipelines):
 def test_training_opens_no_file_of_the_held_out_fold(way, tmp_path):
   if way.reader.kind == 'indexed' and way.reader.holds_pixels:
     pytest.skip('the host cache holds the fold that is scored, too')
+  if filesystem.is_remote(way.records.directory):
+    pytest.skip('the copy is local')
   shutil.copytree(way.records.directory, tmp_path / 'copy')
   copy = _Way(tmp_path / 'copy', how_lib.How(reader=way.reader.kind))
   for path in (tmp_path / 'copy').glob('fold1-*'):
@@ -288,7 +302,7 @@ def test_evaluation_reads_every_record_once_in_order(way, batch_size):
 
 def test_batches_have_the_stored_pixels(way):
   row = way.records.index.iloc[0]
-  with open(f'{way.records.directory}/{row["shard"]}', 'rb') as file:
+  with filesystem.open_read(f'{way.records.directory}/{row["shard"]}') as file:
     file.seek(row['image_offset'])
     data = file.read(row['image_bytes'])
   encoding = way.records.manifest.settings['encoding']
@@ -316,8 +330,8 @@ def test_batches_have_rows_instead_of_images_with_a_device_cache(folders):
 
 
 @pytest.mark.parametrize('encoding,how,message', [
-    ('png', how_lib.How(reader='indexed'),
-     'needs raw records on local disk, received png records'),
+    ('png', how_lib.How(cache='disk', cache_dir='cache'),
+     '--cache=disk keeps records of an address, received the local folder'),
     ('raw', how_lib.How(reader='streaming', cache='host'),
      '--reader=streaming excludes --cache=host'),
 ])
@@ -462,6 +476,14 @@ def test_streaming_stops_at_a_damaged_shard_and_names_it(
                         offset=copy.row['record_offset']) in said
 
 
+def test_a_pipeline_is_read_twice_and_again_after_a_part(way):
+  batches = way.reader.evaluation(2, epoch_plan.Share(3))
+  whole = _numbers(list(batches.as_numpy_iterator()))
+  next(iter(batches))
+  assert _numbers(list(batches.as_numpy_iterator())) == whole
+  assert _numbers(list(batches.as_numpy_iterator())) == whole
+
+
 def test_batches_are_not_overwritten_while_referenced(folders):
   way = _Way(folders / 'raw', how_lib.How())
   key, epoch = way.shuffled()
@@ -470,17 +492,6 @@ def test_batches_are_not_overwritten_while_referenced(folders):
       _sample_of(each) for batch in held for each in batch['image'].numpy()
   ]
   assert numbers[:len(epoch)] == _planned(way, epoch.record)
-
-
-def test_a_buffer_is_reused_when_it_has_no_references():
-  buffers = indexed_lib.Buffers()
-  first = buffers.take((2, 5))
-  place = first.ctypes.data
-  second = buffers.take((2, 5))
-  assert second.ctypes.data != place
-  del first
-  assert buffers.take((5, 2)).ctypes.data not in (place, second.ctypes.data)
-  assert buffers.take((2, 5)).ctypes.data == place
 
 
 def test_unused_places_do_not_change_a_shuffle():

@@ -1,7 +1,9 @@
 """ports: addresses, and servers that answer at them."""
 
+import contextlib
 import http.server
 import socket
+import sys
 import threading
 
 import pytest
@@ -39,3 +41,54 @@ def test_a_silent_server_times_out():
   with socket.create_server(('127.0.0.1', 0)) as silent:
     with pytest.raises(TimeoutError):
       ports.check_server(*silent.getsockname(), timeout_s=0.1)
+
+
+def _answers(address, port):
+  with contextlib.suppress(TimeoutError):
+    socket.create_connection((address, port), timeout=0.2).close()
+    return True
+  return False
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='filters are of Linux')
+@pytest.mark.parametrize('allowed',
+                         [['127.0.0.2'], ['::1'], ['127.0.0.1', '::1']])
+def test_a_server_answers_at_its_own_addresses_alone(allowed):
+  with contextlib.ExitStack() as opened, socket.create_server(
+      ('::', 0), family=socket.AF_INET6, dualstack_ipv6=True) as other:
+    with ports.accepting_only(allowed):
+      server = opened.enter_context(
+          socket.create_server(('::', 0),
+                               family=socket.AF_INET6,
+                               dualstack_ipv6=True))
+    for address in '127.0.0.1', '127.0.0.2', '127.0.0.3', '::1':
+      found = _answers(address, server.getsockname()[1])
+      assert found == (address in allowed), address
+      assert _answers(address, other.getsockname()[1])
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='filters are of Linux')
+def test_a_connection_from_before_the_filter_is_cut():
+  with contextlib.ExitStack() as opened:
+    with ports.accepting_only(['127.0.0.2']):
+      # Bound and connected before it is listened on for the watcher's eyes.
+      server = opened.enter_context(socket.create_server(('', 0)))
+      early = opened.enter_context(
+          socket.create_connection(('127.0.0.1', server.getsockname()[1])))
+      accepted = opened.enter_context(server.accept()[0])
+    early.sendall(b'in')
+    accepted.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+      accepted.recv(2)
+
+
+def test_no_server_to_restrict_is_told():
+  with pytest.raises(OSError, match='no server'):
+    with ports.accepting_only(['127.0.0.1']):
+      pass
+
+
+@pytest.mark.parametrize('host', ['192.0.2.1', 'a.invalid', 'x' * 70])
+def test_hosts_that_are_not_this_machine(host):
+  with pytest.raises(OSError):
+    ports.own_addresses(host)

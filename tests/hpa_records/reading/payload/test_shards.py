@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hpa_records.reading import dataset
-from hpa_records.reading import shards as shards_lib
+from hpa_records.reading.payload import shards as shards_lib
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes

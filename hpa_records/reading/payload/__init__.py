@@ -1,0 +1,1 @@
+"""Where the pixels of a batch come from: shards, memory or image files."""

@@ -1,0 +1,1 @@
+"""Reading from an address whose requests have a latency."""
