@@ -106,7 +106,7 @@ def decode(data: bytes | np.ndarray,
                         flat.tobytes(), shape[:2], _MODES[num_channels]))
           if pixels.dtype == np.uint8 and np.atleast_3d(pixels).shape == shape:
             return pixels.reshape(shape)
-        except Exception as error:  # of either library
+        except Exception as error:  # pylint: disable=broad-exception-caught
           wrong = printable.join_lines(str(error))
   raise errors.DataError(
       f'not a {encoding} image of {shape} ({flat.size:,} bytes)' +

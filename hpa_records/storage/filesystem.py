@@ -279,8 +279,11 @@ def atomic_writer(path: str,
       may then be missing or have zeros, so its reader must verify it.
   """
   if is_remote(path):
-    with _uploaded(path) as file:
+    driver.require_writable(path)
+    with tempfile.NamedTemporaryFile(prefix='hpa-upload-') as file:
       yield file
+      file.flush()
+      request.run(path, 'put_file', file.name)
     return
   temporary = temporary_name(path, temporary_folder)
   try:
@@ -296,16 +299,6 @@ def atomic_writer(path: str,
   except BaseException:
     remove(temporary)
     raise
-
-
-@contextlib.contextmanager
-def _uploaded(path: str) -> Iterator[BinaryIO]:
-  """Yields a temporary local file, which is copied to an address at the end."""
-  driver.require_writable(path)
-  with tempfile.NamedTemporaryFile(prefix='hpa-upload-') as file:
-    yield file
-    file.flush()
-    request.run(path, 'put_file', file.name)
 
 
 def write_atomically(path: str,

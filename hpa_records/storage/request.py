@@ -103,7 +103,7 @@ async def within_bounds(path: str,
       result = await asyncio.wait_for(request(), limit_s)
       server.has_answered = True
       return result
-    except Exception as error:  # each driver raises its own kinds
+    except Exception as error:  # pylint: disable=broad-exception-caught
       is_last = wait_s > left_s or not storage_error.is_transient(error)
       if is_last:
         raise
