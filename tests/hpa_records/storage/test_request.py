@@ -141,8 +141,8 @@ def test_an_endpoint_that_is_silent_is_one_line_within_15_s(tmp_path):
     }
     begun = time.monotonic()
     running = [
-        subprocess.Popen(
-            [  # pylint: disable=consider-using-with
+        subprocess.Popen(  # pylint: disable=consider-using-with
+            [
                 sys.executable, 'tools/verify_records.py',
                 f'--records={address}/records'
             ],
