@@ -14,12 +14,10 @@ class Payload(Protocol):
   Attributes:
     ahead_bytes: pixels to begin before they are read; 0 for as many batches as
       are filled at once.
+    error: the first error that was raised; TensorFlow keeps only its text.
   """
   ahead_bytes: int = 0
-
-  @property
-  def error(self) -> errors.DataError | None:
-    """The first error that was raised; TensorFlow keeps only its text."""
+  error: errors.DataError | None = None
 
   def read(self, rows: np.ndarray, out: np.ndarray, begun: Any = None) -> None:
     """Fills out with pixels.
