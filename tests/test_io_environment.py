@@ -84,6 +84,7 @@ def test_it_trains_from_the_server(python, store, address, tmp_path):
               '--epochs=1',
               '--batch_size=16',
               '--distribute=cpu',
+              '--reader=streaming',
               store=store)
   assert (done.returncode, done.stderr) == (0, '')
   metrics = json.loads((tmp_path / 'fold0' / 'metrics.json').read_text())
@@ -110,12 +111,17 @@ def test_it_verifies_on_the_server(python, store, address):
   assert done.returncode == 0, done.stderr
 
 
-def test_the_main_environment_refuses_in_one_line(address, tmp_path):
+def test_the_main_environment_refuses_to_stream_in_one_line(
+    store, address, tmp_path, monkeypatch):
   if tensorflow.has_scheme('s3'):
-    pytest.skip('this environment reads s3:// itself')
-  config = config_lib.Config(records=address, workdir=str(tmp_path))
+    pytest.skip('TensorFlow of this environment reads s3://')
+  for name, value in store.environment.items():
+    monkeypatch.setenv(name, value)
+  config = config_lib.Config(records=address,
+                             workdir=str(tmp_path),
+                             reader='streaming')
   with pytest.raises(errors.DataError) as told:
     loop.train(config)
-  assert 'cannot read s3:// without a compatible' in str(told.value)
-  assert 'pip install "hpa-records[io]"' in str(told.value)
+  assert 'does not stream s3:// without a compatible' in str(told.value)
+  assert 'leave --reader out' in str(told.value)
   assert '\n' not in str(told.value)
