@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from hpa_records.reading import dataset
-from hpa_records.reading import how as how_lib
-from hpa_records.reading import reader as reader_lib
+from hpa_records.reading import indexed
+from hpa_records.reading import shard_issue
+from hpa_records.reading import streaming
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
@@ -38,14 +39,14 @@ def test_a_dataset_replaced_during_streaming_is_detected(tmp_path):
   one, two = (fakes.write_records(tmp_path / name, 20, 16, encoding='png')
               for name in ('one', 'two'))
   records = dataset.load(one)
-  source = reader_lib.Reader(records, 0, how_lib.How('streaming'))
+  source = streaming.Streaming(records, 1, indexed.make_buffers().take)
   for _ in range(2):
     sum(1 for _ in source.evaluation(None, epoch_plan.Share(4)))
-  source.check_unchanged()
+  shard_issue.check_unchanged(records)
   shutil.rmtree(one)
   os.rename(two, one)
   with pytest.raises(errors.DataError, match='changed while it was read'):
-    source.check_unchanged()
+    shard_issue.check_unchanged(records)
   with pytest.raises(errors.DataError, match='changed while it was read'):
     source.evaluation(None, epoch_plan.Share(4))
 
