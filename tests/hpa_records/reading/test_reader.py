@@ -143,12 +143,12 @@ def test_memory_of_an_epoch_and_its_reader_is_freed(folders, name):
   assert count() == before
 
 
-@pytest.mark.parametrize('reader', ['streaming', 'indexed'])
-def test_png_records_are_the_same_on_many_cores(folders, monkeypatch, reader):
+@pytest.mark.parametrize('kind', ['streaming', 'indexed'])
+def test_png_records_are_the_same_on_many_cores(folders, monkeypatch, kind):
   """There other libraries decode them, which release the GIL."""
-  _, few = _Way(folders / 'png', how_lib.How(reader)).train()
+  _, few = _Way(folders / 'png', how_lib.How(kind)).train()
   monkeypatch.setattr(host, 'num_cores', lambda: 8)
-  _, many = _Way(folders / 'png', how_lib.How(reader)).train()
+  _, many = _Way(folders / 'png', how_lib.How(kind)).train()
   for batch, other in zip(few, many, strict=True):
     for name, value in batch.items():
       np.testing.assert_array_equal(value, other[name])
