@@ -61,13 +61,13 @@ class Batcher:
 
   def __init__(self,
                records: dataset.Records,
-               take: Callable[[tuple[int, ...]], np.ndarray] = np.empty):
+               take: Callable[[tuple[int, ...]], np.ndarray] | None = None):
     """Prepares the tables of ids and labels.
 
     Args:
       records: the dataset.
       take: returns memory for batches, [shape] uint8, such as
-        buffers.Buffers.take.
+        buffers.Buffers.take; None makes it anew.
     """
     self._records = records
     self._ids = tf.constant([*records.index['id'], ''])
@@ -205,7 +205,8 @@ class _Filler:
   """Decodes serialized records into the memory of a batch."""
 
   def __init__(self, records: dataset.Records, take: Callable):
-    index, self._spec, self._take = records.index, records.spec, take
+    index, self._spec = records.index, records.spec
+    self._take = take or _new_memory
     self._ids = index['id'].to_numpy()
     self._heads = (index['image_offset'] - index['record_offset'] -
                    tfrecord.FRAME_HEAD_BYTES).to_numpy()
@@ -235,6 +236,10 @@ class _Filler:
     image = np.frombuffer(data, np.uint8, end - start, start)
     return pixel_codec.decode(image, self._spec.encoding, self._spec.image_size,
                               self._spec.num_channels)
+
+
+def _new_memory(shape: tuple[int, ...]) -> np.ndarray:
+  return np.empty(shape, np.uint8)
 
 
 def _map(draws: tf.data.Dataset, function: Callable) -> tf.data.Dataset:

@@ -70,10 +70,8 @@ _SOURCE_SPEC = Source(_PATHS, *[_NUMBERS] * 3, *[_NUMBER] * 3)
 class Streaming:
   """Reads the batches of a dataset, in any number of epochs."""
 
-  def __init__(self,
-               records: dataset.Records,
-               shuffle_mb: int,
-               take: Callable[[tuple[int, ...]], np.ndarray] = np.empty):
+  def __init__(self, records: dataset.Records, shuffle_mb: int,
+               take: Callable[[tuple[int, ...]], np.ndarray]):
     """Prepares the reader; opens no file.
 
     Args:
