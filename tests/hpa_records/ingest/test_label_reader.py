@@ -163,7 +163,7 @@ def test_two_spellings_of_a_label_are_not_two_classes(first, second):
 def test_a_label_that_cannot_name_a_class_is_an_issue(name):
   reader = _make((), form='names')
   labels, message = reader.read({'L': name}, 's')
-  assert labels == () and message.startswith('expected the name of a class')
+  assert not labels and message.startswith('expected the name of a class')
   assert message.isprintable() and not reader.has_classes
 
 
