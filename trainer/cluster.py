@@ -132,10 +132,11 @@ def join(workers: Cluster) -> tf.distribute.Strategy:
       task_type='worker',
       task_id=workers.own,
       rpc_layer='grpc')
-  with process.killed_by_signals(), ports.accepting_only(answered):
+  with process.killed_by_signals():
     try:
-      return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except (tf.errors.OpError, RuntimeError) as error:
+      with ports.accepting_only(answered):
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (OSError, tf.errors.OpError, RuntimeError) as error:
       raise errors.StoppedEarly(
           'The workers of TF_CONFIG could not connect: '
           f'{tensorflow.find_reason(error)}; start the same command on all of '

@@ -17,6 +17,7 @@ from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
+from trainer import remote_tpu
 
 # Of a train step, for each pixel of an image: twice the float32 outputs of all
 # layers at 299 px, with four channels 430 bytes for GapNet-PL and 7,830 for
@@ -92,12 +93,13 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     raise errors.DataError(
         '--cache=device is not for TPUs: they would pad the channels of a '
         'pixel to 128; pass --cache=host.')
-  if config.distribute == 'tpu' and config.tpu != 'local':
-    how = dataclasses.replace(how, reader='streaming')
+  if remote_tpu.is_elsewhere(config.distribute, config.tpu):
+    how = dataclasses.replace(how, by_tensorflow=True)
   if how.cache != 'auto':
     return how
   chosen = 'none'
-  if 'streaming' not in (how.reader, reader) and not how.data_service:
+  streams = how.by_tensorflow or 'streaming' in (how.reader, reader)
+  if not streams and not how.data_service:
     spec = records.spec
     pixels = len(records.index) * spec.raw_bytes
     replicas = strategy.num_replicas_in_sync

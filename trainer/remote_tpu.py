@@ -3,6 +3,11 @@
 from hpa_records.runtime import errors
 
 
+def is_elsewhere(distribute: str, tpu: str) -> bool:
+  """Returns whether the flags name a TPU of another host."""
+  return distribute == 'tpu' and tpu != 'local'
+
+
 def check_input(distribute: str, tpu: str, **flags: str) -> None:
   """Checks that the host of a remote TPU can read the input.
 
@@ -18,7 +23,7 @@ def check_input(distribute: str, tpu: str, **flags: str) -> None:
   Raises:
     errors.DataError: records are not at gs://, or another flag is given.
   """
-  if distribute != 'tpu' or tpu == 'local':
+  if not is_elsewhere(distribute, tpu):
     return
   for name, value in flags.items():
     if value and not (name == 'records' and value.startswith('gs://')):

@@ -67,9 +67,9 @@ class Batcher:
     Args:
       records: the dataset.
       take: returns memory for batches, [shape] uint8, such as
-        buffers.Buffers.take; None makes it anew.
+        buffers.Buffers.take; with None TensorFlow alone makes them.
     """
-    self._records = records
+    self._records, self._take = records, take
     self._ids = tf.constant([*records.index['id'], ''])
     # Converted after the look-up: of many classes float32 would take gigabytes.
     self._labels = tf.constant(np.pad(records.labels, ((0, 1), (0, 0))))
@@ -183,8 +183,9 @@ class Batcher:
   def _is_decoded_first(self) -> bool:
     """Returns whether TensorFlow decodes the records, before they are batched.
     """
-    return (self._records.spec.encoding == 'png' and
-            host.num_cores() > pixel_codec.GIL_CORES)
+    is_png = self._records.spec.encoding == 'png'
+    return self._take is None or (is_png and
+                                  host.num_cores() > pixel_codec.GIL_CORES)
 
   def _fill_part(self, serialized: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Returns the images [b, H, W, C] uint8; arguments as of _Filler.fill."""
@@ -206,7 +207,7 @@ class _Filler:
 
   def __init__(self, records: dataset.Records, take: Callable):
     index, self._spec = records.index, records.spec
-    self._take = take or _new_memory
+    self._take = take
     self._ids = index['id'].to_numpy()
     self._heads = (index['image_offset'] - index['record_offset'] -
                    tfrecord.FRAME_HEAD_BYTES).to_numpy()
@@ -236,10 +237,6 @@ class _Filler:
     image = np.frombuffer(data, np.uint8, end - start, start)
     return pixel_codec.decode(image, self._spec.encoding, self._spec.image_size,
                               self._spec.num_channels)
-
-
-def _new_memory(shape: tuple[int, ...]) -> np.ndarray:
-  return np.empty(shape, np.uint8)
 
 
 def _map(draws: tf.data.Dataset, function: Callable) -> tf.data.Dataset:

@@ -35,7 +35,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import remote_file
 
 _THREADS = 8
-_LOCK_SUFFIX = '.lock'
+LOCK_SUFFIX = '.lock'
 _THEN = 'Or choose another --stage_dir; complete files are kept.'
 _SPARE_BYTES = 64 * 2**20  # left free on the disk
 
@@ -70,7 +70,7 @@ def stage(records: str,
   try:
     os.makedirs(directory, exist_ok=True)
     _check_place(directory, stat.S_ISDIR)
-    with file_lock.hold(directory + _LOCK_SUFFIX,
+    with file_lock.hold(directory + LOCK_SUFFIX,
                         f'Waiting for another process that downloads to '
                         f'{directory}',
                         waits=True):

@@ -27,6 +27,8 @@ class How:
       the streaming reader; '' reads locally.
     cache_dir: local folder of the cache 'disk'.
     cache_gb: largest size of all caches in cache_dir.
+    by_tensorflow: whether TensorFlow alone reads, as the host of a remote TPU
+      does, which does not have this process's Python; the reader streams.
 
   Raises:
     errors.DataError: cache_dir is missing, or without its cache.
@@ -38,6 +40,7 @@ class How:
   data_service: str = ''
   cache_dir: str = ''
   cache_gb: float = 100.0
+  by_tensorflow: bool = False
 
   def __post_init__(self):
     if (self.cache == 'disk') != bool(self.cache_dir):

@@ -40,13 +40,17 @@ class Records:
   issues: tuple[issue.Issue, ...] = ()
   is_refused = False
 
-  def __init__(self, directory: str, csv: str = ''):
+  def __init__(self,
+               directory: str,
+               csv: str = '',
+               by_tensorflow: bool = False):
     """Reads the manifest and the index.
 
     Args:
       directory: of the records, or its address.
       csv: table whose column Id has the samples to list, in order; '' uses the
         order of the CSV that an unlabelled set was made from.
+      by_tensorflow: as of how.How.
 
     Raises:
       errors.DataError: as dataset.load; the CSV is invalid, or has an Id that
@@ -54,8 +58,9 @@ class Records:
     """
     self._records = dataset.load(directory, allow_unlabelled=True)
     # Checksums are cheap compared with a network's scores.
-    self._reader = reader_lib.Reader(self._records, None,
-                                     how_lib.How(check='crc'))
+    self._reader = reader_lib.Reader(
+        self._records, None,
+        how_lib.How(check='crc', by_tensorflow=by_tensorflow))
     index = self._records.index
     self.ids = index['id'].to_numpy(str)
     self.is_ordered = bool(csv) or 'row' in index
@@ -89,7 +94,12 @@ class Records:
     return self._reader.translate_errors()
 
   def finish(self) -> np.ndarray:
-    """Returns which samples are valid, [N] bool: all."""
+    """Returns which samples are valid, [N] bool: all; call it after all batches.
+
+    Raises:
+      errors.DataError: a shard was changed while the records were read.
+    """
+    self._reader.check_unchanged()
     return np.ones(len(self.ids), bool)
 
 

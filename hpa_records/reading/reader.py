@@ -20,6 +20,7 @@ from hpa_records.reading import shard_issue
 from hpa_records.reading import streaming
 from hpa_records.reading import tensorflow_address
 from hpa_records.reading.payload import payload as payload_lib
+from hpa_records.reading.payload import record_places
 from hpa_records.reading.payload import remote_shards
 from hpa_records.reading.payload import shard_cache
 from hpa_records.reading.payload import shards
@@ -63,8 +64,9 @@ class Reader:
     if how.data_service:
       data_service.check_address(how.data_service)
     self._buffers = indexed.make_buffers()  # reused in each epoch
-    self._streaming = streaming.Streaming(records, how.shuffle_mb,
-                                          self._buffers.take)
+    self._streaming = streaming.Streaming(
+        records, how.shuffle_mb,
+        None if how.by_tensorflow else self._buffers.take)
     self._payload = _find_payload(records, how, self.kind)
     if self.holds_pixels:
       pixels = _reserve(records)
@@ -198,15 +200,17 @@ def _translate_system_error(error: tf.errors.OpError,
 def _find_payload(records: dataset.Records, how: how_lib.How,
                   kind: str) -> payload_lib.Payload | None:
   """Returns what reads records by index; None where tf.data reads them all."""
+  if how.by_tensorflow:
+    return None
   if not filesystem.is_remote(records.directory):
     return shards.Shards(records, how.check)
   if kind == 'streaming':
     return None
-  cache = None
+  places, cache = record_places.RecordPlaces(records), None
   if how.cache == 'disk':
-    cache = shard_cache.ShardCache(records, how.cache_dir,
+    cache = shard_cache.ShardCache(records, places, how.cache_dir,
                                    int(how.cache_gb * 1e9))
-  return remote_shards.RemoteShards(records, cache)
+  return remote_shards.RemoteShards(places, cache)
 
 
 def choose(records: dataset.Records, how: how_lib.How) -> str:
@@ -236,7 +240,8 @@ def choose(records: dataset.Records, how: how_lib.How) -> str:
     raise errors.DataError(
         '--cache=disk keeps records of an address, received the local folder '
         f'{records.directory}; leave --cache out, or --stage_dir.')
-  return 'streaming' if how.reader == 'streaming' else 'indexed'
+  streams = how.by_tensorflow or how.reader == 'streaming'
+  return 'streaming' if streams else 'indexed'
 
 
 def _reserve(records: dataset.Records) -> np.ndarray:

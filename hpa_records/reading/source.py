@@ -18,6 +18,7 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.reading import dataset
 from hpa_records.reading.payload import buffers as buffers_lib
 from hpa_records.reading.payload import payload as payload_lib
+from hpa_records.reading.payload import record_places
 from hpa_records.reading.payload import remote_shards
 from hpa_records.reading.payload import shards
 from hpa_records.runtime import errors
@@ -69,7 +70,8 @@ class Storage:
 
   def _open(self) -> payload_lib.Payload:
     if driver.is_address(self.records.directory):
-      return remote_shards.RemoteShards(self.records)
+      return remote_shards.RemoteShards(record_places.RecordPlaces(
+          self.records))
     return shards.Shards(self.records, self._check)
 
 
@@ -175,6 +177,15 @@ class Source:
     is_held_out = self.folds == fold
     return (self._select(~is_held_out, f', without fold {fold}'),
             self._select(is_held_out, f', fold {fold}'))
+
+  def check_unchanged(self) -> None:
+    """Checks that the shards of an address have not changed since their first
+    record was read in this process; shards on disk are checked by each read.
+
+    Raises:
+      errors.DataError: one was changed or removed.
+    """
+    self._storage.payload.check_unchanged()
 
   def _select(self, mask: np.ndarray, part: str) -> 'Source':
     tables = {name: table[mask] for name, table in self._tables.items()}

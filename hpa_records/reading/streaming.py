@@ -71,7 +71,7 @@ class Streaming:
   """Reads the batches of a dataset, in any number of epochs."""
 
   def __init__(self, records: dataset.Records, shuffle_mb: int,
-               take: Callable[[tuple[int, ...]], np.ndarray]):
+               take: Callable[[tuple[int, ...]], np.ndarray] | None):
     """Prepares the reader; opens no file.
 
     Args:

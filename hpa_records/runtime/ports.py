@@ -138,6 +138,8 @@ def own_addresses(host: str) -> list[str]:
   try:
     found = {each[4][0] for each in socket.getaddrinfo(host, None)}
     for each in found:
+      if ipaddress.ip_address(each.partition('%')[0]).is_unspecified:
+        raise OSError(f'{each} stands for every address')
       is_v6 = ':' in each
       with socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET) as tried:
         tried.bind((each, 0))

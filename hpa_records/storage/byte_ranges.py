@@ -55,7 +55,7 @@ class Fetch:
     """
     self._starts, self._ends = starts, ends
     self._waiting = {_submit(each): each for each in _join(paths, starts, ends)}
-    weakref.finalize(self, _cancel, list(self._waiting)).atexit = False
+    weakref.finalize(self, _cancel, self._waiting).atexit = False
 
   def results(
       self) -> Iterator[tuple[int, np.ndarray | None, Exception | None]]:
@@ -65,8 +65,8 @@ class Fetch:
       Its number, 0..n-1; its bytes, [end - start] uint8; and None. Or None and
       the storage_error.StorageError in their place.
     """
-    for done in futures.as_completed(self._waiting):
-      request = self._waiting[done]
+    for done in futures.as_completed(list(self._waiting)):
+      request = self._waiting.pop(done)  # its bytes are not kept
       try:
         with storage_error.translate(request.path):
           data = np.frombuffer(done.result(), np.uint8)
@@ -132,6 +132,6 @@ def _other_length(request: _Request,
       'the address again.')
 
 
-def _cancel(waiting: list[futures.Future]) -> None:
-  for each in waiting:
+def _cancel(waiting: dict[futures.Future, _Request]) -> None:
+  for each in list(waiting):
     each.cancel()

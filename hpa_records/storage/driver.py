@@ -7,7 +7,9 @@ Nothing here stores or prints them.
 
 import logging
 import os
+import re
 import threading
+import time
 from typing import Any, Callable
 
 import fsspec
@@ -36,21 +38,34 @@ _TALKATIVE = ('aiobotocore', 'asyncio', 'azure', 'botocore', 'gcsfs', 'google',
               's3fs')
 _AZURE_HOST = '.blob.core.windows.net'
 _CONNECT_S, _SILENCE_S = 10, 30
+# In the query of an address that gives access by itself.
+_SIGNATURE = re.compile(r'\?.*(sig|signature|token|credential|key)=', re.I)
 
 
 class Server:
-  """A file system of fsspec, and whether its server has answered.
+  """A file system of fsspec, and what is known of its server.
 
   Attributes:
     files: the file system.
-    has_answered: whether a request to it succeeded.
+    has_answered: whether the server has answered a request.
+    first_s: seconds that its first answer may take.
+    signs: whether requests with signed addresses may be tried.
     signed: addresses of files with a signature, and when to make them anew; by
       path.
   """
 
-  def __init__(self, files: fsspec.AbstractFileSystem):
-    self.files = files
-    self.has_answered = False
+  def __init__(self, files: fsspec.AbstractFileSystem, spent_s: float,
+               has_answered: bool):
+    """Takes the file system.
+
+    Args:
+      files: the file system.
+      spent_s: seconds that the search for credentials took.
+      has_answered: as of the attribute.
+    """
+    self.files, self.has_answered = files, has_answered
+    self.first_s = max(FIRST_S - spent_s, FIRST_S / 4)
+    self.signs = True
     self.signed: dict[str, tuple[str, float]] = {}
 
 
@@ -120,7 +135,7 @@ def connect(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
   Raises:
     StorageError: the scheme is unknown, its driver is not installed or finds no
-      credentials, or the address contains a password or a query.
+      credentials; or as refuse_secrets.
   """
   server = find_server(path)
   return server.files, _strip(server.files, path)
@@ -137,21 +152,41 @@ def find_server(path: str) -> Server:
   """Returns the server of an address; as connect."""
   scheme = _scheme(path)
   host = path.removeprefix(f'{scheme}://').partition('/')[0]
-  _refuse_secrets(path, scheme, host)
   key = (os.getpid(), scheme, host)  # a file system does not survive a fork
   if key not in _servers:
+    refuse_secrets(path)
+    begun = time.monotonic()
+    files = _make(path, scheme, host)
+    # Of a process that was forked, the parent knows it.
+    has_answered = any(server.has_answered
+                       for other, server in list(_servers.items())
+                       if other[1:] == key[1:])
     # Made twice if two threads come at once; no lock, which a fork could keep.
-    _servers.setdefault(key, Server(_make(path, scheme, host)))
+    _servers.setdefault(key,
+                        Server(files,
+                               time.monotonic() - begun, has_answered))
   return _servers[key]
 
 
-def _refuse_secrets(path: str, scheme: str, host: str) -> None:
-  """Refuses addresses that a message or a file of settings must not show."""
-  if scheme in _WEB and ('@' in host or '?' in path):
+def refuse_secrets(path: str) -> None:
+  """Refuses an address that a message or a file of settings must not show.
+
+  Args:
+    path: local or an address.
+
+  Raises:
+    StorageError: the address contains a password or a signature; of http:// or
+      https://, also any user name or query.
+  """
+  if not is_address(path):
+    return
+  user, at, _ = path.partition('://')[2].partition('/')[0].rpartition('@')
+  if ':' in user or _SIGNATURE.search(path) or (is_web(path) and
+                                                (at or '?' in path)):
     raise storage_error.StorageError(
-        f'Expected an address without user name, password or query, received '
-        f'{scheme}://{host.rpartition("@")[2]}/...; pass credentials in '
-        '~/.netrc, or make the files readable.')
+        'Expected an address without user name, password, query and signature, '
+        f'received {_scheme(path)}://...; pass credentials as its driver reads '
+        'them, for http:// and https:// in ~/.netrc.')
 
 
 def _make(path: str, scheme: str, host: str) -> fsspec.AbstractFileSystem:
@@ -203,17 +238,20 @@ def _in_time(make: Callable[[], Any]) -> Any:
 
 def _options(scheme: str, host: str) -> dict[str, Any]:
   """Returns the driver's options: bounds of time, not credentials."""
-  if scheme in _WEB:
+  if scheme in (*_WEB, 'gs', 'gcs'):
     import aiohttp  # pylint: disable=import-outside-toplevel
     # aiohttp's default is 300 s a request, whatever its size.
+    timeout = aiohttp.ClientTimeout(total=None,
+                                    sock_connect=_CONNECT_S,
+                                    sock_read=_SILENCE_S)
+    if scheme not in _WEB:
+      return {'requests_timeout': timeout}
     return {
         'client_kwargs': {
-            'timeout':
-                aiohttp.ClientTimeout(total=None,
-                                      sock_connect=_CONNECT_S,
-                                      sock_read=_SILENCE_S),
-            'trust_env':
-                True,
+            'timeout': timeout,
+            'trust_env': True,
+            # A short answer may become a long one.
+            'auto_decompress': False,
         }
     }
   if scheme in _S3:

@@ -50,8 +50,10 @@ def _list_remote(folder: str, recursive: bool) -> list[str]:
   except storage_error.MissingError:
     return []
   names = [path[len(top):] for path in paths if path.startswith(top)]
-  return sorted(
-      name for name in names if name and (recursive or '/' not in name))
+  # A key such as a//b would be joined to the absolute path /b.
+  return sorted(name for name in names
+                if not {'', '.', '..'} & set(name.split('/')) and
+                (recursive or '/' not in name))
 
 
 def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:

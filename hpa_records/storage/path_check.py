@@ -100,12 +100,13 @@ def require_path(path: str, flag: str) -> str:
     flag: the flag's name, for the message.
 
   Raises:
-    errors.DataError: path is empty, a scheme without a path, or ~name of an
-      unknown user.
+    errors.DataError: path is empty, a scheme without a path, ~name of an
+      unknown user, or an address with a password.
   """
   if not path:
     raise errors.DataError(f'--{flag} is missing; pass --{flag}=PATH.')
   path = driver.strip_file(path)
+  driver.refuse_secrets(path)
   if filesystem.is_remote(path):
     found = path.rstrip('/')
     if not filesystem.is_remote(found):  # only slashes after the scheme

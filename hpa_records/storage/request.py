@@ -17,6 +17,7 @@ from hpa_records.storage import driver
 from hpa_records.storage import storage_error
 
 _PATIENCE_S = 60.0
+_LONG = ('put_file', 'find')  # whatever a file or a folder is large
 _STREAM_BYTES = 2**20
 _WAIT_S = 0.2  # before the second try; doubled each time
 
@@ -38,8 +39,22 @@ def run(path: str, name: str, *arguments: Any, **options: Any) -> Any:
     with storage_error.translate(path):
       return getattr(files, name)(*arguments, inner, **options)
   method = getattr(files, f'_{name}')
-  return wait(path, lambda: method(*arguments, inner, **options),
-              name == 'put_file')
+  if name in _LONG and not driver.find_server(path).has_answered:
+    _reach(path)
+  return wait(path, lambda: method(*arguments, inner, **options), name in _LONG)
+
+
+def _reach(path: str) -> None:
+  """Makes a short request, so that a server which is silent is told in time.
+
+  Raises:
+    StorageError: there is no answer.
+  """
+  try:
+    run(path, 'info')
+  except storage_error.StorageError as error:
+    if not driver.find_server(path).has_answered:
+      raise error
 
 
 def fetch(path: str, start: int, end: int) -> bytes:
@@ -96,7 +111,7 @@ async def within_bounds(path: str,
   server = driver.find_server(path)
   begun, wait_s = time.monotonic(), _WAIT_S
   while True:
-    bound_s = _PATIENCE_S if server.has_answered else driver.FIRST_S
+    bound_s = _PATIENCE_S if server.has_answered else server.first_s
     left_s = begun + bound_s - time.monotonic()
     limit_s = None if server.has_answered or is_long else left_s
     try:
@@ -104,8 +119,10 @@ async def within_bounds(path: str,
       server.has_answered = True
       return result
     except Exception as error:  # pylint: disable=broad-exception-caught
-      is_last = wait_s > left_s or not storage_error.is_transient(error)
-      if is_last:
+      if not storage_error.is_transient(error):
+        server.has_answered |= storage_error.is_answer(error)
+        raise
+      if wait_s > left_s:
         raise
     await asyncio.sleep(wait_s)
     wait_s *= 2
@@ -117,7 +134,7 @@ async def fetch_range(path: str, start: int, end: int) -> bytes:
   try:
     if driver.is_web(path):
       return await _web().fetch(path, start, end)
-    if driver.is_s3(path):
+    if driver.is_s3(path) and driver.find_server(path).signs:
       with contextlib.suppress(_web().SignatureError):
         return await _web().fetch_signed(path, start, end)
     return await files._cat_file(inner, start=start, end=end)  # pylint: disable=protected-access
@@ -150,4 +167,4 @@ def stream(path: str) -> Iterator[memoryview]:
                                       _STREAM_BYTES):
         yield memoryview(chunk)
   finally:
-    answer.close()
+    files.loop.call_soon_threadsafe(answer.close)

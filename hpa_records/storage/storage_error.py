@@ -93,6 +93,12 @@ def is_transient(error: BaseException) -> bool:
   return _is_broken(error)
 
 
+def is_answer(error: BaseException) -> bool:
+  """Returns whether an error is what a server answered."""
+  error = find_cause(error)
+  return bool(find_status(error)) or isinstance(error, FileNotFoundError)
+
+
 def _is_broken(error: BaseException) -> bool:
   return bool(_BROKEN & {kind.__name__ for kind in type(error).__mro__})
 

@@ -45,14 +45,17 @@ def _answer(server: Server, handler: http.server.BaseHTTPRequestHandler,
     handler.end_headers()
     return
   data, status = path.read_bytes(), 200
-  tag = f'"{hash(data)}"'
+  tag, sent = f'"{hash(data)}"', ''
   if said and server.has_ranges:
     start, end = map(int, re.fullmatch(r'bytes=(\d+)-(\d+)', said).groups())
+    sent = f'bytes {start}-{min(end + 1, len(data)) - 1}/{len(data)}'
     data, status = data[start:end + 1], 206
   data = data[:max(0, len(data) - server.lost_bytes)] if is_get else data
   handler.send_response(status)
   handler.send_header('Content-Length', str(len(data)))
   handler.send_header('ETag', tag)
+  if sent:
+    handler.send_header('Content-Range', sent)
   handler.end_headers()
   if is_get:
     handler.wfile.write(data)

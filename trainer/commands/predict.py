@@ -178,7 +178,9 @@ def _open_source(ensemble: Any, samples: Any):
   from hpa_records.reading import inference_source
   if samples is None:
     directory = _path(_RECORDS)
-    found = inference_source.Records(directory, _path(_CSV))
+    found = inference_source.Records(
+        directory, _path(_CSV),
+        remote_tpu.is_elsewhere(_DISTRIBUTE.value, _TPU.value))
     ensemble.check_records(found.spec, found.settings, directory, found.levels)
     return contextlib.nullcontext(found)
   return inference_source.Files(samples,

@@ -155,7 +155,7 @@ def _starting(flags_of_it: str, answered: Sequence[str]) -> Iterator[Any]:
   try:
     with ports.accepting_only(answered):
       yield tensorflow.tf.data.experimental.service
-  except (RuntimeError, tensorflow.tf.errors.OpError) as error:
+  except (OSError, RuntimeError, tensorflow.tf.errors.OpError) as error:
     raise errors.DataError(
         f'Cannot start: {printable.join_lines(str(error))}; check '
         f'{flags_of_it}.') from error

@@ -3,8 +3,8 @@
 The records of a batch are requested together, some batches ahead. Each is
 checked as it comes: length and checksums of its frame, and its id. A shard that
 is replaced by another with the same records, but other pixels, is noticed by
-check_unchanged, if the server tells an ETag or a time
-of change.
+check_unchanged, if the server tells an ETag or a time of change; with a cache
+also by its sha256.
 """
 
 from concurrent import futures
@@ -15,7 +15,6 @@ import numpy as np
 
 from hpa_records.format import example
 from hpa_records.format import tfrecord
-from hpa_records.reading import dataset
 from hpa_records.reading.payload import payload
 from hpa_records.reading.payload import record_places
 from hpa_records.reading.payload import shard_cache
@@ -47,15 +46,15 @@ class RemoteShards(payload.Payload):
   ahead_bytes = _AHEAD_BYTES
 
   def __init__(self,
-               records: dataset.Records,
+               places: record_places.RecordPlaces,
                cache: shard_cache.ShardCache | None = None):
     """Prepares to read; nothing is requested yet.
 
     Args:
-      records: a dataset at an address.
+      places: of the records of a dataset at an address.
       cache: keeps the records that came; None keeps none.
     """
-    self._places = record_places.RecordPlaces(records)
+    self._places = places
     self._cache = cache
     self._pool = futures.ThreadPoolExecutor(_THREADS)
     self._states: dict[int, futures.Future] = {}  # by shard number
@@ -70,14 +69,23 @@ class RemoteShards(payload.Payload):
     rows, first = np.unique(rows, return_index=True)
     rows = rows[np.argsort(first)]
     rows = rows[rows != epoch_plan.BLANK]
-    is_kept = (self._cache.holds(rows) if self._cache else np.zeros(
-        len(rows), bool))
+    is_kept = self._find_kept(rows)
     kept, rows = rows[is_kept], rows[~is_kept]
     for number in np.unique(self._places.shard[rows]).tolist():
       if number not in self._states:
         self._states[number] = self._pool.submit(remote_file.stamp,
                                                  self._places.paths[number])
     return Begun(kept, rows, self._request(rows))
+
+  def _find_kept(self, rows: np.ndarray) -> np.ndarray:
+    """Returns which of the rows [n] the cache holds, [n] bool."""
+    if not self._cache:
+      return np.zeros(len(rows), bool)
+    try:
+      return self._cache.holds(rows)
+    except errors.DataError as error:
+      self._places.error = self._places.error or error
+      raise
 
   def read(self,
            rows: np.ndarray,

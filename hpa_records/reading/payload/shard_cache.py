@@ -8,7 +8,8 @@ the same as one of --stage_dir.
 A file is believed only if its sha256 is the manifest's, which is checked once
 in each process, and a part only where this process has written it, by a hash in
 memory. So damaged and hostile files, killed processes and several processes in
-one folder need no care: they cost a request.
+one folder need no care: they cost a request. A shard that came whole and has
+another sha256 is an error: the address has other records than the manifest.
 
 An epoch reads each record once, in random order, so exchanging the records of
 the dataset would keep those that are needed last. When the cache is full, the
@@ -27,7 +28,9 @@ import weakref
 
 import numpy as np
 
+from hpa_records.format import manifest
 from hpa_records.reading import dataset
+from hpa_records.reading import download
 from hpa_records.reading.payload import record_places
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
@@ -44,18 +47,21 @@ _THEN = 'Or choose another --cache_dir.'
 class ShardCache:
   """The records of a dataset on local disk, as far as they came."""
 
-  def __init__(self, records: dataset.Records, cache_dir: str, most_bytes: int):
+  def __init__(self, records: dataset.Records,
+               places: record_places.RecordPlaces, cache_dir: str,
+               most_bytes: int):
     """Makes the folder; removes what is too much.
 
     Args:
       records: a dataset at an address.
+      places: of its records.
       cache_dir: local folder of all caches.
       most_bytes: largest size of all caches in it.
 
     Raises:
       errors.DataError: the folder cannot be written to, or is a link.
     """
-    self._places = record_places.RecordPlaces(records)
+    self._places = places
     self._sha256 = {each.name: each.sha256 for each in records.manifest.shards}
     self._root, self._most_bytes = cache_dir, most_bytes
     self._folder = os.path.join(cache_dir, records.manifest.fingerprint)
@@ -115,7 +121,11 @@ class ShardCache:
     return None
 
   def keep(self, row: int, frame: np.ndarray) -> None:
-    """Writes the frame of a row, [n] uint8, which has been checked."""
+    """Writes the frame of a row, [n] uint8, which has been checked.
+
+    Raises:
+      errors.DataError: the row's shard is whole now, and is not the manifest's.
+    """
     number = int(self._places.shard[row])
     with self._lock:
       if self._is_kept[row] or self._is_complete[number]:
@@ -132,8 +142,12 @@ class ShardCache:
     if written < len(frame):
       self._stop(os.strerror(errno.ENOSPC))
       return
-    self._digests[row] = _digest(frame)
+    digest = _digest(frame)
     with self._lock:
+      if self._is_kept[row]:  # by another thread meanwhile
+        self._used_bytes -= len(frame)
+        return
+      self._digests[row] = digest
       self._is_kept[row] = True
       self._missing[number] -= 1
       if not self._missing[number]:
@@ -176,7 +190,8 @@ class ShardCache:
     path = os.path.join(self._folder, self._places.names[number])
     try:
       if not self._is_right(number, self._files[number]):
-        return  # another one wrote to it; what is read is checked
+        self._refuse_other(number)
+        return  # another process wrote to it; what is read is checked
       os.replace(path + _PART, path)
     except FileNotFoundError:
       pass  # another process has renamed the same file
@@ -184,6 +199,18 @@ class ShardCache:
       self._stop(errors.explain(error))
       return
     self._is_complete[number] = True
+
+  def _refuse_other(self, number: int) -> None:
+    """Raises DataError if a shard's file has the frames that came."""
+    rows = np.flatnonzero(self._places.shard == number)
+    for row in rows.tolist():
+      frame = np.empty(self._places.frame_bytes[row], np.uint8)
+      os.preadv(self._files[number], [frame], int(self._places.frame[row]))
+      if not (_digest(frame) == self._digests[row]).all():
+        return
+    raise self._places.describe(
+        int(rows[0]), 'the shard at the address has another sha256 than in the '
+        'manifest')
 
   def _make_room(self, num_bytes: int, with_own: bool = False) -> bool:
     """Returns whether so many bytes fit, after removing other caches.
@@ -255,17 +282,31 @@ def _list(root: str) -> list[tuple[str, int]]:
       if _FOLDER.fullmatch(each.name) and each.is_dir(follow_symlinks=False)
   ]
   found = []
-  for folder in sorted(folders, key=lambda each: each.stat().st_mtime_ns):
-    for each in sorted(os.scandir(folder.path), key=lambda each: each.name):
-      if _SHARD.fullmatch(each.name) and each.is_file(follow_symlinks=False):
-        with contextlib.suppress(FileNotFoundError):  # another one removed it
+  for folder in sorted(folders, key=_last_use):
+    with contextlib.suppress(FileNotFoundError):  # another one removed it
+      entries = sorted(os.scandir(folder.path), key=lambda each: each.name)
+      for each in entries:
+        if _SHARD.fullmatch(each.name) and each.is_file(follow_symlinks=False):
           found.append((each.path, each.stat().st_blocks * 512))
   return found
 
 
+def _last_use(folder: os.DirEntry) -> int:
+  """Returns when a cache was opened last, ns; 0 if another one removed it."""
+  try:
+    return folder.stat().st_mtime_ns
+  except FileNotFoundError:
+    return 0
+
+
 def _is_staged(path: str) -> bool:
-  """Returns whether a file is of a dataset that --stage_dir copied."""
-  return os.path.exists(os.path.join(os.path.dirname(path), 'manifest.json'))
+  """Returns whether a file is of a dataset that --stage_dir copied or copies.
+
+  A copy has a lock beside its folder from the start.
+  """
+  folder = os.path.dirname(path)
+  return (os.path.lexists(folder + download.LOCK_SUFFIX) or
+          os.path.lexists(os.path.join(folder, manifest.MANIFEST_NAME)))
 
 
 def _remove(path: str) -> None:

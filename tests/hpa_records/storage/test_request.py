@@ -3,6 +3,7 @@
 import base64
 import collections
 import contextlib
+import gzip
 import http.server
 import os
 import pathlib
@@ -27,7 +28,11 @@ _SECRET = 'hunter2'
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-  """Answers N/x with HTTP status N; N-then/x only the first time."""
+  """Answers N/x with HTTP status N; N-then/x only the first time.
+
+  Of others gzip/x compresses, other/x sends another range, capped/x sends less
+  than it was asked for.
+  """
 
   protocol_version = 'HTTP/1.1'
   counts: collections.Counter = collections.Counter()
@@ -41,23 +46,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       self._answer(int(kind), f'<Error>token={_SECRET}</Error>'.encode())
     elif kind == 'whole':
       self._answer(200, _DATA)
-    elif kind == 'cut' and self.counts[self.path] == 1:
-      self.send_response(206)
-      self.send_header('Content-Length', str(2**20))
-      self.end_headers()
-      self.wfile.write(_DATA[:1000])
-      self.close_connection = True
+    elif kind == 'gzip':
+      self._answer(200, gzip.compress(_DATA), {'Content-Encoding': 'gzip'})
     else:
       start, end = self.headers['Range'].removeprefix('bytes=').split('-')
-      part = _DATA[int(start):int(end) + 1]
-      self._answer(206 if part else 416, part)
+      first = int(start) + 10 * (kind == 'other')
+      part = _DATA[first:int(end) + 1][:1000 if kind == 'capped' else None]
+      sent = f'bytes {first}-{first + len(part) - 1}/{len(_DATA)}'
+      if kind == 'cut' and self.counts[self.path] == 1:
+        self._answer(206, part, {'Content-Range': sent}, 1000)
+        self.close_connection = True
+      else:
+        self._answer(206 if part else 416, part, {'Content-Range': sent})
 
-  def _answer(self, status, data):
+  def _answer(self, status, data, headers=(), most=None):
     self.send_response(status)
     self.send_header('Content-Length', str(len(data)))
+    for name, value in dict(headers).items():
+      self.send_header(name, value)
     self.end_headers()
     with contextlib.suppress(OSError):
-      self.wfile.write(data)
+      self.wfile.write(data[:most])
 
   def log_message(self, *_):  # pylint: disable=arguments-differ
     pass
@@ -105,6 +114,17 @@ def test_a_server_that_ignores_ranges_is_an_error_and_can_be_streamed(server):
   with pytest.raises(errors.DataError, match='does not support byte ranges'):
     request.fetch(path, 100, 200)
   assert b''.join(map(bytes, filesystem.chunks(path))) == _DATA
+
+
+@pytest.mark.parametrize('kind,told', [
+    ('gzip', 'compresses it'),
+    ('other', 'Expected bytes 5-99'),
+    ('capped', 'Expected bytes 5-1999'),
+])
+def test_an_answer_that_is_not_the_range_is_refused(server, kind, told):
+  with pytest.raises(errors.DataError, match=told) as found:
+    request.fetch(f'{server}/{kind}/x', 5, 2000 if kind == 'capped' else 100)
+  assert '\n' not in str(found.value) and _Handler.counts[f'/{kind}/x'] == 1
 
 
 def test_the_end_of_a_file_is_found_by_reading(server):

@@ -10,6 +10,7 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader
+from hpa_records.reading.payload import record_places
 from hpa_records.reading.payload import remote_shards
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
@@ -67,7 +68,7 @@ def test_an_epoch_is_that_of_the_disk_in_every_bit_from_any_step(server, first):
 
 def test_a_batch_is_requested_together_before_it_is_read(server):
   records = dataset.load(server.address)
-  shards = remote_shards.RemoteShards(records)
+  shards = remote_shards.RemoteShards(record_places.RecordPlaces(records))
   before = len(server.requests)
   rows = np.array([3, epoch_plan.BLANK, 30, 3])
   begun = shards.prefetch(rows)
@@ -147,7 +148,7 @@ def test_a_shard_removed_during_the_run_is_named(server):
 
 def test_a_shard_that_was_replaced_is_noticed_by_its_version(server):
   records = dataset.load(server.address)
-  shards = remote_shards.RemoteShards(records)
+  shards = remote_shards.RemoteShards(record_places.RecordPlaces(records))
   out = np.empty((1, *records.spec.image_shape), np.uint8)
   shards.read(np.array([0]), out)
   shards.check_unchanged()

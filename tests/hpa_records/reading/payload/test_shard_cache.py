@@ -13,6 +13,7 @@ import pytest
 
 from hpa_records.format import tfrecord
 from hpa_records.reading import dataset
+from hpa_records.reading.payload import record_places
 from hpa_records.reading.payload import remote_shards
 from hpa_records.reading.payload import shard_cache
 from hpa_records.reading.payload import shards as shards_lib
@@ -45,9 +46,10 @@ class _Reading:
   def __init__(self, server, cache_dir, most_bytes=_MOST):
     self.server = server
     self.records = dataset.load(server.address)
-    self.cache = shard_cache.ShardCache(self.records, str(cache_dir),
+    places = record_places.RecordPlaces(self.records)
+    self.cache = shard_cache.ShardCache(self.records, places, str(cache_dir),
                                         most_bytes)
-    self.shards = remote_shards.RemoteShards(self.records, self.cache)
+    self.shards = remote_shards.RemoteShards(places, self.cache)
     self.folder = cache_dir / self.records.manifest.fingerprint
 
   def read(self, rows=_ROWS):
@@ -166,10 +168,12 @@ _KILLED = '''
 import os, signal, sys
 import numpy as np
 from hpa_records.reading import dataset
+from hpa_records.reading.payload import record_places
 from hpa_records.reading.payload import remote_shards
 from hpa_records.reading.payload import shard_cache
 records = dataset.load(sys.argv[1])
-cache = shard_cache.ShardCache(records, sys.argv[2], 10**9)
+places = record_places.RecordPlaces(records)
+cache = shard_cache.ShardCache(records, places, sys.argv[2], 10**9)
 keep, left = cache.keep, [25]
 def keep_or_die(row, frame):
   left[0] -= 1
@@ -178,7 +182,7 @@ def keep_or_die(row, frame):
   keep(row, frame)
 cache.keep = keep_or_die
 shape = (len(records.index), *records.spec.image_shape)
-remote_shards.RemoteShards(records, cache).read(
+remote_shards.RemoteShards(places, cache).read(
     np.arange(len(records.index)), np.empty(shape, np.uint8))
 '''
 
