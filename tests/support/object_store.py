@@ -105,11 +105,16 @@ def _run(command: Callable[[int], list[str]]) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def serve() -> Iterator[Store]:
-  """Yields a server that speaks S3."""
-  with _run(
-      lambda port: [sys.executable, '-m', 'moto.server', f'-p{port}']) as port:
-    endpoint = f'http://127.0.0.1:{port}'
+def serve(certificate: pathlib.Path | None = None) -> Iterator[Store]:
+  """Yields a server that speaks S3.
+
+  Args:
+    certificate: of the server, with its key, as PEM; None speaks without TLS.
+  """
+  tls = ['-c', str(certificate), '-k', str(certificate)] if certificate else []
+  with _run(lambda port:
+            [sys.executable, '-m', 'moto.server', f'-p{port}', *tls]) as port:
+    endpoint = f'{"https" if certificate else "http"}://127.0.0.1:{port}'
     yield Store(
         's3', endpoint, {
             'AWS_ACCESS_KEY_ID': 'test',

@@ -74,7 +74,7 @@ def test_the_host_of_a_remote_tpu_reads_by_itself(records):
                                distribute='tpu',
                                tpu='elsewhere')
   how = memory.choose_cache(config, records, strategy_lib.make('cpu'), '')
-  assert reader_lib.choose(records, how) == 'streaming'
+  assert reader_lib.choose(records, how) == 'streaming' and how.by_tensorflow
 
 
 def test_a_cache_in_the_memory_of_a_tpu_is_refused(records, monkeypatch):

@@ -18,6 +18,7 @@ from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
+from tests.support import web_server
 
 _COUNT = 230  # two processes, where there are two cores
 
@@ -188,6 +189,18 @@ def test_samples_of_one_row_are_records_in_the_order_of_the_table(tmp_path):
   place = {name: i for i, name in enumerate(found.ids)}
   assert found.ids[found.order].tolist() == sorted(
       place, key=lambda name: ('312'.index(name[1]), place[name]))
+
+
+def test_records_that_changed_meanwhile_are_an_error(tmp_path):
+  folder = pathlib.Path(fakes.write_records(tmp_path, 6, 16))
+  with web_server.serve(folder) as server:
+    found = inference_source.Records(server.address)
+    _take(found, epoch_plan.Share(8))
+    assert found.finish().all()
+    path = next(folder.glob('*.tfrecord'))
+    path.write_bytes(path.read_bytes()[:-1] + b'?')
+    with pytest.raises(errors.DataError, match=f'{path.name}.* was changed'):
+      found.finish()
 
 
 def test_a_joined_table_is_not_opened_for_the_order(tmp_path):

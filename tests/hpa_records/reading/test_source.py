@@ -254,8 +254,12 @@ def test_a_bucket_gives_the_same(source, folder, store, tmp_path, monkeypatch):
   _check(source, remote[index], index)
   _check(source, pickle.loads(pickle.dumps(remote))[index], index)
   _run_workers(address, 'fork', tmp_path, store.environment)
-  store.client().delete_object(Bucket='source-test',
-                               Key='records/fold0-00000-of-00001.tfrecord')
+  remote.check_unchanged()
+  key = 'records/fold0-00000-of-00001.tfrecord'
+  store.client().put_object(Bucket='source-test', Key=key, Body=b'other')
+  with pytest.raises(errors.DataError, match='fold0-.* was changed'):
+    remote.check_unchanged()
+  store.client().delete_object(Bucket='source-test', Key=key)
   with pytest.raises(errors.DataError, match='fold0-.* does not exist'):
     remote[:]  # pylint: disable=pointless-statement
 

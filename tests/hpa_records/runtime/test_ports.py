@@ -88,7 +88,8 @@ def test_no_server_to_restrict_is_told():
       pass
 
 
-@pytest.mark.parametrize('host', ['192.0.2.1', 'a.invalid', 'x' * 70])
+@pytest.mark.parametrize('host',
+                         ['192.0.2.1', 'a.invalid', 'x' * 70, '0.0.0.0', '::'])
 def test_hosts_that_are_not_this_machine(host):
   with pytest.raises(OSError):
     ports.own_addresses(host)

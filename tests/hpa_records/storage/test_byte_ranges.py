@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -101,6 +102,21 @@ def test_a_server_without_ranges_is_one_clear_error(server):
   with pytest.raises(storage_error.StorageError,
                      match='does not support byte ranges'):
     _fetch([f'{server.address}/a'], [5], [9])
+
+
+def test_what_was_taken_is_not_kept(server):
+  count, size = 20, 40_000
+  tracemalloc.start()
+  try:
+    before = tracemalloc.get_traced_memory()[0]
+    fetch = byte_ranges.Fetch([f'{server.address}/a'] * count,
+                              [2 * size * i // 2 for i in range(count)],
+                              [size * i + size // 2 for i in range(count)])
+    assert sum(len(data) for _, data, _ in fetch.results()) == count * size // 2
+    kept = tracemalloc.get_traced_memory()[0] - before
+  finally:
+    tracemalloc.stop()
+  assert kept < count * size // 4
 
 
 def test_what_is_not_needed_any_more_is_not_requested(server):

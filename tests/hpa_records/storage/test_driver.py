@@ -41,13 +41,26 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones():
     filesystem.size('nowhere://host/x')
 
 
-@pytest.mark.parametrize(
-    'address',
-    ['https://me:hunter2@host/records', 'http://host/records?sig=hunter2'])
+@pytest.mark.parametrize('address', [
+    'https://me:hunter2@host/records', 'http://host/records?sig=hunter2',
+    'http://hunter2@host/records', 'ftp://me:hunter2@host/records',
+    'htps://me:hunter2@host/records', 's3://KEY:hunter2@bucket/records',
+    'az://me.blob.core.windows.net/box/records?sv=2024&sig=hunter2'
+])
 def test_an_address_with_a_password_is_refused_and_not_shown(address):
-  with pytest.raises(errors.DataError, match='without user name') as told:
-    filesystem.read_bytes(address)
-  assert 'hunter2' not in str(told.value)
+  for use in (filesystem.read_bytes,
+              lambda path: path_check.require_path(path, 'records')):
+    with pytest.raises(errors.DataError, match='without user name') as told:
+      use(address)
+    assert 'hunter2' not in str(told.value)
+
+
+@pytest.mark.parametrize('address', [
+    'abfs://box@me.dfs.core.windows.net/records', 's3://bucket/a@b:c/d?e=f',
+    'gs://bucket/keyboard=1'
+])
+def test_an_address_without_a_password_is_taken(address):
+  assert path_check.require_path(address, 'records') == address
 
 
 @pytest.mark.parametrize('write', [
@@ -75,9 +88,12 @@ def test_both_forms_of_an_azure_address(monkeypatch):
   assert (files.account_name, inner) == ('you', 'box/a/b')
 
 
-def test_a_slow_answer_has_no_limit_but_silence_has():
-  files, _ = driver.connect('http://127.0.0.1:9/x')
-  timeout = files.client_kwargs['timeout']
+@pytest.mark.parametrize('address', ['http://127.0.0.1:9/x', 'gs://silence/x'])
+def test_a_slow_answer_has_no_limit_but_silence_has(address, monkeypatch):
+  monkeypatch.setenv('STORAGE_EMULATOR_HOST', 'http://127.0.0.1:9')
+  files, _ = driver.connect(address)
+  timeout = (files.client_kwargs['timeout']
+             if driver.is_web(address) else files.requests_timeout)
   assert timeout.total is None
   assert (timeout.sock_connect, timeout.sock_read) == (10, 30)
 

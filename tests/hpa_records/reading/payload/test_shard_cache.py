@@ -119,6 +119,19 @@ def test_a_changed_file_is_not_believed_by_the_next_process(
   assert _Reading(server, tmp_path).read() == 0
 
 
+def test_a_shard_that_was_replaced_before_is_an_error(folder, tmp_path):
+  origin = pathlib.Path(shutil.copytree(folder, tmp_path / 'origin'))
+  with web_server.serve(origin) as server:
+    reading = _Reading(server, tmp_path / 'cache')
+    name = reading.records.index['shard'][0]
+    _forge(origin / name, reading)
+    out = np.zeros((_COUNT, *reading.records.spec.image_shape), np.uint8)
+    with pytest.raises(errors.DataError,
+                       match=f'{name}.*another sha256 than in the manifest'):
+      reading.shards.read(_ROWS, out)
+    assert not (reading.folder / name).exists()
+
+
 @pytest.mark.parametrize('change', [lambda path, _: _flip(path, 300), _forge])
 def test_a_changed_part_is_not_believed(server, tmp_path, change):
   reading = _Reading(server, tmp_path)
@@ -221,13 +234,15 @@ def _other(root, number, num_bytes):
 def test_the_oldest_other_dataset_is_removed_first(server, tmp_path):
   needed = sum(dataset.load(server.address).manifest.shard_bytes.values())
   old, new = _other(tmp_path, 2, 10**6), _other(tmp_path, 1, 10**6)
-  staged = _other(tmp_path, 3, 10**4)
+  staged, staging = _other(tmp_path, 3, 10**4), _other(tmp_path, 4, 10**4)
   (staged / 'manifest.json').write_text('')
+  pathlib.Path(f'{staging}.lock').write_text('')
   (tmp_path / 'mine').write_text('mine')
   reading = _Reading(server, tmp_path, int(1.1 * 10**6) + 2 * needed)
   assert reading.read() > 0 == reading.read()
   assert not old.exists() and new.exists()
-  assert staged.exists() and (tmp_path / 'mine').exists()
+  assert staged.exists() and staging.exists()
+  assert (tmp_path / 'mine').exists()
 
 
 def test_a_full_cache_keeps_what_it_has_and_says_so(server, tmp_path, capsys):
