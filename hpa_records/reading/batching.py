@@ -1,13 +1,8 @@
-"""Turns serialized records into decoded batches, in tf.data.
+"""Turns the draws of an epoch into decoded batches, in tf.data.
 
-A batch of serialized records is decoded by one call of Python (_Filler), into
-memory that is reused: new memory for each batch costs more than its content,
-since the kernel zeroes it page by page. Each record must hold its id; its image
-is where the index says, so nothing is parsed.
-
-PNGs are decoded there by a library that keeps the GIL. So on more cores than
-pixel_codec.GIL_CORES TensorFlow decodes them in parallel, before they are
-batched (BUILD_NOTES.md, "Streaming reader").
+The draws are either numbers, whose records a payload reads by one call of
+Python into memory that is reused, or serialized records, which TensorFlow
+decodes by itself, such as on another machine.
 """
 
 from typing import Callable, NamedTuple
@@ -16,11 +11,10 @@ import numpy as np
 
 from hpa_records.format import example
 from hpa_records.format import spec
-from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.reading import pipeline_call
-from hpa_records.runtime import errors
+from hpa_records.reading.payload import payload as payload_lib
 from hpa_records.runtime import host
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -61,26 +55,37 @@ class Batcher:
 
   def __init__(self,
                records: dataset.Records,
-               take: Callable[[tuple[int, ...]], np.ndarray] | None = None):
+               payload: payload_lib.Payload | None = None,
+               take: Callable[[tuple[int, ...]], np.ndarray] = np.empty):
     """Prepares the tables of ids and labels.
 
     Args:
       records: the dataset.
-      take: returns memory for batches, [shape] uint8, such as
-        buffers.Buffers.take; with None TensorFlow alone makes them.
+      payload: reads records by index, for batch_numbers.
+      take: returns memory for its batches, [shape] uint8, such as
+        buffers.Buffers.take.
     """
-    self._records, self._take = records, take
+    self._records = records
     self._ids = tf.constant([*records.index['id'], ''])
     # Converted after the look-up: of many classes float32 would take gigabytes.
     self._labels = tf.constant(np.pad(records.labels, ((0, 1), (0, 0))))
-    self._fill = _Filler(records, take).fill
+    filler = _Filler(records, payload, take)
+    self._begin, self._fill = filler.begin, filler.fill
 
-  def batch(self, found: tf.data.Dataset, draws: Draws, share: epoch_plan.Share,
-            total: tf.Tensor, first_step: tf.Tensor) -> tf.data.Dataset:
-    """Returns a share of the draws as batches, decoded.
+  def begin(self, numbers: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Returns numbers [n] int64 of draws, whose records the payload begins to
+    read."""
+    begun = tf.numpy_function(pipeline_call.weak(self._begin),
+                              [draws.at(numbers).rows, numbers], tf.int64)
+    return tf.ensure_shape(begun, numbers.shape)
+
+  def batch_numbers(self, numbers: tf.data.Dataset, draws: Draws,
+                    share: epoch_plan.Share, total: tf.Tensor,
+                    first_step: tf.Tensor) -> tf.data.Dataset:
+    """Returns a share of the draws as batches that the payload reads.
 
     Args:
-      found: (serialized record, number of the draw) for all draws.
+      numbers: of all draws, in order.
       draws: of the epoch.
       share: the part of each batch to make.
       total: int64, number of draws.
@@ -89,24 +94,41 @@ class Batcher:
     Returns:
       Batches as streaming.Streaming.training returns them; call own on them.
     """
-    slots = -(-total // share.batch_size) * share.batch_size
-    blank = tf.data.Dataset.from_tensors(
-        (self._blank_record(), np.int64(epoch_plan.BLANK)))
-    # A truncated shard may read without an error; only the count detects it.
-    padded = found.concatenate(blank.repeat(slots - total)).apply(
-        tf.data.experimental.assert_cardinality(slots))
-    mine = _take_share(padded.skip(first_step * share.batch_size), share)
-    if self._is_decoded_first():
-      parts = _map(mine, self.decoder(draws)).batch(share.part_size,
-                                                    drop_remainder=True)
-      return self.finish(parts, draws, share)
+    mine = _take_share(
+        _fill_up(numbers, np.int64(epoch_plan.BLANK), share, total, first_step),
+        share)
     parts = mine.batch(share.part_size, drop_remainder=True)
-    return self.finish(parts, draws, share, self._fill_part)
+
+    def read(_, rows):
+      images = tf.numpy_function(pipeline_call.weak(self._fill), [rows],
+                                 tf.uint8)
+      shape = (share.part_size, *self._records.spec.image_shape)
+      return tf.ensure_shape(images, shape)
+
+    return self.finish(tf.data.Dataset.zip(parts, parts), draws, share, read)
+
+  def batch_records(self, found: tf.data.Dataset, draws: Draws,
+                    share: epoch_plan.Share, total: tf.Tensor,
+                    first_step: tf.Tensor) -> tf.data.Dataset:
+    """Returns a share of the draws as batches that TensorFlow decodes.
+
+    Args:
+      found: (serialized record, number of the draw) for all draws.
+      draws, share, total, first_step: as of batch_numbers.
+
+    Returns:
+      As batch_numbers.
+    """
+    blank = self._blank_record(), np.int64(epoch_plan.BLANK)
+    mine = _take_share(_fill_up(found, blank, share, total, first_step), share)
+    decoded = _map(mine, self.decoder(draws))
+    return self.finish(decoded.batch(share.part_size, drop_remainder=True),
+                       draws, share)
 
   def own(self, batches: tf.data.Dataset) -> tf.data.Dataset:
     """Returns batches of this object, read ahead, which keep it alive."""
     made = batches.with_options(global_batches()).prefetch(2)
-    return pipeline_call.keep(made, self._fill)
+    return pipeline_call.keep(made, self._begin, self._fill)
 
   def decoder(self, draws: Draws) -> Decode:
     """Returns a function that decodes a draw to (image [H, W, C] uint8, number)
@@ -154,11 +176,11 @@ class Batcher:
 
     Args:
       parts: (images [b, H, W, C] uint8, numbers [b] of the draws or
-        epoch_plan.BLANK), or with decode (serialized records [b], numbers).
+        epoch_plan.BLANK), or with decode (anything, numbers).
       draws: of the epoch.
       share: the part of each batch that the draws are.
-      decode: makes images of serialized records and their rows [b] int64; in
-        the same call, since each function is optimized anew in each epoch.
+      decode: makes images of what is there and the rows [b] int64; in the same
+        call, since each function is optimized anew in each epoch.
 
     Returns:
       Batches as batch returns them.
@@ -180,20 +202,6 @@ class Batcher:
 
     return _map(parts.enumerate(), name)
 
-  def _is_decoded_first(self) -> bool:
-    """Returns whether TensorFlow decodes the records, before they are batched.
-    """
-    is_png = self._records.spec.encoding == 'png'
-    return self._take is None or (is_png and
-                                  host.num_cores() > pixel_codec.GIL_CORES)
-
-  def _fill_part(self, serialized: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Returns the images [b, H, W, C] uint8; arguments as of _Filler.fill."""
-    images = tf.numpy_function(pipeline_call.weak(self._fill),
-                               [serialized, rows], tf.uint8)
-    return tf.ensure_shape(images,
-                           (*rows.shape, *self._records.spec.image_shape))
-
   def _blank_record(self) -> bytes:
     """Returns a serialized record of black pixels without labels."""
     found = self._records.spec
@@ -203,40 +211,41 @@ class Batcher:
 
 
 class _Filler:
-  """Decodes serialized records into the memory of a batch."""
+  """Reads records by index; apart, for pipeline_call needs no cycle."""
 
-  def __init__(self, records: dataset.Records, take: Callable):
-    index, self._spec = records.index, records.spec
-    self._take = take
-    self._ids = index['id'].to_numpy()
-    self._heads = (index['image_offset'] - index['record_offset'] -
-                   tfrecord.FRAME_HEAD_BYTES).to_numpy()
-    self._ends = self._heads + index['image_bytes'].to_numpy()
+  def __init__(self, records: dataset.Records,
+               payload: payload_lib.Payload | None, take: Callable):
+    self._blank, self._shape = len(records.index), records.spec.image_shape
+    self._payload, self._take = payload, take
 
-  def fill(self, serialized: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Returns the images [b, H, W, C] uint8 of records.
+  def begin(self, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Begins to read rows [n] int64, and returns numbers."""
+    self._payload.prefetch(rows)
+    return numbers
 
-    Args:
-      serialized: [b], bytes of the records.
-      rows: [b] int64, of the index; N for a black image.
-
-    Raises:
-      errors.DataError: a record is not that of the row.
-    """
-    images = self._take((len(rows), *self._spec.image_shape))
-    for data, row, image in zip(serialized, rows.tolist(), images):
-      image[:] = self._decode(data, row) if row < len(self._ids) else 0
+  def fill(self, rows: np.ndarray) -> np.ndarray:
+    """Returns the images [b, H, W, C] uint8 of rows [b] int64; black for N."""
+    images = self._take((len(rows), *self._shape))
+    self._payload.read(np.where(rows == self._blank, epoch_plan.BLANK, rows),
+                       images)
     return images
 
-  def _decode(self, data: bytes, row: int) -> np.ndarray:
-    """Returns the image [H, W, C] uint8 of a record."""
-    start, end = int(self._heads[row]), int(self._ends[row])
-    entry = example.encode_id(self._ids[row])
-    if len(data) != end or entry not in data[:start]:
-      raise errors.DataError(f'another record than that of {self._ids[row]}')
-    image = np.frombuffer(data, np.uint8, end - start, start)
-    return pixel_codec.decode(image, self._spec.encoding, self._spec.image_size,
-                              self._spec.num_channels)
+
+def _fill_up(found: tf.data.Dataset, blank, share: epoch_plan.Share,
+             total: tf.Tensor, first_step: tf.Tensor) -> tf.data.Dataset:
+  """Returns the draws from a step on, and blanks in the last batch.
+
+  Args:
+    found: all draws.
+    blank: an element in place of a draw.
+    share, total, first_step: as of Batcher.batch_numbers.
+  """
+  slots = -(-total // share.batch_size) * share.batch_size
+  blanks = tf.data.Dataset.from_tensors(blank).repeat(slots - total)
+  # A truncated shard may read without an error; only the count detects it.
+  padded = found.concatenate(blanks).apply(
+      tf.data.experimental.assert_cardinality(slots))
+  return padded.skip(first_step * share.batch_size)
 
 
 def _map(draws: tf.data.Dataset, function: Callable) -> tf.data.Dataset:

@@ -64,10 +64,9 @@ class Reader:
     if how.data_service:
       data_service.check_address(how.data_service)
     self._buffers = indexed.make_buffers()  # reused in each epoch
-    self._streaming = streaming.Streaming(
-        records, how.shuffle_mb,
-        None if how.by_tensorflow else self._buffers.take)
     self._payload = _find_payload(records, how, self.kind)
+    self._streaming = streaming.Streaming(records, how.shuffle_mb,
+                                          self._payload, self._buffers.take)
     if self.holds_pixels:
       pixels = _reserve(records)
       for rows, images in self.images(range(records.manifest.num_folds)):
@@ -203,7 +202,8 @@ def _find_payload(records: dataset.Records, how: how_lib.How,
   if how.by_tensorflow:
     return None
   if not filesystem.is_remote(records.directory):
-    return shards.Shards(records, how.check)
+    # What is streamed is always checked.
+    return shards.Shards(records, 'crc' if kind == 'streaming' else how.check)
   if kind == 'streaming':
     return None
   places, cache = record_places.RecordPlaces(records), None

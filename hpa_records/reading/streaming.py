@@ -1,8 +1,12 @@
-"""The streaming reader: all filesystems and encodings, through tf.data.
+"""The streaming reader: shards in their own order, through tf.data.
 
 Shards are interleaved, and each record is repeated as often as the epoch plan
-says. All draws are shuffled in a buffer of serialized records, whose copies
-share memory, and batched (batching).
+says. All draws are shuffled in a buffer and batched (batching).
+
+On a local disk the buffer has the numbers of the draws. When they enter it, the
+kernel begins to read their records, in the order of the files, and a batch
+copies them from the page cache into its memory, once. At an address tf.data
+reads the records and the buffer has them, serialized; copies share memory.
 
 An epoch draws each record, with each transform, exactly as often as the plan
 says. Its order is a function of (seed, epoch, shuffle_mb), the dataset, the
@@ -27,6 +31,7 @@ from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import shard_issue
 from hpa_records.reading import tensorflow_address
+from hpa_records.reading.payload import payload as payload_lib
 from hpa_records.runtime import process
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
@@ -36,6 +41,7 @@ from hpa_records.storage import filesystem
 # On a local disk a buffer would be another copy.
 _READ_BYTES = 2**20
 _CYCLE = 8  # shards read at once
+_TOGETHER = 64  # records that the kernel is told of by one call
 
 
 class Source(NamedTuple):
@@ -70,16 +76,21 @@ _SOURCE_SPEC = Source(_PATHS, *[_NUMBERS] * 3, *[_NUMBER] * 3)
 class Streaming:
   """Reads the batches of a dataset, in any number of epochs."""
 
-  def __init__(self, records: dataset.Records, shuffle_mb: int,
-               take: Callable[[tuple[int, ...]], np.ndarray] | None):
+  def __init__(self,
+               records: dataset.Records,
+               shuffle_mb: int,
+               payload: payload_lib.Payload | None = None,
+               take: Callable[[tuple[int, ...]], np.ndarray] = np.empty):
     """Prepares the reader; opens no file.
 
     Args:
       records: the dataset.
       shuffle_mb: size of the shuffle buffer, in MiB of stored images.
+      payload: as of batching.Batcher.
       take: as of batching.Batcher.
     """
-    self._records, self._shuffle_mb, self._take = records, shuffle_mb, take
+    self._records, self._shuffle_mb = records, shuffle_mb
+    self._payload, self._take = payload, take
     self._traced = {}
     # A new place for each record is another fifth of the time.
     process.keep_freed_memory()
@@ -110,8 +121,14 @@ class Streaming:
     batcher = self._batcher
 
     def build(source, draws, first_step):
-      found = shuffled_draws(self._records, source, is_once)
-      return batcher.batch(found, draws, share, source.total, first_step)
+      if self._payload is not None:
+        found = _shuffled_numbers(source,
+                                  lambda numbers: batcher.begin(numbers, draws))
+        make = batcher.batch_numbers
+      else:
+        found = shuffled_draws(self._records, source, is_once)
+        make = batcher.batch_records
+      return make(found, draws, share, source.total, first_step)
 
     return self._call((share, is_once), build, source,
                       batching.list_draws(self._records, epoch), first_step)
@@ -119,6 +136,8 @@ class Streaming:
   def evaluation(self, fold: int | None,
                  share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns every record of a fold exactly once, in index order.
+
+    TensorFlow reads them, with or without a payload.
 
     Args:
       fold: 0..F-1; None for all records.
@@ -135,13 +154,13 @@ class Streaming:
     def build(names, draws, total):
       found = tf.data.Dataset.zip(_read(self._records, names),
                                   tf.data.Dataset.range(total))
-      return batcher.batch(found, draws, share, total, np.int64(0))
+      return batcher.batch_records(found, draws, share, total, np.int64(0))
 
     return self._call(share, build, tf.constant(names), draws, len(rows))
 
   @functools.cached_property
   def _batcher(self) -> batching.Batcher:
-    return batching.Batcher(self._records, self._take)
+    return batching.Batcher(self._records, self._payload, self._take)
 
   def _call(self, key, build: Callable, first: Source | tf.Tensor,
             draws: batching.Draws, number: int) -> tf.data.Dataset:
@@ -190,6 +209,29 @@ def arrange(records: dataset.Records, fold: int, epoch: epoch_plan.Epoch,
   return source, bool((times == 1).all())
 
 
+def _shuffled_numbers(
+    source: Source, begin: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
+  """Returns the numbers of an epoch's draws, in the order of shuffled_draws.
+
+  Args:
+    source: of the epoch.
+    begin: takes numbers [n] before they are shuffled, and returns them.
+  """
+
+  def one_shard(number):
+    mine = slice(source.starts[number], source.starts[number + 1])
+    firsts, times = source.firsts[mine], source.times[mine]
+    before = tf.cumsum(times, exclusive=True)
+    return tf.data.Dataset.from_tensor_slices(
+        tf.repeat(firsts - before, times) +
+        tf.range(tf.reduce_sum(times), dtype=tf.int64))
+
+  numbers = _shards(source).interleave(one_shard,
+                                       cycle_length=_CYCLE,
+                                       block_length=1)
+  return _shuffle(numbers.batch(_TOGETHER).map(begin).unbatch(), source)
+
+
 def shuffled_draws(records: dataset.Records,
                    source: Source,
                    is_once: bool,
@@ -221,15 +263,23 @@ def shuffled_draws(records: dataset.Records,
     drawn = tf.data.Dataset.from_tensor_slices(source.times[mine])
     return tf.data.Dataset.zip(found, numbers, drawn).flat_map(copies)
 
-  shards = tf.data.Dataset.range(tf.size(source.paths, tf.int64))
-  return shards.interleave(one_shard,
-                           cycle_length=_CYCLE,
-                           block_length=1,
-                           num_parallel_calls=_CYCLE,
-                           deterministic=True).shuffle(
-                               source.places,
-                               seed=source.seed,
-                               reshuffle_each_iteration=False)
+  return _shuffle(
+      _shards(source).interleave(one_shard,
+                                 cycle_length=_CYCLE,
+                                 block_length=1,
+                                 num_parallel_calls=_CYCLE,
+                                 deterministic=True), source)
+
+
+def _shards(source: Source) -> tf.data.Dataset:
+  """Returns the numbers of the shards, in the order of reading."""
+  return tf.data.Dataset.range(tf.size(source.paths, tf.int64))
+
+
+def _shuffle(draws: tf.data.Dataset, source: Source) -> tf.data.Dataset:
+  return draws.shuffle(source.places,
+                       seed=source.seed,
+                       reshuffle_each_iteration=False)
 
 
 def _shard_names(records: dataset.Records, rows: np.ndarray) -> list[str]:

@@ -12,6 +12,7 @@ from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
 from hpa_records.format import spec as spec_lib
 from hpa_records.images import pixel_codec
+from hpa_records.reading import batching
 from hpa_records.reading import dataset
 from hpa_records.reading import how as how_lib
 from hpa_records.reading import reader
@@ -154,15 +155,18 @@ def test_png_records_are_the_same_on_many_cores(folders, monkeypatch, kind):
       np.testing.assert_array_equal(value, other[name])
 
 
-def test_the_streaming_pipeline_is_traced_once(folders, monkeypatch):
-  way = _Way(folders / 'png', how_lib.How('streaming'))
-  made, real = [], tf.data.TFRecordDataset
+@pytest.mark.parametrize('by_tensorflow', [False, True])
+def test_the_streaming_pipeline_is_traced_once(folders, monkeypatch,
+                                               by_tensorflow):
+  way = _Way(folders / 'png',
+             how_lib.How('streaming', by_tensorflow=by_tensorflow))
+  made, real = [], batching.Batcher.finish
 
   def count(*args, **kwargs):
     made.append(args)
     return real(*args, **kwargs)
 
-  monkeypatch.setattr(tf.data, 'TFRecordDataset', count)
+  monkeypatch.setattr(batching.Batcher, 'finish', count)
 
   def read(number):
     return _numbers(way.train(number)[1])
@@ -457,21 +461,23 @@ def test_a_shard_missing_at_the_first_read_is_named(folders, tmp_path):
       copy.way.train()
 
 
+@pytest.mark.parametrize('by_tensorflow', [False, True])
 @pytest.mark.parametrize('damage,message', [
     (_cut, 'invalid record of {id} at byte {offset}; copy'),
     (_cut_between_records, 'invalid record of {id} at byte '
      '{offset}; copy'),
-    (_flip, 'invalid record of {id} at byte {offset}; copy'),
+    (_flip, ' record of {id} at byte {offset}'),
     (lambda copy: copy.path.unlink(), 'does not exist; copy'),
     (_replace, ' instead of '),
 ])
 def test_streaming_stops_at_a_damaged_shard_and_names_it(
-    folders, tmp_path, damage, message):
-  copy = _Copy(folders, tmp_path, how_lib.How(reader='streaming'))
+    folders, tmp_path, damage, message, by_tensorflow):
+  copy = _Copy(folders, tmp_path,
+               how_lib.How(reader='streaming', by_tensorflow=by_tensorflow))
   with pytest.raises(errors.DataError) as caught:
     copy.read_twice(damage)
   said = str(caught.value)
-  assert f'{copy.path} ' in said and '\n' not in said
+  assert str(copy.path) in said and '\n' not in said
   assert message.format(id=copy.row['id'],
                         offset=copy.row['record_offset']) in said
 
