@@ -5,7 +5,7 @@ Python into memory that is reused, or serialized records, which TensorFlow
 decodes by itself, such as on another machine.
 """
 
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -56,13 +56,13 @@ class Batcher:
   def __init__(self,
                records: dataset.Records,
                payload: payload_lib.Payload | None = None,
-               take: Callable[[tuple[int, ...]], np.ndarray] = np.empty):
+               take: Callable[[tuple[int, ...]], np.ndarray] | None = None):
     """Prepares the tables of ids and labels.
 
     Args:
       records: the dataset.
       payload: reads records by index, for batch_numbers.
-      take: returns memory for its batches, [shape] uint8, such as
+      take: returns memory for the payload's batches, [shape] uint8, such as
         buffers.Buffers.take.
     """
     self._records = records
@@ -95,7 +95,7 @@ class Batcher:
       Batches as streaming.Streaming.training returns them; call own on them.
     """
     mine = _take_share(
-        _fill_up(numbers, np.int64(epoch_plan.BLANK), share, total, first_step),
+        fill_up(numbers, np.int64(epoch_plan.BLANK), share, total, first_step),
         share)
     parts = mine.batch(share.part_size, drop_remainder=True)
 
@@ -120,7 +120,7 @@ class Batcher:
       As batch_numbers.
     """
     blank = self._blank_record(), np.int64(epoch_plan.BLANK)
-    mine = _take_share(_fill_up(found, blank, share, total, first_step), share)
+    mine = _take_share(fill_up(found, blank, share, total, first_step), share)
     decoded = _map(mine, self.decoder(draws))
     return self.finish(decoded.batch(share.part_size, drop_remainder=True),
                        draws, share)
@@ -214,7 +214,7 @@ class _Filler:
   """Reads records by index; apart, for pipeline_call needs no cycle."""
 
   def __init__(self, records: dataset.Records,
-               payload: payload_lib.Payload | None, take: Callable):
+               payload: payload_lib.Payload | None, take: Callable | None):
     self._blank, self._shape = len(records.index), records.spec.image_shape
     self._payload, self._take = payload, take
 
@@ -231,14 +231,17 @@ class _Filler:
     return images
 
 
-def _fill_up(found: tf.data.Dataset, blank, share: epoch_plan.Share,
-             total: tf.Tensor, first_step: tf.Tensor) -> tf.data.Dataset:
+def fill_up(found: tf.data.Dataset, blank: Any, share: epoch_plan.Share,
+            total: tf.Tensor | int,
+            first_step: tf.Tensor | int) -> tf.data.Dataset:
   """Returns the draws from a step on, and blanks in the last batch.
 
   Args:
     found: all draws.
     blank: an element in place of a draw.
-    share, total, first_step: as of Batcher.batch_numbers.
+    share: the part of each batch to make.
+    total: number of draws.
+    first_step: the step to start at.
   """
   slots = -(-total // share.batch_size) * share.batch_size
   blanks = tf.data.Dataset.from_tensors(blank).repeat(slots - total)

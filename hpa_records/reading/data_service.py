@@ -129,7 +129,7 @@ def training_batches(records: dataset.Records, fold: int,
   decode = batcher.decoder(drawn)
   here = functools.partial(
       streaming.shuffled_draws, records,
-      *streaming.arrange(records, fold, epoch, key, shuffle_mb))
+      streaming.arrange(records, fold, epoch, key, shuffle_mb))
   draws = here(_manifest_check(records))
   try:
     served = draws.map(decode, num_parallel_calls=tf.data.AUTOTUNE).apply(
@@ -157,15 +157,12 @@ def training_batches(records: dataset.Records, fold: int,
     return tf.data.Dataset.range(some).flat_map(
         lambda _: here().filter(lambda _, number: lost[number]).map(decode))
 
-  black = np.zeros(records.spec.image_shape, np.uint8)
-  blank = tf.data.Dataset.from_tensors((black, np.int64(epoch_plan.BLANK)))
-  steps = epoch_plan.num_steps(len(epoch), share.batch_size)
+  blank = (np.zeros(records.spec.image_shape,
+                    np.uint8), np.int64(epoch_plan.BLANK))
   came = tf.data.Dataset.from_generator(pipeline_call.weak(arrive),
                                         output_signature=served.element_spec)
-  padded = came.concatenate(
-      tf.data.Dataset.range(1).flat_map(read_lost)).concatenate(
-          blank.repeat(steps * share.batch_size - len(epoch))).apply(
-              tf.data.experimental.assert_cardinality(steps * share.batch_size))
+  lost = tf.data.Dataset.range(1).flat_map(read_lost)
+  padded = batching.fill_up(came.concatenate(lost), blank, share, len(epoch), 0)
   parts = padded.batch(share.part_size, drop_remainder=True)
   made = batcher.own(batcher.finish(parts, drawn, share))
   return pipeline_call.keep(made, arrive, take_lost)

@@ -14,7 +14,7 @@ class How:
   """How records are read.
 
   Attributes:
-    reader: one of READERS; 'auto' is indexed if possible, else streaming.
+    reader: one of READERS; 'auto' is indexed.
     cache: one of CACHES; 'host' reads all pixels once and keeps them in memory;
       with 'device' the caller keeps them; 'disk' keeps the records that came
       from an address in cache_dir. 'auto' must be replaced by one of the others

@@ -80,7 +80,7 @@ class Streaming:
                records: dataset.Records,
                shuffle_mb: int,
                payload: payload_lib.Payload | None = None,
-               take: Callable[[tuple[int, ...]], np.ndarray] = np.empty):
+               take: Callable[[tuple[int, ...]], np.ndarray] | None = None):
     """Prepares the reader; opens no file.
 
     Args:
@@ -117,7 +117,7 @@ class Streaming:
         apply), slot [b] int32 (places in the global batch).
     """
     epoch = epoch.in_record_order()
-    source, is_once = arrange(self._records, fold, epoch, key, self._shuffle_mb)
+    source = arrange(self._records, fold, epoch, key, self._shuffle_mb)
     batcher = self._batcher
 
     def build(source, draws, first_step):
@@ -126,11 +126,11 @@ class Streaming:
                                   lambda numbers: batcher.begin(numbers, draws))
         make = batcher.batch_numbers
       else:
-        found = shuffled_draws(self._records, source, is_once)
+        found = shuffled_draws(self._records, source)
         make = batcher.batch_records
       return make(found, draws, share, source.total, first_step)
 
-    return self._call((share, is_once), build, source,
+    return self._call(share, build, source,
                       batching.list_draws(self._records, epoch), first_step)
 
   def evaluation(self, fold: int | None,
@@ -177,8 +177,8 @@ class Streaming:
 
 
 def arrange(records: dataset.Records, fold: int, epoch: epoch_plan.Epoch,
-            key: epoch_plan.Key, shuffle_mb: int) -> tuple[Source, bool]:
-  """Returns an epoch's source, and whether it draws each record once.
+            key: epoch_plan.Key, shuffle_mb: int) -> Source:
+  """Returns an epoch's source.
 
   Args:
     records: the dataset.
@@ -196,17 +196,15 @@ def arrange(records: dataset.Records, fold: int, epoch: epoch_plan.Epoch,
   rows_of = records.index.groupby('shard', sort=False).indices
   rows = [rows_of[os.path.basename(name)] for name in names]
   order = np.concatenate(rows)
-  times = counts[order]
   mean_bytes = records.index['record_bytes'].mean()
   # TensorFlow allocates all places, even unused ones.
   places = min(int(shuffle_mb * 2**20 / mean_bytes), len(epoch))
-  source = Source(tf.constant(_encode(names)),
-                  tf.constant(np.cumsum([0, *map(len, rows)])),
-                  tf.constant((np.cumsum(counts) - counts)[order]),
-                  tf.constant(times), tf.constant(max(1, places), tf.int64),
-                  tf.constant(seed, tf.int64),
-                  tf.constant(len(epoch), tf.int64))
-  return source, bool((times == 1).all())
+  return Source(tf.constant(_encode(names)),
+                tf.constant(np.cumsum([0, *map(len, rows)])),
+                tf.constant((np.cumsum(counts) - counts)[order]),
+                tf.constant(counts[order]), tf.constant(max(1, places),
+                                                        tf.int64),
+                tf.constant(seed, tf.int64), tf.constant(len(epoch), tf.int64))
 
 
 def _shuffled_numbers(
@@ -234,14 +232,12 @@ def _shuffled_numbers(
 
 def shuffled_draws(records: dataset.Records,
                    source: Source,
-                   is_once: bool,
                    check: Callable | None = None) -> tf.data.Dataset:
   """Returns an epoch's draws, each (serialized record, number of the draw).
 
   Args:
     records: the dataset.
     source: of the epoch.
-    is_once: whether it draws each record once.
     check: returns an operation that runs before a shard is opened, on the
       machine that opens it; None for none.
   """
@@ -258,8 +254,6 @@ def shuffled_draws(records: dataset.Records,
     with tf.control_dependencies([check()] if check else []):
       found = _read(records, tf.identity(source.paths[number]))
     numbers = tf.data.Dataset.from_tensor_slices(source.firsts[mine])
-    if is_once:
-      return tf.data.Dataset.zip(found, numbers)
     drawn = tf.data.Dataset.from_tensor_slices(source.times[mine])
     return tf.data.Dataset.zip(found, numbers, drawn).flat_map(copies)
 

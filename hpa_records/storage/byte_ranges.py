@@ -1,8 +1,8 @@
 """Byte ranges of files at addresses: neighbours joined, many in flight.
 
 Each range is a request of its own, since a store answers many of them at once
-and a single one slowly. Requests run in the event loop of fsspec, in the order
-in which they were started.
+and a single one slowly. Requests run in the order in which they were started:
+in threads, or in the event loop of fsspec.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import weakref
 
 import numpy as np
 
+from hpa_records.storage import direct_request
 from hpa_records.storage import driver
 from hpa_records.storage import request as request_lib
 from hpa_records.storage import storage_error
@@ -23,7 +24,6 @@ from hpa_records.storage import storage_error
 _GAP_BYTES = 2**16  # between neighbours: read and dropped
 _MOST_BYTES = 2**22  # of a joined range
 _IN_FLIGHT = 64  # requests; as many as the drivers keep connections
-_THREADS = 16  # of drivers without an event loop
 
 # Limits of requests, one for each event loop: a fork makes a new one.
 _limits: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -100,17 +100,25 @@ def _join(paths: Sequence[str], starts: Sequence[int],
 
 def _submit(request: _Request) -> futures.Future:
   files, _ = driver.connect(request.path)
-  if files.async_impl:
+  if files.async_impl and not direct_request.knows(request.path):
     return asyncio.run_coroutine_threadsafe(_read(request), files.loop)
-  return _threads(os.getpid()).submit(request_lib.fetch, request.path,
-                                      request.start, request.end)
+  return _threads(os.getpid()).submit(_read_here, request)
 
 
 @functools.cache
 def _threads(process: int) -> futures.ThreadPoolExecutor:
   """Returns the threads of a process; none survive a fork."""
   del process
-  return futures.ThreadPoolExecutor(_THREADS)
+  return futures.ThreadPoolExecutor(_IN_FLIGHT)
+
+
+def _read_here(request: _Request) -> np.ndarray | bytes:
+  """Returns a range, in this thread."""
+  path, start, end = request.path, request.start, request.end
+  found = None
+  if direct_request.knows(path):
+    found = direct_request.fetch(path, start, end)
+  return request_lib.fetch(path, start, end) if found is None else found
 
 
 async def _read(request: _Request) -> bytes:

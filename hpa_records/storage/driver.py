@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from typing import Any, Callable
+import urllib.parse
 
 import fsspec
 
@@ -37,7 +38,7 @@ _OBJECT_STORES = (*_PACKAGES, *_IN_PROCESS)
 _TALKATIVE = ('aiobotocore', 'asyncio', 'azure', 'botocore', 'gcsfs', 'google',
               's3fs')
 _AZURE_HOST = '.blob.core.windows.net'
-_CONNECT_S, _SILENCE_S = 10, 30
+CONNECT_S, SILENCE_S = 10, 30  # of one request
 # In the query of an address that gives access by itself.
 _SIGNATURE = re.compile(r'\?.*(sig|signature|token|credential|key)=', re.I)
 
@@ -49,9 +50,9 @@ class Server:
     files: the file system.
     has_answered: whether the server has answered a request.
     first_s: seconds that its first answer may take.
-    signs: whether requests with signed addresses may be tried.
-    signed: addresses of files with a signature, and when to make them anew; by
-      path.
+    is_direct: whether direct_request may be tried.
+    signed: its addresses of files with a signature, and when to make them anew;
+      by path.
   """
 
   def __init__(self, files: fsspec.AbstractFileSystem, spent_s: float,
@@ -65,8 +66,8 @@ class Server:
     """
     self.files, self.has_answered = files, has_answered
     self.first_s = max(FIRST_S - spent_s, FIRST_S / 4)
-    self.signs = True
-    self.signed: dict[str, tuple[str, float]] = {}
+    self.is_direct = True
+    self.signed: dict[str, tuple[urllib.parse.SplitResult, float]] = {}
 
 
 _servers: dict[tuple[int, str, str], Server] = {}
@@ -242,8 +243,8 @@ def _options(scheme: str, host: str) -> dict[str, Any]:
     import aiohttp  # pylint: disable=import-outside-toplevel
     # aiohttp's default is 300 s a request, whatever its size.
     timeout = aiohttp.ClientTimeout(total=None,
-                                    sock_connect=_CONNECT_S,
-                                    sock_read=_SILENCE_S)
+                                    sock_connect=CONNECT_S,
+                                    sock_read=SILENCE_S)
     if scheme not in _WEB:
       return {'requests_timeout': timeout}
     return {
@@ -257,8 +258,8 @@ def _options(scheme: str, host: str) -> dict[str, Any]:
   if scheme in _S3:
     return {
         'config_kwargs': {
-            'connect_timeout': _CONNECT_S,
-            'read_timeout': _SILENCE_S,
+            'connect_timeout': CONNECT_S,
+            'read_timeout': SILENCE_S,
             'retries': {
                 'total_max_attempts': 1
             },
@@ -270,8 +271,8 @@ def _options(scheme: str, host: str) -> dict[str, Any]:
         'account_name': host.removesuffix(_AZURE_HOST)
     } if host.endswith(_AZURE_HOST) else {})
     return {
-        'connection_timeout': _CONNECT_S,
-        'read_timeout': _SILENCE_S,
+        'connection_timeout': CONNECT_S,
+        'read_timeout': SILENCE_S,
         **account
     }
   return {}

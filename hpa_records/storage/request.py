@@ -6,7 +6,6 @@ minute afterwards.
 """
 
 import asyncio
-import contextlib
 import time
 from typing import Any, Awaitable, Callable, Iterator
 
@@ -134,9 +133,6 @@ async def fetch_range(path: str, start: int, end: int) -> bytes:
   try:
     if driver.is_web(path):
       return await _web().fetch(path, start, end)
-    if driver.is_s3(path) and driver.find_server(path).signs:
-      with contextlib.suppress(_web().SignatureError):
-        return await _web().fetch_signed(path, start, end)
     return await files._cat_file(inner, start=start, end=end)  # pylint: disable=protected-access
   except Exception as error:  # each driver raises its own kinds
     if storage_error.find_status(error) == 416:  # the range begins at the end

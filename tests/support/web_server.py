@@ -20,6 +20,7 @@ class Server:
     fault: decides what is answered; by default all succeeds.
     has_ranges: whether it answers with the requested range.
     lost_bytes: missing at the end of each answer.
+    encoding: of the header Content-Encoding; '' for none.
   """
 
   def __init__(self, folder: pathlib.Path):
@@ -28,6 +29,7 @@ class Server:
     self.fault: Fault = lambda path, number: 0
     self.has_ranges = True
     self.lost_bytes = 0
+    self.encoding = ''
 
 
 def _answer(server: Server, handler: http.server.BaseHTTPRequestHandler,
@@ -54,6 +56,8 @@ def _answer(server: Server, handler: http.server.BaseHTTPRequestHandler,
   handler.send_response(status)
   handler.send_header('Content-Length', str(len(data)))
   handler.send_header('ETag', tag)
+  if server.encoding:
+    handler.send_header('Content-Encoding', server.encoding)
   if sent:
     handler.send_header('Content-Range', sent)
   handler.end_headers()

@@ -8,8 +8,8 @@
   python tools/benchmark.py device --peer=peer.py --output=device.json
 
 Without --csv or --records, convert, input, remote and device make sample data
-first. The docstring of each module of benchmarks/ says what is measured. The
-numbers belong into BUILD_NOTES.md, with the command; no test asserts a speed.
+first. The docstring of each module of benchmarks/ says what is measured; the
+numbers belong into BUILD_NOTES.md.
 """
 
 import pathlib

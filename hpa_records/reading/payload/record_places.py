@@ -44,7 +44,8 @@ class RecordPlaces:
                      'image_bytes'))
     self.error: errors.DataError | None = None
     self._spec = records.spec
-    # OpenCV decodes without the GIL.
+    # There OpenCV decodes, without the GIL.
+    self._in_threads = host.num_cores() > pixel_codec.GIL_CORES
     self._pool = futures.ThreadPoolExecutor(host.num_cores())
 
   @property
@@ -54,7 +55,8 @@ class RecordPlaces:
 
   def decode(self, images: Iterable[tuple[int, np.ndarray,
                                           np.ndarray]]) -> None:
-    """Fills arrays with the pixels of stored images; PNGs on all cores.
+    """Fills arrays with the pixels of stored images; on many cores, PNGs on all
+    of them.
 
     Args:
       images: row, stored bytes [n] uint8, and the array to fill, [H, W, C]
@@ -63,7 +65,7 @@ class RecordPlaces:
     Raises:
       errors.DataError: one is not an image of the dataset's encoding and size.
     """
-    if self.is_raw:
+    if self.is_raw or not self._in_threads:
       for each in images:
         self._decode(*each)
       return
@@ -74,8 +76,7 @@ class RecordPlaces:
     try:
       out[...] = pixel_codec.decode(stored, self._spec.encoding,
                                     self._spec.image_size,
-                                    self._spec.num_channels,
-                                    host.num_cores() > pixel_codec.GIL_CORES)
+                                    self._spec.num_channels, self._in_threads)
     except errors.DataError as error:
       raise self.describe(row, str(error)) from error
 

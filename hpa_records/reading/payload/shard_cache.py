@@ -16,11 +16,9 @@ the dataset would keep those that are needed last. When the cache is full, the
 least recently used other dataset is removed; without one, no more is kept.
 """
 
-import contextlib
 import errno
 import hashlib
 import os
-import re
 import stat
 import sys
 import threading
@@ -28,18 +26,14 @@ import weakref
 
 import numpy as np
 
-from hpa_records.format import manifest
 from hpa_records.reading import dataset
-from hpa_records.reading import download
+from hpa_records.reading.payload import cache_folder
 from hpa_records.reading.payload import record_places
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
-_PART = '.part'
 _DIGEST_BYTES = 16
 _BLOCK_BYTES = 2**20
-_FOLDER = re.compile('[0-9a-f]{64}')
-_SHARD = re.compile(r'.*\.tfrecord(\.part)?')
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not block
 _THEN = 'Or choose another --cache_dir.'
 
@@ -63,7 +57,7 @@ class ShardCache:
     """
     self._places = places
     self._sha256 = {each.name: each.sha256 for each in records.manifest.shards}
-    self._root, self._most_bytes = cache_dir, most_bytes
+    self._most_bytes = most_bytes
     self._folder = os.path.join(cache_dir, records.manifest.fingerprint)
     self._is_full = False
     self._lock = threading.Lock()
@@ -78,8 +72,8 @@ class ShardCache:
       if os.path.islink(self._folder):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._folder)
       os.utime(self._folder)  # the last one to be removed
-      self._used_bytes = sum(size for _, size in _list(self._root))
-      self._make_room(0, with_own=True)
+      self._caches = cache_folder.CacheFolder(cache_dir, self._folder,
+                                              most_bytes)
     except OSError as error:
       raise errors.describe_write(cache_dir, error, _THEN) from error
 
@@ -145,7 +139,7 @@ class ShardCache:
     digest = _digest(frame)
     with self._lock:
       if self._is_kept[row]:  # by another thread meanwhile
-        self._used_bytes -= len(frame)
+        self._caches.give_back(len(frame))
         return
       self._digests[row] = digest
       self._is_kept[row] = True
@@ -168,7 +162,7 @@ class ShardCache:
       if found is None:
         # Another process may have removed the folder.
         os.makedirs(self._folder, exist_ok=True)
-        found = _open_file(path + _PART, os.O_RDWR | os.O_CREAT)
+        found = _open_file(path + cache_folder.PART, os.O_RDWR | os.O_CREAT)
     except OSError as error:
       raise errors.describe_write(path, error, _THEN) from error
     self._files[number] = found
@@ -192,7 +186,7 @@ class ShardCache:
       if not self._is_right(number, self._files[number]):
         self._refuse_other(number)
         return  # another process wrote to it; what is read is checked
-      os.replace(path + _PART, path)
+      os.replace(path + cache_folder.PART, path)
     except FileNotFoundError:
       pass  # another process has renamed the same file
     except OSError as error:
@@ -212,31 +206,12 @@ class ShardCache:
         int(rows[0]), 'the shard at the address has another sha256 than in the '
         'manifest')
 
-  def _make_room(self, num_bytes: int, with_own: bool = False) -> bool:
-    """Returns whether so many bytes fit, after removing other caches.
-
-    Args:
-      num_bytes: to be written; they count as written then.
-      with_own: whether to remove files of this dataset, too.
-    """
+  def _make_room(self, num_bytes: int) -> bool:
+    """Returns whether so many bytes may be written; they count as written."""
     if self._is_full:
       return False
-    if self._used_bytes + num_bytes > self._most_bytes:
-      # Other processes have written, too.
-      files = _list(self._root)
-      self._used_bytes = sum(size for _, size in files)
-      for path, size in files:
-        is_own = os.path.dirname(path) == self._folder
-        if self._used_bytes + num_bytes <= self._most_bytes:
-          break
-        if (is_own and not with_own) or _is_staged(path):
-          continue
-        _remove(path)
-        self._used_bytes -= size
-    fits = self._used_bytes + num_bytes <= self._most_bytes
-    if fits:
-      self._used_bytes += num_bytes
-    elif num_bytes:
+    fits = self._caches.make_room(num_bytes)
+    if not fits:
       size = printable.show_bytes(self._most_bytes)
       self._stop(f'it has reached {size}, of --cache_gb')
     return fits
@@ -270,48 +245,3 @@ def _open_file(path: str, flags: int) -> int | None:
     return file
   os.close(file)
   raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-
-
-def _list(root: str) -> list[tuple[str, int]]:
-  """Returns path and size on disk of the shards of all caches.
-
-  The folder that was opened last comes last.
-  """
-  folders = [
-      each for each in os.scandir(root)
-      if _FOLDER.fullmatch(each.name) and each.is_dir(follow_symlinks=False)
-  ]
-  found = []
-  for folder in sorted(folders, key=_last_use):
-    with contextlib.suppress(FileNotFoundError):  # another one removed it
-      entries = sorted(os.scandir(folder.path), key=lambda each: each.name)
-      for each in entries:
-        if _SHARD.fullmatch(each.name) and each.is_file(follow_symlinks=False):
-          found.append((each.path, each.stat().st_blocks * 512))
-  return found
-
-
-def _last_use(folder: os.DirEntry) -> int:
-  """Returns when a cache was opened last, ns; 0 if another one removed it."""
-  try:
-    return folder.stat().st_mtime_ns
-  except FileNotFoundError:
-    return 0
-
-
-def _is_staged(path: str) -> bool:
-  """Returns whether a file is of a dataset that --stage_dir copied or copies.
-
-  A copy has a lock beside its folder from the start.
-  """
-  folder = os.path.dirname(path)
-  return (os.path.lexists(folder + download.LOCK_SUFFIX) or
-          os.path.lexists(os.path.join(folder, manifest.MANIFEST_NAME)))
-
-
-def _remove(path: str) -> None:
-  """Removes a file, and its folder if it is empty then."""
-  with contextlib.suppress(FileNotFoundError):  # another one removed it
-    os.remove(path)
-  with contextlib.suppress(OSError):
-    os.rmdir(os.path.dirname(path))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from hpa_records.storage import byte_ranges
+from hpa_records.storage import direct_request
+from hpa_records.storage import driver
 from hpa_records.storage import filesystem
 from hpa_records.storage import storage_error
 from tests.support import web_server
@@ -138,3 +140,36 @@ def test_what_is_not_needed_any_more_is_not_requested(server):
   data, = _fetch([f'{server.address}/b'], [5], [9])
   np.testing.assert_array_equal(data, _BYTES[5:9])
   assert len(server.requests) < count
+
+
+@pytest.mark.parametrize('change', ['none', 'no ranges', 'compressed'])
+def test_the_short_way_gives_the_bytes_or_leaves_them_to_the_driver(
+    server, change):
+  path = f'{server.address}/a'
+  found = driver.find_server(path)
+  assert direct_request.fetch(path, 5, 9) is None  # it has not answered yet
+  _fetch([path], [5], [9])
+  server.has_ranges = change != 'no ranges'
+  server.encoding = 'gzip' if change == 'compressed' else ''
+  data = direct_request.fetch(path, 5, 10**6)
+  if change == 'none':
+    np.testing.assert_array_equal(data, _BYTES[5:])
+    assert direct_request.fetch(path, 10**6 - 1, 10**6 + 1) is None
+  else:
+    assert data is None
+  assert found.is_direct == (change != 'no ranges')
+
+
+@pytest.mark.parametrize('needs', ['proxy', 'password'])
+def test_proxies_and_passwords_are_the_driver_s(server, needs, tmp_path,
+                                                monkeypatch):
+  path = f'{server.address}/a'
+  _fetch([path], [5], [9])
+  direct_request._needs_nothing.cache_clear()
+  if needs == 'proxy':
+    monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
+  else:
+    (tmp_path / '.netrc').write_text('machine 127.0.0.1 login a password b')
+    monkeypatch.setenv('HOME', str(tmp_path))
+  assert direct_request.fetch(path, 5, 9) is None
+  direct_request._needs_nothing.cache_clear()

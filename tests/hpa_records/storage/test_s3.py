@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 import pytest
 
+from hpa_records.storage import byte_ranges
+from hpa_records.storage import direct_request
 from hpa_records.storage import driver
+from hpa_records.storage import filesystem
 from hpa_records.storage import folders
-from hpa_records.storage import request
 from hpa_records.storage import storage_error
-from hpa_records.storage import web_request
 from tests.support import object_store
 
 _PAGE = b'''<?xml version="1.0" encoding="UTF-8"?>
@@ -39,13 +40,35 @@ def _bucket(store, monkeypatch, request):  # pylint: disable=redefined-outer-nam
   return name
 
 
+def _fetch(path, start, end):
+  (_, data, error), = byte_ranges.Fetch([path], [start], [end]).results()
+  if error:
+    raise error
+  return data.tobytes()
+
+
 def test_signed_addresses_are_kept_up_to_a_number(store, bucket, monkeypatch):
-  monkeypatch.setattr(web_request, '_MOST_SIGNED', 3)
+  monkeypatch.setattr(direct_request, '_MOST_SIGNED', 3)
   for i in range(8):
+    path = f's3://{bucket}/{i}'
     store.client().put_object(Bucket=bucket, Key=f'{i}', Body=b'0123456789')
-    assert request.fetch(f's3://{bucket}/{i}', 2, 5) == b'234'
-    server = driver.find_server(f's3://{bucket}/{i}')
-    assert server.signs and 1 <= len(server.signed) <= 3
+    assert filesystem.size(path) == 10  # the server has answered
+    assert _fetch(path, 2, 5) == b'234'
+    server = driver.find_server(path)
+    assert server.is_direct and 1 <= len(server.signed) <= 3
+
+
+def test_an_address_whose_signature_is_refused_is_asked_by_the_driver(
+    store, bucket):
+  path = f's3://{bucket}/a'
+  store.client().put_object(Bucket=bucket, Key='a', Body=b'0123456789')
+  assert filesystem.size(path) == 10
+  server = driver.find_server(path)
+  assert direct_request.fetch(path, 2, 5).tobytes() == b'234'
+  url, until = server.signed[path]
+  server.signed[path] = url._replace(path='/other/a'), until
+  assert direct_request.fetch(path, 2, 5) is None
+  assert _fetch(path, 2, 5) == b'234'
 
 
 def test_keys_that_no_path_may_have_are_not_listed(store, bucket):
@@ -83,13 +106,14 @@ def test_a_certificate_that_only_the_driver_is_told_of(tmp_path, monkeypatch):
       monkeypatch.setenv(name, value)
     store.make_bucket('tls')
     store.client().put_object(Bucket='tls', Key='a', Body=b'0123456789')
-    assert request.fetch('s3://tls/a', 2, 5) == b'234'
-    assert not driver.find_server('s3://tls/a').signs
-    assert request.fetch('s3://tls/a', 3, 6) == b'345'
+    assert filesystem.size('s3://tls/a') == 10
+    assert _fetch('s3://tls/a', 2, 5) == b'234'
+    assert not driver.find_server('s3://tls/a').is_direct
+    assert _fetch('s3://tls/a', 3, 6) == b'345'
 
 
 class _Failing(http.server.BaseHTTPRequestHandler):
-  """Answers HTTP status 500 to files, and lists a folder after 6 s."""
+  """Answers HTTP status 403 to files, and lists a folder after 6 s."""
 
   protocol_version = 'HTTP/1.1'
 
@@ -98,7 +122,7 @@ class _Failing(http.server.BaseHTTPRequestHandler):
 
   def do_GET(self):
     if 'list-type' not in self.path:
-      self._answer(500, b'')
+      self._answer(403, b'')
       return
     if 'max-keys=1&' not in f'{self.path}&':
       time.sleep(6)
@@ -126,14 +150,16 @@ def _failing(monkeypatch):
     server.shutdown()
 
 
-def test_no_signature_stands_in_a_traceback(failing, monkeypatch):
+def test_no_signature_stands_in_a_traceback(failing):
   del failing
-  monkeypatch.setattr(driver, 'FIRST_S', 3.0)
-  with pytest.raises(storage_error.StorageError, match='HTTP 500') as caught:
-    request.fetch('s3://failing/x', 0, 10)
-  assert driver.find_server('s3://failing/x').signed
+  assert not filesystem.exists('s3://failing/x')  # the server has answered
+  server = driver.find_server('s3://failing/x')
+  assert server.has_answered
+  with pytest.raises(storage_error.StorageError, match='HTTP 403') as caught:
+    _fetch('s3://failing/x', 0, 10)
+  assert not server.is_direct  # it was tried
   said = ''.join(traceback.format_exception(caught.value))
-  assert 'StatusError' in said and 'Signature=' not in said
+  assert 'HTTP 403' in said and 'Signature=' not in said
 
 
 def test_a_list_that_takes_long_is_no_silence(failing, monkeypatch):
