@@ -162,11 +162,13 @@ class Streaming:
   def _batcher(self) -> batching.Batcher:
     return batching.Batcher(self._records, self._payload, self._take)
 
-  def _call(self, key, build: Callable, first: Source | tf.Tensor,
-            draws: batching.Draws, number: int) -> tf.data.Dataset:
-    """Returns the dataset that build makes, which is traced once for a key."""
+  def _call(self, share: epoch_plan.Share, build: Callable,
+            first: Source | tf.Tensor, draws: batching.Draws,
+            number: int) -> tf.data.Dataset:
+    """Returns the dataset that build makes, traced once for each share."""
+    spec = _SOURCE_SPEC if isinstance(first, Source) else _PATHS
+    key = share, spec
     if key not in self._traced:
-      spec = _SOURCE_SPEC if isinstance(first, Source) else _PATHS
       self._traced[key] = tf.function(build,
                                       (spec, batching.DRAWS_SPEC, _NUMBER),
                                       autograph=False).get_concrete_function()
