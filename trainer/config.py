@@ -88,7 +88,7 @@ class Config:
       'prelu',
       choices=ACTIVATIONS)
   input_scaling: str = _network(
-      'Mean and deviation of the dataset, or of each image.',
+      'Mean and deviation of the training folds, or of each image.',
       'dataset',
       choices=INPUT_SCALINGS)
   precision: str = _network('Floating-point type.',

@@ -5,7 +5,7 @@ conversion: a folder without a manifest is not a dataset.
 """
 
 import os
-from typing import Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -86,25 +86,22 @@ def complete(plan: shard_plan.Plan, csv_sha256: str,
   num_doubtful = count_doubtful(skipped)
   if num_doubtful:
     inputs['num_doubtful'] = num_doubtful
-  made = manifest.Manifest(
-      settings=settings,
-      csv_sha256=csv_sha256,
-      num_records=len(index),
-      num_skipped=len({(each.row, each.id) for each in skipped}),
-      shards=entries,
-      class_counts=_class_counts(shards, plan.settings),
-      pixels=pixel_codec.statistics(
-          len(index) * plan.settings.image_size**2,
-          np.sum([each.sums for each in sidecars], axis=0, dtype=np.int64),
-          np.sum([each.sums_of_squares for each in sidecars],
-                 axis=0,
-                 dtype=np.int64)),
-      files=files,
-      versions=shard_writer.versions(),
-      classes=spec.classes,
-      channels=spec.channel_names,
-      inputs=inputs,
-      levels=plan.levels)
+  made = manifest.Manifest(settings=settings,
+                           csv_sha256=csv_sha256,
+                           num_records=len(index),
+                           num_skipped=len({
+                               (each.row, each.id) for each in skipped
+                           }),
+                           shards=entries,
+                           class_counts=_class_counts(shards, plan.settings),
+                           pixels=_describe_pixels(shards, sidecars,
+                                                   plan.settings),
+                           files=files,
+                           versions=shard_writer.versions(),
+                           classes=spec.classes,
+                           channels=spec.channel_names,
+                           inputs=inputs,
+                           levels=plan.levels)
   manifest.write(plan.output, made)
   return made
 
@@ -141,6 +138,22 @@ def _class_counts(shards: Iterable[shard_plan.Shard],
   for each in shards:
     counts[each.fold] += each.labels.sum(axis=0, dtype=np.int64)
   return counts.tolist()
+
+
+def _describe_pixels(shards: Iterable[shard_plan.Shard],
+                     sidecars: Iterable[sidecar.Sidecar],
+                     settings: shard_plan.Settings) -> dict[str, Any]:
+  """Returns the manifest's `pixels`; an unlabelled set counts as one fold."""
+  num_folds = 1 if settings.unlabelled else settings.num_folds
+  counts = [0] * num_folds
+  sums = np.zeros((num_folds, 2, settings.spec.num_channels), np.int64)
+  for shard, made in zip(shards, sidecars):
+    fold = shard.fold or 0
+    counts[fold] += len(shard.ids) * settings.image_size**2
+    sums[fold] += (made.sums, made.sums_of_squares)
+  if settings.unlabelled:
+    return pixel_codec.statistics(counts[0], *sums[0])
+  return pixel_codec.describe_folds(counts, sums)
 
 
 def _index(shard: shard_plan.Shard, made: sidecar.Sidecar,

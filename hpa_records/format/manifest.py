@@ -47,7 +47,8 @@ class Manifest:
     class_counts: [F][K] images of each class in each fold; [] of an
       unlabelled set.
     pixels: per channel count, sum and sum_of_squares (integers), mean and std,
-      0..255, over all records.
+      0..255, over all records; folds, a list: the first three of each fold,
+      missing in unlabelled sets and datasets of an earlier version.
     files: sha256 of each other file by name, including the index.
     versions: of the packages that decoded and resized the images.
     classes: the K names, in order.

@@ -31,6 +31,7 @@ _NUMBER = (int, float)
 
 # Added after the first datasets were made.
 OPTIONAL = {'inputs', 'levels'}
+_SUMS = {'count': int, 'sum': [int], 'sum_of_squares': [int]}
 _FORM = {
     'settings': dict,
     'csv_sha256': str,
@@ -44,10 +45,7 @@ _FORM = {
     }],
     'class_counts': [[int]],
     'pixels': {
-        'count': int,
-        'sum': [int],
-        'sum_of_squares': [int],
-        'mean': [_NUMBER],
+        **_SUMS, 'mean': [_NUMBER],
         'std': [_NUMBER]
     },
     'files': dict,
@@ -129,7 +127,11 @@ def check(content: dict[str, Any]) -> None:
                        ' a high level for each channel')
   for entry in content['shards']:
     _check_keys(entry, _FORM['shards'][0])
-  _check_keys(content['pixels'], _FORM['pixels'])
+  _check_keys(content['pixels'], _FORM['pixels'], {'folds'})
+  json_text.check_form(content['pixels'].get('folds', []), [_SUMS],
+                       'folds of pixels')
+  for fold in content['pixels'].get('folds', []):
+    _check_keys(fold, _SUMS)
   _check_names(content)
   _check_numbers(content)
   _check_settings(content['settings'])
@@ -199,6 +201,9 @@ def _check_numbers(content: dict[str, Any]) -> None:
   _check_range('pixels', [pixels['count']], 1, _MAX_SUM // 65025)
   for key in ('sum', 'sum_of_squares', 'mean', 'std'):
     _check_range(key, pixels[key], 0, _MAX_SUM)
+  for fold in pixels.get('folds', []):
+    for key in ('sum', 'sum_of_squares'):
+      _check_range(f'{key} of a fold', fold[key], 0, _MAX_SUM)
 
 
 def _check_settings(settings: dict[str, Any]) -> None:

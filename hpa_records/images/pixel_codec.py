@@ -150,9 +150,27 @@ def are_sums(count: int, totals: Sequence[int], squares: Sequence[int],
       count for total, square in zip(totals, squares))
 
 
+def describe_folds(counts: Sequence[int], sums: np.ndarray) -> dict[str, Any]:
+  """Returns the manifest's `pixels` of records with folds.
+
+  Those of all records are as of statistics; `folds` has the sums of each fold,
+  so that the statistics of the training folds are exact, too.
+
+  Args:
+    counts: [F], pixels of one channel in each fold.
+    sums: [F, 2, C] int64, sum and sum of squares of each channel in each fold.
+  """
+  folds = [{
+      'count': count,
+      'sum': totals,
+      'sum_of_squares': squares
+  } for count, (totals, squares) in zip(counts, sums.tolist())]
+  return statistics(sum(counts), *sums.sum(axis=0)) | {'folds': folds}
+
+
 def statistics(count: int, totals: np.ndarray,
                squares: np.ndarray) -> dict[str, Any]:
-  """Returns the manifest's `pixels`.
+  """Returns the manifest's `pixels` of records without folds.
 
   Args:
     count: pixels of one channel, over all images.

@@ -91,12 +91,40 @@ def _check_pixels(made: manifest.Manifest) -> list[str]:
   if said['count'] == count and pixel_codec.are_sums(count, sums, squares,
                                                      made.num_channels):
     expected = pixel_codec.statistics(count, np.array(sums), np.array(squares))
-    if said == expected:
-      return []
+    if {**said, **expected} == said:
+      return _check_folds(made) if 'folds' in said else []
   return [
       f'impossible pixel statistics for {count} pixels of 0..255 in each of '
       f'{made.num_channels} channels'
   ]
+
+
+def _check_folds(made: manifest.Manifest) -> list[str]:
+  """Pixel sums of folds must be possible, and add up to those of all records.
+  """
+  said, folds = made.pixels, made.pixels['folds']
+  if not made.is_labelled or len(folds) != made.num_folds:
+    expected = made.num_folds if made.is_labelled else 0
+    return [f'expected pixel sums of {expected} folds, received {len(folds)}']
+  records = collections.Counter()
+  for each in made.shards:
+    records[tfrecord.group_of(each.name)] += each.records
+  for number, fold in enumerate(folds):
+    count = records[f'fold{number}'] * made.image_size**2
+    if fold['count'] != count or not pixel_codec.are_sums(
+        count, fold['sum'], fold['sum_of_squares'], made.num_channels):
+      return [
+          f'impossible pixel sums of fold {number} for {count} pixels of '
+          f'0..255 in each of {made.num_channels} channels'
+      ]
+  for key in ('sum', 'sum_of_squares'):
+    total = [sum(values) for values in zip(*(fold[key] for fold in folds))]
+    if total != said[key]:
+      return [
+          f'expected pixels of the folds whose {key} add up to {said[key]}, '
+          f'received {total}'
+      ]
+  return []
 
 
 def _expected_names(names: Sequence[str], made: manifest.Manifest) -> list[str]:

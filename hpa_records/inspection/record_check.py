@@ -75,16 +75,17 @@ def check(directory: str, made: manifest.Manifest, index: pd.DataFrame,
   else:
     results = map_in_order(process_pool.start(workers), _check_shard, tasks)
   issues = []
-  sums = np.zeros((2, made.num_channels), np.int64)
+  sums = np.zeros((made.num_folds, 2, made.num_channels), np.int64)
+  counts = [0] * made.num_folds
   with progress.Bar('decode', made.num_records, 'records') as shown:
     for task, (found, counted) in zip(tasks, results):
       issues += found
-      sums += counted
+      fold = task.rows['fold'].iloc[0] if made.is_labelled else 0
+      sums[fold] += counted
+      counts[fold] += len(task.rows) * made.image_size**2
       shown.advance(len(task.rows))
   if not issues and len(tasks) == len(made.shards):
-    issues = _check_pixels(
-        made,
-        pixel_codec.statistics(made.num_records * made.image_size**2, *sums))
+    issues = _check_pixels(made, pixel_codec.describe_folds(counts, sums))
   return issues
 
 
@@ -168,12 +169,18 @@ def _show(value: Any) -> str:
 
 def _check_pixels(made: manifest.Manifest, found: dict[str, Any]) -> list[str]:
   """Returns an issue for the first statistic that differs; [] if none does."""
+  folds = found.pop('folds')
+  pairs = [('', found, made.pixels)]
+  if 'folds' in made.pixels:
+    pairs += [(f' of fold {number}', *pair)
+              for number, pair in enumerate(zip(folds, made.pixels['folds']))]
   # Functions of whole numbers: equal on every machine.
   return [
-      f'{manifest.MANIFEST_NAME}: expected pixels with {name} {found[name]}, '
-      f'as in the records, received {made.pixels.get(name)}'
-      for name in found
-      if made.pixels.get(name) != found[name]
+      f'{manifest.MANIFEST_NAME}: expected pixels{where} with {name} '
+      f'{expected[name]}, as in the records, received {received.get(name)}'
+      for where, expected, received in pairs
+      for name in expected
+      if received.get(name) != expected[name]
   ][:1]
 
 

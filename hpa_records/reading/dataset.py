@@ -16,6 +16,7 @@ from hpa_records.datasets import description
 from hpa_records.format import manifest as manifest_lib
 from hpa_records.format import spec as spec_lib
 from hpa_records.format import tfrecord
+from hpa_records.images import pixel_codec
 from hpa_records.inspection import index_check
 from hpa_records.inspection import manifest_check
 from hpa_records.runtime import errors
@@ -83,6 +84,31 @@ class Records:
     return resampling.repeats_of_fold(list(self.index['id']), self.labels,
                                       self.index['fold'].to_numpy(), fold,
                                       balance, self.manifest.settings['seed'])
+
+  @property
+  def has_fold_sums(self) -> bool:
+    """Whether the manifest has the pixel sums of each fold."""
+    return 'folds' in self.manifest.pixels
+
+  def pixels(self, fold: int) -> dict[str, list[float]]:
+    """Returns mean and std of the pixels that are not of a fold.
+
+    Without has_fold_sums they are those of all records, the fold's too.
+
+    Args:
+      fold: 0..F-1, the one that is held out; not all records are in it.
+
+    Returns:
+      mean and std, C numbers each, 0..255.
+    """
+    found = self.manifest.pixels
+    if self.has_fold_sums:
+      held_out = found['folds'][fold]
+      found = pixel_codec.statistics(
+          found['count'] - held_out['count'],
+          *(np.subtract(found[key], held_out[key])
+            for key in ('sum', 'sum_of_squares')))
+    return {name: found[name] for name in ('mean', 'std')}
 
   def stored_balance(self) -> balance_lib.Balance:
     """Returns the balance of the stored repeats."""

@@ -130,7 +130,8 @@ def _dataset() -> dict[str, Any]:
   shards = (manifest.Shard(tfrecord.file_name('fold0', 0, 1), 2, 2 * size,
                            _DIGEST),
             manifest.Shard(tfrecord.file_name('fold1', 0, 1), 1, size, _DIGEST))
-  pixels = pixel_codec.statistics(48, np.full(4, 9), np.full(4, 99))
+  sums = np.broadcast_to([[[6], [66]], [[3], [33]]], (2, 2, 4))
+  pixels = pixel_codec.describe_folds([32, 16], sums)
   names = (manifest.INDEX_NAME, 'features.json', 'dataset_info.json')
   made = manifest.Manifest(_SETTINGS.encode(),
                            _DIGEST,
@@ -172,6 +173,8 @@ def _manifests(_) -> list[bytes]:
       **made, 'settings':
           settings,
       'class_counts': [],
+      'pixels':
+          pixel_codec.statistics(48, np.full(4, 9), np.full(4, 99)),
       'shards': [{
           **each, 'name': name
       } for each, name in zip(made['shards'], names)]

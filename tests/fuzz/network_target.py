@@ -23,21 +23,22 @@ _OF = config_lib.Config('records', 'run').identity('abc')
 @functools.cache
 def _network() -> tuple[keras.Model, keras.optimizers.Optimizer]:
   """A network of one layer, and its optimizer."""
-  model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+  model = keras.Sequential(
+      [keras.Input(
+          (2,)), keras.layers.Dense(1, name='logits')], name='network')
   optimizer = keras.optimizers.SGD(momentum=0.9)
   optimizer.build(model.trainable_variables)
   return model, optimizer
 
 
 def _checkpoints(_) -> list[bytes]:
-  model, optimizer = _network()
   state = state_lib.State.start(config_lib.Config('records', 'run'))
   metrics = {'epoch': 1, 'loss': 0.3, 'f1_macro': 0.5}
   state.finish_epoch(0.5).record({'epoch': 1, 'loss': 0.4}, metrics)
   values = {**state.to_dict(), checkpoint_file.OF: _OF}
   arrays = {
-      str(i): np.asarray(each)
-      for i, each in enumerate([*model.variables, *optimizer.variables])
+      name: np.asarray(each)
+      for name, each in checkpoint.name_variables(*_network()).items()
   }
   arrays['state'] = np.array(json.dumps(values))
   described = json.loads(run_target.describe_arrays(arrays))

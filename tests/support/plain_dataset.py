@@ -79,8 +79,10 @@ def _write_tables(folder, spec, index, entries):
       tuple(layout.Channel(c.name, c.stain, c.color) for c in spec.channels),
       table=table)
   hot = spec.multi_hot(index['labels'])
-  sums = sum(
-      pixel_codec.sums(image(int(name[1:]), spec)) for name in index['id'])
+  sums = np.zeros((NUM_FOLDS, 2, spec.num_channels), np.int64)
+  for name, fold in zip(index['id'], index['fold']):
+    sums[fold] += pixel_codec.sums(image(int(name[1:]), spec))
+  counts = index['fold'].value_counts() * spec.image_size**2
   files = {
       manifest.INDEX_NAME: manifest.write_index(str(folder), index),
       **tfds_metadata.write(str(folder), spec, NUM_FOLDS, entries, 'Images')
@@ -103,8 +105,9 @@ def _write_tables(folder, spec, index, entries):
                                                            dtype=int).tolist()
                             for fold in range(NUM_FOLDS)
                         ],
-                        pixels=pixel_codec.statistics(
-                            len(index) * spec.image_size**2, *sums),
+                        pixels=pixel_codec.describe_folds(
+                            [int(counts.get(k, 0)) for k in range(NUM_FOLDS)],
+                            sums),
                         files=files,
                         versions={},
                         classes=spec.classes,

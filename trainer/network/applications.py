@@ -6,7 +6,9 @@ networks have no dropout, so no noise inputs; batch norm takes its moments from
 the whole global batch.
 """
 
+import collections
 from collections.abc import Iterator, Sequence
+import re
 
 import numpy as np
 
@@ -24,6 +26,10 @@ _BUILDERS = {
 # In the order in which they take their seeds.
 _KERNELS = ('kernel_initializer', 'depthwise_initializer',
             'pointwise_initializer')
+# Names that Keras gives to layers of Xception. Its numbers go on from network to
+# network in a process, but the names of variables in a checkpoint must not
+# depend on earlier networks.
+_COUNTED = re.compile('(add|batch_normalization|conv2d)(_[0-9]+)?')
 # In smaller images no pixel is left before the last average.
 SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
 
@@ -47,7 +53,7 @@ def build(name: str,
     name: one of config.MODELS, except gapnet_pl.
     spec: of the images and classes.
     activation: one of config.ACTIVATIONS, in place of ReLU.
-    mean: the dataset's mean pixel of each channel, 0..255.
+    mean: the training folds' mean pixel of each channel, 0..255.
     std: its standard deviation of each channel, >= 0.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
       image.
@@ -70,6 +76,7 @@ def build(name: str,
   seeds = iter(np.random.SeedSequence(seed).generate_state(1000).tolist())
   image = keras.Input(spec.image_shape, dtype='uint8', name='image')
   scaled = layers.scale(image, input_scaling, mean, std)
+  counts = collections.Counter()
   before = keras.config.dtype_policy()
   keras.config.set_dtype_policy(layers.POLICIES[precision])
   try:
@@ -78,7 +85,8 @@ def build(name: str,
                            input_tensor=scaled,
                            pooling='avg')
     body = keras.models.clone_model(
-        body, clone_function=lambda layer: _replace(layer, activation, seeds))
+        body,
+        clone_function=lambda layer: _replace(layer, activation, seeds, counts))
   finally:
     keras.config.set_dtype_policy(before)
   initializer = keras.initializers.GlorotUniform(next(seeds))
@@ -89,10 +97,14 @@ def build(name: str,
   return keras.Model(body.inputs, logits, name=name)
 
 
-def _replace(layer: keras.layers.Layer, activation: str,
-             seeds: Iterator[int]) -> keras.layers.Layer:
+def _replace(layer: keras.layers.Layer, activation: str, seeds: Iterator[int],
+             counts: collections.Counter) -> keras.layers.Layer:
   """Returns a copy of a layer with seeded kernels; replaces ReLU."""
   settings = layer.get_config()
+  counted = _COUNTED.fullmatch(settings['name'])
+  if counted:
+    counts[counted[1]] += 1
+    settings['name'] = f'{counted[1]}_{counts[counted[1]]}'
   if isinstance(layer, keras.layers.Activation):
     return layers.activate(activation,
                            name=settings['name'],

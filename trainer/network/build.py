@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
+from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import gapnet
+from trainer.network import layers
 from trainer import strategy as strategy_lib
 
 
@@ -23,7 +25,7 @@ def build(config: config_lib.Config, spec: spec_lib.Spec,
   Args:
     config: of the run.
     spec: of the images and classes.
-    pixels: the dataset's mean and std, C numbers each, 0..255.
+    pixels: mean and std of the training folds, C numbers each, 0..255.
     fast: whether to use the layers of xla_layers, which XLA compiles to faster
       code; weights and results are the same.
 
@@ -82,6 +84,19 @@ def infer(model: keras.Model, image: tf.Tensor) -> tf.Tensor:
   return model([image] + [None] * len(noise_shapes(model)), training=False)
 
 
+@tensorflow.keras_defaults()
+def skip_scaling(model: keras.Model) -> keras.Model:
+  """Returns the part of a network after its scaling, with the same variables.
+
+  Its input is the scaled image, [B, H, W, C] float32.
+
+  Args:
+    model: of build.
+  """
+  scaled = model.get_layer(layers.SCALING).output
+  return keras.Model([scaled, *model.inputs[1:]], model.outputs[0])
+
+
 def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
                image: tf.Tensor) -> tf.Tensor:
   """Returns logits [B, K] float32 with other weights than the model's own.
@@ -89,9 +104,9 @@ def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
   Several sets of weights can share one network, traced and compiled once.
 
   Args:
-    model: the network.
+    model: the network, of build or skip_scaling.
     values: one for each of model.variables.
-    image: [B, H, W, C] uint8.
+    image: [B, H, W, C] uint8, or as of skip_scaling.
   """
   with keras.StatelessScope(list(zip(model.variables, values))):
     return infer(model, image)

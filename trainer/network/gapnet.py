@@ -188,7 +188,7 @@ def build(spec: spec_lib.Spec,
     variant: 'original', or 'kaggle' (no padding, batch norm, more dropout).
     activation: one of config.ACTIVATIONS; it also decides the initial weights
       and the kind of dropout.
-    mean: the dataset's mean pixel of each channel, 0..255.
+    mean: the training folds' mean pixel of each channel, 0..255.
     std: its standard deviation of each channel, >= 0.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
       image, as the original did.

@@ -19,6 +19,7 @@ from hpa_records.runtime.tensorflow import tf
 # Keras's names of config.PRECISIONS.
 POLICIES = {'float32': 'float32', 'bfloat16': 'mixed_bfloat16'}
 
+SCALING = 'scaling'  # the layer that scales the image
 PRELU_SLOPE = 0.25
 # Source: Klambauer et al., "Self-Normalizing Neural Networks", 2017: the limit
 # of SELU at minus infinity, -scale * alpha.
@@ -177,6 +178,19 @@ def activate(activation: str, **options) -> keras.layers.Layer:
   return keras.layers.Activation(activation, **options)
 
 
+def find_scaling(mean: Sequence[float],
+                 std: Sequence[float]) -> tuple[list[float], list[float]]:
+  """Returns the factor and offset, C numbers each, that scale the pixels.
+
+  Args:
+    mean: the mean pixel of each channel, 0..255.
+    std: its standard deviation of each channel, >= 0.
+  """
+  # A channel that is constant in the training folds becomes 0.
+  factor = [1 / s if s > 0 else 0.0 for s in std]
+  return factor, [-m * f for m, f in zip(mean, factor)]
+
+
 def scale(image, input_scaling: str, mean: Sequence[float],
           std: Sequence[float]):
   """Returns scaled images, [B, H, W, C] float32 with mean 0.
@@ -185,7 +199,7 @@ def scale(image, input_scaling: str, mean: Sequence[float],
     image: a Keras tensor, [B, H, W, C] uint8.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
       image.
-    mean: the dataset's mean pixel of each channel, 0..255.
+    mean: the training folds' mean pixel of each channel, 0..255.
     std: its standard deviation of each channel, >= 0.
 
   Raises:
@@ -195,12 +209,10 @@ def scale(image, input_scaling: str, mean: Sequence[float],
     if len(values) != image.shape[-1] or not np.isfinite(values).all():
       raise ValueError(f'Expected {name} to be {image.shape[-1]} finite '
                        f'numbers, one for each channel, received {values}.')
-  options = {'name': 'scaling', 'dtype': 'float32'}
+  options = {'name': SCALING, 'dtype': 'float32'}
   if input_scaling == 'image':
     return ImageScaling(**options)(image)
-  # A channel that is constant in the dataset becomes 0.
-  factor = [1 / s if s > 0 else 0.0 for s in std]
-  offset = [-m * f for m, f in zip(mean, factor)]
+  factor, offset = find_scaling(mean, std)
   # With all three axes: Keras transposes a list if the calling program has set
   # channels_first.
   return keras.layers.Rescaling([[factor]], [[offset]], **options)(image)

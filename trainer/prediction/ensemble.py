@@ -207,12 +207,12 @@ def load(workdirs: Sequence[str]) -> Ensemble:
           f'Expected each run once, received --workdir={each} twice.')
   runs = tuple(finished_run.load(directory) for directory in workdirs)
   for run in runs:
-    about = run.folds[0].about
     network = fold_file.load_network(
         workdir.fold_directory(run.directory, run.folds[0].number))
     try:
-      json_text.check_form(about, _FORM, workdir.ABOUT_NAME)
-      _check_values(about, run.spec.num_channels)
+      for fold in run.folds:  # each has the mean and std of its training folds
+        json_text.check_form(fold.about, _FORM, workdir.ABOUT_NAME)
+        _check_values(fold.about, run.spec.num_channels)
       if network:  # before memory is allocated for images of another size
         _check_size(run.spec, network)
     except ValueError as error:

@@ -22,6 +22,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer.augmentation import dihedral
 from trainer.network import build
+from trainer.network import layers
 from trainer.prediction import ensemble as ensemble_lib
 from trainer.run import checkpoint
 from trainer.run import finished_run
@@ -194,64 +195,81 @@ class Models:
     # All are queued before the first result is waited for. The sum is in
     # float64, in a fixed order.
     found = [
-        network.predict(images, tf.constant(view), values)
+        network.predict(images, tf.constant(view), values, scaling)
         for network in self._networks
-        for values in network.weights
+        for values, scaling in network.folds
         for view in views
     ]
     return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
 
 
 class _Network:
-  """The network of a run, and the weights of its folds.
+  """The network of a run, and what its folds do not share.
 
   Attributes:
-    weights: of each fold, tensors in the order of the network's variables.
+    folds: of each fold the weights, tensors in the order of the network's
+      variables, and the scaling [2, C] float32 of its training: factor and
+      offset of each channel.
   """
 
   def __init__(self, run: finished_run.Run, strategy: tf.distribute.Strategy,
                weights: str):
-    about, self._strategy = run.folds[0].about, strategy
-    self._config = run.config
+    self._strategy, self._config = strategy, run.config
     is_compiled = strategy_lib.compiles(strategy, run.config.xla)
     with strategy.scope():
-      self._model = build.build(run.config, run.spec, about['pixels'],
-                                is_compiled)
-    self.weights = [
-        list(map(tf.constant, self._read(run, fold, weights)))
-        for fold in run.folds
-    ]
+      self._model = build.build(run.config, run.spec,
+                                run.folds[0].about['pixels'], is_compiled)
+      if self._has_scaling:
+        self._model = build.skip_scaling(self._model)
+    self.folds = [(self._read(run, fold, weights), _find_scaling(fold))
+                  for fold in run.folds]
     self._run = self._predict
     if is_compiled and not isinstance(strategy, tf.distribute.TPUStrategy):
       self._run = tf.function(self._predict, jit_compile=True)
 
+  @property
+  def _has_scaling(self) -> bool:
+    """Whether each fold has its own scaling, not each image."""
+    return self._config.input_scaling == 'dataset'
+
   @tf.function
-  def predict(self, images, view: tf.Tensor,
-              values: Sequence[tf.Tensor]) -> tf.Tensor:
+  def predict(self, images, view: tf.Tensor, values: Sequence[tf.Tensor],
+              scaling: tf.Tensor) -> tf.Tensor:
     """Returns the predictions of a batch, [B, K] float32, 0..1.
 
     Args:
       images: [B, H, W, C] uint8, distributed.
       view: int32 scalar, the symmetry of the square that is applied.
-      values: an entry of weights.
+      values: the weights of an entry of folds.
+      scaling: of the same entry.
     """
-    predictions = self._strategy.run(self._run, args=(images, view, values))
+    predictions = self._strategy.run(self._run,
+                                     args=(images, view, values, scaling))
     return self._strategy.gather(predictions, axis=0)
 
-  def _predict(self, images, view, values):
+  def _predict(self, images, view, values, scaling):
     elements = tf.fill([images.shape[0]], view)
     images = dihedral.transform(images, elements)
+    if self._has_scaling:
+      images = tf.cast(images, tf.float32) * scaling[0] + scaling[1]
     logits = build.infer_with(self._model, values, images)
     return build.find_probabilities(self._config, logits)
 
   def _read(self, run: finished_run.Run, fold: finished_run.Fold,
-            weights: str) -> list[np.ndarray]:
+            weights: str) -> list[tf.Tensor]:
     directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
                              workdir.CHECKPOINTS_NAME)
     epoch = ensemble_lib.find_epoch(run, fold, weights)
     config = dataclasses.replace(run.config, fold=fold.number)
     of = config.identity(run.fingerprint)
-    return checkpoint.load_weights(directory, (epoch, 0), of, self._model)
+    values = checkpoint.load_weights(directory, (epoch, 0), of, self._model)
+    return list(map(tf.constant, values))
+
+
+def _find_scaling(fold: finished_run.Fold) -> tf.Tensor:
+  pixels = fold.about['pixels']
+  return tf.constant(layers.find_scaling(pixels['mean'], pixels['std']),
+                     tf.float32)
 
 
 def name_tables(path: str) -> tuple[str, str]:

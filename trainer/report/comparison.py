@@ -85,7 +85,9 @@ def _describe_ratio(row: pd.Series, ratio: str) -> dict[str, Any]:
 
 def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
             repetitions: int) -> list[dict[str, Any]]:
-  """Returns a paired test of each run against the first, for the template.
+  """Returns paired tests of each run against the first, for the template.
+
+  The p-values of all pairs are adjusted together.
 
   Args:
     results: of the runs.
@@ -93,33 +95,43 @@ def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
     repetitions: of the bootstrap; 0 for no tests.
   """
   first, *rest = results
-  comparisons = []
+  reasons = {each.name: _find_difference(first, each) for each in rest}
+  compared = {}
   for other in rest:
-    titles = {'a': first.name, 'b': other.name}
-    reason = _find_difference(first, other)
-    if reason:
-      comparisons.append({**titles, 'reason': reason})
-      continue
-    if not repetitions:
+    if reasons[other.name] or not repetitions:
       continue
     groups = first.found.groups if first.found.groups.size else None
-    table = bootstrap.compare(first.found.labels,
-                              first.found.predictions,
-                              other.found.predictions,
-                              first.found.folds,
-                              threshold=first.threshold,
-                              groups=groups,
-                              repetitions=repetitions)
-    table['p_holm'] = _adjust(table['p_value'].to_numpy())
-    files.save(f'comparison_{first.name}_{other.name}', table)
+    compared[other.name] = bootstrap.compare(first.found.labels,
+                                             first.found.predictions,
+                                             other.found.predictions,
+                                             first.found.folds,
+                                             threshold=first.threshold,
+                                             groups=groups,
+                                             repetitions=repetitions)
+  p_values = np.array([table['p_value'] for table in compared.values()])
+  adjusted = _adjust(p_values.ravel()).reshape(p_values.shape)
+  comparisons = []
+  for table, row in zip(compared.values(), adjusted):
+    table['p_holm'] = row
+  for name, reason in reasons.items():
+    titles = {
+        'a': first.name,
+        'b': name,
+        'num_tests': np.isfinite(p_values).sum()
+    }
+    if reason:
+      comparisons.append({**titles, 'reason': reason})
+    if name not in compared:
+      continue
+    files.save(f'comparison_{first.name}_{name}', compared[name])
     rows = [{
-        'name': metrics.spell(name),
+        'name': metrics.spell(metric),
         'difference': f'{row.difference:+.4f}',
         'interval': f'{row.low:+.4f} to {row.high:+.4f}',
         'p': f'{row.p_value:.3f}',
         'p_holm': f'{row.p_holm:.3f}',
-        'verdict': _judge(row, first.name, other.name),
-    } for name, row in table.iterrows()]
+        'verdict': _judge(row, first.name, name),
+    } for metric, row in compared[name].iterrows()]
     comparisons.append({**titles, 'reason': '', 'rows': rows})
   return comparisons
 

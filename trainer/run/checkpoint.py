@@ -1,7 +1,7 @@
 """Checkpoints: the complete training state of a fold after a step, in one file.
 
-One .npz file holds every variable of model and optimizer by position, and the
-rest of the state (epoch, plateau, history) as JSON text. It is renamed into
+One .npz file holds every variable of model and optimizer by name, and the rest
+of the state (epoch, plateau, history) as JSON text. It is renamed into
 place once it is complete; a tf.train.Checkpoint is several files, which cannot
 be replaced atomically. Three are kept: the newest, the one before it in case
 the newest is damaged, and that of the best epoch.
@@ -26,6 +26,33 @@ from trainer.run import checkpoint_file
 Position = checkpoint_file.Position
 
 
+def name_variables(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer | None = None
+) -> dict[str, keras.Variable]:
+  """Returns variables by their names in a checkpoint.
+
+  Args:
+    model: whose names begin with checkpoint_file.MODEL.
+    optimizer: built; its names begin with checkpoint_file.OPTIMIZER, in place
+      of its own name, which Keras numbers in each process.
+
+  Raises:
+    ValueError: two variables have one name.
+  """
+  pairs = [(checkpoint_file.MODEL + each.path, each) for each in model.variables
+          ]
+  if optimizer is not None:
+    pairs += [(checkpoint_file.OPTIMIZER +
+               each.path.removeprefix(f'{optimizer.name}/'), each)
+              for each in optimizer.variables]
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    raise ValueError(f'Expected a name for each of {len(pairs)} variables, '
+                     f'received {len(found)}: {sorted(found)}.')
+  return found
+
+
 def load_weights(directory: str, position: Position, of: dict[str, Any],
                  model: keras.Model) -> list[np.ndarray]:
   """Returns the values of a model's variables at a position, each of its shape.
@@ -40,9 +67,13 @@ def load_weights(directory: str, position: Position, of: dict[str, Any],
     errors.DataError: the file is missing, damaged or of another network or
       training.
   """
-  values, _ = checkpoint_file.read_variables(
-      directory, position, of, [variable.shape for variable in model.variables])
+  values, _ = checkpoint_file.read_variables(directory, position, of,
+                                             _shapes(name_variables(model)))
   return values
+
+
+def _shapes(variables: dict[str, keras.Variable]) -> dict[str, tuple[int, ...]]:
+  return {name: tuple(each.shape) for name, each in variables.items()}
 
 
 class Checkpoints:
@@ -59,7 +90,7 @@ class Checkpoints:
       optimizer: to save and restore, built.
     """
     self._directory, self._of = directory, of
-    self._variables = [*model.variables, *optimizer.variables]
+    self._variables = name_variables(model, optimizer)
     os.makedirs(directory, exist_ok=True)
     # Identities of the files that were found or written here: another process
     # may have replaced one under the same name.
@@ -71,7 +102,7 @@ class Checkpoints:
 
   def copy_values(self) -> list[np.ndarray]:
     """Returns copies of all variables of model and optimizer, as of now."""
-    return [np.array(variable) for variable in self._variables]
+    return [np.array(variable) for variable in self._variables.values()]
 
   def save(self,
            position: Position,
@@ -94,19 +125,18 @@ class Checkpoints:
       OSError: the file cannot be written; earlier checkpoints are kept.
     """
     values = values or self.copy_values()
-    for variable, array in zip(self._variables, values):
+    named = dict(zip(self._variables, values))
+    for name, array in named.items():
       if not np.isfinite(array).all():
         raise errors.StoppedEarly(
-            f'Weights are NaN or infinite: {variable.path} after epoch '
+            f'Weights are NaN or infinite: {name} after epoch '
             f'{position[0]}, step {position[1]} of the next; earlier '
             'checkpoints are kept. Lower --learning_rate, or set --clip_norm, '
             'and choose another --workdir.', 1)
     is_own = self._identify(position) == self._known.get(position)
     with filesystem.atomic_writer(self.locate(position)) as file:
       text = json.dumps({**state, checkpoint_file.OF: self._of})
-      np.savez(file, **{
-          str(i): each for i, each in enumerate(values)
-      }, **{checkpoint_file.STATE: text})
+      np.savez(file, **named, **{checkpoint_file.STATE: text})
     if is_own:  # else another process saves here, too
       self._known[position] = self._identify(position)
     before = [each for each in self.positions() if each < position]
@@ -123,10 +153,10 @@ class Checkpoints:
     Raises:
       errors.DataError: the file is damaged or of another network or training.
     """
-    values, state = checkpoint_file.read_variables(
-        self._directory, position, self._of,
-        [variable.shape for variable in self._variables])
-    for variable, value in zip(self._variables, values):
+    values, state = checkpoint_file.read_variables(self._directory, position,
+                                                   self._of,
+                                                   _shapes(self._variables))
+    for variable, value in zip(self._variables.values(), values):
       variable.assign(value)
     return state
 
@@ -137,9 +167,8 @@ class Checkpoints:
       errors.DataError: the file is missing, damaged or of another network or
         training.
     """
-    checkpoint_file.read_variables(
-        self._directory, position, self._of,
-        [variable.shape for variable in self._variables])
+    checkpoint_file.read_variables(self._directory, position, self._of,
+                                   _shapes(self._variables))
 
   def locate(self, position: Position) -> str:
     """Returns the path of the checkpoint at a position."""

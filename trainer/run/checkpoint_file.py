@@ -1,10 +1,10 @@
 """Names and contents of a fold's checkpoint files. No TensorFlow.
 
-One .npz file holds every variable by position, and the rest of the state as
-JSON text.
+One .npz file holds every variable by name, and the rest of the state as JSON
+text. The names begin with MODEL or OPTIMIZER.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 import re
 from typing import Any
@@ -17,6 +17,7 @@ from hpa_records.runtime import printable
 from trainer.run import config_file
 from trainer.run import npz_file
 
+MODEL, OPTIMIZER = 'model/', 'optimizer/'
 STATE = 'state'
 OF = 'of'  # key in the state: the run that saved it
 _NAME = re.compile(r'epoch-([0-9]{5})(?:-step-([0-9]{7,}))?\.npz')
@@ -62,17 +63,23 @@ def read(directory: str, position: Position,
     of: Config.identity of the run that saved it.
 
   Returns:
-    (variables, state): variables by position as a text, '0', '1' and so on;
-    state as JSON types.
+    (variables, state): variables by name; state as JSON types.
 
   Raises:
-    errors.UnreadError: the file cannot be read.
+    errors.UnreadError: the file cannot be read, or is of an earlier version,
+      which stored variables without names.
     errors.DataError: it is missing, damaged, not a checkpoint, or of another
       position or run.
   """
   path = locate(directory, position)
   try:
     arrays = npz_file.read(path)
+    if '0' in arrays:  # named by position
+      # Not a DataError, after which a training would replace the file.
+      raise errors.UnreadError(
+          f'{path} was written by an earlier version, without the names of the '
+          'variables; train again in another --workdir, or use that version.',
+          path)
     text = str(arrays.pop(STATE))
     _check_length(text, position)
     state = json_text.parse(text)
@@ -86,6 +93,8 @@ def read(directory: str, position: Position,
     differ = config_file.find_differences(found, of)
     if differ:
       raise ValueError('; '.join(differ))
+  except errors.UnreadError:
+    raise
   except Exception as error:  # zipfile and NumPy each raise their own
     raise _refuse(path, error) from error
   return arrays, state
@@ -101,23 +110,31 @@ def _check_length(text: str, position: Position) -> None:
 
 def read_variables(
     directory: str, position: Position, of: dict[str, Any],
-    shapes: Sequence[Sequence[int]]) -> tuple[list[np.ndarray], dict[str, Any]]:
-  """Returns the values of the first variables of a file, and the state.
+    shapes: Mapping[str,
+                    Sequence[int]]) -> tuple[list[np.ndarray], dict[str, Any]]:
+  """Returns the values of variables, in the order of shapes, and the state.
 
   Args:
     directory: as in read.
     position: as in read.
     of: as in read.
-    shapes: of these variables.
+    shapes: of all variables by name; those of the optimizer may be left out.
 
   Raises:
-    errors.DataError: as in read; or the checkpoint is of another network.
+    errors.DataError: as in read; or the checkpoint has other variables.
   """
   arrays, state = read(directory, position, of)
+  if not any(name.startswith(OPTIMIZER) for name in shapes):
+    arrays = {
+        name: each
+        for name, each in arrays.items()
+        if not name.startswith(OPTIMIZER)
+    }
   try:
-    return npz_file.pick(arrays, shapes), state
+    npz_file.check_variables(arrays, shapes)
   except ValueError as error:
     raise _refuse(locate(directory, position), error) from error
+  return [arrays[name] for name in shapes], state
 
 
 def _refuse(path: str, error: Exception) -> errors.DataError:

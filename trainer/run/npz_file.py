@@ -14,6 +14,8 @@ import zipfile
 
 import numpy as np
 
+from hpa_records.runtime import printable
+
 _ENDING = '.npy'
 _KINDS = 'biufU'  # NumPy's dtype kinds of numbers and texts
 # Other methods decompress into pieces of any size.
@@ -44,31 +46,32 @@ def read(path: str, most_arrays: int = _MOST_ARRAYS) -> dict[str, np.ndarray]:
     return {name: _read(file, member) for name, member in members.items()}
 
 
-def pick(arrays: Mapping[str, np.ndarray],
-         shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
-  """Returns the arrays named '0', '1', '2' and so on, one for each shape.
+def check_variables(arrays: Mapping[str, np.ndarray],
+                    shapes: Mapping[str, Sequence[int]]) -> None:
+  """Checks that arrays are the values of variables.
 
   Args:
     arrays: by name.
-    shapes: expected shapes, in order.
+    shapes: expected shapes, by name.
 
   Raises:
-    ValueError: one is missing, has another shape, or a value that is not
-      finite.
+    ValueError: an array is missing, is of no variable, has another shape, or a
+      value that is not finite; the message says which.
   """
-  found = []
-  for number, shape in enumerate(shapes):
-    array = arrays.get(str(number))
-    if (array is None or array.shape != tuple(shape) or
-        array.dtype.kind == 'U' or array.dtype.itemsize > 8):
-      received = 'none' if array is None else f'{array.dtype} {array.shape}'
-      raise ValueError(f'array {number}: expected {tuple(shape)} numbers, '
-                       f'received {received}')
+  for name, shape in shapes.items():
+    if name not in arrays:
+      raise ValueError(f'{name} is missing')
+    array = arrays[name]
+    if (array.shape != tuple(shape) or array.dtype.kind == 'U' or
+        array.dtype.itemsize > 8):
+      raise ValueError(f'{name}: expected {tuple(shape)} numbers, received '
+                       f'{array.dtype} {array.shape}')
     if not np.isfinite(array).all():
-      raise ValueError(f'array {number}: expected finite numbers, received nan '
-                       'or inf')
-    found.append(array)
-  return found
+      raise ValueError(f'{name}: expected finite numbers, received nan or inf')
+  others = sorted(arrays.keys() - shapes.keys())
+  if others:
+    raise ValueError(f'{printable.quote(others[0])} is no variable of the '
+                     'network and its optimizer')
 
 
 def _list_members(file: zipfile.ZipFile, file_bytes: int,
@@ -104,11 +107,12 @@ def _read(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
 def _check_header(opened: BinaryIO, member: zipfile.ZipInfo) -> None:
   """Refuses an array whose declared size is not that of its archive member."""
   if np.lib.format.read_magic(opened) != (1, 0):
-    raise ValueError(f'{member.filename}: an unknown version of .npy')
+    raise ValueError(f'{printable.quote(member.filename)}: an unknown version '
+                     'of .npy')
   shape, _, dtype = np.lib.format.read_array_header_1_0(opened)
   data_bytes = member.file_size - opened.tell()
   if (dtype.kind not in _KINDS or not dtype.itemsize or
       min(shape, default=0) < 0 or
       math.prod(shape) * dtype.itemsize != data_bytes):
-    raise ValueError(f'{member.filename}: {dtype} {shape} in {data_bytes:,} '
-                     'bytes')
+    raise ValueError(f'{printable.quote(member.filename)}: {dtype} {shape} in '
+                     f'{data_bytes:,} bytes')

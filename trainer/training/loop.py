@@ -122,7 +122,8 @@ class _Run:
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
     with strategy.scope():
-      self._model = build.build(config, records.spec, records.manifest.pixels,
+      self._model = build.build(config, records.spec,
+                                records.pixels(config.fold),
                                 build.is_compiled(config, strategy))
       self._optimizer = optimizer.make_optimizer(config.learning_rate,
                                                  config.momentum)

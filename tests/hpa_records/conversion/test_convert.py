@@ -92,6 +92,24 @@ def test_manifest_counts_records_and_classes(source, tmp_path):
   np.testing.assert_allclose(made.pixels['std'], pixels.std(axis=(0, 1, 2)))
 
 
+def test_manifest_has_the_pixel_sums_of_each_fold(source, tmp_path):
+  settings = shard_plan.Settings(image_size=300, num_folds=2, shard_mb=1)
+  made = _convert(source, tmp_path / 'records', settings)
+  assert len(made.shards) > 4
+  samples = fakes.read_samples(tmp_path / 'records').values()
+  for fold, said in enumerate(made.pixels['folds']):
+    pixels = np.concatenate([
+        pixel_codec.decode(each.image, 'raw', 300, 4).reshape(-1, 4)
+        for each in samples
+        if each.fold == fold
+    ]).astype(np.int64)
+    assert said == {
+        'count': len(pixels),
+        'sum': pixels.sum(axis=0).tolist(),
+        'sum_of_squares': (pixels**2).sum(axis=0).tolist()
+    }
+
+
 def test_bytes_depend_on_data_and_settings_alone(source, tmp_path):
   settings = shard_plan.Settings(image_size=300,
                                  shard_mb=1)  # 2 records a shard

@@ -1,11 +1,14 @@
 """manifest_check: manifests that contradict themselves are named."""
 
 import dataclasses
+import re
 
 import pytest
 
 from hpa_records.format import manifest
 from hpa_records.inspection import manifest_check
+from hpa_records.reading import dataset as dataset_lib
+from hpa_records.runtime import errors
 from tests.support import forgery
 from tests.support import plain_dataset
 from tests.support import specs
@@ -75,6 +78,37 @@ def test_impossible_pixel_statistics_are_named(dataset, name, value):
                              pixels=dataset[0].pixels | {name: value})
   issue, = manifest_check.check(made)
   assert 'impossible pixel statistics for 5120 pixels of 0..255' in issue
+
+
+@pytest.mark.parametrize('change,message', [
+    (lambda folds: folds.pop(), 'expected pixel sums of 5 folds, received 4'),
+    (lambda folds: folds[1].update(count=7),
+     'impossible pixel sums of fold 1 for 1024 pixels of 0..255'),
+    (lambda folds: folds[2].update(sum=[10**6] * 4), 'impossible .* of fold 2'),
+    (lambda folds: folds[2]['sum'].pop(), 'impossible .* of fold 2'),
+    (lambda folds: folds[3]['sum_of_squares'].__setitem__(
+        0, folds[3]['sum_of_squares'][0] + 1),
+     'pixels of the folds whose sum_of_squares add up to'),
+])
+def test_pixel_sums_of_folds_that_cannot_be_are_named(tmp_path, change,
+                                                      message):
+  folder = forgery.write_dataset(tmp_path)
+  forgery.forge_content(folder, lambda said: change(said['pixels']['folds']))
+  issue, = manifest_check.check(manifest.load(str(folder)))
+  assert re.search(message, issue)
+  with pytest.raises(errors.DataError, match=message) as told:
+    dataset_lib.load(str(folder))
+  assert '\n' not in str(told.value)
+
+
+def test_unlabelled_records_have_no_folds(tmp_path):
+  folder = tmp_path / 'records'
+  forgery.write_unlabelled(folder)
+  made = manifest.load(str(folder))
+  assert not manifest_check.check(made)
+  fold = {key: made.pixels[key] for key in ('count', 'sum', 'sum_of_squares')}
+  made = dataclasses.replace(made, pixels=made.pixels | {'folds': [fold]})
+  assert 'sums of 0 folds, received 1' in manifest_check.check(made)[0]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,24 @@ def test_deep_finds_pixels_that_are_not_the_manifests(copy):
   assert issue.startswith('manifest.json: expected pixels with sum')
 
 
+def test_deep_finds_pixel_sums_of_another_fold(copy):
+
+  def move(said):
+    for fold, change in ((1, 1), (2, -1)):
+      totals = said['pixels']['folds'][fold]['sum']
+      totals[0] += change
+
+  forgery.forge_content(copy, move)
+  verify.verify(str(copy), workers=1)  # they add up
+  issue, = forgery.list_issues(copy, deep=True)
+  assert issue.startswith('manifest.json: expected pixels of fold 1 with sum')
+
+
+def test_deep_accepts_records_of_an_earlier_version(copy):
+  forgery.forge_content(copy, lambda said: said['pixels'].pop('folds'))
+  verify.verify(str(copy), deep=True, workers=1)
+
+
 def test_deep_finds_an_invalid_png(tmp_path):
   folder = forgery.write_dataset(tmp_path, 'png')
   verify.verify(str(folder), deep=True, workers=1)

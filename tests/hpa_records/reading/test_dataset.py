@@ -1,6 +1,8 @@
 """dataset: what a run reads of manifest and index, and what it refuses."""
 
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance
 from tests.support import fakes
+from tests.support import forgery
 from tests.support import plain_dataset
 from tests.support import specs
 
@@ -30,6 +33,28 @@ def _convert(folder, **settings):
 @pytest.fixture(name='stored', scope='module')
 def _stored(tmp_path_factory):
   return _convert(tmp_path_factory.mktemp('dataset'))
+
+
+@pytest.mark.parametrize('fold', range(5))
+def test_pixels_are_those_of_the_other_folds(stored, fold):
+  found = dataset.load(stored).pixels(fold)
+  pixels = np.stack([
+      np.frombuffer(each.image, np.uint8).reshape(-1, 4)
+      for each in fakes.read_samples(pathlib.Path(stored)).values()
+      if each.fold != fold
+  ])
+  np.testing.assert_allclose(found['mean'],
+                             pixels.mean(axis=(0, 1)),
+                             rtol=1e-12)
+  np.testing.assert_allclose(found['std'], pixels.std(axis=(0, 1)), rtol=1e-12)
+
+
+def test_pixels_of_an_earlier_version_are_those_of_all_folds(stored, tmp_path):
+  folder = shutil.copytree(stored, tmp_path / 'records')
+  forgery.forge_content(folder, lambda said: said['pixels'].pop('folds'))
+  records = dataset.load(str(folder))
+  said = records.manifest.pixels
+  assert records.pixels(1) == {'mean': said['mean'], 'std': said['std']}
 
 
 @pytest.mark.parametrize('policy', balance.POLICIES)

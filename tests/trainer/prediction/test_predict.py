@@ -126,6 +126,43 @@ def test_the_ensemble_is_the_mean_of_its_models(folder, single):
   _near(found, sum(parts) / 3)
 
 
+def test_a_run_that_scales_each_image_gets_its_scores(folder, tmp_path):
+  loop.train(
+      config_lib.Config(records=str(folder / 'records'),
+                        workdir=str(tmp_path / 'image'),
+                        input_scaling='image',
+                        distribute='cpu',
+                        epochs=1,
+                        batch_size=10))
+  found = _predict([tmp_path / 'image'], folder / 'records')
+  kept = arrays_lib.Predictions.load(
+      str(tmp_path / 'image/fold0/predictions.npz'), 28)
+  _near(found.loc[kept.ids], pd.DataFrame(kept.predictions, kept.ids))
+
+
+def test_each_fold_gets_the_pixels_scaled_as_in_its_training(
+    folder, single, tmp_path):
+  both = shutil.copytree(folder / 'prelu', tmp_path / 'both')
+  about = json.loads((both / 'fold1/about.json').read_text())['pixels']
+  first = json.loads((both / 'fold0/about.json').read_text())['pixels']
+  assert about != first  # each of its own training folds
+  _edit(both / 'fold1/about.json', pixels={**about, 'mean': [50.0] * 4})
+  parts = []
+  for fold in (0, 1):
+    shutil.copytree(both / f'fold{fold}', tmp_path / f'{fold}/fold{fold}')
+    parts.append(_predict([tmp_path / f'{fold}'], folder / 'raw'))
+  _near(_predict([both], folder / 'raw'), sum(parts) / 2)
+  unchanged = _predict([single['prelu', 1]], folder / 'raw')
+  assert (parts[1] - unchanged).abs().max().max() > 1e-3
+
+
+def test_a_fold_that_does_not_say_its_scaling_is_refused(folder, tmp_path):
+  both = shutil.copytree(folder / 'prelu', tmp_path / 'both')
+  _edit(both / 'fold1/about.json', pixels={'mean': [1.0] * 4})
+  with pytest.raises(errors.DataError, match=r'\(std: received'):
+    ensemble.load([str(both)])
+
+
 @pytest.fixture(name='views', scope='module')
 def _views(folder):
   """Images of four samples, each in the eight symmetries, by NumPy: s<i>e<e>.

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import html
 import importlib.metadata
+import io
 import json
 import pathlib
 import re
@@ -163,6 +164,7 @@ def test_a_run_compared_with_itself_does_not_differ(page):
   assert 'f1_macro' in table.index
   assert (table['difference'] == 0).all() and (table['p_value'] == 1).all()
   assert page[0].count('not significant') == len(table)
+  assert f'Holm for all {len(table)} tests on this page' in page[0]
   assert 'is higher' not in page[0]
 
 
@@ -254,14 +256,14 @@ def test_of_all_folds_the_most_extreme_samples_are_shown(run, tmp_path):
           ]
 
 
-def _compare(*workdirs):
-  """Returns what the page says of two runs, and the names of its tables."""
+def _compare(*workdirs, repetitions=20):
+  """Returns what the page says of runs a, b, ..., and its tables by name."""
   runs = [finished_run.load(str(each)) for each in workdirs]
   content = {}
   told = comparison.compare(
-      [result.compute(each, name, 20) for each, name in zip(runs, 'ab')],
-      files_lib.Files('runs', content), 20)
-  return told, list(content)
+      [result.compute(each, name, 20) for each, name in zip(runs, 'abc')],
+      files_lib.Files('runs', content), repetitions)
+  return told, content
 
 
 def test_runs_of_other_samples_are_not_tested_against_each_other(run, tmp_path):
@@ -281,6 +283,39 @@ def test_runs_of_other_thresholds_are_not_tested_against_each_other(
   (told,), tables = _compare(run[0], other)
   assert 'use different thresholds (0.5 and 0.25)' in told['reason']
   assert not tables
+
+
+def _worsen(run, folder, images):
+  """Returns a copy of a run that is wrong about the first images of a fold."""
+  shutil.copytree(run, folder)
+  for path in folder.glob('*/predictions.npz'):
+    found = arrays.Predictions.load(str(path), 28)
+    predictions = (0.2 + 0.6 * found.labels).astype(np.float32)
+    predictions[:images] = 1 - predictions[:images]
+    dataclasses.replace(found, predictions=predictions).save(str(path))
+  return folder
+
+
+def test_p_values_are_adjusted_for_all_pairs_of_the_page(run, tmp_path):
+  runs = [
+      _worsen(run[0], tmp_path / name, images)
+      for name, images in (('one', 0), ('two', 1), ('three', 3))
+  ]
+  told, content = _compare(*runs, repetitions=500)
+  tables = [
+      pd.read_csv(io.BytesIO(content[f'runs_comparison_a_{name}.csv']))
+      for name in 'bc'
+  ]
+  found = pd.concat(tables).dropna(subset='p_value')
+  tests = sorted(found[['p_value', 'p_holm']].itertuples(index=False))
+  assert len(tests) * tests[0].p_value < 1  # else all are adjusted to 1
+  expected = []
+  for number, test in enumerate(tests):
+    least = expected[-1] if expected else 0
+    expected.append(max(least, min(1, (len(tests) - number) * test.p_value)))
+  assert [test.p_holm for test in tests] == pytest.approx(expected)
+  assert len(tests) > len(tables[0])
+  assert [each['num_tests'] for each in told] == [len(tests)] * 2
 
 
 def test_the_confusion_matrix_is_a_table_with_all_its_numbers(run, page):

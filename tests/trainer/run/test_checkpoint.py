@@ -1,11 +1,16 @@
 """checkpoint: what is saved comes back, and a damaged file is refused."""
 
+import re
+
 import numpy as np
 import pytest
 
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
+from tests.support import networks
+from tests.support import specs
 from trainer import config as config_lib
+from trainer.network import applications
 from trainer.run import checkpoint
 from trainer.training import optimizer as optimizer_lib
 
@@ -13,8 +18,11 @@ _OF = config_lib.Config('records', 'run').identity('abc')
 _FIRST = {'epoch': 1, 'step': 0}
 
 
-def _make(tmp_path, units=3, of=None):
-  model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+def _make(tmp_path, of=None, layers=(('logits', 3),)):
+  first = last = keras.Input((2,))
+  for name, size in layers:
+    last = keras.layers.Dense(size, name=name)(last)
+  model = keras.Model(first, last)
   optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
   optimizer.build(model.trainable_variables)
   return model, optimizer, checkpoint.Checkpoints(str(tmp_path / 'checkpoints'),
@@ -110,7 +118,102 @@ def test_a_cut_file_is_refused_with_its_path(tmp_path):
 def test_another_network_is_refused(tmp_path):
   _make(tmp_path)[2].save((1, 0), 1, _FIRST)
   with pytest.raises(errors.DataError, match=r'another network.*\(2, 4\)'):
-    _make(tmp_path, units=4)[2].restore((1, 0))
+    _make(tmp_path, layers=[('logits', 4)])[2].restore((1, 0))
+
+
+def test_variables_are_stored_by_their_names(tmp_path):
+  _make(tmp_path)  # numbers of Keras go on
+  _make(tmp_path)[2].save((1, 0), 1, _FIRST)
+  assert set(_load(tmp_path)) == {
+      'model/logits/kernel', 'model/logits/bias', 'optimizer/iteration',
+      'optimizer/learning_rate', 'optimizer/logits_kernel_momentum',
+      'optimizer/logits_bias_momentum', 'state'
+  }
+
+
+def test_variables_in_another_order_get_their_own_values(tmp_path):
+  model, _, checkpoints = _make(tmp_path, layers=[('a', 2), ('b', 2)])
+  model.get_layer('a').kernel.assign(np.full((2, 2), 7))
+  checkpoints.save((1, 0), 1, _FIRST)
+  other, _, turned = _make(tmp_path, layers=[('b', 2), ('a', 2)])
+  turned.restore((1, 0))
+  assert (other.get_layer('a').kernel.numpy() == 7).all()
+  found = checkpoint.load_weights(f'{tmp_path}/checkpoints', (1, 0), _OF, other)
+  np.testing.assert_array_equal(found[2], np.full((2, 2), 7))
+
+
+def _load(tmp_path):
+  with np.load(tmp_path / 'checkpoints' / 'epoch-00001.npz') as file:
+    return dict(file)
+
+
+@pytest.mark.parametrize('name', [
+    'model/logits/bias', 'optimizer/iteration',
+    'optimizer/logits_kernel_momentum'
+])
+def test_a_variable_that_is_missing_is_named(tmp_path, name):
+  model, _, checkpoints = _make(tmp_path)
+  checkpoints.save((1, 0), 1, _FIRST)
+  arrays = _load(tmp_path)
+  del arrays[name]
+  np.savez(tmp_path / 'checkpoints' / 'epoch-00001.npz', **arrays)
+  with pytest.raises(errors.DataError, match=rf'\({name} is missing\)'):
+    checkpoints.check((1, 0))
+  if name.startswith('model/'):
+    with pytest.raises(errors.DataError, match=rf'\({name} is missing\)'):
+      checkpoint.load_weights(f'{tmp_path}/checkpoints', (1, 0), _OF, model)
+
+
+@pytest.mark.parametrize('name', ['model/a\x1b[2J', '../a', 'model', '1'])
+def test_a_variable_of_another_network_is_named(tmp_path, name):
+  model, _, checkpoints = _make(tmp_path)
+  checkpoints.save((1, 0), 1, _FIRST)
+  np.savez(tmp_path / 'checkpoints' / 'epoch-00001.npz', **_load(tmp_path),
+           **{name: np.zeros(3)})
+  said = rf'\({re.escape(repr(name))} is no variable of the network'
+  with pytest.raises(errors.DataError, match=said):
+    checkpoints.restore((1, 0))
+  with pytest.raises(errors.DataError, match=said):
+    checkpoint.load_weights(f'{tmp_path}/checkpoints', (1, 0), _OF, model)
+
+
+def test_one_of_an_earlier_version_is_refused(tmp_path):
+  model, _, checkpoints = _make(tmp_path)
+  checkpoints.save((1, 0), 1, _FIRST)
+  path = tmp_path / 'checkpoints' / 'epoch-00001.npz'
+  *arrays, state = _load(tmp_path).values()
+  np.savez(path, **{str(i): each for i, each in enumerate(arrays)}, state=state)
+  for read in (checkpoints.restore, checkpoints.check,
+               lambda position: checkpoint.load_weights(
+                   f'{tmp_path}/checkpoints', position, _OF, model)):
+    with pytest.raises(errors.UnreadError) as told:
+      read((1, 0))
+    assert str(told.value).startswith(
+        f'{path} was written by an earlier version, without')
+
+
+class _Twins(keras.layers.Layer):
+  """A layer with two variables of one name."""
+
+  def build(self, _):
+    self.pair = [self.add_weight((1,), name='twin') for _ in range(2)]
+
+  def call(self, inputs):
+    return inputs
+
+
+def test_variables_of_one_name_are_refused():
+  model = keras.Sequential([keras.Input((1,)), _Twins(name='a')])
+  with pytest.raises(ValueError, match="2 variables, received 1: .*a/twin'"):
+    checkpoint.name_variables(model)
+
+
+def test_names_do_not_depend_on_earlier_networks():
+  """Xception has layers that Keras names by their number in the process."""
+  first, second = (checkpoint.name_variables(
+      applications.build('xception', specs.make(71), **networks.CONSTANTS))
+                   for _ in range(2))
+  assert [*first] == [*second] and len(first) > 200
 
 
 @pytest.mark.parametrize('change,message', [

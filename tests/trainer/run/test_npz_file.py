@@ -114,11 +114,17 @@ def test_a_pipe_is_no_file(tmp_path):
     np.full((2, 2), 'a'),
 ])
 def test_other_variables_than_the_networks_are_refused(array):
-  with pytest.raises(ValueError, match='array 0: expected'):
-    npz_file.pick({'0': array}, [(2, 2)])
+  with pytest.raises(ValueError, match='model/a: expected'):
+    npz_file.check_variables({'model/a': array}, {'model/a': (2, 2)})
 
 
 def test_a_type_that_tensorflow_does_not_have_is_refused():
-  arrays = {'0': np.zeros(2, np.longdouble)}
+  arrays = {'model/a': np.zeros(2, np.longdouble)}
   with pytest.raises(ValueError, match='received .*longdouble|float128'):
-    npz_file.pick(arrays, [(2,)])
+    npz_file.check_variables(arrays, {'model/a': (2,)})
+
+
+def test_names_of_arrays_are_not_printed_raw(tmp_path):
+  path = _write(tmp_path / 'a.npz', ('\x1b[2J.npy', _header((10**9,))))
+  with pytest.raises(ValueError, match=r"^'\\x1b\[2J.npy': float32"):
+    npz_file.read(path)

@@ -231,7 +231,7 @@ def _prepare(records, config, strategy, kind='cached'):
   reader = reader_lib.Reader(records, 0, how_lib.How())
   once = epoch_plan.once(np.arange(len(records.index)))
   with strategy.scope():
-    model = build.build(config, records.spec, records.manifest.pixels, False)
+    model = build.build(config, records.spec, records.pixels(0), False)
     optimizer = optimizer_lib.make_optimizer(config.learning_rate,
                                              config.momentum)
     optimizer.build(model.trainable_variables)

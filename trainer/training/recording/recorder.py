@@ -102,7 +102,13 @@ class Recorder:
           config_file.format_json(self._config, records.manifest.fingerprint,
                                   reader).encode())
       samples.save(self._path(workdir.SAMPLES_NAME))
-      _write_json(self._path(workdir.ABOUT_NAME), _describe(records, device))
+      _write_json(self._path(workdir.ABOUT_NAME),
+                  _describe(records, self._config.fold, device))
+    if self._config.input_scaling == 'dataset' and not records.has_fold_sums:
+      self.say('The records are of an earlier version, without the pixel sums '
+               'of each fold: the input is scaled by mean and deviation of all '
+               'folds, the held-out one too. Convert the images again, into '
+               'another folder, to scale it by those of the training folds.')
 
   def _show_samples(self, records: dataset.Records) -> None:
     rows = records.rows(self._config.fold)
@@ -208,7 +214,8 @@ def _write_json(path: str, content: dict[str, Any]) -> None:
   filesystem.write_atomically(path, text.encode())
 
 
-def _describe(records: dataset.Records, device: str) -> dict[str, Any]:
+def _describe(records: dataset.Records, fold: int,
+              device: str) -> dict[str, Any]:
   """Returns the content of about.json."""
   manifest = records.manifest
   levels = (manifest.levels or {}).get('')  # those of the dataset
@@ -223,9 +230,7 @@ def _describe(records: dataset.Records, device: str) -> dict[str, Any]:
       'records': manifest.settings,
       'records_versions': manifest.versions,
       # A model needs these, the configuration and a checkpoint.
-      'pixels': {
-          name: manifest.pixels[name] for name in ('mean', 'std')
-      },
+      'pixels': records.pixels(fold),
       'classes': manifest.classes,
       **({} if levels is None else {
              'levels': levels
