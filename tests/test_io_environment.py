@@ -30,7 +30,8 @@ from hpa_records.reading import streaming
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 found = dataset.load(sys.argv[1])
-batches = streaming.Streaming(found, 0).evaluation(2, epoch_plan.Share(8))
+batches = streaming.Streaming(found, 0).evaluation(found.rows(2),
+                                                   epoch_plan.Share(8))
 print(len(found.index), sum(int(b['weight'].numpy().sum()) for b in batches))
 try:
   dataset.load(sys.argv[2])

@@ -27,7 +27,9 @@ INPUT_SCALINGS = ('dataset', 'image')
 PRECISIONS = ('float32', 'bfloat16')
 DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker', 'tpu')
 XLA = ('auto', 'on', 'off')
-MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'accuracy_argmax', 'loss')
+VAL_LOSS, INNER = 'val_loss', 'inner'  # values that the training asks for
+MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'accuracy_argmax', VAL_LOSS)
+VALIDATIONS = ('heldout', INNER)
 
 RECORDS = 'records'  # in an identity: its fingerprint
 
@@ -134,9 +136,13 @@ class Config:
       0.0,
       within=(0, LARGEST_FLOAT),
       or_0=True)
+  validation: str = _schedule(
+      'What lowers the rate and picks the best epoch: the held-out fold, or '
+      'inner: a tenth of the training folds, which is not trained on.',
+      'heldout',
+      choices=VALIDATIONS)
   plateau_monitor: str = _schedule(
-      'Metric that lowers the rate and picks the best epoch; by default macro '
-      'F1, with --loss=softmax accuracy.',
+      'Score that decides; by default macro F1, with --loss=softmax accuracy.',
       '',
       choices=('', *MONITORS))
   plateau_patience: int = _schedule(
@@ -153,10 +159,9 @@ class Config:
   min_learning_rate: float = _schedule('Lowest rate.',
                                        0.0,
                                        within=(0, LARGEST_FLOAT))
-  stop_patience: int = _schedule(
-      'Epochs without a better one until the end; 0: never.',
-      0,
-      within=(0, _MOST))
+  stop_patience: int = _schedule('Most epochs after the best; 0: no limit.',
+                                 0,
+                                 within=(0, _MOST))
   eval_batch_size: int = _schedule(
       'Largest batch of evaluation; 0: by the memory of the device.',
       0,
@@ -224,8 +229,7 @@ class Config:
       is_free=True)
   profile: bool = _run('Trace one call of compiled steps, for TensorBoard.',
                        False,
-                       is_free=True,
-                       is_own=True)
+                       is_free=True)
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
@@ -240,13 +244,8 @@ class Config:
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
     remote_tpu.check_input(
-        self.distribute,
-        self.tpu,
-        records=self.records,
-        stage_dir=self.stage_dir,
-        data_service=self.data_service,
-        reader=self.reader if self.reader == 'indexed' else '',
-        cache=self.cache if self.cache in ('host', 'device', 'disk') else '')
+        self.distribute, self.tpu,
+        **{each: getattr(self, each) for each in remote_tpu.OF_INPUT})
     _ = self.rebalance, self.reading
 
   @property
@@ -268,7 +267,7 @@ class Config:
   @property
   def monitor_mode(self) -> str:
     """'max' if more of the monitored score is better, else 'min'."""
-    return 'min' if self.plateau_monitor == 'loss' else 'max'
+    return 'min' if self.plateau_monitor == VAL_LOSS else 'max'
 
   def common(self, reader: str) -> dict[str, Any]:
     """Returns what all workers of a run must have alike.

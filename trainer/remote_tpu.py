@@ -2,6 +2,10 @@
 
 from hpa_records.runtime import errors
 
+OF_INPUT = ('records', 'stage_dir', 'data_service', 'reader', 'cache')
+# Of flags with listed values, those that need this machine.
+_LOCAL = {'reader': ('indexed',), 'cache': ('host', 'device', 'disk')}
+
 
 def is_elsewhere(distribute: str, tpu: str) -> bool:
   """Returns whether the flags name a TPU of another host."""
@@ -17,8 +21,8 @@ def check_input(distribute: str, tpu: str, **flags: str) -> None:
   Args:
     distribute: one of config.DISTRIBUTIONS.
     tpu: the flag; all but 'local' are remote.
-    **flags: values of flags by name: records, and those that need this machine;
-      '' where not given.
+    **flags: values of flags by name: records, and those that may need this
+      machine.
 
   Raises:
     errors.DataError: records are not at gs://, or another flag is given.
@@ -26,7 +30,8 @@ def check_input(distribute: str, tpu: str, **flags: str) -> None:
   if not is_elsewhere(distribute, tpu):
     return
   for name, value in flags.items():
-    if value and not (name == 'records' and value.startswith('gs://')):
+    is_given = value in _LOCAL[name] if name in _LOCAL else value
+    if is_given and not (name == 'records' and value.startswith('gs://')):
       raise errors.DataError(
           f'The host of the remote TPU --tpu={tpu} cannot use '
           f'--{name}={value}: it reads records at gs:// itself, by the '

@@ -7,7 +7,7 @@ on their devices then.
 import contextlib
 import hashlib
 import re
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -111,6 +111,35 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
   return not _list_workers(strategy) or strategy.cluster_resolver.task_id == 0
 
 
+def make_sum(
+    strategy: tf.distribute.Strategy
+) -> Callable[[np.ndarray], tf.Tensor] | None:
+  """Returns a function that adds up an array over all replicas of all workers.
+
+  Each worker must call it as often, and in the same order among its steps. Who
+  reads what it returns waits for the others. None for one worker.
+
+  Args:
+    strategy: of the run.
+  """
+  if not _list_workers(strategy):
+    return None
+
+  def reduce(values):
+    own = tf.identity(values)  # on the replica's device; the argument has none
+    return tf.distribute.get_replica_context().all_reduce('SUM', own)
+
+  @tf.function
+  def add(values):
+    return strategy.run(reduce, (values,))
+
+  def add_up(values):
+    found = add(tf.constant(values, tf.float32))
+    return strategy.experimental_local_results(found)[0]
+
+  return add_up
+
+
 def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
                                                                   Any]) -> None:
   """Checks that all workers have equal values; does nothing for one worker.
@@ -122,7 +151,8 @@ def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
   Raises:
     errors.DataError: on each worker; names the values that differ.
   """
-  if not _list_workers(strategy):
+  add_up = make_sum(strategy)
+  if add_up is None:
     return
   # If all digests are equal, no worker or every worker has each bit set.
   digests = [
@@ -131,13 +161,8 @@ def check_alike(strategy: tf.distribute.Strategy, values: Mapping[str,
   bits = np.unpackbits(np.array([list(each) for each in digests], np.uint8),
                        axis=1).astype(np.float32)
 
-  @tf.function
-  def count():
-    return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce(
-        'SUM', tf.constant(bits)))
-
   with process.killed_by_signals():  # others may still copy their records
-    counts = strategy.experimental_local_results(count())[0].numpy()
+    counts = add_up(bits).numpy()
   alike = np.isin(counts, (0, strategy.num_replicas_in_sync)).all(axis=1)
   differ = [name for name, is_alike in zip(values, alike) if not is_alike]
   if differ:

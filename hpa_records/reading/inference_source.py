@@ -87,7 +87,7 @@ class Records:
 
   def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
     """Returns batches as indexed.batches gives them."""
-    return self._reader.evaluation(None, share)
+    return self._reader.evaluation(self._records.rows(None), share)
 
   def translate_errors(self) -> contextlib.AbstractContextManager:
     """Returns Reader.translate_errors, for a block that reads batches."""

@@ -108,21 +108,20 @@ class Reader:
     payload = None if self._how.cache == 'device' else self._payload
     return self._batch(payload, epoch, share, first_step)
 
-  def evaluation(self, fold: int | None,
+  def evaluation(self, rows: np.ndarray,
                  share: epoch_plan.Share) -> tf.data.Dataset:
-    """Returns every record of a fold exactly once, in index order.
+    """Returns some records exactly once, in index order.
 
     Args:
-      fold: 0..F-1; None for all records.
+      rows: [n] int64, of the index, ascending, such as Records.rows of a fold.
       share: the part of each batch to make.
 
     Returns:
       Batches as indexed.batches returns them, with images and element 0.
     """
     if self._payload is None:
-      return self._streaming.evaluation(fold, share)
-    once = epoch_plan.once(self._records.rows(fold))
-    return self._batch(self._payload, once, share, 0)
+      return self._streaming.evaluation(rows, share)
+    return self._batch(self._payload, epoch_plan.once(rows), share, 0)
 
   def check_unchanged(self) -> None:
     """Checks that the shards that were read have not changed.
@@ -157,7 +156,7 @@ class Reader:
       rows = self._records.rows(fold)
       with self.translate_errors():
         for i, batch in enumerate(
-            self.evaluation(fold, share).as_numpy_iterator()):
+            self.evaluation(rows, share).as_numpy_iterator()):
           part = rows[i * _FILL_BATCH:(i + 1) * _FILL_BATCH]
           yield part, batch[spec.IMAGE][:len(part)]
 

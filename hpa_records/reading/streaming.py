@@ -71,6 +71,8 @@ class Source(NamedTuple):
 _NUMBER, _NUMBERS = tf.TensorSpec([], tf.int64), tf.TensorSpec([None], tf.int64)
 _PATHS = tf.TensorSpec([None], tf.string)
 _SOURCE_SPEC = Source(_PATHS, *[_NUMBERS] * 3, *[_NUMBER] * 3)
+# Of an evaluation: the shards, and which of all their records it wants.
+_WANTED_SPEC = (_PATHS, tf.TensorSpec([None], tf.bool))
 
 
 class Streaming:
@@ -133,40 +135,45 @@ class Streaming:
     return self._call(share, build, source,
                       batching.list_draws(self._records, epoch), first_step)
 
-  def evaluation(self, fold: int | None,
+  def evaluation(self, rows: np.ndarray,
                  share: epoch_plan.Share) -> tf.data.Dataset:
-    """Returns every record of a fold exactly once, in index order.
+    """Returns some records exactly once, in index order.
 
-    TensorFlow reads them, with or without a payload.
+    TensorFlow reads them, with or without a payload: all of their shards.
 
     Args:
-      fold: 0..F-1; None for all records.
+      rows: [n] int64, of the index, ascending.
       share: the part of each batch to make.
 
     Returns:
       Batches as training returns them, with element 0.
     """
-    rows = self._records.rows(fold)
-    names = _encode(_shard_names(self._records, rows))
+    paths = _shard_names(self._records, rows)
+    shards = self._records.index['shard']
+    read = np.flatnonzero(shards.isin(shards.iloc[rows].unique()))
+    wanted = tf.constant(_encode(paths)), tf.constant(np.isin(read, rows))
     draws = batching.list_draws(self._records, epoch_plan.once(rows))
     batcher = self._batcher
 
-    def build(names, draws, total):
+    def build(wanted, draws, total):
+      names, is_wanted = wanted
       found = tf.data.Dataset.zip(_read(self._records, names),
-                                  tf.data.Dataset.range(total))
+                                  tf.data.Dataset.from_tensor_slices(is_wanted))
+      found = found.filter(lambda _, each: each).map(lambda record, _: record)
+      found = tf.data.Dataset.zip(found, tf.data.Dataset.range(total))
       return batcher.batch_records(found, draws, share, total, np.int64(0))
 
-    return self._call(share, build, tf.constant(names), draws, len(rows))
+    return self._call(share, build, wanted, draws, len(rows))
 
   @functools.cached_property
   def _batcher(self) -> batching.Batcher:
     return batching.Batcher(self._records, self._payload, self._take)
 
   def _call(self, share: epoch_plan.Share, build: Callable,
-            first: Source | tf.Tensor, draws: batching.Draws,
+            first: Source | tuple[tf.Tensor, tf.Tensor], draws: batching.Draws,
             number: int) -> tf.data.Dataset:
     """Returns the dataset that build makes, traced once for each share."""
-    spec = _SOURCE_SPEC if isinstance(first, Source) else _PATHS
+    spec = _SOURCE_SPEC if isinstance(first, Source) else _WANTED_SPEC
     key = share, spec
     if key not in self._traced:
       self._traced[key] = tf.function(build,

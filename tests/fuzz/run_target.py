@@ -159,6 +159,7 @@ def _runs(_) -> list[bytes]:
   next_layer = {**layer, 'name': 'b', 'kind': 'Conv2D', 'inputs': ['a']}
   about = {
       'device': 'the CPU',
+      'inner_images': 2,
       'versions': {
           'numpy': '2'
       },

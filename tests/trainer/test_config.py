@@ -65,7 +65,7 @@ def test_values_of_another_type_are_refused(name, value):
 def test_loss_is_better_when_it_is_less():
   assert _CONFIG.monitor_mode == 'max'
   assert dataclasses.replace(_CONFIG,
-                             plateau_monitor='loss').monitor_mode == 'min'
+                             plateau_monitor='val_loss').monitor_mode == 'min'
 
 
 @pytest.mark.parametrize('loss,monitor', [

@@ -173,6 +173,7 @@ def _tiny_ours(job: Job) -> Iterator[tuple[int, float]]:
   process.take()
   from trainer import config as config_lib
   from trainer.training import calls
+  from trainer.training import interruption
   from trainer.training import optimizer as optimizer_lib
   from trainer.training import state as state_lib
   from trainer.training import step
@@ -190,11 +191,11 @@ def _tiny_ours(job: Job) -> Iterator[tuple[int, float]]:
   steps = _TINY_CALLS * job['steps']
   batches = _make_batches(strategy, job, steps)
   stepper = step.Stepper(strategy, model, optimizer, config, steps)
-  running = calls.Calls(stepper, config, strategy)
+  running = calls.Calls(stepper, config, strategy, interruption.Interruption())
   while True:
     begun, state = time.perf_counter(), state_lib.State.start(config)
     stepper.begin(0, 0, np.full(steps, 0.01, np.float32))
-    running.begin(batches, 0, steps)
+    running.begin(batches, 0, steps * job['batch'])
     while running.left:
       running.start()
       while running.num_running > (running.left > 0):

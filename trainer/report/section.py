@@ -65,6 +65,11 @@ def describe(result: result_lib.Result, content: dict[str,
           len(run.folds),
       'monitor':
           metrics.spell(run.config.plateau_monitor),
+      'inner_images': [
+          fold.about['inner_images']
+          for fold in run.folds
+          if fold.about and 'inner_images' in fold.about
+      ],
       'is_grouped':
           bool(found.groups.size),
       'metrics':

@@ -65,7 +65,8 @@ class Samples:
     ids: [N] str, of all records, in file order.
     labels: [N, K] uint8 multi-hot.
     folds: [N] int64.
-    repeats: [N] float32, expected draws in an epoch; 0 in the held-out fold.
+    repeats: [N] float32, expected draws in an epoch; 0 in the held-out fold,
+      and for the images of --validation=inner.
     seed: of the conversion, used by the balance policies.
     balance: settings that gave the repeats.
     groups: [N] str, equal where samples belong together; [0] if the records

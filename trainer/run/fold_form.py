@@ -31,6 +31,7 @@ _LATER_ABOUT = {
     'pixels': (dict, type(None)),
     'classes': [str],
     'levels': [[(int, float)]],
+    'inner_images': int,
 }
 _DESCRIPTION = 'description'
 _NETWORK = {
@@ -92,6 +93,7 @@ def check_about(content: Any) -> None:
     if isinstance(value, dict):
       _check_range(f'entries of {name}', len(value), 0, _MOST_ENTRIES)
   _check_text('device', content['device'])
+  _check_range('inner_images', content.get('inner_images', 1), 1, LARGEST)
   for name in ('versions', 'records_versions'):
     for key, value in content[name].items():
       _check_text(name, key)

@@ -14,8 +14,10 @@ import time
 import numpy as np
 
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer import strategy as strategy_lib
+from trainer.training import interruption as interruption_lib
 from trainer.training import loss as loss_lib
 from trainer.training import state as state_lib
 from trainer.training import step as step_lib
@@ -31,8 +33,8 @@ class _Call:
 
   Attributes:
     count: its steps.
-    found: the losses of its steps [count] float32, and the seconds for which
-      they waited for batches.
+    found: the losses of its steps [count] float32, the seconds for which they
+      waited for batches, and what Interruption.ask gave.
   """
   count: int
   found: futures.Future[list[np.ndarray]]
@@ -47,33 +49,37 @@ class Calls:
   """
 
   def __init__(self, stepper: step_lib.Stepper, config: config_lib.Config,
-               strategy: tf.distribute.Strategy):
+               strategy: tf.distribute.Strategy,
+               interruption: interruption_lib.Interruption):
     """Prepares the calls of a run.
 
     Args:
       stepper: runs them.
       config: of the run.
       strategy: of the run.
+      interruption: of the run; each call tells the other workers of a signal.
     """
     self._stepper, self._config = stepper, config
+    self._interruption = interruption
     self._is_shared = isinstance(strategy,
                                  tf.distribute.MultiWorkerMirroredStrategy)
     self._first = _FIXED if strategy_lib.compiles(strategy, config.xla) else 1
     self._copying = futures.ThreadPoolExecutor(1)
     self.number = self.started = 0
-    self._steps, self._batches = 0, None
+    self._steps, self._draws, self._batches = 0, 0, None
     self._running: collections.deque[_Call] = collections.deque()
     self._pace, self._since = 0.0, 0.0  # steps a second; the last reading
 
-  def begin(self, batches: step_lib.Batches, first: int, steps: int) -> None:
+  def begin(self, batches: step_lib.Batches, first: int, draws: int) -> None:
     """Begins an epoch.
 
     Args:
       batches: of the epoch from its step `first` on.
       first: steps that are done.
-      steps: of the whole epoch.
+      draws: images of the whole epoch, without padding.
     """
-    self._batches, self.started, self._steps = batches, first, steps
+    self._batches, self.started, self._draws = batches, first, draws
+    self._steps = epoch_plan.num_steps(draws, self._config.batch_size)
 
   @property
   def left(self) -> int:
@@ -98,7 +104,10 @@ class Calls:
     count = self._choose()
     found = self._stepper.train(count, self._batches)
     self._running.append(
-        _Call(count, self._copying.submit(step_lib.fetch, *found)))
+        _Call(
+            count,
+            self._copying.submit(step_lib.fetch, *found,
+                                 *self._interruption.ask())))
     self.number, self.started = self.number + 1, self.started + count
 
   def read(self, state: state_lib.State) -> float:
@@ -114,12 +123,16 @@ class Calls:
       errors.StoppedEarly: a loss is not finite; names its step.
     """
     call = self._running.popleft()
-    losses, waited = call.found.result()
-    for i, loss in enumerate(losses):
+    losses, waited, *sums = call.found.result()
+    for loss in losses:
       loss_lib.check_finite(
-          loss, f'in epoch {state.epoch + 1}, step {state.step + i + 1}')
-    state.total += float(losses.sum(dtype=np.float64))
-    state.step += call.count
+          loss, f'in epoch {state.epoch + 1}, step {state.step + 1}')
+      # One by one: the sum does not depend on how the steps are cut into calls.
+      drawn = state.step * self._config.batch_size
+      state.loss_sum += float(loss) * min(self._config.batch_size,
+                                          self._draws - drawn)
+      state.step += 1
+    self._interruption.hear(sums)
     now = time.perf_counter()
     self._pace, self._since = call.count / (now - self._since), now
     return float(waited)

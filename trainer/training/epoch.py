@@ -20,6 +20,7 @@ from trainer.run import workdir
 from trainer import strategy as strategy_lib
 from trainer.training import calls
 from trainer.training import device_cache
+from trainer.training import interruption as interruption_lib
 from trainer.training import optimizer
 from trainer.training.recording import recorder as recorder_lib
 from trainer.training import state as state_lib
@@ -46,7 +47,8 @@ class Epochs:
                strategy: tf.distribute.Strategy, records: dataset.Records,
                reader: reader_lib.Reader, repeats: np.ndarray,
                stepper: step_lib.Stepper,
-               cached: device_cache.CachedBatches | None):
+               cached: device_cache.CachedBatches | None,
+               interruption: interruption_lib.Interruption):
     """Prepares the epochs.
 
     Args:
@@ -57,11 +59,12 @@ class Epochs:
       repeats: [N] float32, expected draws of each record in an epoch.
       stepper: runs the steps.
       cached: the batches on the device; None reads them.
+      interruption: as of calls.Calls.
     """
     self._config, self._strategy, self._reader = config, strategy, reader
     self._repeats, self._ranks = repeats, records.ranks()
     self._stepper, self._cached = stepper, cached
-    self._calls = calls.Calls(stepper, config, strategy)
+    self._calls = calls.Calls(stepper, config, strategy, interruption)
 
   def begin(self, number: int, first_step: int) -> Epoch | None:
     """Plans an epoch and starts to read it; None after the last epoch.
@@ -116,7 +119,7 @@ class Epochs:
     if self._cached:
       self._cached.load(epoch.plan)
     self._stepper.begin(state.epoch, state.step, rates)
-    running.begin(epoch.batches or self._cached, state.step, steps)
+    running.begin(epoch.batches or self._cached, state.step, count)
     start, waited = time.perf_counter(), 0.0
     to_train = count - state.step * config.batch_size
     with progress.Bar(f'epoch {state.epoch + 1}/{config.epochs}',
@@ -135,7 +138,7 @@ class Epochs:
           share = waited / (time.perf_counter() - start)
           shown.advance(
               drawn - before * config.batch_size,
-              f'step {state.step}/{steps}, loss {state.total / state.step:.4f},'
+              f'step {state.step}/{steps}, loss {state.loss_sum / drawn:.4f},'
               f' rate {rates[state.step - 1]:.2g}, input {share:.0%}')
 
       while running.left:
@@ -158,7 +161,7 @@ class Epochs:
     seconds = time.perf_counter() - start
     return {
         'epoch': state.epoch + 1,
-        'loss': state.total / steps,
+        'loss': state.loss_sum / count,
         'learning_rate': state.plateau.learning_rate,
         'images': count,
         'images_per_s': to_train / seconds,

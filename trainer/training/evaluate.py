@@ -1,4 +1,4 @@
-"""Predictions, loss and metrics of a held-out fold."""
+"""Predictions, loss and metrics of images that are not trained on."""
 
 import itertools
 from typing import Any
@@ -22,11 +22,11 @@ _SHORT = 8  # batches of a call, where its length is traced or it takes long
 
 
 class Evaluator:
-  """Predicts every record of one fold exactly once, in index order.
+  """Predicts some records exactly once, in index order.
 
   Attributes:
     records: the dataset.
-    ids: [N] str, of the fold's records.
+    ids: [N] str, of these records.
     labels: [N, K] uint8 multi-hot.
   """
 
@@ -36,8 +36,9 @@ class Evaluator:
                records: dataset.Records,
                reader: reader_lib.Reader,
                config: config_lib.Config,
+               rows: np.ndarray,
                cache: device_cache.DeviceCache | None = None):
-    """Prepares the batches of the held-out fold.
+    """Prepares the batches.
 
     Args:
       strategy: of the model.
@@ -45,11 +46,12 @@ class Evaluator:
       records: the dataset.
       reader: of the dataset.
       config: of the run.
+      rows: [N] int64, of the index, ascending: of the held-out fold, or of
+        preparation.find_inner.
       cache: its images on the device; None reads them.
     """
     self._stepper, self._reader, self._config = stepper, reader, config
     self.records = records
-    rows = records.rows(config.fold)
     self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
     self.labels = records.labels[rows]
     batch_size = strategy_lib.cap_batch(
@@ -64,7 +66,7 @@ class Evaluator:
     else:
       self._batches = strategy.distribute_datasets_from_function(
           lambda context: reader.evaluation(
-              config.fold, strategy_lib.share(context, batch_size)),
+              rows, strategy_lib.share(context, batch_size)),
           stepper.input_options)
 
   def predict(self, epoch: int) -> tuple[np.ndarray, float]:
@@ -94,13 +96,13 @@ class Evaluator:
         for parts in (found[::2], found[1::2]))
     self._reader.check_unchanged()
     loss = float(losses.mean())
-    loss_lib.check_finite(loss, f'of the held-out fold after epoch {epoch}')
+    loss_lib.check_finite(loss, f'in the evaluation after epoch {epoch}')
     return predictions, loss
 
   def monitor(self, predictions: np.ndarray, loss: float) -> float | None:
     """Returns the metric of --plateau_monitor, as in score."""
     name = self._config.plateau_monitor
-    if name == 'loss':
+    if name == config_lib.VAL_LOSS:
       return loss
     return metrics.compute_one(name, self.labels, predictions,
                                decision.find_threshold(self._config))
@@ -117,3 +119,31 @@ class Evaluator:
     found = metrics.compute(self.labels, predictions,
                             decision.find_threshold(self._config))
     return {'epoch': epoch, 'loss': loss, **found}
+
+
+def monitor(config: config_lib.Config, held_out: Evaluator,
+            inner: Evaluator | None, epoch: int, predictions: np.ndarray,
+            loss: float) -> tuple[float | None, dict[str, Any]]:
+  """Returns the monitored value of an epoch, and what the history says of it.
+
+  Args:
+    config: of the run.
+    held_out: of the held-out fold, which decides where there is no inner.
+    inner: of the rows of preparation.find_inner; None without them.
+    epoch: as of Evaluator.predict.
+    predictions: [N, K] float32, of held_out.predict.
+    loss: of held_out.predict.
+
+  Raises:
+    errors.DataError, errors.StoppedEarly: as Evaluator.predict.
+  """
+  if inner is None:
+    value = held_out.monitor(predictions, loss)
+    return value, {config_lib.VAL_LOSS: loss}
+  found = inner.predict(epoch)
+  value = inner.monitor(*found)
+  return value, {
+      config_lib.VAL_LOSS: found[1],
+      f'{config_lib.INNER}_{config.plateau_monitor}': value,
+      'heldout_loss': loss
+  }

@@ -12,6 +12,7 @@ writes what belongs to the last one, in order, its checkpoint last.
 
 from concurrent import futures
 import contextlib
+import functools
 import os
 from typing import Any
 
@@ -33,20 +34,12 @@ from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import epoch
 from trainer.training import evaluate
-from trainer.training import input_wait
 from trainer.training import interruption
 from trainer.training import optimizer
 from trainer.training import preparation
 from trainer.training.recording import recorder
 from trainer.training import state as state_lib
 from trainer.training import step
-
-_KEPT = {
-    'device': 'all pixels are in the memory of the device',
-    'host': 'all pixels are in host memory',
-    'disk': 'records are kept on local disk',
-    'none': 'pixels are read in each epoch'
-}
 
 
 def train(config: config_lib.Config,
@@ -75,7 +68,7 @@ def train(config: config_lib.Config,
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
   records = preparation.load_records(config)
   preparation.check_labels(config, records)
-  repeats = preparation.check_fold(config, records)
+  repeats, inner = preparation.check_fold(config, records)
   how = memory.choose_cache(config, records, strategy,
                             preparation.find_reader(config))
   # The reader decides the order of samples, so a resumed run must use the same.
@@ -108,7 +101,8 @@ def train(config: config_lib.Config,
     memory.check_batch(config, records, strategy)
     reader = reader_lib.Reader(records, config.fold, how)
     with reader.translate_errors(), strategy_lib.translate_errors(strategy):
-      return _Run(config, strategy, records, reader, repeats, how.cache).run()
+      return _Run(config, strategy, records, reader, repeats, inner,
+                  how.cache).run()
 
 
 class _Run:
@@ -116,7 +110,8 @@ class _Run:
 
   def __init__(self, config: config_lib.Config,
                strategy: tf.distribute.Strategy, records: dataset.Records,
-               reader: reader_lib.Reader, repeats: np.ndarray, cache: str):
+               reader: reader_lib.Reader, repeats: np.ndarray,
+               inner: np.ndarray, cache: str):
     self._config, self._reader, self._strategy = config, reader, strategy
     self._records, self._repeats = records, repeats
     self._is_chief = strategy_lib.is_chief(strategy)
@@ -136,17 +131,25 @@ class _Run:
       cached = device_cache.CachedBatches(pixels, config.batch_size, most_steps)
     stepper = step.Stepper(strategy, self._model, self._optimizer, config,
                            most_steps)
+    self._interruption = interruption.Interruption(
+        strategy_lib.make_sum(strategy))
     self._epochs = epoch.Epochs(config, strategy, records, reader, repeats,
-                                stepper, cached)
-    self._evaluator = evaluate.Evaluator(strategy, stepper, records, reader,
-                                         config, pixels)
+                                stepper, cached, self._interruption)
+    evaluator = functools.partial(evaluate.Evaluator,
+                                  strategy,
+                                  stepper,
+                                  records,
+                                  reader,
+                                  config,
+                                  cache=pixels)
+    self._evaluator = evaluator(records.rows(config.fold))
+    self._inner = evaluator(inner) if inner.size else None
     with fold_lock.translate_write_errors(self._recorder.directory):
       self._checkpoints = checkpoint.Checkpoints(
           os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
           config.identity(records.manifest.fingerprint, reader.kind),
           self._model, self._optimizer)
     self._cache = cache
-    self._interruption = interruption.Interruption()
     self._beside = futures.ThreadPoolExecutor(1)
     self._upcoming: futures.Future[epoch.Epoch | None] | None = None
     self._recorded: futures.Future | None = None
@@ -159,32 +162,32 @@ class _Run:
         self._strategy,
         {'the checkpoint to resume from': (state.epoch, state.step)})
     device = strategy_lib.describe(self._strategy)
+    num_inner = len(self._inner.ids) if self._inner else 0
     self._recorder.begin(self._records, self._reader.kind, self._repeats,
-                         device, self._is_done(state))
-    self._recorder.say(f'Fold {config.fold} held out: '
-                       f'{len(self._evaluator.ids)} images to evaluate, '
-                       f'{self._repeats.sum():.0f} draws an epoch to train on, '
-                       f'on {device}.')
-    if config.cache == 'auto':
-      self._recorder.say(f'--cache=auto: {_KEPT[self._cache]}.')
-    if not input_wait.has_clock():
-      self._recorder.say('The wait for input is not measured, and shown as 0: '
-                         'TensorFlow has no clock in deterministic mode.')
+                         num_inner, device, self._is_done(state))
+    for line in preparation.describe(config, len(self._evaluator.ids),
+                                     num_inner, self._repeats, device,
+                                     self._cache):
+      self._recorder.say(line)
     predictions = None
     with self._interruption, self._beside:
       self._prepare(state.epoch, state.step)
       while not self._is_done(state):
         row = self._train_epoch(state)
         predictions, loss = self._evaluator.predict(state.epoch + 1)
-        snapshot = state.finish_epoch(self._evaluator.monitor(
-            predictions, loss))
+        value, shown = evaluate.monitor(config, self._evaluator, self._inner,
+                                        state.epoch + 1, predictions, loss)
+        snapshot = state.finish_epoch(value)
         values = self._checkpoints.copy_values() if self._is_chief else []
         self._wait_recorded()
-        self._recorded = self._beside.submit(self._record, snapshot, row,
-                                             predictions, loss, values)
+        self._recorded = self._beside.submit(self._record, snapshot,
+                                             row | shown, predictions, loss,
+                                             values)
         if not self._is_done(state):
+          self._interruption.agree()
           self._stop_if_asked(state)
       summary = self._wait_recorded()
+      self._interruption.agree()
     if predictions is None:
       self._recorder.say(f'Already trained, {state.epoch} epochs; evaluating.')
       self._recorder.write_history(state)
@@ -192,8 +195,9 @@ class _Run:
       summary = self._evaluator.score(state.epoch, predictions, loss)
     self._recorder.finish(state, self._model, self._evaluator, predictions,
                           summary)
-    asked = self._interruption.signal
-    if asked:  # in the last epoch; other folds may follow
+    # In the last epoch, or later to this worker alone; other folds may follow.
+    asked = self._interruption.asked or self._interruption.signal
+    if asked:
       raise errors.StoppedEarly(
           f'{asked.name}: fold {config.fold} is finished, at '
           f'{self._recorder.directory}; run the same command to continue.',
@@ -209,7 +213,7 @@ class _Run:
 
     Args:
       state: of State.finish_epoch.
-      row: numbers of the epoch's training.
+      row: as of State.record.
       predictions: [N, K] float32, after it.
       loss: after it.
       values: of Checkpoints.copy_values after it.
@@ -250,29 +254,31 @@ class _Run:
         self._upcoming.result(),
         state,
         self._recorder,
-        is_asked=lambda: self._interruption.signal or has_failed(),
+        is_asked=lambda: self._interruption.asked or has_failed(),
         pause=pause,
         # Its buffers fill during the last steps and the evaluation.
         prepare_next=lambda: self._prepare(state.epoch + 1, 0))
 
   def _stop_if_asked(self, state: state_lib.State) -> None:
-    """Saves a checkpoint and raises StoppedEarly if a signal came."""
-    asked = self._interruption.signal
-    if asked and not self._is_chief:
-      raise errors.StoppedEarly(
-          f'{asked.name}: this worker stopped, and the others stop too; run '
-          'the same command on all to continue from the newest checkpoint.',
-          128 + asked)
-    if asked:
-      self._wait_recorded()
-      if not self._reader.is_ordered:
-        state.step = 0  # the checkpoint of the last epoch's end
-      elif state.step:
-        self._save(state)
-      raise errors.StoppedEarly(
-          f'{asked.name}: saved {preparation.describe_position(state)} at '
-          f'{self._recorder.directory}; run the same command to continue.',
-          128 + asked)
+    """Saves a checkpoint and raises StoppedEarly if a signal came.
+
+    Of several workers all raise, when the chief has saved.
+    """
+    asked = self._interruption.asked
+    if not asked:
+      return
+    self._wait_recorded()
+    if not self._reader.is_ordered:
+      state.step = 0  # the checkpoint of the last epoch's end
+    elif state.step:
+      self._save(state)
+    self._interruption.agree()
+    done, where = 'saved', f'at {self._recorder.directory}'
+    if not self._is_chief:
+      done, where = 'stopped', 'with all workers'
+    raise errors.StoppedEarly(
+        f'{asked.name}: {done} {preparation.describe_position(state)} {where}; '
+        'run the same command to continue.', 128 + asked)
 
   def _save(self,
             state: state_lib.State,

@@ -12,6 +12,7 @@ from hpa_records.reading import dataset
 from hpa_records.reading import download
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.sampling import folds as folds_lib
 from trainer import config as config_lib
 from trainer.run import checkpoint
 from trainer.run import fold_file
@@ -22,6 +23,13 @@ from trainer.training import input_wait
 from trainer.training.recording import recorder as recorder_lib
 from trainer.training import state as state_lib
 
+_INNER_PARTS = 10  # of the training folds; one is the inner validation
+_KEPT = {
+    'device': 'all pixels are in the memory of the device',
+    'host': 'all pixels are in host memory',
+    'disk': 'records are kept on local disk',
+    'none': 'pixels are read in each epoch'
+}
 _ALWAYS_FITS = 1024  # images of a batch, mostly padding in a small epoch
 
 
@@ -71,12 +79,15 @@ def check_labels(config: config_lib.Config, records: dataset.Records) -> None:
 
 
 def check_fold(config: config_lib.Config,
-               records: dataset.Records) -> np.ndarray:
-  """Returns the repeats [N] float32 of training with the fold held out.
+               records: dataset.Records) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the repeats of training with the fold held out, and the inner rows.
+
+  Returns:
+    [N] float32, 0 for the held-out fold and the inner rows; and as find_inner.
 
   Raises:
     errors.DataError: the dataset has no such fold, there is nothing to train
-      on, or a batch is larger than an epoch.
+      on, or a batch is larger than an epoch; or as find_inner.
   """
   folds = records.manifest.num_folds
   if config.fold >= folds:
@@ -84,6 +95,8 @@ def check_fold(config: config_lib.Config,
         f'Expected --fold from 0 to {folds - 1}, received '
         f'{config.fold}; {config.records} has {folds} folds.')
   repeats = records.repeats(config.fold, config.rebalance)
+  inner = find_inner(config, records)
+  repeats[inner] = 0
   if not repeats.any():
     raise errors.DataError(
         f'No records to train on with fold {config.fold} held out: all repeats '
@@ -93,7 +106,66 @@ def check_fold(config: config_lib.Config,
     raise errors.DataError(
         f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
         f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
-  return repeats
+  return repeats, inner
+
+
+def find_inner(config: config_lib.Config,
+               records: dataset.Records) -> np.ndarray:
+  """Returns the rows of the inner validation, [n] int64, ascending.
+
+  In place of the held-out fold they lower the rate and pick the best epoch. A
+  tenth of the training folds, stratified by class, groups as a whole: a
+  function of dataset, fold and seed. None with --validation=heldout.
+
+  Args:
+    config: of the run.
+    records: the dataset, with the fold of the run.
+
+  Raises:
+    errors.DataError: the training folds have too few samples or groups.
+  """
+  if config.validation != config_lib.INNER:
+    return np.zeros(0, np.int64)
+  index = records.index
+  rows = np.flatnonzero(index['fold'] != config.fold)
+  names = index['group' if 'group' in index else 'id'].iloc[rows].tolist()
+  if len(set(names)) < _INNER_PARTS:
+    raise errors.DataError(
+        f'Expected at least {_INNER_PARTS} samples, or groups of them, outside '
+        f'of fold {config.fold} for --validation={config_lib.INNER}, received '
+        f'{len(set(names))}; leave --validation out.')
+  part_of = folds_lib.assign(index['id'].iloc[rows].tolist(),
+                             records.labels[rows], _INNER_PARTS, config.seed,
+                             names)
+  return rows[part_of == 0]
+
+
+def describe(config: config_lib.Config, num_evaluated: int, num_inner: int,
+             repeats: np.ndarray, device: str, cache: str) -> list[str]:
+  """Returns the lines that a training begins with.
+
+  Args:
+    config: of the run.
+    num_evaluated: images of the held-out fold.
+    num_inner: images of find_inner.
+    repeats: [N] float32, expected draws in an epoch.
+    device: description of the devices.
+    cache: that was chosen.
+  """
+  lines = [
+      f'Fold {config.fold} held out: {num_evaluated} images to evaluate, '
+      f'{repeats.sum():.0f} draws an epoch to train on, on {device}.'
+  ]
+  if num_inner:
+    lines.append(f'--validation={config_lib.INNER}: {num_inner} images of the '
+                 'training folds choose the rate and the best epoch; they are '
+                 'not trained on.')
+  if config.cache == 'auto':
+    lines.append(f'--cache=auto: {_KEPT[cache]}.')
+  if not input_wait.has_clock():
+    lines.append('The wait for input is not measured, and shown as 0: '
+                 'TensorFlow has no clock in deterministic mode.')
+  return lines
 
 
 def find_reader(config: config_lib.Config) -> str:

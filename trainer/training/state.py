@@ -13,7 +13,8 @@ _NUMBER = (int, float)
 # The form for json_text.check_form.
 _FORM = {
     **dict.fromkeys(_COUNTS, int),
-    'total': _NUMBER,
+    'loss_sum': _NUMBER,
+    'best_value': (*_NUMBER, type(None)),
     'best': {},
     'history': [{
         'epoch': int
@@ -39,17 +40,19 @@ class State:
     plateau: the learning rate and its state.
     epoch: finished epochs.
     step: finished steps of the next epoch.
-    total: sum of those steps' losses.
-    best_epoch: number of the epoch with the best monitored metric, from 1; 0
-      before the first.
+    loss_sum: of the images that those steps drew.
+    best_epoch: number of the epoch with the best finite monitored value, the
+      first of equal ones, from 1; 0 before the first epoch.
+    best_value: that epoch's monitored value; None if no value was finite.
     best: that epoch's metrics.
     history: one row an epoch.
   """
   plateau: optimizer.Plateau
   epoch: int = 0
   step: int = 0
-  total: float = 0.0
+  loss_sum: float = 0.0
   best_epoch: int = 0
+  best_value: float | None = None
   best: dict[str, Any] = dataclasses.field(default_factory=dict)
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
@@ -76,11 +79,24 @@ class State:
       A copy to complete with record, which later epochs do not change.
     """
     value = math.nan if value is None else value
-    self.epoch, self.step, self.total = self.epoch + 1, 0, 0.0
-    if self.plateau.improves(value) or not self.best_epoch:
+    self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+    if self._is_best(value):
+      self.best_epoch, self.best_value = self.epoch, float(value)
+    elif not self.best_epoch:
       self.best_epoch = self.epoch
     self.plateau = self.plateau.update(value)
     return dataclasses.replace(self)
+
+  def _is_best(self, value: float) -> bool:
+    """Returns whether a monitored value is better than all before it.
+
+    The plateau does not tell: it passes over gains below its threshold.
+    """
+    if self.best_value is None or not math.isfinite(value):
+      return math.isfinite(value)
+    if self.plateau.mode == 'max':
+      return value > self.best_value
+    return value < self.best_value
 
   def record(self, row: dict[str, Any], metrics: dict[str, Any]) -> None:
     """Adds the last epoch to the history, and to best if it is the best.
@@ -88,13 +104,13 @@ class State:
     Copies of the state share both.
 
     Args:
-      row: numbers of the epoch's training.
+      row: numbers of the epoch's training, and of the images that choose.
       metrics: of the held-out fold after it.
     """
     if self.best_epoch == self.epoch:
       self.best.clear()
       self.best.update(metrics)
-    self.history.append({**metrics, **row, 'val_loss': metrics['loss']})
+    self.history.append({**metrics, **row})
 
   def is_stalled(self, patience: int) -> bool:
     """Returns whether the best epoch is at least patience epochs back.

@@ -36,7 +36,8 @@ def read(by_tensorflow):
                                             by_tensorflow=by_tensorflow))
   return [{name: value.numpy() for name, value in batch.items()}
           for batches in (found.training(epoch, key, share),
-                          found.evaluation(0, share)) for batch in batches]
+                          found.evaluation(records.rows(0), share))
+          for batch in batches]
 
 here = read(False)
 tf.config.experimental_connect_to_host('127.0.0.1:' + sys.argv[1])

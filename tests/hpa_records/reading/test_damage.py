@@ -40,14 +40,14 @@ def test_a_dataset_replaced_during_streaming_is_detected(tmp_path):
   records = dataset.load(one)
   source = streaming.Streaming(records, 1)
   for _ in range(2):
-    sum(1 for _ in source.evaluation(None, epoch_plan.Share(4)))
+    sum(1 for _ in source.evaluation(records.rows(None), epoch_plan.Share(4)))
   shard_issue.check_unchanged(records)
   shutil.rmtree(one)
   os.rename(two, one)
   with pytest.raises(errors.DataError, match='changed while it was read'):
     shard_issue.check_unchanged(records)
   with pytest.raises(errors.DataError, match='changed while it was read'):
-    source.evaluation(None, epoch_plan.Share(4))
+    source.evaluation(records.rows(None), epoch_plan.Share(4))
 
 
 @pytest.mark.parametrize('reader,check,damage', [

@@ -72,6 +72,10 @@ class _Way:
     return key, epoch_plan.shuffle(self.records.repeats(self.fold), key,
                                    augment)
 
+  def evaluate(self, fold, batch_size):
+    return self.reader.evaluation(self.records.rows(fold),
+                                  epoch_plan.Share(batch_size))
+
   def train(self,
             number=0,
             share=epoch_plan.Share(7),
@@ -197,7 +201,7 @@ def test_a_folder_whose_name_is_not_utf8_is_streamed(folders, tmp_path, name):
   way = _Way(copy, how)
   epoch, batches = way.train()
   assert sorted(_numbers(batches)) == sorted(_planned(way, epoch.record))
-  assert len(_numbers(way.reader.evaluation(None, epoch_plan.Share(8)))) == 40
+  assert len(_numbers(way.evaluate(None, 8))) == 40
 
 
 def test_batches_have_static_shapes_and_the_last_is_padded(way):
@@ -294,14 +298,26 @@ def test_training_opens_no_file_of_the_held_out_fold(way, tmp_path):
 @pytest.mark.parametrize('batch_size', [1, 3, 100])
 def test_evaluation_reads_every_record_once_in_order(way, batch_size):
   rows = way.records.rows(2)
-  batches = list(
-      way.reader.evaluation(2,
-                            epoch_plan.Share(batch_size)).as_numpy_iterator())
+  batches = list(way.evaluate(2, batch_size).as_numpy_iterator())
   assert _numbers(batches) == _planned(way, rows)
   np.testing.assert_array_equal(_real(batches, 'labels'),
                                 way.records.labels[rows])
   assert not _real(batches, 'element').any()
   assert len(batches) == -(-len(rows) // batch_size)
+
+
+@pytest.mark.parametrize('name', [*_WAYS, 'by TensorFlow'])
+def test_evaluation_reads_any_rows_of_any_folds(folders, name):
+  if name in _WAYS:
+    way = _open(folders, name)
+  else:
+    way = _Way(folders / 'png', how_lib.How('streaming', by_tensorflow=True))
+  rows = np.flatnonzero(np.arange(40) % 3 == 1)[:-1]
+  share = epoch_plan.Share(5)
+  batches = list(way.reader.evaluation(rows, share).as_numpy_iterator())
+  assert _numbers(batches) == _planned(way, rows)
+  np.testing.assert_array_equal(_real(batches, 'labels'),
+                                way.records.labels[rows])
 
 
 def test_batches_have_the_stored_pixels(way):
@@ -483,7 +499,7 @@ def test_streaming_stops_at_a_damaged_shard_and_names_it(
 
 
 def test_a_pipeline_is_read_twice_and_again_after_a_part(way):
-  batches = way.reader.evaluation(2, epoch_plan.Share(3))
+  batches = way.evaluate(2, 3)
   whole = _numbers(list(batches.as_numpy_iterator()))
   next(iter(batches))
   assert _numbers(list(batches.as_numpy_iterator())) == whole
@@ -523,7 +539,7 @@ def test_batches_of_any_channels_and_classes(tmp_path, name, num_channels,
   way = _Way(tmp_path, how)
   numbers = [int(name[1:]) for name in way.records.index['id']]
   share, seen = epoch_plan.Share(4), 0
-  evaluated = way.reader.evaluation(None, share).as_numpy_iterator()
+  evaluated = way.evaluate(None, 4).as_numpy_iterator()
   for batch in (*evaluated, *way.train(share=share, augment='none')[1]):
     assert batch['image'].shape == (4, *spec.image_shape)
     assert batch['labels'].shape == (4, num_classes)

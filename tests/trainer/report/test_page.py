@@ -194,6 +194,26 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   assert table.loc['f1_macro', 'p_holm'] > table.loc['f1_macro', 'p_value']
 
 
+def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
+  inner = shutil.copytree(run[0], tmp_path / 'inner')
+  for number, fold in enumerate(sorted(inner.glob('fold*'))):
+    for name, change in (('config', {
+        'validation': 'inner'
+    }), ('about', {
+        'inner_images': 70 + number
+    })):
+      path = fold / f'{name}.json'
+      path.write_text(json.dumps(json.loads(path.read_text()) | change))
+  path = page_lib.write([str(run[0]), str(inner)], str(tmp_path), 0)
+  text = ' '.join(pathlib.Path(path).read_text(encoding='utf-8').split())
+  assert text.count('the held-out fold itself chose the rate and the best '
+                    'epoch') == 1
+  assert (
+      'images of the training folds that were not trained on (70, 71) chose '
+      'the rate and the best epoch, and the held-out fold decided nothing'
+      in text)
+
+
 def test_a_single_fold_has_no_deviation(run, tmp_path):
   less = shutil.copytree(run[0], tmp_path / 'less')
   shutil.rmtree(less / 'fold3')

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -145,13 +146,18 @@ def _ports():
     yield ports
 
 
-def _start_workers(folder, name, ports, chief_environment=None, flags=()):
+def _start_workers(folder,
+                   name,
+                   ports,
+                   chief_environment=None,
+                   flags=(),
+                   common=()):
   """Starts two workers of one cluster on loopback; flags are the second's."""
   workers = [f'127.0.0.1:{number}' for number in ports]
   command = [
       sys.executable, '-m', 'trainer.main', f'--records={folder / "records"}',
       f'--workdir={folder / name}', f'--epochs={_EPOCHS}', '--batch_size=16',
-      '--augment=all'
+      '--augment=all', *common
   ]
   started = []
   for index in range(2):
@@ -216,6 +222,41 @@ def test_a_killed_worker_is_told_and_a_restart_ends_the_same(
   for code, _, said in map(_end, _start_workers(folder, 'killed', ports)):
     assert code == 0, said
   _assert_close(folder / 'killed', folder / 'two', _EPOCHS, 0)
+
+
+def test_a_signal_to_one_worker_ends_all_where_the_chief_saved(
+    folder, two, ports):
+  assert two[0][0] == 0
+  # The chief stops in the third epoch, while the signal comes to the other.
+  stop = signalled.environment('*/epoch-00003.npz', 1, signal.SIGSTOP)
+  started = _start_workers(folder,
+                           'asked',
+                           ports,
+                           stop,
+                           common=['--steps_per_call=1'])
+  chief, other = started[0], started[1]
+  signalled.wait_stopped(chief)
+  other.terminate()
+  chief.send_signal(signal.SIGCONT)
+  ended = [_end(each) for each in (chief, other)]
+  for code, _, said in ended:
+    assert code == 128 + signal.SIGTERM and 'Traceback' not in said, said
+  lines = [said.splitlines()[-1] for _, _, said in ended]
+  saved = re.fullmatch(
+      r'SIGTERM: saved (after epoch (\d+)(?:, step (\d+) of the next)?) at '
+      r'.*/asked/fold0; run the same command to continue\.', lines[0])
+  assert saved and int(saved[2]) >= 3, lines[0]
+  assert lines[1] == (f'SIGTERM: stopped {saved[1]} with all workers; run the '
+                      'same command to continue.')
+  assert 'saved' not in ended[1][2]
+  inside = f'-step-{int(saved[3]):07d}' if saved[3] else ''
+  name = f'epoch-{int(saved[2]):05d}{inside}.npz'
+  assert (folder / 'asked' / 'fold0' / 'checkpoints' / name).exists()
+  ended = [_end(each) for each in _start_workers(folder, 'asked', ports)]
+  for code, _, said in ended:
+    assert code == 0, said
+  assert f'/asked/fold0 {saved[1]}.' in ended[0][1]
+  _assert_close(folder / 'asked', folder / 'two', _EPOCHS, 0)
 
 
 def test_a_worker_that_waits_for_the_others_can_be_ended(folder, ports):

@@ -34,13 +34,13 @@ def _predict(tmp_path_factory):
     optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
   stepper = step.Stepper(strategy, model, optimizer, config, 1)
 
-  def predict(batch_size, how=how_lib.How()):
+  def predict(batch_size, how=how_lib.How(), rows=records.rows(1)):
     found = reader.Reader(records, 1, how)
     cache = (device_cache.DeviceCache(strategy, found, records)
              if how.cache == 'device' else None)
     evaluator = evaluate.Evaluator(
         strategy, stepper, records, found,
-        dataclasses.replace(config, eval_batch_size=batch_size), cache)
+        dataclasses.replace(config, eval_batch_size=batch_size), rows, cache)
     return (*evaluator.predict(1), evaluator)
 
   return predict
@@ -54,6 +54,22 @@ def test_the_same_batch_size_gives_the_same_scores_bit_for_bit(predict):
     again, same, _ = predict(16, how)
     np.testing.assert_array_equal(again, first)
     assert same == loss
+
+
+@pytest.mark.parametrize('how', [
+    how_lib.How(),
+    how_lib.How(reader='streaming'),
+    how_lib.How(reader='streaming', by_tensorflow=True),
+    how_lib.How(cache='device')
+])
+def test_rows_of_several_folds_are_predicted_in_order(predict, how):
+  rows = np.array([0, 3, 17, 18, 19, 50, 88])
+  found, _, evaluator = predict(4, how, rows)
+  whole, _, everything = predict(90, how, np.arange(90))
+  np.testing.assert_array_equal(evaluator.ids, everything.ids[rows])
+  np.testing.assert_array_equal(evaluator.labels, everything.labels[rows])
+  np.testing.assert_allclose(found, whole[rows], rtol=0, atol=1e-5)
+  assert np.ptp(found, axis=0).max() > 1e-4  # an order shows
 
 
 @pytest.mark.parametrize('batch_size', [0, 1, 7, 18, 64, 10**9])
@@ -71,5 +87,6 @@ def test_the_monitored_metric_is_the_one_of_metrics_json(predict, name):
   evaluator._config = dataclasses.replace(  # pylint: disable=protected-access
       evaluator._config,  # pylint: disable=protected-access
       plateau_monitor=name)
-  found = evaluator.score(1, predictions, loss)[name]
+  score = 'loss' if name == 'val_loss' else name
+  found = evaluator.score(1, predictions, loss)[score]
   assert found is not None and evaluator.monitor(predictions, loss) == found

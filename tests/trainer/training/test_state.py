@@ -11,7 +11,7 @@ from trainer.training import state as state_lib
 _CONFIG = config_lib.Config('r',
                             'w',
                             learning_rate=0.8,
-                            plateau_monitor='loss',
+                            plateau_monitor='val_loss',
                             plateau_patience=2,
                             plateau_factor=0.25,
                             plateau_threshold=0.5,
@@ -47,19 +47,37 @@ def test_the_flags_decide_when_and_how_far_the_rate_falls():
 
 
 def test_the_best_epoch_is_that_of_the_monitored_score():
-  for monitor, best in (('loss', 2), ('f1_macro', 3)):
+  for monitor, best in (('val_loss', 2), ('f1_macro', 3)):
     config = dataclasses.replace(_CONFIG, plateau_monitor=monitor)
     state = _train(config, [2.0, 1.0, 3.0, None])
     assert state.best_epoch == best
     assert state.best[monitor] == [2.0, 1.0, 3.0][best - 1]
 
 
+@pytest.mark.parametrize('mode,values,best', [
+    ('val_loss', [3.0, 2.8, 2.9], 2),
+    ('f1_macro', [0.1, 0.3, 0.2], 2),
+    ('f1_macro', [0.1, 0.3, 0.3], 2),
+    ('f1_macro', [None, 0.1, float('nan'), 0.2,
+                  float('inf')], 4),
+    ('val_loss', [float('-inf'), None, 1.0], 3),
+    ('f1_macro', [None, None], 1),
+])
+def test_the_best_epoch_is_the_best_below_the_plateau_s_threshold(
+    mode, values, best):
+  # A threshold of 0.5, which no gain reaches.
+  state = _train(dataclasses.replace(_CONFIG, plateau_monitor=mode), values)
+  assert state.best_epoch == best
+  assert state.best_value == values[best - 1]
+  assert state.plateau.learning_rate == 0.2  # it fell once
+
+
 def test_an_epoch_is_recorded_while_the_next_one_is_trained():
   state = state_lib.State.start(_CONFIG)
   first = state.finish_epoch(2.0)
-  state.step, state.total = 5, 1.5
+  state.step, state.loss_sum = 5, 1.5
   first.record({'loss': 0.3}, {'epoch': 1, 'loss': 2.0})
-  assert (first.epoch, first.step, first.total) == (1, 0, 0.0)
+  assert (first.epoch, first.step, first.loss_sum) == (1, 0, 0.0)
   assert state.history == first.history and state.best == first.best
   second = state.finish_epoch(1.0)
   assert second.best['epoch'] == 1
@@ -75,10 +93,18 @@ def test_training_stalls_so_many_epochs_after_the_best():
 
 def test_it_comes_back_from_json_in_the_middle_of_an_epoch():
   state = _train(_CONFIG, [2.0, 1.0])
-  state.step, state.total = 3, 1.25
+  state.step, state.loss_sum = 3, 1.25
   text = json.dumps(state.to_dict(), allow_nan=False)
   assert state_lib.State.from_dict(json.loads(text)) == state
   assert state.begun_epochs == 3
+
+
+def test_a_state_whose_loss_is_summed_over_steps_is_refused():
+  # As an earlier version had it, and no best value.
+  values = state_lib.State.start(_CONFIG).to_dict()
+  values['total'] = values.pop('loss_sum')
+  with pytest.raises(ValueError, match='loss_sum: received None'):
+    state_lib.State.from_dict(values)
 
 
 def test_an_unknown_key_is_refused():

@@ -269,7 +269,7 @@ def test_cached_batches_give_the_bits_of_those_that_are_read(folder):
       stepper.train(5, cached)[0],
       other.train(5, read)[0])
   held_out = reader_lib.Reader(records, 0, how_lib.How()).evaluation(
-      None, epoch_plan.Share(_B))
+      records.rows(None), epoch_plan.Share(_B))
   for found, want in zip(stepper.evaluate(5, cached),
                          other.evaluate(5, iter(held_out))):
     np.testing.assert_array_equal(found, want)

@@ -14,7 +14,7 @@ from trainer.report.figures import run_style
 
 _PANELS = {
     'loss': 'loss, training',
-    'val_loss': 'loss, held-out fold',
+    'val_loss': 'loss, validation',
     'f1_macro': 'F1 macro',
     'f1_micro': 'F1 micro',
     'auc_macro': 'AUC macro',

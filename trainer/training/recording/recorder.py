@@ -71,7 +71,7 @@ class Recorder:
     return not self._is_chief
 
   def begin(self, records: dataset.Records, reader: str, repeats: np.ndarray,
-            device: str, is_done: bool) -> None:
+            num_inner: int, device: str, is_done: bool) -> None:
     """Writes config.json, samples.npz and about.json.
 
     Removes metrics.json if epochs are left to train: the fold is not finished.
@@ -80,6 +80,7 @@ class Recorder:
       records: the dataset.
       reader: that was chosen for it.
       repeats: [N] float32, expected draws in an epoch.
+      num_inner: images of --validation=inner; 0 without it.
       device: description of the devices.
       is_done: whether no epoch is left to train.
     """
@@ -103,7 +104,7 @@ class Recorder:
                                   reader).encode())
       samples.save(self._path(workdir.SAMPLES_NAME))
       _write_json(self._path(workdir.ABOUT_NAME),
-                  _describe(records, self._config.fold, device))
+                  _describe(records, self._config.fold, num_inner, device))
     if self._config.input_scaling == 'dataset' and not records.has_fold_sums:
       self.say('The records are of an earlier version, without the pixel sums '
                'of each fold: the input is scaled by mean and deviation of all '
@@ -140,8 +141,9 @@ class Recorder:
     """Prints the numbers of the last epoch of a state."""
     row = state.history[-1]
     logged = _LOGGED_SINGLE if self._threshold is None else _LOGGED
-    numbers = ', '.join(
-        f'{name} {row[name]:.4f}' for name in logged if row[name] is not None)
+    inner = [name for name in row if name.startswith(f'{config_lib.INNER}_')]
+    numbers = ', '.join(f'{name} {row[name]:.4f}' for name in (*logged, *inner)
+                        if row.get(name) is not None)
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
              f'{row["images_per_s"]:.1f} images/s, waiting for input '
              f'{row["input_wait"]:.0%}')
@@ -170,8 +172,11 @@ class Recorder:
       return
     gallery_of_fold = examples.collect(evaluator.records, self._config.fold,
                                        model, predictions, self._threshold)
+    chosen_on = 'the same held-out fold'
+    if self._config.validation == config_lib.INNER:
+      chosen_on = 'a tenth of the training folds, which was not trained on'
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
-            'the same held-out fold')
+            f'{chosen_on}')
     with self._translate_errors():
       _write_json(self._path(workdir.NETWORK_NAME),
                   summary_lib.summarise(model))
@@ -214,13 +219,16 @@ def _write_json(path: str, content: dict[str, Any]) -> None:
   filesystem.write_atomically(path, text.encode())
 
 
-def _describe(records: dataset.Records, fold: int,
+def _describe(records: dataset.Records, fold: int, num_inner: int,
               device: str) -> dict[str, Any]:
   """Returns the content of about.json."""
   manifest = records.manifest
   levels = (manifest.levels or {}).get('')  # those of the dataset
   return {
       'device': device,
+      **({
+          'inner_images': num_inner
+      } if num_inner else {}),
       'versions': {
           'python': platform.python_version(),
           'tensorflow': tf.__version__,

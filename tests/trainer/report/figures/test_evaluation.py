@@ -181,8 +181,8 @@ def test_learning_curves_are_those_of_the_folds_and_their_mean():
   histories = {'a': [_history(8), _history(5, 0.2)], 'b': [_history(8)]}
   drawn = evaluation.draw_learning_curves(histories)
   assert [axes.get_title() for axes in list(drawn.axes)] == [
-      'loss, training', 'loss, held-out fold', 'F1 macro', 'F1 micro',
-      'AUC macro', 'learning rate'
+      'loss, training', 'loss, validation', 'F1 macro', 'F1 micro', 'AUC macro',
+      'learning rate'
   ]
   axes = _panel(drawn, 'F1 macro')
   long, short, mean, single, single_mean = axes.lines
