@@ -25,6 +25,8 @@ _FORM = {
         'threshold': _NUMBER,
         'min_learning_rate': _NUMBER,
         'mode': str,
+        # Checkpoints of an earlier version do not have it.
+        'relative': (bool, type(None)),
         'best': (int, float, type(None)),
         'bad_epochs': int,
     },
@@ -59,7 +61,8 @@ class State:
     return cls(
         optimizer.Plateau(config.learning_rate, config.plateau_factor,
                           config.plateau_patience, config.plateau_threshold,
-                          config.min_learning_rate, config.monitor_mode))
+                          config.min_learning_rate, config.monitor_mode,
+                          config.plateau_relative))
 
   @property
   def begun_epochs(self) -> int:

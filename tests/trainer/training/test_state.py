@@ -32,7 +32,7 @@ def _train(config, values):
   return state
 
 
-def test_the_defaults_are_the_original_s():
+def test_the_defaults_halve_the_rate_after_30_epochs():
   plateau = state_lib.State.start(config_lib.Config('r', 'w')).plateau
   assert (plateau.learning_rate, plateau.factor, plateau.patience,
           plateau.threshold, plateau.min_learning_rate,
@@ -79,6 +79,23 @@ def test_it_comes_back_from_json_in_the_middle_of_an_epoch():
   text = json.dumps(state.to_dict(), allow_nan=False)
   assert state_lib.State.from_dict(json.loads(text)) == state
   assert state.begun_epochs == 3
+
+
+def test_the_least_gain_can_be_relative():
+  # A quarter of 2.0 is 0.5, of 1.4 it is 0.35, of 1.0 it is 0.25.
+  config = dataclasses.replace(_CONFIG,
+                               plateau_threshold=0.25,
+                               plateau_relative=True)
+  state = _train(config, [2.0, 1.6, 1.4, 1.1, 1.0, 0.8, 0.76, 0.9])
+  assert state.best_epoch == 5
+  rates = [row['learning_rate'] for row in state.history]
+  assert rates == [0.8] * 7 + [0.2]
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_relative_gain():
+  values = _train(_CONFIG, [2.0, 1.0]).to_dict()
+  del values['plateau']['relative']
+  assert not state_lib.State.from_dict(values).plateau.relative
 
 
 def test_an_unknown_key_is_refused():
