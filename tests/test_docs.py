@@ -141,8 +141,9 @@ def _base(tmp_path_factory):
   folder = tmp_path_factory.mktemp('docs')
   (folder / 'tools').symlink_to(_ROOT / 'tools')
   for path in _ROOT.glob('*.flags'):
-    (folder /
-     path.name).write_text(f'{path.read_text()}\n--epochs=1\n--batch_size=16\n')
+    (folder / path.name).write_text(
+        f'{path.read_text()}\n--epochs=1\n--batch_size=16\n'
+        '--balance_target=3\n')
   make = 'python tools/make_records.py'
   _run(
       'sh', 'python tools/make_sample_data.py --output=. --num_samples=60 '

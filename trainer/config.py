@@ -1,10 +1,10 @@
 """What a training run is: one frozen value, checked when it is made.
 
 Each field carries its help, its values and what it decides (setting.py), and
-the flags of the command are made of that. Defaults are the original GapNet-PL's
-where it has one, Table 1's of the paper otherwise. A run writes its
-configuration to config.json, and a run that is continued must have the same
-arithmetic.
+the flags of the command are made of that. Defaults are Table 1's of the paper;
+docs/train.md lists where they differ from the original GapNet-PL's. A run
+writes its configuration to config.json, and a run that is continued must have
+the same arithmetic.
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ MODELS = ('gapnet_pl', 'densenet121', 'resnet50', 'xception')
 LOSSES = ('bce', 'focal', 'focal_lovasz', 'softmax')
 INPUT_SCALINGS = ('dataset', 'image')
 PRECISIONS = ('float32', 'bfloat16')
+DROPOUT_MASKS = ('example', 'batch')
 DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker', 'tpu')
 XLA = ('auto', 'on', 'off')
 VAL_LOSS, INNER = 'val_loss', 'inner'  # values that the training asks for
@@ -35,6 +36,7 @@ RECORDS = 'records'  # in an identity: its fingerprint
 
 _MOST = 2**31  # of what TensorFlow counts
 LARGEST_FLOAT = 3.4e38  # that float32 holds, as TensorBoard does
+_FROM_0 = {'within': (0, LARGEST_FLOAT), 'or_0': True}
 _BALANCE = balance_lib.Balance()
 
 (_data, _balance, _network, _optimization, _schedule, _reading, _devices,
@@ -86,9 +88,10 @@ class Config:
                           'original',
                           choices=VARIANTS)
   activation: str = _network(
-      'Activation of hidden layers; sets initial weights and dropout.',
-      'prelu',
-      choices=ACTIVATIONS)
+      'Activation of hidden layers; in gapnet_pl it sets initial weights and '
+      'dropout, too. By default prelu in gapnet_pl, relu in the others.',
+      '',
+      choices=('', *ACTIVATIONS))
   input_scaling: str = _network(
       'Mean and deviation of the training folds, or of each image.',
       'dataset',
@@ -96,6 +99,9 @@ class Config:
   precision: str = _network('Floating-point type.',
                             'float32',
                             choices=PRECISIONS)
+  dropout_mask: str = _network('Dropout draws a mask for each of these.',
+                               'example',
+                               choices=DROPOUT_MASKS)
   loss: str = _optimization(
       'Training loss; softmax: for records with exactly one label each.',
       'bce',
@@ -113,16 +119,10 @@ class Config:
       5.0,
       within=(0, 1e30),  # 1 / 1e38 is 0 where small floats are flushed
       or_0=True)
-  l1: float = _optimization(
-      'Weight decay, sum of |w| over kernels. Original: 1e-7.',
-      0.0,
-      within=(0, LARGEST_FLOAT),
-      or_0=True)
-  l2: float = _optimization(
-      'Weight decay, sum of w^2 over kernels. Original: 1e-5.',
-      0.0,
-      within=(0, LARGEST_FLOAT),
-      or_0=True)
+  l1: float = _optimization('Weight decay: factor of sum |w|.', 0.0, **_FROM_0)
+  l2: float = _optimization('Weight decay: factor of sum w^2.', 0.0, **_FROM_0)
+  decay_biases: bool = _optimization(
+      'Weight decay of biases, not of kernels alone.', False)
   seed: int = _optimization('Seed of weights, order, augmentation and dropout.',
                             0,
                             within=(0, 2**63))
@@ -132,10 +132,7 @@ class Config:
       within=(1, 10**5),  # which the names of checkpoints hold
       is_free=True)
   warmup_epochs: float = _schedule(
-      'Epochs over which the rate rises from 0, such as 0.5.',
-      0.0,
-      within=(0, LARGEST_FLOAT),
-      or_0=True)
+      'Epochs over which the rate rises from 0, such as 0.5.', 0.0, **_FROM_0)
   validation: str = _schedule(
       'What lowers the rate and picks the best epoch: the held-out fold, or '
       'inner: a tenth of the training folds, which is not trained on.',
@@ -156,6 +153,8 @@ class Config:
       'Smallest change of the metric that counts.',
       0.0,
       within=(0, LARGEST_FLOAT))
+  plateau_relative: bool = _schedule(
+      'Multiply --plateau_threshold by the best value.', False)
   min_learning_rate: float = _schedule('Lowest rate.',
                                        0.0,
                                        within=(0, LARGEST_FLOAT))
@@ -234,11 +233,11 @@ class Config:
   def __post_init__(self):
     for field in dataclasses.fields(self):
       setting.check(field, getattr(self, field.name))
-    if not self.plateau_monitor:
-      # What decides a run is in config.json, not left to a later version.
-      object.__setattr__(
-          self, 'plateau_monitor',
-          'accuracy_argmax' if self.is_single_label else 'f1_macro')
+    activation = 'prelu' if self.model == 'gapnet_pl' else 'relu'
+    monitor = 'accuracy_argmax' if self.is_single_label else 'f1_macro'
+    # What decides a run is in config.json, not left to a later version.
+    object.__setattr__(self, 'activation', self.activation or activation)
+    object.__setattr__(self, 'plateau_monitor', self.plateau_monitor or monitor)
     if self.data_service and self.checkpoint_steps:
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '

@@ -27,6 +27,7 @@ def test_defaults_are_table_1_of_the_paper():
     ('activation', 'tanh'),
     ('variant', 'other'),
     ('augment', 'some'),
+    ('dropout_mask', 'epoch'),
     ('fold', -1),
     ('epochs', 0),
     ('batch_size', 0),
@@ -79,6 +80,19 @@ def test_the_monitored_metric_follows_the_loss(loss, monitor):
   assert found.is_single_label == (loss == 'softmax')
   chosen = config.Config('r', 'w', loss=loss, plateau_monitor='auc_macro')
   assert chosen.plateau_monitor == 'auc_macro'
+
+
+@pytest.mark.parametrize('model,activation', [
+    ('gapnet_pl', 'prelu'),
+    ('densenet121', 'relu'),
+    ('resnet50', 'relu'),
+    ('xception', 'relu'),
+])
+def test_each_network_has_its_own_activation_unless_one_is_chosen(
+    model, activation):
+  assert config.Config('r', 'w', model=model).activation == activation
+  chosen = config.Config('r', 'w', model=model, activation='selu')
+  assert chosen.activation == 'selu'
 
 
 @pytest.mark.parametrize('name,message', [

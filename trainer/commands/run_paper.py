@@ -2,8 +2,9 @@
 
   hpa-run-paper --records=records --workdir=paper
 
-Trains one after the other, into WORKDIR/prelu and WORKDIR/selu; other flags of
-hpa-train apply to both. Then prints Table 2 of each beside the paper's, and
+Trains one after the other, into WORKDIR/prelu and WORKDIR/selu, with the
+paper's balance and augmentation (--balance=hybrid --augment=paper). Flags of
+hpa-train apply to both, and may replace these two. Then prints Table 2 of each beside the paper's, and
 writes WORKDIR/report.html. The same command continues an interrupted run.
 """
 
@@ -23,7 +24,9 @@ from trainer import config
 from trainer import setting
 from trainer.commands import train
 
-_RUNS = ('prelu', 'selu')  # activations; all else is Table 1's by default
+_RUNS = ('prelu', 'selu')  # activations
+# Of the paper, and not the defaults; those are Table 1's.
+_PAPER = ('--balance=hybrid', '--augment=paper')
 # Not -m, which would import a folder named trainer in the current directory.
 _TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
           'runpy.run_module("trainer.main", None, "__main__", alter_sys=True)')
@@ -52,7 +55,7 @@ def main() -> None:
   page.prepare(directory, 'workdir')  # before hours of training
   for name, folder in zip(_RUNS, runs):
     _train([
-        *sys.argv[1:], f'--activation={name}', f'--workdir={folder}',
+        *_PAPER, *sys.argv[1:], f'--activation={name}', f'--workdir={folder}',
         f'--fold={train.ALL}'
     ])
   for name, folder in zip(_RUNS, runs):

@@ -3,8 +3,8 @@
   hpa-train --records=records --workdir=run --fold=0
   hpa-train --records=records --workdir=run --fold=all --activation=selu
 
-Defaults are those of the paper and of the original GapNet-PL. The same command
-continues an interrupted run.
+Defaults are Table 1's of the paper, without its balance: prelu.flags has both.
+The same command continues an interrupted run.
 """
 
 import dataclasses

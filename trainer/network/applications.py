@@ -111,7 +111,10 @@ def _replace(layer: keras.layers.Layer, activation: str, seeds: Iterator[int],
                            dtype=settings['dtype'])
   if isinstance(layer, keras.layers.BatchNormalization):
     settings['synchronized'] = True
+  kind = layer.__class__
+  if isinstance(layer, keras.layers.Conv2D) and layer.use_bias:
+    kind = layers.Conv2D  # Keras's sums its gradient in the layer's type
   for name in _KERNELS:
     if name in settings:
       settings[name]['config']['seed'] = next(seeds)
-  return layer.__class__.from_config(settings)
+  return kind.from_config(settings)

@@ -13,6 +13,9 @@ from trainer.network import gapnet
 from trainer.network import layers
 from trainer import strategy as strategy_lib
 
+# Keras's names of kernels, in Conv2D and Dense, and in SeparableConv2D.
+_KERNELS = ('kernel', 'depthwise_kernel', 'pointwise_kernel')
+
 
 def build(config: config_lib.Config, spec: spec_lib.Spec,
           pixels: Mapping[str, Sequence[float]], fast: bool) -> keras.Model:
@@ -67,6 +70,20 @@ def is_compiled(config: config_lib.Config,
       strategy, tf.distribute.TPUStrategy)
   return (strategy_lib.compiles(strategy, config.xla) and
           not (has_norm and has_sums))
+
+
+def find_decayed(model: keras.Model, biases: bool) -> list[keras.Variable]:
+  """Returns the variables that weight decay applies to.
+
+  Those are all kernels, also the two of a separable convolution; never norms
+  and the slopes of PReLU.
+
+  Args:
+    model: of build.
+    biases: whether it applies to biases, too.
+  """
+  names = (*_KERNELS, 'bias') if biases else _KERNELS
+  return [each for each in model.trainable_variables if each.name in names]
 
 
 def noise_shapes(model: keras.Model) -> list[tuple[int, ...]]:

@@ -33,6 +33,7 @@ from trainer.network import xla_layers
 SMALLEST_PX = {'original': 1, 'kaggle': 149}
 
 _STEM = 'conv1'  # the layer that takes the image
+_FULL = {'dtype': 'float32'}
 
 # Deviation of a standard normal cut at two deviations.
 _CUT_NORMAL_STD = 0.87962566103423978
@@ -69,10 +70,10 @@ class _Builder:
     seed = int(next(self._seeds))
     initializer = keras.initializers.VarianceScaling(scale, seed=seed)
     options = self._options(name) | {'kernel_initializer': initializer}
-    return options | {'dtype': 'float32'} if linear else options
+    return options | _FULL if linear else options
 
-  def _activate(self, x, name):
-    options = self._options(f'{name}_{self._activation}')
+  def _activate(self, x, name, **options):
+    options = self._options(f'{name}_{self._activation}') | options
     return layers.activate(self._activation, **options)(x)
 
   def conv(self, x, filters, name, strides=1):
@@ -118,9 +119,11 @@ class _Builder:
     return keras.layers.Concatenate(name='averages', dtype='float32')(means)
 
   def dense(self, x, units, name):
-    """Returns a dense layer of x [B, C], activated."""
-    x = keras.layers.Dense(units, **self._kernel_options(name))(x)
-    return self._activate(x, name)
+    """Returns a dense layer of x [B, C], activated, float32."""
+    # Float32 is as fast here, and Keras's Dense sums the gradient of its bias
+    # in the type of the layer.
+    x = keras.layers.Dense(units, **(self._kernel_options(name) | _FULL))(x)
+    return self._activate(x, name, **_FULL)
 
   def logits(self, x, num_classes):
     """Returns the logits [B, K] float32 of x [B, C]."""
@@ -192,8 +195,8 @@ def build(spec: spec_lib.Spec,
     std: its standard deviation of each channel, >= 0.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
       image, as the original did.
-    precision: 'float32', or 'bfloat16' for all layers but scaling, averages and
-      logits.
+    precision: 'float32', or 'bfloat16' for the layers between scaling and
+      averages.
     seed: of the initial weights.
     fast: whether to use the layers of xla_layers; weights and results are the
       same.

@@ -90,21 +90,33 @@ class Conv2D(keras.layers.Conv2D):
     """Returns the convolution of inputs [B, H, W, C], [B, H', W', filters]."""
     found = tf.nn.conv2d(inputs, self.kernel, self.strides,
                          self.padding.upper())
-    return _add_bias(found, tf.convert_to_tensor(self.bias))
+    return add_bias(found, tf.convert_to_tensor(self.bias))
 
 
 @tf.custom_gradient
-def _add_bias(inputs, bias):
+def add_bias(inputs: tf.Tensor, bias: tf.Tensor):
+  """Returns inputs + bias; the gradient of the bias is summed in float32.
+
+  Args:
+    inputs: [..., C] float.
+    bias: [C], of the same type.
+
+  Returns:
+    [..., C], of the same type.
+  """
 
   def differentiate(upstream):
-    return upstream, _sum_to_channels(upstream)
+    return upstream, tf.cast(_sum_to_channels(upstream), bias.dtype)
 
   return tf.nn.bias_add(inputs, bias), differentiate
 
 
 def _sum_to_channels(x):
-  # Reshaped, because oneDNN else joins it to the gradient of the kernel.
-  return tf.raw_ops.BiasAddGrad(out_backprop=tf.reshape(x, (-1, x.shape[-1])))
+  """Returns the sum of x [..., C] over all axes but the last, [C] float32."""
+  # In bfloat16 a sum of ones ends at 256. Reshaped, because oneDNN else joins
+  # it to the gradient of the kernel.
+  x = tf.reshape(tf.cast(x, tf.float32), (-1, x.shape[-1]))
+  return tf.raw_ops.BiasAddGrad(out_backprop=x)
 
 
 @keras.saving.register_keras_serializable('gapnet')

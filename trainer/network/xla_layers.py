@@ -8,6 +8,7 @@ layers, 37,800 with the pool, 45,300 with both. On a CPU they are slower.
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from trainer.network import layers
 
 
 @keras.saving.register_keras_serializable('gapnet')
@@ -71,4 +72,4 @@ class SpaceToDepthConv2D(keras.layers.Conv2D):
     kernel = tf.reshape(kernel, (2, 2, 4 * channels, self.filters))
     blocks = tf.nn.space_to_depth(inputs, 2)
     found = tf.nn.conv2d(blocks, kernel, strides=1, padding='VALID')
-    return found + self.bias
+    return layers.add_bias(found, tf.convert_to_tensor(self.bias))

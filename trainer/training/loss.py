@@ -3,7 +3,8 @@
 One loss for each example, not their mean: the step weights padding with 0, sums
 over replicas and divides by the global batch, so the result does not depend on
 the number of replicas. The mean over classes, not the sum, because the paper's
-rate of 0.1 fits it (the original network sums over 13 classes and uses 0.01).
+rate of 0.1 fits it (the original network sums over 13 classes and uses 0.01,
+which is 0.13 on the mean).
 """
 
 from collections.abc import Callable, Sequence
@@ -134,19 +135,19 @@ def get(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
   return LOSSES[name]
 
 
-def penalty(kernels: Sequence[tf.Variable], l1: float, l2: float) -> tf.Tensor:
-  """Returns the weight penalty of kernels, float32 scalar.
+def penalty(weights: Sequence[tf.Variable], l1: float, l2: float) -> tf.Tensor:
+  """Returns the weight penalty, float32 scalar.
 
   Args:
-    kernels: float32, at least one.
+    weights: float32, at least one.
     l1: factor of the sum of absolute values; 0 for none.
     l2: factor of the sum of squares; 0 for none.
   """
   total = tf.zeros([])
   if l1:
-    total += l1 * tf.add_n([tf.reduce_sum(tf.abs(each)) for each in kernels])
+    total += l1 * tf.add_n([tf.reduce_sum(tf.abs(each)) for each in weights])
   if l2:
-    total += l2 * tf.add_n([tf.reduce_sum(tf.square(each)) for each in kernels])
+    total += l2 * tf.add_n([tf.reduce_sum(tf.square(each)) for each in weights])
   return total
 
 

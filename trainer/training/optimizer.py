@@ -63,8 +63,8 @@ def warm_up(rate: float, epoch: int, steps: int,
 class Plateau:
   """A learning rate that is cut when a metric has not improved for a while.
 
-  A value improves when it is above best + threshold (mode 'max') or below
-  best - threshold (mode 'min'). The first finite value always improves; None
+  A value improves when it is above best + least gain (mode 'max') or below
+  best - least gain (mode 'min'). The first finite value always improves; None
   and values that are not finite never do. After patience epochs in a row
   without improvement the rate is multiplied by factor, but not below
   min_learning_rate, and the count starts again at 0; best is kept.
@@ -73,9 +73,10 @@ class Plateau:
     learning_rate: the rate to train the next epoch with.
     factor: what a plateau multiplies the rate by, 0 < factor <= 1.
     patience: epochs in a row without improvement before a cut, >= 1.
-    threshold: smallest difference that counts, >= 0.
+    threshold: the least gain, which a gain must exceed, >= 0.
     min_learning_rate: floor of the rate, >= 0.
     mode: 'max' if higher values are better, 'min' if lower ones are.
+    relative: whether the least gain is threshold * |best|.
     best: best value so far, None before the first.
     bad_epochs: epochs in a row without improvement since the last cut.
   """
@@ -85,6 +86,7 @@ class Plateau:
   threshold: float = 0.0
   min_learning_rate: float = 0.0
   mode: str = 'max'
+  relative: bool = False
   best: float | None = None
   bad_epochs: int = 0
 
@@ -103,13 +105,13 @@ class Plateau:
                          f'{getattr(self, name)!r}.')
 
   def improves(self, value: float | None) -> bool:
-    """Returns whether the value beats the best by more than the threshold."""
+    """Returns whether the value beats the best by more than the least gain."""
     if value is None or not math.isfinite(value):
       return False
     if self.best is None:
       return True
     gain = value - self.best if self.mode == 'max' else self.best - value
-    return gain > self.threshold
+    return gain > self.threshold * (abs(self.best) if self.relative else 1)
 
   def update(self, value: float | None) -> 'Plateau':
     """Returns the plateau after an epoch with this value of the metric."""

@@ -26,6 +26,8 @@ _FORM = {
         'threshold': _NUMBER,
         'min_learning_rate': _NUMBER,
         'mode': str,
+        # Checkpoints of an earlier version do not have it.
+        'relative': bool,
         'best': (int, float, type(None)),
         'bad_epochs': int,
     },
@@ -62,7 +64,8 @@ class State:
     return cls(
         optimizer.Plateau(config.learning_rate, config.plateau_factor,
                           config.plateau_patience, config.plateau_threshold,
-                          config.min_learning_rate, config.monitor_mode))
+                          config.min_learning_rate, config.monitor_mode,
+                          config.plateau_relative))
 
   @property
   def begun_epochs(self) -> int:

@@ -89,9 +89,7 @@ class Stepper:
       elif build.is_compiled(config, strategy):
         self._differentiate = tf.function(self._gradients, jit_compile=True)
     self._loss = loss_lib.get(config.loss)
-    self._kernels = [
-        v for v in model.trainable_variables if v.path.endswith('/kernel')
-    ]
+    self._decayed = build.find_decayed(model, config.decay_biases)
 
   def begin(self, epoch: int, first: int, rates: np.ndarray) -> None:
     """Sets the position of the next step.
@@ -233,7 +231,7 @@ class Stepper:
       losses = self._loss(batch[spec.LABELS], logits)
       data_loss = tf.reduce_sum(losses * batch[dataset.WEIGHT]) / real
       # Weights are the same on every replica: each adds its part of the decay.
-      decay = loss_lib.penalty(self._kernels, self._config.l1, self._config.l2)
+      decay = loss_lib.penalty(self._decayed, self._config.l1, self._config.l2)
       loss = data_loss + decay / self._strategy.num_replicas_in_sync
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
@@ -264,9 +262,14 @@ class Stepper:
     # The layer's number tells the streams apart; another user of this key takes
     # numbers from 2**16 on, which no layer has.
     count = self._config.batch_size // self._strategy.num_replicas_in_sync
+    first, rows = slots[0], count
+    if self._config.dropout_mask == 'batch':  # the first row for every example
+      first, rows = tf.constant(0), 1
     return [
-        noise_lib.draw(tf.random.experimental.stateless_fold_in(seed, layer),
-                       slots[0], (count, *shape))
+        tf.broadcast_to(
+            noise_lib.draw(
+                tf.random.experimental.stateless_fold_in(seed, layer), first,
+                (rows, *shape)), (count, *shape))
         for layer, shape in enumerate(build.noise_shapes(self._model))
     ]
 

@@ -1,5 +1,6 @@
 """commands/run_paper: two activations, all folds, one page, in two goes."""
 
+import json
 import pathlib
 import signal
 import subprocess
@@ -22,7 +23,7 @@ def _arguments(tmp_path):
       sys.executable,
       str(_ROOT / 'tools' / 'run_paper.py'), f'--records={records}',
       f'--workdir={tmp_path}/paper', '--epochs=3', '--batch_size=8',
-      '--distribute=cpu'
+      '--distribute=cpu', '--balance_target=2'
   ]
 
 
@@ -59,6 +60,9 @@ def test_both_activations_are_trained_and_reported(arguments, tmp_path):
     mean, std = table['auc_macro'][['mean', 'std']]
     assert f'{mean:.3f} ± {std:.3f}' in done.stdout
     assert f'<h3 class="run">{name}</h3>' in page
+    config = json.loads(
+        (tmp_path / 'paper' / name / 'fold1' / 'config.json').read_text())
+    assert (config['balance'], config['augment']) == ('hybrid', 'paper')
 
 
 def test_signals_are_its_own_again_after_a_training():
@@ -120,3 +124,17 @@ def test_records_are_not_written_into(arguments, tmp_path):
                         check=False)
   assert done.returncode == 2 and 'are the same path' in done.stderr
   assert sorted((tmp_path / 'records').iterdir()) == before
+
+
+def test_flags_replace_the_paper_s_balance(arguments, tmp_path):
+  # Ended after the first fold's first epoch, when its settings are written.
+  done = subprocess.run([*arguments, '--balance=none', '--augment=all'],
+                        env=signalled.environment('*/prelu/fold0/checkpoints/*',
+                                                  1, signal.SIGTERM, 'parent'),
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 128 + signal.SIGTERM, done.stderr
+  config = json.loads(
+      (tmp_path / 'paper' / 'prelu' / 'fold0' / 'config.json').read_text())
+  assert (config['balance'], config['augment']) == ('none', 'all')

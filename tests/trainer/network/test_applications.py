@@ -56,6 +56,14 @@ def test_it_takes_the_channels_and_classes_of_the_spec():
   assert model.count_params() == four + 2 * 7 * 7 * 64 + 12 * 2049
 
 
+@pytest.mark.parametrize('name, size', applications.SMALLEST_PX.items())
+def test_gradients_of_its_biases_are_summed_in_float32(name, size):
+  model = applications.build(name, specs.make(size), **_CONSTANTS)
+  for layer in model.layers:
+    if getattr(layer, 'bias', None) is not None:
+      assert isinstance(layer, layers.Conv2D) or layer.name == 'logits'
+
+
 def _digests(model):
   """SHA-256 of each variable's numbers, by its path."""
   return {

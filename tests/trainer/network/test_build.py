@@ -1,8 +1,15 @@
-"""build: which networks XLA compiles, alone and over several devices."""
+"""build: which networks XLA compiles, and to what weight decay applies."""
 
 import pathlib
 import subprocess
 import sys
+
+import pytest
+
+from tests.support import specs
+from trainer import config as config_lib
+from trainer.network import applications
+from trainer.network import build
 
 _ROOT = pathlib.Path(__file__).parents[3]
 # Logical devices are set before TensorFlow starts them.
@@ -37,3 +44,23 @@ def test_batch_norm_over_several_devices_is_not_compiled():
   assert done.stdout.splitlines() == [
       'True True', 'True False', 'True False', 'False False'
   ]
+
+
+@pytest.mark.parametrize('model,variant,size', [
+    ('gapnet_pl', 'original', 16),
+    ('gapnet_pl', 'kaggle', 149),
+    *((name, 'original', size)
+      for name, size in applications.SMALLEST_PX.items()),
+])
+def test_weight_decay_applies_to_every_kernel(model, variant, size):
+  config = config_lib.Config('', '', model=model, variant=variant)
+  pixels = {'mean': [100] * 4, 'std': [50] * 4}
+  network = build.build(config, specs.make(size), pixels, False)
+  trained = network.trainable_variables
+  kernels = {each.path for each in trained if len(each.shape) > 1}
+  biases = {each.path for each in trained if each.path.endswith('/bias')}
+  found, both = ([
+      each.path for each in build.find_decayed(network, decays_biases)
+  ] for decays_biases in (False, True))
+  assert len(found) == len(set(found)) and set(found) == kernels
+  assert 'logits/bias' in biases and set(both) == kernels | biases

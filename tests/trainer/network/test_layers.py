@@ -6,6 +6,7 @@ import pytest
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.network import layers
+from trainer.network import xla_layers
 
 
 def test_plain_dropout_keeps_where_noise_reaches_the_rate():
@@ -90,6 +91,25 @@ def test_gradients_of_slopes_are_summed_in_float32():
   # 1,600 times -1; a sum in bfloat16 stays at -256.
   gradient, = tape.gradient(loss, layer.trainable_variables)
   np.testing.assert_array_equal(gradient, [-1600.0] * 2)
+
+
+@pytest.mark.parametrize('kind,options', [
+    (layers.Conv2D, {}),
+    (xla_layers.SpaceToDepthConv2D, {
+        'strides': 2
+    }),
+])
+def test_gradients_of_biases_are_summed_in_float32(kind, options):
+  layer = kind(2, 3, dtype='mixed_bfloat16', **options)
+  inputs = tf.ones([1, 82, 82, 1])
+  layer.build(inputs.shape)
+  with tf.GradientTape() as tape:
+    outputs = layer(inputs)
+    loss = tf.reduce_sum(tf.cast(outputs, tf.float32))
+  # 6,400 or 1,600 ones, which bfloat16 has; a sum in bfloat16 ends at 256.
+  count = outputs.shape[1] * outputs.shape[2]
+  gradient = tape.gradient(loss, layer.bias)
+  np.testing.assert_array_equal(gradient, [count] * 2)
 
 
 def test_bfloat16_drops_the_same_units():

@@ -29,17 +29,17 @@ process.take()
 from hpa_records.runtime.tensorflow import tf
 from trainer import config
 from trainer.training import loop
-count, records, workdir, cache, batch_size, variant = sys.argv[1:]
+count, records, workdir, cache, batch_size, variant, mask = sys.argv[1:]
 sys.argv = sys.argv[:1]
 cpu = tf.config.list_physical_devices('CPU')[0]
 tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * int(count))
 def main():
-  for epochs in (1, 7) if variant == 'original' else (1,):
+  for epochs in (1, 7) if (variant, mask) == ('original', 'example') else (1,):
     loop.train(config.Config(records, f'{workdir}/{epochs}', epochs=epochs,
                              batch_size=int(batch_size), augment='all',
                              cache=cache, distribute='mirrored',
-                             variant=variant))
+                             variant=variant, dropout_mask=mask))
 cli.run(main)
 '''
 
@@ -80,9 +80,10 @@ def _run_on_devices(folder,
                     count,
                     cache='none',
                     batch_size=16,
-                    variant='original'):
+                    variant='original',
+                    mask='example'):
   arguments = [
-      count, folder / 'records', folder / name, cache, batch_size, variant
+      count, folder / 'records', folder / name, cache, batch_size, variant, mask
   ]
   return subprocess.run(
       [sys.executable, '-c', _ON_DEVICES, *map(str, arguments)],
@@ -130,6 +131,15 @@ def test_batch_norm_takes_its_moments_from_the_whole_batch(tmp_path):
                            variant='kaggle')
     assert done.returncode == 0, done.stderr
   _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
+
+
+def test_several_devices_share_one_mask_of_dropout(folder, one):
+  for count in (1, 2):
+    done = _run_on_devices(folder, f'mask{count}', count, mask='batch')
+    assert done.returncode == 0, done.stderr
+  _assert_close(folder / 'mask2' / '1', folder / 'mask1' / '1', 1, 1e-6)
+  with pytest.raises(AssertionError):
+    _assert_close(folder / 'mask1' / '1', one / '1', 1, 1e-6)
 
 
 def test_a_batch_that_does_not_divide_is_refused_with_the_nearest(folder):

@@ -1,5 +1,6 @@
 """Tests of trainer.training.optimizer."""
 
+import dataclasses
 import json
 import math
 
@@ -50,6 +51,18 @@ def test_gain_must_exceed_the_threshold():
   assert plateau.improves(0.7500001)
 
 
+@pytest.mark.parametrize('mode,enough,short', [
+    ('max', 0.5051, 0.5049),
+    ('min', 0.4949, 0.4951),
+])
+def test_a_gain_can_be_relative_to_the_best(mode, enough, short):
+  plateau = optimizer_lib.Plateau(0.8, threshold=0.01, mode=mode,
+                                  relative=True).update(0.5)
+  assert plateau.improves(enough) and not plateau.improves(short)
+  difference = dataclasses.replace(plateau, relative=False)
+  assert not difference.improves(enough)
+
+
 def test_small_gains_do_not_move_the_best():
   plateau = optimizer_lib.Plateau(0.8, patience=9, threshold=0.25)
   for value in (0.5, 0.7, 0.8):
@@ -76,7 +89,10 @@ def test_rate_under_the_floor_is_not_raised():
 
 
 def test_json_round_trip_in_mid_run():
-  plateau = optimizer_lib.Plateau(0.3, patience=3, threshold=1e-3).update(.1)
+  plateau = optimizer_lib.Plateau(0.3,
+                                  patience=3,
+                                  threshold=1e-3,
+                                  relative=True).update(.1)
   plateau = plateau.update(0.05)
   text = json.dumps(plateau.to_dict(), allow_nan=False)
   assert optimizer_lib.Plateau.from_dict(json.loads(text)) == plateau

@@ -32,7 +32,7 @@ def _train(config, values):
   return state
 
 
-def test_the_defaults_are_the_original_s():
+def test_the_defaults_halve_the_rate_after_30_epochs():
   plateau = state_lib.State.start(config_lib.Config('r', 'w')).plateau
   assert (plateau.learning_rate, plateau.factor, plateau.patience,
           plateau.threshold, plateau.min_learning_rate,
@@ -105,6 +105,17 @@ def test_a_state_whose_loss_is_summed_over_steps_is_refused():
   values['total'] = values.pop('loss_sum')
   with pytest.raises(ValueError, match='loss_sum: received None'):
     state_lib.State.from_dict(values)
+
+
+def test_the_least_gain_can_be_relative():
+  # A quarter of 2.0 is 0.5, of 1.4 it is 0.35, of 1.0 it is 0.25.
+  config = dataclasses.replace(_CONFIG,
+                               plateau_threshold=0.25,
+                               plateau_relative=True)
+  state = _train(config, [2.0, 1.6, 1.4, 1.1, 1.0, 0.8, 0.76, 0.9])
+  assert state.best_epoch == 7
+  rates = [row['learning_rate'] for row in state.history]
+  assert rates == [0.8] * 7 + [0.2]
 
 
 def test_an_unknown_key_is_refused():

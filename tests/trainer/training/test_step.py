@@ -16,6 +16,7 @@ from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
+from tests.support import flag_files
 from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import applications
@@ -131,6 +132,24 @@ def test_dropout_follows_the_slot():
     _assert_same(_step_with_slots(0), _step_with_slots(_B), 1e-6)
 
 
+def test_one_mask_of_dropout_for_a_batch():
+  config = dataclasses.replace(_CONFIG, dropout_mask='batch')
+  stepper = _Trained([_batch()], config).stepper
+
+  def draw(first, number):
+    slots = np.arange(first, first + _B, dtype=np.int32)
+    # pylint: disable-next=protected-access
+    return np.stack(stepper._noise(slots, np.int64(0), np.int64(number)))
+
+  noise = draw(0, 0)
+  assert noise.shape == (2, _B, 256)
+  np.testing.assert_array_equal(noise,
+                                np.broadcast_to(noise[:, :1], (2, _B, 256)))
+  assert (noise[0] != noise[1]).any()
+  np.testing.assert_array_equal(draw(_B, 0), noise)
+  assert (draw(0, 1) != noise).any()
+
+
 def test_transform_is_the_one_that_the_batch_names():
   batch, turned = _batch(), _batch()
   batch['element'][:] = 1
@@ -156,6 +175,49 @@ def test_weight_decay_pulls_kernels_by_its_gradient():
   for a, b, start in zip(plain.after, decayed.after, plain.before):
     pull = 0.1 * (1e-2 * np.sign(start) + 2e-3 * start) if start.ndim > 1 else 0
     np.testing.assert_allclose(a - b, pull, atol=1e-6)
+
+
+def test_weight_decay_reaches_biases_if_it_is_asked_to():
+  batches = [_batch(0), _batch(1)]  # biases are 0 at first
+  config = dataclasses.replace(_CONFIG, l2=1e-3, momentum=0.0)
+  first = _Trained(batches[:1], config)
+  kernels, all_weights = (_Trained(
+      batches, dataclasses.replace(config, decay_biases=biases))
+                          for biases in (False, True))
+  for a, b, start in zip(kernels.after, all_weights.after, first.after):
+    pull = 0.1 * 2e-3 * start if start.ndim == 1 else 0
+    np.testing.assert_allclose(a - b, pull, atol=1e-7)
+  assert any((a != b).any() for a, b in zip(kernels.after, all_weights.after))
+
+
+def test_the_original_s_flags_make_the_original_s_steps():
+  config = dataclasses.replace(flag_files.load('original.flags'),
+                               batch_size=_B,
+                               distribute='cpu')
+  batch = _batch()
+  batch['element'][:] = 0
+  trained = _Trained([batch], config)
+  model = build.build(config, specs.make(_SIZE), {
+      'mean': [100] * 4,
+      'std': [50] * 4
+  }, False)
+  # pylint: disable-next=protected-access
+  noise = trained.stepper._noise(batch['slot'], np.int64(0), np.int64(0))
+  weights = model.trainable_variables
+  with tf.GradientTape() as tape:
+    logits = model([tf.constant(batch['image']), *noise], training=True)
+    loss = tf.reduce_mean(
+        tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(
+            batch['labels'], logits),
+                      axis=1))
+    for each in weights:
+      loss += 1e-7 * tf.reduce_sum(tf.abs(each))
+      loss += 1e-5 * tf.reduce_sum(tf.square(each)) / 2
+  gradients = tape.gradient(loss, weights)
+  clipped, norm = tf.clip_by_global_norm(gradients, 5.0)
+  assert norm > 5
+  for start, gradient, found in zip(trained.before, clipped, trained.after):
+    np.testing.assert_allclose(found - start, -1e-2 * gradient, atol=1e-6)
 
 
 def test_steps_in_one_call_are_the_steps_one_by_one():

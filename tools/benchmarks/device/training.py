@@ -11,8 +11,8 @@ from benchmarks.device import run as run_lib
 from benchmarks.device import step
 from hpa_records.runtime import host
 
-# The values of gpu.flags, but the cache must be the device's, and at this rate
-# bfloat16 does not diverge.
+# The values of gpu.flags, but every image is drawn once, the cache must be the
+# device's, and at this rate bfloat16 does not diverge.
 _EVERYTHING = ('--fold=0', '--activation=prelu', '--precision=bfloat16',
                '--clip_norm=5', '--learning_rate=0.02', '--cache=device',
                '--eval_batch_size=0', '--steps_per_call=0')
