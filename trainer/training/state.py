@@ -26,7 +26,6 @@ _FORM = {
         'threshold': _NUMBER,
         'min_learning_rate': _NUMBER,
         'mode': str,
-        # Checkpoints of an earlier version do not have it.
         'relative': bool,
         'best': (int, float, type(None)),
         'bad_epochs': int,
