@@ -150,7 +150,8 @@ def are_sums(count: int, totals: Sequence[int], squares: Sequence[int],
       count for total, square in zip(totals, squares))
 
 
-def describe_folds(counts: Sequence[int], sums: np.ndarray) -> dict[str, Any]:
+def describe_folds(counts: Sequence[int],
+                   fold_sums: np.ndarray) -> dict[str, Any]:
   """Returns the manifest's `pixels` of records with folds.
 
   Those of all records are as of statistics; `folds` has the sums of each fold,
@@ -158,14 +159,15 @@ def describe_folds(counts: Sequence[int], sums: np.ndarray) -> dict[str, Any]:
 
   Args:
     counts: [F], pixels of one channel in each fold.
-    sums: [F, 2, C] int64, sum and sum of squares of each channel in each fold.
+    fold_sums: [F, 2, C] int64, sum and sum of squares of each channel in each
+      fold.
   """
   folds = [{
       'count': count,
       'sum': totals,
       'sum_of_squares': squares
-  } for count, (totals, squares) in zip(counts, sums.tolist())]
-  return statistics(sum(counts), *sums.sum(axis=0)) | {'folds': folds}
+  } for count, (totals, squares) in zip(counts, fold_sums.tolist())]
+  return statistics(sum(counts), *fold_sums.sum(axis=0)) | {'folds': folds}
 
 
 def statistics(count: int, totals: np.ndarray,

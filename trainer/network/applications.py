@@ -26,9 +26,9 @@ _BUILDERS = {
 # In the order in which they take their seeds.
 _KERNELS = ('kernel_initializer', 'depthwise_initializer',
             'pointwise_initializer')
-# Names that Keras gives to layers of Xception. Its numbers go on from network to
-# network in a process, but the names of variables in a checkpoint must not
-# depend on earlier networks.
+# Names that Keras gives to layers of Xception. Its numbers go on from one
+# network to the next, but the names of variables in a checkpoint must not
+# depend on earlier networks of the process.
 _COUNTED = re.compile('(add|batch_normalization|conv2d)(_[0-9]+)?')
 # In smaller images no pixel is left before the last average.
 SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
