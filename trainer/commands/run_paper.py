@@ -4,8 +4,9 @@
 
 Trains one after the other, into WORKDIR/prelu and WORKDIR/selu, with the
 paper's balance and augmentation (--balance=hybrid --augment=paper). Flags of
-hpa-train apply to both, and may replace these two. Then prints Table 2 of each beside the paper's, and
-writes WORKDIR/report.html. The same command continues an interrupted run.
+hpa-train apply to both, and may replace these two. Then prints Table 2 of each
+beside the paper's, and writes WORKDIR/report.html. The same command continues
+an interrupted run.
 """
 
 import os
