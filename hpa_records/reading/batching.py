@@ -105,7 +105,7 @@ class Batcher:
       shape = (share.part_size, *self._records.spec.image_shape)
       return tf.ensure_shape(images, shape)
 
-    return self.finish(tf.data.Dataset.zip(parts, parts), draws, share, read)
+    return self.finish(parts.map(lambda each: (each, each)), draws, share, read)
 
   def batch_records(self, found: tf.data.Dataset, draws: Draws,
                     share: epoch_plan.Share, total: tf.Tensor,

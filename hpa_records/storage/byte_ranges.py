@@ -10,6 +10,8 @@ from concurrent import futures
 import dataclasses
 import functools
 import os
+import queue
+import threading
 from typing import Iterator, Sequence
 import weakref
 
@@ -105,11 +107,40 @@ def _submit(request: _Request) -> futures.Future:
   return _threads(os.getpid()).submit(_read_here, request)
 
 
+class _Threads(futures.Executor):
+  """Threads that a program does not wait for at its end.
+
+  It would wait for each request that has begun, some of a server that is
+  silent, if they were those of a ThreadPoolExecutor.
+  """
+
+  def __init__(self, count: int):
+    self._waiting: queue.SimpleQueue = queue.SimpleQueue()
+    for _ in range(count):
+      threading.Thread(target=self._work, daemon=True).start()
+
+  def submit(self, fn, /, *args, **kwargs):
+    """As futures.Executor."""
+    future: futures.Future = futures.Future()
+    self._waiting.put((future, functools.partial(fn, *args, **kwargs)))
+    return future
+
+  def _work(self) -> None:
+    while True:
+      future, call = self._waiting.get()
+      if future.set_running_or_notify_cancel():
+        try:
+          future.set_result(call())
+        except BaseException as error:  # pylint: disable=broad-exception-caught
+          future.set_exception(error)
+      del future, call  # the result is not kept
+
+
 @functools.cache
-def _threads(process: int) -> futures.ThreadPoolExecutor:
+def _threads(process: int) -> _Threads:
   """Returns the threads of a process; none survive a fork."""
   del process
-  return futures.ThreadPoolExecutor(_IN_FLIGHT)
+  return _Threads(_IN_FLIGHT)
 
 
 def _read_here(request: _Request) -> np.ndarray | bytes:

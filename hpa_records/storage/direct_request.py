@@ -53,15 +53,14 @@ def fetch(path: str, start: int, end: int) -> np.ndarray | None:
     return None
   try:
     status, data = _get(url, start, end)
-  except ssl.SSLError:  # a certificate that only the driver is told of
+  except ssl.SSLCertVerificationError:  # only the driver is told of it
     server.is_direct = False
     return None
   except (OSError, http.client.HTTPException):
     return None
-  if url.query and status in _REFUSED:
-    server.signed.pop(path, None)
-    server.is_direct = not is_new
-  elif status < 400 and status != 206:  # a redirect, or without ranges
+  # Refused, a redirect, or without ranges.
+  is_plain = status == 206 or (status >= 400 and status not in _REFUSED)
+  if not is_plain and (is_new or not server.signed.pop(path, None)):
     server.is_direct = False
   return data
 
@@ -120,7 +119,10 @@ def _get(url: urllib.parse.SplitResult, start: int,
   try:
     connection.request('GET',
                        path,
-                       headers={'Range': f'bytes={start}-{end - 1}'})
+                       headers={
+                           'Range': f'bytes={start}-{end - 1}',
+                           'User-Agent': 'hpa-records'
+                       })
     answer = connection.getresponse()
     if not _is_range(answer, start, end):
       return answer.status, None

@@ -153,9 +153,10 @@ def find_server(path: str) -> Server:
   """Returns the server of an address; as connect."""
   scheme = _scheme(path)
   host = path.removeprefix(f'{scheme}://').partition('/')[0]
+  if '?' in path or '@' in path:
+    refuse_secrets(path)
   key = (os.getpid(), scheme, host)  # a file system does not survive a fork
   if key not in _servers:
-    refuse_secrets(path)
     begun = time.monotonic()
     files = _make(path, scheme, host)
     # Of a process that was forked, the parent knows it.

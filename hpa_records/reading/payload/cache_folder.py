@@ -78,9 +78,11 @@ def _list(root: str) -> list[tuple[str, int]]:
   ]
   found = []
   for folder in sorted(folders, key=_last_use):
+    entries: list[os.DirEntry] = []
     with contextlib.suppress(FileNotFoundError):  # another one removed it
       entries = sorted(os.scandir(folder.path), key=lambda each: each.name)
-      for each in entries:
+    for each in entries:
+      with contextlib.suppress(FileNotFoundError):  # or renamed it
         if _SHARD.fullmatch(each.name) and each.is_file(follow_symlinks=False):
           found.append((each.path, each.stat().st_blocks * 512))
   return found

@@ -13,6 +13,7 @@ import weakref
 
 import numpy as np
 
+from hpa_records.format import example
 from hpa_records.format import tfrecord
 from hpa_records.reading import dataset
 from hpa_records.reading.payload import payload
@@ -113,7 +114,7 @@ class Shards(payload.Payload):
 
   def _check_crc(self, file: int, row: int, stored: np.ndarray) -> None:
     """Raises DataError if the record with this stored image has a wrong length
-    or checksum."""
+    or checksum, or another id."""
     frame, image = int(self._frame[row]), int(self._image[row])
     num_bytes = int(self._frame_bytes[row])
     before = np.empty(image - frame, np.uint8)
@@ -121,6 +122,9 @@ class Shards(payload.Payload):
     self._fill(file, row, frame, before)
     self._fill(file, row, image + len(stored), after)
     wrong = tfrecord.find_issue([before, stored, after])
+    entry = example.encode_id(self._places.ids[row])
+    if not wrong and entry not in before.tobytes():
+      wrong = 'another record is in its place'
     if wrong:
       raise self._places.describe(row, wrong)
 

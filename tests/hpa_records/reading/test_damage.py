@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from hpa_records.reading import dataset
+from hpa_records.reading import how as how_lib
+from hpa_records.reading import reader as reader_lib
 from hpa_records.reading import shard_issue
 from hpa_records.reading import streaming
 from hpa_records.runtime import errors
@@ -48,6 +50,33 @@ def test_a_dataset_replaced_during_streaming_is_detected(tmp_path):
     shard_issue.check_unchanged(records)
   with pytest.raises(errors.DataError, match='changed while it was read'):
     source.evaluation(records.rows(None), epoch_plan.Share(4))
+
+
+@pytest.mark.parametrize('how', [
+    how_lib.How('streaming'),
+    how_lib.How('streaming', by_tensorflow=True),
+    how_lib.How('indexed', check='crc')
+])
+def test_records_that_changed_places_are_noticed(tmp_path, how):
+  path = fakes.write_records(tmp_path, 30, 16)
+  records = dataset.load(path)
+  row, other = records.index[records.index['id'].str.len() == 3].groupby(
+      'shard').head(2).iloc[-2:].to_dict('records')
+  assert row['shard'] == other['shard'] and row['fold'] != 0
+  shard = pathlib.Path(path) / row['shard']
+  data = bytearray(shard.read_bytes())
+  one, two = (slice(each['record_offset'],
+                    each['record_offset'] + each['record_bytes'])
+              for each in (row, other))
+  data[one], data[two] = data[two], data[one]
+  shard.write_bytes(data)
+  found = reader_lib.Reader(records, 0, how)
+  key = epoch_plan.Key(0, 0, 0)
+  with pytest.raises(errors.DataError, match=row['shard']):
+    with found.translate_errors():
+      for _ in found.training(epoch_plan.expand(records.repeats(0), key), key,
+                              epoch_plan.Share(4)):
+        pass
 
 
 @pytest.mark.parametrize('reader,check,damage', [

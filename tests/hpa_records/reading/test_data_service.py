@@ -163,6 +163,7 @@ def test_a_paused_worker_is_waited_for(records, capsys, monkeypatch, silence_s,
   assert 'lost' not in said
 
 
+@pytest.mark.soak
 def test_training_continues_when_a_worker_dies(records, tmp_path):
   with _service() as (address, workers):
     config = config_lib.Config(records=records,

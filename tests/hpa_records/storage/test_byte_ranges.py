@@ -1,6 +1,8 @@
 """byte_ranges: ranges that come, and servers that fail."""
 
 import gc
+import subprocess
+import sys
 import threading
 import tracemalloc
 
@@ -173,3 +175,19 @@ def test_proxies_and_passwords_are_the_driver_s(server, needs, tmp_path,
     monkeypatch.setenv('HOME', str(tmp_path))
   assert direct_request.fetch(path, 5, 9) is None
   direct_request._needs_nothing.cache_clear()
+
+
+def test_a_program_ends_while_a_server_is_silent(server):
+  path = f'{server.address}/a'
+  go_on = threading.Event()
+  server.fault = lambda path, number: number > 1 and go_on.wait(60) and 0
+  code = f"""
+from hpa_records.storage import byte_ranges
+list(byte_ranges.Fetch(['{path}'], [5], [9]).results())
+byte_ranges.Fetch(['{path}'] * 99, range(0, 990000, 10000), range(9, 990009, 10000))
+kept = byte_ranges.Fetch(['{path}'], [5], [9])
+"""
+  try:
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=25)
+  finally:
+    go_on.set()

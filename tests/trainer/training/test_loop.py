@@ -764,6 +764,7 @@ def test_deterministic_runs_are_equal_and_say_what_is_not_measured(
 
 
 # test_kill.py does the same with the indexed reader.
+@pytest.mark.soak
 @pytest.mark.parametrize('reader', ['streaming'])
 def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     records, tmp_path, reader):
@@ -919,7 +920,7 @@ def _sample_images(tmp_path_factory):
 
 @pytest.mark.parametrize('model, size, loss', [
     pytest.param('densenet121', 64, 'bce', marks=pytest.mark.soak),
-    ('resnet50', 64, 'focal'),
+    pytest.param('resnet50', 64, 'focal', marks=pytest.mark.soak),
     ('xception', 71, 'focal_lovasz'),
 ])
 def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
