@@ -935,7 +935,7 @@ def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
                    batch_size=6,
                    model=model,
                    loss=loss,
-                   learning_rate=0.01)
+                   learning_rate=0.001)
   _go_on(config, 'model', 'loss', 'learning_rate')
   history = pd.read_csv(tmp_path / 'run' / 'fold1' / 'history.csv')
   assert history['loss'][1] < history['loss'][0]
