@@ -94,7 +94,7 @@ class Records:
     return self._reader.translate_errors()
 
   def finish(self) -> np.ndarray:
-    """Returns which samples are valid, [N] bool: all; call it after all batches.
+    """Returns which samples are valid, [N] bool: all; to be called last.
 
     Raises:
       errors.DataError: a shard was changed while the records were read.

@@ -36,8 +36,7 @@ def knows(path: str) -> bool:
 
 
 def fetch(path: str, start: int, end: int) -> np.ndarray | None:
-  """Returns a byte range of a file, [end - start] uint8; None if the driver must
-  be asked.
+  """Returns a byte range of a file, [end - start] uint8; None: ask the driver.
 
   Args:
     path: address of the file, one that knows returned True for.
@@ -150,7 +149,7 @@ def _is_range(answer: http.client.HTTPResponse, start: int, end: int) -> bool:
 
 
 def _connect(url: urllib.parse.SplitResult) -> http.client.HTTPConnection:
-  """Returns this thread's connection to a server; it connects when it is used."""
+  """Returns this thread's connection to a server, which opens when used."""
   connections = vars(_local).setdefault('connections', {})
   key = (os.getpid(), url.scheme, url.netloc)  # none survives a fork
   if key not in connections:

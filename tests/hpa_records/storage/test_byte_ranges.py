@@ -167,14 +167,14 @@ def test_proxies_and_passwords_are_the_driver_s(server, needs, tmp_path,
                                                 monkeypatch):
   path = f'{server.address}/a'
   _fetch([path], [5], [9])
-  direct_request._needs_nothing.cache_clear()
+  direct_request._needs_nothing.cache_clear()  # pylint: disable=protected-access
   if needs == 'proxy':
     monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
   else:
     (tmp_path / '.netrc').write_text('machine 127.0.0.1 login a password b')
     monkeypatch.setenv('HOME', str(tmp_path))
   assert direct_request.fetch(path, 5, 9) is None
-  direct_request._needs_nothing.cache_clear()
+  direct_request._needs_nothing.cache_clear()  # pylint: disable=protected-access
 
 
 def test_a_program_ends_while_a_server_is_silent(server):

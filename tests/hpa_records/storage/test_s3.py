@@ -1,4 +1,4 @@
-"""Byte ranges and lists of s3://, from a real server and from one that fails."""
+"""Byte ranges and lists of s3://, of a real server and of one that fails."""
 
 import datetime
 import http.server

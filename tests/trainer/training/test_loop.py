@@ -1,5 +1,7 @@
 """loop and main: whole small runs, cut off, continued, refused."""
 
+# pylint: disable=too-many-lines
+
 from concurrent import futures
 import contextlib
 import dataclasses

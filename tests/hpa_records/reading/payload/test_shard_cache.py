@@ -236,7 +236,7 @@ def test_the_oldest_other_dataset_is_removed_first(server, tmp_path):
   old, new = _other(tmp_path, 2, 10**6), _other(tmp_path, 1, 10**6)
   staged, staging = _other(tmp_path, 3, 10**4), _other(tmp_path, 4, 10**4)
   (staged / 'manifest.json').write_text('')
-  pathlib.Path(f'{staging}.lock').write_text('')
+  pathlib.Path(f'{staging}.lock').touch()
   (tmp_path / 'mine').write_text('mine')
   reading = _Reading(server, tmp_path, int(1.1 * 10**6) + 2 * needed)
   assert reading.read() > 0 == reading.read()
