@@ -26,7 +26,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 # Files that take minutes: first, so that none is left alone at the end.
 _LONG = ('test_loop', 'test_datasets', 'test_data_service',
-         'test_io_environment', 'test_run_paper', 'test_distribution')
+         'test_io_environment', 'test_run_paper', 'test_distribution',
+         'test_trained_networks')
 
 _MOST_LEFT_MIB = 100  # by tests, before it is looked for
 

@@ -31,8 +31,8 @@ from hpa_records.ingest import sample_table
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.runtime import progress
+from hpa_records.storage import driver
 from hpa_records.storage import disk_space
-from hpa_records.storage import filesystem
 
 ALL = -1
 
@@ -110,7 +110,7 @@ def make(source: conversion_input.Source,
   if how.only_shard != ALL and how.overwrite:
     raise errors.DataError('--only_shard and --overwrite exclude each other: '
                            'each job would remove the others\' shards.')
-  if any(map(filesystem.is_in_process, (source.images, output))):
+  if any(map(driver.is_in_process, (source.images, output))):
     how = dataclasses.replace(how, workers=1)
   with _translate_errors(output):
     output_folder.refuse_foreign(output, how.overwrite)

@@ -25,6 +25,7 @@ from hpa_records.inspection import record_check
 from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import progress
+from hpa_records.storage import driver
 from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from hpa_records.storage import litter
@@ -122,7 +123,7 @@ def _check_files(directory: str, made: manifest.Manifest,
   # http:// cannot list folders, so extra files are not found there.
   names = []
   try:
-    if filesystem.has_folders(directory):
+    if driver.has_folders(directory):
       names = folders.list_names(directory, recursive=True)
   except OSError as error:
     if isinstance(error, errors.DataError):

@@ -211,7 +211,9 @@ class Batcher:
 
 
 class _Filler:
-  """Reads records by index; apart, for pipeline_call needs no cycle."""
+  """Reads records by index. A class of its own: pipeline_call holds its methods,
+  and through them nothing that holds the pipeline.
+  """
 
   def __init__(self, records: dataset.Records,
                payload: payload_lib.Payload | None, take: Callable | None):

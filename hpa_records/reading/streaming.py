@@ -233,9 +233,7 @@ def _shuffled_numbers(
         tf.repeat(firsts - before, times) +
         tf.range(tf.reduce_sum(times), dtype=tf.int64))
 
-  numbers = _shards(source).interleave(one_shard,
-                                       cycle_length=_CYCLE,
-                                       block_length=1)
+  numbers = _interleave(source, one_shard)
   return _shuffle(numbers.batch(_TOGETHER).map(begin).unbatch(), source)
 
 
@@ -266,17 +264,15 @@ def shuffled_draws(records: dataset.Records,
     drawn = tf.data.Dataset.from_tensor_slices(source.times[mine])
     return tf.data.Dataset.zip(found, numbers, drawn).flat_map(copies)
 
-  return _shuffle(
-      _shards(source).interleave(one_shard,
-                                 cycle_length=_CYCLE,
-                                 block_length=1,
-                                 num_parallel_calls=_CYCLE,
-                                 deterministic=True), source)
+  return _shuffle(_interleave(source, one_shard, _CYCLE), source)
 
 
-def _shards(source: Source) -> tf.data.Dataset:
-  """Returns the numbers of the shards, in the order of reading."""
-  return tf.data.Dataset.range(tf.size(source.paths, tf.int64))
+def _interleave(source: Source,
+                one_shard: Callable,
+                threads: int | None = None) -> tf.data.Dataset:
+  shards = tf.data.Dataset.range(tf.size(source.paths, tf.int64))
+  in_order = True if threads else None  # without threads it has no effect
+  return shards.interleave(one_shard, _CYCLE, 1, threads, in_order)
 
 
 def _shuffle(draws: tf.data.Dataset, source: Source) -> tf.data.Dataset:

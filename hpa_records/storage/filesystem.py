@@ -45,16 +45,6 @@ def is_remote(path: str) -> bool:
   return driver.is_address(path)
 
 
-def has_folders(path: str) -> bool:
-  """Returns whether folders can be listed at the path."""
-  return driver.has_folders(path)
-
-
-def is_in_process(path: str) -> bool:
-  """Returns whether other processes cannot see a path, one of memory://."""
-  return driver.is_in_process(path)
-
-
 def open_read(path: str, buffered: bool = True) -> BinaryIO:
   """Returns a seekable binary file, a context manager.
 

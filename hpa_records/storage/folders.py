@@ -26,7 +26,7 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     OSError: a local folder, or one below it, cannot be read.
     errors.DataError: the address cannot be accessed, or cannot be listed.
   """
-  if not filesystem.has_folders(folder):
+  if not driver.has_folders(folder):
     raise errors.DataError(f'{folder} cannot be listed; copy it to local disk '
                            'first.')
   if filesystem.is_remote(folder):

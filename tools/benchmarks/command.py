@@ -8,8 +8,7 @@
   python tools/benchmark.py device --peer=peer.py --output=device.json
 
 Without --csv or --records, convert, input, remote and device make sample data
-first. The docstring of each module of benchmarks/ says what is measured; the
-numbers belong into BUILD_NOTES.md.
+first. Modules of benchmarks/ say what is measured; BUILD_NOTES.md has numbers.
 """
 
 import pathlib

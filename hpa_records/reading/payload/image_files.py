@@ -16,7 +16,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import host
 from hpa_records.runtime import process_pool
 from hpa_records.sampling import epoch_plan
-from hpa_records.storage import filesystem
+from hpa_records.storage import driver
 
 # A process takes half a second to start, as long as decoding this many images.
 _IMAGES_PER_WORKER = 100
@@ -54,7 +54,7 @@ class Files(payload.Payload):
         for files in table['files']
     ]
     self._how, self._pixel_um = how, table['pixel_um'].tolist()
-    count = (0 if filesystem.is_in_process(images) else min(
+    count = (0 if driver.is_in_process(images) else min(
         host.num_cores(),
         len(table) // _IMAGES_PER_WORKER))
     self._pool = process_pool.start(

@@ -6,6 +6,8 @@ from typing import Iterable
 
 import numpy as np
 
+from hpa_records.format import example
+from hpa_records.format import tfrecord
 from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
@@ -79,6 +81,22 @@ class RecordPlaces:
                                     self._spec.num_channels, self._in_threads)
     except errors.DataError as error:
       raise self.describe(row, str(error)) from error
+
+  def find_issue(self, row: int, head: np.ndarray, *rest: np.ndarray) -> str:
+    """Returns why a frame is not that of the row; '' if it is.
+
+    Its length, both checksums and its id are compared.
+
+    Args:
+      row: of the record.
+      head: its frame up to the image, [n] uint8.
+      *rest: the rest of the frame, in parts.
+    """
+    wrong = tfrecord.find_issue([head, *rest])
+    entry = example.encode_id(self.ids[row])
+    if not wrong and entry not in head.tobytes():
+      return 'another record is in its place'
+    return wrong
 
   def describe(self,
                row: int,

@@ -13,8 +13,6 @@ from typing import Iterator
 
 import numpy as np
 
-from hpa_records.format import example
-from hpa_records.format import tfrecord
 from hpa_records.reading.payload import payload
 from hpa_records.reading.payload import record_places
 from hpa_records.reading.payload import shard_cache
@@ -145,11 +143,7 @@ class RemoteShards(payload.Payload):
   def _find_issue(self, row: int, frame: np.ndarray) -> str:
     """Returns why a frame, [n] uint8, is not the row's; '' if it is."""
     head = int(self._places.image[row] - self._places.frame[row])
-    wrong = tfrecord.find_issue([frame[:head], frame[head:]])
-    entry = example.encode_id(self._places.ids[row])
-    if not wrong and entry not in frame[:head].tobytes():
-      return 'another record is in its place'
-    return wrong
+    return self._places.find_issue(row, frame[:head], frame[head:])
 
   def _image(self, row: int, frame: np.ndarray) -> np.ndarray:
     head = int(self._places.image[row] - self._places.frame[row])

@@ -13,8 +13,6 @@ import weakref
 
 import numpy as np
 
-from hpa_records.format import example
-from hpa_records.format import tfrecord
 from hpa_records.reading import dataset
 from hpa_records.reading.payload import payload
 from hpa_records.reading.payload import record_places
@@ -121,10 +119,7 @@ class Shards(payload.Payload):
     after = np.empty(num_bytes - len(before) - len(stored), np.uint8)
     self._fill(file, row, frame, before)
     self._fill(file, row, image + len(stored), after)
-    wrong = tfrecord.find_issue([before, stored, after])
-    entry = example.encode_id(self._places.ids[row])
-    if not wrong and entry not in before.tobytes():
-      wrong = 'another record is in its place'
+    wrong = self._places.find_issue(row, before, stored, after)
     if wrong:
       raise self._places.describe(row, wrong)
 

@@ -72,7 +72,9 @@ def test_records_that_changed_places_are_noticed(tmp_path, how):
   shard.write_bytes(data)
   found = reader_lib.Reader(records, 0, how)
   key = epoch_plan.Key(0, 0, 0)
-  with pytest.raises(errors.DataError, match=row['shard']):
+  with pytest.raises(errors.DataError,
+                     match=f'{row["shard"]}: another record is in its place|'
+                     f'instead of'):
     with found.translate_errors():
       for _ in found.training(epoch_plan.expand(records.repeats(0), key), key,
                               epoch_plan.Share(4)):
@@ -113,4 +115,5 @@ def test_training_stops_at_a_damaged_shard_with_one_line(
   assert row['shard'] in last and 'the same command to resume' in last
   named = [each for each in index['id'] if f' {each} ' in last]
   assert index.set_index('id')['shard'][named].eq(row['shard']).all()
-  assert len(named) == 1 or damage is _remove
+  # A shard is missed at the start of an epoch, or by one of its records.
+  assert len(named) == 1 or (not named and damage is _remove)

@@ -1,7 +1,5 @@
 """loop and main: whole small runs, cut off, continued, refused."""
 
-# pylint: disable=too-many-lines
-
 from concurrent import futures
 import contextlib
 import dataclasses
@@ -31,11 +29,10 @@ from hpa_records.conversion import shard_plan
 from hpa_records.datasets import description
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
-from hpa_records.synthetic import generator
 from tests.support import fakes
 from tests.support import forgery
+from tests.support import runs
 from tests.support import signalled
-from trainer import config as config_lib
 from trainer.run import finished_run
 from trainer.training import calls
 from trainer.training import epoch as epoch_lib
@@ -45,7 +42,6 @@ from trainer.training.recording import recorder
 from trainer.training import step
 
 _ROOT = pathlib.Path(__file__).parents[3]
-_EPOCHS = 3
 
 
 @pytest.fixture(name='records', scope='module')
@@ -54,50 +50,22 @@ def _records(tmp_path_factory):
   return fakes.write_records(folder, 40, 32, balance='hybrid', balance_target=9)
 
 
-def _config(records, directory, **values):
-  return config_lib.Config(records=records,
-                           workdir=str(directory),
-                           distribute='cpu',
-                           **{
-                               'fold': 1,
-                               'epochs': _EPOCHS,
-                               'batch_size': 16,
-                               **values
-                           })
-
-
 @pytest.fixture(name='whole', scope='module')
 def _whole(records, tmp_path_factory):
   """An undisturbed run: (configuration, its summary, folder of the fold)."""
-  config = _config(records, tmp_path_factory.mktemp('whole'))
+  config = runs.configure(records, tmp_path_factory.mktemp('whole'))
   return config, loop.train(config), pathlib.Path(config.workdir) / 'fold1'
-
-
-def _arrays(path):
-  with np.load(path) as file:
-    return {name: file[name] for name in file.files}
-
-
-def _assert_same_end(directory, other):
-  """Weights, momentum and predictions are equal, bit for bit."""
-  for name in ('predictions.npz', f'checkpoints/epoch-{_EPOCHS:05d}.npz'):
-    first, second = _arrays(directory / name), _arrays(other / name)
-    assert set(first) == set(second)
-    for key in set(first) - {'state'}:
-      np.testing.assert_array_equal(first[key], second[key])
-  assert (directory /
-          'metrics.json').read_text() == (other / 'metrics.json').read_text()
 
 
 def test_run_writes_what_other_tools_read(whole):
   _, summary, directory = whole
   assert json.loads((directory / 'metrics.json').read_text()) == summary
-  assert summary['epoch'] == _EPOCHS and summary['num_samples'] == 8
+  assert summary['epoch'] == runs.EPOCHS and summary['num_samples'] == 8
   best = json.loads((directory / 'best_metrics.json').read_text())
   assert 'chosen on the same held-out fold' in best['note']
   table = pd.read_csv(directory / 'per_class.csv')
   assert table['name'].tolist() == list(description.default().spec(1).classes)
-  arrays = _arrays(directory / 'predictions.npz')
+  arrays = runs.arrays(directory / 'predictions.npz')
   assert arrays['predictions'].shape == arrays['labels'].shape == (8, 28)
   index = pd.read_parquet(f'{whole[0].records}/index.parquet')
   held_out = index[index['fold'] == 1]
@@ -108,7 +76,7 @@ def test_run_writes_what_other_tools_read(whole):
 
 def _first_epoch(records, workdir, **values):
   """Returns loss and about.json of an epoch on records."""
-  loop.train(_config(records, workdir, epochs=1, **values))
+  loop.train(runs.configure(records, workdir, epochs=1, **values))
   history = pd.read_csv(workdir / 'fold1' / 'history.csv')
   about = json.loads((workdir / 'fold1' / 'about.json').read_text())
   return history['loss'][0], about['pixels']
@@ -149,14 +117,14 @@ def test_checkpoints_of_an_earlier_version_are_refused_and_kept(
     whole, tmp_path):
   fold = shutil.copytree(whole[2], tmp_path / 'fold1')
   for path in (fold / 'checkpoints').iterdir():
-    values = _arrays(path)
+    values = runs.arrays(path)
     state = values.pop('state')
     np.savez(path,
              **dict(zip(map(str, range(len(values))), values.values())),
              state=state)
   before = {each: each.read_bytes() for each in fold.rglob('*.*')}
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
-  for epochs in (_EPOCHS, _EPOCHS + 1):
+  for epochs in (runs.EPOCHS, runs.EPOCHS + 1):
     with pytest.raises(errors.DataError,
                        match='^[^ ]* was written by an earlier version'):
       loop.train(dataclasses.replace(config, epochs=epochs))
@@ -164,7 +132,7 @@ def test_checkpoints_of_an_earlier_version_are_refused_and_kept(
 
 
 def test_balance_overrides_the_stored_repeats(records, whole, tmp_path):
-  config = _config(records, tmp_path, epochs=1, balance='none')
+  config = runs.configure(records, tmp_path, epochs=1, balance='none')
   loop.train(config)
   history = pd.read_csv(tmp_path / 'fold1' / 'history.csv')
   stored = pd.read_csv(whole[2] / 'history.csv')
@@ -173,12 +141,12 @@ def test_balance_overrides_the_stored_repeats(records, whole, tmp_path):
   drawn = np.stack(list(index['repeats']))[:, 1].sum()
   assert (stored['images'] == drawn).all() and drawn != history['images'][0]
   with pytest.raises(errors.DataError, match="balance 'none', not 'exact'"):
-    loop.train(_config(records, tmp_path, epochs=1, balance='exact'))
+    loop.train(runs.configure(records, tmp_path, epochs=1, balance='exact'))
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_images(
     records, tmp_path, monkeypatch):
-  config = _config(records, tmp_path, epochs=1, steps_per_call=2)
+  config = runs.configure(records, tmp_path, epochs=1, steps_per_call=2)
   losses, fetch = [], step.fetch
 
   def note(*tensors):
@@ -200,7 +168,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images(
 
 def test_history_has_a_row_an_epoch(whole):
   history = pd.read_csv(whole[2] / 'history.csv')
-  assert history['epoch'].tolist() == list(range(1, _EPOCHS + 1))
+  assert history['epoch'].tolist() == list(range(1, runs.EPOCHS + 1))
   assert history[['loss', 'val_loss', 'images_per_s']].gt(0).all(axis=None)
   assert history['learning_rate'].eq(0.1).all()
   assert history['loss'].iloc[-1] < history['loss'].iloc[0]
@@ -213,11 +181,11 @@ def test_the_wait_for_input_is_a_share_of_the_time(whole):
 
 def test_the_host_waits_once_a_call_and_once_an_evaluation(
     records, tmp_path, monkeypatch):
-  config = _config(records,
-                   tmp_path,
-                   batch_size=4,
-                   cache='device',
-                   steps_per_call=3)
+  config = runs.configure(records,
+                          tmp_path,
+                          batch_size=4,
+                          cache='device',
+                          steps_per_call=3)
   running, fetched, elsewhere = [], [], []
   read = ops._EagerTensorBase.numpy  # pylint: disable=protected-access
 
@@ -287,21 +255,21 @@ def test_tensorboard_has_the_same_numbers(whole):
 def test_the_newest_two_and_the_best_checkpoint_are_kept(whole):
   best = json.loads((whole[2] / 'best_metrics.json').read_text())['epoch']
   names = sorted(path.name for path in (whole[2] / 'checkpoints').iterdir())
-  kept = sorted({best, _EPOCHS - 1, _EPOCHS})
+  kept = sorted({best, runs.EPOCHS - 1, runs.EPOCHS})
   assert names == [f'epoch-{e:05d}.npz' for e in kept]
 
 
 def test_a_torn_checkpoint_falls_back_to_the_one_before(whole, tmp_path,
                                                         capsys):
   shutil.copytree(whole[2], tmp_path / 'fold1')
-  torn = tmp_path / 'fold1' / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz'
+  torn = tmp_path / 'fold1' / 'checkpoints' / f'epoch-{runs.EPOCHS:05d}.npz'
   torn.write_bytes(torn.read_bytes()[:1000])
   (tmp_path / 'fold1' / 'metrics.json').unlink()  # else it is finished
   loop.train(dataclasses.replace(whole[0], workdir=str(tmp_path)))
   said = capsys.readouterr().out
   assert f'{torn} is missing or damaged' in said
-  assert f'Continuing {tmp_path}/fold1 after epoch {_EPOCHS - 1}.' in said
-  _assert_same_end(tmp_path / 'fold1', whole[2])
+  assert f'Continuing {tmp_path}/fold1 after epoch {runs.EPOCHS - 1}.' in said
+  runs.assert_same_end(tmp_path / 'fold1', whole[2])
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
@@ -311,7 +279,7 @@ def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
                                batch_size=4,
                                steps_per_call=1,
                                epochs=2)
-  done = subprocess.run(_command(config),
+  done = subprocess.run(runs.command(config),
                         cwd=_ROOT,
                         env=signalled.environment('*/history.csv', 1, number),
                         capture_output=True,
@@ -340,15 +308,19 @@ def test_a_signal_in_the_last_epoch_is_not_forgotten(records, tmp_path):
 
   with pytest.raises(errors.StoppedEarly, match='SIGTERM: fold 1 is finished'):
     with contextlib.redirect_stdout(Output()):
-      loop.train(_config(records, tmp_path, epochs=1))
+      loop.train(runs.configure(records, tmp_path, epochs=1))
   assert (tmp_path / 'fold1' / 'metrics.json').exists()
 
 
 def test_a_terminal_shows_where_the_run_stands(records, tmp_path):
-  config = _config(records, tmp_path, epochs=1, batch_size=4, steps_per_call=1)
+  config = runs.configure(records,
+                          tmp_path,
+                          epochs=1,
+                          batch_size=4,
+                          steps_per_call=1)
   ours, theirs = os.openpty()
   fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('4H', 24, 160, 0, 0))
-  with subprocess.Popen(_command(config),
+  with subprocess.Popen(runs.command(config),
                         cwd=_ROOT,
                         stdout=subprocess.DEVNULL,
                         stderr=theirs) as process:
@@ -377,20 +349,20 @@ def test_a_loss_that_is_no_number_stops_the_run(whole, tmp_path):
   # What the step before left is there, and sound.
   last, = (tmp_path / 'fold1' / 'checkpoints').iterdir()
   assert last.name == 'epoch-00000-step-0000001.npz'
-  arrays = _arrays(last)
+  arrays = runs.arrays(last)
   del arrays['state']
   assert all(np.isfinite(value).all() for value in arrays.values())
 
 
 def test_an_epoch_is_written_before_it_is_saved_as_done(whole):
-  last = whole[2] / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz'
+  last = whole[2] / 'checkpoints' / f'epoch-{runs.EPOCHS:05d}.npz'
   assert (whole[2] /
           'history.csv').stat().st_mtime_ns <= last.stat().st_mtime_ns
 
 
 def test_an_epoch_that_cannot_be_written_ends_the_next_one_early(
     records, tmp_path, monkeypatch):
-  config = _config(records, tmp_path, batch_size=4, steps_per_call=1)
+  config = runs.configure(records, tmp_path, batch_size=4, steps_per_call=1)
   submitted, started = [], []
 
   class Executor(futures.ThreadPoolExecutor):
@@ -420,7 +392,7 @@ def test_an_epoch_that_cannot_be_written_ends_the_next_one_early(
 
 
 def test_an_epoch_that_cannot_be_told_is_kept(records, tmp_path, monkeypatch):
-  config = _config(records, tmp_path, epochs=1)
+  config = runs.configure(records, tmp_path, epochs=1)
   read, write = os.pipe()
   predict = evaluate.Evaluator.predict
 
@@ -465,92 +437,7 @@ def test_a_run_that_is_continued_ends_the_same(whole, tmp_path, capsys):
   capsys.readouterr()
   loop.train(config)
   assert 'after epoch 1' in capsys.readouterr().out
-  _assert_same_end(tmp_path / 'fold1', whole[2])
-
-
-_PACE = ['images_per_s', 'input_wait']
-
-
-@pytest.mark.parametrize('reader,cache', [('indexed', 'device'),
-                                          ('streaming', 'none')])
-def test_a_run_with_inner_validation_is_continued_to_the_same_end(
-    records, tmp_path, capsys, reader, cache):
-  config = _config(records,
-                   tmp_path / 'whole',
-                   validation='inner',
-                   reader=reader,
-                   plateau_patience=1)
-  loop.train(config)
-  assert re.search(
-      '--validation=inner: [34] images of the training folds choose the rate '
-      'and the best epoch',
-      capsys.readouterr().out)
-  again = dataclasses.replace(config,
-                              workdir=str(tmp_path / 'again'),
-                              cache=cache)
-  loop.train(dataclasses.replace(again, epochs=1))
-  loop.train(again)
-  whole, again = (tmp_path / name / 'fold1' for name in ('whole', 'again'))
-  _assert_same_end(again, whole)
-  history, other = (pd.read_csv(each / 'history.csv').drop(columns=_PACE)
-                    for each in (whole, again))
-  pd.testing.assert_frame_equal(history, other, check_exact=True)
-  inner = json.loads((whole / 'about.json').read_text())['inner_images']
-  index = pd.read_parquet(f'{records}/index.parquet')
-  stored = np.stack(list(index['repeats']))[:, 1]
-  left_out = _arrays(whole / 'samples.npz')['repeats'] != stored
-  assert 0 < left_out.sum() <= inner
-  best = json.loads((whole / 'best_metrics.json').read_text())
-  assert best['epoch'] == history['inner_f1_macro'].argmax() + 1
-  assert 'a tenth of the training folds' in best['note']
-  with pytest.raises(errors.DataError, match="validation 'inner', not 'held"):
-    loop.train(dataclasses.replace(config, validation='heldout'))
-
-
-def _convert_folds(folder, is_other):
-  """Records with given folds, whose fold 1 may be of other images."""
-  csv, images = fakes.write_source(folder, 60, 32)
-  head, *rows = pathlib.Path(csv).read_text('utf-8').splitlines()
-  lines = [f'{head},fold']
-  for i, row in enumerate(rows):
-    fold = i // 5 % 5
-    if is_other and fold == 1:
-      row = f's{i},{11 - i % 12}'
-      for path in pathlib.Path(images).glob(f's{i}_*.png'):
-        cv2.imwrite(str(path), fakes.plane(i + 7, 1, 32) // 2)
-    lines.append(f'{row},{fold}')
-  pathlib.Path(csv).write_text('\n'.join(lines) + '\n', 'utf-8')
-  settings = shard_plan.Settings(image_size=32,
-                                 fold_column='fold',
-                                 balance='none')
-  convert.convert(csv, images, str(folder / 'records'), settings,
-                  convert.How(workers=1))
-  return str(folder / 'records')
-
-
-def test_with_inner_validation_the_held_out_fold_decides_nothing(tmp_path):
-  # Mean and deviation of all pixels would tell of the held-out ones.
-  folds = []
-  for name in ('one', 'other'):
-    config = _config(_convert_folds(tmp_path / name, name == 'other'),
-                     tmp_path / name / 'run',
-                     validation='inner',
-                     input_scaling='image',
-                     plateau_patience=1,
-                     epochs=5)
-    loop.train(config)
-    folds.append(tmp_path / name / 'run' / 'fold1')
-  one, other = (pd.read_csv(each / 'history.csv') for each in folds)
-  decided = ['loss', 'val_loss', 'inner_f1_macro', 'learning_rate']
-  pd.testing.assert_frame_equal(one[decided], other[decided], check_exact=True)
-  assert one['learning_rate'].nunique() > 1
-  assert (one['heldout_loss'] != other['heldout_loss']).all()
-  assert not one['val_loss'].equals(one['heldout_loss'])
-  epochs = [
-      json.loads((each / 'best_metrics.json').read_text())['epoch']
-      for each in folds
-  ]
-  assert epochs[0] == epochs[1]
+  runs.assert_same_end(tmp_path / 'fold1', whole[2])
 
 
 def test_paths_logging_and_staging_may_change(records, whole, tmp_path):
@@ -570,13 +457,13 @@ def test_paths_logging_and_staging_may_change(records, whole, tmp_path):
                           steps_per_call=2,
                           checkpoint_steps=1,
                           profile=True))
-  _assert_same_end(tmp_path / 'other' / 'fold1', whole[2])
+  runs.assert_same_end(tmp_path / 'other' / 'fold1', whole[2])
 
 
 def test_a_finished_run_says_so_and_gives_its_scores(whole, capsys):
   before = {path: path.stat().st_mtime_ns for path in whole[2].rglob('*')}
   assert loop.train(whole[0]) == whole[1]
-  assert f'Fold 1 is finished, {_EPOCHS} epochs' in capsys.readouterr().out
+  assert f'Fold 1 is finished, {runs.EPOCHS} epochs' in capsys.readouterr().out
   assert before == {p: p.stat().st_mtime_ns for p in whole[2].rglob('*')}
 
 
@@ -585,18 +472,18 @@ def test_a_finished_fold_that_is_extended_and_cut_off_is_not_finished(
   shutil.copytree(whole[2], tmp_path / 'fold1')
   config = dataclasses.replace(whole[0],
                                workdir=str(tmp_path),
-                               epochs=_EPOCHS + 1)
+                               epochs=runs.EPOCHS + 1)
   with monkeypatch.context() as cut_off:
     cut_off.setattr(loop.step.Stepper, 'train', _interrupt)
     with pytest.raises(KeyboardInterrupt):
       loop.train(config)
   with pytest.raises(errors.DataError, match='No finished fold'):
     finished_run.load(str(tmp_path))
-  loop.train(dataclasses.replace(config, epochs=_EPOCHS))
-  _assert_same_end(tmp_path / 'fold1', whole[2])
+  loop.train(dataclasses.replace(config, epochs=runs.EPOCHS))
+  runs.assert_same_end(tmp_path / 'fold1', whole[2])
   loop.train(config)
   assert finished_run.load(
-      str(tmp_path)).folds[0].metrics['epoch'] == _EPOCHS + 1
+      str(tmp_path)).folds[0].metrics['epoch'] == runs.EPOCHS + 1
 
 
 def _interrupt(*_):
@@ -606,11 +493,11 @@ def _interrupt(*_):
 def test_a_checkpoint_beyond_its_epoch_is_refused(whole, tmp_path):
   fold = shutil.copytree(whole[2], tmp_path / 'fold1')
   (fold / 'metrics.json').unlink()
-  last = fold / 'checkpoints' / f'epoch-{_EPOCHS - 1:05d}.npz'
-  arrays = _arrays(last)
+  last = fold / 'checkpoints' / f'epoch-{runs.EPOCHS - 1:05d}.npz'
+  arrays = runs.arrays(last)
   state = json.loads(str(arrays['state']))
   arrays['state'] = np.array(json.dumps({**state, 'step': 500}))
-  (fold / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz').unlink()
+  (fold / 'checkpoints' / f'epoch-{runs.EPOCHS:05d}.npz').unlink()
   np.savez(last.with_stem(f'{last.stem}-step-0000500'), **arrays)
   with pytest.raises(errors.DataError,
                      match='is of step 500 of epoch 3, which'):
@@ -637,7 +524,7 @@ def test_scores_that_are_damaged_are_made_again(whole, tmp_path, text):
   (tmp_path / 'fold1' / 'best_metrics.json').write_text(text)
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   assert loop.train(config) == whole[1]
-  _assert_same_end(tmp_path / 'fold1', whole[2])
+  runs.assert_same_end(tmp_path / 'fold1', whole[2])
 
 
 def test_scores_that_are_lost_are_made_again(whole, tmp_path, capsys):
@@ -645,15 +532,15 @@ def test_scores_that_are_lost_are_made_again(whole, tmp_path, capsys):
   (tmp_path / 'fold1' / 'metrics.json').unlink()
   config = dataclasses.replace(whole[0], workdir=str(tmp_path))
   assert loop.train(config) == whole[1]
-  assert f'Already trained, {_EPOCHS} epochs' in capsys.readouterr().out
-  _assert_same_end(tmp_path / 'fold1', whole[2])
+  assert f'Already trained, {runs.EPOCHS} epochs' in capsys.readouterr().out
+  runs.assert_same_end(tmp_path / 'fold1', whole[2])
 
 
 def test_a_finished_fold_that_lost_files_is_finished_again(
     whole, tmp_path, capsys):
   fold = shutil.copytree(whole[2], tmp_path / 'fold1')
   lost = [
-      fold / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz', fold / 'about.json'
+      fold / 'checkpoints' / f'epoch-{runs.EPOCHS:05d}.npz', fold / 'about.json'
   ]
   for path in lost:
     path.unlink()
@@ -662,7 +549,7 @@ def test_a_finished_fold_that_lost_files_is_finished_again(
   said = capsys.readouterr().out
   assert 'but a file is invalid' in said and 'Continuing' in said
   assert all(path.exists() for path in lost)
-  _assert_same_end(fold, whole[2])
+  runs.assert_same_end(fold, whole[2])
 
 
 def test_a_history_that_is_lost_is_written_again(whole, tmp_path):
@@ -686,7 +573,7 @@ def test_a_full_disk_is_one_line(whole, tmp_path, most_bytes):
   config = dataclasses.replace(whole[0], workdir=str(tmp_path), epochs=1)
   done = subprocess.run(
       [sys.executable, '-c', _FULL,
-       str(most_bytes), *_command(config)[3:]],
+       str(most_bytes), *runs.command(config)[3:]],
       capture_output=True,
       text=True,
       check=False)
@@ -696,41 +583,15 @@ def test_a_full_disk_is_one_line(whole, tmp_path, most_bytes):
   assert not list(tmp_path.rglob('*.tmp'))
 
 
-def _command(config):
-  flags = [
-      f'--{name}={getattr(config, name)}'
-      for name in ('records', 'workdir', 'fold', 'epochs', 'batch_size',
-                   'distribute', 'reader', 'steps_per_call', 'checkpoint_steps')
-  ]
-  return [sys.executable, '-m', 'trainer.main', *flags]
-
-
 def _kill_before(config, name):
   """Runs the command, and kills it before a checkpoint of that name."""
-  done = subprocess.run(_command(config),
+  done = subprocess.run(runs.command(config),
                         cwd=_ROOT,
                         env=signalled.environment(f'*/checkpoints/{name}', 1,
                                                   signal.SIGKILL),
                         capture_output=True,
                         check=False)
   assert done.returncode == -signal.SIGKILL, done.stderr
-
-
-def _go_on(config, *names):
-  """Runs the command to its end; what takes gigabytes is given back by it.
-
-  Args:
-    config: the run.
-    *names: of settings besides those of _command.
-  """
-  flags = [f'--{name}={getattr(config, name)}' for name in names]
-  done = subprocess.run([*_command(config), *flags],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
-  assert done.returncode == 0, done.stderr
-  return done.stdout
 
 
 def test_a_program_that_is_not_deterministic_is_told(whole, tmp_path):
@@ -743,7 +604,7 @@ def test_a_program_that_is_not_deterministic_is_told(whole, tmp_path):
 
 
 def test_a_cache_that_is_chosen_is_told(records, tmp_path, capsys):
-  loop.train(_config(records, tmp_path, epochs=1, cache='auto'))
+  loop.train(runs.configure(records, tmp_path, epochs=1, cache='auto'))
   assert '--cache=auto: all pixels are in the memory of the device.' in (
       capsys.readouterr().out)
 
@@ -753,7 +614,7 @@ def test_deterministic_runs_are_equal_and_say_what_is_not_measured(
   for name in ('one', 'two'):
     done = subprocess.run([
         sys.executable, '-m', 'trainer.main', f'--records={records}',
-        f'--workdir={tmp_path / name}', '--fold=1', f'--epochs={_EPOCHS}',
+        f'--workdir={tmp_path / name}', '--fold=1', f'--epochs={runs.EPOCHS}',
         '--batch_size=16', '--distribute=cpu', '--deterministic'
     ],
                           cwd=_ROOT,
@@ -762,7 +623,7 @@ def test_deterministic_runs_are_equal_and_say_what_is_not_measured(
                           text=True)
     assert done.returncode == 0, done.stderr
     assert 'The wait for input is not measured' in done.stdout
-  _assert_same_end(tmp_path / 'one' / 'fold1', tmp_path / 'two' / 'fold1')
+  runs.assert_same_end(tmp_path / 'one' / 'fold1', tmp_path / 'two' / 'fold1')
 
 
 # test_kill.py does the same with the indexed reader.
@@ -770,21 +631,22 @@ def test_deterministic_runs_are_equal_and_say_what_is_not_measured(
 @pytest.mark.parametrize('reader', ['streaming'])
 def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     records, tmp_path, reader):
-  config = _config(records,
-                   tmp_path / 'killed',
-                   reader=reader,
-                   batch_size=4,
-                   steps_per_call=1,
-                   checkpoint_steps=1)
+  config = runs.configure(records,
+                          tmp_path / 'killed',
+                          reader=reader,
+                          batch_size=4,
+                          steps_per_call=1,
+                          checkpoint_steps=1)
   undisturbed = dataclasses.replace(config,
                                     workdir=str(tmp_path / 'whole'),
                                     checkpoint_steps=0)
   loop.train(undisturbed)
   _kill_before(config, 'epoch-00001-step-0000003.npz')
-  said = _go_on(config)
+  said = runs.go_on(config)
   assert re.search('Continuing .* after epoch 1, step 2 of the next', said)
   assert 'f1_macro' in said
-  _assert_same_end(tmp_path / 'killed' / 'fold1', tmp_path / 'whole' / 'fold1')
+  runs.assert_same_end(tmp_path / 'killed' / 'fold1',
+                       tmp_path / 'whole' / 'fold1')
   histories = [
       pd.read_csv(tmp_path / name / 'fold1' /
                   'history.csv').drop(columns=['images_per_s', 'input_wait'])
@@ -803,7 +665,7 @@ def test_a_process_killed_inside_an_epoch_goes_on_with_the_next_batch(
     }, "activation 'prelu', not 'selu'; l2"),
     ({
         'epochs': 1
-    }, f'started {_EPOCHS} epochs, more than --epochs=1; pass'),
+    }, f'started {runs.EPOCHS} epochs, more than --epochs=1; pass'),
     ({
         'fold': 5
     }, 'Expected --fold from 0 to 4, received 5'),
@@ -830,37 +692,6 @@ def test_other_records_are_refused(whole, tmp_path):
     loop.train(dataclasses.replace(whole[0], records=records))
 
 
-def test_it_learns_from_real_images(shared_data, tmp_path):
-  hpa = shared_data / 'hpa'
-  settings = shard_plan.Settings(image_size=96)
-  convert.convert(str(hpa / 'fields.csv'), str(hpa / 'fields'),
-                  str(tmp_path / 'records'), settings, convert.How(workers=2))
-  summary = loop.train(
-      _config(str(tmp_path / 'records'), tmp_path / 'run', fold=0, epochs=8))
-  # Answering "0 and 25" to every image gives 0.71.
-  assert summary['f1_micro'] > 0.75
-
-
-@pytest.mark.parametrize('variant,size,activation,precision',
-                         [('kaggle', 160, 'relu', 'float32'),
-                          ('original', 32, 'elu', 'bfloat16'),
-                          ('original', 32, 'selu', 'float32')])
-def test_every_kind_of_network_trains(tmp_path, variant, size, activation,
-                                      precision):
-  records = fakes.write_records(tmp_path, 15, size, encoding='png')
-  config = _config(records,
-                   tmp_path / 'run',
-                   epochs=1,
-                   batch_size=6,
-                   variant=variant,
-                   activation=activation,
-                   precision=precision,
-                   augment='all',
-                   input_scaling='image')
-  summary = loop.train(config)
-  assert np.isfinite(summary['loss'])
-
-
 def test_other_classes_and_channels_are_refused_by_name(whole, tmp_path):
   records = fakes.write_records(tmp_path, 30, 32, description=fakes.describe(2))
   before = sorted(whole[2].rglob('*'))
@@ -872,136 +703,6 @@ def test_other_classes_and_channels_are_refused_by_name(whole, tmp_path):
       "more, unknown 'class 0', .* and 7 more; channels: missing 'red', .*"
       "unknown 'channel0', 'channel1'", said), said
   assert sorted(whole[2].rglob('*')) == before
-
-
-@pytest.mark.parametrize('num_channels,cache,reader', [
-    (1, 'none', 'indexed'),
-    (2, 'none', 'streaming'),
-    (5, 'device', 'auto'),
-    (6, 'host', 'auto'),
-])
-def test_any_channels_and_classes_train(tmp_path, num_channels, cache, reader):
-  described = fakes.describe(num_channels)
-  records = fakes.write_records(tmp_path, 40, 32, description=described)
-  config = _config(records,
-                   tmp_path / 'run',
-                   epochs=2,
-                   augment='all',
-                   cache=cache,
-                   reader=reader)
-  summary = loop.train(config)
-  assert np.isfinite(summary['loss'])
-  fold = tmp_path / 'run' / 'fold1'
-  assert _arrays(fold / 'predictions.npz')['predictions'].shape == (8, 12)
-  with np.load(fold / 'checkpoints' / 'epoch-00002.npz') as file:
-    sizes = [
-        value.size for name, value in file.items() if name.startswith('model/')
-    ]
-  network = json.loads((fold / 'network.json').read_text('utf-8'))
-  count = 621_728 + 1184 + 288 * num_channels + 257 * 12
-  assert network['parameters'] == count == sum(sizes)
-  # The device's memory gives the bits of the disk.
-  if cache == 'device':
-    loop.train(
-        dataclasses.replace(config,
-                            workdir=str(tmp_path / 'read'),
-                            cache='none'))
-    for name in ('predictions.npz', 'checkpoints/epoch-00002.npz'):
-      for key, value in _arrays(fold / name).items():
-        other = _arrays(tmp_path / 'read' / 'fold1' / name)[key]
-        if key != 'state':
-          np.testing.assert_array_equal(value, other)
-
-
-@pytest.fixture(name='sample_images', scope='module')
-def _sample_images(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('sample')
-  generator.make(str(folder), 15, size_px=128, workers=1)
-  return folder
-
-
-@pytest.mark.parametrize('model, size, loss', [
-    pytest.param('densenet121', 64, 'bce', marks=pytest.mark.soak),
-    pytest.param('resnet50', 64, 'focal', marks=pytest.mark.soak),
-    ('xception', 71, 'focal_lovasz'),
-])
-def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
-                                       loss):
-  records = str(tmp_path / 'records')
-  convert.convert(f'{sample_images}/train.csv', f'{sample_images}/train',
-                  records, shard_plan.Settings(image_size=size),
-                  convert.How(workers=1))
-  config = _config(records,
-                   tmp_path / 'run',
-                   epochs=2,
-                   batch_size=6,
-                   model=model,
-                   loss=loss,
-                   learning_rate=0.001)
-  _go_on(config, 'model', 'loss', 'learning_rate')
-  history = pd.read_csv(tmp_path / 'run' / 'fold1' / 'history.csv')
-  assert history['loss'][1] < history['loss'][0]
-
-
-def _convert_single(folder, others=()):
-  """Records of one label each, but for those of other labels by row."""
-  csv, images = fakes.write_source(folder, 40, 32)
-  head, *rows = pathlib.Path(csv).read_text('utf-8').splitlines()
-  rows = [row.partition(' ')[0] for row in rows]
-  for row, label in dict(others).items():
-    rows[row] += f' {label}'
-  pathlib.Path(csv).write_text('\n'.join([head, *rows]) + '\n', 'utf-8')
-  records = str(folder / 'records')
-  convert.convert(csv, images, records, shard_plan.Settings(image_size=32),
-                  convert.How(workers=1))
-  return records
-
-
-def test_single_labels_train_with_softmax(tmp_path):
-  config = _config(_convert_single(tmp_path),
-                   tmp_path / 'run',
-                   epochs=2,
-                   batch_size=8,
-                   loss='softmax')
-  summary = loop.train(config)
-  arrays = _arrays(tmp_path / 'run' / 'fold1' / 'predictions.npz')
-  predictions = arrays['predictions']
-  np.testing.assert_allclose(predictions.sum(axis=1), 1, atol=1e-5)
-  hits = arrays['labels'][np.arange(8), predictions.argmax(axis=1)]
-  assert summary['accuracy_argmax'] == pytest.approx(hits.mean())
-  best = json.loads(
-      (tmp_path / 'run' / 'fold1' / 'best_metrics.json').read_text('utf-8'))
-  assert 'best accuracy_argmax' in best['note']
-  with pytest.raises(errors.DataError, match="loss 'softmax', not 'bce'"):
-    loop.train(dataclasses.replace(config, loss='bce'))
-
-
-def test_softmax_refuses_records_of_other_than_one_label(tmp_path):
-  records = _convert_single(tmp_path, {3: 7, 20: 9})
-  config = _config(records, tmp_path / 'run', loss='softmax')
-  done = subprocess.run([*_command(config), '--loss=softmax'],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
-  assert done.returncode == 2
-  line, = done.stderr.splitlines()
-  assert re.search(
-      'received 2 of 40 with another number, such as .?s(3|20).? with 2; '
-      'pass --loss=bce', line)
-  assert not (tmp_path / 'run').exists()
-
-
-def test_large_images_train(tmp_path):
-  records = fakes.write_records(tmp_path, 10, 1024)
-  config = _config(records,
-                   tmp_path / 'run',
-                   epochs=1,
-                   batch_size=4,
-                   eval_batch_size=2)
-  _go_on(config, 'eval_batch_size')
-  history = pd.read_csv(tmp_path / 'run' / 'fold1' / 'history.csv')
-  assert np.isfinite(history['loss']).all()
 
 
 @pytest.mark.parametrize('flags,message', [
@@ -1024,15 +725,3 @@ def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message,
                         })
   assert done.returncode == 2
   assert message in done.stderr and 'Traceback' not in done.stderr
-
-
-def test_a_batch_that_no_memory_holds_is_refused(tmp_path):
-  csv, images = fakes.write_source(tmp_path, num_samples=4)
-  convert.convert(
-      csv, images, str(tmp_path / 'records'),
-      shard_plan.Settings(image_size=4096, encoding='png', num_folds=2),
-      convert.How(workers=1))
-  with pytest.raises(errors.DataError,
-                     match='--batch_size=1024: its images of 4096x4096x4 take '
-                     '343.6 GB, .* are free; pass a smaller --batch_size'):
-    loop.train(_config(str(tmp_path / 'records'), tmp_path, batch_size=1024))

@@ -1,0 +1,69 @@
+"""Small training runs: their configuration, command and results."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+from trainer import config as config_lib
+
+ROOT = pathlib.Path(__file__).parents[2]
+EPOCHS = 3  # of a whole run
+
+
+def configure(records, directory, **values):
+  """Returns the configuration of a run on the CPU, fold 1 held out."""
+  return config_lib.Config(records=records,
+                           workdir=str(directory),
+                           distribute='cpu',
+                           **{
+                               'fold': 1,
+                               'epochs': EPOCHS,
+                               'batch_size': 16,
+                               **values
+                           })
+
+
+def arrays(path):
+  """Returns the arrays of an .npz file by name."""
+  with np.load(path) as file:
+    return {name: file[name] for name in file.files}
+
+
+def assert_same_end(directory, other):
+  """Weights, momentum and predictions are equal, bit for bit."""
+  for name in ('predictions.npz', f'checkpoints/epoch-{EPOCHS:05d}.npz'):
+    first, second = arrays(directory / name), arrays(other / name)
+    assert set(first) == set(second)
+    for key in set(first) - {'state'}:
+      np.testing.assert_array_equal(first[key], second[key])
+  assert (directory /
+          'metrics.json').read_text() == (other / 'metrics.json').read_text()
+
+
+def command(config):
+  """Returns the command that trains a configuration."""
+  flags = [
+      f'--{name}={getattr(config, name)}'
+      for name in ('records', 'workdir', 'fold', 'epochs', 'batch_size',
+                   'distribute', 'reader', 'steps_per_call', 'checkpoint_steps')
+  ]
+  return [sys.executable, '-m', 'trainer.main', *flags]
+
+
+def go_on(config, *names):
+  """Runs the command to its end; what takes gigabytes is given back by it.
+
+  Args:
+    config: the run.
+    *names: of settings besides those of command.
+  """
+  flags = [f'--{name}={getattr(config, name)}' for name in names]
+  done = subprocess.run([*command(config), *flags],
+                        cwd=ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
+  assert done.returncode == 0, done.stderr
+  return done.stdout
