@@ -211,8 +211,8 @@ class Batcher:
 
 
 class _Filler:
-  """Reads records by index. A class of its own: pipeline_call holds its methods,
-  and through them nothing that holds the pipeline.
+  """Reads records by index. A class of its own: pipeline_call holds its
+  methods, and through them nothing that holds the pipeline.
   """
 
   def __init__(self, records: dataset.Records,
