@@ -1,10 +1,10 @@
 """What a training run is: one frozen value, checked when it is made.
 
 Each field carries its help, its values and what it decides (setting.py), and
-the flags of the command are made of that. Defaults are Table 1's of the paper;
-docs/train.md lists where they differ from the original GapNet-PL's. A run
-writes its configuration to config.json, and a run that is continued must have
-the same arithmetic.
+the flags of the command are made of that; those of the recipe stand in recipe/.
+Defaults are Table 1's of the paper; docs/train.md lists where they differ from
+the original GapNet-PL's. A run writes its configuration to config.json, and a
+run that is continued must have the same arithmetic.
 """
 
 import dataclasses
@@ -15,39 +15,34 @@ from hpa_records.reading import how as how_lib
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance as balance_lib
 from hpa_records.sampling import balance_flags
-from hpa_records.sampling import epoch_plan
 from trainer import remote_tpu
 from trainer import setting
+from trainer.recipe import augmentation
+from trainer.recipe import optimization
+from trainer.recipe import schedule
 
 ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu')
 VARIANTS = ('original', 'kaggle')
 MODELS = ('gapnet_pl', 'densenet121', 'resnet50', 'xception')
-LOSSES = ('bce', 'focal', 'focal_lovasz', 'softmax')
 INPUT_SCALINGS = ('dataset', 'image')
 PRECISIONS = ('float32', 'bfloat16')
 DROPOUT_MASKS = ('example', 'batch')
 DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker', 'tpu')
 XLA = ('auto', 'on', 'off')
-VAL_LOSS, INNER = 'val_loss', 'inner'  # values that the training asks for
-MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'accuracy_argmax', VAL_LOSS)
-VALIDATIONS = ('heldout', INNER)
 
 RECORDS = 'records'  # in an identity: its fingerprint
 
-_MOST = 2**31  # of what TensorFlow counts
-LARGEST_FLOAT = 3.4e38  # that float32 holds, as TensorBoard does
-_FROM_0 = {'within': (0, LARGEST_FLOAT), 'or_0': True}
 _BALANCE = balance_lib.Balance()
 
-(_data, _balance, _network, _optimization, _schedule, _reading, _devices,
+(_data, _balance, _network, _reading, _devices,
  _run) = (functools.partial(setting.define, group)
-          for group in ('Input and output', 'Balance', 'Network',
-                        'Optimization', 'Schedule and metrics', 'Reading',
+          for group in ('Input and output', 'Balance', 'Network', 'Reading',
                         'Devices', 'Running'))
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(augmentation.Augmentation, optimization.Optimization,
+             schedule.Schedule):
   """Everything that a run depends on.
 
   Raises:
@@ -78,11 +73,6 @@ class Config:
                                _BALANCE.max_repeat)
   balance_factors: str = _balance(balance_flags.HELP['balance_factors'],
                                   _BALANCE.factors)
-  augment: str = _balance(
-      'Draws with a random symmetry of the square. copies: those of an image '
-      'beyond its first; paper: the same, by the six of the paper; all; none.',
-      'copies',
-      choices=epoch_plan.AUGMENTS)
   model: str = _network('The network.', 'gapnet_pl', choices=MODELS)
   variant: str = _network('Version of gapnet_pl: ml-jku/gapnet-pl, or Kaggle.',
                           'original',
@@ -102,71 +92,6 @@ class Config:
   dropout_mask: str = _network('Dropout draws a mask for each of these.',
                                'example',
                                choices=DROPOUT_MASKS)
-  loss: str = _optimization(
-      'Training loss; softmax: for records with exactly one label each.',
-      'bce',
-      choices=LOSSES)
-  batch_size: int = _optimization('Global batch of training.',
-                                  80,
-                                  within=(1, _MOST))
-  learning_rate: float = _optimization('Initial learning rate of SGD.',
-                                       0.1,
-                                       within=(setting.LEAST_FLOAT,
-                                               LARGEST_FLOAT))
-  momentum: float = _optimization('Momentum of SGD.', 0.9, within=(0, 1))
-  clip_norm: float = _optimization(
-      'Largest global norm of the gradients; 0 does not clip.',
-      5.0,
-      within=(0, 1e30),  # 1 / 1e38 is 0 where small floats are flushed
-      or_0=True)
-  l1: float = _optimization('Weight decay: factor of sum |w|.', 0.0, **_FROM_0)
-  l2: float = _optimization('Weight decay: factor of sum w^2.', 0.0, **_FROM_0)
-  decay_biases: bool = _optimization(
-      'Weight decay of biases, not of kernels alone.', False)
-  seed: int = _optimization('Seed of weights, order, augmentation and dropout.',
-                            0,
-                            within=(0, 2**63))
-  epochs: int = _schedule(
-      'Epochs to train for.',
-      80,
-      within=(1, 10**5),  # which the names of checkpoints hold
-      is_free=True)
-  warmup_epochs: float = _schedule(
-      'Epochs over which the rate rises from 0, such as 0.5.', 0.0, **_FROM_0)
-  validation: str = _schedule(
-      'What lowers the rate and picks the best epoch: the held-out fold, or '
-      'inner: a tenth of the training folds, which is not trained on.',
-      'heldout',
-      choices=VALIDATIONS)
-  plateau_monitor: str = _schedule(
-      'Score that decides; by default macro F1, with --loss=softmax accuracy.',
-      '',
-      choices=('', *MONITORS))
-  plateau_patience: int = _schedule(
-      'Epochs without improvement before the rate falls.',
-      30,
-      within=(1, _MOST))
-  plateau_factor: float = _schedule('Factor on the learning rate at a plateau.',
-                                    0.5,
-                                    within=(1e-9, 1))
-  plateau_threshold: float = _schedule(
-      'Smallest change of the metric that counts.',
-      0.0,
-      within=(0, LARGEST_FLOAT))
-  plateau_relative: bool = _schedule(
-      'Multiply --plateau_threshold by the best value.', False)
-  min_learning_rate: float = _schedule('Lowest rate.',
-                                       0.0,
-                                       within=(0, LARGEST_FLOAT))
-  stop_patience: int = _schedule('Most epochs after the best; 0: no limit.',
-                                 0,
-                                 within=(0, _MOST))
-  eval_batch_size: int = _schedule(
-      'Largest batch of evaluation; 0: by the memory of the device.',
-      0,
-      within=(0, _MOST))
-  threshold: float = _schedule(
-      'Classes with a higher probability are predicted.', 0.5, within=(0, 1))
   reader: str = _reading(
       'indexed: in the order of the epoch plan; streaming: by tf.data, with '
       'a shuffle buffer; auto: indexed.',
@@ -184,7 +109,8 @@ class Config:
       is_own=True)
   cache_gb: float = _reading('Largest size of --cache_dir, GB.',
                              how_lib.How.cache_gb,
-                             within=(setting.LEAST_FLOAT, LARGEST_FLOAT),
+                             within=(setting.LEAST_FLOAT,
+                                     setting.LARGEST_FLOAT),
                              is_free=True)
   check: str = _reading('crc: checks each record that is read by index.',
                         how_lib.How.check,
@@ -192,7 +118,7 @@ class Config:
                         is_free=True)
   shuffle_mb: int = _reading('Shuffle buffer of the streaming reader, MiB.',
                              how_lib.How.shuffle_mb,
-                             within=(1, _MOST))
+                             within=(1, setting.MOST))
   data_service: str = _reading(
       'Input workers, grpc://host:port; see hpa-serve-input.',
       how_lib.How.data_service,
@@ -215,7 +141,7 @@ class Config:
   steps_per_call: int = _devices(
       'Training steps in one compiled call; 0: those of about a second.',
       0,
-      within=(0, _MOST),
+      within=(0, setting.MOST),
       is_free=True)
   deterministic: bool = _devices(
       'Use deterministic operations: the same bits in each run on a device.',
@@ -224,7 +150,7 @@ class Config:
   checkpoint_steps: int = _run(
       'Steps between checkpoints inside an epoch; 0: none.',
       0,
-      within=(0, _MOST),
+      within=(0, setting.MOST),
       is_free=True)
   profile: bool = _run('Trace one call of compiled steps, for TensorBoard.',
                        False,
@@ -266,7 +192,7 @@ class Config:
   @property
   def monitor_mode(self) -> str:
     """'max' if more of the monitored score is better, else 'min'."""
-    return 'min' if self.plateau_monitor == VAL_LOSS else 'max'
+    return 'min' if self.plateau_monitor == schedule.VAL_LOSS else 'max'
 
   def common(self, reader: str) -> dict[str, Any]:
     """Returns what all workers of a run must have alike.

@@ -14,7 +14,13 @@ from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
+GROUPS = ('Input and output', 'Balance', 'Augmentation', 'Network',
+          'Optimization', 'Schedule and metrics', 'Reading', 'Devices',
+          'Running')
 LEAST_FLOAT = 1e-30  # some devices take smaller numbers for 0
+LARGEST_FLOAT = 3.4e38  # that float32 holds, as TensorBoard does
+MOST = 2**31  # of what TensorFlow counts
+FROM_0 = {'within': (0, LARGEST_FLOAT), 'or_0': True}
 _KEY = 'setting'
 
 _TYPES = {
@@ -36,7 +42,7 @@ class Setting:
   """The metadata of a setting: all but its name, type and default.
 
   Attributes:
-    group: heading in --help and docs/reference.md.
+    group: heading in --help and docs/reference.md, one of GROUPS.
     help: what it does, one sentence.
     choices: all allowed values; () if they are not listed.
     within: (smallest value, exclusive upper bound); () if there are none.
@@ -123,10 +129,16 @@ def define_flag(field: dataclasses.Field) -> None:
     _DEFINE[field.type](field.name, default, setting.help)
 
 
+def list_fields(kind: type) -> list[dataclasses.Field]:
+  """Returns the settings of a dataclass, in the order of GROUPS."""
+  return sorted(dataclasses.fields(kind),
+                key=lambda field: GROUPS.index(of(field).group))
+
+
 def list_groups(kind: type) -> dict[str, list[str]]:
   """Returns the names of all settings of a dataclass by their group."""
   found: dict[str, list[str]] = {}
-  for field in dataclasses.fields(kind):
+  for field in list_fields(kind):
     found.setdefault(of(field).group, []).append(field.name)
   return found
 
@@ -135,7 +147,7 @@ def tabulate(kind: type) -> str:
   """Returns all settings of a dataclass in Markdown: a table for each group."""
   lines = []
   group = ''
-  for field in dataclasses.fields(kind):
+  for field in list_fields(kind):
     setting = of(field)
     if setting.group != group:
       group = setting.group

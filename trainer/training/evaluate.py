@@ -11,6 +11,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer import memory
+from trainer.recipe import schedule
 from trainer.scoring import decision
 from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
@@ -102,7 +103,7 @@ class Evaluator:
   def monitor(self, predictions: np.ndarray, loss: float) -> float | None:
     """Returns the metric of --plateau_monitor, as in score."""
     name = self._config.plateau_monitor
-    if name == config_lib.VAL_LOSS:
+    if name == schedule.VAL_LOSS:
       return loss
     return metrics.compute_one(name, self.labels, predictions,
                                decision.find_threshold(self._config))
@@ -139,11 +140,11 @@ def monitor(config: config_lib.Config, held_out: Evaluator,
   """
   if inner is None:
     value = held_out.monitor(predictions, loss)
-    return value, {config_lib.VAL_LOSS: loss}
+    return value, {schedule.VAL_LOSS: loss}
   found = inner.predict(epoch)
   value = inner.monitor(*found)
   return value, {
-      config_lib.VAL_LOSS: found[1],
-      f'{config_lib.INNER}_{config.plateau_monitor}': value,
+      schedule.VAL_LOSS: found[1],
+      f'{schedule.INNER}_{config.plateau_monitor}': value,
       'heldout_loss': loss
   }

@@ -14,6 +14,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.sampling import folds as folds_lib
 from trainer import config as config_lib
+from trainer.recipe import schedule
 from trainer.run import checkpoint
 from trainer.run import fold_file
 from trainer.run import config_file
@@ -124,7 +125,7 @@ def find_inner(config: config_lib.Config,
   Raises:
     errors.DataError: the training folds have too few samples or groups.
   """
-  if config.validation != config_lib.INNER:
+  if config.validation != schedule.INNER:
     return np.zeros(0, np.int64)
   index = records.index
   rows = np.flatnonzero(index['fold'] != config.fold)
@@ -132,7 +133,7 @@ def find_inner(config: config_lib.Config,
   if len(set(names)) < _INNER_PARTS:
     raise errors.DataError(
         f'Expected at least {_INNER_PARTS} samples, or groups of them, outside '
-        f'of fold {config.fold} for --validation={config_lib.INNER}, received '
+        f'of fold {config.fold} for --validation={schedule.INNER}, received '
         f'{len(set(names))}; leave --validation out.')
   part_of = folds_lib.assign(index['id'].iloc[rows].tolist(),
                              records.labels[rows], _INNER_PARTS, config.seed,
@@ -157,7 +158,7 @@ def describe(config: config_lib.Config, num_evaluated: int, num_inner: int,
       f'{repeats.sum():.0f} draws an epoch to train on, on {device}.'
   ]
   if num_inner:
-    lines.append(f'--validation={config_lib.INNER}: {num_inner} images of the '
+    lines.append(f'--validation={schedule.INNER}: {num_inner} images of the '
                  'training folds choose the rate and the best epoch; they are '
                  'not trained on.')
   if config.cache == 'auto':

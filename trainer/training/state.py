@@ -6,6 +6,7 @@ from typing import Any
 
 from hpa_records.runtime import json_text
 from trainer import config as config_lib
+from trainer import setting
 from trainer.training import optimizer
 
 _COUNTS = ('epoch', 'step', 'best_epoch')
@@ -159,5 +160,5 @@ def _check_numbers(values: dict[str, Any]) -> None:
   for name, value in values.items():
     is_number = isinstance(value, _NUMBER)
     if not name.isprintable() or (is_number and
-                                  not abs(value) <= config_lib.LARGEST_FLOAT):
+                                  not abs(value) <= setting.LARGEST_FLOAT):
       raise ValueError(f'{name!r:.40}: received {value!r:.40}')

@@ -11,6 +11,7 @@ from hpa_records.reading import reader
 from tests.support import fakes
 from trainer import config as config_lib
 from trainer.network import gapnet
+from trainer.recipe import schedule
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import evaluate
@@ -80,7 +81,7 @@ def test_any_other_gives_them_within_rounding(predict, batch_size):
   assert near == pytest.approx(loss, abs=1e-5)
 
 
-@pytest.mark.parametrize('name', config_lib.MONITORS)
+@pytest.mark.parametrize('name', schedule.MONITORS)
 def test_the_monitored_metric_is_the_one_of_metrics_json(predict, name):
   predictions, loss, evaluator = predict(16)
   predictions = np.random.default_rng(0).random(predictions.shape)

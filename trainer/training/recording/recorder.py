@@ -21,6 +21,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from trainer import config as config_lib
 from trainer.network import summary as summary_lib
+from trainer.recipe import schedule
 from trainer.run import arrays
 from trainer.run import config_file
 from trainer.run import fold_lock
@@ -141,7 +142,7 @@ class Recorder:
     """Prints the numbers of the last epoch of a state."""
     row = state.history[-1]
     logged = _LOGGED_SINGLE if self._threshold is None else _LOGGED
-    inner = [name for name in row if name.startswith(f'{config_lib.INNER}_')]
+    inner = [name for name in row if name.startswith(f'{schedule.INNER}_')]
     numbers = ', '.join(f'{name} {row[name]:.4f}' for name in (*logged, *inner)
                         if row.get(name) is not None)
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
@@ -173,7 +174,7 @@ class Recorder:
     gallery_of_fold = examples.collect(evaluator.records, self._config.fold,
                                        model, predictions, self._threshold)
     chosen_on = 'the same held-out fold'
-    if self._config.validation == config_lib.INNER:
+    if self._config.validation == schedule.INNER:
       chosen_on = 'a tenth of the training folds, which was not trained on'
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
             f'{chosen_on}')

@@ -1,0 +1,1 @@
+"""Settings of the recipe of a training; config.Config joins them."""
