@@ -30,6 +30,9 @@ from trainer.report import page
 from trainer.training import loop
 
 _NUM_SAMPLES, _SIZE = 12, 32
+# One of each kind is trained on in each run of the tests: the paper's, one class
+# a sample, and intensities of a plate.
+_TRAINED = ('hpa2018', 'rxrx1', 'cell_painting')
 
 
 @pytest.fixture(name='made', scope='module', params=description.names())
@@ -93,6 +96,11 @@ def _predict(folder, output):
   return pd.DataFrame(stored.predictions, stored.ids)
 
 
+@pytest.mark.parametrize('made', [
+    pytest.param(name, marks=[] if name in _TRAINED else pytest.mark.soak)
+    for name in description.names()
+],
+                         indirect=True)
 def test_a_training_a_report_and_predictions(made):
   _, folder = made
   spec = dataset.load(str(folder / 'records')).spec

@@ -111,7 +111,11 @@ def _interrupt(*_):
   raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize('harm', ['flip', 'cut', 'input'])
+@pytest.mark.parametrize('harm', [
+    'flip',
+    'input',
+    pytest.param('cut', marks=pytest.mark.soak),
+])
 def test_a_kept_shard_must_match_its_sidecar(harm, undisturbed, tmp_path,
                                              monkeypatch):
   source = fakes.write_source(tmp_path, _NUM_SAMPLES)

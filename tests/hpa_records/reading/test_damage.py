@@ -82,11 +82,11 @@ def test_records_that_changed_places_are_noticed(tmp_path, how):
 
 
 @pytest.mark.parametrize('reader,check,damage', [
-    ('indexed', 'none', _cut),
     ('indexed', 'crc', _flip),
     ('streaming', 'none', _cut),
-    ('streaming', 'crc', _flip),
-    ('streaming', 'none', _remove),
+    *(pytest.param(*case, marks=pytest.mark.soak)
+      for case in (('indexed', 'none', _cut), ('streaming', 'crc', _flip),
+                   ('streaming', 'none', _remove))),
 ])
 def test_training_stops_at_a_damaged_shard_with_one_line(
     tmp_path, reader, check, damage):

@@ -209,7 +209,10 @@ def test_processes_take_turns(records, tmp_path):
   assert _content(tmp_path / fingerprint) == _content(records)
 
 
-@pytest.mark.parametrize('train', [loop.train, cross_validation.train])
+@pytest.mark.parametrize('train', [
+    loop.train,
+    pytest.param(cross_validation.train, marks=pytest.mark.soak),
+])
 def test_training_downloads_first(records, address, tmp_path, train):
   config = config_lib.Config(records=address,
                              stage_dir=str(tmp_path / 'copies'),

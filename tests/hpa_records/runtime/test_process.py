@@ -131,7 +131,11 @@ def test_a_wrong_flag_of_xla_is_shown():
   assert b'XLA_FLAGS' in done.stderr
 
 
-@pytest.mark.parametrize('value,kept', [('3', '3'), ('-1', None), ('x', None)])
+@pytest.mark.parametrize('value,kept', [
+    ('3', '3'),
+    ('-1', None),
+    pytest.param('x', None, marks=pytest.mark.soak),
+])
 def test_numbers_of_threads_that_end_tensorflow_are_dropped(value, kept):
   code = ('from hpa_records.runtime import process; process.take(); '
           'from hpa_records.runtime.tensorflow import tf; import os; '

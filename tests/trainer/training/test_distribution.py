@@ -133,6 +133,7 @@ def test_batch_norm_takes_its_moments_from_the_whole_batch(tmp_path):
   _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
 
 
+@pytest.mark.soak
 def test_several_devices_share_one_mask_of_dropout(folder, one):
   for count in (1, 2):
     done = _run_on_devices(folder, f'mask{count}', count, mask='batch')

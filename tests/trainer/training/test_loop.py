@@ -272,7 +272,10 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(whole, tmp_path,
   runs.assert_same_end(tmp_path / 'fold1', whole[2])
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [
+    signal.SIGTERM,
+    pytest.param(signal.SIGINT, marks=pytest.mark.soak),
+])
 def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
   config = dataclasses.replace(whole[0],
                                workdir=str(tmp_path),
@@ -568,7 +571,10 @@ runpy.run_module('trainer.main', run_name='__main__')
 '''
 
 
-@pytest.mark.parametrize('most_bytes', [2000, 200_000, 2_000_000])
+@pytest.mark.parametrize('most_bytes', [
+    200_000,
+    *(pytest.param(size, marks=pytest.mark.soak) for size in (2000, 2_000_000)),
+])
 def test_a_full_disk_is_one_line(whole, tmp_path, most_bytes):
   config = dataclasses.replace(whole[0], workdir=str(tmp_path), epochs=1)
   done = subprocess.run(
