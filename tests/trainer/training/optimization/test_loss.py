@@ -1,4 +1,4 @@
-"""Tests of trainer.training.loss."""
+"""Tests of trainer.training.optimization.loss."""
 
 import numpy as np
 import pytest
