@@ -192,10 +192,9 @@ class Config(augmentation.Augmentation, optimization.Optimization,
           f'--schedule={self.schedule}, received {self.warmup_epochs}.')
     if self.min_learning_rate > self.learning_rate:
       raise errors.DataError(
-          '--schedule={} falls from --learning_rate to --min_learning_rate: '
-          'expected at most {}, received {}.'.format(self.schedule,
-                                                     self.learning_rate,
-                                                     self.min_learning_rate))
+          f'--schedule={self.schedule} falls from --learning_rate to '
+          f'--min_learning_rate: expected at most {self.learning_rate}, '
+          f'received {self.min_learning_rate}.')
 
   @property
   def rebalance(self) -> balance_lib.Balance | None:

@@ -178,8 +178,8 @@ def test_one_mask_of_dropout_for_a_batch():
   def draw(first, number):
     slots = np.arange(first, first + _B, dtype=np.int32)
     # pylint: disable-next=protected-access
-    return np.stack(
-        stepper._gradients.noise(slots, np.int64(0), np.int64(number)))
+    noise = stepper._gradients.noise(slots, np.int64(0), np.int64(number))
+    return np.stack(noise)
 
   noise = draw(0, 0)
   assert noise.shape == (2, _B, 256)
