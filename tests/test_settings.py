@@ -17,7 +17,8 @@ from tests.support import specs
 from trainer.network import applications
 from trainer.network import build
 from trainer.network import gapnet
-from trainer.training import optimizer
+from trainer.recipe import optimization
+from trainer.training.optimization import optimizer
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _PIXELS = {'mean': [13.0] * 4, 'std': [28.0] * 4}
@@ -65,7 +66,10 @@ def test_networks_are_built_as_ever(make, request):
 
 def test_the_rate_keeps_its_precision(odd_keras):
   del odd_keras
-  assert optimizer.make_optimizer(0.1, 0.9).learning_rate.dtype == 'float32'
+  model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+  settings = optimization.Optimization(learning_rate=0.1)
+  made = optimizer.make_optimizer(settings, model)
+  assert made.learning_rate.dtype == 'float32'
 
 
 @pytest.mark.parametrize('settings', [{

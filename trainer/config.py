@@ -164,6 +164,10 @@ class Config(augmentation.Augmentation, optimization.Optimization,
     # What decides a run is in config.json, not left to a later version.
     object.__setattr__(self, 'activation', self.activation or activation)
     object.__setattr__(self, 'plateau_monitor', self.plateau_monitor or monitor)
+    object.__setattr__(
+        self, 'learning_rate', self.learning_rate or
+        optimization.OPTIMIZERS[self.optimizer])
+    self._check_recipe()
     if self.data_service and self.checkpoint_steps:
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
@@ -172,6 +176,25 @@ class Config(augmentation.Augmentation, optimization.Optimization,
         self.distribute, self.tpu,
         **{each: getattr(self, each) for each in remote_tpu.OF_INPUT})
     _ = self.rebalance, self.reading
+
+  def _check_recipe(self) -> None:
+    """Raises DataError for settings of the recipe that exclude each other."""
+    if self.class_weights != optimization.NONE and self.loss == 'focal_lovasz':
+      raise errors.DataError(
+          f'Expected --class_weights={optimization.NONE} with '
+          '--loss=focal_lovasz, which is not a sum over classes, received '
+          f'{self.class_weights}.')
+    if self.schedule == schedule.PLATEAU:
+      return
+    if self.warmup_epochs >= self.epochs:
+      raise errors.DataError(
+          f'Expected --warmup_epochs below --epochs={self.epochs} with '
+          f'--schedule={self.schedule}, received {self.warmup_epochs}.')
+    if self.min_learning_rate > self.learning_rate:
+      raise errors.DataError(
+          f'--schedule={self.schedule} falls from --learning_rate to '
+          f'--min_learning_rate: expected at most {self.learning_rate}, '
+          f'received {self.min_learning_rate}.')
 
   @property
   def rebalance(self) -> balance_lib.Balance | None:
@@ -212,6 +235,8 @@ class Config(augmentation.Augmentation, optimization.Optimization,
         config.json has it.
     """
     kept = self._select(lambda each: not each.is_free)
+    if self.schedule != schedule.PLATEAU:  # they decide the rate of each step
+      kept['epochs'] = self.epochs
     return {**kept, 'reader': reader or self.reader, RECORDS: fingerprint}
 
   def _select(self, wanted: Callable[[setting.Setting],

@@ -56,8 +56,9 @@ def check_batch(config: config_lib.Config, records: dataset.Records,
   """
   here = len(strategy.extended.worker_devices) / strategy.num_replicas_in_sync
   spec = records.spec
-  # As uint8, and as the float32 that the network takes.
-  num_bytes = int(config.batch_size * here * spec.raw_bytes * 5)
+  # As uint8, and the part at hand as the float32 that the network takes.
+  num_bytes = int(config.batch_size * here * spec.raw_bytes *
+                  (1 + 4 / config.accumulate))
   free = host.free_memory_bytes()
   if free is not None and num_bytes > free:
     raise errors.DataError(
@@ -103,7 +104,7 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     spec = records.spec
     pixels = len(records.index) * spec.raw_bytes
     replicas = strategy.num_replicas_in_sync
-    batch_size = max(config.batch_size,
+    batch_size = max(config.batch_size / config.accumulate,
                      choose_eval_batch(config, spec, strategy))
     step = batch_size / replicas * _step_bytes(config, spec)
     here = len(strategy.extended.worker_devices)

@@ -190,24 +190,30 @@ def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
   return kind == 'TPU' or xla == 'on' or (xla == 'auto' and kind == 'GPU')
 
 
-def check_batch(strategy: tf.distribute.Strategy, batch_size: int,
-                flag: str) -> None:
+def check_batch(strategy: tf.distribute.Strategy,
+                batch_size: int,
+                flag: str,
+                parts: int = 1) -> None:
   """Checks that the replicas can share a global batch evenly.
 
   Args:
     strategy: of the run.
     batch_size: of a global batch.
     flag: the flag of batch_size, for the message.
+    parts: of --accumulate, equal ones of each replica.
 
   Raises:
     errors.DataError: they cannot; names the nearest sizes that work.
   """
   replicas = strategy.num_replicas_in_sync
-  below = batch_size // replicas * replicas
+  unit = replicas * parts
+  below = batch_size // unit * unit
   if below != batch_size:
-    nearest = [each for each in (below, below + replicas) if each]
+    nearest = [each for each in (below, below + unit) if each]
+    units = ' times '.join(([f'{replicas} replicas'] if replicas > 1 else []) +
+                           ([f'--accumulate={parts}'] if parts > 1 else []))
     raise errors.DataError(
-        f'Expected --{flag} divisible by {replicas} replicas, received '
+        f'Expected --{flag} divisible by {units}, received '
         f'{batch_size}; pass {" or ".join(map(str, nearest))}.')
 
 

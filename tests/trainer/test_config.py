@@ -31,9 +31,15 @@ def test_defaults_are_table_1_of_the_paper():
     ('fold', -1),
     ('epochs', 0),
     ('batch_size', 0),
-    ('learning_rate', 0.0),
+    ('learning_rate', -1.0),
     ('learning_rate', float('nan')),
     ('momentum', 1.0),
+    ('ema', 1.0),
+    ('label_smoothing', 1.0),
+    ('accumulate', 0),
+    ('optimizer', 'adam'),
+    ('schedule', 'step'),
+    ('class_weights', 'balanced'),
     ('clip_norm', -1.0),
     ('plateau_factor', 1.0),
     ('plateau_patience', 0),
@@ -98,7 +104,7 @@ def test_each_network_has_its_own_activation_unless_one_is_chosen(
 @pytest.mark.parametrize('name,message', [
     ('clip_norm', 'of 0, or at least 1e-30'),
     ('warmup_epochs', 'of 0, or at least 1e-30'),
-    ('learning_rate', 'from 1e-30'),
+    ('learning_rate', 'of 0, or at least 1e-30'),
 ])
 def test_numbers_that_devices_take_for_0_are_refused(name, message):
   with pytest.raises(errors.DataError, match=f'--{name} {message}'):
@@ -135,3 +141,41 @@ def test_a_disk_cache_and_its_folder_come_together(flags):
   with pytest.raises(errors.DataError,
                      match='--cache=disk and --cache_dir tog'):
     config.Config('', '', **flags)
+
+
+@pytest.mark.parametrize('optimizer,rate', [
+    ('sgd', 0.1),
+    ('adamw', 1e-3),
+    ('lion', 1e-4),
+])
+def test_each_optimizer_has_its_own_rate_unless_one_is_chosen(optimizer, rate):
+  assert config.Config('r', 'w', optimizer=optimizer).learning_rate == rate
+  chosen = config.Config('r', 'w', optimizer=optimizer, learning_rate=0.5)
+  assert chosen.learning_rate == 0.5
+
+
+@pytest.mark.parametrize('values,message', [
+    ({
+        'loss': 'focal_lovasz',
+        'class_weights': 'inverse'
+    }, '--class_weights=none with --loss=focal_lovasz.* received inverse'),
+    ({
+        'schedule': 'cosine',
+        'epochs': 4,
+        'warmup_epochs': 4
+    }, '--warmup_epochs below --epochs=4 with --schedule=cosine, received 4'),
+    ({
+        'schedule': 'one_cycle',
+        'min_learning_rate': 0.5
+    }, '--schedule=one_cycle falls .* expected at most 0.1, received 0.5'),
+])
+def test_settings_of_the_recipe_that_exclude_each_other(values, message):
+  with pytest.raises(errors.DataError, match=message):
+    config.Config('r', 'w', **values)
+
+
+def test_epochs_belong_to_a_run_whose_rates_they_decide():
+  assert 'epochs' not in _CONFIG.identity('abc')
+  for schedule in ('cosine', 'one_cycle'):
+    found = config.Config('r', 'w', schedule=schedule, epochs=7)
+    assert found.identity('abc')['epochs'] == 7

@@ -129,3 +129,20 @@ def test_a_batch_that_no_memory_holds_is_refused(records, monkeypatch):
   monkeypatch.setattr(host, 'free_memory_bytes', lambda: 2**13)
   with pytest.raises(errors.DataError, match='Not enough memory for --batch_'):
     memory.check_batch(_CONFIG, records, strategy_lib.make('cpu'))
+
+
+def test_a_part_of_a_batch_takes_less_memory(records, monkeypatch):
+  strategy = strategy_lib.make('cpu')
+  whole = dataclasses.replace(_CONFIG, batch_size=64, eval_batch_size=1)
+  parts = dataclasses.replace(whole, accumulate=16)
+  free = 64 * records.spec.raw_bytes * 2
+  monkeypatch.setattr(host, 'free_memory_bytes', lambda: free)
+  memory.check_batch(parts, records, strategy)
+  with pytest.raises(errors.DataError, match='--batch_size=64'):
+    memory.check_batch(whole, records, strategy)
+  monkeypatch.setattr(host, 'free_memory_bytes', lambda: 2**23)
+  found = [
+      memory.choose_cache(each, records, strategy, '').cache
+      for each in (whole, parts)
+  ]
+  assert found == ['host', 'device']

@@ -13,7 +13,6 @@ from hpa_records.runtime.tensorflow import tf
 from tests.support import driver
 from trainer import accelerator
 from trainer import strategy
-from trainer.training import optimizer
 
 _HAS_GPU = bool(tf.config.list_physical_devices('GPU'))
 _HAS_CUDA = tf.sysconfig.get_build_info()['is_cuda_build']
@@ -123,15 +122,6 @@ def test_workers_that_are_not_listed_are_refused(monkeypatch, config, message):
 
 def test_one_process_is_its_own_chief():
   assert strategy.is_chief(strategy.make('cpu'))
-
-
-@pytest.mark.parametrize('warmup,epoch,want', [
-    (0, 0, [0.5, 0.5, 0.5, 0.5]),
-    (2, 0, [0.0625, 0.125, 0.1875, 0.25]),
-    (1.5, 1, [0.5 * 5 / 6, 0.5, 0.5, 0.5]),
-])
-def test_the_rate_rises_linearly(warmup, epoch, want):
-  np.testing.assert_allclose(optimizer.warm_up(0.5, epoch, 4, warmup), want)
 
 
 def test_memory_that_ran_out_is_told_in_one_line():

@@ -39,7 +39,7 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
   process.take()
   from trainer import config as config_lib
   from trainer.network import build
-  from trainer.training import optimizer as optimizer_lib
+  from trainer.training.optimization import optimizer as optimizer_lib
   from trainer.training import step
   from trainer import strategy as strategy_lib
   turn.wait(turn.START)
@@ -57,8 +57,7 @@ def _ours(job: Job) -> Iterator[tuple[int, float]]:
         'mean': [_MEAN] * spec.num_channels,
         'std': [_STD] * spec.num_channels
     }, build.is_compiled(config, strategy))
-    optimizer = optimizer_lib.make_optimizer(0.01, 0.9)
-    optimizer.build(model.trainable_variables)
+    optimizer = optimizer_lib.make_optimizer(config, model)
   steps = job['steps']
   stepper = step.Stepper(strategy, model, optimizer, config, steps)
   batches = _make_batches(strategy, job, steps)
@@ -174,7 +173,7 @@ def _tiny_ours(job: Job) -> Iterator[tuple[int, float]]:
   from trainer import config as config_lib
   from trainer.training import calls
   from trainer.training import interruption
-  from trainer.training import optimizer as optimizer_lib
+  from trainer.training.optimization import optimizer as optimizer_lib
   from trainer.training import state as state_lib
   from trainer.training import step
   from trainer import strategy as strategy_lib
@@ -186,8 +185,7 @@ def _tiny_ours(job: Job) -> Iterator[tuple[int, float]]:
   strategy = strategy_lib.make('auto')
   with strategy.scope():
     model = _tiny_network(job)
-    optimizer = optimizer_lib.make_optimizer(0.01, 0.9)
-    optimizer.build(model.trainable_variables)
+    optimizer = optimizer_lib.make_optimizer(config, model)
   steps = _TINY_CALLS * job['steps']
   batches = _make_batches(strategy, job, steps)
   stepper = step.Stepper(strategy, model, optimizer, config, steps)
@@ -209,10 +207,12 @@ def _tiny_bare(job: Job) -> Iterator[tuple[int, float]]:
   process.take()
   from hpa_records.runtime.tensorflow import tf
   from trainer.augmentation import dihedral
-  from trainer.training import optimizer as optimizer_lib
+  from trainer.recipe import optimization
+  from trainer.training.optimization import optimizer as optimizer_lib
   pixels, labels = _made(job)
-  model, optimizer = _tiny_network(job), optimizer_lib.make_optimizer(0.01, 0.9)
-  optimizer.build(model.trainable_variables)
+  model = _tiny_network(job)
+  optimizer = optimizer_lib.make_optimizer(
+      optimization.Optimization(learning_rate=0.01), model)
   dihedral.warm_up()
   image, label, element = (tf.Variable(each) for each in (
       pixels[:job['batch']], labels[:job['batch']],

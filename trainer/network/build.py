@@ -55,6 +55,11 @@ def build(config: config_lib.Config, spec: spec_lib.Spec,
     raise errors.DataError(str(error)) from error
 
 
+def has_norm(config: config_lib.Config) -> bool:
+  """Returns whether the network has batch norm, which sums over replicas."""
+  return config.model != 'gapnet_pl' or config.variant == 'kaggle'
+
+
 def is_compiled(config: config_lib.Config,
                 strategy: tf.distribute.Strategy) -> bool:
   """Returns whether XLA compiles the network and its gradients in a train step.
@@ -65,11 +70,10 @@ def is_compiled(config: config_lib.Config,
     config: of the run.
     strategy: of the run.
   """
-  has_norm = config.model != 'gapnet_pl' or config.variant == 'kaggle'
   has_sums = strategy.num_replicas_in_sync > 1 and not isinstance(
       strategy, tf.distribute.TPUStrategy)
   return (strategy_lib.compiles(strategy, config.xla) and
-          not (has_norm and has_sums))
+          not (has_norm(config) and has_sums))
 
 
 def find_decayed(model: keras.Model, biases: bool) -> list[keras.Variable]:

@@ -8,6 +8,7 @@ from trainer import setting
 VAL_LOSS, INNER = 'val_loss', 'inner'  # values that the training asks for
 MONITORS = ('f1_macro', 'f1_micro', 'auc_macro', 'accuracy_argmax', VAL_LOSS)
 VALIDATIONS = ('heldout', INNER)
+PLATEAU, COSINE, ONE_CYCLE = SCHEDULES = ('plateau', 'cosine', 'one_cycle')
 
 _define = functools.partial(setting.define, 'Schedule and metrics')
 
@@ -16,13 +17,18 @@ _define = functools.partial(setting.define, 'Schedule and metrics')
 class Schedule:
   """How long a run trains, at which rates, and what it is judged by."""
   epochs: int = _define(
-      'Epochs to train for.',
+      'Epochs to train for; may change on resume with --schedule=plateau.',
       80,
       within=(1, 10**5),  # which the names of checkpoints hold
       is_free=True)
+  schedule: str = _define(
+      'Learning rate: lower after a plateau, or by step, in one cosine, or up '
+      'and down once.',
+      PLATEAU,
+      choices=SCHEDULES)
   warmup_epochs: float = _define(
-      'Epochs over which the rate rises from 0, such as 0.5.', 0.0,
-      **setting.FROM_0)
+      'Epochs over which the rate rises, such as 0.5; 0: none, with one_cycle '
+      '30 % of --epochs.', 0.0, **setting.FROM_0)
   validation: str = _define(
       'What lowers the rate and picks the best epoch: the held-out fold, or '
       'inner: a tenth of the training folds, which is not trained on.',

@@ -1,7 +1,7 @@
 """Checkpoints: the complete training state of a fold after a step, in one file.
 
-One .npz file holds every variable of model and optimizer by name, and the rest
-of the state (epoch, plateau, history) as JSON text. It is renamed into
+One .npz file holds every variable of model, average and optimizer by name, and
+the rest of the state (epoch, plateau, history) as JSON text. It is renamed into
 place once it is complete; a tf.train.Checkpoint is several files, which cannot
 be replaced atomically. Three are kept: the newest, the one before it in case
 the newest is damaged, and that of the best epoch.
@@ -11,6 +11,7 @@ second trainer still loses nothing: a process removes only files that were there
 at its start or that it wrote, and none newer than its own.
 """
 
+from collections.abc import Mapping, Sequence
 import contextlib
 import json
 import os
@@ -20,6 +21,7 @@ import numpy as np
 
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from trainer.run import checkpoint_file
 
@@ -28,20 +30,26 @@ Position = checkpoint_file.Position
 
 def name_variables(
     model: keras.Model,
-    optimizer: keras.optimizers.Optimizer | None = None
-) -> dict[str, keras.Variable]:
+    optimizer: keras.optimizers.Optimizer | None = None,
+    average: Sequence[tf.Variable] = ()
+) -> dict[str, keras.Variable | tf.Variable]:
   """Returns variables by their names in a checkpoint.
 
   Args:
     model: whose names begin with checkpoint_file.MODEL.
     optimizer: built; its names begin with checkpoint_file.OPTIMIZER, in place
       of its own name, which Keras numbers in each process.
+    average: of each variable of the model, or none; the names are those of the
+      model with checkpoint_file.AVERAGE.
 
   Raises:
     ValueError: two variables have one name.
   """
   pairs = [(checkpoint_file.MODEL + each.path, each) for each in model.variables
           ]
+  if average:
+    pairs += [(checkpoint_file.AVERAGE + each.path, mean)
+              for each, mean in zip(model.variables, average)]
   if optimizer is not None:
     pairs += [(checkpoint_file.OPTIMIZER +
                each.path.removeprefix(f'{optimizer.name}/'), each)
@@ -57,6 +65,8 @@ def load_weights(directory: str, position: Position, of: dict[str, Any],
                  model: keras.Model) -> list[np.ndarray]:
   """Returns the values of a model's variables at a position, each of its shape.
 
+  Of a run with --ema they are the averages, which are its model.
+
   Args:
     directory: of the checkpoints.
     position: of the checkpoint.
@@ -67,20 +77,31 @@ def load_weights(directory: str, position: Position, of: dict[str, Any],
     errors.DataError: the file is missing, damaged or of another network or
       training.
   """
-  values, _ = checkpoint_file.read_variables(directory, position, of,
-                                             _shapes(name_variables(model)))
+  shapes = _shapes(name_variables(model))
+  if of['ema']:
+    shapes = {
+        checkpoint_file.AVERAGE + name.removeprefix(checkpoint_file.MODEL): each
+        for name, each in shapes.items()
+    }
+  values, _ = checkpoint_file.read_variables(directory, position, of, shapes)
   return values
 
 
-def _shapes(variables: dict[str, keras.Variable]) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    variables: Mapping[str, keras.Variable | tf.Variable]
+) -> dict[str, tuple[int, ...]]:
   return {name: tuple(each.shape) for name, each in variables.items()}
 
 
 class Checkpoints:
   """The checkpoints of one fold, in one folder."""
 
-  def __init__(self, directory: str, of: dict[str, Any], model: keras.Model,
-               optimizer: keras.optimizers.Optimizer):
+  def __init__(self,
+               directory: str,
+               of: dict[str, Any],
+               model: keras.Model,
+               optimizer: keras.optimizers.Optimizer,
+               average: Sequence[tf.Variable] = ()):
     """Opens the folder, and creates it if it is missing.
 
     Args:
@@ -88,9 +109,10 @@ class Checkpoints:
       of: as in checkpoint_file.read.
       model: to save and restore.
       optimizer: to save and restore, built.
+      average: to save and restore, as of name_variables.
     """
     self._directory, self._of = directory, of
-    self._variables = name_variables(model, optimizer)
+    self._variables = name_variables(model, optimizer, average)
     os.makedirs(directory, exist_ok=True)
     # Identities of the files that were found or written here: another process
     # may have replaced one under the same name.
@@ -101,7 +123,7 @@ class Checkpoints:
     return checkpoint_file.list_positions(self._directory)
 
   def copy_values(self) -> list[np.ndarray]:
-    """Returns copies of all variables of model and optimizer, as of now."""
+    """Returns copies of all variables, as of now."""
     return [np.array(variable) for variable in self._variables.values()]
 
   def save(self,
@@ -145,7 +167,7 @@ class Checkpoints:
         self._remove(old)
 
   def restore(self, position: Position) -> dict[str, Any]:
-    """Sets model and optimizer to the state at a position.
+    """Sets all variables to the state at a position.
 
     Returns:
       The state that was passed to save.
@@ -161,7 +183,7 @@ class Checkpoints:
     return state
 
   def check(self, position: Position) -> None:
-    """Reads a checkpoint without changing model and optimizer.
+    """Reads a checkpoint without changing any variable.
 
     Raises:
       errors.DataError: the file is missing, damaged or of another network or

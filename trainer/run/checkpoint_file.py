@@ -1,7 +1,7 @@
 """Names and contents of a fold's checkpoint files. No TensorFlow.
 
 One .npz file holds every variable by name, and the rest of the state as JSON
-text. The names begin with MODEL or OPTIMIZER.
+text. The names begin with MODEL, AVERAGE or OPTIMIZER.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from hpa_records.runtime import printable
 from trainer.run import config_file
 from trainer.run import npz_file
 
-MODEL, OPTIMIZER = 'model/', 'optimizer/'
+MODEL, AVERAGE, OPTIMIZER = 'model/', 'average/', 'optimizer/'
 STATE = 'state'
 OF = 'of'  # key in the state: the run that saved it
 _NAME = re.compile(r'epoch-([0-9]{5})(?:-step-([0-9]{7,}))?\.npz')
@@ -118,17 +118,19 @@ def read_variables(
     directory: as in read.
     position: as in read.
     of: as in read.
-    shapes: of all variables by name; those of the optimizer may be left out.
+    shapes: of all variables by name, or of those whose names begin with MODEL,
+      or with AVERAGE.
 
   Raises:
     errors.DataError: as in read; or the checkpoint has other variables.
   """
   arrays, state = read(directory, position, of)
   if not any(name.startswith(OPTIMIZER) for name in shapes):
+    wanted = {name.partition('/')[0] for name in shapes}
     arrays = {
         name: each
         for name, each in arrays.items()
-        if not name.startswith(OPTIMIZER)
+        if name.partition('/')[0] in wanted
     }
   try:
     npz_file.check_variables(arrays, shapes)

@@ -18,7 +18,7 @@ from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer import strategy as strategy_lib
 from trainer.training import interruption as interruption_lib
-from trainer.training import loss as loss_lib
+from trainer.training.optimization import loss as loss_lib
 from trainer.training import state as state_lib
 from trainer.training import step as step_lib
 

@@ -21,7 +21,7 @@ from trainer import strategy as strategy_lib
 from trainer.training import calls
 from trainer.training import device_cache
 from trainer.training import interruption as interruption_lib
-from trainer.training import optimizer
+from trainer.training.optimization import schedule
 from trainer.training.recording import recorder as recorder_lib
 from trainer.training import state as state_lib
 from trainer.training import step as step_lib
@@ -114,8 +114,8 @@ class Epochs:
     """
     config, running, count = self._config, self._calls, len(epoch.plan)
     steps = epoch_plan.num_steps(count, config.batch_size)
-    rates = optimizer.warm_up(state.plateau.learning_rate, state.epoch, steps,
-                              config.warmup_epochs)
+    rates = schedule.find_rates(config, state.plateau.learning_rate,
+                                state.epoch, steps)
     if self._cached:
       self._cached.load(epoch.plan)
     self._stepper.begin(state.epoch, state.step, rates)
@@ -162,7 +162,7 @@ class Epochs:
     return {
         'epoch': state.epoch + 1,
         'loss': state.loss_sum / count,
-        'learning_rate': state.plateau.learning_rate,
+        'learning_rate': float(rates[-1]),
         'images': count,
         'images_per_s': to_train / seconds,
         'input_wait': waited / seconds,

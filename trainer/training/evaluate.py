@@ -16,7 +16,7 @@ from trainer.scoring import decision
 from trainer.scoring import metrics
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
-from trainer.training import loss as loss_lib
+from trainer.training.optimization import loss as loss_lib
 from trainer.training import step as step_lib
 
 _SHORT = 8  # batches of a call, where its length is traced or it takes long

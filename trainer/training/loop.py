@@ -35,8 +35,9 @@ from trainer.training import device_cache
 from trainer.training import epoch
 from trainer.training import evaluate
 from trainer.training import interruption
-from trainer.training import optimizer
 from trainer.training import preparation
+from trainer.training.optimization import class_weight
+from trainer.training.optimization import optimizer
 from trainer.training.recording import recorder
 from trainer.training import state as state_lib
 from trainer.training import step
@@ -64,7 +65,8 @@ def train(config: config_lib.Config,
   """
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
   preparation.check_deterministic(config)
-  strategy_lib.check_batch(strategy, config.batch_size, 'batch_size')
+  strategy_lib.check_batch(strategy, config.batch_size, 'batch_size',
+                           config.accumulate)
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
   records = preparation.load_records(config)
   preparation.check_labels(config, records)
@@ -120,17 +122,17 @@ class _Run:
       self._model = build.build(config, records.spec,
                                 records.pixels(config.fold),
                                 build.is_compiled(config, strategy))
-      self._optimizer = optimizer.make_optimizer(config.learning_rate,
-                                                 config.momentum)
-      self._optimizer.build(self._model.trainable_variables)
+      self._optimizer = optimizer.make_optimizer(config, self._model)
     most_steps = epoch_plan.num_steps(int(np.ceil(repeats).sum(dtype=float)),
                                       config.batch_size)
     pixels = cached = None
     if cache == 'device':
       pixels = device_cache.DeviceCache(strategy, reader, records)
       cached = device_cache.CachedBatches(pixels, config.batch_size, most_steps)
-    stepper = step.Stepper(strategy, self._model, self._optimizer, config,
-                           most_steps)
+    stepper = step.Stepper(
+        strategy, self._model, self._optimizer, config, most_steps,
+        class_weight.compute(config.class_weights, records.labels, repeats))
+    self._average = stepper.average
     self._interruption = interruption.Interruption(
         strategy_lib.make_sum(strategy))
     self._epochs = epoch.Epochs(config, strategy, records, reader, repeats,
@@ -147,8 +149,9 @@ class _Run:
     with fold_lock.translate_write_errors(self._recorder.directory):
       self._checkpoints = checkpoint.Checkpoints(
           os.path.join(self._recorder.directory, workdir.CHECKPOINTS_NAME),
-          config.identity(records.manifest.fingerprint, reader.kind),
-          self._model, self._optimizer)
+          config.identity(records.manifest.fingerprint,
+                          reader.kind), self._model, self._optimizer,
+          self._average.variables if self._average else ())
     self._cache = cache
     self._beside = futures.ThreadPoolExecutor(1)
     self._upcoming: futures.Future[epoch.Epoch | None] | None = None
@@ -193,6 +196,8 @@ class _Run:
       self._recorder.write_history(state)
       predictions, loss = self._evaluator.predict(state.epoch)
       summary = self._evaluator.score(state.epoch, predictions, loss)
+    if self._average:
+      self._average.copy_to_model()
     self._recorder.finish(state, self._model, self._evaluator, predictions,
                           summary)
     # In the last epoch, or later to this worker alone; other folds may follow.

@@ -7,7 +7,7 @@ from typing import Any
 from hpa_records.runtime import json_text
 from trainer import config as config_lib
 from trainer import setting
-from trainer.training import optimizer
+from trainer.training.optimization import schedule
 
 _COUNTS = ('epoch', 'step', 'best_epoch')
 _NUMBER = (int, float)
@@ -39,7 +39,7 @@ class State:
   """The state of a fold's training.
 
   Attributes:
-    plateau: the learning rate and its state.
+    plateau: the learning rate of --schedule=plateau and its state.
     epoch: finished epochs.
     step: finished steps of the next epoch.
     loss_sum: of the images that those steps drew.
@@ -49,7 +49,7 @@ class State:
     best: that epoch's metrics.
     history: one row an epoch.
   """
-  plateau: optimizer.Plateau
+  plateau: schedule.Plateau
   epoch: int = 0
   step: int = 0
   loss_sum: float = 0.0
@@ -62,10 +62,10 @@ class State:
   def start(cls, config: config_lib.Config) -> 'State':
     """Returns the state before the first epoch."""
     return cls(
-        optimizer.Plateau(config.learning_rate, config.plateau_factor,
-                          config.plateau_patience, config.plateau_threshold,
-                          config.min_learning_rate, config.monitor_mode,
-                          config.plateau_relative))
+        schedule.Plateau(config.learning_rate, config.plateau_factor,
+                         config.plateau_patience, config.plateau_threshold,
+                         config.min_learning_rate, config.monitor_mode,
+                         config.plateau_relative))
 
   @property
   def begun_epochs(self) -> int:
@@ -151,7 +151,7 @@ class State:
       raise ValueError(
           f'history: received {len(epochs)} rows and the best epoch {best}, '
           f'after epoch {values["epoch"]} with the best {values["best_epoch"]}')
-    plateau = optimizer.Plateau.from_dict(values['plateau'])
+    plateau = schedule.Plateau.from_dict(values['plateau'])
     return cls(**{**values, 'plateau': plateau})
 
 

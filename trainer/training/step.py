@@ -18,7 +18,9 @@ steps are unrolled in the graph, each a call of the same program.
 Replicas exchange sums, not means: the loss is summed over the examples of all
 replicas and divided by their number, without padding. Dropout noise is the rows
 of a replica's slots of noise for the whole global batch, keyed by (seed, epoch,
-step): one device and eight drop the same units.
+step): one device and eight drop the same units. Gradients are clipped after
+their sum; then come the update and, if there is one, the average of the
+weights, which evaluation takes in their place.
 """
 
 import contextlib
@@ -28,17 +30,17 @@ import numpy as np
 
 from hpa_records.format import spec
 from hpa_records.reading import dataset
-from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
 from trainer.network import build
-from trainer.network import noise as noise_lib
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import input_wait
-from trainer.training import loss as loss_lib
+from trainer.training.optimization import average as average_lib
+from trainer.training.optimization import gradient
+from trainer.training.optimization import loss as loss_lib
 
 Batches = Iterator[Any] | device_cache.CachedBatches
 
@@ -48,11 +50,16 @@ class Stepper:
 
   Attributes:
     input_options: for distributing batches; None for the defaults.
+    average: of the weights; None without one.
   """
 
-  def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model,
-               optimizer: keras.optimizers.Optimizer, config: config_lib.Config,
-               most_steps: int):
+  def __init__(self,
+               strategy: tf.distribute.Strategy,
+               model: keras.Model,
+               optimizer: keras.optimizers.Optimizer,
+               config: config_lib.Config,
+               most_steps: int,
+               class_weights: np.ndarray | None = None):
     """Prepares the steps; nothing is traced yet.
 
     Args:
@@ -61,6 +68,7 @@ class Stepper:
       optimizer: built.
       config: of the run.
       most_steps: of an epoch.
+      class_weights: as of class_weight.compute.
     """
     self._strategy, self._config = strategy, config
     self._model, self._optimizer = model, optimizer
@@ -73,8 +81,13 @@ class Stepper:
           synchronization=tf.VariableSynchronization.ON_READ,
           aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
                                      for _ in range(2))
+      self.average = (average_lib.Average(model, config.ema)
+                      if config.ema else None)
+    self._gradients = gradient.Gradients(strategy, model, config, self._epoch,
+                                         self._step, class_weights)
     dihedral.warm_up()
-    self._run_step, self._differentiate = self._train_step, self._gradients
+    self._run_step = self._train_step
+    self._differentiate = self._gradients.compute
     self._run_evaluation = self._evaluation_step
     self._is_whole, self.input_options = False, None
     if strategy_lib.compiles(strategy, config.xla) and not isinstance(
@@ -87,9 +100,9 @@ class Stepper:
         self.input_options = tf.distribute.InputOptions(
             experimental_fetch_to_device=False)
       elif build.is_compiled(config, strategy):
-        self._differentiate = tf.function(self._gradients, jit_compile=True)
+        self._differentiate = tf.function(self._gradients.compute,
+                                          jit_compile=True)
     self._loss = loss_lib.get(config.loss)
-    self._decayed = build.find_decayed(model, config.decay_biases)
 
   def begin(self, epoch: int, first: int, rates: np.ndarray) -> None:
     """Sets the position of the next step.
@@ -219,59 +232,22 @@ class Stepper:
     if self._config.clip_norm:
       gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm)
     self._optimizer.apply(gradients, self._model.trainable_variables)
+    if self.average:
+      self.average.update(self._optimizer.iterations)
     self._step.assign_add(1)
     return data_loss
-
-  def _gradients(self, batch, real):
-    """Returns this replica's part of the loss, and of its gradients."""
-    image = dihedral.transform(batch[spec.IMAGE], batch[dataset.ELEMENT])
-    noise = self._noise(batch[dataset.SLOT], self._epoch, self._step)
-    with tf.GradientTape() as tape:
-      logits = self._model([image, *noise], training=True)
-      losses = self._loss(batch[spec.LABELS], logits)
-      data_loss = tf.reduce_sum(losses * batch[dataset.WEIGHT]) / real
-      # Weights are the same on every replica: each adds its part of the decay.
-      decay = loss_lib.penalty(self._decayed, self._config.l1, self._config.l2)
-      loss = data_loss + decay / self._strategy.num_replicas_in_sync
-    return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
   def _evaluation_step(self, batch):
     if _is_cached(batch):
       batch = batch.take(self._evaluated)
       self._evaluated.assign_add(1)
-    logits = build.infer(self._model, batch[spec.IMAGE])
+    if self.average:
+      logits = build.infer_with(self._model, self.average.read(),
+                                batch[spec.IMAGE])
+    else:
+      logits = build.infer(self._model, batch[spec.IMAGE])
     predictions = build.find_probabilities(self._config, logits)
     return predictions, self._loss(batch[spec.LABELS], logits)
-
-  @tensorflow.compiled
-  def _noise(self, slots, epoch, step) -> list[tf.Tensor]:
-    """Returns uniform noise for each dropout layer, [b, ...] float32.
-
-    Always compiled: XLA's Philox gives other numbers than TensorFlow's own.
-
-    Args:
-      slots: [b] int32, this replica's, which follow each other.
-      epoch: int64 scalar.
-      step: int64 scalar, of the epoch.
-    """
-    # An int64 seed gives other numbers; a seed that fits int32 stays int32.
-    seed = tf.constant(self._config.seed,
-                       tf.int32 if self._config.seed < 2**31 else tf.int64)
-    seed = tf.random.experimental.stateless_fold_in(
-        tf.stack([seed, tf.cast(epoch, seed.dtype)]), tf.cast(step, tf.int32))
-    # The layer's number tells the streams apart; another user of this key takes
-    # numbers from 2**16 on, which no layer has.
-    count = self._config.batch_size // self._strategy.num_replicas_in_sync
-    first, rows = slots[0], count
-    if self._config.dropout_mask == 'batch':  # the first row for every example
-      first, rows = tf.constant(0), 1
-    return [
-        tf.broadcast_to(
-            noise_lib.draw(
-                tf.random.experimental.stateless_fold_in(seed, layer), first,
-                (rows, *shape)), (count, *shape))
-        for layer, shape in enumerate(build.noise_shapes(self._model))
-    ]
 
 
 def fetch(*tensors: tf.Tensor) -> list[np.ndarray]:

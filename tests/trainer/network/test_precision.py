@@ -10,7 +10,7 @@ from tests.support import specs
 from trainer import config
 from trainer.network import build
 from trainer.network import gapnet
-from trainer.training import loss
+from trainer.training.optimization import loss
 
 _SIZE = 149  # the smallest of the Kaggle variant
 _COUNT = 8

@@ -11,8 +11,9 @@ from tests.support import networks
 from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import applications
+from trainer.recipe import optimization
 from trainer.run import checkpoint
-from trainer.training import optimizer as optimizer_lib
+from trainer.training.optimization import optimizer as optimizer_lib
 
 _OF = config_lib.Config('records', 'run').identity('abc')
 _FIRST = {'epoch': 1, 'step': 0}
@@ -23,8 +24,8 @@ def _make(tmp_path, of=None, layers=(('logits', 3),)):
   for name, size in layers:
     last = keras.layers.Dense(size, name=name)(last)
   model = keras.Model(first, last)
-  optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
-  optimizer.build(model.trainable_variables)
+  optimizer = optimizer_lib.make_optimizer(
+      optimization.Optimization(learning_rate=0.1), model)
   return model, optimizer, checkpoint.Checkpoints(str(tmp_path / 'checkpoints'),
                                                   of or _OF, model, optimizer)
 

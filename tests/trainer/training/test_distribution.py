@@ -22,6 +22,7 @@ _EPOCHS = 7  # of three steps
 # One process a number of logical devices: they are set before TensorFlow
 # starts them. Trains one epoch, then goes on to the last.
 _ON_DEVICES = '''
+import json
 import sys
 from hpa_records.runtime import cli
 from hpa_records.runtime import process
@@ -29,17 +30,20 @@ process.take()
 from hpa_records.runtime.tensorflow import tf
 from trainer import config
 from trainer.training import loop
-count, records, workdir, cache, batch_size, variant, mask = sys.argv[1:]
+(count, records, workdir, cache, batch_size, variant, mask,
+ recipe) = sys.argv[1:]
+recipe = json.loads(recipe)
 sys.argv = sys.argv[:1]
 cpu = tf.config.list_physical_devices('CPU')[0]
 tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * int(count))
 def main():
-  for epochs in (1, 7) if (variant, mask) == ('original', 'example') else (1,):
+  plain = (variant, mask, recipe) == ('original', 'example', {})
+  for epochs in (1, 7) if plain else (1,):
     loop.train(config.Config(records, f'{workdir}/{epochs}', epochs=epochs,
                              batch_size=int(batch_size), augment='all',
                              cache=cache, distribute='mirrored',
-                             variant=variant, dropout_mask=mask))
+                             variant=variant, dropout_mask=mask, **recipe))
 cli.run(main)
 '''
 
@@ -81,9 +85,12 @@ def _run_on_devices(folder,
                     cache='none',
                     batch_size=16,
                     variant='original',
-                    mask='example'):
+                    mask='example',
+                    **recipe):
   arguments = [
-      count, folder / 'records', folder / name, cache, batch_size, variant, mask
+      count, folder / 'records', folder / name, cache, batch_size, variant,
+      mask,
+      json.dumps(recipe)
   ]
   return subprocess.run(
       [sys.executable, '-c', _ON_DEVICES, *map(str, arguments)],
@@ -129,6 +136,30 @@ def test_batch_norm_takes_its_moments_from_the_whole_batch(tmp_path):
                            count,
                            batch_size=10,
                            variant='kaggle')
+    assert done.returncode == 0, done.stderr
+  _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
+
+
+@pytest.mark.parametrize('variant', [
+    'original',
+    pytest.param('kaggle', marks=pytest.mark.soak),
+])
+def test_several_devices_share_the_parts_of_a_step(tmp_path, variant):
+  # One batch of ten; kaggle's moments are of two, one on each of two devices.
+  size = {'original': 32, 'kaggle': 149}[variant]
+  fakes.write_records(tmp_path, 20, size, num_folds=2)
+  for count in (1, 2):
+    done = _run_on_devices(tmp_path,
+                           f'of{count}',
+                           count,
+                           batch_size=10,
+                           variant=variant,
+                           optimizer='adamw',
+                           weight_decay=0.1,
+                           schedule='cosine',
+                           ema=0.9,
+                           accumulate=5,
+                           class_weights='inverse')
     assert done.returncode == 0, done.stderr
   _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
 

@@ -15,7 +15,7 @@ from trainer.recipe import schedule
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import evaluate
-from trainer.training import optimizer as optimizer_lib
+from trainer.training.optimization import optimizer as optimizer_lib
 from trainer.training import step
 
 
@@ -32,7 +32,7 @@ def _predict(tmp_path_factory):
                          'prelu',
                          mean=[100] * 4,
                          std=[50] * 4)
-    optimizer = optimizer_lib.make_optimizer(0.1, 0.9)
+    optimizer = optimizer_lib.make_optimizer(config, model)
   stepper = step.Stepper(strategy, model, optimizer, config, 1)
 
   def predict(batch_size, how=how_lib.How(), rows=records.rows(1)):

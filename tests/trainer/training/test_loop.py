@@ -426,7 +426,9 @@ def test_a_score_that_stalls_lowers_the_rate_and_ends_the_run(
                                stop_patience=3)
   summary = loop.train(config)
   history = pd.read_csv(tmp_path / 'fold1' / 'history.csv')
-  assert history['learning_rate'].tolist() == [0.1, 0.1, 0.05, 0.03]
+  # That of the last step of each epoch.
+  rates = history['learning_rate'] / history['epoch'] * 1e12
+  assert rates.tolist() == pytest.approx([0.1, 0.1, 0.05, 0.03])
   assert history['val_loss'].nunique() == 1
   best = json.loads((tmp_path / 'fold1' / 'best_metrics.json').read_text())
   assert (best['epoch'], summary['epoch']) == (1, 4)

@@ -23,7 +23,7 @@ from trainer.network import applications
 from trainer.network import build
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
-from trainer.training import optimizer as optimizer_lib
+from trainer.training.optimization import optimizer as optimizer_lib
 from trainer.training import step
 
 _B, _SIZE = 8, 16
@@ -53,7 +53,11 @@ def _iterate(batch):
 class _Trained:
   """A fresh network, trained on batches; its weights before and after."""
 
-  def __init__(self, batches, config=_CONFIG, strategy=None):
+  def __init__(self,
+               batches,
+               config=_CONFIG,
+               strategy=None,
+               class_weights=None):
     strategy = strategy or strategy_lib.make('cpu')
     _, size, _, num_channels = batches[0]['image'].shape
     spec = specs.make(size, num_channels, batches[0]['labels'].shape[1])
@@ -62,12 +66,10 @@ class _Trained:
           'mean': [100] * spec.num_channels,
           'std': [50] * spec.num_channels
       }, strategy_lib.compiles(strategy, config.xla))
-      optimizer = optimizer_lib.make_optimizer(config.learning_rate,
-                                               config.momentum)
-      optimizer.build(self.model.trainable_variables)
+      optimizer = optimizer_lib.make_optimizer(config, self.model)
     self.before = [np.array(w) for w in self.model.get_weights()]
     self.stepper = step.Stepper(strategy, self.model, optimizer, config,
-                                len(batches))
+                                len(batches), class_weights)
     stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
     data = tf.data.Dataset.from_tensor_slices(stacked)
     iterator = iter(
@@ -126,6 +128,43 @@ def _step_with_slots(first):
   return _Trained([batch])
 
 
+@pytest.mark.parametrize('xla', [
+    'off',
+    pytest.param('on',
+                 marks=pytest.mark.skipif(
+                     tensorflow.IS_FOR_TPUS,
+                     reason='TensorFlow for TPUs does not compile for the CPU'))
+])
+def test_a_batch_in_parts_gives_the_step_of_the_whole(xla):
+  config = dataclasses.replace(_CONFIG, l2=1e-3, clip_norm=1.0, xla=xla)
+  batches = [_batch(0), _batch(1)]
+  batches[1]['weight'][-3:] = 0  # padding
+  whole = _Trained(batches, config)
+  for parts in (2, _B):
+    cut = _Trained(batches, dataclasses.replace(config, accumulate=parts))
+    _assert_same(cut, whole, 1e-6)
+    np.testing.assert_allclose(cut.losses, whole.losses, rtol=1e-5)
+  assert whole.move() > 1e-2
+
+
+def test_evaluation_takes_the_average_without_smoothing_and_weights():
+  plain = _Trained([_batch()] * 3)
+  weights = np.linspace(0.5, 1.5, 28, dtype=np.float32)
+  config = dataclasses.replace(_CONFIG, ema=0.9, label_smoothing=0.1)
+  trained = _Trained([_batch()] * 3, config, class_weights=weights)
+  assert trained.loss != pytest.approx(plain.loss, rel=1e-3)
+  predictions, losses = (
+      each[0] for each in trained.stepper.evaluate(1, _iterate(_batch())))
+  after = trained.model.get_weights()
+  for each, weight in zip(trained.stepper.average.read(), after):
+    assert (each.numpy() != weight).any()
+  trained.stepper.average.copy_to_model()
+  logits = build.infer(trained.model, _batch()['image'])
+  np.testing.assert_allclose(predictions, tf.sigmoid(logits), atol=1e-6)
+  want = tf.nn.sigmoid_cross_entropy_with_logits(_batch()['labels'], logits)
+  np.testing.assert_allclose(losses, np.mean(want, axis=1), rtol=1e-5)
+
+
 def test_dropout_follows_the_slot():
   _assert_same(_step_with_slots(0), _step_with_slots(0))
   with pytest.raises(AssertionError):
@@ -139,7 +178,8 @@ def test_one_mask_of_dropout_for_a_batch():
   def draw(first, number):
     slots = np.arange(first, first + _B, dtype=np.int32)
     # pylint: disable-next=protected-access
-    return np.stack(stepper._noise(slots, np.int64(0), np.int64(number)))
+    noise = stepper._gradients.noise(slots, np.int64(0), np.int64(number))
+    return np.stack(noise)
 
   noise = draw(0, 0)
   assert noise.shape == (2, _B, 256)
@@ -202,7 +242,8 @@ def test_the_original_s_flags_make_the_original_s_steps():
       'std': [50] * 4
   }, False)
   # pylint: disable-next=protected-access
-  noise = trained.stepper._noise(batch['slot'], np.int64(0), np.int64(0))
+  noise = trained.stepper._gradients.noise(batch['slot'], np.int64(0),
+                                           np.int64(0))
   weights = model.trainable_variables
   with tf.GradientTape() as tape:
     logits = model([tf.constant(batch['image']), *noise], training=True)
@@ -294,9 +335,7 @@ def _prepare(records, config, strategy, kind='cached'):
   once = epoch_plan.once(np.arange(len(records.index)))
   with strategy.scope():
     model = build.build(config, records.spec, records.pixels(0), False)
-    optimizer = optimizer_lib.make_optimizer(config.learning_rate,
-                                             config.momentum)
-    optimizer.build(model.trainable_variables)
+    optimizer = optimizer_lib.make_optimizer(config, model)
   stepper = step.Stepper(strategy, model, optimizer, config, 5)
   stepper.begin(0, 0, np.full(5, 0.1))
   if kind == 'read':
@@ -420,17 +459,27 @@ def test_a_compiled_run_of_other_channels_gives_the_same():
 
 
 @_COMPILES
-@pytest.mark.parametrize('precision,activation,loss',
-                         [('float32', 'selu', 'bce'),
-                          ('float32', 'prelu', 'softmax'),
-                          ('bfloat16', 'prelu', 'focal_lovasz')])
+@pytest.mark.parametrize('precision,activation,loss,more', [
+    ('float32', 'selu', 'bce', {}),
+    ('float32', 'prelu', 'softmax', {
+        'optimizer': 'lion'
+    }),
+    ('bfloat16', 'prelu', 'focal_lovasz', {}),
+    ('bfloat16', 'prelu', 'asymmetric', {
+        'optimizer': 'adamw',
+        'weight_decay': 0.1,
+        'ema': 0.9,
+        'accumulate': 2
+    }),
+])
 def test_both_steps_compile_whole_with_static_shapes(precision, activation,
-                                                     loss):
+                                                     loss, more):
   config = dataclasses.replace(_CONFIG,
                                xla='on',
                                precision=precision,
                                activation=activation,
-                               loss=loss)
+                               loss=loss,
+                               **more)
   _check_compiles(config, _SIZE)
 
 

@@ -38,6 +38,7 @@ _LOGGED = ('loss', 'val_loss', 'f1_micro', 'f1_macro', 'auc_macro',
 # Of a run that predicts one class a sample, where F1 micro is the accuracy.
 _LOGGED_SINGLE = ('loss', 'val_loss', 'accuracy_argmax', 'f1_macro',
                   'auc_macro', 'learning_rate')
+_FORMS = {'learning_rate': '.3g'}  # others have four decimals
 _BOARD_NAME = 'tensorboard'
 
 
@@ -143,8 +144,10 @@ class Recorder:
     row = state.history[-1]
     logged = _LOGGED_SINGLE if self._threshold is None else _LOGGED
     inner = [name for name in row if name.startswith(f'{schedule.INNER}_')]
-    numbers = ', '.join(f'{name} {row[name]:.4f}' for name in (*logged, *inner)
-                        if row.get(name) is not None)
+    numbers = ', '.join(
+        f'{name} {row[name]:{_FORMS.get(name, ".4f")}}' for name in (*logged,
+                                                                     *inner)
+        if row.get(name) is not None)
     self.say(f'epoch {row["epoch"]}/{self._config.epochs}: {numbers}, '
              f'{row["images_per_s"]:.1f} images/s, waiting for input '
              f'{row["input_wait"]:.0%}')

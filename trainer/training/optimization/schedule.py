@@ -1,4 +1,8 @@
-"""The optimizer, and a learning rate that halves when a metric stops improving.
+"""The learning rate of each step: by plateaus, in a cosine, in one cycle.
+
+All rise over a warm-up at first. The rates of an epoch depend on the settings,
+its number and its steps alone, and of plateaus on a value that checkpoints
+hold; so a resumed run has the rates of an undisturbed one.
 
 The paper says only "the rate is halved when performance plateaus". The plateau
 is a value, not a callback: settings and state in one frozen dataclass that is
@@ -13,50 +17,58 @@ from typing import Any
 
 import numpy as np
 
-from hpa_records.runtime import tensorflow
-from hpa_records.runtime.tensorflow import keras
+from trainer import config as config_lib
+from trainer.recipe import schedule
 
 MODES = ('max', 'min')
+# Of one cycle: the part of the epochs that its rise takes, and the highest rate
+# over the first one. Source: pct_start and div_factor of PyTorch's OneCycleLR,
+# whose defaults are fastai's.
+_RISE, _RISE_FACTOR = 0.3, 25
 
 
-class SGD(keras.optimizers.SGD):
-  """SGD for gradients that are summed over replicas already, to clip them."""
+def find_rates(config: config_lib.Config, plateau_rate: float, epoch: int,
+               steps: int) -> np.ndarray:
+  """Returns the learning rate of each step of an epoch, [steps] float64.
 
-  def _all_reduce_sum_gradients(self, grads_and_vars):
-    """Keras would sum them once more (TFOptimizer, 3.15)."""
-    return grads_and_vars
-
-
-@tensorflow.keras_defaults()
-def make_optimizer(learning_rate: float,
-                   momentum: float) -> keras.optimizers.SGD:
-  """Returns SGD: v = momentum * v - rate * gradient; weight += v.
-
-  Args:
-    learning_rate: at first.
-    momentum: 0..1.
-
-  Returns:
-    The optimizer; its `apply` takes gradients that are summed over replicas.
-  """
-  return SGD(learning_rate=learning_rate, momentum=momentum)
-
-
-def warm_up(rate: float, epoch: int, steps: int,
-            warmup_epochs: float) -> np.ndarray:
-  """Returns the learning rate of each step of an epoch, [steps] float32.
+  plateau: that of the plateau. cosine: from --learning_rate after the warm-up
+  to --min_learning_rate at the end of the run, by half a cosine. Both rise
+  linearly in the warm-up, from 0 before the first step. one_cycle: from 1/25 of
+  --learning_rate up to it, and down to --min_learning_rate, each by half a
+  cosine; the rise is the warm-up, or 30 % of the epochs without one. The
+  momentum stays as it is.
 
   Args:
-    rate: of the epoch without warm-up.
+    config: of the run.
+    plateau_rate: of the epoch, for --schedule=plateau.
     epoch: finished epochs.
     steps: of the epoch.
-    warmup_epochs: epochs, with fractions, over which the rate rises linearly
-      from 0; 0 for no warm-up.
+
+  Source: Loshchilov and Hutter, "SGDR", 2017, equation 5, without restarts;
+  Smith and Topin, "Super-Convergence", 2018, section 3, in the two phases of
+  PyTorch's OneCycleLR.
   """
   done = epoch + np.arange(1, steps + 1) / steps
-  if warmup_epochs:
-    rate = rate * np.minimum(1, done / warmup_epochs)
-  return np.broadcast_to(np.float32(rate), (steps,))
+  is_plateau = config.schedule == schedule.PLATEAU
+  rate = plateau_rate if is_plateau else config.learning_rate
+  rise = config.warmup_epochs
+  if config.schedule == schedule.ONE_CYCLE:
+    rise = rise or _RISE * config.epochs
+    low = rate / _RISE_FACTOR
+    rising = low + (rate - low) * _ease(done / rise)
+  else:
+    rising = rate * (np.minimum(1, done / rise) if rise else np.ones(steps))
+  if is_plateau:
+    return rising
+  begun = done - 1 / steps
+  fallen = _ease((begun - rise) / (config.epochs - rise))
+  falling = rate + (config.min_learning_rate - rate) * fallen
+  return np.where(done < rise, rising, falling)
+
+
+def _ease(part: np.ndarray) -> np.ndarray:
+  """Returns 0..1 along half a cosine, for parts of the way, clipped to 0..1."""
+  return (1 - np.cos(np.pi * np.clip(part, 0, 1))) / 2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What a training step minimizes, and how it changes the weights."""

@@ -1,0 +1,126 @@
+"""Loss and gradients of a replica's part of a batch, whole or in parts.
+
+With --accumulate=k a step computes its batch in k parts and sums their
+gradients: the activations of one part are in memory at a time. The parts are
+iterations of a tf.while_loop, so the network is in the graph once. Replicas
+cannot exchange sums inside such a loop, which batch norm does; for it the parts
+are unrolled, and wait for each other. Its moments are those of a part.
+"""
+
+import numpy as np
+
+from hpa_records.format import spec
+from hpa_records.reading import dataset
+from hpa_records.runtime import tensorflow
+from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
+from trainer.augmentation import dihedral
+from trainer import config as config_lib
+from trainer.network import build
+from trainer.network import noise as noise_lib
+from trainer.training.optimization import loss as loss_lib
+
+
+class Gradients:
+  """Computes loss and gradients on each replica."""
+
+  def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model,
+               config: config_lib.Config, epoch: tf.Variable, step: tf.Variable,
+               class_weights: np.ndarray | None):
+    """Prepares them; nothing is traced yet.
+
+    Args:
+      strategy: under which the model was created.
+      model: the network.
+      config: of the run.
+      epoch: int64, number of the epoch, for the noise.
+      step: int64, number of the step in the epoch, for the noise.
+      class_weights: as of loss.get_trained.
+    """
+    self._model, self._config = model, config
+    self._epoch, self._step = epoch, step
+    self._replicas = strategy.num_replicas_in_sync
+    self._count = config.batch_size // self._replicas
+    self._loss = loss_lib.get_trained(config, class_weights)
+    self._decayed = build.find_decayed(model, config.decay_biases)
+    self._is_unrolled = build.has_norm(config) and self._replicas > 1
+
+  def compute(self, batch: dict[str, tf.Tensor],
+              real: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Returns a replica's part of the loss, and of its gradients.
+
+    The loss is without weight decay, which the gradients have.
+
+    Args:
+      batch: the replica's part, as of indexed.batches.
+      real: float32 scalar, images of the global batch without padding.
+    """
+    image = dihedral.transform(batch[spec.IMAGE], batch[dataset.ELEMENT])
+    labels = batch[spec.LABELS]
+    noise = self.noise(batch[dataset.SLOT], self._epoch, self._step)
+    rows = (labels, batch[dataset.WEIGHT], image, *noise)
+    if self._config.accumulate == 1:
+      return self._differentiate(real, *rows)
+    return self._accumulate(real, *rows)
+
+  def _accumulate(self, real, *rows):
+    """Returns the sums of loss and gradients over the parts of some rows."""
+    parts = self._config.accumulate
+    # A part has the slots of one remainder, on any number of replicas.
+    cut = [
+        tf.reshape(each, (self._count // parts, parts, *each.shape[1:]))
+        for each in rows
+    ]
+    loss = tf.zeros([])
+    gradients = [
+        tf.zeros(each.shape) for each in self._model.trainable_variables
+    ]
+    for number in range(parts) if self._is_unrolled else tf.range(parts):
+      tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+      with tf.control_dependencies([loss, *gradients]):
+        part = [tf.gather(each, number, axis=1) for each in cut]
+      added, moved = self._differentiate(real, *part)
+      loss += added
+      gradients = [one + other for one, other in zip(gradients, moved)]
+    return loss, gradients
+
+  def _differentiate(self, real, labels, weight, image, *noise):
+    """Returns the loss of some rows, and its gradients."""
+    with tf.GradientTape() as tape:
+      logits = self._model([image, *noise], training=True)
+      losses = self._loss(labels, logits)
+      data_loss = tf.reduce_sum(losses * weight) / real
+      # Weights are the same in every part: each adds its share of the decay.
+      decay = loss_lib.penalty(self._decayed, self._config.l1, self._config.l2)
+      loss = data_loss + decay / (self._replicas * self._config.accumulate)
+    return data_loss, tape.gradient(loss, self._model.trainable_variables)
+
+  @tensorflow.compiled
+  def noise(self, slots: tf.Tensor, epoch: tf.Tensor,
+            step: tf.Tensor) -> list[tf.Tensor]:
+    """Returns uniform noise for each dropout layer, [b, ...] float32.
+
+    Always compiled: XLA's Philox gives other numbers than TensorFlow's own.
+
+    Args:
+      slots: [b] int32, this replica's, which follow each other.
+      epoch: int64 scalar.
+      step: int64 scalar, of the epoch.
+    """
+    # An int64 seed gives other numbers; a seed that fits int32 stays int32.
+    seed = tf.constant(self._config.seed,
+                       tf.int32 if self._config.seed < 2**31 else tf.int64)
+    seed = tf.random.experimental.stateless_fold_in(
+        tf.stack([seed, tf.cast(epoch, seed.dtype)]), tf.cast(step, tf.int32))
+    # The layer's number tells the streams apart; another user of this key takes
+    # numbers from 2**16 on, which no layer has.
+    first, rows = slots[0], self._count
+    if self._config.dropout_mask == 'batch':  # the first row for every example
+      first, rows = tf.constant(0), 1
+    return [
+        tf.broadcast_to(
+            noise_lib.draw(
+                tf.random.experimental.stateless_fold_in(seed, layer), first,
+                (rows, *shape)), (self._count, *shape))
+        for layer, shape in enumerate(build.noise_shapes(self._model))
+    ]
