@@ -190,24 +190,30 @@ def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
   return kind == 'TPU' or xla == 'on' or (xla == 'auto' and kind == 'GPU')
 
 
-def check_batch(strategy: tf.distribute.Strategy, batch_size: int,
-                flag: str) -> None:
+def check_batch(strategy: tf.distribute.Strategy,
+                batch_size: int,
+                flag: str,
+                in_pairs: bool = False) -> None:
   """Checks that the replicas can share a global batch evenly.
 
   Args:
     strategy: of the run.
     batch_size: of a global batch.
     flag: the flag of batch_size, for the message.
+    in_pairs: whether a replica's part must be even.
 
   Raises:
     errors.DataError: they cannot; names the nearest sizes that work.
   """
-  replicas = strategy.num_replicas_in_sync
-  below = batch_size // replicas * replicas
+  parts, what = strategy.num_replicas_in_sync, 'replicas'
+  if in_pairs:
+    parts, what = 2 * parts, ('for --mixup and --cutmix, which mix pairs of '
+                              f'images on each of {parts} replicas')
+  below = batch_size // parts * parts
   if below != batch_size:
-    nearest = [each for each in (below, below + replicas) if each]
+    nearest = [each for each in (below, below + parts) if each]
     raise errors.DataError(
-        f'Expected --{flag} divisible by {replicas} replicas, received '
+        f'Expected --{flag} divisible by {parts} {what}, received '
         f'{batch_size}; pass {" or ".join(map(str, nearest))}.')
 
 

@@ -31,10 +31,11 @@ from hpa_records.reading import dataset
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from trainer.augmentation import chain
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
 from trainer.network import build
-from trainer.network import noise as noise_lib
+from trainer import noise as noise_lib
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import input_wait
@@ -74,6 +75,7 @@ class Stepper:
           aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
                                      for _ in range(2))
     dihedral.warm_up()
+    self._chain = chain.Chain(config, config.seed, self._rows)
     self._run_step, self._differentiate = self._train_step, self._gradients
     self._run_evaluation = self._evaluation_step
     self._is_whole, self.input_options = False, None
@@ -224,11 +226,11 @@ class Stepper:
 
   def _gradients(self, batch, real):
     """Returns this replica's part of the loss, and of its gradients."""
-    image = dihedral.transform(batch[spec.IMAGE], batch[dataset.ELEMENT])
+    image, labels = self._chain.apply(batch, self._epoch, self._step)
     noise = self._noise(batch[dataset.SLOT], self._epoch, self._step)
     with tf.GradientTape() as tape:
       logits = self._model([image, *noise], training=True)
-      losses = self._loss(batch[spec.LABELS], logits)
+      losses = self._loss(labels, logits)
       data_loss = tf.reduce_sum(losses * batch[dataset.WEIGHT]) / real
       # Weights are the same on every replica: each adds its part of the decay.
       decay = loss_lib.penalty(self._decayed, self._config.l1, self._config.l2)
@@ -243,6 +245,11 @@ class Stepper:
     predictions = build.find_probabilities(self._config, logits)
     return predictions, self._loss(batch[spec.LABELS], logits)
 
+  @property
+  def _rows(self) -> int:
+    """Images of a replica's part of a batch."""
+    return self._config.batch_size // self._strategy.num_replicas_in_sync
+
   @tensorflow.compiled
   def _noise(self, slots, epoch, step) -> list[tf.Tensor]:
     """Returns uniform noise for each dropout layer, [b, ...] float32.
@@ -254,22 +261,14 @@ class Stepper:
       epoch: int64 scalar.
       step: int64 scalar, of the epoch.
     """
-    # An int64 seed gives other numbers; a seed that fits int32 stays int32.
-    seed = tf.constant(self._config.seed,
-                       tf.int32 if self._config.seed < 2**31 else tf.int64)
-    seed = tf.random.experimental.stateless_fold_in(
-        tf.stack([seed, tf.cast(epoch, seed.dtype)]), tf.cast(step, tf.int32))
-    # The layer's number tells the streams apart; another user of this key takes
-    # numbers from 2**16 on, which no layer has.
-    count = self._config.batch_size // self._strategy.num_replicas_in_sync
-    first, rows = slots[0], count
+    key = noise_lib.make_key(self._config.seed, epoch, step)
+    first, rows = slots[0], self._rows
     if self._config.dropout_mask == 'batch':  # the first row for every example
       first, rows = tf.constant(0), 1
     return [
         tf.broadcast_to(
-            noise_lib.draw(
-                tf.random.experimental.stateless_fold_in(seed, layer), first,
-                (rows, *shape)), (count, *shape))
+            noise_lib.draw(noise_lib.fold(key, layer), first, (rows, *shape)),
+            (self._rows, *shape))
         for layer, shape in enumerate(build.noise_shapes(self._model))
     ]
 
