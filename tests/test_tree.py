@@ -41,6 +41,7 @@ _WITH_TENSORFLOW = {
     'trainer.augmentation.dihedral',
     'trainer.augmentation.intensity',
     'trainer.augmentation.mixing',
+    'trainer.augmentation.sheet',
     'trainer.training.evaluate',
     'trainer.network.xla_layers',
     'trainer.network.gapnet',

@@ -6,7 +6,7 @@ from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 
 _REACH = 3  # sigmas that the kernel has on each side
-_LEAST = 0.1  # sigma whose kernel is 0 beside the middle
+_LEAST = 0.05  # sigma whose kernel is 0 beside the middle
 
 
 def blur(images: tf.Tensor, sigmas: tf.Tensor, largest: float) -> tf.Tensor:

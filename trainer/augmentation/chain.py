@@ -69,7 +69,7 @@ class Chain:
     if on.blur:
       images = blur.blur(images, drawn['blur'], on.blur)
     if not drawn.keys().isdisjoint(_RECOLORINGS):
-      images = _recolor(images, drawn)
+      images = self._recolor(images, drawn)
     if on.mixes:
       images, labels = mixing.mix(images, labels, weights, *drawn['mix'])
     return tf.cast(tf.round(images), tf.uint8), labels
@@ -115,18 +115,18 @@ class Chain:
                                  on.cutmix)
     return drawn
 
-
-@tensorflow.compiled
-def _recolor(images, drawn):
-  """Returns images [b, H, H, C] float32 with new intensities."""
-  if 'intensity' in drawn:
-    images = intensity.multiply(images, drawn['intensity'])
-  if 'gamma' in drawn:
-    images = intensity.apply_gamma(images, drawn['gamma'])
-  if 'noise' in drawn:
-    images = intensity.add_noise(images, *drawn['noise'])
-  if 'channel_drop' in drawn:
-    images *= drawn['channel_drop'][:, None, None, :]
-  if 'cutout' in drawn:
-    images = tf.where(box.cover(drawn['cutout'], images.shape[1]), 0.0, images)
-  return images
+  @tensorflow.compiled
+  def _recolor(self, images, drawn):
+    """Returns images [b, H, H, C] float32 with new intensities."""
+    if 'intensity' in drawn:
+      images = intensity.multiply(images, drawn['intensity'])
+    if 'gamma' in drawn:
+      images = intensity.apply_gamma(images, drawn['gamma'])
+    if 'noise' in drawn:
+      images = intensity.add_noise(images, *drawn['noise'])
+    if 'channel_drop' in drawn:
+      images *= drawn['channel_drop'][:, None, None, :]
+    if 'cutout' in drawn:
+      images = tf.where(box.cover(drawn['cutout'], images.shape[1]), 0.0,
+                        images)
+    return images

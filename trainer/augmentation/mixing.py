@@ -60,7 +60,8 @@ def draw_shares(noise: tf.Tensor, alpha: float) -> tf.Tensor:
   # Beyond 80 a share is 0 or 1 within rounding.
   power = tf.minimum(-tf.math.log(noise[:, 0] + _LEAST) / alpha, 80.0)
   cosine = tf.cos(2 * math.pi * noise[:, 1])
-  return 0.5 + 0.5 * cosine / tf.sqrt(cosine**2 + 1 / tf.math.expm1(power))
+  shares = 0.5 + 0.5 * cosine / tf.sqrt(cosine**2 + 1 / tf.math.expm1(power))
+  return tf.clip_by_value(shares, 0, 1)
 
 
 def _draw_boxes(noise, size, alpha):
