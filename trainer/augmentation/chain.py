@@ -68,7 +68,7 @@ class Chain:
     images = tf.cast(images, tf.float32)
     if on.blur:
       images = blur.blur(images, drawn['blur'], on.blur)
-    if not drawn.keys().isdisjoint(_RECOLORINGS):
+    if any(name in drawn for name in _RECOLORINGS):
       images = self._recolor(images, drawn)
     if on.mixes:
       images, labels = mixing.mix(images, labels, weights, *drawn['mix'])
