@@ -11,8 +11,6 @@ make_sample_data = functools.partial(cli.start,
 make_records = functools.partial(cli.start, 'hpa_records.commands.make_records')
 verify_records = functools.partial(cli.start,
                                    'hpa_records.commands.verify_records')
-inspect_records = functools.partial(cli.start,
-                                    'hpa_records.commands.inspect_records')
 
 if __name__ == '__main__':
   cli.list_commands('hpa_records.commands')

@@ -1,6 +1,6 @@
 """hpa-inspect-records, from a checkout."""
 
-from hpa_records import __main__ as commands
+from trainer import __main__ as commands
 
 if __name__ == '__main__':
   commands.inspect_records()

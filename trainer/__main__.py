@@ -8,6 +8,8 @@ train = functools.partial(cli.start, 'trainer.commands.train')
 report = functools.partial(cli.start, 'trainer.commands.report')
 predict = functools.partial(cli.start, 'trainer.commands.predict')
 run_paper = functools.partial(cli.start, 'trainer.commands.run_paper')
+inspect_records = functools.partial(cli.start,
+                                    'trainer.commands.inspect_records')
 serve_input = functools.partial(cli.start, 'trainer.commands.serve_input')
 
 if __name__ == '__main__':

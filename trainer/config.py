@@ -157,8 +157,7 @@ class Config(augmentation.Augmentation, optimization.Optimization,
                        is_free=True)
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      setting.check(field, getattr(self, field.name))
+    setting.check_all(self)
     activation = 'prelu' if self.model == 'gapnet_pl' else 'relu'
     monitor = 'accuracy_argmax' if self.is_single_label else 'f1_macro'
     # What decides a run is in config.json, not left to a later version.
@@ -172,6 +171,11 @@ class Config(augmentation.Augmentation, optimization.Optimization,
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
+    if self.mixes and self.loss == 'focal_lovasz':
+      raise errors.DataError(
+          'Expected --mixup=0 and --cutmix=0 with --loss=focal_lovasz, which '
+          f'has no value for mixed labels, received {self.mixup} and '
+          f'{self.cutmix}; pass --loss=focal.')
     remote_tpu.check_input(
         self.distribute, self.tpu,
         **{each: getattr(self, each) for each in remote_tpu.OF_INPUT})

@@ -82,6 +82,16 @@ def of(field: dataclasses.Field) -> Setting:
   return field.metadata[_KEY]
 
 
+def check_all(settings: Any) -> None:
+  """Checks all settings of an instance of a dataclass.
+
+  Raises:
+    errors.DataError: as check.
+  """
+  for field in dataclasses.fields(settings):
+    check(field, getattr(settings, field.name))
+
+
 def check(field: dataclasses.Field, value: Any) -> None:
   """Checks a value of a setting.
 

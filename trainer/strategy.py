@@ -6,6 +6,7 @@ on their devices then.
 
 import contextlib
 import hashlib
+import math
 import re
 from typing import Any, Callable, Iterator, Mapping
 
@@ -193,7 +194,8 @@ def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
 def check_batch(strategy: tf.distribute.Strategy,
                 batch_size: int,
                 flag: str,
-                parts: int = 1) -> None:
+                parts: int = 1,
+                in_pairs: bool = False) -> None:
   """Checks that the replicas can share a global batch evenly.
 
   Args:
@@ -201,20 +203,25 @@ def check_batch(strategy: tf.distribute.Strategy,
     batch_size: of a global batch.
     flag: the flag of batch_size, for the message.
     parts: of --accumulate, equal ones of each replica.
+    in_pairs: whether a replica's share must be even.
 
   Raises:
     errors.DataError: they cannot; names the nearest sizes that work.
   """
   replicas = strategy.num_replicas_in_sync
-  unit = replicas * parts
+  unit = replicas * math.lcm(parts, 2 if in_pairs else 1)
   below = batch_size // unit * unit
   if below != batch_size:
     nearest = [each for each in (below, below + unit) if each]
-    units = ' times '.join(([f'{replicas} replicas'] if replicas > 1 else []) +
-                           ([f'--accumulate={parts}'] if parts > 1 else []))
+    reasons = [
+        text for text, number in ((f'{replicas} replicas',
+                                   replicas), (f'--accumulate={parts}', parts),
+                                  ('the pairs of --mixup and --cutmix',
+                                   1 + in_pairs)) if number > 1
+    ]
     raise errors.DataError(
-        f'Expected --{flag} divisible by {units}, received '
-        f'{batch_size}; pass {" or ".join(map(str, nearest))}.')
+        f'Expected --{flag} divisible by {unit}, for {" and ".join(reasons)}, '
+        f'received {batch_size}; pass {" or ".join(map(str, nearest))}.')
 
 
 def cap_batch(strategy: tf.distribute.Strategy, batch_size: int,

@@ -66,7 +66,7 @@ def train(config: config_lib.Config,
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
   preparation.check_deterministic(config)
   strategy_lib.check_batch(strategy, config.batch_size, 'batch_size',
-                           config.accumulate)
+                           config.accumulate, config.mixes)
   strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
   records = preparation.load_records(config)
   preparation.check_labels(config, records)

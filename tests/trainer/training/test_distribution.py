@@ -178,7 +178,7 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest(folder):
   done = _run_on_devices(folder, 'refused', 4, batch_size=18)
   assert done.returncode == 2
   assert done.stderr.strip() == (
-      'Expected --batch_size divisible by 4 replicas, received 18; pass '
+      'Expected --batch_size divisible by 4, for 4 replicas, received 18; pass '
       '16 or 20.')
 
 

@@ -9,15 +9,14 @@ are unrolled, and wait for each other. Its moments are those of a part.
 
 import numpy as np
 
-from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer.augmentation import dihedral
+from trainer.augmentation import chain
 from trainer import config as config_lib
 from trainer.network import build
-from trainer.network import noise as noise_lib
+from trainer import noise as noise_lib
 from trainer.training.optimization import loss as loss_lib
 
 
@@ -41,6 +40,7 @@ class Gradients:
     self._epoch, self._step = epoch, step
     self._replicas = strategy.num_replicas_in_sync
     self._count = config.batch_size // self._replicas
+    self._chain = chain.Chain(config, config.seed, self._count)
     self._loss = loss_lib.get_trained(config, class_weights)
     self._decayed = build.find_decayed(model, config.decay_biases)
     self._is_unrolled = build.has_norm(config) and self._replicas > 1
@@ -55,8 +55,7 @@ class Gradients:
       batch: the replica's part, as of indexed.batches.
       real: float32 scalar, images of the global batch without padding.
     """
-    image = dihedral.transform(batch[spec.IMAGE], batch[dataset.ELEMENT])
-    labels = batch[spec.LABELS]
+    image, labels = self._chain.apply(batch, self._epoch, self._step)
     noise = self.noise(batch[dataset.SLOT], self._epoch, self._step)
     rows = (labels, batch[dataset.WEIGHT], image, *noise)
     if self._config.accumulate == 1:
@@ -107,20 +106,13 @@ class Gradients:
       epoch: int64 scalar.
       step: int64 scalar, of the epoch.
     """
-    # An int64 seed gives other numbers; a seed that fits int32 stays int32.
-    seed = tf.constant(self._config.seed,
-                       tf.int32 if self._config.seed < 2**31 else tf.int64)
-    seed = tf.random.experimental.stateless_fold_in(
-        tf.stack([seed, tf.cast(epoch, seed.dtype)]), tf.cast(step, tf.int32))
-    # The layer's number tells the streams apart; another user of this key takes
-    # numbers from 2**16 on, which no layer has.
+    key = noise_lib.make_key(self._config.seed, epoch, step)
     first, rows = slots[0], self._count
     if self._config.dropout_mask == 'batch':  # the first row for every example
       first, rows = tf.constant(0), 1
     return [
         tf.broadcast_to(
-            noise_lib.draw(
-                tf.random.experimental.stateless_fold_in(seed, layer), first,
-                (rows, *shape)), (self._count, *shape))
+            noise_lib.draw(noise_lib.fold(key, layer), first, (rows, *shape)),
+            (self._count, *shape))
         for layer, shape in enumerate(build.noise_shapes(self._model))
     ]

@@ -5,7 +5,7 @@ import pytest
 
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
-from trainer.network import noise
+from trainer import noise
 
 
 @pytest.mark.parametrize('shape', [(256,), (7, 5), (3,)])
