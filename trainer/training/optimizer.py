@@ -7,6 +7,7 @@ keras.callbacks.ReduceLROnPlateau keeps its state in attributes that no
 checkpoint saves, and needs fit().
 """
 
+from collections.abc import Sequence
 import dataclasses
 import math
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 
 MODES = ('max', 'min')
 
@@ -40,6 +42,36 @@ def make_optimizer(learning_rate: float,
     The optimizer; its `apply` takes gradients that are summed over replicas.
   """
   return SGD(learning_rate=learning_rate, momentum=momentum)
+
+
+def apply(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor],
+          variables: Sequence[keras.Variable],
+          factors: Sequence[tuple[keras.Variable, float]]) -> None:
+  """Updates variables; those with a factor change by it times as much.
+
+  So a factor is one on the rate for any optimizer, also for one whose steps do
+  not depend on the scale of the gradients, or that decays weights by itself.
+  The state of the optimizer does not depend on it.
+
+  Args:
+    optimizer: built.
+    gradients: of the variables, summed over replicas.
+    variables: that are trained.
+    factors: some of them, each with its factor.
+  """
+  before = [tf.identity(variable.value) for variable, _ in factors]
+  optimizer.apply(gradients, variables)
+
+  def scale(strategy, before):
+    for (variable, factor), old in zip(factors, before):
+
+      def move(new, old, factor=factor):
+        new.assign(old + factor * (new - old))
+
+      strategy.extended.update(variable.value, move, (old,), group=False)
+
+  if factors:
+    tf.distribute.get_replica_context().merge_call(scale, (before,))
 
 
 def warm_up(rate: float, epoch: int, steps: int,

@@ -34,11 +34,13 @@ from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
 from trainer.network import build
+from trainer.network import depth
 from trainer.network import noise as noise_lib
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import input_wait
 from trainer.training import loss as loss_lib
+from trainer.training import optimizer as optimizer_lib
 
 Batches = Iterator[Any] | device_cache.CachedBatches
 
@@ -90,6 +92,7 @@ class Stepper:
         self._differentiate = tf.function(self._gradients, jit_compile=True)
     self._loss = loss_lib.get(config.loss)
     self._decayed = build.find_decayed(model, config.decay_biases)
+    self._factors = depth.list_factors(model, config.stem_rate)
 
   def begin(self, epoch: int, first: int, rates: np.ndarray) -> None:
     """Sets the position of the next step.
@@ -218,7 +221,8 @@ class Stepper:
     gradients = replica.all_reduce('SUM', gradients)
     if self._config.clip_norm:
       gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm)
-    self._optimizer.apply(gradients, self._model.trainable_variables)
+    optimizer_lib.apply(self._optimizer, gradients,
+                        self._model.trainable_variables, self._factors)
     self._step.assign_add(1)
     return data_loss
 

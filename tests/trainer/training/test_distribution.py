@@ -29,7 +29,7 @@ process.take()
 from hpa_records.runtime.tensorflow import tf
 from trainer import config
 from trainer.training import loop
-count, records, workdir, cache, batch_size, variant, mask = sys.argv[1:]
+count, records, workdir, cache, batch_size, variant, mask, rate = sys.argv[1:]
 sys.argv = sys.argv[:1]
 cpu = tf.config.list_physical_devices('CPU')[0]
 tf.config.set_logical_device_configuration(
@@ -39,7 +39,8 @@ def main():
     loop.train(config.Config(records, f'{workdir}/{epochs}', epochs=epochs,
                              batch_size=int(batch_size), augment='all',
                              cache=cache, distribute='mirrored',
-                             variant=variant, dropout_mask=mask))
+                             variant=variant, dropout_mask=mask,
+                             stem_rate=float(rate)))
 cli.run(main)
 '''
 
@@ -81,9 +82,11 @@ def _run_on_devices(folder,
                     cache='none',
                     batch_size=16,
                     variant='original',
-                    mask='example'):
+                    mask='example',
+                    stem_rate=1.0):
   arguments = [
-      count, folder / 'records', folder / name, cache, batch_size, variant, mask
+      count, folder / 'records', folder / name, cache, batch_size, variant,
+      mask, stem_rate
   ]
   return subprocess.run(
       [sys.executable, '-c', _ON_DEVICES, *map(str, arguments)],
@@ -120,7 +123,7 @@ def test_several_devices_train_as_one(folder, one, count, cache):
                   epochs, bound)
 
 
-def test_batch_norm_takes_its_moments_from_the_whole_batch(tmp_path):
+def test_batch_norm_and_rates_by_depth_are_those_of_the_whole_batch(tmp_path):
   # One batch of ten, five on each of two devices.
   fakes.write_records(tmp_path, 20, 149, num_folds=2)
   for count in (1, 2):
@@ -128,7 +131,8 @@ def test_batch_norm_takes_its_moments_from_the_whole_batch(tmp_path):
                            f'of{count}',
                            count,
                            batch_size=10,
-                           variant='kaggle')
+                           variant='kaggle',
+                           stem_rate=0.1)
     assert done.returncode == 0, done.stderr
   _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
 
