@@ -20,10 +20,20 @@ from trainer import setting
 from trainer.recipe import augmentation
 from trainer.recipe import optimization
 from trainer.recipe import schedule
+from trainer.recipe import starting_weights
 
-ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu')
+ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu', 'swish', 'gelu')
 VARIANTS = ('original', 'kaggle')
-MODELS = ('gapnet_pl', 'densenet121', 'resnet50', 'xception')
+# Each network, and its activation unless another is asked for.
+OWN_ACTIVATIONS = {
+    'gapnet_pl': 'prelu',
+    'densenet121': 'relu',
+    'resnet50': 'relu',
+    'xception': 'relu',
+    'efficientnetv2_s': 'swish',
+    'convnext_tiny': 'gelu'
+}
+MODELS = tuple(OWN_ACTIVATIONS)
 INPUT_SCALINGS = ('dataset', 'image')
 PRECISIONS = ('float32', 'bfloat16')
 DROPOUT_MASKS = ('example', 'batch')
@@ -41,8 +51,8 @@ _BALANCE = balance_lib.Balance()
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(augmentation.Augmentation, optimization.Optimization,
-             schedule.Schedule):
+class Config(starting_weights.StartingWeights, augmentation.Augmentation,
+             optimization.Optimization, schedule.Schedule):
   """Everything that a run depends on.
 
   Raises:
@@ -79,7 +89,8 @@ class Config(augmentation.Augmentation, optimization.Optimization,
                           choices=VARIANTS)
   activation: str = _network(
       'Activation of hidden layers; in gapnet_pl it sets initial weights and '
-      'dropout, too. By default prelu in gapnet_pl, relu in the others.',
+      'dropout, too. By default prelu in gapnet_pl, swish in efficientnetv2_s, '
+      'gelu in convnext_tiny, relu in the others.',
       '',
       choices=('', *ACTIVATIONS))
   input_scaling: str = _network(
@@ -158,10 +169,10 @@ class Config(augmentation.Augmentation, optimization.Optimization,
 
   def __post_init__(self):
     setting.check_all(self)
-    activation = 'prelu' if self.model == 'gapnet_pl' else 'relu'
     monitor = 'accuracy_argmax' if self.is_single_label else 'f1_macro'
     # What decides a run is in config.json, not left to a later version.
-    object.__setattr__(self, 'activation', self.activation or activation)
+    object.__setattr__(self, 'activation', self.activation or
+                       OWN_ACTIVATIONS[self.model])
     object.__setattr__(self, 'plateau_monitor', self.plateau_monitor or monitor)
     object.__setattr__(
         self, 'learning_rate', self.learning_rate or
@@ -176,6 +187,7 @@ class Config(augmentation.Augmentation, optimization.Optimization,
           'Expected --mixup=0 and --cutmix=0 with --loss=focal_lovasz, which '
           f'has no value for mixed labels, received {self.mixup} and '
           f'{self.cutmix}; pass --loss=focal.')
+    starting_weights.check(self, self.model)
     remote_tpu.check_input(
         self.distribute, self.tpu,
         **{each: getattr(self, each) for each in remote_tpu.OF_INPUT})

@@ -15,8 +15,8 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 
 GROUPS = ('Input and output', 'Balance', 'Augmentation', 'Network',
-          'Optimization', 'Schedule and metrics', 'Reading', 'Devices',
-          'Running')
+          'Starting weights', 'Optimization', 'Schedule and metrics', 'Reading',
+          'Devices', 'Running')
 LEAST_FLOAT = 1e-30  # some devices take smaller numbers for 0
 LARGEST_FLOAT = 3.4e38  # that float32 holds, as TensorBoard does
 MOST = 2**31  # of what TensorFlow counts

@@ -10,7 +10,8 @@ from trainer.network import gapnet
 from trainer.network import summary
 
 GAPNETS = ('original', 'kaggle')
-APPLICATIONS = ('densenet121', 'resnet50', 'xception')
+APPLICATIONS = ('densenet121', 'resnet50', 'xception', 'efficientnetv2_s',
+                'convnext_tiny')
 CONSTANTS = {'mean': (20.0,) * 4, 'std': (30.0,) * 4}
 
 

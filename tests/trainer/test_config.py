@@ -93,12 +93,36 @@ def test_the_monitored_metric_follows_the_loss(loss, monitor):
     ('densenet121', 'relu'),
     ('resnet50', 'relu'),
     ('xception', 'relu'),
+    ('efficientnetv2_s', 'swish'),
+    ('convnext_tiny', 'gelu'),
 ])
 def test_each_network_has_its_own_activation_unless_one_is_chosen(
     model, activation):
   assert config.Config('r', 'w', model=model).activation == activation
   chosen = config.Config('r', 'w', model=model, activation='selu')
   assert chosen.activation == 'selu'
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({
+        'pretrained': 'imagenet'
+    }, 'no weights of imagenet for --model=gapnet_pl'),
+    ({
+        'pretrained': 'imagenet',
+        'init_from': 'run',
+        'model': 'resnet50'
+    }, 'Expected one of --pretrained and --init_from, .*=run'),
+    ({
+        'weights_file': 'x.h5'
+    }, 'Expected --pretrained=imagenet with --weights_file=x.h5'),
+    ({
+        'freeze': 'stem'
+    }, '--freeze=stem would keep random weights'),
+])
+def test_starting_weights_that_do_not_fit_each_other_are_refused(
+    changes, message):
+  with pytest.raises(errors.DataError, match=message):
+    config.Config('r', 'w', **changes)
 
 
 @pytest.mark.parametrize('name,message', [

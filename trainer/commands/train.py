@@ -44,7 +44,8 @@ def main() -> None:
   values = {each.name: flags.FLAGS[each.name].value for each in _SETTINGS}
   values['records'] = path_check.require_path(values['records'], 'records')
   folders = [each for each in ('stage_dir', 'cache_dir') if values[each]]
-  for name in ('workdir', *folders):
+  sources = [each for each in ('init_from', 'weights_file') if values[each]]
+  for name in ('workdir', *folders, *sources):
     values[name] = path_check.require_local(values[name], name)
   records, written = values['records'], values['workdir']
   path_check.refuse_shared(

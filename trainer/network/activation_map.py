@@ -37,8 +37,11 @@ def compute(model: keras.Model, images: np.ndarray,
       layer for layer in model.layers
       if isinstance(layer, keras.layers.GlobalAveragePooling2D)
   ]
-  joined = (averages[0]
-            if len(averages) == 1 else model.get_layer('averages')).output
+  if any(layer.name == 'averages' for layer in model.layers):
+    joined = model.get_layer('averages').output
+  else:  # those before it are of squeeze-and-excite blocks
+    averages = averages[-1:]
+    joined = averages[0].output
   body = keras.Model(model.inputs, [each.input for each in averages] + [joined])
   noise = model.inputs[1:]
   head = keras.Model([joined, *noise], model.output)

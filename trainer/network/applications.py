@@ -1,14 +1,21 @@
 """Keras's own networks for images of C channels: logits [B, K].
 
 For comparison with GapNet-PL: same input, labels, losses and training. They
-start from fresh weights: those of ImageNet fit three channels alone. The
-networks have no dropout, so no noise inputs; batch norm takes its moments from
-the whole global batch.
+start from fresh weights, or from those of ImageNet (start/imagenet.py). Batch
+norm takes its moments from the whole global batch.
+
+The networks have no noise inputs, so no dropout: that of EfficientNetV2's
+blocks (stochastic depth, up to 0.2) is left out. Its squeeze-and-excite layers
+keep swish and sigmoid, whatever the activation is. ConvNeXt's layers are those
+of Keras, whose kernels start by Glorot, not by the paper's normal of deviation
+0.02.
 """
 
 import collections
 from collections.abc import Iterator, Sequence
+import functools
 import re
+from typing import Any
 
 import numpy as np
 
@@ -18,26 +25,56 @@ from hpa_records.runtime.tensorflow import keras
 from trainer import config
 from trainer.network import layers
 
-_BUILDERS = {
-    'densenet121': keras.applications.DenseNet121,
-    'resnet50': keras.applications.ResNet50,
-    'xception': keras.applications.Xception,
+BUILDERS = {
+    'densenet121':
+        keras.applications.DenseNet121,
+    'resnet50':
+        keras.applications.ResNet50,
+    'xception':
+        keras.applications.Xception,
+    # Their own scaling would come after ours; it has no weights.
+    'efficientnetv2_s':
+        functools.partial(keras.applications.EfficientNetV2S,
+                          include_preprocessing=False),
+    'convnext_tiny':
+        functools.partial(keras.applications.ConvNeXtTiny,
+                          include_preprocessing=False),
+}
+# The last layer before the first block.
+STEM_ENDS = {
+    'densenet121': 'pool1',
+    'resnet50': 'pool1_pool',
+    'xception': 'block1_conv2_act',
+    'efficientnetv2_s': 'stem_activation',
+    'convnext_tiny': 'convnext_tiny_stem_layernorm',
 }
 # In the order in which they take their seeds.
 _KERNELS = ('kernel_initializer', 'depthwise_initializer',
             'pointwise_initializer')
-# Names that Keras gives to layers of Xception. Its numbers go on from one
-# network to the next, but the names of variables in a checkpoint must not
-# depend on earlier networks of the process.
-_COUNTED = re.compile('(add|batch_normalization|conv2d)(_[0-9]+)?')
+# Names that Keras gives to layers of Xception and ConvNeXt. Its numbers go on
+# from one network to the next, but the names of variables in a checkpoint must
+# not depend on earlier networks of the process.
+_COUNTED = re.compile('(add|batch_normalization|conv2d|layer_normalization|'
+                      'global_average_pooling2d)(_[0-9]+)?')
+# What takes the place of layers with a bias.
+_WITH_BIAS = {
+    keras.layers.Conv2D: layers.Conv2D,
+    keras.layers.Dense: layers.Dense
+}
 # In smaller images no pixel is left before the last average.
-SMALLEST_PX = {'densenet121': 32, 'resnet50': 32, 'xception': 71}
+SMALLEST_PX = {
+    'densenet121': 32,
+    'resnet50': 32,
+    'xception': 71,
+    'efficientnetv2_s': 32,
+    'convnext_tiny': 32,
+}
 
 
 @tensorflow.keras_defaults()
 def build(name: str,
           spec: spec_lib.Spec,
-          activation: str = 'relu',
+          activation: str = '',
           *,
           mean: Sequence[float],
           std: Sequence[float],
@@ -52,7 +89,8 @@ def build(name: str,
   Args:
     name: one of config.MODELS, except gapnet_pl.
     spec: of the images and classes.
-    activation: one of config.ACTIVATIONS, in place of ReLU.
+    activation: one of config.ACTIVATIONS, in place of the network's own, which
+      '' keeps.
     mean: the training folds' mean pixel of each channel, 0..255.
     std: its standard deviation of each channel, >= 0.
     input_scaling: 'dataset' uses mean and std; 'image' takes both from each
@@ -64,8 +102,8 @@ def build(name: str,
     ValueError: a choice is unknown, the image is too small, or mean or std does
       not have a number for each channel.
   """
-  if name not in _BUILDERS or activation not in config.ACTIVATIONS:
-    raise ValueError(f'Expected a network out of {", ".join(_BUILDERS)} and an '
+  if name not in BUILDERS or activation not in ('', *config.ACTIVATIONS):
+    raise ValueError(f'Expected a network out of {", ".join(BUILDERS)} and an '
                      f'activation out of {", ".join(config.ACTIVATIONS)}, '
                      f'received {name!r} and {activation!r}.')
   if spec.image_size < SMALLEST_PX[name]:
@@ -76,17 +114,19 @@ def build(name: str,
   seeds = iter(np.random.SeedSequence(seed).generate_state(1000).tolist())
   image = keras.Input(spec.image_shape, dtype='uint8', name='image')
   scaled = layers.scale(image, input_scaling, mean, std)
+  activation = activation or config.OWN_ACTIVATIONS[name]
   counts = collections.Counter()
   before = keras.config.dtype_policy()
   keras.config.set_dtype_policy(layers.POLICIES[precision])
   try:
-    body = _BUILDERS[name](include_top=False,
-                           weights=None,
-                           input_tensor=scaled,
-                           pooling='avg')
+    body = BUILDERS[name](include_top=False,
+                          weights=None,
+                          input_tensor=scaled,
+                          pooling='avg')
     body = keras.models.clone_model(
         body,
-        clone_function=lambda layer: _replace(layer, activation, seeds, counts))
+        clone_function=lambda layer: _replace(layer, activation, seeds, counts),
+        call_function=_call)
   finally:
     keras.config.set_dtype_policy(before)
   initializer = keras.initializers.GlorotUniform(next(seeds))
@@ -97,24 +137,75 @@ def build(name: str,
   return keras.Model(body.inputs, logits, name=name)
 
 
-def _replace(layer: keras.layers.Layer, activation: str, seeds: Iterator[int],
-             counts: collections.Counter) -> keras.layers.Layer:
-  """Returns a copy of a layer with seeded kernels; replaces ReLU."""
-  settings = layer.get_config()
-  counted = _COUNTED.fullmatch(settings['name'])
-  if counted:
-    counts[counted[1]] += 1
-    settings['name'] = f'{counted[1]}_{counts[counted[1]]}'
+def list_layers(body: keras.Model) -> list[tuple[str, keras.layers.Layer]]:
+  """Returns Keras's layers with weights, each under its name in build.
+
+  Args:
+    body: of one of BUILDERS.
+  """
+  counts = collections.Counter()
+  found = []
+  for layer in body.layers:
+    parts = layer.layers if isinstance(layer, keras.Sequential) else [layer]
+    found += [(_name(each, counts), each) for each in parts]
+  return [(name, each) for name, each in found if each.weights]
+
+
+def _name(operation: keras.Operation, counts: collections.Counter) -> str:
+  """Returns a name that does not depend on earlier networks of the process."""
+  counted = _COUNTED.fullmatch(operation.name)
+  if not counted:
+    return operation.name
+  counts[counted[1]] += 1
+  return f'{counted[1]}_{counts[counted[1]]}'
+
+
+def _replace(
+    layer: keras.Operation, activation: str, seeds: Iterator[int],
+    counts: collections.Counter
+) -> keras.layers.Layer | list[keras.layers.Layer]:
+  """Returns what takes the place of a layer, or an operation, of Keras's.
+
+  That is a copy with seeded kernels; another activation; for a Sequential a
+  list of its layers' copies; [] for what is left out.
+  """
+  if isinstance(layer, keras.Sequential):
+    return [_replace(each, activation, seeds, counts) for each in layer.layers]
+  name = _name(layer, counts)
+  if _is_left_out(layer):
+    return []
+  if not isinstance(layer, keras.layers.Layer):  # x + y
+    return keras.layers.Add(name=name)
+  settings = layer.get_config() | {'name': name}
+  options = {'name': name, 'dtype': settings['dtype']}
   if isinstance(layer, keras.layers.Activation):
-    return layers.activate(activation,
-                           name=settings['name'],
-                           dtype=settings['dtype'])
+    return layers.activate(activation, **options)
+  if 'init_values' in settings:
+    return layers.ChannelScale(settings['init_values'], **options)
   if isinstance(layer, keras.layers.BatchNormalization):
     settings['synchronized'] = True
   kind = layer.__class__
-  if isinstance(layer, keras.layers.Conv2D) and layer.use_bias:
-    kind = layers.Conv2D  # Keras's sums its gradient in the layer's type
+  # Those of Keras sum the gradients of biases in the layer's type.
+  if kind in _WITH_BIAS and layer.use_bias:
+    kind = _WITH_BIAS[kind]
   for name in _KERNELS:
     if name in settings:
       settings[name]['config']['seed'] = next(seeds)
   return kind.from_config(settings)
+
+
+def _is_left_out(layer: keras.Operation) -> bool:
+  return isinstance(
+      layer,
+      keras.layers.Dropout) or (isinstance(layer, keras.layers.Activation) and
+                                layer.get_config()['activation'] == 'linear')
+
+
+def _call(layer: keras.layers.Layer | list[keras.layers.Layer], inputs: Any,
+          *others: Any, **_: Any) -> Any:
+  """Returns the output of what _replace made, for the inputs of a layer."""
+  if others:  # of x + y
+    inputs = [inputs, *others]
+  for each in layer if isinstance(layer, list) else [layer]:
+    inputs = each(inputs)
+  return inputs

@@ -87,10 +87,70 @@ class Conv2D(keras.layers.Conv2D):
   """Keras's convolution, with the gradient of its bias computed separately."""
 
   def call(self, inputs):
-    """Returns the convolution of inputs [B, H, W, C], [B, H', W', filters]."""
-    found = tf.nn.conv2d(inputs, self.kernel, self.strides,
-                         self.padding.upper())
-    return add_bias(found, tf.convert_to_tensor(self.bias))
+    """Returns the convolution of inputs [B, H, W, C], [B, H', W', filters].
+
+    With groups each channel is convolved alone: groups = filters = C.
+    """
+    if self.groups == 1:
+      found = tf.nn.conv2d(inputs, self.kernel, self.strides,
+                           self.padding.upper())
+    else:  # Keras compiles it by XLA, which is slow on a CPU
+      kernel = tf.transpose(self.kernel, (0, 1, 3, 2))
+      found = tf.nn.depthwise_conv2d(inputs, kernel, (1, *self.strides, 1),
+                                     self.padding.upper())
+    return self.activation(add_bias(found, tf.convert_to_tensor(self.bias)))
+
+
+@keras.saving.register_keras_serializable('gapnet')
+class Dense(keras.layers.Dense):
+  """Keras's dense layer, with the gradient of its bias summed in float32."""
+
+  def call(self, inputs, training=None):
+    """Returns the activations [..., units] of inputs [..., C]."""
+    del training  # of Keras's quantized layers
+    found = tf.tensordot(inputs, self.kernel, 1)
+    return self.activation(add_bias(found, tf.convert_to_tensor(self.bias)))
+
+
+@keras.saving.register_keras_serializable('gapnet')
+class ChannelScale(keras.layers.Layer):
+  """x times a trained factor for each channel, whose gradient is float32.
+
+  Called with [..., C] float; the result has the same shape. In place of Keras's
+  LayerScale, whose variable has a name that is numbered in each process.
+
+  Args:
+    start: initial value of the factors.
+
+  Source: Touvron et al., "Going deeper with Image Transformers", 2021, eq. 4.
+  """
+
+  def __init__(self, start: float, **kwargs):
+    super().__init__(**kwargs)
+    self.start = start
+
+  def build(self, input_shape):
+    """Adds the factors, [C] float32."""
+    start = keras.initializers.Constant(self.start)
+    self.gamma = self.add_weight((input_shape[-1],), start, name='gamma')
+
+  def call(self, inputs):
+    """Returns the products of inputs [..., C]."""
+    return _scale_channels(inputs, tf.convert_to_tensor(self.gamma))
+
+  def get_config(self):
+    """Returns the arguments, for a saved model."""
+    return super().get_config() | {'start': self.start}
+
+
+@tf.custom_gradient
+def _scale_channels(inputs, gamma):
+
+  def differentiate(upstream):
+    parts = tf.cast(upstream, tf.float32) * tf.cast(inputs, tf.float32)
+    return upstream * gamma, tf.cast(_sum_to_channels(parts), gamma.dtype)
+
+  return inputs * gamma, differentiate
 
 
 @tf.custom_gradient

@@ -19,6 +19,7 @@ from trainer.report import files as files_lib
 from trainer.report import result as result_lib
 from trainer.report import tables
 from trainer.run import finished_run
+from trainer.start import description
 from trainer.scoring import decision
 from trainer.scoring import metrics
 from trainer.scoring import shown_class
@@ -69,6 +70,11 @@ def describe(result: result_lib.Result, content: dict[str,
           fold.about['inner_images']
           for fold in run.folds
           if fold.about and 'inner_images' in fold.about
+      ],
+      'starts': [
+          f'Fold {fold.number}: {line}' for fold in run.folds
+          for line in description.describe(
+              fold.about.get('starting_weights', {}))
       ],
       'is_grouped':
           bool(found.groups.size),

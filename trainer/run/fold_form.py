@@ -32,6 +32,14 @@ _LATER_ABOUT = {
     'classes': [str],
     'levels': [[(int, float)]],
     'inner_images': int,
+    'starting_weights': {
+        'source': str,
+        'taken': int,
+        'fresh': [str],
+        'unused': int,
+        'sha256': str,
+        'seen': (int, type(None)),
+    },
 }
 _DESCRIPTION = 'description'
 _NETWORK = {
@@ -94,6 +102,7 @@ def check_about(content: Any) -> None:
       _check_range(f'entries of {name}', len(value), 0, _MOST_ENTRIES)
   _check_text('device', content['device'])
   _check_range('inner_images', content.get('inner_images', 1), 1, LARGEST)
+  _check_start(content.get('starting_weights'))
   for name in ('versions', 'records_versions'):
     for key, value in content[name].items():
       _check_text(name, key)
@@ -109,6 +118,17 @@ def check_about(content: Any) -> None:
     name = f'pixels: {printable.quote(key)}'
     json_text.check_form(values, [(int, float)], name)
     _check_range(f'{name}: numbers', len(values), 0, num_channels)
+
+
+def _check_start(start: dict[str, Any] | None) -> None:
+  if start is None:
+    return
+  for name in ('taken', 'unused', 'seen'):
+    _check_range(f'starting_weights: {name}', start[name] or 0, 0, LARGEST)
+  for text in (start['sha256'], *start['fresh']):
+    _check_text('starting_weights', text)
+  if len(start['source']) > 2 * spec_lib.MAX_SETTING + _MOST_LETTERS:
+    raise ValueError('starting_weights: the source is too long')
 
 
 def check_network(content: Any) -> None:

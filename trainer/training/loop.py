@@ -25,11 +25,12 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer import memory
-from trainer.network import build
 from trainer.run import checkpoint
 from trainer.run import finished_fold
 from trainer.run import fold_lock
 from trainer.run import workdir
+from trainer.start import description
+from trainer.start import first_weights
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import epoch
@@ -119,10 +120,9 @@ class _Run:
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
     with strategy.scope():
-      self._model = build.build(config, records.spec,
-                                records.pixels(config.fold),
-                                build.is_compiled(config, strategy))
+      self._model = first_weights.build_network(config, strategy, records)
       self._optimizer = optimizer.make_optimizer(config, self._model)
+    self._start = first_weights.load(config, records, self._model)
     most_steps = epoch_plan.num_steps(int(np.ceil(repeats).sum(dtype=float)),
                                       config.batch_size)
     pixels = cached = None
@@ -162,15 +162,17 @@ class _Run:
     config = self._config
     state = preparation.restore(config, self._checkpoints, self._recorder)
     strategy_lib.check_alike(
-        self._strategy,
-        {'the checkpoint to resume from': (state.epoch, state.step)})
+        self._strategy, {
+            'the checkpoint to resume from': (state.epoch, state.step),
+            'the weights to start from': self._start
+        })
     device = strategy_lib.describe(self._strategy)
     num_inner = len(self._inner.ids) if self._inner else 0
     self._recorder.begin(self._records, self._reader.kind, self._repeats,
-                         num_inner, device, self._is_done(state))
-    for line in preparation.describe(config, len(self._evaluator.ids),
-                                     num_inner, self._repeats, device,
-                                     self._cache):
+                         num_inner, device, self._is_done(state), self._start)
+    for line in preparation.describe(
+        config, len(self._evaluator.ids), num_inner, self._repeats, device,
+        self._cache) + description.describe(self._start):
       self._recorder.say(line)
     predictions = None
     with self._interruption, self._beside:

@@ -35,12 +35,14 @@ from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
 from trainer import config as config_lib
 from trainer.network import build
+from trainer.network import depth
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import input_wait
 from trainer.training.optimization import average as average_lib
 from trainer.training.optimization import gradient
 from trainer.training.optimization import loss as loss_lib
+from trainer.training.optimization import optimizer as optimizer_lib
 
 Batches = Iterator[Any] | device_cache.CachedBatches
 
@@ -103,6 +105,7 @@ class Stepper:
         self._differentiate = tf.function(self._gradients.compute,
                                           jit_compile=True)
     self._loss = loss_lib.get(config.loss)
+    self._factors = depth.list_factors(model, config.stem_rate)
 
   def begin(self, epoch: int, first: int, rates: np.ndarray) -> None:
     """Sets the position of the next step.
@@ -231,7 +234,8 @@ class Stepper:
     gradients = replica.all_reduce('SUM', gradients)
     if self._config.clip_norm:
       gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm)
-    self._optimizer.apply(gradients, self._model.trainable_variables)
+    optimizer_lib.apply(self._optimizer, gradients,
+                        self._model.trainable_variables, self._factors)
     if self.average:
       self.average.update(self._optimizer.iterations)
     self._step.assign_add(1)

@@ -23,6 +23,8 @@ def _images(size):
     ('densenet121', 32, 7_037_504),
     ('resnet50', 32, 23_587_712),
     ('xception', 71, 20_861_480),
+    ('efficientnetv2_s', 32, 20_331_360),
+    ('convnext_tiny', 32, 27_820_128),
 ])
 def test_it_has_the_published_body_with_a_stem_of_four_channels(
     name, size, parameters):
@@ -41,7 +43,14 @@ def test_it_has_the_published_body_with_a_stem_of_four_channels(
       layer for layer in model.layers
       if isinstance(layer, keras.layers.BatchNormalization)
   ]
-  assert norms and all(layer.synchronized for layer in norms)
+  assert all(layer.synchronized for layer in norms)
+  assert bool(norms) == (name != 'convnext_tiny')
+  kinds = (keras.layers.Dropout, keras.Sequential)
+  assert not [layer for layer in model.layers if isinstance(layer, kinds)]
+  for layer in model.layers:  # biases are summed in float32
+    if getattr(layer, 'bias', None) is not None:
+      assert isinstance(layer,
+                        (layers.Conv2D, layers.Dense)) or layer.name == 'logits'
 
 
 def test_it_takes_the_channels_and_classes_of_the_spec():
@@ -54,14 +63,6 @@ def test_it_takes_the_channels_and_classes_of_the_spec():
   # A stem of 7x7x64 a channel; 2048 weights and a bias a class.
   four = 23_587_712 + 7 * 7 * 64
   assert model.count_params() == four + 2 * 7 * 7 * 64 + 12 * 2049
-
-
-@pytest.mark.parametrize('name, size', applications.SMALLEST_PX.items())
-def test_gradients_of_its_biases_are_summed_in_float32(name, size):
-  model = applications.build(name, specs.make(size), **_CONSTANTS)
-  for layer in model.layers:
-    if getattr(layer, 'bias', None) is not None:
-      assert isinstance(layer, layers.Conv2D) or layer.name == 'logits'
 
 
 def _digests(model):
@@ -103,10 +104,27 @@ def test_activation_precision_and_seed_are_as_asked():
     ('vgg16', 64, 'relu', 'Expected a network out of densenet121'),
     ('resnet50', 64, 'tanh', "received 'resnet50' and 'tanh'"),
     ('xception', 70, 'relu', 'at least 71 px for xception, received 70'),
+    ('convnext_tiny', 31, 'gelu', 'at least 32 px for convnext_tiny'),
 ])
 def test_what_is_not_there_is_refused(name, size, activation, message):
   with pytest.raises(ValueError, match=message):
     applications.build(name, specs.make(size), activation, **_CONSTANTS)
+
+
+def test_convnext_has_seeded_weights_under_names_of_its_own():
+  found = [
+      _digests(
+          applications.build('convnext_tiny',
+                             specs.make(32),
+                             precision=precision,
+                             seed=seed,
+                             **_CONSTANTS))
+      for seed, precision in ((3, 'float32'), (3, 'bfloat16'), (4, 'float32'))
+  ]
+  assert found[0] == found[1] and found[0].keys() == found[2].keys()
+  same = {path for path in found[0] if found[0][path] == found[2][path]}
+  assert not any(path.endswith('kernel') for path in same)
+  assert 'layer_normalization_1/gamma' in same
 
 
 def test_building_one_leaves_the_order_of_shuffles_alone():

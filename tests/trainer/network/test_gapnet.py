@@ -314,7 +314,7 @@ def test_an_image_too_small_for_the_variant_is_refused():
 
 @pytest.mark.parametrize('name, value', [
     ('variant', 'new'),
-    ('activation', 'gelu'),
+    ('activation', 'tanh'),
     ('input_scaling', 'none'),
     ('precision', 'float16'),
     ('mean', [1.0, 2.0]),

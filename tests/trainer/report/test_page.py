@@ -200,7 +200,15 @@ def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
     for name, change in (('config', {
         'validation': 'inner'
     }), ('about', {
-        'inner_images': 70 + number
+        'inner_images': 70 + number,
+        'starting_weights': {
+            'source': 'other/fold3, epoch 7',
+            'taken': 5,
+            'fresh': [f'layer{i} (not in the source)' for i in range(7)],
+            'unused': 2,
+            'sha256': 'abc',
+            'seen': 8 - number
+        }
     })):
       path = fold / f'{name}.json'
       path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -212,6 +220,12 @@ def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
       'images of the training folds that were not trained on (70, 71) chose '
       'the rate and the best epoch, and the held-out fold decided nothing'
       in text)
+  for fold, seen in ((0, 8), (3, 7)):
+    assert (f'Fold {fold}: other/fold3, epoch 7 was trained on {seen} of the '
+            'held-out images, so the scores of this fold are too good.') in text
+  assert ('Started from other/fold3, epoch 7: 5 of 12 layers; 2 of the source '
+          'are not used. Fresh weights: layer0 (not in the source), ') in text
+  assert 'layer4 (not in the source) and 2 more.' in text
 
 
 def test_a_single_fold_has_no_deviation(run, tmp_path):

@@ -127,7 +127,7 @@ def test_several_devices_train_as_one(folder, one, count, cache):
                   epochs, bound)
 
 
-def test_batch_norm_takes_its_moments_from_the_whole_batch(tmp_path):
+def test_batch_norm_and_rates_by_depth_are_those_of_the_whole_batch(tmp_path):
   # One batch of ten, five on each of two devices.
   fakes.write_records(tmp_path, 20, 149, num_folds=2)
   for count in (1, 2):
@@ -135,7 +135,8 @@ def test_batch_norm_takes_its_moments_from_the_whole_batch(tmp_path):
                            f'of{count}',
                            count,
                            batch_size=10,
-                           variant='kaggle')
+                           variant='kaggle',
+                           stem_rate=0.1)
     assert done.returncode == 0, done.stderr
   _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
 

@@ -21,6 +21,7 @@ from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import build
+from trainer.network import depth
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training.optimization import optimizer as optimizer_lib
@@ -66,6 +67,7 @@ class _Trained:
           'mean': [100] * spec.num_channels,
           'std': [50] * spec.num_channels
       }, strategy_lib.compiles(strategy, config.xla))
+      depth.freeze_layers(self.model, config.freeze)
       optimizer = optimizer_lib.make_optimizer(config, self.model)
     self.before = [np.array(w) for w in self.model.get_weights()]
     self.stepper = step.Stepper(strategy, self.model, optimizer, config,
@@ -163,6 +165,38 @@ def test_evaluation_takes_the_average_without_smoothing_and_weights():
   np.testing.assert_allclose(predictions, tf.sigmoid(logits), atol=1e-6)
   want = tf.nn.sigmoid_cross_entropy_with_logits(_batch()['labels'], logits)
   np.testing.assert_allclose(losses, np.mean(want, axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'xla', ['off', pytest.param('on', marks=pytest.mark.soak)])
+def test_rates_by_depth_scale_the_change_of_each_layer(xla):
+  config = dataclasses.replace(_CONFIG, xla=xla)
+  plain = _Trained([_batch()], config)
+  slow = _Trained([_batch()], dataclasses.replace(config, stem_rate=0.01))
+  layers = [each for each in plain.model.layers if each.weights]
+  factors = [
+      factor
+      for factor, layer in zip(np.geomspace(0.01, 1, len(layers)), layers)
+      for _ in layer.weights
+  ]
+  assert factors[0] == pytest.approx(0.01) and factors[-1] == 1
+  for factor, before, after, slowed in zip(factors, plain.before, plain.after,
+                                           slow.after):
+    np.testing.assert_allclose(slowed - before,
+                               factor * (after - before),
+                               rtol=1e-3,
+                               atol=1e-7)
+
+
+def test_frozen_layers_keep_their_weights_and_moments():
+  config = dataclasses.replace(_CONFIG,
+                               variant='kaggle',
+                               init_from='elsewhere',
+                               freeze='all_but_head',
+                               l2=0.1)
+  trained = _Trained([_batch(size=149)], config)
+  moved = [(a != b).any() for a, b in zip(trained.after, trained.before)]
+  assert moved == [False] * (len(moved) - 2) + [True, True]
 
 
 def test_dropout_follows_the_slot():
@@ -486,8 +520,10 @@ def test_both_steps_compile_whole_with_static_shapes(precision, activation,
 @_COMPILES
 @pytest.mark.parametrize('model', [
     'resnet50',
+    pytest.param('convnext_tiny', marks=pytest.mark.soak),
     pytest.param('xception', marks=pytest.mark.soak),
-    pytest.param('densenet121', marks=pytest.mark.soak)
+    pytest.param('densenet121', marks=pytest.mark.soak),
+    pytest.param('efficientnetv2_s', marks=pytest.mark.soak),
 ])
 def test_both_steps_of_every_network_compile_whole(model):
   config = dataclasses.replace(_CONFIG, xla='on', model=model)

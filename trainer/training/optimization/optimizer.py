@@ -1,7 +1,10 @@
 """Keras's optimizers, for gradients that are summed over replicas already."""
 
+from collections.abc import Sequence
+
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
+from hpa_records.runtime.tensorflow import tf
 from trainer.network import build
 from trainer.recipe import optimization
 
@@ -61,3 +64,33 @@ def make_optimizer(settings: optimization.Optimization,
       [each for each in model.trainable_variables if id(each) not in decayed])
   optimizer.build(model.trainable_variables)
   return optimizer
+
+
+def apply(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor],
+          variables: Sequence[keras.Variable],
+          factors: Sequence[tuple[keras.Variable, float]]) -> None:
+  """Updates variables; those with a factor change by it times as much.
+
+  So a factor is one on the rate for any optimizer, also for one whose steps do
+  not depend on the scale of the gradients, or that decays weights by itself.
+  The state of the optimizer does not depend on it.
+
+  Args:
+    optimizer: built.
+    gradients: of the variables, summed over replicas.
+    variables: that are trained.
+    factors: some of them, each with its factor.
+  """
+  before = [tf.identity(variable.value) for variable, _ in factors]
+  optimizer.apply(gradients, variables)
+
+  def scale(strategy, before):
+    for (variable, factor), old in zip(factors, before):
+
+      def move(new, old, factor=factor):
+        new.assign(old + factor * (new - old))
+
+      strategy.extended.update(variable.value, move, (old,), group=False)
+
+  if factors:
+    tf.distribute.get_replica_context().merge_call(scale, (before,))

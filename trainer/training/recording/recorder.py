@@ -73,7 +73,8 @@ class Recorder:
     return not self._is_chief
 
   def begin(self, records: dataset.Records, reader: str, repeats: np.ndarray,
-            num_inner: int, device: str, is_done: bool) -> None:
+            num_inner: int, device: str, is_done: bool,
+            start: dict[str, Any]) -> None:
     """Writes config.json, samples.npz and about.json.
 
     Removes metrics.json if epochs are left to train: the fold is not finished.
@@ -85,6 +86,7 @@ class Recorder:
       num_inner: images of --validation=inner; 0 without it.
       device: description of the devices.
       is_done: whether no epoch is left to train.
+      start: of start.first_weights.load.
     """
     if not self._is_chief:
       return
@@ -105,8 +107,11 @@ class Recorder:
           config_file.format_json(self._config, records.manifest.fingerprint,
                                   reader).encode())
       samples.save(self._path(workdir.SAMPLES_NAME))
-      _write_json(self._path(workdir.ABOUT_NAME),
-                  _describe(records, self._config.fold, num_inner, device))
+      _write_json(
+          self._path(workdir.ABOUT_NAME),
+          _describe(records, self._config.fold, num_inner, device) | ({
+              'starting_weights': start
+          } if start else {}))
     if self._config.input_scaling == 'dataset' and not records.has_fold_sums:
       self.say('The records are of an earlier version, without the pixel sums '
                'of each fold: the input is scaled by mean and deviation of all '

@@ -1,0 +1,65 @@
+"""Settings of the weights that a training starts from, and of their rates."""
+
+import dataclasses
+import functools
+
+from hpa_records.runtime import errors
+from trainer import setting
+
+STEM, ALL_BUT_HEAD = 'stem', 'all_but_head'
+IMAGENET = 'imagenet'
+
+_define = functools.partial(setting.define, 'Starting weights')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StartingWeights:
+  """Where the first weights come from, and how much each layer may change."""
+  init_from: str = _define(
+      'Start from the weights of a run (its fold of the same number), of the '
+      'folder of one fold, or of a .keras file. By default fresh weights.', '')
+  pretrained: str = _define(
+      'Start a network of Keras from its weights of ImageNet.',
+      '',
+      choices=('', IMAGENET))
+  weights_file: str = _define(
+      'File of the weights of --pretrained; by default Keras downloads it.', '')
+  freeze: str = _define(
+      'Layers that keep their starting weights: the stem before the first '
+      'blocks, or all but the last dense layer.',
+      '',
+      choices=('', STEM, ALL_BUT_HEAD))
+  stem_rate: float = _define(
+      'Factor on the learning rate of the first layer; that of the last is 1, '
+      'and those between are interpolated geometrically.',
+      1.0,
+      within=(1e-9, 1e9))
+
+
+def check(settings: StartingWeights, model: str) -> None:
+  """Checks that the settings fit each other and the network.
+
+  Args:
+    settings: of the run.
+    model: its network, one of config.MODELS.
+
+  Raises:
+    errors.DataError: they do not.
+  """
+  if settings.pretrained and settings.init_from:
+    raise errors.DataError(
+        'Expected one of --pretrained and --init_from, received '
+        f'--pretrained={settings.pretrained} and '
+        f'--init_from={settings.init_from}; leave one of them out.')
+  if settings.pretrained and model == 'gapnet_pl':
+    raise errors.DataError(
+        f'There are no weights of {settings.pretrained} for --model={model}; '
+        'pass another --model, or leave --pretrained out.')
+  if settings.weights_file and not settings.pretrained:
+    raise errors.DataError(
+        f'Expected --pretrained={IMAGENET} with '
+        f'--weights_file={settings.weights_file}; pass both.')
+  if settings.freeze and not (settings.pretrained or settings.init_from):
+    raise errors.DataError(
+        f'--freeze={settings.freeze} would keep random weights; pass '
+        '--init_from or --pretrained, too, or leave --freeze out.')

@@ -1,0 +1,32 @@
+"""What the weights of a fold started from, in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_MOST_SHOWN = 5  # layers that are named
+
+
+def describe(found: Mapping[str, Any]) -> list[str]:
+  """Returns the lines to print about a start.
+
+  Args:
+    found: of first_weights.load.
+  """
+  if not found:
+    return []
+  fresh = found['fresh']
+  line = (f'Started from {found["source"]}: {found["taken"]} of '
+          f'{found["taken"] + len(fresh)} layers; {found["unused"]} of the '
+          'source are not used.')
+  if fresh:
+    shown = ', '.join(fresh[:_MOST_SHOWN])
+    more = len(fresh) - _MOST_SHOWN
+    line += f' Fresh weights: {shown}{f" and {more} more" * (more > 0)}.'
+  lines = [line]
+  if found['seen'] is None:
+    lines.append(f'Which images {found["source"]} was trained on is not known: '
+                 'if held-out images are among them, the scores are too good.')
+  elif found['seen']:
+    lines.append(f'{found["source"]} was trained on {found["seen"]:,} of the '
+                 'held-out images, so the scores of this fold are too good.')
+  return lines

@@ -1,0 +1,82 @@
+"""The weights in a .keras file, by the names of their layers.
+
+A stranger's file is not loaded as a model: its configuration, which names
+classes and functions, is never read. Only the arrays of model.weights.h5 are,
+after their sizes, types and kinds are checked: an HDF5 file of a few kilobytes
+can declare arrays of terabytes, and refer to other files.
+
+Source: keras/src/saving/saving_lib.py: each object's arrays are in a group
+'vars' with the attribute 'name', numbered from 0.
+"""
+
+import io
+import stat
+import os
+import zipfile
+
+import h5py
+import numpy as np
+
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
+
+_WEIGHTS = 'model.weights.h5'
+_VARIABLES = 'vars'
+_MOST_OBJECTS = 20_000  # groups and arrays
+_MOST_LETTERS = 100  # of a name
+
+
+def read(path: str) -> dict[str, list[np.ndarray]]:
+  """Returns weights by the name of their layer, in the order of layer.weights.
+
+  Args:
+    path: of a .keras file, as keras.Model.save writes it.
+
+  Raises:
+    errors.DataError: it is missing, damaged, of another kind, or too large.
+  """
+  try:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+      raise ValueError('not a regular file')
+    with zipfile.ZipFile(path) as archive:
+      member = archive.getinfo(_WEIGHTS)
+      if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f'{_WEIGHTS} is compressed')
+      content = archive.read(member)
+    with h5py.File(io.BytesIO(content), 'r') as file:
+      return _read(file, len(content))
+  except Exception as error:  # zipfile and h5py each raise their own
+    raise errors.find_unread(path, error) or errors.DataError(
+        f'--init_from: {path} is no folder of a run or fold, and no valid '
+        f'.keras file ({printable.join_lines(str(error))}); pass another, or '
+        'save the model again with Keras 3.') from error
+
+
+def _read(file: h5py.File, most_bytes: int) -> dict[str, list[np.ndarray]]:
+  groups, arrays = {}, {}
+
+  def visit(name, each):  # follows no link to another file
+    if len(groups) + len(arrays) >= _MOST_OBJECTS:
+      raise ValueError(f'more than {_MOST_OBJECTS:,} objects')
+    (groups if isinstance(each, h5py.Group) else arrays)[name] = each
+
+  file.visititems(visit)
+  if sum(each.nbytes for each in arrays.values()) > most_bytes:
+    raise ValueError('its arrays are larger than the file')
+  if any(each.external or each.is_virtual for each in arrays.values()):
+    raise ValueError('its arrays are in other files')
+  found: dict[str, list[np.ndarray]] = {}
+  for path, group in groups.items():
+    name = group.attrs.get('name')
+    if os.path.basename(path) != _VARIABLES or not isinstance(name, str):
+      continue
+    stored = [arrays.get(f'{path}/{i}') for i in range(len(group))]
+    if None in stored or any(each.dtype.kind != 'f' for each in stored):
+      continue  # the state of an optimizer, or of random numbers
+    if name in found or len(name) > _MOST_LETTERS:
+      raise ValueError(f'{name!r:.40} is no name, or that of two layers')
+    if stored:
+      found[name] = [each[()] for each in stored]
+  if not found:
+    raise ValueError('no arrays with the name of a layer')
+  return found

@@ -1,0 +1,84 @@
+"""Weights of a run, of one of its folds, or of a .keras file."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from hpa_records.runtime import errors
+from trainer.run import arrays
+from trainer.run import checkpoint_file
+from trainer.run import fold_file
+from trainer.run import stored_spec
+from trainer.run import workdir
+from trainer.start import keras_file
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Weights to start from.
+
+  Attributes:
+    name: for messages.
+    values: weights by the name of their layer, in the order of layer.weights.
+    trained: [N] str, ids of the samples that they were trained on; None if
+      unknown.
+  """
+  name: str
+  values: dict[str, list[np.ndarray]]
+  trained: np.ndarray | None
+
+
+def read(path: str, fold: int) -> Source:
+  """Returns the weights at a path.
+
+  Args:
+    path: folder of a run, of which it is the fold of the same number, whose
+      model has not seen the held-out images; folder of one fold; or a .keras
+      file.
+    fold: that is held out.
+
+  Raises:
+    errors.DataError: there is none of these, the run has no such fold, the fold
+      is not finished, or a file is damaged.
+  """
+  if not os.path.isdir(path):
+    return Source(path, keras_file.read(path), None)
+  folds = workdir.list_folds(path)
+  if not folds:
+    return _read_fold(path)
+  if fold not in folds:
+    raise errors.DataError(
+        f'--init_from={path} has no fold {fold}, only '
+        f'{", ".join(map(str, folds))}; train it there, or pass the folder of '
+        f'one of these folds, such as '
+        f'{workdir.fold_directory(path, folds[0])}.')
+  return _read_fold(workdir.fold_directory(path, fold))
+
+
+def _read_fold(directory: str) -> Source:
+  """Returns the weights of a finished fold after its last epoch."""
+  metrics_path = os.path.join(directory, workdir.METRICS_NAME)
+  if not workdir.exists(metrics_path):
+    raise errors.DataError(
+        f'--init_from: {directory} is no finished fold, {workdir.METRICS_NAME} '
+        'is missing; train it to its end, or pass another folder.')
+  epoch = fold_file.load_json(metrics_path)['epoch']
+  config, fingerprint = fold_file.load_config(
+      os.path.join(directory, workdir.CONFIG_NAME))
+  spec = stored_spec.find(
+      fold_file.load_json(os.path.join(directory, workdir.ABOUT_NAME)))
+  samples = arrays.Samples.load(os.path.join(directory, workdir.SAMPLES_NAME),
+                                spec.num_classes)
+  variables, _ = checkpoint_file.read(
+      os.path.join(directory, workdir.CHECKPOINTS_NAME), (epoch, 0),
+      config.identity(fingerprint))
+  values: dict[str, list[np.ndarray]] = {}
+  # The averages are the model of a run that has them.
+  kind = checkpoint_file.AVERAGE if config.ema else checkpoint_file.MODEL
+  for name, value in variables.items():  # in the order of model.variables
+    if name.startswith(kind):
+      layer, _, _ = name.removeprefix(kind).partition('/')
+      values.setdefault(layer, []).append(value)
+  return Source(f'{directory}, epoch {epoch}', values,
+                samples.ids[samples.repeats > 0])
