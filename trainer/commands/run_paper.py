@@ -1,14 +1,13 @@
-"""Trains PReLU and SELU on all folds, as the paper does; or other recipes.
+"""Trains PReLU and SELU, as the paper does, or other recipes.
 
-  hpa-run-paper --records=records --workdir=paper
   hpa-run-paper --records=records --workdir=paper --seeds=0,1,2
   hpa-run-paper --records=records --workdir=mine --recipes=prelu.flags,my.flags
 
-Trains one after the other, into WORKDIR/prelu and WORKDIR/selu, with the
-paper's balance and augmentation (--balance=hybrid --augment=paper). Flags of
-hpa-train apply to both, and may replace these two. Then prints Table 2 of each
-beside the paper's, and writes WORKDIR/report.html. The same command continues
-an interrupted run.
+Trains one after the other, into WORKDIR/prelu and WORKDIR/selu (with seeds
+WORKDIR/prelu-seed0 ...), with the paper's balance and augmentation
+(--balance=hybrid --augment=paper). Flags of hpa-train apply to both, and may
+replace these two. Then prints Table 2 of each beside the paper's, and writes
+WORKDIR/report.html. The same command continues an interrupted run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,12 +37,10 @@ _PAPER = ('--balance=hybrid', '--augment=paper')
 _TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
           'runpy.run_module("trainer.main", None, "__main__", alter_sys=True)')
 
-_RECIPES = flags.DEFINE_list(
-    'recipes', [], 'Flag files to train in place of PReLU and SELU; names of '
-    'their results are those of the files.')
-_SEEDS = flags.DEFINE_list(
-    'seeds', [], 'Seeds, such as 0,1,2: trains once with each, into '
-    'WORKDIR/prelu-seed0 ....')
+_RECIPES = flags.DEFINE_list('recipes', [],
+                             'Flag files to train in place of PReLU and SELU.')
+_SEEDS = flags.DEFINE_list('seeds', [],
+                           'Seeds to train with, one after another: 0,1,2.')
 _OWN = ('recipes', 'seeds')
 
 
@@ -233,4 +230,5 @@ def run() -> None:
       heading: [name for name in names if name != 'fold']
       for heading, names in groups.items()
   }
-  cli.run(main, text=__doc__, groups={'Experiment': _OWN, **groups})
+  groups['Input and output'] += _OWN
+  cli.run(main, text=__doc__, groups=groups)

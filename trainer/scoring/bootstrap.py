@@ -216,13 +216,7 @@ def _repeat(compute: _Compute, labels: np.ndarray, runs: Sequence[np.ndarray],
 
   Args:
     compute: returns [..., R] for a fold's scorer and R resamples.
-    labels: [N, K] of 0 and 1.
-    runs: [N, K] float each.
-    folds: [N] int.
-    threshold: as of decision.decide.
-    groups: [N], or None.
-    repetitions: at least 1.
-    seed: of the resamples.
+    labels, runs, folds, threshold, groups, repetitions, seed: as of repeat.
   """
   if repetitions < 1:
     raise ValueError(f'Expected repetitions >= 1, received {repetitions}.')

@@ -5,10 +5,10 @@ the same for both. Folds, and with them the training images, stay as they are.
 
 Seeds and images are crossed: all networks predict the same held-out images. So
 it is the design of reader studies, in which several readers see the same cases
-(Obuchowski, Rockette, 1995). Seeds are the readers, nested in the recipes: equal
-seeds of two recipes are not taken for a pair, since trainings that differ in
-anything soon part. Where they do have something in common, p is too large. The
-variance of the difference is
+(Obuchowski, Rockette, 1995). Seeds are the readers, nested in the recipes:
+equal seeds of two recipes are not taken for a pair, since trainings that differ
+in anything soon part. Where they do have something in common, p is too large.
+The variance of the difference is
 
   s_a² / A + s_b² / B + max(0, c_a + c_b - 2 c_ab)
 

@@ -35,14 +35,18 @@ def _records(tmp_path_factory):
   return folder / 'records'
 
 
-@pytest.fixture(name='arguments')
-def _arguments(records, tmp_path):
+def _list_words(records, workdir):
   return [
       sys.executable,
       str(_ROOT / 'tools' / 'run_paper.py'), f'--records={records}',
-      f'--workdir={tmp_path}/paper', '--epochs=1', '--batch_size=16',
+      f'--workdir={workdir}', '--epochs=4', '--batch_size=16',
       '--distribute=cpu', '--balance_target=2'
   ]
+
+
+@pytest.fixture(name='arguments')
+def _arguments(records, tmp_path):
+  return _list_words(records, tmp_path / 'paper')
 
 
 def _run(*arguments, **kwargs):
@@ -53,34 +57,40 @@ def _run(*arguments, **kwargs):
                         **kwargs)
 
 
-def test_both_activations_are_trained_and_reported(arguments, tmp_path):
-  arguments = [*arguments, '--seeds=4']
+@pytest.fixture(name='trained', scope='module')
+def _trained(records, tmp_path_factory):
+  """(the command when it gets a signal, the same again, its --workdir)."""
+  folder = tmp_path_factory.mktemp('trained')
+  words = [*_list_words(records, folder / 'paper'), '--seeds=4']
   # A signal while the first fold trains: it is passed on, saved and obeyed. The
   # training sends it to the command that started it.
-  first = _run(*arguments,
+  first = _run(*words,
                env=signalled.environment('*/prelu-seed4/fold0/checkpoints/*', 1,
                                          signal.SIGTERM, 'parent'))
+  # A folder of that name is not taken for ours.
+  (folder / 'trainer').mkdir()
+  (folder / 'trainer' / 'main.py').write_text('raise SystemExit("not ours")')
+  return first, _run(*words, cwd=folder), folder / 'paper'
+
+
+def test_both_activations_are_trained_and_reported(trained):
+  first, done, workdir = trained
   assert first.returncode == 128 + signal.SIGTERM, first.stderr
   assert 'run the same command to continue' in first.stderr
-
-  # A folder of that name is not taken for ours.
-  (tmp_path / 'trainer').mkdir()
-  (tmp_path / 'trainer' / 'main.py').write_text('raise SystemExit("not ours")')
-  done = _run(*arguments, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
-  assert f'Continuing {tmp_path}/paper/prelu-seed4/fold0' in done.stdout
-  assert done.stdout.splitlines()[-1] == f'{tmp_path}/paper/report.html'
+  assert f'Continuing {workdir}/prelu-seed4/fold0' in done.stdout
+  assert done.stdout.splitlines()[-1] == f'{workdir}/report.html'
   assert 'Expected' not in done.stderr and 'retracing' not in done.stderr
-  page = (tmp_path / 'paper' / 'report.html').read_text()
+  page = (workdir / 'report.html').read_text()
   for name in ('prelu', 'selu'):
-    table = pd.read_csv(tmp_path / f'paper/report/{name}-seed4_metrics.csv',
+    table = pd.read_csv(workdir / f'report/{name}-seed4_metrics.csv',
                         index_col='name')
     assert list(table.index) == ['fold 0', 'fold 1', 'mean', 'std']
     mean, std = table['auc_macro'][['mean', 'std']]
     assert f'{mean:.3f} ± {std:.3f}' in done.stdout
     assert f'<h3 class="run">{name}-seed4</h3>' in page
     config = json.loads(
-        (tmp_path / f'paper/{name}-seed4/fold1/config.json').read_text())
+        (workdir / f'{name}-seed4/fold1/config.json').read_text())
     assert (config['activation'], config['balance'], config['augment'],
             config['seed']) == (name, 'hybrid', 'paper', 4)
 
@@ -152,31 +162,28 @@ def test_each_recipe_is_trained_with_each_seed(tmp_path):
                ['prelu', '12', '0.5', '7', '3', 'bfloat16']]
 
 
-def test_recipes_and_seeds_are_printed_and_reported(smallest_run, tmp_path):
-  for folder in ('a', 'b'):
+def test_recipes_and_seeds_are_printed_and_reported(trained, tmp_path):
+  for name in ('prelu', 'selu'):
     for seed in (0, 1):
-      copied = shutil.copytree(smallest_run, tmp_path / f'{folder}-seed{seed}')
+      copied = shutil.copytree(trained[-1] / f'{name}-seed4',
+                               tmp_path / f'{name}-seed{seed}')
       for path in copied.glob('*/config.json'):
         path.write_text(
-            json.dumps(
-                json.loads(path.read_text()) | {
-                    'seed': seed,
-                    'momentum': 0.5 if folder == 'a' else 0.7
-                }))
+            json.dumps(json.loads(path.read_text()) | {'seed': seed}))
   code = f'''
 from trainer.commands import run_paper
 run_paper._report([run_paper._Training(name, f"{tmp_path}/{{name}}-seed{{seed}}", ())
-                   for seed in (0, 1) for name in "ab"], {str(tmp_path)!r})
+                   for seed in (0, 1) for name in ("prelu", "selu")], {str(tmp_path)!r})
 '''
   done = _run(sys.executable, '-c', code, cwd=_ROOT)
   assert done.returncode == 0, done.stderr
   lines = done.stdout.splitlines()
   assert lines[-1] == f'{tmp_path}/report.html'
-  assert lines[1] == 'a' and lines[3].startswith('seed 0')
+  assert lines[1] == 'prelu' and lines[3].startswith('seed 0')
   assert sum(
       each.startswith('mean ± std, 2 folds x 2 seeds') for each in lines) == 2
   page = (tmp_path / 'report.html').read_text()
-  assert '<h3>a (2 seeds) against b (2 seeds)</h3>' in page
+  assert '<h3>prelu (2 seeds) against selu (2 seeds)</h3>' in page
 
 
 def test_signals_are_its_own_again_after_a_training():
