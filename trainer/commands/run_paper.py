@@ -1,4 +1,4 @@
-"""Trains PReLU and SELU, as the paper does, or other recipes.
+"""Trains PReLU and SELU as the paper does, or other recipes.
 
   hpa-run-paper --records=records --workdir=paper --seeds=0,1,2
   hpa-run-paper --records=records --workdir=mine --recipes=prelu.flags,my.flags
