@@ -15,6 +15,22 @@ _MAX_CHARACTERS = 2**20  # of one file
 _MAX_FILES = 100  # of one command, nested ones included
 
 
+def split(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+  """Returns the arguments that name flag files, as --flagfile=FILE, and others.
+
+  Args:
+    arguments: of a command, without its name and without --.
+  """
+  files, others, rest = [], [], iter(arguments)
+  for argument in rest:
+    name, has_value, value = argument.partition('=')
+    if name in _NAMES:
+      files.append(f'--flagfile={value if has_value else next(rest, "")}')
+    else:
+      others.append(argument)
+  return files, others
+
+
 def expand(arguments: Iterable[str]) -> list[str]:
   """Returns arguments with each --flagfile replaced by the lines of its file.
 

@@ -1,14 +1,18 @@
-"""Trains PReLU and SELU on all folds, as the paper does.
+"""Trains PReLU and SELU as the paper does, or other recipes.
 
-  hpa-run-paper --records=records --workdir=paper
+  hpa-run-paper --records=records --workdir=paper --seeds=0,1,2
+  hpa-run-paper --records=records --workdir=mine --recipes=prelu.flags,my.flags
 
-Trains one after the other, into WORKDIR/prelu and WORKDIR/selu, with the
-paper's balance and augmentation (--balance=hybrid --augment=paper). Flags of
-hpa-train apply to both, and may replace these two. Then prints Table 2 of each
-beside the paper's, and writes WORKDIR/report.html. The same command continues
-an interrupted run.
+Trains one after the other, into WORKDIR/prelu and WORKDIR/selu (with seeds
+WORKDIR/prelu-seed0 ...), with the paper's balance and augmentation
+(--balance=hybrid --augment=paper). Flags of hpa-train apply to both, and may
+replace these two. Then prints Table 2 of each beside the paper's, and writes
+WORKDIR/report.html. The same command continues an interrupted run.
 """
 
+from collections.abc import Iterator, Sequence
+import copy
+import dataclasses
 import os
 import signal
 import subprocess
@@ -19,52 +23,170 @@ from absl import flags
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
 from hpa_records.runtime import flag_file
+from hpa_records.runtime import printable
 from hpa_records.runtime import process as process_lib
 from hpa_records.storage import path_check
 from trainer import config
 from trainer import setting
 from trainer.commands import train
 
-_RUNS = ('prelu', 'selu')  # activations
+_ACTIVATIONS = ('prelu', 'selu')
 # Of the paper, and not the defaults; those are Table 1's.
 _PAPER = ('--balance=hybrid', '--augment=paper')
 # Not -m, which would import a folder named trainer in the current directory.
 _TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
           'runpy.run_module("trainer.main", None, "__main__", alter_sys=True)')
 
+_RECIPES = flags.DEFINE_list('recipes', [],
+                             'Flag files to train in place of PReLU and SELU.')
+_SEEDS = flags.DEFINE_list('seeds', [],
+                           'Seeds to train with, one after another: 0,1,2.')
+_OWN = ('recipes', 'seeds')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+  """A run of hpa-train.
+
+  Attributes:
+    recipe: its name.
+    folder: of the run.
+    arguments: flags of hpa-train.
+  """
+  recipe: str
+  folder: str
+  arguments: Sequence[str]
+
 
 def main() -> None:
-  """Trains both networks of the paper, and writes their report."""
-  with process_lib.ended_by_interrupt():
-    # pylint: disable=import-outside-toplevel
-    from trainer.report import page
-    from trainer.report import tables
-    from trainer.run import finished_run
-  for name in ('fold', 'activation'):
-    if flags.FLAGS[name].present:
-      raise errors.DataError(
-          f'Expected no --{name}, which the experiment sets, received '
-          f'{flags.FLAGS[name].value}; leave it out, also of a flag file, or '
-          'use hpa-train.')
+  """Trains all recipes with all seeds, and writes their report."""
   if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
     raise errors.DataError('Expected flags only, received --; leave it out.')
   records = path_check.require_path(flags.FLAGS.records, 'records')
   directory = path_check.require_local(flags.FLAGS.workdir, 'workdir')
   path_check.refuse_shared([('workdir', directory)], [('records', records)],
                            closed=[('records', records)])
-  runs = [os.path.join(directory, name) for name in _RUNS]
+  trainings = list(_plan(records, directory))
+  with process_lib.ended_by_interrupt():
+    from trainer.report import page  # pylint: disable=import-outside-toplevel
   page.prepare(directory, 'workdir')  # before hours of training
-  for name, folder in zip(_RUNS, runs):
-    _train([
-        *_PAPER, *sys.argv[1:], f'--activation={name}', f'--workdir={folder}',
-        f'--fold={train.ALL}'
-    ])
-  for name, folder in zip(_RUNS, runs):
-    print(f'\n{name}\n{tables.format_metrics(finished_run.load(folder))}')
-  print(page.write(runs, directory))
+  for each in trainings:
+    _train(each.arguments)
+  _report(trainings, directory)
 
 
-def _train(arguments: list[str]) -> None:
+def _plan(records: str, directory: str) -> Iterator[_Training]:
+  """Yields all trainings, those of the first seed first.
+
+  A flag on the command line replaces a recipe's, and a recipe's that of a flag
+  file on the command line, so that gpu.flags fits every recipe.
+
+  Args:
+    records: of the command line.
+    directory: for the folders of the runs.
+
+  Raises:
+    errors.DataError: a flag or file is wrong.
+  """
+  files, given = flag_file.split(sys.argv[1:])
+  _refuse_ruled(given)
+  general = flag_file.expand(files)
+  if not _RECIPES.value:
+    general = [*_PAPER, *general]
+  recipes = _read_recipes()
+  for seed in _read_seeds():
+    for name, recipe in recipes.items():
+      folder = os.path.join(directory,
+                            name if seed is None else f'{name}-seed{seed}')
+      values = _parse([
+          *general, *recipe, *given, f'--records={records}',
+          f'--workdir={folder}', f'--fold={train.ALL}',
+          *([] if seed is None else [f'--seed={seed}'])
+      ])
+      names = [each.name for each in dataclasses.fields(config.Config)]
+      # Refuses a wrong value before anything is trained.
+      config.Config(**{each: values[each].value for each in names} |
+                    {'fold': 0})
+      yield _Training(
+          name, folder,
+          [values[each].serialize() for each in names if values[each].present])
+
+
+def _refuse_ruled(given: Sequence[str]) -> None:
+  """Raises DataError for flags of the command line that the experiment sets."""
+  ruled = ['fold']
+  if not _RECIPES.value:
+    ruled.append('activation')
+  if _SEEDS.value:
+    ruled.append('seed')
+  values = _parse(given)
+  for name in ruled:
+    if values[name].present:
+      raise errors.DataError(
+          f'Expected no --{name}, which the experiment sets, received '
+          f'{values[name].value}; leave it out, or use hpa-train.')
+
+
+def _read_recipes() -> dict[str, list[str]]:
+  """Returns the flags of each recipe by its name."""
+  if not _RECIPES.value:
+    return {each: [f'--activation={each}'] for each in _ACTIVATIONS}
+  recipes = {}
+  for path in _RECIPES.value:
+    name = os.path.splitext(os.path.basename(path))[0]
+    if not name or name in recipes:
+      raise errors.DataError(
+          'Expected --recipes as files of different names, received '
+          f'{printable.quote(",".join(_RECIPES.value))}.')
+    recipes[name] = flag_file.expand([f'--flagfile={path}'])
+    values = _parse(recipes[name], f' in {path}')
+    for own in _OWN:
+      if values[own].present:
+        raise errors.DataError(f'Expected no --{own} in the recipe {path}; '
+                               'pass it on the command line.')
+  return recipes
+
+
+def _read_seeds() -> Sequence[int | None]:
+  """Returns the seeds; None is the one of a recipe."""
+  texts = _SEEDS.value
+  if not texts:
+    return [None]
+  if not all(each.isdecimal() and len(each) < 20 for each in texts):
+    raise errors.DataError('Expected --seeds as whole numbers, such as 0,1,2, '
+                           f'received {printable.quote(",".join(texts))}.')
+  seeds = [int(each) for each in texts]
+  if len(set(seeds)) < len(seeds):
+    raise errors.DataError('Expected different --seeds, received '
+                           f'{printable.quote(",".join(texts))}.')
+  return seeds
+
+
+def _parse(words: Sequence[str], where: str = '') -> flags.FlagValues:
+  """Returns the values of all flags if these words alone were given.
+
+  Args:
+    words: flags, without --flagfile.
+    where: they are from, for the message.
+
+  Raises:
+    errors.DataError: one of them is not a flag, or has a wrong value.
+  """
+  values = copy.deepcopy(flags.FLAGS)
+  values.unparse_flags()
+  for name in values:
+    values[name].unparse()
+  try:
+    _, *others = values([sys.argv[0], *words])
+  except (flags.Error, ValueError) as error:  # absl has both for wrong flags
+    raise errors.DataError(f'{error}{where}.') from error
+  if others:
+    raise errors.DataError(f'Expected flags only, received {others[0]!r}'
+                           f'{where}.')
+  return values
+
+
+def _train(arguments: Sequence[str]) -> None:
   """Trains in a subprocess, and exits with its code if it fails."""
   with subprocess.Popen([sys.executable, '-c', _TRAIN, *arguments]) as process:
     # It saves a checkpoint on a signal. Ctrl-C reaches it directly.
@@ -86,13 +208,27 @@ def _train(arguments: list[str]) -> None:
     sys.exit(code if code > 0 else 128 - code)  # as a shell reports a signal
 
 
+def _report(trainings: Sequence[_Training], directory: str) -> None:
+  """Prints the metrics of each recipe, and writes the page of all."""
+  # pylint: disable=import-outside-toplevel
+  from trainer.report import page
+  from trainer.report import tables
+  from trainer.run import finished_run
+  folders: dict[str, list[str]] = {}
+  for each in trainings:
+    folders.setdefault(each.recipe, []).append(each.folder)
+  for name, of_recipe in folders.items():
+    runs = [finished_run.load(each) for each in of_recipe]
+    print(f'\n{name}\n{tables.format_metrics(runs)}')
+  print(page.write(sum(folders.values(), []), directory))
+
+
 def run() -> None:
   """Runs the command with its flags; see cli.run."""
   groups = setting.list_groups(config.Config)
-  cli.run(main,
-          text=__doc__,
-          groups={
-              heading: [
-                  name for name in names if name not in ('fold', 'activation')
-              ] for heading, names in groups.items()
-          })
+  groups = {
+      heading: [name for name in names if name != 'fold']
+      for heading, names in groups.items()
+  }
+  groups['Input and output'] += _OWN
+  cli.run(main, text=__doc__, groups=groups)

@@ -71,7 +71,7 @@ def main() -> None:
     tf.config.experimental.enable_op_determinism()
   if fold == ALL:
     if cross_validation.train(config):
-      print(tables.format_metrics(finished_run.load(config.workdir)))
+      print(tables.format_metrics([finished_run.load(config.workdir)]))
     print(f'All folds: {os.path.join(config.workdir, "")}')
   else:
     _tell(config, loop.train(config))

@@ -12,6 +12,7 @@ from trainer.report import result as result_lib
 from trainer.report import tables
 from trainer.scoring import bootstrap
 from trainer.scoring import metrics
+from trainer.scoring import seed_test
 
 _SIGNIFICANT = 0.05
 _OWN_SCALES = (
@@ -96,27 +97,22 @@ def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
   """
   first, *rest = results
   reasons = {each.name: _find_difference(first, each) for each in rest}
-  compared = {}
-  for other in rest:
-    if reasons[other.name] or not repetitions:
-      continue
-    groups = first.found.groups if first.found.groups.size else None
-    compared[other.name] = bootstrap.compare(first.found.labels,
-                                             first.found.predictions,
-                                             other.found.predictions,
-                                             first.found.folds,
-                                             threshold=first.threshold,
-                                             groups=groups,
-                                             repetitions=repetitions)
+  compared = {
+      other.name: _test(first, other, repetitions)
+      for other in rest
+      if repetitions and not reasons[other.name]
+  }
   p_values = np.array([table['p_value'] for table in compared.values()])
   adjusted = _adjust(p_values.ravel()).reshape(p_values.shape)
   comparisons = []
   for table, row in zip(compared.values(), adjusted):
     table['p_holm'] = row
-  for name, reason in reasons.items():
+  for other in rest:
+    name, reason = other.name, reasons[other.name]
     titles = {
-        'a': first.name,
-        'b': name,
+        'a': first.title,
+        'b': other.title,
+        'has_seeds': len(other.seeds) > 1,
         'num_tests': np.isfinite(p_values).sum()
     }
     if reason:
@@ -145,7 +141,26 @@ def _find_difference(first: result_lib.Result, other: result_lib.Result) -> str:
   if first.threshold != other.threshold:
     return (f'use different thresholds ({first.threshold} and '
             f'{other.threshold})')
+  if (len(first.seeds) > 1) != (len(other.seeds) > 1):
+    return 'have several seeds and one'
   return ''
+
+
+def _test(first: result_lib.Result, other: result_lib.Result,
+          repetitions: int) -> pd.DataFrame:
+  """Returns the differences of the metrics of two runs, with p-values."""
+  found = first.found
+  how = {
+      'folds': found.folds,
+      'threshold': first.threshold,
+      'groups': found.groups if found.groups.size else None,
+      'repetitions': repetitions
+  }
+  if len(first.seeds) > 1:
+    return seed_test.compare(found.labels, first.predictions, other.predictions,
+                             **how)
+  return bootstrap.compare(found.labels, found.predictions,
+                           other.found.predictions, **how)
 
 
 def _adjust(p_values: np.ndarray) -> np.ndarray:
@@ -176,7 +191,10 @@ def describe_others(results: Sequence[result_lib.Result],
   results = [each for each in results if tables.is_of_paper(each.run)]
   if not results:
     return {}
-  table = tables.tabulate_others({each.name: each.metrics for each in results})
+  table = tables.tabulate_others({
+      each.name: each.metrics if each.of_seeds is None else each.of_seeds
+      for each in results
+  })
   files.save('other_works', table)
   return {
       'names': [each.name for each in results],

@@ -19,6 +19,7 @@ from trainer.report import files
 from trainer.report import gallery as gallery_lib
 from trainer.report import result
 from trainer.report import section
+from trainer.report import seed_group
 from trainer.report import tables
 from trainer.run import finished_run
 from trainer.run import stored_spec
@@ -53,9 +54,10 @@ def write(workdirs: Sequence[str],
           f'The runs {runs[0].directory} and {run.directory} differ in '
           f'{runs[0].spec.find_difference(run.spec)}; write a report of each.')
   place = prepare(output)
+  recipes = seed_group.find(runs)
   results = [
-      result.compute(run, name, repetitions)
-      for run, name in zip(runs, result.name_runs(runs))
+      result.compute(run, name, repetitions, others)
+      for (run, *others), name in zip(recipes, result.name_runs(recipes))
   ]
   content: dict[str, bytes] = {}
   page = _render(results, gallery_lib.describe(results), content, repetitions)
@@ -98,6 +100,7 @@ def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
   first = results[0].run
   return _environment().get_template(_TEMPLATE_NAME).render(
       names=[each.name for each in results],
+      titles=[each.title for each in results],
       repetitions=repetitions,
       sections=[section.describe(each, content) for each in results],
       classes=comparison.describe_classes(results, of_all),

@@ -5,6 +5,7 @@ import dataclasses
 import os
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec as spec_lib
@@ -24,9 +25,12 @@ class Result:
 
   Attributes:
     name: of the run on the page and in file names.
-    run: as read from its folder.
-    found: its out-of-fold predictions.
-    metrics: Table 2, of tables.tabulate_metrics.
+    run: as read from its folder; of several seeds the first.
+    seeds: it and the runs that differ in their seed alone.
+    predictions: [N, K] float32 of each of seeds, out of fold.
+    found: of run, out-of-fold predictions.
+    metrics: Table 2 of run, of tables.tabulate_metrics.
+    of_seeds: of tables.tabulate_seeds; None of a single seed.
     intervals: of the headline metrics, of bootstrap.bootstrap; None without
       repetitions.
     classes: Table 3, of tables.tabulate_classes; with the intervals of
@@ -37,12 +41,22 @@ class Result:
   """
   name: str
   run: finished_run.Run
+  seeds: tuple[finished_run.Run, ...]
+  predictions: tuple[np.ndarray, ...]
   found: out_of_fold.OutOfFold
   metrics: pd.DataFrame
+  of_seeds: pd.DataFrame | None
   intervals: pd.DataFrame | None
   classes: pd.DataFrame
   histories: list[pd.DataFrame]
   network: dict[str, Any] | None
+
+  @property
+  def title(self) -> str:
+    """The name, with the number of seeds if there are several."""
+    if len(self.seeds) == 1:
+      return self.name
+    return f'{self.name} ({len(self.seeds)} seeds)'
 
   @property
   def threshold(self) -> float | None:
@@ -62,13 +76,18 @@ class Result:
     return {number: self.spec.classes[number] for number in numbers.tolist()}
 
 
-def compute(run: finished_run.Run, name: str, repetitions: int) -> Result:
+def compute(
+    run: finished_run.Run,
+    name: str,
+    repetitions: int,
+    others: Sequence[finished_run.Run] = ()) -> Result:
   """Returns the results of a run.
 
   Args:
     run: as read from its folder.
     name: of the run.
     repetitions: of the bootstrap; 0 for no intervals.
+    others: the same with other seeds, as of seed_group.find.
 
   Raises:
     errors.DataError: a file of the run is damaged.
@@ -89,8 +108,12 @@ def compute(run: finished_run.Run, name: str, repetitions: int) -> Result:
     intervals = bootstrap.bootstrap(*sample, **options)
     bounds = bootstrap.bootstrap_classes(*sample, **options)
     classes = classes.join(bounds)
-  return Result(name, run, found, tables.tabulate_metrics(run), intervals,
-                classes, histories, network)
+  return Result(name, run, (run, *others),
+                (found.predictions,
+                 *(out_of_fold.collect(each).predictions for each in others)),
+                found, tables.tabulate_metrics(run),
+                tables.tabulate_seeds((run, *others)) if others else None,
+                intervals, classes, histories, network)
 
 
 def list_directories(run: finished_run.Run) -> list[str]:
@@ -100,15 +123,21 @@ def list_directories(run: finished_run.Run) -> list[str]:
   ]
 
 
-def name_runs(runs: Sequence[finished_run.Run]) -> list[str]:
+def name_runs(runs: Sequence[Sequence[finished_run.Run]]) -> list[str]:
   """Returns the names of the runs' folders, with control characters escaped.
 
   All are numbered if two are equal, also on a disk that ignores case.
+
+  Args:
+    runs: as of seed_group.find; of several seeds a name is the first one's,
+      without -seed<seed> at its end.
   """
-  names = [
-      printable.escape(os.path.basename(os.path.abspath(
-          run.directory))).replace('\n', r'\n') for run in runs
-  ]
+  names = []
+  for run, *others in runs:
+    name = os.path.basename(os.path.abspath(run.directory))
+    if others:
+      name = name.removesuffix(f'-seed{run.config.seed}')
+    names.append(printable.escape(name).replace('\n', r'\n'))
   if len({name.casefold() for name in names}) == len(names):
     return names
   return [f'{i}-{name}' for i, name in enumerate(names, start=1)]

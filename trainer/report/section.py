@@ -59,6 +59,12 @@ def describe(result: result_lib.Result, content: dict[str,
   return {
       'name':
           result.name,
+      'title':
+          result.title,
+      'seed':
+          run.config.seed,
+      'of_seeds':
+          _describe_seeds(result, files),
       'epochs': [fold.metrics['epoch'] for fold in run.folds],
       'samples':
           len(found.ids),
@@ -109,6 +115,14 @@ def describe(result: result_lib.Result, content: dict[str,
                           run.folds[0].samples.labels)),
       **_describe_settings(run),
   }
+
+
+def _describe_seeds(result: result_lib.Result,
+                    files: files_lib.Files) -> list[list[str]]:
+  """Returns the rows of the table of seeds; none of a single seed."""
+  if result.of_seeds is None:
+    return []
+  return tables.to_rows(files.save('seeds', result.of_seeds), '{:.3f}')
 
 
 def _format_intervals(intervals: pd.DataFrame | None,

@@ -77,15 +77,52 @@ def tabulate_metrics(run: finished_run.Run) -> pd.DataFrame:
   return table
 
 
-def format_metrics(run: finished_run.Run) -> str:
-  """Returns a run's Table 2 as text, with the paper's rows if is_of_paper."""
-  rows = {name: row for name, *row in to_rows(tabulate_metrics(run), '{:.3f}')}
+def tabulate_seeds(runs: Sequence[finished_run.Run]) -> pd.DataFrame:
+  """Returns the headline metrics of a recipe with several seeds, a row a seed.
+
+  Args:
+    runs: which differ in their seed alone, at least two.
+
+  Returns:
+    Index: seed 0 and so on, each the mean over its folds; mean; std, the
+    population standard deviation over all folds of all seeds, as in Table 2;
+    std of seeds, the sample standard deviation of the rows of seeds. Columns,
+    NaN: as of tabulate_metrics.
+  """
+  folds = [tabulate_metrics(run)[:len(run.folds)] for run in runs]
+  table = pd.DataFrame([each.mean() for each in folds],
+                       index=[f'seed {run.config.seed}' for run in runs])
+  return pd.concat([
+      table,
+      pd.DataFrame({
+          'mean': table.mean(),
+          'std': pd.concat(folds).std(ddof=0),
+          'std of seeds': table.std(ddof=1)
+      }).T
+  ])
+
+
+def format_metrics(runs: Sequence[finished_run.Run]) -> str:
+  """Returns Table 2 as text, with the paper's rows if is_of_paper.
+
+  Args:
+    runs: one, which gets a row a fold, or several that differ in their seed
+      alone, which get a row a seed.
+  """
+  run = runs[0]
+  table = tabulate_seeds(runs) if len(runs) > 1 else tabulate_metrics(run)
+  rows = {name: row for name, *row in to_rows(table, '{:.3f}')}
   if 'std' in rows:
-    deviations = rows.pop('std')
-    rows['mean ± std'] = [
+    title = 'mean ± std'
+    if len(runs) > 1:
+      title += f', {len(run.folds)} folds x {len(runs)} seeds'
+    rows['mean'] = [
         f'{mean} ± {std}' if mean else ''
-        for mean, std in zip(rows.pop('mean'), deviations)
+        for mean, std in zip(rows['mean'], rows.pop('std'))
     ]
+    rows = {
+        title if name == 'mean' else name: row for name, row in rows.items()
+    }
   rows.update(find_published(run))
   titles = metrics.choose_titles(run.threshold)
   table = pd.DataFrame.from_dict(rows,

@@ -14,7 +14,7 @@ beside the count. Means over rare classes inherit some of that; BUILD_NOTES.md,
 "Evaluation", has the measured coverage.
 
 The intervals cover the choice of samples for the same networks, not the
-variation between training seeds.
+variation between training seeds; seed_test.py knows both.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -72,11 +72,14 @@ def bootstrap(labels: np.ndarray,
 
   Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
   """
-  names = list_metrics(threshold)
-  values, = _repeat(functools.partial(_compute, names), labels, [predictions],
-                    folds, threshold, groups, repetitions, seed)
+  values, = repeat(labels, [predictions], folds, threshold, groups, repetitions,
+                   seed)
   low, high = _bound(values)
-  return pd.DataFrame({'value': values[:, 0], 'low': low, 'high': high}, names)
+  return pd.DataFrame({
+      'value': values[:, 0],
+      'low': low,
+      'high': high
+  }, list_metrics(threshold))
 
 
 def bootstrap_classes(labels: np.ndarray,
@@ -143,9 +146,8 @@ def compare(labels: np.ndarray,
   and 16; Davison, Hinkley, Bootstrap Methods and their Application, 1997,
   chapter 4, for counting the value as a repetition.
   """
-  names = list_metrics(threshold)
-  of_a, of_b = _repeat(functools.partial(_compute, names), labels, [a, b],
-                       folds, threshold, groups, repetitions, seed)
+  of_a, of_b = repeat(labels, [a, b], folds, threshold, groups, repetitions,
+                      seed)
   differences = of_a - of_b
   low, high = _bound(differences)
   known = np.isfinite(differences[:, 1:]).sum(axis=1)
@@ -158,7 +160,32 @@ def compare(labels: np.ndarray,
           'low': low,
           'high': high,
           'p_value': np.where(np.isfinite(low), p_value, np.nan)
-      }, names)
+      }, list_metrics(threshold))
+
+
+def repeat(labels: np.ndarray, runs: Sequence[np.ndarray], folds: np.ndarray,
+           threshold: decision.Threshold, groups: np.ndarray | None,
+           repetitions: int, seed: int) -> np.ndarray:
+  """Returns the metrics of runs on the same resamples, means over folds.
+
+  Args:
+    labels: [N, K] of 0 and 1.
+    runs: [N, K] float each, probabilities.
+    folds: [N] int.
+    threshold: as of decision.decide.
+    groups: [N], equal where samples belong together; None: no groups.
+    repetitions: of the bootstrap, at least 1.
+    seed: of the resamples.
+
+  Returns:
+    [runs, M, 1 + repetitions] float64, M as of list_metrics. The first is of
+    all rows as they are. NaN where a metric is undefined.
+
+  Raises:
+    ValueError: a shape or value is wrong.
+  """
+  return _repeat(functools.partial(_compute, list_metrics(threshold)), labels,
+                 runs, folds, threshold, groups, repetitions, seed)
 
 
 _Compute = Callable[[scorer_lib.Scorer, resample.Draws], np.ndarray]
@@ -189,13 +216,7 @@ def _repeat(compute: _Compute, labels: np.ndarray, runs: Sequence[np.ndarray],
 
   Args:
     compute: returns [..., R] for a fold's scorer and R resamples.
-    labels: [N, K] of 0 and 1.
-    runs: [N, K] float each.
-    folds: [N] int.
-    threshold: as of decision.decide.
-    groups: [N], or None.
-    repetitions: at least 1.
-    seed: of the resamples.
+    labels, runs, folds, threshold, groups, repetitions, seed: as of repeat.
   """
   if repetitions < 1:
     raise ValueError(f'Expected repetitions >= 1, received {repetitions}.')

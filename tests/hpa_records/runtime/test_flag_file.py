@@ -36,6 +36,13 @@ def test_the_number_of_nested_files_is_limited(tmp_path, monkeypatch):
     flag_file.expand(['--flagfile=0'])
 
 
+def test_files_are_split_from_flags():
+  words = ['--a', '--b=1', '--flagfile', 'x', '-flagfile=y z', '--flagfile=']
+  assert flag_file.split(words) == ([
+      '--flagfile=x', '--flagfile=y z', '--flagfile='
+  ], ['--a', '--b=1'])
+
+
 def test_arguments_after_two_dashes_are_kept():
   assert flag_file.expand(['--', '--flagfile=x']) == ['--', '--flagfile=x']
 

@@ -381,7 +381,7 @@ def _tensorflow_version() -> str:
 def test_runs_of_one_name_are_told_apart(run, tmp_path):
   other = shutil.copytree(run[0], tmp_path / 'run')
   runs = [finished_run.load(str(each)) for each in (run[0], other)]
-  assert result.name_runs(runs) == ['1-run', '2-run']
+  assert result.name_runs([[each] for each in runs]) == ['1-run', '2-run']
 
 
 @pytest.fixture(name='opened', scope='module')

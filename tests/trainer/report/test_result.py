@@ -18,7 +18,7 @@ from trainer.run import finished_run
 def test_names_of_runs_differ_on_any_disk(made, names):
   run = finished_run.load(str(made))
   found = result.name_runs(
-      [dataclasses.replace(run, directory=name) for name in names])
+      [[dataclasses.replace(run, directory=name)] for name in names])
   assert len({name.casefold() for name in found}) == len(names)
   for name, given in zip(found, names):
     assert name.endswith(pathlib.Path(given).name)
@@ -26,5 +26,6 @@ def test_names_of_runs_differ_on_any_disk(made, names):
 
 def test_any_folder_is_a_name_that_a_page_can_hold(made):
   run = finished_run.load(str(made))
-  found = result.name_runs([dataclasses.replace(run, directory='a/r\udcff\n')])
+  found = result.name_runs([[dataclasses.replace(run,
+                                                 directory='a/r\udcff\n')]])
   assert found == [r'r\udcff\n']
