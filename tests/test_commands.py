@@ -43,8 +43,7 @@ def _script(command):
 
 
 @pytest.mark.parametrize('command', _COMMANDS)
-def test_help_is_short_with_a_sentence_an_example_and_all_flags(
-    command):
+def test_help_is_short_with_a_sentence_an_example_and_all_flags(command):
   page = _python(*_words(command), '--help')
   lines = page.splitlines()
   assert len(lines) <= 160 and max(map(len, lines)) <= 80

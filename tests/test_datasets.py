@@ -30,8 +30,8 @@ from trainer.report import page
 from trainer.training import loop
 
 _NUM_SAMPLES, _SIZE = 12, 32
-# One of each kind is trained on in each run of the tests: the paper's, one class
-# a sample, and intensities of a plate.
+# One of each kind is trained on in every test run: the paper's, one class a
+# sample, and the intensities of a plate.
 _TRAINED = ('hpa2018', 'rxrx1', 'cell_painting')
 
 
