@@ -138,6 +138,8 @@ class _Finder:
 
   def _find_channel(self) -> int | None:
     """Returns the place of the channel, or None."""
+    if len(self._texts) == 1:  # nothing else would tell samples apart
+      return None
     found = []
     for place in self._varying:
       texts = set(self._texts[place])

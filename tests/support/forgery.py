@@ -92,7 +92,7 @@ def forge_record(folder: pathlib.Path, **changes: Any) -> None:
 
 def write_unlabelled(folder: pathlib.Path, num_samples: int = 7) -> None:
   """Makes folder a dataset of samples s0, s1, ... without labels."""
-  _, images = fakes.write_source(folder.with_name('unlabelled'),
+  _, images = fakes.write_source(folder.with_name(f'{folder.name}_images'),
                                  num_samples,
                                  size_px=16)
   convert.convert('', images, str(folder),

@@ -367,6 +367,6 @@ def test_endless_and_broken_responses_are_errors(server, monkeypatch, tmp_path,
 
 
 def test_a_server_that_stops_sending_is_an_error(server, monkeypatch, tmp_path):
-  monkeypatch.setattr(driver, '_SILENCE_S', 0.3)
+  monkeypatch.setattr(driver, 'SILENCE_S', 0.3)
   with pytest.raises(errors.DataError, match='No answer in time .*manifest'):
     download.stage(f'{server}/silent', str(tmp_path))

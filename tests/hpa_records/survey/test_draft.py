@@ -261,6 +261,9 @@ _TEXTS = strategies.sampled_from([
                                                          max_size=3),
                                         min_size=1,
                                         max_size=5))
+@hypothesis.example(names=[['red'], ['green']],
+                    head=['a', 'b', 'c'],
+                    rows=[['1', '2', '3']])
 @hypothesis.settings(max_examples=15)
 def test_any_names_give_a_draft_that_loads_or_an_error(names, head, rows):
   with tempfile.TemporaryDirectory() as name:
