@@ -180,6 +180,7 @@ def _assert_lost(ended, lost):
   assert 'epoch-00002' not in said
 
 
+@pytest.mark.soak
 def test_a_lost_worker_is_told_and_the_same_command_ends_as_one_host(
     network, alone, tmp_path):
   # The chief stops in the second epoch, which it cannot end alone.

@@ -571,6 +571,7 @@ def _widen(source, folder, num_classes):
   return folder
 
 
+@pytest.mark.soak
 def test_of_many_classes_tables_have_all_and_panels_a_few(other_run, tmp_path):
   made = _widen(other_run, tmp_path / 'many', 200)
   text = pathlib.Path(page_lib.write([str(made)], str(tmp_path),

@@ -20,8 +20,10 @@ from trainer.training import loop
 _PACE = ['images_per_s', 'input_wait']
 
 
-@pytest.mark.parametrize('reader,cache', [('indexed', 'device'),
-                                          ('streaming', 'none')])
+@pytest.mark.parametrize('reader,cache', [
+    ('indexed', 'device'),
+    pytest.param('streaming', 'none', marks=pytest.mark.soak),
+])
 def test_a_run_with_inner_validation_is_continued_to_the_same_end(
     tmp_path, capsys, reader, cache):
   records = fakes.write_records(tmp_path,

@@ -519,11 +519,9 @@ def test_both_steps_compile_whole_with_static_shapes(precision, activation,
 
 @_COMPILES
 @pytest.mark.parametrize('model', [
-    'resnet50',
-    pytest.param('convnext_tiny', marks=pytest.mark.soak),
-    pytest.param('xception', marks=pytest.mark.soak),
-    pytest.param('densenet121', marks=pytest.mark.soak),
-    pytest.param('efficientnetv2_s', marks=pytest.mark.soak),
+    'convnext_tiny',
+    *(pytest.param(each, marks=pytest.mark.soak)
+      for each in ('resnet50', 'xception', 'densenet121', 'efficientnetv2_s')),
 ])
 def test_both_steps_of_every_network_compile_whole(model):
   config = dataclasses.replace(_CONFIG, xla='on', model=model)
