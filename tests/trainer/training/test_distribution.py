@@ -141,28 +141,34 @@ def test_batch_norm_and_rates_by_depth_are_those_of_the_whole_batch(tmp_path):
   _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
 
 
-@pytest.mark.parametrize('variant', [
-    'original',
-    pytest.param('kaggle', marks=pytest.mark.soak),
+# The gradients of batch norm over four images enlarge what is rounded, and
+# Adam's first step is the sign of each.
+@pytest.mark.parametrize('variant,size_px,optimizer,bound', [
+    ('original', 32, 'adamw', 1e-5),
+    pytest.param('kaggle', 149, 'sgd', 1e-3, marks=pytest.mark.soak),
 ])
-def test_several_devices_share_the_parts_of_a_step(tmp_path, variant):
-  # One batch of ten; kaggle's moments are of two, one on each of two devices.
-  size = {'original': 32, 'kaggle': 149}[variant]
-  fakes.write_records(tmp_path, 20, size, num_folds=2)
+def test_several_devices_share_the_parts_of_a_step(tmp_path, variant, size_px,
+                                                   optimizer, bound):
+  fakes.write_records(tmp_path, 16, size_px, num_folds=2)
   for count in (1, 2):
     done = _run_on_devices(tmp_path,
                            f'of{count}',
                            count,
-                           batch_size=10,
+                           batch_size=8,
                            variant=variant,
-                           optimizer='adamw',
+                           optimizer=optimizer,
                            weight_decay=0.1,
                            schedule='cosine',
                            ema=0.9,
-                           accumulate=5,
+                           accumulate=2,
                            class_weights='inverse')
     assert done.returncode == 0, done.stderr
-  _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
+  one, two = tmp_path / 'of1' / '1', tmp_path / 'of2' / '1'
+  _assert_close(two, one, 1, bound)
+  first, second = _weights(one, 1), _weights(two, 1)
+  for name in first:  # moments of other parts would differ by .02
+    if 'moving' in name:
+      np.testing.assert_allclose(second[name], first[name], rtol=0, atol=1e-5)
 
 
 @pytest.mark.soak

@@ -43,7 +43,9 @@ class Gradients:
     self._chain = chain.Chain(config, config.seed, self._count)
     self._loss = loss_lib.get_trained(config, class_weights)
     self._decayed = build.find_decayed(model, config.decay_biases)
-    self._is_unrolled = build.has_norm(config) and self._replicas > 1
+    # Also with one replica of a strategy for several.
+    self._is_unrolled = build.has_norm(config) and not isinstance(
+        strategy, tf.distribute.OneDeviceStrategy)
 
   def compute(self, batch: dict[str, tf.Tensor],
               real: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
