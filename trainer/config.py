@@ -260,6 +260,6 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
     """The values of some settings by name."""
     return {
         field.name: getattr(self, field.name)
-        for field in dataclasses.fields(self)
+        for field in setting.list_fields(type(self))
         if wanted(setting.of(field))
     }

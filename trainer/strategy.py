@@ -130,7 +130,7 @@ def make_sum(
     own = tf.identity(values)  # on the replica's device; the argument has none
     return tf.distribute.get_replica_context().all_reduce('SUM', own)
 
-  @tf.function
+  @tensorflow.traced
   def add(values):
     return strategy.run(reduce, (values,))
 

@@ -33,6 +33,7 @@ from hpa_records.reading import shard_issue
 from hpa_records.reading import tensorflow_address
 from hpa_records.reading.payload import payload as payload_lib
 from hpa_records.runtime import process
+from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from hpa_records.storage import filesystem
@@ -176,9 +177,8 @@ class Streaming:
     spec = _SOURCE_SPEC if isinstance(first, Source) else _WANTED_SPEC
     key = share, spec
     if key not in self._traced:
-      self._traced[key] = tf.function(build,
-                                      (spec, batching.DRAWS_SPEC, _NUMBER),
-                                      autograph=False).get_concrete_function()
+      self._traced[key] = tensorflow.traced(
+          build, (spec, batching.DRAWS_SPEC, _NUMBER)).get_concrete_function()
     # Graphs of tf.data are those of the host.
     with tf.device('CPU'):
       made = self._traced[key](first, draws, tf.constant(number, tf.int64))

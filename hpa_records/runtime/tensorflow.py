@@ -127,13 +127,18 @@ if keras.config.backend() != 'tensorflow':
 # test: a second process does not see it.
 IS_FOR_TPUS = _is_installed('tensorflow-tpu')
 
+# A tf.function whose Python runs as it stands. AutoGraph would rewrite it and
+# all that it calls, which is longer than tracing; loops over tensors are
+# tf.while_loop.
+traced = functools.partial(tf.function, autograph=False)
+
 
 def compiled(function):
-  """Returns a tf.function that XLA compiles.
+  """Returns a function as of traced, which XLA compiles.
 
   With TensorFlow for TPUs it is compiled as part of the TPU step that calls it.
   """
-  return tf.function(function, jit_compile=None if IS_FOR_TPUS else True)
+  return traced(function, jit_compile=None if IS_FOR_TPUS else True)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import functools
 
 import numpy as np
 
+from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.network import build
@@ -45,7 +46,7 @@ def compute(model: keras.Model, images: np.ndarray,
   body = keras.Model(model.inputs, [each.input for each in averages] + [joined])
   noise = model.inputs[1:]
   head = keras.Model([joined, *noise], model.output)
-  compute_batch = tf.function(functools.partial(_compute, body, head))
+  compute_batch = tensorflow.traced(functools.partial(_compute, body, head))
   parts = [
       compute_batch(tf.constant(images[i:i + _BATCH]),
                     tf.constant(classes[i:i + _BATCH]))

@@ -17,6 +17,7 @@ from hpa_records.ingest import issue
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
+from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
@@ -225,14 +226,14 @@ class _Network:
                   for fold in run.folds]
     self._run = self._predict
     if is_compiled and not isinstance(strategy, tf.distribute.TPUStrategy):
-      self._run = tf.function(self._predict, jit_compile=True)
+      self._run = tensorflow.traced(self._predict, jit_compile=True)
 
   @property
   def _has_scaling(self) -> bool:
     """Whether each fold has its own scaling, not each image."""
     return self._config.input_scaling == 'dataset'
 
-  @tf.function
+  @tensorflow.traced
   def predict(self, images, view: tf.Tensor, values: Sequence[tf.Tensor],
               scaling: tf.Tensor) -> tf.Tensor:
     """Returns the predictions of a batch, [B, K] float32, 0..1.

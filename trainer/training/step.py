@@ -30,6 +30,7 @@ import numpy as np
 
 from hpa_records.format import spec
 from hpa_records.reading import dataset
+from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
@@ -94,16 +95,16 @@ class Stepper:
     self._is_whole, self.input_options = False, None
     if strategy_lib.compiles(strategy, config.xla) and not isinstance(
         strategy, tf.distribute.TPUStrategy):  # which compiles every step
-      self._run_evaluation = tf.function(self._evaluation_step,
-                                         jit_compile=True)
+      self._run_evaluation = tensorflow.traced(self._evaluation_step,
+                                               jit_compile=True)
       if strategy.num_replicas_in_sync == 1:
-        self._run_step = tf.function(self._train_step, jit_compile=True)
+        self._run_step = tensorflow.traced(self._train_step, jit_compile=True)
         self._is_whole = True
         self.input_options = tf.distribute.InputOptions(
             experimental_fetch_to_device=False)
       elif build.is_compiled(config, strategy):
-        self._differentiate = tf.function(self._gradients.compute,
-                                          jit_compile=True)
+        self._differentiate = tensorflow.traced(self._gradients.compute,
+                                                jit_compile=True)
     self._loss = loss_lib.get(config.loss)
     self._factors = depth.list_factors(model, config.stem_rate)
 
@@ -143,7 +144,7 @@ class Stepper:
     """
     return self._call(self._train_unrolled, self._train_looped, count, batches)
 
-  @tf.function
+  @tensorflow.traced
   def _train_unrolled(self, count, batches):
     losses, waited = [], tf.zeros([])
     for _ in range(count):
@@ -152,15 +153,18 @@ class Stepper:
       waited += wait
     return tf.stack(losses), waited
 
-  @tf.function
+  @tensorflow.traced
   def _train_looped(self, count, batches):
+
+    def train(number, losses, last, before, waited):
+      loss, wait = self._train_next(batches, before)
+      return number + 1, losses.write(number, loss), loss, last, waited + wait
+
     count = tf.identity(count)  # the argument is on the host
     losses = tf.TensorArray(tf.float32, count, element_shape=[])
-    last = before = waited = tf.zeros([])
-    for i in tf.range(count):
-      loss, wait = self._train_next(batches, before)
-      losses = losses.write(i, loss)
-      before, last, waited = last, loss, waited + wait
+    _, losses, _, _, waited = tf.while_loop(lambda number, *_: number < count,
+                                            train,
+                                            (0, losses, *[tf.zeros([])] * 3))
     return losses.stack(), waited
 
   def _train_next(self, batches, before):
@@ -186,7 +190,7 @@ class Stepper:
     return self._call(self._evaluate_unrolled, self._evaluate_looped, count,
                       batches)
 
-  @tf.function
+  @tensorflow.traced
   def _evaluate_unrolled(self, count, batches):
     predictions, losses = [], []
     for _ in range(count):
@@ -195,14 +199,18 @@ class Stepper:
       losses.append(loss)
     return tf.stack(predictions), tf.stack(losses)
 
-  @tf.function
+  @tensorflow.traced
   def _evaluate_looped(self, count, batches):
+
+    def evaluate(number, *arrays):
+      found = self._evaluate_next(batches, tf.zeros([]))
+      return number + 1, *(array.write(number, each)
+                           for array, each in zip(arrays, found))
+
     count = tf.identity(count)  # the argument is on the host
-    predictions, losses = (tf.TensorArray(tf.float32, count) for _ in range(2))
-    for i in tf.range(count):
-      predicted, loss = self._evaluate_next(batches, tf.zeros([]))
-      predictions = predictions.write(i, predicted)
-      losses = losses.write(i, loss)
+    arrays = (tf.TensorArray(tf.float32, count) for _ in range(2))
+    _, predictions, losses = tf.while_loop(lambda number, *_: number < count,
+                                           evaluate, (0, *arrays))
     return predictions.stack(), losses.stack()
 
   def _evaluate_next(self, batches, before):

@@ -72,17 +72,26 @@ class Gradients:
         tf.reshape(each, (self._count // parts, parts, *each.shape[1:]))
         for each in rows
     ]
-    loss = tf.zeros([])
-    gradients = [
-        tf.zeros(each.shape) for each in self._model.trainable_variables
-    ]
-    for number in range(parts) if self._is_unrolled else tf.range(parts):
-      tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-      with tf.control_dependencies([loss, *gradients]):
+
+    def add(number, *sums):
+      with tf.control_dependencies(sums):
         part = [tf.gather(each, number, axis=1) for each in cut]
-      added, moved = self._differentiate(real, *part)
-      loss += added
-      gradients = [one + other for one, other in zip(gradients, moved)]
+      loss, gradients = self._differentiate(real, *part)
+      return number + 1, *(one + other
+                           for one, other in zip(sums, [loss, *gradients]))
+
+    state = (
+        0, tf.zeros([]),
+        *(tf.zeros(each.shape) for each in self._model.trainable_variables))
+    if self._is_unrolled:
+      for _ in range(parts):
+        state = add(*state)
+    else:
+      state = tf.while_loop(lambda number, *_: number < parts,
+                            add,
+                            state,
+                            parallel_iterations=1)
+    _, loss, *gradients = state
     return loss, gradients
 
   def _differentiate(self, real, labels, weight, image, *noise):
