@@ -29,6 +29,7 @@ _CHANNEL_BYTES = 16  # more for each channel: scaled and padded, twice
 _EVALUATION_SHARE = 1 / 8  # of the device's memory, as if it were training
 _EVALUATION_BYTES = 2**31  # of a device whose memory is not its own
 _EVALUATION_BATCHES = (16, 1024)
+_CHAIN_SHARE = 16  # measured on the CPU, with all changes but CutMix on
 _CACHE_SHARE = 0.5  # of the free memory of a machine, which has other users
 
 
@@ -58,7 +59,7 @@ def check_batch(config: config_lib.Config, records: dataset.Records,
   spec = records.spec
   # As uint8, and the part at hand as the float32 that the network takes.
   num_bytes = int(config.batch_size * here * spec.raw_bytes *
-                  (1 + 4 / config.accumulate))
+                  (1 + 4 / config.accumulate + _chain_share(config)))
   free = host.free_memory_bytes()
   if free is not None and num_bytes > free:
     raise errors.DataError(
@@ -107,6 +108,8 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     batch_size = max(config.batch_size / config.accumulate,
                      choose_eval_batch(config, spec, strategy))
     step = batch_size / replicas * _step_bytes(config, spec)
+    step += (config.batch_size / replicas * spec.raw_bytes *
+             _chain_share(config))
     here = len(strategy.extended.worker_devices)
     # CPUs share the memory of the machine.
     copies, share = (here, _CACHE_SHARE) if kind == 'CPU' else (1, 1)
@@ -116,6 +119,11 @@ def choose_cache(config: config_lib.Config, records: dataset.Records,
     elif _fits(pixels, free, _CACHE_SHARE):
       chosen = 'host'
   return dataclasses.replace(how, cache=chosen)
+
+
+def _chain_share(config: config_lib.Config) -> int:
+  """Bytes that the augmentation of a batch takes, over those of its pixels."""
+  return _CHAIN_SHARE if config.active else 0
 
 
 def choose_eval_batch(config: config_lib.Config, spec: spec_lib.Spec,

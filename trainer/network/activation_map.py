@@ -65,6 +65,8 @@ def _compute(body: keras.Model, head: keras.Model, images: tf.Tensor,
   weights = tape.gradient(chosen, means)
   weights = tf.split(weights, [each.shape[-1] for each in maps], axis=-1)
   return [
-      tf.nn.relu(tf.einsum('nhwc,nc->nhw', tf.cast(each, tf.float32), weight))
-      for each, weight in zip(maps, weights)
+      tf.nn.relu(
+          tf.einsum('nhwc,nc->nhw', *(tf.cast(each, tf.float32)
+                                      for each in pair)))
+      for pair in zip(maps, weights)
   ]

@@ -57,7 +57,9 @@ def build(config: config_lib.Config, spec: spec_lib.Spec,
 
 def has_norm(config: config_lib.Config) -> bool:
   """Returns whether the network has batch norm, which sums over replicas."""
-  return config.model != 'gapnet_pl' or config.variant == 'kaggle'
+  if config.model == 'gapnet_pl':
+    return config.variant == 'kaggle'
+  return config.model != 'convnext_tiny'
 
 
 def is_compiled(config: config_lib.Config,

@@ -43,7 +43,7 @@ class Optimization:
                            'sgd',
                            choices=tuple(OPTIMIZERS))
   learning_rate: float = _define(
-      'Learning rate, of each --schedule the highest. By default '
+      'Learning rate, of each --schedule the highest; 0: '
       f'{", ".join(f"{name} {rate}" for name, rate in OPTIMIZERS.items())}.',
       0.0, **setting.FROM_0)
   momentum: float = _define('Momentum of SGD.', 0.9, within=(0, 1))

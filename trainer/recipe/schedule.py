@@ -64,3 +64,9 @@ class Schedule:
   threshold: float = _define('Classes with a higher probability are predicted.',
                              0.5,
                              within=(0, 1))
+
+
+def describe_chosen(settings: Schedule) -> str:
+  """Returns what the score of --plateau_monitor chooses, for sentences."""
+  by_plateau = settings.schedule == PLATEAU
+  return f'{"the rate and " if by_plateau else ""}the best epoch'

@@ -13,6 +13,7 @@ from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
 from hpa_records.sampling import label_set
+from trainer.recipe import schedule
 from trainer.report.figures import network as network_lib
 from trainer.report.figures import evaluation
 from trainer.report import files as files_lib
@@ -70,6 +71,8 @@ def describe(result: result_lib.Result, content: dict[str,
           len(found.ids),
       'folds':
           len(run.folds),
+      'chosen':
+          schedule.describe_chosen(run.config),
       'monitor':
           metrics.spell(run.config.plateau_monitor),
       'inner_images': [

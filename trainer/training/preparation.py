@@ -159,8 +159,8 @@ def describe(config: config_lib.Config, num_evaluated: int, num_inner: int,
   ]
   if num_inner:
     lines.append(f'--validation={schedule.INNER}: {num_inner} images of the '
-                 'training folds choose the rate and the best epoch; they are '
-                 'not trained on.')
+                 f'training folds choose {schedule.describe_chosen(config)}; '
+                 'they are not trained on.')
   if config.cache == 'auto':
     lines.append(f'--cache=auto: {_KEPT[cache]}.')
   if not input_wait.has_clock():

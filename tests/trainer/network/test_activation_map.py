@@ -98,3 +98,17 @@ def test_other_networks_have_one():
   model = applications.build('resnet50', specs.make(32), **_CONSTANTS)
   found = activation_map.compute(model, _images(2, 32), np.array([0, 1]))
   assert [each.shape for each in found] == [(2, 1, 1)]
+
+
+def test_of_a_network_in_bfloat16_it_is_close_to_that_in_float32():
+  found = []
+  for precision in ('float32', 'bfloat16'):
+    model = applications.build('resnet50',
+                               specs.make(32),
+                               **_CONSTANTS,
+                               precision=precision)
+    found.append(
+        activation_map.compute(model, _images(2, 32), np.array([3, 4]))[0])
+  scale = found[0].max()
+  assert scale > 0
+  np.testing.assert_allclose(found[1], found[0], atol=0.1 * scale)

@@ -78,7 +78,7 @@ def test_a_layer_whose_input_goes_on_elsewhere_stands_by_itself():
         '2 × conv5_block': (10, 10, 2048)
     }),
     ('xception', {
-        '8 × block5_sepconv1_act … add_10': (19, 19, 728),
+        '8 × block5_sepconv1_act … add_11': (19, 19, 728),
         '2 × block14_sepconv': (10, 10, 2048)
     }),
 ])
