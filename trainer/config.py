@@ -187,7 +187,8 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
           'Expected --mixup=0 and --cutmix=0 with --loss=focal_lovasz, which '
           f'has no value for mixed labels, received {self.mixup} and '
           f'{self.cutmix}; pass --loss=focal.')
-    starting_weights.check(self, self.model)
+    starting_weights.check(self, self.model, self.activation,
+                           OWN_ACTIVATIONS[self.model])
     remote_tpu.check_input(
         self.distribute, self.tpu,
         **{each: getattr(self, each) for each in remote_tpu.OF_INPUT})

@@ -113,6 +113,11 @@ def test_each_network_has_its_own_activation_unless_one_is_chosen(
         'model': 'resnet50'
     }, 'Expected one of --pretrained and --init_from, .*=run'),
     ({
+        'pretrained': 'imagenet',
+        'model': 'resnet50',
+        'activation': 'selu'
+    }, 'for --model=resnet50 are for --activation=relu, received selu'),
+    ({
         'weights_file': 'x.h5'
     }, 'Expected --pretrained=imagenet with --weights_file=x.h5'),
     ({

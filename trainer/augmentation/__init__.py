@@ -1,4 +1,5 @@
-"""Changes of images on the device, uint8 in and out; the network scales.
+"""Changes of images on the device; the network scales.
 
-What is drawn at random comes with the batch or from training/step.
+The chain takes and gives uint8; its changes compute in float32. The element of
+the square's symmetry comes with the batch, chain.py draws all else.
 """

@@ -39,6 +39,20 @@ def freeze_layers(model: keras.Model, freeze: str) -> None:
     layer.trainable = False
 
 
+def list_first(model: keras.Model) -> list[keras.layers.Layer]:
+  """Returns the layers whose weights belong to channels of the image.
+
+  Args:
+    model: as in list_frozen.
+
+  Returns:
+    Those with weights up to the first convolution.
+  """
+  with_weights = [layer for layer in model.layers if layer.weights]
+  is_convolution = [len(each.weights[0].shape) == 4 for each in with_weights]
+  return with_weights[:is_convolution.index(True) + 1]
+
+
 def list_factors(model: keras.Model,
                  stem_rate: float) -> list[tuple[keras.Variable, float]]:
   """Returns trained variables and their factors of the rate, where not 1.

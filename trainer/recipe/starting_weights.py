@@ -17,13 +17,17 @@ class StartingWeights:
   """Where the first weights come from, and how much each layer may change."""
   init_from: str = _define(
       'Start from the weights of a run (its fold of the same number), of the '
-      'folder of one fold, or of a .keras file. By default fresh weights.', '')
+      'folder of one fold, or of a .keras file. By default fresh weights.',
+      '',
+      is_free=True)
   pretrained: str = _define(
       'Start a network of Keras from its weights of ImageNet.',
       '',
       choices=('', IMAGENET))
   weights_file: str = _define(
-      'File of the weights of --pretrained; by default Keras downloads it.', '')
+      'File of the weights of --pretrained; by default Keras downloads it.',
+      '',
+      is_free=True)
   freeze: str = _define(
       'Layers that keep their starting weights: the stem before the first '
       'blocks, or all but the last dense layer.',
@@ -36,12 +40,15 @@ class StartingWeights:
       within=(1e-9, 1e9))
 
 
-def check(settings: StartingWeights, model: str) -> None:
+def check(settings: StartingWeights, model: str, activation: str,
+          own: str) -> None:
   """Checks that the settings fit each other and the network.
 
   Args:
     settings: of the run.
     model: its network, one of config.MODELS.
+    activation: of the network, one of config.ACTIVATIONS.
+    own: the network's own one, which its weights of ImageNet are for.
 
   Raises:
     errors.DataError: they do not.
@@ -55,6 +62,11 @@ def check(settings: StartingWeights, model: str) -> None:
     raise errors.DataError(
         f'There are no weights of {settings.pretrained} for --model={model}; '
         'pass another --model, or leave --pretrained out.')
+  if settings.pretrained and activation != own:
+    raise errors.DataError(
+        f'The weights of {settings.pretrained} for --model={model} are for '
+        f'--activation={own}, received {activation}; leave one of '
+        '--activation and --pretrained out.')
   if settings.weights_file and not settings.pretrained:
     raise errors.DataError(
         f'Expected --pretrained={IMAGENET} with '

@@ -35,7 +35,8 @@ _POLICY_FORMATS = {
 }
 _MOST_PAIRS = 50  # of the table of confused classes
 _MOST_SAVED_PAIRS = 10_000
-_HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir', 'cache_dir')
+_HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir', 'cache_dir',
+                    'init_from', 'weights_file')
 
 
 def describe(result: result_lib.Result, content: dict[str,

@@ -22,9 +22,10 @@ STATE = 'state'
 OF = 'of'  # key in the state: the run that saved it
 _NAME = re.compile(r'epoch-([0-9]{5})(?:-step-([0-9]{7,}))?\.npz')
 
-# Limits of the JSON text: letters of a row of the history, and brackets opened
-# outside it.
+# Limits of the JSON text: letters of a row of the history and of the starting
+# weights, and brackets opened outside the history.
 _MOST_OF_A_ROW = 2**14
+_MOST_OF_A_START = 2**17
 _MOST_OPENED = 100
 
 # Finished epochs, and steps of the next one: (3, 0) is the end of the third.
@@ -104,7 +105,8 @@ def _check_length(text: str, position: Position) -> None:
   """Checks the size of a state's text: one row an epoch, and little else."""
   rows = 1 + position[0]
   opened = text.count('{') + text.count('[')
-  if len(text) > rows * _MOST_OF_A_ROW or opened > rows + _MOST_OPENED:
+  most = rows * _MOST_OF_A_ROW + _MOST_OF_A_START
+  if len(text) > most or opened > rows + _MOST_OPENED:
     raise ValueError(f'a state of {len(text):,} letters')
 
 

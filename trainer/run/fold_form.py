@@ -32,14 +32,16 @@ _LATER_ABOUT = {
     'classes': [str],
     'levels': [[(int, float)]],
     'inner_images': int,
-    'starting_weights': {
-        'source': str,
-        'taken': int,
-        'fresh': [str],
-        'unused': int,
-        'sha256': str,
-        'seen': (int, type(None)),
-    },
+    'starting_weights': {},
+}
+_START = {
+    'source': str,
+    'taken': int,
+    'fresh': [str],
+    'unused': int,
+    'sha256': str,
+    'seen': (int, type(None)),
+    'seen_inner': (int, type(None)),  # absent in runs of earlier versions
 }
 _DESCRIPTION = 'description'
 _NETWORK = {
@@ -102,7 +104,7 @@ def check_about(content: Any) -> None:
       _check_range(f'entries of {name}', len(value), 0, _MOST_ENTRIES)
   _check_text('device', content['device'])
   _check_range('inner_images', content.get('inner_images', 1), 1, LARGEST)
-  _check_start(content.get('starting_weights'))
+  check_start(content.get('starting_weights', {}))
   for name in ('versions', 'records_versions'):
     for key, value in content[name].items():
       _check_text(name, key)
@@ -120,11 +122,20 @@ def check_about(content: Any) -> None:
     _check_range(f'{name}: numbers', len(values), 0, num_channels)
 
 
-def _check_start(start: dict[str, Any] | None) -> None:
-  if start is None:
+def check_start(start: Any) -> None:
+  """Checks what is stored of the weights that a fold started from.
+
+  Args:
+    start: of start.first_weights.load.
+
+  Raises:
+    ValueError: it is not of that form.
+  """
+  json_text.check_form(start, _START if start else {}, 'starting_weights')
+  if not start:
     return
-  for name in ('taken', 'unused', 'seen'):
-    _check_range(f'starting_weights: {name}', start[name] or 0, 0, LARGEST)
+  for name in ('taken', 'unused', 'seen', 'seen_inner'):
+    _check_range(f'starting_weights: {name}', start.get(name) or 0, 0, LARGEST)
   for text in (start['sha256'], *start['fresh']):
     _check_text('starting_weights', text)
   if len(start['source']) > 2 * spec_lib.MAX_SETTING + _MOST_LETTERS:

@@ -1,7 +1,7 @@
 """A fold's network as its training starts.
 
 The weights are read once, when a fold has no checkpoint yet. What was taken is
-in about.json, so a run that is continued needs no source.
+in each checkpoint, so a run that is continued needs no source.
 """
 
 import os
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records.format import spec as spec_lib
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
@@ -17,7 +18,6 @@ from trainer import config as config_lib
 from trainer.network import build
 from trainer.network import depth
 from trainer.run import checkpoint_file
-from trainer.run import fold_file
 from trainer.run import workdir
 from trainer.start import imagenet
 from trainer.start import source as source_lib
@@ -43,18 +43,19 @@ def build_network(config: config_lib.Config, strategy: tf.distribute.Strategy,
 
 
 def load(config: config_lib.Config, records: dataset.Records,
-         model: keras.Model) -> dict[str, Any]:
+         model: keras.Model, inner: np.ndarray) -> dict[str, Any]:
   """Sets the weights that a fold starts from, if it has no checkpoint.
 
   Args:
     config: of the run.
     records: the dataset.
     model: of build_network.
+    inner: of preparation.find_inner.
 
   Returns:
-    What was taken, as of transfer.copy, with seen: the number of held-out
-    images that the source was trained on, None if unknown. {} for fresh
-    weights. That of about.json for a fold with a checkpoint.
+    What was taken, as of transfer.copy, with seen and seen_inner: the numbers
+    of held-out and of inner images that the source was trained on, None if
+    unknown. {} for fresh weights, and for a fold with a checkpoint.
 
   Raises:
     errors.DataError: the source is missing, damaged or of another network, or a
@@ -65,11 +66,8 @@ def load(config: config_lib.Config, records: dataset.Records,
   directory = workdir.fold_directory(config.workdir, config.fold)
   checkpoints = os.path.join(directory, workdir.CHECKPOINTS_NAME)
   if os.path.isdir(checkpoints) and checkpoint_file.list_positions(checkpoints):
-    about = os.path.join(directory, workdir.ABOUT_NAME)
-    if not workdir.exists(about):
-      return {}
-    return fold_file.load_json(about).get('starting_weights', {})
-  found = _find(config, records, model)
+    return {}
+  found = _find(config, records, model, inner)
   lacking = {each.name for each in depth.list_frozen(model, config.freeze)}
   for fresh in found['fresh']:
     if fresh.partition(' ')[0] in lacking:
@@ -80,16 +78,45 @@ def load(config: config_lib.Config, records: dataset.Records,
 
 
 def _find(config: config_lib.Config, records: dataset.Records,
-          model: keras.Model) -> dict[str, Any]:
+          model: keras.Model, inner: np.ndarray) -> dict[str, Any]:
   if config.pretrained:
     values = imagenet.load(config.model, records.spec.num_channels,
                            config.weights_file)
-    name = ', '.join(filter(None, (config.pretrained, config.weights_file)))
-    return {**transfer.copy(model, values, name), 'seen': 0}
+    file = os.path.basename(config.weights_file)
+    name = ', '.join(filter(None, (config.pretrained, file)))
+    return {**transfer.copy(model, values, name), 'seen': 0, 'seen_inner': 0}
   source = source_lib.read(config.init_from, config.fold)
-  found = transfer.copy(model, source.values, source.name)
-  seen = None
-  if source.trained is not None:
-    held_out = records.index['id'].to_numpy(str)[records.rows(config.fold)]
-    seen = int(np.isin(held_out, source.trained).sum())
-  return {**found, 'seen': seen}
+  if source.config and source.config.model == config.model:
+    for name in ('activation', 'variant'):
+      mine, other = getattr(config, name), getattr(source.config, name)
+      if mine != other:
+        raise errors.DataError(
+            f'{source.name} was trained with --{name}={other}, received '
+            f'{mine}; pass --{name}={other}, or leave --init_from out.')
+  found = transfer.copy(model, source.values, source.name,
+                        _list_refused(model, source, records.spec))
+
+  def count(rows: np.ndarray) -> int | None:
+    if source.trained is None:
+      return None
+    ids = records.index['id'].to_numpy(str)[rows]
+    return int(np.isin(ids, source.trained).sum())
+
+  return {
+      **found, 'seen': count(records.rows(config.fold)),
+      'seen_inner': count(inner)
+  }
+
+
+def _list_refused(model: keras.Model, source: source_lib.Source,
+                  spec: spec_lib.Spec) -> dict[str, str]:
+  """Returns reasons by the name of a layer of other classes or channels."""
+  if source.spec is None:
+    return {}
+  refused = {}
+  if source.spec.channel_names != spec.channel_names:
+    for layer in depth.list_first(model):
+      refused[layer.name] = 'other channels in the source'
+  if source.spec.classes != spec.classes:
+    refused[model.layers[-1].name] = 'other classes in the source'
+  return refused

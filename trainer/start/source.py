@@ -5,7 +5,9 @@ import os
 
 import numpy as np
 
+from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
+from trainer import config as config_lib
 from trainer.run import arrays
 from trainer.run import checkpoint_file
 from trainer.run import fold_file
@@ -23,10 +25,14 @@ class Source:
     values: weights by the name of their layer, in the order of layer.weights.
     trained: [N] str, ids of the samples that they were trained on; None if
       unknown.
+    config: of their run; None if unknown.
+    spec: of the records that they were trained on; None if unknown.
   """
   name: str
   values: dict[str, list[np.ndarray]]
-  trained: np.ndarray | None
+  trained: np.ndarray | None = None
+  config: config_lib.Config | None = None
+  spec: spec_lib.Spec | None = None
 
 
 def read(path: str, fold: int) -> Source:
@@ -43,7 +49,7 @@ def read(path: str, fold: int) -> Source:
       is not finished, or a file is damaged.
   """
   if not os.path.isdir(path):
-    return Source(path, keras_file.read(path), None)
+    return Source(os.path.basename(path), keras_file.read(path))
   folds = workdir.list_folds(path)
   if not folds:
     return _read_fold(path)
@@ -80,5 +86,7 @@ def _read_fold(directory: str) -> Source:
     if name.startswith(kind):
       layer, _, _ = name.removeprefix(kind).partition('/')
       values.setdefault(layer, []).append(value)
-  return Source(f'{directory}, epoch {epoch}', values,
-                samples.ids[samples.repeats > 0])
+  # Reports are shared, so the name has no path of this machine.
+  run, fold = os.path.abspath(directory).split(os.sep)[-2:]
+  return Source(f'{run}/{fold}, epoch {epoch}', values,
+                samples.ids[samples.repeats > 0], config, spec)

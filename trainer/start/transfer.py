@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import hashlib
+import types
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,12 @@ from hpa_records.runtime.tensorflow import keras
 Values = Mapping[str, Sequence[np.ndarray]]
 
 
-def copy(model: keras.Model, values: Values, source: str) -> dict[str, Any]:
+def copy(
+    model: keras.Model,
+    values: Values,
+    source: str,
+    refused: Mapping[str, str] = types.MappingProxyType({})
+) -> dict[str, Any]:
   """Sets the layers of a network that a source has, too, and lists the others.
 
   A layer is taken as a whole: by its name, with the shapes of all of its
@@ -22,6 +28,7 @@ def copy(model: keras.Model, values: Values, source: str) -> dict[str, Any]:
     model: the network.
     values: weights by the name of their layer, in the order of layer.weights.
     source: where they are from, for the messages.
+    refused: reasons, by the name of a layer that is not taken.
 
   Returns:
     A dict of JSON types: source; taken, the number of layers; fresh, a text for
@@ -35,7 +42,8 @@ def copy(model: keras.Model, values: Values, source: str) -> dict[str, Any]:
   taken, fresh = [], []
   for layer in model.layers:
     if layer.weights:
-      reason = _find_reason(layer, values.get(layer.name))
+      reason = (_find_reason(layer, values.get(layer.name)) or
+                refused.get(layer.name))
       if reason:
         fresh.append(f'{layer.name} ({reason})')
       else:

@@ -122,7 +122,7 @@ class _Run:
     with strategy.scope():
       self._model = first_weights.build_network(config, strategy, records)
       self._optimizer = optimizer.make_optimizer(config, self._model)
-    self._start = first_weights.load(config, records, self._model)
+    self._start = first_weights.load(config, records, self._model, inner)
     most_steps = epoch_plan.num_steps(int(np.ceil(repeats).sum(dtype=float)),
                                       config.batch_size)
     pixels = cached = None
@@ -160,19 +160,21 @@ class _Run:
   def run(self) -> dict[str, Any]:
     """Returns the content of metrics.json; see train."""
     config = self._config
-    state = preparation.restore(config, self._checkpoints, self._recorder)
+    state = preparation.restore(config, self._checkpoints, self._recorder,
+                                self._start)
     strategy_lib.check_alike(
         self._strategy, {
             'the checkpoint to resume from': (state.epoch, state.step),
-            'the weights to start from': self._start
+            'the weights to start from': state.starting_weights
         })
     device = strategy_lib.describe(self._strategy)
     num_inner = len(self._inner.ids) if self._inner else 0
-    self._recorder.begin(self._records, self._reader.kind, self._repeats,
-                         num_inner, device, self._is_done(state), self._start)
+    self._recorder.begin(self._records,
+                         self._reader.kind, self._repeats, num_inner, device,
+                         self._is_done(state), state.starting_weights)
     for line in preparation.describe(
         config, len(self._evaluator.ids), num_inner, self._repeats, device,
-        self._cache) + description.describe(self._start):
+        self._cache) + description.describe(state.starting_weights):
       self._recorder.say(line)
     predictions = None
     with self._interruption, self._beside:

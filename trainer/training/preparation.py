@@ -5,6 +5,7 @@ checkpoint.
 """
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -230,7 +231,8 @@ def _find_other_spec(directory: str, made_from: str,
 
 
 def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,
-            recorder: recorder_lib.Recorder) -> state_lib.State:
+            recorder: recorder_lib.Recorder,
+            start: dict[str, Any]) -> state_lib.State:
   """Returns the state of the newest valid checkpoint, or an initial state.
 
   Model and optimizer are set to it. Damaged checkpoints are reported.
@@ -239,6 +241,7 @@ def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,
     config: of the run.
     checkpoints: of the fold.
     recorder: of the fold, which prints the messages.
+    start: of start.first_weights.load, for the initial state.
 
   Raises:
     errors.DataError: no checkpoint is valid, or the newest has more epochs than
@@ -256,7 +259,7 @@ def restore(config: config_lib.Config, checkpoints: checkpoint.Checkpoints,
         raise
       recorder.say(f'{error} Continuing from the checkpoint before it.')
   else:
-    return state_lib.State.start(config)
+    return state_lib.State.start(config, start)
   if state.begun_epochs > config.epochs:
     raise errors.DataError(
         f'The run at {recorder.directory} has finished or started '

@@ -7,6 +7,7 @@ from typing import Any
 from hpa_records.runtime import json_text
 from trainer import config as config_lib
 from trainer import setting
+from trainer.run import fold_form
 from trainer.training.optimization import schedule
 
 _COUNTS = ('epoch', 'step', 'best_epoch')
@@ -48,6 +49,7 @@ class State:
     best_value: that epoch's monitored value; None if no value was finite.
     best: that epoch's metrics.
     history: one row an epoch.
+    starting_weights: of start.first_weights.load; {} for fresh weights.
   """
   plateau: schedule.Plateau
   epoch: int = 0
@@ -57,15 +59,24 @@ class State:
   best_value: float | None = None
   best: dict[str, Any] = dataclasses.field(default_factory=dict)
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  starting_weights: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @classmethod
-  def start(cls, config: config_lib.Config) -> 'State':
-    """Returns the state before the first epoch."""
-    return cls(
-        schedule.Plateau(config.learning_rate, config.plateau_factor,
-                         config.plateau_patience, config.plateau_threshold,
-                         config.min_learning_rate, config.monitor_mode,
-                         config.plateau_relative))
+  def start(cls,
+            config: config_lib.Config,
+            starting_weights: dict[str, Any] | None = None) -> 'State':
+    """Returns the state before the first epoch.
+
+    Args:
+      config: of the run.
+      starting_weights: as of the attribute.
+    """
+    return cls(schedule.Plateau(config.learning_rate, config.plateau_factor,
+                                config.plateau_patience,
+                                config.plateau_threshold,
+                                config.min_learning_rate, config.monitor_mode,
+                                config.plateau_relative),
+               starting_weights=starting_weights or {})
 
   @property
   def begun_epochs(self) -> int:
@@ -136,6 +147,7 @@ class State:
       ValueError: a setting is out of range, or the history does not match.
     """
     json_text.check_form(values, _FORM, 'state')
+    fold_form.check_start(values.get('starting_weights', {}))
     if not 0 <= values['best_epoch'] <= values['epoch'] or values['step'] < 0:
       raise ValueError('epochs and steps: received ' +
                        str([values[name] for name in _COUNTS]))

@@ -198,7 +198,8 @@ def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
   inner = shutil.copytree(run[0], tmp_path / 'inner')
   for number, fold in enumerate(sorted(inner.glob('fold*'))):
     for name, change in (('config', {
-        'validation': 'inner'
+        'validation': 'inner',
+        'init_from': '/home/me/other'
     }), ('about', {
         'inner_images': 70 + number,
         'starting_weights': {
@@ -207,7 +208,8 @@ def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
             'fresh': [f'layer{i} (not in the source)' for i in range(7)],
             'unused': 2,
             'sha256': 'abc',
-            'seen': 8 - number
+            'seen': 8 - number,
+            'seen_inner': 3
         }
     })):
       path = fold / f'{name}.json'
@@ -223,8 +225,12 @@ def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
   for fold, seen in ((0, 8), (3, 7)):
     assert (f'Fold {fold}: other/fold3, epoch 7 was trained on {seen} of the '
             'held-out images, so the scores of this fold are too good.') in text
-  assert ('Started from other/fold3, epoch 7: 5 of 12 layers; 2 of the source '
-          'are not used. Fresh weights: layer0 (not in the source), ') in text
+  assert (
+      'Started from other/fold3, epoch 7: 5 of 12 layers; 2 of the source '
+      'are not used. SHA-256 abc. Fresh weights: layer0 (not in the source), '
+  ) in text
+  assert 'trained on 3 of the images of --validation=inner' in text
+  assert '/home/me' not in text
   assert 'layer4 (not in the source) and 2 more.' in text
 
 

@@ -247,7 +247,7 @@ def test_one_under_another_epochs_name_is_refused(tmp_path):
     checkpoint.load_weights(f'{tmp_path}/checkpoints', (2, 0), _OF, model)
 
 
-@pytest.mark.parametrize('state', [{'x': [[]] * 1000}, {'x': 'y' * 50_000}])
+@pytest.mark.parametrize('state', [{'x': [[]] * 1000}, {'x': 'y' * 200_000}])
 def test_a_state_that_no_training_has_is_not_parsed(tmp_path, state):
   _, _, checkpoints = _make(tmp_path)
   checkpoints.save((1, 0), 1, state)

@@ -12,10 +12,14 @@ from tests.support import runs
 from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import build
+from trainer.network import depth
 from trainer.run import workdir as workdir_lib
+from trainer.start import description
+from trainer.start import first_weights
 from trainer.start import source
 from trainer.start import transfer
 from trainer.training import loop
+from trainer.training import preparation
 
 _STILL = 1e-30  # a rate that changes no weight
 
@@ -54,11 +58,13 @@ def test_a_run_starts_once_from_the_fold_of_the_same_number(
     np.testing.assert_array_equal(
         _weights(tmp_path / 'new' / 'fold0')[name], value)
   found = _about(tmp_path / 'new')
-  line = f'Started from {copy}/fold0, epoch 1: 21 of 21 layers; 0 of the '
+  line = 'Started from copy/fold0, epoch 1: 21 of 21 layers; 0 of the '
   assert line in capsys.readouterr().out
   assert (found['fresh'], found['unused'], found['seen']) == ([], 0, 0)
   shutil.rmtree(copy)  # a run that is continued needs no source
-  loop.train(dataclasses.replace(config, epochs=2))
+  about = tmp_path / 'new' / 'fold0' / workdir_lib.ABOUT_NAME
+  about.unlink()  # the checkpoint has its entry, too
+  loop.train(dataclasses.replace(config, epochs=2, init_from='elsewhere'))
   assert _about(tmp_path / 'new') == found
 
 
@@ -71,10 +77,12 @@ def test_a_model_that_has_seen_the_held_out_images_is_named(
                  init_from=str(fold),
                  fold=1,
                  freeze='all_but_head',
+                 validation='inner',
                  l2=0.1))
   said = ('was trained on 20 of the held-out images, so the scores of this '
           'fold are too good.')
-  assert said in capsys.readouterr().out
+  said_all = capsys.readouterr().out
+  assert said in said_all and 'images of --validation=inner, so' not in said_all
   assert _about(tmp_path / 'new', 1)['seen'] == 20
   before, after = _weights(fold), _weights(tmp_path / 'new' / 'fold1')
   assert {
@@ -82,6 +90,45 @@ def test_a_model_that_has_seen_the_held_out_images_is_named(
       for name in before
       if (before[name] != after[name]).any()
   } == {'logits'}
+
+
+def test_inner_images_that_a_model_has_seen_are_counted(made, tmp_path):
+  config = _configure(made, tmp_path, init_from=str(made), validation='inner')
+  records = preparation.load_records(config)
+  inner = preparation.find_inner(config, records)
+  model = build.build(config, records.spec, records.pixels(0), False)
+  found = first_weights.load(config, records, model, inner)
+  assert (found['seen'], found['seen_inner']) == (0, len(inner))
+  assert (f'was trained on {len(inner)} of the images of --validation=inner, '
+          'so what chooses') in description.describe(found)[-1]
+
+
+def test_other_channels_and_classes_of_the_same_number_start_fresh(
+    made, tmp_path):
+  config = _configure(made, tmp_path, init_from=str(made))
+  records = preparation.load_records(config)
+  spec = dataclasses.replace(records.spec,
+                             classes=records.spec.classes[::-1],
+                             channels=records.spec.channels[::-1])
+  model = build.build(config, records.spec, records.pixels(0), False)
+  vars(records)['spec'] = spec  # as cached
+  inner = np.zeros(0, np.int64)
+  found = first_weights.load(config, records, model, inner)
+  assert found['fresh'] == [
+      'conv1 (other channels in the source)',
+      'logits (other classes in the source)'
+  ]
+  assert found['unused'] == 2
+  kaggle = dataclasses.replace(config, variant='kaggle')
+  with pytest.raises(errors.DataError, match='variant=original, received kag'):
+    first_weights.load(kaggle, records, model, inner)
+
+
+def test_a_norm_before_the_first_convolution_belongs_to_the_channels(made):
+  config = _configure(made, 'new', variant='kaggle')
+  pixels = {'mean': [20] * 4, 'std': [30] * 4}
+  model = build.build(config, specs.make(149, 4, 28), pixels, False)
+  assert [each.name for each in depth.list_first(model)] == ['norm1', 'conv1']
 
 
 def test_layers_of_other_shapes_and_names_start_fresh(made):
@@ -120,8 +167,9 @@ def test_layers_of_other_shapes_and_names_start_fresh(made):
         'learning_rate': 0.01
     }, 'No layer of .* has the name and shape of one of resnet50'),
     (lambda run: None, {
-        'activation': 'elu',
-        'variant': 'original',
+        'activation': 'elu'
+    }, 'run/fold0, epoch 1 was trained with --activation=prelu, received elu'),
+    (lambda run: None, {
         'freeze': 'stem',
         'input_scaling': 'image',
         'seed': 1,

@@ -99,6 +99,28 @@ def test_it_comes_back_from_json_in_the_middle_of_an_epoch():
   assert state.begun_epochs == 3
 
 
+def test_it_keeps_what_a_fold_started_from():
+  start = {
+      'source': 'run/fold0, epoch 1',
+      'taken': 1,
+      'fresh': [],
+      'unused': 0,
+      'sha256': 'abc',
+      'seen': 8,
+      'seen_inner': None
+  }
+  values = state_lib.State.start(_CONFIG, start).to_dict()
+  assert state_lib.State.from_dict(values).starting_weights == start
+  with pytest.raises(ValueError, match='seen'):
+    state_lib.State.from_dict({
+        **values, 'starting_weights': {
+            **start, 'seen': 'all'
+        }
+    })
+  del values['starting_weights']  # as an earlier version had it
+  assert state_lib.State.from_dict(values).starting_weights == {}
+
+
 def test_a_state_whose_loss_is_summed_over_steps_is_refused():
   # As an earlier version had it, and no best value.
   values = state_lib.State.start(_CONFIG).to_dict()
