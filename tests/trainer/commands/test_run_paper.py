@@ -157,9 +157,9 @@ def test_each_recipe_is_trained_with_each_seed(tmp_path):
   # The recipe counts more than a flag file, a flag more than the recipe.
   assert [[words.get(each) for each in chosen] for words in planned.values()
          ] == [['selu', '0', None, '80', '3', 'bfloat16'],
-               ['prelu', '0', '0.5', '7', '3', 'bfloat16'],
+               [None, '0', '0.5', '7', '3', 'bfloat16'],
                ['selu', '12', None, '80', '3', 'bfloat16'],
-               ['prelu', '12', '0.5', '7', '3', 'bfloat16']]
+               [None, '12', '0.5', '7', '3', 'bfloat16']]
 
 
 def test_recipes_and_seeds_are_printed_and_reported(trained, tmp_path):
