@@ -127,12 +127,13 @@ def read_variables(
     errors.DataError: as in read; or the checkpoint has other variables.
   """
   arrays, state = read(directory, position, of)
-  if not any(name.startswith(OPTIMIZER) for name in shapes):
-    wanted = {name.partition('/')[0] for name in shapes}
+  others = tuple(kind for kind in (MODEL, AVERAGE, OPTIMIZER)
+                 if not any(name.startswith(kind) for name in shapes))
+  if OPTIMIZER in others:  # those of the model alone, or of its average
     arrays = {
         name: each
         for name, each in arrays.items()
-        if name.partition('/')[0] in wanted
+        if not name.startswith(others)
     }
   try:
     npz_file.check_variables(arrays, shapes)
