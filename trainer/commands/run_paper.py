@@ -4,10 +4,9 @@
   hpa-run-paper --records=records --workdir=mine --recipes=prelu.flags,my.flags
 
 Trains one after the other, into WORKDIR/prelu and WORKDIR/selu (with seeds
-WORKDIR/prelu-seed0 ...), with the paper's balance and augmentation
-(--balance=hybrid --augment=paper). Flags of hpa-train apply to both, and may
-replace these two. Then prints Table 2 of each beside the paper's, and writes
-WORKDIR/report.html. The same command continues an interrupted run.
+WORKDIR/prelu-seed0 ...), with --balance=hybrid --augment=paper unless a flag
+says otherwise. Flags of hpa-train apply to both. Prints Table 2 beside the
+paper's, writes WORKDIR/report.html, and continues an interrupted run.
 """
 
 from collections.abc import Iterator, Sequence
