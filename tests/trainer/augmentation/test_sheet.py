@@ -44,7 +44,7 @@ def test_the_command_draws_what_is_trained_on(folder, tmp_path):
                      records.spec)
   want = cv2.imdecode(np.frombuffer(figure.to_png(drawn), np.uint8), 1)
   np.testing.assert_array_equal(found, want)
-  axes = drawn.get_axes()
+  axes = list(drawn.axes)
   titles = [each.get_title() for each in axes]
   assert titles[20] == '--rotate=90 alone' and titles[25] == '--cutmix=1 alone'
   assert len(titles) == 30 and titles[1].endswith('of row 2')
@@ -74,4 +74,4 @@ def test_captions_name_what_was_mixed_and_an_odd_image_stays_alone():
   assert captions[2] == [f'draw {i}' for i in range(1, 5)]
   np.testing.assert_array_equal(found[2], np.repeat(images[2:], 4, axis=0))
   drawn = sheet.draw(settings, 0, images, list('abc'), specs.make(8))
-  assert len(drawn.get_axes()) == 15
+  assert len(list(drawn.axes)) == 15

@@ -118,7 +118,7 @@ def test_it_keeps_what_a_fold_started_from():
         }
     })
   del values['starting_weights']  # as an earlier version had it
-  assert state_lib.State.from_dict(values).starting_weights == {}
+  assert not state_lib.State.from_dict(values).starting_weights
 
 
 def test_a_state_whose_loss_is_summed_over_steps_is_refused():
