@@ -98,7 +98,7 @@ def test_two_devices_with_a_cache_train_as_one(whole, tmp_path):
 
 def test_pairs_need_an_even_batch_and_a_loss_of_mixed_labels(records, tmp_path):
   config = runs.configure(records, tmp_path, batch_size=15, mixup=0.2)
-  with pytest.raises(errors.DataError, match='divisible by 2 .*pass 14 or 16'):
+  with pytest.raises(errors.DataError, match='divisible by 2, .*pass 14 or 16'):
     loop.train(config)
   for name in ('mixup', 'cutmix'):
     with pytest.raises(errors.DataError, match='pass --loss=focal'):

@@ -119,5 +119,5 @@ def test_epochs_that_decide_the_rates_may_not_change(whole):
 def test_parts_that_a_replica_cannot_have_are_refused(whole, tmp_path):
   config = dataclasses.replace(whole[0], workdir=str(tmp_path), accumulate=3)
   with pytest.raises(errors.DataError,
-                     match='by --accumulate=3, received 16; pass 15 or 18'):
+                     match='by 3, for --accumulate=3, received 16; pass 15'):
     loop.train(config)
