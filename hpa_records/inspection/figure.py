@@ -7,6 +7,7 @@ They do not depend on the user's matplotlibrc.
 import contextlib
 import io
 import os
+import re
 import textwrap
 from typing import Iterator, Mapping, Sequence
 import warnings
@@ -76,7 +77,7 @@ def to_svg(drawn: figure.Figure) -> bytes:
   data = io.BytesIO()
   with mpl.rc_context({'svg.fonttype': 'path', 'svg.hashsalt': 'figure'}):
     drawn.savefig(data, format='svg', metadata={'Date': None, 'Creator': None})
-  return data.getvalue()
+  return re.sub(rb'\n +', b'\n', data.getvalue())  # 6 % smaller
 
 
 def _settle(drawn: figure.Figure) -> None:

@@ -54,6 +54,21 @@ def write_source(folder: pathlib.Path,
   return str(csv), str(images)
 
 
+def write_single_label(folder: pathlib.Path, described: layout.Description,
+                       labels: Sequence[int]) -> str:
+  """Returns the folder of records of two folds; sample i has label i alone."""
+  spec = described.spec(32)
+  csv, images = write_source(folder, len(labels), 32, spec.channel_names)
+  rows = [f's{i},{label}\n' for i, label in enumerate(labels)]
+  pathlib.Path(csv).write_text(''.join(['Id,Target\n', *rows]),
+                               encoding='utf-8')
+  convert.convert(
+      csv, images, str(folder / 'records'),
+      shard_plan.Settings(image_size=32, num_folds=2, description=described),
+      convert.How(workers=1))
+  return str(folder / 'records')
+
+
 def describe(num_channels: int, num_classes: int = 12) -> layout.Description:
   """Returns a description of such a source with other channels and classes."""
   return dataclasses.replace(

@@ -14,16 +14,14 @@ from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
 from hpa_records.sampling import label_set
 from trainer.recipe import schedule
+from trainer.report import confusion
 from trainer.report.figures import network as network_lib
-from trainer.report.figures import evaluation
 from trainer.report import files as files_lib
 from trainer.report import result as result_lib
 from trainer.report import tables
 from trainer.run import finished_run
 from trainer.start import description
-from trainer.scoring import decision
 from trainer.scoring import metrics
-from trainer.scoring import shown_class
 
 _POLICY_FORMATS = {
     'images_drawn': '{:,.0f}',
@@ -33,8 +31,6 @@ _POLICY_FORMATS = {
     'largest_repeat': '{:,.1f}',
     'effective_sample_size': '{:,.0f}',
 }
-_MOST_PAIRS = 50  # of the table of confused classes
-_MOST_SAVED_PAIRS = 10_000
 _HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir', 'cache_dir',
                     'init_from', 'weights_file')
 
@@ -104,7 +100,7 @@ def describe(result: result_lib.Result, content: dict[str,
           counts.index, counts.itertuples(index=False, name=None))],
       'thresholds':
           _describe_thresholds(result, files),
-      **_describe_confusion(result, files),
+      **confusion.describe(result, files),
       'network':
           network and {
               'figure':
@@ -194,82 +190,6 @@ def _describe_thresholds(result: result_lib.Result,
       'rows': tables.to_rows(table, '{:.3f}'),
       'gains': tables.to_rows(table - table.iloc[0], '{:+.3f}'),
   }
-
-
-def _describe_confusion(result: result_lib.Result,
-                        files: files_lib.Files) -> dict[str, Any]:
-  """Returns the confusion matrix, or of many classes the most confused pairs.
-  """
-  found, spec = result.found, result.spec
-  matrix = metrics.confusion_matrix(
-      found.labels, decision.decide(found.predictions, result.threshold))
-  truths = [*spec.classes, 'no true label']
-  answers = [*spec.classes, 'no predicted label']
-  if result.threshold is None:  # then the last row and column are 0
-    matrix = matrix[:-1, :-1]
-    truths, answers = truths[:-1], answers[:-1]
-  if spec.num_classes > shown_class.MOST_OF_ALL:
-    return {
-        'matrix': None,
-        'pairs': _describe_pairs(pd.DataFrame(matrix, truths, answers), files)
-    }
-  return {
-      'matrix': _describe_matrix(matrix, truths, answers, files, result),
-      'pairs': None
-  }
-
-
-def _describe_matrix(matrix: np.ndarray, truths: list[str], answers: list[str],
-                     files: files_lib.Files,
-                     result: result_lib.Result) -> dict[str, Any]:
-  """Returns the cells of the confusion matrix, figure 9 of the paper.
-
-  Args:
-    matrix: [K + 1, K + 1] int, of metrics.confusion_matrix, or [K, K].
-    truths: the titles of its rows.
-    answers: the titles of its columns.
-    files: of the run.
-    result: of the run.
-  """
-  files.save('confusion_matrix', pd.DataFrame(matrix, truths, answers))
-  files.embed(
-      'confusion_matrix',
-      evaluation.draw_confusion_matrix(matrix, result.spec.classes,
-                                       result.name))
-  shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-  return {
-      'heads':
-          answers,
-      'rows': [(truth, list(zip(counts, parts)))
-               for truth, counts, parts in zip(truths, matrix.tolist(),
-                                               shares.tolist())],
-  }
-
-
-def _describe_pairs(matrix: pd.DataFrame,
-                    files: files_lib.Files) -> list[list[str]]:
-  """Returns the rows of a table of the most confused pairs of classes.
-
-  Args:
-    matrix: true classes by predicted ones.
-    files: of the run; takes the first _MOST_SAVED_PAIRS.
-  """
-  counts = matrix.to_numpy()
-  wrong = counts.copy()
-  np.fill_diagonal(wrong, 0)
-  rows, columns = np.nonzero(wrong)
-  order = np.argsort(-wrong[rows, columns], kind='stable')[:_MOST_SAVED_PAIRS]
-  rows, columns = rows[order], columns[order]
-  table = pd.DataFrame({
-      'true': matrix.index[rows],
-      'predicted': matrix.columns[columns],
-      'count': wrong[rows, columns],
-      'share_of_true': wrong[rows, columns] / counts.sum(axis=1)[rows],
-  })
-  files.save('confused_pairs', table.set_index('true'))
-  return [[true, predicted, f'{count:,}', f'{share:.1%}']
-          for true, predicted, count, share in table[:_MOST_PAIRS].itertuples(
-              index=False, name=None)]
 
 
 def _describe_balance(fold: finished_run.Fold,

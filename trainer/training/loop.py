@@ -12,7 +12,6 @@ writes what belongs to the last one, in order, its checkpoint last.
 
 from concurrent import futures
 import contextlib
-import functools
 import os
 from typing import Any
 
@@ -116,7 +115,7 @@ class _Run:
                reader: reader_lib.Reader, repeats: np.ndarray,
                inner: np.ndarray, cache: str):
     self._config, self._reader, self._strategy = config, reader, strategy
-    self._records, self._repeats = records, repeats
+    self._records, self._repeats, self._cache = records, repeats, cache
     self._is_chief = strategy_lib.is_chief(strategy)
     self._recorder = recorder.Recorder(config, self._is_chief)
     with strategy.scope():
@@ -137,13 +136,11 @@ class _Run:
         strategy_lib.make_sum(strategy))
     self._epochs = epoch.Epochs(config, strategy, records, reader, repeats,
                                 stepper, cached, self._interruption)
-    evaluator = functools.partial(evaluate.Evaluator,
-                                  strategy,
-                                  stepper,
-                                  records,
-                                  reader,
-                                  config,
-                                  cache=pixels)
+
+    def evaluator(rows):
+      return evaluate.Evaluator(strategy, stepper, records, reader, config,
+                                rows, pixels)
+
     self._evaluator = evaluator(records.rows(config.fold))
     self._inner = evaluator(inner) if inner.size else None
     with fold_lock.translate_write_errors(self._recorder.directory):
@@ -152,7 +149,6 @@ class _Run:
           config.identity(records.manifest.fingerprint,
                           reader.kind), self._model, self._optimizer,
           self._average.variables if self._average else ())
-    self._cache = cache
     self._beside = futures.ThreadPoolExecutor(1)
     self._upcoming: futures.Future[epoch.Epoch | None] | None = None
     self._recorded: futures.Future | None = None

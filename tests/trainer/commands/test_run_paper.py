@@ -10,8 +10,6 @@ import sys
 import pandas as pd
 import pytest
 
-from hpa_records.conversion import convert
-from hpa_records.conversion import shard_plan
 from tests.support import fakes
 from tests.support import signalled
 
@@ -22,17 +20,7 @@ _ROOT = pathlib.Path(__file__).parents[3]
 def _records(tmp_path_factory):
   """Folder of records of one channel and two classes, in two folds."""
   folder = tmp_path_factory.mktemp('records')
-  described = fakes.describe(1, 2)
-  csv, images = fakes.write_source(folder, 12, 32,
-                                   described.spec(32).channel_names)
-  rows = [f's{i},{i % 2}\n' for i in range(12)]
-  pathlib.Path(csv).write_text(''.join(['Id,Target\n', *rows]),
-                               encoding='utf-8')
-  convert.convert(
-      csv, images, str(folder / 'records'),
-      shard_plan.Settings(image_size=32, num_folds=2, description=described),
-      convert.How(workers=1))
-  return folder / 'records'
+  return fakes.write_single_label(folder, fakes.describe(1, 2), [0, 1] * 6)
 
 
 def _list_words(records, workdir):

@@ -154,7 +154,7 @@ def test_texts_lie_inside_their_block_and_cover_no_other(network):
         all(_is_within(corner, sides) for corner in corners) for sides in boxes)
   # All but the total and the words that explain the numbers.
   assert inside == len(figure_text.find(drawn)) - 2
-  assert len(figure.to_svg(drawn)) < 250_000
+  assert len(figure.to_svg(drawn)) < 200_000
 
 
 def test_averages_of_gapnet_stand_beside_the_maps_that_they_are_of():
