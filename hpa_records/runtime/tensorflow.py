@@ -18,6 +18,7 @@ import functools
 import importlib
 import importlib.metadata
 import logging
+import os
 import re
 from typing import Iterator
 import warnings
@@ -139,6 +140,24 @@ def compiled(function):
   With TensorFlow for TPUs it is compiled as part of the TPU step that calls it.
   """
   return traced(function, jit_compile=None if IS_FOR_TPUS else True)
+
+
+@contextlib.contextmanager
+def keras_cache() -> Iterator[None]:
+  """Has Keras download into ~/.keras while a block runs.
+
+  A command starts Keras below /dev/null (process.take), where none can be.
+  """
+  config = importlib.import_module('keras.src.backend.config')
+  before = config._KERAS_DIR  # pylint: disable=protected-access
+  home = os.path.expanduser('~/.keras')
+  with contextlib.suppress(OSError):  # then Keras takes /tmp/.keras
+    os.makedirs(home, exist_ok=True)
+  config._KERAS_DIR = home  # pylint: disable=protected-access
+  try:
+    yield
+  finally:
+    config._KERAS_DIR = before  # pylint: disable=protected-access
 
 
 @contextlib.contextmanager

@@ -96,7 +96,8 @@ def spread(kernel: np.ndarray, num_channels: int) -> np.ndarray:
 
 def _download(name: str) -> keras.Model:
   try:
-    return applications.BUILDERS[name](include_top=False, weights='imagenet')
+    with tensorflow.keras_cache():
+      return applications.BUILDERS[name](include_top=False, weights='imagenet')
   except Exception as error:  # Keras raises an Exception
     raise errors.DataError(
         f'Cannot download the weights of {name} '

@@ -116,11 +116,13 @@ def test_other_files_are_refused_in_one_line(tmp_path):
 
 
 def test_a_download_that_fails_names_the_flag(tmp_path, monkeypatch):
-  monkeypatch.setenv('KERAS_HOME', str(tmp_path))
+  monkeypatch.setenv('HOME', str(tmp_path))
   for name in ('http_proxy', 'https_proxy'):
     monkeypatch.setenv(name, 'http://127.0.0.1:9')
   with pytest.raises(errors.DataError,
                      match='Cannot download the weights of '
-                     'resnet50 .*pass .* --weights_file') as caught:
+                     r'resnet50 \(URL fetch failure on https://.*pass .* '
+                     '--weights_file') as caught:
     imagenet.load('resnet50', 4, '')
   assert '\n' not in str(caught.value)
+  assert (tmp_path / '.keras' / 'models').is_dir()
