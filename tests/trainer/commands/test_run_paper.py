@@ -20,7 +20,8 @@ _ROOT = pathlib.Path(__file__).parents[3]
 def _records(tmp_path_factory):
   """Folder of records of one channel and two classes, in two folds."""
   folder = tmp_path_factory.mktemp('records')
-  return fakes.write_single_label(folder, fakes.describe(1, 2), [0, 1] * 6)
+  return pathlib.Path(
+      fakes.write_single_label(folder, fakes.describe(1, 2), [0, 1] * 6))
 
 
 def _list_words(records, workdir):
