@@ -12,18 +12,22 @@ from trainer import setting
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-  test_name: str = setting.define('One', 'A name |n|.')
-  test_rate: float = setting.define('One', 'A rate.', 0.5, within=(0, 1))
-  test_way: str = setting.define('One', 'A way.', 'a', choices=('', 'a', 'b'))
-  test_decay: float = setting.define('Two',
+  # The last group first: lists have the order of setting.GROUPS.
+  test_decay: float = setting.define('Running',
                                      'A decay.',
                                      0.0,
                                      within=(0, 10),
                                      or_0=True,
                                      is_free=True)
+  test_name: str = setting.define('Network', 'A name |n|.', 'x')
+  test_rate: float = setting.define('Network', 'A rate.', 0.5, within=(0, 1))
+  test_way: str = setting.define('Network',
+                                 'A way.',
+                                 'a',
+                                 choices=('', 'a', 'b'))
 
 
-_NAME, _RATE, _WAY, _DECAY = dataclasses.fields(_Kind)
+_DECAY, _NAME, _RATE, _WAY = dataclasses.fields(_Kind)
 
 
 @pytest.mark.parametrize('field,value,message', [
@@ -53,15 +57,15 @@ def test_a_flag_has_the_type_default_and_help_of_its_setting():
   assert [
       values[f'test_{name}'].default
       for name in ('name', 'rate', 'way', 'decay')
-  ] == ['', 0.5, 'a', 0.0]
+  ] == ['x', 0.5, 'a', 0.0]
   assert values['test_way'].help.endswith('A way.')
 
 
 def test_the_table_has_a_line_a_setting_and_a_table_a_group():
   lines = setting.tabulate(_Kind).splitlines()
   assert [line for line in lines if line.startswith('**')
-         ] == ['**One**', '**Two**']
-  assert lines[4] == r'| `--test_name` |  | a text | A name \|n\|. | no |'
+         ] == ['**Network**', '**Running**']
+  assert lines[4] == r'| `--test_name` | `x` | a text | A name \|n\|. | no |'
   assert '| `--test_rate` | `0.5` | a number, from 0 to below 1 |' in lines[5]
   assert '| `a` | `a`, `b` |' in lines[6]
   assert '0, or from 1e-30 to below 10' in lines[-1]
@@ -70,8 +74,8 @@ def test_the_table_has_a_line_a_setting_and_a_table_a_group():
 
 def test_settings_are_listed_by_group():
   assert setting.list_groups(_Kind) == {
-      'One': ['test_name', 'test_rate', 'test_way'],
-      'Two': ['test_decay']
+      'Network': ['test_name', 'test_rate', 'test_way'],
+      'Running': ['test_decay']
   }
 
 
@@ -97,5 +101,6 @@ def test_what_may_change_on_resume_is_where_and_how_long():
   assert names == {
       'records', 'stage_dir', 'workdir', 'epochs', 'distribute', 'cache',
       'cache_dir', 'cache_gb', 'check', 'data_service', 'tpu', 'xla',
-      'steps_per_call', 'checkpoint_steps', 'profile', 'deterministic'
+      'steps_per_call', 'checkpoint_steps', 'profile', 'deterministic',
+      'init_from', 'weights_file'
   }
