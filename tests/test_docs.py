@@ -49,6 +49,10 @@ _WRITTEN = {
     'docs/train.md': ('run',),
 }
 
+# Guides whose commands make soak runs: they take minutes.
+_IN_SOAK = ('docs/balance.md', 'docs/many_machines.md', 'docs/own_loop.md',
+            'docs/report.md')
+
 # Whose examples need more packages than the tests.
 _IN_LOOPS = 'docs/own_loop.md'
 
@@ -168,7 +172,12 @@ def _base(tmp_path_factory):
   return folder
 
 
-@pytest.mark.parametrize('path', _DOCUMENTS, ids=_name)
+@pytest.mark.parametrize('path', [
+    pytest.param(each,
+                 marks=[pytest.mark.soak] if _name(each) in _IN_SOAK else [])
+    for each in _DOCUMENTS
+],
+                         ids=_name)
 def test_commands_run_as_they_stand(path, base, tmp_path):
   name = _name(path)
   folder = tmp_path / 'folder'

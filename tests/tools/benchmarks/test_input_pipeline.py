@@ -15,6 +15,9 @@ import pytest
 
 from tests.support import fakes
 
+# Whole measurements take minutes.
+pytestmark = pytest.mark.soak
+
 _ROOT = pathlib.Path(__file__).parents[3]
 _PEERS = _ROOT / '.venv-peers' / 'bin' / 'python'
 # Those that start soon, and one of the peers.

@@ -17,6 +17,9 @@ import pytest
 from hpa_records.runtime import errors
 from hpa_records.synthetic import generator
 
+# Whole measurements take minutes.
+pytestmark = pytest.mark.soak
+
 _ROOT = pathlib.Path(__file__).parents[4]
 _PEERS = {'ours', 'ours_2', 'pillow', 'graph', 'opencv', 'inflate'}
 _STEPS = {

@@ -6,7 +6,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from tests.support import fakes
+
+# A whole measurement takes a minute.
+pytestmark = pytest.mark.soak
 
 _ROOT = pathlib.Path(__file__).parents[4]
 
