@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec as spec_lib
+from hpa_records.ingest import csv_cell
 from hpa_records.ingest import issue
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
@@ -61,7 +62,8 @@ class Prediction:
     The submission has the columns Id and Predicted, the classes above the
     threshold, '' where none is. <name>_predictions.csv has Id and the
     probability of each class; <name>_skipped.csv, if samples were left
-    out, row, id, file and issue. The submission is written last.
+    out, row, id, file and issue. No cell can start a formula: see csv_cell. The
+    submission is written last.
 
     Args:
       path: of the submission, <name>.csv.
@@ -89,7 +91,7 @@ class Prediction:
       if self.skipped:
         issue.write(self.skipped, skipped)
       for name, table in tables.items():
-        filesystem.write_atomically(name, table.to_csv(index=False).encode())
+        filesystem.write_atomically(name, csv_cell.encode(table))
     return [*reversed(tables), *([skipped] if self.skipped else [])]
 
 
@@ -111,8 +113,8 @@ def prepare(path: str, classes: Sequence[str]) -> None:
   tables = (path, *name_tables(path))
   for name in tables:
     path_check.prepare_output(name)
-  columns = pd.DataFrame(columns=['Id', *classes]).to_csv(index=False)
-  heads = ('Id,Predicted\n', columns, issue.HEAD)
+  columns = csv_cell.encode(pd.DataFrame(columns=['Id', *classes]))
+  heads = (b'Id,Predicted\n', columns, issue.HEAD.encode())
   # Kaggle's sample_submission.csv starts like a submission, but has no table of
   # predictions beside it; that table is written before the submission.
   has_predictions = filesystem.size(tables[1]) is not None
@@ -124,10 +126,10 @@ def prepare(path: str, classes: Sequence[str]) -> None:
           'choose another --output.')
 
 
-def _begins(path: str, head: str) -> bool:
+def _begins(path: str, head: bytes) -> bool:
   with path_check.translate_write_errors(path), filesystem.open_read(
       path) as file:
-    return file.read(len(head.encode())) == head.encode()
+    return file.read(len(head)) == head
 
 
 class Models:
