@@ -1,9 +1,10 @@
-"""predict: memory does not grow with the number of images."""
+"""predict and embed: memory does not grow with the number of images."""
 
 import os
 import subprocess
 import sys
 
+from pyarrow import parquet
 import pytest
 
 from tests.support import runs
@@ -46,16 +47,22 @@ def _find_peak_mib(tmp_path, script, *words):
 
 
 @pytest.mark.soak
-def test_ten_thousand_images_are_predicted_in_the_memory_of_one_thousand(
-    made, tmp_path):
+@pytest.mark.parametrize('script,ending,more', [
+    ('predict', '.csv', ('--tta=none',)),
+    ('embed', '.parquet', ()),
+])
+def test_ten_thousand_images_take_the_memory_of_one_thousand(
+    made, tmp_path, script, ending, more):
   peaks = []
   for count in (_FEW, _MANY):
     images = _link_images(tmp_path / str(count), made.parent / 'train', count)
+    output = tmp_path / f'{count}{ending}'
     peaks.append(
-        _find_peak_mib(tmp_path, 'tools/predict.py', f'--workdir={made}',
-                       f'--images={images}', '--tta=none',
-                       f'--output={tmp_path}/{count}.csv'))
-    lines = (tmp_path / f'{count}.csv').read_text().splitlines()
-    assert len(lines) == count + 1
-  print(f'peak memory of {_FEW} and {_MANY} images: {peaks} MiB')
+        _find_peak_mib(tmp_path, f'tools/{script}.py', f'--workdir={made}',
+                       f'--images={images}', f'--output={output}', *more))
+    if ending == '.csv':
+      assert len(output.read_text().splitlines()) == count + 1
+    else:
+      assert parquet.read_metadata(output).num_rows == count
+  print(f'{script}: peak memory of {_FEW} and {_MANY} images: {peaks} MiB')
   assert peaks[1] < peaks[0] + _MOST_MORE_MIB
