@@ -265,7 +265,7 @@ def _write_h5ad(file: BinaryIO, table: Table) -> None:
 
 
 def _categorize(texts: np.ndarray) -> pd.Categorical:
-  """Returns texts as AnnData stores them; it cannot write strings of pandas 3."""
+  """Returns texts as AnnData stores them; strings of pandas 3 it cannot."""
   names, codes = np.unique(texts, return_inverse=True)
   return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))
 

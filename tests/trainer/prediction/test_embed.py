@@ -1,4 +1,4 @@
-"""embed: features of images by the model that did not see them, in each file."""
+"""embed: features by the model that did not see an image, in each file."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""feature_scores and feature_places: what tells classes scores high, no leak."""
+"""feature_scores, feature_places: what tells classes scores high; no leak."""
 
 import dataclasses
 
@@ -197,7 +197,7 @@ def test_an_image_has_the_color_of_its_rarest_class_with_one():
 def test_the_figure_has_a_panel_a_model_and_the_names_of_classes():
   found = _place(_make(), 'PCA')
   drawn = map_figure.draw(found, ('a', 'b', 'c'))
-  assert [axes.get_title() for axes in drawn.axes
+  assert [axes.get_title() for axes in drawn.get_axes()
          ] == [f'PCA, fold {model}: 30 images' for model in (0, 1)]
   legend, = drawn.legends
   assert [each.get_text() for each in legend.get_texts()

@@ -114,7 +114,7 @@ def test_the_report_has_the_map_the_numbers_and_neighbours(report):
   assert '<h2 id="features">' in text and 'href="#features"' in text
   found = _load(report.parent)
   assert text.count('<circle cx=') >= 20
-  for sample in found.ids.tolist():
+  for sample in found.ids:
     assert f'data-tip="{sample}: ' in text
   for scorer, scores in found.scores.items():
     assert feature_map.SCORERS[scorer] in text
