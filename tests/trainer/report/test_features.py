@@ -83,7 +83,9 @@ def test_the_command_writes_map_scores_and_neighbours(embedded):
   assert found.scored == 20
   # The thumbnails are the images themselves.
   with np.load(workdir / 'fold0/gallery.npz') as file:
-    images = dict(zip(file['ids'].tolist(), file['images']))
+    images = {
+        str(name): each for name, each in zip(file['ids'], file['images'])
+    }
   for query, thumbnails in zip(found.queries, found.images):
     if found.ids[query] in images:
       np.testing.assert_array_equal(thumbnails[0], images[found.ids[query]])
