@@ -122,11 +122,12 @@ endef
 
 # $(call pin_tensorflow,VERSION,EXTRAS,BOUND): for every Python and platform. Of
 # tensorflow-metadata, 1.21 does not load with the protobuf of TensorFlow < 2.20
-# and does not say so.
+# and does not say so. Later versions of anndata for Python 3.11 need pandas < 3.
 define pin_tensorflow
-	printf '%s\n' 'tensorflow==$(1).*' 'tensorflow-cpu==$(1).*' $(3) | \
+	printf '%s\n' 'tensorflow==$(1).*' 'tensorflow-cpu==$(1).*' $(3) \
+	  'anndata<=0.12.6; python_version=="3.11"' | \
 	  $(call pin,tensorflow-$(1),--constraint - --universal --python-version 3.10 \
-	  $(addprefix --extra=,cpu gpu remote tfds beam test fuzz $(2)))
+	  $(addprefix --extra=,cpu gpu remote tfds beam embed test fuzz $(2)))
 endef
 OLD_PROTOBUF = 'tensorflow-metadata<1.18'
 

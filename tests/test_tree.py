@@ -51,6 +51,8 @@ _WITH_TENSORFLOW = {
     'trainer.network.summary',
     'trainer.training.recording.examples',
     'trainer.prediction.predict',
+    'trainer.prediction.fold_network',
+    'trainer.prediction.embed',
     'trainer.training.recording.recorder',
     'trainer.training.state',
     'trainer.training.preparation',

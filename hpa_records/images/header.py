@@ -182,7 +182,7 @@ def _choose(header: Header, how: how_lib.How) -> tuple[tuple[int, ...], ...]:
   if how.stack.kind == 'planes':
     return stack_lib.find_planes(how.stack, num_channels, header.colors)
   images = header.images or (tiff.Tags('<', {}, ''),)
-  return stack_lib.find_pages(how.stack, num_channels, len(images),
+  return stack_lib.find_pages(how.stack, how.channels, len(images),
                               images[0].text)
 
 

@@ -11,9 +11,11 @@ The axes are those that the user gives, else those of the file's description
 import dataclasses
 import math
 import re
+from typing import Sequence
 
 from hpa_records.images.containers import tiff_text
 from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 
 KINDS = ('planes', 'pages')
 PROJECTIONS = ('max', 'middle')
@@ -94,20 +96,22 @@ def find_planes(stack: Stack, num_channels: int,
   return tuple((each,) for each in range(num_channels))
 
 
-def find_pages(stack: Stack, num_channels: int, count: int,
+def find_pages(stack: Stack, names: Sequence[str], count: int,
                text: str) -> tuple[tuple[int, ...], ...]:
   """Returns the pages of each of C channels, whose maximum is its plane.
 
   Args:
     stack: passed by check.
-    num_channels: C.
+    names: of the C channels. If the file has all of these names, its order of
+      them must be the same.
     count: pages of the file.
     text: image description of the first page.
 
   Raises:
     errors.DataError: the file has too few pages, others than channels, other
-      axes, or focal planes and no projection.
+      axes, focal planes and no projection, or channels in another order.
   """
+  num_channels = len(names)
   sizes = (_complete(stack, num_channels, count) or
            tiff_text.find_sizes(text) or (('C', count),))
   number = dict(sizes)
@@ -123,6 +127,7 @@ def find_pages(stack: Stack, num_channels: int, count: int,
     raise errors.DataError(
         f'expected the pages of {declared}, received {count:,} pages')
   channels = find_planes(stack, num_channels, number.get('C', 1))
+  _check_names(names, [plane for plane, in channels], text)
   depth = number.get('Z', 1)
   if depth > 1 and not stack.project:
     raise errors.DataError(
@@ -137,6 +142,28 @@ def find_pages(stack: Stack, num_channels: int, count: int,
       tuple(channel * steps['C'] + z * steps['Z']
             for z in chosen)
       for channel, in channels)
+
+
+def _check_names(names: Sequence[str], planes: Sequence[int],
+                 text: str) -> None:
+  """Refuses planes that the file itself calls by the name of another channel.
+
+  Args:
+    names: of the C channels.
+    planes: along the channels of the file, of each channel.
+    text: as of find_pages.
+  """
+  found = [each.casefold() for each in tiff_text.find_channel_names(text)]
+  wanted = [each.casefold() for each in names]
+  if len(set(found)) < len(found) or not set(wanted) <= set(found):
+    return  # names of its own
+  for name, plane in zip(names, planes):
+    if found[plane:plane + 1] != [name.casefold()]:
+      place = found.index(name.casefold())
+      raise errors.DataError(
+          f'expected the channel {printable.quote(name)} in plane {plane}, but '
+          f'the OME-XML of the file has it in plane {place}; give the plane of '
+          'each channel')
 
 
 def _parse(axes: str) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ by commas, tabs or semicolons, as the header says.
 
 pandas.read_csv turns the id 001 into 1 and NA into a missing value, and does
 not name the line of an unclosed quote. So the csv module gets one line at a
-time.
+time. The apostrophe that csv_cell writes before a cell is removed.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import itertools
 from typing import Iterator, Sequence
 
 from hpa_records.images import file_kind
+from hpa_records.ingest import csv_cell
 from hpa_records.ingest import issue
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
@@ -146,7 +147,8 @@ def _parse_header(row: int, line: str, csv: str, needed: Sequence[str],
 
 def _split_fields(line: str, delimiter: str) -> list[str]:
   try:
-    return next(csv_module.reader([line], strict=True, delimiter=delimiter))
+    fields = next(csv_module.reader([line], strict=True, delimiter=delimiter))
+    return [csv_cell.restore(each) for each in fields]
   except csv_module.Error as error:
     raise errors.DataError(
         f'expected CSV, received {printable.quote(line)} ({error})') from error

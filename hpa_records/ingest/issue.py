@@ -9,6 +9,7 @@ import dataclasses
 import io
 from typing import NoReturn, Sequence
 
+from hpa_records.ingest import csv_cell
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
@@ -109,7 +110,8 @@ def refuse_unread(issues: Sequence[Issue | str], source: str) -> NoReturn:
 def write(issues: Sequence[Issue], path: str) -> None:
   """Writes the issues as CSV: row,id,file,issue.
 
-  Characters that are not printable or not valid UTF-8 are escaped.
+  Characters that are not printable or not valid UTF-8 are escaped, and no cell
+  can start a formula (csv_cell).
 
   Args:
     issues: written in the order given.
@@ -120,7 +122,7 @@ def write(issues: Sequence[Issue], path: str) -> None:
   writer.writerow(HEAD.split(','))
   for each in issues:
     texts = map(printable.escape, (each.id, each.file, each.message))
-    writer.writerow((each.row, *texts))
+    writer.writerow((each.row, *map(csv_cell.protect, texts)))
   filesystem.write_atomically(path, text.getvalue().encode())
 
 

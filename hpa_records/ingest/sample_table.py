@@ -39,6 +39,8 @@ class SampleTable:
     requested: names of the files, by id, of all samples of the table, also of
       those that were left out for their files.
     groups_sha256: as of input_tables.Tables.
+    depths: number of samples by the depth of their files, as of
+      decode.Measured; {} in a table that was checked earlier.
   """
   table: pd.DataFrame
   sizes: dict[tuple[int, int], int]
@@ -47,6 +49,7 @@ class SampleTable:
   classes: tuple[str, ...]
   requested: dict[str, tuple[str, ...]]
   groups_sha256: str = ''
+  depths: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def load(csv: str,
@@ -108,7 +111,9 @@ def check(tables: input_tables.Tables, how: input_tables.How) -> SampleTable:
     raise errors.DataError(issue.describe(head, issues))
   doubt.print_counts(
       [each for each in doubts if (each.row, each.id) not in bad])
-  sizes = collections.Counter(measured[each.files[0]][:2] for each in kept)
+  heads = [measured[each.files[0]] for each in kept]
+  sizes = collections.Counter(each[:2] for each in heads)
+  depths = collections.Counter(each.depth for each in heads)
   with_files = {(each.row, each.id) for each in issues if each.file}
   return SampleTable(
       pd.DataFrame(kept, columns=row_reader.Sample._fields), dict(sizes),
@@ -116,7 +121,7 @@ def check(tables: input_tables.Tables, how: input_tables.How) -> SampleTable:
           each.id: each.files
           for each in samples
           if (each.row, each.id) not in bad or (each.row, each.id) in with_files
-      }, tables.groups_sha256)
+      }, tables.groups_sha256, dict(depths))
 
 
 def _compare_depths(

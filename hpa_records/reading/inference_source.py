@@ -34,6 +34,7 @@ class Records:
     order: [M] int64, the ids' indices to list, in the order of the CSV if there
       is one, else all in file order.
     is_ordered: whether there is a CSV.
+    records: the dataset.
     issues: of skipped samples; always ().
     is_refused: whether finish() will raise; always False.
   """
@@ -56,38 +57,47 @@ class Records:
       errors.DataError: as dataset.load; the CSV is invalid, or has an Id that
         is not among the records.
     """
-    self._records = dataset.load(directory, allow_unlabelled=True)
+    self.records = dataset.load(directory, allow_unlabelled=True)
     # Checksums are cheap compared with a network's scores.
     self._reader = reader_lib.Reader(
-        self._records, None,
-        how_lib.How(check='crc', by_tensorflow=by_tensorflow))
-    index = self._records.index
+        self.records, None, how_lib.How(check='crc',
+                                        by_tensorflow=by_tensorflow))
+    index = self.records.index
     self.ids = index['id'].to_numpy(str)
     self.is_ordered = bool(csv) or 'row' in index
     self.order = np.arange(len(self.ids))
     if csv:
-      self.order = _find_order(self._records, csv)
+      self.order = _find_order(self.records, csv)
     elif 'row' in index:
       self.order = np.argsort(index['row'].to_numpy(), kind='stable')
 
   @property
   def settings(self) -> dict[str, Any]:
     """The settings of the conversion."""
-    return self._records.manifest.settings
+    return self.records.manifest.settings
 
   @property
   def levels(self) -> dict[str, list[list[float]]] | None:
     """As of manifest.Manifest."""
-    return self._records.manifest.levels
+    return self.records.manifest.levels
 
   @property
   def spec(self) -> spec_lib.Spec:
     """The classes and channels of the records."""
-    return self._records.spec
+    return self.records.spec
 
-  def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
-    """Returns batches as indexed.batches gives them."""
-    return self._reader.evaluation(self._records.rows(None), share)
+  def batches(self,
+              share: epoch_plan.Share,
+              rows: np.ndarray | None = None) -> tf.data.Dataset:
+    """Returns batches as indexed.batches gives them.
+
+    Args:
+      share: the part of each batch to make.
+      rows: [n] int64, indices of the ids in the order to read; None: all.
+    """
+    if rows is None:
+      rows = self.records.rows(None)
+    return self._reader.evaluation(rows, share)
 
   def translate_errors(self) -> contextlib.AbstractContextManager:
     """Returns Reader.translate_errors, for a block that reads batches."""
@@ -110,8 +120,10 @@ class Files:
     ids: [N] str, in the order of the CSV, or sorted.
     order: [N] int64, 0..N-1.
     is_ordered: whether the ids have an order to list; always True.
+    records: None.
   """
   is_ordered = True
+  records = None
 
   def __init__(self, loaded: sample_table.SampleTable, images: str,
                how: how_lib.How, on_error: str):
@@ -151,11 +163,14 @@ class Files:
     return bool(self._payload.unread or
                 (self._payload.issues and self._on_error == 'stop'))
 
-  def batches(self, share: epoch_plan.Share) -> tf.data.Dataset:
-    """Returns batches as indexed.batches gives them."""
+  def batches(self,
+              share: epoch_plan.Share,
+              rows: np.ndarray | None = None) -> tf.data.Dataset:
+    """As Records.batches."""
+    rows = np.arange(len(self.ids)) if rows is None else rows
     labels = np.zeros([len(self.ids), self._num_classes])
     return indexed.batches(labels, self._shape, self._payload,
-                           epoch_plan.once(np.arange(len(self.ids))), share)
+                           epoch_plan.once(rows), share)
 
   @contextlib.contextmanager
   def translate_errors(self) -> Iterator[None]:

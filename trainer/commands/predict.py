@@ -7,49 +7,20 @@
 # What takes long to import is imported after --help and flags are answered.
 # pylint: disable=import-outside-toplevel
 
-import contextlib
-from typing import Any
-
 from absl import flags
 
 from hpa_records.runtime import cli
-from hpa_records.ingest import doubt
-from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.storage import path_check
 from trainer import config
-from trainer import remote_tpu
+from trainer.prediction import image_input
 from trainer.run import workdir as workdir_lib
 from trainer.scoring import thresholds
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], 'Folder of a run; with several the models of all are '
     'averaged.')
-_RECORDS = flags.DEFINE_string(
-    'records', '', 'Folder that hpa-make-records wrote, with --unlabelled or '
-    'without, or its address.')
-_IMAGES = flags.DEFINE_string(
-    'images', '', 'In place of --records: folder of the image files, as of '
-    'hpa-make-records.')
-_CSV = flags.DEFINE_string(
-    'csv', '', 'Table with the column Id: samples to predict, in this order; '
-    'by default all, unlabelled records in the order of their CSV.')
-_PATTERN = flags.DEFINE_string(
-    'pattern', '', 'Names of the files in --images, with {id} and {channel}; '
-    'by default those of the images that were trained on.')
-_WHITE_LEVEL = flags.DEFINE_integer(
-    'white_level',
-    None, 'Intensity in 16-bit files that becomes 255; by default that of the '
-    'images that were trained on.',
-    lower_bound=0,
-    upper_bound=65535)
-_ON_ERROR = flags.DEFINE_enum(
-    'on_error', 'stop', ('stop', 'skip'),
-    'stop refuses --images with an issue; skip leaves invalid samples out.')
-_ON_DOUBT = flags.DEFINE_enum(
-    'on_doubt', 'count', doubt.ON_DOUBT,
-    'Samples of --images that are not square, or with two channels of the same '
-    'bytes: count prints how many, refuse treats them as invalid.')
+image_input.define_flags()
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'File NAME.csv to write, with Id and Predicted; the '
     'probabilities are in NAME_predictions.csv beside it.')
@@ -78,12 +49,10 @@ _TPU = flags.DEFINE_string(
     'TPU of --distribute=tpu, name or address; local: of this machine.')
 _FLAGS_BY_GROUP = {
     'Models': ('workdir', 'weights', 'tta', 'threshold'),
-    'Input': ('records', 'images', 'csv', 'pattern', 'white_level', 'on_error',
-              'on_doubt'),
+    'Input': image_input.FLAGS,
     'Output': ('output',),
     'Devices': ('batch_size', 'distribute', 'tpu'),
 }
-_OF_IMAGES = ('pattern', 'white_level', 'on_error', 'on_doubt')
 
 
 def main() -> None:
@@ -94,16 +63,16 @@ def main() -> None:
       path_check.require_local(each, 'workdir')
       for each in _WORKDIR.value or ['']
   ]
-  _check_input()
+  read = image_input.read_flags(_DISTRIBUTE.value, _TPU.value)
   output = path_check.require_path(_OUTPUT.value, 'output')
   ensemble = ensemble_lib.load(workdirs)
   threshold = ensemble.choose_thresholds(_THRESHOLD.value, _WEIGHTS.value)
-  samples = _load_samples(ensemble) if _IMAGES.value else None
+  samples = read.load_samples(ensemble)
   from trainer.prediction import predict
   from trainer import strategy as strategy_lib
-  _check_output([output, *predict.name_tables(output)], workdirs)
+  _check_output([output, *predict.name_tables(output)], read, workdirs)
   predict.prepare(output, ensemble.classes)
-  with _open_source(ensemble, samples) as inference_source:
+  with read.open(ensemble, samples) as inference_source:
     strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
     models = predict.Models(ensemble, strategy, _WEIGHTS.value)
     found = models.predict(inference_source, _TTA.value, _BATCH_SIZE.value)
@@ -120,73 +89,17 @@ def main() -> None:
           'predictions.')
 
 
-def _check_input() -> None:
-  """Refuses flags that do not go together."""
-  if bool(_RECORDS.value) == bool(_IMAGES.value):
-    received = 'both' if _RECORDS.value else 'none'
-    raise errors.DataError('Expected --records=PATH or --images=PATH, received '
-                           f'{received}; pass one.')
-  for name in _OF_IMAGES:
-    if _RECORDS.value and flags.FLAGS[name].present:
-      raise errors.DataError(f'Expected --{name} with --images alone, received '
-                             'it with --records; leave it out.')
-  remote_tpu.check_input(_DISTRIBUTE.value,
-                         _TPU.value,
-                         records=_RECORDS.value,
-                         images=_IMAGES.value)
-
-
-def _check_output(written: list[str], workdirs: list[str]) -> None:
+def _check_output(written: list[str], read: image_input.Input,
+                  workdirs: list[str]) -> None:
   """Refuses files to write that are read, or among what is read."""
-  records = _path(_RECORDS)
+  staged, inputs = read.list_paths()
   path_check.refuse_shared(
-      [('output', each) for each in written],
-      [('records', records), ('images', _path(_IMAGES)),
-       ('csv', _path(_CSV)), *(('workdir', each) for each in workdirs)],
-      closed=[('records', records),
+      [*staged, *(('output', each) for each in written)],
+      [*inputs, *(('workdir', each) for each in workdirs)],
+      closed=[('records', read.records),
               *(('workdir', fold)
                 for each in workdirs
                 for fold in workdir_lib.list_fold_directories(each))])
-
-
-def _path(flag: flags.FlagHolder[str]) -> str:
-  return flag.value and path_check.require_path(flag.value, flag.name)
-
-
-def _load_samples(ensemble: Any) -> Any:
-  """Returns the sample table of --images, checked but for their pixels."""
-  from hpa_records.ingest import input_tables
-  from hpa_records.ingest import sample_table
-  return sample_table.load(
-      _path(_CSV), _path(_IMAGES),
-      input_tables.How(_describe(ensemble),
-                       unlabelled=True,
-                       on_error=_ON_ERROR.value,
-                       on_doubt=_ON_DOUBT.value))
-
-
-def _describe(ensemble: Any) -> Any:
-  """Returns the description of the new images."""
-  from hpa_records.datasets import description
-  return description.change(
-      description.of_settings(ensemble.settings, ensemble.classes),
-      _PATTERN.value, _WHITE_LEVEL.value or 0)
-
-
-def _open_source(ensemble: Any, samples: Any):
-  """Returns what is scored, records or images, a context manager."""
-  from hpa_records.reading import inference_source
-  if samples is None:
-    directory = _path(_RECORDS)
-    found = inference_source.Records(
-        directory, _path(_CSV),
-        remote_tpu.is_elsewhere(_DISTRIBUTE.value, _TPU.value))
-    ensemble.check_records(found.spec, found.settings, directory, found.levels)
-    return contextlib.nullcontext(found)
-  return inference_source.Files(samples,
-                                _path(_IMAGES),
-                                ensemble.load_how(_describe(ensemble)),
-                                on_error=_ON_ERROR.value)
 
 
 def run() -> None:

@@ -100,6 +100,8 @@ def noise_shapes(model: keras.Model) -> list[tuple[int, ...]]:
 def infer(model: keras.Model, image: tf.Tensor) -> tf.Tensor:
   """Returns logits [B, K] float32, without dropout.
 
+  Of a network of add_features it returns all outputs, the logits last.
+
   Args:
     model: of build.
     image: [B, H, W, C] uint8.
@@ -114,10 +116,38 @@ def skip_scaling(model: keras.Model) -> keras.Model:
   Its input is the scaled image, [B, H, W, C] float32.
 
   Args:
-    model: of build.
+    model: of build or add_features.
   """
   scaled = model.get_layer(layers.SCALING).output
-  return keras.Model([scaled, *model.inputs[1:]], model.outputs[0])
+  outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
+  return keras.Model([scaled, *model.inputs[1:]], outputs)
+
+
+@tensorflow.keras_defaults()
+def add_features(config: config_lib.Config,
+                 model: keras.Model) -> tuple[dict[str, int], keras.Model]:
+  """Returns a network's features, and a network with them as outputs.
+
+  Those of GapNet-PL are the averages of its feature maps, one after the other,
+  and the last hidden layer, which dropout does not change in inference. Of
+  another network they are the input of its last layer.
+
+  Args:
+    config: of the run.
+    model: of build.
+
+  Returns:
+    Their lengths by name, and a network with the same variables and inputs. Its
+    outputs are the features [B, n] each, and the logits [B, K].
+  """
+  head = model.get_layer('logits').input
+  if config.model == 'gapnet_pl':
+    found = {name: model.get_layer(name).output for name in gapnet.AVERAGES}
+    found[gapnet.HIDDEN] = head
+  else:
+    found = {model.layers[-2].name: head}
+  made = keras.Model(model.inputs, [*found.values(), model.outputs[0]])
+  return {name: each.shape[-1] for name, each in found.items()}, made
 
 
 def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
@@ -127,7 +157,7 @@ def infer_with(model: keras.Model, values: Sequence[tf.Tensor],
   Several sets of weights can share one network, traced and compiled once.
 
   Args:
-    model: the network, of build or skip_scaling.
+    model: the network, of build, add_features or skip_scaling.
     values: one for each of model.variables.
     image: [B, H, W, C] uint8, or as of skip_scaling.
   """

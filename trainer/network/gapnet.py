@@ -32,6 +32,11 @@ from trainer.network import xla_layers
 # Without padding, smaller images have no pixel left before the last average.
 SMALLEST_PX = {'original': 1, 'kaggle': 149}
 
+# Names of features: the averages of maps, which are layers, and the last hidden
+# layer.
+AVERAGES = ('average1', 'average2', 'average3')
+HIDDEN = 'hidden2'
+
 _STEM = 'conv1'  # the layer that takes the image
 _FULL = {'dtype': 'float32'}
 
@@ -116,8 +121,8 @@ class _Builder:
     """Returns the means over space of maps [B, H, W, C], concatenated."""
     average = keras.layers.GlobalAveragePooling2D
     means = [
-        average(name=f'average{i}', dtype='float32')(x)
-        for i, x in enumerate(maps, start=1)
+        average(name=name, dtype='float32')(x)
+        for name, x in zip(AVERAGES, maps, strict=True)
     ]
     return keras.layers.Concatenate(name='averages', dtype='float32')(means)
 
@@ -145,7 +150,7 @@ def _connect_original(make: _Builder, x):
     x = make.conv(x, 128, f'conv{i}')
   x = make.averages([map1, map2, x])
   x = make.dropout(make.dense(x, 256, 'hidden1'), 0.3, 'dropout1')
-  return make.dropout(make.dense(x, 256, 'hidden2'), 0.3, 'dropout2')
+  return make.dropout(make.dense(x, 256, HIDDEN), 0.3, 'dropout2')
 
 
 def _connect_kaggle(make: _Builder, x):
@@ -161,7 +166,7 @@ def _connect_kaggle(make: _Builder, x):
     x = make.conv(make.norm(x, f'norm{i}'), 128, f'conv{i}')
   x = make.averages([map1, map2, make.dropout(x, 0.3, 'dropout3')])
   x = make.dropout(make.dense(x, 256, 'hidden1'), 0.5, 'dropout4')
-  return make.dropout(make.dense(x, 256, 'hidden2'), 0.1, 'dropout5')
+  return make.dropout(make.dense(x, 256, HIDDEN), 0.1, 'dropout5')
 
 
 def _check_choice(name, value, choices):

@@ -1,8 +1,7 @@
 """Predictions for new images: means over models and symmetries of the square.
 
 Each image is read once and passed through all models while the next ones are
-read. The models of a run share one network that takes their weights as inputs,
-so it is traced, and compiled by XLA, once a run.
+read.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,21 +12,17 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.format import spec as spec_lib
+from hpa_records.ingest import csv_cell
 from hpa_records.ingest import issue
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
-from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer.augmentation import dihedral
-from trainer.network import build
-from trainer.network import layers
 from trainer.prediction import ensemble as ensemble_lib
-from trainer.run import checkpoint
-from trainer.run import finished_run
-from trainer.run import workdir
+from trainer.prediction import fold_network
 from trainer.scoring import decision
 from trainer import strategy as strategy_lib
 
@@ -61,7 +56,8 @@ class Prediction:
     The submission has the columns Id and Predicted, the classes above the
     threshold, '' where none is. <name>_predictions.csv has Id and the
     probability of each class; <name>_skipped.csv, if samples were left
-    out, row, id, file and issue. The submission is written last.
+    out, row, id, file and issue. No cell can start a formula: see csv_cell. The
+    submission is written last.
 
     Args:
       path: of the submission, <name>.csv.
@@ -89,7 +85,7 @@ class Prediction:
       if self.skipped:
         issue.write(self.skipped, skipped)
       for name, table in tables.items():
-        filesystem.write_atomically(name, table.to_csv(index=False).encode())
+        filesystem.write_atomically(name, csv_cell.encode(table))
     return [*reversed(tables), *([skipped] if self.skipped else [])]
 
 
@@ -111,8 +107,8 @@ def prepare(path: str, classes: Sequence[str]) -> None:
   tables = (path, *name_tables(path))
   for name in tables:
     path_check.prepare_output(name)
-  columns = pd.DataFrame(columns=['Id', *classes]).to_csv(index=False)
-  heads = ('Id,Predicted\n', columns, issue.HEAD)
+  columns = csv_cell.encode(pd.DataFrame(columns=['Id', *classes]))
+  heads = (b'Id,Predicted\n', columns, issue.HEAD.encode())
   # Kaggle's sample_submission.csv starts like a submission, but has no table of
   # predictions beside it; that table is written before the submission.
   has_predictions = filesystem.size(tables[1]) is not None
@@ -124,10 +120,10 @@ def prepare(path: str, classes: Sequence[str]) -> None:
           'choose another --output.')
 
 
-def _begins(path: str, head: str) -> bool:
+def _begins(path: str, head: bytes) -> bool:
   with path_check.translate_write_errors(path), filesystem.open_read(
       path) as file:
-    return file.read(len(head.encode())) == head.encode()
+    return file.read(len(head)) == head
 
 
 class Models:
@@ -152,7 +148,9 @@ class Models:
     self.strategy = strategy
     dihedral.warm_up()
     self._classes = ensemble.classes
-    self._networks = [_Network(run, strategy, weights) for run in ensemble.runs]
+    self._networks = [
+        fold_network.Network(run, strategy, weights) for run in ensemble.runs
+    ]
 
   def predict(self, source: inference_source.Records | inference_source.Files,
               tta: str, batch_size: int) -> Prediction:
@@ -196,81 +194,12 @@ class Models:
     # All are queued before the first result is waited for. The sum is in
     # float64, in a fixed order.
     found = [
-        network.predict(images, tf.constant(view), values, scaling)
+        network.predict(images, tf.constant(view), values, scaling)[0]
         for network in self._networks
         for values, scaling in network.folds
         for view in views
     ]
     return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
-
-
-class _Network:
-  """The network of a run, and what its folds do not share.
-
-  Attributes:
-    folds: of each fold the weights, tensors in the order of the network's
-      variables, and the scaling [2, C] float32 of its training: factor and
-      offset of each channel.
-  """
-
-  def __init__(self, run: finished_run.Run, strategy: tf.distribute.Strategy,
-               weights: str):
-    self._strategy, self._config = strategy, run.config
-    is_compiled = strategy_lib.compiles(strategy, run.config.xla)
-    with strategy.scope():
-      self._model = build.build(run.config, run.spec,
-                                run.folds[0].about['pixels'], is_compiled)
-      if self._has_scaling:
-        self._model = build.skip_scaling(self._model)
-    self.folds = [(self._read(run, fold, weights), _find_scaling(fold))
-                  for fold in run.folds]
-    self._run = self._predict
-    if is_compiled and not isinstance(strategy, tf.distribute.TPUStrategy):
-      self._run = tensorflow.traced(self._predict, jit_compile=True)
-
-  @property
-  def _has_scaling(self) -> bool:
-    """Whether each fold has its own scaling, not each image."""
-    return self._config.input_scaling == 'dataset'
-
-  @tensorflow.traced
-  def predict(self, images, view: tf.Tensor, values: Sequence[tf.Tensor],
-              scaling: tf.Tensor) -> tf.Tensor:
-    """Returns the predictions of a batch, [B, K] float32, 0..1.
-
-    Args:
-      images: [B, H, W, C] uint8, distributed.
-      view: int32 scalar, the symmetry of the square that is applied.
-      values: the weights of an entry of folds.
-      scaling: of the same entry.
-    """
-    predictions = self._strategy.run(self._run,
-                                     args=(images, view, values, scaling))
-    return self._strategy.gather(predictions, axis=0)
-
-  def _predict(self, images, view, values, scaling):
-    elements = tf.fill([images.shape[0]], view)
-    images = dihedral.transform(images, elements)
-    if self._has_scaling:
-      images = tf.cast(images, tf.float32) * scaling[0] + scaling[1]
-    logits = build.infer_with(self._model, values, images)
-    return build.find_probabilities(self._config, logits)
-
-  def _read(self, run: finished_run.Run, fold: finished_run.Fold,
-            weights: str) -> list[tf.Tensor]:
-    directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
-                             workdir.CHECKPOINTS_NAME)
-    epoch = ensemble_lib.find_epoch(run, fold, weights)
-    config = dataclasses.replace(run.config, fold=fold.number)
-    of = config.identity(run.fingerprint)
-    values = checkpoint.load_weights(directory, (epoch, 0), of, self._model)
-    return list(map(tf.constant, values))
-
-
-def _find_scaling(fold: finished_run.Fold) -> tf.Tensor:
-  pixels = fold.about['pixels']
-  return tf.constant(layers.find_scaling(pixels['mean'], pixels['std']),
-                     tf.float32)
 
 
 def name_tables(path: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ import os
 
 import pandas as pd
 
+from hpa_records.ingest import csv_cell
 from hpa_records.inspection import figure
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
@@ -43,7 +44,7 @@ class Files:
   def save(self, title: str, table: pd.DataFrame) -> pd.DataFrame:
     """Adds a table as CSV, and returns it."""
     label = table.index.name or 'name'
-    self.add(f'{title}.csv', table.to_csv(index_label=label).encode())
+    self.add(f'{title}.csv', csv_cell.encode(table, label))
     return table
 
   def embed(self, title: str, drawn) -> str:

@@ -15,6 +15,7 @@ from hpa_records.inspection import summary
 from hpa_records.sampling import label_set
 from trainer.recipe import schedule
 from trainer.report import confusion
+from trainer.report import features
 from trainer.report.figures import network as network_lib
 from trainer.report import files as files_lib
 from trainer.report import result as result_lib
@@ -101,6 +102,8 @@ def describe(result: result_lib.Result, content: dict[str,
       'thresholds':
           _describe_thresholds(result, files),
       **confusion.describe(result, files),
+      'features':
+          features.describe(result, files),
       'network':
           network and {
               'figure':

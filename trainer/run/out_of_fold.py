@@ -12,6 +12,7 @@ import os
 import numpy as np
 import pandas as pd
 
+from hpa_records.ingest import csv_cell
 from hpa_records.runtime import errors
 from trainer.run import arrays as arrays_lib
 from trainer.run import finished_run
@@ -62,7 +63,7 @@ class OutOfFold:
 
   def to_csv(self, names: Sequence[str]) -> bytes:
     """Returns to_frame(names) as a CSV file."""
-    return self.to_frame(names).to_csv(index=False).encode()
+    return csv_cell.encode(self.to_frame(names))
 
   def to_npz(self) -> bytes:
     """Returns the attributes as an .npz file."""

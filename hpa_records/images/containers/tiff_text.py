@@ -24,6 +24,7 @@ _SHAPE = re.compile(r'^\{?"?shape"?[:=] ?[\[(]([0-9, ]{1,99})[\])]')
 _SHAPE_AXES = re.compile(r'"axes": ?"([A-Z]{1,16})"')
 _PIXELS = re.compile(r'<(?:\w{1,20}:)?Pixels\s([^<>]*)>')
 _TIFF_DATA = re.compile(r'<(?:\w{1,20}:)?TiffData\s([^<>]*)>')
+_CHANNEL = re.compile(r'<(?:\w{1,20}:)?Channel\s([^<>]*)>')
 _ATTRIBUTE = re.compile(r'\b(\w{1,40})\s*=\s*["\']([^"\'<>]{0,40})["\']')
 
 # (axis, planes along it), slowest first.
@@ -88,6 +89,22 @@ def _check_order(text: str, order: str, sizes: dict[str, int]) -> None:
       raise errors.DataError(
           f'OME-TIFF whose planes are not in the order {order}: plane {place} '
           f'is image {found["IFD"]}')
+
+
+def find_channel_names(text: str) -> tuple[str, ...]:
+  """Returns the names of an OME-TIFF's channels, in the order of planes.
+
+  Args:
+    text: as of find_sizes.
+
+  Returns:
+    A name for each channel, '' without one; () if the text lists no channels.
+  """
+  if not _PIXELS.search(text):
+    return ()
+  return tuple(
+      dict(_ATTRIBUTE.findall(each)).get('Name', '')
+      for each in _CHANNEL.findall(text))
 
 
 def count_planes(text: str, num_pixels: int, samples: int) -> int:

@@ -113,6 +113,35 @@ def test_pages_of_all_kinds(tmp_path, dtype, compression, options):
   np.testing.assert_array_equal(some, found[[3, 0]])
 
 
+@pytest.mark.parametrize('names,planes,message', [
+    (['c0', 'C1', 'c2'], (), ''),
+    (['c1', 'c0', 'c2'], (1, 0, 2), ''),
+    (['DAPI', 'c0', 'c1'], (), ''),
+    (['c0', 'c0', 'c1'], (), ''),
+    (['c1', 'c0', 'c2'], (), "'c0' in plane 0, but the OME-XML .* in plane 1"),
+    (['c0', 'c1', 'c2'], (0, 2, 1), "'c1' in plane 2, .* in plane 1"),
+])
+def test_channels_that_the_file_itself_names_otherwise_are_refused(
+    tmp_path, names, planes, message):
+  pixels = _pixels((3, 21, 37), 'u1')
+  data = _tiff(pixels,
+               photometric='minisblack',
+               ome=True,
+               metadata={
+                   'axes': 'CYX',
+                   'Channel': {
+                       'Name': names
+                   }
+               })
+  how = _how(3, 'pages', planes=planes)
+  if message:
+    with pytest.raises(errors.DataError, match=message):
+      _read(tmp_path, data, how)
+  else:
+    np.testing.assert_array_equal(_read(tmp_path, data, how),
+                                  pixels[list(planes) or [0, 1, 2]])
+
+
 @pytest.mark.parametrize('num_samples', [2, 4, 5, 16])
 @pytest.mark.parametrize('planar', ['contig', 'separate'])
 def test_any_number_of_samples(tmp_path, num_samples, planar):

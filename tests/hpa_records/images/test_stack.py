@@ -10,7 +10,8 @@ from hpa_records.runtime import errors
 def _pages(count, num_channels, text='', **settings):
   chosen = stack.Stack('pages', **settings)
   stack.check(chosen, num_channels)
-  return stack.find_pages(chosen, num_channels, count, text)
+  names = [f'c{i}' for i in range(num_channels)]
+  return stack.find_pages(chosen, names, count, text)
 
 
 def _imagej(**sizes):

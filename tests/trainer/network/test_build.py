@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.support import specs
@@ -64,3 +65,50 @@ def test_weight_decay_applies_to_every_kernel(model, variant, size):
   ] for decays_biases in (False, True))
   assert len(found) == len(set(found)) and set(found) == kernels
   assert 'logits/bias' in biases and set(both) == kernels | biases
+
+
+@pytest.mark.parametrize('changes,lengths', [
+    ({}, {
+        'average1': 32,
+        'average2': 64,
+        'average3': 128,
+        'hidden2': 256
+    }),
+    ({
+        'variant': 'kaggle'
+    }, {
+        'average1': 32,
+        'average2': 64,
+        'average3': 128,
+        'hidden2': 256
+    }),
+    ({
+        'model': 'resnet50',
+        'activation': ''
+    }, {
+        'avg_pool': 2048
+    }),
+    ({
+        'model': 'xception',
+        'activation': ''
+    }, {
+        'global_average_pooling2d_1': 2048
+    }),
+])
+def test_features_give_the_logits_of_the_same_network(changes, lengths):
+  config = config_lib.Config('', '', **changes)
+  pixels = {'mean': [20.0] * 4, 'std': [30.0] * 4}
+  model = build.build(config, specs.make(149), pixels, False)
+  found, made = build.add_features(config, model)
+  assert found == lengths
+  assert [each.path for each in made.variables
+         ] == [each.path for each in model.variables]
+  image = np.random.default_rng(0).integers(0, 256, (2, 149, 149, 4), np.uint8)
+  *features, logits = build.infer(made, image)
+  assert [each.shape[1] for each in features] == list(lengths.values())
+  np.testing.assert_array_equal(logits, build.infer(model, image))
+  kernel, bias = made.get_layer('logits').weights
+  np.testing.assert_allclose(features[-1] @ kernel + bias,
+                             logits,
+                             rtol=1e-3,
+                             atol=1e-4)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -434,6 +435,8 @@ def test_invalid_images_are_all_told_or_left_out(folder, single, tmp_path):
     (['--workdir=none', '--images=a', '--records=b'], 'received both'),
     (['--workdir=none', '--records=b', '--pattern=c'
      ], '--pattern with --images'),
+    (['--workdir=none', '--images=a', '--stage_dir=c'
+     ], '--stage_dir with --records'),
     (['--workdir=none', '--records=b'], 'No finished fold'),
     (['--workdir=none', '--records=b', '--tta=mean'], '--tta'),
 ])
@@ -493,6 +496,29 @@ def test_tables_of_an_earlier_prediction_are_replaced(tmp_path):
     each.save(path, 0.5)
   assert {each.name for each in tmp_path.iterdir()
          } == {'new.csv', 'new_predictions.csv'}
+
+
+def test_records_are_staged_and_progress_and_rate_are_shown(
+    folder, single, tmp_path):
+  done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
+                   f'--records={folder / "raw"}', '--tta=none',
+                   f'--stage_dir={tmp_path / "stage"}')
+  assert done.returncode == 0, done.stderr
+  copy, = (each for each in (tmp_path / 'stage').iterdir() if each.is_dir())
+  assert {each.name for each in copy.iterdir()
+         } >= {'manifest.json', 'index.parquet'}
+  assert re.search(r'predict: 40/40 images, [0-9.]+/s, 0 s left', done.stderr)
+  found = pd.read_csv(tmp_path / 'out/new_predictions.csv', index_col='Id')
+  wanted = _predict([single['prelu', 0]], folder / 'raw')
+  _near(found.set_axis(range(28), axis=1), wanted)
+
+
+def test_a_stage_dir_among_the_records_is_refused(folder, single, tmp_path):
+  done = _run_tool(tmp_path, f'--workdir={single["prelu", 0]}',
+                   f'--records={folder / "raw"}',
+                   f'--stage_dir={folder / "raw" / "copy"}')
+  assert done.returncode == 2 and 'inside the input folder' in done.stderr
+  assert not (folder / 'raw' / 'copy').exists()
 
 
 def test_an_output_that_is_an_input_is_refused(folder, single, tmp_path):

@@ -13,6 +13,7 @@ from typing import Any, Iterator
 import numpy as np
 import pandas as pd
 
+from hpa_records.ingest import csv_cell
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
 from hpa_records.runtime import progress
@@ -198,7 +199,7 @@ class Recorder:
       table = metrics.per_class(evaluator.labels, predictions,
                                 evaluator.records.spec.classes, self._threshold)
       filesystem.write_atomically(self._path(workdir.PER_CLASS_NAME),
-                                  table.to_csv(index=False).encode())
+                                  csv_cell.encode(table))
       _write_json(self._path(workdir.METRICS_NAME), summary)
 
   @contextlib.contextmanager

@@ -1,0 +1,191 @@
+"""Writes the features of images, by the models of a run.
+
+  hpa-embed --workdir=run --records=records --output=run/features.parquet
+  hpa-embed --workdir=run --images=new --output=new.h5ad --figures=figures
+"""
+
+# What takes long to import is imported after --help and flags are answered.
+# pylint: disable=import-outside-toplevel
+
+import os
+import sys
+from typing import Any
+
+from absl import flags
+
+from hpa_records.runtime import cli
+from hpa_records.runtime import process
+from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
+from trainer import config
+from trainer.prediction import image_input
+from trainer.run import workdir as workdir_lib
+
+_WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of a run.')
+_WEIGHTS = flags.DEFINE_enum(
+    'weights', 'last', ('last', 'best'),
+    'Weights of each model: after the last epoch, or after the best.')
+_MODEL_FOLD = flags.DEFINE_integer(
+    'model_fold',
+    None,
+    'Fold whose model embeds images that no finished fold held out; by default '
+    'the first finished.',
+    lower_bound=0)
+image_input.define_flags()
+_OUTPUT = flags.DEFINE_string(
+    'output', '',
+    'File to write: NAME.parquet, NAME.npz or NAME.h5ad (AnnData).')
+_FIGURES = flags.DEFINE_string(
+    'figures', '', 'Folder for a map of the features and their scores; '
+    'NAME_map.npz beside --output has them for the report.')
+_BATCH_SIZE = flags.DEFINE_integer('batch_size',
+                                   32,
+                                   'Global batch.',
+                                   lower_bound=1)
+_DISTRIBUTE = flags.DEFINE_enum(
+    'distribute', 'auto',
+    [each for each in config.DISTRIBUTIONS if each != 'multi_worker'],
+    'auto: the first available of a TPU, all GPUs (mirrored), a GPU, the CPU.')
+_TPU = flags.DEFINE_string(
+    'tpu', 'local',
+    'TPU of --distribute=tpu, name or address; local: of this machine.')
+_FLAGS_BY_GROUP = {
+    'Models': ('workdir', 'weights', 'model_fold'),
+    'Input': image_input.FLAGS,
+    'Output': ('output', 'figures'),
+    'Devices': ('batch_size', 'distribute', 'tpu'),
+}
+_FIGURE_NAMES = ('features_map.png', 'features_map.svg', 'features_scores.csv')
+
+
+def main() -> None:
+  """Embeds the images or records of the flags, and writes the table."""
+  with process.ended_by_interrupt():
+    from trainer.prediction import ensemble as ensemble_lib
+    from trainer.prediction import feature_places
+    from trainer.prediction import feature_scores
+    from trainer.prediction import feature_table
+    from trainer.run.embedding import feature_map
+  workdir = path_check.require_local(_WORKDIR.value, 'workdir')
+  read = image_input.read_flags(_DISTRIBUTE.value, _TPU.value)
+  output = path_check.require_path(_OUTPUT.value, 'output')
+  figures = _FIGURES.value and path_check.require_path(_FIGURES.value,
+                                                       'figures')
+  ensemble = ensemble_lib.load([workdir])
+  place = feature_map.locate(output)
+  _check_output(output, place, figures, read, workdir)
+  if figures:
+    feature_scores.require()
+  samples = read.load_samples(ensemble)
+  feature_table.prepare(output)
+  feature_map.prepare(place)
+  if figures:
+    for name in _FIGURE_NAMES:
+      path_check.prepare_output(os.path.join(figures, name), 'figures')
+  from trainer.prediction import assignment as assignment_lib
+  from trainer.prediction import embed
+  from trainer import strategy as strategy_lib
+  trained, = ensemble.runs
+  with read.open(ensemble, samples) as source:
+    assignment = assignment_lib.assign(trained, source.ids, _MODEL_FOLD.value)
+    strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
+    embedder = embed.Embedder(ensemble, strategy, _WEIGHTS.value)
+    folder = None if filesystem.is_remote(
+        output) else os.path.dirname(output) or os.curdir
+    table = embedder.embed(source, assignment, _BATCH_SIZE.value, folder)
+    found = None
+    if figures and not table.trained_on.all():
+      found = feature_places.make(
+          table, trained.threshold,
+          assignment_lib.choose_fold(trained, _MODEL_FOLD.value),
+          lambda rows: embed.read_images(source, rows), _choose_method())
+  with path_check.translate_write_errors(output):
+    filesystem.remove(place)  # of an earlier table
+  feature_table.write(output, table)
+  _tell(table, output)
+  if found:
+    _write_figures(found, trained.spec.classes, figures)
+    with path_check.translate_write_errors(output):
+      found.save(place)
+    _tell_scores(found, place)
+  elif figures:
+    print('No figures: each image was trained on by its model.')
+
+
+def _choose_method() -> str:
+  """Returns how maps are drawn; says so if it is not UMAP."""
+  from trainer.prediction import feature_places
+  from trainer.prediction import feature_table
+  method = feature_places.find_method()
+  if method == 'PCA':
+    print(
+        'umap-learn is not installed, so the map is drawn by PCA; '
+        f'{feature_table.EXTRA}.',
+        file=sys.stderr)
+  return method
+
+
+def _check_output(output: str, place: str, figures: str,
+                  read: image_input.Input, workdir: str) -> None:
+  """Refuses files to write that are read, or among what is read."""
+  staged, inputs = read.list_paths()
+  path_check.refuse_shared(
+      [*staged, ('output', output), ('output', place),
+       ('figures', figures)], [*inputs, ('workdir', workdir)],
+      closed=[('records', read.records),
+              *(('workdir', fold)
+                for fold in workdir_lib.list_fold_directories(workdir))])
+
+
+def _tell(table: Any, output: str) -> None:
+  """Prints what was written, and of which images the models are to be told."""
+  count = len(table.ids)
+  features = ', '.join(
+      f'{name} {table.lengths[name]}' for name in table.features)
+  print(f'{count} images, {table.num_skipped} skipped, {features}: {output}')
+  new = int((table.folds < 0).sum())
+  if new:
+    print(f'{new} of these {count} images are new to the run; they have the '
+          f'features of the model of fold {table.models[table.folds < 0][0]}.')
+  num_trained = int(table.trained_on.sum())
+  if num_trained:
+    print(f'{num_trained} of these {count} images were trained on by the model '
+          'whose features they have, since their fold is not finished; the '
+          'column trained_on says which.')
+
+
+def _write_figures(found: Any, classes: Any, figures: str) -> None:
+  """Writes the map as PNG and SVG, and the scores as CSV."""
+  import pandas as pd
+
+  from hpa_records.inspection import figure
+  from hpa_records.ingest import csv_cell
+  from trainer.run.embedding import map_figure
+  drawn = map_figure.draw(found, classes)
+  table = pd.DataFrame([(scorer, metric, *bounds)
+                        for scorer, metrics in found.scores.items()
+                        for metric, bounds in metrics.items()],
+                       columns=['scorer', 'metric', 'value', 'low', 'high'])
+  content = (figure.to_png(drawn), figure.to_svg(drawn), csv_cell.encode(table))
+  with path_check.translate_write_errors(figures, 'figures'):
+    for name, data in zip(_FIGURE_NAMES, content):
+      filesystem.write_atomically(os.path.join(figures, name), data)
+
+
+def _tell_scores(found: Any, place: str) -> None:
+  from trainer.run.embedding import feature_map
+  from trainer.scoring import metrics
+  title = metrics.spell(found.metric)
+  for scorer, scores in found.scores.items():
+    value, low, high = scores[found.metric]
+    print(f'{feature_map.SCORERS[scorer]:22s}{title} {value:.3f} '
+          f'({low:.3f} to {high:.3f})')
+  if not found.scores:
+    print('No scores: too few images with labels that their model was not '
+          'trained on.')
+  print(f'{found.method} of {len(found.ids)} images: {place}')
+
+
+def run() -> None:
+  """Runs the command with its flags; see cli.run."""
+  cli.run(main, text=__doc__, groups=_FLAGS_BY_GROUP)

@@ -1,0 +1,164 @@
+"""How well features tell the classes: nearest neighbours and a linear probe.
+
+Nothing leaks, and all distances are inside one model's coordinates: a model's
+features are scored on the images that it was not trained on, alone. These are
+cut into five parts (a group of images is in one part). For the images of each
+part, the other four are the neighbours and what the probe is fitted on. So each
+image has a prediction by images of the same model, none of which the model has
+seen. The metrics are then those of the run's predictions: in each model's
+images, averaged over the models, with intervals of the bootstrap.
+
+The other way, to take the model's own training images as references, was left:
+they are where the network put them when it saw their labels, so a neighbour
+says more of the training than of the features; and the table has them in the
+coordinates of other models.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trainer.prediction import feature_table
+from trainer.run.embedding import feature_map
+from trainer.scoring import bootstrap
+from trainer.scoring import decision
+
+K = 10  # neighbours that vote
+_PARTS = 5
+_REPETITIONS = 1000
+_MOST_ITERATIONS = 2000  # of the probe's solver; it needs about 100
+_SEED = 0
+# The one number of a scorer, first of those there are.
+_HEADLINES = ('auc_macro', 'accuracy_argmax')
+
+Scores = Mapping[str, Mapping[str, tuple[float, float, float]]]
+
+
+def require() -> None:
+  """Raises errors.DataError if scikit-learn is not installed."""
+  feature_table.require('sklearn.linear_model',
+                        'scores features with --figures')
+
+
+def choose_metric(threshold: decision.Threshold) -> str:
+  """Returns the metric that is shown first.
+
+  Args:
+    threshold: of the run.
+  """
+  return _HEADLINES[threshold is None]
+
+
+def score(table: feature_table.Table,
+          threshold: decision.Threshold) -> tuple[Scores, int]:
+  """Returns the scores of the last features of a table, and of how many images.
+
+  Args:
+    table: of the images.
+    threshold: of the run.
+
+  Returns:
+    Scores as of feature_map.FeatureMap, without metrics that are undefined; {}
+    if no model has labelled images, of two groups or more, that it was not
+    trained on.
+  """
+  usable = table.labelled & ~table.trained_on
+  if threshold is None:
+    usable &= table.labels.sum(axis=1, dtype=int) == 1
+  groups = np.where(table.groups == '', table.ids, table.groups)
+  found = {
+      name: np.zeros(table.labels.shape, np.float32)
+      for name in feature_map.SCORERS
+  }
+  scored = np.zeros(len(table.ids), bool)
+  for model in np.unique(table.models).tolist():
+    rows = np.flatnonzero(usable & (table.models == model))
+    if len(set(groups[rows])) < 2:
+      continue
+    scored[rows] = True
+    features = table.part(table.features[-1], rows)
+    for name, each in _predict(features, table.labels[rows],
+                               groups[rows]).items():
+      found[name][rows] = each
+  if not scored.any():
+    return {}, 0
+  rows = np.flatnonzero(scored)
+  found['network'] = table.part(feature_table.PROBABILITIES)
+  has_groups = (table.groups != '').any()
+  scores = {}
+  for name in feature_map.SCORERS:
+    bounds = bootstrap.bootstrap(table.labels[rows],
+                                 found[name][rows],
+                                 table.models[rows],
+                                 threshold=threshold,
+                                 groups=groups[rows] if has_groups else None,
+                                 repetitions=_REPETITIONS,
+                                 seed=_SEED)
+    scores[name] = {
+        metric: tuple(map(float, row))
+        for metric, *row in bounds.itertuples(name=None)
+        if np.isfinite(row).all()
+    }
+  if not all(choose_metric(threshold) in each for each in scores.values()):
+    return {}, 0
+  return scores, len(rows)
+
+
+def _predict(features: np.ndarray, labels: np.ndarray,
+             groups: np.ndarray) -> dict[str, np.ndarray]:
+  """Returns predictions [n, K] float of one model's images by the others.
+
+  Args:
+    features: [n, D] float32.
+    labels: [n, K] uint8 multi-hot.
+    groups: [n], equal where images are in one part.
+  """
+  model_selection = feature_table.require('sklearn.model_selection',
+                                          'cuts images into parts')
+  found = {
+      name: np.zeros(labels.shape, np.float32)
+      for name in ('neighbours', 'probe')
+  }
+  parts = model_selection.GroupKFold(min(_PARTS, len(set(groups))))
+  for others, part in parts.split(features, groups=groups):
+    known, asked = _standardize(features[others], features[part])
+    found['neighbours'][part] = _vote(known, labels[others], asked)
+    found['probe'][part] = _probe(known, labels[others], asked)
+  return found
+
+
+def _standardize(known: np.ndarray,
+                 asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns both scaled to mean 0, deviation 1 of the first."""
+  preprocessing = feature_table.require('sklearn.preprocessing',
+                                        'scales features')
+  scaler = preprocessing.StandardScaler().fit(known)
+  return scaler.transform(known), scaler.transform(asked)
+
+
+def _vote(known: np.ndarray, labels: np.ndarray,
+          asked: np.ndarray) -> np.ndarray:
+  """Returns the shares of the K nearest that have each class, [n, K]."""
+  neighbors = feature_table.require('sklearn.neighbors', 'finds neighbours')
+  found = neighbors.NearestNeighbors(n_neighbors=min(K, len(known))).fit(known)
+  nearest = found.kneighbors(asked, return_distance=False)
+  return labels[nearest].mean(axis=1)
+
+
+def _probe(known: np.ndarray, labels: np.ndarray,
+           asked: np.ndarray) -> np.ndarray:
+  """Returns the probabilities of a logistic regression a class, [n, K].
+
+  A class that all or none of the known images have is predicted with 1 or 0.
+  """
+  linear_model: Any = feature_table.require('sklearn.linear_model',
+                                            'fits the probe')
+  found = np.zeros((len(asked), labels.shape[1]))
+  for number, truth in enumerate(labels.T):
+    if truth.min() == truth.max():
+      found[:, number] = truth[0]
+      continue
+    fitted = linear_model.LogisticRegression(max_iter=_MOST_ITERATIONS)
+    found[:, number] = fitted.fit(known, truth).predict_proba(asked)[:, 1]
+  return found

@@ -1,0 +1,1 @@
+"""What is kept beside the features of a run's images, for its report."""
