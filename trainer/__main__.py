@@ -6,6 +6,7 @@ from hpa_records.runtime import cli
 
 train = functools.partial(cli.start, 'trainer.commands.train')
 report = functools.partial(cli.start, 'trainer.commands.report')
+export = functools.partial(cli.start, 'trainer.commands.export')
 predict = functools.partial(cli.start, 'trainer.commands.predict')
 run_paper = functools.partial(cli.start, 'trainer.commands.run_paper')
 inspect_records = functools.partial(cli.start,

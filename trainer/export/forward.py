@@ -45,19 +45,13 @@ def compute_maps(model: keras.Model, maps: Sequence[tf.Tensor],
   Returns:
     For each of maps, [B, K, h, w] float32, >= 0, of any scale.
   """
-  slopes = []  # of each layer of the head, from the averages to the logits
-  x = averages
-  for layer in plain.find_parts(model).head:
-    slopes.append(_find_slope(layer, x))
-    x = layer(x)
-  # From the logits back, [B, K, units]: the gradient of each logit.
-  (kernel, _), *others = reversed(slopes)
-  gradient = tf.transpose(kernel)[tf.newaxis]
-  for kernel, slope in others:
-    if slope is not None:
-      gradient = gradient * slope[:, tf.newaxis]
-    else:
-      gradient = tf.matmul(gradient, tf.transpose(kernel))
+  head, inputs = plain.find_parts(model).head, [averages]
+  for layer in head[:-1]:
+    inputs.append(layer(inputs[-1]))
+  # From the logits back to the averages: the gradients of all K logits.
+  gradient = tf.transpose(tf.convert_to_tensor(head[-1].kernel))[tf.newaxis]
+  for layer, x in reversed([*zip(head[:-1], inputs)]):
+    gradient = _pull_back(layer, x, gradient)
   weights = tf.split(gradient, [each.shape[-1] for each in maps], axis=-1)
   return [tf.nn.relu(_project(*each)) for each in zip(maps, weights)]
 
@@ -70,28 +64,42 @@ def _project(feature_map: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
   return tf.reshape(found, [-1, weights.shape[1], height, width])
 
 
-def _find_slope(layer: keras.layers.Layer, x: tf.Tensor):
-  """Returns (kernel, None) of a dense layer, (None, derivative) of others.
+def _pull_back(layer: keras.layers.Layer, x: tf.Tensor,
+               gradient: tf.Tensor) -> tf.Tensor:
+  """Returns the gradient by the input of a layer, [B, K, units].
 
-  The derivatives are written out, since ONNX has no operations of gradients.
+  Written out, since ONNX has no operations of gradients.
 
   Args:
-    layer: a Dense, PReLU or Activation.
+    layer: a Dense, LayerNormalization, PReLU or Activation.
     x: its input, [B, units].
+    gradient: by its output, [B or 1, K, units].
   """
   if isinstance(layer, keras.layers.Dense):
-    return tf.convert_to_tensor(layer.kernel), None
+    return tf.matmul(gradient, tf.transpose(tf.convert_to_tensor(layer.kernel)))
+  if isinstance(layer, keras.layers.LayerNormalization):
+    mean, variance = tf.nn.moments(x, -1, keepdims=True)
+    deviation = tf.sqrt(variance + layer.epsilon)[:, tf.newaxis]
+    normed = (x - mean)[:, tf.newaxis] / deviation
+    moved = gradient * tf.convert_to_tensor(layer.gamma)
+    moved -= tf.reduce_mean(moved, -1, keepdims=True) + normed * tf.reduce_mean(
+        moved * normed, -1, keepdims=True)
+    return moved / deviation
+  return gradient * _find_slope(layer, x)[:, tf.newaxis]
+
+
+def _find_slope(layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
+  """Returns the derivative of an activation at x, of its shape."""
   if isinstance(layer, keras.layers.PReLU):
-    return None, tf.where(x > 0, 1.0, tf.convert_to_tensor(layer.alpha))
-  name = layer.get_config()['activation']
+    return tf.where(x > 0, 1.0, tf.convert_to_tensor(layer.alpha))
   sigmoid = tf.sigmoid(x)
   exponential = tf.exp(tf.minimum(x, 0.0))
   density = tf.exp(-x * x / 2) / np.sqrt(2 * np.pi)
-  return None, {
+  slopes = {
       'relu': tf.cast(x > 0, tf.float32),
-      'elu': exponential,
+      'elu': tf.where(x > 0, 1.0, exponential),
       'selu': _SELU_SCALE * tf.where(x > 0, 1.0, _SELU_ALPHA * exponential),
-      'swish': sigmoid * (1 + x * (1 - sigmoid)),
       'silu': sigmoid * (1 + x * (1 - sigmoid)),
       'gelu': (1 + tf.math.erf(x / np.sqrt(2))) / 2 + x * density,
-  }[name]
+  }
+  return slopes[layer.get_config()['activation']]

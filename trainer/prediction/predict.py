@@ -25,9 +25,7 @@ from trainer.augmentation import dihedral
 from trainer.network import build
 from trainer.network import layers
 from trainer.prediction import ensemble as ensemble_lib
-from trainer.run import checkpoint
 from trainer.run import finished_run
-from trainer.run import workdir
 from trainer.scoring import decision
 from trainer import strategy as strategy_lib
 
@@ -152,7 +150,9 @@ class Models:
     self.strategy = strategy
     dihedral.warm_up()
     self._classes = ensemble.classes
-    self._networks = [_Network(run, strategy, weights) for run in ensemble.runs]
+    self._networks = [
+        _Network(ensemble, run, strategy, weights) for run in ensemble.runs
+    ]
 
   def predict(self, source: inference_source.Records | inference_source.Files,
               tta: str, batch_size: int) -> Prediction:
@@ -213,8 +213,8 @@ class _Network:
       offset of each channel.
   """
 
-  def __init__(self, run: finished_run.Run, strategy: tf.distribute.Strategy,
-               weights: str):
+  def __init__(self, ensemble: ensemble_lib.Ensemble, run: finished_run.Run,
+               strategy: tf.distribute.Strategy, weights: str):
     self._strategy, self._config = strategy, run.config
     is_compiled = strategy_lib.compiles(strategy, run.config.xla)
     with strategy.scope():
@@ -222,7 +222,10 @@ class _Network:
                                 run.folds[0].about['pixels'], is_compiled)
       if self._has_scaling:
         self._model = build.skip_scaling(self._model)
-    self.folds = [(self._read(run, fold, weights), _find_scaling(fold))
+    self.folds = [(list(
+        map(tf.constant,
+            ensemble.load_weights(run, fold, weights,
+                                  self._model))), _find_scaling(fold))
                   for fold in run.folds]
     self._run = self._predict
     if is_compiled and not isinstance(strategy, tf.distribute.TPUStrategy):
@@ -255,16 +258,6 @@ class _Network:
       images = tf.cast(images, tf.float32) * scaling[0] + scaling[1]
     logits = build.infer_with(self._model, values, images)
     return build.find_probabilities(self._config, logits)
-
-  def _read(self, run: finished_run.Run, fold: finished_run.Fold,
-            weights: str) -> list[tf.Tensor]:
-    directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
-                             workdir.CHECKPOINTS_NAME)
-    epoch = ensemble_lib.find_epoch(run, fold, weights)
-    config = dataclasses.replace(run.config, fold=fold.number)
-    of = config.identity(run.fingerprint)
-    values = checkpoint.load_weights(directory, (epoch, 0), of, self._model)
-    return list(map(tf.constant, values))
 
 
 def _find_scaling(fold: finished_run.Fold) -> tf.Tensor:

@@ -18,7 +18,7 @@ def _run(data, pixels):
   return dict(zip(names, session.run(names, {onnx_file.PIXELS: pixels})))
 
 
-def _check(settings, symmetries):
+def _check(settings, symmetries, tolerance=1e-3):
   config, network = test_plain.make(**settings)
   made = plain.build(network, config.is_single_label)
   data = onnx_file.convert([made], symmetries, {'a': 'b'}, map_of=0)
@@ -37,7 +37,7 @@ def _check(settings, symmetries):
     assert len(found) == 1 + len(maps)
     for i, each in enumerate(maps, 1):
       shown = found[f'map{i}'][classes, classes]
-      np.testing.assert_allclose(shown, each, rtol=1e-3, atol=1e-5)
+      np.testing.assert_allclose(shown, each, rtol=tolerance, atol=1e-5)
   parsed = onnx.load_from_string(data)
   onnx.checker.check_model(parsed, full_check=True)
   operations = {each.op_type for each in parsed.graph.node}
@@ -60,8 +60,6 @@ def test_onnx_gives_the_numbers_and_maps_of_the_network(activation):
     'input_scaling': 'image',
     'loss': 'softmax'
 }, {
-    'model': 'efficientnetv2_s'
-}, {
     'model': 'convnext_tiny'
 }],
                          ids=str)
@@ -70,9 +68,11 @@ def test_other_networks_too(settings):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize('model', ['densenet121', 'resnet50', 'xception'])
+@pytest.mark.parametrize(
+    'model', ['densenet121', 'resnet50', 'xception', 'efficientnetv2_s'])
 def test_the_other_networks_of_keras(model):
-  _check({'model': model}, symmetries=False)
+  # Norms of random deep networks amplify the rounding.
+  _check({'model': model}, symmetries=False, tolerance=2e-2)
 
 
 def test_several_networks_give_their_mean():
