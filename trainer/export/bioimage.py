@@ -1,28 +1,33 @@
 """bioimageio.yaml: the description of a model for bioimage.io's programs.
 
-Source: https://bioimage-io.github.io/spec-bioimage-io, model 0.5.
+Written as JSON, which is YAML too; the tests validate it by bioimageio.spec and
+run it by bioimageio.core. The version is one of 2025, which later releases
+read.
+
+Source: https://bioimage-io.github.io/spec-bioimage-io, model 0.5.4.
 """
 
 from collections.abc import Sequence
-import importlib
+import json
 import os
-import pathlib
 import re
+from typing import Any
 
 import numpy as np
 
 from hpa_records.format import spec as spec_lib
+from hpa_records.storage import filesystem
 from trainer.export import folder
 from trainer.export import onnx_file
 from trainer.network import plain
 
+_FORMAT_VERSION = '0.5.4'
 _OTHER_LETTERS = re.compile('[^A-Za-z0-9_+ ()-]')  # in the name of a model
 
 
-def write(directory: str, *, name: str, description: str,
-          spec: spec_lib.Spec, image: np.ndarray,
-          probabilities: np.ndarray) -> None:
-  """Writes bioimageio.yaml with its test input and output, validated.
+def write(directory: str, *, name: str, description: str, spec: spec_lib.Spec,
+          image: np.ndarray, probabilities: np.ndarray) -> None:
+  """Writes bioimageio.yaml, and its test input and output.
 
   Args:
     directory: of the model, with README.md and model.onnx.
@@ -32,48 +37,61 @@ def write(directory: str, *, name: str, description: str,
     image: [1, H, W, C] uint8, the test input.
     probabilities: [1, K] float32, what the ONNX model gives for it.
   """
-  spec_module = importlib.import_module('bioimageio.spec')
-  v0_5 = importlib.import_module('bioimageio.spec.model.v0_5')
-  root = pathlib.Path(directory).resolve()
   for file, array in zip(folder.TEST_NAMES, (image, probabilities)):
-    np.save(root / file, array)
+    np.save(os.path.join(directory, file), array)
+  space = [{
+      'type': 'space',
+      'id': each,
+      'size': spec.image_size
+  } for each in 'yx']
+  content = {
+      'format_version': _FORMAT_VERSION,
+      'type': 'model',
+      'name': _OTHER_LETTERS.sub(' ', name),
+      'description': description,
+      'documentation': folder.CARD_NAME,
+      'inputs': [
+          _describe(directory, onnx_file.PIXELS, space, spec.channel_names,
+                    folder.TEST_NAMES[0], image)
+      ],
+      'outputs': [
+          _describe(directory, plain.PROBABILITIES, [], spec.classes,
+                    folder.TEST_NAMES[1], probabilities)
+      ],
+      'weights': {
+          'onnx': {
+              **_refer(directory, folder.ONNX_NAME),
+              'opset_version':
+                  onnx_file.OPSET,
+          }
+      },
+  }
+  text = json.dumps(content, indent=1, ensure_ascii=False) + '\n'
+  filesystem.write_atomically(os.path.join(directory, folder.BIOIMAGE_NAME),
+                              text.encode())
 
-  def refer(file: str):
-    return v0_5.FileDescr(source=root / file)
 
-  def describe_channels(names: Sequence[str]):
-    return v0_5.ChannelAxis(channel_names=list(names))
+def _describe(directory: str, name: str, space: list[dict[str, Any]],
+              names: Sequence[str], file: str,
+              array: np.ndarray) -> dict[str, Any]:
+  """Returns the description of an input or output."""
+  return {
+      'id': name,
+      'axes': [{
+          'type': 'batch'
+      }, *space, {
+          'type': 'channel',
+          'channel_names': list(names)
+      }],
+      'test_tensor': _refer(directory, file),
+      'data': {
+          'type': str(array.dtype)
+      },
+  }
 
-  def describe_data(array: np.ndarray):
-    return v0_5.IntervalOrRatioDataDescr(type=str(array.dtype))
 
-  with spec_module.ValidationContext(root=root):
-    made = v0_5.ModelDescr(
-        name=_OTHER_LETTERS.sub(' ', name),
-        description=description,
-        documentation=refer(folder.CARD_NAME),
-        inputs=[
-            v0_5.InputTensorDescr(
-                id=onnx_file.PIXELS,
-                axes=[
-                    v0_5.BatchAxis(),
-                    *(v0_5.SpaceInputAxis(id=each, size=spec.image_size)
-                      for each in 'yx'),
-                    describe_channels(spec.channel_names),
-                ],
-                test_tensor=refer(folder.TEST_NAMES[0]),
-                data=describe_data(image))
-        ],
-        outputs=[
-            v0_5.OutputTensorDescr(
-                id=plain.PROBABILITIES,
-                axes=[v0_5.BatchAxis(),
-                      describe_channels(spec.classes)],
-                test_tensor=refer(folder.TEST_NAMES[1]),
-                data=describe_data(probabilities))
-        ],
-        weights=v0_5.WeightsDescr(
-            onnx=v0_5.OnnxWeightsDescr(source=root / folder.ONNX_NAME,
-                                       opset_version=onnx_file.OPSET)))
-    spec_module.save_bioimageio_yaml_only(
-        made, os.path.join(directory, folder.BIOIMAGE_NAME))
+def _refer(directory: str, file: str) -> dict[str, str]:
+  return {
+      'source': file,
+      'sha256': filesystem.sha256(os.path.join(directory, file))
+  }

@@ -26,10 +26,10 @@ BIOIMAGE_NAME = 'bioimageio.yaml'
 TEST_NAMES = ('test_input.npy', 'test_output.npy')
 _FOLDS_NAME = 'folds'
 _LOCK_NAME = 'lock'
-_OWN = re.compile('|'.join((*map(
-    re.escape, (model_file.NAME, CARD_NAME, ONNX_NAME, BIOIMAGE_NAME,
-                *TEST_NAMES, _LOCK_NAME)), f'{SAVED_MODEL_NAME}/.*',
-                            rf'{_FOLDS_NAME}/fold[0-9]+\.keras')))
+_OWN = re.compile('|'.join(
+    (*map(re.escape, (model_file.NAME, CARD_NAME, ONNX_NAME, BIOIMAGE_NAME,
+                      *TEST_NAMES, _LOCK_NAME)), f'{SAVED_MODEL_NAME}/.*',
+     rf'{_FOLDS_NAME}/fold[0-9]+\.keras')))
 _TEMPORARY = re.compile(r'(.*)\.[0-9a-f]{8}\.tmp')
 
 
@@ -128,8 +128,8 @@ def _replace(unfinished: str, output: str, replaced: str) -> None:
 def hash_files(directory: str) -> dict[str, tuple[int, str]]:
   """Returns size in bytes and SHA-256 of each file of a model, by name."""
   return {
-      name: (filesystem.size(os.path.join(directory, name)) or 0,
-             filesystem.sha256(os.path.join(directory, name)))
+      name: (filesystem.size(os.path.join(directory, name)) or
+             0, filesystem.sha256(os.path.join(directory, name)))
       for name in folders.list_names(directory, recursive=True)
       if name != _LOCK_NAME
   }

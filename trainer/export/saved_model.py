@@ -48,12 +48,19 @@ def write(path: str, networks: Sequence[keras.Model], symmetries: bool,
     threshold: above which a class is predicted.
     how: how the files of a sample became an image of the training.
   """
-  made = _Ensemble(networks, symmetries, threshold, how)
-  pixels = made.of_pixels.get_concrete_function()
-  signatures = {SERVING: pixels, PIXELS: pixels}
+  size, channels = how.size_px, len(how.channels)
+  of = _Ensemble(networks, symmetries, threshold, how)
+  pixels = tf.TensorSpec([None, size, size, channels], tf.uint8, PIXELS)
+  files = tf.TensorSpec([None, channels], tf.string, FILES)
+  predict = tensorflow.traced(of.predict, input_signature=[pixels])
+  embed = tensorflow.traced(of.embed, input_signature=[pixels])
+  signatures = {SERVING: predict, PIXELS: predict, EMBED: embed}
   if reads_files(how):
-    signatures[SERVING] = made.of_files.get_concrete_function()
-  signatures[EMBED] = made.embed.get_concrete_function()
+    signatures[SERVING] = tensorflow.traced(of.predict_files,
+                                            input_signature=[files])
+  # Of the networks the variables alone: Keras's own would be saved beside them.
+  made = tf.Module()
+  made.kept = [each.value for net in networks for each in net.variables]
   with process.quiet():
     tf.saved_model.save(made, path, signatures)
 
@@ -64,25 +71,17 @@ def reads_files(how: how_lib.How) -> bool:
           how.stack is None)
 
 
-class _Ensemble(tf.Module):
-  """The functions of the signatures, with all variables."""
+class _Ensemble:
+  """The functions of the signatures."""
 
   def __init__(self, networks: Sequence[keras.Model], symmetries: bool,
                threshold: decision.Threshold, how: how_lib.How):
-    super().__init__()
-    size, channels = how.size_px, len(how.channels)
-    self._networks, self._how = list(networks), how
+    self._networks, self._how = networks, how
     self._elements = range(dihedral.NUM_ELEMENTS if symmetries else 1)
     self._threshold = threshold
-    self.kept = [each.value for net in networks for each in net.variables]
-    pixels = tf.TensorSpec([None, size, size, channels], tf.uint8, PIXELS)
-    files = tf.TensorSpec([None, channels], tf.string, FILES)
-    self.of_pixels = tensorflow.traced(self._predict, input_signature=[pixels])
-    self.of_files = tensorflow.traced(self._predict_files,
-                                      input_signature=[files])
-    self.embed = tensorflow.traced(self._embed, input_signature=[pixels])
 
-  def _predict(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+  def predict(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns probabilities and labels of pixels [B, H, W, C] uint8."""
     views = tf.stack([forward.turn(pixels, each) for each in self._elements])
     found = tf.map_fn(self._average,
                       views,
@@ -107,13 +106,14 @@ class _Ensemble(tf.Module):
       found = tf.cast(found, tf.float64)
     return tf.cast(found > tf.constant(self._threshold, found.dtype), tf.int32)
 
-  def _predict_files(self, files: tf.Tensor) -> dict[str, tf.Tensor]:
+  def predict_files(self, files: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns the same of files, [B, C] string."""
     size, channels = self._how.size_px, len(self._how.channels)
     pixels = tf.map_fn(self._read,
                        files,
                        fn_output_signature=tf.TensorSpec([size, size, channels],
                                                          tf.uint8))
-    return self._predict(pixels)
+    return self.predict(pixels)
 
   def _read(self, files: tf.Tensor) -> tf.Tensor:
     """Returns the files of an image, [C] string, as [S, S, C] uint8."""
@@ -128,7 +128,8 @@ class _Ensemble(tf.Module):
       planes = [tf.identity(each) for each in planes]
     return _resize(tf.concat(planes, axis=-1), self._how)
 
-  def _embed(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+  def embed(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns the features of each fold, [B, F, ...] float32 each."""
     images = tf.cast(pixels, tf.float32)
     found: dict[str, list[tf.Tensor]] = {}
     for network in self._networks:

@@ -26,7 +26,7 @@ from trainer.scoring import decision
 
 NAME = 'model.json'
 FORMAT = 'hpa-model'
-TTA = ('dihedral', 'none')
+TTA = ('dihedral', 'none')  # the default first
 _VERSION = 1
 _MOST_BYTES = 2**24
 _MOST_FOLDS = 2**10

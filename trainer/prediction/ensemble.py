@@ -52,6 +52,11 @@ class Ensemble:
     """Settings of the first run's records."""
     return self.runs[0].folds[0].about['records']
 
+  @property
+  def tta(self) -> str:
+    """The symmetries that are averaged unless others are asked for."""
+    return self.exported.tta if self.exported else model_file.TTA[0]
+
   def load_how(self, found: layout.Description) -> how_lib.How:
     """Returns how files of new images become what the networks were trained on.
 
