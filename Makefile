@@ -126,7 +126,7 @@ endef
 define pin_tensorflow
 	printf '%s\n' 'tensorflow==$(1).*' 'tensorflow-cpu==$(1).*' $(3) | \
 	  $(call pin,tensorflow-$(1),--constraint - --universal --python-version 3.10 \
-	  $(addprefix --extra=,cpu gpu remote tfds beam test fuzz $(2)))
+	  $(addprefix --extra=,cpu gpu remote export tfds beam test fuzz $(2)))
 endef
 OLD_PROTOBUF = 'tensorflow-metadata<1.18'
 
