@@ -56,8 +56,9 @@ def write(path: str, networks: Sequence[keras.Model], symmetries: bool,
   embed = tensorflow.traced(of.embed, input_signature=[pixels])
   signatures = {SERVING: predict, PIXELS: predict, EMBED: embed}
   if reads_files(how):
-    signatures[SERVING] = tensorflow.traced(of.predict_files,
-                                            input_signature=[files])
+    # Calls what is traced for pixels.
+    signatures[SERVING] = tensorflow.traced(
+        lambda files: predict(of.read_files(files)), input_signature=[files])
   # Of the networks the variables alone: Keras's own would be saved beside them.
   made = tf.Module()
   made.kept = [each.value for net in networks for each in net.variables]
@@ -106,14 +107,13 @@ class _Ensemble:
       found = tf.cast(found, tf.float64)
     return tf.cast(found > tf.constant(self._threshold, found.dtype), tf.int32)
 
-  def predict_files(self, files: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns the same of files, [B, C] string."""
+  def read_files(self, files: tf.Tensor) -> tf.Tensor:
+    """Returns the pixels of files, [B, C] string, [B, H, W, C] uint8."""
     size, channels = self._how.size_px, len(self._how.channels)
-    pixels = tf.map_fn(self._read,
-                       files,
-                       fn_output_signature=tf.TensorSpec([size, size, channels],
-                                                         tf.uint8))
-    return self.predict(pixels)
+    return tf.map_fn(self._read,
+                     files,
+                     fn_output_signature=tf.TensorSpec([size, size, channels],
+                                                       tf.uint8))
 
   def _read(self, files: tf.Tensor) -> tf.Tensor:
     """Returns the files of an image, [C] string, as [S, S, C] uint8."""

@@ -50,6 +50,9 @@ _FORM = {
 _ABOUT = ('device', 'versions', 'records', 'records_versions', 'classes',
           'levels')
 
+# Of config.json, paths and addresses of the training.
+_PATHS = ('records', 'workdir', 'stage_dir', 'cache_dir', 'data_service')
+
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
@@ -108,7 +111,7 @@ def format_json(run: finished_run.Run, *, tta: str, weights: str,
     errors.DataError: as of trained.find_epoch.
   """
   about = run.folds[0].about
-  config = dataclasses.replace(run.config, records='', workdir='')
+  config = dataclasses.replace(run.config, **dict.fromkeys(_PATHS, ''))
   content = {
       'format':
           FORMAT,
