@@ -69,8 +69,8 @@ def _list_own(directory: str) -> list[str]:
     found = _TEMPORARY.fullmatch(name)
     if not _OWN.fullmatch(found[1] if found else name):
       raise errors.DataError(
-          f'{directory} has {name!r}, which is not a file of an exported model; '
-          'choose another --output, or move that file.')
+          f'{directory} has {name!r}, which is not a file of an exported '
+          'model; choose another --output, or move that file.')
   return names
 
 

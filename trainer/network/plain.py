@@ -37,22 +37,18 @@ def build(model: keras.Model, is_single_label: bool) -> keras.Model:
     model: of build.build, with fast=False.
     is_single_label: whether the probabilities of an image sum to 1.
   """
-  tensors = {}
+  source, *noise = model.inputs
+  image = keras.Input(source.shape[1:], dtype='float32', name='image')
+  tensors = {id(source): image}
+  found = image
   for operation in model.operations:
-    if isinstance(operation, keras.layers.InputLayer):
-      if operation.optional:  # noise
-        continue
-      image = found = keras.Input(operation.output.shape[1:],
-                                  dtype='float32',
-                                  name=operation.name)
-    else:
+    if not isinstance(operation, keras.layers.InputLayer):
       inputs = [
           tensors[id(each)]
           for each in keras.tree.flatten(operation.input)
-          if id(each) in tensors
+          if id(each) not in map(id, noise)
       ]
-      found = _connect(operation, inputs)
-    tensors[id(operation.output)] = found
+      found = tensors[id(operation.output)] = _connect(operation, inputs)
   found = keras.layers.Activation('softmax' if is_single_label else 'sigmoid',
                                   name=PROBABILITIES,
                                   dtype='float32')(found)

@@ -123,8 +123,8 @@ class Ensemble:
       ids: [N] str.
     """
     parts = [fold.samples for run in self.runs for fold in run.folds]
-    trained = [part.ids[part.repeats > 0] for part in parts]
-    return int(np.isin(ids, np.concatenate(trained)).sum())
+    seen = [part.ids[part.repeats > 0] for part in parts]
+    return int(np.isin(ids, np.concatenate(seen)).sum())
 
   def choose_thresholds(self,
                         asked: str,
