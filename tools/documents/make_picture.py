@@ -6,7 +6,7 @@ of make demo:
 
   python -m trainer.main --flagfile=demo.flags --records=demo/records \
     --workdir=demo/long --epochs=80
-  python tools/make_picture.py --workdir=demo/long --output=docs/picture.webp
+  python tools/documents/make_picture.py --workdir=demo/long --output=docs/picture.webp
 """
 
 from absl import flags

@@ -1,4 +1,4 @@
-"""tools/make_picture.py: the picture of README.md, from a real run."""
+"""documents/make_picture.py: the picture of README.md, from a real run."""
 
 import pathlib
 import subprocess
@@ -14,7 +14,7 @@ from trainer.report import picture as picture_lib
 from trainer.run import arrays
 from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(name='run', scope='module')
@@ -31,12 +31,13 @@ def _run(tmp_path_factory):
 
 
 def _call(*words):
-  return subprocess.run(
-      [sys.executable,
-       str(_ROOT / 'tools' / 'make_picture.py'), *words],
-      capture_output=True,
-      text=True,
-      check=False)
+  return subprocess.run([
+      sys.executable,
+      str(_ROOT / 'tools' / 'documents' / 'make_picture.py'), *words
+  ],
+                        capture_output=True,
+                        text=True,
+                        check=False)
 
 
 def test_the_picture_is_samples_beside_a_figure_of_the_report(run, tmp_path):
