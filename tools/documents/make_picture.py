@@ -6,7 +6,8 @@ of make demo:
 
   python -m trainer.main --flagfile=demo.flags --records=demo/records \
     --workdir=demo/long --epochs=80
-  python tools/documents/make_picture.py --workdir=demo/long --output=docs/picture.webp
+  python tools/documents/make_picture.py --workdir=demo/long \
+    --output=docs/picture.webp
 """
 
 from absl import flags
