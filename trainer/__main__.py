@@ -7,6 +7,7 @@ from hpa_records.runtime import cli
 train = functools.partial(cli.start, 'trainer.commands.train')
 report = functools.partial(cli.start, 'trainer.commands.report')
 embed = functools.partial(cli.start, 'trainer.commands.embed')
+export = functools.partial(cli.start, 'trainer.commands.export')
 predict = functools.partial(cli.start, 'trainer.commands.predict')
 run_paper = functools.partial(cli.start, 'trainer.commands.run_paper')
 inspect_records = functools.partial(cli.start,

@@ -23,6 +23,7 @@ from trainer import cluster
 from trainer import config as config_lib
 from trainer.commands import train as _  # defines the flags
 from trainer.network import block
+from trainer.model import trained
 from trainer.prediction import ensemble
 from trainer.report import result
 from trainer.run import arrays as arrays_lib
@@ -225,7 +226,7 @@ def _parse_run(data: bytes, folder: pathlib.Path) -> None:
   if found.network:
     block.group(found.network['layers'])
   ensemble.load([str(folder)]).choose_thresholds('')
-  ensemble.find_epoch(run, run.folds[0], 'best')
+  trained.find_epoch(run, run.folds[0], 'best')
 
 
 def _flag_files(_) -> list[bytes]:

@@ -25,7 +25,7 @@ _IN_A_WORD = 4  # uint8 of an int32
 
 # Of each element: transpose, then reverse rows, then reverse columns. A
 # counterclockwise quarter turn is a transposition, then reversed rows.
-_MOVES = np.array([
+MOVES = np.array([
     [0, 0, 0],
     [1, 1, 0],
     [0, 1, 1],
@@ -69,7 +69,7 @@ def transform(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
 
 @tensorflow.compiled
 def _move(images: tf.Tensor, elements: tf.Tensor) -> tf.Tensor:
-  moves = tf.gather(tf.constant(_MOVES), elements)[:, :, None, None, None]
+  moves = tf.gather(tf.constant(MOVES), elements)[:, :, None, None, None]
   size, channels = images.shape[2:]
   spare = -channels % _IN_A_WORD
   if spare:

@@ -2,6 +2,7 @@
 
   hpa-predict --workdir=run --images=test --output=submission.csv
   hpa-predict --workdir=run --records=test_records --output=new.csv
+  hpa-predict --model=exported --images=test --output=new.csv
 """
 
 # What takes long to import is imported after --help and flags are answered.
@@ -20,14 +21,16 @@ from trainer.scoring import thresholds
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], 'Folder of a run; with several the models of all are '
     'averaged.')
+_MODEL = flags.DEFINE_string(
+    'model', '', 'In place of --workdir: folder that hpa-export wrote.')
 image_input.define_flags()
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'File NAME.csv to write, with Id and Predicted; the '
     'probabilities are in NAME_predictions.csv beside it.')
 _TTA = flags.DEFINE_enum(
-    'tta', 'dihedral', ('dihedral', 'none'),
+    'tta', None, ('dihedral', 'none'),
     'dihedral: the mean over the eight symmetries of an image; none: the image '
-    'as it is.')
+    'as it is. By default dihedral, of --model as it was exported.')
 _THRESHOLD = flags.DEFINE_string(
     'threshold', '',
     'Classes with a higher probability are predicted; or a rule that '
@@ -48,7 +51,7 @@ _TPU = flags.DEFINE_string(
     'tpu', 'local',
     'TPU of --distribute=tpu, name or address; local: of this machine.')
 _FLAGS_BY_GROUP = {
-    'Models': ('workdir', 'weights', 'tta', 'threshold'),
+    'Models': ('workdir', 'model', 'weights', 'tta', 'threshold'),
     'Input': image_input.FLAGS,
     'Output': ('output',),
     'Devices': ('batch_size', 'distribute', 'tpu'),
@@ -59,13 +62,13 @@ def main() -> None:
   """Predicts the images or records of the flags, and writes the CSVs."""
   with process.ended_by_interrupt():
     from trainer.prediction import ensemble as ensemble_lib
-  workdirs = [
-      path_check.require_local(each, 'workdir')
-      for each in _WORKDIR.value or ['']
-  ]
+  workdirs = _list_workdirs()
   read = image_input.read_flags(_DISTRIBUTE.value, _TPU.value)
   output = path_check.require_path(_OUTPUT.value, 'output')
-  ensemble = ensemble_lib.load(workdirs)
+  if _MODEL.value:
+    ensemble = ensemble_lib.load_exported(workdirs[0])
+  else:
+    ensemble = ensemble_lib.load(workdirs)
   threshold = ensemble.choose_thresholds(_THRESHOLD.value, _WEIGHTS.value)
   samples = read.load_samples(ensemble)
   from trainer.prediction import predict
@@ -75,7 +78,8 @@ def main() -> None:
   with read.open(ensemble, samples) as inference_source:
     strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
     models = predict.Models(ensemble, strategy, _WEIGHTS.value)
-    found = models.predict(inference_source, _TTA.value, _BATCH_SIZE.value)
+    found = models.predict(inference_source, _TTA.value or ensemble.tta,
+                           _BATCH_SIZE.value)
   written = found.save(output, threshold)
   print(f'{len(found.ids)} images, {found.num_skipped} skipped, mean of '
         f'{ensemble.num_models} models: {", ".join(written)}')
@@ -89,14 +93,35 @@ def main() -> None:
           'predictions.')
 
 
+def _list_workdirs() -> list[str]:
+  """Returns the folders of the models: those of runs, or the exported one.
+
+  Raises:
+    errors.DataError: there are both or none; or weights of --model are chosen.
+  """
+  if not _MODEL.value:
+    return [
+        path_check.require_local(each, 'workdir')
+        for each in _WORKDIR.value or ['']
+    ]
+  for name in ('workdir', 'weights'):
+    if flags.FLAGS[name].present:
+      raise errors.DataError(
+          f'Expected no --{name} with --model, which has its own, received '
+          f'both; leave one out.')
+  return [path_check.require_local(_MODEL.value, 'model')]
+
+
 def _check_output(written: list[str], read: image_input.Input,
                   workdirs: list[str]) -> None:
   """Refuses files to write that are read, or among what is read."""
   staged, inputs = read.list_paths()
+  of = 'model' if _MODEL.value else 'workdir'
+  model = _MODEL.value and workdirs[0]
   path_check.refuse_shared(
       [*staged, *(('output', each) for each in written)],
-      [*inputs, *(('workdir', each) for each in workdirs)],
-      closed=[('records', read.records),
+      [*inputs, *((of, each) for each in workdirs)],
+      closed=[('records', read.records), ('model', model),
               *(('workdir', fold)
                 for each in workdirs
                 for fold in workdir_lib.list_fold_directories(each))])

@@ -47,7 +47,7 @@ class Embedder:
     run, = ensemble.runs
     dihedral.warm_up()
     self._strategy, self._classes = strategy, run.spec.classes
-    self._network = fold_network.Network(run, strategy, weights, True)
+    self._network = fold_network.Network(ensemble, run, strategy, weights, True)
     self._places = {fold.number: i for i, fold in enumerate(run.folds)}
     self.lengths = dict(self._network.features)
 

@@ -1,7 +1,6 @@
 """Runs whose models predict new images together, and checks that they fit.
 
-A model's weights are in its checkpoint, its settings in config.json and
-about.json of its fold; the records it was trained on are not needed.
+In place of runs the models can be those of an exported folder.
 """
 
 from collections.abc import Sequence
@@ -14,31 +13,15 @@ import numpy as np
 from hpa_records.datasets import layout
 from hpa_records.format import spec as spec_lib
 from hpa_records.images import how as how_lib
-from hpa_records.images import resize
 from hpa_records.runtime import errors
-from hpa_records.runtime import json_text
+from trainer.model import fold_weights
+from trainer.model import model_file
+from trainer.model import threshold
+from trainer.model import trained
 from trainer.prediction import pixel_difference
 from trainer.run import finished_run
-from trainer.run import fold_file
-from trainer.run import out_of_fold
-from trainer.run import workdir
 from trainer.scoring import decision
 from trainer.scoring import thresholds
-
-_MOST_PX = 8192  # largest image size that is read
-
-# The form of about.json for json_text.check_form.
-_FORM = {
-    'records': {
-        'image_size': int,
-        'resize': str
-    },
-    'pixels': {
-        'mean': [(int, float)],
-        'std': [(int, float)]
-    },
-    'classes': [str],
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +32,10 @@ class Ensemble:
     runs: at least one; their records have the same classes, channels, image
       size, resize filter and intensity, and all or none predict one class a
       sample.
+    exported: the folder that the only run was exported to; None for runs.
   """
   runs: tuple[finished_run.Run, ...]
+  exported: model_file.Exported | None = None
 
   @property
   def spec(self) -> spec_lib.Spec:
@@ -66,6 +51,11 @@ class Ensemble:
   def settings(self) -> dict[str, Any]:
     """Settings of the first run's records."""
     return self.runs[0].folds[0].about['records']
+
+  @property
+  def tta(self) -> str:
+    """The symmetries that are averaged unless others are asked for."""
+    return self.exported.tta if self.exported else model_file.TTA[0]
 
   def load_how(self, found: layout.Description) -> how_lib.How:
     """Returns how files of new images become what the networks were trained on.
@@ -133,8 +123,8 @@ class Ensemble:
       ids: [N] str.
     """
     parts = [fold.samples for run in self.runs for fold in run.folds]
-    trained = [part.ids[part.repeats > 0] for part in parts]
-    return int(np.isin(ids, np.concatenate(trained)).sum())
+    seen = [part.ids[part.repeats > 0] for part in parts]
+    return int(np.isin(ids, np.concatenate(seen)).sum())
 
   def choose_thresholds(self,
                         asked: str,
@@ -155,41 +145,33 @@ class Ensemble:
         different samples; or a rule is used with the best weights, which have
         no out-of-fold predictions.
     """
-    if self.runs[0].threshold is None:
-      if asked:
-        raise errors.DataError(
-            'Expected no --threshold for runs that were trained with '
-            f'--loss={self.runs[0].config.loss}, which predict the most '
-            f'probable class, received {asked!r}; leave it out.')
-      return None
+    if self.exported is None:
+      return threshold.choose(self.runs, asked, weights)
+    if threshold.refuses(self.runs[0], asked) or not asked:
+      return self.exported.threshold
     if asked in thresholds.RULES:
-      if weights != 'last':
-        raise errors.DataError(
-            f'Expected --weights=last with --threshold={asked}, which is '
-            'chosen on predictions after the last epoch, received '
-            f'--weights={weights}; pass --threshold as a number.')
-      found = self._collect_predictions()
-      return thresholds.choose(asked, found.labels, found.predictions)
-    if asked:
-      return _parse(asked)
-    numbers = {run.config.threshold for run in self.runs}
-    if len(numbers) > 1:
       raise errors.DataError(
-          f'The runs have different thresholds: {sorted(numbers)}; pass '
-          '--threshold.')
-    return numbers.pop()
+          f'--threshold={asked} is chosen on out-of-fold predictions, which an '
+          'exported model does not have; export the run with '
+          f'--threshold={asked}, or pass a number.')
+    return threshold.parse(asked)
 
-  def _collect_predictions(self) -> out_of_fold.OutOfFold:
-    first, *others = [out_of_fold.collect(run) for run in self.runs]
-    for run, other in zip(self.runs[1:], others):
-      if not first.is_of_same_samples(other):
-        raise errors.DataError(
-            f'{self.runs[0].directory} and {run.directory} held out different '
-            'samples in their folds; pass --threshold as a number, or finish '
-            'the same folds of both.')
-    predictions = np.mean([each.predictions for each in (first, *others)],
-                          axis=0)
-    return dataclasses.replace(first, predictions=predictions)
+  def load_weights(self, run: finished_run.Run, fold: finished_run.Fold,
+                   weights: str, model: Any) -> list[np.ndarray]:
+    """Returns the weights of a fold, in the order of a network's variables.
+
+    Args:
+      run: of the ensemble.
+      fold: of the run.
+      weights: 'last' or 'best'; of an exported model those that it has.
+      model: keras.Model of network.build.build.
+
+    Raises:
+      errors.DataError: they are missing, damaged, or of another network.
+    """
+    if self.exported is None:
+      return trained.load_weights(run, fold, weights, model)
+    return fold_weights.load(self.exported, fold, model)
 
 
 def load(workdirs: Sequence[str]) -> Ensemble:
@@ -205,20 +187,7 @@ def load(workdirs: Sequence[str]) -> Ensemble:
     if folders.count(folder) > 1:
       raise errors.DataError(
           f'Expected each run once, received --workdir={each} twice.')
-  runs = tuple(finished_run.load(directory) for directory in workdirs)
-  for run in runs:
-    network = fold_file.load_network(
-        workdir.fold_directory(run.directory, run.folds[0].number))
-    try:
-      for fold in run.folds:  # each has the mean and std of its training folds
-        json_text.check_form(fold.about, _FORM, workdir.ABOUT_NAME)
-        _check_values(fold.about, run.spec.num_channels)
-      if network:  # before memory is allocated for images of another size
-        _check_size(run.spec, network)
-    except ValueError as error:
-      raise errors.DataError(
-          f'{workdir.ABOUT_NAME} of {run.directory} is damaged, or of an '
-          f'earlier version ({error}); train the run again.') from error
+  runs = tuple(map(trained.load, workdirs))
   found = Ensemble(runs)
   for run in runs[1:]:
     mine, about = runs[0].folds[0].about, run.folds[0].about
@@ -239,58 +208,11 @@ def load(workdirs: Sequence[str]) -> Ensemble:
   return found
 
 
-def _check_values(about: dict[str, Any], num_channels: int) -> None:
-  """Refuses values that no network or image can have."""
-  records, pixels = about['records'], about['pixels']
-  checks = (
-      ('image_size', 1 <= records['image_size'] <= _MOST_PX),
-      ('resize', records['resize'] in resize.RESIZE_FILTERS),
-      *((name, len(pixels[name]) == num_channels and
-         all(0 <= value <= 255
-             for value in pixels[name]))
-        for name in ('mean', 'std')),
-  )
-  for name, is_right in checks:
-    if not is_right:
-      raise ValueError(
-          f'{name}: received {str({**records, **pixels}[name])!r:.80}')
-
-
-def _check_size(spec: spec_lib.Spec, network: dict[str, Any]) -> None:
-  shape = network['layers'][0]['shape']
-  if shape != list(spec.image_shape):
-    raise ValueError(
-        f'image_size: received {spec.image_size} and {spec.num_channels} '
-        f'channels, but the network of {workdir.NETWORK_NAME} takes images of '
-        f'{shape!r:.40}')
-
-
-def find_epoch(run: finished_run.Run, fold: finished_run.Fold,
-               weights: str) -> int:
-  """Returns the epoch of the weights.
-
-  Args:
-    run: of the fold.
-    fold: of the model.
-    weights: 'last' (the epoch of metrics.json) or 'best'.
+def load_exported(directory: str) -> Ensemble:
+  """Returns the models of an exported folder, checked.
 
   Raises:
-    errors.DataError: best_metrics.json is missing or damaged.
+    errors.DataError: as of model_file.load.
   """
-  if weights == 'last':
-    return fold.metrics['epoch']
-  path = os.path.join(workdir.fold_directory(run.directory, fold.number),
-                      workdir.BEST_METRICS_NAME)
-  return fold_file.load_json(path)['epoch']
-
-
-def _parse(asked: str) -> float:
-  try:
-    number = float(asked)
-  except ValueError:
-    number = -1.0
-  if not 0 <= number < 1:
-    raise errors.DataError(
-        'Expected --threshold from 0 to below 1, or one of '
-        f'{", ".join(thresholds.RULES)}, received {asked!r}.')
-  return number
+  exported = model_file.load(directory)
+  return Ensemble((exported.run,), exported)

@@ -4,8 +4,6 @@ So it is traced, and compiled by XLA, once a run.
 """
 
 from collections.abc import Sequence
-import dataclasses
-import os
 
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
@@ -13,9 +11,7 @@ from trainer.augmentation import dihedral
 from trainer.network import build
 from trainer.network import layers
 from trainer.prediction import ensemble as ensemble_lib
-from trainer.run import checkpoint
 from trainer.run import finished_run
-from trainer.run import workdir
 from trainer import strategy as strategy_lib
 
 
@@ -30,6 +26,7 @@ class Network:
   """
 
   def __init__(self,
+               ensemble: ensemble_lib.Ensemble,
                run: finished_run.Run,
                strategy: tf.distribute.Strategy,
                weights: str,
@@ -37,6 +34,7 @@ class Network:
     """Builds the network and reads the weights.
 
     Args:
+      ensemble: of the run.
       run: whose finished folds are used.
       strategy: of the devices.
       weights: 'last' or 'best', of each model.
@@ -55,7 +53,10 @@ class Network:
         self.features, self._model = build.add_features(run.config, self._model)
       if self._has_scaling:
         self._model = build.skip_scaling(self._model)
-    self.folds = [(self._read(run, fold, weights), _find_scaling(fold))
+    self.folds = [(list(
+        map(tf.constant,
+            ensemble.load_weights(run, fold, weights,
+                                  self._model))), _find_scaling(fold))
                   for fold in run.folds]
     self._run = self._predict
     if is_compiled and not isinstance(strategy, tf.distribute.TPUStrategy):
@@ -93,16 +94,6 @@ class Network:
         *(tf.cast(each, tf.float32) for each in features),
         build.find_probabilities(self._config, logits)
     ]
-
-  def _read(self, run: finished_run.Run, fold: finished_run.Fold,
-            weights: str) -> list[tf.Tensor]:
-    directory = os.path.join(workdir.fold_directory(run.directory, fold.number),
-                             workdir.CHECKPOINTS_NAME)
-    epoch = ensemble_lib.find_epoch(run, fold, weights)
-    config = dataclasses.replace(run.config, fold=fold.number)
-    of = config.identity(run.fingerprint)
-    values = checkpoint.load_weights(directory, (epoch, 0), of, self._model)
-    return list(map(tf.constant, values))
 
 
 def _find_scaling(fold: finished_run.Fold) -> tf.Tensor:

@@ -149,7 +149,8 @@ class Models:
     dihedral.warm_up()
     self._classes = ensemble.classes
     self._networks = [
-        fold_network.Network(run, strategy, weights) for run in ensemble.runs
+        fold_network.Network(ensemble, run, strategy, weights)
+        for run in ensemble.runs
     ]
 
   def predict(self, source: inference_source.Records | inference_source.Files,

@@ -160,23 +160,8 @@ def tabulate_classes(found: out_of_fold.OutOfFold, names: Sequence[str],
     metrics.RATIOS its mean and its population standard deviation, <ratio>_std.
     NaN where no fold has the class.
   """
-  parts = np.stack([
-      metrics.per_class(found.labels[rows], found.predictions[rows], names,
-                        threshold)[list(metrics.RATIOS)].to_numpy(float)
-      for rows in _by_fold(found.folds)
-  ])
-  known = np.ma.masked_invalid(parts)
-  table = pd.DataFrame(
-      {
-          'name': list(names),
-          'positives': found.labels.sum(axis=0, dtype=np.int64),
-          'folds': np.isfinite(parts[..., 0]).sum(axis=0),
-      },
-      index=pd.RangeIndex(len(names), name='class'))
-  for i, name in enumerate(metrics.RATIOS):
-    table[name] = known[..., i].mean(axis=0).filled(np.nan)
-    table[f'{name}_std'] = known[..., i].std(axis=0).filled(np.nan)
-  return table
+  return metrics.average_classes(found.labels, found.predictions, found.folds,
+                                 names, threshold)
 
 
 def tabulate_counts(found: out_of_fold.OutOfFold, names: Sequence[str],

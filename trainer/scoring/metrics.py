@@ -176,6 +176,44 @@ def per_class(labels: np.ndarray,
   })
 
 
+def average_classes(labels: np.ndarray, predictions: np.ndarray,
+                    folds: np.ndarray, names: Sequence[str],
+                    threshold: decision.Threshold) -> pd.DataFrame:
+  """Returns the metrics of each class, means over folds.
+
+  Args:
+    labels, predictions, threshold: as of compute.
+    folds: [N] int.
+    names: of the K classes.
+
+  Returns:
+    Index: class numbers. Columns: name, positives (in all folds), folds (those
+    that have the class; only they are in the means), and for each of RATIOS its
+    mean and its population standard deviation, <ratio>_std. NaN where no fold
+    has the class.
+
+  Raises:
+    ValueError: a shape or value is wrong.
+  """
+  parts = np.stack([
+      per_class(labels[folds == fold], predictions[folds == fold], names,
+                threshold)[list(RATIOS)].to_numpy(float)
+      for fold in np.unique(folds)
+  ])
+  known = np.ma.masked_invalid(parts)
+  table = pd.DataFrame(
+      {
+          'name': list(names),
+          'positives': labels.sum(axis=0, dtype=np.int64),
+          'folds': np.isfinite(parts[..., 0]).sum(axis=0),
+      },
+      index=pd.RangeIndex(len(names), name='class'))
+  for i, name in enumerate(RATIOS):
+    table[name] = known[..., i].mean(axis=0).filled(np.nan)
+    table[f'{name}_std'] = known[..., i].std(axis=0).filled(np.nan)
+  return table
+
+
 def _once(labels: np.ndarray) -> resample.Draws:
   """Returns all rows in order, each drawn once."""
   return resample.Draws.of([np.arange(len(labels))], len(labels))

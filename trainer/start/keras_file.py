@@ -47,9 +47,9 @@ def read(path: str) -> dict[str, list[np.ndarray]]:
       return _read(file, len(content))
   except Exception as error:  # zipfile and h5py each raise their own
     raise errors.find_unread(path, error) or errors.DataError(
-        f'--init_from: {path} is no folder of a run or fold, and no valid '
-        f'.keras file ({printable.join_lines(str(error))}); pass another, or '
-        'save the model again with Keras 3.') from error
+        f'{path} is no folder of a run or fold, and no valid .keras file '
+        f'({printable.join_lines(str(error))}); pass another, or save the '
+        'model again with Keras 3.') from error
 
 
 def _read(file: h5py.File, most_bytes: int) -> dict[str, list[np.ndarray]]:

@@ -1,14 +1,14 @@
-"""tools/write_reference.py: docs/reference.md says what the code says."""
+"""tools/docs/write_reference.py: docs/reference.md says what the code says."""
 
 import pytest
 
-from tools import write_reference
+from tools.docs import write_reference
 
 
 def test_the_reference_is_up_to_date():
   text = write_reference.PATH.read_text(encoding='utf-8')
   assert write_reference.render(text) == text, (
-      'run python tools/write_reference.py')
+      'run python tools/docs/write_reference.py')
 
 
 def test_other_sections_stay():

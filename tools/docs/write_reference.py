@@ -1,6 +1,6 @@
 """Writes what stands in the code into docs/reference.md: the flags of training.
 
-  python tools/write_reference.py
+  python tools/docs/write_reference.py
 """
 
 import pathlib
@@ -8,9 +8,9 @@ import pathlib
 from trainer import config
 from trainer import setting
 
-PATH = pathlib.Path(__file__).resolve().parent.parent / 'docs' / 'reference.md'
+PATH = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'reference.md'
 _HEADING = '\n## Flags of training\n'
-_NOTE = ('Written by `python tools/write_reference.py` from '
+_NOTE = ('Written by `python tools/docs/write_reference.py` from '
          '`trainer/config.py`. On resume: when the same `--workdir` is trained '
          'further.')
 

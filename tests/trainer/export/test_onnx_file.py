@@ -1,0 +1,92 @@
+"""onnx_file: one ONNX model, run by onnxruntime."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from tests.trainer.network import test_plain
+from trainer.export import onnx_file
+from trainer.network import activation_map
+from trainer.network import build
+from trainer.network import plain
+
+
+def _run(data, pixels):
+  session = onnxruntime.InferenceSession(data)
+  names = [each.name for each in session.get_outputs()]
+  return dict(zip(names, session.run(names, {onnx_file.PIXELS: pixels})))
+
+
+def _check(settings, symmetries, tolerance=1e-3):
+  config, network = test_plain.make(**settings)
+  made = plain.build(network, config.is_single_label)
+  data = onnx_file.convert([made], symmetries, {'a': 'b'}, map_of=0)
+  for count in (1, 3):
+    pixels = test_plain.images(network, count)
+    turned = [np.rot90(pixels, i, (1, 2)) for i in range(4 * symmetries or 1)]
+    views = turned + symmetries * [each[:, :, ::-1] for each in turned]
+    wanted = np.mean([
+        build.find_probabilities(config, build.infer(network, each))
+        for each in views
+    ], 0)
+    found = _run(data, pixels)
+    np.testing.assert_allclose(found['probabilities'], wanted, atol=1e-5)
+    classes = np.arange(count)
+    maps = activation_map.compute(network, pixels, classes)
+    assert len(found) == 1 + len(maps)
+    for i, each in enumerate(maps, 1):
+      shown = found[f'map{i}'][classes, classes]
+      np.testing.assert_allclose(shown, each, rtol=tolerance, atol=1e-5)
+  parsed = onnx.load_from_string(data)
+  onnx.checker.check_model(parsed, full_check=True)
+  operations = {each.op_type for each in parsed.graph.node}
+  assert 'Conv' in operations and not operations & {'If', 'Loop', 'Scan'}
+  assert {each.domain for each in parsed.graph.node} == {''}
+  opsets = {each.domain: each.version for each in parsed.opset_import}
+  assert opsets[''] == onnx_file.OPSET
+  assert {each.key: each.value for each in parsed.metadata_props}['a'] == 'b'
+
+
+@pytest.mark.parametrize('activation',
+                         ['selu', 'prelu', 'relu', 'elu', 'swish', 'gelu'])
+def test_onnx_gives_the_numbers_and_maps_of_the_network(activation):
+  _check({'activation': activation}, symmetries=activation == 'prelu')
+
+
+@pytest.mark.parametrize('settings', [{
+    'variant': 'kaggle'
+}, {
+    'input_scaling': 'image',
+    'loss': 'softmax'
+}, {
+    'model': 'convnext_tiny'
+}],
+                         ids=str)
+def test_other_networks_too(settings):
+  _check(settings, symmetries=False)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    'model', ['densenet121', 'resnet50', 'xception', 'efficientnetv2_s'])
+def test_the_other_networks_of_keras(model):
+  # Norms of random deep networks amplify the rounding.
+  _check({'model': model}, symmetries=False, tolerance=2e-2)
+
+
+def test_several_networks_give_their_mean():
+  _, one = test_plain.make(activation='relu')
+  _, other = test_plain.make(activation='elu')
+  networks = [plain.build(each, False) for each in (one, other)]
+  pixels = test_plain.images(one)
+  both = _run(onnx_file.convert(networks, True, {}), pixels)
+  parts = [
+      _run(onnx_file.convert([each], True, {}), pixels)['probabilities']
+      for each in networks
+  ]
+  assert np.abs(parts[0] - parts[1]).max() > 1e-3
+  np.testing.assert_allclose(both['probabilities'],
+                             np.mean(parts, 0),
+                             atol=1e-6)
+  assert list(both) == ['probabilities']

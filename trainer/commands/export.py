@@ -1,0 +1,84 @@
+"""Exports a run as files that other programs open.
+
+  hpa-export --workdir=run --output=model
+  hpa-export --workdir=run --output=model --folds=0,2 --tta=none
+"""
+
+# What takes long to import is imported after --help and flags are answered.
+# pylint: disable=import-outside-toplevel
+
+from absl import flags
+
+from hpa_records.runtime import cli
+from hpa_records.runtime import errors
+from hpa_records.runtime import process
+from hpa_records.storage import path_check
+from trainer.scoring import thresholds
+from trainer.run import workdir as workdir_lib
+
+_ALL = 'all'
+_WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of a run.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'Folder of the exported model to write, a new one.')
+_OVERWRITE = flags.DEFINE_bool('overwrite', False,
+                               'Replace the exported model in --output.')
+_FOLDS = flags.DEFINE_string(
+    'folds', _ALL, 'Numbers of finished folds whose networks are averaged, '
+    'such as 0,2; or all.')
+_TTA = flags.DEFINE_enum(
+    'tta', 'dihedral', ('dihedral', 'none'),
+    'dihedral: the mean over the eight symmetries of an image; none: the image '
+    'as it is.')
+_WEIGHTS = flags.DEFINE_enum(
+    'weights', 'last', ('last', 'best'),
+    'Weights of each model: after the last epoch, or after the best.')
+_THRESHOLD = flags.DEFINE_string(
+    'threshold', '', 'Classes with a higher probability are predicted; or a '
+    'rule that chooses one for each class on the out-of-fold predictions: '
+    f'{", ".join(thresholds.RULES)}. By default that of the training.')
+_FLAGS_BY_GROUP = {
+    'Model': ('workdir', 'folds', 'weights', 'tta', 'threshold'),
+    'Output': ('output', 'overwrite'),
+}
+
+
+def main() -> None:
+  """Exports the run of the flags."""
+  workdir = path_check.require_local(_WORKDIR.value, 'workdir')
+  output = path_check.require_local(_OUTPUT.value, 'output')
+  folds = _parse_folds(_FOLDS.value)
+  path_check.refuse_shared(
+      [('output', output)], [('workdir', workdir)],
+      closed=[('workdir', each)
+              for each in workdir_lib.list_fold_directories(workdir)],
+      filled=[('output', output)])
+  with process.ended_by_interrupt():
+    from trainer.export import requirement
+    from trainer.export import folder
+  requirement.check()
+  folder.refuse(output, _OVERWRITE.value)
+  with process.ended_by_interrupt():
+    from trainer.export import export
+  found = export.write(workdir,
+                       output,
+                       export.Choice(folds, _TTA.value, _WEIGHTS.value,
+                                     _THRESHOLD.value),
+                       overwrite=_OVERWRITE.value)
+  print(f'{len(found.run.folds)} models, {len(found.files)} files: {output}')
+
+
+def _parse_folds(text: str) -> tuple[int, ...]:
+  """Returns the numbers of --folds; () for all."""
+  if text == _ALL:
+    return ()
+  parts = text.split(',')
+  if not all(each.isascii() and each.isdigit() for each in parts) or len(
+      set(map(int, parts))) < len(parts):
+    raise errors.DataError('Expected --folds=all, or different numbers such as '
+                           f'--folds=0,2, received --folds={text}.')
+  return tuple(map(int, parts))
+
+
+def run() -> None:
+  """Runs the command with its flags; see cli.run."""
+  cli.run(main, text=__doc__, groups=_FLAGS_BY_GROUP)

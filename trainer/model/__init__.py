@@ -1,0 +1,1 @@
+"""What predicts: the models of a run, or of an exported folder."""
