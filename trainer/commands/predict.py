@@ -11,6 +11,7 @@
 from absl import flags
 
 from hpa_records.runtime import cli
+from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.storage import path_check
 from trainer import config
