@@ -59,8 +59,6 @@ def test_onnx_gives_the_numbers_and_maps_of_the_network(activation):
 }, {
     'input_scaling': 'image',
     'loss': 'softmax'
-}, {
-    'model': 'convnext_tiny'
 }],
                          ids=str)
 def test_other_networks_too(settings):
@@ -68,9 +66,10 @@ def test_other_networks_too(settings):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(
-    'model', ['densenet121', 'resnet50', 'xception', 'efficientnetv2_s'])
-def test_the_other_networks_of_keras(model):
+@pytest.mark.parametrize('model', [
+    'densenet121', 'resnet50', 'xception', 'efficientnetv2_s', 'convnext_tiny'
+])
+def test_the_networks_of_keras(model):
   # Norms of random deep networks amplify the rounding.
   _check({'model': model}, symmetries=False, tolerance=2e-2)
 
