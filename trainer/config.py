@@ -39,6 +39,11 @@ PRECISIONS = ('float32', 'bfloat16')
 DROPOUT_MASKS = ('example', 'batch')
 DISTRIBUTIONS = ('auto', 'cpu', 'gpu', 'mirrored', 'multi_worker', 'tpu')
 XLA = ('auto', 'on', 'off')
+WEIGHTS = ('last', 'best')  # of a finished fold, by epoch
+
+# Settings that say which fold it is and where its files are.
+PLACES = ('fold', 'records', 'workdir', 'stage_dir', 'cache_dir', 'init_from',
+          'weights_file')
 
 RECORDS = 'records'  # in an identity: its fingerprint
 

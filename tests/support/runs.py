@@ -7,6 +7,7 @@ import sys
 import numpy as np
 
 from trainer import config as config_lib
+from trainer.training import loop
 
 ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS = 3  # of a whole run
@@ -23,6 +24,22 @@ def configure(records, directory, **values):
                                'batch_size': 16,
                                **values
                            })
+
+
+def train_folds(records, directory, count):
+  """Trains all folds of records for an epoch, each image once."""
+  for fold in range(count):
+    loop.train(
+        configure(records, directory, fold=fold, epochs=1, balance='none'))
+
+
+def call(*words):
+  """Runs a script of tools from the checkout, and returns its process."""
+  return subprocess.run([sys.executable, *words],
+                        cwd=ROOT,
+                        capture_output=True,
+                        text=True,
+                        check=False)
 
 
 def arrays(path):
@@ -60,10 +77,6 @@ def go_on(config, *names):
     *names: of settings besides those of command.
   """
   flags = [f'--{name}={getattr(config, name)}' for name in names]
-  done = subprocess.run([*command(config), *flags],
-                        cwd=ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = call(*command(config)[1:], *flags)
   assert done.returncode == 0, done.stderr
   return done.stdout

@@ -17,14 +17,12 @@ from hpa_records.runtime import cli
 from hpa_records.runtime import process
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
-from trainer import config
+from trainer.model import model_flags
 from trainer.prediction import image_input
 from trainer.run import workdir as workdir_lib
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of a run.')
-_WEIGHTS = flags.DEFINE_enum(
-    'weights', 'last', ('last', 'best'),
-    'Weights of each model: after the last epoch, or after the best.')
+_WEIGHTS = model_flags.define_weights()
 _MODEL_FOLD = flags.DEFINE_integer(
     'model_fold',
     None,
@@ -38,22 +36,12 @@ _OUTPUT = flags.DEFINE_string(
 _FIGURES = flags.DEFINE_string(
     'figures', '', 'Folder for a map of the features and their scores; '
     'NAME_map.npz beside --output has them for the report.')
-_BATCH_SIZE = flags.DEFINE_integer('batch_size',
-                                   32,
-                                   'Global batch.',
-                                   lower_bound=1)
-_DISTRIBUTE = flags.DEFINE_enum(
-    'distribute', 'auto',
-    [each for each in config.DISTRIBUTIONS if each != 'multi_worker'],
-    'auto: the first available of a TPU, all GPUs (mirrored), a GPU, the CPU.')
-_TPU = flags.DEFINE_string(
-    'tpu', 'local',
-    'TPU of --distribute=tpu, name or address; local: of this machine.')
+_BATCH_SIZE, _DISTRIBUTE, _TPU = model_flags.define_devices()
 _FLAGS_BY_GROUP = {
     'Models': ('workdir', 'weights', 'model_fold'),
     'Input': image_input.FLAGS,
     'Output': ('output', 'figures'),
-    'Devices': ('batch_size', 'distribute', 'tpu'),
+    'Devices': model_flags.DEVICES,
 }
 _FIGURE_NAMES = ('features_map.png', 'features_map.svg', 'features_scores.csv')
 

@@ -13,8 +13,9 @@ from hpa_records.runtime import cli
 from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.storage import path_check
-from trainer.scoring import thresholds
+from trainer.model import model_flags
 from trainer.run import workdir as workdir_lib
+from trainer.scoring import thresholds
 
 _ALL = 'all'
 _WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of a run.')
@@ -29,9 +30,7 @@ _TTA = flags.DEFINE_enum(
     'tta', 'dihedral', ('dihedral', 'none'),
     'dihedral: the mean over the eight symmetries of an image; none: the image '
     'as it is.')
-_WEIGHTS = flags.DEFINE_enum(
-    'weights', 'last', ('last', 'best'),
-    'Weights of each model: after the last epoch, or after the best.')
+_WEIGHTS = model_flags.define_weights()
 _THRESHOLD = flags.DEFINE_string(
     'threshold', '', 'Classes with a higher probability are predicted; or a '
     'rule that chooses one for each class on the out-of-fold predictions: '

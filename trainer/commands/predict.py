@@ -14,7 +14,7 @@ from hpa_records.runtime import cli
 from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.storage import path_check
-from trainer import config
+from trainer.model import model_flags
 from trainer.prediction import image_input
 from trainer.run import workdir as workdir_lib
 from trainer.scoring import thresholds
@@ -37,25 +37,13 @@ _THRESHOLD = flags.DEFINE_string(
     'Classes with a higher probability are predicted; or a rule that '
     f'chooses one for each class on the out-of-fold predictions: '
     f'{", ".join(thresholds.RULES)}. By default that of the training.')
-_WEIGHTS = flags.DEFINE_enum(
-    'weights', 'last', ('last', 'best'),
-    'Weights of each model: after the last epoch, or after the best.')
-_BATCH_SIZE = flags.DEFINE_integer('batch_size',
-                                   32,
-                                   'Global batch.',
-                                   lower_bound=1)
-_DISTRIBUTE = flags.DEFINE_enum(
-    'distribute', 'auto',
-    [each for each in config.DISTRIBUTIONS if each != 'multi_worker'],
-    'auto: the first available of a TPU, all GPUs (mirrored), a GPU, the CPU.')
-_TPU = flags.DEFINE_string(
-    'tpu', 'local',
-    'TPU of --distribute=tpu, name or address; local: of this machine.')
+_WEIGHTS = model_flags.define_weights()
+_BATCH_SIZE, _DISTRIBUTE, _TPU = model_flags.define_devices()
 _FLAGS_BY_GROUP = {
     'Models': ('workdir', 'model', 'weights', 'tta', 'threshold'),
     'Input': image_input.FLAGS,
     'Output': ('output',),
-    'Devices': ('batch_size', 'distribute', 'tpu'),
+    'Devices': model_flags.DEVICES,
 }
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from hpa_records.datasets import description
 from hpa_records.runtime import printable
+from trainer import config
 from trainer.export import onnx_file
 from trainer.recipe import schedule
 from trainer.run import finished_run
@@ -27,8 +28,7 @@ from trainer.start import description as start_description
 _TEMPLATE_NAME = 'card.md'
 _REPETITIONS = 1000
 # Those of paths and machines say nothing of the model.
-_HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir', 'cache_dir',
-                    'init_from', 'weights_file', 'data_service', 'tpu')
+_HIDDEN_SETTINGS = (*config.PLACES, 'data_service', 'tpu')
 _HPA_LICENCE = ('The images of the Human Protein Atlas are CC BY-SA; see '
                 'https://www.proteinatlas.org/about/licence.')
 _FEW = 30  # images of a class

@@ -12,6 +12,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
+from trainer import config as config_lib
 from trainer.export import bioimage
 from trainer.export import card
 from trainer.export import folder
@@ -39,12 +40,12 @@ class Choice:
   Attributes:
     folds: numbers of finished folds; () for all.
     tta: one of model_file.TTA.
-    weights: one of trained.WEIGHTS.
+    weights: one of config.WEIGHTS.
     threshold: as asked, of model.threshold.choose.
   """
   folds: tuple[int, ...] = ()
   tta: str = model_file.TTA[0]
-  weights: str = trained.WEIGHTS[0]
+  weights: str = config_lib.WEIGHTS[0]
   threshold: str = ''
 
 
@@ -129,7 +130,7 @@ def load_networks(run: finished_run.Run, weights: str) -> list[keras.Model]:
 
   Args:
     run: of trained.load.
-    weights: one of trained.WEIGHTS.
+    weights: one of config.WEIGHTS.
 
   Raises:
     errors.DataError: a checkpoint is damaged, or its weights are of no use; or

@@ -16,6 +16,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.sampling import balance
 from hpa_records.storage import filesystem
+from trainer import config as config_lib
 from trainer.model import trained
 from trainer.run import arrays
 from trainer.run import config_file
@@ -50,8 +51,18 @@ _FORM = {
 _ABOUT = ('device', 'versions', 'records', 'records_versions', 'classes',
           'levels')
 
-# Of config.json, paths and addresses of the training.
-_PATHS = ('records', 'workdir', 'stage_dir', 'cache_dir', 'data_service')
+# Settings of paths, addresses and machines, which say nothing of the model.
+_NOWHERE = {
+    'records': '',
+    'workdir': '',
+    'stage_dir': '',
+    'cache': 'none',
+    'cache_dir': '',
+    'data_service': '',
+    'distribute': 'auto',
+    'tpu': 'local'
+}
+_STARTS = ('init_from', 'weights_file')  # of these the last name is kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Exported:
     run: the folder as a run: directory, settings and folds, whose metrics have
       the epoch alone; without samples.
     tta: one of TTA: the symmetries of its graphs.
-    weights: one of trained.WEIGHTS.
+    weights: one of config.WEIGHTS.
     threshold: as of decision.decide.
     files: path in the folder → (bytes, sha256).
   """
@@ -111,7 +122,11 @@ def format_json(run: finished_run.Run, *, tta: str, weights: str,
     errors.DataError: as of trained.find_epoch.
   """
   about = run.folds[0].about
-  config = dataclasses.replace(run.config, **dict.fromkeys(_PATHS, ''))
+  names = {
+      name: os.path.basename(getattr(run.config, name).rstrip('/'))
+      for name in _STARTS
+  }
+  config = dataclasses.replace(run.config, **_NOWHERE, **names)
   content = {
       'format':
           FORMAT,
@@ -171,7 +186,7 @@ def _path(directory: str) -> str:
 def _parse(content: Any, directory: str) -> Exported:
   json_text.check_form(content, _FORM, NAME)
   for name, allowed in (('format', (FORMAT,)), ('version', (_VERSION,)),
-                        ('tta', TTA), ('weights', trained.WEIGHTS)):
+                        ('tta', TTA), ('weights', config_lib.WEIGHTS)):
     if content[name] not in allowed:
       raise ValueError(f'{name}: expected {" or ".join(map(str, allowed))}, '
                        f'received {content[name]!r:.40}')

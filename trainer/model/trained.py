@@ -18,7 +18,6 @@ from trainer.run import finished_run
 from trainer.run import fold_file
 from trainer.run import workdir
 
-WEIGHTS = ('last', 'best')
 _MOST_PX = 8192  # largest image size that is read
 
 # The form of about.json for json_text.check_form.
@@ -106,7 +105,7 @@ def find_epoch(run: finished_run.Run, fold: finished_run.Fold,
   Args:
     run: of the fold.
     fold: of the model.
-    weights: one of WEIGHTS: 'last' (the epoch of metrics.json) or 'best'.
+    weights: 'last', the epoch of metrics.json, or 'best'.
 
   Raises:
     errors.DataError: best_metrics.json is missing or damaged.

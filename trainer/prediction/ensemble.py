@@ -134,16 +134,13 @@ class Ensemble:
     None if the runs predict one class a sample, the most probable.
 
     Args:
-      asked: a number; a rule of thresholds.RULES, which chooses one for each
-        class on the out-of-fold predictions, their mean for several runs; or ''
-        for the threshold of the runs.
+      asked: as of model.threshold.choose; for an exported folder a number, or
+        '' for its threshold.
       weights: 'last' or 'best', used for the prediction.
 
     Raises:
-      errors.DataError: asked is none of these, or not '' where the runs predict
-        one class a sample; the runs have different thresholds or predicted
-        different samples; or a rule is used with the best weights, which have
-        no out-of-fold predictions.
+      errors.DataError: as of model.threshold.choose; or a rule is asked for
+        with an exported folder, which has no out-of-fold predictions.
     """
     if self.exported is None:
       return threshold.choose(self.runs, asked, weights)

@@ -13,6 +13,7 @@ from hpa_records.inspection import figure
 from hpa_records.inspection import gallery
 from hpa_records.inspection import summary
 from hpa_records.sampling import label_set
+from trainer import config
 from trainer.recipe import schedule
 from trainer.report import confusion
 from trainer.report import features
@@ -32,8 +33,6 @@ _POLICY_FORMATS = {
     'largest_repeat': '{:,.1f}',
     'effective_sample_size': '{:,.0f}',
 }
-_HIDDEN_SETTINGS = ('fold', 'records', 'workdir', 'stage_dir', 'cache_dir',
-                    'init_from', 'weights_file')
 
 
 def describe(result: result_lib.Result, content: dict[str,
@@ -159,7 +158,7 @@ def _describe_settings(run: finished_run.Run) -> dict[str, Any]:
       'settings': {
           key: value
           for key, value in vars(run.config).items()
-          if key not in _HIDDEN_SETTINGS
+          if key not in config.PLACES
       },
       'about': run.folds[0].about,
       'trained_with': _list_trained_with(run),

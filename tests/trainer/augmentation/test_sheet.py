@@ -1,8 +1,5 @@
 """sheet: through tools/inspect_records.py, and its pixels."""
 
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -17,11 +14,7 @@ from trainer.recipe import augmentation
 
 
 def _run(*flags):
-  return subprocess.run([sys.executable, 'tools/inspect_records.py', *flags],
-                        cwd=runs.ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  return runs.call('tools/inspect_records.py', *flags)
 
 
 @pytest.fixture(name='folder', scope='module')

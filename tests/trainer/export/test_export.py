@@ -32,7 +32,6 @@ from trainer.model import model_file
 from trainer.prediction import ensemble
 from trainer.prediction import predict
 from trainer.scoring import thresholds
-from trainer.training import loop
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _SIZE = 32
@@ -85,13 +84,7 @@ def _folder(tmp_path_factory):
   """A run of five folds on 40 samples, reduced to 32 px, and its export."""
   folder = tmp_path_factory.mktemp('export')
   records = fakes.write_records(folder, 40, _SIZE, num_folds=5)
-  for fold in range(5):
-    loop.train(
-        runs.configure(records,
-                       folder / 'run',
-                       fold=fold,
-                       epochs=1,
-                       balance='none'))
+  runs.train_folds(records, folder / 'run', 5)
   export.write(str(folder / 'run'), str(folder / 'model'),
                export.Choice(threshold='f1'))
   return folder
@@ -110,11 +103,7 @@ def _pixels(wanted):
 
 
 def _run_predict(*flags):
-  done = subprocess.run([sys.executable, 'tools/predict.py', *flags],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = runs.call('tools/predict.py', *flags)
   assert done.returncode == 0, done.stderr
   return done.stdout
 

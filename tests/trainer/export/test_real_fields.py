@@ -15,7 +15,6 @@ from tests.support import runs
 from tests.trainer.export import test_export
 from trainer.export import export
 from trainer.prediction import ensemble
-from trainer.training import loop
 
 _CHANNELS = ('red', 'green', 'blue', 'yellow')
 
@@ -28,13 +27,7 @@ def test_real_files_get_the_probabilities_of_predict(shared_data, tmp_path):
   convert.convert(str(tmp_path / 'train.csv'), str(hpa / 'fields'), records,
                   shard_plan.Settings(image_size=64, num_folds=5),
                   convert.How(workers=1))
-  for fold in range(5):
-    loop.train(
-        runs.configure(records,
-                       tmp_path / 'run',
-                       fold=fold,
-                       epochs=1,
-                       balance='none'))
+  runs.train_folds(records, tmp_path / 'run', 5)
   export.write(str(tmp_path / 'run'), str(tmp_path / 'model'), export.Choice())
   images = tmp_path / 'images'
   images.mkdir()

@@ -34,18 +34,45 @@ def test_what_is_written_is_read(folder):
   assert found.files == {'folds/fold0.keras': (5, 'a' * 64)}
 
 
-def test_paths_of_the_training_are_not_passed_on():
+@pytest.mark.parametrize('settings', [
+    {
+        'stage_dir': '/home/me/stage',
+        'init_from': '/home/me/first/',
+        'freeze': 'stem'
+    },
+    {
+        'cache': 'disk',
+        'cache_dir': '/home/me/cache',
+        'model': 'resnet50',
+        'activation': 'relu',
+        'pretrained': 'imagenet',
+        'weights_file': '/home/me/first.h5'
+    },
+    {
+        'distribute': 'tpu',
+        'tpu': 'grpc:///home/me'
+    },
+],
+                         ids=str)
+def test_paths_of_the_training_are_not_passed_on(tmp_path, settings):
   run = model_target.make_run()
   config = dataclasses.replace(run.config,
-                               records='/home/me/records',
+                               records='gs://home/me/records',
                                workdir='/home/me/run',
-                               stage_dir='/home/me/stage')
+                               **settings)
   text = model_file.format_json(dataclasses.replace(run, config=config),
                                 tta='none',
                                 weights='last',
                                 threshold=0.5,
                                 files={})
   assert '/home/me' not in text
+  (tmp_path / 'model.json').write_text(text)
+  found = model_file.load(str(tmp_path)).run.config
+  start = found.init_from or found.weights_file
+  assert start in ('', 'first', 'first.h5')
+  assert bool(start) == bool(config.init_from or config.weights_file)
+  for name in ('model', 'activation', 'freeze', 'pretrained'):
+    assert getattr(found, name) == getattr(config, name)
 
 
 def test_new_images_get_the_stored_levels(folder):

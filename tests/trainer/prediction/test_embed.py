@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import subprocess
 import sys
 import warnings
 
@@ -273,11 +272,7 @@ def test_a_missing_package_is_one_line_with_the_extra(monkeypatch, tmp_path):
 
 
 def _run_tool(*words):
-  return subprocess.run([sys.executable, 'tools/embed.py', *words],
-                        cwd=runs.ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  return runs.call('tools/embed.py', *words)
 
 
 @pytest.mark.parametrize('words,message', [
