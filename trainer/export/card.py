@@ -147,7 +147,7 @@ def _list_settings(run: finished_run.Run) -> Mapping[str, Any]:
   return {
       key: value
       for key, value in vars(run.config).items()
-      if key not in _HIDDEN_SETTINGS
+      if key not in _HIDDEN_SETTINGS and value != ''
   }
 
 
