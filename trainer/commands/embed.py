@@ -1,7 +1,8 @@
-"""Writes the features of images, by the models of a run.
+"""Writes features of images, by models of a run or export.
 
   hpa-embed --workdir=run --records=records --output=run/features.parquet
   hpa-embed --workdir=run --images=new --output=new.h5ad --figures=figures
+  hpa-embed --model=exported --images=new --output=new.npz
 """
 
 # What takes long to import is imported after --help and flags are answered.
@@ -19,9 +20,10 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer.model import model_flags
 from trainer.prediction import image_input
-from trainer.run import workdir as workdir_lib
+from trainer.prediction import model_input
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of a run.')
+_MODEL = model_input.define_model()
 _WEIGHTS = model_flags.define_weights()
 _MODEL_FOLD = flags.DEFINE_integer(
     'model_fold',
@@ -38,7 +40,7 @@ _FIGURES = flags.DEFINE_string(
     'NAME_map.npz beside --output has them for the report.')
 _BATCH_SIZE, _DISTRIBUTE, _TPU = model_flags.define_devices()
 _FLAGS_BY_GROUP = {
-    'Models': ('workdir', 'weights', 'model_fold'),
+    'Models': ('workdir', 'model', 'weights', 'model_fold'),
     'Input': image_input.FLAGS,
     'Output': ('output', 'figures'),
     'Devices': model_flags.DEVICES,
@@ -49,19 +51,19 @@ _FIGURE_NAMES = ('features_map.png', 'features_map.svg', 'features_scores.csv')
 def main() -> None:
   """Embeds the images or records of the flags, and writes the table."""
   with process.ended_by_interrupt():
-    from trainer.prediction import ensemble as ensemble_lib
     from trainer.prediction import feature_places
     from trainer.prediction import feature_scores
     from trainer.prediction import feature_table
     from trainer.run.embedding import feature_map
-  workdir = path_check.require_local(_WORKDIR.value, 'workdir')
+  models = model_input.read_flags([_WORKDIR.value], _MODEL.value)
   read = image_input.read_flags(_DISTRIBUTE.value, _TPU.value)
   output = path_check.require_path(_OUTPUT.value, 'output')
   figures = _FIGURES.value and path_check.require_path(_FIGURES.value,
                                                        'figures')
-  ensemble = ensemble_lib.load([workdir])
+  ensemble = models.load()
   place = feature_map.locate(output)
-  _check_output(output, place, figures, read, workdir)
+  models.check_output([('output', output), ('output', place),
+                       ('figures', figures)], read)
   if figures:
     feature_scores.require()
   samples = read.load_samples(ensemble)
@@ -75,7 +77,7 @@ def main() -> None:
   from trainer import strategy as strategy_lib
   trained, = ensemble.runs
   with read.open(ensemble, samples) as source:
-    assignment = assignment_lib.assign(trained, source.ids, _MODEL_FOLD.value)
+    assignment = assignment_lib.assign(ensemble, source.ids, _MODEL_FOLD.value)
     strategy = strategy_lib.make(_DISTRIBUTE.value, _TPU.value, alone=True)
     embedder = embed.Embedder(ensemble, strategy, _WEIGHTS.value)
     folder = None if filesystem.is_remote(
@@ -84,7 +86,7 @@ def main() -> None:
     found = None
     if figures and not table.trained_on.all():
       found = feature_places.make(
-          table, trained.threshold,
+          table, ensemble.choose_thresholds(''),
           assignment_lib.choose_fold(trained, _MODEL_FOLD.value),
           lambda rows: embed.read_images(source, rows), _choose_method())
   with path_check.translate_write_errors(output):
@@ -111,18 +113,6 @@ def _choose_method() -> str:
         f'{feature_table.EXTRA}.',
         file=sys.stderr)
   return method
-
-
-def _check_output(output: str, place: str, figures: str,
-                  read: image_input.Input, workdir: str) -> None:
-  """Refuses files to write that are read, or among what is read."""
-  staged, inputs = read.list_paths()
-  path_check.refuse_shared(
-      [*staged, ('output', output), ('output', place),
-       ('figures', figures)], [*inputs, ('workdir', workdir)],
-      closed=[('records', read.records),
-              *(('workdir', fold)
-                for fold in workdir_lib.list_fold_directories(workdir))])
 
 
 def _tell(table: Any, output: str) -> None:

@@ -21,6 +21,7 @@ from trainer.export import saved_model
 from trainer.model import model_file
 from trainer.model import threshold as threshold_lib
 from trainer.model import trained
+from trainer.model import training_samples
 from trainer.network import build
 from trainer.network import plain
 from trainer.run import finished_run
@@ -105,6 +106,7 @@ def write(workdir: str,
                    spec=run.spec,
                    image=image,
                    probabilities=found[plain.PROBABILITIES].numpy())
+    _write(directory, training_samples.NAME, training_samples.format_npz(run))
     text = model_file.format_json(run,
                                   **options,
                                   files=folder.hash_files(directory))

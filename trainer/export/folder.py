@@ -18,6 +18,7 @@ from hpa_records.storage import folders
 from hpa_records.storage import litter
 from hpa_records.storage import path_check
 from trainer.model import model_file
+from trainer.model import training_samples
 
 CARD_NAME = 'README.md'
 ONNX_NAME = 'model.onnx'
@@ -28,8 +29,8 @@ _FOLDS_NAME = 'folds'
 _LOCK_NAME = 'lock'
 _OWN = re.compile('|'.join(
     (*map(re.escape, (model_file.NAME, CARD_NAME, ONNX_NAME, BIOIMAGE_NAME,
-                      *TEST_NAMES, _LOCK_NAME)), f'{SAVED_MODEL_NAME}/.*',
-     rf'{_FOLDS_NAME}/fold[0-9]+\.keras')))
+                      training_samples.NAME, *TEST_NAMES, _LOCK_NAME)),
+     f'{SAVED_MODEL_NAME}/.*', rf'{_FOLDS_NAME}/fold[0-9]+\.keras')))
 _TEMPORARY = re.compile(r'(.*)\.[0-9a-f]{8}\.tmp')
 
 

@@ -13,7 +13,8 @@ with others of the same model. So each sample has the features of one model.
     trained on, or chose the epoch. They are marked, and are left out of scores
     and maps.
 
-Samples are known by their ids.
+Samples are known by their ids. Of an exported folder the run does not know their
+labels, which are then those of the records.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ import dataclasses
 import numpy as np
 
 from hpa_records.runtime import errors
+from trainer.prediction import ensemble as ensemble_lib
 from trainer.run import finished_run
 
 NO_FOLD = -1
@@ -67,31 +69,34 @@ def choose_fold(run: finished_run.Run, model_fold: int | None) -> int:
   return model_fold
 
 
-def assign(run: finished_run.Run, ids: np.ndarray,
+def assign(ensemble: ensemble_lib.Ensemble, ids: np.ndarray,
            model_fold: int | None) -> Assignment:
   """Returns the model of each sample.
 
   Args:
-    run: with its finished folds.
+    ensemble: of one run with its finished folds.
     ids: [N] str, each once.
     model_fold: as of choose_fold.
 
   Raises:
     errors.DataError: as of choose_fold.
   """
+  run, = ensemble.runs
   finished = [fold.number for fold in run.folds]
   chosen = choose_fold(run, model_fold)
   known = run.folds[0].samples
+  names = ensemble.name_samples(ids)
   order = np.argsort(known.ids)
-  places = np.searchsorted(known.ids[order], ids)
+  places = np.searchsorted(known.ids[order], names)
   places = order[np.minimum(places, len(order) - 1)]
-  is_known = known.ids[places] == ids
+  is_known = known.ids[places] == names
   folds = np.where(is_known, known.folds[places], NO_FOLD).astype(np.int32)
   models = np.where(np.isin(folds, finished), folds, chosen).astype(np.int32)
   groups = known.groups[places] if known.groups.size else np.full(len(ids), '')
+  is_labelled = is_known & (ensemble.exported is None)
   return Assignment(folds=folds,
                     models=models,
                     trained_on=is_known & (folds != models),
-                    labels=known.labels[places] * is_known[:, np.newaxis],
-                    labelled=is_known,
+                    labels=known.labels[places] * is_labelled[:, np.newaxis],
+                    labelled=is_labelled,
                     groups=np.where(is_known, groups, ''))

@@ -18,6 +18,7 @@ from trainer.model import fold_weights
 from trainer.model import model_file
 from trainer.model import threshold
 from trainer.model import trained
+from trainer.model import training_samples
 from trainer.prediction import pixel_difference
 from trainer.run import finished_run
 from trainer.scoring import decision
@@ -32,7 +33,8 @@ class Ensemble:
     runs: at least one; their records have the same classes, channels, image
       size, resize filter and intensity, and all or none predict one class a
       sample.
-    exported: the folder that the only run was exported to; None for runs.
+    exported: the folder that the only run was exported to; None for runs. Of
+      its samples name_samples is known in place of ids, and no labels.
   """
   runs: tuple[finished_run.Run, ...]
   exported: model_file.Exported | None = None
@@ -116,6 +118,14 @@ class Ensemble:
           f'The records at {directory} have the intensity of their own images; '
           'pass --images, which get that of the training images.')
 
+  def name_samples(self, ids: np.ndarray) -> np.ndarray:
+    """Returns what samples with these ids have as ids in the runs, [N] str.
+
+    Args:
+      ids: [N] str.
+    """
+    return training_samples.digest(ids) if self.exported else ids
+
   def count_trained(self, ids: np.ndarray) -> int:
     """Returns how many samples, by their ids, at least one model trained on.
 
@@ -124,7 +134,7 @@ class Ensemble:
     """
     parts = [fold.samples for run in self.runs for fold in run.folds]
     seen = [part.ids[part.repeats > 0] for part in parts]
-    return int(np.isin(ids, np.concatenate(seen)).sum())
+    return int(np.isin(self.name_samples(ids), np.concatenate(seen)).sum())
 
   def choose_thresholds(self,
                         asked: str,
@@ -209,7 +219,7 @@ def load_exported(directory: str) -> Ensemble:
   """Returns the models of an exported folder, checked.
 
   Raises:
-    errors.DataError: as of model_file.load.
+    errors.DataError: as of model_file.load and training_samples.load.
   """
   exported = model_file.load(directory)
-  return Ensemble((exported.run,), exported)
+  return Ensemble((training_samples.load(exported),), exported)

@@ -114,7 +114,7 @@ def test_the_exported_folder_predicts_as_the_run(folder, wanted, tmp_path):
   printed = _run_predict(f'--model={tmp_path / "model"}', images,
                          f'--output={tmp_path / "new.csv"}')
   assert '40 images, 0 skipped, mean of 5 models' in printed
-  assert 'trained on' not in printed  # the ids are not in the folder
+  assert '40 of these 40 images, by their ids, were trained on' in printed
   _run_predict(f'--workdir={folder / "run"}', images, '--threshold=f1',
                f'--output={tmp_path / "of_run.csv"}')
   for name in ('', '_predictions'):

@@ -78,7 +78,8 @@ def test_paths_of_the_training_are_not_passed_on(tmp_path, settings):
 def test_new_images_get_the_stored_levels(folder):
   described = description.load('hpa2018',
                                ['intensity={rule="percentiles", of="dataset"}'])
-  found = ensemble.load_exported(str(folder))
+  exported = model_file.load(str(folder))
+  found = ensemble.Ensemble((exported.run,), exported)
   assert found.load_how(described).levels == ((0, 4095),) * 4
 
 

@@ -1,6 +1,7 @@
 """embed: features by the model that did not see an image, in each file."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 import sys
@@ -20,6 +21,7 @@ from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import runs
 from trainer import config as config_lib
+from trainer.export import export
 from trainer.prediction import assignment as assignment_lib
 from trainer.prediction import embed
 from trainer.prediction import ensemble as ensemble_lib
@@ -68,9 +70,13 @@ def _folder(tmp_path_factory):
 
 
 def _embed(workdir, records, csv='', model_fold=None, batch_size=7):
-  found = ensemble_lib.load([str(workdir)])
+  return _embed_by(ensemble_lib.load([str(workdir)]), records, csv, model_fold,
+                   batch_size)
+
+
+def _embed_by(found, records, csv='', model_fold=None, batch_size=7):
   source = inference_source.Records(str(records), csv)
-  assigned = assignment_lib.assign(found.runs[0], source.ids, model_fold)
+  assigned = assignment_lib.assign(found, source.ids, model_fold)
   embedder = embed.Embedder(found, strategy.make('cpu'), 'last')
   return embedder.embed(source, assigned, batch_size, None)
 
@@ -143,9 +149,80 @@ def test_new_images_have_the_features_of_one_stated_fold(folder, table, new):
 
 
 def test_a_fold_that_is_not_finished_is_no_choice(folder):
-  run, = ensemble_lib.load([str(folder / 'run')]).runs
+  found = ensemble_lib.load([str(folder / 'run')])
   with pytest.raises(errors.DataError, match='one of 1, 2, received 0'):
-    assignment_lib.assign(run, np.array(['s1']), 0)
+    assignment_lib.assign(found, np.array(['s1']), 0)
+
+
+@pytest.fixture(name='exported', scope='module')
+def _exported(folder):
+  export.write(str(folder / 'run'), str(folder / 'model'), export.Choice())
+  return folder / 'model'
+
+
+def test_an_exported_folder_gives_the_features_of_its_run(
+    folder, table, new, exported):
+  """By its own copy of the folds; labels are those of the records alone."""
+  found = ensemble_lib.load_exported(str(exported))
+  for wanted, records in ((table, 'records'), (new, 'new')):
+    made = _embed_by(found, folder / records)
+    for name in ('ids', 'folds', 'models', 'trained_on'):
+      np.testing.assert_array_equal(getattr(made, name), getattr(wanted, name))
+    np.testing.assert_allclose(made.values, wanted.values, rtol=0, atol=1e-4)
+    if records == 'records':
+      np.testing.assert_array_equal(made.labels, wanted.labels)
+    else:
+      assert not made.labelled.any() and not made.labels.any()
+  assert found.count_trained(new.ids) == 48
+  # Ids may name patients.
+  stored = runs.arrays(exported / 'samples.npz')
+  assert set(stored) == {'ids', 'folds'} and len(stored['ids']) == 48
+  assert not set(stored['ids']) & set(table.ids)
+
+
+@pytest.mark.parametrize('arrays_', [
+    {
+        'ids': np.array(['s1'])
+    },
+    {
+        'ids': np.array(['0' * 16]),
+        'folds': np.zeros(2, np.uint16)
+    },
+    {
+        'ids': np.zeros(0, '<U16'),
+        'folds': np.zeros(0, np.uint16)
+    },
+])
+def test_forged_samples_of_an_exported_folder_are_one_line(
+    exported, tmp_path, arrays_):
+  shutil.copytree(exported, tmp_path / 'model')
+  path = tmp_path / 'model/samples.npz'
+  np.savez_compressed(path, **arrays_)
+  with pytest.raises(errors.DataError, match='missing or was changed'):
+    ensemble_lib.load_exported(str(tmp_path / 'model'))
+  about = tmp_path / 'model/model.json'
+  content = json.loads(about.read_text())
+  data = path.read_bytes()
+  content['files']['samples.npz'] = [
+      len(data), hashlib.sha256(data).hexdigest()
+  ]
+  about.write_text(json.dumps(content))
+  with pytest.raises(errors.DataError, match='samples.npz is damaged') as error:
+    ensemble_lib.load_exported(str(tmp_path / 'model'))
+  assert '\n' not in str(error.value)
+
+
+def test_the_command_embeds_by_an_exported_folder(folder, exported, tmp_path):
+  done = runs.call('tools/embed.py', f'--model={exported}',
+                   f'--records={folder / "records"}',
+                   f'--output={tmp_path / "features.npz"}',
+                   f'--figures={tmp_path}')
+  assert done.returncode == 0, done.stderr
+  assert '48 images, 0 skipped' in done.stdout
+  assert 'UMAP of ' in done.stdout
+  done = runs.call('tools/embed.py', f'--model={exported}', '--weights=best',
+                   f'--records={folder / "records"}', '--output=a.npz')
+  assert done.returncode == 2 and 'no --weights with --model' in done.stderr
 
 
 def test_rows_are_in_the_order_of_the_csv(folder, tmp_path):
