@@ -5,10 +5,11 @@
   python tools/benchmark.py input --records=records --images=train
   python tools/benchmark.py remote --records=records
   python tools/benchmark.py train --batch_size=16
+  python tools/benchmark.py predict --batch_size=32
   python tools/benchmark.py device --peer=peer.py --output=device.json
 
-Without --csv or --records, convert, input, remote and device make sample data
-first. Modules of benchmarks/ say what is measured; BUILD_NOTES.md has numbers.
+Without --csv or --records, convert, input, remote, predict and device make
+sample data first. Modules of benchmarks/ say what is measured; BUILD_NOTES.md has numbers.
 """
 
 import pathlib
@@ -27,6 +28,7 @@ from benchmarks import sample_source
 from benchmarks import table
 from benchmarks import train
 from benchmarks.device import command as device
+from benchmarks.prediction import measurement as prediction
 from benchmarks.remote import command as remote
 from benchmarks.remote import measurement as remote_measurement
 from hpa_records.datasets import description
@@ -40,6 +42,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from hpa_records.storage import path_check
 from trainer import config as config_lib
+from trainer.model import model_file
 
 _PEERS = pathlib.Path(
     __file__).resolve().parents[2] / '.venv-peers' / 'bin' / 'python'
@@ -88,12 +91,12 @@ _PEERS_PYTHON = flags.DEFINE_string(
     'Interpreter of make env-peers, for the peers of input and device.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size',
                                    80,
-                                   'Of input, remote and train.',
+                                   'Of input, remote, train and predict.',
                                    lower_bound=1)
 _SECONDS = flags.DEFINE_float(
     'seconds',
     4.0,
-    'Of input, remote, train, device: to time each way.',
+    'Of input, remote, train, predict, device: to time each way.',
     lower_bound=0.1)
 # absl takes nan for any range.
 flags.register_validator('seconds', lambda value: value <= 86400,
@@ -114,6 +117,13 @@ _STEPS = flags.DEFINE_integer('steps',
                               lower_bound=1)
 _OVERHEAD = flags.DEFINE_bool('overhead', False,
                               'Of train: a network of one layer, at 16 px.')
+_FOLDS = flags.DEFINE_integer('folds',
+                              1,
+                              'Of predict: networks that are averaged.',
+                              lower_bound=1,
+                              upper_bound=5)
+_TTA = flags.DEFINE_enum('tta', 'none', model_file.TTA,
+                         'Of predict: symmetries of the square.')
 balance_flags.define_settings()
 
 _NUM_MADE = 300
@@ -263,6 +273,24 @@ def main_train() -> None:
         table.format_overhead if _OVERHEAD.value else table.format_train)
 
 
+def main_predict() -> None:
+  """Measures prediction beside other programs that run the networks."""
+  with _make_scratch() as scratch:
+    csv, images = _source(scratch, _NUM_MADE)
+    report = prediction.measure(
+        prediction.Job(images=images,
+                       records=sample_source.make_records(
+                           csv, images, scratch, _IMAGE_SIZE.value),
+                       scratch=scratch,
+                       size=_IMAGE_SIZE.value,
+                       folds=_FOLDS.value,
+                       tta=_TTA.value,
+                       batch=_BATCH_SIZE.value,
+                       seconds=_SECONDS.value,
+                       repeats=_REPEATS.value))
+  _show(report, prediction.form)
+
+
 def main_device() -> None:
   """Measures everything that needs a GPU, in one call."""
   with _make_scratch() as scratch:
@@ -296,5 +324,6 @@ def run() -> None:
               'input': main_input,
               'remote': main_remote,
               'train': main_train,
+              'predict': main_predict,
               'device': main_device
           })

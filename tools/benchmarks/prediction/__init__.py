@@ -1,0 +1,1 @@
+"""Speed of prediction, beside other programs that run the exported model."""
