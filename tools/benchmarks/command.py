@@ -9,7 +9,8 @@
   python tools/benchmark.py device --peer=peer.py --output=device.json
 
 Without --csv or --records, convert, input, remote, predict and device make
-sample data first. Modules of benchmarks/ say what is measured; BUILD_NOTES.md has numbers.
+sample data first. Modules of benchmarks/ say what is measured; BUILD_NOTES.md
+has numbers.
 """
 
 import pathlib

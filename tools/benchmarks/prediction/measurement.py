@@ -88,7 +88,7 @@ def measure(job: Job) -> dict[str, Any]:
                                host.num_cores())
       each.append(json.loads(ran.stdout.splitlines()[-1])['rate'])
       with np.load(output) as file:
-        found = dict(zip(file['ids'].tolist(), file['probabilities']))
+        found = dict(zip(map(str, file['ids']), file['probabilities']))
       wanted = wanted or found
       num_images = len(wanted)
       differences[name] = compare(name, found, wanted)
@@ -125,7 +125,7 @@ def compare(name: str, found: dict[str, np.ndarray],
                        f'{len(wanted)}.')
   difference = float(
       np.max([np.abs(each - wanted[key]).max() for key, each in found.items()]))
-  if not difference <= _TOLERANCE:  # also NaN
+  if difference > _TOLERANCE or np.isnan(difference):
     raise RuntimeError(f'{name} predicts probabilities that differ by '
                        f'{difference:.3g} from those of hpa-predict.')
   return difference
