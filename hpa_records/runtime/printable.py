@@ -48,6 +48,11 @@ def show_list(values: Sequence[Any]) -> str:
   return f'[{shown}, ... and {left:,} more]' if left > 0 else f'[{shown}]'
 
 
+def count(number: int, noun: str) -> str:
+  """Returns such as '1 model' or '2,048 models'."""
+  return f'{number:,} {noun}{"" if number == 1 else "s"}'
+
+
 def show_bytes(num_bytes: int) -> str:
   """Returns a number of bytes with a decimal unit, such as 67.1 MB."""
   for unit, size in (('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3)):

@@ -11,6 +11,7 @@ from absl import flags
 
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.storage import path_check
 from trainer.model import model_flags
@@ -63,7 +64,8 @@ def main() -> None:
                        export.Choice(folds, _TTA.value, _WEIGHTS.value,
                                      _THRESHOLD.value),
                        overwrite=_OVERWRITE.value)
-  print(f'{len(found.run.folds)} models, {len(found.files)} files: {output}')
+  print(f'{printable.count(len(found.run.folds), "model")}, '
+        f'{len(found.files)} files: {output}')
 
 
 def _parse_folds(text: str) -> tuple[int, ...]:

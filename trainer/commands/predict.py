@@ -11,6 +11,7 @@
 from absl import flags
 
 from hpa_records.runtime import cli
+from hpa_records.runtime import printable
 from hpa_records.storage import path_check
 from trainer.model import model_flags
 from trainer.prediction import image_input
@@ -64,8 +65,9 @@ def main() -> None:
     found = predictor.predict(inference_source, _TTA.value or ensemble.tta,
                               _BATCH_SIZE.value)
   written = found.save(output, threshold)
-  print(f'{len(found.ids)} images, {found.num_skipped} skipped, mean of '
-        f'{ensemble.num_models} models: {", ".join(written)}')
+  print(f'{printable.count(len(found.ids), "image")}, {found.num_skipped} '
+        f'skipped, mean of {printable.count(ensemble.num_models, "model")}: '
+        f'{", ".join(written)}')
   if not inference_source.is_ordered:
     print('The rows are in the order of the records, which is not that of a '
           'CSV; pass --csv for its rows in its order.')

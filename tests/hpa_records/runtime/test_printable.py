@@ -74,3 +74,9 @@ def test_a_long_list_is_cut():
   assert printable.show_list([1, 'a', 2.5]) == "[1, 'a', 2.5]"
   assert printable.show_list(range(32)) == str(list(range(32)))
   assert printable.show_list(range(5000)).endswith('31, ... and 4,968 more]')
+
+
+@pytest.mark.parametrize('number,shown', [(0, '0 models'), (1, '1 model'),
+                                          (2048, '2,048 models')])
+def test_one_is_singular(number, shown):
+  assert printable.count(number, 'model') == shown

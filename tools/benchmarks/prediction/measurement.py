@@ -27,6 +27,7 @@ _WAYS = {
     'plain': 'Keras predict in a loop, behind Pillow or tf.data',
 }
 _FOREIGN = ('saved_model', 'onnx', 'plain')
+_SHOWN = ('size', 'folds', 'tta', 'batch', 'seconds', 'repeats')
 # Between ways, of probabilities: resizing rounds in other places.
 _TOLERANCE = 0.01
 _LEARNING_RATE = 0.001
@@ -96,7 +97,7 @@ def measure(job: Job) -> dict[str, Any]:
   return {
       'num_images': num_images,
       **{
-          name: getattr(job, name) for name in ('size', 'folds', 'tta', 'batch', 'seconds', 'repeats')
+          name: getattr(job, name) for name in _SHOWN
       },
       'rates': rates,
       'medians': medians,
