@@ -97,8 +97,10 @@ def write(workdir: str,
                       runtime=choice.runtime))
     _write(
         directory, folder.CARD_NAME,
-        card.render(run, **options,
-                    reads_files=saved_model.reads_files(how)).encode())
+        card.render(run,
+                    **options,
+                    reads_files=saved_model.reads_files(how),
+                    has_page=choice.runtime is not None).encode())
     for fold, network in zip(run.folds, networks):
       path = os.path.join(directory, model_file.name_fold(fold.number))
       os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -5,8 +5,9 @@
 // is by the description of the dataset, else by its last word that names one
 // channel; null if none or several do. sample is what else is in the name.
 //   channels: [{ pattern, words }], pattern a regular expression of names
-//     without extension or '', words in lower case.
+//     without extension or '', words in lower case. A single one has any name.
 function matchName(name, channels) {
+  if (channels.length === 1) return { channel: 0, sample: name };
   const stem = name.replace(/\.[^.]*$/, '');
   const found = channels.flatMap(({ pattern }, channel) => {
     const match = pattern && stem.match(new RegExp(pattern, 'i'));
@@ -32,22 +33,21 @@ function matchWord(stem, channels) {
   return null;
 }
 
-// Returns the file of each channel, null where there is none, and lines that
-// say what is wrong.
+// Returns the file of each channel, null where none or several are of it.
 //   files: [{ name, match }], match as of matchName.
 function assign(files, channels) {
-  const lines = [];
-  const chosen = channels.map(({ name }, i) => {
-    const found = files.filter(({ match }) => match && match.channel === i);
-    if (found.length < 2) return found[0] || null;
-    lines.push(`Expected one file for the channel ${name}, received ` +
-      `${found.map(each => each.name).join(' and ')}; choose one below.`);
-    return null;
+  return channels.map((_, i) => {
+    const found = findOf(files, i);
+    return found.length === 1 ? found[0] : null;
   });
-  const samples = new Set(chosen.map(each => each && each.match.sample));
-  if (!samples.has(null) && samples.size > 1) {
-    lines.push('The names of these files are of different images: ' +
-      `${chosen.map(each => each.name).join(', ')}.`);
-  }
-  return { chosen, lines };
+}
+
+function findOf(files, channel) {
+  return files.filter(({ match }) => match && match.channel === channel);
+}
+
+// Returns whether the names of chosen files are of one image, as far as known.
+function areOfOneImage(chosen) {
+  return new Set(chosen.filter(({ match }) => match)
+    .map(({ match }) => match.sample)).size < 2;
 }

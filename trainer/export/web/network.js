@@ -30,7 +30,8 @@ async function predict(session, pixels, settings, isCurrent, tell) {
     const input = new ort.Tensor('uint8',
       turn(pixels, size, channels.length, moves[i]),
       [1, size, size, channels.length]);
-    const outputs = await session.run({ pixels: input });
+    const outputs = await session.run(
+      { pixels: input }, i ? ['probabilities'] : session.outputNames);
     outputs.probabilities.data.forEach((each, k) => { sums[k] += each; });
     if (!i) maps = readMaps(outputs);
   }

@@ -7,7 +7,9 @@ class Page {
     this.results = new Results(settings);
     this.files = [];  // { name, match, width, height, planes }
     this.chosen = [];  // of these one for each channel, or one with all
+    this.isStack = false;  // whether it is one with all
     this.isDone = false;  // whether the chosen ones were classified
+    this.running = null;  // what classify works on
     this.listen();
   }
 
@@ -58,6 +60,7 @@ class Page {
 
   showProgress(part) {
     const progress = byId('progress');
+    if (!this.running) return;  // stopped meanwhile
     if (progress.hidden) this.tell('Computing…');  // said once
     progress.hidden = false;
     progress.value = part;
@@ -71,9 +74,10 @@ class Page {
   clear() {
     this.files = [];
     this.chosen = [];
+    this.isStack = false;
     this.isDone = false;
     this.complain([]);
-    this.results.hide();
+    this.stop();
     this.showRows();
   }
 
@@ -94,7 +98,7 @@ class Page {
         lines.push(`${name}: ${error.message}`);
       }
     }
-    if (this.isDone || !assign(added, channels).chosen.includes(null)) {
+    if (this.isDone || !assign(added, channels).includes(null)) {
       this.clear();
     }
     const names = added.map(each => each.name);
@@ -104,34 +108,28 @@ class Page {
   }
 
   assign(lines) {
-    const { channels } = this.settings;
-    const [first] = this.files;
-    if (this.files.length === 1 && this.isWhole(first)) {
-      this.chosen = [first];
-    } else {
-      const found = assign(this.files, channels);
-      this.chosen = found.chosen;
-      lines.push(...found.lines);
-    }
+    this.isStack = this.files.length === 1 && this.hasAll(this.files[0]);
+    this.chosen = this.isStack ?
+      this.files : assign(this.files, this.settings.channels);
     this.showRows();
     this.check(lines);
   }
 
   // Whether a file has the planes of all channels.
-  isWhole({ match, planes }) {
-    const { stacked, channels } = this.settings;
-    if (channels.length === 1) return true;
-    const isNamed = match && !this.settings.isStacked;
-    if (!stacked || isNamed) return false;
-    return this.settings.isExact ? planes.length === channels.length :
+  hasAll({ match, planes }) {
+    const { stacked, channels, isStacked, isExact } = this.settings;
+    if (!stacked || match && !isStacked) return false;
+    return isExact ? planes.length === channels.length :
       planes.length > Math.max(...stacked);
   }
 
   showRows() {
     byId('clear').hidden = !this.files.length;
+    document.querySelector('.drop').classList
+      .toggle('small', this.files.length > 0);
     const { channels } = this.settings;
     let rows = [];
-    if (this.files.length && this.chosen.length < channels.length) {
+    if (this.isStack) {
       rows = [`${this.chosen[0].name} has all channels.`];
     } else if (this.files.length) {
       rows = channels.map((channel, i) => this.makeRow(channel, i));
@@ -155,59 +153,84 @@ class Page {
       make('label', { for: select.id }, [swatch, name]), select]);
   }
 
-  // Classifies what is chosen, or says why it cannot.
+  // Classifies what is chosen, or says why it cannot. Lines are of files that
+  // could not be read.
   check(lines) {
-    lines.push(...this.findProblems());
+    const isWhole = this.chosen.length && !this.chosen.includes(null);
+    const isReady = isWhole && !this.hasTwoSizes();
+    if (!lines.length) lines = isReady ? this.findNotes() : this.findProblems();
     this.complain(lines);
-    if (this.chosen.includes(null) || this.hasTwoSizes()) {
-      this.results.hide();
-      this.tell(this.files.length ? 'Waiting for files.' : 'Ready.');
-    } else {
+    if (isReady) {
       this.classify();
+    } else {
+      this.stop();
+      this.tell(this.files.length ? 'Waiting for files.' : 'Ready.');
     }
   }
 
+  // Returns what keeps the files from being classified, in one line.
   findProblems() {
-    if (!this.files.length) return [];
-    const { channels } = this.settings;
+    const { channels, stacked } = this.settings;
     const missing = channels.filter((_, i) => this.chosen[i] === null);
-    const unused = this.files.filter(each => !this.chosen.includes(each));
-    const lines = [];
+    const double = missing.map(each =>
+      findOf(this.files, channels.indexOf(each)))
+      .find(each => each.length > 1);
+    if (double) {
+      return ['Expected one file for each channel, received ' +
+        `${double.map(each => each.name).join(' and ')}; choose one below.`];
+    }
     if (missing.length) {
-      lines.push(`Expected ${channels.length} files, one for each channel, ` +
-        `received ${this.files.length}; ` +
+      return [`Expected ${channels.length} files, one for each channel` +
+        `${stacked ? ', or one with all' : ''}, received ` +
+        `${this.files.length}; ` +
         `${missing.map(each => each.name).join(', ')} ` +
-        `${missing.length === 1 ? 'has' : 'have'} none yet.`);
-    } else if (unused.length) {
+        `${missing.length === 1 ? 'has' : 'have'} none yet.`];
+    }
+    return ['Expected files of one size, received ' + this.chosen
+      .map(each => `${each.name} of ${each.width} × ${each.height}`)
+      .join(', ') + ' pixels.'];
+  }
+
+  findNotes() {
+    const lines = [];
+    const unused = this.files.filter(each => !this.chosen.includes(each));
+    if (unused.length) {
       lines.push(`Not used: ${unused.map(each => each.name).join(', ')}.`);
     }
-    if (this.hasTwoSizes()) {
-      lines.push('Expected files of one size, received ' + this.chosen
-        .filter(each => each)
-        .map(each => `${each.name} of ${each.width} × ${each.height}`)
-        .join(', ') + ' pixels.');
+    if (!areOfOneImage(this.chosen)) {
+      lines.push('The names of these files are of different images: ' +
+        `${this.chosen.map(each => each.name).join(', ')}.`);
     }
     return lines;
   }
 
   hasTwoSizes() {
-    const sizes = this.chosen.filter(each => each)
-      .map(each => `${each.width} ${each.height}`);
+    const sizes = this.chosen.map(each => `${each.width} ${each.height}`);
     return new Set(sizes).size > 1;
+  }
+
+  // Removes results, and those that are still computed.
+  stop() {
+    if (this.running) this.engine.request('stop');
+    this.running = null;
+    this.results.hide();
   }
 
   async classify() {
     this.isDone = true;
-    const { stacked, channels } = this.settings;
-    const [{ planes }] = this.chosen;
-    const images = this.chosen.length === channels.length ? this.chosen :
-      stacked.map(i => ({ ...this.chosen[0], planes: [planes[i]] }));
+    const mine = this.running = {};
+    const [first] = this.chosen;
+    const images = !this.isStack ? this.chosen : this.settings.stacked
+      .map(i => ({ ...first, planes: [first.planes[i]] }));
     this.showProgress(0);
     try {
       const found = await this.engine.request('classify', { images });
-      if (found) this.tell(this.results.show(found));
+      if (this.running !== mine) return;
+      this.running = null;
+      this.tell(this.results.show(found));
     } catch (error) {
-      this.results.hide();
+      if (this.running !== mine) return;
+      this.stop();
       this.complain([error.message]);
       this.tell('Ready.');
     }

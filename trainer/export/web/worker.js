@@ -20,6 +20,10 @@ const ACTIONS = {
     return decode(file);
   },
 
+  stop(_, number) {
+    latest = number;
+  },
+
   // Classifies an image: the planes of each channel's file, of one size.
   async classify({ images }, number) {
     latest = number;
@@ -39,7 +43,9 @@ const ACTIONS = {
 
 // Returns the bytes of gzip in base64.
 function unpackText(text) {
-  const bytes = Uint8Array.from(atob(text), each => each.charCodeAt(0));
+  const packed = atob(text);
+  const bytes = new Uint8Array(packed.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = packed.charCodeAt(i);
   return unpack([bytes], 'gzip');
 }
 
