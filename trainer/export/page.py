@@ -133,12 +133,13 @@ def _format_policy(style: str, script: str) -> str:
 
   Source: W3C, Content Security Policy Level 3.
   """
-  hash_of_style, hash_of_script = (
-      f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'"
-      for each in (style, script))
+  hashes = [
+      base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()
+      for each in (style, script)
+  ]
   return '; '.join([
-      "default-src 'none'", f'style-src {hash_of_style}',
-      f"script-src {hash_of_script} blob: 'wasm-unsafe-eval'",
+      "default-src 'none'", f"style-src 'sha256-{hashes[0]}'",
+      f"script-src 'sha256-{hashes[1]}' blob: 'wasm-unsafe-eval'",
       'worker-src blob:', 'img-src data:', "base-uri 'none'",
       "form-action 'none'"
   ])

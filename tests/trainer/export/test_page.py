@@ -7,7 +7,6 @@ import time
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from selenium.webdriver.common import action_chains
 from selenium.webdriver.common import keys
@@ -26,7 +25,9 @@ from tests.support import runs
 from tests.support import specs
 from tests.trainer.export import test_export
 from trainer.export import export
+from trainer.export import folder as folder_lib
 from trainer.export import page
+from trainer.export import page_runtime
 from trainer.model import model_file
 from trainer.model import trained
 from trainer.network import activation_map
@@ -475,9 +476,9 @@ def test_it_is_readable_on_a_phone(folder, user):
 
 def test_the_folder_lists_the_page_and_predicts_with_it(folder, tmp_path):
   found = ensemble.load_exported(str(folder / 'model'))
-  assert found
   exported = model_file.load(str(folder / 'model'))
   assert exported.locate('classify.html')
+  folder_lib.refuse(str(folder / 'model'), overwrite=True)
   made = test_export.predict_files(found, str(folder / 'train'), 'dihedral')
   np.testing.assert_allclose(made,
                              _predict(folder, folder / 'train'),
@@ -521,3 +522,17 @@ def test_a_page_that_would_read_images_otherwise_is_refused():
     page.check(percentiles, 0)
   with pytest.raises(errors.DataError, match='one pixel size'):
     page.check(description.default(), 0.1)
+
+
+def test_the_command_says_what_a_page_needs(folder, tmp_path):
+  flags = (f'--workdir={folder / "run"}', f'--output={tmp_path / "model"}',
+           f'--page_runtime={tmp_path / "empty"}')
+  done = runs.call('tools/export.py', *flags)
+  assert (done.returncode, done.stderr.count('\n')) == (2, 1)
+  assert '--page_runtime is for --page' in done.stderr
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'empty' / page_runtime.NAME).touch()
+  done = runs.call('tools/export.py', '--page', *flags)
+  assert (done.returncode, done.stderr.count('\n')) == (2, 1)
+  assert 'is not the published onnxruntime-web' in done.stderr
+  assert not (tmp_path / 'model').exists()
