@@ -6,9 +6,8 @@ files in the page; decoding, resizing and networks in a worker, so that the page
 answers meanwhile. A content security policy forbids all connections.
 
 The page reads PNGs itself, since a browser converts colors, and resizes in the
-integers of the converter. It turns the image in its symmetries itself: the
-graph is that of the image as it is, an eighth of the memory, and the progress
-is known.
+integers of the converter. It turns the image in its symmetries itself: then one
+image at a time is in memory, and the progress is known.
 """
 
 import base64

@@ -479,6 +479,7 @@ def test_the_folder_lists_the_page_and_predicts_with_it(folder, tmp_path):
   exported = model_file.load(str(folder / 'model'))
   assert exported.locate('classify.html')
   folder_lib.refuse(str(folder / 'model'), overwrite=True)
+  assert '`classify.html` opens in' in (folder / 'model/README.md').read_text()
   made = test_export.predict_files(found, str(folder / 'train'), 'dihedral')
   np.testing.assert_allclose(made,
                              _predict(folder, folder / 'train'),
