@@ -168,4 +168,4 @@ format: env-test  ## Lay the code out as the linter wants it.
 	$(BIN)/yapf --in-place --recursive $(SOURCES)
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(AZURITE) $(FUZZ_VENV) $(IO_VENV) $(LOOPS_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(AZURITE) .onnxruntime-web $(FUZZ_VENV) $(IO_VENV) $(LOOPS_VENV) $(PEERS_VENV) $(TPU_VENV) $(DEMO) .pytest_cache .hypothesis *.egg-info

@@ -49,6 +49,7 @@ _WITH_TENSORFLOW = {
     'trainer.export.bioimage',
     'trainer.export.card',
     'trainer.export.onnx_file',
+    'trainer.export.page',
     'trainer.export.saved_model',
     'trainer.network.xla_layers',
     'trainer.network.gapnet',

@@ -2,10 +2,13 @@
 
   hpa-export --workdir=run --output=model
   hpa-export --workdir=run --output=model --folds=0,2 --tta=none
+  hpa-export --workdir=run --output=model --page
 """
 
 # What takes long to import is imported after --help and flags are answered.
 # pylint: disable=import-outside-toplevel
+
+from typing import Any
 
 from absl import flags
 
@@ -36,9 +39,16 @@ _THRESHOLD = flags.DEFINE_string(
     'threshold', '', 'Classes with a higher probability are predicted; or a '
     'rule that chooses one for each class on the out-of-fold predictions: '
     f'{", ".join(thresholds.RULES)}. By default that of the training.')
+_PAGE = flags.DEFINE_bool(
+    'page', False, 'Also write classify.html, a page that classifies images '
+    'in a browser, without a network.')
+_PAGE_RUNTIME = flags.DEFINE_string(
+    'page_runtime', '', 'Folder of onnxruntime-web, which --page needs; if it '
+    'is not there, npm downloads it, 33 MB. By default hpa-records in the '
+    'cache of the user.')
 _FLAGS_BY_GROUP = {
     'Model': ('workdir', 'folds', 'weights', 'tta', 'threshold'),
-    'Output': ('output', 'overwrite'),
+    'Output': ('output', 'overwrite', 'page', 'page_runtime'),
 }
 
 
@@ -57,15 +67,27 @@ def main() -> None:
     from trainer.export import folder
   requirement.check()
   folder.refuse(output, _OVERWRITE.value)
+  runtime = _load_runtime()
   with process.ended_by_interrupt():
     from trainer.export import export
   found = export.write(workdir,
                        output,
                        export.Choice(folds, _TTA.value, _WEIGHTS.value,
-                                     _THRESHOLD.value),
+                                     _THRESHOLD.value, runtime),
                        overwrite=_OVERWRITE.value)
   print(f'{printable.count(len(found.run.folds), "model")}, '
         f'{len(found.files)} files: {output}')
+
+
+def _load_runtime() -> Any:
+  """Returns page_runtime.Runtime; None without --page."""
+  from trainer.export import page_runtime
+  if not _PAGE.value:
+    if _PAGE_RUNTIME.value:
+      raise errors.DataError('--page_runtime is for --page; pass both.')
+    return None
+  directory = _PAGE_RUNTIME.value or page_runtime.find_cache()
+  return page_runtime.load(path_check.require_local(directory, 'page_runtime'))
 
 
 def _parse_folds(text: str) -> tuple[int, ...]:

@@ -35,7 +35,8 @@ _FEW = 30  # images of a class
 
 
 def render(run: finished_run.Run, *, tta: str, weights: str,
-           threshold: decision.Threshold, reads_files: bool) -> str:
+           threshold: decision.Threshold, reads_files: bool,
+           has_page: bool) -> str:
   """Returns the text of the card.
 
   Args:
@@ -44,6 +45,7 @@ def render(run: finished_run.Run, *, tta: str, weights: str,
     weights: 'last' or 'best'.
     threshold: above which a class is predicted.
     reads_files: as of saved_model.reads_files.
+    has_page: whether the folder has a page.
 
   Raises:
     errors.DataError: the out-of-fold predictions are damaged.
@@ -77,6 +79,7 @@ def render(run: finished_run.Run, *, tta: str, weights: str,
       tta=tta,
       weights=weights,
       reads_files=reads_files,
+      has_page=has_page,
       chosen=schedule.describe_chosen(run.config),
       monitor=metrics.spell(run.config.plateau_monitor),
       inner_images=[

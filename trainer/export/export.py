@@ -17,6 +17,8 @@ from trainer.export import bioimage
 from trainer.export import card
 from trainer.export import folder
 from trainer.export import onnx_file
+from trainer.export import page
+from trainer.export import page_runtime
 from trainer.export import saved_model
 from trainer.model import model_file
 from trainer.model import threshold as threshold_lib
@@ -43,11 +45,13 @@ class Choice:
     tta: one of model_file.TTA.
     weights: one of config.WEIGHTS.
     threshold: as asked, of model.threshold.choose.
+    runtime: what the page that classifies runs on; None for no page.
   """
   folds: tuple[int, ...] = ()
   tta: str = model_file.TTA[0]
   weights: str = config_lib.WEIGHTS[0]
   threshold: str = ''
+  runtime: page_runtime.Runtime | None = None
 
 
 def write(workdir: str,
@@ -65,15 +69,16 @@ def write(workdir: str,
   Raises:
     errors.DataError: the run has no such finished folds, or is damaged; the
       threshold is none; an exported network gives other probabilities than that
-      of the run; or as of folder.make.
+      of the run; or as of folder.make, page.check and page.render.
   """
   run = _choose_folds(trained.load(workdir), choice.folds)
   threshold = threshold_lib.choose([run], choice.threshold, choice.weights)
   about = run.folds[0].about['records']
-  how = description.of_settings(about,
-                                run.spec.classes).how(about['image_size'],
-                                                      about['resize'],
-                                                      about.get('pixel_um', 0))
+  described = description.of_settings(about, run.spec.classes)
+  stored_um = about.get('pixel_um', 0)
+  if choice.runtime:
+    page.check(described, stored_um)
+  how = described.how(about['image_size'], about['resize'], stored_um)
   networks = load_networks(run, choice.weights)
   symmetries = choice.tta == 'dihedral'
   options = {
@@ -82,10 +87,21 @@ def write(workdir: str,
       'threshold': threshold
   }
   with folder.make(output, overwrite) as directory:
+    if choice.runtime:  # first: it may be too large
+      _write(
+          directory, folder.PAGE_NAME,
+          page.render(run,
+                      networks,
+                      described=described,
+                      symmetries=symmetries,
+                      threshold=threshold,
+                      runtime=choice.runtime))
     _write(
         directory, folder.CARD_NAME,
-        card.render(run, **options,
-                    reads_files=saved_model.reads_files(how)).encode())
+        card.render(run,
+                    **options,
+                    reads_files=saved_model.reads_files(how),
+                    has_page=choice.runtime is not None).encode())
     for fold, network in zip(run.folds, networks):
       path = os.path.join(directory, model_file.name_fold(fold.number))
       os.makedirs(os.path.dirname(path), exist_ok=True)

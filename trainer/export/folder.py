@@ -23,13 +23,15 @@ from trainer.model import training_samples
 CARD_NAME = 'README.md'
 ONNX_NAME = 'model.onnx'
 SAVED_MODEL_NAME = 'saved_model'
+PAGE_NAME = 'classify.html'
 BIOIMAGE_NAME = 'bioimageio.yaml'
 TEST_NAMES = ('test_input.npy', 'test_output.npy')
 _FOLDS_NAME = 'folds'
 _LOCK_NAME = 'lock'
 _OWN = re.compile('|'.join(
-    (*map(re.escape, (model_file.NAME, CARD_NAME, ONNX_NAME, BIOIMAGE_NAME,
-                      training_samples.NAME, *TEST_NAMES, _LOCK_NAME)),
+    (*map(re.escape,
+          (model_file.NAME, CARD_NAME, ONNX_NAME, PAGE_NAME, BIOIMAGE_NAME,
+           training_samples.NAME, *TEST_NAMES, _LOCK_NAME)),
      f'{SAVED_MODEL_NAME}/.*', rf'{_FOLDS_NAME}/fold[0-9]+\.keras')))
 _TEMPORARY = re.compile(r'(.*)\.[0-9a-f]{8}\.tmp')
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import process
+from hpa_records.datasets import description
 from hpa_records.runtime import host
 
 _EXPORT = str(pathlib.Path(__file__).resolve().parents[2] / 'export.py')
@@ -78,6 +79,7 @@ def measure(job: Job) -> dict[str, Any]:
   pathlib.Path(path).write_text(json.dumps({
       **dataclasses.asdict(job), 'workdir': workdir,
       'model': model,
+      'channels': [each.name for each in description.default().channels],
       'output': output
   }),
                                 encoding='utf-8')

@@ -24,7 +24,7 @@ import numpy as np
 # Imports stand inside the functions: each way pays for its own alone.
 # pylint: disable=import-outside-toplevel
 
-# job: workdir, model, images, records, size, batch, seconds, tta, output.
+# Keys: those of measurement.Job, workdir, model, channels, output.
 Job = dict[str, Any]
 Found = tuple[list[str], np.ndarray]
 Way = Callable[[], Found]
@@ -160,12 +160,13 @@ def _plain(job: Job, source: str) -> Way:
 
 def _list_files(job: Job) -> tuple[list[str], list[list[str]]]:
   """Returns the ids in a folder, and the files of the channels of each."""
+  end = f'_{job["channels"][0]}.png'
   ids = sorted(
-      os.path.basename(path).removesuffix('_red.png')
-      for path in glob.glob(os.path.join(job['images'], '*_red.png')))
+      os.path.basename(path).removesuffix(end)
+      for path in glob.glob(os.path.join(job['images'], f'*{end}')))
   return ids, [[
-      os.path.join(job['images'], f'{each}_{color}.png')
-      for color in ('red', 'green', 'blue', 'yellow')
+      os.path.join(job['images'], f'{each}_{channel}.png')
+      for channel in job['channels']
   ]
                for each in ids]
 
@@ -176,7 +177,7 @@ def _read_records(job: Job, tf: Any) -> Any:
       'id': tf.io.FixedLenFeature([], tf.string),
       'image': tf.io.FixedLenFeature([], tf.string)
   }
-  shape = [-1, job['size'], job['size'], 4]
+  shape = [-1, job['size'], job['size'], len(job['channels'])]
 
   def parse(batch):
     found = tf.io.parse_example(batch, form)
