@@ -72,3 +72,24 @@ def test_too_few_samples_for_an_inner_tenth_are_refused(tmp_path):
   with pytest.raises(errors.DataError,
                      match=r'at least 10 samples, .* received [89]; leave'):
     preparation.check_fold(_CONFIG, records)
+
+
+@pytest.mark.parametrize('balance', ['none', 'hybrid'])
+def test_an_epoch_has_as_many_draws_a_class_as_asked(records, balance):
+  """Whatever the policy: each image keeps its share of the draws."""
+  config = dataclasses.replace(_CONFIG, balance=balance)
+  plain, _ = preparation.check_fold(config, records)
+  repeats, inner = preparation.check_fold(
+      dataclasses.replace(config, class_draws=350), records)
+  classes = records.labels[plain > 0].any(axis=0).sum()
+  assert 5 < classes < 28
+  assert repeats.sum(dtype=float) == pytest.approx(350 * classes)
+  np.testing.assert_allclose(repeats / repeats.sum(), plain / plain.sum(), 1e-5)
+  assert not repeats[inner].any() and repeats.dtype == np.float32
+
+
+def test_more_draws_than_memory_holds_are_refused(records):
+  config = dataclasses.replace(_CONFIG, class_draws=10**6)
+  with pytest.raises(errors.DataError,
+                     match='--class_draws=1000000 would have'):
+    preparation.check_fold(config, records)
