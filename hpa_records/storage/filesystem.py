@@ -201,7 +201,7 @@ def remove(path: str) -> None:
       os.remove(path)
 
 
-def _flush_folder(path: str) -> None:
+def flush_folder(path: str) -> None:
   """Flushes the names in a local folder to disk."""
   folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
   try:
@@ -285,7 +285,7 @@ def atomic_writer(path: str,
         os.fsync(file.fileno())
     os.replace(temporary, path)
     if flushed:
-      _flush_folder(os.path.dirname(path) or os.curdir)
+      flush_folder(os.path.dirname(path) or os.curdir)
   except BaseException:
     remove(temporary)
     raise

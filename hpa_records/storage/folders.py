@@ -81,6 +81,18 @@ def make(path: str) -> None:
     request.run(path, 'makedirs', exist_ok=True)
 
 
+def flush_all(folder: str) -> None:
+  """Flushes a local folder, and all files and folders in it, to disk."""
+  for top, _, names in os.walk(folder):
+    for name in names:
+      file = os.open(os.path.join(top, name), os.O_RDONLY | os.O_NOFOLLOW)
+      try:
+        os.fsync(file)
+      finally:
+        os.close(file)
+    filesystem.flush_folder(top)
+
+
 def remove_files(folder: str, is_wanted: Callable[[str], bool]) -> None:
   """Removes files of a folder, and links but not their targets.
 

@@ -21,6 +21,7 @@ from hpa_records.storage import path_check
 from trainer.model import model_flags
 from trainer.prediction import image_input
 from trainer.prediction import model_input
+from trainer.start import description as start_description
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of a run.')
 _MODEL = model_input.define_model()
@@ -46,6 +47,7 @@ _FLAGS_BY_GROUP = {
     'Devices': model_flags.DEVICES,
 }
 _FIGURE_NAMES = ('features_map.png', 'features_map.svg', 'features_scores.csv')
+_SCORE_COLUMNS = ('scorer', 'metric', 'value', 'low', 'high')
 
 
 def main() -> None:
@@ -62,16 +64,17 @@ def main() -> None:
                                                        'figures')
   ensemble = models.load()
   place = feature_map.locate(output)
-  models.check_output([('output', output), ('output', place),
-                       ('figures', figures)], read)
+  written = _name_figures(figures)
+  models.check_output(
+      [('output', output), ('output', place),
+       ('figures', figures), *(('figures', each) for each in written)], read)
   if figures:
     feature_scores.require()
   samples = read.load_samples(ensemble)
   feature_table.prepare(output)
   feature_map.prepare(place)
   if figures:
-    for name in _FIGURE_NAMES:
-      path_check.prepare_output(os.path.join(figures, name), 'figures')
+    _prepare_figures(*written)
   from trainer.prediction import assignment as assignment_lib
   from trainer.prediction import embed
   from trainer import strategy as strategy_lib
@@ -93,6 +96,9 @@ def main() -> None:
     filesystem.remove(place)  # of an earlier table
   feature_table.write(output, table)
   _tell(table, output)
+  for fold in trained.folds:  # an exported model's card says it
+    for line in start_description.warn(fold.about.get('starting_weights', {})):
+      print(f'Fold {fold.number}: {line}')
   if found:
     _write_figures(found, trained.spec.classes, figures)
     with path_check.translate_write_errors(output):
@@ -100,6 +106,23 @@ def main() -> None:
     _tell_scores(found, place)
   elif figures:
     print('No figures: each image was trained on by its model.')
+
+
+def _name_figures(figures: str) -> list[str]:
+  """Returns the paths of the files in --figures; none without it."""
+  return [os.path.join(figures, name) for name in _FIGURE_NAMES if figures]
+
+
+def _prepare_figures(picture: str, drawing: str, scores: str) -> None:
+  """Checks that the files can be written, and replace no other program's."""
+  from hpa_records.inspection import figure
+  for path in (picture, drawing, scores):
+    path_check.prepare_output(path, 'figures')
+  with path_check.translate_write_errors(picture, 'figures'):
+    path_check.refuse_foreign(picture, figure.MARK, 'figures')
+    path_check.refuse_foreign(scores, ','.join(_SCORE_COLUMNS), 'figures')
+    if filesystem.size(picture) is None:  # an SVG says not whose it is
+      path_check.refuse_foreign(drawing, '\0', 'figures')
 
 
 def _choose_method() -> str:
@@ -143,11 +166,11 @@ def _write_figures(found: Any, classes: Any, figures: str) -> None:
   table = pd.DataFrame([(scorer, metric, *bounds)
                         for scorer, metrics in found.scores.items()
                         for metric, bounds in metrics.items()],
-                       columns=['scorer', 'metric', 'value', 'low', 'high'])
+                       columns=_SCORE_COLUMNS)
   content = (figure.to_png(drawn), figure.to_svg(drawn), csv_cell.encode(table))
   with path_check.translate_write_errors(figures, 'figures'):
-    for name, data in zip(_FIGURE_NAMES, content):
-      filesystem.write_atomically(os.path.join(figures, name), data)
+    for path, data in zip(_name_figures(figures), content):
+      filesystem.write_atomically(path, data)
 
 
 def _tell_scores(found: Any, place: str) -> None:

@@ -8,6 +8,7 @@
 # What takes long to import is imported after --help and flags are answered.
 # pylint: disable=import-outside-toplevel
 
+import re
 from typing import Any
 
 from absl import flags
@@ -57,6 +58,10 @@ def main() -> None:
   workdir = path_check.require_local(_WORKDIR.value, 'workdir')
   output = path_check.require_local(_OUTPUT.value, 'output')
   folds = _parse_folds(_FOLDS.value)
+  if printable.escape(output) != output:  # TensorFlow writes UTF-8 names alone
+    raise errors.DataError(
+        f'--output={printable.escape_line(output)} has characters that cannot '
+        'be printed, or is not UTF-8; choose another --output.')
   path_check.refuse_shared(
       [('output', output)], [('workdir', workdir)],
       closed=[('workdir', each)
@@ -95,10 +100,11 @@ def _parse_folds(text: str) -> tuple[int, ...]:
   if text == _ALL:
     return ()
   parts = text.split(',')
-  if not all(each.isascii() and each.isdigit() for each in parts) or len(
+  # Above 5 digits no fold has that number.
+  if not all(re.fullmatch('[0-9]{1,5}', each) for each in parts) or len(
       set(map(int, parts))) < len(parts):
     raise errors.DataError('Expected --folds=all, or different numbers such as '
-                           f'--folds=0,2, received --folds={text}.')
+                           f'--folds=0,2, received --folds={text:.80}.')
   return tuple(map(int, parts))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hpa_records.datasets import description
+from hpa_records.datasets import layout
 from hpa_records.runtime import printable
 from trainer import config
 from trainer.export import onnx_file
@@ -68,7 +69,7 @@ def render(run: finished_run.Run, *, tta: str, weights: str,
       spec=run.spec,
       dataset=stored_spec.find_name(about),
       title=described.title,
-      licence=_find_licence(described.name),
+      licence=_find_licence(described),
       samples=len(found.ids),
       is_grouped=bool(found.groups.size),
       positives=positives.tolist(),
@@ -101,9 +102,14 @@ def render(run: finished_run.Run, *, tta: str, weights: str,
       opset=onnx_file.OPSET)
 
 
-def _find_licence(name: str) -> str:
-  if name in description.names() and name.startswith('hpa'):
-    return _HPA_LICENCE
+def _find_licence(described: layout.Description) -> str:
+  name = described.name
+  if name.startswith('hpa') and name in description.names():
+    # Another's description may have that name, but no other classes.
+    known = description.load(name).classes
+    if [each.name for each in described.classes
+       ] == [each.name for each in known]:
+      return _HPA_LICENCE
   return ('The run does not state the licence of its images; ask who made '
           'them before you pass the model on.')
 
@@ -164,7 +170,7 @@ def _format_interval(low: float, high: float) -> str:
 
 def _escape(value: Any) -> str:
   """Returns a value as the text of a cell of a Markdown table."""
-  text = printable.escape(str(value)).replace('\\', '\\\\')
+  text = printable.escape_line(str(value)).replace('\\', '\\\\')
   for letter in '|`*_[]<>#':
     text = text.replace(letter, f'\\{letter}')
   return text

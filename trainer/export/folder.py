@@ -1,8 +1,9 @@
 """The folder of an exported model: built beside it, then renamed.
 
 It is built in OUTPUT.unfinished, under a lock, and model.json comes last. A
-killed export leaves that folder, which the next one replaces; with --overwrite
-it may also leave the old model as OUTPUT.replaced.
+killed export leaves that folder, which the next one replaces, known by its lock.
+With --overwrite the old model is OUTPUT.replaced until the new one has its name;
+if that is all that a killed export left, the next one gives it its name back.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,6 @@ from hpa_records.runtime import errors
 from hpa_records.storage import file_lock
 from hpa_records.storage import filesystem
 from hpa_records.storage import folders
-from hpa_records.storage import litter
 from hpa_records.storage import path_check
 from trainer.model import model_file
 from trainer.model import training_samples
@@ -28,12 +28,18 @@ BIOIMAGE_NAME = 'bioimageio.yaml'
 TEST_NAMES = ('test_input.npy', 'test_output.npy')
 _FOLDS_NAME = 'folds'
 _LOCK_NAME = 'lock'
+# TensorFlow writes variables under a temporary name of its own first.
 _OWN = re.compile('|'.join(
     (*map(re.escape,
           (model_file.NAME, CARD_NAME, ONNX_NAME, PAGE_NAME, BIOIMAGE_NAME,
            training_samples.NAME, *TEST_NAMES, _LOCK_NAME)),
-     f'{SAVED_MODEL_NAME}/.*', rf'{_FOLDS_NAME}/fold[0-9]+\.keras')))
+     rf'{SAVED_MODEL_NAME}/(saved_model|fingerprint|keras_metadata)\.pb',
+     rf'{SAVED_MODEL_NAME}/variables/.+', rf'{_FOLDS_NAME}/fold[0-9]+\.keras')))
+_OWN_FOLDERS = re.compile(f'{_FOLDS_NAME}|{SAVED_MODEL_NAME}'
+                          f'(/assets|/variables(/.+)?)?')
 _TEMPORARY = re.compile(r'(.*)\.[0-9a-f]{8}\.tmp')
+# Files that a system leaves; others that litter knows may be the user's.
+_OF_SYSTEMS = re.compile(r'(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\._.*)')
 
 
 def refuse(output: str, overwrite: bool) -> None:
@@ -64,17 +70,25 @@ def _list_own(directory: str) -> list[str]:
     if os.path.lexists(directory):
       raise errors.DataError(f'--output={directory} is a file; choose another.')
     return []
-  names = [
-      name for name in folders.list_names(directory, recursive=True)
-      if not litter.is_litter(name)
-  ]
-  for name in names:
-    found = _TEMPORARY.fullmatch(name)
-    if not _OWN.fullmatch(found[1] if found else name):
-      raise errors.DataError(
-          f'{directory} has {name!r}, which is not a file of an exported '
-          'model; choose another --output, or move that file.')
-  return names
+  found = []
+  for top, below, names in os.walk(directory, onerror=_raise):
+    place = os.path.relpath(top, directory)
+    for name, own in (*((each, _OWN_FOLDERS) for each in below),
+                      *((each, _OWN) for each in names)):
+      path = os.path.normpath(os.path.join(place, name)).replace(os.sep, '/')
+      if own is _OWN and _OF_SYSTEMS.fullmatch(path):
+        continue
+      temporary = _TEMPORARY.fullmatch(path)
+      if not own.fullmatch(temporary[1] if temporary else path):
+        raise errors.DataError(
+            f'{directory} has {path!r}, which is not a file of an exported '
+            'model; choose another --output, or move that file.')
+      found.append(path)
+  return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+  raise error
 
 
 @contextlib.contextmanager
@@ -88,27 +102,48 @@ def make(output: str, overwrite: bool) -> Iterator[str]:
     overwrite: whether an exported model may be replaced.
 
   Raises:
-    errors.DataError: as of refuse; another export is running there; or a file
-      cannot be written.
+    errors.DataError: as of refuse; another export is running there; a folder
+      beside it, with a name of a killed export's, is none; or a file cannot be
+      written.
   """
   output = os.path.realpath(output)
   unfinished, replaced = f'{output}.unfinished', f'{output}.replaced'
   lock = os.path.join(unfinished, _LOCK_NAME)
   with path_check.translate_write_errors(output):
-    for each in (unfinished, replaced):
-      _list_own(each)
+    _require_left(unfinished, _LOCK_NAME)
+    _require_left(replaced, model_file.NAME)
     with file_lock.hold(
         lock, f'Another export to {output} is running; wait until it ends, or '
         'choose another --output'):
       _clear(unfinished)
+      if os.path.isdir(replaced):  # of a killed export
+        if os.path.lexists(output):
+          shutil.rmtree(replaced)
+        else:
+          os.rename(replaced, output)
       try:
+        refuse(output, overwrite)
         yield unfinished
         refuse(output, overwrite)  # it may have appeared meanwhile
-        os.remove(lock)
+        folders.flush_all(unfinished)
         _replace(unfinished, output, replaced)
       except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def _require_left(directory: str, mark: str) -> None:
+  """Checks that a folder, if it is there, was left by a killed export.
+
+  Args:
+    directory: of the folder.
+    mark: file that it then has.
+  """
+  names = _list_own(directory)
+  if os.path.islink(directory) or (names and mark not in names):
+    raise errors.DataError(
+        f'{directory} is in the way, and no export left it (it is a link, or '
+        f'has no {mark}); move it, or choose another --output.')
 
 
 def _clear(unfinished: str) -> None:
@@ -121,10 +156,17 @@ def _clear(unfinished: str) -> None:
 
 
 def _replace(unfinished: str, output: str, replaced: str) -> None:
-  shutil.rmtree(replaced, ignore_errors=True)
-  if os.path.isdir(output):
-    os.rename(output, replaced)
-  os.rename(unfinished, output)
+  """Gives the new model its name; the lock is held until it has it."""
+  try:
+    if os.path.isdir(output):
+      os.rename(output, replaced)
+    os.rename(unfinished, output)
+  except BaseException:
+    if os.path.isdir(replaced) and not os.path.lexists(output):
+      os.rename(replaced, output)
+    raise
+  filesystem.flush_folder(os.path.dirname(output))
+  filesystem.remove(os.path.join(output, _LOCK_NAME))
   shutil.rmtree(replaced, ignore_errors=True)
 
 

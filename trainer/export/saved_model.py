@@ -147,13 +147,15 @@ def _decode(data: tf.Tensor) -> tf.Tensor:
   """Returns a PNG or JPEG file of 8-bit gray as [H, W, 1] uint8."""
   is_png = tf.equal(tf.strings.substr(data, 0, len(_PNG)), _PNG)
   is_jpeg = tf.equal(tf.strings.substr(data, 0, len(_JPEG)), _JPEG)
-  depth = tf.io.decode_raw(tf.strings.substr(data, 0, _PNG_DEPTH + 1),
-                           tf.uint8)[-1]
+  # With zeros at the end, since a file may be shorter.
+  head = tf.strings.substr(tf.strings.join([data, bytes(_PNG_DEPTH + 1)]), 0,
+                           _PNG_DEPTH + 1)
+  depth = tf.io.decode_raw(head, tf.uint8)[-1]
   checks = [
       tf.debugging.Assert(is_png | is_jpeg,
                           ['Expected a PNG or JPEG file, received others.']),
-      tf.debugging.Assert(is_jpeg | (depth <= 8), [
-          'Expected 8-bit files, received a PNG of more bits a sample:', depth
+      tf.debugging.Assert(is_jpeg | (depth == 8), [
+          'Expected 8-bit files, received a PNG of other bits a sample:', depth
       ])
   ]
   with tf.control_dependencies(checks):

@@ -31,6 +31,7 @@ TTA = ('dihedral', 'none')  # the default first
 _VERSION = 1
 _MOST_BYTES = 2**24
 _MOST_FOLDS = 2**10
+_MOST_FOLD = 2**16  # above each number, as of config.Config
 _MOST_FILES = 2**12
 _FORM = {
     'format': str,
@@ -185,6 +186,8 @@ def _path(directory: str) -> str:
 
 def _parse(content: Any, directory: str) -> Exported:
   json_text.check_form(content, _FORM, NAME)
+  if 'threshold' not in content:  # the form allows null
+    raise ValueError('threshold is missing')
   for name, allowed in (('format', (FORMAT,)), ('version', (_VERSION,)),
                         ('tta', TTA), ('weights', config_lib.WEIGHTS)):
     if content[name] not in allowed:
@@ -195,7 +198,7 @@ def _parse(content: Any, directory: str) -> Exported:
       _parse_fold(each, content['about']) for each in content['folds'])
   numbers = [each.number for each in folds]
   if (not 0 < len(folds) <= _MOST_FOLDS or len(set(numbers)) < len(numbers) or
-      min(numbers) < 0):
+      not 0 <= min(numbers) <= max(numbers) < _MOST_FOLD):
     raise ValueError(f'folds: received {str(numbers):.40}')
   run = finished_run.Run(directory, config, fingerprint, folds)
   trained.check_settings(run)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import dataclasses
 import hashlib
 import io
+import unicodedata
 
 import numpy as np
 
@@ -25,14 +26,24 @@ NAME = 'samples.npz'
 _HEX_DIGITS = 16
 
 
+def normalize(ids: Sequence[str]) -> np.ndarray:
+  """Returns ids in one Unicode form (NFC), [N] str.
+
+  The same files have names in another form on another system.
+  """
+  return np.array([unicodedata.normalize('NFC', str(each)) for each in ids],
+                  str)
+
+
 def digest(ids: Sequence[str]) -> np.ndarray:
   """Returns what stands for ids in the file, [N] str of 16 hexadecimal digits.
 
-  Of a million ids two have the same with a probability below 1e-7.
+  It is the same for all Unicode forms of an id. Of a million ids two have the
+  same with a probability below 1e-7.
   """
   return np.array([
       hashlib.sha256(each.encode()).hexdigest()[:_HEX_DIGITS]
-      for each in map(str, ids)
+      for each in normalize(ids).tolist()
   ], f'<U{_HEX_DIGITS}')
 
 
@@ -65,7 +76,7 @@ def load(exported: model_file.Exported) -> finished_run.Run:
     stored = npz_file.read(path, 2)
     ids, folds = stored['ids'], stored['folds']
     if (ids.dtype != f'<U{_HEX_DIGITS}' or ids.ndim != 1 or
-        folds.dtype != np.uint16 or folds.shape != ids.shape or not len(ids)):
+        folds.dtype != np.uint16 or folds.shape != ids.shape or not ids.size):
       raise ValueError(f'received {ids.dtype} {ids.shape} and {folds.dtype} '
                        f'{folds.shape}')
   except Exception as error:  # zipfile and NumPy each raise their own

@@ -13,8 +13,8 @@ with others of the same model. So each sample has the features of one model.
     trained on, or chose the epoch. They are marked, and are left out of scores
     and maps.
 
-Samples are known by their ids. Of an exported folder the run does not know their
-labels, which are then those of the records.
+Samples are known by their ids, in any Unicode form. Of an exported folder their
+labels are not known; they are then those of the records.
 """
 
 import dataclasses
@@ -86,10 +86,11 @@ def assign(ensemble: ensemble_lib.Ensemble, ids: np.ndarray,
   chosen = choose_fold(run, model_fold)
   known = run.folds[0].samples
   names = ensemble.name_samples(ids)
-  order = np.argsort(known.ids)
-  places = np.searchsorted(known.ids[order], names)
+  known_names = ensemble.name_known(run.folds[0])
+  order = np.argsort(known_names)
+  places = np.searchsorted(known_names[order], names)
   places = order[np.minimum(places, len(order) - 1)]
-  is_known = known.ids[places] == names
+  is_known = known_names[places] == names
   folds = np.where(is_known, known.folds[places], NO_FOLD).astype(np.int32)
   models = np.where(np.isin(folds, finished), folds, chosen).astype(np.int32)
   groups = known.groups[places] if known.groups.size else np.full(len(ids), '')

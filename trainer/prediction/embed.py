@@ -6,7 +6,9 @@ does not grow with the number of images.
 """
 
 from collections.abc import Sequence
+import contextlib
 import dataclasses
+import os
 import tempfile
 
 import numpy as np
@@ -17,6 +19,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import progress
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
+from hpa_records.storage import path_check
 from trainer.augmentation import dihedral
 from trainer.prediction import assignment as assignment_lib
 from trainer.prediction import ensemble as ensemble_lib
@@ -75,12 +78,7 @@ class Embedder:
     batches = strategy.distribute_datasets_from_function(
         lambda context: source.batches(strategy_lib.share(context, batch_size)))
     lengths = {**self.lengths, feature_table.PROBABILITIES: len(self._classes)}
-    with tempfile.TemporaryFile(prefix='hpa-features-', dir=folder) as file:
-      # It lives as long as it is mapped.
-      values = np.memmap(file,
-                         np.float32,
-                         'w+',
-                         shape=(count, sum(lengths.values())))
+    values = _make_values((count, sum(lengths.values())), folder)
     with progress.Bar('embed', count, 'images') as shown:
       with source.translate_errors():
         for number, batch in enumerate(batches):
@@ -121,6 +119,21 @@ class Embedder:
           'Features are NaN or infinite: the weights are damaged, or the '
           'training diverged; train again.')
     return made
+
+
+def _make_values(shape: tuple[int, int], folder: str | None) -> np.memmap:
+  """Returns zeros [N, D] float32 in a file without a name, whose disk has them.
+
+  Raises:
+    errors.DataError: the disk is full, or cannot be written.
+  """
+  where = folder or tempfile.gettempdir()
+  with (path_check.translate_write_errors(where),
+        tempfile.TemporaryFile(prefix='hpa-features-', dir=folder) as file):
+    with contextlib.suppress(AttributeError):  # not on macOS
+      # A page that does not fit on the disk would end the process by a signal.
+      os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * 4)
+    return np.memmap(file, np.float32, 'w+', shape=shape)  # keeps it open
 
 
 def _make_table(source: inference_source.Records | inference_source.Files,

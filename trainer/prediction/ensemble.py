@@ -34,7 +34,7 @@ class Ensemble:
       size, resize filter and intensity, and all or none predict one class a
       sample.
     exported: the folder that the only run was exported to; None for runs. Of
-      its samples name_samples is known in place of ids, and no labels.
+      its samples digests are known in place of ids, and no labels.
   """
   runs: tuple[finished_run.Run, ...]
   exported: model_file.Exported | None = None
@@ -119,12 +119,19 @@ class Ensemble:
           'pass --images, which get that of the training images.')
 
   def name_samples(self, ids: np.ndarray) -> np.ndarray:
-    """Returns what samples with these ids have as ids in the runs, [N] str.
+    """Returns by what samples are known, in any Unicode form, [N] str.
 
     Args:
       ids: [N] str.
     """
-    return training_samples.digest(ids) if self.exported else ids
+    if self.exported:
+      return training_samples.digest(ids)
+    return training_samples.normalize(ids)
+
+  def name_known(self, fold: finished_run.Fold) -> np.ndarray:
+    """Returns name_samples of the samples of a fold's run, [N] str."""
+    ids = fold.samples.ids  # of an exported folder those of digest
+    return ids if self.exported else self.name_samples(ids)
 
   def count_trained(self, ids: np.ndarray) -> int:
     """Returns how many samples, by their ids, at least one model trained on.
@@ -132,8 +139,11 @@ class Ensemble:
     Args:
       ids: [N] str.
     """
-    parts = [fold.samples for run in self.runs for fold in run.folds]
-    seen = [part.ids[part.repeats > 0] for part in parts]
+    seen = [
+        self.name_known(fold)[fold.samples.repeats > 0]
+        for run in self.runs
+        for fold in run.folds
+    ]
     return int(np.isin(self.name_samples(ids), np.concatenate(seen)).sum())
 
   def choose_thresholds(self,

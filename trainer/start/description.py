@@ -23,7 +23,18 @@ def describe(found: Mapping[str, Any]) -> list[str]:
     shown = ', '.join(fresh[:_MOST_SHOWN])
     more = len(fresh) - _MOST_SHOWN
     line += f' Fresh weights: {shown}{f" and {more} more" * (more > 0)}.'
-  lines = [line]
+  return [line, *warn(found)]
+
+
+def warn(found: Mapping[str, Any]) -> list[str]:
+  """Returns the lines about held-out images that the source was trained on.
+
+  Args:
+    found: as of describe.
+  """
+  lines = []
+  if not found:
+    return lines
   if found.get('seen') is None:
     lines.append(f'Which images {found["source"]} was trained on is not known: '
                  'if held-out images are among them, the scores are too good.')

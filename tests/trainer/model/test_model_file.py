@@ -1,6 +1,7 @@
 """model_file: what an exported folder says of itself, and is believed."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -98,3 +99,18 @@ def test_what_is_no_model_json_is_refused(folder, text):
   (folder / 'model.json').write_text(text)
   with pytest.raises(errors.DataError, match='model.json is damaged, or of'):
     model_file.load(str(folder))
+
+
+def test_what_is_missing_or_no_fold_is_refused(folder):
+  path = folder / 'model.json'
+  content = json.loads(path.read_text())
+  del content['threshold']
+  path.write_text(json.dumps(content))
+  with pytest.raises(errors.DataError, match='threshold is missing'):
+    model_file.load(str(folder))
+  for number in (-1, 2**16, 2**32 + 1, 10**30):
+    content['threshold'] = 0.5
+    content['folds'][0]['number'] = number
+    path.write_text(json.dumps(content))
+    with pytest.raises(errors.DataError, match=r'\(folds: received '):
+      model_file.load(str(folder))

@@ -1,8 +1,10 @@
 """embed: features by the model that did not see an image, in each file."""
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import shutil
 import sys
 import warnings
@@ -22,6 +24,7 @@ from tests.support import fakes
 from tests.support import runs
 from trainer import config as config_lib
 from trainer.export import export
+from trainer.model import training_samples
 from trainer.prediction import assignment as assignment_lib
 from trainer.prediction import embed
 from trainer.prediction import ensemble as ensemble_lib
@@ -178,6 +181,52 @@ def test_an_exported_folder_gives_the_features_of_its_run(
   stored = runs.arrays(exported / 'samples.npz')
   assert set(stored) == {'ids', 'folds'} and len(stored['ids']) == 48
   assert not set(stored['ids']) & set(table.ids)
+
+
+def test_an_id_is_known_in_each_unicode_form(folder, tmp_path):
+  run = shutil.copytree(folder / 'run', tmp_path / 'run')
+  first = arrays.Samples.load(str(run / 'fold1/samples.npz'), 28)
+  ids = first.ids.astype('<U9')
+  ids[[3, 9]] = 'caf\u00e9', 'e\u0301t\u00e9'
+  for fold in (1, 2):
+    path = str(run / f'fold{fold}/samples.npz')
+    dataclasses.replace(arrays.Samples.load(path, 28), ids=ids).save(path)
+  asked = np.array(['cafe\u0301', '\u00e9te\u0301', 'cafe'])
+  found = ensemble_lib.load([str(run)])
+  assigned = assignment_lib.assign(found, asked, None)
+  assert assigned.folds.tolist() == [*first.folds[[3, 9]], -1]
+  assert found.count_trained(asked) == 2
+  np.testing.assert_array_equal(training_samples.digest(asked[:2]),
+                                training_samples.digest(ids[[3, 9]]))
+
+
+def test_a_full_disk_is_one_line_before_the_first_image(monkeypatch, folder):
+  """A page of a mapped file that the disk cannot hold would be a signal."""
+
+  def fill(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  monkeypatch.setattr(os, 'posix_fallocate', fill)
+  with pytest.raises(errors.DataError, match='(?s)full|No space') as error:
+    _embed(folder / 'run', folder / 'records')
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'name', ['features_map.png', 'features_map.svg', 'features_scores.csv'])
+def test_figures_replace_no_file_of_the_user_s(folder, tmp_path, name):
+  (tmp_path / name).write_text('mine')
+  done = _run_tool(f'--workdir={folder / "run"}',
+                   f'--records={folder / "records"}',
+                   f'--output={tmp_path / "a.npz"}', f'--figures={tmp_path}')
+  assert done.returncode == 2 and f'{name} exists and was not' in done.stderr
+  assert [each.name for each in tmp_path.iterdir()] == [name]
+  done = _run_tool(f'--workdir={folder / "run"}',
+                   f'--records={folder / "records"}',
+                   f'--csv={tmp_path / name}', f'--output={tmp_path / "a.npz"}',
+                   f'--figures={tmp_path}')
+  assert done.returncode == 2 and 'are the same path' in done.stderr
+  assert (tmp_path / name).read_text() == 'mine'
 
 
 @pytest.mark.parametrize('arrays_', [
