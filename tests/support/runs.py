@@ -1,11 +1,11 @@
 """Small training runs: their configuration, command and results."""
 
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer.training import loop
 
@@ -34,12 +34,8 @@ def train_folds(records, directory, count):
 
 
 def call(*words):
-  """Runs a script of tools from the checkout, and returns its process."""
-  return subprocess.run([sys.executable, *words],
-                        cwd=ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  """Runs a script of tools from the checkout; see prestarted.run."""
+  return prestarted.run(words)
 
 
 def arrays(path):

@@ -1,7 +1,6 @@
 """Records that the host of a remote TPU reads: a server of TensorFlow, without
 this project's Python, makes the batches."""
 
-import pathlib
 import subprocess
 import sys
 
@@ -9,8 +8,8 @@ import pytest
 
 from tests.support import fakes
 from tests.support import port as port_lib
+from tests.support import prestarted
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _SERVER = '''
 import sys
 import tensorflow as tf
@@ -61,12 +60,7 @@ def test_another_host_makes_the_same_batches(tmp_path, encoding):
       text=True) as server:
     try:
       assert server.stdout.readline() == 'up\n'
-      done = subprocess.run([sys.executable, '-c', _CLIENT,
-                             str(port), records],
-                            cwd=_ROOT,
-                            check=False,
-                            capture_output=True,
-                            text=True)
+      done = prestarted.run(['-c', _CLIENT, str(port), records])
     finally:
       server.kill()
   assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.support import fakes
+from tests.support import prestarted
 from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -97,12 +98,7 @@ print(json.dumps([dataclasses.asdict(each)
 
 def _plan(*arguments):
   """Returns {folder: flags by name} of the trainings, in their order."""
-  done = _run(sys.executable,
-              '-c',
-              _PLAN,
-              '--records=other',
-              *arguments,
-              cwd=_ROOT)
+  done = prestarted.run(['-c', _PLAN, '--records=other', *arguments])
   assert done.returncode == 0, done.stderr
   planned = {}
   for each in json.loads(done.stdout):

@@ -10,8 +10,6 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -28,6 +26,7 @@ from hpa_records.sampling import balance
 from hpa_records.sampling import resampling
 from tests.support import browser
 from tests.support import fakes
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer.report import comparison
 from trainer.report import files as files_lib
@@ -41,7 +40,6 @@ from trainer.run import out_of_fold
 from trainer.scoring import metrics
 from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _BALANCE = balance.Balance('exact', target=9)
 _SPEC = description.default().spec(32)
 
@@ -72,14 +70,10 @@ def _page(run, tmp_path_factory):
   output = tmp_path_factory.mktemp('page')
   other = output / 'other'
   shutil.copytree(run[0], other)
-  done = subprocess.run([
-      sys.executable, 'tools/report.py', f'--workdir={run[0]}',
-      f'--workdir={other}', f'--output={output}'
-  ],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = prestarted.run([
+      'tools/report.py', f'--workdir={run[0]}', f'--workdir={other}',
+      f'--output={output}'
+  ])
   assert done.returncode == 0, done.stderr
   assert done.stdout.strip() == str(output / 'report.html')
   return (output / 'report.html').read_text(), output / 'report'
@@ -505,11 +499,7 @@ def test_folds_of_different_runs_are_refused(run, tmp_path):
 
 
 def test_no_workdir_is_told_in_one_line():
-  done = subprocess.run([sys.executable, 'tools/report.py'],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = prestarted.run(['tools/report.py'])
   assert done.returncode == 2
   assert done.stderr.count('\n') == 1 and '--workdir=PATH' in done.stderr
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import fakes
 from tests.support import port
+from tests.support import prestarted
 from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -92,12 +93,7 @@ def _run_on_devices(folder,
       mask,
       json.dumps(recipe)
   ]
-  return subprocess.run(
-      [sys.executable, '-c', _ON_DEVICES, *map(str, arguments)],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False)
+  return prestarted.run(['-c', _ON_DEVICES, *map(str, arguments)])
 
 
 @pytest.fixture(name='one', scope='module')

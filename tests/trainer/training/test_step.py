@@ -2,9 +2,6 @@
 
 import dataclasses
 import multiprocessing
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
 from tests.support import flag_files
+from tests.support import prestarted
 from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import applications
@@ -345,11 +343,7 @@ for graph in context.context().export_run_metadata().partition_graphs:
 
 def _run_on_a_device(*arguments):
   """Returns what crossed to the host, and what to the device."""
-  done = subprocess.run([sys.executable, '-c', _ON_A_DEVICE, *arguments],
-                        cwd=pathlib.Path(__file__).parents[3],
-                        check=False,
-                        capture_output=True,
-                        text=True)
+  done = prestarted.run(['-c', _ON_A_DEVICE, *arguments])
   assert done.returncode == 0, done.stderr
   crossed = [line.split() for line in done.stdout.splitlines()]
   return [[what

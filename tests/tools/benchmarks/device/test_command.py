@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from tests.support import prestarted
+
 _ROOT = pathlib.Path(__file__).parents[4]
 _LINE = 'PT bn={} amp=1 default B={:4d} {} img/s 3.3 ms/step compile 1.0s'
 _SAID = [
@@ -23,26 +25,21 @@ _SMALL = ('--limit=40', '--image_size=16', '--batch_sizes=4,8', '--seconds=0.1',
           '--steps_per_call=2')
 
 
-def _start(folder, said, then, *words):
-  """Starts the command with a peer that prints lines and then runs code."""
+def _words(folder, said, then, *words):
+  """The command, with a peer that prints lines and then runs code."""
   peer = folder / 'peer.py'
   peer.write_text(f'print({chr(10).join(said)!r}, flush=True)\n{then}\n')
-  return subprocess.Popen([
-      sys.executable, _ROOT / 'tools' / 'benchmark.py', 'device', *_SMALL,
-      f'--peer={peer}', f'--output={folder / "all.json"}',
-      f'--workdir={folder / "work"}', '--peers_python=', *words
-  ],
-                          stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE,
-                          text=True,
-                          env=os.environ | {'PYTHONPATH': str(_ROOT)})
+  return [
+      _ROOT / 'tools' / 'benchmark.py', 'device', *_SMALL, f'--peer={peer}',
+      f'--output={folder / "all.json"}', f'--workdir={folder / "work"}',
+      '--peers_python=', *words
+  ]
 
 
-def _run(folder, said, then, *words):
+def _run(folder, *arguments):
   """Returns (exit code, stdout, stderr, rows)."""
-  process = _start(folder, said, then, *words)
-  out, err = process.communicate()
-  return process.returncode, out, err, _read(folder)
+  done = prestarted.run(_words(folder, *arguments))
+  return done.returncode, done.stdout, done.stderr, _read(folder)
 
 
 def _read(folder):
@@ -147,12 +144,16 @@ def test_a_peer_that_fails_leaves_the_other_rows(tmp_path):
 
 
 def test_what_was_measured_before_a_signal_is_kept(tmp_path):
-  process = _start(tmp_path, _SAID, 'import time; time.sleep(1000)',
-                   '--only=peer,data')
-  while process.poll() is None and 'data' not in _read(tmp_path):
-    time.sleep(0.1)
-  process.send_signal(signal.SIGTERM)
-  process.communicate()
+  words = _words(tmp_path, _SAID, 'import time; time.sleep(1000)',
+                 '--only=peer,data')
+  with subprocess.Popen([sys.executable, *words],
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        env=os.environ | {'PYTHONPATH': str(_ROOT)}) as process:
+    while process.poll() is None and 'data' not in _read(tmp_path):
+      time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
   assert process.returncode == 128 + signal.SIGTERM
   assert list(_read(tmp_path)) == ['data']
   assert not list((tmp_path / 'work').iterdir())
