@@ -12,6 +12,7 @@ cannot run here has a line above it that says why:
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def _environment(tmp_path_factory):
   added = ''.join(f'{script}) shift; set -- {script} {words} "$@";;\n'
                   for script, words in _FLAGS.items())
   program.write_text(f'#!/bin/sh\ncase "$1" in\n{added}esac\n'
-                     f'exec {prestarted.find_python()} "$@"\n')
+                     f'exec {shlex.join(prestarted.find_python())} "$@"\n')
   program.chmod(0o755)
   folders = (program.parent, pathlib.Path(sys.executable).parent)
   return os.environ | {

@@ -1,7 +1,6 @@
 """Small training runs: their configuration, command and results."""
 
 import pathlib
-import sys
 
 import numpy as np
 
@@ -55,14 +54,19 @@ def assert_same_end(directory, other):
           'metrics.json').read_text() == (other / 'metrics.json').read_text()
 
 
-def command(config):
-  """Returns the command that trains a configuration."""
+def list_words(config):
+  """Returns the words behind "python" that train a configuration."""
   flags = [
       f'--{name}={getattr(config, name)}'
       for name in ('records', 'workdir', 'fold', 'epochs', 'batch_size',
                    'distribute', 'reader', 'steps_per_call', 'checkpoint_steps')
   ]
-  return [sys.executable, '-m', 'trainer.main', *flags]
+  return ['-m', 'trainer.main', *flags]
+
+
+def command(config):
+  """Returns the command that trains it, for subprocess; see prestarted.py."""
+  return [*prestarted.find_python(), *list_words(config)]
 
 
 def go_on(config, *names):
@@ -70,9 +74,9 @@ def go_on(config, *names):
 
   Args:
     config: the run.
-    *names: of settings besides those of command.
+    *names: of settings besides those of list_words.
   """
   flags = [f'--{name}={getattr(config, name)}' for name in names]
-  done = call(*command(config)[1:], *flags)
+  done = call(*list_words(config), *flags)
   assert done.returncode == 0, done.stderr
   return done.stdout

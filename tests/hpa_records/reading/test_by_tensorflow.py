@@ -2,7 +2,6 @@
 this project's Python, makes the batches."""
 
 import subprocess
-import sys
 
 import pytest
 
@@ -53,7 +52,8 @@ print(len(there))
 def test_another_host_makes_the_same_batches(tmp_path, encoding):
   records = fakes.write_records(tmp_path, 40, 16, encoding=encoding)
   with port_lib.reserve(1) as (port,), subprocess.Popen(
-      [sys.executable, '-c', _SERVER, str(port)],
+      [*prestarted.find_python(), '-c', _SERVER,
+       str(port)],
       cwd=tmp_path,
       stdout=subprocess.PIPE,
       stderr=subprocess.DEVNULL,

@@ -36,7 +36,7 @@ from trainer.scoring import thresholds
 
 _SIZE = 32
 _FOLDS = 3
-# Runs a program that can import neither package.
+# Before a program that can import neither package.
 _FOREIGN = '''
 import sys
 class Blocker:
@@ -50,20 +50,28 @@ for name in ('trainer', 'hpa_records'):
   except ImportError:
     continue
   raise SystemExit(f'{name} can be imported')
-exec(sys.stdin.read())
 '''
 
 
-def run_foreign(code, cwd):
-  """Runs a program without this package, returns what it printed."""
-  done = subprocess.run(
-      [sys.executable, '-I', '-c', _FOREIGN],
-      input=code,
-      cwd=cwd,
-      env={name: os.environ[name] for name in ('PATH', 'HOME')},
-      capture_output=True,
-      text=True,
-      check=False)
+def run_foreign(code, cwd, is_fresh=False):
+  """Runs a program without this package, returns what it printed.
+
+  Args:
+    code: of the program.
+    cwd: folder to run it in.
+    is_fresh: whether its process has imported nothing before.
+  """
+  environment = {name: os.environ[name] for name in ('PATH', 'HOME')}
+  words = ['-c', f'{_FOREIGN}\n{code}']
+  if is_fresh:
+    done = subprocess.run([sys.executable, '-I', *words],
+                          cwd=cwd,
+                          env=environment,
+                          capture_output=True,
+                          text=True,
+                          check=False)
+  else:
+    done = prestarted.run(words, cwd, environment)
   assert done.returncode == 0, done.stderr
   return done.stdout
 
@@ -156,7 +164,7 @@ for i, path in enumerate(sorted(glob.glob({str(folder / 'model/folds/*')!r}))):
   fold = keras.models.load_model(path)
   found[f'fold{{i}}'] = fold.predict(pixels, verbose=0)
 np.savez('found.npz', **{{key: np.array(each) for key, each in found.items()}})
-''', tmp_path)
+''', tmp_path, True)
   with np.load(tmp_path / 'found.npz') as file:
     found = dict(file)
   np.testing.assert_allclose(found['probabilities'], wanted, atol=1e-5)

@@ -79,6 +79,13 @@ def _page(run, tmp_path_factory):
   return (output / 'report.html').read_text(), output / 'report'
 
 
+@pytest.fixture(name='text_alone')
+def _text_alone(monkeypatch):
+  """Figures are drawn, but files of them are empty: seconds each."""
+  for name in ('to_png', 'to_svg'):
+    monkeypatch.setattr(files_lib.figure, name, lambda drawn: b'')
+
+
 def test_a_run_is_what_the_trainer_wrote(run):
   found = finished_run.load(str(run[0]))
   assert [fold.number for fold in found.folds] == [0, 3]
@@ -170,6 +177,7 @@ def test_intervals_hold_the_means(page):
   assert (known['f1_high'] >= known['f1'] - 1e-9).all()
 
 
+@pytest.mark.usefixtures('text_alone')
 def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   better = tmp_path / 'better'
   shutil.copytree(run[0], better)
@@ -188,6 +196,7 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   assert table.loc['f1_macro', 'p_holm'] > table.loc['f1_macro', 'p_value']
 
 
+@pytest.mark.usefixtures('text_alone')
 def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
   inner = shutil.copytree(run[0], tmp_path / 'inner')
   for number, fold in enumerate(sorted(inner.glob('fold*'))):
@@ -228,6 +237,7 @@ def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
   assert 'layer4 (not in the source) and 2 more.' in text
 
 
+@pytest.mark.usefixtures('text_alone')
 def test_a_single_fold_has_no_deviation(run, tmp_path):
   less = shutil.copytree(run[0], tmp_path / 'less')
   shutil.rmtree(less / 'fold3')

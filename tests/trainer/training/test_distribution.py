@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -200,9 +199,9 @@ def _start_workers(folder,
   """Starts two workers of one cluster on loopback; flags are the second's."""
   workers = [f'127.0.0.1:{number}' for number in ports]
   command = [
-      sys.executable, '-m', 'trainer.main', f'--records={folder / "records"}',
-      f'--workdir={folder / name}', f'--epochs={_EPOCHS}', '--batch_size=16',
-      '--augment=all', *common
+      *prestarted.find_python(), '-m', 'trainer.main',
+      f'--records={folder / "records"}', f'--workdir={folder / name}',
+      f'--epochs={_EPOCHS}', '--batch_size=16', '--augment=all', *common
   ]
   started = []
   for index in range(2):
@@ -331,7 +330,7 @@ def test_a_worker_that_is_ahead_of_the_others_can_be_ended(ports):
     })
     started.append(
         subprocess.Popen(  # pylint: disable=consider-using-with
-            [sys.executable, '-c', _JOINED],
+            [*prestarted.find_python(), '-c', _JOINED],
             cwd=_ROOT,
             env=os.environ | {'TF_CONFIG': config},
             stdin=subprocess.PIPE,

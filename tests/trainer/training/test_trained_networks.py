@@ -157,7 +157,7 @@ def test_single_labels_train_with_softmax(tmp_path):
 def test_softmax_refuses_records_of_other_than_one_label(tmp_path):
   records = _convert_single(tmp_path, {3: 7, 20: 9})
   config = runs.configure(records, tmp_path / 'run', loss='softmax')
-  done = runs.call(*runs.command(config)[1:], '--loss=softmax')
+  done = runs.call(*runs.list_words(config), '--loss=softmax')
   assert done.returncode == 2
   line, = done.stderr.splitlines()
   assert re.search(
