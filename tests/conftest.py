@@ -25,9 +25,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 _ROOT = pathlib.Path(__file__).parent.parent
 
 # Files that take minutes: first, so that none is left alone at the end.
-_LONG = ('test_loop', 'test_datasets', 'test_data_service',
-         'test_io_environment', 'test_run_paper', 'test_distribution',
-         'test_trained_networks')
+_LONG = ('test_loop', 'test_distribution', 'test_docs', 'test_page',
+         'test_data_service', 'test_io_environment', 'test_run_paper',
+         'test_trained_networks', 'test_object_stores', 'test_step',
+         'test_export', 'test_datasets', 'test_resume')
 
 _MOST_LEFT_MIB = 100  # by tests, before it is looked for
 

@@ -3,10 +3,13 @@
 import json
 import os
 import pathlib
+import shlex
 import shutil
 
 import nbclient
 import nbformat
+
+from tests.support import prestarted
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _NOTEBOOK = _ROOT / 'notebooks' / 'colab.ipynb'
@@ -21,6 +24,14 @@ def _copy_project(folder):
     shutil.copytree(_ROOT / name, folder / name)
   for path in [_ROOT / 'setup.cfg', *_ROOT.glob('*.flags')]:
     shutil.copy(path, folder)
+
+
+def _write_python(path):
+  """A program that takes the place of Python; see prestarted.py."""
+  path.write_text(
+      f'#!/bin/sh\nexec {shlex.join(prestarted.find_python())} "$@"\n')
+  path.chmod(0o755)
+  return path
 
 
 def test_every_cell_runs_that_needs_neither_kaggle_nor_a_tpu(tmp_path):
@@ -38,6 +49,11 @@ def test_every_cell_runs_that_needs_neither_kaggle_nor_a_tpu(tmp_path):
         line for line in settings.splitlines() if line.startswith(f'{name} ='))
     settings = settings.replace(line, f'{name} = {value}')
   notebook.cells[1].source = settings
+  install = next(cell for cell in notebook.cells if cell.id == 'install')
+  before = 'PYTHON = sys.executable\n'
+  assert before in install.source
+  program = _write_python(tmp_path / 'python')
+  install.source = install.source.replace(before, f'PYTHON = "{program}"\n')
   client = nbclient.NotebookClient(
       notebook,
       timeout=1800,

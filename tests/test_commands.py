@@ -4,6 +4,7 @@ import configparser
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,8 @@ import venv
 import pytest
 
 import hpa_records
+from tests.support import prestarted
+from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _PACKAGES = ('hpa_records', 'trainer')
@@ -101,6 +104,49 @@ def test_a_list_that_cannot_be_or_is_not_meant_is_one_line(
   done = _list_in_shell(package, f'"$0" -m "$1" {rest}')
   assert (done.returncode, done.stdout) == (2, '')
   assert message in done.stderr and done.stderr.count('\n') == 1
+
+
+_LOOK = """
+import os, signal, sys
+print(sys.argv, os.getcwd(), os.environ['SET'], 'tensorflow' in sys.modules,
+      __name__, sys.stdin.read(), sys.stdout.isatty(), flush=True)
+"""
+
+
+@pytest.mark.parametrize('end', [
+    '', 'sys.exit(3)', 'sys.exit("said")', 'raise ValueError("said")',
+    'import no_such', 'os._exit(4)', 'signal.raise_signal(signal.SIGTERM)',
+    'signal.raise_signal(signal.SIGKILL)'
+])
+def test_a_prestarted_process_is_as_any_other(end, tmp_path):
+  found = []
+  for python in ((sys.executable,), prestarted.find_python()):
+    done = subprocess.run([*python, '-c', _LOOK + end, 'a'],
+                          input='heard',
+                          cwd=tmp_path,
+                          env=os.environ | {'SET': 'b'},
+                          check=False,
+                          capture_output=True,
+                          text=True)
+    said = done.stderr.splitlines()[-1:]
+    found.append((done.returncode, done.stdout, said))
+  assert found[0] == found[1] and 'heard' in found[0][1]
+
+
+def test_a_prestarted_process_stops_goes_on_and_ends_with_its_client():
+  code = ('import os, signal\nprint(os.getpid(), flush=True)\n'
+          'signal.raise_signal(signal.SIGSTOP)\nprint("on", flush=True)\n'
+          'signal.pause()')
+  with subprocess.Popen([*prestarted.find_python(), '-c', code],
+                        stdout=subprocess.PIPE,
+                        text=True) as client:
+    command = int(client.stdout.readline())
+    signalled.wait_stopped(client)
+    client.send_signal(signal.SIGCONT)
+    assert client.stdout.readline() == 'on\n'
+    os.kill(command, 0)
+    client.kill()
+    assert client.stdout.read() == ''  # which the command had, too
 
 
 def test_each_command_has_a_console_script():

@@ -2,7 +2,9 @@
 
 Every block of commands (sh, bash or python) is run as it stands, in a folder
 that has the files which the documents name, with small images and flag files of
-one epoch. A block that cannot run here has a line above it that says why:
+one epoch. Its "python" is prestarted.py's, and gives commands the flags of
+_FLAGS, which make records small where a block asks for no size. A block that
+cannot run here has a line above it that says why:
 
   <!-- not run: a GPU -->
 """
@@ -10,6 +12,7 @@ one epoch. A block that cannot run here has a line above it that says why:
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +24,7 @@ import pandas as pd
 import pytest
 
 from tests.support import loops
+from tests.support import prestarted
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _GUIDES = sorted((_ROOT / 'docs').glob('*.md'))
@@ -61,12 +65,16 @@ _IN_LOOPS = 'docs/own_loop.md'
 _BLOCK = re.compile(
     r'(?:^<!-- not run: (?P<why>[^>\n]+) -->\n)?'
     r'^```(?P<kind>\w*)\n(?P<text>.*?)^```$', re.DOTALL | re.MULTILINE)
-_COMMANDS = {'sh': ['bash', '-eu'], 'bash': ['bash', '-eu'], 'python': None}
+_SHELLS = ('sh', 'bash')
+_COMMANDS = (*_SHELLS, 'python')
 _OTHER_KINDS = ('text', 'toml')
 _FILE_NAME = re.compile(r'# (\S+\.toml)\n')  # first line of a file's block
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
 _CODE = re.compile(r'```.*?```|`[^`\n]*`', re.DOTALL)
 _TIMEOUT_S = 600
+
+# By script; before those of the block, which count more.
+_FLAGS = {'tools/make_records.py': '--image_size=32 --workers=1'}
 
 
 class Block(NamedTuple):
@@ -87,19 +95,28 @@ def _blocks(path):
   ]
 
 
-def _environment():
-  binaries = pathlib.Path(sys.executable).parent
+@pytest.fixture(name='environment', scope='module')
+def _environment(tmp_path_factory):
+  """That of commands, which find "python" in a folder of its own."""
+  program = tmp_path_factory.mktemp('bin') / 'python'
+  added = ''.join(f'{script}) shift; set -- {script} {words} "$@";;\n'
+                  for script, words in _FLAGS.items())
+  program.write_text(f'#!/bin/sh\ncase "$1" in\n{added}esac\n'
+                     f'exec {shlex.join(prestarted.find_python())} "$@"\n')
+  program.chmod(0o755)
+  folders = (program.parent, pathlib.Path(sys.executable).parent)
   return os.environ | {
-      'PATH': f'{binaries}{os.pathsep}{os.environ["PATH"]}',
+      'PATH': os.pathsep.join((*map(str, folders), os.environ['PATH'])),
       'PYTHONPATH': str(_ROOT)
   }
 
 
-def _run(kind, text, folder, python=sys.executable):
-  done = subprocess.run(_COMMANDS[kind] or [python, '-'],
+def _run(kind, text, folder, environment, python=None):
+  words = ['bash', '-eu'] if kind in _SHELLS else [python or 'python', '-']
+  done = subprocess.run(words,
                         input=text,
                         cwd=folder,
-                        env=_environment(),
+                        env=environment,
                         capture_output=True,
                         text=True,
                         check=False,
@@ -142,7 +159,7 @@ def _write_own_images(folder, ids):
 
 
 @pytest.fixture(name='base', scope='module')
-def _base(tmp_path_factory):
+def _base(tmp_path_factory, environment):
   """A folder with all the names that commands of the documents read."""
   folder = tmp_path_factory.mktemp('docs')
   (folder / 'tools').symlink_to(_ROOT / 'tools')
@@ -150,10 +167,9 @@ def _base(tmp_path_factory):
     (folder / path.name).write_text(
         f'{path.read_text()}\n--epochs=1\n--batch_size=16\n'
         '--balance_target=3\n')
-  make = 'python tools/make_records.py'
   _run(
       'sh', 'python tools/make_sample_data.py --output=. --num_samples=60 '
-      '--size_px=64', folder)
+      '--size_px=64', folder, environment)
   table = pd.read_csv(folder / 'train.csv')
   table['split'] = np.arange(len(table)) % 5
   table.to_csv(folder / 'train.csv', index=False)
@@ -165,12 +181,12 @@ def _base(tmp_path_factory):
   _write_own_images(folder, table['Id'].tolist())
   _write_wells(folder)
   _run(
-      'sh', f'{make} --csv=train.csv --images=train --output=records '
-      '--image_size=32\n'
-      f'{make} --unlabelled --images=test --output=test_records '
-      '--image_size=32\n'
+      'sh', 'python tools/make_records.py --csv=train.csv --images=train '
+      '--output=records\n'
+      'python tools/make_records.py --unlabelled --images=test '
+      '--output=test_records\n'
       'python -m trainer.main --flagfile=prelu.flags --records=records '
-      '--workdir=run --fold=0', folder)
+      '--workdir=run --fold=0', folder, environment)
   return folder
 
 
@@ -180,21 +196,21 @@ def _base(tmp_path_factory):
     for each in _DOCUMENTS
 ],
                          ids=_name)
-def test_commands_run_as_they_stand(path, base, tmp_path):
+def test_commands_run_as_they_stand(path, base, environment, tmp_path):
   name = _name(path)
   folder = tmp_path / 'folder'
   shutil.copytree(base, folder, symlinks=True)
   for each in _WRITTEN.get(name, ()):
     shutil.rmtree(folder / each)
   run, skipped = [], []
-  python = loops.find_python() if name == _IN_LOOPS else sys.executable
+  python = loops.find_python() if name == _IN_LOOPS else None
   for each in _blocks(path):
     if 'import torch\n' in each.text and not loops.has_torch():
       skipped.append(each)
     elif each.kind == 'toml':
       (folder / _FILE_NAME.match(each.text)[1]).write_text(each.text)
     elif each.kind in _COMMANDS and each.why is None:
-      _run(each.kind, each.text, folder, python)
+      _run(each.kind, each.text, folder, environment, python)
       run.append(each)
   assert len(run) + len(skipped) >= _LEAST_BLOCKS.get(name, 0)
   if skipped:
@@ -213,9 +229,9 @@ def test_each_block_has_a_language_and_only_commands_are_left_out(path):
                                       each.why is None), each.text
 
 
-def test_a_block_that_fails_is_seen(tmp_path):
+def test_a_block_that_fails_is_seen(environment, tmp_path):
   with pytest.raises(AssertionError, match='no_such_file'):
-    _run('sh', 'cat no_such_file\ntrue\n', tmp_path)
+    _run('sh', 'cat no_such_file\ntrue\n', tmp_path, environment)
 
 
 def _anchors(path):

@@ -4,10 +4,7 @@ A conversion to a bucket is killed and resumed, the dataset is verified, trained
 on and predicted from, and the report is written to the bucket.
 """
 
-import pathlib
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -17,13 +14,13 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from tests.support import fakes
 from tests.support import object_store
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer import strategy
 from trainer.prediction import ensemble as ensemble_lib
 from trainer.prediction import predict
 from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parent.parent
 _FLAGS = ('--image_size=24', '--shard_mb=1', '--workers=1')
 # Killed before the third shard is uploaded.
 _KILLED = '''
@@ -77,11 +74,7 @@ def _inputs(source):
 
 
 def _run(*command):
-  return subprocess.run([sys.executable, *map(str, command)],
-                        cwd=_ROOT,
-                        check=False,
-                        capture_output=True,
-                        text=True)
+  return prestarted.run(map(str, command))
 
 
 def _content(folder):

@@ -1,13 +1,10 @@
 """The flag files beside the packages, as configurations."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
+from tests.support import prestarted
 from trainer import config as config_lib
 
-_ROOT = pathlib.Path(__file__).parents[2]
 # Commands define flags of the same names, so each is read in its own process.
 _READ = '''
 import dataclasses, json, sys
@@ -24,9 +21,5 @@ print(json.dumps({each.name: flags.FLAGS[each.name].value
 
 def load(name: str) -> config_lib.Config:
   """Returns what hpa-train --flagfile=name trains."""
-  done = subprocess.run([sys.executable, '-c', _READ, f'--flagfile={name}'],
-                        cwd=_ROOT,
-                        check=True,
-                        capture_output=True,
-                        text=True)
+  done = prestarted.run(['-c', _READ, f'--flagfile={name}'])
   return config_lib.Config(**json.loads(done.stdout))

@@ -1,11 +1,10 @@
 """Small training runs: their configuration, command and results."""
 
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer.training import loop
 
@@ -34,12 +33,8 @@ def train_folds(records, directory, count):
 
 
 def call(*words):
-  """Runs a script of tools from the checkout, and returns its process."""
-  return subprocess.run([sys.executable, *words],
-                        cwd=ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  """Runs a script of tools from the checkout; see prestarted.run."""
+  return prestarted.run(words)
 
 
 def arrays(path):
@@ -59,14 +54,19 @@ def assert_same_end(directory, other):
           'metrics.json').read_text() == (other / 'metrics.json').read_text()
 
 
-def command(config):
-  """Returns the command that trains a configuration."""
+def list_words(config):
+  """Returns the words behind "python" that train a configuration."""
   flags = [
       f'--{name}={getattr(config, name)}'
       for name in ('records', 'workdir', 'fold', 'epochs', 'batch_size',
                    'distribute', 'reader', 'steps_per_call', 'checkpoint_steps')
   ]
-  return [sys.executable, '-m', 'trainer.main', *flags]
+  return ['-m', 'trainer.main', *flags]
+
+
+def command(config):
+  """Returns the command that trains it, for subprocess; see prestarted.py."""
+  return [*prestarted.find_python(), *list_words(config)]
 
 
 def go_on(config, *names):
@@ -74,9 +74,9 @@ def go_on(config, *names):
 
   Args:
     config: the run.
-    *names: of settings besides those of command.
+    *names: of settings besides those of list_words.
   """
   flags = [f'--{name}={getattr(config, name)}' for name in names]
-  done = call(*command(config)[1:], *flags)
+  done = call(*list_words(config), *flags)
   assert done.returncode == 0, done.stderr
   return done.stdout

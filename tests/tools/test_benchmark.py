@@ -1,10 +1,10 @@
 """tools/benchmark.py: wrong use ends with one line."""
 
 import pathlib
-import subprocess
-import sys
 
 import pytest
+
+from tests.support import prestarted
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -18,10 +18,6 @@ _ROOT = pathlib.Path(__file__).parents[2]
     (['convert', '--limit=4'], 'at least 5, one sample a fold, received 4'),
 ])
 def test_wrong_use_ends_with_one_line(words, received):
-  done = subprocess.run(
-      [sys.executable, _ROOT / 'tools' / 'benchmark.py', *words],
-      check=False,
-      capture_output=True,
-      text=True)
+  done = prestarted.run([_ROOT / 'tools' / 'benchmark.py', *words])
   assert (done.returncode, done.stdout) == (2, '')
   assert received in done.stderr and done.stderr.count('\n') == 1

@@ -10,6 +10,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
 from tests.support import driver
+from tests.support import prestarted
 from trainer import accelerator
 from trainer import strategy
 
@@ -83,10 +84,7 @@ def test_a_tpu_that_tensorflow_does_not_list_stops_auto(monkeypatch):
 
 
 def test_a_tpu_is_waited_for_in_the_open():
-  done = subprocess.run([sys.executable, '-c', _TRY_TPU],
-                        check=False,
-                        capture_output=True,
-                        text=True)
+  done = prestarted.run(['-c', _TRY_TPU])
   assert done.stdout == (
       'Waiting for the TPU grpc://127.0.0.1:9, at most 0 s.\n')
   assert 'Cannot reach the TPU --tpu=grpc://127.0.0.1:9: no ' in done.stderr

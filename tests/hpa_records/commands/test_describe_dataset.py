@@ -1,21 +1,12 @@
 """describe_dataset: the command, and input that it refuses."""
 
-import pathlib
-import subprocess
-import sys
-
 from hpa_records.datasets import description
 from hpa_records.synthetic import generator
-
-_ROOT = pathlib.Path(__file__).parents[3]
+from tests.support import prestarted
 
 
 def _run(*words, code=0):
-  done = subprocess.run([sys.executable, 'tools/describe_dataset.py', *words],
-                        cwd=_ROOT,
-                        check=False,
-                        capture_output=True,
-                        text=True)
+  done = prestarted.run(['tools/describe_dataset.py', *words])
   assert done.returncode == code, done.stderr
   return done.stdout if code == 0 else done.stderr
 

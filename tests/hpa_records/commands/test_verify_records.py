@@ -1,14 +1,9 @@
 """commands/verify_records: what it prints and how it ends."""
 
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
 from tests.support import forgery
-
-_ROOT = pathlib.Path(__file__).parents[3]
+from tests.support import prestarted
 
 
 @pytest.fixture(name='folder')
@@ -17,11 +12,7 @@ def _folder(tmp_path):
 
 
 def _run_tool(*flags):
-  return subprocess.run([sys.executable, 'tools/verify_records.py', *flags],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  return prestarted.run(['tools/verify_records.py', *flags])
 
 
 def test_tool_says_in_one_line_that_all_is_sound(folder):

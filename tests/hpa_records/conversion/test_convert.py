@@ -2,8 +2,6 @@
 
 import collections
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -21,9 +19,9 @@ from hpa_records.storage import filesystem
 from tests import conftest
 from tests.hpa_records.images import test_load
 from tests.support import fakes
+from tests.support import prestarted
 from tests.support import specs
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _SMALL = shard_plan.Settings(image_size=16)
 
 
@@ -254,11 +252,7 @@ def test_settings_out_of_range_are_refused(values, message):
 
 
 def _run_tool(*flags):
-  return subprocess.run([sys.executable, 'tools/make_records.py', *flags],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  return prestarted.run(['tools/make_records.py', *flags])
 
 
 def test_tool_converts_and_prints_the_folder(source, tmp_path):

@@ -2,8 +2,6 @@
 
 import hashlib
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,8 +14,8 @@ from hpa_records.inspection import verify
 from hpa_records.runtime import errors
 from hpa_records.storage import filesystem
 from tests.support import fakes
+from tests.support import prestarted
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _NUM_SAMPLES = 40
 
 
@@ -325,14 +323,10 @@ def test_a_skipped_sample_may_empty_a_fold(source, tmp_path):
 
 
 def _run_tool(source, output, *flags):
-  return subprocess.run([
-      sys.executable, 'tools/make_records.py', f'--csv={source[0]}',
-      f'--images={source[1]}', f'--output={output}', '--image_size=16', *flags
-  ],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  return prestarted.run([
+      'tools/make_records.py', f'--csv={source[0]}', f'--images={source[1]}',
+      f'--output={output}', '--image_size=16', *flags
+  ])
 
 
 def test_the_tool_has_flags_for_both(source, tmp_path):

@@ -20,6 +20,7 @@ from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from tests.support import fakes
+from tests.support import prestarted
 from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -36,7 +37,7 @@ def _source(tmp_path_factory):
 def _undisturbed(source, tmp_path_factory):
   """Content of the dataset."""
   output = tmp_path_factory.mktemp('undisturbed') / 'records'
-  assert _run(source, output).returncode == 0
+  assert _run_with_workers(source, output).returncode == 0
   return _content(output)
 
 
@@ -55,7 +56,13 @@ def _start(source, output, *flags):
                           stderr=subprocess.DEVNULL)
 
 
-def _run(source, output, *flags, **kwargs):
+def _run(source, output, *flags):
+  words = _command(source, output, '--workers=1', *flags)
+  return prestarted.run(words[1:])
+
+
+def _run_with_workers(source, output, *flags, **kwargs):
+  """The same as a user starts it, with a worker a core."""
   return subprocess.run(_command(source, output, *flags),
                         cwd=_ROOT,
                         capture_output=True,
@@ -87,7 +94,7 @@ def test_valid_shards_are_kept(source, undisturbed, tmp_path):
   kept = {path.name for path in output.glob('*.tfrecord')}
   before = {name: (output / name).stat().st_ino for name in kept}
   assert len(kept) == 3
-  assert _run(source, output).returncode == 0
+  assert _run_with_workers(source, output).returncode == 0
   assert {name: (output / name).stat().st_ino for name in kept} == before
   assert _content(output) == undisturbed
 
@@ -276,7 +283,10 @@ def _limit_file_size():
 def test_a_file_that_cannot_be_written_stops_in_one_line(
     source, undisturbed, tmp_path):
   output = tmp_path / 'records'
-  done = _run(source, output, '--workers=1', preexec_fn=_limit_file_size)
+  done = _run_with_workers(source,
+                           output,
+                           '--workers=1',
+                           preexec_fn=_limit_file_size)
   _assert_refused(done, 'File too large')
   assert 'finished shards are kept' in done.stderr
   assert not (output / 'manifest.json').exists()

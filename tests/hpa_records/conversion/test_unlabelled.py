@@ -3,8 +3,6 @@
 import hashlib
 import json
 import pathlib
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -19,9 +17,8 @@ from hpa_records.images import pixel_codec
 from hpa_records.images import resize
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import prestarted
 from tests.support import specs
-
-_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(name='images')
@@ -124,14 +121,10 @@ def test_a_set_without_valid_samples_is_a_one_line_error():
 
 def test_training_refuses_an_unlabelled_set(images, tmp_path):
   _convert('', images, tmp_path / 'out')
-  done = subprocess.run([
-      sys.executable, '-m', 'trainer.main', f'--records={tmp_path / "out"}',
+  done = prestarted.run([
+      '-m', 'trainer.main', f'--records={tmp_path / "out"}',
       f'--workdir={tmp_path / "run"}'
-  ],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  ])
   assert done.returncode == 2
   assert 'Expected records with labels, received unlabelled' in done.stderr
   assert 'Traceback' not in done.stderr
@@ -155,16 +148,12 @@ def _write(images, names, make):
 def test_other_kinds_of_files_end_to_end(tmp_path, pattern, make, white_level,
                                          tolerance):
   _write(tmp_path / 'images', pattern, make)
-  done = subprocess.run([
-      sys.executable, 'tools/make_records.py', '--unlabelled',
+  done = prestarted.run([
+      'tools/make_records.py', '--unlabelled',
       f'--images={tmp_path / "images"}', f'--output={tmp_path / "out"}',
       f'--pattern={pattern}', f'--white_level={white_level}', '--image_size=16',
       '--workers=1'
-  ],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  ])
   assert done.returncode == 0, done.stderr
   samples = fakes.read_samples(tmp_path / 'out')
   assert sorted(samples) == [f's{i}' for i in range(6)]
@@ -201,11 +190,6 @@ def test_an_issue_below_the_folder_is_named_with_its_path(tmp_path):
     (['--unlabelled', '--images=.', '--white_level=70000'], 'at most 65535'),
 ])
 def test_wrong_flags_are_one_line(flags, message):
-  done = subprocess.run(
-      [sys.executable, 'tools/make_records.py', '--output=x', *flags],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False)
+  done = prestarted.run(['tools/make_records.py', '--output=x', *flags])
   assert done.returncode == 2 and message in done.stderr
   assert len(done.stderr.splitlines()) == 1

@@ -1,10 +1,7 @@
 """summary: the tables are those of the data; and tools/inspect_records.py."""
 
 import dataclasses
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -20,10 +17,10 @@ from hpa_records.sampling import resampling
 from tests.support import fakes
 from tests.support import forgery
 from tests.support import plain_dataset
+from tests.support import prestarted
 from tests.support import specs
 
 _HPA = description.default().spec(16)
-_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(name='folder', scope='module')
@@ -119,11 +116,7 @@ def test_tool_checks_the_index_that_it_shows(folder, tmp_path):
 
 
 def _run_tool(*flags):
-  return subprocess.run([sys.executable, 'tools/inspect_records.py', *flags],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  return prestarted.run(['tools/inspect_records.py', *flags])
 
 
 def test_tool_prints_the_text_and_draws_on_request(folder, dataset, tmp_path):

@@ -1,16 +1,14 @@
 """Records that the host of a remote TPU reads: a server of TensorFlow, without
 this project's Python, makes the batches."""
 
-import pathlib
 import subprocess
-import sys
 
 import pytest
 
 from tests.support import fakes
 from tests.support import port as port_lib
+from tests.support import prestarted
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _SERVER = '''
 import sys
 import tensorflow as tf
@@ -54,19 +52,15 @@ print(len(there))
 def test_another_host_makes_the_same_batches(tmp_path, encoding):
   records = fakes.write_records(tmp_path, 40, 16, encoding=encoding)
   with port_lib.reserve(1) as (port,), subprocess.Popen(
-      [sys.executable, '-c', _SERVER, str(port)],
+      [*prestarted.find_python(), '-c', _SERVER,
+       str(port)],
       cwd=tmp_path,
       stdout=subprocess.PIPE,
       stderr=subprocess.DEVNULL,
       text=True) as server:
     try:
       assert server.stdout.readline() == 'up\n'
-      done = subprocess.run([sys.executable, '-c', _CLIENT,
-                             str(port), records],
-                            cwd=_ROOT,
-                            check=False,
-                            capture_output=True,
-                            text=True)
+      done = prestarted.run(['-c', _CLIENT, str(port), records])
     finally:
       server.kill()
   assert done.returncode == 0, done.stderr

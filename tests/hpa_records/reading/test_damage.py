@@ -4,7 +4,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -16,6 +15,7 @@ from hpa_records.reading import streaming
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
+from tests.support import prestarted
 
 _ROOT = pathlib.Path(__file__).parents[3]
 
@@ -95,7 +95,7 @@ def test_training_stops_at_a_damaged_shard_with_one_line(
   row = index[index['fold'] == 3].iloc[1]
   shard = pathlib.Path(path) / row['shard']
   command = [
-      sys.executable, '-m', 'trainer.main', f'--records={path}',
+      *prestarted.find_python(), '-m', 'trainer.main', f'--records={path}',
       f'--workdir={tmp_path / "run"}', '--epochs=1000', '--batch_size=8',
       '--distribute=cpu', f'--reader={reader}', f'--check={check}'
   ]

@@ -21,6 +21,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer.training import loop
 
@@ -43,10 +44,11 @@ def _records(tmp_path_factory):
   return str(folder / 'records')
 
 
-def _start(*words):
+def _start(*words, python=None):
   """Starts the tool; returns the process and the first line it says."""
+  python = python or prestarted.find_python()
   process = subprocess.Popen(  # pylint: disable=consider-using-with
-      [sys.executable, 'tools/serve_input.py', *words],
+      [*python, 'tools/serve_input.py', *words],
       cwd=_ROOT,
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
@@ -54,18 +56,21 @@ def _start(*words):
   return process, process.stdout.readline()
 
 
-def _start_worker(address):
-  return _start('worker', f'--dispatcher={address.removeprefix("grpc://")}',
-                '--host=localhost')[0]
+def _start_worker(address, python=None):
+  return _start('worker',
+                f'--dispatcher={address.removeprefix("grpc://")}',
+                '--host=localhost',
+                python=python)[0]
 
 
 @contextlib.contextmanager
-def _service(num_workers=2, worker_timeout_s=2):
+def _service(num_workers=2, worker_timeout_s=2, python=None):
   """Yields the address of a dispatcher with some workers, and the workers."""
   dispatcher, said = _start('dispatcher',
-                            f'--worker_timeout_s={worker_timeout_s}')
+                            f'--worker_timeout_s={worker_timeout_s}',
+                            python=python)
   address = said.split()[-1].rstrip('.')
-  workers = [_start_worker(address) for _ in range(num_workers)]
+  workers = [_start_worker(address, python) for _ in range(num_workers)]
   try:
     yield address, workers
   finally:
@@ -149,7 +154,8 @@ def test_an_epoch_is_complete_when_a_worker_dies(records, capsys):
 def test_a_paused_worker_is_waited_for(records, capsys, monkeypatch, silence_s,
                                        paused_s):
   monkeypatch.setattr(data_service, '_SILENCE_S', silence_s)
-  with _service(1) as (address, (worker,)):
+  # What stops is the worker itself.
+  with _service(1, python=[sys.executable]) as (address, (worker,)):
     reading = _Reading(records, address, times=5)
     batches = reading.batches()
     first = [next(batches) for _ in range(3)]

@@ -1,9 +1,6 @@
 """generator: Kaggle's layout, the real table's statistics, learnable."""
 
 import csv as csv_module
-import pathlib
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -21,8 +18,7 @@ from hpa_records.synthetic import generator
 from hpa_records.synthetic import image_file
 from hpa_records.synthetic import label_table
 from hpa_records.synthetic import structure
-
-_ROOT = pathlib.Path(__file__).parents[3]
+from tests.support import prestarted
 
 
 def _draw(labels, number, size_px):
@@ -129,20 +125,12 @@ def test_values_out_of_range_are_refused(tmp_path, values, message):
 
 def test_tool_makes_samples_once(tmp_path):
   tool = [
-      sys.executable, 'tools/make_sample_data.py', '--num_samples=2',
-      f'--output={tmp_path}', '--size_px=64'
+      'tools/make_sample_data.py', '--num_samples=2', f'--output={tmp_path}',
+      '--size_px=64'
   ]
-  done = subprocess.run(tool,
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=True)
+  done = prestarted.run(tool)
   assert done.stdout.startswith(f'2 samples: {tmp_path}/train.csv')
-  again = subprocess.run(tool,
-                         cwd=_ROOT,
-                         capture_output=True,
-                         text=True,
-                         check=False)
+  again = prestarted.run(tool)
   assert again.returncode == 2
   assert 'train.csv exists' in again.stderr
 

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
 from benchmarks import balance as balance_benchmark
 import numpy as np
@@ -16,6 +14,7 @@ from hpa_records.sampling import balance
 from hpa_records.sampling import folds
 from hpa_records.sampling import resampling
 from tests.support import fakes
+from tests.support import prestarted
 from tests.support import specs
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -24,11 +23,7 @@ _CHOSEN = balance.Balance(target=40)
 
 
 def _run(*words):
-  return subprocess.run(
-      [sys.executable, _ROOT / 'tools' / 'benchmark.py', 'balance', *words],
-      check=False,
-      capture_output=True,
-      text=True)
+  return prestarted.run([_ROOT / 'tools' / 'benchmark.py', 'balance', *words])
 
 
 @pytest.fixture(name='source', scope='module')
@@ -150,13 +145,10 @@ def test_json_that_cannot_be_written_is_told_before_the_work(
     tmp_path, path, message):
   (tmp_path / 'file').touch()
   csv = fakes.write_source(tmp_path)[0]
-  done = subprocess.run([
-      sys.executable, _ROOT / 'tools' / 'benchmark.py', 'balance',
-      f'--csv={csv}', f'--json={tmp_path / path}'
-  ],
-                        check=False,
-                        capture_output=True,
-                        text=True)
+  done = prestarted.run([
+      _ROOT / 'tools' / 'benchmark.py', 'balance', f'--csv={csv}',
+      f'--json={tmp_path / path}'
+  ])
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
   assert message in done.stderr and not done.stdout
 

@@ -2,8 +2,6 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 from benchmarks import input_pipeline
 from benchmarks import reader
@@ -14,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.support import fakes
+from tests.support import prestarted
 
 # Whole measurements take minutes.
 pytestmark = pytest.mark.soak
@@ -27,11 +26,7 @@ _KEYS = [
 
 
 def _run(*words):
-  return subprocess.run(
-      [sys.executable, _ROOT / 'tools' / 'benchmark.py', 'input', *words],
-      check=False,
-      capture_output=True,
-      text=True)
+  return prestarted.run([_ROOT / 'tools' / 'benchmark.py', 'input', *words])
 
 
 @pytest.fixture(name='done', scope='module')

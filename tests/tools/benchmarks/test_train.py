@@ -5,13 +5,12 @@ Never how fast.
 
 import json
 import pathlib
-import subprocess
-import sys
 
 from benchmarks import train
 import pytest
 
 from hpa_records.runtime import errors
+from tests.support import prestarted
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _SAID = '''PT bn=1 amp=1 default          B=   4       300 img/s   3.3 ms/step
@@ -24,14 +23,11 @@ PT bn=0 amp=1 default          B= 640       900 img/s   3.3 ms/step
 def test_ours_is_set_beside_keras_and_a_peer(tmp_path):
   peer = tmp_path / 'peer.py'
   peer.write_text(f'print("""{_SAID}""")')
-  done = subprocess.run([
-      sys.executable, _ROOT / 'tools' / 'benchmark.py', 'train',
-      '--image_size=32', '--batch_size=4', '--seconds=0.1', '--repeats=1',
-      '--steps=2', f'--peer={peer}', f'--json={tmp_path / "all.json"}'
-  ],
-                        check=False,
-                        capture_output=True,
-                        text=True)
+  done = prestarted.run([
+      _ROOT / 'tools' / 'benchmark.py', 'train', '--image_size=32',
+      '--batch_size=4', '--seconds=0.1', '--repeats=1', '--steps=2',
+      f'--peer={peer}', f'--json={tmp_path / "all.json"}'
+  ])
   assert done.returncode == 0, done.stderr
   report = json.loads((tmp_path / 'all.json').read_text())
   ours = report['ways']['ours']['median']

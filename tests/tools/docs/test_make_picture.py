@@ -1,14 +1,13 @@
 """tools/docs/make_picture.py: the picture of README.md, from a real run."""
 
 import pathlib
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 
 from tests.support import fakes
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer.report import picture as picture_lib
 from trainer.run import arrays
@@ -31,13 +30,8 @@ def _run(tmp_path_factory):
 
 
 def _call(*words):
-  return subprocess.run([
-      sys.executable,
-      str(_ROOT / 'tools' / 'docs' / 'make_picture.py'), *words
-  ],
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  return prestarted.run(
+      [str(_ROOT / 'tools' / 'docs' / 'make_picture.py'), *words])
 
 
 def test_the_picture_is_samples_beside_a_figure_of_the_report(run, tmp_path):

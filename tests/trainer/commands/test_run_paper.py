@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.support import fakes
+from tests.support import prestarted
 from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -97,12 +98,7 @@ print(json.dumps([dataclasses.asdict(each)
 
 def _plan(*arguments):
   """Returns {folder: flags by name} of the trainings, in their order."""
-  done = _run(sys.executable,
-              '-c',
-              _PLAN,
-              '--records=other',
-              *arguments,
-              cwd=_ROOT)
+  done = prestarted.run(['-c', _PLAN, '--records=other', *arguments])
   assert done.returncode == 0, done.stderr
   planned = {}
   for each in json.loads(done.stdout):
@@ -164,7 +160,7 @@ from trainer.commands import run_paper
 run_paper._report([run_paper._Training(name, f"{tmp_path}/{{name}}-seed{{seed}}", ())
                    for seed in (0, 1) for name in ("prelu", "selu")], {str(tmp_path)!r})
 '''
-  done = _run(sys.executable, '-c', code, cwd=_ROOT)
+  done = prestarted.run(['-c', code])
   assert done.returncode == 0, done.stderr
   lines = done.stdout.splitlines()
   assert lines[-1] == f'{tmp_path}/report.html'
@@ -184,7 +180,7 @@ run_paper._train(['--help'])
 assert before == [
     signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 '''
-  done = _run(sys.executable, '-c', code, cwd=_ROOT)
+  done = prestarted.run(['-c', code])
   assert done.returncode == 0, done.stderr
 
 
@@ -210,7 +206,7 @@ def test_wrong_flags_are_told_in_one_line(arguments, tmp_path, flags, message):
   (tmp_path / 'sub' / 'my.flags').write_text('')
   (tmp_path / 'end').write_text('--epochs=1\n--\n')
   words = [each.format(my='my.flags', end=tmp_path / 'end') for each in flags]
-  done = _run(*arguments, *words, cwd=tmp_path)
+  done = prestarted.run([*arguments[1:], *words], tmp_path)
   assert done.returncode == 2
   assert message in done.stderr and done.stderr.count('\n') == 1, done.stderr
   assert not (tmp_path / 'paper').exists()
@@ -218,6 +214,6 @@ def test_wrong_flags_are_told_in_one_line(arguments, tmp_path, flags, message):
 
 def test_records_are_not_written_into(arguments, records):
   before = sorted(records.iterdir())
-  done = _run(*arguments, f'--workdir={records}')
+  done = prestarted.run([*arguments[1:], f'--workdir={records}'])
   assert done.returncode == 2 and 'are the same path' in done.stderr
   assert sorted(records.iterdir()) == before

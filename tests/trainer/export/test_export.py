@@ -1,4 +1,4 @@
-"""export: a run of five folds as files that other programs open."""
+"""export: a run of three folds as files that other programs open."""
 
 import contextlib
 import http.server
@@ -25,6 +25,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime.tensorflow import tf
 from tests.support import fakes
+from tests.support import prestarted
 from tests.support import runs
 from trainer import strategy
 from trainer.export import export
@@ -33,9 +34,9 @@ from trainer.prediction import ensemble
 from trainer.prediction import predict
 from trainer.scoring import thresholds
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _SIZE = 32
-# Runs a program that can import neither package.
+_FOLDS = 3
+# Before a program that can import neither package.
 _FOREIGN = '''
 import sys
 class Blocker:
@@ -49,20 +50,28 @@ for name in ('trainer', 'hpa_records'):
   except ImportError:
     continue
   raise SystemExit(f'{name} can be imported')
-exec(sys.stdin.read())
 '''
 
 
-def run_foreign(code, cwd):
-  """Runs a program without this package, returns what it printed."""
-  done = subprocess.run(
-      [sys.executable, '-I', '-c', _FOREIGN],
-      input=code,
-      cwd=cwd,
-      env={name: os.environ[name] for name in ('PATH', 'HOME')},
-      capture_output=True,
-      text=True,
-      check=False)
+def run_foreign(code, cwd, is_fresh=False):
+  """Runs a program without this package, returns what it printed.
+
+  Args:
+    code: of the program.
+    cwd: folder to run it in.
+    is_fresh: whether its process has imported nothing before.
+  """
+  environment = {name: os.environ[name] for name in ('PATH', 'HOME')}
+  words = ['-c', f'{_FOREIGN}\n{code}']
+  if is_fresh:
+    done = subprocess.run([sys.executable, '-I', *words],
+                          cwd=cwd,
+                          env=environment,
+                          capture_output=True,
+                          text=True,
+                          check=False)
+  else:
+    done = prestarted.run(words, cwd, environment)
   assert done.returncode == 0, done.stderr
   return done.stdout
 
@@ -81,10 +90,10 @@ def predict_files(found, images, tta):
 
 @pytest.fixture(name='folder', scope='module')
 def _folder(tmp_path_factory):
-  """A run of five folds on 40 samples, reduced to 32 px, and its export."""
+  """A run of three folds on 40 samples, reduced to 32 px, and its export."""
   folder = tmp_path_factory.mktemp('export')
-  records = fakes.write_records(folder, 40, _SIZE, num_folds=5)
-  runs.train_folds(records, folder / 'run', 5)
+  records = fakes.write_records(folder, 40, _SIZE, num_folds=_FOLDS)
+  runs.train_folds(records, folder / 'run', _FOLDS)
   export.write(str(folder / 'run'), str(folder / 'model'),
                export.Choice(threshold='f1'))
   return folder
@@ -113,7 +122,7 @@ def test_the_exported_folder_predicts_as_the_run(folder, wanted, tmp_path):
   images = f'--images={folder / "train"}'
   printed = _run_predict(f'--model={tmp_path / "model"}', images,
                          f'--output={tmp_path / "new.csv"}')
-  assert '40 images, 0 skipped, mean of 5 models' in printed
+  assert f'40 images, 0 skipped, mean of {_FOLDS} models' in printed
   assert '40 of these 40 images, by their ids, were trained on' in printed
   _run_predict(f'--workdir={folder / "run"}', images, '--threshold=f1',
                f'--output={tmp_path / "of_run.csv"}')
@@ -155,18 +164,18 @@ for i, path in enumerate(sorted(glob.glob({str(folder / 'model/folds/*')!r}))):
   fold = keras.models.load_model(path)
   found[f'fold{{i}}'] = fold.predict(pixels, verbose=0)
 np.savez('found.npz', **{{key: np.array(each) for key, each in found.items()}})
-''', tmp_path)
+''', tmp_path, True)
   with np.load(tmp_path / 'found.npz') as file:
     found = dict(file)
   np.testing.assert_allclose(found['probabilities'], wanted, atol=1e-5)
   np.testing.assert_allclose(found['of_files'], wanted, atol=1e-5)
   cuts = model_file.load(str(folder / 'model')).threshold
   np.testing.assert_array_equal(found['labels'], found['probabilities'] > cuts)
-  assert found['averages'].shape == (40, 5, 224)
-  assert found['hidden'].shape == (40, 5, 256)
+  assert found['averages'].shape == (40, _FOLDS, 224)
+  assert found['hidden'].shape == (40, _FOLDS, 256)
   plain = predict_files(ensemble.load_exported(str(folder / 'model')),
                         str(folder / 'train'), 'none')
-  folds = [found[f'fold{i}'] for i in range(5)]
+  folds = [found[f'fold{i}'] for i in range(_FOLDS)]
   assert np.ptp(folds, axis=0).max() > 1e-3
   np.testing.assert_allclose(np.mean(folds, 0), plain, atol=1e-5)
 
@@ -186,7 +195,8 @@ def test_onnx_gives_the_numbers_of_the_saved_model(folder, pixels):
   assert stored['classes'] == list(spec.classes)
   assert stored['image_size'] == _SIZE and stored['resize'] == 'triangle'
   assert len(stored['threshold']) == 28
-  assert [each['fold'] for each in stored['scaling']['folds']] == [*range(5)]
+  assert [each['fold'] for each in stored['scaling']['folds']
+         ] == [*range(_FOLDS)]
 
 
 def _find_snippets(path):
@@ -247,13 +257,13 @@ def test_the_snippets_of_the_card_run_as_they_stand(folder):
 def test_the_card_has_the_metrics_of_the_run(folder):
   text = (folder / 'model/README.md').read_text()
   for each in ('## Data', '## Metrics', '## Classes', '## Limits', 'CC BY-SA',
-               'fold 0, fold 1, fold 2, fold 3, fold 4', 'activation=prelu',
-               'Rods & rings', 'have no groups', '40 images in the held-out'):
+               'fold 0, fold 1, fold 2', 'activation=prelu', 'Rods & rings',
+               'have no groups', '40 images in the held-out'):
     assert each in text, each
   metrics = json.loads((folder / 'run/fold0/metrics.json').read_text())
   values = [
       json.loads((folder / f'run/fold{i}/metrics.json').read_text())
-      for i in range(5)
+      for i in range(_FOLDS)
   ]
   assert metrics['f1_micro'] is not None
   for name, title in (('auc_macro', 'AUC macro'), ('f1_micro', 'F1 micro')):
@@ -349,12 +359,12 @@ def test_a_hostile_model_json_is_refused_in_one_line(copy, changes, message):
 
 
 def test_a_folder_that_is_not_whole_is_refused(copy):
-  path = copy / 'folds/fold3.keras'
+  path = copy / 'folds/fold2.keras'
   data = bytearray(path.read_bytes())
   data[5000] ^= 1
   path.write_bytes(data)
   found = ensemble.load_exported(str(copy))
-  with pytest.raises(errors.DataError, match='fold3.keras is missing or was c'):
+  with pytest.raises(errors.DataError, match='fold2.keras is missing or was c'):
     predict.Models(found, strategy.make('cpu'), 'last')
   _edit(copy / 'model.json', files={})
   found = ensemble.load_exported(str(copy))
@@ -378,11 +388,7 @@ def test_weights_of_another_network_are_refused(copy):
 def _run_tool(*flags, code=''):
   program = f'{code}; import runpy; runpy.run_path("tools/export.py", ' \
             'run_name="__main__")'
-  return subprocess.run([sys.executable, '-c', f'import sys{program}', *flags],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  return prestarted.run(['-c', f'import sys{program}', *flags])
 
 
 @pytest.mark.parametrize('flags,message', [
@@ -429,14 +435,10 @@ def test_without_the_extra_one_line_says_what_to_install(folder):
 
 @pytest.mark.parametrize('flags', [['--workdir=a'], ['--weights=best']])
 def test_a_model_excludes_flags_of_runs(folder, flags):
-  done = subprocess.run([
-      sys.executable, 'tools/predict.py', f'--model={folder / "model"}',
-      '--images=a', '--output=b.csv', *flags
-  ],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = prestarted.run([
+      'tools/predict.py', f'--model={folder / "model"}', '--images=a',
+      '--output=b.csv', *flags
+  ])
   assert done.returncode == 2 and 'with --model' in done.stderr
 
 
@@ -461,11 +463,11 @@ def test_a_run_of_one_class_an_image_and_five_channels(other_run, tmp_path):
 
 def test_best_weights_of_chosen_folds(folder, tmp_path):
   run = tmp_path / 'run'
-  for number in (1, 3):
+  for number in (1, 2):
     shutil.copytree(folder / f'run/fold{number}', run / f'fold{number}')
   made = export.write(str(folder / 'run'), str(tmp_path / 'model'),
-                      export.Choice((1, 3), 'none', 'best'))
-  assert [each.number for each in made.run.folds] == [1, 3]
+                      export.Choice((1, 2), 'none', 'best'))
+  assert [each.number for each in made.run.folds] == [1, 2]
   images = str(folder / 'train')
   pd.testing.assert_frame_equal(predict_files(
       ensemble.load_exported(str(tmp_path / 'model')), images, 'none'),

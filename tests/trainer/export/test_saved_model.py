@@ -88,7 +88,11 @@ def test_files_give_what_the_converter_s_pixels_do(folder, tmp_path, ending):
 
 @pytest.mark.parametrize('file,message', [
     (b'GIF89a' + b' ' * 50, 'Expected a PNG or JPEG'),
+    (b'', 'Expected a PNG or JPEG'),
     (_encode(np.zeros((9, 9), np.uint16), '.png'), 'of other bits a sample'),
+    (cv2.imencode(
+        '.png', np.zeros((9, 9), np.uint8),
+        (cv2.IMWRITE_PNG_BILEVEL, 1))[1].tobytes(), 'of other bits a sample'),
     (_encode(np.zeros((9, 9, 3), np.uint8), '.png'), 'received color'),
     (_encode(np.zeros((8, 9), np.uint8), '.png'), 'to have one size'),
 ])

@@ -1,18 +1,14 @@
 """build: which networks XLA compiles, and to what weight decay applies."""
 
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
+from tests.support import prestarted
 from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import build
 
-_ROOT = pathlib.Path(__file__).parents[3]
 # Logical devices are set before TensorFlow starts them.
 _ON_TWO_DEVICES = '''
 from hpa_records.runtime import process
@@ -36,11 +32,7 @@ for xla, variant, model in (('on', 'original', 'gapnet_pl'),
 
 
 def test_batch_norm_over_several_devices_is_not_compiled():
-  done = subprocess.run([sys.executable, '-c', _ON_TWO_DEVICES],
-                        cwd=_ROOT,
-                        check=False,
-                        capture_output=True,
-                        text=True)
+  done = prestarted.run(['-c', _ON_TWO_DEVICES])
   assert done.returncode == 0, done.stderr
   assert done.stdout.splitlines() == [
       'True True', 'True False', 'True False', 'False False'

@@ -5,8 +5,6 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -23,6 +21,7 @@ from hpa_records.ingest import sample_table
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer.prediction import ensemble
 from trainer.prediction import predict
@@ -31,7 +30,6 @@ from trainer.scoring import thresholds
 from trainer import strategy
 from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _SIZE = 32
 _SPEC = description.default().spec(_SIZE)
 _NAMES = list(_SPEC.classes)
@@ -214,12 +212,8 @@ def test_best_weights_are_those_after_the_best_epoch(folder, single, tmp_path):
 
 def _run_tool(folder, *flags, code=('tools/predict.py',)):
   """Runs the command with its output in the folder."""
-  return subprocess.run(
-      [sys.executable, *code, f'--output={folder / "out" / "new.csv"}', *flags],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False)
+  return prestarted.run(
+      [*code, f'--output={folder / "out" / "new.csv"}', *flags])
 
 
 def test_two_devices_write_the_labels_above_the_thresholds(

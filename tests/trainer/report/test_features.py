@@ -5,8 +5,6 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -15,6 +13,7 @@ from selenium.webdriver.common import keys
 
 from hpa_records.runtime import errors
 from tests.support import browser
+from tests.support import prestarted
 from tests.support import runs
 from trainer.report import features
 from trainer.report import files
@@ -34,14 +33,10 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 
 def _embed(workdir, *words):
-  return subprocess.run([
-      sys.executable, '-c', _WITHOUT_UMAP, f'--workdir={workdir}',
+  return prestarted.run([
+      '-c', _WITHOUT_UMAP, f'--workdir={workdir}',
       f'--output={workdir / "features.parquet"}', *words
-  ],
-                        cwd=runs.ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  ])
 
 
 @pytest.fixture(name='embedded', scope='module')

@@ -10,8 +10,6 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -28,6 +26,7 @@ from hpa_records.sampling import balance
 from hpa_records.sampling import resampling
 from tests.support import browser
 from tests.support import fakes
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer.report import comparison
 from trainer.report import files as files_lib
@@ -41,7 +40,6 @@ from trainer.run import out_of_fold
 from trainer.scoring import metrics
 from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _BALANCE = balance.Balance('exact', target=9)
 _SPEC = description.default().spec(32)
 
@@ -72,17 +70,20 @@ def _page(run, tmp_path_factory):
   output = tmp_path_factory.mktemp('page')
   other = output / 'other'
   shutil.copytree(run[0], other)
-  done = subprocess.run([
-      sys.executable, 'tools/report.py', f'--workdir={run[0]}',
-      f'--workdir={other}', f'--output={output}'
-  ],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = prestarted.run([
+      'tools/report.py', f'--workdir={run[0]}', f'--workdir={other}',
+      f'--output={output}'
+  ])
   assert done.returncode == 0, done.stderr
   assert done.stdout.strip() == str(output / 'report.html')
   return (output / 'report.html').read_text(), output / 'report'
+
+
+@pytest.fixture(name='text_alone')
+def _text_alone(monkeypatch):
+  """Figures are drawn, but files of them are empty: seconds each."""
+  for name in ('to_png', 'to_svg'):
+    monkeypatch.setattr(files_lib.figure, name, lambda drawn: b'')
 
 
 def test_a_run_is_what_the_trainer_wrote(run):
@@ -176,6 +177,7 @@ def test_intervals_hold_the_means(page):
   assert (known['f1_high'] >= known['f1'] - 1e-9).all()
 
 
+@pytest.mark.usefixtures('text_alone')
 def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   better = tmp_path / 'better'
   shutil.copytree(run[0], better)
@@ -194,6 +196,7 @@ def test_a_run_that_is_better_on_all_images_is_said_to_be(run, tmp_path):
   assert table.loc['f1_macro', 'p_holm'] > table.loc['f1_macro', 'p_value']
 
 
+@pytest.mark.usefixtures('text_alone')
 def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
   inner = shutil.copytree(run[0], tmp_path / 'inner')
   for number, fold in enumerate(sorted(inner.glob('fold*'))):
@@ -234,6 +237,7 @@ def test_the_page_says_which_images_chose_the_best_epoch(run, tmp_path):
   assert 'layer4 (not in the source) and 2 more.' in text
 
 
+@pytest.mark.usefixtures('text_alone')
 def test_a_single_fold_has_no_deviation(run, tmp_path):
   less = shutil.copytree(run[0], tmp_path / 'less')
   shutil.rmtree(less / 'fold3')
@@ -505,11 +509,7 @@ def test_folds_of_different_runs_are_refused(run, tmp_path):
 
 
 def test_no_workdir_is_told_in_one_line():
-  done = subprocess.run([sys.executable, 'tools/report.py'],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = prestarted.run(['tools/report.py'])
   assert done.returncode == 2
   assert done.stderr.count('\n') == 1 and '--workdir=PATH' in done.stderr
 

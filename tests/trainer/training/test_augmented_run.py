@@ -6,7 +6,6 @@ import json
 import pathlib
 import signal
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -80,12 +79,7 @@ def test_two_devices_with_a_cache_train_as_one(whole, tmp_path):
       'cache': 'device'
   }
   values = dataclasses.asdict(dataclasses.replace(whole, **changes))
-  done = subprocess.run([sys.executable, '-c', _ON_DEVICES,
-                         json.dumps(values)],
-                        cwd=runs.ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = runs.call('-c', _ON_DEVICES, json.dumps(values))
   assert done.returncode == 0, done.stderr
   assert 'on 2 CPUs.' in done.stdout
   name = f'fold1/checkpoints/epoch-{runs.EPOCHS:05d}.npz'

@@ -5,20 +5,18 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import prestarted
 from trainer import config as config_lib
 from trainer.run import workdir
 from trainer.training import cross_validation
 from trainer.training import loop
 
-_ROOT = pathlib.Path(__file__).parents[3]
 _FOLDS = 3
 
 
@@ -39,12 +37,7 @@ def _run(config, fold):
                                                        'epochs', 'batch_size',
                                                        'distribute')
   ]
-  return subprocess.run(
-      [sys.executable, '-m', 'trainer.main', *flags, f'--fold={fold}'],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False)
+  return prestarted.run(['-m', 'trainer.main', *flags, f'--fold={fold}'])
 
 
 @pytest.fixture(name='whole', scope='module')
@@ -134,9 +127,5 @@ def test_settings_of_the_caller_s_keras_stay(config, whole):
           'from trainer.training import cross_validation; '
           f'cross_validation.train(config.{config!r}); '
           'print(keras.config.dtype_policy().name)')
-  done = subprocess.run([sys.executable, '-c', code],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = prestarted.run(['-c', code])
   assert done.stdout.splitlines()[-1:] == ['mixed_bfloat16'], done.stderr

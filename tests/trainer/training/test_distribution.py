@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 
 from tests.support import fakes
 from tests.support import port
+from tests.support import prestarted
 from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -92,12 +92,7 @@ def _run_on_devices(folder,
       mask,
       json.dumps(recipe)
   ]
-  return subprocess.run(
-      [sys.executable, '-c', _ON_DEVICES, *map(str, arguments)],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False)
+  return prestarted.run(['-c', _ON_DEVICES, *map(str, arguments)])
 
 
 @pytest.fixture(name='one', scope='module')
@@ -204,9 +199,9 @@ def _start_workers(folder,
   """Starts two workers of one cluster on loopback; flags are the second's."""
   workers = [f'127.0.0.1:{number}' for number in ports]
   command = [
-      sys.executable, '-m', 'trainer.main', f'--records={folder / "records"}',
-      f'--workdir={folder / name}', f'--epochs={_EPOCHS}', '--batch_size=16',
-      '--augment=all', *common
+      *prestarted.find_python(), '-m', 'trainer.main',
+      f'--records={folder / "records"}', f'--workdir={folder / name}',
+      f'--epochs={_EPOCHS}', '--batch_size=16', '--augment=all', *common
   ]
   started = []
   for index in range(2):
@@ -335,7 +330,7 @@ def test_a_worker_that_is_ahead_of_the_others_can_be_ended(ports):
     })
     started.append(
         subprocess.Popen(  # pylint: disable=consider-using-with
-            [sys.executable, '-c', _JOINED],
+            [*prestarted.find_python(), '-c', _JOINED],
             cwd=_ROOT,
             env=os.environ | {'TF_CONFIG': config},
             stdin=subprocess.PIPE,

@@ -31,6 +31,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from tests.support import fakes
 from tests.support import forgery
+from tests.support import prestarted
 from tests.support import runs
 from tests.support import signalled
 from trainer.run import finished_run
@@ -579,12 +580,13 @@ runpy.run_module('trainer.main', run_name='__main__')
 ])
 def test_a_full_disk_is_one_line(whole, tmp_path, most_bytes):
   config = dataclasses.replace(whole[0], workdir=str(tmp_path), epochs=1)
-  done = subprocess.run(
-      [sys.executable, '-c', _FULL,
-       str(most_bytes), *runs.command(config)[3:]],
-      capture_output=True,
-      text=True,
-      check=False)
+  done = subprocess.run([
+      sys.executable, '-c', _FULL,
+      str(most_bytes), *runs.list_words(config)[2:]
+  ],
+                        capture_output=True,
+                        text=True,
+                        check=False)
   assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
   assert f'Cannot write to {tmp_path}/fold1' in done.stderr
   assert 'File too large' in done.stderr
@@ -619,9 +621,11 @@ def test_a_cache_that_is_chosen_is_told(records, tmp_path, capsys):
 
 def test_deterministic_runs_are_equal_and_say_what_is_not_measured(
     records, tmp_path):
-  for name in ('one', 'two'):
+  # In one that has imported TensorFlow, and in one as a user starts it.
+  for name, python in (('one', prestarted.find_python()), ('two',
+                                                           [sys.executable])):
     done = subprocess.run([
-        sys.executable, '-m', 'trainer.main', f'--records={records}',
+        *python, '-m', 'trainer.main', f'--records={records}',
         f'--workdir={tmp_path / name}', '--fold=1', f'--epochs={runs.EPOCHS}',
         '--batch_size=16', '--distribute=cpu', '--deterministic'
     ],
@@ -723,13 +727,6 @@ def test_other_classes_and_channels_are_refused_by_name(whole, tmp_path):
 def test_wrong_flags_end_with_one_line_and_exit_code_2(flags, message,
                                                        tmp_path):
   flags = [flag.replace('=x', f'={tmp_path}') for flag in flags]
-  done = subprocess.run([sys.executable, '-m', 'trainer.main', *flags],
-                        cwd=_ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False,
-                        env={
-                            **os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'
-                        })
+  done = runs.call('-m', 'trainer.main', *flags)
   assert done.returncode == 2
   assert message in done.stderr and 'Traceback' not in done.stderr

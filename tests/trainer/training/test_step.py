@@ -2,9 +2,6 @@
 
 import dataclasses
 import multiprocessing
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from tests.support import fakes
 from tests.support import flag_files
+from tests.support import prestarted
 from tests.support import specs
 from trainer import config as config_lib
 from trainer.network import applications
@@ -94,10 +92,15 @@ def _assert_same(first, second, tolerance=0.0):
     np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
 
 
-def test_a_step_is_reproducible_and_moves_every_weight():
-  first, second = _Trained([_batch()]), _Trained([_batch()])
-  _assert_same(first, second)
-  assert all((a != b).any() for a, b in zip(first.after, first.before))
+@pytest.fixture(name='plain', scope='module')
+def _plain():
+  """A network trained on one batch, to compare others with."""
+  return _Trained([_batch()])
+
+
+def test_a_step_is_reproducible_and_moves_every_weight(plain):
+  _assert_same(plain, _Trained([_batch()]))
+  assert all((a != b).any() for a, b in zip(plain.after, plain.before))
 
 
 def test_what_fills_a_batch_up_changes_nothing():
@@ -122,12 +125,6 @@ def test_loss_is_the_mean_over_real_examples():
   assert _Trained([part], config).loss == pytest.approx(np.mean(single),
                                                         rel=1e-6)
   assert _Trained([whole], config).loss != pytest.approx(np.mean(single))
-
-
-def _step_with_slots(first):
-  batch = _batch()
-  batch['slot'] = np.arange(first, first + _B, dtype=np.int32)
-  return _Trained([batch])
 
 
 @pytest.mark.parametrize('xla', [
@@ -199,10 +196,11 @@ def test_frozen_layers_keep_their_weights_and_moments():
   assert moved == [False] * (len(moved) - 2) + [True, True]
 
 
-def test_dropout_follows_the_slot():
-  _assert_same(_step_with_slots(0), _step_with_slots(0))
+def test_dropout_follows_the_slot(plain):
+  batch = _batch()
+  batch['slot'] += _B
   with pytest.raises(AssertionError):
-    _assert_same(_step_with_slots(0), _step_with_slots(_B), 1e-6)
+    _assert_same(plain, _Trained([batch]), 1e-6)
 
 
 def test_one_mask_of_dropout_for_a_batch():
@@ -232,20 +230,17 @@ def test_transform_is_the_one_that_the_batch_names():
   _assert_same(_Trained([batch]), _Trained([turned]))
 
 
-def test_gradients_are_clipped_by_global_norm():
+def test_gradients_are_clipped_by_global_norm(plain):
   batch = _batch()
-  free = _Trained([batch])
-  limit = float(free.move()) / 0.1 / 2  # half of the gradient's norm
+  limit = float(plain.move()) / 0.1 / 2  # half of the gradient's norm
   clipped = _Trained([batch], dataclasses.replace(_CONFIG, clip_norm=limit))
   assert clipped.move() == pytest.approx(0.1 * limit, rel=1e-5)
   loose = _Trained([batch], dataclasses.replace(_CONFIG, clip_norm=10 * limit))
-  _assert_same(free, loose, 1e-7)
+  _assert_same(plain, loose, 1e-7)
 
 
-def test_weight_decay_pulls_kernels_by_its_gradient():
-  batch = _batch()
-  plain = _Trained([batch])
-  decayed = _Trained([batch], dataclasses.replace(_CONFIG, l1=1e-2, l2=1e-3))
+def test_weight_decay_pulls_kernels_by_its_gradient(plain):
+  decayed = _Trained([_batch()], dataclasses.replace(_CONFIG, l1=1e-2, l2=1e-3))
   for a, b, start in zip(plain.after, decayed.after, plain.before):
     pull = 0.1 * (1e-2 * np.sign(start) + 2e-3 * start) if start.ndim > 1 else 0
     np.testing.assert_allclose(a - b, pull, atol=1e-6)
@@ -295,20 +290,19 @@ def test_the_original_s_flags_make_the_original_s_steps():
     np.testing.assert_allclose(found - start, -1e-2 * gradient, atol=1e-6)
 
 
-def test_steps_in_one_call_are_the_steps_one_by_one():
+def test_steps_in_one_call_are_the_steps_one_by_one(plain):
   batches = [_batch(0), _batch(1), _batch(2)]
   together = _Trained(batches)
-  strategy_free = _Trained(batches[:1])
-  assert together.loss > strategy_free.loss > 0
+  assert together.loss > plain.loss > 0
   _assert_same(together, _Trained(batches))
 
 
-def test_each_step_has_its_rate_and_its_loss():
+def test_each_step_has_its_rate_and_its_loss(plain):
   batches = [_batch(0), _batch(1)]
-  one, both = _Trained(batches[:1]), _Trained(batches)
-  assert both.losses.shape == (2,) and both.losses[0] == one.losses[0]
+  both = _Trained(batches)
+  assert both.losses.shape == (2,) and both.losses[0] == plain.losses[0]
   slow = _Trained(batches[:1], dataclasses.replace(_CONFIG, learning_rate=1e-3))
-  assert slow.move() == pytest.approx(one.move() / 100, rel=1e-3)
+  assert slow.move() == pytest.approx(plain.move() / 100, rel=1e-3)
 
 
 # The network on a device of its own, as on a GPU; prints what crosses to the
@@ -345,11 +339,7 @@ for graph in context.context().export_run_metadata().partition_graphs:
 
 def _run_on_a_device(*arguments):
   """Returns what crossed to the host, and what to the device."""
-  done = subprocess.run([sys.executable, '-c', _ON_A_DEVICE, *arguments],
-                        cwd=pathlib.Path(__file__).parents[3],
-                        check=False,
-                        capture_output=True,
-                        text=True)
+  done = prestarted.run(['-c', _ON_A_DEVICE, *arguments])
   assert done.returncode == 0, done.stderr
   crossed = [line.split() for line in done.stdout.splitlines()]
   return [[what

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import pathlib
 import re
-import subprocess
 
 import numpy as np
 import pandas as pd
@@ -158,11 +157,7 @@ def test_single_labels_train_with_softmax(tmp_path):
 def test_softmax_refuses_records_of_other_than_one_label(tmp_path):
   records = _convert_single(tmp_path, {3: 7, 20: 9})
   config = runs.configure(records, tmp_path / 'run', loss='softmax')
-  done = subprocess.run([*runs.command(config), '--loss=softmax'],
-                        cwd=runs.ROOT,
-                        capture_output=True,
-                        text=True,
-                        check=False)
+  done = runs.call(*runs.list_words(config), '--loss=softmax')
   assert done.returncode == 2
   line, = done.stderr.splitlines()
   assert re.search(

@@ -7,8 +7,6 @@ import copy
 import json
 import math
 import pathlib
-import subprocess
-import sys
 
 from benchmarks.conversion import convert
 from benchmarks import table
@@ -16,6 +14,7 @@ import pytest
 
 from hpa_records.runtime import errors
 from hpa_records.synthetic import generator
+from tests.support import prestarted
 
 # Whole measurements take minutes.
 pytestmark = pytest.mark.soak
@@ -51,11 +50,7 @@ def _done(source, tmp_path_factory):
 
 
 def _run(*words):
-  return subprocess.run(
-      [sys.executable, _ROOT / 'tools' / 'benchmark.py', *words],
-      check=False,
-      capture_output=True,
-      text=True)
+  return prestarted.run([_ROOT / 'tools' / 'benchmark.py', *words])
 
 
 def _numbers(value):
