@@ -89,9 +89,7 @@ def main() -> None:
           table, ensemble.choose_thresholds(''),
           assignment_lib.choose_fold(trained, _MODEL_FOLD.value),
           lambda rows: embed.read_images(source, rows), _choose_method())
-  with path_check.translate_write_errors(output):
-    filesystem.remove(place)  # of an earlier table
-  feature_table.write(output, table)
+  feature_table.write(output, table, place)
   _tell(table, output)
   if found:
     _write_figures(found, trained.spec.classes, figures)
