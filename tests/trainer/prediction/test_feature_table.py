@@ -1,4 +1,4 @@
-"""feature_table: any names of columns, full disks, and maps of earlier tables."""
+"""feature_table: any names of columns, full disks, an earlier map."""
 
 import resource
 
@@ -26,7 +26,7 @@ def _make(names=(), count=3):
       },
       classes=('a', 'b'),
       metadata={
-          name: np.array([f'{name} {i}' for i in range(count)]) for name in names
+          each: np.array([f'{each} {i}' for i in range(count)]) for each in names
       },
       num_skipped=0,
       folds=np.zeros(count, np.int32),
