@@ -2,16 +2,17 @@
 
 Nothing leaks, and all distances are inside one model's coordinates: a model's
 features are scored on the images that it was not trained on, alone. These are
-cut into five parts (a group of images is in one part). For the images of each
-part, the other four are the neighbours and what the probe is fitted on. So each
-image has a prediction by images of the same model, none of which the model has
-seen. The metrics are then those of the run's predictions: inside each part,
-averaged over the parts of all models, with intervals of the bootstrap.
+cut into five parts, fewer of under ten groups (a group is in one part). For the
+images of each part, the others are the neighbours and what the probe is fitted
+on. So each image has a prediction by images of the same model, none of which
+the model has seen. The metrics are then those of the run's predictions: inside
+each part, averaged over the parts of all models, with intervals of the
+bootstrap.
 
 They are not of all parts together: where a part has more images of a class, the
-other four have fewer, and predict it less. Of noise such an AUC is below 0.5,
-0.40 to 0.46 for classes of 4 or 5 images. The parts are stratified by class:
-then they differ less in that, and each class is in as many of them as can be.
+others have fewer, and predict it less. Of noise such an AUC is below 0.5, 0.40
+to 0.46 for classes of 4 or 5 images. The parts are stratified by class: then
+they differ less in that, and each class is in as many of them as can be.
 
 The other way, to take the model's own training images as references, was left:
 they are where the network put them when it saw their labels, so a neighbour
@@ -80,9 +81,11 @@ def score(table: feature_table.Table,
   parts = np.full(len(table.ids), -1)  # of all models, numbered through
   for model in np.unique(table.models).tolist():
     rows = np.flatnonzero(usable & (table.models == model))
-    count = min(_PARTS, len(set(groups[rows])))
-    if count < 2:
+    num_groups = len(set(groups[rows]))
+    if num_groups < 2:
       continue
+    # Inside a part of one group often no class has both sides of an AUC.
+    count = min(_PARTS, max(2, num_groups // 2))
     labels = table.labels[rows]
     part_of = folds.assign(table.ids[rows].tolist(), labels, count, _SEED,
                            groups[rows].tolist())

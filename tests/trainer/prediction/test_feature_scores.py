@@ -102,6 +102,14 @@ def test_no_image_is_predicted_by_another_of_its_group():
   assert _values(scores)['neighbours'] > 0.9  # what a leak would look like
 
 
+def test_a_few_groups_of_one_class_each_are_scored():
+  table = _make(16, models=1, groups=4)
+  labels = np.eye(_CLASSES, dtype=np.uint8)[np.arange(16) // 4 % 2]
+  scores, count = feature_scores.score(
+      dataclasses.replace(table, labels=labels), 0.5)
+  assert count == 16 and 'auc_macro' in scores['probe']
+
+
 def test_what_the_model_was_trained_on_or_has_no_labels_is_left_out():
   table = _make()
   labelled = np.arange(60) < 50

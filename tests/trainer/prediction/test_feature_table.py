@@ -15,19 +15,18 @@ _ENDINGS = ('.parquet', '.npz', '.h5ad')
 
 
 def _make(names=(), count=3):
+  rows = np.arange(count)
   values = np.random.default_rng(0).normal(size=(count, 6))
   return feature_table.Table(
       ids=np.array([f's{i}' for i in range(count)]),
-      rows=np.arange(count),
+      rows=rows,
       values=values.astype(np.float32),
       lengths={
           'hidden2': 4,
           'probabilities': 2
       },
       classes=('a', 'b'),
-      metadata={
-          each: np.array([f'{each} {i}' for i in range(count)]) for each in names
-      },
+      metadata={each: np.char.add(each, rows.astype(str)) for each in names},
       num_skipped=0,
       folds=np.zeros(count, np.int32),
       models=np.zeros(count, np.int32),
@@ -58,7 +57,7 @@ def test_no_name_of_metadata_is_lost_or_refused(tmp_path, ending, names):
   found = _read(path)
   columns = {''.join(map(str, np.ravel(found[name]))): name for name in found}
   for name in names:
-    column = columns[''.join(f'{name} {i}' for i in range(3))]
+    column = columns[''.join(f'{name}{i}' for i in range(3))]
     assert column.endswith(name.replace('/', '_' if ending == '.h5ad' else '/'))
   assert list(found['model']) == [0, 0, 0]
 
