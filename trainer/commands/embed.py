@@ -92,9 +92,7 @@ def main() -> None:
           table, ensemble.choose_thresholds(''),
           assignment_lib.choose_fold(trained, _MODEL_FOLD.value),
           lambda rows: embed.read_images(source, rows), _choose_method())
-  with path_check.translate_write_errors(output):
-    filesystem.remove(place)  # of an earlier table
-  feature_table.write(output, table)
+  feature_table.write(output, table, place)
   _tell(table, output)
   for fold in trained.folds:  # an exported model's card says it
     for line in start_description.warn(fold.about.get('starting_weights', {})):

@@ -14,6 +14,7 @@ import tempfile
 import numpy as np
 
 from hpa_records.format import spec as spec_lib
+from hpa_records.reading import dataset
 from hpa_records.reading import inference_source
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
@@ -157,10 +158,7 @@ def _make_table(source: inference_source.Records | inference_source.Files,
         name: records.index[name].to_numpy(str)[rows]
         for name in records.manifest.metadata
     }
-    if records.manifest.is_labelled:  # new images may have labels, too
-      assignment = dataclasses.replace(assignment,
-                                       labels=records.labels,
-                                       labelled=np.ones(len(source.ids), bool))
+    assignment = dataclasses.replace(assignment, **_find_known(records))
   return feature_table.Table(
       ids=source.ids[rows],
       rows=rows,
@@ -173,6 +171,24 @@ def _make_table(source: inference_source.Records | inference_source.Files,
           field.name: getattr(assignment, field.name)[rows]
           for field in dataclasses.fields(assignment)
       })
+
+
+def _find_known(records: dataset.Records) -> dict[str, np.ndarray]:
+  """Returns what records know of their samples in place of the run.
+
+  New samples may have it, too, and an exported folder knows none of it.
+
+  Returns:
+    Those of labels, labelled and groups, as of assignment.Assignment, that the
+    records have.
+  """
+  found = {}
+  if records.manifest.is_labelled:
+    found['labels'] = records.labels
+    found['labelled'] = np.ones(len(records.index), bool)
+  if 'group' in records.index:
+    found['groups'] = records.index['group'].to_numpy(str)
+  return found
 
 
 def read_images(source: inference_source.Records | inference_source.Files,

@@ -39,7 +39,8 @@ def make(table: feature_table.Table, threshold: decision.Threshold,
   Args:
     table: of images; at least one that its model was not trained on.
     threshold: of the run.
-    model_fold: the model whose images have neighbours shown.
+    model_fold: the model whose images have neighbours shown; if it has none in
+      the map, they are those of the model with the most.
     read_images: rows of table.rows [n] → images [n, H, W, C] uint8.
     method: of feature_map.METHODS.
   """
@@ -48,20 +49,22 @@ def make(table: feature_table.Table, threshold: decision.Threshold,
   space = table.features[-1]
   places = np.zeros((len(kept), 2), np.float32)
   scaled = np.zeros((len(kept), table.lengths[space]), np.float32)
-  for model in np.unique(models).tolist():
+  numbers, counts = np.unique(models, return_counts=True)
+  for model in numbers.tolist():
     rows = np.flatnonzero(models == model)
     scaled[rows] = _scale(table.part(space, kept[rows]))
     places[rows] = _place(scaled[rows], method)
+  if model_fold not in numbers:
+    model_fold = numbers[counts.argmax()]
   queries = _choose(table.labels[kept],
                     table.part(feature_table.PROBABILITIES, kept),
                     models == model_fold)
   neighbours, distances = _find_nearest(scaled, models == model_fold, queries)
   shown = np.concatenate([queries[:, np.newaxis], neighbours], axis=1)
-  pictures = [
+  images = np.stack([
       arrays.reduce(each)
       for each in read_images(table.rows[kept[shown.reshape(-1)]])
-  ] if shown.size else [np.zeros((1, 1, 1), np.uint8)]
-  images = np.stack(pictures)
+  ])
   scores, scored = feature_scores.score(table, threshold)
   return feature_map.FeatureMap(ids=table.ids[kept],
                                 models=models,
@@ -125,7 +128,7 @@ def _choose(labels: np.ndarray, probabilities: np.ndarray,
   Args:
     labels: [N, K] uint8 multi-hot.
     probabilities: [N, K] float.
-    is_asked: [N] bool, which images to choose from.
+    is_asked: [N] bool, which images to choose from; one at least.
   """
   has_class = labels > 0
   if not has_class[is_asked].any():

@@ -5,15 +5,15 @@ written in groups of rows, so memory does not grow with their number; the others
 hold the features in memory. A file has its name once it is complete.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 import dataclasses
 import importlib
+import io
 import json
 import os
-import shutil
-import tempfile
 from typing import Any, BinaryIO
 import warnings
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ PROBABILITIES = 'probabilities'
 EXTRA = 'pip install "hpa-records[embed]"'
 _ABOUT = 'hpa_features'  # names what a file is, in each format
 _VERSION = 1
+_TAKEN = ('_index', '.', '')  # by AnnData and HDF5
 _GROUP_ROWS = 4096  # of a row group: 8 MB of GapNet-PL's features
 
 
@@ -83,13 +84,12 @@ class Table(assignment_lib.Assignment):
         'fold': self.folds,
         'model': self.models,
         'trained_on': self.trained_on,
-        **({
-            'group': self.groups
-        } if (self.groups != '').any() else {}),
     }
-    taken = {*found, 'labels', 'labelled', 'classes', _ABOUT, *self.lengths}
-    for name, values in self.metadata.items():
-      found[f'metadata_{name}' if name in taken else name] = values
+    if (self.groups != '').any():
+      found['group'] = self.groups
+    taken = [*found, 'labels', 'labelled', 'classes', _ABOUT, *self.lengths]
+    found.update(zip(_make_unique(self.metadata, taken),
+                     self.metadata.values()))
     return {name: values[chosen] for name, values in found.items()}
 
   def about(self) -> str:
@@ -99,6 +99,17 @@ class Table(assignment_lib.Assignment):
         'classes': self.classes,
         'lengths': self.lengths
     })
+
+
+def _make_unique(names: Iterable[str], taken: Iterable[str]) -> list[str]:
+  """Returns names, each with metadata_ before it until it is not taken."""
+  found, taken = [], set(taken)
+  for name in names:
+    while name in taken:
+      name = f'metadata_{name}'
+    taken.add(name)
+    found.append(name)
+  return found
 
 
 def prepare(path: str) -> None:
@@ -138,12 +149,14 @@ def require(package: str, what: str) -> Any:
         f'({printable.join_lines(str(error))}); {EXTRA}.') from error
 
 
-def write(path: str, table: Table) -> None:
+def write(path: str, table: Table, outdated: str = '') -> None:
   """Writes a table; it has its name once it is complete.
 
   Args:
     path: with the ending .parquet, .npz or .h5ad; see docs/features.md.
     table: of the samples.
+    outdated: file of an earlier table to remove, after the new one is written
+      and before it has its name: never beside a table that is not its own.
 
   Raises:
     errors.DataError: it cannot be written.
@@ -152,6 +165,9 @@ def write(path: str, table: Table) -> None:
   with path_check.translate_write_errors(path):
     with filesystem.atomic_writer(path) as file:
       writer(file, table)
+      if outdated:
+        file.flush()
+        filesystem.remove(outdated)
 
 
 def _find_ending(path: str) -> str:
@@ -164,14 +180,8 @@ def _find_ending(path: str) -> str:
 
 def _write_parquet(file: BinaryIO, table: Table) -> None:
   with parquet.ParquetWriter(file, _find_schema(table)) as writer:
-    for chosen in _cut(len(table.ids)):
-      writer.write_table(_to_arrow(table, chosen))
-
-
-def _cut(count: int) -> Iterator[slice]:
-  """Yields the rows of each group; one group if there are none."""
-  for start in range(0, max(count, 1), _GROUP_ROWS):
-    yield slice(start, start + _GROUP_ROWS)
+    for start in range(0, max(len(table.ids), 1), _GROUP_ROWS):
+      writer.write_table(_to_arrow(table, slice(start, start + _GROUP_ROWS)))
 
 
 def _find_schema(table: Table) -> pa.Schema:
@@ -210,58 +220,51 @@ def _to_arrow(table: Table, chosen: slice) -> pa.Table:
 
 
 def _write_npz(file: BinaryIO, table: Table) -> None:
-  np.savez(
-      file, **{
-          _ABOUT: np.array(table.about()),
-          **table.columns(), 'labels': table.labels,
-          'labelled': table.labelled,
-          'classes': np.array(table.classes),
-          **{
-              name: table.part(name) for name in _order(table)
-          }
-      })
+  arrays = {_ABOUT: np.array(table.about()), **table.columns()}
+  arrays['labels'], arrays['labelled'] = table.labels, table.labelled
+  arrays['classes'] = np.array(table.classes)
+  arrays |= {name: table.part(name) for name in _order(table)}
+  # np.savez takes names as arguments, and has some of its own, such as file.
+  with zipfile.ZipFile(file, 'w') as archive:
+    for name, values in arrays.items():
+      with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
+        np.lib.format.write_array(member, values, allow_pickle=False)
 
 
 def _write_h5ad(file: BinaryIO, table: Table) -> None:
   anndata = require('anndata', 'writes .h5ad')
+  h5py = require('h5py', 'writes .h5ad')
   *others, last = table.features
-  columns = table.columns()
-  del columns['id']
+  columns = {**table.columns(), 'labelled': table.labelled}
+  index = pd.Index(columns.pop('id'), dtype=object)
   obs = pd.DataFrame(
       {
           name: _categorize(each) if each.dtype.kind == 'U' else each
-          for name, each in {
-              **columns, 'labelled': table.labelled
-          }.items()
-      },
-      index=pd.Index(table.ids, dtype=object))
+          for name, each in columns.items()
+      }, index)
   # HDF5 takes a slash for a folder.
-  obs.columns = [name.replace('/', '_') for name in obs]
+  obs.columns = _make_unique((name.replace('/', '_') for name in obs), _TAKEN)
   names = [f'{last}_{i}' for i in range(table.lengths[last])]
   var = pd.DataFrame(index=pd.Index(names, dtype=object))
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')  # what it thinks of texts
-    found = anndata.AnnData(
-        np.asarray(table.part(last)),
-        obs,
-        var,
-        uns={
-            _ABOUT: table.about(),
-            'classes': np.array(table.classes, object)
-        },
-        obsm={
-            'labels': table.labels,
-            PROBABILITIES: np.asarray(table.part(PROBABILITIES)),
-            **{
-                name: np.asarray(table.part(name)) for name in others
-            }
-        })
-    # It writes to names only.
-    with tempfile.TemporaryDirectory(prefix='hpa-features-') as folder:
-      path = os.path.join(folder, 'features.h5ad')
-      found.write_h5ad(path)
-      with open(path, 'rb') as made:
-        shutil.copyfileobj(made, file)
+    found = anndata.AnnData(np.asarray(table.part(last)),
+                            obs,
+                            var,
+                            uns={
+                                _ABOUT: table.about(),
+                                'classes': np.array(table.classes, object)
+                            },
+                            obsm={
+                                name: np.asarray(table.part(name))
+                                for name in (PROBABILITIES, *others)
+                            })
+    found.obsm['labels'] = table.labels
+    # In memory: on a full disk HDF5 cannot close its file, and prints errors.
+    content = io.BytesIO()
+    with h5py.File(content, 'w') as stored:
+      anndata.io.write_elem(stored, '/', found)
+  file.write(content.getbuffer())
 
 
 def _categorize(texts: np.ndarray) -> pd.Categorical:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpa_records.inspection import figure
+from hpa_records.runtime import errors
 from trainer.report import files as files_lib
 from trainer.report import result as result_lib
 from trainer.report import tables
@@ -34,12 +35,13 @@ def describe(result: result_lib.Result,
     files: of the run; the figure is added.
 
   Raises:
-    errors.DataError: the map is damaged, or of other classes.
+    errors.DataError: the map is damaged, of other classes, or of another run.
   """
   path = os.path.join(result.run.directory, feature_map_lib.NAME)
   if not workdir.exists(path):
     return None
   found = feature_map_lib.FeatureMap.load(path, result.spec)
+  _check_models(found, result, path)
   names = result.spec.classes
   figure_address = files.embed('features_map', map_figure.draw(found, names))
   colors, classes = map_figure.choose_colors(found.labels)
@@ -77,6 +79,18 @@ def describe(result: result_lib.Result,
                  for scorer, each in found.scores.items()],
       'neighbours': _describe_neighbours(found, texts, result),
   }
+
+
+def _check_models(found: feature_map_lib.FeatureMap, result: result_lib.Result,
+                  path: str) -> None:
+  """Raises errors.DataError if a map is of folds that are not finished."""
+  finished = [fold.number for fold in result.run.folds]
+  others = np.setdiff1d(found.models, finished)
+  if others.size:
+    raise errors.DataError(
+        f'{path} has a map of the model of fold {others[0]}, which is not '
+        f'among the finished folds {", ".join(map(str, finished))}; run '
+        'hpa-embed --figures again, or remove it.')
 
 
 def _describe_labels(found: feature_map_lib.FeatureMap,

@@ -39,7 +39,8 @@ _LENGTHS = {'average1': 32, 'average2': 64, 'average3': 128, 'hidden2': 256}
 @pytest.fixture(name='folder', scope='module')
 def _folder(tmp_path_factory):
   """A run of folds 1 and 2 of three, on records with metadata, and records of
-  images 0 to 59 without labels, of which the run knows the first 48."""
+  images 0 to 59 without labels, of which the run knows the first 48; and with
+  labels and groups of four."""
   folder = tmp_path_factory.mktemp('embed')
   csv, images = fakes.write_source(folder, 60, size_px=32)
   table = pd.read_csv(csv, dtype=str).head(48)
@@ -51,16 +52,30 @@ def _folder(tmp_path_factory):
                                   table=dataclasses.replace(described.table,
                                                             metadata=('batch',
                                                                       'model')))
-  for name, table, settings in (('records', str(folder / 'known.csv'), {
-      'num_folds': 3,
-      'description': described
-  }), ('new', '', {
-      'unlabelled': True,
-      'description': described
-  })):
-    convert.convert(table, images, str(folder / name),
+  groups = str(folder / 'groups.csv')
+  pd.DataFrame({
+      'Id': [f's{i}' for i in range(60)],
+      'group': [f'g{i // 4}' for i in range(60)]
+  }).to_csv(groups, index=False)
+  for name, table, grouped, settings in (
+      ('records', str(folder / 'known.csv'), '', {
+          'num_folds': 3,
+          'description': described
+      }),
+      ('new', '', '', {
+          'unlabelled': True,
+          'description': described
+      }),
+      ('grouped', csv, groups, {
+          'num_folds': 2
+      }),
+  ):
+    convert.convert(table,
+                    images,
+                    str(folder / name),
                     shard_plan.Settings(image_size=32, **settings),
-                    convert.How(workers=1))
+                    convert.How(workers=1),
+                    groups=grouped)
   for fold in (1, 2):
     loop.train(
         config_lib.Config(records=str(folder / 'records'),
@@ -272,6 +287,17 @@ def test_the_command_embeds_by_an_exported_folder(folder, exported, tmp_path):
   done = runs.call('tools/embed.py', f'--model={exported}', '--weights=best',
                    f'--records={folder / "records"}', '--output=a.npz')
   assert done.returncode == 2 and 'no --weights with --model' in done.stderr
+
+
+def test_groups_and_labels_of_records_are_known_of_new_images_and_by_an_export(
+    folder, exported):
+  for found in (ensemble_lib.load([str(folder / 'run')]),
+                ensemble_lib.load_exported(str(exported))):
+    made = _embed_by(found, folder / 'grouped', batch_size=60)
+    assert (made.folds < 0).sum() == 12 and made.labelled.all()
+    assert made.columns()['group'].tolist() == [
+        f'g{int(each[1:]) // 4}' for each in made.ids
+    ]
 
 
 def test_rows_are_in_the_order_of_the_csv(folder, tmp_path):

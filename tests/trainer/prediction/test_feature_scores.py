@@ -64,10 +64,25 @@ def test_features_of_classes_apart_score_high_inside_each_model(threshold):
       assert low <= value <= high
 
 
-def test_features_of_noise_score_as_chance():
-  scores, _ = feature_scores.score(_make(240, spread=300.0, shift=0), 0.5)
-  found = _values(scores)
-  assert 0.3 < found['neighbours'] < 0.7 and 0.3 < found['probe'] < 0.7
+def test_features_of_noise_score_as_chance_also_of_rare_classes(monkeypatch):
+  monkeypatch.setattr(feature_scores, '_REPETITIONS', 1)
+  found = {name: [] for name in feature_map.SCORERS}
+  for seed in range(10):
+    rng = np.random.default_rng(seed)
+    table = dataclasses.replace(_make(40, models=1),
+                                labels=(rng.random((40, 16))
+                                        < 0.12).astype(np.uint8),
+                                values=rng.normal(size=(40,
+                                                        24)).astype(np.float32),
+                                lengths={
+                                    'hidden2': 8,
+                                    'probabilities': 16
+                                })
+    scores, _ = feature_scores.score(table, 0.5)
+    for name, value in _values(scores).items():
+      found[name].append(value)
+  for values in found.values():
+    assert abs(np.mean(values) - 0.5) < 0.03, found
 
 
 def test_no_image_is_predicted_by_another_of_its_group():
@@ -85,6 +100,14 @@ def test_no_image_is_predicted_by_another_of_its_group():
   table = dataclasses.replace(table, groups=np.full(240, ''))
   scores, _ = feature_scores.score(table, 0.5)
   assert _values(scores)['neighbours'] > 0.9  # what a leak would look like
+
+
+def test_a_few_groups_of_one_class_each_are_scored():
+  table = _make(16, models=1, groups=4)
+  labels = np.eye(_CLASSES, dtype=np.uint8)[np.arange(16) // 4 % 2]
+  scores, count = feature_scores.score(
+      dataclasses.replace(table, labels=labels), 0.5)
+  assert count == 16 and 'auc_macro' in scores['probe']
 
 
 def test_what_the_model_was_trained_on_or_has_no_labels_is_left_out():
@@ -157,6 +180,14 @@ def test_neighbours_are_the_nearest_of_the_same_model():
     assert query not in neighbours
     assert (found.labels[neighbours] == found.labels[query]).all()
     assert images[:, 0, 0, 0].tolist() == [query, *neighbours]
+
+
+def test_neighbours_are_of_the_model_with_most_images_if_the_chosen_has_none():
+  table = dataclasses.replace(_make(),
+                              models=np.repeat([1, 2], [20, 40]).astype('i4'))
+  found = _place(table, 'PCA', model_fold=0)
+  assert len(found.queries) and (found.models[found.queries] == 2).all()
+  assert (found.models[found.neighbours] == 2).all()
 
 
 @pytest.mark.parametrize('count', [1, 2, 5])

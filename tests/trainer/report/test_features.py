@@ -209,6 +209,39 @@ def test_a_damaged_map_is_refused_in_one_line(embedded, tmp_path, damage,
   assert 'is damaged' in str(error.value) and '\n' not in str(error.value)
 
 
+def test_a_map_without_images_is_refused(embedded, tmp_path):
+  found = _load(embedded[0])
+  path = tmp_path / 'features_map.npz'
+  none = {
+      name: getattr(found, name)[:0]
+      for name in ('ids', 'models', 'labels', 'places', 'queries', 'neighbours',
+                   'distances', 'images')
+  }
+  dataclasses.replace(found, **none).save(str(path))
+  spec = finished_run.load(str(embedded[0])).spec
+  with pytest.raises(errors.DataError, match='is damaged.*0 images'):
+    feature_map.FeatureMap.load(str(path), spec)
+
+
+def test_a_map_of_folds_that_the_run_has_not_is_refused(embedded, tmp_path):
+  workdir = pathlib.Path(shutil.copytree(embedded[0], tmp_path / 'run'))
+  found = _load(workdir)
+  dataclasses.replace(found, models=np.arange(20, dtype=np.int32)).save(
+      str(workdir / 'features_map.npz'))
+  computed = result.compute(finished_run.load(str(workdir)), 'run', 0)
+  with pytest.raises(
+      errors.DataError,
+      match='model of fold 1, which is not among the finished folds 0; run'):
+    features.describe(computed, files.Files('run', {}))
+
+
+@pytest.mark.parametrize('name', ['features_map.npz', 'run/_map.npz'])
+def test_a_table_cannot_have_the_name_of_a_map(name):
+  with pytest.raises(errors.DataError, match='not end in _map.npz'):
+    feature_map.locate(name)
+  assert feature_map.locate('a/features.npz') == 'a/features_map.npz'
+
+
 def test_a_map_is_read_as_it_was_written(embedded, tmp_path):
   found = _load(embedded[0])
   path = tmp_path / 'features_map.npz'

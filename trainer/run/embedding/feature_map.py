@@ -124,7 +124,14 @@ def locate(output: str) -> str:
 
   Args:
     output: of the table.
+
+  Raises:
+    errors.DataError: the table has a name that maps have.
   """
+  if output.endswith(_SUFFIX):
+    raise errors.DataError(
+        f'Expected --output=NAME that does not end in {_SUFFIX}, the ending of '
+        f'maps of features, received {output}; choose another --output.')
   return os.path.splitext(output)[0] + _SUFFIX
 
 
@@ -175,7 +182,8 @@ def _check_arrays(values: Mapping[str, np.ndarray],
   """Raises ValueError for arrays that save() does not write."""
   count, (n, m) = len(values['ids']), values['neighbours'].shape
   height, width = values['images'].shape[2:4]
-  if (count > _MOST_IMAGES or n > _MOST_QUERIES or m > _MOST_NEIGHBOURS or
+  if (not 1 <= count <= _MOST_IMAGES or n > _MOST_QUERIES or
+      m > _MOST_NEIGHBOURS or
       not 1 <= min(height, width) <= max(height, width) <= _MOST_PX):
     raise ValueError(f'{count} images, {n} with {m} neighbours of {height} x '
                      f'{width} pixels')
