@@ -69,8 +69,8 @@ def test_the_original_s_numbers_are_those_of_a_sum_over_28_classes():
 
 
 def test_the_recommended_differs_from_the_paper_s_in_these_parts():
-  """The network stays; an epoch has the paper's draws, 1,722 of five classes and
-  9,756 of 28 (docs/balance.md), within two in a hundred."""
+  """The network stays. An epoch has the paper's draws within two in a hundred:
+  1,722 of five classes, 9,756 of 28 (docs/balance.md)."""
   assert _changes('modern.flags') == {
       'balance': 'none',
       'class_weights': 'sqrt_inverse',

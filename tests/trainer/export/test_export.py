@@ -366,10 +366,13 @@ def test_a_folder_that_is_not_whole_is_refused(copy):
   found = ensemble.load_exported(str(copy))
   with pytest.raises(errors.DataError, match='fold2.keras is missing or was c'):
     predict.Models(found, strategy.make('cpu'), 'last')
-  _edit(copy / 'model.json', files={})
-  found = ensemble.load_exported(str(copy))
-  with pytest.raises(errors.DataError, match='does not list folds/fold0.keras'):
-    predict.Models(found, strategy.make('cpu'), 'last')
+  files = json.loads((copy / 'model.json').read_text())['files']
+  for name in ('folds/fold0.keras', 'samples.npz'):
+    del files[name]
+    _edit(copy / 'model.json', files=files)
+    with pytest.raises(errors.DataError, match=f'does not list {name}'):
+      found = ensemble.load_exported(str(copy))
+      predict.Models(found, strategy.make('cpu'), 'last')
   (copy / 'model.json').unlink()
   with pytest.raises(errors.DataError, match='not a whole exported model: it'):
     ensemble.load_exported(str(copy))
