@@ -1,10 +1,10 @@
 """The folder of an exported model: built beside it, then renamed.
 
 It is built in OUTPUT.unfinished, under a lock, and model.json comes last. A
-killed export leaves that folder, which the next one knows by its lock, and
-replaces. With --overwrite the old model is OUTPUT.replaced until the new one has
-its name; if that is all that a killed export left, the next one gives it its
-name back.
+killed export leaves that folder; the next one knows it by its lock and replaces
+it. With --overwrite the old model is OUTPUT.replaced until the new one has its
+name; if that is all that a killed export left, the next one gives it its name
+back.
 """
 
 from collections.abc import Iterator
