@@ -88,11 +88,9 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
                                _BALANCE.max_repeat)
   balance_factors: str = _balance(balance_flags.HELP['balance_factors'],
                                   _BALANCE.factors)
-  class_draws: int = _balance(
-      'Draws in an epoch for each class that has training images: those of all '
-      'images are scaled alike. 0: as --balance has them.',
-      0,
-      within=(0, setting.MOST))
+  class_draws: int = _balance('Draws an epoch for each class; 0: as --balance.',
+                              0,
+                              within=(0, setting.MOST))
   model: str = _network('The network.', 'gapnet_pl', choices=MODELS)
   variant: str = _network('Version of gapnet_pl: ml-jku/gapnet-pl, or Kaggle.',
                           'original',

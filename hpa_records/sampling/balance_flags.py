@@ -18,7 +18,7 @@ HELP = {
     'balance_tolerance':
         'Relative deviation from the target that exact allows.',
     'max_repeat':
-        'Largest number of draws of an image with exact; 0: no limit.',
+        'Most draws of an image with exact; 0: no limit.',
     'balance_factors':
         'Draws by class for table; other classes have 1.',
 }
