@@ -12,7 +12,7 @@ MODULES = {
         ('record', 'stored_image', 'shard', 'manifest', 'index', 'parquet',
          'csv', 'pattern', 'description', 'unfinished'),
     'run_target': ('config', 'npz', 'run', 'flags', 'tf_config'),
-    'model_target': ('model',),
+    'model_target': ('model', 'samples'),
     'network_target': ('checkpoint',),
 }
 NAMES = tuple(name for names in MODULES.values() for name in names)

@@ -1,5 +1,7 @@
-"""model.json of an exported folder. No TensorFlow."""
+"""model.json and samples.npz of an exported folder. No TensorFlow."""
 
+import hashlib
+import io
 import json
 import pathlib
 
@@ -8,9 +10,11 @@ import numpy as np
 from hpa_records.datasets import description
 from hpa_records.sampling import balance
 from tests.fuzz import mutation
+from tests.fuzz import run_target
 from tests.fuzz import target
 from trainer import config as config_lib
 from trainer.model import model_file
+from trainer.model import training_samples
 from trainer.prediction import ensemble
 from trainer.run import arrays
 from trainer.run import finished_run
@@ -38,9 +42,9 @@ def make_run() -> finished_run.Run:
           'std': [2.5] * _SPEC.num_channels
       },
   }
-  none = np.zeros(0)
-  samples = arrays.Samples(none.astype(str), np.zeros([0, _SPEC.num_classes]),
-                           none, none, 0, balance.Balance())
+  samples = arrays.Samples(np.array(['a', 'b']),
+                           np.zeros([2, _SPEC.num_classes]), np.array([0, 3]),
+                           np.ones(2), 0, balance.Balance())
   folds = tuple(
       finished_run.Fold(number, {'epoch': 2}, samples, about, _SPEC)
       for number in (0, 3))
@@ -48,14 +52,24 @@ def make_run() -> finished_run.Run:
   return finished_run.Run('run', config, '0' * 64, folds)
 
 
-def format_model(threshold) -> bytes:
-  """Returns a model.json of that run."""
+def format_model(threshold, samples: bytes | None = None) -> bytes:
+  """Returns a model.json of that run.
+
+  Args:
+    threshold: as of decision.Threshold.
+    samples: content of its samples.npz; None is that of the run.
+  """
+  if samples is None:
+    samples = training_samples.format_npz(make_run())
   return model_file.format_json(make_run(),
                                 tta='none',
                                 weights='last',
                                 threshold=threshold,
                                 files={
-                                    'folds/fold0.keras': (5, 'a' * 64)
+                                    'folds/fold0.keras': (5, 'a' * 64),
+                                    training_samples.NAME:
+                                        (len(samples),
+                                         hashlib.sha256(samples).hexdigest())
                                 }).encode()
 
 
@@ -63,7 +77,9 @@ def _models(_) -> list[bytes]:
   return [format_model(0.5), format_model(np.full(_SPEC.num_classes, 0.25))]
 
 
-def _parse(data: bytes, folder: pathlib.Path) -> None:
+def _parse_model(data: bytes, folder: pathlib.Path) -> None:
+  samples = training_samples.format_npz(make_run())
+  (folder / training_samples.NAME).write_bytes(samples)
   (folder / model_file.NAME).write_bytes(data)
   found = ensemble.load_exported(str(folder))
   described = description.of_settings(found.settings, found.classes)
@@ -79,4 +95,20 @@ def _parse(data: bytes, folder: pathlib.Path) -> None:
   ensemble.load_exported(str(folder))
 
 
-TARGETS = {'model': target.Target(_models, _parse, mutation.change_json)}
+def _samples(_) -> list[bytes]:
+  written = training_samples.format_npz(make_run())
+  with np.load(io.BytesIO(written)) as file:
+    return [run_target.describe_arrays(dict(file)), written]
+
+
+def _parse_samples(data: bytes, folder: pathlib.Path) -> None:
+  data = run_target.write_archive(data)
+  (folder / training_samples.NAME).write_bytes(data)
+  (folder / model_file.NAME).write_bytes(format_model(0.5, data))
+  training_samples.load(model_file.load(str(folder)))
+
+
+TARGETS = {
+    'model': target.Target(_models, _parse_model, mutation.change_json),
+    'samples': target.Target(_samples, _parse_samples, mutation.change_json),
+}

@@ -32,7 +32,7 @@ def test_what_is_written_is_read(folder):
     assert mine.about == theirs.about and mine.metrics == {'epoch': 2}
   assert (found.tta, found.weights) == ('none', 'last')
   np.testing.assert_array_equal(found.threshold, np.linspace(-0.5, 1, 28))
-  assert found.files == {'folds/fold0.keras': (5, 'a' * 64)}
+  assert found.files['folds/fold0.keras'] == (5, 'a' * 64)
 
 
 @pytest.mark.parametrize('settings', [
