@@ -12,7 +12,7 @@ import numpy as np
 
 from hpa_records.datasets import description
 from hpa_records.format import spec as spec_lib
-from hpa_records.images import how as how_lib
+from hpa_records.images import how as image_how
 from hpa_records.ingest import samples as samples_lib
 from hpa_records.ingest import issue
 from hpa_records.ingest import sample_table
@@ -126,7 +126,7 @@ class Files:
   records = None
 
   def __init__(self, loaded: sample_table.SampleTable, images: str,
-               how: how_lib.How, on_error: str):
+               how: image_how.How, on_error: str):
     """Starts decoding processes; call it in the main thread.
 
     Args:

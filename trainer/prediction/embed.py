@@ -76,7 +76,8 @@ class Embedder:
     strategy, count = self._strategy, len(source.ids)
     strategy_lib.check_batch(strategy, batch_size, 'batch_size')
     batch_size = strategy_lib.cap_batch(strategy, batch_size, count)
-    batches = strategy.distribute_datasets_from_function(
+    batches = strategy_lib.distribute_batches(
+        strategy,
         lambda context: source.batches(strategy_lib.share(context, batch_size)))
     lengths = {**self.lengths, feature_table.PROBABILITIES: len(self._classes)}
     values = _make_values((count, sum(lengths.values())), folder)

@@ -170,7 +170,8 @@ class Models:
     strategy, count = self.strategy, len(source.ids)
     strategy_lib.check_batch(strategy, batch_size, 'batch_size')
     batch_size = strategy_lib.cap_batch(strategy, batch_size, count)
-    batches = strategy.distribute_datasets_from_function(
+    batches = strategy_lib.distribute_batches(
+        strategy,
         lambda context: source.batches(strategy_lib.share(context, batch_size)))
     parts = []
     with progress.Bar('predict', count, 'images') as shown:
@@ -178,7 +179,8 @@ class Models:
         for number, batch in enumerate(batches):
           # What is still read then is read to list its issues, too.
           if not source.is_refused:
-            parts.append(self._predict(batch[spec_lib.IMAGE], _VIEWS[tta]))
+            images = strategy_lib.place(strategy, batch[spec_lib.IMAGE])
+            parts.append(self._predict(images, _VIEWS[tta]))
           shown.advance(min(batch_size, count - number * batch_size))
     sound = source.finish()
     predictions = np.concatenate(parts)[:count]  # the rest is padding

@@ -91,10 +91,10 @@ class Epochs:
     batches = None
     if self._cached is None:
       batches = iter(
-          self._strategy.distribute_datasets_from_function(
-              lambda context: self._reader.training(
+          strategy_lib.distribute_batches(
+              self._strategy, lambda context: self._reader.training(
                   plan, key, strategy_lib.share(context, config.batch_size),
-                  first_step), self._stepper.input_options))
+                  first_step)))
     return Epoch(plan, batches)
 
   def train(self, epoch: Epoch, state: state_lib.State,

@@ -65,10 +65,9 @@ class Evaluator:
       self._cached = device_cache.CachedBatches(cache, batch_size, self._steps)
       self._cached.load(epoch_plan.once(rows))
     else:
-      self._batches = strategy.distribute_datasets_from_function(
-          lambda context: reader.evaluation(
-              rows, strategy_lib.share(context, batch_size)),
-          stepper.input_options)
+      self._batches = strategy_lib.distribute_batches(
+          strategy, lambda context: reader.evaluation(
+              rows, strategy_lib.share(context, batch_size)))
 
   def predict(self, epoch: int) -> tuple[np.ndarray, float]:
     """Returns the predictions [N, K] float32, 0..1, and the mean loss.

@@ -52,7 +52,6 @@ class Stepper:
   """Runs the steps of one model; fetch waits for their results.
 
   Attributes:
-    input_options: for distributing batches; None for the defaults.
     average: of the weights; None without one.
   """
 
@@ -92,7 +91,7 @@ class Stepper:
     self._run_step = self._train_step
     self._differentiate = self._gradients.compute
     self._run_evaluation = self._evaluation_step
-    self._is_whole, self.input_options = False, None
+    self._is_whole = False
     if strategy_lib.compiles(strategy, config.xla) and not isinstance(
         strategy, tf.distribute.TPUStrategy):  # which compiles every step
       self._run_evaluation = tensorflow.traced(self._evaluation_step,
@@ -100,8 +99,6 @@ class Stepper:
       if strategy.num_replicas_in_sync == 1:
         self._run_step = tensorflow.traced(self._train_step, jit_compile=True)
         self._is_whole = True
-        self.input_options = tf.distribute.InputOptions(
-            experimental_fetch_to_device=False)
       elif build.is_compiled(config, strategy):
         self._differentiate = tensorflow.traced(self._gradients.compute,
                                                 jit_compile=True)

@@ -72,9 +72,9 @@ class _Trained:
                                 len(batches), class_weights)
     stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
     data = tf.data.Dataset.from_tensor_slices(stacked)
-    iterator = iter(
-        strategy.experimental_distribute_dataset(data,
-                                                 self.stepper.input_options))
+    if strategy.num_replicas_in_sync > 1:
+      data = strategy.experimental_distribute_dataset(data)
+    iterator = iter(data)
     self.stepper.begin(0, 0, np.full(len(batches), config.learning_rate))
     self.losses, _ = (
         found.numpy() for found in self.stepper.train(len(batches), iterator))
@@ -364,9 +364,9 @@ def _prepare(records, config, strategy, kind='cached'):
   stepper.begin(0, 0, np.full(5, 0.1))
   if kind == 'read':
     return stepper, iter(
-        strategy.experimental_distribute_dataset(
-            reader.training(once, epoch_plan.Key(0, 0, 0),
-                            epoch_plan.Share(_B)), stepper.input_options))
+        strategy_lib.distribute_batches(
+            strategy, lambda _: reader.training(once, epoch_plan.Key(0, 0, 0),
+                                                epoch_plan.Share(_B))))
   cache = device_cache.DeviceCache(strategy, reader, records)
   batches = device_cache.CachedBatches(cache, _B, 5)
   batches.load(once)
