@@ -1,10 +1,11 @@
 """Plain networks to one ONNX model of the whole ensemble.
 
 tf2onnx converts the graph. All of it is in float32 and in operations of ONNX's
-own domain; the eight symmetries are a batch of eight times the images, so that
-each network is in the file once.
+own domain, PReLU in one of them. The eight symmetries are a batch of eight
+times the images, so that each network is in the file once.
 """
 
+import collections
 from collections.abc import Mapping, Sequence
 import importlib
 from typing import Any
@@ -69,6 +70,7 @@ def convert(networks: Sequence[keras.Model],
         input_signature=signature,
         opset=OPSET,
         custom_op_handlers={'Erfc': (_replace_erfc, [])})
+  _join_prelus(model.graph)
   for tensor in (*model.graph.input, *model.graph.output):
     tensor.type.tensor_type.shape.dim[0].dim_param = 'batch'
   for key, text in metadata.items():
@@ -94,3 +96,47 @@ def _replace_erfc(graph: Any, node: Any, name: str, _: Any) -> None:
                   name=name,
                   dtypes=dtypes,
                   shapes=shapes)
+
+
+def _join_prelus(graph: Any) -> None:
+  """Writes each PReLU as one operation.
+
+  Keras's is relu(x) + (-slope) * relu(-x), five passes over the largest
+  tensors.
+
+  Args:
+    graph: onnx.GraphProto, changed in place.
+  """
+  onnx = importlib.import_module('onnx')
+  makers = {name: node for node in graph.node for name in node.output}
+  tensors = {each.name: each for each in graph.initializer}
+  takers = collections.Counter(
+      name for node in graph.node for name in node.input)
+
+  def find(name, operation):
+    """Returns the node of an operation that makes a tensor for one taker."""
+    node = makers.get(name)
+    is_such = node and node.op_type == operation and takers[name] == 1
+    return node if is_such else None
+
+  for total in [each for each in graph.node if each.op_type == 'Add']:
+    for first, second in (total.input, [*total.input][::-1]):
+      positive, scaled = find(first, 'Relu'), find(second, 'Mul')
+      if not (positive and scaled):
+        continue
+      slope, rectified = sorted(scaled.input, key=lambda name: name in makers)
+      negative = find(rectified, 'Relu')
+      minus = negative and find(negative.input[0], 'Neg')
+      if slope not in tensors or not minus or minus.input != positive.input:
+        continue
+      values = -onnx.numpy_helper.to_array(tensors[slope])
+      name = f'{total.name}_slope'
+      graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+      total.op_type = 'PRelu'
+      total.input[:] = [positive.input[0], name]
+      for node in (positive, scaled, negative, minus):
+        graph.node.remove(node)
+      break
+  used = {name for node in graph.node for name in node.input}
+  for name in tensors.keys() - used:
+    graph.initializer.remove(tensors[name])

@@ -42,6 +42,8 @@ def _check(settings, symmetries, tolerance=1e-3):
   onnx.checker.check_model(parsed, full_check=True)
   operations = {each.op_type for each in parsed.graph.node}
   assert 'Conv' in operations and not operations & {'If', 'Loop', 'Scan'}
+  if config.activation == 'prelu':
+    assert 'PRelu' in operations
   assert {each.domain for each in parsed.graph.node} == {''}
   opsets = {each.domain: each.version for each in parsed.opset_import}
   assert opsets[''] == onnx_file.OPSET

@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks import process
 from hpa_records.datasets import description
 from hpa_records.runtime import host
+from trainer.export import requirement
 
 _EXPORT = str(pathlib.Path(__file__).resolve().parents[2] / 'export.py')
 _SOURCES = {'png': 'from PNGs', 'records': 'from records'}
@@ -64,9 +65,11 @@ def measure(job: Job) -> dict[str, Any]:
   """Returns all numbers, as JSON has them.
 
   Raises:
-    errors.DataError: the images cannot be trained on.
+    errors.DataError: packages of an export are missing, or the images cannot be
+      trained on.
     RuntimeError: a way failed, or predicts other probabilities than ours.
   """
+  requirement.check()
   workdir, model = (
       os.path.join(job.scratch, name) for name in ('run', 'model'))
   for fold in range(job.folds):

@@ -96,8 +96,11 @@ def _onnx(job: Job, source: str) -> Way:
   from hpa_records.sampling import epoch_plan
   from trainer.prediction import ensemble as ensemble_lib
   ensemble = ensemble_lib.load([job['workdir']])
+  options = onnxruntime.SessionOptions()
+  # Its idle threads would take turns from the processes that decode.
+  options.add_session_config_entry('session.intra_op.allow_spinning', '0')
   session = onnxruntime.InferenceSession(
-      os.path.join(job['model'], 'model.onnx'))
+      os.path.join(job['model'], 'model.onnx'), options)
 
   def run() -> Found:
     with _open(job, source, ensemble) as samples:
