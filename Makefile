@@ -154,7 +154,8 @@ demo: env  ## Make sample data, convert it, train on it, write the report.
 	$(BIN)/python tools/report.py --workdir=$(DEMO)/run
 
 test: lint  ## Run the tests and the linters.
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder \
+	  --durations=50
 
 soak: env-test env-fuzz  ## Run fuzzers and long repetitions, which make test leaves out.
 	$(BIN)/python -m pytest -q -s -m soak

@@ -117,6 +117,32 @@ def summary(labels: np.ndarray,
     }
 
 
+def scale_to_classes(repeats_of_one_fold: np.ndarray, labels: np.ndarray,
+                     class_draws: int) -> np.ndarray:
+  """Returns repeats whose sum is class_draws for each class that is drawn.
+
+  Args:
+    repeats_of_one_fold: [N] float32, one of them above 0.
+    labels: [N, K] uint8 multi-hot.
+    class_draws: the setting; 0 keeps the repeats.
+
+  Raises:
+    errors.DataError: an epoch would have more draws than max_draws.
+  """
+  if not class_draws:
+    return repeats_of_one_fold
+  drawn = labels[repeats_of_one_fold > 0]
+  draws = class_draws * max(1, int(drawn.any(axis=0).sum()))
+  most = max_draws(len(drawn))
+  if draws > most:
+    raise errors.DataError(
+        f'Too many draws: an epoch with --class_draws={class_draws} would have '
+        f'{draws:,} draws of {len(drawn):,} training images, at most '
+        f'{most:,} are allowed; choose a smaller value.')
+  factor = draws / repeats_of_one_fold.sum(dtype=float)
+  return (repeats_of_one_fold * factor).astype(np.float32)
+
+
 def max_draws(num_records: int) -> float:
   """Returns the largest allowed number of draws in an epoch of num_records."""
   # Bounds the memory of an epoch's plan, some 50 bytes a draw, since repeats

@@ -104,39 +104,14 @@ def check_fold(config: config_lib.Config,
     raise errors.DataError(
         f'No records to train on with fold {config.fold} held out: all repeats '
         f'are 0 at {config.records}; pass another --balance.')
-  repeats = _scale_to_classes(config.class_draws, records.labels, repeats)
+  repeats = resampling.scale_to_classes(repeats, records.labels,
+                                        config.class_draws)
   draws = int(np.ceil(repeats.sum(dtype=float)))
   if config.batch_size > max(draws, _ALWAYS_FITS):
     raise errors.DataError(
         f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
         f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
   return repeats, inner
-
-
-def _scale_to_classes(class_draws: int, labels: np.ndarray,
-                      repeats: np.ndarray) -> np.ndarray:
-  """Returns repeats whose sum is class_draws for each class that is drawn.
-
-  Args:
-    class_draws: the setting; 0 keeps the repeats.
-    labels: [N, K] uint8 multi-hot.
-    repeats: [N] float32, one of them above 0.
-
-  Raises:
-    errors.DataError: an epoch would have too many draws.
-  """
-  if not class_draws:
-    return repeats
-  drawn = labels[repeats > 0]
-  draws = class_draws * max(1, int(drawn.any(axis=0).sum()))
-  most = resampling.max_draws(len(drawn))
-  if draws > most:
-    raise errors.DataError(
-        f'Too many draws: an epoch with --class_draws={class_draws} would have '
-        f'{draws:,} draws of {len(drawn):,} training images, at most '
-        f'{most:,} are allowed; choose a smaller value.')
-  factor = draws / repeats.sum(dtype=float)
-  return (repeats * factor).astype(np.float32)
 
 
 def find_inner(config: config_lib.Config,
