@@ -118,8 +118,12 @@ def _read(plan: shard_plan.Plan,
 def _read_file(path: str) -> File:
   if filesystem.size(path) is None:
     return None
+  num_bytes = checksum = 0
   try:
-    return describe_content(filesystem.read_bytes(path))
+    for part in filesystem.chunks(path):  # it may be of any size
+      num_bytes += len(part)
+      checksum = google_crc32c.extend(checksum, bytes(part))
+    return num_bytes, checksum
   except OSError as error:
     raise errors.describe_read(path, error) from error
 

@@ -68,7 +68,7 @@ def _check_table(found: layout.Description) -> None:
     raise ValueError(f'expected 1..{_MAX_EACH:,} samples of a row by each, '
                      f'received {count:,}')
   for each in table.join:
-    if not _is_below(each.csv):
+    if not is_below(each.csv):
       raise ValueError('expected the path of a table beside the first or below '
                        'its folder, with / between its parts, received '
                        f'{printable.quote(each.csv)}')
@@ -128,7 +128,7 @@ def _check_pattern(template: str) -> None:
   if '}{' in template or literal.count(template_lib.ANY) > _MAX_ANY:
     raise ValueError('expected a text between two fields in braces and at most '
                      f'{_MAX_ANY} *, received {printable.quote(template)}')
-  if not _is_below(template):
+  if not is_below(template):
     raise ValueError('expected a pattern below the image folder, with / '
                      f'between its parts, received {printable.quote(template)}')
   if not set(template_lib.find_fields(template)) - {'channel', 'class'}:
@@ -160,7 +160,7 @@ def _check_intensity(found: layout.Description) -> None:
                      '[table])')
 
 
-def _is_below(path: str) -> bool:
+def is_below(path: str) -> bool:
   """Returns whether a path or template is relative and leaves no folder."""
   return '\\' not in path and not set(path.split('/')) & {'', '.', '..'}
 

@@ -18,6 +18,7 @@ from hpa_records.images import crop
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
+from hpa_records.storage import path_check
 
 if TYPE_CHECKING:  # its pandas would make commands start slowly
   from hpa_records.format import manifest as manifest_lib
@@ -62,6 +63,7 @@ def load(name: str, changes: Sequence[str] = ()) -> layout.Description:
     folder, text = '', importlib.resources.files(__package__).joinpath(
         name + _ENDING).read_text('utf-8')
   else:
+    name = path_check.require_path(name, 'dataset')
     folder, text = os.path.dirname(name), _read(name)
   content = _parse_toml(text, name)
   for each in changes:
@@ -227,6 +229,11 @@ def _merge(content: dict[str, Any], other: dict[str, Any]) -> None:
 
 def _read_classes(folder: str, file: str, source: str) -> list[str]:
   """Returns the lines of the file of a description's classes."""
+  if not consistency.is_below(file):
+    raise errors.DataError(
+        f'Expected the file of the classes of {source} beside it or below its '
+        f'folder, with / between its parts, received {printable.quote(file)}; '
+        'copy it there.')
   lines = _read(os.path.join(folder, file)).splitlines()
   found = [line.strip() for line in lines if line.strip()]
   if not found:

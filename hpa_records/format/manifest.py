@@ -241,7 +241,7 @@ def _read(path: str, most_bytes: int) -> bytes:
       raise errors.DataError(f'{path} is too large: {size:,} bytes, at most '
                              f'{most_bytes:,} are allowed. Copy the dataset '
                              'again from its source.')
-    return filesystem.read_bytes(path)
+    return filesystem.read_bytes(path, most_bytes)
   except OSError as error:
     raise errors.describe_read(path, error) from error
 

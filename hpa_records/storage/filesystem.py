@@ -32,6 +32,7 @@ from hpa_records.storage import storage_error
 TEMPORARY_SUFFIX = '.tmp'
 _READ_BYTES = 2**20
 _SMALL_BYTES = 256 * 2**20
+_MOST_BYTES = 2**30  # that are read into memory at once
 # Errors of a path where no file can exist.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 # The page cache keeps data in units as large as the writes; copying from small
@@ -66,17 +67,35 @@ def open_read(path: str, buffered: bool = True) -> BinaryIO:
   return open(path, 'rb', buffering=-1 if buffered else 0)
 
 
-def read_bytes(path: str) -> bytes:
+def read_bytes(path: str, most_bytes: int = _MOST_BYTES) -> bytes:
   """Returns a file's content.
 
+  Args:
+    path: path or address.
+    most_bytes: largest size. A web server may send more than it says, without
+      end.
+
   Raises:
-    OSError: the file cannot be read.
+    OSError: the file cannot be read, or is larger (EFBIG).
     errors.DataError: the address's scheme is not supported.
   """
+  content = []
   if driver.is_web(path):
-    return b''.join(map(bytes, chunks(path)))
-  with open_read(path, buffered=False) as file:
-    return file.read()
+    with contextlib.closing(chunks(path)) as parts:
+      for part in parts:
+        content.append(bytes(part))
+        most_bytes -= len(part)
+        if most_bytes < 0:
+          break
+  else:
+    with open_read(path, buffered=False) as file:
+      most_bytes -= file.seek(0, os.SEEK_END)
+      file.seek(0)
+      if most_bytes >= 0:
+        content.append(file.read())
+  if most_bytes < 0:
+    raise OSError(errno.EFBIG, 'the file is too large', path)
+  return b''.join(content)
 
 
 def read_at_most(path: str, most_bytes: int, kind: str) -> bytes:
@@ -115,7 +134,7 @@ def read_small(path: str) -> bytes | None:
   num_bytes = size(path)
   if num_bytes is None or num_bytes > _SMALL_BYTES:
     return None
-  return read_bytes(path)
+  return read_bytes(path, _SMALL_BYTES)
 
 
 def sha256(path: str) -> str:

@@ -98,11 +98,17 @@ def main_worker() -> None:
   if bool(_RECORDS.value) != bool(_STAGE_DIR.value):
     raise errors.DataError('--records and --stage_dir belong together; pass '
                            'both as the trainer has them, or neither.')
+  records = stage_dir = ''
+  if _RECORDS.value:
+    records = path_check.require_path(_RECORDS.value, 'records')
+    stage_dir = path_check.require_local(_STAGE_DIR.value, 'stage_dir')
+    path_check.refuse_shared([('stage_dir', stage_dir)], [('records', records)],
+                             closed=[('records', records)])
   own, answered = _find_own()
   ports.require_free(_PORT.value, '--port')
-  if _RECORDS.value:
+  if records:
     from hpa_records.reading import download  # pylint: disable=import-outside-toplevel
-    print(f'Records in {download.stage(_RECORDS.value, _STAGE_DIR.value)}.',
+    print(f'Records in {download.stage(records, stage_dir)}.',
           file=sys.stderr,
           flush=True)
   _await(host, port)

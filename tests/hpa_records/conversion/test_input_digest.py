@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import resource
 import shutil
 
 from PIL import Image
@@ -101,6 +102,14 @@ def test_a_skipped_sample_that_is_fixed_is_detected(source):
   path.write_bytes(sound)
   with pytest.raises(errors.DataError, match='made from other image files'):
     _convert(source, on_error='skip')
+
+
+def test_a_sparse_file_that_is_skipped_is_not_held_in_memory(source):
+  os.truncate(os.path.join(source[1], 's3_red.tif'), 3 * 2**30)
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  made = _convert(source, overwrite=True, on_error='skip')
+  taken_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+  assert made.num_records == 7 and taken_kib < 2**20
 
 
 def test_a_dataset_of_an_earlier_version_is_kept(source):

@@ -1,6 +1,7 @@
 """description: TOML files of users, built-in ones, and those of manifests."""
 
 import dataclasses
+import os
 
 import pytest
 
@@ -89,6 +90,21 @@ def test_classes_may_be_the_lines_of_a_file_beside_it(write):
   assert 'none.txt' in _refuse(path)
   path = write('classes = {file = 5}\n' + _TEXT)
   assert 'pattern: received None' in _refuse(path)
+
+
+@pytest.mark.parametrize('file', [
+    '/etc/hostname', '../classes.txt', 'http://127.0.0.1:9/classes.txt',
+    's3://bucket/classes.txt'
+])
+def test_the_file_of_classes_is_not_elsewhere(write, file):
+  path = write(f'classes = {{file = "{file}"}}\n' + _TEXT)
+  assert 'beside it or below its folder' in _refuse(path)
+
+
+def test_the_home_folder_is_expanded(write, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  name = os.path.relpath(write(), tmp_path)
+  assert description.load(f'~/{name}') == description.load(write())
 
 
 def test_single_values_may_be_replaced(write):

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import os
 import pathlib
 import signal
 import subprocess
@@ -292,6 +293,21 @@ def test_wrong_flags_are_a_one_line_error(words, named):
   said = process.communicate()[1]
   assert process.returncode == 2
   assert named in said and said.count('\n') == 1
+
+
+@pytest.mark.parametrize('inside', ['', '/stage'])
+def test_a_worker_does_not_stage_into_the_dataset(records, inside):
+  ended = subprocess.run([
+      *prestarted.find_python(), 'tools/serve_input.py', 'worker',
+      '--dispatcher=localhost:9', f'--records={records}',
+      f'--stage_dir={records}{inside}'
+  ],
+                         cwd=_ROOT,
+                         capture_output=True,
+                         text=True,
+                         check=False)
+  assert ended.returncode == 2 and 'choose another --stage_dir' in ended.stderr
+  assert not os.path.exists(f'{records}/stage')
 
 
 def test_another_server_than_a_dispatcher_is_refused(records):

@@ -47,6 +47,14 @@ def test_a_pipe_is_refused(tmp_path):
       read(path)
 
 
+def test_a_file_that_is_too_large_is_not_read(folder):
+  path = os.path.join(folder, 'file')
+  filesystem.write_atomically(path, b'0123456789')
+  assert filesystem.read_bytes(path, 10) == b'0123456789'
+  with pytest.raises(OSError, match='too large'):
+    filesystem.read_bytes(path, 9)
+
+
 def test_files_are_written_read_and_removed(folder):
   path = os.path.join(folder, 'file')
   assert filesystem.size(path) is None

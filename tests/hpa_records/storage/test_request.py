@@ -3,6 +3,7 @@
 import base64
 import collections
 import contextlib
+import errno
 import gzip
 import http.server
 import os
@@ -31,7 +32,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   """Answers N/x with HTTP status N; N-then/x only the first time.
 
   Of others gzip/x compresses, other/x sends another range, capped/x sends less
-  than it was asked for.
+  than it was asked for, endless/x never stops.
   """
 
   protocol_version = 'HTTP/1.1'
@@ -46,6 +47,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       self._answer(int(kind), f'<Error>token={_SECRET}</Error>'.encode())
     elif kind == 'whole':
       self._answer(200, _DATA)
+    elif kind == 'endless':
+      self.send_response(200)
+      self.send_header('Transfer-Encoding', 'chunked')
+      self.end_headers()
+      with contextlib.suppress(OSError):
+        while True:
+          self.wfile.write(b'10000\r\n' + bytes(2**16) + b'\r\n')
     elif kind == 'gzip':
       self._answer(200, gzip.compress(_DATA), {'Content-Encoding': 'gzip'})
     else:
@@ -179,3 +187,9 @@ def test_an_endpoint_that_is_silent_is_one_line_within_15_s(tmp_path):
     assert 'No answer in time from the server of' in line
     assert len(line.splitlines()) == 1 and _SECRET not in line
   assert took_s < 60  # 12 s and four starts of Python, on a busy machine
+
+
+def test_a_server_that_never_stops_sending_is_left(server):
+  with pytest.raises(OSError, match='too large') as found:
+    filesystem.read_bytes(f'{server}/endless/x', 10**6)
+  assert found.value.errno == errno.EFBIG
