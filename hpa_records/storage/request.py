@@ -18,6 +18,7 @@ from hpa_records.storage import storage_error
 _PATIENCE_S = 60.0
 _LONG = ('put_file', 'find')  # whatever a file or a folder is large
 _STREAM_BYTES = 2**20
+_LEAST_BYTES_S = 1000  # that a server must send, beyond _PATIENCE_S
 _WAIT_S = 0.2  # before the second try; doubled each time
 
 
@@ -153,14 +154,22 @@ def stream(path: str) -> Iterator[memoryview]:
     path: address of the file, of http:// or https://.
 
   Raises:
-    StorageError: the file cannot be read.
+    StorageError: the file cannot be read, or the server sends it too slowly.
   """
   files, _ = driver.connect(path)
   answer = wait(path, lambda: _web().ask(path))
+  left_s = _PATIENCE_S
   try:
     with storage_error.translate(path):
-      while chunk := fsspec.asyn.sync(files.loop, answer.content.read,
-                                      _STREAM_BYTES):
+      while True:
+        begun = time.monotonic()
+        chunk = fsspec.asyn.sync(files.loop, answer.content.read, _STREAM_BYTES)
+        if not chunk:
+          return
+        left_s += len(chunk) / _LEAST_BYTES_S - (time.monotonic() - begun)
+        left_s = min(left_s, _PATIENCE_S)
+        if left_s < 0:
+          raise TimeoutError
         yield memoryview(chunk)
   finally:
     files.loop.call_soon_threadsafe(answer.close)

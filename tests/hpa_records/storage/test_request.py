@@ -32,7 +32,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   """Answers N/x with HTTP status N; N-then/x only the first time.
 
   Of others gzip/x compresses, other/x sends another range, capped/x sends less
-  than it was asked for, endless/x never stops.
+  than it was asked for, endless/x never stops,
+  slow/x sends a byte each tenth of a second.
   """
 
   protocol_version = 'HTTP/1.1'
@@ -54,6 +55,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       with contextlib.suppress(OSError):
         while True:
           self.wfile.write(b'10000\r\n' + bytes(2**16) + b'\r\n')
+    elif kind == 'slow':
+      self.send_response(200)
+      self.send_header('Content-Length', '1000')
+      self.end_headers()
+      with contextlib.suppress(OSError):
+        for _ in range(1000):
+          self.wfile.write(b'0')
+          time.sleep(0.1)
     elif kind == 'gzip':
       self._answer(200, gzip.compress(_DATA), {'Content-Encoding': 'gzip'})
     else:
@@ -193,3 +202,9 @@ def test_a_server_that_never_stops_sending_is_left(server):
   with pytest.raises(OSError, match='too large') as found:
     filesystem.read_bytes(f'{server}/endless/x', 10**6)
   assert found.value.errno == errno.EFBIG
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_left(server, monkeypatch):
+  monkeypatch.setattr(request, '_PATIENCE_S', 0.5)
+  with pytest.raises(errors.DataError, match='No answer in time'):
+    filesystem.read_bytes(f'{server}/slow/x')
