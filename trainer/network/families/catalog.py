@@ -46,7 +46,7 @@ FAMILIES = types.MappingProxyType({
     'fcn':
         Family(fcn.connect, 'conv1_1_act', 8),
     'mcnn':
-        Family(mcnn.connect, 'column0_conv1_act', 128),
+        Family(mcnn.connect, 'column6_conv1_act', 128),
     'mil':
         Family(mil.connect, 'conv1_act', 32,
                of_classes=('pixels', 'noisy_and')),

@@ -45,7 +45,7 @@ def connect(image: Any, num_classes: int) -> Any:
 def _block(x: Any, filters: int, strides: int, name: str) -> Any:
   shortcut = x
   if x.shape[-1] != filters:
-    shortcut = _conv(x, filters, 1, f'{name}_shortcut', strides)
+    shortcut = _conv(x, filters, 1, name.replace('block', 'skip'), strides)
   x = chain.activate(_conv(x, filters, 3, f'{name}_conv1'), f'{name}_act1')
   x = _conv(x, filters, 3, f'{name}_conv2', strides)
   x = keras.layers.Add(name=f'{name}_add')([x, shortcut])

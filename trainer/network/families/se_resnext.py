@@ -55,7 +55,7 @@ def connect(image: Any, num_classes: int) -> Any:
 def _block(x: Any, filters: int, strides: int, name: str) -> Any:
   shortcut = x
   if x.shape[-1] != filters:
-    shortcut = _conv(x, filters, 1, f'{name}_shortcut', strides)
+    shortcut = _conv(x, filters, 1, name.replace('block', 'skip'), strides)
   width = filters // 2
   x = chain.activate(_conv(x, width, 1, f'{name}_conv1'), f'{name}_act1')
   # Padded alike on all sides; 'same' with stride 2 pads an even image on one.
