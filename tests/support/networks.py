@@ -19,7 +19,7 @@ CONSTANTS = {'mean': (20.0,) * 4, 'std': (30.0,) * 4}
 
 @functools.cache
 def summarise(name: str) -> dict[str, Any]:
-  """Returns the summary of one of GAPNETS or APPLICATIONS for 299 px, or less."""
+  """Returns the summary of one of GAPNETS or APPLICATIONS, for up to 299 px."""
   keras.utils.clear_session()  # or names count on from earlier networks
   if name in GAPNETS:
     model = gapnet.build(specs.make(299), name, 'prelu', **CONSTANTS)

@@ -1,4 +1,4 @@
-"""Layers of single families that Keras lacks: noisy-AND, grouped convolution."""
+"""Layers of families that Keras lacks: noisy-AND and grouped convolution."""
 
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
@@ -15,7 +15,8 @@ class NoisyAnd(keras.layers.Layer):
   Called with probabilities [B, H, W, K] float; the result is [B, K], 0..1.
 
   Source: Kraus et al., "Classifying and segmenting microscopy images with deep
-  multiple instance learning", 2016; a and the first b: ml-jku/hti-cnn, models.py.
+  multiple instance learning", 2016; a and the first b: ml-jku/hti-cnn,
+  models.py.
   """
 
   SLOPE = 10.0  # a

@@ -1,8 +1,8 @@
 """ResNet-18 as SIFLoc has it, with a first convolution of stride 1.
 
 Tu et al., "SIFLoc: a self-supervised pre-training method for enhancing the
-recognition of protein subcellular localization in immunofluorescence microscopic
-images", Briefings in Bioinformatics 23(2), 2022.
+recognition of protein subcellular localization in immunofluorescence
+microscopic images", Briefings in Bioinformatics 23(2), 2022.
 
     7x7 convolution 64, stride 1, norm, relu; max-pool 3, stride 2
     blocks: 64 64 | 128 128 | 256 256 | 512 512, each 3x3, norm, relu, 3x3,
