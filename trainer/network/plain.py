@@ -4,8 +4,8 @@ A plain network computes the probabilities of a network of build.build. It has
 no custom layer and no input of noise: dropout is left out, PReLU is Keras's
 with one slope a channel, a convolution of single channels is DepthwiseConv2D,
 and so are ChannelScale and the thresholds of noisy-AND; one in groups is that
-and a sum. Its layers have the names of the network's, and weights
-of the same numbers in the same order, some of another shape.
+and a sum. Its layers have the names of the network's, and weights of the same
+numbers in the same order, some of another shape.
 
 All is float32, also of a network that was trained in bfloat16, whose weights
 are float32.

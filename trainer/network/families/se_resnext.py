@@ -12,8 +12,8 @@
 Known: the network; Wang, ICVIP 2020, and others of the challenge used it, with
 heads that are not known. Chosen by us: the plain head, an average and a linear
 layer; padding as in PyTorch; batch norm and kernels as in Keras's ResNet-50
-(epsilon 1.001e-5, momentum .99, Glorot). The relu and sigmoid of squeeze and excite stay
-whatever --activation is.
+(epsilon 1.001e-5, momentum .99, Glorot). The relu and sigmoid of squeeze and
+excite stay whatever --activation is.
 
 Sources: Hu et al., "Squeeze-and-Excitation Networks", 2018; Xie et al.,
 "Aggregated Residual Transformations for Deep Neural Networks", 2017;
