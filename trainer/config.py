@@ -31,7 +31,17 @@ OWN_ACTIVATIONS = {
     'resnet50': 'relu',
     'xception': 'relu',
     'efficientnetv2_s': 'swish',
-    'convnext_tiny': 'gelu'
+    'convnext_tiny': 'gelu',
+    'deeploc': 'relu',
+    'deeploc_gapnet': 'selu',
+    'deepyeast': 'relu',
+    'fcn': 'relu',
+    'mcnn': 'relu',
+    'mil': 'relu',
+    'resnet18': 'relu',
+    'se_resnext50': 'relu',
+    'densenet121_bestfitting': 'relu',
+    'alexnet': 'relu',
 }
 MODELS = tuple(OWN_ACTIVATIONS)
 INPUT_SCALINGS = ('dataset', 'image')
@@ -98,7 +108,7 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
   activation: str = _network(
       'Activation of hidden layers; in gapnet_pl it sets initial weights and '
       'dropout, too. By default prelu in gapnet_pl, swish in efficientnetv2_s, '
-      'gelu in convnext_tiny, relu in the others.',
+      'gelu in convnext_tiny, selu in deeploc_gapnet, relu in the others.',
       '',
       choices=('', *ACTIVATIONS))
   input_scaling: str = _network(

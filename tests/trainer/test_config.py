@@ -95,6 +95,8 @@ def test_the_monitored_metric_follows_the_loss(loss, monitor):
     ('xception', 'relu'),
     ('efficientnetv2_s', 'swish'),
     ('convnext_tiny', 'gelu'),
+    ('deeploc_gapnet', 'selu'),
+    ('alexnet', 'relu'),
 ])
 def test_each_network_has_its_own_activation_unless_one_is_chosen(
     model, activation):
@@ -107,6 +109,10 @@ def test_each_network_has_its_own_activation_unless_one_is_chosen(
     ({
         'pretrained': 'imagenet'
     }, 'no weights of imagenet for --model=gapnet_pl'),
+    ({
+        'pretrained': 'imagenet',
+        'model': 'resnet18'
+    }, 'for --model=resnet18; pass one of densenet121, .*, convnext_tiny, or'),
     ({
         'pretrained': 'imagenet',
         'init_from': 'run',

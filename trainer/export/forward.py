@@ -33,18 +33,21 @@ def turn_all(images: tf.Tensor, elements: Sequence[int]) -> tf.Tensor:
   return tf.concat([turn(images, each) for each in elements], axis=0)
 
 
-def compute_maps(model: keras.Model, maps: Sequence[tf.Tensor],
-                 averages: tf.Tensor) -> list[tf.Tensor]:
+def compute_maps(model: keras.Model,
+                 features: Sequence[tf.Tensor]) -> list[tf.Tensor]:
   """Returns class activation maps of all classes, as network.activation_map.
 
   Args:
     model: of plain.build.
-    maps: the values of plain.Parts.maps, [B, h, w, c] each.
-    averages: those of plain.Parts.averages, [B, sum of c].
+    features: the values of plain.Parts.maps, [B, h, w, c] each, and of
+      plain.Parts.averages, [B, sum of c]; nothing of a model without them.
 
   Returns:
     For each of maps, [B, K, h, w] float32, >= 0, of any scale.
   """
+  if not features:
+    return []
+  *maps, averages = features
   head, inputs = plain.find_parts(model).head, [averages]
   for layer in head[:-1]:
     inputs.append(layer(inputs[-1]))

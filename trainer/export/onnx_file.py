@@ -38,7 +38,8 @@ def convert(networks: Sequence[keras.Model],
     symmetries: whether the mean is also over the eight symmetries of the
       square.
     metadata: texts of the model by key (metadata_props).
-    map_of: index of a network whose class activation maps are outputs, too:
+    map_of: index of a network whose class activation maps, if it has them, are
+      outputs, too:
       'map1', 'map2' and so on, [B, K, h, w] float32, >= 0 and of any scale, one
       for each feature map that the network averages. They are those of
       network.activation_map for the image as it is.
@@ -52,12 +53,12 @@ def convert(networks: Sequence[keras.Model],
     images = forward.turn_all(tf.cast(pixels, tf.float32), elements)
     total, outputs = 0.0, {}
     for i, body in enumerate(bodies):
-      *maps, averages, found = body(images, training=False)
+      *features, found = keras.tree.flatten(body(images, training=False))
       found = tf.reshape(found, [len(elements), -1, num_classes])
       total += tf.reduce_mean(found, axis=0)
       if i == map_of:
-        of_image = [each[:count] for each in (*maps, averages)]
-        found = forward.compute_maps(networks[i], of_image[:-1], of_image[-1])
+        found = forward.compute_maps(networks[i],
+                                     [each[:count] for each in features])
         outputs = {f'map{n}': each for n, each in enumerate(found, 1)}
     return {plain.PROBABILITIES: total / len(bodies), **outputs}
 
@@ -79,10 +80,13 @@ def convert(networks: Sequence[keras.Model],
 
 
 def _open(network: keras.Model) -> keras.Model:
-  """Returns a network with the outputs [*maps, averages, probabilities]."""
+  """Returns a network with the outputs [*maps, averages, probabilities].
+
+  Without maps that is [probabilities].
+  """
   parts = plain.find_parts(network)
-  return keras.Model(network.input,
-                     [*parts.maps, parts.averages, network.output])
+  averages = [parts.averages] if parts.maps else []
+  return keras.Model(network.input, [*parts.maps, *averages, network.output])
 
 
 def _replace_erfc(graph: Any, node: Any, name: str, _: Any) -> None:

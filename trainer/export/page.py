@@ -29,6 +29,7 @@ from hpa_records.runtime.tensorflow import keras
 from trainer.augmentation import dihedral
 from trainer.export import onnx_file
 from trainer.export import page_runtime
+from trainer.network import plain
 from trainer.run import finished_run
 from trainer.scoring import decision
 
@@ -92,6 +93,7 @@ def render(run: finished_run.Run, networks: Sequence[keras.Model], *,
       style=style,
       script=script,
       settings=_describe(run, described, symmetries, threshold),
+      has_maps=bool(plain.find_parts(networks[0]).maps),
       blocks={
           'worker': _join(_WORKER_SCRIPTS),
           'runtime': _pack(runtime.script),

@@ -9,8 +9,9 @@ Signatures:
     the converter does more than that (percentiles, one pixel size, stacked
     files), it is the same as pixels.
   embed: 'pixels' → averages [B, F, sum of c] and hidden [B, F, 256], the
-    features of each of F folds for the image as it is. Their mean over folds
-    would mean nothing: the units of two networks have no order in common.
+    features of each of F folds for the image as it is; of other networks one of
+    both. Their mean over folds would mean nothing: the units of two networks
+    have no order in common.
 
 The symmetries of an image are predicted one after the other, so memory is that
 of one.
@@ -134,7 +135,9 @@ class _Ensemble:
     found: dict[str, list[tf.Tensor]] = {}
     for network in self._networks:
       parts = plain.find_parts(network)
-      outputs = {'averages': parts.averages}
+      outputs = {}
+      if parts.maps:
+        outputs['averages'] = parts.averages
       if parts.hidden is not None:
         outputs['hidden'] = parts.hidden
       features = keras.Model(network.input, outputs)(images, training=False)

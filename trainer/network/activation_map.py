@@ -1,7 +1,7 @@
 """Class activation maps of the feature maps that a network averages.
 
 GapNet-PL averages three feature maps over space and computes its logits from
-the averages alone; Keras's own networks average one. A class activation map is
+the averages alone; others average one (averages.py). A class activation map is
 the sum over channels of a feature map times the gradient of the class's logit
 by the channel's average, without negative values.
 
@@ -17,6 +17,7 @@ import numpy as np
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from trainer.network import averages as averages_lib
 from trainer.network import build
 
 _BATCH = 16  # images at a time
@@ -32,20 +33,14 @@ def compute(model: keras.Model, images: np.ndarray,
     classes: [n] integer, the class of the map for each image.
 
   Returns:
-    Arrays [n, h, w] float32, >= 0, of any scale, in the order of the network.
+    Arrays [n, h, w] float32, >= 0, of any scale, in the order of the network;
+    none if its logits are not of averages alone.
   """
-  averages = [
-      layer for layer in model.layers
-      if isinstance(layer, keras.layers.GlobalAveragePooling2D)
-  ]
-  if any(layer.name == 'averages' for layer in model.layers):
-    joined = model.get_layer('averages').output
-  else:  # those before it are of squeeze-and-excite blocks
-    averages = averages[-1:]
-    joined = averages[0].output
-  body = keras.Model(model.inputs, [each.input for each in averages] + [joined])
-  noise = model.inputs[1:]
-  head = keras.Model([joined, *noise], model.output)
+  averages = averages_lib.find(model, model.output)
+  if averages is None:
+    return []
+  body = keras.Model(model.inputs, [*averages.maps, averages.joined])
+  head = keras.Model([averages.joined, *model.inputs[1:]], model.output)
   compute_batch = tensorflow.traced(functools.partial(_compute, body, head))
   parts = [
       compute_batch(tf.constant(images[i:i + _BATCH]),

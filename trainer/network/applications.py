@@ -1,12 +1,14 @@
-"""Keras's own networks for images of C channels: logits [B, K].
+"""Networks beside GapNet-PL for images of C channels: logits [B, K].
 
-For comparison with GapNet-PL: same input, labels, losses and training. They
-start from fresh weights, or from those of ImageNet (start/imagenet.py). Batch
-norm takes its moments from the whole global batch.
+For comparison with GapNet-PL: same input, labels, losses and training. They are
+Keras's own, and the families of papers (families/). They start from fresh
+weights, or Keras's from those of ImageNet (start/imagenet.py). Batch norm takes
+its moments from the whole global batch.
 
-The networks have no noise inputs, so no dropout: that of EfficientNetV2's
-blocks (stochastic depth, up to 0.2) is left out. Its squeeze-and-excite layers
-keep swish and sigmoid, whatever the activation is. ConvNeXt's layers are those
+The networks have no noise inputs, so no dropout: its masks would have to be
+equal on any number of devices (gapnet.py). That of EfficientNetV2's blocks
+(stochastic depth, up to 0.2) is left out, too. Squeeze-and-excite layers keep
+their activations, whatever the activation is. ConvNeXt's layers are those
 of Keras, whose kernels start by Glorot, not by the paper's normal of deviation
 0.02.
 """
@@ -24,6 +26,7 @@ from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from trainer import config
 from trainer.network import layers
+from trainer.network.families import catalog
 
 BUILDERS = {
     'densenet121':
@@ -47,6 +50,9 @@ STEM_ENDS = {
     'xception': 'block1_conv2_act',
     'efficientnetv2_s': 'stem_activation',
     'convnext_tiny': 'convnext_tiny_stem_layernorm',
+    **{
+        name: each.stem_end for name, each in catalog.FAMILIES.items()
+    },
 }
 # In the order in which they take their seeds.
 _KERNELS = ('kernel_initializer', 'depthwise_initializer',
@@ -61,14 +67,18 @@ _WITH_BIAS = {
     keras.layers.Conv2D: layers.Conv2D,
     keras.layers.Dense: layers.Dense
 }
-# In smaller images no pixel is left before the last average.
+# In smaller images no pixel is left before the last layers.
 SMALLEST_PX = {
     'densenet121': 32,
     'resnet50': 32,
     'xception': 71,
     'efficientnetv2_s': 32,
     'convnext_tiny': 32,
+    **{
+        name: each.smallest_px for name, each in catalog.FAMILIES.items()
+    },
 }
+LOGITS = 'logits'
 
 
 @tensorflow.keras_defaults()
@@ -99,13 +109,14 @@ def build(name: str,
     seed: of the initial weights.
 
   Raises:
-    ValueError: a choice is unknown, the image is too small, or mean or std does
-      not have a number for each channel.
+    ValueError: a choice is unknown, the image is too small or too large, or
+      mean or std does not have a number for each channel.
   """
-  if name not in BUILDERS or activation not in ('', *config.ACTIVATIONS):
-    raise ValueError(f'Expected a network out of {", ".join(BUILDERS)} and an '
-                     f'activation out of {", ".join(config.ACTIVATIONS)}, '
-                     f'received {name!r} and {activation!r}.')
+  if name not in SMALLEST_PX or activation not in ('', *config.ACTIVATIONS):
+    raise ValueError(
+        f'Expected a network out of {", ".join(SMALLEST_PX)} and an '
+        f'activation out of {", ".join(config.ACTIVATIONS)}, '
+        f'received {name!r} and {activation!r}.')
   if spec.image_size < SMALLEST_PX[name]:
     raise ValueError(f'Expected images of at least {SMALLEST_PX[name]} px for '
                      f'{name}, received {spec.image_size} px.')
@@ -119,10 +130,7 @@ def build(name: str,
   before = keras.config.dtype_policy()
   keras.config.set_dtype_policy(layers.POLICIES[precision])
   try:
-    body = BUILDERS[name](include_top=False,
-                          weights=None,
-                          input_tensor=scaled,
-                          pooling='avg')
+    body = _make_body(name, image, scaled, spec.num_classes)
     body = keras.models.clone_model(
         body,
         clone_function=lambda layer: _replace(layer, activation, seeds, counts),
@@ -132,9 +140,31 @@ def build(name: str,
   initializer = keras.initializers.GlorotUniform(next(seeds))
   logits = keras.layers.Dense(spec.num_classes,
                               kernel_initializer=initializer,
-                              name='logits',
+                              name=LOGITS,
                               dtype='float32')(body.output)
+  if name in catalog.FAMILIES and catalog.FAMILIES[name].logits_norm:
+    logits = keras.layers.BatchNormalization(
+        synchronized=True,
+        name=f'{LOGITS}_norm',
+        dtype='float32',
+        **catalog.FAMILIES[name].logits_norm)(logits)
   return keras.Model(body.inputs, logits, name=name)
+
+
+def _make_body(name: str, image: Any, scaled: Any,
+               num_classes: int) -> keras.Model:
+  """Returns a network up to its logits, of Keras's layers."""
+  if name in catalog.FAMILIES:
+    try:
+      output = catalog.FAMILIES[name].connect(scaled, num_classes)
+    except ValueError as error:
+      raise ValueError(f'--model={name} for images of {image.shape[1]} px: '
+                       f'{error}') from error
+    return keras.Model(image, output)
+  return BUILDERS[name](include_top=False,
+                        weights=None,
+                        input_tensor=scaled,
+                        pooling='avg')
 
 
 def list_layers(body: keras.Model) -> list[tuple[str, keras.layers.Layer]]:

@@ -3,8 +3,9 @@
 A network of up to 80 layers keeps its layers, with minor ones joined to their
 neighbours: padding to the layer after it, an activation or dropout to the one
 before it, a norm to the convolution before it, or else to the layer after it. A
-larger network is cut where a single layer connects both sides; repeated pieces
-of the same size become one block.
+larger network, or one with more branches than stand beside each other, is cut
+where a single layer connects both sides; repeated pieces of the same size
+become one block.
 """
 
 import collections
@@ -14,6 +15,7 @@ import os
 from typing import Any
 
 _MOST_LAYERS = 80  # that are drawn individually
+_MOST_BRANCHES = 4  # that one layer joins
 _LEAST_PREFIX = 4  # letters of a common prefix used as a name
 
 Layer = Mapping[str, Any]
@@ -45,12 +47,12 @@ def group(layers: Sequence[Layer]) -> list[Block]:
   Args:
     layers: of summary.summarise.
   """
-  pieces = _join(
-      layers,
-      _cut(layers)
-      if len(layers) > _MOST_LAYERS else [[layer] for layer in layers])
+  is_cut = len(layers) > _MOST_LAYERS or any(
+      len(each['inputs']) > _MOST_BRANCHES for each in layers)
+  pieces = _join(layers,
+                 _cut(layers) if is_cut else [[layer] for layer in layers])
   runs = [[piece] for piece in pieces]
-  if len(layers) > _MOST_LAYERS:
+  if is_cut:
     runs = _find_repeats(pieces)
   owners = {
       layer['name']: i

@@ -13,6 +13,7 @@ from trainer.network import gapnet
 from trainer.network import layers
 from trainer import strategy as strategy_lib
 
+_WITHOUT_NORM = ('convnext_tiny', 'deeploc_gapnet', 'mcnn', 'mil', 'alexnet')
 # Keras's names of kernels, in Conv2D and Dense, and in SeparableConv2D.
 _KERNELS = ('kernel', 'depthwise_kernel', 'pointwise_kernel')
 
@@ -33,7 +34,7 @@ def build(config: config_lib.Config, spec: spec_lib.Spec,
       code; weights and results are the same.
 
   Raises:
-    errors.DataError: the images are too small for the network.
+    errors.DataError: the images are too small or too large for the network.
   """
   options = {
       'mean': pixels['mean'],
@@ -59,7 +60,7 @@ def has_norm(config: config_lib.Config) -> bool:
   """Returns whether the network has batch norm, which sums over replicas."""
   if config.model == 'gapnet_pl':
     return config.variant == 'kaggle'
-  return config.model != 'convnext_tiny'
+  return config.model not in _WITHOUT_NORM
 
 
 def is_compiled(config: config_lib.Config,
@@ -140,12 +141,13 @@ def add_features(config: config_lib.Config,
     Their lengths by name, and a network with the same variables and inputs. Its
     outputs are the features [B, n] each, and the logits [B, K].
   """
-  head = model.get_layer('logits').input
+  logits = model.get_layer(applications.LOGITS)
+  head = logits.input
   if config.model == 'gapnet_pl':
     found = {name: model.get_layer(name).output for name in gapnet.AVERAGES}
     found[gapnet.HIDDEN] = head
   else:
-    found = {model.layers[-2].name: head}
+    found = {model.layers[model.layers.index(logits) - 1].name: head}
   made = keras.Model(model.inputs, [*found.values(), model.outputs[0]])
   return {name: each.shape[-1] for name, each in found.items()}, made
 

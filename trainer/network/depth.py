@@ -2,11 +2,13 @@
 
 The stem is what comes before the first blocks: the first convolution, of
 Xception the first two, with their norms and activations. The head is the dense
-layer 'logits', also in GapNet-PL, whose two hidden layers are not a part of it.
+layer 'logits', with the norm that one network has behind it; also in GapNet-PL,
+whose two hidden layers are not a part of it.
 """
 
 from hpa_records.runtime.tensorflow import keras
 from trainer.network import applications
+from trainer.network.families import catalog
 from trainer.recipe import starting_weights
 
 _STEM_ENDS = {'gapnet_pl': 'pool1', **applications.STEM_ENDS}
@@ -24,7 +26,7 @@ def list_frozen(model: keras.Model, freeze: str) -> list[keras.layers.Layer]:
     end = model.get_layer(_STEM_ENDS[model.name])
     frozen = model.layers[:model.layers.index(end) + 1]
   elif freeze == starting_weights.ALL_BUT_HEAD:
-    frozen = model.layers[:-1]
+    frozen = model.layers[:_find_logits(model)]
   return [layer for layer in frozen if layer.weights]
 
 
@@ -46,11 +48,33 @@ def list_first(model: keras.Model) -> list[keras.layers.Layer]:
     model: as in list_frozen.
 
   Returns:
-    Those with weights up to the first convolution.
+    Those with weights up to the first convolutions; M-CNN has seven of them.
   """
-  with_weights = [layer for layer in model.layers if layer.weights]
-  is_convolution = [len(each.weights[0].shape) == 4 for each in with_weights]
-  return with_weights[:is_convolution.index(True) + 1]
+  image, *_ = model.inputs
+  of_channels, found = {id(image)}, []
+  for layer in model.layers:
+    if {id(each) for each in keras.tree.flatten(layer.input)} <= of_channels:
+      if layer.weights:
+        found.append(layer)
+      if not layer.weights or len(layer.weights[0].shape) < 4:
+        of_channels.add(id(layer.output))
+  return found
+
+
+def list_head(model: keras.Model) -> list[keras.layers.Layer]:
+  """Returns the layers whose weights belong to classes.
+
+  Args:
+    model: as in list_frozen.
+  """
+  family = catalog.FAMILIES.get(model.name)
+  before = [model.get_layer(each) for each in family.of_classes
+           ] if family else []
+  return before + model.layers[_find_logits(model):]
+
+
+def _find_logits(model: keras.Model) -> int:
+  return model.layers.index(model.get_layer(applications.LOGITS))
 
 
 def list_factors(model: keras.Model,

@@ -40,13 +40,11 @@ HIDDEN = 'hidden2'
 _STEM = 'conv1'  # the layer that takes the image
 _FULL = {'dtype': 'float32'}
 
-# Deviation of a standard normal cut at two deviations.
-_CUT_NORMAL_STD = 0.87962566103423978
 # Variance of a weight times its fan_in. VarianceScaling corrects for the cut.
 # Source: He et al., 2015, equation 15, for prelu (and relu, with slope 0; swish
 # and gelu, which are close to it, have the same).
 _KERNEL_SCALES = {
-    'selu': _CUT_NORMAL_STD**2,
+    'selu': layers.CUT_NORMAL_STD**2,
     'prelu': 2 / (1 + layers.PRELU_SLOPE**2),
     'relu': 2.0,
     'elu': 2.0,

@@ -24,6 +24,8 @@ PRELU_SLOPE = 0.25
 # Source: Klambauer et al., "Self-Normalizing Neural Networks", 2017: the limit
 # of SELU at minus infinity, -scale * alpha.
 SELU_LIMIT = -1.7580993408473766
+# Deviation of a standard normal cut at two deviations.
+CUT_NORMAL_STD = 0.87962566103423978
 
 
 @keras.saving.register_keras_serializable('gapnet')

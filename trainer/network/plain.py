@@ -3,8 +3,9 @@
 A plain network computes the probabilities of a network of build.build. It has
 no custom layer and no input of noise: dropout is left out, PReLU is Keras's
 with one slope a channel, a convolution of single channels is DepthwiseConv2D,
-and so is ChannelScale. Its layers have the names of the network's, and weights
-of the same numbers in the same order, some of another shape.
+and so are ChannelScale and the thresholds of noisy-AND; one in groups is that
+and a sum. Its layers have the names of the network's, and weights of the same
+numbers in the same order, some of another shape.
 
 All is float32, also of a network that was trained in bfloat16, whose weights
 are float32.
@@ -19,11 +20,12 @@ import numpy as np
 from hpa_records.runtime import printable
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
+from trainer.network import averages as averages_lib
 from trainer.network import layers
+from trainer.network.families import layer as layer_lib
 
 LOGITS = 'logits'
 PROBABILITIES = 'probabilities'
-_AVERAGES = 'averages'
 
 
 @tensorflow.keras_defaults()
@@ -73,6 +75,14 @@ def _connect(layer: keras.layers.Layer, inputs: Sequence[Any]) -> Any:
     moved = first - mean
     variance = keras.ops.mean(keras.ops.square(moved), (1, 2), keepdims=True)
     return keras.ops.divide_no_nan(moved, keras.ops.sqrt(variance))
+  if isinstance(layer, layer_lib.NoisyAnd):
+    mean = keras.ops.mean(first, (1, 2), keepdims=True)
+    ones = keras.ops.ones_like(mean)
+    return keras.ops.squeeze(
+        layer_lib.pool(mean,
+                       _multiply_channels(layer)(ones)), (1, 2))
+  if isinstance(layer, layer_lib.GroupedConv2D):
+    return _sum_groups(layer, first)
   found = _replace(layer)
   return found(inputs if len(inputs) > 1 else first)
 
@@ -84,7 +94,7 @@ def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
     axes = list(range(1, len(layer.output.shape) - 1))
     return keras.layers.PReLU(shared_axes=axes or None, **options)
   if isinstance(layer, layers.ChannelScale):
-    return keras.layers.DepthwiseConv2D(1, use_bias=False, **options)
+    return _multiply_channels(layer)
   settings = layer.get_config() | options
   if isinstance(layer, layers.Conv2D) and layer.groups > 1:
     return keras.layers.DepthwiseConv2D(activation=settings['activation'],
@@ -98,6 +108,30 @@ def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
     settings['synchronized'] = False
   kinds = {layers.Conv2D: keras.layers.Conv2D, layers.Dense: keras.layers.Dense}
   return kinds.get(type(layer), type(layer)).from_config(settings)
+
+
+def _sum_groups(layer: layer_lib.GroupedConv2D, x: Any) -> Any:
+  """Returns a convolution in groups: a depthwise one, summed over each."""
+  *_, channels, units = layer.kernel.shape
+  found = keras.layers.DepthwiseConv2D(layer.SIZE,
+                                       layer.strides,
+                                       depth_multiplier=units,
+                                       use_bias=False,
+                                       name=layer.name,
+                                       dtype='float32')(x)
+  height, width = found.shape[1:3]
+  found = keras.ops.reshape(found,
+                            (-1, height, width, layer.groups, units, units))
+  found = keras.ops.sum(found, axis=-2)
+  return keras.ops.reshape(found, (-1, height, width, channels))
+
+
+def _multiply_channels(layer: keras.layers.Layer) -> keras.layers.Layer:
+  """Returns a layer with a factor for each channel of [B, H, W, C]."""
+  return keras.layers.DepthwiseConv2D(1,
+                                      use_bias=False,
+                                      name=layer.name,
+                                      dtype='float32')
 
 
 def list_values(model: keras.Model,
@@ -133,11 +167,12 @@ class Parts:
   """Where the features of a plain network are.
 
   Attributes:
-    maps: the averaged feature maps, Keras tensors [B, h, w, c].
-    averages: their means over space, [B, sum of c].
+    maps: the averaged feature maps, Keras tensors [B, h, w, c]; () if the
+      logits are not of averages alone.
+    averages: their means over space, [B, sum of c]; None without maps.
     head: the layers from the averages to the logits, in order: Dense, and
-      activations between them.
-    hidden: the input of the logits, [B, 256]; None if that is the averages.
+      activations between them; () without maps.
+    hidden: the input of the logits, [B, n]; None if that is the averages.
   """
   maps: tuple[Any, ...]
   averages: Any
@@ -151,18 +186,9 @@ def find_parts(model: keras.Model) -> Parts:
   Args:
     model: of build.
   """
-  means = [
-      layer for layer in model.layers
-      if isinstance(layer, keras.layers.GlobalAveragePooling2D)
-  ]
-  names = [layer.name for layer in model.layers]
-  if _AVERAGES in names:
-    last = names.index(_AVERAGES)
-  else:  # those before it are of squeeze-and-excite blocks
-    means = means[-1:]
-    last = names.index(means[0].name)
-  averages = model.layers[last].output
-  hidden = model.get_layer(LOGITS).input
-  return Parts(tuple(each.input for each in means), averages,
-               tuple(model.layers[last + 1:names.index(LOGITS) + 1]),
-               None if hidden is averages else hidden)
+  logits = model.get_layer(LOGITS)
+  found = averages_lib.find(model, logits.output)
+  if found is None:
+    return Parts((), None, (), logits.input)
+  return Parts(found.maps, found.joined, found.head,
+               None if logits.input is found.joined else logits.input)

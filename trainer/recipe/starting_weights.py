@@ -8,6 +8,8 @@ from trainer import setting
 
 STEM, ALL_BUT_HEAD = 'stem', 'all_but_head'
 IMAGENET = 'imagenet'
+_OF_IMAGENET = ('densenet121', 'densenet121_bestfitting', 'resnet50',
+                'xception', 'efficientnetv2_s', 'convnext_tiny')
 
 _define = functools.partial(setting.define, 'Starting weights')
 
@@ -58,10 +60,10 @@ def check(settings: StartingWeights, model: str, activation: str,
         'Expected one of --pretrained and --init_from, received '
         f'--pretrained={settings.pretrained} and '
         f'--init_from={settings.init_from}; leave one of them out.')
-  if settings.pretrained and model == 'gapnet_pl':
+  if settings.pretrained and model not in _OF_IMAGENET:
     raise errors.DataError(
         f'There are no weights of {settings.pretrained} for --model={model}; '
-        'pass another --model, or leave --pretrained out.')
+        f'pass one of {", ".join(_OF_IMAGENET)}, or leave --pretrained out.')
   if settings.pretrained and activation != own:
     raise errors.DataError(
         f'The weights of {settings.pretrained} for --model={model} are for '

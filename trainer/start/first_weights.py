@@ -118,5 +118,6 @@ def _list_refused(model: keras.Model, source: source_lib.Source,
     for layer in depth.list_first(model):
       refused[layer.name] = 'other channels in the source'
   if source.spec.classes != spec.classes:
-    refused[model.layers[-1].name] = 'other classes in the source'
+    for layer in depth.list_head(model):
+      refused[layer.name] = 'other classes in the source'
   return refused

@@ -44,6 +44,8 @@ _INPUT_STD = {
     'convnext_tiny': np.ones(3),
 }
 _BLUE_FIRST = ('resnet50',)
+# Keras's network that another one continues.
+_BODIES = {'densenet121_bestfitting': 'densenet121'}
 # The name of a layer in a network with its head, and without.
 _RENAMED = {'convnext_tiny_head_layernorm': 'layer_normalization_1'}
 
@@ -53,7 +55,8 @@ def load(name: str, num_channels: int,
   """Returns weights by the name of their layer in applications.build.
 
   Args:
-    name: of a network, one of applications.BUILDERS.
+    name: of a network, one of applications.BUILDERS; or
+      densenet121_bestfitting, whose head they do not have.
     num_channels: C, of its images.
     weights_file: path of a file with the weights of Keras's network, with its
       head or without; '' downloads Keras's own.
@@ -62,6 +65,7 @@ def load(name: str, num_channels: int,
     errors.DataError: the download fails; or the file is missing, damaged or of
       another network.
   """
+  name = _BODIES.get(name, name)
   with tensorflow.keras_defaults():
     body = (_load_file(name, weights_file) if weights_file else _download(name))
     found = {

@@ -75,6 +75,19 @@ def test_an_image_of_three_channels_has_the_features_of_keras_s_network(
                              atol=2e-3 * np.abs(expected).max())
 
 
+@pytest.mark.soak
+def test_the_winner_s_network_takes_the_body_and_starts_its_head_fresh(
+    tmp_path):
+  path = str(tmp_path / 'keras.weights.h5')
+  _make('densenet121', include_top=False).save_weights(path)
+  name = 'densenet121_bestfitting'
+  model = applications.build(name, specs.make(32, 3), mean=_MEAN, std=_STD)
+  found = transfer.copy(model, imagenet.load(name, 3, path), path)
+  assert [each.partition(' ')[0] for each in found['fresh']
+         ] == ['pooled_norm', 'dense', 'dense_norm', 'logits']
+  assert not found['unused']
+
+
 @pytest.mark.parametrize('num_channels', [1, 2, 3, 4, 5, 16])
 def test_channels_that_are_equal_give_the_same_activations(num_channels):
   kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 8))

@@ -44,8 +44,12 @@ class _Size:
   details: int
 
   def wrap(self, block: block_lib.Block) -> list[str]:
-    """Returns the lines of a block's details."""
-    return textwrap.wrap(block.details, self.details)
+    """Returns the lines of a block's details, beside the parameters."""
+    parameters = f'{block.parameters:,} ' if block.parameters else ''
+    lines = textwrap.wrap(block.details,
+                          self.details,
+                          initial_indent=' ' * len(parameters))
+    return [line.lstrip() for line in lines]
 
   def measure(self, block: block_lib.Block) -> float:
     """Returns the height of a block in inches."""

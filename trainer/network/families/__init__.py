@@ -1,0 +1,1 @@
+"""Networks of the papers that GapNet-PL is compared with, one module each."""

@@ -1,0 +1,75 @@
+"""Layers under names, as the families connect them; applications replaces them.
+
+An activation is a layer of its own, relu or selu, whose place another may take.
+"""
+
+from collections.abc import Sequence
+import math
+from typing import Any
+
+from hpa_records.runtime.tensorflow import keras
+
+MOST_PARAMETERS = 100 * 10**6  # of a dense layer behind maps
+
+
+def conv(x: Any,
+         filters: int,
+         size: int,
+         name: str,
+         strides: int = 1,
+         **options) -> Any:
+  """Returns a convolution of x [B, H, W, C], padded to the same size.
+
+  Args:
+    x: a Keras tensor.
+    filters: channels of the result.
+    size: of the kernel.
+    name: of the layer.
+    strides: the result has 1/strides of the size, rounded up.
+    **options: of keras.layers.Conv2D.
+  """
+  options = {'padding': 'same', **options}
+  return keras.layers.Conv2D(filters, size, strides, name=name, **options)(x)
+
+
+def norm(x: Any, name: str, **options) -> Any:
+  """Returns x with batch norm; the options are of Keras's layer."""
+  return keras.layers.BatchNormalization(name=name, **options)(x)
+
+
+def activate(x: Any, name: str, kind: str = 'relu') -> Any:
+  """Returns x behind an activation."""
+  return keras.layers.Activation(kind, name=name)(x)
+
+
+def pool(x: Any,
+         name: str,
+         size: int = 2,
+         strides: int = 2,
+         padding: str = 'same') -> Any:
+  """Returns x [B, H, W, C] max-pooled."""
+  return keras.layers.MaxPooling2D(size, strides, padding, name=name)(x)
+
+
+def flatten(x: Any, units: int) -> Any:
+  """Returns maps x [B, H, W, C] as [B, H * W * C], for a dense layer.
+
+  Args:
+    x: a Keras tensor.
+    units: of the dense layer behind it.
+
+  Raises:
+    ValueError: that layer would have more than MOST_PARAMETERS.
+  """
+  count = math.prod(x.shape[1:]) * units
+  if count > MOST_PARAMETERS:
+    raise ValueError(
+        f'the dense layer behind the {_format(x.shape[1:])} maps would have '
+        f'{count:,} parameters, more than {MOST_PARAMETERS:,}, since this '
+        'network averages nothing over space; convert to a smaller '
+        '--image_size, or pass another --model.')
+  return keras.layers.Flatten(name='flatten')(x)
+
+
+def _format(shape: Sequence[int]) -> str:
+  return 'x'.join(map(str, shape))
