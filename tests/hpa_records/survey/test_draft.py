@@ -190,6 +190,18 @@ def _write(path, pixels, **options):
   tifffile.imwrite(path, pixels, **options)
 
 
+def test_columns_of_the_index_are_not_copied(tmp_path):
+  _make(tmp_path, description.default())
+  rows = (tmp_path / 'train.csv').read_text().splitlines()
+  names = ('group', 'labels', 'Plate')
+  (tmp_path / 'train.csv').write_text('\n'.join(
+      [f'{rows[0]},{",".join(names)}'] +
+      [f'{row},{i % 2},{i % 3},{i % 4}' for i, row in enumerate(rows[1:])]))
+  found, notes = _draft(tmp_path)
+  assert found.table.metadata == ('Plate',)
+  assert "column 'group'" in notes
+
+
 def test_axes_and_pixel_size_of_a_file_are_taken(tmp_path):
   pixels = np.arange(3 * 2 * 8 * 8, dtype=np.uint16).reshape(3, 2, 8, 8)
   for name in ('one', 'two'):
