@@ -3,6 +3,7 @@
 import csv as csv_module
 import dataclasses
 import pathlib
+import struct
 import tempfile
 
 import cv2
@@ -200,6 +201,24 @@ def test_columns_of_the_index_are_not_copied(tmp_path):
   found, notes = _draft(tmp_path)
   assert found.table.metadata == ('Plate',)
   assert "column 'group'" in notes
+
+
+def test_the_directories_of_a_tiff_are_counted_to_a_limit(tmp_path):
+  tags = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 8), (278, 8),
+          (279, 64)]
+  first, step = 72, 2 + 12 * len(tags) + 4
+  entries = b''.join(
+      struct.pack('<HHII', tag, 4, 1, each) for tag, each in tags)
+  count = 5000
+  content = b'II*\0' + struct.pack('<I', first) + bytes(64)
+  for i in range(1, count + 1):
+    following = first + i * step if i < count else 0
+    content += (struct.pack('<H', len(tags)) + entries +
+                struct.pack('<I', following))
+  (tmp_path / 'train').mkdir()
+  (tmp_path / 'train' / 'a_ch1.tif').write_bytes(content)
+  _, notes = _draft(tmp_path, csv='')
+  assert 'expected at most 4,096 images in a TIFF, received more' in notes
 
 
 def test_axes_and_pixel_size_of_a_file_are_taken(tmp_path):
