@@ -45,7 +45,7 @@ def draft(csv: str, images: str, name: str) -> str:
 def _list(images: str) -> list[str]:
   """Returns all files below a folder, without litter."""
   try:
-    names = folders.list_names(images, recursive=True)
+    names = folders.list_names(images, recursive=True, follow_links=True)
   except OSError as error:
     raise errors.describe_read(images, error, 'the folder of images') from error
   return [

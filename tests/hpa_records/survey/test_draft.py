@@ -221,6 +221,19 @@ def test_the_directories_of_a_tiff_are_counted_to_a_limit(tmp_path):
   assert 'expected at most 4,096 images in a TIFF, received more' in notes
 
 
+def test_links_to_folders_are_followed(tmp_path):
+  (tmp_path / 'train').mkdir()
+  for name in ('normal', 'tumor'):
+    (tmp_path / name).mkdir()
+    (tmp_path / 'train' / name).symlink_to(tmp_path / name)
+    for number in range(6):
+      cv2.imwrite(str(tmp_path / name / f'{number}.png'),
+                  np.full((64, 64, 3), number, np.uint8))
+  found, _ = _draft(tmp_path, csv='')
+  assert [each.name for each in found.classes] == ['normal', 'tumor']
+  assert _convert(tmp_path, found, csv='').num_records == 12
+
+
 def test_axes_and_pixel_size_of_a_file_are_taken(tmp_path):
   pixels = np.arange(3 * 2 * 8 * 8, dtype=np.uint16).reshape(3, 2, 8, 8)
   for name in ('one', 'two'):
