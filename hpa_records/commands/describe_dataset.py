@@ -10,6 +10,7 @@ from absl import flags
 
 from hpa_records.runtime import cli
 from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 
@@ -38,7 +39,7 @@ def main() -> None:
   if os.path.lexists(output):
     raise errors.DataError(f'{output} exists; remove it or choose another '
                            '--output.')
-  name = os.path.basename(output).removesuffix('.toml')
+  name = printable.escape_line(os.path.basename(output).removesuffix('.toml'))
   text = draft.draft(csv, images, name)
   with path_check.translate_write_errors(output):
     filesystem.write_atomically(output, text.encode())

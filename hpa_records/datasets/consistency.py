@@ -14,6 +14,8 @@ _MAX_EACH = 1000  # samples of a row
 # In a pattern: a name that does not match is compared with all divisions of it
 # among them.
 _MAX_ANY = 3
+# Of stacked files, by format; a TIFF may have as many as there are channels.
+_MOST_PLANES = {'PNG': 4, 'JPEG': 3, 'JPEG 2000': 1}
 
 
 def check(found: layout.Description) -> None:
@@ -103,8 +105,22 @@ def _check_files(found: layout.Description) -> None:
   stack = found.stack()
   if stack:
     stack_lib.check(stack, len(found.channels))
+    _check_planes(images.pattern, stack, len(found.channels))
   elif images.axes or images.project:
     raise ValueError('axes and project are of stacked files')
+
+
+def _check_planes(pattern: str, stack: stack_lib.Stack,
+                  num_channels: int) -> None:
+  """Checks that the format of stacked files can have all planes."""
+  needed = max(stack.planes, default=num_channels - 1) + 1
+  for ending, kind in file_pattern.FORMATS.items():
+    most = _MOST_PLANES.get(kind, needed)
+    if (stack.kind == 'planes' and pattern.lower().endswith(ending) and
+        needed > most):
+      raise ValueError(
+          f'a {kind} has at most {printable.count(most, "plane")}, received '
+          f'channels in {needed} of {printable.quote(pattern)}')
 
 
 def _check_template(template: str) -> None:

@@ -13,7 +13,9 @@ from hpa_records.storage import request
 from hpa_records.storage import storage_error
 
 
-def list_names(folder: str, recursive: bool = False) -> list[str]:
+def list_names(folder: str,
+               recursive: bool = False,
+               follow_links: bool = False) -> list[str]:
   """Returns the sorted names of the files in a folder, relative to it.
 
   Args:
@@ -21,6 +23,8 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
     recursive: also files in subfolders, with '/' between the parts. Local
       system folders such as lost+found, often readable only by root, are
       skipped.
+    follow_links: also files in local folders that a link leads to, unless they
+      contain the link.
 
   Raises:
     OSError: a local folder, or one below it, cannot be read.
@@ -32,7 +36,7 @@ def list_names(folder: str, recursive: bool = False) -> list[str]:
   if filesystem.is_remote(folder):
     return _list_remote(folder, recursive)
   found = []
-  for top, names in _walk(folder):
+  for top, names in _walk(folder, follow_links):
     below = os.path.relpath(top, folder).replace(os.sep, '/')
     at_top = below in ('', '.')
     found += names if at_top else [f'{below}/{name}' for name in names]
@@ -56,13 +60,29 @@ def _list_remote(folder: str, recursive: bool) -> list[str]:
                 (recursive or '/' not in name))
 
 
-def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
+def _walk(folder: str, follow_links: bool) -> Iterator[tuple[str, list[str]]]:
   """Yields each local folder and the names of its files; skips litter."""
   for top, below, names in os.walk(folder,
                                    onerror=functools.partial(
-                                       _refuse_unlisted, folder)):
-    below[:] = [name for name in below if not litter.is_litter(name)]
+                                       _refuse_unlisted, folder),
+                                   followlinks=follow_links):
+    below[:] = [
+        name for name in below if not litter.is_litter(name) and
+        not (follow_links and _is_circle(folder, os.path.join(top, name)))
+    ]
     yield top, names
+
+
+def _is_circle(folder: str, path: str) -> bool:
+  """Returns whether a path below a folder is a link to what contains it."""
+  if not os.path.islink(path):
+    return False
+  target = os.path.join(os.path.realpath(path), '')
+  while len(path) > len(folder):
+    path = os.path.dirname(path)
+    if os.path.join(os.path.realpath(path), '').startswith(target):
+      return True
+  return False
 
 
 def _refuse_unlisted(folder: str, error: OSError) -> None:

@@ -6,6 +6,7 @@ comment. The draft is for editing, so a wrong guess must be easy to see.
 
 from typing import Sequence
 
+from hpa_records.format import spec
 from hpa_records.images import file_pattern
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
@@ -44,7 +45,7 @@ def draft(csv: str, images: str, name: str) -> str:
 def _list(images: str) -> list[str]:
   """Returns all files below a folder, without litter."""
   try:
-    names = folders.list_names(images, recursive=True)
+    names = folders.list_names(images, recursive=True, follow_links=True)
   except OSError as error:
     raise errors.describe_read(images, error, 'the folder of images') from error
   return [
@@ -152,12 +153,12 @@ class _Draft:
     group = self._find_group(labels)
     if group:
       found['group'] = [group]
+    known = {*labels.columns, *spec.INDEX_COLUMNS, found['id']}
     copied = [
         each.name
         for each in self._table.columns
-        if (each.name in (names.columns if names else ()) or
-            word.rate_group(each.name)) and each.name not in labels.columns and
-        each.name != found['id'] and not each.is_constant
+        if (each.name in (names.columns if names else ()) or word.rate_group(
+            each.name)) and each.name not in known and not each.is_constant
     ]
     if copied:
       found['metadata'] = copied

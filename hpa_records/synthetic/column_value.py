@@ -8,7 +8,7 @@ the label sets.
 """
 
 import hashlib
-from typing import Sequence
+from typing import Iterable, Sequence
 
 from hpa_records.datasets import layout
 from hpa_records.datasets import template as template_lib
@@ -36,20 +36,25 @@ def make_id(seed: int, number: int) -> str:
 class Columns:
   """The columns that a description reads, without those of labels.
 
+  Ids and file names may contain labels, which do not make them unique.
+
   Attributes:
     names: in order.
   """
 
-  def __init__(self, found: layout.Description):
+  def __init__(self, found: layout.Description, label_columns: Iterable[str]):
     """Decides what each column contains.
 
     Args:
       found: the description.
+      label_columns: names of the columns with labels.
     """
     self._found, self._ending = found, image_file.find_ending(found)
     table = found.table
     identifier = (table.id if '{' in table.id else f'{{{table.id}}}')
-    self._made = {*_NO_COLUMNS, *(name for name, _ in table.each)}
+    self._made = {
+        *_NO_COLUMNS, *(name for name, _ in table.each), *label_columns
+    }
     if 'id' not in template_lib.find_fields(identifier):
       self._made.add('id')  # in patterns, the sample's id
     self._files: dict[str, str] = {}  # column -> tag of its files' names
@@ -137,11 +142,7 @@ class Columns:
     names += [*table.group, *table.plate, *table.metadata]
     for join in table.join:
       names += [name for name, _ in join.on]
-    labels = set() if table.form == 'columns' else set(table.labels)
-    return [
-        each for each in dict.fromkeys(names)
-        if each not in self._made and each not in labels
-    ]
+    return [each for each in dict.fromkeys(names) if each not in self._made]
 
   def _name_file(self, name: str, number: int, seed: int) -> str:
     tag = self._files[name] if len(self._files) > 1 else ''

@@ -32,6 +32,7 @@ _JPEG_SETTINGS = [
 _TIFF_ENDINGS = ('.tif', '.tiff')
 _ENDINGS = ('.png', '.jpg', '.jpeg', *_TIFF_ENDINGS)
 _CAMERA_MAX, _CAMERA_OFFSET = 4095, 100
+_RGBA = 4  # planes that cv2 encodes in a pixel
 _DEPTH = 3  # focal planes of a stack
 _BLUR = .6  # brightness of the outer ones
 
@@ -43,11 +44,15 @@ def find_ending(found: layout.Description) -> str:
   return '.tif' if is_tiff else '.png'
 
 
-def check(names: Sequence[str]) -> None:
+def check(names: Sequence[str], found: layout.Description) -> None:
   """Checks that files of these names can be encoded.
 
+  Args:
+    names: of a sample's files.
+    found: description of the dataset.
+
   Raises:
-    errors.DataError: one has another ending.
+    errors.DataError: one has another ending, or more planes than RGBA.
   """
   for name in names:
     if not name.lower().removesuffix('.gz').endswith(_ENDINGS):
@@ -55,6 +60,10 @@ def check(names: Sequence[str]) -> None:
           f'Expected image files that end in {", ".join(_ENDINGS)}, received '
           f'{printable.quote(name)}; sample data of other types cannot be made.'
       )
+  if found.images.stacked == 'planes' and max(_find_places(found)) >= _RGBA:
+    raise errors.DataError(
+        f'The channels of {found.name} are in {max(_find_places(found)) + 1} '
+        f'planes; sample data of more than {_RGBA} planes cannot be made.')
 
 
 def encode(planes: Sequence[np.ndarray], found: layout.Description,
@@ -117,10 +126,7 @@ def _encode_plane(plane: np.ndarray, color: str, ending: str) -> bytes:
 def _encode_stack(planes: Sequence[np.ndarray], found: layout.Description,
                   ending: str) -> bytes:
   """Returns one file of all channels; planes of no channel are black."""
-  places = [
-      i if each.plane < 0 else each.plane
-      for i, each in enumerate(found.channels)
-  ]
+  places = _find_places(found)
   is_pages = found.images.stacked == 'pages'
   least = 1 if is_pages else 3  # RGB
   stack = np.zeros((max(least,
@@ -138,6 +144,14 @@ def _encode_stack(planes: Sequence[np.ndarray], found: layout.Description,
   # From RGB(A) to the order of cv2.
   pixels = cv2.merge([stack[i] for i in (2, 1, 0, *range(3, len(stack)))])
   return cv2.imencode(f'.{ending.rpartition(".")[2]}', pixels)[1].tobytes()
+
+
+def _find_places(found: layout.Description) -> list[int]:
+  """Returns the plane of each channel in a stacked file."""
+  return [
+      i if each.plane < 0 else each.plane
+      for i, each in enumerate(found.channels)
+  ]
 
 
 def _encode_pages(planes: Sequence[np.ndarray]) -> bytes:

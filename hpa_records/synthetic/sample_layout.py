@@ -61,23 +61,24 @@ def lay_out(found: layout.Description, labels: Sequence[Labels],
     seed: of the dataset.
 
   Raises:
-    errors.DataError: the description has files of types that are not made, or
-      class names that its table cannot have; or two samples would have the
-      same id or file.
+    errors.DataError: the description has files of types or with numbers of
+      planes that are not made, or class names that its table cannot have; or
+      two samples would have the same id or file.
   """
-  columns = column_value.Columns(found)
   writer = _LabelWriter(found)
+  columns = column_value.Columns(found, writer.columns)
   sets: dict[Labels, int] = {}
   rows, samples, seen = [], [], set()
   for number, each in enumerate(labels):
     label_set = sets.setdefault(tuple(sorted(each)), len(sets))
     values = columns.fill(number, seed, label_set)
-    rows.append((values, writer.write(each)))
-    for made in itertools.product(*(texts for _, texts in found.table.each)):
+    texts = writer.write(each)
+    rows.append((values, texts))
+    for made in itertools.product(*(parts for _, parts in found.table.each)):
       more = dict(zip((name for name, _ in found.table.each), made))
-      more = {**values, **more, 'class': writer.names[each[0]]}
+      more = {**values, **texts, **more, 'class': writer.names[each[0]]}
       samples.append(_make_sample(found, each, more, seed, len(samples), seen))
-  image_file.check(samples[0].files)
+  image_file.check(samples[0].files, found)
   if found.table.form == 'folders':
     return SampleLayout(samples, {})
   return SampleLayout(samples, _write_tables(found, rows))
@@ -112,6 +113,7 @@ class _LabelWriter:
 
   Attributes:
     names: what each class is called in the table.
+    columns: names of the columns with labels.
   """
 
   def __init__(self, found: layout.Description):
@@ -129,6 +131,7 @@ class _LabelWriter:
           raise errors.DataError(
               f'The class {printable.quote(each.name)} contains the separator '
               'of labels; choose another separator in the description.')
+    self.columns = self.names if form == 'columns' else found.table.labels
 
   def write(self, labels: Labels) -> dict[str, str]:
     """Returns the text of each column with labels."""

@@ -4,7 +4,9 @@ During a conversion its folder .unfinished contains the settings, a sidecar for
 each shard, temporary files and the locks of output_lock.
 
 Only files with names that a conversion writes are removed, and only in the
-folder itself and in .unfinished, unless that is a link.
+folder itself and in .unfinished, unless that is a link. Other programs have
+files named manifest.json or index.parquet, too, so a folder with such files
+must also have a shard, or the manifest or the settings of a conversion.
 """
 
 import contextlib
@@ -30,11 +32,13 @@ from hpa_records.storage import litter
 _UNFINISHED = f'{sidecar.UNFINISHED_NAME}/'
 
 _SHARD = r'(fold[0-9]+|test)-[0-9]{5,}-of-[0-9]{5,}\.tfrecord'
+_MANIFEST_MARK = b'"csv_sha256"'  # also in damaged ones and other versions
 # Earlier versions wrote .tmp without the hex digits.
 _TEMPORARY = r'(\.[0-9a-f]{8})?\.tmp'
 _OWN_NAME = re.compile(
     rf'({_SHARD}|index\.parquet|manifest\.json|features\.json|'
     rf'dataset_info\.json|skipped\.csv)({_TEMPORARY})?')
+_OWN_SHARD = re.compile(f'{_SHARD}({_TEMPORARY})?')
 _OWN_UNFINISHED = re.compile(
     rf'(({_SHARD}|settings|issues|checked|levels)\.json)({_TEMPORARY})?|'
     rf'{_SHARD}{_TEMPORARY}|(({_SHARD}|checked\.json)\.)?lock')
@@ -104,17 +108,36 @@ def refuse_foreign(output: str, overwrite: bool) -> None:
     overwrite: whether files of a conversion may be replaced.
 
   Raises:
-    errors.DataError: as of list_own; or overwrite is False and the folder has
-      files but neither a manifest nor settings of a conversion.
+    errors.DataError: as of list_own; the folder has files but no shard, nor the
+      manifest or the settings of a conversion; or overwrite is False and it has
+      neither a manifest nor settings.
   """
   names = list_own(output)
+  shown = _leave_unfinished(names)
+  if shown and not _is_dataset(output, names):
+    raise errors.DataError(
+        f'{output} contains {shown[0]!r} but is not a dataset of this program; '
+        'choose another --output, or move its files elsewhere.')
   if not overwrite and not {manifest.MANIFEST_NAME, output_settings.NAME
                            } & set(names):
     _refuse_unknown(output, names)
 
 
+def _is_dataset(output: str, names: list[str]) -> bool:
+  """Returns whether a folder has a dataset, maybe damaged or unfinished."""
+  if output_settings.NAME in names or any(map(_OWN_SHARD.fullmatch, names)):
+    return True
+  path = os.path.join(output, manifest.MANIFEST_NAME)
+  return _MANIFEST_MARK in (filesystem.read_small(path) or b'')
+
+
+def _leave_unfinished(names: list[str]) -> list[str]:
+  """Returns the names of files that are not in the folder .unfinished."""
+  return [name for name in names if not name.startswith(_UNFINISHED)]
+
+
 def _refuse_unknown(output: str, names: list[str]) -> None:
-  shown = [name for name in names if not name.startswith(_UNFINISHED)]
+  shown = _leave_unfinished(names)
   if shown:
     raise errors.DataError(
         f'{output} contains {shown[0]!r} but no manifest; choose another '
@@ -202,6 +225,8 @@ def clear(output: str, settings: shard_plan.Settings, csv_sha256: str) -> None:
   filesystem.remove(os.path.join(output, manifest.MANIFEST_NAME))
   folders.remove_files(sidecar.unfinished_folder(output),
                        os.path.basename(output_settings.NAME).__eq__)
+  # The shards last: they show that an interrupted removal may go on.
+  remove_strays(output, set(filter(_OWN_SHARD.fullmatch, names)))
   remove_strays(output, set())
 
 

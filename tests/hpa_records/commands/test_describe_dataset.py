@@ -24,6 +24,14 @@ def test_a_draft_is_printed_or_written_once(tmp_path):
   assert 'cells.toml exists' in again and again.count('\n') == 1
 
 
+def test_the_name_of_the_output_need_not_be_utf_8(tmp_path):
+  generator.make(str(tmp_path), 1, size_px=64, workers=1)
+  output = tmp_path / 'a\udcff\n.toml'
+  said = _run(f'--images={tmp_path / "train"}', f'--output={output}')
+  assert said.count(r'a\udcff') == 2
+  assert description.load(str(output)).name == r'a\udcff\n'
+
+
 def test_bad_input_is_one_line(tmp_path):
   (tmp_path / 'empty').mkdir()
   (tmp_path / 'empty' / 'notes.txt').write_text('')

@@ -308,6 +308,26 @@ def test_planes_that_are_given_are_chosen(given, planes):
   assert found.stack().planes == planes
 
 
+@pytest.mark.parametrize('ending,most', [('.png', 4), ('.JPG', 3), ('.jpeg', 3),
+                                         ('.jp2', 1)])
+def test_a_file_has_as_many_planes_as_its_format_allows(ending, most):
+
+  def parse(ending, plane, **changes):
+    channels = [{'name': 'red'}, {'name': 'last', 'plane': plane}]
+    _parse(images__stacked='planes',
+           images__pattern=f'{{id}}{ending}',
+           channels=channels[-most:],
+           **changes)
+
+  parse(ending, most - 1)
+  for plane in (most, 15):
+    parse('.tif', plane)
+    with pytest.raises(errors.DataError,
+                       match=f'has at most {most} planes?, received channels '
+                       f'in {plane + 1}'):
+      parse(ending, plane)
+
+
 def test_each_dataset_of_stacked_files_has_one_pattern():
   found = _parse(images__stacked='planes', images__pattern='{id}.png')
   assert found.patterns() == ('{id}.png',)

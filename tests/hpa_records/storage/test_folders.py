@@ -42,6 +42,24 @@ def test_an_unreadable_subfolder_is_an_error(tmp_path):
     os.chmod(tmp_path / 'a' / 'b', 0o700)
 
 
+def test_links_are_followed_on_request_but_not_in_circles(tmp_path):
+  top = tmp_path / 'top'
+  for name in ('top/a', 'top/b', 'disk/c'):
+    (tmp_path / name).mkdir(parents=True)
+    (tmp_path / name / 'file').write_text('')
+  for name, target in (('linked', tmp_path / 'disk'), ('a/b', top / 'b'),
+                       ('b/a', top / 'a'), ('b/self', top / 'b'),
+                       ('up', tmp_path), ('a/lost', tmp_path / 'none')):
+    (top / name).symlink_to(target)
+  for folder in (str(top), f'{top}/'):
+    assert folders.list_names(folder,
+                              recursive=True) == ['a/file', 'a/lost', 'b/file']
+    assert folders.list_names(folder, recursive=True, follow_links=True) == [
+        'a/b/file', 'a/file', 'a/lost', 'b/a/file', 'b/a/lost', 'b/file',
+        'linked/c/file'
+    ]
+
+
 def test_system_folders_are_skipped(tmp_path, monkeypatch):
   for name in ('lost+found', 'a/.Trashes', 'a/b'):
     (tmp_path / name).mkdir(parents=True)

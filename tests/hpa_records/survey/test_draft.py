@@ -3,6 +3,7 @@
 import csv as csv_module
 import dataclasses
 import pathlib
+import struct
 import tempfile
 
 import cv2
@@ -188,6 +189,49 @@ def test_what_does_not_fit_is_a_comment(tmp_path):
 def _write(path, pixels, **options):
   path.parent.mkdir(parents=True, exist_ok=True)
   tifffile.imwrite(path, pixels, **options)
+
+
+def test_columns_of_the_index_are_not_copied(tmp_path):
+  _make(tmp_path, description.default())
+  rows = (tmp_path / 'train.csv').read_text().splitlines()
+  names = ('group', 'labels', 'Plate')
+  (tmp_path / 'train.csv').write_text('\n'.join(
+      [f'{rows[0]},{",".join(names)}'] +
+      [f'{row},{i % 2},{i % 3},{i % 4}' for i, row in enumerate(rows[1:])]))
+  found, notes = _draft(tmp_path)
+  assert found.table.metadata == ('Plate',)
+  assert "column 'group'" in notes
+
+
+def test_the_directories_of_a_tiff_are_counted_to_a_limit(tmp_path):
+  tags = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 8), (278, 8),
+          (279, 64)]
+  first, step = 72, 2 + 12 * len(tags) + 4
+  entries = b''.join(
+      struct.pack('<HHII', tag, 4, 1, each) for tag, each in tags)
+  count = 5000
+  content = b'II*\0' + struct.pack('<I', first) + bytes(64)
+  for i in range(1, count + 1):
+    following = first + i * step if i < count else 0
+    content += (struct.pack('<H', len(tags)) + entries +
+                struct.pack('<I', following))
+  (tmp_path / 'train').mkdir()
+  (tmp_path / 'train' / 'a_ch1.tif').write_bytes(content)
+  _, notes = _draft(tmp_path, csv='')
+  assert 'expected at most 4,096 images in a TIFF, received more' in notes
+
+
+def test_links_to_folders_are_followed(tmp_path):
+  (tmp_path / 'train').mkdir()
+  for name in ('normal', 'tumor'):
+    (tmp_path / name).mkdir()
+    (tmp_path / 'train' / name).symlink_to(tmp_path / name)
+    for number in range(6):
+      cv2.imwrite(str(tmp_path / name / f'{number}.png'),
+                  np.full((64, 64, 3), number, np.uint8))
+  found, _ = _draft(tmp_path, csv='')
+  assert [each.name for each in found.classes] == ['normal', 'tumor']
+  assert _convert(tmp_path, found, csv='').num_records == 12
 
 
 def test_axes_and_pixel_size_of_a_file_are_taken(tmp_path):

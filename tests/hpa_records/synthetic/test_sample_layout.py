@@ -205,10 +205,26 @@ def test_a_joined_table_has_the_labels(tmp_path):
             'site': ['1', '2']
         }
     }, {}, 'Two samples would have the id'),
+    ({
+        'id': 'Id',
+        'labels': 'Id',
+        'form': 'names',
+        'separator': ';'
+    }, {}, 'Two samples would have the id'),
+    ({
+        'labels': 'Target'
+    }, {
+        'pattern': '{id}.tif',
+        'stacked': 'planes'
+    }, 'more than 4 planes'),
 ])
 def test_what_cannot_be_made_is_refused(tmp_path, table, images, message):
   with pytest.raises(errors.DataError, match=message):
-    generator.make(str(tmp_path), 4, found=_describe(table, images))
+    generator.make(str(tmp_path),
+                   4,
+                   found=_describe(table,
+                                   images,
+                                   channels=5 if 'stacked' in images else 2))
   assert not list(pathlib.Path(tmp_path).iterdir())
 
 
@@ -224,6 +240,29 @@ def test_a_column_named_id_is_written(tmp_path, identifier):
   _make(tmp_path, found)
   header = (tmp_path / 'train.csv').read_text().partition('\n')[0]
   assert 'id' in header.split(',')
+
+
+@pytest.mark.parametrize('table', [{
+    'labels': 'kind',
+    'form': 'names',
+    'single': True
+}, {
+    'form': 'columns'
+}])
+def test_labels_may_be_in_the_id_and_in_the_names_of_files(tmp_path, table):
+  column = table.get('labels', 'a')
+  found = _describe({
+      'id': f'{{{column}}}_{{well}}',
+      **table
+  }, {'pattern': f'{{{column}}}/{{well}}_{{channel}}.png'})
+  loaded = _make(tmp_path, found)
+  texts = {(0,): 'a', (1,): 'b c'}
+  if table['form'] == 'columns':
+    texts = {(0,): 'True', (1,): 'False'}
+  for labels, files, name in zip(loaded.table['labels'], loaded.table['files'],
+                                 loaded.table['id']):
+    text = texts.get(labels, 'True')
+    assert name.startswith(f'{text}_') and files[0].startswith(f'{text}/')
 
 
 def test_ids_of_a_folder_and_a_name(tmp_path):

@@ -20,6 +20,7 @@ from tests.support import forgery
 
 _SMALL = shard_plan.Settings(image_size=16)
 _OTHER = shard_plan.Settings(image_size=16, num_folds=3)
+_WAYS = ({}, {'only_shard': 0}, {'overwrite': True})
 
 
 @pytest.fixture(name='source', scope='module')
@@ -78,17 +79,68 @@ def test_overwrite_repairs_what_only_verify_finds(source, output):
   assert _content(output) == whole
 
 
-@pytest.mark.parametrize('name', ['index.parquet', 'skipped.csv'])
-def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name):
+@pytest.mark.parametrize('name,text', [
+    ('index.parquet', 'of another project'),
+    ('skipped.csv', ''),
+    ('manifest.json', '{"name": "my web app"}'),
+    ('manifest.json', '{"format_version": 2, "header": {}}'),
+    ('manifest.json.tmp', '{"name": '),
+])
+def test_files_of_unknown_origin_are_not_touched(source, tmp_path, name, text):
   mine = tmp_path / 'mine'
   mine.mkdir()
-  (mine / name).write_text('of another project')
-  for how in ({}, {'only_shard': 0}):
-    with pytest.raises(errors.DataError, match=f"'{name}' but no manifest"):
+  (mine / name).write_text(text)
+  message = f"'{name}' but .* not a dataset of this program; choose another"
+  for how in _WAYS:
+    with pytest.raises(errors.DataError, match=message):
       _convert(source, mine, **how)
-  assert _content(mine) == {name: b'of another project'}
-  _convert(source, mine, overwrite=True)
-  assert verify.verify(str(mine), True, 1)
+    with pytest.raises(errors.DataError, match=message):
+      convert.describe(*source, str(mine), _SMALL, convert.How(**how))
+  assert _content(mine) == {name: text.encode()}
+
+
+@pytest.mark.parametrize('damage', [
+    lambda data: b'',
+    lambda data: data[:len(data) // 2],
+    lambda data: data.replace(b'"format_version": 1', b'"format_version": 99'),
+])
+def test_overwrite_replaces_a_dataset_with_a_damaged_manifest(
+    source, output, damage):
+  whole = _content(output)
+  (output / 'manifest.json').write_bytes(damage(whole['manifest.json']))
+  with pytest.raises(errors.DataError, match='convert the data again'):
+    _convert(source, output)
+  _convert(source, output, overwrite=True)
+  assert _content(output) == whole
+
+
+def test_overwrite_replaces_a_dataset_that_lost_its_shards(source, output):
+  whole = _content(output)
+  for path in output.glob('*.tfrecord'):
+    path.unlink()
+  _convert(source, output, overwrite=True)
+  assert _content(output) == whole
+
+
+def test_an_interrupted_overwrite_goes_on(source, output, monkeypatch):
+  whole = _content(output)
+  removed = []
+
+  def remove_one(name, **where):
+    if len(removed) == stop:
+      raise KeyboardInterrupt
+    removed.append(name)
+    unlink(name, **where)
+
+  unlink = os.unlink
+  for stop in range(len(whole) - 1):  # all but the manifest
+    removed.clear()
+    monkeypatch.setattr(os, 'unlink', remove_one)
+    with pytest.raises(KeyboardInterrupt):
+      _convert(source, output, overwrite=True)
+    monkeypatch.undo()
+    _convert(source, output, overwrite=True)
+    assert _content(output) == whole
 
 
 def test_shards_that_lost_their_manifest_are_not_replaced(source, output):
@@ -208,9 +260,6 @@ def test_a_conversion_may_tidy_while_another_starts(tmp_path):
     pool.starmap(_finish_again_and_again, [(str(tmp_path), 200)] * 2,
                  chunksize=1)
   assert not (tmp_path / '.unfinished').exists()
-
-
-_WAYS = ({}, {'only_shard': 0}, {'overwrite': True})
 
 
 @pytest.mark.parametrize('how', _WAYS)
