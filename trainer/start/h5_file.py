@@ -10,8 +10,11 @@ Source: HDF5 1.14, H5Zdeflate.c; keras/src/saving/saving_lib.py (H5IOStore) and
 keras/src/legacy/saving/legacy_h5_format.py, create_dataset.
 """
 
+from typing import Iterable
+
 import h5py
 
+_NAMES = 'weight_names'  # an attribute; long lists are numbered from 0
 _MOST_OBJECTS = 20_000  # groups and arrays
 
 
@@ -50,3 +53,28 @@ def list_objects(
   if sum(each.nbytes for each in arrays.values()) > most_bytes:
     raise ValueError('its arrays are larger than the file')
   return groups, arrays
+
+
+def check_layers(file: h5py.File, groups: Iterable[h5py.Group],
+                 most_bytes: int) -> None:
+  """Checks that a layer does not name an array a thousand times.
+
+  In the earlier format of Keras a layer has a list of names of arrays, which
+  Keras reads all before it counts them.
+
+  Args:
+    file: open, passed by list_objects.
+    groups: below the root.
+    most_bytes: of the arrays that one layer names.
+
+  Raises:
+    ValueError: they are larger.
+    Exception: of many types, if the names are none.
+  """
+  for group in (file, *groups):
+    named = (group.get(name) for key, names in group.attrs.items()
+             if key.startswith(_NAMES) for name in names)
+    if sum(each.nbytes
+           for each in named
+           if isinstance(each, h5py.Dataset)) > most_bytes:
+      raise ValueError('a layer names more arrays than the file has')

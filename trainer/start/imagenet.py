@@ -117,7 +117,8 @@ def _load_file(name: str, path: str) -> keras.Model:
     if not path.endswith(_ENDINGS) or not h5py.is_hdf5(path):
       raise ValueError(f'no HDF5 file ({" or ".join(_ENDINGS)})')
     with h5py.File(path, 'r') as stored:
-      h5_file.list_objects(stored, num_bytes)
+      groups, _ = h5_file.list_objects(stored, num_bytes)
+      h5_file.check_layers(stored, groups.values(), num_bytes)
     try:
       return _load(name, path, has_head=False)
     except ValueError:

@@ -130,6 +130,16 @@ def test_arrays_that_keras_does_not_write_are_refused_by_name(tmp_path):
     imagenet.load('convnext_tiny', 4, path)
 
 
+def test_an_array_that_a_layer_names_often_is_refused_by_name(tmp_path):
+  path = str(tmp_path / 'a.h5')
+  with h5py.File(path, 'w') as file:
+    file['layer/a'] = np.zeros(2**16, 'f4')
+    file['layer'].attrs['weight_names'] = [b'a'] * 100
+    file.attrs['layer_names'] = [b'layer']
+  with pytest.raises(errors.DataError, match='a layer names more arrays'):
+    imagenet.load('convnext_tiny', 4, path)
+
+
 def test_a_file_that_keras_takes_for_an_archive_is_refused(tmp_path):
   path = str(tmp_path / 'a.keras')
   with h5py.File(path, 'w') as file:
