@@ -143,7 +143,7 @@ def read(file: BinaryIO,
                            f'{unsupported or _describe_colors(header)}')
   _check_size(header, num_bytes)
   if kind == 'TIFF':
-    tiff_parts.check(header.images, num_bytes, MAX_PIXELS)
+    tiff_parts.check(header.images, num_bytes, MAX_PIXELS, _MAX_PIXEL_BYTES)
   elif kind in _ENDS:
     _check_end(file, num_bytes, kind)
   return header._replace(chosen=_choose(header, how)) if stacked else header

@@ -22,6 +22,8 @@ channel would have the same sum, but kernels of differences between colours
 would be nearly 0.
 """
 
+import os
+
 import h5py
 import numpy as np
 
@@ -30,6 +32,7 @@ from hpa_records.runtime import printable
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from trainer.network import applications
+from trainer.start import h5_file
 
 # Deviation of red, green and blue in ImageNet, of pixels from 0 to 1.
 # Source: keras.applications.imagenet_utils.preprocess_input, mode 'torch'.
@@ -46,6 +49,7 @@ _INPUT_STD = {
 _BLUE_FIRST = ('resnet50',)
 # Keras's network that another one continues.
 _BODIES = {'densenet121_bestfitting': 'densenet121'}
+_ENDINGS = ('.h5', '.hdf5')  # by which Keras reads a file as HDF5
 # The name of a layer in a network with its head, and without.
 _RENAMED = {'convnext_tiny_head_layernorm': 'layer_normalization_1'}
 
@@ -111,10 +115,14 @@ def _download(name: str) -> keras.Model:
 
 def _load_file(name: str, path: str) -> keras.Model:
   try:
-    with open(path, 'rb'):
-      pass
-    if not h5py.is_hdf5(path):
-      raise ValueError('no HDF5 file')
+    with open(path, 'rb') as file:
+      num_bytes = os.fstat(file.fileno()).st_size
+    # A file may be HDF5 and a .keras archive, which Keras takes it for by name.
+    if not path.endswith(_ENDINGS) or not h5py.is_hdf5(path):
+      raise ValueError(f'no HDF5 file ({" or ".join(_ENDINGS)})')
+    with h5py.File(path, 'r') as stored:
+      groups, _ = h5_file.list_objects(stored, num_bytes)
+      h5_file.check_layers(stored, groups.values(), num_bytes)
     try:
       return _load(name, path, has_head=False)
     except ValueError:

@@ -2,8 +2,7 @@
 
 A stranger's file is not loaded as a model: its configuration, which names
 classes and functions, is never read. Only the arrays of model.weights.h5 are,
-after their sizes, types and kinds are checked: an HDF5 file of a few kilobytes
-can declare arrays of terabytes, and refer to other files.
+after h5_file has checked them.
 
 Source: keras/src/saving/saving_lib.py: each object's arrays are in a group
 'vars' with the attribute 'name', numbered from 0.
@@ -19,10 +18,10 @@ import numpy as np
 
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from trainer.start import h5_file
 
 _WEIGHTS = 'model.weights.h5'
 _VARIABLES = 'vars'
-_MOST_OBJECTS = 20_000  # groups and arrays
 _MOST_LETTERS = 100  # of a name
 
 
@@ -53,18 +52,7 @@ def read(path: str) -> dict[str, list[np.ndarray]]:
 
 
 def _read(file: h5py.File, most_bytes: int) -> dict[str, list[np.ndarray]]:
-  groups, arrays = {}, {}
-
-  def visit(name, each):  # follows no link to another file
-    if len(groups) + len(arrays) >= _MOST_OBJECTS:
-      raise ValueError(f'more than {_MOST_OBJECTS:,} objects')
-    (groups if isinstance(each, h5py.Group) else arrays)[name] = each
-
-  file.visititems(visit)
-  if sum(each.nbytes for each in arrays.values()) > most_bytes:
-    raise ValueError('its arrays are larger than the file')
-  if any(each.external or each.is_virtual for each in arrays.values()):
-    raise ValueError('its arrays are in other files')
+  groups, arrays = h5_file.list_objects(file, most_bytes)
   found: dict[str, list[np.ndarray]] = {}
   for path, group in groups.items():
     name = group.attrs.get('name')

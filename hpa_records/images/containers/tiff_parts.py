@@ -9,7 +9,7 @@ from hpa_records.runtime import errors
 
 _HEAD_BYTES = 8
 UNCOMPRESSED = 1
-_MOST_BEYOND = 2**24  # pixels of tiles beyond four times the image's
+_MOST_BEYOND = 2**24  # bytes of tiles beyond the limits in check
 
 
 class Parts(NamedTuple):
@@ -49,7 +49,8 @@ def is_separate(tags: tiff.Tags) -> bool:
           tags.first(tiff.PLANAR) == tiff.SEPARATE)
 
 
-def check(images: Sequence[tiff.Tags], num_bytes: int, max_pixels: int) -> None:
+def check(images: Sequence[tiff.Tags], num_bytes: int, max_pixels: int,
+          max_pixel_bytes: int) -> None:
   """Checks that all strips or tiles are inside the file and do not overlap.
 
   Decoders return missing ones as black, or read the bytes after them.
@@ -59,13 +60,16 @@ def check(images: Sequence[tiff.Tags], num_bytes: int, max_pixels: int) -> None:
       most max_pixels.
     num_bytes: size of the file.
     max_pixels: of a tile, which may be larger than the image.
+    max_pixel_bytes: of the largest image. The tiles of one may have twice as
+      many, or four times those of the image if these are less, and in both
+      cases _MOST_BEYOND: a few bytes may hold gigabytes around one pixel.
 
   Raises:
     errors.DataError: strips or tiles are missing, too short, or too large.
   """
   ends = [0]
   for tags in images:
-    parts = _check_image(tags, max_pixels)
+    parts = _check_image(tags, max_pixels, max_pixel_bytes)
     ends[0] += sum(parts.lengths)  # overlapping ones would be read repeatedly
     ends.append(max(map(operator.add, parts.starts, parts.lengths)))
     if min(parts.starts) < _HEAD_BYTES:
@@ -76,7 +80,8 @@ def check(images: Sequence[tiff.Tags], num_bytes: int, max_pixels: int) -> None:
                            f'received {num_bytes:,}')
 
 
-def _check_image(tags: tiff.Tags, max_pixels: int) -> Parts:
+def _check_image(tags: tiff.Tags, max_pixels: int,
+                 max_pixel_bytes: int) -> Parts:
   """Returns the parts of one image; errors as of check."""
   height, width = tags.first(tiff.HEIGHT), tags.first(tiff.WIDTH)
   parts = find(tags)
@@ -86,11 +91,15 @@ def _check_image(tags: tiff.Tags, max_pixels: int) -> Parts:
   wanted = 0
   if 0 < rows * columns <= max_pixels:
     wanted = math.ceil(height / rows) * math.ceil(width / columns)
-  if tiled and wanted * rows * columns > 4 * height * width + _MOST_BEYOND:
+  samples = tags.first(tiff.SAMPLES)
+  pixel_bytes = samples * tags.first(tiff.BITS) // 8
+  most_bytes = min(4 * height * width * pixel_bytes, 2 * max_pixel_bytes)
+  if tiled and wanted * rows * columns * pixel_bytes > (most_bytes +
+                                                        _MOST_BEYOND):
     raise errors.DataError(
         f'expected tiles about as large as the {height:,} x {width:,} pixels, '
-        f'received {wanted:,} of {rows:,} x {columns:,}')
-  repeats = tags.first(tiff.SAMPLES) if is_separate(tags) else 1
+        f'received {wanted:,} of {rows:,} x {columns:,} of {pixel_bytes} bytes')
+  repeats = samples if is_separate(tags) else 1
   if not (0 < wanted * repeats == len(starts) == len(lengths) and all(
       map(operator.ge, lengths, _least_bytes(tags, parts, wanted, repeats)))):
     raise errors.DataError(

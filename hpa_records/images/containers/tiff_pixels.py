@@ -15,6 +15,7 @@ import io
 import struct
 
 import numpy as np
+from PIL import ImageFile
 from PIL import TiffImagePlugin
 
 from hpa_records.images.containers import tiff
@@ -25,6 +26,20 @@ from hpa_records.runtime import process
 
 _HORIZONTAL, _FLOATING = 2, 3  # predictors
 _HEAD_BYTES = 8
+
+
+class _BytesFile(TiffImagePlugin.TiffImageFile):
+  """A TIFF of 8-bit gray, without Pillow's limit of pixels.
+
+  Its pixels are bytes, which header and tiff_parts have limited. Pillow's limit
+  is one of the process, which is the caller's.
+
+  Source: TiffImagePlugin.py of Pillow 12.3, load_prepare, which compares the
+  size before it calls this one.
+  """
+
+  def load_prepare(self):
+    ImageFile.ImageFile.load_prepare(self)
 
 
 def decode(data: bytes, tags: tiff.Tags) -> np.ndarray:
@@ -63,22 +78,19 @@ def _decode_parts(data: bytes, tags: tiff.Tags, parts: tiff_parts.Parts,
   row_bytes = columns * samples * dtype.itemsize
   if tags.first(
       tiff.COMPRESSION) == tiff_parts.UNCOMPRESSED and not parts.tiled:
-    raw = _join_strips(data, parts, height, row_bytes)
+    rows = _join_strips(data, parts, height, row_bytes)
   else:
-    packed = _wrap(data, tags, parts, row_bytes, samples * dtype.itemsize)
-    with process.silent():  # libtiff also prints a line for a damaged part
-      # Not Image.open, whose limit is in pixels of any kind.
-      with TiffImagePlugin.TiffImageFile(io.BytesIO(packed)) as image:
-        raw = np.asarray(image)
+    rows = _unpack(_wrap(data, tags, parts, row_bytes,
+                         samples * dtype.itemsize))
   # [H, tiles, columns of a tile * samples * itemsize]
-  rows = raw.reshape(height, columns // parts.columns, -1)
+  rows = rows.reshape(height, columns // parts.columns, -1)
   if predictor == _FLOATING:
     rows = np.cumsum(rows.reshape(*rows.shape[:2], -1, samples),
                      axis=2,
                      dtype=np.uint8)
     # The bytes of a row are sorted by significance, the highest first.
-    rows = rows.reshape(*raw.shape[:1], columns // parts.columns,
-                        dtype.itemsize, -1).swapaxes(2, 3)
+    rows = rows.reshape(height, columns // parts.columns, dtype.itemsize,
+                        -1).swapaxes(2, 3)
     values = np.ascontiguousarray(rows).view(dtype.newbyteorder('>'))
   else:
     values = rows.view(dtype.newbyteorder(tags.order))
@@ -89,6 +101,13 @@ def _decode_parts(data: bytes, tags: tiff.Tags, parts: tiff_parts.Parts,
     integers = values.view(f'u{dtype.itemsize}')
     values = np.cumsum(integers, axis=2, dtype=integers.dtype).view(dtype)
   return values.reshape(height, columns, samples)[:, :width]
+
+
+def _unpack(packed: bytes) -> np.ndarray:
+  """Returns the pixels of a TIFF of _wrap, [height, row_bytes] uint8."""
+  with process.silent():  # libtiff also prints a line for a damaged part
+    with _BytesFile(io.BytesIO(packed)) as image:
+      return np.asarray(image)
 
 
 def _join_strips(data: bytes, parts: tiff_parts.Parts, height: int,

@@ -104,6 +104,34 @@ def test_full_size_tiffs(tmp_path, size_px, kind):
   np.testing.assert_array_equal(_read(tmp_path, data, 'a.tif'), pixels)
 
 
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('data', [
+    image_bytes.save(_DEEP, 'TIFF', compression='tiff_adobe_deflate'),
+    image_bytes.tiff(*image_bytes.tile(_DEEP, 16))
+])
+def test_pillows_limit_of_pixels_does_not_count_bytes(monkeypatch, data):
+  for limit in (_DEEP.size // 4, _DEEP.size):  # refuses, warns
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
+    found = decoding.decode(data, 'a.tif', 'red', 65535)
+    np.testing.assert_array_equal(found, _DEEP)
+    assert Image.MAX_IMAGE_PIXELS == limit
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('size_px,kind,predictor', [(8192, 'u2', 2),
+                                                    (8192, 'f4', 3),
+                                                    (5632, 'f8', 1)])
+def test_the_largest_tiffs_in_one_strip(tmp_path, size_px, kind, predictor):
+  pixels = np.zeros((size_px, size_px), kind)
+  tags = image_bytes.gray_tags(pixels,
+                               t259=8,
+                               t317=predictor,
+                               t339=1 if kind == 'u2' else 3)
+  data = image_bytes.tiff(tags, [zlib.compress(pixels, 1)])
+  assert not _read(tmp_path, data, 'a.tif').any()
+
+
 @pytest.mark.parametrize('name,data', [
     ('a.png', image_bytes.png(_GRAY)),
     ('a.png', image_bytes.png(_DEEP, interlaced=True)),

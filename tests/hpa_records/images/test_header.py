@@ -244,6 +244,14 @@ _BOMBS = {
         image_bytes.tiff(
             image_bytes.gray_tags(_GRAY, t322=60000, t323=60000, t324=0),
             [b'abc']),
+    'deep_tile.tif':
+        image_bytes.tiff(
+            image_bytes.gray_tags(_GRAY.astype('f8'),
+                                  t259=8,
+                                  t339=3,
+                                  t322=4096,
+                                  t323=4096,
+                                  t324=0), [b'abc']),
     'tags.tif':
         image_bytes.gray_tiff(_GRAY)[:-4].replace(
             b'\x11\x01\x04\0\1\0\0\0', b'\x11\x01\x04\0\xff\xff\xff\x3f') +
@@ -292,6 +300,26 @@ def test_bombs_are_refused_before_memory_is_allocated(tmp_path):
   assert len(lines) == 2 * len(_BOMBS)
   assert sum('received 60,000 x 60,000' in line for line in lines) == 10
   assert all('damaged' not in line for line in lines)
+
+
+@pytest.mark.parametrize('tile_px,fits', [(1024, True), (5696, False)])
+def test_the_largest_image_may_be_in_usual_tiles(tmp_path, tile_px, fits):
+  side = 5792  # 256 MiB; four tiles of 5,696 x 5,696 would be 990
+  across = -(-side // tile_px)
+  tags = image_bytes.gray_tags(np.empty((side, side), 'f8'),
+                               t259=8,
+                               t339=3,
+                               t322=tile_px,
+                               t323=tile_px,
+                               t324=0)
+  del tags[278]
+  path = tmp_path / 'a.tif'
+  path.write_bytes(image_bytes.tiff(tags, [b'abc'] * across**2))
+  if fits:
+    assert decoding.check(str(path), 'red', 9) == (side, side)
+  else:
+    with pytest.raises(errors.DataError, match='expected tiles about as large'):
+      decoding.check(str(path), 'red', 9)
 
 
 @pytest.mark.parametrize('height,fits', [(8192, True), (8193, False)])

@@ -3,6 +3,8 @@
 import gzip
 import io
 import itertools
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -151,6 +153,45 @@ def test_any_number_of_samples(tmp_path, num_samples, planar):
                planarconfig=planar)
   np.testing.assert_array_equal(
       _read(tmp_path, data, _how(num_samples, 'planes')), pixels)
+
+
+@pytest.mark.parametrize('planar', [1, 2])
+def test_tiles_of_many_samples_far_larger_than_their_image_are_refused(planar):
+  samples, side = 15, 1024  # 2**20 pixels, 2**23 bytes a sample
+  pixels = np.zeros((side, side, 1 if planar == 2 else samples), 'f8')
+  tags = {
+      256: 1,
+      257: 1,
+      258: [64] * samples,
+      259: 8,
+      262: 1,
+      277: samples,
+      284: planar,
+      322: side,
+      323: side,
+      324: 0,
+      339: [3] * samples
+  }
+  data = image_bytes.tiff(tags, [zlib.compress(pixels)] *
+                          (samples if planar == 2 else 1))
+  tracemalloc.start()
+  try:
+    with pytest.raises(errors.DataError, match='1 of 1,024 x 1,024 of 120 byt'):
+      _planes(data, 'a.tif', _how(samples, 'planes'))
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+  finally:
+    tracemalloc.stop()
+
+
+def test_tiles_of_many_samples_may_be_larger_than_their_image(tmp_path):
+  pixels = _pixels((16, 5, 7), 'f4')
+  data = _tiff(pixels,
+               photometric='minisblack',
+               planarconfig='separate',
+               tile=(512, 512),
+               compression='zlib')
+  np.testing.assert_array_equal(_read(tmp_path, data, _how(16, 'planes')),
+                                pixels)
 
 
 @pytest.mark.parametrize('dtype', ['u1', 'u2'])

@@ -1,5 +1,8 @@
 """imagenet: Keras's own weights in a network of C channels."""
 
+import zipfile
+
+import h5py
 import numpy as np
 import pytest
 
@@ -126,6 +129,38 @@ def test_other_files_are_refused_in_one_line(tmp_path):
     with pytest.raises(errors.DataError, match='--weights_file=') as caught:
       imagenet.load('convnext_tiny', 4, str(path))
     assert '\n' not in str(caught.value)
+
+
+def test_arrays_that_keras_does_not_write_are_refused_by_name(tmp_path):
+  path = str(tmp_path / 'a.weights.h5')
+  with h5py.File(path, 'w') as file:
+    file.create_dataset('layers/a/vars/0', (1,),
+                        'f4',
+                        maxshape=(None,),
+                        chunks=(2**24,),
+                        compression='gzip')[0] = 1
+  with pytest.raises(errors.DataError, match='its arrays are in chunks'):
+    imagenet.load('convnext_tiny', 4, path)
+
+
+def test_an_array_that_a_layer_names_often_is_refused_by_name(tmp_path):
+  path = str(tmp_path / 'a.h5')
+  with h5py.File(path, 'w') as file:
+    file['layer/a'] = np.zeros(2**16, 'f4')
+    file['layer'].attrs['weight_names'] = [b'a'] * 100
+    file.attrs['layer_names'] = [b'layer']
+  with pytest.raises(errors.DataError, match='a layer names more arrays'):
+    imagenet.load('convnext_tiny', 4, path)
+
+
+def test_a_file_that_keras_takes_for_an_archive_is_refused(tmp_path):
+  path = str(tmp_path / 'a.keras')
+  with h5py.File(path, 'w') as file:
+    file['0'] = np.zeros(4)
+  with zipfile.ZipFile(path, 'a') as archive:
+    archive.writestr('model.weights.h5', b'')
+  with pytest.raises(errors.DataError, match=r'no HDF5 file \(\.h5'):
+    imagenet.load('convnext_tiny', 4, path)
 
 
 def test_a_download_that_fails_names_the_flag(tmp_path, monkeypatch):

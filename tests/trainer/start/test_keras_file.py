@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 
 import h5py
 import numpy as np
@@ -56,12 +57,27 @@ def _declare_much(group):
   group.create_dataset('0', (2**40,), 'f4', chunks=(2**20,))
 
 
+def _be_a_large_chunk(group):
+  group.create_dataset('0', (1,),
+                       'f4',
+                       maxshape=(None,),
+                       chunks=(2**24,),
+                       compression='gzip')[0] = 1
+
+
+def _inflate_beyond_the_chunk(group):
+  array = group.create_dataset('0', (4,), 'f4', chunks=(4,), compression='gzip')
+  array.id.write_direct_chunk((0,), zlib.compress(bytes(2**24)))
+
+
 def _be_a_text(group):
   group['0'] = 'text'
 
 
-@pytest.mark.parametrize('fill',
-                         [_link, _store_elsewhere, _declare_much, _be_a_text])
+@pytest.mark.parametrize('fill', [
+    _link, _store_elsewhere, _declare_much, _be_a_large_chunk,
+    _inflate_beyond_the_chunk, _be_a_text
+])
 def test_arrays_that_no_network_has_are_refused(tmp_path, fill):
   path = str(tmp_path / 'model.keras')
   _write(path, fill)
