@@ -109,17 +109,14 @@ def read_at_most(path: str, most_bytes: int, kind: str) -> bytes:
   Raises:
     errors.DataError: the file cannot be read, or is larger.
   """
-  content = bytearray()
   try:
-    with contextlib.closing(chunks(path)) as parts:
-      for part in parts:
-        content += part
-        if len(content) > most_bytes:
-          raise errors.DataError(f'{path} is too large for {kind}: over '
-                                 f'{most_bytes:,} bytes; pass another file.')
+    return read_bytes(path, most_bytes)
   except OSError as error:
+    if error.errno == errno.EFBIG:
+      raise errors.DataError(
+          f'{path} is too large for {kind}: over '
+          f'{most_bytes:,} bytes; pass another file.') from error
     raise errors.describe_read(path, error) from error
-  return bytes(content)
 
 
 def read_small(path: str) -> bytes | None:

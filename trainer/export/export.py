@@ -110,24 +110,28 @@ def write(workdir: str,
                       networks, symmetries, threshold, how)
     _write(directory, folder.ONNX_NAME,
            onnx_file.convert(networks, symmetries, describe(run, **options)))
-    image = _make_image(run)
-    found = tf.saved_model.load(os.path.join(
-        directory, folder.SAVED_MODEL_NAME)).signatures[saved_model.PIXELS](
-            pixels=tf.constant(image))
-    bioimage.write(directory,
-                   name=f'{run.config.model} trained on '
-                   f'{stored_spec.find_name(run.folds[0].about)}',
-                   description=f'Classifies images of {run.spec.num_channels} '
-                   f'channels into {run.spec.num_classes} classes.',
-                   spec=run.spec,
-                   image=image,
-                   probabilities=found[plain.PROBABILITIES].numpy())
+    _write_bioimage(directory, run)
     _write(directory, training_samples.NAME, training_samples.format_npz(run))
     text = model_file.format_json(run,
                                   **options,
                                   files=folder.hash_files(directory))
     _write(directory, model_file.NAME, text.encode())
   return model_file.load(output)
+
+
+def _write_bioimage(directory: str, run: finished_run.Run) -> None:
+  """Describes a folder with a SavedModel as bioimage.write does."""
+  image = _make_image(run)
+  model = tf.saved_model.load(os.path.join(directory, folder.SAVED_MODEL_NAME))
+  found = model.signatures[saved_model.PIXELS](pixels=tf.constant(image))
+  bioimage.write(directory,
+                 name=f'{run.config.model} trained on '
+                 f'{stored_spec.find_name(run.folds[0].about)}',
+                 description=f'Classifies images of {run.spec.num_channels} '
+                 f'channels into {run.spec.num_classes} classes.',
+                 spec=run.spec,
+                 image=image,
+                 probabilities=found[plain.PROBABILITIES].numpy())
 
 
 def _choose_folds(run: finished_run.Run,

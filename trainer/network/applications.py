@@ -155,8 +155,10 @@ def _make_body(name: str, image: Any, scaled: Any,
                num_classes: int) -> keras.Model:
   """Returns a network up to its logits, of Keras's layers."""
   if name in catalog.FAMILIES:
+    family = catalog.FAMILIES[name]
+    of_classes = (num_classes,) if family.of_classes else ()
     try:
-      output = catalog.FAMILIES[name].connect(scaled, num_classes)
+      output = family.connect(scaled, *of_classes)
     except ValueError as error:
       raise ValueError(f'--model={name} for images of {image.shape[1]} px: '
                        f'{error}') from error

@@ -39,6 +39,7 @@ class _BytesFile(TiffImagePlugin.TiffImageFile):
   """
 
   def load_prepare(self):
+    """Takes the memory of the pixels, without comparing the size."""
     ImageFile.ImageFile.load_prepare(self)
 
 

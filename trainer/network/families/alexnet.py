@@ -22,17 +22,15 @@ from trainer.network.families import chain
 _UNITS = (4096, 4096)
 
 
-def connect(image: Any, num_classes: int) -> Any:
+def connect(image: Any) -> Any:
   """Returns the last hidden layer [B, 4096].
 
   Args:
     image: a Keras tensor, [B, H, W, C] float; H, W >= 67.
-    num_classes: not used.
 
   Raises:
     ValueError: the image is too large, as of chain.flatten.
   """
-  del num_classes
   x = _conv(image, 96, 11, 'conv1', strides=4, padding='valid')
   x = _conv(_pool(x, 'pool1'), 256, 5, 'conv2')
   x = _pool(x, 'pool2')

@@ -21,14 +21,15 @@ class Family:
   """A network up to its logits.
 
   Attributes:
-    connect: of an image, a Keras tensor [B, H, W, C], and the number of classes
-      it returns the input of the logits, [B, n]. All its layers have names.
+    connect: of an image, a Keras tensor [B, H, W, C], it returns the input of
+      the logits, [B, n]. With of_classes it also takes the number of classes.
+      All its layers have names.
     stem_end: the last layer before the second convolution or the first block.
     smallest_px: of an image.
     logits_norm: options of batch norm behind the logits; None without.
     of_classes: layers before the logits whose weights belong to classes.
   """
-  connect: Callable[[Any, int], Any]
+  connect: Callable[..., Any]
   stem_end: str
   smallest_px: int
   logits_norm: Mapping[str, Any] | None = None

@@ -3,7 +3,7 @@
 An activation is a layer of its own, relu or selu, whose place another may take.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import math
 from typing import Any
 
@@ -49,6 +49,23 @@ def pool(x: Any,
          padding: str = 'same') -> Any:
   """Returns x [B, H, W, C] max-pooled."""
   return keras.layers.MaxPooling2D(size, strides, padding, name=name)(x)
+
+
+def average_stages(x: Any, stages: Sequence[tuple[int, int]],
+                   connect: Callable[[Any, int, int, str], Any]) -> Any:
+  """Returns the average [B, n] of x behind the stages of a residual network.
+
+  Args:
+    x: a Keras tensor [B, H, W, C].
+    stages: channels and number of blocks of each, the last n; all but the first
+      begin with a stride of 2.
+    connect: returns a block of (x, channels, strides, name).
+  """
+  for i, (filters, count) in enumerate(stages, 2):
+    for j in range(1, count + 1):
+      strides = 2 if i > 2 and j == 1 else 1
+      x = connect(x, filters, strides, f'block{i}_{j}')
+  return keras.layers.GlobalAveragePooling2D(name='avg_pool')(x)
 
 
 def flatten(x: Any, units: int) -> Any:

@@ -46,22 +46,33 @@ def _start() -> dict[str, Any]:
   }
 
 
-def connect(image: Any, num_classes: int) -> Any:
+def connect(image: Any) -> Any:
   """Returns the last hidden layer [B, 512] of DeepLoc.
 
   Args:
     image: a Keras tensor, [B, H, W, C] float.
-    num_classes: not used.
 
   Raises:
     ValueError: the image is too large, as of chain.flatten.
   """
-  del num_classes
-  x = convolve(image, NORM, _start)
-  x = chain.flatten(x, _UNITS[0])
+  return connect_hidden(image, NORM, _start)
+
+
+def connect_hidden(image: Any, norm: dict[str, float], start=dict) -> Any:
+  """Returns the last hidden layer [B, 512] behind DeepLoc's convolutions.
+
+  Args:
+    image: as of connect.
+    norm: options of batch norm.
+    start: returns the initial weights of a layer.
+
+  Raises:
+    ValueError: as of connect.
+  """
+  x = chain.flatten(convolve(image, norm, start), _UNITS[0])
   for i, units in enumerate(_UNITS, 1):
-    x = keras.layers.Dense(units, name=f'dense{i}', **_start())(x)
-    x = chain.norm(x, f'dense{i}_norm', **NORM)
+    x = keras.layers.Dense(units, name=f'dense{i}', **start())(x)
+    x = chain.norm(x, f'dense{i}_norm', **norm)
     x = chain.activate(x, f'dense{i}_act')
   return x
 
@@ -84,17 +95,15 @@ def convolve(x: Any, norm: dict[str, float], start=dict) -> Any:
   return x
 
 
-def connect_gapnet(image: Any, num_classes: int) -> Any:
+def connect_gapnet(image: Any) -> Any:
   """Returns the last hidden layer [B, 128] of the GapNet authors' form.
 
   Args:
     image: as of connect.
-    num_classes: not used.
 
   Raises:
     ValueError: as of connect.
   """
-  del num_classes
 
   def start():
     # VarianceScaling corrects for the cut, the original does not.

@@ -19,14 +19,12 @@ from trainer.network.families import chain
 _UNITS = 1024
 
 
-def connect(image: Any, num_classes: int) -> Any:
+def connect(image: Any) -> Any:
   """Returns the last hidden layer [B, 1024].
 
   Args:
     image: a Keras tensor, [B, H, W, C] float.
-    num_classes: not used.
   """
-  del num_classes
   x = keras.applications.DenseNet121(include_top=False,
                                      weights=None,
                                      input_tensor=image).output

@@ -28,14 +28,12 @@ from trainer.network.families import deeploc
 _MAPS = (512, 512)
 
 
-def connect(image: Any, num_classes: int) -> Any:
+def connect(image: Any) -> Any:
   """Returns the average [B, 512] of the last maps.
 
   Args:
     image: a Keras tensor, [B, H, W, C] float.
-    num_classes: not used.
   """
-  del num_classes
   x = deeploc.convolve(image, {})
   for i, filters in enumerate(_MAPS, 1):
     x = chain.conv(x, filters, 1, f'point{i}')

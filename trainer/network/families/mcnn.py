@@ -25,17 +25,15 @@ _MAPS = (16, 16, 16, 32, 32, 32, 64)
 _UNITS = 512
 
 
-def connect(image: Any, num_classes: int) -> Any:
+def connect(image: Any) -> Any:
   """Returns the last hidden layer [B, 512].
 
   Args:
     image: a Keras tensor, [B, H, W, C] float; H, W >= 128.
-    num_classes: not used.
 
   Raises:
     ValueError: the image is too large, as of chain.flatten.
   """
-  del num_classes
   columns = []
   for i, filters in enumerate(_MAPS):
     x = _shrink(image, 2**i, f'column{i}_pool1')

@@ -22,24 +22,18 @@ from hpa_records.runtime.tensorflow import keras
 from trainer.network.families import chain
 
 _NORM = {'momentum': 0.9, 'epsilon': 1e-4}
-_MAPS = (64, 128, 256, 512)
+_STAGES = ((64, 2), (128, 2), (256, 2), (512, 2))
 
 
-def connect(image: Any, num_classes: int) -> Any:
+def connect(image: Any) -> Any:
   """Returns the average [B, 512] of the last maps.
 
   Args:
     image: a Keras tensor, [B, H, W, C] float.
-    num_classes: not used.
   """
-  del num_classes
   x = chain.activate(_conv(image, 64, 7, 'conv1'), 'conv1_act')
   x = chain.pool(x, 'pool1', 3)
-  for i, filters in enumerate(_MAPS, 2):
-    for j in (1, 2):
-      strides = 2 if i > 2 and j == 1 else 1
-      x = _block(x, filters, strides, f'block{i}_{j}')
-  return keras.layers.GlobalAveragePooling2D(name='avg_pool')(x)
+  return chain.average_stages(x, _STAGES, _block)
 
 
 def _block(x: Any, filters: int, strides: int, name: str) -> Any:

@@ -32,24 +32,18 @@ _GROUPS = 32
 _REDUCTION = 16
 
 
-def connect(image: Any, num_classes: int) -> Any:
+def connect(image: Any) -> Any:
   """Returns the average [B, 2048] of the last maps.
 
   Args:
     image: a Keras tensor, [B, H, W, C] float.
-    num_classes: not used.
   """
-  del num_classes
   x = keras.layers.ZeroPadding2D(3, name='conv1_pad')(image)
   x = _conv(x, 64, 7, 'conv1', 2, padding='valid')
   x = chain.activate(x, 'conv1_act')
   x = keras.layers.ZeroPadding2D(1, name='pool1_pad')(x)
   x = chain.pool(x, 'pool1', 3, 2, 'valid')
-  for i, (filters, count) in enumerate(_STAGES, 2):
-    for j in range(1, count + 1):
-      strides = 2 if i > 2 and j == 1 else 1
-      x = _block(x, filters, strides, f'block{i}_{j}')
-  return keras.layers.GlobalAveragePooling2D(name='avg_pool')(x)
+  return chain.average_stages(x, _STAGES, _block)
 
 
 def _block(x: Any, filters: int, strides: int, name: str) -> Any:
