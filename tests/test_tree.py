@@ -82,6 +82,7 @@ _WITH_TENSORFLOW = {
     'trainer.training.optimization.gradient',
     'trainer.training.optimization.loss',
     'trainer.training.optimization.optimizer',
+    'trainer.global_batch',
     'trainer.strategy',
     'trainer.memory',
     'trainer.tpu',

@@ -6,9 +6,8 @@ on their devices then.
 
 import contextlib
 import hashlib
-import math
 import re
-from typing import Any, Callable, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import tf
-from hpa_records.sampling import epoch_plan
 from trainer import accelerator
 from trainer import cluster
 from trainer import tpu as tpu_lib
@@ -189,101 +187,6 @@ def compiles(strategy: tf.distribute.Strategy, xla: str) -> bool:
         '--xla=on on a CPU is not supported by TensorFlow for TPUs, which '
         'compiles for TPUs only; leave --xla out.')
   return kind == 'TPU' or xla == 'on' or (xla == 'auto' and kind == 'GPU')
-
-
-def check_batch(strategy: tf.distribute.Strategy,
-                batch_size: int,
-                flag: str,
-                parts: int = 1,
-                in_pairs: bool = False) -> None:
-  """Checks that the replicas can share a global batch evenly.
-
-  Args:
-    strategy: of the run.
-    batch_size: of a global batch.
-    flag: the flag of batch_size, for the message.
-    parts: of --accumulate, equal ones of each replica.
-    in_pairs: whether a replica's share must be even.
-
-  Raises:
-    errors.DataError: they cannot; names the nearest sizes that work.
-  """
-  replicas = strategy.num_replicas_in_sync
-  unit = replicas * math.lcm(parts, 2 if in_pairs else 1)
-  below = batch_size // unit * unit
-  if below != batch_size:
-    nearest = [each for each in (below, below + unit) if each]
-    reasons = [
-        text for text, number in ((f'{replicas} replicas',
-                                   replicas), (f'--accumulate={parts}', parts),
-                                  ('the pairs of --mixup and --cutmix',
-                                   1 + in_pairs)) if number > 1
-    ]
-    raise errors.DataError(
-        f'Expected --{flag} divisible by {unit}, for {" and ".join(reasons)}, '
-        f'received {batch_size}; pass {" or ".join(map(str, nearest))}.')
-
-
-def cap_batch(strategy: tf.distribute.Strategy, batch_size: int,
-              count: int) -> int:
-  """Returns a global batch size no larger than needed for count images.
-
-  Args:
-    strategy: whose replicas share the batch.
-    batch_size: the largest.
-    count: number of images.
-  """
-  replicas = strategy.num_replicas_in_sync
-  return min(batch_size, max(-(-count // replicas), 1) * replicas)
-
-
-def share(context: tf.distribute.InputContext,
-          batch_size: int) -> epoch_plan.Share:
-  """Returns the part of each global batch that an input pipeline makes.
-
-  Args:
-    context: of the pipeline, as distribute_datasets_from_function gives it.
-    batch_size: of a global batch.
-  """
-  replicas = context.num_replicas_in_sync
-  count = replicas // context.num_input_pipelines
-  return epoch_plan.Share(batch_size, replicas,
-                          context.input_pipeline_id * count, count)
-
-
-def distribute_batches(
-    strategy: tf.distribute.Strategy,
-    make_pipeline: Callable[[tf.distribute.InputContext], tf.data.Dataset]
-) -> Iterable[Any]:
-  """Returns the batches of an input pipeline for the replicas of a strategy.
-
-  A single replica reads them from the host. TensorFlow's iterator for devices,
-  which several replicas need, has a thread that tunes it, and deleting the
-  iterator can wait for that thread: 37 s after a pass of 45 s (TF 2.21).
-
-  Args:
-    strategy: of the replicas.
-    make_pipeline: makes the part of each batch that share gives a context.
-  """
-  if (strategy.num_replicas_in_sync == 1 and
-      not isinstance(strategy, tf.distribute.TPUStrategy)):
-    return make_pipeline(tf.distribute.InputContext())
-  return strategy.distribute_datasets_from_function(make_pipeline)
-
-
-def place(strategy: tf.distribute.Strategy, images: Any) -> Any:
-  """Returns images of distribute_batches on the device, if there is only one.
-
-  So that several networks need one copy.
-
-  Args:
-    strategy: as of distribute_batches.
-    images: [B, H, W, C], of a batch.
-  """
-  if not isinstance(images, tf.Tensor):  # of several replicas
-    return images
-  with tf.device(strategy.extended.worker_devices[0]):
-    return tf.identity(images)
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:

@@ -82,4 +82,7 @@ def _explain(flag: absl_flags.Flag) -> str:
                 flags=re.DOTALL)
   if all(re.search(rf'\b{re.escape(each)}\b', text) for each in values):
     return text
-  return f'{text} [{"|".join(values)}]'
+  joined = '|'.join(values)
+  if len(joined) > _WIDTH - _INDENT - 2:
+    joined = '| '.join(values)  # lines end between values
+  return f'{text} [{joined}]'

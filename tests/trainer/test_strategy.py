@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from hpa_records.runtime import errors
@@ -127,23 +126,3 @@ def test_memory_that_ran_out_is_told_in_one_line():
   with pytest.raises(errors.StoppedEarly, match='Out of memory on the CPU: '):
     with strategy.translate_errors(found):
       tf.zeros([2**24, 2**24])
-
-
-def test_one_replica_reads_from_the_host_without_a_tuner():
-  """Else the end of each epoch may wait for the tuner of a device's iterator.
-  """
-
-  def make(context):
-    share = strategy.share(context, 6)
-    assert (share.first, share.count, share.part_size) == (0, 1, 6)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return tf.data.Dataset.range(12).batch(6).with_options(options)
-
-  cpu = strategy.make('cpu')
-  batches = strategy.distribute_batches(cpu, make)
-  assert not batches.options().autotune.enabled
-  first, second = map(np.asarray, batches)
-  assert first.tolist() == [*range(6)] and second.tolist() == [*range(6, 12)]
-  images = strategy.place(cpu, tf.constant(first))
-  assert images.device.endswith('CPU:0') and (images.numpy() == first).all()

@@ -26,7 +26,7 @@ from trainer.prediction import assignment as assignment_lib
 from trainer.prediction import ensemble as ensemble_lib
 from trainer.prediction import feature_table
 from trainer.prediction import fold_network
-from trainer import strategy as strategy_lib
+from trainer import global_batch
 
 
 class Embedder:
@@ -74,11 +74,9 @@ class Embedder:
         cannot share a batch, or the features are not finite.
     """
     strategy, count = self._strategy, len(source.ids)
-    strategy_lib.check_batch(strategy, batch_size, 'batch_size')
-    batch_size = strategy_lib.cap_batch(strategy, batch_size, count)
-    batches = strategy_lib.distribute_batches(
-        strategy,
-        lambda context: source.batches(strategy_lib.share(context, batch_size)))
+    global_batch.check(strategy, batch_size, 'batch_size')
+    batch_size = global_batch.cap(strategy, batch_size, count)
+    batches = global_batch.distribute(strategy, batch_size, source.batches)
     lengths = {**self.lengths, feature_table.PROBABILITIES: len(self._classes)}
     values = _make_values((count, sum(lengths.values())), folder)
     with progress.Bar('embed', count, 'images') as shown:

@@ -24,7 +24,7 @@ from trainer.augmentation import dihedral
 from trainer.prediction import ensemble as ensemble_lib
 from trainer.prediction import fold_network
 from trainer.scoring import decision
-from trainer import strategy as strategy_lib
+from trainer import global_batch
 
 # Of each --tta, the symmetries of the square that an image is predicted in.
 _VIEWS = {'dihedral': range(dihedral.NUM_ELEMENTS), 'none': range(1)}
@@ -168,18 +168,16 @@ class Models:
         replicas cannot share a batch.
     """
     strategy, count = self.strategy, len(source.ids)
-    strategy_lib.check_batch(strategy, batch_size, 'batch_size')
-    batch_size = strategy_lib.cap_batch(strategy, batch_size, count)
-    batches = strategy_lib.distribute_batches(
-        strategy,
-        lambda context: source.batches(strategy_lib.share(context, batch_size)))
+    global_batch.check(strategy, batch_size, 'batch_size')
+    batch_size = global_batch.cap(strategy, batch_size, count)
+    batches = global_batch.distribute(strategy, batch_size, source.batches)
     parts = []
     with progress.Bar('predict', count, 'images') as shown:
       with source.translate_errors():
         for number, batch in enumerate(batches):
           # What is still read then is read to list its issues, too.
           if not source.is_refused:
-            images = strategy_lib.place(strategy, batch[spec_lib.IMAGE])
+            images = global_batch.place(strategy, batch[spec_lib.IMAGE])
             parts.append(self._predict(images, _VIEWS[tta]))
           shown.advance(min(batch_size, count - number * batch_size))
     sound = source.finish()

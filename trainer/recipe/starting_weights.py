@@ -23,11 +23,11 @@ class StartingWeights:
       '',
       is_free=True)
   pretrained: str = _define(
-      'Start a network of Keras from its weights of ImageNet.',
+      'Start a network of Keras from ImageNet.',
       '',
       choices=('', IMAGENET))
   weights_file: str = _define(
-      'File of the weights of --pretrained; by default Keras downloads it.',
+      'File of those weights; by default Keras downloads it.',
       '',
       is_free=True)
   freeze: str = _define(

@@ -17,7 +17,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer.run import workdir
-from trainer import strategy as strategy_lib
+from trainer import global_batch
 from trainer.training import calls
 from trainer.training import device_cache
 from trainer.training import interruption as interruption_lib
@@ -91,10 +91,10 @@ class Epochs:
     batches = None
     if self._cached is None:
       batches = iter(
-          strategy_lib.distribute_batches(
-              self._strategy, lambda context: self._reader.training(
-                  plan, key, strategy_lib.share(context, config.batch_size),
-                  first_step)))
+          global_batch.distribute(
+              self._strategy,
+              config.batch_size, lambda share: self._reader.training(
+                  plan, key, share, first_step)))
     return Epoch(plan, batches)
 
   def train(self, epoch: Epoch, state: state_lib.State,

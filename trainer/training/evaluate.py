@@ -14,7 +14,7 @@ from trainer import memory
 from trainer.recipe import schedule
 from trainer.scoring import decision
 from trainer.scoring import metrics
-from trainer import strategy as strategy_lib
+from trainer import global_batch
 from trainer.training import device_cache
 from trainer.training.optimization import loss as loss_lib
 from trainer.training import step as step_lib
@@ -55,7 +55,7 @@ class Evaluator:
     self.records = records
     self.ids = records.index['id'].iloc[rows].to_numpy(dtype=str)
     self.labels = records.labels[rows]
-    batch_size = strategy_lib.cap_batch(
+    batch_size = global_batch.cap(
         strategy, memory.choose_eval_batch(config, records.spec, strategy),
         len(rows))
     self._is_on_cpu = memory.find_device(strategy)[0] == 'CPU'
@@ -65,9 +65,8 @@ class Evaluator:
       self._cached = device_cache.CachedBatches(cache, batch_size, self._steps)
       self._cached.load(epoch_plan.once(rows))
     else:
-      self._batches = strategy_lib.distribute_batches(
-          strategy, lambda context: reader.evaluation(
-              rows, strategy_lib.share(context, batch_size)))
+      self._batches = global_batch.distribute(
+          strategy, batch_size, lambda share: reader.evaluation(rows, share))
 
   def predict(self, epoch: int) -> tuple[np.ndarray, float]:
     """Returns the predictions [N, K] float32, 0..1, and the mean loss.

@@ -30,6 +30,7 @@ from trainer.run import fold_lock
 from trainer.run import workdir
 from trainer.start import description
 from trainer.start import first_weights
+from trainer import global_batch
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import epoch
@@ -65,9 +66,9 @@ def train(config: config_lib.Config,
   """
   strategy = strategy or strategy_lib.make(config.distribute, config.tpu)
   preparation.check_deterministic(config)
-  strategy_lib.check_batch(strategy, config.batch_size, 'batch_size',
-                           config.accumulate, config.mixes)
-  strategy_lib.check_batch(strategy, config.eval_batch_size, 'eval_batch_size')
+  global_batch.check(strategy, config.batch_size, 'batch_size',
+                     config.accumulate, config.mixes)
+  global_batch.check(strategy, config.eval_batch_size, 'eval_batch_size')
   records = preparation.load_records(config)
   preparation.check_labels(config, records)
   repeats, inner = preparation.check_fold(config, records)

@@ -31,13 +31,17 @@ def test_a_real_network_is_taken(name):
   fold_form.check_network(networks.summarise(name))
 
 
-def test_the_largest_drawing_is_taken():
-  fold_form.check_network(
-      _network(*_chain(3), *([i, i - 1] for i in range(2, 79))))
+@pytest.mark.parametrize('network', [
+    _network(*_chain(3), *([i, i - 1] for i in range(2, 79))),
+    _network(*map(range, range(80))),  # one block
+])
+def test_the_largest_drawing_is_taken(network):
+  fold_form.check_network(network)
 
 
 @pytest.mark.parametrize('network,message', [
-    (_network(*map(range, range(80))), 'connections: .* 160, received 3160'),
+    (_network(*(range(max(i - 4, 0), i) for i in range(80))),
+     'connections: .* 160, received 310'),
     (_network(*_chain(600)), 'blocks: .* 80, received 600'),
     (_network(*_chain(600), kinds=['Activation']), 'letters of kinds: .* 4000'),
     (_network(*_chain(601)), 'layers: .* 600, received 601'),

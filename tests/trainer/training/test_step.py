@@ -17,6 +17,7 @@ from tests.support import flag_files
 from tests.support import prestarted
 from tests.support import specs
 from trainer import config as config_lib
+from trainer import global_batch
 from trainer.network import applications
 from trainer.network import build
 from trainer.network import depth
@@ -364,9 +365,9 @@ def _prepare(records, config, strategy, kind='cached'):
   stepper.begin(0, 0, np.full(5, 0.1))
   if kind == 'read':
     return stepper, iter(
-        strategy_lib.distribute_batches(
-            strategy, lambda _: reader.training(once, epoch_plan.Key(0, 0, 0),
-                                                epoch_plan.Share(_B))))
+        global_batch.distribute(
+            strategy, _B, lambda share: reader.training(
+                once, epoch_plan.Key(0, 0, 0), share)))
   cache = device_cache.DeviceCache(strategy, reader, records)
   batches = device_cache.CachedBatches(cache, _B, 5)
   batches.load(once)
