@@ -57,8 +57,7 @@ class Optimization:
   l2: float = _define('Weight decay in the loss: factor of sum w^2.', 0.0,
                       **setting.FROM_0)
   weight_decay: float = _define(
-      'Decoupled weight decay: rate * this * w a step.', 0.0,
-      **setting.FROM_0)
+      'Decoupled weight decay: rate * this * w a step.', 0.0, **setting.FROM_0)
   decay_biases: bool = _define('Weight decay of biases, not of kernels alone.',
                                False)
   ema: float = _define(

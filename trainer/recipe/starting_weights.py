@@ -22,14 +22,11 @@ class StartingWeights:
       'folder of one fold, or of a .keras file. By default fresh weights.',
       '',
       is_free=True)
-  pretrained: str = _define(
-      'Start a network of Keras from ImageNet.',
-      '',
-      choices=('', IMAGENET))
+  pretrained: str = _define('Start a network of Keras from ImageNet.',
+                            '',
+                            choices=('', IMAGENET))
   weights_file: str = _define(
-      'File of those weights; by default Keras downloads it.',
-      '',
-      is_free=True)
+      'File of those weights; by default Keras downloads it.', '', is_free=True)
   freeze: str = _define(
       'Layers that keep their starting weights: the stem before the first '
       'blocks, or all but the last dense layer.',

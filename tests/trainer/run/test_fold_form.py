@@ -31,10 +31,12 @@ def test_a_real_network_is_taken(name):
   fold_form.check_network(networks.summarise(name))
 
 
-@pytest.mark.parametrize('network', [
-    _network(*_chain(3), *([i, i - 1] for i in range(2, 79))),
-    _network(*map(range, range(80))),  # one block
-])
+@pytest.mark.parametrize(
+    'network',
+    [
+        _network(*_chain(3), *([i, i - 1] for i in range(2, 79))),
+        _network(*map(range, range(80))),  # one block
+    ])
 def test_the_largest_drawing_is_taken(network):
   fold_form.check_network(network)
 
