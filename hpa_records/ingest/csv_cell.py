@@ -1,7 +1,8 @@
 """Cells of the CSV files that are written here: none can start a formula.
 
-A spreadsheet computes a cell that begins with =, +, -, @, a tab or a carriage
-return, and a formula can read other files or open an address. Names of samples
+A spreadsheet computes a cell that begins with =, +, -, @ (in Japanese and
+Chinese ones of full width, too), a tab or a carriage return, and a formula can
+read other files or open an address. Names of samples
 and classes come from others. So a text that begins with one of these, or with
 an apostrophe, is written after an apostrophe, which spreadsheets do not show.
 The first apostrophe of a cell is then always one that was added: a reader
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # it would make commands start slowly
   import pandas as pd
 
 _MARK = "'"
-_GUARDED = ('=', '+', '-', '@', '\t', '\r', _MARK)
+_GUARDED = (*'=+-@＝＋－＠', '\t', '\r', _MARK)
 _NUMBERS = 'biuf'  # NumPy's kinds of dtypes
 
 

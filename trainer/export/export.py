@@ -69,7 +69,8 @@ def write(workdir: str,
   Raises:
     errors.DataError: the run has no such finished folds, or is damaged; the
       threshold is none; an exported network gives other probabilities than that
-      of the run; or as of folder.make, page.check and page.render.
+      of the run; or as of onnx_file.check_size, folder.make, page.check and
+      page.render.
   """
   run = _choose_folds(trained.load(workdir), choice.folds)
   threshold = threshold_lib.choose([run], choice.threshold, choice.weights)
@@ -80,6 +81,7 @@ def write(workdir: str,
     page.check(described, stored_um)
   how = described.how(about['image_size'], about['resize'], stored_um)
   networks = load_networks(run, choice.weights)
+  onnx_file.check_size(networks)
   symmetries = choice.tta == 'dihedral'
   options = {
       'tta': choice.tta,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
@@ -22,6 +23,21 @@ from trainer.network import plain
 
 OPSET = 17
 PIXELS = 'pixels'
+_MOST_BYTES = 2**31 - 2**24  # of weights; a protobuf file has less than 2 GiB
+
+
+def check_size(networks: Sequence[keras.Model]) -> None:
+  """Refuses networks that one ONNX file does not hold.
+
+  Raises:
+    errors.DataError: their weights are too large together.
+  """
+  num_bytes = 4 * sum(each.count_params() for each in networks)
+  if num_bytes > _MOST_BYTES:
+    raise errors.DataError(
+        f'The {len(networks)} networks have {num_bytes / 1e9:.2f} GB of weights, '
+        f'and an ONNX file holds {_MOST_BYTES / 1e9:.2f} GB; export fewer folds '
+        '(--folds=0).')
 
 
 def convert(networks: Sequence[keras.Model],

@@ -12,13 +12,14 @@ from hpa_records.ingest import csv_table
 from hpa_records.ingest import issue
 
 _TEXTS = ("=cmd|' /C calc'!A0", '+1', '-2', '@SUM(A1)', '\tx', '\rx', "'",
-          "'=x", "''=x", "'plain", 'plain', 'a=b', '', '0 25')
+          "'=x", "''=x", "'plain", 'plain', 'a=b', '', '0 25', '＝1', '＋1', '－1',
+          '＠A1')
 
 
 @pytest.mark.parametrize('text', _TEXTS)
 def test_a_text_cannot_start_a_formula_and_is_read_again(text):
   found = csv_cell.protect(text)
-  assert not found.startswith(('=', '+', '-', '@', '\t', '\r'))
+  assert not found.startswith((*'=+-@＝＋－＠', '\t', '\r'))
   assert csv_cell.restore(found) == text
 
 

@@ -5,6 +5,8 @@ import onnx
 import onnxruntime
 import pytest
 
+from hpa_records.runtime import errors
+from hpa_records.runtime.tensorflow import keras
 from tests.trainer.network import test_plain
 from trainer import config as config_lib
 from trainer.export import onnx_file
@@ -49,6 +51,13 @@ def _check(settings, symmetries, tolerance=1e-3):
   opsets = {each.domain: each.version for each in parsed.opset_import}
   assert opsets[''] == onnx_file.OPSET
   assert {each.key: each.value for each in parsed.metadata_props}['a'] == 'b'
+
+
+def test_more_weights_than_a_file_holds_are_refused():
+  network = keras.Sequential([keras.Input([1000]), keras.layers.Dense(1000)])
+  onnx_file.check_size(500 * [network])
+  with pytest.raises(errors.DataError, match='2.16 GB of .* holds 2.13 GB'):
+    onnx_file.check_size(540 * [network])
 
 
 @pytest.mark.parametrize('activation',
