@@ -223,6 +223,11 @@ def test_commands_of_a_wheel_run_away_from_the_checkout(installed, tmp_path):
   for command in _COMMANDS:
     said = _run_away(tmp_path, binaries / _script(command), '--version')
     assert said == f'hpa-records {hpa_records.__version__}\n'
+
+
+@pytest.mark.soak
+def test_a_wheel_does_the_main_job(installed, tmp_path):
+  binaries, _ = installed
   for script, *words in (
       ('hpa-make-sample-data', '--output=data', '--num_samples=40',
        '--size_px=64', '--workers=2'),

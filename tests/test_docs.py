@@ -57,7 +57,7 @@ _WRITTEN = {
 
 # Guides whose commands make soak runs: they take minutes.
 _IN_SOAK = ('docs/balance.md', 'docs/many_machines.md', 'docs/own_loop.md',
-            'docs/report.md')
+            'docs/report.md', 'docs/train.md')
 
 # Whose examples need more packages than the tests.
 _IN_LOOPS = 'docs/own_loop.md'

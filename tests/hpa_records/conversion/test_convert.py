@@ -1,6 +1,7 @@
 """convert and tools/make_records.py, on real PNG files."""
 
 import collections
+import itertools
 import pathlib
 
 import numpy as np
@@ -300,8 +301,9 @@ def test_real_fields_give_their_labels(fields):
 
 
 def _differences(folder, fields, exact):
-  """Largest difference of each plane of a dataset to an exact reduction."""
-  for sample_id, sample in fakes.read_samples(folder).items():
+  """Largest difference of each plane of 60 samples to an exact reduction."""
+  samples = fakes.read_samples(folder)
+  for sample_id, sample in itertools.islice(samples.items(), 60):
     stored = pixel_codec.decode(sample.image, 'raw', 299, 4)
     for c, channel in enumerate(specs.CHANNELS):
       path = fields[0] / 'fields' / f'{sample_id}_{channel}.png'
@@ -311,7 +313,7 @@ def _differences(folder, fields, exact):
 
 def test_real_fields_equal_an_independent_decode_and_resize(fields):
   found = list(_differences(fields[1], fields, test_load.triangle_means))
-  assert len(found) == 4 * 345 and max(found) <= 1.001
+  assert len(found) == 4 * 60 and max(found) <= 1.001
 
 
 def test_real_fields_by_area_equal_exact_means(fields, tmp_path):

@@ -19,6 +19,9 @@ from tests.support import signalled
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _EPOCHS = 7  # of three steps
+# At the default of 0.1, a rounding that moves the largest of a pool grows to
+# 4e-4 in seven epochs; at this rate it stays below 1e-7.
+_RATE = 0.01
 # One process a number of logical devices: they are set before TensorFlow
 # starts them. Trains one epoch, then goes on to the last.
 _ON_DEVICES = '''
@@ -38,7 +41,7 @@ cpu = tf.config.list_physical_devices('CPU')[0]
 tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * int(count))
 def main():
-  plain = (variant, mask, recipe) == ('original', 'example', {})
+  plain = (variant, mask, len(recipe)) == ('original', 'example', 1)
   for epochs in (1, 7) if plain else (1,):
     loop.train(config.Config(records, f'{workdir}/{epochs}', epochs=epochs,
                              batch_size=int(batch_size), augment='all',
@@ -90,7 +93,7 @@ def _run_on_devices(folder,
   arguments = [
       count, folder / 'records', folder / name, cache, batch_size, variant,
       mask,
-      json.dumps(recipe)
+      json.dumps({'learning_rate': _RATE} | recipe)
   ]
   return prestarted.run(['-c', _ON_DEVICES, *map(str, arguments)])
 
@@ -117,9 +120,9 @@ def test_several_devices_train_as_one(folder, one, count, cache):
   done = _run_on_devices(folder, f'of{count}', count, cache)
   assert done.returncode == 0, done.stderr
   assert f'on {count} CPUs.' in done.stdout
-  for epochs, bound in ((1, 1e-6), (_EPOCHS, 1e-4)):
+  for epochs in (1, _EPOCHS):
     _assert_close(folder / f'of{count}' / str(epochs), one / str(epochs),
-                  epochs, bound)
+                  epochs, 1e-6)
 
 
 def test_batch_norm_and_rates_by_depth_are_those_of_the_whole_batch(tmp_path):
@@ -138,12 +141,12 @@ def test_batch_norm_and_rates_by_depth_are_those_of_the_whole_batch(tmp_path):
 
 # The gradients of batch norm over four images enlarge what is rounded, and
 # Adam's first step is the sign of each.
-@pytest.mark.parametrize('variant,size_px,optimizer,bound', [
-    ('original', 32, 'adamw', 1e-5),
-    pytest.param('kaggle', 149, 'sgd', 1e-3, marks=pytest.mark.soak),
+@pytest.mark.parametrize('variant,size_px,optimizer,rate,bound', [
+    ('original', 32, 'adamw', 1e-3, 1e-5),
+    pytest.param('kaggle', 149, 'sgd', 0.1, 1e-3, marks=pytest.mark.soak),
 ])
 def test_several_devices_share_the_parts_of_a_step(tmp_path, variant, size_px,
-                                                   optimizer, bound):
+                                                   optimizer, rate, bound):
   fakes.write_records(tmp_path, 16, size_px, num_folds=2)
   for count in (1, 2):
     done = _run_on_devices(tmp_path,
@@ -152,6 +155,7 @@ def test_several_devices_share_the_parts_of_a_step(tmp_path, variant, size_px,
                            batch_size=8,
                            variant=variant,
                            optimizer=optimizer,
+                           learning_rate=rate,
                            weight_decay=0.1,
                            schedule='cosine',
                            ema=0.9,
@@ -201,7 +205,8 @@ def _start_workers(folder,
   command = [
       *prestarted.find_python(), '-m', 'trainer.main',
       f'--records={folder / "records"}', f'--workdir={folder / name}',
-      f'--epochs={_EPOCHS}', '--batch_size=16', '--augment=all', *common
+      f'--epochs={_EPOCHS}', '--batch_size=16', '--augment=all',
+      f'--learning_rate={_RATE}', *common
   ]
   started = []
   for index in range(2):

@@ -485,10 +485,11 @@ def test_a_compiled_run_of_other_channels_gives_the_same():
 
 @_COMPILES
 @pytest.mark.parametrize('precision,activation,loss,more', [
-    ('float32', 'selu', 'asymmetric', {}),
-    ('float32', 'prelu', 'softmax', {
-        'optimizer': 'lion'
-    }),
+    pytest.param('float32', 'selu', 'asymmetric', {}, marks=pytest.mark.soak),
+    pytest.param('float32',
+                 'prelu',
+                 'softmax', {'optimizer': 'lion'},
+                 marks=pytest.mark.soak),
     ('bfloat16', 'prelu', 'focal_lovasz', {
         'optimizer': 'adamw',
         'weight_decay': 0.1,
