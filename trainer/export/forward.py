@@ -74,7 +74,7 @@ def _pull_back(layer: keras.layers.Layer, x: tf.Tensor,
   Written out, since ONNX has no operations of gradients.
 
   Args:
-    layer: a Dense, LayerNormalization, PReLU or Activation.
+    layer: a Dense, LayerNormalization, PReLU, LeakyReLU or Activation.
     x: its input, [B, units].
     gradient: by its output, [B or 1, K, units].
   """
@@ -95,6 +95,8 @@ def _find_slope(layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
   """Returns the derivative of an activation at x, of its shape."""
   if isinstance(layer, keras.layers.PReLU):
     return tf.where(x > 0, 1.0, tf.convert_to_tensor(layer.alpha))
+  if isinstance(layer, keras.layers.LeakyReLU):
+    return tf.where(x > 0, 1.0, layer.negative_slope)
   sigmoid = tf.sigmoid(x)
   exponential = tf.exp(tf.minimum(x, 0.0))
   density = tf.exp(-x * x / 2) / np.sqrt(2 * np.pi)

@@ -5,7 +5,11 @@ import functools
 
 from trainer import setting
 
-LOSSES = ('bce', 'focal', 'asymmetric', 'focal_lovasz', 'softmax')
+LOSSES = ('bce', 'focal', 'asymmetric', 'focal_lovasz', 'lovasz_softmax',
+          'lovasz_hinge', 'bestfitting', 'softmax')
+OF_BATCH = ('lovasz_softmax', 'lovasz_hinge', 'bestfitting')  # no sums over it
+# Those without a value for mixed labels.
+UNMIXED = ('focal_lovasz', 'lovasz_hinge', 'bestfitting')
 # Each optimizer, and its learning rate if none is set. Sources: Table 1 of the
 # paper; Keras's AdamW; Chen et al., "Symbolic Discovery of Optimization
 # Algorithms", 2023, section 5: a rate 3 to 10 times smaller than AdamW's.

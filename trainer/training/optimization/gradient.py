@@ -7,6 +7,8 @@ cannot exchange sums inside such a loop, which batch norm does; for it the parts
 are unrolled, and wait for each other. Its moments are those of a part.
 """
 
+import functools
+
 import numpy as np
 
 from hpa_records.reading import dataset
@@ -17,6 +19,7 @@ from trainer.augmentation import chain
 from trainer import config as config_lib
 from trainer.network import build
 from trainer import noise as noise_lib
+from trainer.training.optimization import batch_loss
 from trainer.training.optimization import loss as loss_lib
 
 
@@ -59,7 +62,7 @@ class Gradients:
     """
     image, labels = self._chain.apply(batch, self._epoch, self._step)
     noise = self.noise(batch[dataset.SLOT], self._epoch, self._step)
-    rows = (labels, batch[dataset.WEIGHT], image, *noise)
+    rows = (labels, batch[dataset.WEIGHT], batch[dataset.SLOT], image, *noise)
     if self._config.accumulate == 1:
       return self._differentiate(real, *rows)
     return self._accumulate(real, *rows)
@@ -94,16 +97,29 @@ class Gradients:
     _, loss, *gradients = state
     return loss, gradients
 
-  def _differentiate(self, real, labels, weight, image, *noise):
+  def _differentiate(self, real, labels, weight, slots, image, *noise):
     """Returns the loss of some rows, and its gradients."""
     with tf.GradientTape() as tape:
       logits = self._model([image, *noise], training=True)
-      losses = self._loss(labels, logits)
+      losses = self._loss(labels, logits,
+                          functools.partial(self._gather, weight, slots))
       data_loss = tf.reduce_sum(losses * weight) / real
       # Weights are the same in every part: each adds its share of the decay.
       decay = loss_lib.penalty(self._decayed, self._config.l1, self._config.l2)
       loss = data_loss + decay / (self._replicas * self._config.accumulate)
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
+
+  def _gather(self, weight, slots, labels, logits) -> batch_loss.Batch:
+    """Returns the batch of all replicas, of which these are some rows."""
+    labels, logits = tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
+    # A sum, since each replica has its own slots and zeros elsewhere.
+    parts = [
+        tf.scatter_nd(slots[:, None], tf.stop_gradient(each),
+                      (self._config.batch_size, each.shape[1]))
+        for each in (labels, logits, weight[:, None])
+    ]
+    replica = tf.distribute.get_replica_context()
+    return batch_loss.Batch(*replica.all_reduce('SUM', parts), slots)
 
   @tensorflow.compiled
   def noise(self, slots: tf.Tensor, epoch: tf.Tensor,
