@@ -1,4 +1,4 @@
-"""What all exported graphs compute: means over folds and symmetries.
+"""What all exported graphs compute: means over folds, each over views.
 
 Written in operations that TensorFlow, ONNX and its runtime for browsers have;
 dihedral.transform, which training and prediction use, needs XLA.
@@ -11,6 +11,7 @@ import numpy as np
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
+from trainer.model import views
 from trainer.network import plain
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -31,6 +32,18 @@ def turn(images: tf.Tensor, element: int) -> tf.Tensor:
 def turn_all(images: tf.Tensor, elements: Sequence[int]) -> tf.Tensor:
   """Returns images [B, H, H, C] in each symmetry, [V * B, H, H, C]."""
   return tf.concat([turn(images, each) for each in elements], axis=0)
+
+
+def pool(found: tf.Tensor, tta: str) -> tf.Tensor:
+  """Returns the probabilities of views [V, ...] as one, [...].
+
+  Args:
+    found: float32.
+    tta: one of views.TTA.
+  """
+  if views.takes_maximum(tta):
+    return tf.reduce_max(found, axis=0)
+  return tf.reduce_mean(found, axis=0)
 
 
 def compute_maps(model: keras.Model,

@@ -68,8 +68,8 @@ def is_compiled(config: config_lib.Config,
                 strategy: tf.distribute.Strategy) -> bool:
   """Returns whether XLA compiles the network and its gradients in a train step.
 
-  It cannot compile sums over several GPUs here, which batch norm and losses of a
-  batch have inside.
+  It cannot compile sums over several GPUs here, which batch norm and losses of
+  a batch have inside.
 
   Args:
     config: of the run.

@@ -196,8 +196,8 @@ def build(spec: spec_lib.Spec,
   """Returns GapNet-PL with fresh weights.
 
   The inputs are 'image' [B, H, W, C] uint8 and an optional noise for each
-  dropout layer, and each activation that draws; the output is logits [B, K] float32.
-  build.infer calls it without noise; training calls
+  dropout layer, and each activation that draws; the output is logits [B, K]
+  float32. build.infer calls it without noise; training calls
   model([image, *noise], training=True). The averaged feature maps are the
   inputs of the layers average1, average2 and average3.
 

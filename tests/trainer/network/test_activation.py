@@ -68,17 +68,15 @@ def _build(name, model, size):
 def test_a_network_has_a_sigma_more_than_with_relu(model, size, parameters,
                                                    layers):
   network = _build('probact', model, size)
-  assert sum(
-      int(np.prod(each.shape))
-      for each in network.trainable_variables) == parameters + 1
+  assert sum(int(np.prod(each.shape))
+             for each in network.trainable_variables) == parameters + 1
   assert build.noise_shapes(network).count((2,)) == layers
   kinds = [type(each) for each in network.layers]
   assert kinds.count(activation.ProbAct) == layers
   assert keras.layers.Activation not in kinds
   leaky = _build('leaky_relu', model, size)
-  assert sum(
-      int(np.prod(each.shape))
-      for each in leaky.trainable_variables) == parameters
+  assert sum(int(np.prod(each.shape))
+             for each in leaky.trainable_variables) == parameters
   slopes = {
       each.negative_slope
       for each in leaky.layers

@@ -147,11 +147,11 @@ def test_the_noise_of_probact_moves_sigma_and_is_that_of_the_step():
   batches = [_batch(0), _batch(1)]
   whole = _Trained(batches, config)
   _assert_same(whole, _Trained(batches, config))
-  _assert_same(
-      whole, _Trained(batches, dataclasses.replace(config, accumulate=2)), 1e-6)
-  sigma, = (each.numpy()
-            for each in whole.model.variables
-            if each.name == 'sigma')
+  _assert_same(whole,
+               _Trained(batches, dataclasses.replace(config, accumulate=2)),
+               1e-6)
+  sigma, = (
+      each.numpy() for each in whole.model.variables if each.name == 'sigma')
   assert sigma != 0
 
 

@@ -6,8 +6,8 @@ the number of replicas. The mean over classes, not the sum, because the paper's
 rate of 0.1 fits it (the original network sums over 13 classes and uses 0.01,
 which is 0.13 on the mean).
 
-Losses of a batch are no sums over examples (batch_loss.py). They give the parts of
-the examples, and replicas exchange labels and logits for them.
+Losses of a batch are no sums over examples (batch_loss.py). They give the parts
+of the examples, and replicas exchange labels and logits for them.
 
 Labels may be fractions, as of mixed or smoothed ones.
 """
@@ -24,7 +24,7 @@ from trainer.training.optimization import batch_loss
 from trainer.training.optimization import cross_entropy
 from trainer.training.optimization import lovasz
 
-_LEAST_PROBABILITY = 1e-7  # 1 less it is not 1 in float32
+_LEAST_PROBABILITY = 1e-7  # 1 - 1e-7 is not yet 1 in float32
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 

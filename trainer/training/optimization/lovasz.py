@@ -1,4 +1,4 @@
-"""The Lovász hinge of an example, and what every Lovász extension is made of."""
+"""The Lovász hinge of an example, and the steps of every Lovász extension."""
 
 from hpa_records.runtime.tensorflow import tf
 from trainer.training.optimization import cross_entropy
