@@ -28,7 +28,7 @@ class Optimization:
       'bce',
       choices=LOSSES)
   label_smoothing: float = _define(
-      'Part of each label that is shared by all answers, in training.',
+      'Part of a label that all answers share, in training.',
       0.0,
       within=(0, 1))
   class_weights: str = _define(
@@ -39,10 +39,9 @@ class Optimization:
   batch_size: int = _define('Global batch of training.',
                             80,
                             within=(1, setting.MOST))
-  accumulate: int = _define(
-      'Parts that a step computes its batch in, one after another.',
-      1,
-      within=(1, setting.MOST))
+  accumulate: int = _define('Parts of a batch that a step computes in turn.',
+                            1,
+                            within=(1, setting.MOST))
   optimizer: str = _define("The optimizer, with Keras's settings.",
                            'sgd',
                            choices=tuple(OPTIMIZERS))
