@@ -22,7 +22,8 @@ from trainer.recipe import optimization
 from trainer.recipe import schedule
 from trainer.recipe import starting_weights
 
-ACTIVATIONS = ('selu', 'prelu', 'relu', 'elu', 'swish', 'gelu')
+ACTIVATIONS = ('selu', 'prelu', 'relu', 'leaky_relu', 'probact', 'elu', 'swish',
+               'gelu')
 VARIANTS = ('original', 'kaggle')
 # Each network, and its activation unless another is asked for.
 OWN_ACTIVATIONS = {
@@ -200,9 +201,9 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
-    if self.mixes and self.loss == 'focal_lovasz':
+    if self.mixes and self.loss in optimization.UNMIXED:
       raise errors.DataError(
-          'Expected --mixup=0 and --cutmix=0 with --loss=focal_lovasz, which '
+          f'Expected --mixup=0 and --cutmix=0 with --loss={self.loss}, which '
           f'has no value for mixed labels, received {self.mixup} and '
           f'{self.cutmix}; pass --loss=focal.')
     starting_weights.check(self, self.model, self.activation,
@@ -219,6 +220,10 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
           f'Expected --class_weights={optimization.NONE} with '
           '--loss=focal_lovasz, which is not a sum over classes, received '
           f'{self.class_weights}.')
+    if self.accumulate > 1 and self.loss in optimization.OF_BATCH:
+      raise errors.DataError(
+          f'Expected --accumulate=1 with --loss={self.loss}, which is of the '
+          f'whole batch, not of its parts, received {self.accumulate}.')
     if self.schedule == schedule.PLATEAU:
       return
     if self.warmup_epochs >= self.epochs:

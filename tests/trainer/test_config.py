@@ -191,6 +191,10 @@ def test_each_optimizer_has_its_own_rate_unless_one_is_chosen(optimizer, rate):
 
 @pytest.mark.parametrize('values,message', [
     ({
+        'loss': 'lovasz_softmax',
+        'accumulate': 2
+    }, '--accumulate=1 with --loss=lovasz_softmax.* received 2'),
+    ({
         'loss': 'focal_lovasz',
         'class_weights': 'inverse'
     }, '--class_weights=none with --loss=focal_lovasz.* received inverse'),

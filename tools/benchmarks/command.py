@@ -43,7 +43,6 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import folders
 from hpa_records.storage import path_check
 from trainer import config as config_lib
-from trainer.model import model_file
 
 _PEERS = pathlib.Path(
     __file__).resolve().parents[2] / '.venv-peers' / 'bin' / 'python'
@@ -123,7 +122,7 @@ _FOLDS = flags.DEFINE_integer('folds',
                               'Of predict: networks that are averaged.',
                               lower_bound=1,
                               upper_bound=5)
-_TTA = flags.DEFINE_enum('tta', 'none', model_file.TTA,
+_TTA = flags.DEFINE_enum('tta', 'none', ('dihedral', 'none'),
                          'Of predict: symmetries of the square.')
 balance_flags.define_settings()
 

@@ -19,6 +19,7 @@ from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.storage import path_check
 from trainer.model import model_flags
+from trainer.model import views
 from trainer.run import workdir as workdir_lib
 from trainer.scoring import thresholds
 
@@ -31,10 +32,7 @@ _OVERWRITE = flags.DEFINE_bool('overwrite', False,
 _FOLDS = flags.DEFINE_string(
     'folds', _ALL, 'Numbers of finished folds whose networks are averaged, '
     'such as 0,2; or all.')
-_TTA = flags.DEFINE_enum(
-    'tta', 'dihedral', ('dihedral', 'none'),
-    'dihedral: the mean over the eight symmetries of an image; none: the image '
-    'as it is.')
+_TTA = flags.DEFINE_enum('tta', views.TTA[0], views.TTA, views.HELP)
 _WEIGHTS = model_flags.define_weights()
 _THRESHOLD = flags.DEFINE_string(
     'threshold', '', 'Classes with a higher probability are predicted; or a '

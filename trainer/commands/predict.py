@@ -14,6 +14,7 @@ from hpa_records.runtime import cli
 from hpa_records.runtime import printable
 from hpa_records.storage import path_check
 from trainer.model import model_flags
+from trainer.model import views
 from trainer.prediction import image_input
 from trainer.prediction import model_input
 from trainer.scoring import thresholds
@@ -27,9 +28,8 @@ _OUTPUT = flags.DEFINE_string(
     'output', '', 'File NAME.csv to write, with Id and Predicted; the '
     'probabilities are in NAME_predictions.csv beside it.')
 _TTA = flags.DEFINE_enum(
-    'tta', None, ('dihedral', 'none'),
-    'dihedral: the mean over the eight symmetries of an image; none: the image '
-    'as it is. By default dihedral, of --model as it was exported.')
+    'tta', None, views.TTA,
+    f'{views.HELP} By default dihedral, of --model as it was exported.')
 _THRESHOLD = flags.DEFINE_string(
     'threshold', '',
     'Classes with a higher probability are predicted; or a rule that '

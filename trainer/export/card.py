@@ -42,7 +42,7 @@ def render(run: finished_run.Run, *, tta: str, weights: str,
 
   Args:
     run: with the exported folds.
-    tta: 'dihedral' or 'none', of the exported graphs.
+    tta: one of views.TTA, of the exported graphs.
     weights: 'last' or 'best'.
     threshold: above which a class is predicted.
     reads_files: as of saved_model.reads_files.

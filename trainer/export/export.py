@@ -24,6 +24,7 @@ from trainer.model import model_file
 from trainer.model import threshold as threshold_lib
 from trainer.model import trained
 from trainer.model import training_samples
+from trainer.model import views
 from trainer.network import build
 from trainer.network import plain
 from trainer.run import finished_run
@@ -42,13 +43,13 @@ class Choice:
 
   Attributes:
     folds: numbers of finished folds; () for all.
-    tta: one of model_file.TTA.
+    tta: one of views.TTA.
     weights: one of config.WEIGHTS.
     threshold: as asked, of model.threshold.choose.
     runtime: what the page that classifies runs on; None for no page.
   """
   folds: tuple[int, ...] = ()
-  tta: str = model_file.TTA[0]
+  tta: str = views.TTA[0]
   weights: str = config_lib.WEIGHTS[0]
   threshold: str = ''
   runtime: page_runtime.Runtime | None = None
@@ -69,10 +70,11 @@ def write(workdir: str,
   Raises:
     errors.DataError: the run has no such finished folds, or is damaged; the
       threshold is none; an exported network gives other probabilities than that
-      of the run; or as of onnx_file.check_size, folder.make, page.check and
-      page.render.
+      of the run; or as of views.check, onnx_file.check_size, folder.make,
+      page.check and page.render.
   """
   run = _choose_folds(trained.load(workdir), choice.folds)
+  views.check(choice.tta, run.config.is_single_label)
   threshold = threshold_lib.choose([run], choice.threshold, choice.weights)
   about = run.folds[0].about['records']
   described = description.of_settings(about, run.spec.classes)
@@ -82,7 +84,6 @@ def write(workdir: str,
   how = described.how(about['image_size'], about['resize'], stored_um)
   networks = load_networks(run, choice.weights)
   onnx_file.check_size(networks)
-  symmetries = choice.tta == 'dihedral'
   options = {
       'tta': choice.tta,
       'weights': choice.weights,
@@ -95,7 +96,7 @@ def write(workdir: str,
           page.render(run,
                       networks,
                       described=described,
-                      symmetries=symmetries,
+                      tta=choice.tta,
                       threshold=threshold,
                       runtime=choice.runtime))
     _write(
@@ -109,9 +110,9 @@ def write(workdir: str,
       os.makedirs(os.path.dirname(path), exist_ok=True)
       network.save(path)
     saved_model.write(os.path.join(directory, folder.SAVED_MODEL_NAME),
-                      networks, symmetries, threshold, how)
+                      networks, choice.tta, threshold, how)
     _write(directory, folder.ONNX_NAME,
-           onnx_file.convert(networks, symmetries, describe(run, **options)))
+           onnx_file.convert(networks, choice.tta, describe(run, **options)))
     _write_bioimage(directory, run)
     _write(directory, training_samples.NAME, training_samples.format_npz(run))
     text = model_file.format_json(run,

@@ -1,4 +1,4 @@
-"""What all exported graphs compute: means over folds and symmetries.
+"""What all exported graphs compute: means over folds, each over views.
 
 Written in operations that TensorFlow, ONNX and its runtime for browsers have;
 dihedral.transform, which training and prediction use, needs XLA.
@@ -11,6 +11,7 @@ import numpy as np
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer.augmentation import dihedral
+from trainer.model import views
 from trainer.network import plain
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -31,6 +32,18 @@ def turn(images: tf.Tensor, element: int) -> tf.Tensor:
 def turn_all(images: tf.Tensor, elements: Sequence[int]) -> tf.Tensor:
   """Returns images [B, H, H, C] in each symmetry, [V * B, H, H, C]."""
   return tf.concat([turn(images, each) for each in elements], axis=0)
+
+
+def pool(found: tf.Tensor, tta: str) -> tf.Tensor:
+  """Returns the probabilities of views [V, ...] as one, [...].
+
+  Args:
+    found: float32.
+    tta: one of views.TTA.
+  """
+  if views.takes_maximum(tta):
+    return tf.reduce_max(found, axis=0)
+  return tf.reduce_mean(found, axis=0)
 
 
 def compute_maps(model: keras.Model,
@@ -74,7 +87,7 @@ def _pull_back(layer: keras.layers.Layer, x: tf.Tensor,
   Written out, since ONNX has no operations of gradients.
 
   Args:
-    layer: a Dense, LayerNormalization, PReLU or Activation.
+    layer: a Dense, LayerNormalization, PReLU, LeakyReLU or Activation.
     x: its input, [B, units].
     gradient: by its output, [B or 1, K, units].
   """
@@ -95,6 +108,8 @@ def _find_slope(layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
   """Returns the derivative of an activation at x, of its shape."""
   if isinstance(layer, keras.layers.PReLU):
     return tf.where(x > 0, 1.0, tf.convert_to_tensor(layer.alpha))
+  if isinstance(layer, keras.layers.LeakyReLU):
+    return tf.where(x > 0, 1.0, layer.negative_slope)
   sigmoid = tf.sigmoid(x)
   exponential = tf.exp(tf.minimum(x, 0.0))
   density = tf.exp(-x * x / 2) / np.sqrt(2 * np.pi)

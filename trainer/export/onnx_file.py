@@ -17,8 +17,8 @@ from hpa_records.runtime import process
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer.augmentation import dihedral
 from trainer.export import forward
+from trainer.model import views
 from trainer.network import plain
 
 OPSET = 17
@@ -41,9 +41,10 @@ def check_size(networks: Sequence[keras.Model]) -> None:
 
 
 def convert(networks: Sequence[keras.Model],
-            symmetries: bool,
+            tta: str,
             metadata: Mapping[str, str],
-            map_of: int | None = None) -> bytes:
+            map_of: int | None = None,
+            is_apart: bool = False) -> bytes:
   """Returns an ONNX model of the mean over networks.
 
   Its input is 'pixels' [B, H, W, C] uint8, its output 'probabilities' [B, K]
@@ -51,32 +52,35 @@ def convert(networks: Sequence[keras.Model],
 
   Args:
     networks: of plain.build, of one input shape.
-    symmetries: whether the mean is also over the eight symmetries of the
-      square.
+    tta: one of views.TTA, the views of an image.
     metadata: texts of the model by key (metadata_props).
     map_of: index of a network whose class activation maps, if it has them, are
       outputs, too:
       'map1', 'map2' and so on, [B, K, h, w] float32, >= 0 and of any scale, one
       for each feature map that the network averages. They are those of
       network.activation_map for the image as it is.
+    is_apart: whether 'probabilities' are those of each network, one after the
+      other, [B, networks * K].
   """
-  elements = range(dihedral.NUM_ELEMENTS if symmetries else 1)
+  elements = views.list_elements(tta)
   bodies = [_open(each) for each in networks]
   num_classes = networks[0].output.shape[-1]
 
   def compute(pixels):
     count = tf.shape(pixels)[0]
     images = forward.turn_all(tf.cast(pixels, tf.float32), elements)
-    total, outputs = 0.0, {}
+    total, apart, outputs = 0.0, [], {}
     for i, body in enumerate(bodies):
       *features, found = keras.tree.flatten(body(images, training=False))
       found = tf.reshape(found, [len(elements), -1, num_classes])
-      total += tf.reduce_mean(found, axis=0)
+      apart.append(forward.pool(found, tta))
+      total += apart[-1]
       if i == map_of:
         found = forward.compute_maps(networks[i],
                                      [each[:count] for each in features])
         outputs = {f'map{n}': each for n, each in enumerate(found, 1)}
-    return {plain.PROBABILITIES: total / len(bodies), **outputs}
+    found = tf.concat(apart, axis=1) if is_apart else total / len(bodies)
+    return {plain.PROBABILITIES: found, **outputs}
 
   signature = [
       tf.TensorSpec([None, *networks[0].input.shape[1:]], tf.uint8, PIXELS)

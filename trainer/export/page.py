@@ -29,6 +29,7 @@ from hpa_records.runtime.tensorflow import keras
 from trainer.augmentation import dihedral
 from trainer.export import onnx_file
 from trainer.export import page_runtime
+from trainer.model import views
 from trainer.network import plain
 from trainer.run import finished_run
 from trainer.scoring import decision
@@ -64,7 +65,7 @@ def check(described: layout.Description, stored_um: float) -> None:
 
 
 def render(run: finished_run.Run, networks: Sequence[keras.Model], *,
-           described: layout.Description, symmetries: bool,
+           described: layout.Description, tta: str,
            threshold: decision.Threshold,
            runtime: page_runtime.Runtime) -> bytes:
   """Returns the page.
@@ -73,7 +74,7 @@ def render(run: finished_run.Run, networks: Sequence[keras.Model], *,
     run: with the exported folds.
     networks: of plain.build, those of the folds.
     described: of the dataset; passed by check.
-    symmetries: whether probabilities are the mean over the eight symmetries.
+    tta: one of views.TTA, the views of an image.
     threshold: above which a class is predicted.
     runtime: which computes the networks.
 
@@ -81,7 +82,10 @@ def render(run: finished_run.Run, networks: Sequence[keras.Model], *,
     errors.DataError: the page would be too large.
   """
   _check_size(4 * sum(each.count_params() for each in networks))
-  model = onnx_file.convert(networks, symmetries=False, metadata={}, map_of=0)
+  model = onnx_file.convert(networks,
+                            'none', {},
+                            map_of=0,
+                            is_apart=views.takes_maximum(tta))
   style, script = _read('style.css'), _join(_SCRIPTS)
   environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER),
                                    autoescape=True,
@@ -92,7 +96,7 @@ def render(run: finished_run.Run, networks: Sequence[keras.Model], *,
       policy=_format_policy(style, script),
       style=style,
       script=script,
-      settings=_describe(run, described, symmetries, threshold),
+      settings=_describe(run, described, tta, threshold),
       has_maps=bool(plain.find_parts(networks[0]).maps),
       blocks={
           'worker': _join(_WORKER_SCRIPTS),
@@ -146,8 +150,7 @@ def _format_policy(style: str, script: str) -> str:
   ])
 
 
-def _describe(run: finished_run.Run, described: layout.Description,
-              symmetries: bool,
+def _describe(run: finished_run.Run, described: layout.Description, tta: str,
               threshold: decision.Threshold) -> dict[str, Any]:
   """Returns the settings of the page; its scripts say what they need."""
   spec = run.spec
@@ -159,6 +162,7 @@ def _describe(run: finished_run.Run, described: layout.Description,
         [spec.num_classes]).tolist()
   stack = described.stack()
   planes = stack.planes if stack and stack.kind == 'planes' else ()
+  moves = dihedral.MOVES[list(views.list_elements(tta))]
   return {
       'model': run.config.model,
       'title': described.title,
@@ -168,7 +172,9 @@ def _describe(run: finished_run.Run, described: layout.Description,
       'thresholds': thresholds,
       'size': spec.image_size,
       'filter': run.folds[0].about['records']['resize'],
-      'moves': dihedral.MOVES[:None if symmetries else 1].astype(int).tolist(),
+      'moves': moves.astype(int).tolist(),
+      # Whether a network has its maximum over the moves, not its mean.
+      'isMax': views.takes_maximum(tta),
       'channels': _describe_channels(described),
       # The plane of each channel in a file with all, null for none; whether
       # such files are expected; and whether they may have no other planes.

@@ -26,8 +26,8 @@ from hpa_records.runtime import process
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
-from trainer.augmentation import dihedral
 from trainer.export import forward
+from trainer.model import views
 from trainer.network import plain
 from trainer.scoring import decision
 
@@ -38,19 +38,19 @@ _PNG, _JPEG = b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff'
 _PNG_DEPTH = 24  # offset of the byte with the bits of a sample, in IHDR
 
 
-def write(path: str, networks: Sequence[keras.Model], symmetries: bool,
+def write(path: str, networks: Sequence[keras.Model], tta: str,
           threshold: decision.Threshold, how: how_lib.How) -> None:
   """Writes a SavedModel of the mean over networks.
 
   Args:
     path: of its folder, which does not exist.
     networks: of plain.build, of one input shape.
-    symmetries: whether the mean is also over the eight symmetries.
+    tta: one of views.TTA, the views of an image.
     threshold: above which a class is predicted.
     how: how the files of a sample became an image of the training.
   """
   size, channels = how.size_px, len(how.channels)
-  of = _Ensemble(networks, symmetries, threshold, how)
+  of = _Ensemble(networks, tta, threshold, how)
   pixels = tf.TensorSpec([None, size, size, channels], tf.uint8, PIXELS)
   files = tf.TensorSpec([None, channels], tf.string, FILES)
   predict = tensorflow.traced(of.predict, input_signature=[pixels])
@@ -76,22 +76,29 @@ def reads_files(how: how_lib.How) -> bool:
 class _Ensemble:
   """The functions of the signatures."""
 
-  def __init__(self, networks: Sequence[keras.Model], symmetries: bool,
+  def __init__(self, networks: Sequence[keras.Model], tta: str,
                threshold: decision.Threshold, how: how_lib.How):
     self._networks, self._how = networks, how
-    self._elements = range(dihedral.NUM_ELEMENTS if symmetries else 1)
+    self._tta, self._elements = tta, views.list_elements(tta)
     self._threshold = threshold
 
   def predict(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
     """Returns probabilities and labels of pixels [B, H, W, C] uint8."""
-    views = tf.stack([forward.turn(pixels, each) for each in self._elements])
-    found = tf.map_fn(self._average,
-                      views,
+    turned = tf.stack([forward.turn(pixels, each) for each in self._elements])
+    is_max = views.takes_maximum(self._tta)
+    found = tf.map_fn(self._stack if is_max else self._average,
+                      turned,
                       parallel_iterations=1,
                       fn_output_signature=tf.float32)
-    found = tf.reduce_mean(found, axis=0)
+    found = forward.pool(found, self._tta)
+    if is_max:  # of each network
+      found = tf.reduce_mean(found, axis=0)
     found = tf.ensure_shape(found, [None, self._networks[0].output.shape[-1]])
     return {plain.PROBABILITIES: found, LABELS: self._decide(found)}
+
+  def _stack(self, pixels: tf.Tensor) -> tf.Tensor:
+    images = tf.cast(pixels, tf.float32)
+    return tf.stack([each(images, training=False) for each in self._networks])
 
   def _average(self, pixels: tf.Tensor) -> tf.Tensor:
     images = tf.cast(pixels, tf.float32)

@@ -18,6 +18,7 @@ from hpa_records.sampling import balance
 from hpa_records.storage import filesystem
 from trainer import config as config_lib
 from trainer.model import trained
+from trainer.model import views
 from trainer.run import arrays
 from trainer.run import config_file
 from trainer.run import finished_run
@@ -27,7 +28,6 @@ from trainer.scoring import decision
 
 NAME = 'model.json'
 FORMAT = 'hpa-model'
-TTA = ('dihedral', 'none')  # the default first
 _VERSION = 1
 _MOST_BYTES = 2**24
 _MOST_FOLDS = 2**10
@@ -73,7 +73,7 @@ class Exported:
   Attributes:
     run: the folder as a run: directory, settings and folds, whose metrics have
       the epoch alone; without samples.
-    tta: one of TTA: the symmetries of its graphs.
+    tta: one of views.TTA, of its graphs.
     weights: one of config.WEIGHTS.
     threshold: as of decision.decide.
     files: path in the folder → (bytes, sha256).
@@ -189,7 +189,7 @@ def _parse(content: Any, directory: str) -> Exported:
   if 'threshold' not in content:  # the form allows null
     raise ValueError('threshold is missing')
   for name, allowed in (('format', (FORMAT,)), ('version', (_VERSION,)),
-                        ('tta', TTA), ('weights', config_lib.WEIGHTS)):
+                        ('tta', views.TTA), ('weights', config_lib.WEIGHTS)):
     if content[name] not in allowed:
       raise ValueError(f'{name}: expected {" or ".join(map(str, allowed))}, '
                        f'received {content[name]!r:.40}')
@@ -201,6 +201,7 @@ def _parse(content: Any, directory: str) -> Exported:
       not 0 <= min(numbers) <= max(numbers) < _MOST_FOLD):
     raise ValueError(f'folds: received {str(numbers):.40}')
   run = finished_run.Run(directory, config, fingerprint, folds)
+  views.check(content['tta'], config.is_single_label)
   trained.check_settings(run)
   return Exported(run, content['tta'], content['weights'],
                   _parse_threshold(content['threshold'], run),

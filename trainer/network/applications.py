@@ -5,8 +5,8 @@ Keras's own, and the families of papers (families/). They start from fresh
 weights, or Keras's from those of ImageNet (start/imagenet.py). Batch norm takes
 its moments from the whole global batch.
 
-The networks have no noise inputs, so no dropout: its masks would have to be
-equal on any number of devices (gapnet.py). That of EfficientNetV2's blocks
+The networks have no dropout: its masks would have to be equal on any number of
+devices, by inputs of noise (gapnet.py). That of EfficientNetV2's blocks
 (stochastic depth, up to 0.2) is left out, too. Squeeze-and-excite layers keep
 their activations, whatever the activation is. ConvNeXt's layers are those
 of Keras, whose kernels start by Glorot, not by the paper's normal of deviation
@@ -25,6 +25,7 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from trainer import config
+from trainer.network import activation as activation_lib
 from trainer.network import layers
 from trainer.network.families import catalog
 
@@ -93,8 +94,8 @@ def build(name: str,
           seed: int = 0) -> keras.Model:
   """Returns a network with fresh weights.
 
-  The input is 'image' [B, H, W, C] uint8, the output logits [B, K] float32, as
-  in gapnet.build.
+  The inputs are 'image' [B, H, W, C] uint8 and an optional noise for each
+  activation that draws, the output logits [B, K] float32, as in gapnet.build.
 
   Args:
     name: one of config.MODELS, except gapnet_pl.
@@ -131,9 +132,13 @@ def build(name: str,
   keras.config.set_dtype_policy(layers.POLICIES[precision])
   try:
     body = _make_body(name, image, scaled, spec.num_classes)
+    activations = activation_lib.Activations(
+        activation, [each.name for each in _flatten(body) if _activates(each)])
+    body = keras.Model([image, *activations.noise], body.output)
     body = keras.models.clone_model(
         body,
-        clone_function=lambda layer: _replace(layer, activation, seeds, counts),
+        body.inputs,
+        lambda layer: _replace(layer, activations, seeds, counts),
         call_function=_call)
   finally:
     keras.config.set_dtype_policy(before)
@@ -176,11 +181,16 @@ def list_layers(body: keras.Model) -> list[tuple[str, keras.layers.Layer]]:
     body: of one of BUILDERS.
   """
   counts = collections.Counter()
-  found = []
-  for layer in body.layers:
-    parts = layer.layers if isinstance(layer, keras.Sequential) else [layer]
-    found += [(_name(each, counts), each) for each in parts]
+  found = [(_name(each, counts), each) for each in _flatten(body)]
   return [(name, each) for name, each in found if each.weights]
+
+
+def _flatten(body: keras.Model) -> list[keras.layers.Layer]:
+  """Returns the layers of a network, and of each Sequential in it."""
+  return [
+      each for layer in body.layers for each in (
+          layer.layers if isinstance(layer, keras.Sequential) else [layer])
+  ]
 
 
 def _name(operation: keras.Operation, counts: collections.Counter) -> str:
@@ -192,17 +202,16 @@ def _name(operation: keras.Operation, counts: collections.Counter) -> str:
   return f'{counted[1]}_{counts[counted[1]]}'
 
 
-def _replace(
-    layer: keras.Operation, activation: str, seeds: Iterator[int],
-    counts: collections.Counter
-) -> keras.layers.Layer | list[keras.layers.Layer]:
+def _replace(layer: keras.Operation, activations: activation_lib.Activations,
+             seeds: Iterator[int], counts: collections.Counter) -> Any:
   """Returns what takes the place of a layer, or an operation, of Keras's.
 
-  That is a copy with seeded kernels; another activation; for a Sequential a
-  list of its layers' copies; [] for what is left out.
+  That is a copy with seeded kernels; a function that connects another
+  activation; for a Sequential a list of its layers' copies; [] for what is left
+  out.
   """
   if isinstance(layer, keras.Sequential):
-    return [_replace(each, activation, seeds, counts) for each in layer.layers]
+    return [_replace(each, activations, seeds, counts) for each in layer.layers]
   name = _name(layer, counts)
   if _is_left_out(layer):
     return []
@@ -210,8 +219,8 @@ def _replace(
     return keras.layers.Add(name=name)
   settings = layer.get_config() | {'name': name}
   options = {'name': name, 'dtype': settings['dtype']}
-  if isinstance(layer, keras.layers.Activation):
-    return layers.activate(activation, **options)
+  if _activates(layer):
+    return functools.partial(activations.connect, **options)
   if 'init_values' in settings:
     return layers.ChannelScale(settings['init_values'], **options)
   if isinstance(layer, keras.layers.BatchNormalization):
@@ -229,12 +238,16 @@ def _replace(
 def _is_left_out(layer: keras.Operation) -> bool:
   return isinstance(
       layer,
-      keras.layers.Dropout) or (isinstance(layer, keras.layers.Activation) and
-                                layer.get_config()['activation'] == 'linear')
+      (keras.layers.Activation, keras.layers.Dropout)) and not _activates(layer)
 
 
-def _call(layer: keras.layers.Layer | list[keras.layers.Layer], inputs: Any,
-          *others: Any, **_: Any) -> Any:
+def _activates(layer: keras.Operation) -> bool:
+  return isinstance(
+      layer,
+      keras.layers.Activation) and layer.get_config()['activation'] != 'linear'
+
+
+def _call(layer: Any, inputs: Any, *others: Any, **_: Any) -> Any:
   """Returns the output of what _replace made, for the inputs of a layer."""
   if others:  # of x + y
     inputs = [inputs, *others]

@@ -120,7 +120,8 @@ def _is_branched(piece: Sequence[Layer]) -> bool:
 
 def _is_minor(kind: str) -> bool:
   return kind.endswith(
-      ('LU', 'Activation', 'Normalization', 'Dropout')) or ('Padding' in kind)
+      ('LU', 'Activation', 'ProbAct', 'Normalization', 'Dropout')) or ('Padding'
+                                                                       in kind)
 
 
 def _find_repeats(pieces: Sequence[list[Layer]]) -> list[list[list[Layer]]]:

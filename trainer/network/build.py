@@ -11,6 +11,7 @@ from trainer import config as config_lib
 from trainer.network import applications
 from trainer.network import gapnet
 from trainer.network import layers
+from trainer.recipe import optimization
 from trainer import strategy as strategy_lib
 
 _WITHOUT_NORM = ('convnext_tiny', 'deeploc_gapnet', 'mcnn', 'mil', 'alexnet')
@@ -67,7 +68,8 @@ def is_compiled(config: config_lib.Config,
                 strategy: tf.distribute.Strategy) -> bool:
   """Returns whether XLA compiles the network and its gradients in a train step.
 
-  It cannot compile sums over several GPUs here, which batch norm has inside.
+  It cannot compile sums over several GPUs here, which batch norm and losses of
+  a batch have inside.
 
   Args:
     config: of the run.
@@ -76,7 +78,8 @@ def is_compiled(config: config_lib.Config,
   has_sums = strategy.num_replicas_in_sync > 1 and not isinstance(
       strategy, tf.distribute.TPUStrategy)
   return (strategy_lib.compiles(strategy, config.xla) and
-          not (has_norm(config) and has_sums))
+          not (has_sums and
+               (has_norm(config) or config.loss in optimization.OF_BATCH)))
 
 
 def find_decayed(model: keras.Model, biases: bool) -> list[keras.Variable]:

@@ -26,6 +26,7 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from trainer import config
+from trainer.network import activation as activation_lib
 from trainer.network import layers
 from trainer.network import xla_layers
 
@@ -41,12 +42,14 @@ _STEM = 'conv1'  # the layer that takes the image
 _FULL = {'dtype': 'float32'}
 
 # Variance of a weight times its fan_in. VarianceScaling corrects for the cut.
-# Source: He et al., 2015, equation 15, for prelu (and relu, with slope 0; swish
-# and gelu, which are close to it, have the same).
+# Source: He et al., 2015, equation 15, for prelu and leaky_relu (and relu, with
+# slope 0; swish, gelu and probact, which are close to it, have the same).
 _KERNEL_SCALES = {
     'selu': layers.CUT_NORMAL_STD**2,
     'prelu': 2 / (1 + layers.PRELU_SLOPE**2),
+    'leaky_relu': 2 / (1 + activation_lib.LEAKY_SLOPE**2),
     'relu': 2.0,
+    'probact': 2.0,
     'elu': 2.0,
     'swish': 2.0,
     'gelu': 2.0,
@@ -58,13 +61,19 @@ class _Builder:
 
   def __init__(self, activation: str, padded: bool, policy: str, seed: int,
                fast: bool):
-    self.noise = []
+    self._dropped = []
     self._activation = activation
+    self._activations = activation_lib.Activations(activation)
     self._fast = fast
     self._padding = 'same' if padded else 'valid'
     self._policy = policy
     # One seed for each kernel; no variant has 16.
     self._seeds = iter(np.random.SeedSequence(seed).generate_state(16))
+
+  @property
+  def noise(self):
+    """The inputs of noise, of dropout and of activations."""
+    return self._dropped + self._activations.noise
 
   def _options(self, name):
     return {'name': name, 'dtype': self._policy}
@@ -80,7 +89,7 @@ class _Builder:
 
   def _activate(self, x, name, **options):
     options = self._options(f'{name}_{self._activation}') | options
-    return layers.activate(self._activation, **options)(x)
+    return self._activations.connect(x, **options)
 
   def conv(self, x, filters, name, strides=1):
     """Returns a 3x3 convolution of x [B, H, W, C], activated."""
@@ -111,7 +120,7 @@ class _Builder:
     """Returns x with dropout, and adds the input of its noise."""
     # Named to sort after 'image': Keras 3.15 checks a dict by its sorted keys.
     noise = keras.Input(x.shape[1:], name=f'noise_{name}', optional=True)
-    self.noise.append(noise)
+    self._dropped.append(noise)
     alpha = self._activation == 'selu'
     return layers.NoisyDropout(rate, alpha, **self._options(name))(x, noise)
 
@@ -187,8 +196,8 @@ def build(spec: spec_lib.Spec,
   """Returns GapNet-PL with fresh weights.
 
   The inputs are 'image' [B, H, W, C] uint8 and an optional noise for each
-  dropout layer; the output is logits [B, K] float32.
-  build.infer calls it without noise; training calls
+  dropout layer, and each activation that draws; the output is logits [B, K]
+  float32. build.infer calls it without noise; training calls
   model([image, *noise], training=True). The averaged feature maps are the
   inputs of the layers average1, average2 and average3.
 

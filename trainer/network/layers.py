@@ -57,8 +57,8 @@ def _prelu(inputs, slope):
   return _activate_prelu(inputs, slope), differentiate
 
 
-def _compiled_for_shapes(function):
-  """Returns a function that is compiled only for fully known shapes.
+def compiled_for_shapes(function):
+  """Returns a function of tensors, compiled only for fully known shapes.
 
   Keras builds a network for an unknown batch size. Whether a trace for that is
   used later for known batches depends on earlier calls in the process.
@@ -72,12 +72,12 @@ def _compiled_for_shapes(function):
   return call
 
 
-@_compiled_for_shapes
+@compiled_for_shapes
 def _activate_prelu(inputs, slope):
   return tf.nn.relu(inputs) + slope * tf.minimum(inputs, 0)
 
 
-@_compiled_for_shapes
+@compiled_for_shapes
 def _differentiate_prelu(inputs, slope, upstream):
   """Returns gradients of the inputs, and of the slopes before their sum."""
   moved = tf.where(inputs > 0, upstream, slope * upstream)
@@ -238,18 +238,6 @@ class ImageScaling(keras.layers.Layer):
     image = tf.cast(inputs, self.compute_dtype)
     mean, variance = tf.nn.moments(image, (1, 2), keepdims=True)
     return tf.math.divide_no_nan(image - mean, tf.sqrt(variance))
-
-
-def activate(activation: str, **options) -> keras.layers.Layer:
-  """Returns the layer of one of config.ACTIVATIONS.
-
-  Args:
-    activation: its name.
-    **options: of keras.layers.Layer.
-  """
-  if activation == 'prelu':
-    return ChannelPReLU(**options)
-  return keras.layers.Activation(activation, **options)
 
 
 def find_scaling(mean: Sequence[float],

@@ -1,7 +1,8 @@
 """Networks of Keras's own layers, which programs without this package open.
 
 A plain network computes the probabilities of a network of build.build. It has
-no custom layer and no input of noise: dropout is left out, PReLU is Keras's
+no custom layer and no input of noise: dropout is left out, ProbAct is ReLU and
+has no sigma, PReLU is Keras's
 with one slope a channel, a convolution of single channels is DepthwiseConv2D,
 and so are ChannelScale and the thresholds of noisy-AND; one in groups is that
 and a sum. Its layers have the names of the network's, and weights of the same
@@ -20,6 +21,7 @@ import numpy as np
 from hpa_records.runtime import printable
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
+from trainer.network import activation
 from trainer.network import averages as averages_lib
 from trainer.network import layers
 from trainer.network.families import layer as layer_lib
@@ -93,6 +95,8 @@ def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
   if isinstance(layer, layers.ChannelPReLU):
     axes = list(range(1, len(layer.output.shape) - 1))
     return keras.layers.PReLU(shared_axes=axes or None, **options)
+  if isinstance(layer, activation.ProbAct):
+    return keras.layers.Activation('relu', **options)
   if isinstance(layer, layers.ChannelScale):
     return _multiply_channels(layer)
   settings = layer.get_config() | options
@@ -148,6 +152,9 @@ def list_values(model: keras.Model,
   """
   found = {}
   for layer in model.layers:
+    if isinstance(layer, activation.ProbAct):  # of no use in inference
+      found |= {id(each): each.numpy() for each in layer.weights}
+      continue
     values = stored.get(layer.name, ())
     sizes = [int(np.prod(each.shape)) for each in layer.weights]
     if [each.size for each in values] != sizes:

@@ -19,6 +19,7 @@ from trainer.model import model_file
 from trainer.model import threshold
 from trainer.model import trained
 from trainer.model import training_samples
+from trainer.model import views
 from trainer.prediction import pixel_difference
 from trainer.run import finished_run
 from trainer.scoring import decision
@@ -56,8 +57,8 @@ class Ensemble:
 
   @property
   def tta(self) -> str:
-    """The symmetries that are averaged unless others are asked for."""
-    return self.exported.tta if self.exported else model_file.TTA[0]
+    """One of views.TTA, unless another is asked for."""
+    return self.exported.tta if self.exported else views.TTA[0]
 
   def load_how(self, found: layout.Description) -> how_lib.How:
     """Returns how files of new images become what the networks were trained on.

@@ -1,10 +1,10 @@
-"""Predictions for new images: means over models and symmetries of the square.
+"""Predictions for new images: means over models, each over views of an image.
 
 Each image is read once and passed through all models while the next ones are
 read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 import dataclasses
 import os
 
@@ -21,13 +21,11 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer.augmentation import dihedral
+from trainer.model import views
 from trainer.prediction import ensemble as ensemble_lib
 from trainer.prediction import fold_network
 from trainer.scoring import decision
 from trainer import global_batch
-
-# Of each --tta, the symmetries of the square that an image is predicted in.
-_VIEWS = {'dihedral': range(dihedral.NUM_ELEMENTS), 'none': range(1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +146,7 @@ class Models:
     self.strategy = strategy
     dihedral.warm_up()
     self._classes = ensemble.classes
+    self._is_single_label = ensemble.runs[0].config.is_single_label
     self._networks = [
         fold_network.Network(ensemble, run, strategy, weights)
         for run in ensemble.runs
@@ -159,14 +158,14 @@ class Models:
 
     Args:
       source: of the images.
-      tta: 'dihedral' predicts each image in all eight symmetries of the square,
-        'none' as it is.
+      tta: one of views.TTA.
       batch_size: of a global batch; smaller if there are fewer images.
 
     Raises:
-      errors.DataError: the images are invalid or cannot be read, or the
-        replicas cannot share a batch.
+      errors.DataError: the images are invalid or cannot be read, the replicas
+        cannot share a batch, or as of views.check.
     """
+    views.check(tta, self._is_single_label)
     strategy, count = self.strategy, len(source.ids)
     global_batch.check(strategy, batch_size, 'batch_size')
     batch_size = global_batch.cap(strategy, batch_size, count)
@@ -178,7 +177,7 @@ class Models:
           # What is still read then is read to list its issues, too.
           if not source.is_refused:
             images = global_batch.place(strategy, batch[spec_lib.IMAGE])
-            parts.append(self._predict(images, _VIEWS[tta]))
+            parts.append(self._predict(images, tta))
           shown.advance(min(batch_size, count - number * batch_size))
     sound = source.finish()
     predictions = np.concatenate(parts)[:count]  # the rest is padding
@@ -190,16 +189,20 @@ class Models:
     return Prediction(source.ids[listed], predictions[listed], source.issues,
                       self._classes)
 
-  def _predict(self, images, views: Iterable[int]) -> np.ndarray:
+  def _predict(self, images, tta: str) -> np.ndarray:
     """Returns the mean predictions of a batch, [B, K] float32."""
+    elements = views.list_elements(tta)
     # All are queued before the first result is waited for. The sum is in
     # float64, in a fixed order.
     found = [
         network.predict(images, tf.constant(view), values, scaling)[0]
         for network in self._networks
         for values, scaling in network.folds
-        for view in views
+        for view in elements
     ]
+    if views.takes_maximum(tta):
+      found = np.split(np.array(found), len(found) // len(elements))
+      found = np.max(found, axis=1)
     return np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
 
 

@@ -5,7 +5,11 @@ import functools
 
 from trainer import setting
 
-LOSSES = ('bce', 'focal', 'asymmetric', 'focal_lovasz', 'softmax')
+LOSSES = ('bce', 'focal', 'asymmetric', 'focal_lovasz', 'lovasz_softmax',
+          'lovasz_hinge', 'bestfitting', 'softmax')
+OF_BATCH = ('lovasz_softmax', 'lovasz_hinge', 'bestfitting')  # no sums over it
+# Those without a value for mixed labels.
+UNMIXED = ('focal_lovasz', 'lovasz_hinge', 'bestfitting')
 # Each optimizer, and its learning rate if none is set. Sources: Table 1 of the
 # paper; Keras's AdamW; Chen et al., "Symbolic Discovery of Optimization
 # Algorithms", 2023, section 5: a rate 3 to 10 times smaller than AdamW's.
@@ -24,7 +28,7 @@ class Optimization:
       'bce',
       choices=LOSSES)
   label_smoothing: float = _define(
-      'Part of each label that is shared by all answers, in training.',
+      'Part of a label that all answers share, in training.',
       0.0,
       within=(0, 1))
   class_weights: str = _define(
@@ -35,10 +39,9 @@ class Optimization:
   batch_size: int = _define('Global batch of training.',
                             80,
                             within=(1, setting.MOST))
-  accumulate: int = _define(
-      'Parts that a step computes its batch in, one after another.',
-      1,
-      within=(1, setting.MOST))
+  accumulate: int = _define('Parts of a batch that a step computes in turn.',
+                            1,
+                            within=(1, setting.MOST))
   optimizer: str = _define("The optimizer, with Keras's settings.",
                            'sgd',
                            choices=tuple(OPTIMIZERS))

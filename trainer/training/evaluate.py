@@ -11,6 +11,7 @@ from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
 from trainer import config as config_lib
 from trainer import memory
+from trainer.recipe import optimization
 from trainer.recipe import schedule
 from trainer.scoring import decision
 from trainer.scoring import metrics
@@ -95,6 +96,8 @@ class Evaluator:
         for parts in (found[::2], found[1::2]))
     self._reader.check_unchanged()
     loss = float(losses.mean())
+    if self._config.loss in optimization.OF_BATCH:  # of all images as a batch
+      loss = loss_lib.compute_whole(self._config.loss, self.labels, predictions)
     loss_lib.check_finite(loss, f'in the evaluation after epoch {epoch}')
     return predictions, loss
 

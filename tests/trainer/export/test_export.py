@@ -309,7 +309,7 @@ def _copy(folder, tmp_path):
     }, 'version: expected 1, received 2'),
     ({
         'tta': 'all'
-    }, 'tta: expected dihedral or none'),
+    }, 'tta: expected dihedral or dihedral_max or none'),
     ({
         'threshold': None
     }, 'threshold: received None with --loss=bce'),

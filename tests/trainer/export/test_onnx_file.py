@@ -15,25 +15,30 @@ from trainer.network import build
 from trainer.network import plain
 
 
-def _run(data, pixels):
+def run(data, pixels):
   session = onnxruntime.InferenceSession(data)
   names = [each.name for each in session.get_outputs()]
   return dict(zip(names, session.run(names, {onnx_file.PIXELS: pixels})))
 
 
-def _check(settings, symmetries, tolerance=1e-3):
+def turn(pixels):
+  """The eight symmetries of images, by NumPy."""
+  turned = [np.rot90(pixels, i, (1, 2)) for i in range(4)]
+  return turned + [each[:, :, ::-1] for each in turned]
+
+
+def _check(settings, tta='none', tolerance=1e-3):
   config, network = test_plain.make(**settings)
   made = plain.build(network, config.is_single_label)
-  data = onnx_file.convert([made], symmetries, {'a': 'b'}, map_of=0)
+  data = onnx_file.convert([made], tta, {'a': 'b'}, map_of=0)
   for count in (1, 3):
     pixels = test_plain.images(network, count)
-    turned = [np.rot90(pixels, i, (1, 2)) for i in range(4 * symmetries or 1)]
-    views = turned + symmetries * [each[:, :, ::-1] for each in turned]
+    views = [pixels] if tta == 'none' else turn(pixels)
     wanted = np.mean([
         build.find_probabilities(config, build.infer(network, each))
         for each in views
     ], 0)
-    found = _run(data, pixels)
+    found = run(data, pixels)
     np.testing.assert_allclose(found['probabilities'], wanted, atol=1e-5)
     classes = np.arange(count)
     maps = activation_map.compute(network, pixels, classes)
@@ -60,10 +65,10 @@ def test_more_weights_than_a_file_holds_are_refused():
     onnx_file.check_size(540 * [network])
 
 
-@pytest.mark.parametrize('activation',
-                         ['selu', 'prelu', 'relu', 'elu', 'swish', 'gelu'])
+@pytest.mark.parametrize('activation', config_lib.ACTIVATIONS)
 def test_onnx_gives_the_numbers_and_maps_of_the_network(activation):
-  _check({'activation': activation}, symmetries=activation == 'prelu')
+  _check({'activation': activation},
+         'dihedral' if activation == 'prelu' else 'none')
 
 
 @pytest.mark.parametrize('settings', [{
@@ -74,7 +79,7 @@ def test_onnx_gives_the_numbers_and_maps_of_the_network(activation):
 }],
                          ids=str)
 def test_other_networks_too(settings):
-  _check(settings, symmetries=False)
+  _check(settings)
 
 
 @pytest.mark.parametrize('model', [
@@ -84,7 +89,7 @@ def test_other_networks_too(settings):
 ])
 def test_the_other_networks(model):
   # Norms of random deep networks amplify the rounding.
-  _check({'model': model}, symmetries=False, tolerance=2e-2)
+  _check({'model': model}, tolerance=2e-2)
 
 
 def test_several_networks_give_their_mean():
@@ -92,9 +97,9 @@ def test_several_networks_give_their_mean():
   _, other = test_plain.make(activation='elu')
   networks = [plain.build(each, False) for each in (one, other)]
   pixels = test_plain.images(one)
-  both = _run(onnx_file.convert(networks, True, {}), pixels)
+  both = run(onnx_file.convert(networks, 'dihedral', {}), pixels)
   parts = [
-      _run(onnx_file.convert([each], True, {}), pixels)['probabilities']
+      run(onnx_file.convert([each], 'dihedral', {}), pixels)['probabilities']
       for each in networks
   ]
   assert np.abs(parts[0] - parts[1]).max() > 1e-3

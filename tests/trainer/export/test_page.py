@@ -512,7 +512,7 @@ def test_five_folds_fit_and_many_are_refused(folder):
     page.render(run,
                 networks * 12,
                 described=description.default(),
-                symmetries=True,
+                tta='dihedral',
                 threshold=0.5,
                 runtime=onnxruntime_web.load())
 

@@ -25,7 +25,7 @@ from tests.support import image_bytes
 from trainer.export import page
 
 _WEB = pathlib.Path(page.__file__).parent / 'web'
-_NAMES = ('decode', 'png', 'jpeg', 'resize', 'match', 'picture')
+_NAMES = ('decode', 'png', 'jpeg', 'resize', 'match', 'picture', 'network')
 # Returns the planes of a file, resized if a size is given; or the message.
 _READ = '''
 const [size, filter, done] = arguments;
@@ -85,6 +85,16 @@ def _texture(height, width, samples, seed):
 def _write(path, pixels):
   cv2.imwrite(str(path), pixels)
   return path
+
+
+def test_views_are_averaged_or_their_maximum_of_each_network_is(read):
+  views = [[0.25, 0.5, 0.75, 0.0], [0.5, 0.25, 0.25, 1.0]]  # 2 networks
+  pool = 'return Array.from(poolViews(...arguments))'
+  settings = {'classes': ['a', 'b'], 'folds': [0, 1], 'isMax': True}
+  assert read.driver.execute_script(pool, views, settings) == [0.625, 0.75]
+  settings['isMax'] = False
+  views = [each[:2] for each in views]
+  assert read.driver.execute_script(pool, views, settings) == [0.375, 0.375]
 
 
 def test_resizing_is_the_converter_s(read, tmp_path):

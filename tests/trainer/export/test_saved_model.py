@@ -9,7 +9,9 @@ from hpa_records.images import resize
 from hpa_records.images import load
 from hpa_records.runtime.tensorflow import tf
 from tests.support import fakes
+from tests.trainer.export import test_onnx_file
 from tests.trainer.network import test_plain
+from trainer.export import onnx_file
 from trainer.export import saved_model
 from trainer.network import build
 from trainer.network import plain
@@ -54,7 +56,7 @@ def _folder(tmp_path_factory):
   config, network = test_plain.make()
   how = fakes.describe(3).how(32)
   path = str(tmp_path_factory.mktemp('saved') / 'model')
-  saved_model.write(path, [plain.build(network, False)], True, _CUTS, how)
+  saved_model.write(path, [plain.build(network, False)], 'dihedral', _CUTS, how)
   return config, network, how, tf.saved_model.load(path)
 
 
@@ -121,7 +123,7 @@ def test_without_a_threshold_the_label_is_the_most_probable(tmp_path):
   made = plain.build(network, True)
   path = str(tmp_path / 'model')
   how = fakes.describe(3).how(32)
-  saved_model.write(path, [made], False, None, how)
+  saved_model.write(path, [made], 'none', None, how)
   pixels = test_plain.images(network)
   found = tf.saved_model.load(path).signatures['pixels'](
       pixels=tf.constant(pixels))
@@ -143,3 +145,32 @@ def test_where_the_converter_does_more_the_default_takes_pixels(tmp_path):
   saved_model.write(path, [plain.build(network, False)], False, 0.5, how)
   found = tf.saved_model.load(path).signatures['serving_default']
   assert list(found.structured_input_signature[1]) == ['pixels']
+
+
+def test_maxima_over_symmetries_are_of_each_network_in_all_graphs(tmp_path):
+  config, network = test_plain.make()
+  _, other = test_plain.make(seed=1)
+  pixels = test_plain.images(network)
+  wanted = [
+      np.max([
+          build.find_probabilities(config, build.infer(each, view))
+          for view in test_onnx_file.turn(pixels)
+      ], 0)
+      for each in (network, other)
+  ]
+  assert np.abs(wanted[0] - wanted[1]).max() > 1e-3
+  networks = [plain.build(each, False) for each in (network, other)]
+  path = str(tmp_path / 'model')
+  saved_model.write(path, networks, 'dihedral_max', 0.5,
+                    fakes.describe(3).how(32))
+  found = tf.saved_model.load(path).signatures['pixels'](
+      pixels=tf.constant(pixels))
+  np.testing.assert_allclose(found['probabilities'],
+                             np.mean(wanted, 0),
+                             atol=1e-5)
+  for is_apart, want in ((False, np.mean(wanted,
+                                         0)), (True, np.concatenate(wanted,
+                                                                    1))):
+    data = onnx_file.convert(networks, 'dihedral_max', {}, is_apart=is_apart)
+    found = test_onnx_file.run(data, pixels)
+    np.testing.assert_allclose(found['probabilities'], want, atol=1e-5)

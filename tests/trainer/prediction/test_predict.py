@@ -23,6 +23,7 @@ from hpa_records.runtime import errors
 from tests.support import fakes
 from tests.support import prestarted
 from trainer import config as config_lib
+from trainer.model import views as views_lib
 from trainer.prediction import ensemble
 from trainer.prediction import predict
 from trainer.run import arrays as arrays_lib
@@ -178,10 +179,10 @@ def _views(folder):
   return images
 
 
-def test_dihedral_is_the_mean_over_transformed_images(single, views):
+def test_dihedral_is_the_mean_or_maximum_over_transformed_images(single, views):
   run = single['prelu', 0]
-  plain, averaged = (
-      _predict([run], views, tta) for tta in ('none', 'dihedral'))
+  plain, averaged, largest = (_predict([run], views, tta)
+                              for tta in ('none', 'dihedral', 'dihedral_max'))
   for i in range(4):
     eight = plain.loc[[f's{i}e{element}' for element in range(8)]]
     assert (eight.max() - eight.min()).max() > 1e-3
@@ -190,6 +191,19 @@ def test_dihedral_is_the_mean_over_transformed_images(single, views):
                                  eight.mean(),
                                  rtol=0,
                                  atol=1e-5)
+      np.testing.assert_allclose(largest.loc[f's{i}e{element}'],
+                                 eight.max(),
+                                 rtol=0,
+                                 atol=1e-5)
+
+
+def test_over_models_maxima_of_symmetries_are_averaged(single, views):
+  both = [single['prelu', 0], single['selu', 0]]
+  found = _predict(both, views, 'dihedral_max')
+  alone = [_predict([run], views, 'dihedral_max') for run in both]
+  np.testing.assert_allclose(found, (alone[0] + alone[1]) / 2, atol=1e-6)
+  with pytest.raises(errors.DataError, match='maxima do not; pass --tta=dihe'):
+    views_lib.check('dihedral_max', True)
 
 
 def test_images_give_the_scores_of_records_made_of_them(folder, single):

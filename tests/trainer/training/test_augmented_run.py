@@ -16,6 +16,7 @@ from tests.support import runs
 from tests.support import signalled
 from tests.trainer.augmentation import test_chain
 from trainer import config as config_lib
+from trainer.recipe import optimization
 from trainer.training import loop
 
 # On as many logical devices as asked for, which are set before TensorFlow
@@ -95,5 +96,6 @@ def test_pairs_need_an_even_batch_and_a_loss_of_mixed_labels(records, tmp_path):
   with pytest.raises(errors.DataError, match='divisible by 2, .*pass 14 or 16'):
     loop.train(config)
   for name in ('mixup', 'cutmix'):
-    with pytest.raises(errors.DataError, match='pass --loss=focal'):
-      config_lib.Config('r', 'w', loss='focal_lovasz', **{name: 1.0})
+    for loss in optimization.UNMIXED:
+      with pytest.raises(errors.DataError, match='pass --loss=focal'):
+        config_lib.Config('r', 'w', loss=loss, **{name: 1.0})

@@ -125,7 +125,7 @@ def test_several_devices_train_as_one(folder, one, count, cache):
                   epochs, 1e-6)
 
 
-def test_batch_norm_and_rates_by_depth_are_those_of_the_whole_batch(tmp_path):
+def test_batch_norm_rates_and_loss_are_those_of_the_whole_batch(tmp_path):
   # One batch of ten, five on each of two devices.
   fakes.write_records(tmp_path, 20, 149, num_folds=2)
   for count in (1, 2):
@@ -134,6 +134,7 @@ def test_batch_norm_and_rates_by_depth_are_those_of_the_whole_batch(tmp_path):
                            count,
                            batch_size=10,
                            variant='kaggle',
+                           loss='lovasz_softmax',
                            stem_rate=0.1)
     assert done.returncode == 0, done.stderr
   _assert_close(tmp_path / 'of2' / '1', tmp_path / 'of1' / '1', 1, 1e-5)
@@ -157,6 +158,7 @@ def test_several_devices_share_the_parts_of_a_step(tmp_path, variant, size_px,
                            optimizer=optimizer,
                            learning_rate=rate,
                            weight_decay=0.1,
+                           activation='probact',
                            schedule='cosine',
                            ema=0.9,
                            accumulate=2,

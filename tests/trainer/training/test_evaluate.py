@@ -15,6 +15,7 @@ from trainer.recipe import schedule
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
 from trainer.training import evaluate
+from trainer.training.optimization import loss as loss_lib
 from trainer.training.optimization import optimizer as optimizer_lib
 from trainer.training import step
 
@@ -35,13 +36,14 @@ def _predict(tmp_path_factory):
     optimizer = optimizer_lib.make_optimizer(config, model)
   stepper = step.Stepper(strategy, model, optimizer, config, 1)
 
-  def predict(batch_size, how=how_lib.How(), rows=records.rows(1)):
+  def predict(batch_size, how=how_lib.How(), rows=records.rows(1), loss='bce'):
     found = reader.Reader(records, 1, how)
     cache = (device_cache.DeviceCache(strategy, found, records)
              if how.cache == 'device' else None)
     evaluator = evaluate.Evaluator(
         strategy, stepper, records, found,
-        dataclasses.replace(config, eval_batch_size=batch_size), rows, cache)
+        dataclasses.replace(config, eval_batch_size=batch_size, loss=loss),
+        rows, cache)
     return (*evaluator.predict(1), evaluator)
 
   return predict
@@ -79,6 +81,14 @@ def test_any_other_gives_them_within_rounding(predict, batch_size):
   other, near, _ = predict(batch_size)
   np.testing.assert_allclose(other, first, rtol=0, atol=1e-5)
   assert near == pytest.approx(loss, abs=1e-5)
+
+
+def test_a_loss_of_the_batch_is_that_of_all_images(predict):
+  (predictions, loss,
+   evaluator), (_, near,
+                _) = (predict(size, loss='lovasz_softmax') for size in (16, 7))
+  want = loss_lib.compute_whole('lovasz_softmax', evaluator.labels, predictions)
+  assert loss == want == pytest.approx(near, abs=1e-5)
 
 
 @pytest.mark.parametrize('name', schedule.MONITORS)

@@ -23,6 +23,7 @@ from trainer.network import build
 from trainer.network import depth
 from trainer import strategy as strategy_lib
 from trainer.training import device_cache
+from trainer.training.optimization import batch_loss
 from trainer.training.optimization import optimizer as optimizer_lib
 from trainer.training import step
 
@@ -104,13 +105,15 @@ def test_a_step_is_reproducible_and_moves_every_weight(plain):
   assert all((a != b).any() for a, b in zip(plain.after, plain.before))
 
 
-def test_what_fills_a_batch_up_changes_nothing():
+@pytest.mark.parametrize('loss', ['bce', 'bestfitting'])
+def test_what_fills_a_batch_up_changes_nothing(loss):
+  config = dataclasses.replace(_CONFIG, loss=loss)
   blank, noise = _batch(), _batch()
   for batch in (blank, noise):
     batch['weight'][5:] = 0
   blank['image'][5:] = 0
   noise['labels'][5:] = 1
-  _assert_same(_Trained([blank]), _Trained([noise]), 1e-7)
+  _assert_same(_Trained([blank], config), _Trained([noise], config), 1e-6)
 
 
 def test_loss_is_the_mean_over_real_examples():
@@ -126,6 +129,30 @@ def test_loss_is_the_mean_over_real_examples():
   assert _Trained([part], config).loss == pytest.approx(np.mean(single),
                                                         rel=1e-6)
   assert _Trained([whole], config).loss != pytest.approx(np.mean(single))
+
+
+def test_a_step_with_a_loss_of_the_batch_has_that_of_its_images():
+  config = dataclasses.replace(_CONFIG, loss='lovasz_hinge')
+  batch = _batch()
+  batch['weight'][-3:] = 0
+  trained = _Trained([batch], dataclasses.replace(config, learning_rate=1e-12))
+  logits = build.infer(trained.model, batch['image'])[:-3]
+  # The network drops units in training, so the losses are near alone.
+  want = batch_loss.hinge(batch['labels'][:-3], logits).numpy().mean()
+  assert trained.loss == pytest.approx(want, rel=0.2)
+
+
+def test_the_noise_of_probact_moves_sigma_and_is_that_of_the_step():
+  config = dataclasses.replace(_CONFIG, activation='probact')
+  batches = [_batch(0), _batch(1)]
+  whole = _Trained(batches, config)
+  _assert_same(whole, _Trained(batches, config))
+  _assert_same(whole,
+               _Trained(batches, dataclasses.replace(config, accumulate=2)),
+               1e-6)
+  sigma, = (
+      each.numpy() for each in whole.model.variables if each.name == 'sigma')
+  assert sigma != 0
 
 
 @pytest.mark.parametrize('xla', [
@@ -437,6 +464,7 @@ def test_with_softmax_probabilities_exclude_each_other():
 
 @pytest.mark.parametrize('channels,classes,loss', [
     (1, 1, 'bce'),
+    (1, 1, 'lovasz_softmax'),
     (3, 2000, 'focal_lovasz'),
     (6, 12, 'softmax'),
 ])
@@ -490,6 +518,7 @@ def test_a_compiled_run_of_other_channels_gives_the_same():
                  'prelu',
                  'softmax', {'optimizer': 'lion'},
                  marks=pytest.mark.soak),
+    ('float32', 'probact', 'bestfitting', {}),
     ('bfloat16', 'prelu', 'focal_lovasz', {
         'optimizer': 'adamw',
         'weight_decay': 0.1,

@@ -15,13 +15,13 @@ async function openNetwork({ glue, wasm, model }) {
   return ort.InferenceSession.create(model, { executionProviders: ['wasm'] });
 }
 
-// Returns the mean probabilities over symmetries, and the class activation maps
-// of the image as it is: [{ size: [h, w], values: K maps }, …]. Stops with
+// Returns the probabilities over symmetries, and the class activation maps of
+// the image as it is: [{ size: [h, w], values: K maps }, …]. Stops with
 // null when isCurrent() is false.
 //   pixels: [size, size, channels], bytes.
 async function predict(session, pixels, settings, isCurrent, tell) {
   const { size, channels, moves } = settings;
-  const sums = new Float64Array(settings.classes.length);
+  const views = [];
   let maps = [];
   for (let i = 0; i < moves.length; i++) {
     tell(i / moves.length);
@@ -32,10 +32,26 @@ async function predict(session, pixels, settings, isCurrent, tell) {
       [1, size, size, channels.length]);
     const outputs = await session.run(
       { pixels: input }, i ? ['probabilities'] : session.outputNames);
-    outputs.probabilities.data.forEach((each, k) => { sums[k] += each; });
+    views.push(outputs.probabilities.data);
     if (!i) maps = readMaps(outputs);
   }
-  return { probabilities: sums.map(each => each / moves.length), maps };
+  return { probabilities: poolViews(views, settings), maps };
+}
+
+// Returns the mean over views; with isMax the mean over networks of each one's
+// maximum over views.
+//   views: the probabilities of each; with isMax those of all networks, one
+//     after the other.
+function poolViews(views, { classes, folds, isMax }) {
+  const sums = new Float64Array(classes.length);
+  if (!isMax) {
+    views.forEach(view => view.forEach((each, k) => { sums[k] += each; }));
+    return sums.map(each => each / views.length);
+  }
+  views[0].forEach((_, i) => {
+    sums[i % sums.length] += Math.max(...views.map(view => view[i]));
+  });
+  return sums.map(each => each / folds.length);
 }
 
 // Lets the worker receive messages.

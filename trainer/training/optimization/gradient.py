@@ -7,6 +7,8 @@ cannot exchange sums inside such a loop, which batch norm does; for it the parts
 are unrolled, and wait for each other. Its moments are those of a part.
 """
 
+import functools
+
 import numpy as np
 
 from hpa_records.reading import dataset
@@ -17,6 +19,7 @@ from trainer.augmentation import chain
 from trainer import config as config_lib
 from trainer.network import build
 from trainer import noise as noise_lib
+from trainer.training.optimization import batch_loss
 from trainer.training.optimization import loss as loss_lib
 
 
@@ -61,7 +64,8 @@ class Gradients:
     noise = self.noise(batch[dataset.SLOT], self._epoch, self._step)
     rows = (labels, batch[dataset.WEIGHT], image, *noise)
     if self._config.accumulate == 1:
-      return self._differentiate(real, *rows)
+      gather = functools.partial(self._gather, batch)
+      return self._differentiate(real, gather, *rows)
     return self._accumulate(real, *rows)
 
   def _accumulate(self, real, *rows):
@@ -76,7 +80,7 @@ class Gradients:
     def add(number, *sums):
       with tf.control_dependencies(sums):
         part = [tf.gather(each, number, axis=1) for each in cut]
-      loss, gradients = self._differentiate(real, *part)
+      loss, gradients = self._differentiate(real, None, *part)
       return number + 1, *(one + other
                            for one, other in zip(sums, [loss, *gradients]))
 
@@ -94,21 +98,37 @@ class Gradients:
     _, loss, *gradients = state
     return loss, gradients
 
-  def _differentiate(self, real, labels, weight, image, *noise):
-    """Returns the loss of some rows, and its gradients."""
+  def _differentiate(self, real, gather, labels, weight, image, *noise):
+    """Returns the loss of some rows, and its gradients.
+
+    Gather is that of loss.get_trained; None with parts of a batch.
+    """
     with tf.GradientTape() as tape:
       logits = self._model([image, *noise], training=True)
-      losses = self._loss(labels, logits)
+      losses = self._loss(labels, logits, gather)
       data_loss = tf.reduce_sum(losses * weight) / real
       # Weights are the same in every part: each adds its share of the decay.
       decay = loss_lib.penalty(self._decayed, self._config.l1, self._config.l2)
       loss = data_loss + decay / (self._replicas * self._config.accumulate)
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
 
+  def _gather(self, batch, labels, logits) -> batch_loss.Batch:
+    """Returns the batch of all replicas, of which these are some rows."""
+    slots, weight = batch[dataset.SLOT], batch[dataset.WEIGHT]
+    labels, logits = tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
+    # A sum, since each replica has its own slots and zeros elsewhere.
+    parts = [
+        tf.scatter_nd(slots[:, None], tf.stop_gradient(each),
+                      (self._config.batch_size, each.shape[1]))
+        for each in (labels, logits, weight[:, None])
+    ]
+    replica = tf.distribute.get_replica_context()
+    return batch_loss.Batch(*replica.all_reduce('SUM', parts), slots)
+
   @tensorflow.compiled
   def noise(self, slots: tf.Tensor, epoch: tf.Tensor,
             step: tf.Tensor) -> list[tf.Tensor]:
-    """Returns uniform noise for each dropout layer, [b, ...] float32.
+    """Returns uniform noise for each input of it, [b, ...] float32.
 
     Always compiled: XLA's Philox gives other numbers than TensorFlow's own.
 
