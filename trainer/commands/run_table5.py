@@ -1,4 +1,4 @@
-"""Trains the systems that the paper names on the same folds: Table 5.
+"""Trains the systems that the paper names: its Table 5, run.
 
   hpa-run-table5 --records=records --workdir=table5 --epochs=20
   hpa-run-table5 --records=records --workdir=table5 --minutes=10 --systems=mcnn
