@@ -10,6 +10,7 @@ embed = functools.partial(cli.start, 'trainer.commands.embed')
 export = functools.partial(cli.start, 'trainer.commands.export')
 predict = functools.partial(cli.start, 'trainer.commands.predict')
 run_paper = functools.partial(cli.start, 'trainer.commands.run_paper')
+run_table5 = functools.partial(cli.start, 'trainer.commands.run_table5')
 inspect_records = functools.partial(cli.start,
                                     'trainer.commands.inspect_records')
 serve_input = functools.partial(cli.start, 'trainer.commands.serve_input')

@@ -10,11 +10,8 @@ paper's, writes WORKDIR/report.html, and continues an interrupted run.
 """
 
 from collections.abc import Iterator, Sequence
-import copy
 import dataclasses
 import os
-import signal
-import subprocess
 import sys
 
 from absl import flags
@@ -27,14 +24,12 @@ from hpa_records.runtime import process as process_lib
 from hpa_records.storage import path_check
 from trainer import config
 from trainer import setting
+from trainer import training_process
 from trainer.commands import train
 
 _ACTIVATIONS = ('prelu', 'selu')
 # Of the paper, and not the defaults; those are Table 1's.
 _PAPER = ('--balance=hybrid', '--augment=paper')
-# Not -m, which would import a folder named trainer in the current directory.
-_TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
-          'runpy.run_module("trainer.main", None, "__main__", alter_sys=True)')
 
 _RECIPES = flags.DEFINE_list('recipes', [],
                              'Flag files to train in place of PReLU and SELU.')
@@ -70,7 +65,9 @@ def main() -> None:
     from trainer.report import page  # pylint: disable=import-outside-toplevel
   page.prepare(directory, 'workdir')  # before hours of training
   for each in trainings:
-    _train(each.arguments)
+    code = training_process.train(each.arguments)
+    if code:
+      sys.exit(code)
   _report(trainings, directory)
 
 
@@ -97,18 +94,12 @@ def _plan(records: str, directory: str) -> Iterator[_Training]:
     for name, recipe in recipes.items():
       folder = os.path.join(directory,
                             name if seed is None else f'{name}-seed{seed}')
-      values = _parse([
+      words = [
           *general, *recipe, *given, f'--records={records}',
           f'--workdir={folder}', f'--fold={train.ALL}',
           *([] if seed is None else [f'--seed={seed}'])
-      ])
-      names = [each.name for each in dataclasses.fields(config.Config)]
-      # Refuses a wrong value before anything is trained.
-      config.Config(**{each: values[each].value for each in names} |
-                    {'fold': 0})
-      yield _Training(
-          name, folder,
-          [values[each].serialize() for each in names if values[each].present])
+      ]
+      yield _Training(name, folder, training_process.list_arguments(words))
 
 
 def _refuse_ruled(given: Sequence[str]) -> None:
@@ -118,7 +109,7 @@ def _refuse_ruled(given: Sequence[str]) -> None:
     ruled.append('activation')
   if _SEEDS.value:
     ruled.append('seed')
-  values = _parse(given)
+  values = training_process.parse(given)
   for name in ruled:
     if values[name].present:
       raise errors.DataError(
@@ -138,7 +129,7 @@ def _read_recipes() -> dict[str, list[str]]:
           'Expected --recipes as files of different names, received '
           f'{printable.quote(",".join(_RECIPES.value))}.')
     recipes[name] = flag_file.expand([f'--flagfile={path}'])
-    values = _parse(recipes[name], f' in {path}')
+    values = training_process.parse(recipes[name], f' in {path}')
     for own in _OWN:
       if values[own].present:
         raise errors.DataError(f'Expected no --{own} in the recipe {path}; '
@@ -159,52 +150,6 @@ def _read_seeds() -> Sequence[int | None]:
     raise errors.DataError('Expected different --seeds, received '
                            f'{printable.quote(",".join(texts))}.')
   return seeds
-
-
-def _parse(words: Sequence[str], where: str = '') -> flags.FlagValues:
-  """Returns the values of all flags if these words alone were given.
-
-  Args:
-    words: flags, without --flagfile.
-    where: they are from, for the message.
-
-  Raises:
-    errors.DataError: one of them is not a flag, or has a wrong value.
-  """
-  values = copy.deepcopy(flags.FLAGS)
-  values.unparse_flags()
-  for name in values:
-    values[name].unparse()
-  try:
-    _, *others = values([sys.argv[0], *words])
-  except (flags.Error, ValueError) as error:  # absl has both for wrong flags
-    raise errors.DataError(f'{error}{where}.') from error
-  if others:
-    raise errors.DataError(f'Expected flags only, received {others[0]!r}'
-                           f'{where}.')
-  return values
-
-
-def _train(arguments: Sequence[str]) -> None:
-  """Trains in a subprocess, and exits with its code if it fails."""
-  with subprocess.Popen([sys.executable, '-c', _TRAIN, *arguments]) as process:
-    # It saves a checkpoint on a signal. Ctrl-C reaches it directly.
-
-    def pass_on(number, _):
-      process.send_signal(number)
-
-    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: pass_on}
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
-      handlers[signal.SIGHUP] = pass_on
-    before = {
-        number: signal.signal(number, handler)
-        for number, handler in handlers.items()
-    }
-    code = process.wait()
-    for number, handler in before.items():
-      signal.signal(number, handler)
-  if code:
-    sys.exit(code if code > 0 else 128 - code)  # as a shell reports a signal
 
 
 def _report(trainings: Sequence[_Training], directory: str) -> None:

@@ -56,10 +56,7 @@ def main() -> None:
           ('workdir', each) for each in workdir.list_fold_directories(written)
       ])
   fold = values.pop('fold')
-  if fold != ALL and not (fold.isdecimal() and len(fold) < 10):
-    raise errors.DataError(f'Expected --fold as a number or {ALL}, received '
-                           f'{printable.quote(fold)}.')
-  config = config_lib.Config(**values, fold=0 if fold == ALL else int(fold))
+  config = config_lib.Config(**values, fold=find_first_fold(fold))
   with process.ended_by_interrupt():
     # pylint: disable=import-outside-toplevel
     from hpa_records.runtime.tensorflow import tf
@@ -75,6 +72,20 @@ def main() -> None:
     print(f'All folds: {os.path.join(config.workdir, "")}')
   else:
     _tell(config, loop.train(config))
+
+
+def find_first_fold(fold: str) -> int:
+  """Returns the number of the fold of --fold, 0 for all.
+
+  Raises:
+    errors.DataError: it is neither a number nor all.
+  """
+  if fold == ALL:
+    return 0
+  if not (fold.isdecimal() and len(fold) < 10):
+    raise errors.DataError(f'Expected --fold as a number or {ALL}, received '
+                           f'{printable.quote(fold)}.')
+  return int(fold)
 
 
 def _tell(config: config_lib.Config, found: dict[str, Any]) -> None:

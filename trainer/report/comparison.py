@@ -88,7 +88,8 @@ def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
             repetitions: int) -> list[dict[str, Any]]:
   """Returns paired tests of each run against the first, for the template.
 
-  The p-values of all pairs are adjusted together.
+  Each has the name of the run and, if it was tested, p_holm by metric. The
+  p-values of all pairs are adjusted together.
 
   Args:
     results: of the runs.
@@ -110,6 +111,7 @@ def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
   for other in rest:
     name, reason = other.name, reasons[other.name]
     titles = {
+        'name': name,
         'a': first.title,
         'b': other.title,
         'has_seeds': len(other.seeds) > 1,
@@ -128,7 +130,11 @@ def compare(results: Sequence[result_lib.Result], files: files_lib.Files,
         'p_holm': f'{row.p_holm:.3f}',
         'verdict': _judge(row, first.name, name),
     } for metric, row in compared[name].iterrows()]
-    comparisons.append({**titles, 'reason': '', 'rows': rows})
+    comparisons.append({
+        **titles, 'reason': '',
+        'rows': rows,
+        'p_holm': compared[name]['p_holm'].to_dict()
+    })
   return comparisons
 
 

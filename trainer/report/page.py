@@ -20,6 +20,7 @@ from trainer.report import gallery as gallery_lib
 from trainer.report import result
 from trainer.report import section
 from trainer.report import seed_group
+from trainer.report import systems
 from trainer.report import tables
 from trainer.run import finished_run
 from trainer.run import stored_spec
@@ -98,13 +99,16 @@ def _render(results: Sequence[result.Result], gallery: list[dict[str, Any]],
   """Returns the page; adds tables and figures to content."""
   of_all = files.Files('runs', content)
   first = results[0].run
+  comparisons = comparison.compare(results, of_all, repetitions)
   return _environment().get_template(_TEMPLATE_NAME).render(
       names=[each.name for each in results],
       titles=[each.title for each in results],
       repetitions=repetitions,
       sections=[section.describe(each, content) for each in results],
       classes=comparison.describe_classes(results, of_all),
-      comparisons=comparison.compare(results, of_all, repetitions),
+      comparisons=comparisons,
+      systems=systems.describe(results, comparisons, of_all),
+      is_gapnet=all(each.run.config.model == 'gapnet_pl' for each in results),
       others=comparison.describe_others(results, of_all),
       figures=comparison.draw_figures(results, content),
       gallery=gallery,

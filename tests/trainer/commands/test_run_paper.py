@@ -174,9 +174,9 @@ run_paper._report([run_paper._Training(name, f"{tmp_path}/{{name}}-seed{{seed}}"
 def test_signals_are_its_own_again_after_a_training():
   code = '''
 import signal
-from trainer.commands import run_paper
+from trainer import training_process
 before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-run_paper._train(['--help'])
+assert training_process.train(['--help']) == 0
 assert before == [
     signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 '''
