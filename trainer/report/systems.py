@@ -54,6 +54,8 @@ SYSTEMS: Mapping[str, System] = types.MappingProxyType({
             'gapnet_pl', 'selu', 'F1 of batches .492, Kaggle 2018 '
             '(Al-joudi and Arif); F1 macro .78, 13 other classes '
             '(Rumetshofer)'),
+    'gapnet_probact':
+        System('gapnet_pl', 'probact'),
     'deeploc':
         System('deeploc', '', 'accuracy .72, yeast (Kraus)'),
     'deeploc_gapnet':
@@ -83,6 +85,8 @@ SYSTEMS: Mapping[str, System] = types.MappingProxyType({
         System('xception', '', 'F1 .69 in a hybrid, other data (Shwetha)'),
     'alexnet_prelu':
         System('alexnet', 'prelu', '84.02 %, data unknown (Jiang)'),
+    'alexnet_leaky_relu':
+        System('alexnet', 'leaky_relu'),
 })
 
 
