@@ -11,7 +11,10 @@ _PERCENT = '{:.1%}'.format
 # Head of the column, and how a number is shown.
 _FIGURES = {
     'images_drawn': ('images drawn', _WHOLE),
-    'largest_over_smallest': ('largest ÷ smallest class', _TWO_DIGITS),
+    'largest_over_smallest':
+        ('largest ÷ smallest class (largest IRLbl)', _TWO_DIGITS),
+    'mean_ir': ('MeanIR', _TWO_DIGITS),
+    'scumble': ('SCUMBLE', '{:.3f}'.format),
     'variation': ('variation', '{:.3f}'.format),
     'never_seen': ('images never seen', _PERCENT),
     'least_repeat': ('least repeat', '{:.3g}'.format),
@@ -91,8 +94,9 @@ def format_balance(report: dict[str, Any]) -> str:
       f'{report["num_images"]:,} images, {report["num_folds"]} folds, '
       f'{report["num_seeds"]} cuts into folds; target {chosen["target"]}, '
       f'tolerance {chosen["tolerance"]:g}, max_repeat '
-      f'{chosen["max_repeat"]:g}, factors {chosen["factors"]}. Training images '
-      'of each held-out fold: least–largest over folds and cuts.', '',
+      f'{chosen["max_repeat"]:g}, factors {chosen["factors"]}, percent '
+      f'{chosen["percent"]}. Training images of each held-out fold: '
+      'least–largest over folds and cuts.', '',
       _table(('policy', *_heads(_POLICY_FIGURES)), policies), '',
       'Images by which a class in a fold differs most from n / F, by cut: '
       f'{differences}.', '', 'exact, first cut, 0 being no max_repeat:', '',
