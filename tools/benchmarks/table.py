@@ -25,6 +25,8 @@ _FIGURES = {
 _POLICY_FIGURES = tuple(_FIGURES)
 _FRONTIER_FIGURES = ('effective_sample_size', 'largest_repeat', 'images_drawn',
                      'variation', 'off_target')
+_MLSMOTE_FIGURES = ('images_drawn', 'largest_over_smallest', 'mean_ir',
+                    'scumble')
 INPUT_COLUMNS = ('way', 'median', 'least', 'most', 'part_of_memcpy', 'how')
 _ROUNDINGS = {
     'coins': 'independent coins',
@@ -106,8 +108,21 @@ def format_balance(report: dict[str, Any]) -> str:
       _table(('rounding', 'mean standard deviation', 'largest',
               'largest distance from the expected total', 'images never drawn'),
              rounding), '',
-      _format_seconds(report['seconds'], report['num_folds'])
+      _format_seconds(report['seconds'], report['num_folds']),
+      *(['', _format_mlsmote(report['mlsmote'])] if 'mlsmote' in report else [])
   ])
+
+
+def _format_mlsmote(models: dict[str, Any]) -> str:
+  """Returns the table of mlsmote.measure."""
+  rows = []
+  for model, ways in models.items():
+    for name, figures in ways.items():
+      shown = {key: [value, value] for key, value in figures.items()}
+      seconds = f'{figures["seconds"]:.3f}' if 'seconds' in figures else ''
+      rows.append((model, name, *_figures(shown, _MLSMOTE_FIGURES), seconds))
+  return _table(('features', 'images', *_heads(_MLSMOTE_FIGURES), 'seconds'),
+                rows)
 
 
 def closing_line_balance(report: dict[str, Any]) -> str:
