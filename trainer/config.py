@@ -104,8 +104,7 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
                               0,
                               within=(0, setting.MOST))
   remedial: bool = _balance(
-      'Split the labels of images with frequent and rare ones (REMEDIAL).',
-      False)
+      'REMEDIAL: splits images of rare and frequent labels.', False)
   model: str = _network('The network.', 'gapnet_pl', choices=MODELS)
   variant: str = _network('Version of gapnet_pl: ml-jku/gapnet-pl, or Kaggle.',
                           'original',

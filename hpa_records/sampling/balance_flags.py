@@ -10,10 +10,8 @@ _DEFAULT = balance.Balance()
 
 HELP = {
     'balance':
-        'Draws of each image in an epoch. none: once; hybrid: as the paper; '
-        'protected: spares rare classes; table: by --balance_factors; exact: '
-        'even class totals; mlros, lpros: clones of rare labels, label sets; '
-        'rana: by tiers of rare classes.',
+        'Draws of each image in an epoch: none (once), hybrid (as the paper), '
+        'protected, table, exact, mlros, lpros, rana; see docs/balance.md.',
     'balance_target':
         'Target number of draws of each class.',
     'balance_tolerance':

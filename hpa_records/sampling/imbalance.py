@@ -66,7 +66,7 @@ def measure(labels: np.ndarray, weights: np.ndarray | None = None) -> Imbalance:
     weights = np.ones(len(labels))
   totals = label_set.totals(labels, weights)
   with np.errstate(divide='ignore', invalid='ignore'):
-    ratios = totals.max(initial=0) / totals
+    ratios = np.max(totals, initial=0) / totals
   ratios[totals == 0] = np.inf
   has_images = labels.any(axis=0)
   mean = ratios[has_images].mean() if has_images.any() else np.nan

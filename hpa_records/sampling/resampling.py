@@ -57,9 +57,9 @@ def repeats(ids: Sequence[str],
 
   Returns:
     [N, F] float32, >= 0; [i, k] is 0 where folds[i] == k. none, hybrid,
-    protected, mlros and lpros give integers. exact gives each training image at least
-    spec.LEAST_REPEATS; totals that are not feasible are a least-squares fit.
-    An image without labels is drawn once.
+    protected, mlros and lpros give integers. exact gives each training image at
+    least spec.LEAST_REPEATS; totals that are not feasible are a least-squares
+    fit. An image without labels is drawn once.
 
   Raises:
     errors.DataError: an epoch would have more draws than max_draws allows, the

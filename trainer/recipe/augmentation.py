@@ -25,8 +25,8 @@ class Augmentation:
     errors.DataError: a value is out of range.
   """
   augment: str = _define(
-      'Draws with a random symmetry of the square. copies: those of an image '
-      'beyond its first; paper: the same, by the six of the paper; all; none.',
+      'Random symmetry: copies (all but the first of an image), paper (the '
+      'same, one of its six), all, none.',
       'copies',
       choices=epoch_plan.AUGMENTS)
   scale: float = _up_to('Random zoom of 1/(1 + x) to 1 + x.', 1)

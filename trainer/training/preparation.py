@@ -69,8 +69,9 @@ def check_labels(config: config_lib.Config, records: dataset.Records) -> None:
   """Checks that the records have the labels and channels that are needed.
 
   Raises:
-    errors.DataError: there are too few channels for --rana_mix; or the loss is softmax, and a record has not exactly one
-      label; names the number of such records and one of them.
+    errors.DataError: there are too few channels for --rana_mix; or the loss is
+      softmax, and a record has not exactly one label; names the number of such
+      records and one of them.
   """
   if config.rana_mix and records.spec.num_channels < _ROTATED:
     raise errors.DataError(

@@ -337,5 +337,7 @@ def test_without_kinds_all_pairs_stay_those_of_the_order():
   key = epoch_plan.Key(0, 0, 0)
   plan = epoch_plan.shuffle(np.ones(12), key)
   paired = epoch_plan.pair(plan, np.full(12, -1), key)
-  pairs = lambda each: {tuple(pair) for pair in each.record.reshape(-1, 2)}
-  assert pairs(paired) == pairs(plan)
+  one, other = ({tuple(pair)
+                 for pair in each.record.reshape(-1, 2)}
+                for each in (plan, paired))
+  assert one == other
