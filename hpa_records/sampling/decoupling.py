@@ -3,8 +3,8 @@
 An image whose SCUMBLE is above the mean of all images is split: one image has
 its majority labels, the other its minority labels (IRLbl above MeanIR). It
 changes labels, so it is not one of the policies of repeats, and combines with
-each of them. An image with labels of one kind alone is not split: published,
-it would also become an image without any label (our choice).
+each of them. An image with labels of one kind alone is not split (our choice):
+in the authors' code it also becomes an image without any label.
 
 Source: Charte et al., "Resampling multilabel datasets by decoupling highly
 imbalanced labels", HAIS 2015; as coded in fcharte/mldr.
