@@ -56,6 +56,7 @@ def _compare(features: np.ndarray,
   deviation = features.std(axis=0)
   features = (features - features.mean(axis=0)) / np.where(
       deviation > 0, deviation, 1)
+  mlsmote.resample(features, labels, _SEED)  # imports scikit-learn
   start = time.perf_counter()
   _, more = mlsmote.resample(features, labels, _SEED)
   seconds = time.perf_counter() - start
