@@ -99,9 +99,13 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
                                _BALANCE.max_repeat)
   balance_factors: str = _balance(balance_flags.HELP['balance_factors'],
                                   _BALANCE.factors)
+  balance_percent: int = _balance(balance_flags.HELP['balance_percent'],
+                                  _BALANCE.percent)
   class_draws: int = _balance('Draws an epoch for each class; 0: as --balance.',
                               0,
                               within=(0, setting.MOST))
+  remedial: bool = _balance(
+      'REMEDIAL: splits images of rare and frequent labels.', False)
   model: str = _network('The network.', 'gapnet_pl', choices=MODELS)
   variant: str = _network('Version of gapnet_pl: ml-jku/gapnet-pl, or Kaggle.',
                           'original',
@@ -201,11 +205,15 @@ class Config(starting_weights.StartingWeights, augmentation.Augmentation,
       raise errors.DataError(
           'Expected --checkpoint_steps=0 with --data_service, whose order no '
           f'run repeats, received {self.checkpoint_steps}.')
-    if self.mixes and self.loss in optimization.UNMIXED:
+    if (self.mixup or self.cutmix) and self.loss in optimization.UNMIXED:
       raise errors.DataError(
           f'Expected --mixup=0 and --cutmix=0 with --loss={self.loss}, which '
           f'has no value for mixed labels, received {self.mixup} and '
           f'{self.cutmix}; pass --loss=focal.')
+    if self.remedial and self.is_single_label:
+      raise errors.DataError(
+          '--remedial splits images of several labels, and --loss=softmax has '
+          'none; leave --remedial out.')
     starting_weights.check(self, self.model, self.activation,
                            OWN_ACTIVATIONS[self.model])
     remote_tpu.check_input(

@@ -32,10 +32,12 @@ def check(strategy: tf.distribute.Strategy,
   if below != batch_size:
     nearest = [each for each in (below, below + unit) if each]
     reasons = [
-        text for text, number in ((f'{replicas} replicas',
-                                   replicas), (f'--accumulate={parts}', parts),
-                                  ('the pairs of --mixup and --cutmix',
-                                   1 + in_pairs)) if number > 1
+        text
+        for text, number in ((f'{replicas} replicas',
+                              replicas), (f'--accumulate={parts}', parts),
+                             ('the pairs of --mixup, --cutmix and --rana_mix',
+                              1 + in_pairs))
+        if number > 1
     ]
     raise errors.DataError(
         f'Expected --{flag} divisible by {unit}, for {" and ".join(reasons)}, '

@@ -12,6 +12,7 @@ from hpa_records.runtime.tensorflow import tf
 
 # Streams are told apart by numbers; dropout layers have those below.
 FIRST_OF_AUGMENTATION = 2**16
+OF_LABELS = 2**17
 
 _PHILOX = 1  # tf.random.Algorithm.PHILOX, of the raw operations
 _SCRAMBLE_KEY = 0x02461e293ec8f720

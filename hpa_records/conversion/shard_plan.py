@@ -58,6 +58,7 @@ class Settings:
   balance_tolerance: float = balance_lib.Balance.tolerance
   max_repeat: float = balance_lib.Balance.max_repeat
   balance_factors: str = balance_lib.Balance.factors
+  balance_percent: int = balance_lib.Balance.percent
   shard_mb: int = 128
   limit: int = 0
   pattern: str = ''
@@ -149,6 +150,8 @@ class Settings:
     }
     if not self.pixel_um:
       del content['pixel_um']
+    if self.balance not in balance_lib.CLONING:
+      del content['balance_percent']
     if not description_lib.is_default(self.description):
       content['description'] = toml_form.encode(self.description)
       content['classes_sha256'] = self._classes_sha256()

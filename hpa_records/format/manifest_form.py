@@ -73,6 +73,7 @@ _OPTIONAL_SETTINGS = {
     'balance_tolerance': _NUMBER,
     'max_repeat': _NUMBER,
     'balance_factors': str,
+    'balance_percent': int,
     'resize': str,
     'shard_mb': int,
     'limit': int,

@@ -69,7 +69,8 @@ def describe(made: manifest.Manifest,
         _table(
             f'every policy in an epoch without fold {fold}; target '
             f'{chosen.target}, tolerance {chosen.tolerance:g}, max_repeat '
-            f'{chosen.max_repeat:g}', figures, '{:.6g}'),
+            f'{chosen.max_repeat:g}, percent {chosen.percent}', figures,
+            '{:.6g}'),
         _table(
             'training images and draws of each class, by policy, without fold '
             f'{fold}', totals)

@@ -9,7 +9,10 @@ import numpy as np
 
 from hpa_records.runtime import errors
 
-POLICIES = ('none', 'hybrid', 'protected', 'table', 'exact')
+POLICIES = ('none', 'hybrid', 'protected', 'table', 'exact', 'mlros', 'lpros',
+            'rana')
+CLONING = ('mlros', 'lpros')  # policies that --balance_percent is for
+_MOST_PERCENT = 1000
 # The usual factors of Kaggle's competition, by class. They belong to a dataset
 # whose last class is their last one.
 _KAGGLE_FACTORS = '8:4,9:4,10:4,15:4,20:2,27:4'
@@ -30,6 +33,8 @@ class Balance:
     factors: for table, 'class:factor' separated by commas, each factor >= 0;
       other classes have 1. The default is for Kaggle's classes; other policies
       ignore it.
+    percent: images that mlros and lpros add, in percent of the training images,
+      1..1000.
 
   Raises:
     errors.DataError: a value is out of range.
@@ -39,6 +44,7 @@ class Balance:
   tolerance: float = 0.05
   max_repeat: float = 0.0
   factors: str = _KAGGLE_FACTORS
+  percent: int = 25
 
   def __post_init__(self):
     if self.policy not in POLICIES:
@@ -55,6 +61,10 @@ class Balance:
     if self.max_repeat != 0 and not 1 <= self.max_repeat < math.inf:
       raise errors.DataError('Expected --max_repeat >= 1, or 0 for none, '
                              f'received {self.max_repeat}.')
+    if not 1 <= self.percent <= _MOST_PERCENT:
+      raise errors.DataError(
+          f'Expected --balance_percent of 1..{_MOST_PERCENT}, '
+          f'received {self.percent}.')
     self._parse_factors()
 
   def check_classes(self, num_classes: int) -> None:
@@ -123,7 +133,7 @@ def of_flags(values: Any) -> Balance:
   """
   return Balance(values.balance, values.balance_target,
                  values.balance_tolerance, values.max_repeat,
-                 values.balance_factors)
+                 values.balance_factors, values.balance_percent)
 
 
 def of_settings(settings: Mapping[str, Any]) -> Balance:
@@ -140,4 +150,5 @@ def of_settings(settings: Mapping[str, Any]) -> Balance:
                  settings.get('balance_target', default.target),
                  settings.get('balance_tolerance', default.tolerance),
                  settings.get('max_repeat', default.max_repeat),
-                 settings.get('balance_factors', default.factors))
+                 settings.get('balance_factors', default.factors),
+                 settings.get('balance_percent', default.percent))

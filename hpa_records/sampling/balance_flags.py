@@ -10,9 +10,8 @@ _DEFAULT = balance.Balance()
 
 HELP = {
     'balance':
-        'Draws of each image in an epoch. none: once; hybrid: as the paper; '
-        'protected: spares rare classes; table: by --balance_factors; exact: '
-        'even class totals.',
+        'Draws of each image in an epoch: none (once), hybrid (as the paper), '
+        'protected, table, exact, mlros, lpros, rana; see docs/balance.md.',
     'balance_target':
         'Target number of draws of each class.',
     'balance_tolerance':
@@ -21,6 +20,8 @@ HELP = {
         'Most draws of an image with exact; 0: no limit.',
     'balance_factors':
         'Draws by class for table; other classes have 1.',
+    'balance_percent':
+        'Images that mlros and lpros add, in percent.',
 }
 
 SETTINGS = tuple(name for name in HELP if name != 'balance')
@@ -41,11 +42,13 @@ def define_settings() -> None:
   for define_flag, name, value in ((flags.DEFINE_integer, 'balance_target',
                                     _DEFAULT.target),
                                    (flags.DEFINE_float, 'balance_tolerance',
-                                    _DEFAULT.tolerance),
-                                   (flags.DEFINE_float, 'max_repeat',
-                                    _DEFAULT.max_repeat), (flags.DEFINE_string,
-                                                           'balance_factors',
-                                                           _DEFAULT.factors)):
+                                    _DEFAULT.tolerance), (flags.DEFINE_float,
+                                                          'max_repeat',
+                                                          _DEFAULT.max_repeat),
+                                   (flags.DEFINE_string, 'balance_factors',
+                                    _DEFAULT.factors), (flags.DEFINE_integer,
+                                                        'balance_percent',
+                                                        _DEFAULT.percent)):
     define_flag(name, value, HELP[name])
 
 
@@ -67,4 +70,4 @@ def read_settings(policy: str, otherwise: Mapping[str, Any]) -> balance.Balance:
 
   return balance.Balance(policy, read('balance_target'),
                          read('balance_tolerance'), read('max_repeat'),
-                         read('balance_factors'))
+                         read('balance_factors'), read('balance_percent'))

@@ -37,7 +37,7 @@ AUGMENTS = ('copies', 'all', 'none', 'paper')
 # Element 6, half a turn and a horizontal flip, is a vertical flip.
 PAPER_ELEMENTS = (0, 1, 2, 3, 4, 6)
 
-ROUNDING, ELEMENT, ORDER = range(3)  # purposes of random streams
+ROUNDING, ELEMENT, ORDER, PAIRS = range(4)  # purposes of random streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Key:
           f'{self.epoch} and {self.fold}.')
 
   def generator(self, purpose: int) -> np.random.Generator:
-    """Returns the random stream of one purpose: ROUNDING, ELEMENT or ORDER."""
+    """Returns the random stream of one purpose: one of those above."""
     word = self.epoch << 24 | self.fold << 8 | purpose
     return np.random.Generator(np.random.Philox(key=[self.seed, word]))
 
@@ -232,6 +232,29 @@ def shuffle(repeats: np.ndarray,
   """
   epoch = expand(repeats, key, augment, ranks)
   return epoch.take(order(len(epoch), key))
+
+
+def pair(epoch: Epoch, kinds: np.ndarray, key: Key) -> Epoch:
+  """Returns the copies in an order where those of one kind are neighbours.
+
+  Positions 2i and 2i + 1 have two copies of one kind, as far as there are two.
+  The pairs, and the copies of no kind, are in random order.
+
+  Args:
+    epoch: in the order of training.
+    kinds: [N] int64, the kind of each record; -1 for none.
+    key: of the epoch.
+  """
+  kind = kinds[epoch.record]
+  paired = []
+  for number in np.unique(kind[kind >= 0]):
+    members = np.flatnonzero(kind == number)
+    paired.append(members[:len(members) // 2 * 2])
+  others = np.setdiff1d(np.arange(len(epoch)), np.concatenate([[], *paired]))
+  order_of = np.concatenate([*paired, others]).astype(np.int64)
+  end = len(epoch) // 2 * 2
+  pairs = key.generator(PAIRS).permutation(order_of[:end].reshape(-1, 2))
+  return epoch.take(np.append(pairs, order_of[end:]))
 
 
 def once(rows: np.ndarray) -> Epoch:

@@ -1,4 +1,4 @@
-"""Distinct label sets of a label matrix, their order, and class totals.
+"""Distinct label sets of a label matrix, their order, and sums over it.
 
 A set is packed into a byte string, since an int64 holds only 63 classes.
 np.unique over rows of a matrix takes ten times as long.
@@ -52,6 +52,21 @@ def totals(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
       weights @ labels[:, first:first + _CLASSES_AT_ONCE]
       for first in range(0, labels.shape[1], _CLASSES_AT_ONCE)
   ])
+
+
+def sums(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+  """Returns the sum of the values of each record's classes, [N] float64.
+
+  Args:
+    labels: [N, K] uint8 multi-hot.
+    values: [K], of any type, finite.
+  """
+  values = values.astype(np.float64)
+  found = np.zeros(len(labels))
+  for first in range(0, len(values), _CLASSES_AT_ONCE):
+    part = slice(first, first + _CLASSES_AT_ONCE)
+    found += labels[:, part] @ values[part]
+  return found
 
 
 def _pack(rows: np.ndarray) -> np.ndarray:

@@ -15,6 +15,9 @@ computed from the other folds only.
   table      the largest of its labels' factors, as usual on Kaggle.
   exact      class totals within a tolerance of the target, as evenly over
              images as possible (exact_balance).
+  mlros      random copies of images of the rare labels (cloning).
+  lpros      random copies of images of the rare label sets (cloning).
+  rana       extra draws of the rarest classes, by tiers (tier).
 
 BUILD_NOTES.md, "Balance", compares them on the real table.
 """
@@ -27,8 +30,11 @@ from hpa_records.format import ordering
 from hpa_records.format import spec
 from hpa_records.runtime import errors
 from hpa_records.sampling import balance as balance_lib
+from hpa_records.sampling import cloning
 from hpa_records.sampling import exact_balance
+from hpa_records.sampling import imbalance
 from hpa_records.sampling import label_set
+from hpa_records.sampling import tier
 
 
 def repeats(ids: Sequence[str],
@@ -50,10 +56,10 @@ def repeats(ids: Sequence[str],
     seed: of the random draws, 0..spec.MAX_SEED.
 
   Returns:
-    [N, F] float32, >= 0; [i, k] is 0 where folds[i] == k. none, hybrid and
-    protected give integers. exact gives each training image at least
-    spec.LEAST_REPEATS; totals that are not feasible are a least-squares fit.
-    An image without labels is drawn once.
+    [N, F] float32, >= 0; [i, k] is 0 where folds[i] == k. none, hybrid,
+    protected, mlros and lpros give integers. exact gives each training image at
+    least spec.LEAST_REPEATS; totals that are not feasible are a least-squares
+    fit. An image without labels is drawn once.
 
   Raises:
     errors.DataError: an epoch would have more draws than max_draws allows, the
@@ -84,7 +90,7 @@ def repeats_of_fold(ids: Sequence[str], labels: np.ndarray, folds: np.ndarray,
 
 def summary(labels: np.ndarray,
             repeats_of_one_fold: np.ndarray) -> dict[str, float]:
-  """Returns seven statistics of a balanced epoch.
+  """Returns nine statistics of a balanced epoch.
 
   Args:
     labels: [N, K] uint8 multi-hot, of the training images only.
@@ -94,7 +100,9 @@ def summary(labels: np.ndarray,
     images_drawn: sum of the repeats.
     largest_over_smallest: largest class total divided by the smallest, over
       classes that have an image; infinite if one of them is never drawn, NaN
-      if there are none.
+      if there are none. It is the largest IRLbl.
+    mean_ir: MeanIR of those classes, likewise infinite or NaN.
+    scumble: mean SCUMBLE of the draws.
     variation: standard deviation of those class totals divided by their mean;
       NaN if there are none.
     never_seen: fraction of the images with repeats 0.
@@ -105,10 +113,13 @@ def summary(labels: np.ndarray,
   weights = repeats_of_one_fold.astype(np.float64)
   totals = label_set.totals(labels, weights)[labels.any(axis=0)]
   totals = totals if totals.size else np.zeros(1)
+  found = imbalance.measure(labels, weights)
   with np.errstate(divide='ignore', invalid='ignore'):
     return {
         'images_drawn': float(weights.sum()),
         'largest_over_smallest': float(totals.max() / totals.min()),
+        'mean_ir': found.mean,
+        'scumble': float(found.scumble(labels) @ weights / weights.sum()),
         'variation': float(totals.std() / totals.mean()),
         'never_seen': float((weights == 0).mean()),
         'least_repeat': float(weights.min()),
@@ -163,8 +174,10 @@ def _check_draws(labels: np.ndarray, balance: balance_lib.Balance) -> None:
   """
   if balance.policy == 'table':
     draws = _draw_by_table(labels, balance, None).sum()
-  elif balance.policy == 'none':
-    draws = len(labels)
+  elif balance.policy in ('none', 'rana'):
+    draws = 2 * len(labels)
+  elif balance.policy in balance_lib.CLONING:
+    draws = len(labels) * (1 + balance.percent / 100)
   else:
     draws = len(labels) + balance.target * int(labels.any(axis=0).sum())
   if draws > max_draws(len(labels)):
@@ -281,10 +294,29 @@ def _draw_exactly(labels: np.ndarray, balance: balance_lib.Balance,
   return drawn[numbers]
 
 
+def _clone_labels(labels: np.ndarray, balance: balance_lib.Balance,
+                  rng: np.random.Generator) -> np.ndarray:
+  return cloning.clone_labels(labels, balance.percent, rng)
+
+
+def _clone_sets(labels: np.ndarray, balance: balance_lib.Balance,
+                rng: np.random.Generator) -> np.ndarray:
+  return cloning.clone_sets(labels, balance.percent, rng)
+
+
+def _draw_by_tier(labels: np.ndarray, balance: balance_lib.Balance,
+                  rng: np.random.Generator) -> np.ndarray:
+  del balance, rng
+  return tier.draw(labels)
+
+
 _COMPUTE = {
     'none': _draw_once,
     'hybrid': _draw_hybrid,
     'protected': _draw_protected,
     'table': _draw_by_table,
     'exact': _draw_exactly,
+    'mlros': _clone_labels,
+    'lpros': _clone_sets,
+    'rana': _draw_by_tier,
 }

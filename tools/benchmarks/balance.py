@@ -2,12 +2,14 @@
 
 Reads a CSV alone, no images. Several seeds of folds are made; each held-out
 fold is balanced by every policy, and by exact with several tolerances and
-limits. Rounding is measured on exact, since the repeats of other policies are
+limits. REMEDIAL, which changes labels, is measured on images drawn once each.
+Rounding is measured on exact, since the repeats of other policies are
 mostly integers: by independent coins, by draw_counts in random order, and by
 draw_counts in the order of similar labels, as in training.
 """
 
 import dataclasses
+import functools
 import time
 from typing import Any, Callable, Sequence
 
@@ -17,6 +19,7 @@ from hpa_records.format import spec
 from hpa_records.datasets import description
 from hpa_records.ingest import samples
 from hpa_records.sampling import balance
+from hpa_records.sampling import decoupling
 from hpa_records.sampling import epoch_plan
 from hpa_records.sampling import folds as folds_lib
 from hpa_records.sampling import label_set
@@ -79,6 +82,8 @@ def measure(job: Job) -> dict[str, Any]:
       'policies': {
           policy: _measure_policy(job, cuts, policy)
           for policy in balance.POLICIES
+      } | {
+          'remedial': _measure_remedial(job, cuts)
       },
       'folds': [_largest_difference(job, folds) for folds in cuts],
       'frontier': _measure_frontier(job, cuts[0]),
@@ -96,6 +101,20 @@ def _measure_policy(job: Job, cuts: Sequence[np.ndarray],
   return _ranges(rows)
 
 
+def _measure_remedial(job: Job,
+                      cuts: Sequence[np.ndarray]) -> dict[str, list[float]]:
+  rows = []
+  for folds in cuts:
+    for fold in range(job.num_folds):
+      labels = _decouple(job.labels[folds != fold])
+      rows.append(_describe(labels, np.ones(len(labels)), job.chosen))
+  return _ranges(rows)
+
+
+def _decouple(labels: np.ndarray) -> np.ndarray:
+  return decoupling.make_rule(labels).split(labels)
+
+
 def _describe_folds(job: Job, folds: np.ndarray, chosen: balance.Balance,
                     seed: int) -> list[dict[str, float]]:
   """Returns the summary of each held-out fold, and its distance from target."""
@@ -104,11 +123,15 @@ def _describe_folds(job: Job, folds: np.ndarray, chosen: balance.Balance,
   rows = []
   for fold, repeats in enumerate(drawn.T):
     training = folds != fold
-    labels, repeats = job.labels[training], repeats[training]
-    totals = (repeats.astype(np.float64) @ labels)[labels.any(axis=0)]
-    off = float(np.abs(totals / chosen.target - 1).max())
-    rows.append({**resampling.summary(labels, repeats), 'off_target': off})
+    rows.append(_describe(job.labels[training], repeats[training], chosen))
   return rows
+
+
+def _describe(labels: np.ndarray, repeats: np.ndarray,
+              chosen: balance.Balance) -> dict[str, float]:
+  totals = (repeats.astype(np.float64) @ labels)[labels.any(axis=0)]
+  off = float(np.abs(totals / chosen.target - 1).max())
+  return {**resampling.summary(labels, repeats), 'off_target': off}
 
 
 def _ranges(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:
@@ -189,13 +212,22 @@ def _measure_seconds(job: Job, folds: np.ndarray) -> list[dict[str, Any]]:
   result = []
   for ids, labels, its_folds, repeats in tables:
     taken = {}
-    for policy in balance.POLICIES:
-      chosen = dataclasses.replace(job.chosen, policy=policy)
+    ways = {
+        policy:
+            functools.partial(resampling.repeats, ids, labels, its_folds,
+                              job.num_folds,
+                              dataclasses.replace(job.chosen, policy=policy), 0)
+        for policy in balance.POLICIES
+    }
+    ways['remedial'] = lambda labels=labels, cut=its_folds: [
+        _decouple(labels[cut != fold]) for fold in range(job.num_folds)
+    ]
+    for name, compute in ways.items():
       tries = []
       for _ in range(repeats):
         start = time.perf_counter()
-        resampling.repeats(ids, labels, its_folds, job.num_folds, chosen, 0)
+        compute()
         tries.append(time.perf_counter() - start)
-      taken[policy] = min(tries)
+      taken[name] = min(tries)
     result.append({'num_rows': len(ids), **taken})
   return result

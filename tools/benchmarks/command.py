@@ -24,6 +24,7 @@ from benchmarks.conversion import conversion_job
 from benchmarks.conversion import convert
 from benchmarks import input_job
 from benchmarks import input_pipeline
+from benchmarks import mlsmote
 from benchmarks import report_file
 from benchmarks import sample_source
 from benchmarks import table
@@ -82,6 +83,8 @@ _ROWS = flags.DEFINE_integer('rows',
 _FIGURES = flags.DEFINE_string(
     'figures', '', 'Folder for figures as PNG. Of balance: class counts before '
     'and after each policy, fold 0 of the first cut held out; of input: rates.')
+_FEATURES = flags.DEFINE_string(
+    'features', '', 'Of balance: NAME.npz of hpa-embed, for MLSMOTE.')
 _RECORDS = flags.DEFINE_string(
     'records', '', 'Of remote, and of input: raw records of what is in '
     '--images; without it, sample data is made and converted.')
@@ -140,7 +143,8 @@ def _check_paths() -> None:
   path_check.refuse_shared(
       [(each.name, _path(each)) for each in (_JSON, _TABLE, _FIGURES, _WORKDIR)
       ],
-      [(each.name, _path(each)) for each in (_CSV, _IMAGES, _PEER)] + records,
+      [(each.name, _path(each)) for each in (_CSV, _IMAGES, _PEER, _FEATURES)] +
+      records,
       closed=records)
   columns = ','.join(table.INPUT_COLUMNS)
   # Before minutes of measuring.
@@ -192,6 +196,9 @@ def main_balance() -> None:
                   chosen=chosen,
                   num_rows=_ROWS.value,
                   repeats=_REPEATS.value))
+  features = _path(_FEATURES)
+  if features:
+    report['mlsmote'] = mlsmote.measure(features)
   _show(report, table.format_balance)
   if _FIGURES.value:
     output = path_check.require_path(_FIGURES.value, 'figures')

@@ -11,7 +11,10 @@ _PERCENT = '{:.1%}'.format
 # Head of the column, and how a number is shown.
 _FIGURES = {
     'images_drawn': ('images drawn', _WHOLE),
-    'largest_over_smallest': ('largest ÷ smallest class', _TWO_DIGITS),
+    'largest_over_smallest':
+        ('largest ÷ smallest class (largest IRLbl)', _TWO_DIGITS),
+    'mean_ir': ('MeanIR', _TWO_DIGITS),
+    'scumble': ('SCUMBLE', '{:.3f}'.format),
     'variation': ('variation', '{:.3f}'.format),
     'never_seen': ('images never seen', _PERCENT),
     'least_repeat': ('least repeat', '{:.3g}'.format),
@@ -22,6 +25,8 @@ _FIGURES = {
 _POLICY_FIGURES = tuple(_FIGURES)
 _FRONTIER_FIGURES = ('effective_sample_size', 'largest_repeat', 'images_drawn',
                      'variation', 'off_target')
+_MLSMOTE_FIGURES = ('images_drawn', 'largest_over_smallest', 'mean_ir',
+                    'scumble')
 INPUT_COLUMNS = ('way', 'median', 'least', 'most', 'part_of_memcpy', 'how')
 _ROUNDINGS = {
     'coins': 'independent coins',
@@ -91,8 +96,9 @@ def format_balance(report: dict[str, Any]) -> str:
       f'{report["num_images"]:,} images, {report["num_folds"]} folds, '
       f'{report["num_seeds"]} cuts into folds; target {chosen["target"]}, '
       f'tolerance {chosen["tolerance"]:g}, max_repeat '
-      f'{chosen["max_repeat"]:g}, factors {chosen["factors"]}. Training images '
-      'of each held-out fold: least–largest over folds and cuts.', '',
+      f'{chosen["max_repeat"]:g}, factors {chosen["factors"]}, percent '
+      f'{chosen["percent"]}. Training images of each held-out fold: '
+      'least–largest over folds and cuts.', '',
       _table(('policy', *_heads(_POLICY_FIGURES)), policies), '',
       'Images by which a class in a fold differs most from n / F, by cut: '
       f'{differences}.', '', 'exact, first cut, 0 being no max_repeat:', '',
@@ -102,8 +108,21 @@ def format_balance(report: dict[str, Any]) -> str:
       _table(('rounding', 'mean standard deviation', 'largest',
               'largest distance from the expected total', 'images never drawn'),
              rounding), '',
-      _format_seconds(report['seconds'], report['num_folds'])
+      _format_seconds(report['seconds'], report['num_folds']),
+      *(['', _format_mlsmote(report['mlsmote'])] if 'mlsmote' in report else [])
   ])
+
+
+def _format_mlsmote(models: dict[str, Any]) -> str:
+  """Returns the table of mlsmote.measure."""
+  rows = []
+  for model, ways in models.items():
+    for name, figures in ways.items():
+      shown = {key: [value, value] for key, value in figures.items()}
+      seconds = f'{figures["seconds"]:.3f}' if 'seconds' in figures else ''
+      rows.append((model, name, *_figures(shown, _MLSMOTE_FIGURES), seconds))
+  return _table(('features', 'images', *_heads(_MLSMOTE_FIGURES), 'seconds'),
+                rows)
 
 
 def closing_line_balance(report: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ that the next one reads, which took four times as long.
 
 from typing import Any, Mapping
 
+import numpy as np
+
 from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.runtime import tensorflow
@@ -21,13 +23,15 @@ from trainer.augmentation import box
 from trainer.augmentation import dihedral
 from trainer.augmentation import intensity
 from trainer.augmentation import mixing
+from trainer.augmentation import rana_mix
 from trainer import noise as noise_lib
 from trainer.recipe import augmentation
 
 _STREAMS = {
     name: noise_lib.FIRST_OF_AUGMENTATION + number
     for number, name in enumerate(('move', 'blur', 'intensity', 'gamma',
-                                   'noise', 'channel_drop', 'cutout', 'mix'))
+                                   'noise', 'channel_drop', 'cutout', 'mix',
+                                   'rana_mix'))
 }
 _RECOLORINGS = ('intensity', 'gamma', 'noise', 'channel_drop', 'cutout')
 
@@ -35,14 +39,20 @@ _RECOLORINGS = ('intensity', 'gamma', 'noise', 'channel_drop', 'cutout')
 class Chain:
   """The changes of some settings."""
 
-  def __init__(self, settings: augmentation.Augmentation, seed: int, rows: int):
+  def __init__(self,
+               settings: augmentation.Augmentation,
+               seed: int,
+               rows: int,
+               is_rare: np.ndarray | None = None):
     """Prepares the changes; nothing is traced yet.
 
     Args:
       settings: which, and how much.
       seed: of the run.
       rows: b, images of a call; even if they are mixed.
+      is_rare: [K] bool, the classes whose pairs rana_mix mixes; None is all.
     """
+    self._is_rare = np.bool_(True) if is_rare is None else is_rare
     self._settings, self._seed, self._rows = settings, seed, rows
 
   def apply(self, batch: Mapping[str, Any], epoch: tf.Tensor,
@@ -70,7 +80,10 @@ class Chain:
       images = blur.blur(images, drawn['blur'], on.blur)
     if any(name in drawn for name in _RECOLORINGS):
       images = self._recolor(images, drawn)
-    if on.mixes:
+    if on.rana_mix:
+      images, labels = rana_mix.mix(images, labels, weights, drawn['rana_mix'],
+                                    self._is_rare, on.rana_mix)
+    if on.mixup or on.cutmix:
       images, labels = mixing.mix(images, labels, weights, *drawn['mix'])
     return tf.cast(tf.round(images), tf.uint8), labels
 
@@ -110,7 +123,9 @@ class Chain:
     if on.cutout:
       drawn['cutout'] = box.draw_square(draw('cutout', box.NUM_DRAWN), size,
                                         on.cutout)
-    if on.mixes:
+    if on.rana_mix:
+      drawn['rana_mix'] = draw('rana_mix', rana_mix.NUM_DRAWN)
+    if on.mixup or on.cutmix:
       drawn['mix'] = mixing.draw(draw('mix', mixing.NUM_DRAWN), size, on.mixup,
                                  on.cutmix)
     return drawn

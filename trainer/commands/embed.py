@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from hpa_records.runtime import cli
+from hpa_records.runtime import errors
 from hpa_records.runtime import process
 from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
@@ -39,11 +40,14 @@ _OUTPUT = flags.DEFINE_string(
 _FIGURES = flags.DEFINE_string(
     'figures', '', 'Folder for a map of the features and their scores; '
     'NAME_map.npz beside --output has them for the report.')
+_MLSMOTE = flags.DEFINE_bool(
+    'mlsmote', False, 'With --figures: also scores a probe fitted on features '
+    'with synthetic ones of rare classes.')
 _BATCH_SIZE, _DISTRIBUTE, _TPU = model_flags.define_devices()
 _FLAGS_BY_GROUP = {
     'Models': ('workdir', 'model', 'weights', 'model_fold'),
     'Input': image_input.FLAGS,
-    'Output': ('output', 'figures'),
+    'Output': ('output', 'figures', 'mlsmote'),
     'Devices': model_flags.DEVICES,
 }
 _FIGURE_NAMES = ('features_map.png', 'features_map.svg', 'features_scores.csv')
@@ -70,6 +74,9 @@ def main() -> None:
        ('figures', figures), *(('figures', each) for each in written)], read)
   if figures:
     feature_scores.require()
+  elif _MLSMOTE.value:
+    raise errors.DataError('--mlsmote is for the scores of --figures; pass '
+                           '--figures=FOLDER, or leave --mlsmote out.')
   samples = read.load_samples(ensemble)
   feature_table.prepare(output)
   feature_map.prepare(place)
@@ -91,7 +98,8 @@ def main() -> None:
       found = feature_places.make(
           table, ensemble.choose_thresholds(''),
           assignment_lib.choose_fold(trained, _MODEL_FOLD.value),
-          lambda rows: embed.read_images(source, rows), _choose_method())
+          lambda rows: embed.read_images(source, rows), _choose_method(),
+          _MLSMOTE.value)
   feature_table.write(output, table, place)
   _tell(table, output)
   for fold in trained.folds:  # an exported model's card says it

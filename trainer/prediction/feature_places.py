@@ -31,9 +31,12 @@ def find_method() -> str:
   return 'UMAP' if importlib.util.find_spec('umap') else 'PCA'
 
 
-def make(table: feature_table.Table, threshold: decision.Threshold,
-         model_fold: int, read_images: ReadImages,
-         method: str) -> feature_map.FeatureMap:
+def make(table: feature_table.Table,
+         threshold: decision.Threshold,
+         model_fold: int,
+         read_images: ReadImages,
+         method: str,
+         with_mlsmote: bool = False) -> feature_map.FeatureMap:
   """Returns the map, scores and neighbours of a table's images.
 
   Args:
@@ -43,6 +46,7 @@ def make(table: feature_table.Table, threshold: decision.Threshold,
       the map, they are those of the model with the most.
     read_images: rows of table.rows [n] → images [n, H, W, C] uint8.
     method: of feature_map.METHODS.
+    with_mlsmote: as of feature_scores.score.
   """
   kept = np.flatnonzero(~table.trained_on)
   models = table.models[kept]
@@ -65,7 +69,7 @@ def make(table: feature_table.Table, threshold: decision.Threshold,
       arrays.reduce(each)
       for each in read_images(table.rows[kept[shown.reshape(-1)]])
   ])
-  scores, scored = feature_scores.score(table, threshold)
+  scores, scored = feature_scores.score(table, threshold, with_mlsmote)
   return feature_map.FeatureMap(ids=table.ids[kept],
                                 models=models,
                                 labels=table.labels[kept],

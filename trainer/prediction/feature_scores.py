@@ -27,6 +27,7 @@ import numpy as np
 
 from hpa_records.sampling import folds
 from trainer.prediction import feature_table
+from trainer.prediction import mlsmote
 from trainer.run.embedding import feature_map
 from trainer.scoring import bootstrap
 from trainer.scoring import decision
@@ -58,12 +59,15 @@ def choose_metric(threshold: decision.Threshold) -> str:
 
 
 def score(table: feature_table.Table,
-          threshold: decision.Threshold) -> tuple[Scores, int]:
+          threshold: decision.Threshold,
+          with_mlsmote: bool = False) -> tuple[Scores, int]:
   """Returns the scores of the last features of a table, and of how many images.
 
   Args:
     table: of the images.
     threshold: of the run.
+    with_mlsmote: whether to score a probe that is also fitted on the features
+      of MLSMOTE, made of the images that the probe is fitted on.
 
   Returns:
     Scores as of feature_map.FeatureMap, without metrics that are undefined; {}
@@ -74,10 +78,10 @@ def score(table: feature_table.Table,
   if threshold is None:
     usable &= table.labels.sum(axis=1, dtype=int) == 1
   groups = np.where(table.groups == '', table.ids, table.groups)
-  found = {
-      name: np.zeros(table.labels.shape, np.float32)
-      for name in feature_map.SCORERS
-  }
+  scorers = [
+      name for name in feature_map.SCORERS if name != 'mlsmote' or with_mlsmote
+  ]
+  found = {name: np.zeros(table.labels.shape, np.float32) for name in scorers}
   parts = np.full(len(table.ids), -1)  # of all models, numbered through
   for model in np.unique(table.models).tolist():
     rows = np.flatnonzero(usable & (table.models == model))
@@ -91,7 +95,7 @@ def score(table: feature_table.Table,
                            groups[rows].tolist())
     parts[rows] = parts.max() + 1 + part_of
     features = table.part(table.features[-1], rows)
-    for name, each in _predict(features, labels, part_of).items():
+    for name, each in _predict(features, labels, part_of, with_mlsmote).items():
       found[name][rows] = each
   rows = np.flatnonzero(parts >= 0)
   if not rows.size:
@@ -99,7 +103,7 @@ def score(table: feature_table.Table,
   found['network'] = table.part(feature_table.PROBABILITIES)
   has_groups = (table.groups != '').any()
   scores = {}
-  for name in feature_map.SCORERS:
+  for name in scorers:
     bounds = bootstrap.bootstrap(table.labels[rows],
                                  found[name][rows],
                                  parts[rows],
@@ -117,24 +121,26 @@ def score(table: feature_table.Table,
   return scores, len(rows)
 
 
-def _predict(features: np.ndarray, labels: np.ndarray,
-             part_of: np.ndarray) -> dict[str, np.ndarray]:
+def _predict(features: np.ndarray, labels: np.ndarray, part_of: np.ndarray,
+             with_mlsmote: bool) -> dict[str, np.ndarray]:
   """Returns predictions [n, K] float of one model's images by the others.
 
   Args:
     features: [n, D] float32.
     labels: [n, K] uint8 multi-hot.
     part_of: [n] int64, of each image.
+    with_mlsmote: as of score.
   """
-  found = {
-      name: np.zeros(labels.shape, np.float32)
-      for name in ('neighbours', 'probe')
-  }
+  names = ['neighbours', 'probe'] + ['mlsmote'] * with_mlsmote
+  found = {name: np.zeros(labels.shape, np.float32) for name in names}
   for number in np.unique(part_of):
     others, part = part_of != number, part_of == number
     known, asked = _standardize(features[others], features[part])
     found['neighbours'][part] = _vote(known, labels[others], asked)
     found['probe'][part] = _probe(known, labels[others], asked)
+    if with_mlsmote:
+      more = mlsmote.resample(known, labels[others], _SEED)
+      found['mlsmote'][part] = _probe(*more, asked)
   return found
 
 

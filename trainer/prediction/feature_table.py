@@ -28,7 +28,7 @@ from trainer.prediction import assignment as assignment_lib
 
 PROBABILITIES = 'probabilities'
 EXTRA = 'pip install "hpa-records[embed]"'
-_ABOUT = 'hpa_features'  # names what a file is, in each format
+ABOUT = 'hpa_features'  # names what a file is, in each format
 _VERSION = 1
 _TAKEN = ('_index', '.', '')  # by AnnData and HDF5
 _GROUP_ROWS = 4096  # of a row group: 8 MB of GapNet-PL's features
@@ -87,7 +87,7 @@ class Table(assignment_lib.Assignment):
     }
     if (self.groups != '').any():
       found['group'] = self.groups
-    taken = [*found, 'labels', 'labelled', 'classes', _ABOUT, *self.lengths]
+    taken = [*found, 'labels', 'labelled', 'classes', ABOUT, *self.lengths]
     found.update(zip(_make_unique(self.metadata, taken),
                      self.metadata.values()))
     return {name: values[chosen] for name, values in found.items()}
@@ -191,7 +191,7 @@ def _find_schema(table: Table) -> pa.Schema:
   fields.append(('labels', pa.list_(pa.int32())))
   for name in _order(table):
     fields.append((name, pa.list_(pa.float32(), table.lengths[name])))
-  return pa.schema(fields, {_ABOUT: table.about()})
+  return pa.schema(fields, {ABOUT: table.about()})
 
 
 def _order(table: Table) -> list[str]:
@@ -220,7 +220,7 @@ def _to_arrow(table: Table, chosen: slice) -> pa.Table:
 
 
 def _write_npz(file: BinaryIO, table: Table) -> None:
-  arrays = {_ABOUT: np.array(table.about()), **table.columns()}
+  arrays = {ABOUT: np.array(table.about()), **table.columns()}
   arrays['labels'], arrays['labelled'] = table.labels, table.labelled
   arrays['classes'] = np.array(table.classes)
   arrays |= {name: table.part(name) for name in _order(table)}
@@ -252,7 +252,7 @@ def _write_h5ad(file: BinaryIO, table: Table) -> None:
                             obs,
                             var,
                             uns={
-                                _ABOUT: table.about(),
+                                ABOUT: table.about(),
                                 'classes': np.array(table.classes, object)
                             },
                             obsm={
@@ -285,13 +285,13 @@ def _is_own(path: str, ending: str) -> bool:
   try:
     with filesystem.open_read(path) as file:
       if ending == '.parquet':
-        return _ABOUT.encode() in (parquet.read_schema(file).metadata or {})
+        return ABOUT.encode() in (parquet.read_schema(file).metadata or {})
       if ending == '.npz':
         with np.load(file, allow_pickle=False) as arrays:
-          return _ABOUT in arrays.files
+          return ABOUT in arrays.files
       h5py = require('h5py', f'reads {path}')
       with h5py.File(file) as stored:
-        return f'uns/{_ABOUT}' in stored
+        return f'uns/{ABOUT}' in stored
   except errors.DataError:
     raise
   except Exception:  # pylint: disable=broad-except # another kind of file

@@ -25,8 +25,8 @@ class Augmentation:
     errors.DataError: a value is out of range.
   """
   augment: str = _define(
-      'Draws with a random symmetry of the square. copies: those of an image '
-      'beyond its first; paper: the same, by the six of the paper; all; none.',
+      'Random symmetry: copies (all but the first of an image), paper (the '
+      'same, one of its six), all, none.',
       'copies',
       choices=epoch_plan.AUGMENTS)
   scale: float = _up_to('Random zoom of 1/(1 + x) to 1 + x.', 1)
@@ -41,6 +41,8 @@ class Augmentation:
   cutout: float = _up_to('Random black square; largest part of the side.', 1)
   mixup: float = _up_to('Alpha of MixUp: blends images and labels.', 1000)
   cutmix: float = _up_to('Alpha of CutMix: a box of another image.', 1000)
+  rana_mix: float = _up_to(
+      'Part of the pairs of a rare class that become mixes.', 1)
 
   def __post_init__(self):
     setting.check_all(self)
@@ -55,4 +57,4 @@ class Augmentation:
   @property
   def mixes(self) -> bool:
     """Whether images are mixed with others of the batch, in pairs."""
-    return self.mixup > 0 or self.cutmix > 0
+    return self.mixup > 0 or self.cutmix > 0 or self.rana_mix > 0

@@ -53,7 +53,8 @@ _BALANCE = {
     'target': int,
     'tolerance': (int, float),
     'max_repeat': (int, float),
-    'factors': str
+    'factors': str,
+    'percent': int
 }
 
 
@@ -108,6 +109,8 @@ class Samples:
       if len(balance) > _MOST_BALANCE:
         raise ValueError(f'balance: {len(balance):,} letters')
       balance = json_text.parse(balance)
+      # Earlier versions stored no percent.
+      balance = {'percent': balance_lib.Balance.percent, **balance}
       json_text.check_form(balance, _BALANCE, 'balance')
       if balance['target'] > _MOST_DRAWS:
         raise ValueError(f'target: {balance["target"]}')

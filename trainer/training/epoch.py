@@ -46,7 +46,7 @@ class Epochs:
   def __init__(self, config: config_lib.Config,
                strategy: tf.distribute.Strategy, records: dataset.Records,
                reader: reader_lib.Reader, repeats: np.ndarray,
-               stepper: step_lib.Stepper,
+               kinds: np.ndarray | None, stepper: step_lib.Stepper,
                cached: device_cache.CachedBatches | None,
                interruption: interruption_lib.Interruption):
     """Prepares the epochs.
@@ -57,12 +57,14 @@ class Epochs:
       records: the dataset.
       reader: of the dataset.
       repeats: [N] float32, expected draws of each record in an epoch.
+      kinds: [N] int64, as of epoch_plan.pair; None leaves the order.
       stepper: runs the steps.
       cached: the batches on the device; None reads them.
       interruption: as of calls.Calls.
     """
     self._config, self._strategy, self._reader = config, strategy, reader
     self._repeats, self._ranks = repeats, records.ranks()
+    self._kinds = kinds
     self._stepper, self._cached = stepper, cached
     self._calls = calls.Calls(stepper, config, strategy, interruption)
 
@@ -81,6 +83,8 @@ class Epochs:
       return None
     key = epoch_plan.Key(config.seed, number, config.fold)
     plan = epoch_plan.shuffle(self._repeats, key, config.augment, self._ranks)
+    if self._kinds is not None:
+      plan = epoch_plan.pair(plan, self._kinds, key)
     steps = epoch_plan.num_steps(len(plan), config.batch_size)
     if first_step >= steps:
       raise errors.DataError(

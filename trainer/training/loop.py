@@ -22,6 +22,7 @@ from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
 from hpa_records.sampling import epoch_plan
+from hpa_records.sampling import tier
 from trainer import config as config_lib
 from trainer import memory
 from trainer.run import checkpoint
@@ -129,14 +130,17 @@ class _Run:
     if cache == 'device':
       pixels = device_cache.DeviceCache(strategy, reader, records)
       cached = device_cache.CachedBatches(pixels, config.batch_size, most_steps)
+    labels = preparation.find_trained_labels(config, records, inner)
+    kinds = tier.find_kinds(records.labels, labels) if config.rana_mix else None
     stepper = step.Stepper(
         strategy, self._model, self._optimizer, config, most_steps,
-        class_weight.compute(config.class_weights, records.labels, repeats))
+        class_weight.compute(config.class_weights, records.labels, repeats),
+        labels)
     self._average = stepper.average
     self._interruption = interruption.Interruption(
         strategy_lib.make_sum(strategy))
     self._epochs = epoch.Epochs(config, strategy, records, reader, repeats,
-                                stepper, cached, self._interruption)
+                                kinds, stepper, cached, self._interruption)
 
     def evaluator(rows):
       return evaluate.Evaluator(strategy, stepper, records, reader, config,

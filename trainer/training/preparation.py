@@ -13,8 +13,10 @@ from hpa_records.reading import dataset
 from hpa_records.reading import download
 from hpa_records.runtime import errors
 from hpa_records.runtime import printable
+from hpa_records.sampling import decoupling
 from hpa_records.sampling import folds as folds_lib
 from hpa_records.sampling import resampling
+from trainer.augmentation import rana_mix
 from trainer import config as config_lib
 from trainer.recipe import schedule
 from trainer.run import checkpoint
@@ -33,6 +35,7 @@ _KEPT = {
     'disk': 'records are kept on local disk',
     'none': 'pixels are read in each epoch'
 }
+_ROTATED = rana_mix.NUM_CHANNELS
 _ALWAYS_FITS = 1024  # images of a batch, mostly padding in a small epoch
 
 
@@ -63,12 +66,17 @@ def load_records(config: config_lib.Config) -> dataset.Records:
 
 
 def check_labels(config: config_lib.Config, records: dataset.Records) -> None:
-  """Checks that the records have the labels that the loss needs.
+  """Checks that the records have the labels and channels that are needed.
 
   Raises:
-    errors.DataError: the loss is softmax, and a record has not exactly one
-      label; names the number of such records and one of them.
+    errors.DataError: there are too few channels for --rana_mix; or the loss is
+      softmax, and a record has not exactly one label; names the number of such
+      records and one of them.
   """
+  if config.rana_mix and records.spec.num_channels < _ROTATED:
+    raise errors.DataError(
+        f'--rana_mix rotates {_ROTATED} channels, and {config.records} has '
+        f'{records.spec.num_channels}; leave --rana_mix out.')
   if not config.is_single_label:
     return
   counts = records.labels.sum(axis=1, dtype=np.int64)
@@ -104,6 +112,9 @@ def check_fold(config: config_lib.Config,
     raise errors.DataError(
         f'No records to train on with fold {config.fold} held out: all repeats '
         f'are 0 at {config.records}; pass another --balance.')
+  if config.remedial:
+    rule = decoupling.make_rule(find_trained_labels(config, records, inner))
+    repeats[rule.choose(records.labels)] *= 2  # a draw for each half
   repeats = resampling.scale_to_classes(repeats, records.labels,
                                         config.class_draws)
   draws = int(np.ceil(repeats.sum(dtype=float)))
@@ -112,6 +123,20 @@ def check_fold(config: config_lib.Config,
         f'Expected --batch_size of at most {max(draws, _ALWAYS_FITS):,}, '
         f'received {config.batch_size:,}: an epoch has {draws:,} draws.')
   return repeats, inner
+
+
+def find_trained_labels(config: config_lib.Config, records: dataset.Records,
+                        inner: np.ndarray) -> np.ndarray:
+  """Returns the labels of the images of training, [n, K] uint8 multi-hot.
+
+  Args:
+    config: of the run.
+    records: the dataset.
+    inner: as of find_inner.
+  """
+  is_trained = (records.index['fold'] != config.fold).to_numpy(copy=True)
+  is_trained[inner] = False
+  return records.labels[is_trained]
 
 
 def find_inner(config: config_lib.Config,

@@ -61,7 +61,8 @@ class Stepper:
                optimizer: keras.optimizers.Optimizer,
                config: config_lib.Config,
                most_steps: int,
-               class_weights: np.ndarray | None = None):
+               class_weights: np.ndarray | None = None,
+               labels: np.ndarray | None = None):
     """Prepares the steps; nothing is traced yet.
 
     Args:
@@ -71,6 +72,7 @@ class Stepper:
       config: of the run.
       most_steps: of an epoch.
       class_weights: as of class_weight.compute.
+      labels: as of gradient.Gradients.
     """
     self._strategy, self._config = strategy, config
     self._model, self._optimizer = model, optimizer
@@ -86,7 +88,7 @@ class Stepper:
       self.average = (average_lib.Average(model, config.ema)
                       if config.ema else None)
     self._gradients = gradient.Gradients(strategy, model, config, self._epoch,
-                                         self._step, class_weights)
+                                         self._step, class_weights, labels)
     dihedral.warm_up()
     self._run_step = self._train_step
     self._differentiate = self._gradients.compute

@@ -121,6 +121,6 @@ def describe(settings: shard_plan.Settings, csv_sha256: str) -> dict[str, Any]:
   found = {**settings.encode(), 'csv_sha256': csv_sha256}
   if settings.unlabelled:  # without effect
     for name in ('num_folds', 'balance', 'balance_target', 'balance_tolerance',
-                 'max_repeat', 'balance_factors'):
-      del found[name]
+                 'max_repeat', 'balance_factors', 'balance_percent'):
+      found.pop(name, None)
   return found

@@ -10,7 +10,7 @@ from hpa_records.sampling import balance
 @pytest.mark.parametrize('asked,message', [
     ({
         'policy': 'hybird'
-    }, "table, exact, received 'hybird'"),
+    }, "exact, mlros, lpros, rana, received 'hybird'"),
     ({
         'target': 0
     }, r'Expected --balance_target from 1 to 2\^63-1, received 0'),
@@ -29,6 +29,12 @@ from hpa_records.sampling import balance
     ({
         'max_repeat': float('inf')
     }, 'received inf'),
+    ({
+        'percent': 0
+    }, 'Expected --balance_percent of 1..1000, received 0'),
+    ({
+        'percent': 1001
+    }, 'received 1001'),
     ({
         'factors': '8:4,9'
     }, "received '9'"),

@@ -309,3 +309,35 @@ def test_large_seeds_are_different():
       for seed in (2**53, 2**53 + 1, 2**62, 2**63 - 2, spec.MAX_SEED)
   ]
   assert len(set(orders)) == 5
+
+
+@pytest.mark.parametrize('length', [1, 40, 41])
+def test_copies_of_a_kind_are_paired(length):
+  key = epoch_plan.Key(3, 5, 0)
+  plan = epoch_plan.shuffle(np.ones(length), key, 'all')
+  kinds = np.full(length, -1)
+  kinds[:11], kinds[11:15] = 0, 1
+  paired = epoch_plan.pair(plan, kinds, key)
+  assert sorted(paired.record) == sorted(plan.record)
+  of_record = dict(zip(plan.record.tolist(), plan.element.tolist()))
+  assert [of_record[each] for each in paired.record.tolist()
+         ] == paired.element.tolist()
+  kind = kinds[paired.record][:length // 2 * 2].reshape(-1, 2)
+  if length > 1:
+    same = kind[kind[:, 0] == kind[:, 1]]
+    assert (same[:, 0] == 0).sum() == 5 and (same[:, 0] == 1).sum() == 2
+    assert (kind[:, 0] != -1).argmax() < 10  # not all behind the others
+  again = epoch_plan.pair(plan, kinds, key)
+  np.testing.assert_array_equal(again.record, paired.record)
+  other = epoch_plan.pair(plan, kinds, epoch_plan.Key(3, 6, 0))
+  assert length == 1 or (other.record != paired.record).any()
+
+
+def test_without_kinds_all_pairs_stay_those_of_the_order():
+  key = epoch_plan.Key(0, 0, 0)
+  plan = epoch_plan.shuffle(np.ones(12), key)
+  paired = epoch_plan.pair(plan, np.full(12, -1), key)
+  one, other = ({tuple(pair)
+                 for pair in each.record.reshape(-1, 2)}
+                for each in (plan, paired))
+  assert one == other

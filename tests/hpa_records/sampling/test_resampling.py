@@ -28,7 +28,7 @@ _LABELS = strategies.tuples(
                                             elements=strategies.integers(0, 1),
                                             fill=strategies.just(0)))
 _POLICIES = strategies.sampled_from(balance.POLICIES)
-_WHOLE = ('none', 'hybrid', 'protected')
+_WHOLE = ('none', 'hybrid', 'protected', 'mlros', 'lpros')
 
 
 def _given(**more):
@@ -160,7 +160,15 @@ def test_a_class_of_fewer_images_than_folds(policy):
   folds = np.array([0, 1, 2] * 3 + [0, 1])
   drawn = _repeats(labels, folds, 3, policy, 6, tolerance=0)
   totals = drawn[9:].sum(axis=0)
-  wanted = {'none': [1, 1, 2], 'table': [1, 1, 2]}.get(policy, [6, 6, 6])
+  # Of 7, 7 and 8 training images lpros adds 25 %: 1, 1 and 2, and mlros stops
+  # at MeanIR 2 in the third; rana adds 15/17, half of it to the rarer class.
+  wanted = {
+      'none': [1, 1, 2],
+      'table': [1, 1, 2],
+      'mlros': [2, 2, 3],
+      'lpros': [2, 2, 4],
+      'rana': [1 + 7 * 15 / 34, 1 + 7 * 15 / 34, 2 + 8 * 15 / 34],
+  }.get(policy, [6, 6, 6])
   np.testing.assert_allclose(totals, wanted, rtol=1e-3)
 
 
@@ -237,10 +245,10 @@ def test_hybrid_draws_without_bias():
   np.testing.assert_allclose(drawn, 1, atol=.13)
 
 
-@pytest.mark.parametrize('policy', ['hybrid', 'protected'])
+@pytest.mark.parametrize('policy', ['hybrid', 'protected', 'mlros', 'lpros'])
 def test_seed_decides_the_draws(policy):
   first, again, second, last = [
-      _train_on_all(_one_hot([0] * 50), policy, 20, seed)
+      _train_on_all(_one_hot([0] * 50 + [1] * 10), policy, 20, seed)
       for seed in (0, 0, 1, spec.MAX_SEED)
   ]
   np.testing.assert_array_equal(first, again)
@@ -334,6 +342,8 @@ def test_summary_of_hand_made_repeats():
   assert figures == {
       'images_drawn': 6,
       'largest_over_smallest': 2,
+      'mean_ir': 1.5,
+      'scumble': 0,
       'variation': pytest.approx(1 / 3),
       'never_seen': 0.25,
       'least_repeat': 0,

@@ -6,11 +6,14 @@ import os
 import pathlib
 
 from benchmarks import balance as balance_benchmark
+from benchmarks import mlsmote as mlsmote_benchmark
 import numpy as np
 import pytest
 
 from hpa_records.format import spec
+from hpa_records.runtime import errors
 from hpa_records.sampling import balance
+from hpa_records.sampling import decoupling
 from hpa_records.sampling import folds
 from hpa_records.sampling import resampling
 from tests.support import fakes
@@ -82,6 +85,70 @@ def test_policies_have_the_figures_of_their_summaries(source, done, policy):
   distances = [np.abs(totals[totals > 0] / 40 - 1).max() for _, totals in found]
   np.testing.assert_allclose(off, [min(distances), max(distances)])
   assert f'\n| {policy} | ' in done[0]
+
+
+def test_remedial_has_the_figures_of_split_labels(source, done):
+  _, ids, labels = source
+  values = []
+  for seed in range(_SEEDS):
+    fold_of = folds.assign(ids, labels, _NUM_FOLDS, seed)
+    for fold in range(_NUM_FOLDS):
+      rest = labels[fold_of != fold]
+      split = decoupling.make_rule(rest).split(rest)
+      values.append(resampling.summary(split, np.ones(len(split))))
+  figures = done[1]['policies']['remedial']
+  for name in ('images_drawn', 'scumble'):
+    found = [each[name] for each in values]
+    assert figures[name] == [min(found), max(found)]
+  assert figures['images_drawn'][0] > _NUM_ROWS / 2
+  assert done[1]['seconds'][0]['remedial'] > 0
+
+
+def _write_features(path):
+  """Two models with 30 images of class 0, four of class 1; others left out."""
+  labels = np.repeat(np.eye(2, dtype=np.uint8), [30, 4], axis=0)
+  labels = np.concatenate([labels, labels, np.ones([6, 2], np.uint8)])
+  count = len(labels)
+  np.savez(path,
+           hpa_features=json.dumps(
+               {'lengths': {
+                   'hidden': 3,
+                   'probabilities': 2
+               }}),
+           labels=labels,
+           labelled=np.arange(count) < 71,
+           trained_on=(np.arange(count) >= 68) & (np.arange(count) < 71),
+           model=np.arange(count) // 34 % 2,
+           hidden=np.random.default_rng(0).normal(size=(count, 3)))
+
+
+def test_mlsmote_is_measured_on_the_features_of_each_model(source, tmp_path):
+  _write_features(tmp_path / 'features.npz')
+  found = mlsmote_benchmark.measure(str(tmp_path / 'features.npz'))
+  assert list(found) == ['model 0', 'model 1']
+  for ways in found.values():
+    # IRLbl 1 and 7.5, MeanIR 4.25; four images more: 3.75 and 2.375.
+    assert ways['none']['images_drawn'] == 34
+    assert ways['none']['mean_ir'] == 4.25
+    assert ways['mlsmote']['images_drawn'] == 38
+    assert ways['mlsmote']['largest_over_smallest'] == 3.75
+    assert ways['mlsmote']['mean_ir'] == 2.375
+  done = _run(f'--csv={source[0]}', '--rows=0', '--seeds=1', '--repeats=1',
+              '--num_folds=2', f'--features={tmp_path / "features.npz"}')
+  assert done.returncode == 0, done.stderr
+  assert '\n| model 1 | mlsmote | 38 | 3.75 | 2.38 | 0.000 | ' in done.stdout
+
+
+def test_features_of_another_kind_are_refused(source, tmp_path):
+  with pytest.raises(errors.DataError, match='is no table of features'):
+    mlsmote_benchmark.measure(str(source[0]))
+  _write_features(tmp_path / 'features.npz')
+  with np.load(tmp_path / 'features.npz') as file:
+    arrays = dict(file)
+  arrays['trained_on'][:] = True
+  np.savez(tmp_path / 'features.npz', **arrays)
+  with pytest.raises(errors.DataError, match='has no labelled images that'):
+    mlsmote_benchmark.measure(str(tmp_path / 'features.npz'))
 
 
 def test_folds_differ_as_they_are_cut(source, done):

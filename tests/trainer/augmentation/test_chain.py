@@ -22,18 +22,26 @@ ALL = {
     'channel_drop': 0.2,
     'cutout': 0.5,
     'mixup': 0.4,
-    'cutmix': 1.0
+    'cutmix': 1.0,
+    'rana_mix': 0.9
 }
 
 
 def _batch():
   rng = np.random.default_rng(0)
   return {
-      'image': rng.integers(0, 256, (_B, _SIZE, _SIZE, 3), np.uint8),
-      'labels': (rng.random((_B, 5)) < 0.4).astype(np.float32),
-      'weight': np.ones(_B, np.float32),
-      'element': np.arange(_B, dtype=np.int32),
-      'slot': np.arange(_B, dtype=np.int32),
+      'image':
+          rng.integers(0, 256, (_B, _SIZE, _SIZE, 3), np.uint8),
+      # Neighbours share a class, as pairs that rana_mix mixes.
+      'labels':
+          np.maximum(rng.random((_B, 5)) < 0.4,
+                     np.arange(5) == 0).astype(np.float32),
+      'weight':
+          np.ones(_B, np.float32),
+      'element':
+          np.arange(_B, dtype=np.int32),
+      'slot':
+          np.arange(_B, dtype=np.int32),
   }
 
 
@@ -97,7 +105,7 @@ def test_each_alone_changes_what_it_says(name):
     assert (images != stored).any(axis=(1, 2, 3)).mean() > 0.7
   if name in ('intensity', 'gamma', 'channel_drop', 'cutout'):
     assert not images[:, 0, :, 1].any()
-  is_mixed = name in ('mixup', 'cutmix')
+  is_mixed = name in ('mixup', 'cutmix', 'rana_mix')
   assert (labels != batch['labels']).any() == is_mixed
 
 

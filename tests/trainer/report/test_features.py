@@ -45,7 +45,7 @@ def _embedded(made, tmp_path_factory):
   folder = tmp_path_factory.mktemp('features')
   workdir = pathlib.Path(shutil.copytree(made, folder / 'run'))
   done = _embed(workdir, f'--records={made.parent / "records"}',
-                f'--figures={folder / "figures"}')
+                f'--figures={folder / "figures"}', '--mlsmote')
   assert done.returncode == 0, done.stderr
   return workdir, done
 
@@ -63,6 +63,7 @@ def test_the_command_writes_map_scores_and_neighbours(embedded):
   assert re.search(
       r'^k nearest neighbours  AUC macro \.?[0-9.]+ \([0-9.]+ to [0-9.]+\)\n'
       r'linear probe          AUC macro .*\n'
+      r'linear probe, MLSMOTE AUC macro .*\n'
       r'the network itself    AUC macro .*\n'
       r'PCA of 20 images: .*features_map.npz$', done.stdout, re.MULTILINE)
   figures = workdir.parent / 'figures'

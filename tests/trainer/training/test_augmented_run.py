@@ -47,6 +47,7 @@ def _whole(records, tmp_path_factory):
   config = runs.configure(records,
                           tmp_path_factory.mktemp('whole'),
                           augment='all',
+                          remedial=True,
                           **test_chain.ALL)
   loop.train(config)
   return config
@@ -57,7 +58,7 @@ def test_a_killed_run_that_is_resumed_ends_the_same(whole, tmp_path):
                                workdir=str(tmp_path),
                                checkpoint_steps=1,
                                steps_per_call=1)
-  names = ('augment', *test_chain.ALL)
+  names = ('augment', 'remedial', *test_chain.ALL)
   flags = [f'--{name}={getattr(config, name)}' for name in names]
   done = subprocess.run([*runs.command(config), *flags],
                         cwd=runs.ROOT,
@@ -99,3 +100,14 @@ def test_pairs_need_an_even_batch_and_a_loss_of_mixed_labels(records, tmp_path):
     for loss in optimization.UNMIXED:
       with pytest.raises(errors.DataError, match='pass --loss=focal'):
         config_lib.Config('r', 'w', loss=loss, **{name: 1.0})
+
+
+def test_settings_that_the_data_rule_out_are_refused(tmp_path):
+  with pytest.raises(errors.DataError, match='leave --remedial out'):
+    config_lib.Config('r', 'w', loss='softmax', remedial=True)
+  records = fakes.write_records(tmp_path / 'records',
+                                20,
+                                16,
+                                description=fakes.describe(2))
+  with pytest.raises(errors.DataError, match='has 2; leave --rana_mix out'):
+    loop.train(runs.configure(records, tmp_path / 'run', rana_mix=0.5))

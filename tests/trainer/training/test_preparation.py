@@ -7,6 +7,7 @@ import pytest
 
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
+from hpa_records.sampling import decoupling
 from tests.support import fakes
 from trainer import config as config_lib
 from trainer.training import preparation
@@ -86,6 +87,21 @@ def test_an_epoch_has_as_many_draws_a_class_as_asked(records, balance):
   assert repeats.sum(dtype=float) == pytest.approx(350 * classes)
   np.testing.assert_allclose(repeats / repeats.sum(), plain / plain.sum(), 1e-5)
   assert not repeats[inner].any() and repeats.dtype == np.float32
+
+
+@pytest.mark.parametrize('balance', ['none', 'exact'])
+def test_remedial_doubles_the_draws_of_the_images_that_it_splits(
+    records, balance):
+  config = dataclasses.replace(_CONFIG, balance=balance)
+  plain, inner = preparation.check_fold(config, records)
+  repeats, _ = preparation.check_fold(
+      dataclasses.replace(config, remedial=True), records)
+  trained = preparation.find_trained_labels(config, records, inner)
+  is_split = decoupling.make_rule(trained).choose(records.labels)
+  has_two = records.labels.sum(axis=1) == 2  # of frequent and rare classes
+  np.testing.assert_array_equal(is_split, has_two)
+  assert plain[has_two].any()
+  np.testing.assert_array_equal(repeats, plain * np.where(is_split, 2, 1))
 
 
 def test_more_draws_than_memory_holds_are_refused(records):

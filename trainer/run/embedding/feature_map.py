@@ -28,6 +28,7 @@ METHODS = ('UMAP', 'PCA')
 SCORERS = {
     'neighbours': 'k nearest neighbours',
     'probe': 'linear probe',
+    'mlsmote': 'linear probe, MLSMOTE',
     'network': 'the network itself',
 }
 

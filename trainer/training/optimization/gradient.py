@@ -11,11 +11,14 @@ import functools
 
 import numpy as np
 
+from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
+from hpa_records.sampling import tier
 from trainer.augmentation import chain
+from trainer.augmentation import decoupling
 from trainer import config as config_lib
 from trainer.network import build
 from trainer import noise as noise_lib
@@ -26,9 +29,14 @@ from trainer.training.optimization import loss as loss_lib
 class Gradients:
   """Computes loss and gradients on each replica."""
 
-  def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model,
-               config: config_lib.Config, epoch: tf.Variable, step: tf.Variable,
-               class_weights: np.ndarray | None):
+  def __init__(self,
+               strategy: tf.distribute.Strategy,
+               model: keras.Model,
+               config: config_lib.Config,
+               epoch: tf.Variable,
+               step: tf.Variable,
+               class_weights: np.ndarray | None,
+               labels: np.ndarray | None = None):
     """Prepares them; nothing is traced yet.
 
     Args:
@@ -38,12 +46,16 @@ class Gradients:
       epoch: int64, number of the epoch, for the noise.
       step: int64, number of the step in the epoch, for the noise.
       class_weights: as of loss.get_trained.
+      labels: as of preparation.find_trained_labels, for settings that need it.
     """
     self._model, self._config = model, config
     self._epoch, self._step = epoch, step
     self._replicas = strategy.num_replicas_in_sync
     self._count = config.batch_size // self._replicas
-    self._chain = chain.Chain(config, config.seed, self._count)
+    is_rare = tier.mark_rarest(labels) if config.rana_mix else None
+    self._chain = chain.Chain(config, config.seed, self._count, is_rare)
+    self._decoupling = (decoupling.Decoupling(labels, config.seed, self._count)
+                        if config.remedial else None)
     self._loss = loss_lib.get_trained(config, class_weights)
     self._decayed = build.find_decayed(model, config.decay_biases)
     # Also with one replica of a strategy for several.
@@ -60,6 +72,10 @@ class Gradients:
       batch: the replica's part, as of indexed.batches.
       real: float32 scalar, images of the global batch without padding.
     """
+    if self._decoupling:
+      kept = self._decoupling.apply(batch[spec.LABELS], batch[dataset.SLOT][0],
+                                    self._epoch, self._step)
+      batch = {**batch, spec.LABELS: kept}
     image, labels = self._chain.apply(batch, self._epoch, self._step)
     noise = self.noise(batch[dataset.SLOT], self._epoch, self._step)
     rows = (labels, batch[dataset.WEIGHT], image, *noise)
