@@ -4,10 +4,9 @@
   hpa-run-features --records=new --features=new.parquet --classifiers=
 
 Writes a table of descriptors of each channel and pair of channels, a row a
-record. Then fits each classifier with each fold held out, into
-WORKDIR/random_forest, WORKDIR/gradient_boosting and WORKDIR/logistic_regression,
-which hpa-report reads as other runs. The same command continues an interrupted
-run.
+record. Then fits each classifier with each fold held out, into a run of its
+own, such as WORKDIR/random_forest, which hpa-report reads as other runs. The
+same command continues an interrupted one.
 """
 
 # What takes long to import is imported after --help and flags are answered.

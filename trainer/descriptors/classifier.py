@@ -2,8 +2,8 @@
 
 Each is scikit-learn's with its defaults, but for what is said here; none was
 tuned. Of several labels an image, each class has a classifier of its own. The
-weight of an image is its expected draws in an epoch of a network (repeats): that
-is the balance, and an image of weight 0 is left out.
+weight of an image is its expected draws in an epoch of a network (repeats),
+which is the balance; an image of weight 0 is left out.
 """
 
 from collections.abc import Callable
