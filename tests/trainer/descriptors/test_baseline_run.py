@@ -18,7 +18,6 @@ from trainer.prediction import ensemble
 from trainer.recipe import baseline
 from trainer.report import page
 from trainer.run import arrays
-from trainer.run import finished_fold
 from trainer.run import finished_run
 from trainer.run import fold_file
 from trainer.run import out_of_fold
@@ -190,16 +189,6 @@ def test_training_starts_from_or_goes_on_with_no_such_run(fitted, records):
   with pytest.raises(errors.DataError, match='is of a classifier of descr'):
     loop.train(config)
   assert _content(fitted) == before
-
-
-def test_files_of_both_kinds_are_no_run(run, fitted):
-  text = (fitted / 'fold0' / 'metrics.json').read_text()
-  (run / 'fold0' / 'metrics.json').write_text(text)
-  config, _ = fold_file.load_config(str(run / 'fold0' / 'config.json'))
-  config = dataclasses.replace(config, workdir=str(run))
-  assert 'not of a network' in finished_fold.find_metrics(config)[1]
-  with pytest.raises(errors.DataError, match='runs of different kinds'):
-    finished_run.load(str(run))
 
 
 @pytest.mark.parametrize('name,value', [('classifier', 7), ('f1_macro', 'x'),
