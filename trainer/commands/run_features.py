@@ -1,4 +1,4 @@
-"""Computes descriptors of images, and fits classifiers of them.
+"""Computes descriptors of images, and classifiers of them.
 
   hpa-run-features --records=records --workdir=baselines
   hpa-run-features --records=new --features=new.parquet --classifiers=
