@@ -56,8 +56,8 @@ def test_a_network_and_a_classifier_are_compared(made, fitted):
       for each in folders
   ]
   content = {}
-  compared, = comparison.compare(results, files.Files('runs', content), 2)
-  assert compared['reason'] == '' and compared['rows']
+  found = comparison.compare(results, files.Files('runs', content), 2)
+  assert [each['reason'] for each in found] == [''] and found[0]['rows']
   comparison.draw_figures(results, content)
   assert {
       'runs_comparison_run_logistic_regression.csv', 'runs_roc.png',

@@ -11,6 +11,7 @@ import pytest
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from tests.support import fakes
+from tests.support import runs
 from trainer.descriptors import baseline_run
 from trainer.export import export
 from trainer.model import trained
@@ -23,7 +24,6 @@ from trainer.run import fold_file
 from trainer.run import out_of_fold
 from trainer.start import source
 from trainer.training import loop
-from tests.support import runs
 
 
 @pytest.fixture(name='records', scope='module')
