@@ -81,6 +81,7 @@ def main() -> None:
   requirement.check()
   with process.ended_by_interrupt():
     from hpa_records.reading import dataset
+    from trainer.descriptors import part
     from trainer.descriptors import table
   records = dataset.load(records_path, allow_unlabelled=not chosen)
   folds = _read_folds(records.manifest.num_folds) if chosen else []
@@ -88,7 +89,7 @@ def main() -> None:
   values = table.make(features, records, _WORKERS.value)
   print(f'{len(values)} images, {values.shape[1]} descriptors: {features}')
   for each in made:
-    _train(dataclasses.replace(each, descriptors=table.describe()), records,
+    _train(dataclasses.replace(each, descriptors=part.describe()), records,
            values, folds)
 
 

@@ -110,8 +110,7 @@ _ALL = [2, 2, 2, 2, 3, 4, 5, 6, 7, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(
-    'numbers',
-    [[2, 3, 4], pytest.param(_ALL, marks=pytest.mark.soak)])
+    'numbers', [[2, 5], pytest.param(_ALL, marks=pytest.mark.soak)])
 def test_killed_before_a_file_has_its_name_it_ends_with_the_same(
     tmp_path, numbers):
   records = fakes.write_single_label(tmp_path, fakes.describe(1, 2),
