@@ -33,7 +33,8 @@ LOCK_NAME = 'lock'
 _PACKAGES = ('mahotas', 'scikit-image')
 _ROWS = 64  # of a part: some seconds of work
 _NO_FOLD = -1
-_OWN = re.compile(r'part-[0-9]{6}\.parquet(\.[0-9a-f]{8}\.tmp)?')
+# A part, or the temporary file of one or of the table.
+_OWN = re.compile(r'part-[0-9]{6}\.parquet|.+\.parquet\.[0-9a-f]{8}\.tmp')
 
 
 def describe() -> str:

@@ -78,7 +78,8 @@ def _join(path: str, plan: part_lib.Plan, records: dataset.Records) -> None:
       [part_lib.read(plan.locate(part)) for part in range(plan.num_parts)])
   joined = joined.replace_schema_metadata(
       {part_lib.ABOUT: part_lib.find_about(records)})
-  with filesystem.atomic_writer(path) as file:
+  # Among the parts, where a run that was killed leaves nothing behind.
+  with filesystem.atomic_writer(path, plan.folder) as file:
     parquet.write_table(joined, file)
 
 
