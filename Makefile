@@ -127,7 +127,7 @@ define pin_tensorflow
 	printf '%s\n' 'tensorflow==$(1).*' 'tensorflow-cpu==$(1).*' $(3) \
 	  'anndata<=0.12.6; python_version=="3.11"' | \
 	  $(call pin,tensorflow-$(1),--constraint - --universal --python-version 3.10 \
-	  $(addprefix --extra=,cpu gpu remote export tfds beam embed test fuzz $(2)))
+	  $(addprefix --extra=,cpu gpu remote export tfds beam embed features test fuzz $(2)))
 endef
 OLD_PROTOBUF = 'tensorflow-metadata<1.18'
 

@@ -17,8 +17,8 @@ from tools import check_python
 _ROOT = pathlib.Path(__file__).parent.parent
 _FOLDER = _ROOT / 'constraints'
 _NEWEST = '2.21'
-_EXTRAS = ('cpu', 'gpu', 'remote', 'export', 'tfds', 'beam', 'embed', 'test',
-           'fuzz')
+_EXTRAS = ('cpu', 'gpu', 'remote', 'export', 'tfds', 'beam', 'embed',
+           'features', 'test', 'fuzz')
 _FILES = {
     'tensorflow-2.17': (*_EXTRAS, 'io'),
     'tensorflow-2.18': _EXTRAS,

@@ -9,6 +9,7 @@ report = functools.partial(cli.start, 'trainer.commands.report')
 embed = functools.partial(cli.start, 'trainer.commands.embed')
 export = functools.partial(cli.start, 'trainer.commands.export')
 predict = functools.partial(cli.start, 'trainer.commands.predict')
+run_features = functools.partial(cli.start, 'trainer.commands.run_features')
 run_paper = functools.partial(cli.start, 'trainer.commands.run_paper')
 run_table5 = functools.partial(cli.start, 'trainer.commands.run_table5')
 inspect_records = functools.partial(cli.start,

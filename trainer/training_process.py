@@ -13,8 +13,8 @@ from hpa_records.runtime import errors
 from trainer import config
 
 # Not -m, which would import a folder named trainer in the current directory.
-_TRAIN = ('import runpy, sys; sys.path[:] = filter(None, sys.path); '
-          'runpy.run_module("trainer.main", None, "__main__", alter_sys=True)')
+_RUN = ('import sys; sys.path[:] = filter(None, sys.path); '
+        'from trainer import __main__; __main__.{}()')
 
 
 def parse(words: Sequence[str], where: str = '') -> flags.FlagValues:
@@ -54,13 +54,18 @@ def list_arguments(words: Sequence[str]) -> list[str]:
   return [values[each].serialize() for each in names if values[each].present]
 
 
-def train(arguments: Sequence[str]) -> int:
-  """Trains in a process of its own; returns its exit code, as a shell does.
+def run(arguments: Sequence[str], command: str = 'train') -> int:
+  """Runs a command in its own process; returns its exit code, as a shell does.
 
   SIGTERM and SIGHUP are passed on: it saves a checkpoint. Ctrl-C reaches it
   directly.
+
+  Args:
+    arguments: its flags.
+    command: name of a function in trainer/__main__.py.
   """
-  with subprocess.Popen([sys.executable, '-c', _TRAIN, *arguments]) as process:
+  code = _RUN.format(command)
+  with subprocess.Popen([sys.executable, '-c', code, *arguments]) as process:
 
     def pass_on(number, _):
       process.send_signal(number)

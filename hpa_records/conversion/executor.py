@@ -3,24 +3,18 @@
 Local workers exit with their parent, so none writes while a second run does.
 """
 
-import concurrent.futures
 import contextlib
 import functools
 import io
 import logging
-import multiprocessing
-from typing import Any, Callable, Iterator, Sequence, TypeVar
+from typing import Any, Iterator, Sequence
 
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.runtime import errors
-from hpa_records.runtime import host
 from hpa_records.runtime import printable
 from hpa_records.runtime import process
 from hpa_records.runtime import process_pool
-
-_Task = TypeVar('_Task')
-_Result = TypeVar('_Result')
 
 # Beam's in-process runner. DirectRunner, Beam's default, may download an
 # executable (Prism) that listens on all interfaces.
@@ -43,44 +37,9 @@ def run_local(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],
     errors.DataError: the output cannot be written, a worker was killed, or
       memory ran out.
   """
-  for shard, _ in run(functools.partial(shard_writer.convert_shard, plan),
-                      shards, workers):
+  for shard, _ in process_pool.run(
+      functools.partial(shard_writer.convert_shard, plan), shards, workers):
     yield shard
-
-
-def run(work: Callable[[_Task], _Result], tasks: Sequence[_Task],
-        workers: int) -> Iterator[tuple[_Task, _Result]]:
-  """Yields (task, work(task)) in the order in which they are done.
-
-  Args:
-    work: what the processes do.
-    tasks: their arguments.
-    workers: as of run_local.
-
-  Raises:
-    errors.DataError: as of work; or a worker was killed, or memory ran out.
-  """
-  workers = min(workers or host.num_cores(), len(tasks))
-  if workers <= 1:
-    process.decode_alone()
-    for task in tasks:
-      yield task, work(task)
-    return
-  pool = process_pool.start(workers)
-  with process_pool.translate_errors(multiprocessing.active_children()):
-    try:
-      made = {pool.submit(work, task): task for task in tasks}
-      for future in concurrent.futures.as_completed(made):
-        # Not kept: a result may be a histogram of some megabytes.
-        yield made.pop(future), future.result()
-        del future
-    except (KeyboardInterrupt, GeneratorExit):
-      # Killed: a worker that waits for a disk may never end. Its temporary
-      # files are removed by the next run.
-      process_pool.kill(pool)
-      raise
-    finally:
-      process_pool.stop(pool)
 
 
 def run_beam(plan: shard_plan.Plan, shards: Sequence[shard_plan.Shard],

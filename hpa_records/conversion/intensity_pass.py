@@ -19,7 +19,6 @@ from typing import Sequence
 import numpy as np
 import pandas as pd
 
-from hpa_records.conversion import executor
 from hpa_records.conversion import shard_plan
 from hpa_records.conversion import shard_writer
 from hpa_records.conversion.unfinished import sidecar
@@ -28,6 +27,7 @@ from hpa_records.images import intensity
 from hpa_records.images import load
 from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
+from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
 from hpa_records.storage import filesystem
 
@@ -52,11 +52,11 @@ def complete(plan: shard_plan.Plan, table: pd.DataFrame,
   Args:
     plan: of the conversion, whose output is locked.
     table: all valid samples, as of sample_table.SampleTable.
-    workers: as of executor.run_local.
+    workers: as of process_pool.run.
 
   Raises:
     errors.DataError: a file cannot be read; the images of a plate have several
-      bit depths; or as of executor.run_local.
+      bit depths; or as of process_pool.run.
   """
   description = plan.settings.description
   if not description.needs_levels:
@@ -114,7 +114,7 @@ def _compute(plan: shard_plan.Plan, files: Sequence[tuple[str, ...]],
   depths: dict[str, set[str]] = collections.defaultdict(set)
   count = functools.partial(_count, plan.settings.how)
   with progress.Bar('measure intensity', len(files), 'samples') as shown:
-    for task, (histogram, depth) in executor.run(count, tasks, workers):
+    for task, (histogram, depth) in process_pool.run(count, tasks, workers):
       shown.advance(len(task.paths))
       plate = task.plate
       depths[plate] |= depth

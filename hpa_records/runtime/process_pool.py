@@ -11,16 +11,56 @@ from multiprocessing import connection
 import os
 import signal
 import threading
-from typing import Iterator, Sequence
+from typing import Callable, Iterator, Sequence, TypeVar
 
 from hpa_records.runtime import errors
+from hpa_records.runtime import host
 from hpa_records.runtime import process
+
+_Task = TypeVar('_Task')
+_Result = TypeVar('_Result')
 
 # Also for EPIPE, from a helper process that has just exited.
 _FEWER_PROCESSES = ('raise the limit of processes (ulimit -u), or '
                     'use fewer --workers')
 _FEWER = 'Run the same command with fewer --workers; what is finished is kept.'
 _AGAIN = 'Run the same command again; what is finished is kept.'
+
+
+def run(work: Callable[[_Task], _Result], tasks: Sequence[_Task],
+        workers: int) -> Iterator[tuple[_Task, _Result]]:
+  """Yields (task, work(task)) in the order in which they are done.
+
+  Args:
+    work: what the processes do.
+    tasks: their arguments.
+    workers: number of processes; 0 is one per core available to this process.
+      1 uses this process itself.
+
+  Raises:
+    errors.DataError: as of work; or a worker was killed, or memory ran out.
+  """
+  workers = min(workers or host.num_cores(), len(tasks))
+  if workers <= 1:
+    process.decode_alone()
+    for task in tasks:
+      yield task, work(task)
+    return
+  pool = start(workers)
+  with translate_errors(multiprocessing.active_children()):
+    try:
+      made = {pool.submit(work, task): task for task in tasks}
+      for future in concurrent.futures.as_completed(made):
+        # Not kept: a result may be a histogram of some megabytes.
+        yield made.pop(future), future.result()
+        del future
+    except (KeyboardInterrupt, GeneratorExit):
+      # Killed: a worker that waits for a disk may never end. Its temporary
+      # files are removed by the next run.
+      kill(pool)
+      raise
+    finally:
+      stop(pool)
 
 
 def start(count: int) -> concurrent.futures.ProcessPoolExecutor:

@@ -25,6 +25,7 @@ from trainer.commands import train as _  # defines the flags
 from trainer.network import block
 from trainer.model import trained
 from trainer.prediction import ensemble
+from trainer.recipe import baseline
 from trainer.report import result
 from trainer.run import arrays as arrays_lib
 from trainer.run import config_file
@@ -36,10 +37,14 @@ from trainer.run import workdir
 _FINGERPRINT = '0' * 64
 _SPEC = description.default().spec(4)
 _CONFIG = config_lib.Config('records', 'run', epochs=2)
+_BASELINE = baseline.Baseline('records', 'run')
 
 
 def _configs(_) -> list[bytes]:
-  return [config_file.format_json(_CONFIG, _FINGERPRINT).encode()]
+  return [
+      config_file.format_json(each, _FINGERPRINT).encode()
+      for each in (_CONFIG, _BASELINE)
+  ]
 
 
 def _parse_config(data: bytes, folder: pathlib.Path) -> None:
@@ -48,7 +53,7 @@ def _parse_config(data: bytes, folder: pathlib.Path) -> None:
   found, _ = fold_file.load_config(str(path))
   config_file.find_differences(found.identity('a'), _CONFIG.identity('a'))
   json.loads(config_file.format_json(found, _FINGERPRINT))
-  for name, kind in config_lib.Config.__annotations__.items():
+  for name, kind in type(found).__annotations__.items():
     allowed = (int, float) if kind is float else kind
     if not isinstance(getattr(found, name), allowed):
       raise AssertionError(f'{name} {getattr(found, name)!r} was taken')
@@ -177,6 +182,16 @@ def _runs(_) -> list[bytes]:
       },
       'classes': _SPEC.classes
   }
+  without_network = {
+      'config.json':
+          json.loads(config_file.format_json(_BASELINE, _FINGERPRINT)),
+      'metrics.json': {
+          'classifier': _BASELINE.classifier,
+          'threshold': _BASELINE.threshold
+      },
+      'about.json':
+          about
+  }
   return [
       json.dumps({
           'config.json':
@@ -193,7 +208,8 @@ def _runs(_) -> list[bytes]:
           },
           'history.csv':
               'epoch,loss,val_loss\n1,0.5,0.5\n2,0.25,0.5\n'
-      }).encode()
+      }).encode(),
+      json.dumps(without_network).encode()
   ]
 
 

@@ -65,7 +65,7 @@ def main() -> None:
     from trainer.report import page  # pylint: disable=import-outside-toplevel
   page.prepare(directory, 'workdir')  # before hours of training
   for each in trainings:
-    code = training_process.train(each.arguments)
+    code = training_process.run(each.arguments)
     if code:
       sys.exit(code)
   _report(trainings, directory)

@@ -4,9 +4,10 @@
   hpa-run-table5 --records=records --workdir=table5 --minutes=10 --systems=mcnn
 
 Trains one after the other, each with the activation of its source, into
-WORKDIR/gapnet_prelu, WORKDIR/deeploc and so on. Flags of hpa-train apply to
-all. Prints the table and writes WORKDIR/report.html, of all systems that are
-finished there. The same command continues an interrupted one.
+WORKDIR/gapnet_prelu, WORKDIR/deeploc and so on; classifiers of descriptors as
+hpa-run-features does, without a budget. Flags of hpa-train apply to all. Prints
+the table and writes WORKDIR/report.html, of all systems that are finished
+there. The same command continues an interrupted one.
 """
 
 from collections.abc import Sequence
@@ -57,8 +58,12 @@ def main() -> None:
   page.prepare(directory, 'workdir')  # before hours of training
   refused = []
   for name in names:
-    code = _train([*words, *systems_lib.SYSTEMS[name].list_flags()],
-                  os.path.join(directory, name), fold)
+    system = systems_lib.SYSTEMS[name]
+    if system.has_network:
+      code = _train([*words, *system.list_flags()],
+                    os.path.join(directory, name), fold)
+    else:
+      code = _fit(name, records, directory, fold)
     if code not in (0, 2):
       sys.exit(code)
     if code:  # for example, its images are too small
@@ -118,16 +123,30 @@ def _train(words: Sequence[str], folder: str, first: int) -> int:
   """
   words = [*words, f'--workdir={folder}']
   if not _MINUTES.value:
-    return training_process.train(training_process.list_arguments(words))
+    return training_process.run(training_process.list_arguments(words))
   epochs = _find_epochs(folder, first)
   if not epochs:
     trial = [*words, f'--epochs={_TRIAL}', f'--fold={first}']
-    code = training_process.train(training_process.list_arguments(trial))
+    code = training_process.run(training_process.list_arguments(trial))
     if code:
       return code
     epochs = _find_epochs(folder, first)
-  return training_process.train(
+  return training_process.run(
       training_process.list_arguments([*words, f'--epochs={epochs}']))
+
+
+def _fit(name: str, records: str, directory: str, fold: int) -> int:
+  """Fits a classifier of descriptors; returns the exit code."""
+  values = flags.FLAGS
+  words = [
+      f'--records={records}', f'--workdir={directory}', f'--classifiers={name}',
+      f'--seed={values.seed}', f'--threshold={values.threshold}'
+  ]
+  if values.fold != train.ALL:
+    words.append(f'--folds={fold}')
+  if values.loss == 'softmax':
+    words.append('--single_label')
+  return training_process.run(words, 'run_features')
 
 
 def _find_epochs(folder: str, fold: int) -> int:
@@ -181,7 +200,7 @@ def _is_finished(folder: str) -> bool:
       # Not the metrics of a trial.
       least = _find_epochs(folder, fold) if _MINUTES.value else 0
       stops = flags.FLAGS.stop_patience > 0
-      if stops or fold_file.load_json(path)['epoch'] >= least:
+      if stops or fold_file.load_json(path).get('epoch', least) >= least:
         return True
   return False
 

@@ -19,6 +19,7 @@ from hpa_records.storage import filesystem
 from trainer import config as config_lib
 from trainer.model import trained
 from trainer.model import views
+from trainer.recipe import baseline
 from trainer.run import arrays
 from trainer.run import config_file
 from trainer.run import finished_run
@@ -194,6 +195,8 @@ def _parse(content: Any, directory: str) -> Exported:
       raise ValueError(f'{name}: expected {" or ".join(map(str, allowed))}, '
                        f'received {content[name]!r:.40}')
   config, fingerprint = config_file.parse_json(json.dumps(content['config']))
+  if isinstance(config, baseline.Baseline):
+    raise ValueError('config: not of a network')
   folds = tuple(
       _parse_fold(each, content['about']) for each in content['folds'])
   numbers = [each.number for each in folds]

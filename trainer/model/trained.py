@@ -38,10 +38,16 @@ def load(directory: str) -> finished_run.Run:
   """Returns a run with its finished folds, checked for a prediction.
 
   Raises:
-    errors.DataError: it is not a run, or has no finished fold of this version;
+    errors.DataError: it is not a run, has no network, or has no finished fold
+      of this version;
       or the images of its folds differ in size.
   """
   run = finished_run.load(directory)
+  if not run.has_network:
+    raise errors.DataError(
+        f'{directory} is a run of descriptors ({run.config.classifier}), which '
+        'has no network: it cannot predict, embed or export; pass the folder '
+        'of a run of hpa-train.')
   network = fold_file.load_network(
       workdir.fold_directory(directory, run.folds[0].number))
   try:

@@ -244,7 +244,11 @@ def draw_figures(results: Sequence[result_lib.Result],
                   files.embed('calibration',
                               evaluation.draw_calibration(labels,
                                                           predictions))))
-  histories = {each.name: each.histories for each in results}
+  histories = {
+      each.name: each.histories for each in results if each.run.has_network
+  }
+  if not histories:
+    return drawn
   files = files_lib.Files('runs', content)
   drawn.append(('learning_curves', 'Learning curves: thin lines are folds, '
                 'thick lines their means.',

@@ -35,9 +35,9 @@ class Result:
       repetitions.
     classes: Table 3, of tables.tabulate_classes; with the intervals of
       bootstrap.bootstrap_classes if there are repetitions.
-    histories: of each fold, a row an epoch.
-    network: content of the first fold's network.json; None for a run of an
-      earlier version.
+    histories: of each fold, a row an epoch; [] without a network.
+    network: content of the first fold's network.json; None without one, and
+      for a run of an earlier version.
   """
   name: str
   run: finished_run.Run
@@ -93,8 +93,10 @@ def compute(
     errors.DataError: a file of the run is damaged.
   """
   directories = list_directories(run)
-  histories = [fold_file.load_history(each) for each in directories]
-  network = fold_file.load_network(directories[0])
+  histories, network = [], None
+  if run.has_network:
+    histories = [fold_file.load_history(each) for each in directories]
+    network = fold_file.load_network(directories[0])
   found = out_of_fold.collect(run)
   intervals = None
   classes = tables.tabulate_classes(found, run.spec.classes, run.threshold)

@@ -63,15 +63,15 @@ def describe(result: result_lib.Result, content: dict[str,
           run.config.seed,
       'of_seeds':
           _describe_seeds(result, files),
-      'epochs': [fold.metrics['epoch'] for fold in run.folds],
       'samples':
           len(found.ids),
       'folds':
           len(run.folds),
-      'chosen':
-          schedule.describe_chosen(run.config),
-      'monitor':
-          metrics.spell(run.config.plateau_monitor),
+      'has_network':
+          run.has_network,
+      'model':
+          run.config.model if run.has_network else '',
+      **_describe_training(run),
       'inner_images': [
           fold.about['inner_images']
           for fold in run.folds
@@ -116,6 +116,17 @@ def describe(result: result_lib.Result, content: dict[str,
                       figure.draw_labels_per_image(
                           run.folds[0].samples.labels)),
       **_describe_settings(run),
+  }
+
+
+def _describe_training(run: finished_run.Run) -> dict[str, Any]:
+  """Returns the epochs and what chose among them; {} without a network."""
+  if not run.has_network:
+    return {}
+  return {
+      'epochs': [fold.metrics['epoch'] for fold in run.folds],
+      'chosen': schedule.describe_chosen(run.config),
+      'monitor': metrics.spell(run.config.plateau_monitor),
   }
 
 

@@ -31,6 +31,6 @@ def _recipe(run: finished_run.Run) -> dict[str, Any]:
   """Returns what runs of a group have in common."""
   return {
       **run.config.identity(run.fingerprint), 'seed': None,
-      'epochs': run.config.epochs,
+      'epochs': run.config.epochs if run.has_network else None,
       'folds': [fold.number for fold in run.folds]
   }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trainer.recipe import baseline
 from trainer.report.figures import system_panel
 from trainer.report import files as files_lib
 from trainer.report import result as result_lib
@@ -30,7 +31,8 @@ class System:
   """A system that the paper builds on or compares itself with.
 
   Attributes:
-    model: as of --model.
+    model: as of --model; or a classifier of descriptors, one of
+      baseline.CLASSIFIERS.
     activation: as of --activation; '' for the model's own.
     published: metric, value, data and who; '' if no value was found.
   """
@@ -38,8 +40,13 @@ class System:
   activation: str = ''
   published: str = ''
 
+  @property
+  def has_network(self) -> bool:
+    """Whether it is a network, not a classifier of descriptors."""
+    return self.model not in baseline.CLASSIFIERS
+
   def list_flags(self) -> list[str]:
-    """Returns the flags of hpa-train that choose it."""
+    """Returns the flags of hpa-train that choose a network."""
     return [f'--model={self.model}', f'--activation={self.activation}']
 
 
@@ -87,6 +94,13 @@ SYSTEMS: Mapping[str, System] = types.MappingProxyType({
         System('alexnet', 'prelu', '84.02 %, data unknown (Jiang)'),
     'alexnet_leaky_relu':
         System('alexnet', 'leaky_relu'),
+    'random_forest':
+        System('random_forest', '', 'F1 .61, other descriptors and data '
+               '(Shwetha)'),
+    'gradient_boosting':
+        System('gradient_boosting'),
+    'logistic_regression':
+        System('logistic_regression'),
 })
 
 
@@ -112,14 +126,14 @@ def tabulate(results: Sequence[result_lib.Result],
 
 
 def _describe_run(result: result_lib.Result) -> dict[str, Any]:
-  config = result.run.config
-  rates, minutes = zip(*map(_time, result.histories))
+  model, activation = _name_system(result.run)
+  times = pd.DataFrame(map(_time, result.histories),
+                       columns=['images_per_s', 'minutes'])
   row = {
-      'model': config.model,
-      'activation': config.activation,
+      'model': model,
+      'activation': activation,
       'parameters': (result.network or {}).get('parameters', np.nan),
-      'images_per_s': np.mean(rates),
-      'minutes': np.mean(minutes),
+      **times.mean(),
   }
   mean = result.metrics.loc['mean' if 'mean' in
                             result.metrics.index else result.metrics.index[0]]
@@ -145,12 +159,18 @@ def _time(history: pd.DataFrame) -> tuple[float, float]:
 
 
 def _find_published(run: finished_run.Run) -> str:
-  config = run.config
+  model, activation = _name_system(run)
   for each in SYSTEMS.values():
-    if each.model == config.model and each.activation in ('',
-                                                          config.activation):
+    if each.model == model and each.activation in ('', activation):
       return each.published
   return ''
+
+
+def _name_system(run: finished_run.Run) -> tuple[str, str]:
+  """Returns (model, activation), as of System."""
+  if run.has_network:
+    return run.config.model, run.config.activation
+  return run.config.classifier, ''
 
 
 def describe(results: Sequence[result_lib.Result],
@@ -158,14 +178,14 @@ def describe(results: Sequence[result_lib.Result],
              files: files_lib.Files) -> dict[str, Any]:
   """Returns the section of a report for the template.
 
-  {} if all runs have the same network.
+  {} if all runs are of one system.
 
   Args:
     results: of the runs.
     comparisons: of comparison.compare.
     files: takes the table and the figure.
   """
-  if len({_name_network(each.run) for each in results}) == 1:
+  if len({_name_system(each.run) for each in results}) == 1:
     return {}
   p_values = {
       each['name']: each['p_holm'][_TESTED]
@@ -188,10 +208,6 @@ def describe(results: Sequence[result_lib.Result],
 def _list_shown(table: pd.DataFrame) -> list[str]:
   """Returns the metrics that the runs have."""
   return [each for each in _METRICS if each in table]
-
-
-def _name_network(run: finished_run.Run) -> tuple[str, str, str]:
-  return run.config.model, run.config.variant, run.config.activation
 
 
 def _format(name: str, row: pd.Series, shown: Sequence[str]) -> dict[str, Any]:

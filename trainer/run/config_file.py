@@ -11,10 +11,13 @@ from typing import Any
 
 from hpa_records.runtime import json_text
 from trainer import config as config_lib
+from trainer.recipe import baseline
 
 _FINGERPRINT = 'records_sha256'
 _USER = re.compile(r'(?<=://)[^/@]*@')  # name and password in an address
 _SHA256 = re.compile('[0-9a-f]{1,64}')
+# Of a run of a network, or of a classifier of descriptors.
+Settings = config_lib.Config | baseline.Baseline
 _DEFAULTS = {
     field.name: field.default
     for field in dataclasses.fields(config_lib.Config)
@@ -22,9 +25,7 @@ _DEFAULTS = {
 }
 
 
-def format_json(config: config_lib.Config,
-                fingerprint: str,
-                reader: str = '') -> str:
+def format_json(config: Settings, fingerprint: str, reader: str = '') -> str:
   """Returns the text: all fields, and the dataset's fingerprint.
 
   Runs are shared, so no password or signature of an address is written.
@@ -32,16 +33,17 @@ def format_json(config: config_lib.Config,
   Args:
     config: of the run.
     fingerprint: sha256 of the dataset.
-    reader: that was chosen, as of config.Config.identity.
+    reader: that was chosen, as of config.Config.identity; '' without a network.
   """
   content = {**dataclasses.asdict(config), _FINGERPRINT: fingerprint}
-  content['reader'] = reader or config.reader
+  if reader:
+    content['reader'] = reader
   if '://' in config.records:
     content['records'] = _USER.sub('', config.records).partition('?')[0]
   return json.dumps(content, indent=1) + '\n'
 
 
-def parse_json(text: bytes | str) -> tuple[config_lib.Config, str]:
+def parse_json(text: bytes | str) -> tuple[Settings, str]:
   """Returns the configuration and the fingerprint of a text of format_json.
 
   Raises:
@@ -54,7 +56,9 @@ def parse_json(text: bytes | str) -> tuple[config_lib.Config, str]:
   fingerprint = content.pop(_FINGERPRINT)
   if not _SHA256.fullmatch(fingerprint):
     raise ValueError(f'{_FINGERPRINT}: received {fingerprint!r:.80}')
-  return config_lib.Config(**content), fingerprint
+  is_baseline = baseline.CLASSIFIER in content
+  kind = baseline.Baseline if is_baseline else config_lib.Config
+  return kind(**content), fingerprint
 
 
 def find_differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hpa_records.runtime import errors
 from trainer import config as config_lib
+from trainer.recipe import baseline
 from trainer.run import arrays
 from trainer.run import checkpoint_file
 from trainer.run import finished_run
@@ -39,6 +40,8 @@ def find_metrics(
     metrics, best = (fold_file.load_json(os.path.join(directory, name))
                      for name in (workdir.METRICS_NAME,
                                   workdir.BEST_METRICS_NAME))
+    if baseline.CLASSIFIER in metrics:
+      return None, f'{workdir.METRICS_NAME} is not of a network.'
     stalled = metrics['epoch'] - best['epoch'] >= config.stop_patience > 0
     if metrics['epoch'] != config.epochs and not stalled:
       return None, ''

@@ -6,10 +6,10 @@ from typing import Any
 
 from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
-from trainer import config as config_lib
+from trainer.recipe import baseline
 from trainer.run import arrays
-from trainer.run import fold_file
 from trainer.run import config_file
+from trainer.run import fold_file
 from trainer.run import stored_spec
 from trainer.run import workdir as workdir_lib
 from trainer.scoring import decision
@@ -46,7 +46,7 @@ class Run:
     folds: by number.
   """
   directory: str
-  config: config_lib.Config
+  config: config_file.Settings
   fingerprint: str
   folds: tuple[Fold, ...]
 
@@ -54,6 +54,11 @@ class Run:
   def spec(self) -> spec_lib.Spec:
     """The spec of the dataset, which all folds share."""
     return self.folds[0].spec
+
+  @property
+  def has_network(self) -> bool:
+    """Whether it is of a network, not of a classifier of descriptors."""
+    return not isinstance(self.config, baseline.Baseline)
 
   @property
   def threshold(self) -> float | None:
@@ -89,11 +94,18 @@ def load(workdir: str) -> Run:
       raise errors.DataError(
           f'The folds {folds[0].number} and {fold.number} of {workdir} differ '
           f'in {differ}; train one of them again.')
-  return Run(workdir, config, fingerprint, tuple(folds))
+  run = Run(workdir, config, fingerprint, tuple(folds))
+  for fold in folds:
+    if (baseline.CLASSIFIER in fold.metrics) == run.has_network:
+      raise errors.DataError(
+          f'{workdir_lib.METRICS_NAME} and {workdir_lib.CONFIG_NAME} of fold '
+          f'{fold.number} in {workdir} are of runs of different kinds; train '
+          'the fold again.')
+  return run
 
 
 def _load_configs(workdir: str,
-                  done: list[int]) -> tuple[config_lib.Config, str]:
+                  done: list[int]) -> tuple[config_file.Settings, str]:
   """Returns the configuration that all folds share, and the fingerprint."""
   found = [
       fold_file.load_config(

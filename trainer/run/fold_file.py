@@ -11,7 +11,6 @@ import pandas as pd
 from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
-from trainer import config as config_lib
 from trainer.run import arrays
 from trainer.run import config_file
 from trainer.run import fold_form
@@ -37,7 +36,7 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
 }
 
 
-def load_config(path: str) -> tuple[config_lib.Config, str]:
+def load_config(path: str) -> tuple[config_file.Settings, str]:
   """Returns the configuration and the dataset's fingerprint in config.json.
 
   Raises:

@@ -11,6 +11,7 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import json_text
 from hpa_records.runtime import printable
 from trainer.network import block
+from trainer.recipe import baseline
 from trainer.run import stored_spec
 
 MOST_EPOCHS = 10**5 - 1  # five digits in the names of checkpoints
@@ -65,11 +66,16 @@ def check_best_metrics(content: Any) -> None:
   """
   json_text.check_form(content, {'epoch': int}, 'metrics')
   _check_range('epoch', content['epoch'], 1, MOST_EPOCHS)
+  _check_values(content, ('note',))
+
+
+def _check_values(content: Mapping[str, Any], texts: Sequence[str]) -> None:
+  """Refuses a metric that is no number, and texts of other names."""
   for name, value in content.items():
     if isinstance(value, (int, float)):
       _check_range(name, value, -LARGEST, LARGEST)
     elif value is not None:
-      if name != 'note':
+      if name not in texts:
         raise ValueError(f'{printable.quote(name)}: received {value!r:.40}')
       _check_text(name, value)
 
@@ -77,16 +83,26 @@ def check_best_metrics(content: Any) -> None:
 def check_metrics(content: Any) -> None:
   """Checks the content of metrics.json.
 
+  A network has an epoch, a classifier of descriptors its name.
+
   Raises:
     ValueError: it is not of that form.
   """
-  json_text.check_form(content, {
-      'epoch': int,
-      'threshold': (int, float, type(None))
-  }, 'metrics')
+  is_baseline = isinstance(content, dict) and baseline.CLASSIFIER in content
+  json_text.check_form(
+      content, {
+          **({
+              baseline.CLASSIFIER: str
+          } if is_baseline else {
+                 'epoch': int
+             }), 'threshold': (int, float, type(None))
+      }, 'metrics')
   if 'threshold' not in content:
     raise ValueError('threshold: missing')
-  check_best_metrics(content)
+  if is_baseline:
+    _check_values(content, (baseline.CLASSIFIER,))
+  else:
+    check_best_metrics(content)
 
 
 def check_about(content: Any) -> None:

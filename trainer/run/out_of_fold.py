@@ -88,8 +88,8 @@ def collect(run: finished_run.Run) -> OutOfFold:
   several = np.flatnonzero(found.labels.sum(axis=1, dtype=int) != 1)
   if run.threshold is None and several.size:
     raise errors.DataError(
-        f'Expected one label a sample in {run.directory}, which was trained '
-        f'with --loss={run.config.loss}, received '
+        f'Expected one label a sample in {run.directory}, which predicts one '
+        'class a sample, received '
         f'{found.labels[several[0]].sum()} of {found.ids[several[0]]}; train '
         'the run again.')
   return found

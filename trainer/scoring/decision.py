@@ -9,11 +9,13 @@ threshold of such a run is None everywhere.
 import numpy as np
 
 from trainer import config as config_lib
+from trainer.recipe import baseline
 
 Threshold = float | np.ndarray | None
 
 
-def find_threshold(config: config_lib.Config) -> float | None:
+def find_threshold(
+    config: config_lib.Config | baseline.Baseline) -> float | None:
   """Returns the threshold of a run; None if it predicts one class a sample."""
   return None if config.is_single_label else config.threshold
 

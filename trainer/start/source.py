@@ -8,6 +8,7 @@ import numpy as np
 from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
 from trainer import config as config_lib
+from trainer.recipe import baseline
 from trainer.run import arrays
 from trainer.run import checkpoint_file
 from trainer.run import fold_file
@@ -69,9 +70,14 @@ def _read_fold(directory: str) -> Source:
     raise errors.DataError(
         f'--init_from: {directory} is no finished fold, {workdir.METRICS_NAME} '
         'is missing; train it to its end, or pass another folder.')
-  epoch = fold_file.load_json(metrics_path)['epoch']
+  metrics = fold_file.load_json(metrics_path)
   config, fingerprint = fold_file.load_config(
       os.path.join(directory, workdir.CONFIG_NAME))
+  if baseline.CLASSIFIER in metrics or isinstance(config, baseline.Baseline):
+    raise errors.DataError(
+        f'--init_from: {directory} is of a classifier of descriptors, which '
+        'has no network; pass the folder of a network.')
+  epoch = metrics['epoch']
   spec = stored_spec.find(
       fold_file.load_json(os.path.join(directory, workdir.ABOUT_NAME)))
   samples = arrays.Samples.load(os.path.join(directory, workdir.SAMPLES_NAME),

@@ -18,6 +18,7 @@ from hpa_records.sampling import folds as folds_lib
 from hpa_records.sampling import resampling
 from trainer.augmentation import rana_mix
 from trainer import config as config_lib
+from trainer.recipe import baseline
 from trainer.recipe import schedule
 from trainer.run import checkpoint
 from trainer.run import fold_file
@@ -202,7 +203,9 @@ def find_reader(config: config_lib.Config) -> str:
   """Returns the reader of the run in the folder; '' without a run."""
   path = os.path.join(workdir.fold_directory(config.workdir, config.fold),
                       workdir.CONFIG_NAME)
-  return fold_file.load_config(path)[0].reader if os.path.lexists(path) else ''
+  if not os.path.lexists(path):
+    return ''
+  return getattr(fold_file.load_config(path)[0], 'reader', '')
 
 
 def check_resumable(config: config_lib.Config, records: dataset.Records,
@@ -221,6 +224,10 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
   path = os.path.join(directory, workdir.CONFIG_NAME)
   if os.path.lexists(path):
     found, made_from = fold_file.load_config(path)
+    if isinstance(found, baseline.Baseline):
+      raise errors.DataError(
+          f'{directory} is of a classifier of descriptors, {found.classifier}, '
+          'not of a network. Choose another --workdir.')
     others = _find_other_spec(directory, made_from, records)
     if others:
       raise errors.DataError(

@@ -10,12 +10,12 @@ import pytest
 
 from hpa_records.conversion import conversion_input
 from hpa_records.conversion import convert
-from hpa_records.conversion import executor
 from hpa_records.conversion import intensity_pass
 from hpa_records.conversion import shard_plan
 from hpa_records.datasets import description
 from hpa_records.inspection import verify
 from hpa_records.runtime import errors
+from hpa_records.runtime import process_pool
 
 _DESCRIPTION = """
 classes = ["a", "b"]
@@ -160,7 +160,7 @@ def test_results_are_not_kept():
   """Each histogram is released when its task is done."""
   alive = []
   tasks = list(range(12))
-  for _, result in executor.run(_make_large, tasks, 2):
+  for _, result in process_pool.run(_make_large, tasks, 2):
     alive.append(weakref.ref(result))
     del result
     gc.collect()

@@ -176,7 +176,7 @@ def test_signals_are_its_own_again_after_a_training():
 import signal
 from trainer import training_process
 before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-assert training_process.train(['--help']) == 0
+assert training_process.run(['--help']) == 0
 assert before == [
     signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 '''

@@ -1,5 +1,6 @@
 """finished_run: folds that do not belong together are refused."""
 
+import dataclasses
 import os
 import shutil
 
@@ -8,6 +9,7 @@ import pytest
 from hpa_records.runtime import errors
 from tests.support import rights
 from trainer.run import arrays
+from trainer.run import finished_fold
 from trainer.run import finished_run
 from trainer.run import fold_file
 from trainer.run import workdir
@@ -36,6 +38,16 @@ def test_scores_of_another_threshold_than_the_settings_are_refused(run):
                      match='threshold 0.25 of config.json, '
                      'received 0.5'):
     finished_run.load(str(run))
+
+
+def test_metrics_of_a_classifier_are_no_network_s(run):
+  path = run / 'fold0' / workdir.METRICS_NAME
+  path.write_text('{"classifier": "random_forest", "threshold": 0.5}')
+  with pytest.raises(errors.DataError, match='are of runs of different kinds'):
+    finished_run.load(str(run))
+  config, _ = fold_file.load_config(str(run / 'fold0' / workdir.CONFIG_NAME))
+  config = dataclasses.replace(config, workdir=str(run))
+  assert 'not of a network' in finished_fold.find_metrics(config)[1]
 
 
 def test_a_fold_on_a_disk_that_is_away_is_not_left_out(run):

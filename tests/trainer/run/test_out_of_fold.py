@@ -89,7 +89,8 @@ def test_a_run_of_one_class_a_sample_has_no_sample_of_two(found, tmp_path):
   labels[30, 11] = 1
   arrays_lib.Predictions(found.ids[25:], labels[25:],
                          found.predictions[25:]).save(path)
-  with pytest.raises(errors.DataError, match='--loss=softmax, received 2 of'):
+  with pytest.raises(errors.DataError,
+                     match='one class a sample, received 2 of'):
     out_of_fold.collect(run)
 
 

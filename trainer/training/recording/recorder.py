@@ -5,7 +5,6 @@ values.
 """
 
 import contextlib
-import json
 import os
 import platform
 from typing import Any, Iterator
@@ -13,7 +12,6 @@ from typing import Any, Iterator
 import numpy as np
 import pandas as pd
 
-from hpa_records.ingest import csv_cell
 from hpa_records.inspection import gallery
 from hpa_records.reading import dataset
 from hpa_records.runtime import progress
@@ -27,8 +25,8 @@ from trainer.run import arrays
 from trainer.run import config_file
 from trainer.run import fold_lock
 from trainer.run import workdir
+from trainer.run.writing import fold_writer
 from trainer.scoring import decision
-from trainer.scoring import metrics
 from trainer.training import evaluate
 from trainer.training.recording import examples
 from trainer.training import state as state_lib
@@ -93,13 +91,6 @@ class Recorder:
       return
     if not os.path.exists(self._path(workdir.CONFIG_NAME)):
       self._show_samples(records)
-    index = records.index
-    samples = arrays.Samples(
-        index['id'].to_numpy(str), records.labels,
-        index['fold'].to_numpy(np.int64), repeats,
-        records.manifest.settings['seed'], self._config.rebalance or
-        records.stored_balance(),
-        index['group'].to_numpy(str) if 'group' in index else np.zeros(0, str))
     with self._translate_errors():
       if not is_done:  # the writes below also flush this removal to disk
         filesystem.remove(self._path(workdir.METRICS_NAME))
@@ -107,8 +98,10 @@ class Recorder:
           self._path(workdir.CONFIG_NAME),
           config_file.format_json(self._config, records.manifest.fingerprint,
                                   reader).encode())
-      samples.save(self._path(workdir.SAMPLES_NAME))
-      _write_json(
+      fold_writer.write_samples(
+          self.directory, records, repeats, self._config.rebalance or
+          records.stored_balance())
+      fold_writer.write_json(
           self._path(workdir.ABOUT_NAME),
           _describe(records, self._config.fold, num_inner, device) | ({
               'starting_weights': start
@@ -188,19 +181,16 @@ class Recorder:
     note = (f'the epoch of the best {self._config.plateau_monitor}, chosen on '
             f'{chosen_on}')
     with self._translate_errors():
-      _write_json(self._path(workdir.NETWORK_NAME),
-                  summary_lib.summarise(model))
+      fold_writer.write_json(self._path(workdir.NETWORK_NAME),
+                             summary_lib.summarise(model))
       gallery_of_fold.save(self._path(workdir.GALLERY_NAME))
-      _write_json(self._path(workdir.BEST_METRICS_NAME), {
+      fold_writer.write_json(self._path(workdir.BEST_METRICS_NAME), {
           **state.best, 'note': note
       })
-      arrays.Predictions(evaluator.ids, evaluator.labels,
-                         predictions).save(self._path(workdir.PREDICTIONS_NAME))
-      table = metrics.per_class(evaluator.labels, predictions,
-                                evaluator.records.spec.classes, self._threshold)
-      filesystem.write_atomically(self._path(workdir.PER_CLASS_NAME),
-                                  csv_cell.encode(table))
-      _write_json(self._path(workdir.METRICS_NAME), summary)
+      fold_writer.write_scores(
+          self.directory,
+          arrays.Predictions(evaluator.ids, evaluator.labels, predictions),
+          evaluator.records.spec.classes, self._threshold, summary)
 
   @contextlib.contextmanager
   def profile(self, wanted: bool) -> Iterator[None]:
@@ -223,17 +213,9 @@ class Recorder:
     return os.path.join(self.directory, name)
 
 
-def _write_json(path: str, content: dict[str, Any]) -> None:
-  """Writes JSON atomically; NaN raises ValueError."""
-  text = json.dumps(content, indent=1, allow_nan=False) + '\n'
-  filesystem.write_atomically(path, text.encode())
-
-
 def _describe(records: dataset.Records, fold: int, num_inner: int,
               device: str) -> dict[str, Any]:
   """Returns the content of about.json."""
-  manifest = records.manifest
-  levels = (manifest.levels or {}).get('')  # those of the dataset
   return {
       'device': device,
       **({
@@ -245,12 +227,7 @@ def _describe(records: dataset.Records, fold: int, num_inner: int,
           'keras': keras.__version__,
           'numpy': np.__version__,
       },
-      'records': manifest.settings,
-      'records_versions': manifest.versions,
       # A model needs these, the configuration and a checkpoint.
       'pixels': records.pixels(fold),
-      'classes': manifest.classes,
-      **({} if levels is None else {
-             'levels': levels
-         }),
+      **fold_writer.describe_records(records),
   }

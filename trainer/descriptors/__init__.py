@@ -1,0 +1,1 @@
+"""Classical descriptors of images, and classifiers of them."""

@@ -1,0 +1,1 @@
+"""The files that a fold of any kind has, written."""
