@@ -135,8 +135,11 @@ class _Run:
     self._average = stepper.average
     self._interruption = interruption.Interruption(
         strategy_lib.make_sum(strategy))
-    self._epochs = epoch.Epochs(config, strategy, records, reader, repeats,
-                                stepper, cached, self._interruption)
+    ranks = records.ranks()
+    self._epochs = epoch.Epochs(
+        config, strategy,
+        lambda key: epoch_plan.shuffle(repeats, key, config.augment, ranks),
+        reader, stepper, cached, self._interruption)
 
     def evaluator(rows):
       return evaluate.Evaluator(strategy, stepper, records, reader, config,
