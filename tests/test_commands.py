@@ -22,6 +22,7 @@ _COMMANDS = [
     f'{package}.commands.{path.stem}' for package in _PACKAGES
     for path in sorted((_ROOT / package / 'commands').glob('[!_]*.py'))
 ]
+_MODULES = {'train': 'trainer.main', 'pretrain': 'trainer.pretrain'}
 _OF_RUN_PAPER = ('fold',)  # it sets it
 
 
@@ -38,7 +39,9 @@ def _python(*words):
 def _words(command):
   """How the command is started from a checkout."""
   name = command.rpartition('.')[2]
-  return ['-m', 'trainer.main'] if name == 'train' else [f'tools/{name}.py']
+  if name in _MODULES:
+    return ['-m', _MODULES[name]]
+  return [f'tools/{name}.py']
 
 
 def _script(command):

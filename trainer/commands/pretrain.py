@@ -1,4 +1,4 @@
-"""Pre-trains a network on images without their labels, by contrast.
+"""Pre-trains a network on images, without their labels.
 
   hpa-pretrain --flagfile=sifloc.flags --records=records --workdir=pretrained
   hpa-pretrain --records=records,unlabelled --workdir=pretrained --fold=0

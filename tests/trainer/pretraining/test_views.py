@@ -1,7 +1,6 @@
 """views: what they show of an image, and that slots decide it."""
 
 import numpy as np
-import pytest
 
 from hpa_records.format import spec
 from hpa_records.reading import dataset
@@ -9,7 +8,7 @@ from hpa_records.runtime.tensorflow import tf
 from trainer.pretraining import settings as settings_lib
 from trainer.pretraining import views
 
-_SIZE = 16
+_SIZE, _COUNT = 16, 16  # of all images here: each other shape is compiled
 
 
 def _settings(**values):
@@ -28,16 +27,20 @@ def _make(images, first=0, step=0, **values):
   return found.reshape(-1, *images.shape)
 
 
-def _images(count=4):
+def _images():
   rng = np.random.default_rng(0)
-  return rng.integers(0, 256, (count, _SIZE, _SIZE, 3), dtype=np.uint8)
+  return rng.integers(0, 256, (_COUNT, _SIZE, _SIZE, 2), dtype=np.uint8)
+
+
+def _even(value):
+  return np.full((_COUNT, _SIZE, _SIZE, 2), value, np.uint8)
 
 
 _STILL = {'crop': 1.0, 'intensity': 0.0, 'operations': 0}
 
 
 def test_without_changes_a_view_is_the_image_or_its_mirror_image():
-  images = _images(8)
+  images = _images()
   found = _make(images, **_STILL)
   assert len(found) == 3
   flipped = set()
@@ -55,19 +58,20 @@ def test_nt_xent_has_two_views():
 
 
 def test_intensities_change_by_channel_in_the_first_two_views():
-  images = np.full((6, _SIZE, _SIZE, 2), 100, np.uint8)
+  images = _even(100)
   found = _make(images, **{**_STILL, 'intensity': 0.4})
   assert (found[2] == 100).all()
   factors = found[:2, :, 0, 0].astype(float) / 100  # [view, image, channel]
   assert (found[:2] == found[:2, :, :1, :1]).all()
   assert factors.min() >= 0.71 and factors.max() <= 1.4
-  assert len(np.unique(factors)) > 12  # of 24: each has its own
+  assert len(np.unique(factors)) > 20  # of 64: each has its own
 
 
 def test_crops_lie_in_the_image_and_have_at_least_their_area():
   ramp = np.arange(_SIZE, dtype=np.uint8) * 10
   images = np.stack(np.broadcast_arrays(ramp[:, None], ramp), -1)
-  images = np.repeat(images[None], 64, axis=0).copy()  # channels are y and x
+  images = np.repeat(images[None], _COUNT,
+                     axis=0).copy()  # channels are y and x
   found = _make(images, **{**_STILL, 'crop': 0.25}).astype(float)
   sides = []
   for axis in (0, 1):
@@ -83,20 +87,19 @@ def test_crops_lie_in_the_image_and_have_at_least_their_area():
 
 
 def test_slots_and_steps_decide_what_is_drawn():
-  images = np.repeat(_images(1), 8, axis=0)
+  images = np.repeat(_images()[:1], _COUNT, axis=0)
   whole = _make(images)
-  np.testing.assert_array_equal(_make(images[:4], first=4), whole[:, 4:])
-  np.testing.assert_array_equal(_make(images), whole)
-  assert (_make(images, step=1) != whole).any()
-  assert len({each.tobytes() for each in whole.reshape(24, -1)}) > 20
+  later = _make(images, first=4)
+  np.testing.assert_array_equal(later[:, :-4], whole[:, 4:])
+  assert (later != whole).any(axis=(2, 3, 4)).all()
+  assert (_make(images, step=1) != whole).any(axis=(2, 3, 4)).all()
+  different = {each.tobytes() for each in whole.reshape(3 * _COUNT, -1)}
+  assert len(different) == 3 * _COUNT
 
 
-@pytest.mark.parametrize('operations', [1, 2])
-def test_only_the_third_view_has_operations(operations):
-  images = np.full((64, _SIZE, _SIZE, 1), 20, np.uint8)
-  found = _make(images, **{**_STILL, 'operations': operations})
+def test_only_the_third_view_has_operations():
+  found = _make(_even(20), **{**_STILL, 'operations': 2})
   assert (found[:2] == 20).all()
+  # Of an even image invert, posterize and solarize_add change all pixels.
   changed = (found[2] != 20).any(axis=(1, 2, 3)).mean()
-  # Of an even image 5 of 14 change: invert, posterize, solarize_add, cutout (a
-  # pixel or none), and contrast by rounding or not.
-  assert 0.1 < changed < 0.7
+  assert 0.1 < changed < 0.9
