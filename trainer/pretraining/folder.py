@@ -7,7 +7,7 @@ the state. encoder.npz is written last: with it the pre-training is finished.
 import contextlib
 import json
 import os
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import json_text
 from hpa_records.runtime import progress
 from hpa_records.storage import filesystem
+from trainer.pretraining import pool as pool_lib
 from trainer.pretraining import settings as settings_lib
 from trainer.run import arrays
 from trainer.run import config_file
@@ -122,3 +123,24 @@ class Folder:
 
   def _path(self, name: str) -> str:
     return os.path.join(self.directory, name)
+
+
+def describe(pool: pool_lib.Pool, device: str) -> str:
+  """Returns the line that a pre-training begins with.
+
+  Args:
+    pool: the images.
+    device: description of the devices.
+  """
+  count = int(pool.is_trained.sum())
+  line = f'{count:,} images to pre-train on, on {device}'
+  held_out = len(pool.ids) - count
+  if not held_out:
+    return f'{line}; none with labels, so nothing scores the features.'
+  return f'{line}; fold {pool.fold} held out, {held_out:,} images.'
+
+
+def show(numbers: Mapping[str, float | None]) -> str:
+  """Returns the numbers that are not None, by name, for messages."""
+  return ', '.join(f'{name} {value:.4g}' for name, value in numbers.items()
+                   if value is not None)

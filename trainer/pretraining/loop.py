@@ -7,7 +7,6 @@ its newest checkpoint with the next batch, and ends with the same bits.
 
 import contextlib
 import functools
-from typing import Any
 
 from hpa_records.runtime import errors
 from hpa_records.runtime.tensorflow import tf
@@ -120,9 +119,11 @@ class _Run:
     strategy_lib.check_alike(
         self._strategy,
         {'the checkpoint to resume from': (state.epoch, state.step)})
-    folder.say(self._describe())
+    folder.say(
+        folder_lib.describe(self._pool, strategy_lib.describe(self._strategy)))
     if self._scorer and not state.begun_epochs:
-      folder.say(f'before the first epoch: {_show(self._scorer.score())}')
+      folder.say(
+          f'before the first epoch: {folder_lib.show(self._scorer.score())}')
     with self._interruption:
       while state.epoch < settings.epochs:
         self._train_epoch(state)
@@ -157,7 +158,7 @@ class _Run:
     self._save(state)
     numbers = {name: row[name] for name in ('loss', 'learning_rate')}
     self._folder.say(f'epoch {number}/{settings.epochs}: '
-                     f'{_show(numbers | scores)}, '
+                     f'{folder_lib.show(numbers | scores)}, '
                      f'{row["images_per_s"]:.1f} images/s')
     if number < settings.epochs:
       self._interruption.agree()
@@ -193,19 +194,3 @@ class _Run:
     network = {name: getattr(settings, name) for name in encoder_file.NETWORK}
     return encoder_file.Encoder(values, self._pool.ids[self._pool.is_trained],
                                 network, self._pool.spec.channel_names, number)
-
-  def _describe(self) -> str:
-    """Returns the line that a pre-training begins with."""
-    pool, device = self._pool, strategy_lib.describe(self._strategy)
-    count = int(pool.is_trained.sum())
-    line = f'{count:,} images to pre-train on, on {device}'
-    held_out = len(pool.ids) - count
-    if not held_out:
-      return f'{line}; none with labels, so nothing scores the features.'
-    return f'{line}; fold {pool.fold} held out, {held_out:,} images.'
-
-
-def _show(numbers: dict[str, Any]) -> str:
-  """Returns numbers that are there, by name."""
-  return ', '.join(f'{name} {value:.4g}' for name, value in numbers.items()
-                   if value is not None)

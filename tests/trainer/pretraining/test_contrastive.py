@@ -80,22 +80,11 @@ def test_two_images_by_hand():
                              rtol=1e-6)
 
 
-def test_the_denominators_have_no_positive():
-  views = _views(4)
-  nearer = views.copy()
-  nearer[2] = nearer[2][[1, 0, 2, 3]]  # z of the first two swapped
-  change = _lose('sifloc', nearer) - _lose('sifloc', views)
-  # With s(z_3, .) the images 2 and 3 see the same sums in another order.
-  np.testing.assert_allclose(change[2:], 0, atol=1e-5)
-  # The loss falls without bound as a positive gets nearer, by all six terms.
-  aligned = np.stack([views[0]] * 3)
-  steep = [
-      float(
-          contrastive.sifloc(
-              *[[tf.constant(each, tf.float32) for each in aligned]] * 2,
-              tf.range(4), temperature)[0]) for temperature in (0.1, 0.05)
-  ]
-  assert steep[1] < steep[0] < 0
+def test_denominators_have_no_positive_in_sifloc_alone():
+  aligned = np.stack([_views(4)[0]] * 3)
+  # With it in the denominator no share is above 1, so no loss below 0.
+  assert (_lose('sifloc', aligned) < 0).all()
+  assert (_lose('nt_xent', aligned) > 0).all()
 
 
 @pytest.mark.parametrize('name', ['sifloc', 'nt_xent'])
