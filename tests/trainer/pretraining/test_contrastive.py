@@ -81,7 +81,7 @@ def test_two_images_by_hand():
 
 
 def test_denominators_have_no_positive_in_sifloc_alone():
-  aligned = np.stack([_views(4)[0]] * 3)
+  aligned = np.stack([np.eye(4)] * 3)
   # With it in the denominator no share is above 1, so no loss below 0.
   assert (_lose('sifloc', aligned) < 0).all()
   assert (_lose('nt_xent', aligned) > 0).all()
