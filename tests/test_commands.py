@@ -22,6 +22,7 @@ _COMMANDS = [
     f'{package}.commands.{path.stem}' for package in _PACKAGES
     for path in sorted((_ROOT / package / 'commands').glob('[!_]*.py'))
 ]
+_MODULES = {'train': 'trainer.main', 'pretrain': 'trainer.pretrain'}
 # Flags of hpa-train that a command sets.
 _SET = {'run_paper': ('fold',), 'run_table5': ('model', 'activation')}
 
@@ -39,7 +40,9 @@ def _python(*words):
 def _words(command):
   """How the command is started from a checkout."""
   name = command.rpartition('.')[2]
-  return ['-m', 'trainer.main'] if name == 'train' else [f'tools/{name}.py']
+  if name in _MODULES:
+    return ['-m', _MODULES[name]]
+  return [f'tools/{name}.py']
 
 
 def _script(command):

@@ -5,6 +5,7 @@ import functools
 from hpa_records.runtime import cli
 
 train = functools.partial(cli.start, 'trainer.commands.train')
+pretrain = functools.partial(cli.start, 'trainer.commands.pretrain')
 report = functools.partial(cli.start, 'trainer.commands.report')
 embed = functools.partial(cli.start, 'trainer.commands.embed')
 export = functools.partial(cli.start, 'trainer.commands.export')

@@ -64,7 +64,7 @@ class Reader:
     if how.data_service:
       data_service.check_address(how.data_service)
     self._buffers = indexed.make_buffers()  # reused in each epoch
-    self._payload = _find_payload(records, how, self.kind)
+    self._payload = find_payload(records, how, self.kind)
     self._streaming = streaming.Streaming(records, how.shuffle_mb,
                                           self._payload, self._buffers.take)
     if self.holds_pixels:
@@ -195,9 +195,15 @@ def _translate_system_error(error: tf.errors.OpError,
           if reason else None)
 
 
-def _find_payload(records: dataset.Records, how: how_lib.How,
-                  kind: str) -> payload_lib.Payload | None:
-  """Returns what reads records by index; None where tf.data reads them all."""
+def find_payload(records: dataset.Records, how: how_lib.How,
+                 kind: str) -> payload_lib.Payload | None:
+  """Returns what reads records by index; None where tf.data reads them all.
+
+  Args:
+    records: the dataset.
+    how: how to read.
+    kind: of choose.
+  """
   if how.by_tensorflow:
     return None
   if not filesystem.is_remote(records.directory):

@@ -44,15 +44,31 @@ def move(images: tf.Tensor, zooms: tf.Tensor, angles: tf.Tensor,
   Returns:
     [b, H, H, C] float32, 0..255.
   """
-  count, size, _, channels = images.shape
+  size = images.shape[1]
   centre = (size - 1) / 2
   places = tf.range(size, dtype=tf.float32) - centre
   y = places[None, :, None] - shifts[:, 0, None, None]
   x = places[None, None, :] - shifts[:, 1, None, None]
   cosine = (tf.cos(angles) / zooms)[:, None, None]
   sine = (tf.sin(angles) / zooms)[:, None, None]
-  rows = _mirror(cosine * y + sine * x + centre, size)
-  columns = _mirror(cosine * x - sine * y + centre, size)
+  return resample(images, cosine * y + sine * x + centre,
+                  cosine * x - sine * y + centre)
+
+
+def resample(images: tf.Tensor, rows: tf.Tensor,
+             columns: tf.Tensor) -> tf.Tensor:
+  """Returns the values of each image at other places, to be compiled.
+
+  Args:
+    images: [b, H, H, C] uint8 or float32, static.
+    rows: [b, H, H] float32, where each pixel of the result is taken from.
+    columns: [b, H, H] float32, the same.
+
+  Returns:
+    [b, H, H, C] float32.
+  """
+  count, size, _, channels = images.shape
+  rows, columns = _mirror(rows, size), _mirror(columns, size)
   top, left = tf.floor(rows), tf.floor(columns)
   down, right = (rows - top)[..., None], (columns - left)[..., None]
   # A gather of rows of pixels is twice as fast as one of int32 words.

@@ -67,10 +67,18 @@ def list_head(model: keras.Model) -> list[keras.layers.Layer]:
   Args:
     model: as in list_frozen.
   """
-  family = catalog.FAMILIES.get(model.name)
-  before = [model.get_layer(each) for each in family.of_classes
-           ] if family else []
+  before = [model.get_layer(each) for each in list_of_classes(model.name)]
   return before + model.layers[_find_logits(model):]
+
+
+def list_of_classes(name: str) -> tuple[str, ...]:
+  """Returns the names of layers before the logits that belong to classes.
+
+  Args:
+    name: of the network, one of config.MODELS.
+  """
+  family = catalog.FAMILIES.get(name)
+  return family.of_classes if family else ()
 
 
 def _find_logits(model: keras.Model) -> int:

@@ -18,8 +18,8 @@ _define = functools.partial(setting.define, 'Starting weights')
 class StartingWeights:
   """Where the first weights come from, and how much each layer may change."""
   init_from: str = _define(
-      'Start from the weights of a run (its fold of the same number), of the '
-      'folder of one fold, or of a .keras file. By default fresh weights.',
+      'Start from the weights of a run or pre-training (its fold of the same '
+      'number), of one fold, or of a .keras file. By default fresh weights.',
       '',
       is_free=True)
   pretrained: str = _define('Start a network of Keras from ImageNet.',

@@ -94,7 +94,7 @@ def _is_lost(path: str) -> bool:
 def _remove_temporaries(directory: str) -> None:
   """Removes temporary files of killed trainers; follows no links."""
   checkpoints = os.path.join(directory, workdir.CHECKPOINTS_NAME)
-  for folder, is_own in ((directory, workdir.FILE_NAMES.__contains__),
+  for folder, is_own in ((directory, workdir.ALL_NAMES.__contains__),
                          (checkpoints, checkpoint_file.is_name)):
     if not os.path.isdir(folder) or os.path.islink(folder):
       continue

@@ -24,6 +24,10 @@ FILE_NAMES = frozenset({
     CONFIG_NAME, HISTORY_NAME, METRICS_NAME, BEST_METRICS_NAME, PER_CLASS_NAME,
     PREDICTIONS_NAME, SAMPLES_NAME, ABOUT_NAME, NETWORK_NAME, GALLERY_NAME
 })
+# Of a pre-training, whose history is HISTORY_NAME, too; the encoder is last.
+PRETRAINING_NAME = 'pretraining.json'
+ENCODER_NAME = 'encoder.npz'
+ALL_NAMES = FILE_NAMES | {PRETRAINING_NAME, ENCODER_NAME}
 
 # Only this spelling: fold1, not fold01, fold1.bak or fold١.
 _FOLD = re.compile(r'fold(0|[1-9][0-9]*)')
@@ -53,9 +57,12 @@ def list_fold_directories(workdir: str) -> list[str]:
 
 
 def list_files(directory: str) -> list[str]:
-  """Returns the paths of the files that a training wrote for a fold."""
+  """Returns the paths of the files that a training wrote for a fold.
+
+  Also those of a pre-training.
+  """
   checkpoints = os.path.join(directory, CHECKPOINTS_NAME)
-  found = [os.path.join(directory, name) for name in sorted(FILE_NAMES)]
+  found = [os.path.join(directory, name) for name in sorted(ALL_NAMES)]
   if os.path.isdir(checkpoints):
     found += [
         checkpoint_file.locate(checkpoints, each)

@@ -86,9 +86,9 @@ def _find(config: config_lib.Config, records: dataset.Records,
     name = ', '.join(filter(None, (config.pretrained, file)))
     return {**transfer.copy(model, values, name), 'seen': 0, 'seen_inner': 0}
   source = source_lib.read(config.init_from, config.fold)
-  if source.config and source.config.model == config.model:
-    for name in ('activation', 'variant'):
-      mine, other = getattr(config, name), getattr(source.config, name)
+  if source.network.get('model') == config.model:
+    for name, other in source.network.items():
+      mine = getattr(config, name)
       if mine != other:
         raise errors.DataError(
             f'{source.name} was trained with --{name}={other}, received '
@@ -111,13 +111,11 @@ def _find(config: config_lib.Config, records: dataset.Records,
 def _list_refused(model: keras.Model, source: source_lib.Source,
                   spec: spec_lib.Spec) -> dict[str, str]:
   """Returns reasons by the name of a layer of other classes or channels."""
-  if source.spec is None:
-    return {}
   refused = {}
-  if source.spec.channel_names != spec.channel_names:
+  if source.channels not in (None, spec.channel_names):
     for layer in depth.list_first(model):
       refused[layer.name] = 'other channels in the source'
-  if source.spec.classes != spec.classes:
+  if source.classes not in (None, spec.classes):
     for layer in depth.list_head(model):
       refused[layer.name] = 'other classes in the source'
   return refused

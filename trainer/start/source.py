@@ -1,19 +1,20 @@
-"""Weights of a run, of one of its folds, or of a .keras file."""
+"""Weights of a run or pre-training, of one of its folds, or of a .keras file.
+"""
 
+from collections.abc import Mapping
 import dataclasses
 import os
 
 import numpy as np
 
-from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import errors
-from trainer import config as config_lib
 from trainer.recipe import baseline
 from trainer.run import arrays
 from trainer.run import checkpoint_file
 from trainer.run import fold_file
 from trainer.run import stored_spec
 from trainer.run import workdir
+from trainer.start import encoder_file
 from trainer.start import keras_file
 
 
@@ -26,23 +27,25 @@ class Source:
     values: weights by the name of their layer, in the order of layer.weights.
     trained: [N] str, ids of the samples that they were trained on; None if
       unknown.
-    config: of their run; None if unknown.
-    spec: of the records that they were trained on; None if unknown.
+    network: settings of their network, as of encoder_file; {} if unknown.
+    channels: names of the channels that they were trained on; None if unknown.
+    classes: names of the classes, in the same way.
   """
   name: str
   values: dict[str, list[np.ndarray]]
   trained: np.ndarray | None = None
-  config: config_lib.Config | None = None
-  spec: spec_lib.Spec | None = None
+  network: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  channels: tuple[str, ...] | None = None
+  classes: tuple[str, ...] | None = None
 
 
 def read(path: str, fold: int) -> Source:
   """Returns the weights at a path.
 
   Args:
-    path: folder of a run, of which it is the fold of the same number, whose
-      model has not seen the held-out images; folder of one fold; or a .keras
-      file.
+    path: folder of a run or pre-training, of which it is the fold of the same
+      number, whose model has not seen the held-out images; folder of one fold;
+      or a .keras file.
     fold: that is held out.
 
   Raises:
@@ -65,6 +68,8 @@ def read(path: str, fold: int) -> Source:
 
 def _read_fold(directory: str) -> Source:
   """Returns the weights of a finished fold after its last epoch."""
+  if workdir.exists(os.path.join(directory, workdir.PRETRAINING_NAME)):
+    return _read_encoder(directory)
   metrics_path = os.path.join(directory, workdir.METRICS_NAME)
   if not workdir.exists(metrics_path):
     raise errors.DataError(
@@ -92,7 +97,25 @@ def _read_fold(directory: str) -> Source:
     if name.startswith(kind):
       layer, _, _ = name.removeprefix(kind).partition('/')
       values.setdefault(layer, []).append(value)
-  # Reports are shared, so the name has no path of this machine.
-  run, fold = os.path.abspath(directory).split(os.sep)[-2:]
-  return Source(f'{run}/{fold}, epoch {epoch}', values,
-                samples.ids[samples.repeats > 0], config, spec)
+  network = {name: getattr(config, name) for name in encoder_file.NETWORK}
+  return Source(f'{_name(directory)}, epoch {epoch}', values,
+                samples.ids[samples.repeats > 0], network, spec.channel_names,
+                spec.classes)
+
+
+def _read_encoder(directory: str) -> Source:
+  """Returns the weights of a finished pre-training, without a head."""
+  path = os.path.join(directory, workdir.ENCODER_NAME)
+  if not workdir.exists(path):
+    raise errors.DataError(
+        f'--init_from: {directory} is no finished pre-training, '
+        f'{workdir.ENCODER_NAME} is missing; run hpa-pretrain to its end, or '
+        'pass another folder.')
+  found = encoder_file.read(path)
+  return Source(f'{_name(directory)}, pre-training, epoch {found.epoch}',
+                found.values, found.trained, found.network, found.channels)
+
+
+def _name(directory: str) -> str:
+  """Returns run and fold; reports are shared, so without its other folders."""
+  return '/'.join(os.path.abspath(directory).split(os.sep)[-2:])

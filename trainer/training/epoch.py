@@ -7,9 +7,6 @@ import dataclasses
 import time
 from typing import Any, Callable
 
-import numpy as np
-
-from hpa_records.reading import dataset
 from hpa_records.reading import reader as reader_lib
 from hpa_records.runtime import errors
 from hpa_records.runtime import progress
@@ -44,9 +41,9 @@ class Epochs:
   """Plans and trains the epochs of a run."""
 
   def __init__(self, config: config_lib.Config,
-               strategy: tf.distribute.Strategy, records: dataset.Records,
-               reader: reader_lib.Reader, repeats: np.ndarray,
-               kinds: np.ndarray | None, stepper: step_lib.Stepper,
+               strategy: tf.distribute.Strategy,
+               plan: Callable[[epoch_plan.Key], epoch_plan.Epoch],
+               reader: reader_lib.Reader, stepper: step_lib.Stepper,
                cached: device_cache.CachedBatches | None,
                interruption: interruption_lib.Interruption):
     """Prepares the epochs.
@@ -54,17 +51,14 @@ class Epochs:
     Args:
       config: of the run.
       strategy: of the run.
-      records: the dataset.
+      plan: returns the copies of an epoch, in the order of training.
       reader: of the dataset.
-      repeats: [N] float32, expected draws of each record in an epoch.
-      kinds: [N] int64, as of epoch_plan.pair; None leaves the order.
       stepper: runs the steps.
       cached: the batches on the device; None reads them.
       interruption: as of calls.Calls.
     """
     self._config, self._strategy, self._reader = config, strategy, reader
-    self._repeats, self._ranks = repeats, records.ranks()
-    self._kinds = kinds
+    self._plan = plan
     self._stepper, self._cached = stepper, cached
     self._calls = calls.Calls(stepper, config, strategy, interruption)
 
@@ -82,9 +76,7 @@ class Epochs:
     if number >= config.epochs:
       return None
     key = epoch_plan.Key(config.seed, number, config.fold)
-    plan = epoch_plan.shuffle(self._repeats, key, config.augment, self._ranks)
-    if self._kinds is not None:
-      plan = epoch_plan.pair(plan, self._kinds, key)
+    plan = self._plan(key)
     steps = epoch_plan.num_steps(len(plan), config.batch_size)
     if first_step >= steps:
       raise errors.DataError(

@@ -139,8 +139,14 @@ class _Run:
     self._average = stepper.average
     self._interruption = interruption.Interruption(
         strategy_lib.make_sum(strategy))
-    self._epochs = epoch.Epochs(config, strategy, records, reader, repeats,
-                                kinds, stepper, cached, self._interruption)
+    ranks = records.ranks()
+
+    def plan(key):
+      drawn = epoch_plan.shuffle(repeats, key, config.augment, ranks)
+      return drawn if kinds is None else epoch_plan.pair(drawn, kinds, key)
+
+    self._epochs = epoch.Epochs(config, strategy, plan, reader, stepper, cached,
+                                self._interruption)
 
     def evaluator(rows):
       return evaluate.Evaluator(strategy, stepper, records, reader, config,

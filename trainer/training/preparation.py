@@ -242,6 +242,9 @@ def check_resumable(config: config_lib.Config, records: dataset.Records,
                              f'{"; ".join(differ)}. Choose another --workdir.')
     return
   left = workdir.list_files(directory)
+  if os.path.join(directory, workdir.PRETRAINING_NAME) in left:
+    raise errors.DataError(f'{directory} has a pre-training; choose another '
+                           '--workdir, and pass this one as --init_from.')
   if left:  # config.json is written before all of them
     raise errors.DataError(
         f'{path} is missing, so the settings of the run with {left[0]} are not '

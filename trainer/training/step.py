@@ -24,7 +24,7 @@ weights, which evaluation takes in their place.
 """
 
 import contextlib
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
@@ -46,6 +46,7 @@ from trainer.training.optimization import loss as loss_lib
 from trainer.training.optimization import optimizer as optimizer_lib
 
 Batches = Iterator[Any] | device_cache.CachedBatches
+MakeGradients = Callable[[tf.Variable, tf.Variable], gradient.Differentiates]
 
 
 class Stepper:
@@ -62,7 +63,8 @@ class Stepper:
                config: config_lib.Config,
                most_steps: int,
                class_weights: np.ndarray | None = None,
-               labels: np.ndarray | None = None):
+               labels: np.ndarray | None = None,
+               make_gradients: MakeGradients | None = None):
     """Prepares the steps; nothing is traced yet.
 
     Args:
@@ -73,6 +75,8 @@ class Stepper:
       most_steps: of an epoch.
       class_weights: as of class_weight.compute.
       labels: as of gradient.Gradients.
+      make_gradients: of the variables that hold epoch and step, it makes what
+        computes the gradients; by default those of the training loss.
     """
     self._strategy, self._config = strategy, config
     self._model, self._optimizer = model, optimizer
@@ -87,8 +91,11 @@ class Stepper:
                                      for _ in range(2))
       self.average = (average_lib.Average(model, config.ema)
                       if config.ema else None)
-    self._gradients = gradient.Gradients(strategy, model, config, self._epoch,
-                                         self._step, class_weights, labels)
+    if make_gradients:
+      self._gradients = make_gradients(self._epoch, self._step)
+    else:
+      self._gradients = gradient.Gradients(strategy, model, config, self._epoch,
+                                           self._step, class_weights, labels)
     dihedral.warm_up()
     self._run_step = self._train_step
     self._differentiate = self._gradients.compute
@@ -101,7 +108,8 @@ class Stepper:
       if strategy.num_replicas_in_sync == 1:
         self._run_step = tensorflow.traced(self._train_step, jit_compile=True)
         self._is_whole = True
-      elif build.is_compiled(config, strategy):
+      elif (self._gradients.is_compilable and
+            build.is_compiled(config, strategy)):
         self._differentiate = tensorflow.traced(self._gradients.compute,
                                                 jit_compile=True)
     self._loss = loss_lib.get(config.loss)

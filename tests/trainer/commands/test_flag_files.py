@@ -88,8 +88,30 @@ def test_the_recommended_differs_from_the_paper_s_in_these_parts():
   }
 
 
-@pytest.mark.parametrize('path',
-                         sorted(_ROOT.glob('*.flags')),
-                         ids=lambda path: path.name)
+def test_sifloc_s_are_those_of_its_source():
+  """src/config.py of Outliers1106/SIFLoc; its decay is that of gradients."""
+  found = flag_files.load_pretraining('sifloc.flags')
+  expected = {
+      'model': 'resnet18',
+      'projection': 128,
+      'temperature': 0.1,
+      'optimizer': 'sgd',
+      'learning_rate': 3e-3,
+      'momentum': 0.9,
+      'l2': 5e-4 / 2,
+      'clip_norm': 0.0,
+      'batch_size': 32,
+      'epochs': 100,
+      'operations': 2,
+      'magnitude': 10.0,
+      'crop': 0.2
+  }
+  assert expected.items() <= dataclasses.asdict(found).items()
+
+
+@pytest.mark.parametrize(
+    'path',
+    sorted(path for path in _ROOT.glob('*.flags') if path.stem != 'sifloc'),
+    ids=lambda path: path.name)
 def test_every_file_is_accepted(path):
   assert flag_files.load(path.name).epochs

@@ -8,6 +8,7 @@ are unrolled, and wait for each other. Its moments are those of a part.
 """
 
 import functools
+from typing import Protocol
 
 import numpy as np
 
@@ -26,8 +27,23 @@ from trainer.training.optimization import batch_loss
 from trainer.training.optimization import loss as loss_lib
 
 
-class Gradients:
-  """Computes loss and gradients on each replica."""
+class Differentiates(Protocol):
+  """What a step computes on each replica.
+
+  Attributes:
+    is_compilable: whether XLA compiles it for several GPUs, if it compiles the
+      network; it compiles no exchange between them.
+  """
+  is_compilable: bool
+
+  def compute(self, batch: dict[str, tf.Tensor],
+              real: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Returns as Gradients.compute."""
+
+
+class Gradients(Differentiates):
+  """Computes loss and gradients of the training loss on each replica."""
+  is_compilable = True
 
   def __init__(self,
                strategy: tf.distribute.Strategy,

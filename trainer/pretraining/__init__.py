@@ -1,0 +1,1 @@
+"""Self-supervised pre-training of a network's layers before its logits."""
