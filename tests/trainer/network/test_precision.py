@@ -10,7 +10,7 @@ from tests.support import specs
 from trainer import config
 from trainer.network import build
 from trainer.network import gapnet
-from trainer.training.optimization import loss
+from trainer.training.optimization import cross_entropy
 
 _SIZE = 149  # the smallest of the Kaggle variant
 _COUNT = 8
@@ -40,7 +40,7 @@ def _gradients(variant, activation, precision, fast):
   def differentiate():
     with tf.GradientTape() as tape:
       logits = model([image, *noise], training=True)
-      mean = tf.reduce_mean(loss.binary_crossentropy(labels, logits))
+      mean = tf.reduce_mean(cross_entropy.binary_crossentropy(labels, logits))
     return tape.gradient(mean, model.trainable_variables)
 
   found = collections.defaultdict(list)
