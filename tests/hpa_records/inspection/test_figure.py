@@ -138,33 +138,34 @@ def test_an_svg_ignores_the_settings_of_the_machine():
     assert mpl.rcParams['svg.hashsalt'] == 'other'  # left as it was
 
 
-def _draw_others():
-  """Figures of few and of many classes and channels."""
-  for channels, classes in ((1, 1), (5, 41), (16, 2000)):
-    spec = specs.make(8, channels, classes)
-    images = np.zeros((2, *spec.image_shape), np.uint8)
-    counts = np.arange(classes) * 97
-    yield figure.draw_class_counts(counts, counts, ['n' * 99] * classes)
-    yield figure.draw_channels(images, ['a' * 99, 'b'], [range(classes), ()],
-                               spec)
-    yield figure.draw_composites(images, ['class ' * 20] * 2, spec,
-                                 class_choice.describe(classes))
-    yield figure.draw_labels_per_image(np.tri(classes, dtype=np.uint8)[:, 1:])
-
-
-@pytest.mark.parametrize('drawn', [
-    figure.draw_labels_per_image(np.tri(5, 28, dtype=np.uint8)),
-    figure.draw_class_counts(
-        np.full(28, 12885), np.full(28, 99999), _HPA.classes,
-        ('images', 'drawn an epoch, balance protected'), 'Classes of a fold'),
-    figure.draw_channels(_IMAGES, ['c' * 99] * 3, [(0, 3, 18, 22, 27)] * 3,
-                         _HPA),
-    figure.draw_composites(_IMAGES[[0] * 7], ['18 ' + 'organizing ' * 4] * 7,
+def test_no_texts_of_a_dataset_overlap():
+  for drawn in (
+      figure.draw_labels_per_image(np.tri(5, 28, dtype=np.uint8)),
+      figure.draw_class_counts(np.full(28, 12885), np.full(28,
+                                                           99999), _HPA.classes,
+                               ('images', 'drawn an epoch, balance protected'),
+                               'Classes of a fold'),
+      figure.draw_channels(_IMAGES, ['c' * 99] * 3, [(0, 3, 18, 22, 27)] * 3,
                            _HPA),
-    *_draw_others(),
-])
-def test_no_texts_overlap(drawn):
-  assert not figure_text.find_overlaps(drawn)
+      figure.draw_composites(_IMAGES[[0] * 7], ['18 ' + 'organizing ' * 4] * 7,
+                             _HPA),
+  ):
+    assert not figure_text.find_overlaps(drawn)
+
+
+@pytest.mark.parametrize('channels,classes', [(1, 1), (5, 41), (16, 2000)])
+def test_no_texts_overlap_with_any_classes_and_channels(channels, classes):
+  spec = specs.make(8, channels, classes)
+  images = np.zeros((2, *spec.image_shape), np.uint8)
+  counts = np.arange(classes) * 97
+  for drawn in (
+      figure.draw_class_counts(counts, counts, ['n' * 99] * classes),
+      figure.draw_channels(images, ['a' * 99, 'b'], [range(classes), ()], spec),
+      figure.draw_composites(images, ['class ' * 20] * 2, spec,
+                             class_choice.describe(classes)),
+      figure.draw_labels_per_image(np.tri(classes, dtype=np.uint8)[:, 1:]),
+  ):
+    assert not figure_text.find_overlaps(drawn)
 
 
 def test_a_composite_has_the_colors_of_the_channels():

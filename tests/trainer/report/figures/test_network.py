@@ -57,16 +57,22 @@ _LONG = [
            kind='Add',
            parameters=0),
 ]
-_NETWORKS = [
-    *map(networks.summarise, networks.GAPNETS + networks.APPLICATIONS), {
+_MADE = {
+    'residual': {
         'parameters': 90,
         'layers': _RESIDUAL
-    }, {
+    },
+    'long': {
         'parameters': 31_234_567_890,
         'layers': _LONG
     }
-]
-_IDS = [*networks.GAPNETS, *networks.APPLICATIONS, 'residual', 'long']
+}
+
+
+@pytest.fixture(name='network',
+                params=[*networks.GAPNETS, *networks.APPLICATIONS, *_MADE])
+def _network(request):
+  return _MADE.get(request.param) or networks.summarise(request.param)
 
 
 def _boxes(axes):
@@ -111,7 +117,6 @@ def _connections(axes):
   return found
 
 
-@pytest.mark.parametrize('network', _NETWORKS, ids=_IDS)
 def test_blocks_and_their_connections_are_drawn(network):
   axes, = network_lib.draw_network(network).axes
   boxes = _boxes(axes)
@@ -129,7 +134,6 @@ def test_blocks_and_their_connections_are_drawn(network):
                                  for i in block.inputs)
 
 
-@pytest.mark.parametrize('network', _NETWORKS, ids=_IDS)
 def test_no_connection_runs_through_a_block(network):
   axes, = network_lib.draw_network(network).axes
   boxes = _boxes(axes)
@@ -140,7 +144,6 @@ def test_no_connection_runs_through_a_block(network):
             _is_within(point, sides, 0.01) for sides in boxes.values())
 
 
-@pytest.mark.parametrize('network', _NETWORKS, ids=_IDS)
 def test_texts_lie_inside_their_block_and_cover_no_other(network):
   drawn = network_lib.draw_network(network)
   assert not figure_text.find_overlaps(drawn)
@@ -183,7 +186,7 @@ def test_a_block_says_its_shape_and_parameters():
 
 
 def test_a_size_that_is_not_fixed_is_a_question_mark():
-  axes, = network_lib.draw_network(_NETWORKS[-2]).axes
+  axes, = network_lib.draw_network(_MADE['residual']).axes
   assert '?×?×4' in [text.get_text() for text in axes.texts]
 
 
