@@ -153,9 +153,14 @@ demo: env  ## Make sample data, convert it, train on it, write the report.
 	  --records=$(DEMO)/records --workdir=$(DEMO)/run --fold=0
 	$(BIN)/python tools/report.py --workdir=$(DEMO)/run
 
+# In two parts, as a process keeps a part of each network that it built.
+TEST_PARTS = "tests --ignore=tests/trainer" tests/trainer
+
 test: lint  ## Run the tests and the linters.
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder \
-	  --durations=50
+	failed=0; for part in $(TEST_PARTS); do \
+	  $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder \
+	    --durations=40 $$part || failed=1; \
+	done; exit $$failed
 
 soak: env-test env-fuzz  ## Run fuzzers and long repetitions, which make test leaves out.
 	$(BIN)/python -m pytest -q -s -m soak

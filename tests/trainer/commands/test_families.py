@@ -39,10 +39,8 @@ def _train(records, workdir, name, epochs):
   return workdir / 'fold1'
 
 
-@pytest.mark.parametrize('name', [
-    name if name == 'mil' else pytest.param(name, marks=pytest.mark.soak)
-    for name in catalog.FAMILIES
-])
+@pytest.mark.soak
+@pytest.mark.parametrize('name', catalog.FAMILIES)
 def test_a_family_is_a_model_as_any_other(name, tmp_path):
   size = applications.SMALLEST_PX[name]
   records = fakes.write_records(tmp_path, _NUM_SAMPLES, size)

@@ -157,10 +157,14 @@ def test_the_noise_of_probact_moves_sigma_and_is_that_of_the_step():
 
 @pytest.mark.parametrize('xla', [
     'off',
-    pytest.param('on',
-                 marks=pytest.mark.skipif(
-                     tensorflow.IS_FOR_TPUS,
-                     reason='TensorFlow for TPUs does not compile for the CPU'))
+    pytest.param(
+        'on',
+        marks=[
+            pytest.mark.soak,
+            pytest.mark.skipif(
+                tensorflow.IS_FOR_TPUS,
+                reason='TensorFlow for TPUs does not compile for the CPU')
+        ])
 ])
 def test_a_batch_in_parts_gives_the_step_of_the_whole(xla):
   config = dataclasses.replace(_CONFIG, l2=1e-3, clip_norm=1.0, xla=xla)
@@ -518,7 +522,8 @@ def test_a_compiled_run_of_other_channels_gives_the_same():
                  'prelu',
                  'softmax', {'optimizer': 'lion'},
                  marks=pytest.mark.soak),
-    ('float32', 'probact', 'bestfitting', {}),
+    pytest.param(
+        'float32', 'probact', 'bestfitting', {}, marks=pytest.mark.soak),
     ('bfloat16', 'prelu', 'focal_lovasz', {
         'optimizer': 'adamw',
         'weight_decay': 0.1,

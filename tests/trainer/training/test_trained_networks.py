@@ -98,9 +98,10 @@ def _sample_images(tmp_path_factory):
   return folder
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize('model, size, loss', [
-    pytest.param('densenet121', 64, 'bce', marks=pytest.mark.soak),
-    pytest.param('resnet50', 64, 'focal', marks=pytest.mark.soak),
+    ('densenet121', 64, 'bce'),
+    ('resnet50', 64, 'focal'),
     ('xception', 71, 'focal_lovasz'),
 ])
 def test_every_network_and_loss_trains(sample_images, tmp_path, model, size,
