@@ -101,8 +101,9 @@ def test_the_encoder_is_the_checkpoint_without_the_projection(records, whole):
 
 def test_arcface_learns_identities_and_keeps_no_centers(metric):
   history = pd.read_csv(metric[2] / 'history.csv')
-  # At random centers it is about half of log(1 + e^(30 * 0.5)) + log 2.
-  assert history['loss'].iloc[-1] < 4
+  # At equal angles it is about half of log(1 + e^(30 * 0.5)) + log 2, which is
+  # 7.8. There it stays if antibodies are drawn at random; here it ends at 1.1.
+  assert history['loss'].iloc[-1] < 3
   assert history['knn_auc_macro'].between(0, 1).all()
   stored = runs.arrays(metric[2] / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz')
   names = {name.split('/')[1] for name in stored if name.startswith('model/')}
@@ -131,10 +132,10 @@ def test_a_finished_run_says_so_and_how_to_start_from_it(whole):
 
 
 @pytest.mark.parametrize(
-    'name', ['whole', pytest.param('metric', marks=pytest.mark.soak)])
+    'run', ['whole', pytest.param('metric', marks=pytest.mark.soak)])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
-    name, request, tmp_path, capsys):
-  whole = request.getfixturevalue(name)
+    run, request, tmp_path, capsys):
+  whole = request.getfixturevalue(run)
   settings = dataclasses.replace(whole[0],
                                  workdir=str(tmp_path),
                                  checkpoint_steps=2)
@@ -252,7 +253,7 @@ cli.run(main)
     ('gapnet_pl', 'nt_xent', 1e-6),
     pytest.param('gapnet_pl', 'sifloc', 1e-6, marks=pytest.mark.soak),
     pytest.param('fcn', 'sifloc', 1e-3, marks=pytest.mark.soak),
-    pytest.param('gapnet_pl', 'arcface', 1e-3, marks=pytest.mark.soak),
+    pytest.param('gapnet_pl', 'arcface', 1e-6, marks=pytest.mark.soak),
 ])
 def test_two_devices_train_as_one(tmp_path, model, loss, bound):
   records = _write(tmp_path, 12, num_folds=3)
