@@ -75,6 +75,7 @@ _WITH_TENSORFLOW = {
     'trainer.network.build',
     'trainer.network.summary',
     'trainer.training.recording.examples',
+    'trainer.pretraining.arcface',
     'trainer.pretraining.contrastive',
     'trainer.pretraining.knn',
     'trainer.pretraining.loop',

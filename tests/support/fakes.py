@@ -10,6 +10,7 @@ import pathlib
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from hpa_records.conversion import convert
 from hpa_records.conversion import shard_plan
@@ -78,6 +79,23 @@ def describe(num_channels: int, num_classes: int = 12) -> layout.Description:
           layout.Channel(f'channel{c}', f'stain {c}')
           for c in range(num_channels)),
       classes=tuple(layout.Class(f'class {k}') for k in range(num_classes)))
+
+
+def carry(csv: str, columns: dict[str, Sequence[str]]) -> layout.Description:
+  """Adds columns to a table of write_source.
+
+  Args:
+    csv: the table.
+    columns: their values, one for each sample, by name.
+
+  Returns:
+    The default description, with which a conversion copies them to the index.
+  """
+  pd.read_csv(csv, dtype=str).assign(**columns).to_csv(csv, index=False)
+  found = description.default()
+  return dataclasses.replace(found,
+                             table=dataclasses.replace(found.table,
+                                                       metadata=tuple(columns)))
 
 
 def write_records(folder: pathlib.Path, num_samples: int, size_px: int,

@@ -2,6 +2,7 @@
 
   hpa-pretrain --flagfile=sifloc.flags --records=records --workdir=pretrained
   hpa-pretrain --records=records,unlabelled --workdir=pretrained --fold=0
+  hpa-pretrain --records=hpa --workdir=metric --loss=arcface --identity=antibody
 
 hpa-train --init_from=pretrained starts from the result. The same command
 continues an interrupted run.

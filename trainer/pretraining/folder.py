@@ -50,7 +50,7 @@ class Folder:
     """Checks that the folder is empty or has this run, and writes its settings.
 
     Args:
-      identity: of Settings.identity.
+      identity: of Settings.list_decisive.
 
     Raises:
       errors.DataError: it has a training, or a pre-training of other settings.

@@ -3,7 +3,7 @@
 The images of the held-out fold, which are not trained on, are predicted by the
 labels of the nearest images of the other folds: the probability of a class is
 its share among them. Similarity is the cosine of the features that a training
-would start its logits from.
+would start its logits from; of ArcFace that of its embedding, which it trains.
 
 Source: Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
 Discrimination", 2018, section 3.4, here without weights, as classes do not

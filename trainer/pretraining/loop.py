@@ -57,7 +57,7 @@ def pretrain(
   directory = workdir.fold_directory(settings.workdir, settings.fold)
   is_chief = strategy_lib.is_chief(strategy)
   folder = folder_lib.Folder(settings, is_chief)
-  identity = settings.identity(pool.fingerprint)
+  identity = settings.list_decisive(pool.fingerprint)
   with fold_lock.hold(directory) if is_chief else contextlib.nullcontext():
     folder.begin(identity)
     found = folder.find_encoder()
@@ -86,7 +86,7 @@ class _Run:
     with strategy.scope():
       self._model, features = projection.make(
           settings, pool.spec, pool.pixels(),
-          build.is_compiled(config, strategy))
+          build.is_compiled(config, strategy), pool.num_identities)
       self._optimizer = optimizer.make_optimizer(config, self._model)
     steps = int(pool.is_trained.sum()) // settings.batch_size
     stepper = step.Stepper(strategy,
@@ -108,8 +108,8 @@ class _Run:
       self._scorer = knn.Scorer(strategy, features, settings, pool, reader)
     with fold_lock.translate_write_errors(folder.directory):
       self._checkpoints = checkpoint.Checkpoints(
-          folder.checkpoints, settings.identity(pool.fingerprint), self._model,
-          self._optimizer)
+          folder.checkpoints, settings.list_decisive(pool.fingerprint),
+          self._model, self._optimizer)
 
   def run(self) -> encoder_file.Encoder:
     """Returns the content of encoder.npz; see pretrain."""

@@ -1,7 +1,7 @@
 """The images of a pre-training: several datasets as one, labelled or not.
 
 Labels are not trained on. They hold out a fold, and score the network by
-nearest neighbours.
+nearest neighbours. ArcFace trains on identities.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from hpa_records.images import pixel_codec
 from hpa_records.reading import dataset
 from hpa_records.runtime import errors
 from hpa_records.sampling import epoch_plan
+from trainer.pretraining import identity
 from trainer.pretraining import settings as settings_lib
 
 _UNLABELLED = -1  # in place of a fold
@@ -33,6 +34,7 @@ class Pool:
     labels: [N, K] uint8 multi-hot; 0 where there are none.
     folds: [N] int64; -1 where there are no labels.
     fold: that is held out.
+    identities: [N] int64, as of identity.find; all NONE without --identity.
   """
   parts: tuple[dataset.Records, ...]
   spec: spec_lib.Spec
@@ -40,6 +42,7 @@ class Pool:
   labels: np.ndarray
   folds: np.ndarray
   fold: int
+  identities: np.ndarray
 
   @property
   def is_trained(self) -> np.ndarray:
@@ -50,6 +53,11 @@ class Pool:
   def labelled(self) -> np.ndarray:
     """Rows of the images with labels, [n] int64."""
     return np.flatnonzero(self.folds != _UNLABELLED)
+
+  @property
+  def num_identities(self) -> int:
+    """I, of the images that are trained on; 0 without --identity."""
+    return int(self.identities.max()) + 1
 
   @functools.cached_property
   def fingerprint(self) -> str:
@@ -98,8 +106,8 @@ def load(settings: settings_lib.Settings) -> Pool:
 
   Raises:
     errors.DataError: records are missing or damaged; they differ in channels,
-      size or classes, or are the same; there is no such fold; or a batch has
-      more images than there are.
+      size or classes, or are the same; there is no such fold; a batch has more
+      images than there are; or as identity.find.
   """
   addresses = settings.addresses
   parts = tuple(dataset.load(each, allow_unlabelled=True) for each in addresses)
@@ -119,17 +127,21 @@ def load(settings: settings_lib.Settings) -> Pool:
           'folds.')
   spec = (labelled or parts)[0].spec
   spec = dataclasses.replace(spec, classes=spec.classes or _ANY_CLASS)
-  pool = Pool(
-      parts, spec,
-      np.concatenate([each.index['id'].to_numpy(str) for each in parts]),
-      np.concatenate([_find_labels(each, spec) for each in parts]),
-      np.concatenate([_find_folds(each) for each in parts]), settings.fold)
-  count = int(pool.is_trained.sum())
+  folds = np.concatenate([_find_folds(each) for each in parts])
+  is_trained = folds != settings.fold
+  count = int(is_trained.sum())
   if settings.batch_size > count:
     raise errors.DataError(
         f'Expected --batch_size of at most {count:,}, received '
         f'{settings.batch_size:,}: there are {count:,} images to train on.')
-  return pool
+  identities = np.full(len(folds), identity.NONE, np.int64)
+  if settings.identity:
+    identities = identity.find(parts, settings.identity, is_trained)
+  return Pool(
+      parts, spec,
+      np.concatenate([each.index['id'].to_numpy(str) for each in parts]),
+      np.concatenate([_find_labels(each, spec) for each in parts]), folds,
+      settings.fold, identities)
 
 
 def _check_alike(parts: Sequence[dataset.Records], values: Sequence[Any],

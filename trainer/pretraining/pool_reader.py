@@ -37,6 +37,8 @@ class Reader:
                first_step: int = 0) -> tf.data.Dataset:
     """Returns the batches of an epoch, as indexed.batches does.
 
+    In place of labels they have the number of each image's identity [b, 1].
+
     Args:
       plan: the copies, in the order of training.
       key: of the epoch, which the plan is of.
@@ -44,9 +46,9 @@ class Reader:
       first_step: the step to start at.
     """
     del key
-    return indexed.batches(self._pool.labels, self._pool.spec.image_shape,
-                           self._payload, plan, share, first_step,
-                           self._buffers)
+    return indexed.batches(self._pool.identities[:, None],
+                           self._pool.spec.image_shape, self._payload, plan,
+                           share, first_step, self._buffers)
 
   def evaluation(self, rows: np.ndarray,
                  share: epoch_plan.Share) -> tf.data.Dataset:

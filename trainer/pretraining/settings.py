@@ -12,11 +12,14 @@ import dataclasses
 import functools
 from typing import Any
 
+from hpa_records.runtime import errors
+from hpa_records.runtime import printable
 from trainer import config as config_lib
 from trainer import setting
 from trainer.recipe import schedule
 
-SIFLOC, NT_XENT = LOSSES = ('sifloc', 'nt_xent')
+SIFLOC, NT_XENT, ARCFACE = LOSSES = ('sifloc', 'nt_xent', 'arcface')
+_VIEWS = {SIFLOC: 3, NT_XENT: 2, ARCFACE: 1}
 _MOST_MAGNITUDE = 30  # of RandAugment
 _MOST_OPERATIONS = 10
 _SEPARATOR = ','
@@ -72,9 +75,12 @@ class Settings:
                                    within=(0, _MOST_MAGNITUDE + 1e-6))
   loss: str = _optimization(
       'sifloc: of three views, positives are left out of the denominators; '
-      'nt_xent: of two views, they are not.',
+      'nt_xent: of two views, they are not; arcface: of one, by --identity.',
       SIFLOC,
       choices=LOSSES)
+  identity: str = _optimization(
+      'Column of index.parquet, such as antibody, whose values arcface tells '
+      'apart.', '')
   temperature: float = _optimization('What similarities are divided by.',
                                      0.1,
                                      within=(1e-3, 1e3))
@@ -109,6 +115,11 @@ class Settings:
 
   def __post_init__(self):
     setting.check_all(self)
+    if (self.loss == ARCFACE) != bool(self.identity):
+      raise errors.DataError(
+          f'Expected --identity=COLUMN with --loss={ARCFACE}, and with no '
+          f'other, received --loss={self.loss} and '
+          f'--identity={printable.quote(self.identity)}.')
     for name in ('activation', 'learning_rate'):  # '' and 0: by other settings
       object.__setattr__(self, name, getattr(self.training, name))
 
@@ -120,7 +131,7 @@ class Settings:
   @property
   def num_views(self) -> int:
     """Views of an image that the loss takes."""
-    return 3 if self.loss == SIFLOC else 2
+    return _VIEWS[self.loss]
 
   @functools.cached_property
   def training(self) -> config_lib.Config:
@@ -136,7 +147,7 @@ class Settings:
                              schedule=schedule.COSINE,
                              **shared)
 
-  def identity(self, fingerprint: str) -> dict[str, Any]:
+  def list_decisive(self, fingerprint: str) -> dict[str, Any]:
     """Returns what decides the numbers of a run, as JSON types.
 
     Args:

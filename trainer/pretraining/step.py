@@ -1,17 +1,20 @@
 """Loss and gradients of a pre-training, on each replica.
 
 All views of a replica's images go through the network in one pass, so batch
-norm takes its moments from all views. The projections of all replicas are then
-gathered: an image has the same negatives on any number of devices. Gradients
-flow back through that exchange, also to the negatives.
+norm takes its moments from all views. For a contrastive loss the projections of
+all replicas are then gathered: an image has the same negatives on any number of
+devices. Gradients flow back through that exchange, also to the negatives.
+ArcFace needs no exchange: each replica has the centers of all identities.
 """
 
+from hpa_records.format import spec
 from hpa_records.reading import dataset
 from hpa_records.runtime import tensorflow
 from hpa_records.runtime.tensorflow import keras
 from hpa_records.runtime.tensorflow import tf
 from trainer import noise as noise_lib
 from trainer.network import build
+from trainer.pretraining import arcface
 from trainer.pretraining import contrastive
 from trainer.pretraining import settings as settings_lib
 from trainer.pretraining import views
@@ -20,7 +23,7 @@ from trainer.training.optimization import loss as loss_lib
 
 
 class Gradients(gradient.Differentiates):
-  """Computes the contrastive loss and its gradients."""
+  """Computes the loss and its gradients."""
   is_compilable = False  # it gathers
 
   def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model,
@@ -40,7 +43,6 @@ class Gradients(gradient.Differentiates):
     self._replicas = strategy.num_replicas_in_sync
     self._count = settings.batch_size // self._replicas
     self._views = views.Views(settings, self._count)
-    self._loss = contrastive.get(settings.loss)
     self._decayed = build.find_decayed(model, False)
 
   def compute(self, batch: dict[str, tf.Tensor],
@@ -50,20 +52,26 @@ class Gradients(gradient.Differentiates):
     The loss is without weight decay, which the gradients have.
 
     Args:
-      batch: the replica's part, as of indexed.batches; without blanks.
+      batch: the replica's part, as of Reader.training; without blanks.
       real: float32 scalar, images of the global batch.
     """
-    on, slots = self._settings, batch[dataset.SLOT]
     images = self._views.make(batch, self._epoch, self._step)
-    noise = self._noise(slots[0], self._epoch, self._step)
+    noise = self._noise(batch[dataset.SLOT][0], self._epoch, self._step)
     with tf.GradientTape() as tape:
-      projected = self._model([images, *noise], training=True)
-      own = tf.split(tf.math.l2_normalize(projected, 1), on.num_views)
-      losses = self._loss(own, self._gather(own), slots, on.temperature)
-      data_loss = tf.reduce_sum(losses) / real
-      loss = data_loss + loss_lib.penalty(self._decayed, 0,
-                                          on.l2) / self._replicas
+      found = self._model([images, *noise], training=True)
+      data_loss = tf.reduce_sum(self._lose(found, batch)) / real
+      decay = loss_lib.penalty(self._decayed, 0, self._settings.l2)
+      loss = data_loss + decay / self._replicas
     return data_loss, tape.gradient(loss, self._model.trainable_variables)
+
+  def _lose(self, found, batch):
+    """Returns the loss of each image, [b], of the outputs of its views."""
+    on = self._settings
+    if on.loss == settings_lib.ARCFACE:
+      return arcface.lose(found, tf.cast(batch[spec.LABELS][:, 0], tf.int32))
+    own = tf.split(tf.math.l2_normalize(found, 1), on.num_views)
+    lose = contrastive.get(on.loss)
+    return lose(own, self._gather(own), batch[dataset.SLOT], on.temperature)
 
   def _gather(self, own):
     """Returns the vectors [B, D] of all replicas, for each view."""

@@ -91,7 +91,8 @@ class Views:
 
     Returns:
       Symmetries [V * b], zooms [V * b] and shifts [V * b, 2] of the crops,
-      factors [2 * b, C], and the noise of each round of RandAugment [b, n].
+      factors [b, C] of x and of y, and the noise of each round of RandAugment
+      [b, n].
     """
     on = self._settings
     keys = [
@@ -108,9 +109,9 @@ class Views:
     zooms = tf.math.rsqrt(tf.minimum(on.crop + (1 - on.crop) * moves[:, 1], 1))
     # A crop of side H / zoom lies in the image.
     shifts = (2 * moves[:, 2:] - 1) * (size / 2) * (zooms[:, None] - 1)
+    jittered = range(min(_JITTERED, on.num_views))
     factors = intensity.draw_factors(
-        tf.concat(
-            [draw(view, _INTENSITY, channels) for view in range(_JITTERED)], 0),
+        tf.concat([draw(view, _INTENSITY, channels) for view in jittered], 0),
         on.intensity)
     rounds = [
         draw(_JITTERED, _OPERATION + number, rand_augment.NUM_DRAWN)

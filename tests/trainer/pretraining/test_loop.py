@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,16 +38,43 @@ def _configure(records, workdir, **values):
                                })
 
 
+_METRIC = {'loss': 'arcface', 'identity': 'antibody'}
+
+
+def _write(folder, count, **settings):
+  """Records of two antibodies; the images of the second are darker."""
+  csv, images = fakes.write_source(folder, count, 32)
+  for i in range(1, count, 2):
+    for path in pathlib.Path(images).glob(f's{i}_*.png'):
+      plane = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+      cv2.imwrite(str(path), plane // 4)
+  described = fakes.carry(csv,
+                          {'antibody': [f'HPA{i % 2}' for i in range(count)]})
+  convert.convert(
+      csv, images, str(folder / 'records'),
+      shard_plan.Settings(image_size=32, description=described, **settings),
+      convert.How(workers=1))
+  return str(folder / 'records')
+
+
 @pytest.fixture(name='records', scope='module')
 def _records(tmp_path_factory):
   """40 images of five folds: 32 to train on."""
-  return fakes.write_records(tmp_path_factory.mktemp('pretrain'), 40, 32)
+  return _write(tmp_path_factory.mktemp('pretrain'), 40)
 
 
 @pytest.fixture(name='whole', scope='module')
 def _whole(records, tmp_path_factory):
   """An undisturbed run: (settings, its encoder, its folder)."""
   settings = _configure(records, tmp_path_factory.mktemp('whole'))
+  found = loop.pretrain(settings)
+  return settings, found, pathlib.Path(settings.workdir) / 'fold1'
+
+
+@pytest.fixture(name='metric', scope='module')
+def _metric(records, tmp_path_factory):
+  """The same of ArcFace."""
+  settings = _configure(records, tmp_path_factory.mktemp('metric'), **_METRIC)
   found = loop.pretrain(settings)
   return settings, found, pathlib.Path(settings.workdir) / 'fold1'
 
@@ -71,9 +99,23 @@ def test_the_encoder_is_the_checkpoint_without_the_projection(records, whole):
   assert set(found.trained) == set(index['id'][index['fold'] != 1])
 
 
+def test_arcface_learns_identities_and_keeps_no_centers(metric):
+  history = pd.read_csv(metric[2] / 'history.csv')
+  # At equal angles it is about half of log(1 + e^(30 * 0.5)) + log 2, which is
+  # 7.8. There it stays if antibodies are drawn at random; here it ends at 1.1.
+  assert history['loss'].iloc[-1] < 3
+  assert history['knn_auc_macro'].between(0, 1).all()
+  stored = runs.arrays(metric[2] / 'checkpoints' / f'epoch-{_EPOCHS:05d}.npz')
+  names = {name.split('/')[1] for name in stored if name.startswith('model/')}
+  assert names - metric[1].values.keys() == {
+      'projection', 'projection_norm', 'cosines'
+  }
+  assert stored['model/cosines/centers'].shape == (128, 2)
+
+
 def _words(settings):
   names = ('records', 'workdir', 'fold', 'epochs', 'batch_size', 'knn_epochs',
-           'distribute', 'checkpoint_steps')
+           'distribute', 'checkpoint_steps', 'loss', 'identity')
   return [
       '-m', 'trainer.pretrain',
       *(f'--{name}={getattr(settings, name)}' for name in names)
@@ -89,8 +131,11 @@ def test_a_finished_run_says_so_and_how_to_start_from_it(whole):
   assert (whole[2] / 'encoder.npz').read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    'run', ['whole', pytest.param('metric', marks=pytest.mark.soak)])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
-    whole, tmp_path, capsys):
+    run, request, tmp_path, capsys):
+  whole = request.getfixturevalue(run)
   settings = dataclasses.replace(whole[0],
                                  workdir=str(tmp_path),
                                  checkpoint_steps=2)
@@ -208,14 +253,16 @@ cli.run(main)
     ('gapnet_pl', 'nt_xent', 1e-6),
     pytest.param('gapnet_pl', 'sifloc', 1e-6, marks=pytest.mark.soak),
     pytest.param('fcn', 'sifloc', 1e-3, marks=pytest.mark.soak),
+    pytest.param('gapnet_pl', 'arcface', 1e-6, marks=pytest.mark.soak),
 ])
 def test_two_devices_train_as_one(tmp_path, model, loss, bound):
-  records = fakes.write_records(tmp_path, 12, 32, num_folds=3)
+  records = _write(tmp_path, 12, num_folds=3)
   each = [
       _configure(records,
                  tmp_path / distribute,
                  model=model,
                  loss=loss,
+                 identity='antibody' if loss == 'arcface' else '',
                  batch_size=8,
                  epochs=1,
                  learning_rate=0.1,
@@ -238,4 +285,4 @@ def test_two_devices_train_as_one(tmp_path, model, loss, bound):
       np.abs(each).max()
       for name, each in first.items()
       if name.endswith('kernel_momentum'))
-  assert moved > 10 * bound  # of gradients that went through the exchange
+  assert moved > 10 * bound  # of gradients that went through an exchange

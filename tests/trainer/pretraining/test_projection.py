@@ -4,16 +4,20 @@ import numpy as np
 import pytest
 
 from tests.support import specs
+from trainer.network import build
 from trainer.pretraining import projection
 from trainer.pretraining import settings as settings_lib
 
 _PIXELS = {'mean': [13.0] * 4, 'std': [28.0] * 4}
 
 
-def _make(model, size_px=32):
-  settings = settings_lib.Settings(records='r', workdir='w', model=model)
-  return settings, *projection.make(settings, specs.make(size_px), _PIXELS,
-                                    False)
+def _make(model, num_identities=0, **values):
+  settings = settings_lib.Settings(records='r',
+                                   workdir='w',
+                                   model=model,
+                                   **values)
+  return settings, *projection.make(settings, specs.make(32), _PIXELS, False,
+                                    num_identities)
 
 
 def test_the_parameters_are_those_of_sifloc():
@@ -21,6 +25,24 @@ def test_the_parameters_are_those_of_sifloc():
   trained = sum(np.prod(each.shape) for each in model.trainable_variables)
   assert trained == 11_245_312
   assert features.output_shape == (None, 512)
+
+
+def test_arcface_has_cosines_and_scores_what_they_are_of():
+  settings, model, embedding = _make('gapnet_pl',
+                                     7,
+                                     loss='arcface',
+                                     identity='antibody',
+                                     projection=20)
+  assert model.output_shape == (None, 7)
+  assert embedding.output_shape == (None, 20)
+  assert model.get_layer('cosines').centers.shape == (20, 7)
+  kept = {each.name for each in projection.list_encoder(settings, model)}
+  assert {each.name for each in model.layers if each.weights} - kept == {
+      'projection', 'projection_norm', 'cosines'
+  }
+  assert 'centers' not in {
+      each.name for each in build.find_decayed(model, True)
+  }
 
 
 @pytest.mark.parametrize('model,left', [

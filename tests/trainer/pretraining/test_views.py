@@ -53,8 +53,12 @@ def test_without_changes_a_view_is_the_image_or_its_mirror_image():
   assert flipped == {True, False}
 
 
-def test_nt_xent_has_two_views():
-  assert len(_make(_images(), loss='nt_xent', **_STILL)) == 2
+def test_nt_xent_has_two_views_and_arcface_the_first_of_them():
+  images = _images()
+  two = _make(images, loss='nt_xent')
+  one = _make(images, loss='arcface', identity='antibody')
+  assert (len(two), len(one)) == (2, 1)
+  np.testing.assert_array_equal(one[0], two[0])
 
 
 def test_intensities_change_by_channel_in_the_first_two_views():
