@@ -35,9 +35,9 @@ def check_size(networks: Sequence[keras.Model]) -> None:
   num_bytes = 4 * sum(each.count_params() for each in networks)
   if num_bytes > _MOST_BYTES:
     raise errors.DataError(
-        f'The {len(networks)} networks have {num_bytes / 1e9:.2f} GB of weights, '
-        f'and an ONNX file holds {_MOST_BYTES / 1e9:.2f} GB; export fewer folds '
-        '(--folds=0).')
+        f'The weights of {len(networks)} networks are {num_bytes / 1e9:.2f} GB '
+        f'of the {_MOST_BYTES / 1e9:.2f} GB that an ONNX file holds; export '
+        'fewer folds (--folds=0).')
 
 
 def convert(networks: Sequence[keras.Model],
