@@ -11,7 +11,6 @@ import struct
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import parquet
 
 from hpa_records.format import parquet_page
@@ -107,7 +106,8 @@ def _read(data: bytes, about: str, records: dataset.Records,
   if table.num_rows != len(rows):
     raise ValueError(f'expected {len(rows)} rows, received {table.num_rows}')
   found = table['id'].combine_chunks()
-  if (pc.max(pc.binary_length(found.dictionary)).as_py() or 0) > _TEXT_BYTES:
+  longest = max(map(len, found.dictionary.to_pylist()), default=0)
+  if longest > _TEXT_BYTES:
     raise ValueError('an id that is too long')
   ids = records.index['id'].iloc[rows.start:rows.stop].tolist()
   if found.to_pylist() != ids:

@@ -157,20 +157,20 @@ def test_a_damaged_table_is_one_line(records, whole, tmp_path):
     _make(path, records)
 
 
-def _replace(table, values):
-  number = table.column_names.index('labels') + 1
-  return table.set_column(number, table.column_names[number], [values])
+def _replace(found, values):
+  number = found.column_names.index('labels') + 1
+  return found.set_column(number, found.column_names[number], [values])
 
 
 @pytest.mark.parametrize('change,message', [
-    (lambda table: table.take(np.arange(150)[::-1]), 'in their order'),
-    (lambda table: pa.concat_tables([table] * 3), 'values and .* for 150 im'),
-    (lambda table: table.slice(1), 'expected 150 rows, received 149'),
-    (lambda table: table.drop_columns('id'), 'expected other columns'),
-    (lambda table: table.append_column('id', table['id']), 'expected other co'),
-    (lambda table: _replace(table, ['x'] * 150), 'expected float, received st'),
-    (lambda table: _replace(table, np.full(150, np.nan, np.float32)), 'not fi'),
-    (lambda table: _replace(table, pa.nulls(150, pa.float32())), 'is missing'),
+    (lambda t: t.take(np.arange(150)[::-1]), 'in their order'),
+    (lambda t: pa.concat_tables([t] * 3), 'values and .* for 150 im'),
+    (lambda t: t.slice(1), 'expected 150 rows, received 149'),
+    (lambda t: t.drop_columns('id'), 'expected other columns'),
+    (lambda t: t.append_column('id', t['id']), 'expected other co'),
+    (lambda t: _replace(t, ['x'] * 150), 'expected float, received st'),
+    (lambda t: _replace(t, np.full(150, np.nan, np.float32)), 'not fi'),
+    (lambda t: _replace(t, pa.nulls(150, pa.float32())), 'is missing'),
 ])
 def test_a_table_that_only_says_to_be_the_one_is_one_line(
     records, whole, tmp_path, change, message):
