@@ -37,6 +37,7 @@ def measure(path: str) -> dict[str, dict[str, dict[str, float]]]:
     features, labels = table[names[-1]], table['labels']
     models = table['model']
     usable = table['labelled'] & ~table['trained_on']
+    _check(features, labels, models, usable)
   except Exception as error:
     raise errors.DataError(
         f'{path} is no table of features ({error}); pass the NAME.npz of '
@@ -49,6 +50,22 @@ def measure(path: str) -> dict[str, dict[str, dict[str, float]]]:
     raise errors.DataError(f'{path} has no labelled images that their model '
                            'was not trained on.')
   return found
+
+
+def _check(features: np.ndarray, labels: np.ndarray, models: np.ndarray,
+           usable: np.ndarray) -> None:
+  """Raises ValueError for arrays that are not those of a table."""
+  rows = len(usable)
+  if not (usable.dtype == bool and models.dtype.kind in 'iu' and
+          usable.shape == models.shape == (rows,)):
+    raise ValueError('labelled, trained_on or model: expected a value a row')
+  if not (labels.dtype.kind in 'biu' and labels.shape[:-1] == (rows,) and
+          np.isin(labels, (0, 1)).all()):
+    raise ValueError('labels: expected 0 and 1 in a row for each image')
+  if not (features.dtype.kind == 'f' and features.shape[:-1] == (rows,) and
+          features.shape[1] and np.isfinite(features).all()):
+    raise ValueError('features: expected finite numbers in a row for each '
+                     'image')
 
 
 def _compare(features: np.ndarray,

@@ -25,6 +25,7 @@ from hpa_records.runtime import process
 from hpa_records.storage import path_check
 from trainer import setting
 from trainer.recipe import baseline
+from trainer.run import workdir
 
 _SETTINGS = {each.name: each for each in dataclasses.fields(baseline.Baseline)}
 for _name in ('records', 'workdir', 'seed', 'single_label', 'threshold'):
@@ -64,10 +65,15 @@ def main() -> None:
   if os.path.splitext(features)[1] != '.parquet':
     raise errors.DataError('Expected --features=NAME.parquet, received '
                            f'{features}.')
-  path_check.refuse_shared([('workdir', directory), ('features', features)],
+  written = [directory] if directory else []
+  for each in chosen:  # which may be links
+    folder = os.path.join(directory, each)
+    written += [folder, *workdir.list_fold_directories(folder)]
+  filled = [('workdir', each) for each in written]
+  path_check.refuse_shared([('features', features), *filled],
                            [('records', records_path)],
                            closed=[('records', records_path)],
-                           filled=[('workdir', directory)])
+                           filled=filled)
   made = [
       baseline.Baseline(records=records_path,
                         workdir=os.path.join(directory, each),

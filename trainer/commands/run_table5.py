@@ -11,6 +11,7 @@ there. The same command continues an interrupted one.
 """
 
 from collections.abc import Sequence
+import math
 import os
 import sys
 
@@ -95,6 +96,9 @@ def _plan(records: str) -> list[str]:
   files, given = flag_file.split(sys.argv[1:])
   words = [*flag_file.expand(files), *given]
   values = training_process.parse(words)
+  if not math.isfinite(_MINUTES.value):
+    raise errors.DataError('Expected --minutes as a number, received '
+                           f'{_MINUTES.value}.')
   ruled = {name: values[name] for name in _RULED}
   if _MINUTES.value:  # epochs of a flag file do not count
     ruled['epochs'] = training_process.parse(given)['epochs']
@@ -131,6 +135,10 @@ def _train(words: Sequence[str], folder: str, first: int) -> int:
     if code:
       return code
     epochs = _find_epochs(folder, first)
+    if not epochs:
+      raise errors.DataError(
+          f'The run at {folder} has no epoch {_TRIAL} in its history, which '
+          '--minutes needs; move it elsewhere, or pass --epochs.')
   return training_process.run(
       training_process.list_arguments([*words, f'--epochs={epochs}']))
 
@@ -163,6 +171,7 @@ def _find_epochs(folder: str, fold: int) -> int:
   """
   # pylint: disable=import-outside-toplevel
   from trainer.run import fold_file
+  from trainer.run import fold_form
   from trainer.run import workdir
   fold_directory = workdir.fold_directory(folder, fold)
   if not os.path.exists(os.path.join(fold_directory, workdir.HISTORY_NAME)):
@@ -170,8 +179,15 @@ def _find_epochs(folder: str, fold: int) -> int:
   history = fold_file.load_history(fold_directory).set_index('epoch')
   if _TRIAL not in history.index:
     return 0
-  seconds = history.loc[_TRIAL, 'images'] / history.loc[_TRIAL, 'images_per_s']
-  return max(_TRIAL, int(60 * _MINUTES.value / seconds))
+  row = history.loc[_TRIAL]
+  images, rate = (
+      float(row.get(name, 0)) for name in ('images', 'images_per_s'))
+  if not (images > 0 and rate > 0):  # nor nan
+    raise errors.DataError(
+        f'{fold_directory}/{workdir.HISTORY_NAME} does not say how fast epoch '
+        f'{_TRIAL} was; move {folder} elsewhere, or pass --epochs.')
+  epochs = 60 * _MINUTES.value * rate / images
+  return int(max(_TRIAL, min(epochs, fold_form.MOST_EPOCHS)))
 
 
 def _report(directory: str) -> None:

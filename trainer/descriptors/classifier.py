@@ -44,9 +44,9 @@ def predict(name: str, known: np.ndarray, labels: np.ndarray,
     seed: of the random forest; the others draw nothing here.
     is_single_label: whether each image has exactly one label; one classifier
       then chooses among the classes.
-    workers: threads; 0 is one a core.
+    workers: threads; 0 is one a core, and more are not started.
   """
-  workers = workers or host.num_cores()
+  workers = min(workers, host.num_cores()) or host.num_cores()
   drawn = weights > 0
   known, asked = known[drawn].astype(np.float64), asked.astype(np.float64)
   labels, weights = labels[drawn], weights[drawn]

@@ -22,13 +22,12 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.reading import dataset
 from hpa_records.reading import source as source_lib
 from hpa_records.runtime import errors
-from hpa_records.runtime import printable
 from hpa_records.runtime import process_pool
 from hpa_records.runtime import progress
 from hpa_records.storage import filesystem
 from trainer.descriptors import catalog
+from trainer.descriptors import table_file
 
-ABOUT = 'hpa_descriptors'  # names what a file is
 LOCK_NAME = 'lock'
 _PACKAGES = ('mahotas', 'scikit-image')
 _ROWS = 64  # of a part: some seconds of work
@@ -60,39 +59,6 @@ def find_about(records: dataset.Records, rows: range | None = None) -> str:
           'rows': [rows.start, rows.stop]
       } if rows else {}),
   })
-
-
-def has_about(path: str, about: str) -> bool:
-  """Returns whether a file is a table, or a part, of what about says.
-
-  The footer of a Parquet file is written last, so the file is whole.
-
-  Args:
-    path: of the file, which may be missing.
-    about: of find_about.
-  """
-  if filesystem.size(path) is None:
-    return False
-  try:
-    metadata = parquet.read_schema(path).metadata or {}
-  except (pa.ArrowException, OSError):
-    return False
-  return metadata.get(ABOUT.encode()) == about.encode()
-
-
-def read(path: str) -> pa.Table:
-  """Returns a table or a part.
-
-  Raises:
-    errors.DataError: it is damaged.
-  """
-  try:
-    with parquet.ParquetFile(path) as file:
-      return file.read(use_threads=False)
-  except (pa.ArrowException, OSError) as error:
-    raise errors.DataError(
-        f'{path} is damaged ({printable.join_lines(str(error))}); remove it, '
-        'then run the same command again.') from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +110,7 @@ def compute(plan: Plan, records: dataset.Records, workers: int) -> None:
   """
   missing = [
       part for part in range(plan.num_parts)
-      if not has_about(plan.locate(part), find_about(records, plan.rows(part)))
+      if not _is_made(plan.locate(part), records, plan.rows(part))
   ]
   with progress.Bar('descriptors', plan.num_records, 'images') as shown:
     shown.advance(plan.num_records -
@@ -152,6 +118,20 @@ def compute(plan: Plan, records: dataset.Records, workers: int) -> None:
     for part, _ in process_pool.run(functools.partial(_make_part, plan),
                                     missing, workers):
       shown.advance(len(plan.rows(part)))
+
+
+def _is_made(path: str, records: dataset.Records, rows: range) -> bool:
+  """Returns whether a file is a part of these rows, with all its values."""
+  try:
+    load(path, records, rows)
+    return True
+  except errors.DataError:
+    return False
+
+
+def load(path: str, records: dataset.Records, rows: range) -> np.ndarray:
+  """Returns the descriptors of a part; see table_file.load."""
+  return table_file.load(path, find_about(records, rows), records, rows)
 
 
 def _make_part(plan: Plan, part: int) -> None:
@@ -162,7 +142,8 @@ def _make_part(plan: Plan, part: int) -> None:
   source.check_unchanged()
   values = np.stack([catalog.compute(image) for image in images])
   with filesystem.atomic_writer(plan.locate(part)) as file:
-    parquet.write_table(_tabulate(records, rows, values), file)
+    parquet.write_table(
+        tabulate(records, rows, values, find_about(records, rows)), file)
 
 
 @functools.lru_cache(1)
@@ -181,9 +162,16 @@ def _open(address: str,
   return records, source_lib.open_source(address)
 
 
-def _tabulate(records: dataset.Records, rows: range,
-              values: np.ndarray) -> pa.Table:
-  """Returns the table of some records: id, fold, group, labels, descriptors."""
+def tabulate(records: dataset.Records, rows: range, values: np.ndarray,
+             about: str) -> pa.Table:
+  """Returns the table of some records: id, fold, group, labels, descriptors.
+
+  Args:
+    records: the dataset.
+    rows: of it.
+    values: [n, D] float32, the descriptors of these rows.
+    about: of find_about.
+  """
   index = records.index.iloc[rows.start:rows.stop]
   is_labelled = records.manifest.is_labelled
   folds = index['fold'] if is_labelled else np.full(len(index), _NO_FOLD)
@@ -206,8 +194,7 @@ def _tabulate(records: dataset.Records, rows: range,
       name: pa.array(np.ascontiguousarray(each))
       for name, each in zip(names, values.T)
   }
-  return pa.table(columns).replace_schema_metadata(
-      {ABOUT: find_about(records, rows)})
+  return pa.table(columns).replace_schema_metadata({table_file.ABOUT: about})
 
 
 def remove(folder: str) -> None:

@@ -3,7 +3,6 @@
 import os
 
 import numpy as np
-import pyarrow as pa
 from pyarrow import parquet
 
 from hpa_records.reading import dataset
@@ -13,6 +12,7 @@ from hpa_records.storage import filesystem
 from hpa_records.storage import path_check
 from trainer.descriptors import catalog
 from trainer.descriptors import part as part_lib
+from trainer.descriptors import table_file
 
 FLAG = 'features'  # that names the output
 _PARTS_ENDING = '.parts'
@@ -59,6 +59,9 @@ def make(path: str, records: dataset.Records, workers: int) -> np.ndarray:
   """
   if not _is_of(path, records):
     folder = path + _PARTS_ENDING
+    if os.path.islink(folder):  # its files may be of the user
+      raise errors.DataError(f'{folder} is a link; remove it, or choose '
+                             f'another --{FLAG}.')
     with path_check.translate_write_errors(path, FLAG), file_lock.hold(
         os.path.join(folder, part_lib.LOCK_NAME),
         f'{path} is being made by another process; wait until it ends, or '
@@ -67,17 +70,18 @@ def make(path: str, records: dataset.Records, workers: int) -> np.ndarray:
       part_lib.compute(plan, records, workers)
       _join(path, plan, records)
       part_lib.remove(folder)
-  found = part_lib.read(path)
-  names = catalog.name_all(records.spec.channel_names)
-  return np.stack([found[name].to_numpy() for name in names], axis=1)
+  return table_file.load(path, part_lib.find_about(records), records,
+                         range(len(records.index)))
 
 
 def _join(path: str, plan: part_lib.Plan, records: dataset.Records) -> None:
   """Writes the table from its parts; it has its name once it is complete."""
-  joined = pa.concat_tables(
-      [part_lib.read(plan.locate(part)) for part in range(plan.num_parts)])
-  joined = joined.replace_schema_metadata(
-      {part_lib.ABOUT: part_lib.find_about(records)})
+  values = np.concatenate([
+      part_lib.load(plan.locate(part), records, plan.rows(part))
+      for part in range(plan.num_parts)
+  ])
+  joined = part_lib.tabulate(records, range(len(values)), values,
+                             part_lib.find_about(records))
   # Among the parts, where a run that was killed leaves nothing behind.
   with filesystem.atomic_writer(path, plan.folder) as file:
     parquet.write_table(joined, file)
@@ -85,4 +89,4 @@ def _join(path: str, plan: part_lib.Plan, records: dataset.Records) -> None:
 
 def _is_of(path: str, records: dataset.Records) -> bool:
   """Returns whether a file is the complete table of a dataset."""
-  return part_lib.has_about(path, part_lib.find_about(records))
+  return table_file.has_about(path, part_lib.find_about(records), records)

@@ -23,6 +23,8 @@ from trainer.run import fold_lock
 from trainer.run import workdir
 from trainer.start import encoder_file
 
+_MOST_BYTES = 2**20  # of pretraining.json
+
 
 class Folder:
   """Writes the files of a pre-training, and prints its messages.
@@ -76,7 +78,7 @@ class Folder:
 
   def _load_settings(self, path: str) -> dict[str, Any]:
     try:
-      found = json_text.parse(filesystem.read_bytes(path))
+      found = json_text.parse(filesystem.read_bytes(path, _MOST_BYTES))
       json_text.check_form(found, {}, 'settings')
       return found
     except (OSError, ValueError) as error:

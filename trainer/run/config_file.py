@@ -10,11 +10,14 @@ import re
 from typing import Any
 
 from hpa_records.runtime import json_text
+from hpa_records.runtime import printable
 from trainer import config as config_lib
 from trainer.recipe import baseline
 
 _FINGERPRINT = 'records_sha256'
 _USER = re.compile(r'(?<=://)[^/@]*@')  # name and password in an address
+# Of differences, and of the name of a setting: both may be of a stranger.
+_MOST_SHOWN, _MOST_LETTERS = 40, 80
 _SHA256 = re.compile('[0-9a-f]{1,64}')
 # Of a run of a network, or of a classifier of descriptors.
 Settings = config_lib.Config | baseline.Baseline
@@ -78,8 +81,15 @@ def find_differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     value = get(values, name)
     return str(value)[:12] if name == config_lib.RECORDS else f'{value!r:.200}'
 
-  names = {**one, **other}
-  return [
-      f'{name} {show(one, name)}, not {show(other, name)}' for name in names
-      if get(one, name) != get(other, name)
+  names = [
+      name for name in {
+          **one,
+          **other
+      } if get(one, name) != get(other, name)
   ]
+  found = [
+      f'{printable.escape_line(name)[:_MOST_LETTERS]} {show(one, name)}, not '
+      f'{show(other, name)}' for name in names[:_MOST_SHOWN]
+  ]
+  left = len(names) - _MOST_SHOWN
+  return [*found, f'{left:,} more'] if left > 0 else found

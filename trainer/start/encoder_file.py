@@ -10,6 +10,7 @@ from hpa_records.format import spec as spec_lib
 from hpa_records.runtime import json_text
 from hpa_records.storage import filesystem
 from trainer.run import arrays
+from trainer.run import fold_form
 from trainer.run import npz_file
 
 _WEIGHTS, _IDS, _ABOUT = 'weights', 'ids', 'about'
@@ -73,6 +74,12 @@ def read(path: str) -> Encoder:
       raise ValueError(f'a text of {len(text):,} letters')
     about = json_text.parse(text)
     json_text.check_form(about, _FORM, _ABOUT)
+    if not 1 <= about['epoch'] <= fold_form.MOST_EPOCHS:
+      raise ValueError(f'epoch: received {about["epoch"]!r:.40}')
+    for each in NETWORK:
+      text = about['network'][each]
+      if len(text) > spec_lib.MAX_NAME or not text.isprintable():
+        raise ValueError(f'{each}: received {text!r:.40}')
     spec_lib.check_names('channels', about['channels'], spec_lib.MAX_CHANNELS)
     trained = found.pop(_IDS)
     if trained.dtype.kind != 'U' or trained.ndim != 1:

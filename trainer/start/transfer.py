@@ -56,11 +56,13 @@ def copy(
   digest = hashlib.sha256()
   for layer in taken:
     for variable, value in zip(layer.weights, values[layer.name]):
+      if value.dtype.kind == 'f':
+        with np.errstate(over='ignore'):  # of float64
+          value = value.astype(np.float32)
       if value.dtype.kind != 'f' or not np.isfinite(value).all():
         raise errors.DataError(
             f'{source} has values that are not finite numbers, in '
             f'{layer.name}; pass another source.')
-      value = value.astype(np.float32)
       variable.assign(value)
       digest.update(value.tobytes())
   return {

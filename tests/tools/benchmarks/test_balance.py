@@ -151,6 +151,24 @@ def test_features_of_another_kind_are_refused(source, tmp_path):
     mlsmote_benchmark.measure(str(tmp_path / 'features.npz'))
 
 
+@pytest.mark.parametrize('name,value', [
+    ('hidden', np.full((38, 3), np.nan)),
+    ('hidden', np.full((38, 3), 'a')),
+    ('hidden', np.zeros((2, 3))),
+    ('labels', np.zeros(38, np.uint8)),
+    ('labels', np.full((38, 2), 9)),
+    ('model', np.full(38, '\x1b[31m')),
+])
+def test_features_of_a_stranger_are_refused(tmp_path, name, value):
+  path = tmp_path / 'features.npz'
+  _write_features(path)
+  with np.load(path) as file:
+    arrays = dict(file)
+  np.savez(path, **{**arrays, name: value})
+  with pytest.raises(errors.DataError, match='no table of features .*: expec'):
+    mlsmote_benchmark.measure(str(path))
+
+
 def test_folds_differ_as_they_are_cut(source, done):
   _, ids, labels = source
   for seed, difference in enumerate(done[1]['folds']):

@@ -161,6 +161,19 @@ def test_wrong_flags_are_one_line(made, tmp_path, words, message):
   assert not (tmp_path / 'run').exists()
 
 
+def test_a_folder_of_runs_that_links_to_the_records_is_refused(made, tmp_path):
+  records = made.parent / 'records'
+  before = sorted(records.iterdir())
+  (tmp_path / 'logistic_regression').symlink_to(records)
+  done = _call(records, f'--workdir={tmp_path}', _FAST)
+  assert done.returncode == 2 and 'are the same path' in done.stderr
+  (tmp_path / 'random_forest').mkdir()
+  (tmp_path / 'random_forest/fold0').symlink_to(records)
+  done = _call(records, f'--workdir={tmp_path}', '--classifiers=random_forest')
+  assert done.returncode == 2 and 'are the same path' in done.stderr
+  assert sorted(records.iterdir()) == before
+
+
 def test_without_mahotas_one_line_says_what_to_install(made, tmp_path):
   code = ('import importlib.util, runpy, sys; find = importlib.util.find_spec; '
           'importlib.util.find_spec = lambda name, *rest: None if name in '

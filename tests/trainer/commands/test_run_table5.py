@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,22 @@ def test_a_system_is_trained_for_minutes_and_at_least_two_epochs(trained):
   config = json.loads((workdir / 'fcn/fold0/config.json').read_text())
   assert (config['model'], config['activation'],
           config['epochs']) == ('fcn', 'relu', 2)
+
+
+@pytest.mark.parametrize('rate,images', [('nan', '8'), ('-1', '8'), ('9', '0'),
+                                         ('0', '8'), (None, '8')])
+def test_a_history_without_a_speed_is_one_line(trained, tmp_path, rate, images):
+  records = trained[1].parent / 'records'
+  shutil.copytree(trained[1] / 'fcn', tmp_path / 'fcn')
+  path = tmp_path / 'fcn/fold0/history.csv'
+  table = pd.read_csv(path, dtype=str)
+  table.loc[1, 'images'], table.loc[1, 'images_per_s'] = images, rate
+  if rate is None:
+    del table['images_per_s']
+  table.to_csv(path, index=False)
+  done = _run(records, tmp_path, '--minutes=1', '--systems=fcn')
+  assert done.returncode == 2 and done.stderr.count('\n') == 1, done.stderr
+  assert 'history.csv does not say how fast epoch 2 was; move' in done.stderr
 
 
 def test_what_cannot_be_trained_is_named_and_the_others_are(trained):
@@ -85,6 +102,8 @@ def test_the_table_has_the_systems_of_all_jobs(trained):
     (['--systems=mil,no'], "No system 'no' in --systems; pass some of gapnet_"),
     (['--batch_size=0'], '--batch_size'),
     (['--minutes=1', '--fold=x'], "Expected --fold as a number or all, rec"),
+    (['--minutes=nan'], 'Expected --minutes as a number, received nan'),
+    (['--minutes=1e999'], 'Expected --minutes as a number, received inf'),
     (['--'], 'Expected flags only, received --;'),
 ])
 def test_wrong_flags_are_one_line_and_nothing_is_trained(

@@ -68,6 +68,19 @@ def test_a_weight_of_two_is_two_copies():
                              atol=1e-3)
 
 
+def test_more_workers_than_cores_are_not_started():
+  known, labels = _make(1)
+  few, many = (classifier.predict('random_forest',
+                                  known,
+                                  labels,
+                                  np.ones(_N),
+                                  known,
+                                  seed=0,
+                                  is_single_label=False,
+                                  workers=each) for each in (1, 10**6))
+  np.testing.assert_array_equal(few, many)
+
+
 @pytest.mark.parametrize('name', baseline.CLASSIFIERS)
 def test_a_class_of_no_one_or_all_images(name):
   known, labels = _make(1)

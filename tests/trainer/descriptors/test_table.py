@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyarrow import parquet
 import pytest
 
@@ -154,6 +155,63 @@ def test_a_damaged_table_is_one_line(records, whole, tmp_path):
   path.write_bytes(data)
   with pytest.raises(errors.DataError, match='is damaged .*; remove it'):
     _make(path, records)
+
+
+def _replace(found, values):
+  number = found.column_names.index('labels') + 1
+  return found.set_column(number, found.column_names[number], [values])
+
+
+@pytest.mark.parametrize('change,message', [
+    (lambda t: t.take(np.arange(150)[::-1]), 'in their order'),
+    (lambda t: pa.concat_tables([t] * 3), 'values and .* for 150 im'),
+    (lambda t: t.slice(1), 'expected 150 rows, received 149'),
+    (lambda t: t.drop_columns('id'), 'expected other columns'),
+    (lambda t: t.append_column('id', t['id']), 'expected other co'),
+    (lambda t: _replace(t, ['x'] * 150), 'expected float, received st'),
+    (lambda t: _replace(t, np.full(150, np.nan, np.float32)), 'not fi'),
+    (lambda t: _replace(t, pa.nulls(150, pa.float32())), 'is missing'),
+])
+def test_a_table_that_only_says_to_be_the_one_is_one_line(
+    records, whole, tmp_path, change, message):
+  path = tmp_path / 'forged.parquet'
+  parquet.write_table(change(parquet.read_table(whole / 'whole.parquet')), path)
+  with pytest.raises(errors.DataError, match=f'is damaged .*{message}'):
+    _make(path, records)
+
+
+def test_more_rows_than_images_are_refused_before_they_are_read(
+    records, whole, tmp_path):
+  path = tmp_path / 'bomb.parquet'
+  found = parquet.read_table(whole / 'whole.parquet')
+  ids = pa.DictionaryArray.from_arrays(np.zeros(10**5, np.int32), ['s'])
+  parts = [found, pa.table({'id': ids.cast(pa.string())})]
+  parquet.write_table(pa.concat_tables(parts, promote_options='default'), path)
+  with pytest.raises(errors.DataError, match="'id': 100,150 values"):
+    _make(path, records)
+
+
+def test_a_part_without_its_values_is_made_again(records, whole, tmp_path):
+  folder = tmp_path / 'made.parquet.parts'
+  _write_part(folder, 'part-000000.parquet', whole, range(64))
+  path = folder / 'part-000000.parquet'
+  found = parquet.read_table(path)
+  parquet.write_table(_replace(found, np.full(64, np.inf, np.float32)), path)
+  _make(tmp_path / 'made.parquet', records)
+  assert (tmp_path /
+          'made.parquet').read_bytes() == (whole /
+                                           'whole.parquet').read_bytes()
+
+
+def test_a_link_in_place_of_the_folder_of_parts_is_refused(records, tmp_path):
+  user = tmp_path / 'user'
+  user.mkdir()
+  (user / 'part-000000.parquet').write_text('of the user')
+  (tmp_path / 'made.parquet.parts').symlink_to(user)
+  with pytest.raises(errors.DataError, match='made.parquet.parts is a link;'):
+    _make(tmp_path / 'made.parquet', records)
+  assert os.listdir(user) == ['part-000000.parquet']
+  assert (user / 'part-000000.parquet').read_text() == 'of the user'
 
 
 def test_a_replaced_dataset_is_refused(records, tmp_path):

@@ -53,6 +53,14 @@ def test_differences_name_what_decides_the_numbers():
       other.identity('b')) == ['seed 0, not 1', 'records a, not b']
 
 
+def test_differences_of_a_stranger_are_one_short_line():
+  one = {f'\n\x1b[31m{number}': number for number in range(10**4)}
+  found = config_file.find_differences({'k' * 10**6: 1, **one}, {})
+  assert len(found) == 41 and found[-1] == '9,961 more'
+  assert max(map(len, found)) < 200
+  assert found[0].startswith('kkkk') and ''.join(found).isprintable()
+
+
 def test_a_setting_that_is_younger_than_a_run_has_its_default():
   one = config_lib.Config(records='r', workdir='w')
   other = dataclasses.replace(one, l1=0.5)

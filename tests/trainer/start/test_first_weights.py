@@ -144,6 +144,12 @@ def test_layers_of_other_shapes_and_names_start_fresh(made):
       'logits (kernel (256, 28), not (256, 12))'
   ]
   assert said['taken'] == 9 and said['unused'] == 2 + 8 + 2
+  huge = {  # finite in float64 alone
+      name: [np.full(each.shape, 1e308) for each in values]
+      for name, values in found.values.items()
+  }
+  with pytest.raises(errors.DataError, match='not finite numbers, in conv2'):
+    transfer.copy(model, huge, found.name)
   for before, each in zip(fresh, model.get_layer('conv1').weights):
     np.testing.assert_array_equal(before, each)
   np.testing.assert_array_equal(
