@@ -73,8 +73,8 @@ def main() -> None:
   if refused:
     raise errors.DataError(
         f'Not trained: {", ".join(refused)}; the reasons are '
-        'above. Convert with another --image_size, or leave '
-        'them out with --systems.')
+        'above. Leave them out with --systems, or do what '
+        'the reasons say.')
 
 
 def _choose(known: Sequence[str]) -> list[str]:
