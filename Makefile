@@ -153,8 +153,10 @@ demo: env  ## Make sample data, convert it, train on it, write the report.
 	  --records=$(DEMO)/records --workdir=$(DEMO)/run --fold=0
 	$(BIN)/python tools/report.py --workdir=$(DEMO)/run
 
-# In two parts, as a process keeps a part of each network that it built.
-TEST_PARTS = "tests --ignore=tests/trainer" tests/trainer
+# In three parts, as a process keeps a part of each network that it built.
+NETWORK_TESTS = tests/trainer/network tests/trainer/training
+TEST_PARTS = "tests --ignore=tests/trainer" "$(NETWORK_TESTS)" \
+  "tests/trainer $(addprefix --ignore=,$(NETWORK_TESTS))"
 
 test: lint  ## Run the tests and the linters.
 	failed=0; for part in $(TEST_PARTS); do \
