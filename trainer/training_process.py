@@ -10,11 +10,29 @@ import sys
 from absl import flags
 
 from hpa_records.runtime import errors
+from hpa_records.runtime import flag_file
+from hpa_records.storage import path_check
 from trainer import config
 
 # Not -m, which would import a folder named trainer in the current directory.
 _RUN = ('import sys; sys.path[:] = filter(None, sys.path); '
         'from trainer import __main__; __main__.{}()')
+
+
+def find_places() -> tuple[str, str]:
+  """Returns --records and --workdir of a command that starts trainings.
+
+  Raises:
+    errors.DataError: a path is missing or shared, or the command line has --,
+      behind which other words come.
+  """
+  if '--' in flag_file.expand(sys.argv[1:]):
+    raise errors.DataError('Expected flags only, received --; leave it out.')
+  records = path_check.require_path(flags.FLAGS.records, 'records')
+  directory = path_check.require_local(flags.FLAGS.workdir, 'workdir')
+  path_check.refuse_shared([('workdir', directory)], [('records', records)],
+                           closed=[('records', records)])
+  return records, directory
 
 
 def parse(words: Sequence[str], where: str = '') -> flags.FlagValues:

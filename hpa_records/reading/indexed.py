@@ -16,7 +16,7 @@ import contextlib
 import ctypes
 import functools
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 import weakref
 
 import numpy as np
@@ -34,6 +34,21 @@ from hpa_records.sampling import epoch_plan
 _IN_FLIGHT_BYTES = 2**30  # of batches that are being filled
 _READY = 2  # batches that are filled and wait
 _MOST_AHEAD = 64  # batches that are begun before they are filled
+
+
+@contextlib.contextmanager
+def translate_errors(payload: payload_lib.Payload) -> Iterator[None]:
+  """Replaces TensorFlow's error in a block that reads batches of a payload.
+
+  Raises:
+    errors.DataError: names the file, in place of TensorFlow's error.
+  """
+  try:
+    yield
+  except tf.errors.OpError as error:
+    if payload.error:
+      raise payload.error from error
+    raise
 
 
 def batches(labels: np.ndarray,
@@ -64,7 +79,7 @@ def batches(labels: np.ndarray,
 
   Raises:
     errors.DataError: when a batch is read, as the text of a tf.errors.OpError;
-      see Reader.translate_errors.
+      see Reader.translate_errors, and translate_errors of this module.
   """
   shape = (share.part_size, *image_shape)
   # An extra row for blanks, index -1.

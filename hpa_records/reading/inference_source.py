@@ -6,7 +6,7 @@ a copy on disk.
 """
 
 import contextlib
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -172,19 +172,9 @@ class Files:
     return indexed.batches(labels, self._shape, self._payload,
                            epoch_plan.once(rows), share)
 
-  @contextlib.contextmanager
-  def translate_errors(self) -> Iterator[None]:
-    """Replaces TensorFlow's error in a block that reads batches.
-
-    Raises:
-      errors.DataError: the files' error, in place of TensorFlow's.
-    """
-    try:
-      yield
-    except tf.errors.OpError as error:
-      if self._payload.error:
-        raise self._payload.error from error
-      raise
+  def translate_errors(self) -> contextlib.AbstractContextManager:
+    """Returns indexed.translate_errors, for a block that reads batches."""
+    return indexed.translate_errors(self._payload)
 
   def finish(self) -> np.ndarray:
     """Returns which samples are valid, [N] bool; call it after all batches.

@@ -21,7 +21,6 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import flag_file
 from hpa_records.runtime import printable
 from hpa_records.runtime import process as process_lib
-from hpa_records.storage import path_check
 from trainer import config
 from trainer import setting
 from trainer import training_process
@@ -54,12 +53,7 @@ class _Training:
 
 def main() -> None:
   """Trains all recipes with all seeds, and writes their report."""
-  if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
-    raise errors.DataError('Expected flags only, received --; leave it out.')
-  records = path_check.require_path(flags.FLAGS.records, 'records')
-  directory = path_check.require_local(flags.FLAGS.workdir, 'workdir')
-  path_check.refuse_shared([('workdir', directory)], [('records', records)],
-                           closed=[('records', records)])
+  records, directory = training_process.find_places()
   trainings = list(_plan(records, directory))
   with process_lib.ended_by_interrupt():
     from trainer.report import page  # pylint: disable=import-outside-toplevel

@@ -22,7 +22,6 @@ from hpa_records.runtime import errors
 from hpa_records.runtime import flag_file
 from hpa_records.runtime import printable
 from hpa_records.runtime import process as process_lib
-from hpa_records.storage import path_check
 from trainer import config as config_lib
 from trainer import setting
 from trainer import training_process
@@ -43,19 +42,20 @@ _RULED = ('model', 'activation')
 
 def main() -> None:
   """Trains systems, and writes the table of those that are finished."""
-  if '--' in flag_file.expand(sys.argv[1:]):  # others come behind
-    raise errors.DataError('Expected flags only, received --; leave it out.')
-  records = path_check.require_path(flags.FLAGS.records, 'records')
-  directory = path_check.require_local(flags.FLAGS.workdir, 'workdir')
-  path_check.refuse_shared([('workdir', directory)], [('records', records)],
-                           closed=[('records', records)])
+  records, directory = training_process.find_places()
   with process_lib.ended_by_interrupt():
     # pylint: disable=import-outside-toplevel
+    from hpa_records.reading import dataset
+    from trainer.descriptors import requirement
     from trainer.report import page
     from trainer.report import systems as systems_lib
   names = _choose(systems_lib.SYSTEMS)
   words = _plan(records)
   fold = train.find_first_fold(flags.FLAGS.fold)
+  # What each system would refuse.
+  dataset.load(records)
+  if not all(systems_lib.SYSTEMS[name].has_network for name in names):
+    requirement.check()
   page.prepare(directory, 'workdir')  # before hours of training
   refused = []
   for name in names:
@@ -72,9 +72,8 @@ def main() -> None:
   _report(directory)
   if refused:
     raise errors.DataError(
-        f'Not trained: {", ".join(refused)}; the reasons are '
-        'above. Leave them out with --systems, or do what '
-        'the reasons say.')
+        f'Not trained: {", ".join(refused)}. The reasons are above; fix them, '
+        'or leave these systems out with --systems.')
 
 
 def _choose(known: Sequence[str]) -> list[str]:

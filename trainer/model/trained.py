@@ -39,8 +39,7 @@ def load(directory: str) -> finished_run.Run:
 
   Raises:
     errors.DataError: it is not a run, has no network, or has no finished fold
-      of this version;
-      or the images of its folds differ in size.
+      of this version; or the images of its folds differ in size.
   """
   run = finished_run.load(directory)
   if not run.has_network:

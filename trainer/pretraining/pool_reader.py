@@ -1,7 +1,6 @@
 """Batches of the images of a pool, read by index."""
 
 import contextlib
-from typing import Iterator
 
 import numpy as np
 
@@ -62,16 +61,6 @@ class Reader:
     return indexed.batches(self._pool.labels, self._pool.spec.image_shape,
                            self._payload, plan, share, 0, self._buffers)
 
-  @contextlib.contextmanager
-  def translate_errors(self) -> Iterator[None]:
-    """Replaces TensorFlow's error in a block that reads batches.
-
-    Raises:
-      errors.DataError: names the file and the record.
-    """
-    try:
-      yield
-    except tf.errors.OpError as error:
-      if self._payload.error:
-        raise self._payload.error from error
-      raise
+  def translate_errors(self) -> contextlib.AbstractContextManager:
+    """Returns indexed.translate_errors, for a block that reads batches."""
+    return indexed.translate_errors(self._payload)

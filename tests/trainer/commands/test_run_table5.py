@@ -65,7 +65,7 @@ def test_what_cannot_be_trained_is_named_and_the_others_are(trained):
   (_, job), workdir = trained
   assert job.returncode == 2
   assert 'alexnet' in job.stderr and '67' in job.stderr
-  assert job.stderr.splitlines()[-1].startswith('Not trained: alexnet_prelu;')
+  assert job.stderr.splitlines()[-1].startswith('Not trained: alexnet_prelu. ')
   assert not (workdir / 'alexnet_prelu/fold0/metrics.json').exists()
   assert (workdir / 'gapnet_prelu/fold0/metrics.json').exists()
 
@@ -105,6 +105,7 @@ def test_the_table_has_the_systems_of_all_jobs(trained):
     (['--minutes=nan'], 'Expected --minutes as a number, received nan'),
     (['--minutes=1e999'], 'Expected --minutes as a number, received inf'),
     (['--'], 'Expected flags only, received --;'),
+    (['--records=none'], 'No finished dataset in none: manifest.json is'),
 ])
 def test_wrong_flags_are_one_line_and_nothing_is_trained(
     tmp_path, words, message):
